@@ -1,0 +1,68 @@
+"""Names, specs, plugins and errors of Kerazoo; it imports neither TensorFlow, Keras nor NumPy.
+
+Four registries hold all that has a name. Built-in names come from a data table, those of
+plugins from entry points, both through the same look-up.
+"""
+
+from typing import Any
+
+from zoo_registry.errors import (
+    DuplicateNameError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+    ZooError,
+    closest,
+    did_you_mean,
+)
+from zoo_registry.plugins import PluginProblem
+from zoo_registry.registry import Registry
+from zoo_registry.specs import ModelSpec, Origin, TensorSpec, load_target
+
+__all__ = [
+    "DuplicateNameError",
+    "ModelSpec",
+    "Origin",
+    "PluginError",
+    "PluginProblem",
+    "Registry",
+    "TensorSpec",
+    "UnknownNameError",
+    "UsageError",
+    "ZooError",
+    "closest",
+    "datasets",
+    "did_you_mean",
+    "formats",
+    "load_target",
+    "models",
+    "recipes",
+]
+
+models: Registry[ModelSpec] = Registry(
+    "model",
+    group="zoo.models",
+    builtin="zoo.catalog:MODELS",
+    coerce="zoo_registry.specs:as_model_spec",
+)
+recipes: Registry[Any] = Registry(
+    "recipe",
+    group="zoo.recipes",
+    builtin="zoo_recipes.catalog:RECIPES",
+    coerce="zoo_recipes.recipe:as_recipe",
+)
+# TFDS names its builders with underscores, and `saved_model` is TensorFlow's own word.
+datasets: Registry[Any] = Registry(
+    "dataset",
+    group="zoo.datasets",
+    builtin="zoo_recipes.datasets.catalog:DATASETS",
+    coerce="zoo_recipes.datasets.catalog:as_dataset",
+    separator="_",
+)
+formats: Registry[Any] = Registry(
+    "format",
+    group="zoo.formats",
+    builtin="zoo_export.formats:FORMATS",
+    coerce="zoo_export.formats:as_format",
+    separator="_",
+)

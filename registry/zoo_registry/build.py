@@ -1,0 +1,185 @@
+"""From a name to a model: the arguments are checked, then the builder is called.
+
+Keras itself is imported only by the builder.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
+from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
+from zoo_registry.specs import ModelSpec
+
+
+def build_model(
+    name: str | ModelSpec,
+    *,
+    task: str | None = None,
+    num_classes: int | None = None,
+    weights: str | Path | None = None,
+    **overrides: Any,
+) -> Any:
+    """Build the model that a name stands for.
+
+    Args:
+        name: A registered name, ``owner/name``, or a spec.
+        task: The head, one of the spec's tasks; the first one by default.
+        num_classes: Size of the logits, for heads that have classes.
+        weights: A local ``.keras`` or ``.weights.h5`` file to load, or ``None`` for fresh weights.
+        overrides: Arguments of the builder that replace the spec's defaults.
+
+    Returns:
+        An uncompiled functional ``keras.Model``; its attribute ``zoo_spec`` is the spec with the
+        overrides merged into the defaults.
+
+    Raises:
+        UnknownNameError: No such model.
+        UsageError: A task, override, type or weights file that does not fit.
+        PluginError: The builder of a plugin failed.
+
+    Example:
+        >>> model = build_model("mlp", input_shape=(4,), hidden_dims=(8,), num_classes=3)
+        >>> model.count_params()
+        67
+    """
+    spec = zoo_registry.models.get(name) if isinstance(name, str) else name
+    builder = _load_builder(spec)
+    if num_classes is not None:
+        overrides["num_classes"] = num_classes
+    overrides = {key: _tuples(value) for key, value in overrides.items()}
+    check_overrides(spec, builder, overrides)
+    arguments = {**spec.defaults, **overrides}
+    if spec.tasks:
+        arguments["task"] = _check_task(spec, task)
+    elif task is not None:
+        raise UsageError(f"Model '{spec.name}' offers no task: leave task='{task}' out.")
+    model = _call(spec, builder, arguments)
+    if weights is not None:
+        _load_weights(model, spec, Path(weights))
+    model.zoo_spec = replace(spec, defaults=arguments)
+    return model
+
+
+def accepted_overrides(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the keyword arguments that a builder takes beside ``task``, by name."""
+    parameters = inspect.signature(builder).parameters.values()
+    kinds = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return {p.name: p for p in parameters if p.kind in kinds and p.name != "task"}
+
+
+def check_overrides(
+    spec: ModelSpec, builder: Callable[..., Any], overrides: Mapping[str, Any]
+) -> None:
+    """Refuse overrides that the builder does not take or whose type is wrong.
+
+    Raises:
+        UsageError: All the mistakes, with the arguments that are accepted.
+    """
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(builder).parameters.values()):
+        return
+    accepted = accepted_overrides(builder)
+    hints = typing.get_type_hints(builder)
+    mistakes = [
+        f"no override '{key}'.{did_you_mean(key, accepted)}"
+        if key not in accepted
+        else _type_mistake(key, value, hints.get(key, Any))
+        for key, value in overrides.items()
+    ]
+    found = [mistake for mistake in mistakes if mistake]
+    if found:
+        raise UsageError(
+            f"Model '{spec.name}': {' '.join(found)} Accepted: {', '.join(sorted(accepted))}."
+        )
+
+
+def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
+    try:
+        return spec.load_builder()
+    except Exception as error:
+        raise _plugin_failure(spec, "cannot be imported", error) from error
+
+
+def _call(spec: ModelSpec, builder: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    try:
+        model = builder(**arguments)
+    except ZooError:
+        raise
+    except Exception as error:
+        if _is_ours(spec):
+            raise
+        raise _plugin_failure(spec, "failed", error) from error
+    if not hasattr(model, "count_params"):
+        wrong = TypeError(f"it returned a {type(model).__name__}, not a keras.Model")
+        raise _plugin_failure(spec, "failed", wrong)
+    return model
+
+
+def _is_ours(spec: ModelSpec) -> bool:
+    return spec.origin is None or spec.origin.distribution in {BUILTIN_OWNER, LOCAL_OWNER}
+
+
+def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError:
+    source = ""
+    if spec.origin:
+        source = f" of '{spec.origin.distribution}' {spec.origin.version}".rstrip()
+        zoo_registry.models.record_problem(spec.name, spec.origin, error)
+    return PluginError(
+        f"The builder {spec.target} of model '{spec.name}'{source} {what}: "
+        f"{type(error).__name__}: {error}"
+    )
+
+
+def _check_task(spec: ModelSpec, task: str | None) -> str:
+    if task is None:
+        return str(spec.defaults.get("task", spec.tasks[0]))
+    if task not in spec.tasks:
+        raise UsageError(
+            f"Model '{spec.name}' has no task '{task}'.{did_you_mean(task, spec.tasks)} "
+            f"It has: {', '.join(spec.tasks)}."
+        )
+    return task
+
+
+def _type_mistake(key: str, value: Any, hint: Any) -> str | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError as error:
+        wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
+        first = error.errors()[0]
+        return f"{key}={value!r} must be {wanted} ({first['msg'].lower()})."
+    return None
+
+
+def _tuples(value: Any) -> Any:
+    # TOML, JSON and the command line have lists where builders name tuples.
+    if isinstance(value, (list, tuple)):
+        return tuple(_tuples(item) for item in value)
+    return value
+
+
+def _load_weights(model: Any, spec: ModelSpec, path: Path) -> None:
+    if not path.name.endswith((".keras", ".weights.h5")):
+        raise UsageError(
+            f"weights='{path}' of model '{spec.name}': "
+            "only a local '.keras' or '.weights.h5' file can be loaded."
+        )
+    if not path.is_file():
+        raise UsageError(f"weights='{path}' of model '{spec.name}': there is no such file.")
+    try:
+        with warnings.catch_warnings():
+            # Keras 3.15 warns of a container that holds the layers a second time.
+            warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
+            model.load_weights(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(f"weights='{path}' do not fit model '{spec.name}': {error}") from error

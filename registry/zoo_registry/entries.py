@@ -1,0 +1,81 @@
+"""A name, its owner, and how to get what it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from zoo_registry.plugins import PluginEntry
+from zoo_registry.specs import Origin
+
+BUILTIN_OWNER = "kerazoo"
+LOCAL_OWNER = "local"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name, its value not yet read.
+
+    Args:
+        name: The name without its owner.
+        owner: The distribution that brings it.
+        load: Returns the value; may import the owner.
+        version: Returns the owner's version.
+        key: What tells one value from another without importing it.
+        trusted: Whether a failure is ours, not a plugin's.
+    """
+
+    name: str
+    owner: str
+    load: Callable[[], object]
+    version: Callable[[], str]
+    key: object
+    trusted: bool
+
+    @property
+    def qualified(self) -> str:
+        """``owner/name``, which is never ambiguous."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def origin(self) -> Origin:
+        """The distribution and version it came from."""
+        return Origin(self.owner, self.version())
+
+    def stamp(self, value: Any) -> Any:
+        """Return ``value`` with its ``origin`` filled in, where it has such a field."""
+        if getattr(value, "origin", ...) is None:
+            return replace(value, origin=self.origin)
+        return value
+
+
+def builtin_entry(name: str, value: object) -> Entry:
+    """Return the entry of a name from our own tables."""
+    return Entry(name, BUILTIN_OWNER, lambda: value, own_version, value, trusted=True)
+
+
+def plugin_entry(plugin: PluginEntry) -> Entry:
+    """Return the entry of a name from package metadata."""
+    return Entry(
+        plugin.name,
+        plugin.distribution,
+        plugin.load,
+        lambda: plugin.version,
+        plugin.target,
+        trusted=False,
+    )
+
+
+def local_entry(name: str, value: object, owner: str, version: str) -> Entry:
+    """Return the entry of a name added in this process."""
+    return Entry(name, owner, lambda: value, lambda: version, value, trusted=True)
+
+
+@cache
+def own_version() -> str:
+    """Return the version of the installed kerazoo."""
+    from importlib.metadata import version
+
+    return version(BUILTIN_OWNER)

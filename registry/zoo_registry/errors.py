@@ -1,0 +1,60 @@
+"""Errors a user sees, and the closest match they are told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(Exception):
+    """Work that failed: the message says what, what was received and what to do.
+
+    Attributes:
+        exit_code: What the command line returns, 1 for failed work and 2 for wrong use.
+    """
+
+    exit_code = 1
+
+
+class UsageError(ZooError, ValueError):
+    """A request that cannot be carried out as it was written."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError, LookupError):
+    """A name that nobody registered."""
+
+
+class DuplicateNameError(UsageError):
+    """A name that two owners claim."""
+
+
+class PluginError(ZooError):
+    """A plugin that could not be imported, or holds a value of the wrong type."""
+
+
+def closest(word: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate most like ``word``, or ``None`` where none is near.
+
+    Args:
+        word: What was received.
+        candidates: What would have been accepted.
+
+    Example:
+        >>> closest("bert-tyni", ["bert-tiny", "gpt-nano"])
+        'bert-tiny'
+    """
+    matches = difflib.get_close_matches(word.lower(), list(candidates), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` with a leading space, or an empty string.
+
+    Example:
+        >>> did_you_mean("onx", ["onnx", "tflite"])
+        " Did you mean 'onnx'?"
+    """
+    match = closest(word, candidates)
+    return f" Did you mean '{match}'?" if match else ""

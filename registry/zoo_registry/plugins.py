@@ -1,0 +1,108 @@
+"""Discovery of plugins from package metadata: nothing of theirs is imported here."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, distributions
+
+GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats")
+ENVIRONMENT_VARIABLE = "ZOO_PLUGINS"
+
+
+@dataclass(frozen=True)
+class PluginEntry:
+    """One entry point of an installed distribution, not yet imported."""
+
+    group: str
+    name: str
+    target: str
+    distribution: str
+    source: Distribution
+
+    @property
+    def version(self) -> str:
+        """The version of the distribution."""
+        return self.source.version
+
+    def load(self) -> object:
+        """Import what the entry point names."""
+        return EntryPoint(self.name, self.target, self.group).load()
+
+
+@dataclass(frozen=True)
+class PluginProblem:
+    """Why something of a plugin cannot be used."""
+
+    group: str
+    name: str
+    distribution: str
+    version: str
+    traceback: str
+
+    @property
+    def reason(self) -> str:
+        """The last line of the traceback."""
+        return self.traceback.strip().rpartition("\n")[2]
+
+
+def normalized(distribution: str) -> str:
+    """Return a distribution name as package indexes compare it.
+
+    Example:
+        >>> normalized("My_Zoo.Models")
+        'my-zoo-models'
+    """
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def wanted(distribution: str) -> bool:
+    """Return whether ``ZOO_PLUGINS`` lets this distribution take part."""
+    choice = os.environ.get(ENVIRONMENT_VARIABLE, "all").strip()
+    if choice in {"all", ""}:
+        return True
+    return distribution in {normalized(part.strip()) for part in choice.split(",")} - {"none"}
+
+
+def discover(group: str) -> list[PluginEntry]:
+    """Return the entries of one group that ``ZOO_PLUGINS`` lets in, in a stable order."""
+    return [entry for entry in installed() if entry.group == group and wanted(entry.distribution)]
+
+
+@cache
+def installed() -> tuple[PluginEntry, ...]:
+    """Return every plugin entry on ``sys.path``, wanted or not, read from metadata alone."""
+    found: dict[tuple[str, str, str], PluginEntry] = {}
+    for source in distributions():
+        for entry in _readable_entries(source):
+            # The first on sys.path is the one that would be imported.
+            found.setdefault((entry.distribution, entry.group, entry.name), entry)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _readable_entries(source: Distribution) -> list[PluginEntry]:
+    try:
+        return list(_entries(source))
+    except Exception as error:  # whatever a damaged installation brings, the others go on
+        warnings.warn(
+            f"A plugin's metadata cannot be read: {source.locate_file('')}: "
+            f"{type(error).__name__}: {error}",
+            stacklevel=2,
+        )
+        return []
+
+
+def _entries(source: Distribution) -> Iterator[PluginEntry]:
+    # Most distributions have no entry point of ours: one substring test costs far less
+    # than parsing the file, and the name is read only for those that have.
+    text = source.read_text("entry_points.txt")
+    if not text or "zoo." not in text:
+        return
+    for entry in source.entry_points:
+        if entry.group in GROUPS:
+            owner = normalized(source.name)
+            yield PluginEntry(entry.group, entry.name, entry.value, owner, source)

@@ -1,0 +1,261 @@
+"""Names and the objects they stand for."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from zoo_registry import plugins
+from zoo_registry.entries import (
+    BUILTIN_OWNER,
+    LOCAL_OWNER,
+    Entry,
+    builtin_entry,
+    local_entry,
+    plugin_entry,
+)
+from zoo_registry.errors import (
+    DuplicateNameError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+    did_you_mean,
+)
+from zoo_registry.specs import Origin, load_target
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Objects of one kind by name: built-in, from plugins, and added in this process.
+
+    Args:
+        kind: The word used in messages, such as ``"model"``.
+        group: The entry-point group where plugins add names.
+        builtin: ``"module:TABLE"``, a mapping of name to value, read on first use.
+        coerce: ``"module:function"`` that turns a value and its name into the public type and
+            raises ``TypeError`` for anything else.
+        separator: What stands between the words of a name.
+
+    Example:
+        >>> from zoo_registry import models
+        >>> models.get("bert-tiny").family
+        'bert'
+    """
+
+    def __init__(
+        self, kind: str, *, group: str, builtin: str, coerce: str, separator: str = "-"
+    ) -> None:
+        self.kind = kind
+        self.group = group
+        self._builtin = builtin
+        self._coerce = coerce
+        self._grammar = re.compile(f"[a-z0-9]+({re.escape(separator)}[a-z0-9]+)*")
+        self._separator = separator
+        self._aliases: dict[str, str] = {}
+        self._values: dict[str, T] = {}
+        self.problems: list[plugins.PluginProblem] = []
+
+    # -- what is there ---------------------------------------------------------------------
+
+    @cached_property
+    def _entries(self) -> dict[str, list[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for name, value in load_target(self._builtin).items():
+            found[name] = [builtin_entry(name, value)]
+        for plugin in plugins.discover(self.group):
+            entry = plugin_entry(plugin)
+            if not self._grammar.fullmatch(entry.name):
+                self.record_problem(entry.name, entry.origin, UsageError(self._bad(entry.name)))
+                continue
+            others = found.setdefault(entry.name, [])
+            if others and others[0].owner == BUILTIN_OWNER:
+                taken = DuplicateNameError(self._taken(entry, others[0]))
+                self.record_problem(entry.name, entry.origin, taken)
+            others.append(entry)
+        return found
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the names that match a glob, sorted; an ambiguous one stands once an owner.
+
+        Args:
+            pattern: A shell-style glob such as ``"bert-*"`` or ``"*/resnet*"``.
+        """
+        return sorted(
+            entry.name if entry is _holder(entries) else entry.qualified
+            for entries in self._entries.values()
+            for entry in entries
+            if fnmatch.fnmatchcase(entry.name, pattern)
+            or fnmatch.fnmatchcase(entry.qualified, pattern)
+        )
+
+    def view(self) -> Mapping[str, str]:
+        """Return a read-only mapping of every name to its owner; nothing is imported."""
+        return MappingProxyType({name: self.owner(name) for name in self.names()})
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._aliases or name in self._known())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    # -- look up ---------------------------------------------------------------------------
+
+    def get(self, name: str) -> T:
+        """Return the object that ``name`` or ``owner/name`` stands for.
+
+        Raises:
+            UnknownNameError: Nobody registered the name; the message has the closest one.
+            DuplicateNameError: Two owners claim the name.
+            PluginError: The plugin that owns it is broken.
+        """
+        entry = self._find(name)
+        if entry.qualified not in self._values:
+            self._values[entry.qualified] = self._load(entry)
+        value = self._values[entry.qualified]
+        successor = getattr(value, "deprecated_by", None)
+        if successor:
+            warnings.warn(
+                f"{self.kind} '{name}' is deprecated: use '{successor}'.",
+                FutureWarning,
+                stacklevel=3,
+            )
+        return value
+
+    def peek(self, name: str) -> T | None:
+        """Return the object if that needs no import of a plugin, else ``None``; never warns."""
+        entry = self._find(name)
+        if entry.trusted and entry.qualified not in self._values:
+            self._values[entry.qualified] = self._load(entry)
+        return self._values.get(entry.qualified)
+
+    def owner(self, name: str) -> str:
+        """Return the distribution that ``name`` comes from, without its version."""
+        return self._find(name).owner
+
+    def origin(self, name: str) -> Origin:
+        """Return the distribution and version that ``name`` came from."""
+        return self._find(name).origin
+
+    # -- add -------------------------------------------------------------------------------
+
+    def add(
+        self,
+        name: str,
+        value: object,
+        *,
+        owner: str = LOCAL_OWNER,
+        version: str = "",
+        replace: bool = False,
+    ) -> T:
+        """Register a value for this process and return it as the public type.
+
+        Args:
+            name: Lower case, words joined by the separator, no owner.
+            value: What :meth:`get` will return, once turned into the public type.
+            owner: The distribution that adds it.
+            version: The version of that distribution.
+            replace: Take the place of what the same owner added before.
+
+        Raises:
+            UsageError: A name outside the grammar.
+            DuplicateNameError: Another object has the name; the same one again is no error.
+            TypeError: A value of the wrong type.
+        """
+        if not self._grammar.fullmatch(name):
+            raise UsageError(self._bad(name))
+        entry = local_entry(name, value, owner, version)
+        for other in self._entries.get(name, []):
+            if other.key is value:
+                return self.get(other.qualified)
+            if not (replace and other.owner == owner):
+                raise DuplicateNameError(self._taken(entry, other))
+        loaded = self._load(entry)
+        self._entries[name] = [entry]
+        self._values[entry.qualified] = loaded
+        return loaded
+
+    def alias(self, alias: str, name: str) -> None:
+        """Let ``alias`` stand for ``name``.
+
+        Raises:
+            UnknownNameError: Nobody registered ``name``.
+            DuplicateNameError: ``alias`` already stands for something else.
+        """
+        owner = self._find(name).owner
+        current = self._aliases.get(alias)
+        if alias in self._entries or current not in {None, name}:
+            taken = self._entries[alias][0].owner if alias in self._entries else current
+            raise DuplicateNameError(
+                f"{self.kind} '{alias}' is already taken by '{taken}'; "
+                f"'{owner}' cannot use it as an alias of '{name}'."
+            )
+        self._aliases[alias] = name
+
+    # -- the parts -------------------------------------------------------------------------
+
+    def _known(self) -> set[str]:
+        qualified = {e.qualified for entries in self._entries.values() for e in entries}
+        return qualified | set(self._entries)
+
+    def _find(self, name: str) -> Entry:
+        owner, _, bare = self._aliases.get(name, name).rpartition("/")
+        entries = [e for e in self._entries.get(bare, []) if not owner or e.owner == owner]
+        holder = _holder(entries)
+        if holder:
+            return holder
+        if entries:
+            owners = " and ".join(f"'{e.owner}'" for e in entries)
+            choices = " or ".join(f"'{e.qualified}'" for e in entries)
+            raise DuplicateNameError(f"{self.kind} '{name}' is claimed by {owners}: say {choices}.")
+        hint = did_you_mean(name, self._known() | set(self._aliases))
+        raise UnknownNameError(
+            f"There is no {self.kind} '{name}'.{hint} `zoo {self.kind}s` lists all."
+        )
+
+    def _load(self, entry: Entry) -> T:
+        coerce: Callable[[object, str], T] = load_target(self._coerce)
+        try:
+            value: T = entry.stamp(coerce(entry.load(), entry.name))
+        except Exception as error:
+            if entry.trusted:
+                raise
+            self.record_problem(entry.name, entry.origin, error)
+            raise PluginError(
+                f"{self.kind} '{entry.name}' of plugin '{entry.owner}' {entry.version()} "
+                f"cannot be used: {type(error).__name__}: {error}. "
+                "`zoo plugins` shows the traceback."
+            ) from error
+        return value
+
+    def record_problem(self, name: str, origin: Origin, error: Exception) -> None:
+        """Note that what ``name`` stands for failed; ``zoo plugins`` shows it."""
+        text = "".join(traceback.format_exception(error))
+        self.problems.append(
+            plugins.PluginProblem(self.group, name, origin.distribution, origin.version, text)
+        )
+
+    def _taken(self, entry: Entry, by: Entry) -> str:
+        return (
+            f"{self.kind} '{entry.name}' is already registered by '{by.owner}': "
+            f"'{entry.owner}' must choose another name, or be called '{entry.qualified}'."
+        )
+
+    def _bad(self, name: str) -> str:
+        return (
+            f"'{name}' is no {self.kind} name: "
+            f"use lower-case letters and digits, with '{self._separator}' between words."
+        )
+
+
+def _holder(entries: list[Entry]) -> Entry | None:
+    """Return who holds the bare name: the only owner, or us, whom no plugin can hide."""
+    if len(entries) == 1 or (entries and entries[0].owner == BUILTIN_OWNER):
+        return entries[0]
+    return None

@@ -1,0 +1,179 @@
+"""What is known about a model before anything is built."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from zoo_registry.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and dtype of one model input.
+
+    Args:
+        name: The name the tensor keeps in every exported format.
+        shape: Sizes without the batch; ``None`` is a size known only when data arrive.
+        dtype: A NumPy dtype name.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str = "float32"
+
+    def __str__(self) -> str:
+        sizes = ", ".join("?" if size is None else str(size) for size in ("batch", *self.shape))
+        return f"{self.name}: {self.dtype}[{sizes}]"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The distribution that a name came from."""
+
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """A named model: how to build it and what to expect, as data.
+
+    Args:
+        name: Public name, lower case, ``-`` between words.
+        builder: ``"package.module:function"``, imported only when the model is built, or the
+            function itself. It takes keyword arguments and returns a ``keras.Model``.
+        family: The architecture the name belongs to; defaults to the name.
+        tasks: Heads the builder offers, the default first; empty if it takes no ``task``.
+        defaults: Literal arguments of the builder.
+        inputs: What the model takes with the defaults.
+        num_params: Trainable parameters with the defaults and the default task; a test checks it.
+        summary: One line.
+        paper: Where the architecture is described.
+        license: Licence of the code and, where there are any, of the weights.
+        tags: Words to search by.
+        weights: Where pretrained weights are, or ``None``.
+        deprecated_by: The name to use instead; building still works and warns.
+        origin: Filled in by the registry.
+
+    Raises:
+        UsageError: A builder string that is not ``"module:function"``.
+
+    Example:
+        >>> spec = ModelSpec(name="tiny-mlp", builder="zoo.models.mlp:mlp", tasks=("features",))
+        >>> ModelSpec.from_json(spec.to_json()) == spec
+        True
+    """
+
+    name: str
+    builder: str | Callable[..., Any]
+    family: str = ""
+    tasks: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[TensorSpec, ...] = ()
+    num_params: int | None = None
+    summary: str = ""
+    paper: str = ""
+    license: str = ""
+    tags: tuple[str, ...] = ()
+    weights: str | None = None
+    deprecated_by: str | None = None
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.builder, str) and self.builder.count(":") != 1:
+            raise UsageError(
+                f"Model '{self.name}': builder '{self.builder}' is not 'package.module:function'."
+            )
+        if not self.family:
+            object.__setattr__(self, "family", self.name.rpartition("/")[2])
+
+    def load_builder(self) -> Callable[..., Any]:
+        """Import the builder and return it."""
+        if callable(self.builder):
+            return self.builder
+        builder: Callable[..., Any] = load_target(self.builder)
+        return builder
+
+    @property
+    def target(self) -> str:
+        """The builder as ``"module:function"``."""
+        if isinstance(self.builder, str):
+            return self.builder
+        return f"{self.builder.__module__}:{self.builder.__qualname__}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as plain JSON types."""
+        data = asdict(replace(self, builder=self.target))
+        for key in ("tasks", "tags"):
+            data[key] = list(data[key])
+        data["defaults"] = _plain(data["defaults"])
+        data["inputs"] = [{**spec, "shape": list(spec["shape"])} for spec in data["inputs"]]
+        return data
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """Return the spec that :meth:`to_json` wrote.
+
+        Raises:
+            UsageError: A key that no spec has.
+        """
+        known = {f.name for f in fields(cls)}
+        for key in data:
+            if key not in known:
+                raise UsageError(f"A model spec has no '{key}'.{did_you_mean(key, known)}")
+        values = dict(data)
+        inputs = values.get("inputs", ())
+        values["inputs"] = tuple(
+            TensorSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in inputs
+        )
+        values["tasks"] = tuple(values.get("tasks", ()))
+        values["tags"] = tuple(values.get("tags", ()))
+        if values.get("origin"):
+            values["origin"] = Origin(**values["origin"])
+        return cls(**values)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def as_model_spec(value: object, name: str) -> ModelSpec:
+    """Return ``value``, a spec or a plain function that returns a ``keras.Model``, as a spec.
+
+    Args:
+        value: What an entry point or :func:`zoo.register` holds.
+        name: The public name it was registered under.
+
+    Raises:
+        TypeError: Anything else.
+    """
+    if isinstance(value, ModelSpec):
+        return value if value.name == name else replace(value, name=name)
+    if callable(value) and not isinstance(value, type):
+        summary = (value.__doc__ or "").strip().partition("\n")[0]
+        return ModelSpec(name=name, builder=value, summary=summary)
+    raise TypeError(
+        f"model '{name}' is a {type(value).__name__}: "
+        "it must be a ModelSpec or a function that returns a keras.Model"
+    )
+
+
+def load_target(target: str) -> Any:
+    """Import ``"package.module:attribute"`` and return the attribute.
+
+    Example:
+        >>> load_target("math:pi")
+        3.141592653589793
+    """
+    module, _, attribute = target.partition(":")
+    value: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,59 @@
+"""Built-in models at test size, example inputs for them, and their outputs by name."""
+
+import keras
+import numpy as np
+
+from zoo_registry import models
+from zoo_registry.build import build_model
+
+BUILTIN = [name for name, owner in models.view().items() if owner == "kerazoo"]
+# The same architecture small enough to train and save within a second.
+SMALL_TEXT = {"vocab_size": 40, "hidden_dim": 16, "dropout": 0.0}
+SMALL = {
+    "rnn": {"dropout": 0.0},
+    "lstm-classifier": {**SMALL_TEXT, "embedding_dim": 8},
+    "transformer-classifier": {**SMALL_TEXT, "ff_dim": 32},
+    "bert": {**SMALL_TEXT, "num_layers": 2, "num_heads": 2, "ff_dim": 32, "max_length": 24},
+    "bert-tiny": {**SMALL_TEXT, "ff_dim": 32, "max_length": 24},
+    "gpt": {**SMALL_TEXT, "num_layers": 2, "num_heads": 2, "max_length": 24},
+    "gpt-nano": {"vocab_size": 40, "dropout": 0.0, "max_length": 24},
+}
+EVERY_HEAD = [(name, task) for name in BUILTIN for task in models.get(name).tasks]
+TRAINED_HEADS = [(name, task) for name, task in EVERY_HEAD if task != "features"]
+
+
+def small(name, task, **overrides):
+    keras.utils.set_random_seed(0)
+    return build_model(name, task=task, **{**SMALL.get(name, {}), **overrides})
+
+
+def example(model, batch=3, length=9, seed=0):
+    """Return inputs by name; the mask of the first example leaves out two tokens."""
+    rng = np.random.default_rng(seed)
+    return {tensor.name: _values(rng, tensor, batch, length) for tensor in model.inputs}
+
+
+def _values(rng, tensor, batch, length):
+    shape = (batch, *(length if size is None else size for size in tensor.shape[1:]))
+    if tensor.name == "padding_mask":
+        return (np.arange(length) < np.resize([length - 2, length], batch)[:, None]).astype("int32")
+    if tensor.name == "segment_ids":
+        return rng.integers(0, 2, shape, dtype="int32")
+    if tensor.name == "token_ids":
+        return rng.integers(0, 40, shape, dtype="int32")
+    high = 255 if tensor.name == "image" else 1
+    return rng.uniform(0, high, shape).astype("float32")
+
+
+def outputs(model, inputs):
+    """Return NumPy outputs by name."""
+    given = inputs if len(inputs) > 1 else next(iter(inputs.values()))
+    result = model(given, training=False)
+    result = result if isinstance(result, dict) else {model.output_names[0]: result}
+    return {name: np.asarray(value) for name, value in result.items()}
+
+
+def assert_equal_outputs(got, wanted, tolerance=0.0):
+    assert got.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=tolerance, err_msg=name)

@@ -1,0 +1,33 @@
+# Two commands on a fresh machine with Python and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+# Tests run in two processes; a machine with more cores may say `make test JOBS=8`.
+JOBS ?= 2
+ZOO = $(VENV)/bin/zoo
+
+.PHONY: demo test lint types bench clean
+
+demo: $(VENV)/installed
+	$(ZOO) demo
+
+test: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/installed
+	$(VENV)/bin/mypy
+
+bench: $(VENV)/installed
+	$(VENV)/bin/python benchmarks/listing.py
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[data,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,48 @@
+"""Export of Keras models to verified files, and the runtime that needs no Keras.
+
+Everything is loaded on first use: reading a bundle imports neither TensorFlow nor Keras.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from zoo_registry import load_target
+
+if TYPE_CHECKING:
+    from zoo_export.bundle import Bundle as Bundle
+    from zoo_export.bundle import load_bundle as load_bundle
+    from zoo_export.errors import BundleError as BundleError
+    from zoo_export.errors import ExportError as ExportError
+    from zoo_export.errors import MissingRuntimeError as MissingRuntimeError
+    from zoo_export.errors import VerificationError as VerificationError
+    from zoo_export.exporting import export as export
+    from zoo_export.formats import Format as Format
+    from zoo_export.latency import measure as measure
+    from zoo_export.prediction import Prediction as Prediction
+    from zoo_export.verification import verify as verify
+
+_HOMES = {
+    "Bundle": "bundle",
+    "BundleError": "errors",
+    "ExportError": "errors",
+    "Format": "formats",
+    "MissingRuntimeError": "errors",
+    "Prediction": "prediction",
+    "VerificationError": "errors",
+    "export": "exporting",
+    "load_bundle": "bundle",
+    "measure": "latency",
+    "verify": "verification",
+}
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - the table is the list
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return load_target(f"{__name__}.{_HOMES[name]}:{name}")
+
+
+def __dir__() -> list[str]:
+    return __all__

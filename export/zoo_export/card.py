@@ -1,0 +1,189 @@
+"""The README.md of a bundle: what it is, how it was verified, how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo_export.formats import get_format
+from zoo_export.manifest import Artifact, Manifest
+from zoo_export.tensors import Tensor
+
+_MAX_LABELS = 30
+
+
+def render(manifest: Manifest) -> str:
+    """Return the card of a bundle as Markdown."""
+    sections = [
+        _title(manifest),
+        f"## Files\n\n{_artifact_table(manifest.artifacts)}\n\n{_how_verified(manifest)}",
+        f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
+        _preprocessing(manifest),
+        _python(manifest),
+        _provenance(manifest),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Return a Markdown table whose columns line up also as plain text.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells.
+        right: Columns of numbers, set to the right.
+
+    Example:
+        >>> print(table(["file", "KB"], [["a.onnx", "7"], ["b.tflite", "12"]], right=[1]))
+        | file     | KB |
+        | :------- | -: |
+        | a.onnx   |  7 |
+        | b.tflite | 12 |
+    """
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(2 if i in right else 3, *map(len, c)) for i, c in enumerate(columns)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    dashes = ["-" * (width - 1) for width in widths]
+    rule = [f"{dash}:" if i in right else f":{dash}" for i, dash in enumerate(dashes)]
+    return "\n".join([line(header), line(rule), *map(line, rows)])
+
+
+def _title(manifest: Manifest) -> str:
+    facts = [
+        ("Task", manifest.task),
+        ("Model", manifest.provenance.get("model")),
+        ("Parameters", f"{manifest.num_params:,}" if manifest.num_params is not None else None),
+        ("Licence", manifest.license or "not stated"),
+        ("Labels", _labels(manifest.labels)),
+        *(
+            (f"Test {name}", f"{value:.4f}")
+            for name, value in (manifest.provenance.get("metrics") or {}).items()
+        ),
+    ]
+    lines = [f"- {name}: {value}" for name, value in facts if value]
+    return f"# {manifest.name}\n\n" + "\n".join(lines)
+
+
+def _labels(labels: Sequence[str] | None) -> str | None:
+    if labels is None:
+        return None
+    shown = ", ".join(labels[:_MAX_LABELS])
+    rest = len(labels) - _MAX_LABELS
+    return f"{shown} and {rest} more, in `manifest.json`" if rest > 0 else shown
+
+
+def _artifact_table(artifacts: Sequence[Artifact]) -> str:
+    rows = [
+        [
+            artifact.format,
+            f"`{artifact.path}`",
+            f"{artifact.bytes / 1000:,.1f}",
+            f"{artifact.verification.max_abs_diff:.1e}",
+            ", ".join(map(str, artifact.verification.batches)),
+            _agreement(artifact),
+            get_format(artifact.format).requires,
+        ]
+        for artifact in artifacts
+    ]
+    header = ["format", "file", "kB", "difference", "batches", "same answers", "runs with"]
+    return table(header, rows, right=[2, 3])
+
+
+def _agreement(artifact: Artifact) -> str:
+    share = artifact.verification.top1_agreement
+    return "-" if share is None else f"{share:.1%} of {artifact.verification.examples}"
+
+
+def _how_verified(manifest: Manifest) -> str:
+    tolerances = sorted({artifact.verification.tolerance for artifact in manifest.artifacts})
+    return (
+        "Each file was read back, run in its own runtime on the stored samples and compared with "
+        "the Keras model: names, shapes, then values. *difference* is the largest absolute one; "
+        f"allowed is {' or '.join(f'{t:g}' for t in tolerances)} times the largest value of the "
+        "output. `zoo verify` on this folder proves it again on another machine, without Keras."
+    )
+
+
+def _tensor_table(manifest: Manifest) -> str:
+    def row(kind: str, tensor: Tensor) -> list[str]:
+        return [kind, f"`{tensor.name}`", tensor.dtype, ", ".join(map(str, tensor.shape))]
+
+    rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
+    fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
+    notes = [
+        f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. "
+        "The runtime below runs larger batches in pieces."
+        for a in fixed
+    ]
+    return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *notes])
+
+
+def _preprocessing(manifest: Manifest) -> str:
+    if not manifest.preprocessing:
+        return ""
+    lines = [f"{i}. {_step(step)}" for i, step in enumerate(manifest.preprocessing, start=1)]
+    return "## Preprocessing\n\n" + "\n".join(lines)
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in step.items() if key != "step")
+    return f"{step['step']}: {options}" if options else str(step["step"])
+
+
+def _python(manifest: Manifest) -> str:
+    first = manifest.artifacts[0].format
+    packages = get_format(first).requires
+    names = ", ".join(f'"{tensor.name}"' for tensor in manifest.inputs)
+    return f"""## Python
+
+Needs kerazoo, NumPy and {packages}. Run it in this folder; it takes the inputs that the files
+were verified with.
+
+```python
+import numpy as np
+from zoo_export import load_bundle
+
+bundle = load_bundle(".")
+samples = np.load("assets/samples.npz")
+inputs = {{name: samples[f"0/x/{{name}}"] for name in ({names},)}}
+outputs = bundle.run(inputs, runtime="{first}")
+for name, array in outputs.items():
+    print(name, array.shape)
+```
+{_raw_inputs(manifest)}"""
+
+
+def _raw_inputs(manifest: Manifest) -> str:
+    kinds = {step.get("step") for step in manifest.preprocessing}
+    if "tokenize" in kinds:
+        raw = '"a text"'
+    elif "image" in kinds:
+        raw = '"picture.png"'
+    else:
+        return ""
+    return f"""
+From a raw input:
+
+```text
+bundle.predict({raw})[0].label
+```"""
+
+
+def _provenance(manifest: Manifest) -> str:
+    known = manifest.provenance
+    dataset = known.get("dataset") or {}
+    facts = [
+        ("Recipe", (known.get("recipe") or {}).get("name")),
+        ("Seed", known.get("seed")),
+        ("Data", " ".join(str(dataset[k]) for k in ("name", "version") if dataset.get(k))),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in known.get("export", {}).items())),
+    ]
+    lines = [f"- {name}: {value}" for name, value in facts if value not in {None, ""}]
+    return "## Where it comes from\n\n" + "\n".join(lines)

@@ -1,0 +1,76 @@
+"""The process that converts one model to one format: ``python -m zoo_export.child FOLDER``.
+
+Converters leak memory and can crash. Whatever happens here, the parent lives and can say what
+it was. The file is also run here, in its own runtime, on the samples that the parent left.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import re
+import resource
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from zoo_export.errors import ExportError
+from zoo_export.inference import inference_clone, load_model
+from zoo_export.job import Job, Result, read_job, write_result
+from zoo_export.runtime import Runner
+from zoo_export.tensors import Array
+from zoo_export.tracing import Conversion
+from zoo_registry import load_target
+
+
+def main(folder: Path) -> None:
+    """Carry out the job in ``folder`` and leave its result there."""
+    job, cases = read_job(folder)
+    outputs: tuple[dict[str, Array], ...] = ()
+    try:
+        result = Result(facts=_convert(job))
+        outputs = _run(job, cases)
+    except ExportError as error:
+        operators = tuple((b.operator, b.layer) for b in error.blames)
+        result = Result(error=str(error), operators=operators, traceback=traceback.format_exc())
+    except MemoryError as error:
+        cause = f"it ran out of memory: {error}" if str(error) else "it ran out of memory"
+        result = Result(error=cause, traceback=traceback.format_exc())
+    except Exception as error:  # the parent is told what the converter or runtime raised
+        cause = f"{type(error).__name__}: {error}"
+        result = Result(error=cause, traceback=traceback.format_exc())
+    try:
+        write_result(folder, replace(result, peak_mb=_peak_mb()), outputs)
+    except OSError as error:
+        # Where the disk is full nothing can be written down: the exit code says it.
+        sys.exit(error.errno if error.errno == errno.ENOSPC else 1)
+
+
+def _convert(job: Job) -> dict[str, object]:
+    for module in job.modules:
+        importlib.import_module(module)
+    model = inference_clone(load_model(job.model))
+    conversion = Conversion(model, job.inputs, job.outputs, Path(job.path))
+    facts: dict[str, object] = load_target(job.converter)(conversion)
+    return facts
+
+
+def _run(job: Job, cases: tuple[dict[str, Array], ...]) -> tuple[dict[str, Array], ...]:
+    session = load_target(job.runtime)(Path(job.path), threads=None)
+    runner = Runner(session, job.inputs, job.outputs)
+    return tuple(runner.run(case) for case in cases)
+
+
+def _peak_mb() -> float:
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent had before this program began
+        kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))
+        if kilobytes:
+            return round(int(kilobytes[1]) / 1024, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

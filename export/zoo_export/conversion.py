@@ -1,0 +1,148 @@
+"""Running conversions in child processes, side by side, and reading how each one ended."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo_export.errors import Blame, ExportError
+from zoo_export.job import Job, Result, read_result, write_job
+from zoo_export.tensors import Array, Arrays
+
+WORKERS = 2
+_POLL_SECONDS = 0.05
+_LOG = "log.txt"
+_LOG_LINES = 12
+_FULL_DISK = "No space left on device"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A conversion that ended.
+
+    Args:
+        job: What was to be done.
+        seconds: How long the process lived.
+        result: Facts and peak memory; ``None`` if it failed.
+        outputs: What the artifact gave for each sample batch.
+        error: The failure, without model and format.
+    """
+
+    job: Job
+    seconds: float
+    result: Result | None = None
+    outputs: tuple[dict[str, Array], ...] = ()
+    error: ExportError | None = None
+
+
+@dataclass(frozen=True)
+class _Child:
+    job: Job
+    folder: Path
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+def convert_all(
+    jobs: Sequence[tuple[Job, tuple[Arrays, ...]]],
+    work: Path,
+    *,
+    time_limit: float,
+    started: Callable[[str], None],
+) -> Iterator[Converted]:
+    """Carry out the jobs, two at a time, and yield each as it ends.
+
+    Args:
+        jobs: Every job with its sample batches.
+        work: A folder for what the processes exchange.
+        time_limit: Seconds after which a process is killed.
+        started: Called with the format's name as its process starts.
+    """
+    waiting = list(jobs)
+    running: list[_Child] = []
+    try:
+        while waiting or running:
+            while waiting and len(running) < WORKERS:
+                job, cases = waiting.pop(0)
+                started(job.format)
+                running.append(_start(job, cases, work))
+            for child in [c for c in running if _is_over(c, time_limit)]:
+                running.remove(child)
+                yield _end(child, time_limit)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for child in running:  # Ctrl-C, or an error of the caller
+            child.process.kill()
+            child.process.wait()
+
+
+def _start(job: Job, cases: tuple[Arrays, ...], work: Path) -> _Child:
+    folder = work / f"job-{job.format}"
+    folder.mkdir()
+    write_job(folder, job, cases)
+    environment = {
+        **os.environ,
+        # The parent may have found modules in ways that a new process does not know.
+        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    with (folder / _LOG).open("wb") as log:
+        process = subprocess.Popen(
+            # -P: a script called onnx.py in the user's folder must not be what is imported.
+            [sys.executable, "-P", "-m", "zoo_export.child", str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
+    return _Child(job, folder, process, time.monotonic())
+
+
+def _is_over(child: _Child, time_limit: float) -> bool:
+    if child.process.poll() is not None:
+        return True
+    if time.monotonic() - child.started < time_limit:
+        return False
+    child.process.kill()
+    child.process.wait()
+    return True
+
+
+def _end(child: _Child, time_limit: float) -> Converted:
+    seconds = round(time.monotonic() - child.started, 2)
+    ended = read_result(child.folder) if child.process.returncode == 0 else None
+    if ended is None:
+        timed_out = seconds >= time_limit
+        cause = f"it took longer than {time_limit:g} s" if timed_out else _cause(child)
+        return Converted(child.job, seconds, error=ExportError(cause))
+    result, outputs = ended
+    if result.error is None:
+        return Converted(child.job, seconds, result, outputs)
+    blames = [Blame(str(operator), layer) for operator, layer in result.operators]
+    full = "the disk is full: " if _FULL_DISK in result.error else ""
+    error = ExportError(full + result.error, blames)
+    error.add_note(f"In the child process:\n{result.traceback}")
+    return Converted(child.job, seconds, error=error)
+
+
+def _cause(child: _Child) -> str:
+    code = child.process.returncode
+    lines = (child.folder / _LOG).read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = "\n  ".join(lines[-_LOG_LINES:])
+    said = f". Its last words:\n  {tail}" if tail else ""
+    if code == errno.ENOSPC or _FULL_DISK in tail:
+        return f"the disk is full{said}"
+    if code >= 0:
+        return f"the converting process exited with code {code}{said}"
+    name = signal.Signals(-code).name
+    memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
+    return f"the converting process was killed by {name}{memory}{said}"

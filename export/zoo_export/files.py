@@ -1,0 +1,144 @@
+"""Files of a bundle: hashing, checking against the manifest, and writing all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from zoo_export.errors import BundleError, ExportError
+from zoo_export.manifest import MANIFEST, FileEntry
+from zoo_registry import UsageError
+
+
+def list_files(folder: Path) -> dict[str, FileEntry]:
+    """Return size and sha256 of every file under ``folder`` but its manifest, by path."""
+    paths = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    entries = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {
+        name: FileEntry(path.stat().st_size, sha256(path))
+        for name, path in entries.items()
+        if name != MANIFEST
+    }
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_files(folder: Path, entries: Mapping[str, FileEntry]) -> None:
+    """Refuse a bundle whose files are not exactly those of its manifest.
+
+    Raises:
+        BundleError: A path outside the bundle, a link, or a missing, cut, changed or extra file.
+    """
+    for name in entries:
+        safe_path(folder, name)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise BundleError(f"'{name}' of bundle '{folder}' is a link: bundles hold plain files.")
+        if not path.is_dir() and name != MANIFEST and name not in entries:
+            raise BundleError(f"'{name}' of bundle '{folder}' is not in its manifest: remove it.")
+    for name, entry in entries.items():
+        _check_file(folder, name, entry)
+
+
+def safe_path(folder: Path, name: str) -> Path:
+    """Return the path that a manifest names, which must lie inside the bundle.
+
+    Raises:
+        BundleError: An absolute path, one that leads out, or one that is not plain.
+    """
+    parts = name.split("/")
+    plain = all(part not in {"", ".", ".."} for part in parts)
+    if (
+        not plain
+        or "\\" in name
+        or "\0" in name
+        or ":" in name
+        or PurePosixPath(name).is_absolute()
+    ):
+        raise BundleError(f"The manifest of '{folder}' names {name!r}: a path must stay inside.")
+    return folder / name
+
+
+def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+    path = folder / name
+    if not path.is_file():
+        raise BundleError(f"'{name}' is missing from bundle '{folder}': copy or export it again.")
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise BundleError(
+            f"'{name}' of bundle '{folder}' has {size:,} bytes; its manifest says "
+            f"{entry.bytes:,}: it was cut or changed. Copy or export it again."
+        )
+    if sha256(path) != entry.sha256:
+        raise BundleError(
+            f"'{name}' of bundle '{folder}' was changed: its sha256 is not the manifest's. "
+            "Copy or export it again."
+        )
+
+
+def check_target(out: Path, *, force: bool) -> None:
+    """Refuse an output folder that is taken.
+
+    Raises:
+        UsageError: It exists and ``force`` is not set, or it holds something that is no bundle.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    if not force:
+        raise UsageError(f"'{out}' exists: choose another folder or use force (--force).")
+    if (
+        not out.is_dir()
+        or out.is_symlink()
+        or (any(out.iterdir()) and not (out / MANIFEST).is_file())
+    ):
+        raise UsageError(f"'{out}' is no bundle: it will not be replaced, with force or without.")
+
+
+@contextmanager
+def work_folder(out: Path) -> Iterator[Path]:
+    """Give a folder beside ``out`` for unfinished work; it is gone afterwards, come what may.
+
+    Raises:
+        ExportError: The disk is full, or the place cannot be written to.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
+    try:
+        yield work
+    except OSError as error:
+        raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def put_in_place(finished: Path, out: Path, work: Path) -> None:
+    """Rename a finished folder to its final name; a bundle that is there moves to ``work``."""
+    if out.exists():
+        out.rename(work / "replaced")
+    try:
+        finished.rename(out)
+    except OSError:
+        if (work / "replaced").exists():
+            (work / "replaced").rename(out)
+        raise
+
+
+def _reason(error: OSError) -> str:
+    return (
+        f"{error.strerror or error} ({os.fspath(error.filename)})"
+        if error.filename
+        else str(error.strerror or error)
+    )

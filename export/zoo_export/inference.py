@@ -1,0 +1,237 @@
+"""A Keras model as a function of named arrays: float32, ``training=False``, readable names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor
+from zoo_registry import UsageError
+
+_AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
+_NUMERIC = "biuf"
+
+
+def load_model(path: Any) -> Any:
+    """Load a ``.keras`` file for inference, in Keras' safe mode."""
+    import keras
+
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def inference_clone(model: Any) -> Any:
+    """Return the model in float32: itself, or a copy if any layer computes in another precision.
+
+    Raises:
+        UsageError: Layers that Keras has quantized; the file is quantized instead.
+    """
+    quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
+    if quantized:
+        raise UsageError(
+            f"Layer '{quantized[0]}' of model '{model.name}' is quantized by Keras, which no "
+            "exporter gets right: export the float model and quantize the file."
+        )
+    if all(_is_float32(layer) for layer in model._flatten_layers()):
+        return model
+    clone = type(model).from_config(_in_float32(model.get_config()))
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+def named_inputs(model: Any) -> dict[str, Any]:
+    """Return the symbolic inputs by the name they have in every format.
+
+    Raises:
+        UsageError: A model without symbolic inputs, or names that cannot be told apart.
+    """
+    if not getattr(model, "inputs", None):
+        raise UsageError(
+            f"Model '{model.name}' has no symbolic inputs. Build it from them: "
+            "inputs = keras.Input(...); keras.Model(inputs, model(inputs))."
+        )
+    struct = _struct(model, "_inputs_struct")
+    if isinstance(struct, Mapping):
+        pairs = [(str(key), tensor) for key, tensor in struct.items()]
+    else:
+        pairs = [(tensor.name, tensor) for tensor in model.inputs]
+    return _unique(model, "input", pairs)
+
+
+def named_outputs(model: Any) -> dict[str, Any]:
+    """Return the symbolic outputs by name: dictionary keys, or the layers that make them.
+
+    Raises:
+        UsageError: Two outputs, or an output and an input, with one name.
+    """
+    struct = _struct(model, "_outputs_struct")
+    if isinstance(struct, Mapping):
+        pairs = [(str(key), tensor) for key, tensor in struct.items()]
+    else:
+        pairs = list(zip(_layer_names(model.outputs), model.outputs, strict=True))
+    outputs = _unique(model, "output", pairs)
+    shared = sorted(set(outputs) & set(named_inputs(model)))
+    if shared:
+        raise UsageError(
+            f"Model '{model.name}' has an input and an output named '{shared[0]}': "
+            "rename the layer that makes the output."
+        )
+    return outputs
+
+
+def call(model: Any, arrays: Mapping[str, Any], apply: Any = None) -> dict[str, Any]:
+    """Call the model on named arrays, or tensors, and return its outputs by name.
+
+    Args:
+        model: A functional or sequential model.
+        arrays: Values by the names of :func:`named_inputs`.
+        apply: What to call with the inputs in the model's own structure, instead of the model.
+    """
+    names = list(named_inputs(model))
+    struct = _struct(model, "_inputs_struct")
+    if isinstance(struct, Mapping):
+        inputs: Any = {key: arrays[clean(str(key))] for key in struct}
+    elif isinstance(struct, list | tuple):
+        inputs = [arrays[name] for name in names]
+    else:
+        inputs = arrays[names[0]]
+    result = apply(inputs) if apply else model(inputs, training=False)
+    outputs = named_outputs(model)
+    if isinstance(result, Mapping):
+        return {clean(str(key)): value for key, value in result.items()}
+    values = result if isinstance(result, list | tuple) else [result]
+    return dict(zip(outputs, values, strict=True))
+
+
+def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
+    """Return what Keras itself computes, as NumPy arrays."""
+    import keras
+
+    outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in arrays.items()})
+    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+
+def input_tensors(model: Any) -> tuple[Tensor, ...]:
+    """Return the inputs with their unknown sizes named.
+
+    Raises:
+        UsageError: An input that is no array of numbers.
+    """
+    tensors = named_inputs(model)
+    for name, tensor in tensors.items():
+        if tensor.dtype == "string" or np.dtype(tensor.dtype).kind not in _NUMERIC:
+            raise UsageError(
+                f"Input '{name}' of model '{model.name}' is of dtype {tensor.dtype}: do in "
+                "preprocessing what turns it into numbers."
+            )
+    return tuple(
+        Tensor(name, tensor.dtype, _named_axes(name, tensor.shape))
+        for name, tensor in tensors.items()
+    )
+
+
+def output_tensors(
+    model: Any, runs: Sequence[tuple[Mapping[str, int], Arrays]]
+) -> tuple[Tensor, ...]:
+    """Return the outputs with their unknown sizes named, as runs of the model showed them.
+
+    Args:
+        model: The model.
+        runs: The named sizes of some inputs and the outputs they gave.
+    """
+    found = []
+    for name, symbolic in named_outputs(model).items():
+        array = runs[0][1][name]
+        shape = tuple(
+            size if size is not None else _axis_name(name, axis, runs)
+            for axis, size in enumerate(symbolic.shape)
+        )
+        found.append(Tensor(name, str(array.dtype), shape))
+    return tuple(found)
+
+
+def clean(name: str) -> str:
+    """Return a name that every format can hold.
+
+    Example:
+        >>> clean("tower-1/logits")
+        'tower_1_logits'
+    """
+    return re.sub(r"\W", "_", name)
+
+
+def _axis_name(output: str, axis: int, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> str:
+    for size in runs[0][0]:
+        if (size == BATCH) == (axis == 0) and all(
+            arrays[output].shape[axis] == sizes[size] for sizes, arrays in runs
+        ):
+            return size
+    return f"{output}_{axis}"
+
+
+def _named_axes(name: str, shape: Sequence[int | None]) -> tuple[int | str, ...]:
+    def axis_name(axis: int) -> str:
+        if axis == 0:
+            return BATCH
+        spatial = _AXES.get(len(shape), {}).get(axis)
+        return spatial or (SEQUENCE if axis == 1 else f"{name}_{axis}")
+
+    return tuple(axis_name(i) if size is None else size for i, size in enumerate(shape))
+
+
+def _layer_names(tensors: Sequence[Any]) -> list[str]:
+    histories = [tensor._keras_history for tensor in tensors]
+    names = [history.operation.name for history in histories]
+    return [
+        f"{name}_{history.tensor_index}" if names.count(name) > 1 else name
+        for name, history in zip(names, histories, strict=True)
+    ]
+
+
+def _unique(model: Any, kind: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    if not all(hasattr(tensor, "shape") for _, tensor in pairs):
+        raise UsageError(f"Model '{model.name}' has nested {kind}s: use one flat dictionary.")
+    named = {clean(name): tensor for name, tensor in pairs}
+    if len(named) < len(pairs):
+        names = ", ".join(name for name, _ in pairs)
+        raise UsageError(f"Model '{model.name}' has {kind}s that share a name: {names}.")
+    return named
+
+
+def _struct(model: Any, attribute: str) -> Any:
+    # A Sequential keeps the functional model it stands for.
+    return getattr(getattr(model, "_functional", None) or model, attribute)
+
+
+def _quantized(layer: Any) -> bool:
+    return getattr(layer, "quantization_mode", None) is not None
+
+
+def _is_float32(layer: Any) -> bool:
+    policy = getattr(layer, "dtype_policy", None)
+    return policy is None or (
+        _as_float32(policy.compute_dtype) == policy.compute_dtype
+        and _as_float32(policy.variable_dtype) == policy.variable_dtype
+    )
+
+
+def _as_float32(dtype: str) -> str:
+    return "float32" if dtype in {"float16", "bfloat16", "float64"} or "mixed" in dtype else dtype
+
+
+def _in_float32(config: Any) -> Any:
+    if isinstance(config, dict):
+        if config.get("class_name") == "DTypePolicy":
+            inner = {**config["config"], "name": _as_float32(config["config"]["name"])}
+            return {**config, "config": inner}
+        return {
+            key: _as_float32(value)
+            if key == "dtype" and isinstance(value, str)
+            else _in_float32(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, list | tuple):
+        return type(config)(_in_float32(item) for item in config)
+    return config

@@ -1,0 +1,105 @@
+"""What the parent hands to the child process that converts, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export import schema
+from zoo_export.tensors import Array, Arrays, Tensor
+
+_JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One conversion.
+
+    Args:
+        format: Name of the format, for messages.
+        converter: Target of the converter.
+        runtime: Target of the runtime.
+        model: The ``.keras`` file.
+        modules: Modules to import first, which register the model's own layers.
+        path: The artifact to write.
+        inputs: Inputs of the artifact.
+        outputs: Outputs of the artifact.
+    """
+
+    format: str
+    converter: str
+    runtime: str
+    model: str
+    modules: tuple[str, ...]
+    path: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it went.
+
+    Args:
+        facts: What the converter found in the file.
+        error: The cause of a failure.
+        operators: The operators at fault and their layers.
+        traceback: Where it failed, for ``--debug``.
+        peak_mb: Peak memory of the process in MB.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    operators: tuple[tuple[str | None, ...], ...] = ()
+    traceback: str = ""
+    peak_mb: float = 0.0
+
+
+def write_job(folder: Path, job: Job, cases: tuple[Arrays, ...]) -> None:
+    """Write a job and the sample inputs to try the artifact on."""
+    save_cases(folder / _SAMPLES, cases)
+    (folder / _JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+
+
+def read_job(folder: Path) -> tuple[Job, tuple[dict[str, Array], ...]]:
+    """Read what :func:`write_job` wrote."""
+    data = json.loads((folder / _JOB).read_text(encoding="utf-8"))
+    return schema.read(Job, data, _JOB), load_cases(folder / _SAMPLES)
+
+
+def write_result(folder: Path, result: Result, outputs: tuple[Arrays, ...] = ()) -> None:
+    """Write the outputs, then the result, whose presence says that all is written."""
+    save_cases(folder / _OUTPUTS, outputs)
+    part = folder / f"{_RESULT}.part"
+    part.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    part.rename(folder / _RESULT)
+
+
+def read_result(folder: Path) -> tuple[Result, tuple[dict[str, Array], ...]] | None:
+    """Read what :func:`write_result` wrote; ``None`` where the child did not come that far."""
+    if not (folder / _RESULT).is_file():
+        return None
+    data = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+    return schema.read(Result, data, _RESULT), load_cases(folder / _OUTPUTS)
+
+
+def save_cases(path: Path, cases: tuple[Arrays, ...]) -> None:
+    """Write arrays by case and name."""
+    flat = {f"{i}/{name}": array for i, case in enumerate(cases) for name, array in case.items()}
+    with path.open("wb") as file:
+        np.savez(file, **flat)  # type: ignore[arg-type]  # its stubs take the names for options
+
+
+def load_cases(path: Path) -> tuple[dict[str, Array], ...]:
+    """Read what :func:`save_cases` wrote."""
+    cases: dict[int, dict[str, Array]] = {}
+    with np.load(path, allow_pickle=False) as stored:
+        for key in stored.files:
+            number, _, name = key.partition("/")
+            cases.setdefault(int(number), {})[name] = stored[key]
+    return tuple(cases[number] for number in sorted(cases))

@@ -1,0 +1,170 @@
+"""What a bundle says about itself: plain data, read without TensorFlow or Keras."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from zoo_export import schema
+from zoo_export.errors import BundleError
+from zoo_export.tensors import Tensor
+from zoo_registry import UsageError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+CARD = "README.md"
+ASSETS = "assets"
+SAMPLES = "assets/samples.npz"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """Size and hash of one file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output of one sample batch against Keras.
+
+    Args:
+        output: Name of the output.
+        shape: Shape that both gave.
+        max_abs_diff: Largest absolute difference.
+        allowed: What the tolerance comes to for an output of this magnitude.
+    """
+
+    output: str
+    shape: tuple[int, ...]
+    max_abs_diff: float
+    allowed: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether the difference is allowed."""
+        return self.max_abs_diff <= self.allowed
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How near an artifact is to the Keras model.
+
+    Args:
+        format: The artifact's format.
+        tolerance: Allowed difference as a share of the largest value of each output.
+        comparisons: One row for each sample batch and output.
+        examples: Real examples compared by their largest logit, 0 where there are none.
+        top1_agreement: Share of them with the same answer as Keras.
+    """
+
+    format: str
+    tolerance: float
+    comparisons: tuple[Comparison, ...]
+    examples: int = 0
+    top1_agreement: float | None = None
+
+    @property
+    def max_abs_diff(self) -> float:
+        """Largest absolute difference of all outputs and batches."""
+        return max((row.max_abs_diff for row in self.comparisons), default=math.inf)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that were compared."""
+        return tuple(sorted({row.shape[0] for row in self.comparisons if row.shape}))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every difference is allowed."""
+        return all(row.ok for row in self.comparisons)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One converted model.
+
+    Args:
+        format: Name of the format.
+        path: File or folder inside the bundle.
+        bytes: Size of all its files.
+        inputs: Inputs as this artifact takes them; a LiteRT one has a fixed batch.
+        outputs: Outputs as this artifact gives them.
+        verification: Figures of the comparison with Keras.
+        facts: What its converter found in the file: operators, opset, signature.
+        seconds: Time that conversion, inspection and running took, with process start.
+        peak_mb: Peak memory of that process in MB.
+    """
+
+    format: str
+    path: str
+    bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    verification: Verification
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    peak_mb: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that is known about a bundle.
+
+    Args:
+        name: Name of the model or recipe; artifacts are called after it.
+        inputs: What the model takes.
+        outputs: What the model gives.
+        files: Size and sha256 of every file but the manifest itself, by path.
+        artifacts: One for each format.
+        task: The model's head, such as ``"image-classification"``.
+        labels: Class names in the order of the logits.
+        preprocessing: Steps from a raw input to the model's inputs.
+        license: Licence of the model.
+        num_params: Number of parameters.
+        provenance: Recipe, seed, dataset, metrics and versions, as far as they are known.
+        format_version: Version of this layout.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    files: Mapping[str, FileEntry]
+    artifacts: tuple[Artifact, ...]
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    preprocessing: tuple[Mapping[str, Any], ...] = ()
+    license: str = ""
+    num_params: int | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """Return the manifest as the text of ``manifest.json``."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = MANIFEST) -> Manifest:
+        """Return the manifest that :meth:`to_json` wrote.
+
+        Raises:
+            BundleError: Text that is no manifest, or one of a later version.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise BundleError(f"{where} is not complete JSON: {error}.") from error
+        version = data.get("format_version") if isinstance(data, dict) else None
+        if isinstance(version, int) and version > FORMAT_VERSION:
+            raise BundleError(
+                f"{where} has format_version {version}; this Kerazoo reads up to "
+                f"{FORMAT_VERSION}: upgrade it with `pip install --upgrade kerazoo`."
+            )
+        try:
+            return schema.read(cls, data, "manifest")
+        except UsageError as error:
+            raise BundleError(f"{where} is not valid: {error}") from error

@@ -1,0 +1,82 @@
+"""Keras to ONNX through tf2onnx, with the weights kept out of its sight.
+
+tf2onnx copies the graph with all its weights for each of a dozen passes. Here the weights are
+inputs of the traced function while it works and become initializers afterwards: a fraction of
+the time and memory, and a weight that is used twice is stored once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from zoo_export import onnx_file, onnx_trace
+from zoo_export.tracing import Conversion
+
+OPSET = 18
+# A protocol buffer cannot exceed 2 GB; the rest of the graph needs some of it.
+_LARGEST_FILE = 1_900_000_000
+
+
+def convert(conversion: Conversion) -> dict[str, Any]:
+    """Write an ONNX file of the standard domain and return what it holds.
+
+    Raises:
+        ExportError: An operator that ONNX does not have, or a file that is not as it should be.
+    """
+    import onnx
+
+    traced = onnx_trace.trace(conversion)
+    proto = _tf2onnx(traced)
+    onnx_file.attach_weights(proto.graph, traced.constants)
+    onnx_file.fold_weights(proto.graph, OPSET)
+    onnx_file.describe(proto, conversion)
+    onnx_file.refuse_foreign(proto, conversion.model)
+    external = sum(tensor.ByteSize() for tensor in proto.graph.initializer) > _LARGEST_FILE
+    if not external:
+        proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    onnx.save_model(
+        proto,
+        str(conversion.path),
+        save_as_external_data=external,
+        location=f"{conversion.path.name}.data",
+    )
+    return onnx_file.inspect(conversion)
+
+
+def _tf2onnx(traced: onnx_trace.Traced) -> Any:
+    import tensorflow as tf
+    from tf2onnx import optimizer, tf_loader
+    from tf2onnx.tfonnx import process_tf_graph
+
+    inputs, outputs = list(traced.inputs), list(traced.outputs)
+    definition = tf_loader.from_function(traced.concrete, inputs, outputs)
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(definition, name="")
+        converted = process_tf_graph(
+            graph,
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename={**traced.inputs, **traced.outputs},
+            custom_op_handlers={"Erfc": (_erfc, [])},
+        )
+        # Errors in an optimizer are raised: catching them means copying the graph each time.
+        return optimizer.optimize_graph(converted, catch_errors=False).make_model("kerazoo")
+
+
+def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
+    """Write the complementary error function of exact GELU, which ONNX lacks, as ``1 - Erf``."""
+    from tf2onnx import utils
+
+    output = node.output[0]
+    dtype = context.get_dtype(output)
+    one = np.array(1, utils.map_onnx_to_numpy_type(dtype))
+    constant = context.make_const(utils.make_name(f"{name}/one"), one)
+    node.type = "Erf"
+    difference = context.make_node(
+        "Sub", [constant.output[0], output], shapes=[context.get_shape(output)], dtypes=[dtype]
+    )
+    consumers = [n for n in context.find_output_consumers(output) if n.name != difference.name]
+    context.replace_all_inputs(output, difference.output[0], ops=consumers)

@@ -1,0 +1,183 @@
+"""The ONNX graph itself: weights put back, names and sizes described, the file inspected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zoo_export.errors import Blame, ExportError
+from zoo_export.tensors import Array, Tensor
+from zoo_export.tracing import Conversion, layer_of
+
+# What a converter puts between a weight and the operator that wants it in another layout.
+_RELAYOUTS = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"}
+_DOMAINS = {"", "ai.onnx"}
+
+
+def attach_weights(graph: Any, constants: Mapping[str, Array]) -> None:
+    """Turn the inputs that stand for weights into initializers; unused ones are left out."""
+    from onnx import numpy_helper
+
+    used = {name for node in _nodes(graph) for name in node.input}
+    for name in used & constants.keys():
+        graph.initializer.append(numpy_helper.from_array(constants[name], name))
+    kept = [value for value in graph.input if value.name not in constants]
+    del graph.input[:]
+    graph.input.extend(kept)
+
+
+def fold_weights(graph: Any, opset: int) -> None:
+    """Apply changes of layout to the weights themselves, where nothing else reads the weight.
+
+    A tied embedding, read by a Gather and through a Transpose, stays one tensor.
+    """
+    from onnx import numpy_helper
+
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    readers = Counter(name for node in _nodes(graph) for name in node.input)
+    for node in list(graph.node):
+        constant = all(name in weights for name in node.input)
+        if node.op_type not in _RELAYOUTS or not constant or readers[node.input[0]] > 1:
+            continue
+        name, output = node.input[0], node.output[0]
+        if any(value.name == output for inner in _graphs(graph) for value in inner.output):
+            continue
+        folded = _evaluate(node, [numpy_helper.to_array(weights[i]) for i in node.input], opset)
+        weights[name].CopyFrom(numpy_helper.from_array(folded, name))
+        _rename(graph, output, name)
+        readers[name] = readers.pop(output, 0)
+        graph.node.remove(node)
+    _drop_unread(graph)
+
+
+def describe(proto: Any, conversion: Conversion) -> None:
+    """Put inputs and outputs in order, with named sizes; drop made-up sizes and unused domains."""
+    from onnx import helper
+
+    graph = proto.graph
+    domains = {node.domain for node in _nodes(graph)} | {""}
+    opsets = [entry for entry in proto.opset_import if entry.domain in domains]
+    del proto.opset_import[:]
+    proto.opset_import.extend(opsets)
+    for values, tensors in ((graph.input, conversion.inputs), (graph.output, conversion.outputs)):
+        described = {value.name: value for value in values}
+        extra = sorted(described.keys() - {tensor.name for tensor in tensors})
+        missing = [tensor.name for tensor in tensors if tensor.name not in described]
+        if extra or missing:
+            raise ExportError(f"the graph has extra tensors {extra} and lacks {missing}")
+        ordered = [
+            helper.make_tensor_value_info(
+                tensor.name, described[tensor.name].type.tensor_type.elem_type, tensor.shape
+            )
+            for tensor in tensors
+        ]
+        del values[:]
+        values.extend(ordered)
+    del graph.value_info[:]
+
+
+def refuse_foreign(proto: Any, model: Any) -> None:
+    """Refuse nodes that standard ONNX does not have.
+
+    Raises:
+        ExportError: Such a node, with the layer it came from.
+    """
+    import onnx
+
+    versions = {entry.domain: entry.version for entry in proto.opset_import}
+    blames = {
+        Blame(node.op_type, layer_of(model, node.name))
+        for node in _nodes(proto.graph)
+        if node.domain not in _DOMAINS or not onnx.defs.has(node.op_type, versions.get("", 1), "")
+    }
+    if blames:
+        ordered = sorted(blames, key=str)
+        raise ExportError(f"ONNX has no operator for {', '.join(map(str, ordered))}", ordered)
+
+
+def inspect(conversion: Conversion) -> dict[str, Any]:
+    """Read the written file back, check it and return what it holds.
+
+    Raises:
+        ExportError: The checker refuses it, or its inputs or outputs are not the model's.
+    """
+    import onnx
+
+    path = str(conversion.path)
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the ONNX checker refuses the file: {error}") from error
+    proto = onnx.load(path, load_external_data=False)
+    refuse_foreign(proto, conversion.model)
+    for kind, values, tensors in (
+        ("inputs", proto.graph.input, conversion.inputs),
+        ("outputs", proto.graph.output, conversion.outputs),
+    ):
+        found = [_tensor(value) for value in values]
+        if found != list(tensors):
+            wanted = ", ".join(map(str, tensors))
+            raise ExportError(f"the file's {kind} are {', '.join(map(str, found))}, not {wanted}")
+    operators = Counter(node.op_type for node in _nodes(proto.graph))
+    versions = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
+    return {
+        "opset": versions["ai.onnx"],
+        "domains": sorted(versions),
+        "operators": dict(sorted(operators.items())),
+    }
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
+            for subgraph in inner:
+                yield from _graphs(subgraph)
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for inner in _graphs(graph):
+        yield from inner.node
+
+
+def _tensor(value: Any) -> Tensor:
+    import onnx
+
+    kind = value.type.tensor_type
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
+    return Tensor(value.name, dtype.name, shape)
+
+
+def _evaluate(node: Any, arrays: list[Array], opset: int) -> Array:
+    from onnx import helper
+    from onnx.reference import ReferenceEvaluator
+
+    values = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), None)
+        for name, array in zip(node.input, arrays, strict=True)
+    ]
+    result = helper.make_empty_tensor_value_info(node.output[0])
+    graph = helper.make_graph([node], "fold", values, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    folded: Array = ReferenceEvaluator(model).run(None, dict(zip(node.input, arrays, strict=True)))[
+        0
+    ]
+    return folded
+
+
+def _rename(graph: Any, old: str, new: str) -> None:
+    for node in _nodes(graph):
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
+
+
+def _drop_unread(graph: Any) -> None:
+    read = {name for node in _nodes(graph) for name in node.input}
+    read |= {value.name for inner in _graphs(graph) for value in inner.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -1,0 +1,85 @@
+"""Pictures of any kind, file, Pillow image or array, as grey or RGB pixels in 0..255."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import UsageError
+
+# How Pillow names the pixels of an image with so many channels.
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def as_pillow(raw: Any) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(raw, Image.Image):
+        return raw
+    if isinstance(raw, np.ndarray):
+        return _array_to_pillow(raw)
+    if not isinstance(raw, str | Path):
+        raise UsageError(f"An image is a path, a Pillow image or an array, not {kind_of(raw)}.")
+    try:
+        with Image.open(raw) as image:
+            image.load()
+            return image
+    except FileNotFoundError as error:
+        raise UsageError(f"There is no image file '{raw}'.") from error
+    except (UnidentifiedImageError, OSError) as error:
+        raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
+
+
+def _array_to_pillow(raw: np.ndarray[Any, Any]) -> Any:
+    from PIL import Image
+
+    shape = raw.shape[:2] if raw.ndim == 3 and raw.shape[2] == 1 else raw.shape
+    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in MODES)) or 0 in shape:
+        raise UsageError(
+            f"An image array is (height, width) or (height, width, 1, 3 or 4), not {raw.shape}."
+        )
+    if not in_pixel_range(raw):
+        raise UsageError(
+            f"An image array holds numbers in 0..255; this one has dtype {raw.dtype} and values "
+            f"{raw.min()}..{raw.max()}."
+        )
+    return Image.fromarray(np.rint(raw).astype(np.uint8).reshape(shape))
+
+
+def in_pixel_range(raw: np.ndarray[Any, Any]) -> bool:
+    if raw.dtype == np.uint8:
+        return True
+    is_number = np.issubdtype(raw.dtype, np.number) and not np.iscomplexobj(raw)
+    return bool(is_number and raw.size and raw.min() >= 0 and raw.max() <= 255)
+
+
+def grey_or_rgb(image: Any, mode: str) -> Any:
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        image = _deep_to_grey(image)
+    if "A" in image.mode or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _deep_to_grey(image: Any) -> Any:
+    # Pillow clips deep pixels at 255 when it converts: scale them instead.
+    from PIL import Image
+
+    pixels = np.asarray(image, np.float64)
+    sixteen_bit = image.mode.startswith("I") and pixels.max() > 255
+    scaled = pixels / 257 if sixteen_bit or image.mode.startswith("I;16") else pixels
+    if scaled.min() < 0 or scaled.max() > 255:
+        raise UsageError(
+            f"An image of mode {image.mode} holds {pixels.min()}..{pixels.max()}: "
+            "bring its values to 0..255 first."
+        )
+    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+
+
+def kind_of(raw: Any) -> str:
+    return f"a {type(raw).__name__}" + (f" of {raw.dtype}" if isinstance(raw, np.ndarray) else "")

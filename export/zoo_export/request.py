@@ -1,0 +1,135 @@
+"""What is asked to be exported: a run folder or a Keras model, with what is known about it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zoo_registry
+from zoo_export.errors import ExportError
+from zoo_export.inference import load_model
+from zoo_export.tensors import Array
+from zoo_registry import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is known of a model before it is looked into; a run tells more than a bare model."""
+
+    model: Any
+    name: str
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    preprocessing: tuple[Mapping[str, Any], ...] = ()
+    assets: Path | None = None
+    rows: Mapping[str, Any] | None = None
+    sequence_length: int | None = None
+    license: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    is_run: bool = False
+    modules: tuple[str, ...] = ()
+
+
+def from_run(folder: Path) -> Request:
+    """Read a run folder.
+
+    Raises:
+        UsageError: It is no run, or one that was not completed.
+    """
+    info = _run_info(folder)
+    recipe, model_info = info.get("recipe", {}), info.get("model", {})
+    modules = _builder_modules(model_info.get("name"))
+    assets = folder / "assets"
+    with naming_failures(f"The model of run '{folder}'"):
+        model = load_model(folder / "model.keras")
+    keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
+    return Request(
+        model=model,
+        name=str(recipe.get("name") or folder.resolve().name).rpartition("/")[2],
+        task=info.get("task"),
+        labels=tuple(info["labels"]) if info.get("labels") else None,
+        preprocessing=tuple(info.get("preprocessing", ())),
+        assets=assets if assets.is_dir() else None,
+        rows=_stored_examples(folder / "examples.npz"),
+        license=info.get("license") or "",
+        provenance={
+            "model": model_info.get("name"),
+            "recipe": recipe,
+            **{key: info[key] for key in keys if key in info},
+        },
+        is_run=True,
+        modules=modules,
+    )
+
+
+def from_model(model: Any) -> Request:
+    """Describe a bare Keras model, with what the zoo knows about it if it built it.
+
+    Raises:
+        UsageError: Something that is no Keras model.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise UsageError(
+            f"A {type(model).__name__} cannot be exported: give a keras.Model or a run folder."
+        )
+    spec = getattr(model, "zoo_spec", None)
+    return Request(
+        model=model,
+        name=spec.name.rpartition("/")[2] if spec else model.name,
+        task=spec.defaults.get("task") if spec else None,
+        license=spec.license if spec else "",
+        provenance={"model": spec.name} if spec else {},
+    )
+
+
+def _run_info(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    if not path.is_file():
+        raise UsageError(f"'{folder}' is no run: it has no run.json.")
+    try:
+        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
+    status = info.get("status")
+    if status != "complete":
+        raise UsageError(
+            f"Run '{folder}' is {status or 'of unknown status'}, not complete: train it to the "
+            "end before exporting it."
+        )
+    return info
+
+
+def _stored_examples(path: Path) -> dict[str, Array]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            keys = [key for key in stored.files if key.startswith("x/")]
+            return {key.removeprefix("x/"): stored[key] for key in keys}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"'{path}' cannot be read: {error}.") from error
+
+
+def _builder_modules(model: object) -> tuple[str, ...]:
+    """Import what builds the model, so that its layers are known to Keras."""
+    if not isinstance(model, str) or model not in zoo_registry.models:
+        return ()
+    return (zoo_registry.models.get(model).load_builder().__module__,)
+
+
+@contextlib.contextmanager
+def naming_failures(what: str) -> Iterator[None]:
+    """Turn whatever Keras raises while saving or loading into an error that says what failed."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:  # Keras raises many kinds, and so do the user's own layers
+        raise ExportError(f"{what} cannot be saved or loaded: {error}") from error

@@ -1,0 +1,149 @@
+"""Inputs that a model is tried on: real examples of its run, the caller's, or drawn ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_export.inference import named_inputs
+from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor, bind, named_sizes
+from zoo_registry import UsageError
+
+BATCHES = (1, 3)
+DEFAULT_SEQUENCE = 128
+DEFAULT_SIDE = 64
+# What layers call the number of positions that they can tell apart.
+_LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
+
+
+def sample_cases(tensors: Sequence[Tensor], rows: Arrays) -> tuple[dict[str, Array], ...]:
+    """Return batches of 1 and 3 rows and, where the sequence may vary, one of shorter rows.
+
+    Args:
+        tensors: The inputs, with named sizes.
+        rows: Any number of rows by input name; they are repeated if there are too few.
+    """
+    count = len(next(iter(rows.values())))
+    cases = []
+    start = 0
+    for batch in BATCHES:
+        chosen = [(start + i) % count for i in range(batch)]
+        cases.append({name: array[chosen] for name, array in rows.items()})
+        start += batch
+    length = named_sizes(tensors, rows).get(SEQUENCE, 0)
+    if length > 2:
+        cases.append(_shortened(tensors, cases[-1], length // 2 + 1))
+    return tuple(cases)
+
+
+def _shortened(tensors: Sequence[Tensor], case: Arrays, length: int) -> dict[str, Array]:
+    short = {}
+    for tensor in tensors:
+        array = case[tensor.name][:2]
+        for axis, dim in enumerate(tensor.shape):
+            if dim == SEQUENCE:
+                array = np.take(array, range(length), axis=axis)
+        short[tensor.name] = array
+    return short
+
+
+def given_rows(tensors: Sequence[Tensor], samples: Mapping[str, Any]) -> dict[str, Array]:
+    """Return the caller's sample inputs, checked.
+
+    Raises:
+        UsageError: Arrays that are not what the model takes.
+    """
+    rows = bind(tensors, samples)
+    if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in rows.values()):
+        raise UsageError("The samples hold NaN or infinite values.")
+    return rows
+
+
+def drawn_rows(
+    model: Any, tensors: Sequence[Tensor], sizes: Mapping[str, int], *, seed: int = 0
+) -> dict[str, Array]:
+    """Draw four rows of inputs that the model can take.
+
+    Token numbers stay below the size of the embedding they enter, images that are rescaled
+    inside the graph are drawn in 0..255, masks have rows that are padded at the end.
+
+    Args:
+        model: The Keras model.
+        tensors: Its inputs, with named sizes.
+        sizes: Numbers for the named sizes.
+        seed: Seed of the draw.
+    """
+    generator = np.random.default_rng(seed)
+    symbolic = named_inputs(model)
+    rows = {}
+    for tensor in tensors:
+        shape = tensor.fixed({**sizes, BATCH: 4}).shape
+        layers = _consumers(model, symbolic[tensor.name])
+        rows[tensor.name] = _draw(generator, tensor, [int(size) for size in shape], layers)
+    return rows
+
+
+def default_sizes(
+    model: Any, tensors: Sequence[Tensor], length: int | None = None
+) -> dict[str, int]:
+    """Return numbers for the named sizes of a model that nothing else is known about.
+
+    Args:
+        model: The Keras model.
+        tensors: Its inputs, with named sizes.
+        length: The sequence length, if it is known.
+    """
+    names = {dim for tensor in tensors for dim in tensor.shape if isinstance(dim, str)} - {BATCH}
+    longest = min([DEFAULT_SEQUENCE, *_position_limits(model)])
+    return {name: (length or longest) if name == SEQUENCE else DEFAULT_SIDE for name in names}
+
+
+def _position_limits(model: Any) -> list[int]:
+    configs = [layer.get_config() for layer in model._flatten_layers(include_self=False)]
+    found = [config.get(key) for config in configs for key in _LENGTH_LIMITS]
+    return [value for value in found if isinstance(value, int) and value > 0]
+
+
+def _draw(
+    generator: np.random.Generator, tensor: Tensor, shape: list[int], layers: list[Any]
+) -> Array:
+    if "mask" in tensor.name:
+        return _padded_tail(shape).astype(tensor.dtype)
+    kind = np.dtype(tensor.dtype).kind
+    if kind == "b":
+        return generator.random(shape) < 0.5
+    if kind in "iu":
+        return generator.integers(0, _vocabulary(layers), shape).astype(tensor.dtype)
+    parts = [part for layer in layers for part in layer._flatten_layers()]
+    if any(type(part).__name__ == "Rescaling" for part in parts):
+        return generator.uniform(0, 255, shape).astype(tensor.dtype)
+    return generator.standard_normal(shape).astype(tensor.dtype)
+
+
+def _padded_tail(shape: list[int]) -> Array:
+    # Full, half, a quarter, and so on; at least one position is real.
+    batch, length = shape[0], shape[-1]
+    real = np.maximum(1, length >> np.arange(batch)).reshape([batch] + [1] * (len(shape) - 1))
+    return np.broadcast_to(np.arange(length) < real, shape)
+
+
+def _vocabulary(layers: Sequence[Any]) -> int:
+    sizes = []
+    for layer in layers:
+        for part in layer._flatten_layers():
+            config = part.get_config()
+            sizes += [config.get(key) for key in ("input_dim", "vocabulary_size", "vocab_size")]
+    known = [size for size in sizes if isinstance(size, int) and size > 0]
+    return min(known, default=2)
+
+
+def _consumers(model: Any, tensor: Any) -> list[Any]:
+    """Return the layers that take an input directly, also inside nested models."""
+    found = []
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        for node in layer._inbound_nodes:
+            if any(taken is tensor for taken in node.arguments.keras_tensors):
+                found.append(layer)
+    return found

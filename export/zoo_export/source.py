@@ -1,0 +1,203 @@
+"""What is exported: inputs, outputs, samples, and what Keras gives for them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from zoo_export import samples as sampling
+from zoo_export.comparing import check_finite
+from zoo_export.errors import ExportError
+from zoo_export.inference import (
+    inference_clone,
+    input_tensors,
+    named_outputs,
+    output_tensors,
+    reference,
+)
+from zoo_export.preprocess import Preprocessor
+from zoo_export.request import Request, naming_failures
+from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes
+from zoo_registry import UsageError, ZooError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is exported, and what Keras gives for the samples.
+
+    Args:
+        request: Name, task, labels, preprocessing and provenance.
+        inputs: Inputs with named sizes.
+        outputs: Outputs with named sizes.
+        sizes: Numbers for the named sizes where a format needs them fixed.
+        cases: Sample batches.
+        expected: What Keras gives for them.
+        examples: Real examples to count agreement on, or ``None``.
+        expected_examples: What Keras gives for those.
+    """
+
+    request: Request
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    sizes: Mapping[str, int]
+    cases: tuple[dict[str, Array], ...]
+    expected: tuple[dict[str, Array], ...]
+    examples: dict[str, Array] | None = None
+    expected_examples: dict[str, Array] | None = None
+
+
+def read_source(request: Request) -> Source:
+    """Look into the model, choose the samples and run Keras on them.
+
+    Raises:
+        UsageError: A model, labels, preprocessing or samples that do not fit together.
+        ExportError: Keras itself gives NaN, or no answer.
+    """
+    if not _NAME.fullmatch(request.name):
+        raise UsageError(
+            f"'{request.name}' cannot name files: use letters, digits, '.', '_' and '-' (name=...)."
+        )
+    Preprocessor(request.preprocessing, request.assets)
+    model = inference_clone(request.model)
+    inputs = input_tensors(model)
+    named_outputs(model)
+    rows = _rows(request, model, inputs)
+    sizes = {**named_sizes(inputs, rows), BATCH: 1}
+    _check_length(request, sizes)
+    cases = sampling.sample_cases(inputs, rows)
+    expected = tuple(_reference(request, model, case) for case in cases)
+    runs = [
+        (named_sizes(inputs, case), outputs) for case, outputs in zip(cases, expected, strict=True)
+    ]
+    outputs = output_tensors(model, runs)
+    _check_labels(request, outputs)
+    return Source(
+        request=request,
+        inputs=inputs,
+        outputs=outputs,
+        sizes=sizes,
+        cases=cases,
+        expected=expected,
+        examples=rows if request.is_run else None,
+        expected_examples=_reference(request, model, rows) if request.is_run else None,
+    )
+
+
+@contextlib.contextmanager
+def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Give the model as a ``.keras`` file and the modules that its own layers come from.
+
+    Raises:
+        UsageError: A layer that a new process cannot import.
+    """
+    path = work / "model.keras"
+    with naming_failures(f"Model '{request.name}'"):
+        request.model.save(path)
+    try:
+        yield path, (*request.modules, *_own_modules(request, path))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that an export depends on."""
+    return {"python": sys.version.split()[0], **{name: version(name) for name in _VERSIONS}}
+
+
+def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, Array]:
+    if request.rows is not None:
+        return sampling.given_rows(inputs, request.rows)
+    lengths = [step["length"] for step in request.preprocessing if "length" in step]
+    length = request.sequence_length or next(iter(lengths), None)
+    sizes = sampling.default_sizes(model, inputs, length)
+    sizes |= _image_sizes(request, inputs)
+    return sampling.drawn_rows(model, inputs, sizes)
+
+
+def _check_length(request: Request, sizes: Mapping[str, int]) -> None:
+    wanted = request.sequence_length
+    if wanted is None:
+        return
+    if SEQUENCE not in sizes:
+        raise UsageError(
+            f"Model '{request.name}' has no variable sequence: leave sequence_length={wanted} out."
+        )
+    if sizes[SEQUENCE] != wanted:
+        raise UsageError(
+            f"sequence_length={wanted}, but the examples of '{request.name}' have "
+            f"{sizes[SEQUENCE]} steps: leave it out."
+        )
+
+
+def _image_sizes(request: Request, inputs: Sequence[Tensor]) -> dict[str, int]:
+    shapes = [step["size"] for step in request.preprocessing if "size" in step]
+    named = {dim for tensor in inputs for dim in tensor.shape if isinstance(dim, str)}
+    sides = zip(("height", "width"), shapes[0] if shapes else (), strict=bool(shapes))
+    return {side: size for side, size in sides if side in named}
+
+
+def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[str, Array]:
+    try:
+        outputs = reference(model, case)
+    except ZooError:
+        raise
+    except Exception as error:  # whatever the user's own layers raise
+        shapes = {name: array.shape for name, array in case.items()}
+        raise ExportError(
+            f"Model '{request.name}' fails in Keras on inputs of shapes {shapes}: "
+            f"{type(error).__name__}: {error}. Give samples that it can take (samples=...)."
+        ) from error
+    check_finite(outputs, f"model '{request.name}' in Keras itself")
+    return outputs
+
+
+def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
+    logits = next((tensor for tensor in outputs if tensor.name == "logits"), None)
+    if request.labels is None or logits is None:
+        return
+    size = logits.shape[-1]
+    # One logit is the answer yes or no.
+    if len(request.labels) != (2 if size == 1 else size):
+        raise UsageError(
+            f"Model '{request.name}' has {size} logits and there are {len(request.labels)} labels."
+        )
+
+
+def _own_modules(request: Request, path: Path) -> tuple[str, ...]:
+    with zipfile.ZipFile(path) as archive:
+        found = sorted(set(_modules(json.loads(archive.read("config.json")))))
+    if "__main__" in found:
+        raise UsageError(
+            f"Model '{request.name}' has layers that are defined in the running script: a new "
+            "process converts the model and must import them. Move them to a module."
+        )
+    # Only what this process has imported too: a file does not choose what code runs.
+    return tuple(module for module in found if module in sys.modules)
+
+
+def _modules(config: Any) -> Iterator[str]:
+    import keras
+
+    if isinstance(config, Mapping):
+        module, registered = config.get("module"), config.get("registered_name")
+        if isinstance(registered, str):
+            # Keras leaves the module out for what is defined in the running script.
+            module = getattr(keras.saving.get_registered_object(registered), "__module__", module)
+        if isinstance(module, str) and module.partition(".")[0] not in {"keras", "builtins"}:
+            yield module
+        for value in config.values():
+            yield from _modules(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _modules(value)

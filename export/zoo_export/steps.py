@@ -1,0 +1,161 @@
+"""The steps that preprocessing is made of, each a frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_export.pixels import MODES, as_pillow, grey_or_rgb, in_pixel_range, kind_of
+from zoo_export.texts import encode
+from zoo_registry import UsageError
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+_RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStep:
+    """Make a float32 image in 0..255 of a fixed size; scaling belongs inside the model.
+
+    A raw input is the path of an image file, a Pillow image, or an array (height, width) or
+    (height, width, channels) with values in 0..255. Transparency is laid over white, 16-bit
+    pixels are brought to 0..255, grey becomes colour and colour grey.
+
+    Args:
+        size: Height and width in pixels.
+        channels: 1 for grey, 3 for RGB.
+        input: Name of the model input.
+        resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+    """
+
+    size: tuple[int, int]
+    channels: int = 3
+    input: str = "image"
+    resample: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
+        _check(self, "channels", self.channels in {1, 3}, "1 or 3")
+        _check(self, "resample", self.resample in _RESAMPLING, f"one of {', '.join(_RESAMPLING)}")
+
+    def batch(self, raws: Sequence[Any]) -> Arrays:
+        """Return ``{input: float32 (batch, height, width, channels)}``."""
+        return {self.input: np.stack([self._one(raw) for raw in raws])}
+
+    def _one(self, raw: Any) -> np.ndarray[Any, Any]:
+        from PIL import Image
+
+        if isinstance(raw, np.ndarray) and self._fits(raw):
+            return raw.reshape(*self.size, self.channels).astype(np.float32)
+        image = grey_or_rgb(as_pillow(raw), MODES[self.channels])
+        height, width = self.size
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling[self.resample.upper()])
+        return np.asarray(image, np.float32).reshape(height, width, self.channels)
+
+    def _fits(self, raw: np.ndarray[Any, Any]) -> bool:
+        # Nothing to convert: the fast way that keeps fractions.
+        shapes = {(*self.size, self.channels)} | ({self.size} if self.channels == 1 else set())
+        return raw.shape in shapes and in_pixel_range(raw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizeStep:
+    """Turn a text into token numbers, cut and padded to one length.
+
+    Args:
+        tokenizer: File of the ``tokenizers`` library, looked up among the assets.
+        length: Tokens in every row.
+        input: Name of the model input.
+        padding_mask: Whether to make the input ``padding_mask`` too, 1 where a token is real.
+    """
+
+    tokenizer: str = "tokenizer.json"
+    length: int = 128
+    input: str = "token_ids"
+    padding_mask: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self, "length", _is_shape([self.length], 1), "a positive integer")
+        _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
+
+    def batch(self, raws: Sequence[Any], tokenizer: Any) -> Arrays:
+        """Return int32 ``token_ids`` and ``padding_mask``, both (batch, length)."""
+        token_ids, padding_mask = encode(tokenizer, raws, self.length)
+        result = {self.input: token_ids}
+        if self.padding_mask:
+            result["padding_mask"] = padding_mask
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayStep:
+    """Take an array of numbers as one model input, reshaped and multiplied where asked for.
+
+    Args:
+        input: Name of the model input.
+        shape: Sizes without the batch; the numbers of every raw input must fill it.
+        dtype: ``float32`` or ``int32``.
+        scale: Factor for the numbers of a model that has no scaling inside.
+        source: Result of an earlier step to take instead of the raw input.
+    """
+
+    input: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    scale: float = 1.0
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        _check(self, "shape", _is_shape(self.shape, None), "positive integers")
+        _check(self, "dtype", self.dtype in {"float32", "int32"}, "float32 or int32")
+        is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
+        _check(self, "scale", is_number, "a number")
+
+    def batch(self, raws: Sequence[Any]) -> Arrays:
+        """Return ``{input: (batch, *shape)}``."""
+        return {self.input: np.stack([self._one(raw, at) for at, raw in enumerate(raws)])}
+
+    def _one(self, raw: Any, index: int) -> np.ndarray[Any, Any]:
+        array = as_numbers(raw, index)
+        if array.size != np.prod(self.shape):
+            raise UsageError(
+                f"Input {index} has shape {array.shape}: "
+                f"'{self.input}' takes {np.prod(self.shape)} numbers, shape {self.shape}."
+            )
+        scaled = array.reshape(self.shape) * np.float32(self.scale) if self.scale != 1 else array
+        return scaled.reshape(self.shape).astype(self.dtype)
+
+
+Step = ImageStep | TokenizeStep | ArrayStep
+STEPS: dict[str, type[Step]] = {
+    "image": ImageStep,
+    "tokenize": TokenizeStep,
+    "array": ArrayStep,
+}
+
+
+def as_numbers(raw: Any, index: int) -> np.ndarray[Any, Any]:
+    try:
+        array = np.asarray(raw)
+    except ValueError as error:
+        raise UsageError(f"Input {index} is no array: {error}") from error
+    if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
+        raise UsageError(f"Input {index} must be numbers, not {kind_of(raw)}.")
+    return array
+
+
+def _is_shape(value: Any, rank: int | None) -> bool:
+    if not isinstance(value, list | tuple) or (rank is not None and len(value) != rank):
+        return False
+    return all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
+
+
+def _check(step: Step, key: str, right: bool, wanted: str) -> None:
+    if not right:
+        name = next(name for name, kind in STEPS.items() if isinstance(step, kind))
+        value = getattr(step, key)
+        raise UsageError(f"Step '{name}': {key}={value!r} must be {wanted}.")

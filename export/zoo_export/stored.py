@@ -1,0 +1,66 @@
+"""Samples kept in a bundle, so that another machine can prove it again without Keras."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoo_export.errors import BundleError
+from zoo_export.tensors import Array, Arrays, evenly
+
+# Logits over a vocabulary would be megabytes: so many values, evenly spaced, tell as much.
+MAX_VALUES = 65_536
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One sample batch.
+
+    Args:
+        inputs: Arrays by input name.
+        values: What Keras gave, flat, at most :data:`MAX_VALUES` an output.
+        shapes: Shapes of the whole outputs.
+    """
+
+    inputs: Arrays
+    values: Arrays
+    shapes: dict[str, tuple[int, ...]]
+
+
+def save_samples(path: Path, cases: Sequence[Arrays], expected: Sequence[Arrays]) -> None:
+    """Write sample batches and what Keras gave for them."""
+    flat: dict[str, Array] = {}
+    for index, (inputs, outputs) in enumerate(zip(cases, expected, strict=True)):
+        flat |= {f"{index}/x/{name}": array for name, array in inputs.items()}
+        flat |= {f"{index}/y/{name}": evenly(a, MAX_VALUES) for name, a in outputs.items()}
+        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in outputs.items()}
+    with path.open("wb") as file:
+        np.savez_compressed(file, **flat)  # type: ignore[arg-type]  # names are taken for options
+
+
+def load_samples(path: Path) -> list[Stored]:
+    """Read what :func:`save_samples` wrote.
+
+    Raises:
+        BundleError: The file is not what it should be.
+    """
+    try:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+        count = 1 + max(int(key.partition("/")[0]) for key in arrays)
+        return [_case(arrays, index) for index in range(count)]
+    except Exception as error:  # NumPy and zipfile raise many kinds on bytes that are not theirs
+        raise BundleError(f"'{path}' holds no samples: {error}") from error
+
+
+def _case(arrays: Arrays, index: int) -> Stored:
+    def part(kind: str) -> dict[str, Array]:
+        prefix = f"{index}/{kind}/"
+        return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
+
+    shapes = {name: tuple(map(int, shape)) for name, shape in part("shape").items()}
+    return Stored(part("x"), part("y"), shapes)

@@ -1,0 +1,153 @@
+"""Names, shapes and dtypes of what goes into a model and comes out of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import UsageError, did_you_mean
+
+Array = np.ndarray[Any, Any]
+Arrays = Mapping[str, Array]
+BATCH = "batch"
+SEQUENCE = "sequence"
+_WRONG_KIND = "'{name}' takes {wanted} and got {got}: convert it first."
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One named input or output.
+
+    Args:
+        name: The name in every format.
+        dtype: A NumPy dtype name.
+        shape: Sizes with the batch; a size known only when data arrive is the name it goes by,
+            such as ``"batch"`` or ``"sequence"``.
+
+    Example:
+        >>> str(Tensor("token_ids", "int32", ("batch", "sequence")))
+        'token_ids: int32[batch, sequence]'
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    def fixed(self, sizes: Mapping[str, int]) -> Tensor:
+        """Return the tensor with named sizes replaced by numbers where ``sizes`` has them.
+
+        Example:
+            >>> Tensor("x", "float32", ("batch", 8)).fixed({"batch": 1}).shape
+            (1, 8)
+        """
+        shape = tuple(sizes.get(d, d) if isinstance(d, str) else d for d in self.shape)
+        return replace(self, shape=shape)
+
+
+def named_sizes(tensors: Sequence[Tensor], arrays: Arrays) -> dict[str, int]:
+    """Return what the named sizes of ``tensors`` are in ``arrays``.
+
+    Example:
+        >>> named_sizes([Tensor("x", "float32", ("batch", 8))], {"x": np.zeros((3, 8))})
+        {'batch': 3}
+    """
+    return {
+        dim: size
+        for tensor in tensors
+        for dim, size in zip(tensor.shape, arrays[tensor.name].shape, strict=True)
+        if isinstance(dim, str)
+    }
+
+
+def fits(tensors: Sequence[Tensor], arrays: Arrays) -> bool:
+    """Return whether arrays have the sizes that ``tensors`` fix, whatever their batch.
+
+    Example:
+        >>> fits([Tensor("x", "float32", (1, 8))], {"x": np.zeros((3, 8))})
+        True
+    """
+    return all(
+        isinstance(dim, str) or dim == size
+        for tensor in tensors
+        for dim, size in zip(tensor.shape[1:], arrays[tensor.name].shape[1:], strict=True)
+    )
+
+
+def bind(tensors: Sequence[Tensor], given: Mapping[str, Any]) -> dict[str, Array]:
+    """Return ``given`` as arrays of the dtypes that ``tensors`` name, by name.
+
+    NumPy's own defaults, float64 and int64, are narrowed; nothing else is converted.
+
+    Args:
+        tensors: The inputs.
+        given: Arrays by input name; every input has the same batch size.
+
+    Raises:
+        UsageError: A missing, unknown or wrongly shaped input, or one of another kind of number.
+    """
+    wanted = {tensor.name: tensor for tensor in tensors}
+    for name in given:
+        if name not in wanted:
+            hint = did_you_mean(name, wanted)
+            raise UsageError(f"There is no input '{name}'.{hint} Inputs: {', '.join(wanted)}.")
+    missing = [name for name in wanted if name not in given]
+    if missing:
+        raise UsageError(f"Input '{missing[0]}' is missing. Inputs: {', '.join(wanted)}.")
+    arrays = {name: _as_dtype(tensor, given[name]) for name, tensor in wanted.items()}
+    _check_shapes(tensors, arrays)
+    return arrays
+
+
+def _as_dtype(tensor: Tensor, value: Any) -> Array:
+    array = np.asarray(value)
+    wanted = np.dtype(tensor.dtype)
+    if array.dtype == wanted:
+        return array
+    if not np.can_cast(array.dtype, wanted, "same_kind"):
+        raise UsageError(_WRONG_KIND.format(name=tensor.name, wanted=wanted, got=array.dtype))
+    narrowed = array.astype(wanted)
+    if wanted.kind in "iu" and not np.array_equal(narrowed, array):
+        raise UsageError(f"'{tensor.name}' holds numbers that {wanted} cannot hold.")
+    return narrowed
+
+
+def _check_shapes(tensors: Sequence[Tensor], arrays: Arrays) -> None:
+    sizes: dict[str, tuple[int, str]] = {}
+    for tensor in tensors:
+        shape = arrays[tensor.name].shape
+        fits = len(shape) == len(tensor.shape) and all(
+            isinstance(dim, str) or dim == size
+            for dim, size in zip(tensor.shape, shape, strict=True)
+        )
+        if not fits:
+            raise UsageError(f"Input {tensor} got an array of shape {shape}.")
+        for dim, size in zip(tensor.shape, shape, strict=True):
+            if not isinstance(dim, str):
+                continue
+            first, owner = sizes.setdefault(dim, (size, tensor.name))
+            if size != first:
+                raise UsageError(
+                    f"'{dim}' is {first} in input '{owner}' and {size} in '{tensor.name}'."
+                )
+        if math.prod(shape) == 0:
+            raise UsageError(f"Input {tensor} got an empty array of shape {shape}.")
+
+
+def evenly(array: Array, limit: int) -> Array:
+    """Return at most ``limit`` values of an array, evenly spaced, flat.
+
+    Example:
+        >>> evenly(np.arange(10.0), 4)
+        array([0., 3., 6., 9.])
+    """
+    flat = array.reshape(-1)
+    if flat.size <= limit:
+        return flat
+    return flat[np.linspace(0, flat.size - 1, limit).astype(np.int64)]

@@ -1,0 +1,70 @@
+"""Texts as rows of token numbers, by the ``tokenizers`` library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.pixels import kind_of
+from zoo_registry import UsageError
+
+Rows = np.ndarray[Any, Any]
+
+
+def load_tokenizer(assets: Path | None, name: str) -> Any:
+    """Return a ``tokenizers.Tokenizer`` from the folder of assets.
+
+    Raises:
+        UsageError: There is no such file, or it is no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    path = None if assets is None else Path(assets) / name
+    if path is None or not path.is_file():
+        raise UsageError(f"Step 'tokenize' needs the file '{name}' among the assets: {assets}.")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise UsageError(f"'{path}' is no tokenizer file: {error}") from error
+
+
+def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows]:
+    """Return int32 token numbers and padding mask, both (texts, length).
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``; what it was told about padding is replaced.
+        texts: Texts with at least one visible character.
+        length: Tokens in every row; longer texts are cut, shorter ones padded at the end.
+
+    Raises:
+        UsageError: Something that is no text, or a text with nothing in it.
+    """
+    for index, text in enumerate(texts):
+        _check_text(text, index)
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(length=length, pad_id=_padding_id(tokenizer))
+    encodings = tokenizer.encode_batch(list(texts))
+    for index, encoding in enumerate(encodings):
+        _check_tokens(encoding, texts[index], index)
+    token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
+    return token_ids, np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+
+
+def _padding_id(tokenizer: Any) -> int:
+    number = tokenizer.token_to_id("[PAD]")
+    return 0 if number is None else int(number)
+
+
+def _check_text(text: Any, index: int) -> None:
+    if not isinstance(text, str):
+        raise UsageError(f"Input {index} must be a text, not {kind_of(text)}.")
+    if not text.strip():
+        raise UsageError(f"Input {index} is an empty text: there is nothing to read in it.")
+
+
+def _check_tokens(encoding: Any, text: str, index: int) -> None:
+    if all(encoding.special_tokens_mask):
+        raise UsageError(f"Input {index}, {text[:40]!r}, has no token once it is normalised.")

@@ -1,0 +1,104 @@
+"""TensorFlow graphs with readable names, and which layer an operator in them came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo_export import inference
+from zoo_export.errors import Blame
+from zoo_export.tensors import Tensor
+
+SIGNATURE = "serving_default"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a converter gets, inside the child process.
+
+    Args:
+        model: The ``keras.Model`` in float32.
+        inputs: Inputs of the artifact; a size given as a name varies.
+        outputs: Outputs of the artifact.
+        path: The file or folder to write.
+    """
+
+    model: Any
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    path: Path
+
+
+def trace(conversion: Conversion) -> tuple[Any, Any]:
+    """Return the model as a ``tf.function`` with one trace, and that concrete function.
+
+    Keyword names become the signature's input names, dictionary keys its output names.
+    """
+    import tensorflow as tf
+
+    def serve(**arrays: Any) -> dict[str, Any]:
+        # Identity keeps an output that is passed through apart from its source.
+        outputs = inference.call(conversion.model, arrays)
+        return {name: tf.identity(value) for name, value in outputs.items()}
+
+    function = tf.function(serve, autograph=False)
+    return function, function.get_concrete_function(**tensor_specs(conversion.inputs))
+
+
+def tensor_specs(tensors: Sequence[Tensor]) -> dict[str, Any]:
+    """Return ``tf.TensorSpec`` by name; a named size is ``None``."""
+    import tensorflow as tf
+
+    return {
+        t.name: tf.TensorSpec([d if isinstance(d, int) else None for d in t.shape], t.dtype, t.name)
+        for t in tensors
+    }
+
+
+def holder(concrete: Any) -> Any:
+    """Return a plain ``tf.Module`` that owns the variables of a concrete function.
+
+    The converters find the weights through it; handed the Keras model, the LiteRT converter
+    writes a file without weights, and ``model.export`` stores each weight twice.
+    """
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.held = list(concrete.graph.variables)
+    return module
+
+
+def blame(graph: Any, model: Any, operators: Iterable[str]) -> list[Blame]:
+    """Return the operators with the layers whose scopes they stand in.
+
+    Args:
+        graph: The traced ``FuncGraph``.
+        model: The Keras model.
+        operators: Types of operators, as TensorFlow calls them.
+    """
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    found = {
+        Blame(operator, layer_of(model, node.name))
+        for operator in operators
+        for node in nodes
+        if node.op == operator
+    }
+    named = {item.operator for item in found}
+    found |= {Blame(operator) for operator in operators if operator not in named}
+    return sorted(found, key=str)
+
+
+def layer_of(model: Any, node_name: str) -> str | None:
+    """Return the name of the innermost layer whose scope a node's name holds."""
+    layers = {layer.name for layer in model._flatten_layers(include_self=False)}
+    # Keras marks the second use of a name in a graph: dense becomes dense_1 in the scope.
+    for part in reversed(node_name.split("/")[:-1]):
+        base, _, count = part.rpartition("_")
+        if part in layers:
+            return part
+        if count.isdigit() and base in layers:
+            return base
+    return None

@@ -1,0 +1,125 @@
+"""From names in a recipe to objects of Keras, through Keras' own registries."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from pydantic.alias_generators import to_snake
+
+from zoo_recipes.configs import CompileConfig, Component
+from zoo_registry import UsageError, did_you_mean
+
+
+def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
+    """Return the arguments of ``keras.Model.compile``.
+
+    Args:
+        config: The recipe's table.
+        steps: Batches of the whole training, for schedules.
+
+    Raises:
+        UsageError: A name that Keras does not have, or an argument that it does not take.
+    """
+    return {
+        "optimizer": make_optimizer(config, steps),
+        "loss": make_loss(config.loss),
+        "metrics": [make_metric(metric) for metric in config.metrics],
+        "jit_compile": config.jit_compile,
+    }
+
+
+def make_optimizer(config: CompileConfig, steps: int) -> Any:
+    """Return the optimizer, with its learning-rate schedule if there is one."""
+    arguments = dict(config.optimizer.arguments)
+    if config.schedule is not None:
+        peak = arguments.get("learning_rate", 1e-3)
+        arguments["learning_rate"] = _schedule(config.schedule, peak, steps)
+    kinds = _classes(keras.optimizers, keras.Optimizer)
+    return _make("compile.optimizer", kinds, config.optimizer.name, arguments)
+
+
+def make_loss(loss: Component) -> Any:
+    """Return the loss; it is told that the model ends in logits unless the recipe says so."""
+    kinds = _classes(keras.losses, keras.Loss)
+    name = _full_name(keras.losses, loss.name)
+    takes_logits = "from_logits" in _parameters(_find("compile.loss", kinds, name))
+    defaults = {"from_logits": True} if takes_logits else {}
+    return _make("compile.loss", kinds, name, {**defaults, **loss.arguments})
+
+
+def make_metric(metric: Component) -> Any:
+    """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss."""
+    if metric.name == "accuracy" and not metric.arguments:
+        return metric.name
+    kinds = _classes(keras.metrics, keras.Metric)
+    arguments = {"name": metric.name, **metric.arguments}
+    return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
+
+
+def make_augmentation(layer: Component, seed: int) -> Any:
+    """Return a random Keras image layer."""
+    kinds = _classes(keras.layers, keras.layers.Layer)
+    is_random = "seed" in _parameters(_find("augmentation", kinds, layer.name))
+    arguments = {**({"seed": seed} if is_random else {}), **layer.arguments}
+    return _make("augmentation", kinds, layer.name, arguments)
+
+
+def _schedule(schedule: Component, peak: float, steps: int) -> Any:
+    arguments: dict[str, Any] = {"initial_learning_rate": peak, **schedule.arguments}
+    for key in ("decay_steps", "warmup_steps"):
+        if isinstance(arguments.get(key), int | float) and 0 < arguments[key] <= 1:
+            arguments[key] = round(arguments[key] * steps)
+    if "warmup_steps" in arguments and "warmup_target" not in arguments:
+        arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
+    kinds = _classes(keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule)
+    if "decay_steps" in _parameters(_find("compile.schedule", kinds, schedule.name)):
+        arguments.setdefault("decay_steps", steps - arguments.get("warmup_steps", 0))
+    return _make("compile.schedule", kinds, schedule.name, arguments)
+
+
+def _full_name(registry: Any, name: str) -> str:
+    # Keras knows `mse` as the function `mean_squared_error`.
+    try:
+        return str(getattr(registry.get(name), "__name__", name))
+    except ValueError:
+        return name
+
+
+def _classes(module: Any, base: type) -> dict[str, Any]:
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind is not base]
+    return {_bare(kind.__name__): kind for kind in kinds if issubclass(kind, base)}
+
+
+def _find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
+    kind = kinds.get(_bare(name))
+    if kind is None:
+        names = {to_snake(kind.__name__) for kind in kinds.values()}
+        hint = did_you_mean(to_snake(name), sorted(names))
+        raise UsageError(f'{where} = "{name}": Keras has no such name.{hint}')
+    return kind
+
+
+def _make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str, Any]) -> Any:
+    kind = _find(where, kinds, name)
+    known = _parameters(kind)
+    for key in arguments:
+        if key not in known:
+            hint = did_you_mean(key, known) or f" It takes: {', '.join(known)}."
+            raise UsageError(f"{where}.{key}: {kind.__name__} takes no '{key}'.{hint}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: {kind.__name__} refuses {dict(arguments)}: {error}") from error
+
+
+def _parameters(kind: Any) -> list[str]:
+    return [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+
+
+def _bare(name: str) -> str:
+    # adamw, AdamW and adam_w are the same; so are CosineDecay and cosine_decay.
+    return re.sub(r"[^a-z0-9]", "", name.lower())

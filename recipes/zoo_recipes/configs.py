@@ -1,0 +1,161 @@
+"""The tables of a recipe, each a frozen dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
+
+# Read by pydantic: no unknown keys, and "3" is not 3.
+STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+# What NumPy and Keras both take.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Component:
+    """Something of Keras by its registry name, with its arguments.
+
+    In TOML it is a name, ``loss = "mse"``, or a table of the name and the arguments.
+
+    Args:
+        name: Such as ``adamw``, ``cosine_decay`` or ``RandomRotation``; both spellings are known.
+        arguments: Keyword arguments.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which model to build.
+
+    Args:
+        name: A registered model.
+        task: One of its tasks; the model's first by default.
+        overrides: Arguments of the builder that replace the model's defaults. ``num_classes`` and
+            ``vocab_size`` follow from the data where they are left out.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    name: str
+    task: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """Which data to train and test on.
+
+    Args:
+        name: A registered dataset or any name of tensorflow-datasets, ``name/config:version``.
+        train: Split in slicing syntax, such as ``train[:90%]``.
+        validation: Split looked at after each epoch, or ``None``.
+        test: Held-out split, looked at once.
+        input: Feature that is the raw input.
+        label: Feature that is the class; language models read none.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    name: str
+    train: str = "train"
+    validation: str | None = None
+    test: str = "test"
+    input: str = "image"
+    label: str = "label"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerConfig:
+    """How the tokenizer is made from the training split.
+
+    Args:
+        kind: ``char``, ``bpe`` or ``wordpiece`` (with ``[CLS]`` and ``[SEP]``, as BERT has them).
+        vocab_size: Most tokens; ``char`` takes the most frequent characters.
+        lowercase: Whether case is dropped.
+        strip_accents: Whether accents are dropped.
+        add_prefix_space: Whether ``bpe`` reads a text's first word as it reads the others.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    kind: Literal["char", "bpe", "wordpiece"] = "bpe"
+    vocab_size: PositiveInt = 4000
+    lowercase: bool = False
+    strip_accents: bool = False
+    add_prefix_space: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileConfig:
+    """What ``keras.Model.compile`` is told.
+
+    Args:
+        optimizer: A Keras optimizer and its arguments.
+        schedule: A Keras learning-rate schedule. It starts from the optimizer's
+            ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a share of all
+            steps, and ``decay_steps`` left out is the whole training.
+        loss: A Keras loss; ``from_logits`` is true unless it is given, as our models end there.
+        metrics: Keras metrics.
+        precision: Keras dtype policy of the training.
+        jit_compile: As in Keras: XLA or not.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    optimizer: Component = Component(name="adam")
+    schedule: Component | None = None
+    loss: Component = Component(name="sparse_categorical_crossentropy")
+    metrics: tuple[Component, ...] = (Component(name="accuracy"),)
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    jit_compile: Literal["auto"] | bool = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """When to stop before the last epoch; the best weights are kept.
+
+    Args:
+        monitor: What is watched.
+        patience: Epochs without improvement.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    monitor: str = "val_loss"
+    patience: PositiveInt = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """What ``keras.Model.fit`` is told.
+
+    Args:
+        epochs: Times the training split is gone through.
+        batch_size: Examples a step.
+        early_stopping: Needs a validation split if it watches one.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    epochs: PositiveInt = 10
+    batch_size: PositiveInt = 32
+    early_stopping: EarlyStopping | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """The result on the test split that the recipe promises.
+
+    Args:
+        metric: Such as ``accuracy``, or ``bits_per_character`` for language models.
+        value: Mean over the seeds.
+        tolerance: How far from it a run of any seed may be.
+        seeds: Those it was measured with.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    metric: str = "accuracy"
+    value: float
+    tolerance: NonNegativeFloat
+    seeds: tuple[int, ...] = ()

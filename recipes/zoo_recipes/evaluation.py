@@ -1,0 +1,129 @@
+"""Metrics of a model on a split."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import Run, load_run
+from zoo_recipes.sources import Rows, Source, Windows, fed, windows
+from zoo_registry import UsageError, ZooError
+
+BATCH_SIZE = 256
+LANGUAGE_MODEL = "causal-lm"
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    split: str | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    other_data: bool = False,
+) -> dict[str, float]:
+    """Return the metrics of a run's model, computed anew from its folder and the dataset.
+
+    Args:
+        run: A run or its folder.
+        split: In slicing syntax; the recipe's test split by default.
+        data_dir: Where prepared datasets are.
+        download: Whether a dataset that is not prepared may be downloaded.
+        other_data: Whether data that differ from those of the run are measured all the same.
+
+    Returns:
+        Loss and metrics by name; ``bits_per_character`` too for language models.
+
+    Raises:
+        UsageError: No complete run, or no such split.
+        ZooError: The data are not those that the run was trained and tested with.
+    """
+    from zoo_export.preprocess import Preprocessor
+
+    run = run if isinstance(run, Run) else load_run(run)
+    recipe = run.recipe
+    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    chosen = split or recipe.dataset.test
+    examples = read_split(
+        builder, chosen, input=recipe.dataset.input, label=label_feature(recipe, run.info["task"])
+    )
+    if not other_data:
+        _check_same(run, chosen, examples.sha256)
+    model = run.model()
+    inputs = [tensor.name for tensor in model.inputs]
+    preprocessor = Preprocessor(run.info["preprocessing"], run.assets, inputs)
+    return measure(model, recipe, make_source(examples, preprocessor, run.info["task"]))
+
+
+def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
+    """Return loss and metrics of a model on examples.
+
+    Args:
+        model: Ends in logits.
+        recipe: Names loss and metrics.
+        source: The examples.
+    """
+    from zoo_recipes.components import make_loss, make_metric
+
+    if isinstance(source, Windows):
+        return _measure_language(model, source)
+    compiled = recipe.compile
+    model.compile(
+        loss=make_loss(compiled.loss), metrics=[make_metric(metric) for metric in compiled.metrics]
+    )
+    inputs, targets = source.take(slice(None))
+    results = model.evaluate(
+        fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
+    )
+    return {name: float(value) for name, value in results.items()}
+
+
+def make_source(examples: Examples, preprocessor: Any, task: str) -> Source:
+    """Return prepared examples: windows of text for language models, else rows."""
+    if task != LANGUAGE_MODEL:
+        return Rows(preprocessor.batch(examples.raws), examples.labels)
+    step = next((step for step in preprocessor.steps if hasattr(step, "tokenizer")), None)
+    if step is None:
+        raise UsageError(f"Task '{LANGUAGE_MODEL}' needs the preprocessing step 'tokenize'.")
+    tokenizer = preprocessor.tokenizer(step.tokenizer)
+    return windows(tokenizer, examples.raws, step.length, step.input)
+
+
+def label_feature(recipe: Recipe, task: str) -> str | None:
+    """Return the feature that holds the class; language models have none."""
+    return None if task == LANGUAGE_MODEL else recipe.dataset.label
+
+
+def _measure_language(model: Any, source: Windows) -> dict[str, float]:
+    # Every token of the stream once, the shorter last window too.
+    import numpy as np
+
+    places = np.arange(len(source.stream) - 1)
+    nats, hits = 0.0, 0
+    for rows in np.array_split(places, range(0, len(places), source.length * 16)[1:]):
+        padded = np.resize(rows, (-(-len(rows) // source.length), source.length))
+        logits = np.asarray(model(source.stream[padded], training=False), np.float64)
+        logits = logits.reshape(-1, logits.shape[-1])[: len(rows)]
+        targets = source.stream[rows + 1]
+        logits -= logits.max(axis=-1, keepdims=True)
+        chosen = logits[np.arange(len(rows)), targets]
+        nats += float((np.log(np.exp(logits).sum(axis=-1)) - chosen).sum())
+        hits += int((logits.argmax(axis=-1) == targets).sum())
+    return {
+        "loss": nats / len(places),
+        "accuracy": hits / len(places),
+        "bits_per_character": nats / math.log(2) / source.characters,
+    }
+
+
+def _check_same(run: Run, split: str, sha256: str) -> None:
+    for known in run.info["dataset"]["splits"].values():
+        if known["split"] == split and known["sha256"] != sha256:
+            raise ZooError(
+                f"Split '{split}' of dataset '{run.info['dataset']['name']}' on this machine "
+                f"differs from the one that run '{run.path}' had: sha256 {sha256[:12]}, not "
+                f"{known['sha256'][:12]}. Another version of the package it is made from, or of "
+                "Python, gives other data: say other_data=True to measure on them all the same."
+            )

@@ -1,0 +1,144 @@
+"""Building, compiling and fitting the model of a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from rich.console import Console
+
+import zoo_registry
+from zoo_recipes.augmentation import TextMarks
+from zoo_recipes.batches import Batches
+from zoo_recipes.callbacks import ProgressBar, ProgressLines, StopAtNaN
+from zoo_recipes.components import compile_arguments
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.sources import Source, fed
+from zoo_registry.build import accepted_overrides, build_model
+
+
+def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: Any) -> Any:
+    """Return the recipe's model with fresh weights that follow from its seed.
+
+    Args:
+        recipe: The recipe.
+        task: The head.
+        labels: Names of the classes; their number is ``num_classes`` where the recipe has none.
+        tokenizer: Its size is ``vocab_size`` where the recipe has none.
+    """
+    spec = zoo_registry.models.get(recipe.model.name)
+    overrides = dict(recipe.model.overrides)
+    accepted = accepted_overrides(spec.load_builder())
+    if labels is not None and "num_classes" in accepted:
+        overrides.setdefault("num_classes", len(labels))
+    if tokenizer is not None and "vocab_size" in accepted:
+        overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
+    keras.utils.set_random_seed(recipe.seed)
+    with _precision(recipe.compile.precision):
+        return build_model(spec, task=task or None, **overrides)
+
+
+def fit(
+    model: Any,
+    recipe: Recipe,
+    sources: Mapping[str, Source],
+    history: dict[str, list[float]],
+    *,
+    marks: TextMarks,
+    verbose: bool,
+) -> None:
+    """Train a model in place.
+
+    Args:
+        model: As :func:`build` returned it.
+        recipe: The recipe.
+        sources: Those of ``train`` and, where there is one, ``validation``.
+        history: Filled epoch by epoch, so that it is there after an interruption too.
+        marks: What the tokenizer puts into every text.
+        verbose: Whether progress is shown.
+
+    Raises:
+        ZooError: The loss became infinite or not a number.
+    """
+    batches = Batches(
+        sources["train"],
+        batch_size=recipe.fit.batch_size,
+        seed=recipe.seed,
+        augmentation=recipe.augmentation,
+        marks=marks,
+        feed=lambda inputs: fed(model, inputs),
+    )
+    steps = recipe.fit.epochs * len(batches)
+    model.compile(**compile_arguments(recipe.compile, steps))
+    # After building, which draws as many numbers as the model has layers.
+    keras.utils.set_random_seed(recipe.seed)
+    callbacks = [StopAtNaN(), _recorder(history), *_early_stopping(recipe)]
+    validation = sources.get("validation")
+    with _progress(verbose) as shown:
+        model.fit(
+            batches,
+            epochs=recipe.fit.epochs,
+            validation_data=_all_of(model, validation) if validation else None,
+            validation_batch_size=256,
+            callbacks=[*callbacks, *shown],
+            shuffle=False,
+            verbose=0,
+        )
+
+
+def _all_of(model: Any, source: Source) -> tuple[Any, Any]:
+    inputs, targets = source.take(np.arange(len(source)))
+    return fed(model, inputs), targets
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a trained model without its optimizer, which weighs twice as much as the weights."""
+    final = keras.models.clone_model(model)
+    final.set_weights(model.get_weights())
+    final.save(path)
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _progress(verbose: bool) -> Iterator[list[Any]]:
+    if not verbose:
+        yield []
+        return
+    console = Console(stderr=True)
+    shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
+    try:
+        yield [shown]
+    finally:
+        shown.close()
+
+
+def _recorder(history: dict[str, list[float]]) -> Any:
+    def record(epoch: int, logs: Mapping[str, Any] | None) -> None:
+        for name, value in (logs or {}).items():
+            history.setdefault(name, []).append(float(value))
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=record)
+
+
+def _early_stopping(recipe: Recipe) -> list[Any]:
+    stopping = recipe.fit.early_stopping
+    if stopping is None:
+        return []
+    return [
+        keras.callbacks.EarlyStopping(
+            monitor=stopping.monitor, patience=stopping.patience, restore_best_weights=True
+        )
+    ]

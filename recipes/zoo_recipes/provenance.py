@@ -1,0 +1,83 @@
+"""Where a run came from: what ``run.json`` says of recipe, data and software."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from zoo_recipes.datasets.loading import Examples, fingerprint
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import FORMAT_VERSION
+
+PACKAGES = ("kerazoo", "tensorflow", "keras", "numpy", "tensorflow-datasets", "tokenizers")
+
+
+def first_info(recipe: Recipe, task: str) -> dict[str, Any]:
+    """Return what is known of a run before it has begun."""
+    frozen = recipe.to_dict()
+    return {
+        "format_version": FORMAT_VERSION,
+        "status": "running",
+        "recipe": frozen,
+        "task": task,
+        "model": {"name": recipe.model.name, "num_params": None},
+        "labels": None,
+        "preprocessing": frozen.get("preprocessing", []),
+        "seed": recipe.seed,
+        "versions": _versions(),
+        "dataset": {"name": recipe.dataset.name, "splits": {}},
+        "metrics": {},
+        "expected": frozen.get("expected"),
+        "license": recipe.license,
+        "error": None,
+        "started": now(),
+        "finished": None,
+    }
+
+
+def data_info(
+    recipe: Recipe, builder: Any, label: str | None, examples: Mapping[str, Examples]
+) -> dict[str, Any]:
+    """Return the classes, and what tells these data from any others.
+
+    Args:
+        recipe: Names the splits.
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        label: Feature that is the class, or ``None``.
+        examples: By part: ``train``, ``validation``, ``test``.
+    """
+    feature: Any = builder.info.features[label] if label else None
+    splits = {
+        part: {
+            "split": getattr(recipe.dataset, part),
+            "examples": len(found.raws),
+            "sha256": found.sha256,
+        }
+        for part, found in examples.items()
+    }
+    name, version = builder.info.full_name.rpartition("/")[0], str(builder.info.version)
+    hashes = [found.sha256 for found in examples.values()]
+    return {
+        "labels": list(getattr(feature, "names", None) or []) or None,
+        "dataset": {
+            "name": name,
+            "version": version,
+            "fingerprint": fingerprint(name, version, hashes),
+            "splits": splits,
+        },
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    found = {package: version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), "platform": sys.platform, **found}
+
+
+def now() -> str:
+    """Return the time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,126 @@
+"""A recipe: everything that decides how a model is trained, as data."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from zoo_recipes.configs import (
+    STRICT,
+    CompileConfig,
+    Component,
+    DatasetConfig,
+    Expected,
+    FitConfig,
+    ModelConfig,
+    Seed,
+    TokenizerConfig,
+)
+from zoo_recipes.plain import plain
+from zoo_registry import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training that can be repeated. It is written as TOML and checked in one pass.
+
+    Args:
+        name: Lower case, ``-`` between words.
+        summary: One line.
+        license: Licence of the data, and so of what is learned from them.
+        seed: Decides initial weights, dropout and the order of the examples.
+        model: Which model.
+        dataset: Which data.
+        preprocessing: Steps of :class:`zoo_export.preprocess.Preprocessor`.
+        tokenizer: For texts.
+        augmentation: Random changes of training examples only: Keras image layers, or
+            ``token_dropout`` and ``token_crop`` for texts.
+        compile: Optimizer, loss, metrics.
+        fit: Epochs, batch size.
+        expected: The promised result.
+
+    Example:
+        >>> data = {"model": {"name": "mlp"}, "dataset": {"name": "digits"}}
+        >>> recipe = as_recipe(data, "digits-mlp")
+        >>> Recipe.from_toml(recipe.to_toml()) == recipe
+        True
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    name: str
+    summary: str = ""
+    license: str = ""
+    seed: Seed = 0
+    model: ModelConfig
+    dataset: DatasetConfig
+    preprocessing: tuple[Mapping[str, Any], ...] = ()
+    tokenizer: TokenizerConfig | None = None
+    augmentation: tuple[Component, ...] = ()
+    compile: CompileConfig = field(default_factory=CompileConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    expected: Expected | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as TOML-shaped plain data; what is ``None`` is left out."""
+        data: dict[str, Any] = plain(self, flat=Component)
+        return data
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML."""
+        import tomlkit
+
+        return tomlkit.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, text: str, name: str | None = None) -> Recipe:
+        """Return the recipe that TOML describes.
+
+        Args:
+            text: TOML.
+            name: Used where the text has none.
+
+        Raises:
+            UsageError: No TOML, or a recipe with mistakes, all of them listed.
+        """
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            where = f"'{name}'" if name else "The recipe"
+            raise UsageError(f"{where} is no TOML: {error}") from error
+        return as_recipe(data, name or "recipe")
+
+
+@runtime_checkable
+class _Readable(Protocol):
+    def read_text(self, encoding: str) -> str: ...
+
+
+def as_recipe(value: object, name: str) -> Recipe:
+    """Return ``value`` as a recipe.
+
+    Args:
+        value: A recipe, a TOML-shaped mapping, or the path of a TOML file.
+        name: Used where the value has none.
+
+    Raises:
+        UsageError: Mistakes in the recipe, all of them listed, or a file that cannot be read.
+        TypeError: Anything else.
+    """
+    if isinstance(value, Recipe):
+        return value
+    if isinstance(value, Mapping):
+        from zoo_recipes.validation import validated
+
+        return validated({"name": name, **value})
+    if isinstance(value, _Readable):
+        try:
+            text = value.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"The recipe '{value}' cannot be read: {error}") from error
+        return Recipe.from_toml(text, name)
+    raise TypeError(
+        f"recipe '{name}' is a {type(value).__name__}: "
+        "it must be the path of a TOML file, a mapping or a Recipe"
+    )

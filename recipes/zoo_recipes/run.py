@@ -1,0 +1,155 @@
+"""A run: the folder that a training leaves, and all that anything later needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.recipe import Recipe, as_recipe
+from zoo_registry import UsageError, ZooError
+
+FORMAT_VERSION = 1
+INFO, MODEL, HISTORY = "run.json", "model.keras", "history.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder with a trained model, its recipe and its results.
+
+    Attributes:
+        path: The folder.
+        info: What ``run.json`` holds.
+    """
+
+    path: Path
+    info: Mapping[str, Any]
+
+    @property
+    def status(self) -> str:
+        """``running``, ``interrupted``, ``failed`` or ``complete``."""
+        return str(self.info["status"])
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the final model on the test split."""
+        return dict(self.info["metrics"])
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it was trained."""
+        return as_recipe(self.info["recipe"], self.path.name)
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """Metrics of each epoch."""
+        return dict(json.loads((self.path / HISTORY).read_text(encoding="utf-8")))
+
+    @property
+    def assets(self) -> Path:
+        """Folder with the files that preprocessing needs."""
+        return self.path / "assets"
+
+    def model(self) -> Any:
+        """Load the trained ``keras.Model``.
+
+        Raises:
+            ZooError: The file is missing or damaged.
+        """
+        import keras
+
+        # Keras finds the model's own layers only once their module is imported.
+        zoo_registry.models.get(self.info["model"]["name"]).load_builder()
+        path = self.path / MODEL
+        try:
+            return keras.models.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
+            raise ZooError(f"'{path}' cannot be loaded: {error}") from error
+
+
+def load_run(path: str | Path) -> Run:
+    """Return the run in a folder.
+
+    Raises:
+        UsageError: No run, or one that is not complete.
+    """
+    folder = Path(path)
+    info_path = folder / INFO
+    if not info_path.is_file():
+        raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
+    try:
+        info = json.loads(info_path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"'{info_path}' is damaged: {error}") from error
+    if info.get("format_version") != FORMAT_VERSION:
+        raise UsageError(
+            f"Run '{folder}' has format {info.get('format_version')}; this Kerazoo reads "
+            f"{FORMAT_VERSION}."
+        )
+    if info["status"] != "complete":
+        state = "was not finished" if info["status"] == "running" else f"was {info['status']}"
+        reason = f": {info['error']}" if info.get("error") else ""
+        raise UsageError(
+            f"Run '{folder}' {state.replace('was failed', 'failed')}{reason}. Train it again: "
+            f"zoo train {info['recipe']['name']} --out {folder} --force"
+        )
+    return Run(folder, info)
+
+
+def new_folder(path: Path, *, force: bool) -> None:
+    """Make an empty folder for a run.
+
+    Args:
+        path: Where.
+        force: Whether a run that is there may be deleted.
+
+    Raises:
+        UsageError: Something is there already.
+        ZooError: The folder cannot be written.
+    """
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        if not force:
+            raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
+        if not (path / INFO).is_file():
+            raise UsageError(f"'{path}' is no run: --force deletes runs only.")
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        (path / "assets").mkdir(parents=True)
+    except OSError as error:
+        raise ZooError(f"'{path}' cannot be written: {error}") from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON, all or nothing."""
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write(path: Path, produce: Callable[[Path], Any]) -> None:
+    """Let ``produce`` write a file under another name, then give it its own.
+
+    Args:
+        path: The final name.
+        produce: Takes a path with the same suffix.
+
+    Raises:
+        ZooError: The disk is full or cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        produce(partial)
+        partial.chmod(0o644)
+        partial.replace(path)
+    except OSError as error:
+        raise ZooError(f"'{path}' cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,112 @@
+"""Where batches are taken from: rows of arrays, or windows of one long text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from zoo_recipes.vocabulary import END
+from zoo_registry import UsageError
+
+Arrays = dict[str, Any]
+
+
+class Source(Protocol):
+    """Examples by number."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return the inputs by name and the targets of some examples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prepared arrays, one row an example.
+
+    Args:
+        inputs: By name of the model input, examples first.
+        targets: One an example.
+    """
+
+    inputs: Arrays
+    targets: Any
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.targets)
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return the inputs by name and the targets of some examples."""
+        inputs = {name: array[numbers] for name, array in self.inputs.items()}
+        return inputs, self.targets[numbers]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a stream of tokens; the targets are the tokens one further on.
+
+    Args:
+        name: Of the model input.
+        stream: int32 (tokens,).
+        length: Tokens a window.
+        characters: Of the texts that the stream was made from.
+    """
+
+    name: str
+    stream: Any
+    length: int
+    characters: int
+
+    def __len__(self) -> int:
+        """Return the number of windows that there are at every shift."""
+        return (len(self.stream) - 1) // self.length
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return inputs and targets; ``shift`` moves all windows, around the end of the stream."""
+        starts = np.asarray(numbers)[:, np.newaxis] * self.length + shift
+        places = starts + np.arange(self.length)
+        size = len(self.stream)
+        return {self.name: self.stream[places % size]}, self.stream[(places + 1) % size]
+
+
+def fed(model: Any, inputs: Arrays) -> Any:
+    """Return inputs by name in the structure that a functional model was built with."""
+    structure = model.input
+    if isinstance(structure, dict):
+        return inputs
+    arrays = [inputs[tensor.name] for tensor in model.inputs]
+    return arrays if isinstance(structure, list | tuple) else arrays[0]
+
+
+def windows(tokenizer: Any, texts: Sequence[str], length: int, name: str) -> Windows:
+    """Return texts as one stream of tokens, each text after an end mark.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer`` with the token ``[EOS]``.
+        texts: In their fixed order.
+        length: Tokens a window.
+        name: Of the model input.
+
+    Raises:
+        UsageError: Too little text for one window, or a tokenizer without the end mark.
+    """
+    end = tokenizer.token_to_id(END)
+    if end is None:
+        raise UsageError(f"A language model needs a tokenizer with {END}: kind 'bpe' or 'char'.")
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    numbers = [end]
+    for encoding in tokenizer.encode_batch(list(texts)):
+        numbers += [*encoding.ids, end]
+    if len(numbers) <= length:
+        raise UsageError(
+            f"The split has {len(numbers)} tokens: too few for one window of {length + 1}."
+        )
+    return Windows(name, np.asarray(numbers, np.int32), length, sum(map(len, texts)))

@@ -1,0 +1,189 @@
+"""From a recipe to a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.evaluation import label_feature, make_source, measure
+from zoo_recipes.provenance import data_info, first_info, now
+from zoo_recipes.recipe import Recipe, as_recipe
+from zoo_recipes.run import (
+    HISTORY,
+    INFO,
+    MODEL,
+    Run,
+    load_run,
+    new_folder,
+    write,
+    write_json,
+)
+from zoo_recipes.sources import Source
+from zoo_registry import UsageError
+
+Shapes = Mapping[str, tuple[int | None, ...]]
+NUM_EXAMPLES = 64
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    force: bool = False,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    verbose: bool = True,
+) -> Run:
+    """Train a recipe's model and leave all that came of it in a folder.
+
+    Args:
+        recipe: A registered name, a TOML file or a recipe.
+        out: The folder; ``runs/<recipe>`` by default.
+        seed: In place of the recipe's.
+        force: Whether a run that is there is replaced.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+        download: Whether a dataset that is not prepared may be downloaded.
+        verbose: Whether progress is shown.
+
+    Returns:
+        The complete run. A training that is interrupted or fails leaves a run that says so.
+
+    Raises:
+        UsageError: A recipe that cannot work, or a folder that is there already.
+        ZooError: Data that cannot be had, a loss that is no number, a disk that is full.
+    """
+    recipe = resolve_recipe(recipe)
+    if seed is not None:
+        recipe = replace(recipe, seed=seed)
+    spec = zoo_registry.models.get(recipe.model.name)
+    task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
+    folder = Path(out) if out is not None else Path("runs") / recipe.name
+    new_folder(folder, force=force)
+    info = first_info(recipe, task)
+    write_json(folder / INFO, info)
+    write(folder / "recipe.toml", lambda path: path.write_text(recipe.to_toml(), encoding="utf-8"))
+    try:
+        builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+        _train(recipe, builder, folder, info, verbose=verbose)
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        info["status"] = "interrupted" if stopped else "failed"
+        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
+        info["finished"] = now()
+        write_json(folder / INFO, info)
+        raise
+    return load_run(folder)
+
+
+def resolve_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return the recipe that a registered name, a path ending in ``.toml`` or a recipe means."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Path) or recipe.endswith(".toml"):
+        return as_recipe(Path(recipe), Path(recipe).stem)
+    registered: Recipe = zoo_registry.recipes.get(recipe)
+    return registered
+
+
+def _train(
+    recipe: Recipe, builder: Any, folder: Path, info: dict[str, Any], *, verbose: bool
+) -> None:
+    from zoo_recipes.augmentation import text_marks
+    from zoo_recipes.fitting import build, fit, save_model
+
+    task = info["task"]
+    label = label_feature(recipe, task)
+    examples = _read(recipe, builder, label)
+    info |= data_info(recipe, builder, label, examples)
+    tokenizer = _make_tokenizer(recipe, examples["train"], folder)
+    model = build(recipe, task, info["labels"], tokenizer)
+    sources = _sources(recipe, task, examples, folder, model)
+    info["model"] = {"name": recipe.model.name, "num_params": model.count_params()}
+    write_json(folder / INFO, info)
+    history: dict[str, list[float]] = {}
+    try:
+        fit(model, recipe, sources, history, marks=text_marks(tokenizer), verbose=verbose)
+    finally:
+        write_json(folder / HISTORY, history)
+    info["metrics"] = measure(model, recipe, sources["test"])
+    write(folder / MODEL, lambda path: save_model(model, path))
+    _save_examples(sources["test"], folder)
+    _save_curves(recipe, history, info, folder)
+    info |= {"status": "complete", "finished": now()}
+    write_json(folder / INFO, info)
+
+
+def _read(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
+    dataset = recipe.dataset
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return {
+        part: read_split(builder, split, input=dataset.input, label=label)
+        for part, split in splits.items()
+        if split is not None
+    }
+
+
+def _make_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
+    from zoo_recipes.vocabulary import make_tokenizer
+
+    if recipe.tokenizer is None:
+        return None
+    tokenizer = make_tokenizer(recipe.tokenizer, examples.raws)
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    for name in names or {"tokenizer.json"}:
+        write(folder / "assets" / name, lambda path: tokenizer.save(str(path)))
+    return tokenizer
+
+
+def _sources(
+    recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
+) -> dict[str, Source]:
+    from zoo_export.preprocess import Preprocessor
+
+    wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    preprocessor = Preprocessor(recipe.preprocessing, folder / "assets", list(wanted))
+    sources = {part: make_source(found, preprocessor, task) for part, found in examples.items()}
+    made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
+    if not _fits(made, wanted):
+        raise UsageError(
+            f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
+            f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
+        )
+    return sources
+
+
+def _fits(made: Shapes, wanted: Shapes) -> bool:
+    return set(made) == set(wanted) and all(
+        len(made[name]) == len(shape)
+        and all(size in (None, got) for got, size in zip(made[name], shape, strict=True))
+        for name, shape in wanted.items()
+    )
+
+
+def _listed(shapes: Shapes, others: Shapes) -> str:
+    # Shapes are of interest only where the names agree.
+    with_shapes = set(shapes) == set(others)
+    return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
+
+
+def _save_examples(test: Source, folder: Path) -> None:
+    import numpy as np
+
+    inputs, targets = test.take(np.arange(min(NUM_EXAMPLES, len(test))))
+    arrays = {f"x/{name}": array for name, array in inputs.items()}
+    write(folder / "examples.npz", lambda path: np.savez_compressed(path, y=targets, **arrays))
+
+
+def _save_curves(
+    recipe: Recipe, history: dict[str, list[float]], info: dict[str, Any], folder: Path
+) -> None:
+    from zoo_recipes.curves import draw_curves
+
+    results = "  ".join(f"{name} {value:.4f}" for name, value in info["metrics"].items())
+    title = f"{recipe.name}, seed {recipe.seed}: test {results}"
+    write(folder / "curves.png", lambda path: draw_curves(history, title, path))

@@ -1,0 +1,195 @@
+"""All the mistakes of a recipe at once, each with what was received and the closest match."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import zoo_registry
+from zoo_recipes.recipe import Recipe
+from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
+
+# train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
+_PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
+_SPLIT = re.compile(rf"{_PART}(\+{_PART})*")
+
+
+def validated(data: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that plain data describe.
+
+    Args:
+        data: TOML-shaped.
+
+    Raises:
+        UsageError: Every mistake, one a line.
+    """
+    from pydantic import ValidationError
+
+    recipe: Recipe | None = None
+    mistakes: list[str] = []
+    try:
+        # As JSON, where strict means types and yet a list may fill a tuple.
+        recipe = _adapter().validate_json(json.dumps(_with_components(data), default=str))
+    except ValidationError as error:
+        mistakes += [_mistake(details) for details in error.errors()]
+    mistakes += [*_name_mistakes(data), *_step_mistakes(data), *_split_mistakes(data)]
+    mistakes += _fit_mistakes(data)
+    if mistakes or recipe is None:
+        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
+        lines = "".join(f"\n  {mistake}" for mistake in mistakes)
+        raise UsageError(f"Recipe '{data.get('name')}' has {count}:{lines}")
+    return recipe
+
+
+def _with_components(data: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(data)
+    if isinstance(data.get("compile"), Mapping):
+        compile_config = dict(data["compile"])
+        for key in {"optimizer", "schedule", "loss", "metrics"} & set(compile_config):
+            compile_config[key] = _components(compile_config[key])
+        result["compile"] = compile_config
+    if "augmentation" in data:
+        result["augmentation"] = _components(data["augmentation"])
+    return result
+
+
+def _components(value: Any) -> Any:
+    # A name, or one table of the name and the arguments, as people write it.
+    if isinstance(value, list | tuple):
+        return [_components(item) for item in value]
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, Mapping):
+        named = {"name": value["name"]} if "name" in value else {}
+        return {**named, "arguments": {k: v for k, v in value.items() if k != "name"}}
+    return value
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Recipe)
+
+
+def _mistake(details: Mapping[str, Any]) -> str:
+    path = [part for part in details["loc"] if not str(part).startswith("function-")]
+    where = ".".join(str(part) for part in path)
+    if details["type"] == "missing":
+        return f"{where}: is missing."
+    received = f"{where} = {_shown(details['input'])}"
+    if details["type"] == "unexpected_keyword_argument":
+        known = _known_keys(path[:-1])
+        hint = did_you_mean(str(path[-1]), known) or f" There are: {', '.join(known)}."
+        return f"{received}: there is no such key.{hint}"
+    return f"{received}: {details['msg'].replace('Input should', 'it should')}."
+
+
+def _known_keys(path: list[str | int]) -> list[str]:
+    config: Any = Recipe
+    for part in path:
+        if not isinstance(part, str):
+            continue
+        hint = get_type_hints(config)[part]
+        config = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), config)
+    return [field.name for field in fields(config)]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_shown(item) for item in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    model, dataset = _table(data, "model"), _table(data, "dataset")
+    name = model.get("name")
+    if isinstance(name, str):
+        try:
+            spec = zoo_registry.models.peek(name)
+        except (UnknownNameError, DuplicateNameError) as error:
+            yield f'model.name = "{name}": {error}'
+        else:
+            yield from _task_mistakes(spec, model.get("task"))
+    if isinstance(dataset.get("name"), str):
+        yield from _dataset_mistakes(dataset["name"])
+
+
+def _task_mistakes(spec: Any, task: Any) -> Iterator[str]:
+    # A plugin's spec is not imported to validate a recipe: building the model checks it.
+    if spec is not None and isinstance(task, str) and task not in spec.tasks:
+        hint = did_you_mean(task, spec.tasks) or f" It has: {', '.join(spec.tasks)}."
+        yield f"model.task = \"{task}\": model '{spec.name}' has no such task.{hint}"
+
+
+def _dataset_mistakes(name: str) -> Iterator[str]:
+    bare = re.split(r"[/:]", name)[0]
+    ours = zoo_registry.datasets
+    # `huggingface:org/name`: nobody knows those without the network.
+    of_community = re.match(r"\w+:[A-Za-z]", name)
+    if name in ours or bare in ours or of_community or bare in _tfds_folders():
+        return
+    import tensorflow_datasets as tfds
+
+    known = tfds.list_builders(with_community_datasets=False)
+    if bare not in known:
+        hint = did_you_mean(name, [*ours.names(), *known])
+        yield (
+            f'dataset.name = "{name}": neither Kerazoo nor tensorflow-datasets has it.{hint} '
+            f"Ours: {', '.join(ours.names())}."
+        )
+
+
+@cache
+def _tfds_folders() -> frozenset[str]:
+    # Most names are folders of the package: reading them spares its import, a second or two.
+    from importlib.util import find_spec
+
+    package = find_spec("tensorflow_datasets")
+    folders = (package.submodule_search_locations or []) if package else []
+    return frozenset(path.name for folder in folders for path in Path(folder, "datasets").glob("*"))
+
+
+def _step_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    from zoo_export.preprocess import as_step
+
+    steps = data.get("preprocessing")
+    for index, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
+        if not isinstance(step, Mapping):
+            continue
+        try:
+            as_step(step)
+        except UsageError as error:
+            yield f"preprocessing.{index}: {error}"
+        if step.get("step") == "tokenize" and "tokenizer" not in data:
+            yield f"preprocessing.{index}: step 'tokenize' needs the table [tokenizer]."
+
+
+def _split_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    dataset = _table(data, "dataset")
+    for key in ("train", "validation", "test"):
+        split = dataset.get(key)
+        if isinstance(split, str) and not _SPLIT.fullmatch(split):
+            yield (
+                f'dataset.{key} = "{split}": is no split, such as "train", "train[:90%]" '
+                'or "train+test".'
+            )
+
+
+def _fit_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    stopping = _table(_table(data, "fit"), "early_stopping")
+    monitor = stopping.get("monitor", "val_loss") if stopping else ""
+    if str(monitor).startswith("val_") and "validation" not in _table(data, "dataset"):
+        yield f'fit.early_stopping: monitor "{monitor}" needs dataset.validation.'

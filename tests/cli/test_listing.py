@@ -1,0 +1,126 @@
+"""The commands that list and show, as a person runs them: whole processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def zoo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_models_lists_the_glob_and_the_next_step() -> None:
+    done = zoo("models", "*-cnn")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["NAME", "FAMILY", "PARAMETERS", "TASKS", "SUMMARY"]
+    assert "122,570" in lines[1]
+    assert lines[-1] == "Next: zoo show cifar10-cnn"
+    # The table lines up: every row starts its second column where the header does.
+    assert lines[1].index("cnn  ", 12) == lines[0].index("FAMILY")
+
+
+def test_models_filters() -> None:
+    rows = json.loads(zoo("models", "--json", "--task", "causal-lm").stdout)
+    assert {row["family"] for row in rows} == {"gpt"}
+    assert {row["owner"] for row in rows} == {"kerazoo"}
+    assert zoo("models", "nothing*").stdout.strip().endswith("No model matches 'nothing*'.")
+
+
+@pytest.mark.parametrize("command", ["models", "recipes", "datasets", "formats", "plugins"])
+def test_every_listing_has_json(command: str) -> None:
+    done = zoo(command, "--json")
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+
+
+def test_show() -> None:
+    done = zoo("show", "mnist-mlp")
+    assert "118,282" in done.stdout
+    assert "image: float32[batch, 28, 28, 1]" in done.stdout
+    assert done.stdout.rstrip().endswith("Next: zoo export mnist-mlp --to tflite")
+    spec = json.loads(zoo("show", "mnist-mlp", "--json").stdout)
+    assert spec["num_params"] == 118_282
+    assert spec["origin"]["distribution"] == "kerazoo"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["show", "bert-tyni"],
+            "error: There is no model 'bert-tyni'. Did you mean 'bert-tiny'? "
+            "`zoo models` lists all.\n",
+        ),
+        (
+            ["recipe", "digits-cn"],
+            "error: There is no recipe 'digits-cn'. Did you mean 'digits-cnn'? "
+            "`zoo recipes` lists all.\n",
+        ),
+        (["modles"], "Error: There is no command 'modles'. Did you mean 'models'?\n"),
+        (["models", "--tsak", "x"], "Error: No such option '--tsak'"),
+    ],
+)
+def test_wrong_use_is_one_message_and_exit_code_2(arguments: list[str], message: str) -> None:
+    done = zoo(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_debug_shows_the_traceback() -> None:
+    done = zoo("show", "bert-tyni", "--debug")
+    assert "Traceback" in done.stderr
+    assert done.returncode != 0
+
+
+def test_help_lists_every_command() -> None:
+    from zoo.cli.main import COMMANDS
+
+    done = zoo("--help")
+    assert done.returncode == 0
+    for command in COMMANDS:
+        assert f"\n  {command} " in done.stdout
+        assert zoo(command, "--help").returncode == 0
+
+
+def test_plugins_shows_what_is_broken_and_why(site) -> None:
+    good = "def build():\n    import keras\n    x = keras.Input((2,))\n    return keras.Model(x, x)"
+    for name, text in {
+        "good": good,
+        "broken": "import no_such_module",
+        "wrong": "build = 3",
+        "failing": "def build(): raise RuntimeError('no weights')",
+    }.items():
+        site.install(
+            f"{name}-zoo", f"[zoo.models]\n{name} = {name}_zoo:build\n", **{f"{name}_zoo": text}
+        )
+    assert zoo("models").returncode == 0
+    done = zoo("plugins")
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[1]: line for line in done.stdout.splitlines() if line.startswith("zoo.")}
+    assert rows["good"].rstrip().endswith("1.0      ok")
+    assert "broken: ModuleNotFoundError: No module named 'no_such_module'" in rows["broken"]
+    assert "broken: TypeError: model 'wrong' is a int" in rows["wrong"]
+    assert "broken: RuntimeError: no weights" in rows["failing"]
+    assert "failing-zoo 1.0, zoo.models failing:\nTraceback" in done.stdout
+    left_out = zoo("plugins", "--json", ZOO_PLUGINS="good-zoo,absent-zoo")
+    statuses = {row["name"]: row["status"] for row in json.loads(left_out.stdout)}
+    assert statuses == {
+        "good": "ok",
+        "broken": "left out",
+        "wrong": "left out",
+        "failing": "left out",
+    }
+    assert "ZOO_PLUGINS names 'absent-zoo', which is not installed" in left_out.stderr

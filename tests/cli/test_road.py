@@ -1,0 +1,294 @@
+"""The whole road from the command line, once, and every way to go wrong on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("road")]
+SHORT = ("--set", "fit.epochs=2")
+
+
+def zoo(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a short run of digits-mlp and its bundle."""
+    folder = tmp_path_factory.mktemp("road")
+    trained = zoo("train", "digits-mlp", *SHORT, cwd=folder)
+    assert trained.returncode == 0, trained.stderr
+    assert "Next: zoo export runs/digits-mlp --to tflite,onnx,saved_model" in trained.stdout
+    exported = zoo("export", "runs/digits-mlp", "--to", "tflite,onnx,saved_model", cwd=folder)
+    assert exported.returncode == 0, exported.stderr
+    assert "Next: zoo verify bundles/digits-mlp" in exported.stdout
+    return folder
+
+
+@pytest.fixture
+def copy(road: Path, tmp_path: Path) -> Path:
+    """Return a bundle that a test may damage."""
+    return Path(shutil.copytree(road / "bundles" / "digits-mlp", tmp_path / "bundle"))
+
+
+def test_evaluate_repeats_what_training_recorded(road: Path) -> None:
+    recorded = json.loads((road / "runs/digits-mlp/run.json").read_text())["metrics"]
+    done = zoo("evaluate", "runs/digits-mlp", "--json", cwd=road)
+    assert json.loads(done.stdout)["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
+
+
+def test_verify(road: Path) -> None:
+    done = zoo("verify", "bundles/digits-mlp", cwd=road)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("equal") == 3
+    assert "files have the recorded sha256." in done.stdout
+
+
+@pytest.mark.parametrize("runtime", ["tflite", "onnx", "saved_model"])
+def test_predict_gives_the_same_in_every_runtime(road: Path, runtime: str) -> None:
+    with np.load(road / "runs/digits-mlp/examples.npz") as examples:
+        digit = examples["x/image"][0, ..., 0].astype("uint8")
+    Image.fromarray(digit).save(road / "digit.png")
+    np.save(road / "digit.npy", digit)
+    for name in ("digit.png", "digit.npy"):
+        done = zoo("predict", "bundles/digits-mlp", name, "--runtime", runtime, "--json", cwd=road)
+        answer = json.loads(done.stdout)
+        first = zoo("predict", "bundles/digits-mlp", "digit.npy", "--json", cwd=road)
+        assert answer["label"] == json.loads(first.stdout)["label"]
+        assert answer["probability"] == pytest.approx(
+            json.loads(first.stdout)["probability"], abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
+def test_an_image_of_another_size_or_mode_is_converted(road: Path, mode: str) -> None:
+    picture = Image.new("I;16", (50, 31), 40_000) if mode == "I;16" else Image.new(mode, (50, 31))
+    picture.save(road / "odd.png")
+    done = zoo("predict", "bundles/digits-mlp", "odd.png", cwd=road)
+    assert done.returncode == 0, done.stderr
+    assert "PROBABILITY" in done.stdout
+
+
+WRONG_USE = {
+    "unknown recipe": (
+        ("train", "digits-cn"),
+        "There is no recipe 'digits-cn'. Did you mean 'digits-cnn'?",
+    ),
+    "unknown key": (
+        ("train", "digits-mlp", "--set", "fit.epoch=3"),
+        "Did you mean 'epochs'?",
+    ),
+    "wrong type": (("train", "digits-mlp", "--set", "fit.epochs=three"), "fit.epochs"),
+    "unknown override": (
+        ("train", "digits-mlp", "--set", "model.overrides.hiden_dims=[3]", "--out", "runs/x"),
+        "no override 'hiden_dims'. Did you mean 'hidden_dims'?",
+    ),
+    "existing run": (("train", "digits-mlp", *SHORT), "--force"),
+    "existing bundle": (("export", "runs/digits-mlp"), "--force"),
+    "unknown format": (
+        ("export", "runs/digits-mlp", "--to", "onx"),
+        "There is no format 'onx'. Did you mean 'onnx'?",
+    ),
+    "unknown model": (
+        ("export", "mnist-mpl"),
+        "There is no model 'mnist-mpl'. Did you mean 'mnist-mlp'?",
+    ),
+    "wrong task": (
+        ("export", "mnist-mlp", "--task", "masked-lm"),
+        "Model 'mnist-mlp' has no task 'masked-lm'.",
+    ),
+    "task of a run": (
+        ("export", "runs/digits-mlp", "--task", "features"),
+        "--task is for a model given by name",
+    ),
+    "no bundle": (("verify", "bundles/none"), "bundles/none"),
+    "no image": (
+        ("predict", "bundles/digits-mlp", "nothing.png"),
+        "There is no file 'nothing.png'",
+    ),
+    "no runtime": (
+        ("predict", "bundles/digits-mlp", "digit.npy", "--runtime", "onx"),
+        "Did you mean 'onnx'?",
+    ),
+    "a unprepared data set": (
+        ("train", "digits-mlp", "--set", "dataset.name=mnist", "--out", "runs/y"),
+        "--download",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_USE)
+def test_wrong_use_is_one_message_and_loses_nothing(road: Path, case: str) -> None:
+    np.save(road / "digit.npy", np.zeros((8, 8), "uint8"))
+    before = sorted(road.rglob("*"))
+    arguments, message = WRONG_USE[case]
+    done = zoo(*arguments, cwd=road)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 6, done.stderr
+    assert sorted(road.rglob("*")) == before
+
+
+def test_a_recipe_file_with_five_mistakes_lists_all(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'sumary = "x"\n'
+        '[model]\nname = "cnnn"\n'
+        '[dataset]\nname = "digits"\ntset = "test"\n'
+        "[fit]\nepochs = -1\n"
+        '[compile]\nprecision = "float8"\n'
+    )
+    done = zoo("train", "mine.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    for word in ("sumary", "summary", "cnnn", "tset", "'test'", "epochs", "float8"):
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "file", ["digits-mlp.onnx", "digits-mlp.tflite", "saved_model/saved_model.pb", "README.md"]
+)
+def test_a_changed_byte_is_refused(copy: Path, file: str) -> None:
+    path = copy / file
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    done = zoo("verify", copy, cwd=copy.parent)
+    assert done.returncode == 1
+    assert file in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "digits-mlp.onnx", "assets/samples.npz"])
+@pytest.mark.parametrize("damage", ["truncated", "missing"])
+def test_a_damaged_bundle_is_refused(copy: Path, file: str, damage: str) -> None:
+    path = copy / file
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:100])
+    done = zoo("predict", copy, "x.npy", cwd=copy.parent)
+    assert done.returncode in {1, 2}
+    assert path.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_in_training_leaves_a_run_that_says_so(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo.cli", "train", "digits-mlp", "--set", "fit.epochs=100000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    record = tmp_path / "runs/digits-mlp/run.json"
+    _wait_for(lambda: "epoch 2/" in process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert json.loads(record.read_text())["status"] == "interrupted"
+    for command in ("evaluate", "export"):
+        done = zoo(command, "runs/digits-mlp", cwd=tmp_path)
+        assert done.returncode in {1, 2}
+        assert "interrupted" in done.stderr
+
+
+def test_ctrl_c_in_export_leaves_nothing(road: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo.cli", "export", str(road / "runs/digits-mlp")],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    _wait_for(lambda: children.read_text().split())
+    running = children.read_text().split()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in stderr
+    assert not list(tmp_path.rglob("*.onnx"))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [pid for pid in running if Path(f"/proc/{pid}/cmdline").exists()]
+
+
+def _wait_for(condition: object, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def mounted(option: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run zoo with `cwd/small` mounted as a small, or a read-only, file system of its own."""
+    (cwd / "small").mkdir(exist_ok=True)
+    mount = f"mount -t tmpfs -o {option} none small"
+    unshare = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*unshare, mount], cwd=cwd, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let a process mount in a namespace of its own")
+    return subprocess.run(
+        [
+            *unshare,
+            f'{mount} && "$@"; code=$?; echo "left: $(ls -A small)"; exit $code',
+            *("sh", sys.executable, "-m", "zoo.cli", *map(str, arguments)),
+        ],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_full_disk_in_export_leaves_nothing(road: Path, tmp_path: Path) -> None:
+    run = road / "runs/digits-mlp"
+    done = mounted("size=64k", "export", run, "--out", "small/bundle", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "left: \n" in done.stdout
+
+
+def test_a_full_disk_in_training_says_so(tmp_path: Path) -> None:
+    done = mounted("size=64k", "train", "digits-mlp", *SHORT, "--out", "small/run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "export"])
+def test_a_read_only_folder_is_said_before_any_work(
+    road: Path, tmp_path: Path, command: str
+) -> None:
+    source = "digits-mlp" if command == "train" else road / "runs/digits-mlp"
+    done = mounted("size=64k,ro", command, source, "--out", "small/out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = zoo("demo", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "demo/predictions.png").stat().st_size > 5000
+    for name in ("tflite", "onnx", "saved_model"):
+        assert name in done.stdout
+    again = zoo("demo", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "--force" in again.stderr

@@ -1,0 +1,92 @@
+"""Models, a run and a bundle that the tests of the export room share."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def digits():
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return data.images[..., None].astype("float32") * 15.9375, data.target
+
+
+@pytest.fixture(scope="session")
+def trained(digits):
+    """A small network that knows the handwritten digits of scikit-learn."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((8, 8, 1), name="image")
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(8, 3, activation="relu", name="conv")(x)
+    outputs = layers.Dense(10, name="logits")(layers.Flatten()(x))
+    model = keras.Model(inputs, outputs, name="digits-net")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss)
+    model.fit(*digits, epochs=4, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_run(trained, digits, tmp_path_factory):
+    """Write a run folder as training leaves it, with changes to its run.json."""
+
+    def make(**changes):
+        folder = tmp_path_factory.mktemp("runs") / "digits-net"
+        folder.mkdir()
+        trained.save(folder / "model.keras")
+        np.savez(folder / "examples.npz", **{"x/image": digits[0][:64], "y": digits[1][:64]})
+        info = {
+            "format_version": 1,
+            "status": "complete",
+            "recipe": {"name": "digits-net", "seed": 1},
+            "task": "image-classification",
+            "model": {"name": "cnn", "num_params": trained.count_params()},
+            "labels": [f"digit {i}" for i in range(10)],
+            "preprocessing": [{"step": "image", "size": [8, 8], "channels": 1}],
+            "seed": 1,
+            "versions": {"keras": "3"},
+            "dataset": {"name": "digits", "version": "1.0.0", "fingerprint": "0123abcd"},
+            "metrics": {"accuracy": 0.95},
+            "license": "BSD-3-Clause",
+        }
+        (folder / "run.json").write_text(json.dumps(info | changes))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(make_run, tmp_path_factory):
+    """A bundle of the run in every format; tests that change it take ``bundle_copy``."""
+    from zoo_export import export
+
+    return export(make_run(), out=tmp_path_factory.mktemp("bundles") / "digits-net")
+
+
+@pytest.fixture
+def bundle_copy(exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported.path, folder)
+    return folder
+
+
+@pytest.fixture
+def dense():
+    """Build a small dense model around any layers."""
+    import keras
+
+    def build(*layers, size=4, name="small"):
+        inputs = keras.Input((size,), name="features")
+        x = inputs
+        for layer in layers:
+            x = layer(x)
+        return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name=name)
+
+    return build

@@ -1,0 +1,69 @@
+"""Every built-in model, with each of its heads, in every format."""
+
+import pytest
+
+import zoo_registry
+from zoo_export import export, verify
+from zoo_registry.build import build_model
+
+# The families' defaults are published models of hundreds of megabytes: here a small one.
+REDUCED = {
+    "bert": {"vocab_size": 500, "num_layers": 2, "hidden_dim": 32, "num_heads": 2, "ff_dim": 64},
+    "gpt": {"vocab_size": 500, "num_layers": 2, "hidden_dim": 32, "num_heads": 2},
+}
+TABLE = [
+    (name, task)
+    for name in zoo_registry.models.names()
+    if zoo_registry.models.origin(name).distribution == "kerazoo"
+    for task in zoo_registry.models.get(name).tasks or (None,)
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "task"), TABLE)
+def test_exports_and_verifies_in_every_format(name, task, tmp_path):
+    model = build_model(name, task=task, **REDUCED.get(name, {}))
+    formats = zoo_registry.formats.names()
+
+    bundle = export(model, to=formats, out=tmp_path / "bundle")
+
+    manifest = bundle.manifest
+    assert [artifact.format for artifact in bundle.artifacts] == formats
+    assert (manifest.name, manifest.task) == (name, task)
+    assert [tensor.name for tensor in manifest.inputs] == [
+        spec.name for spec in zoo_registry.models.get(name).inputs
+    ]
+    assert all(tensor.shape[0] == "batch" for tensor in manifest.inputs + manifest.outputs)
+    for artifact in bundle.artifacts:
+        assert artifact.verification.batches[0] == 1
+        assert artifact.verification.batches[-1] == 3
+        assert artifact.verification.max_abs_diff < 1e-5
+    assert all(row.ok for row in verify(bundle.path))
+
+
+def test_the_table_has_every_built_in_model():
+    assert {name for name, _ in TABLE} >= {
+        "mnist-mlp",
+        "cifar10-cnn",
+        "lstm-classifier",
+        "transformer-classifier",
+        "bert-tiny",
+        "gpt-nano",
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm-classifier", "bert-tiny", "gpt-nano"])
+def test_text_models_keep_the_sequence_variable_but_for_litert(name, tmp_path):
+    bundle = export(build_model(name, vocab_size=500), out=tmp_path / "b", sequence_length=12)
+
+    shapes = {a.format: a.inputs[0].shape for a in bundle.artifacts}
+    assert shapes == {
+        "tflite": (1, 12),
+        "onnx": ("batch", "sequence"),
+        "saved_model": ("batch", "sequence"),
+    }
+    compared = {
+        a.format: {c.shape[0] for c in a.verification.comparisons} for a in bundle.artifacts
+    }
+    assert compared == {"tflite": {1, 3}, "onnx": {1, 2, 3}, "saved_model": {1, 2, 3}}

@@ -1,0 +1,396 @@
+"""Exports that fail: a clear message, nothing left behind, the parent alive."""
+
+import _thread
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import keras
+import numpy as np
+import pytest
+from export_layers import Hanging, Hungry, Killed, Noisy, NotANumber, Whiten
+
+import zoo_registry
+from zoo_export import ExportError, export
+from zoo_export.formats import Format
+from zoo_registry import Registry, UnknownNameError, UsageError
+
+
+def _refused(model, tmp_path, **options):
+    with pytest.raises(ExportError) as caught:
+        export(model, out=tmp_path / "out" / "bundle", **options)
+    assert _left(tmp_path) == []
+    return caught.value
+
+
+def _left(tmp_path):
+    return [path.name for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def _children():
+    found = subprocess.run(
+        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.child"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.split()
+
+
+# -- what a format cannot hold ------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_an_operator_that_needs_flex_is_named_with_its_layer(dense, tmp_path):
+    error = _refused(dense(Whiten(name="whiten")), tmp_path, to=["tflite", "onnx"])
+
+    assert str(error) == (
+        "Model 'small' cannot be exported to tflite: LiteRT has no built-in operator for "
+        "Cholesky (layer 'whiten').\n"
+        "Model 'small' cannot be exported to onnx: ONNX has no operator for "
+        "Cholesky (layer 'whiten').\n"
+        "Nothing was written."
+    )
+    assert {(blame.operator, blame.layer) for blame in error.blames} == {("Cholesky", "whiten")}
+
+
+@pytest.mark.slow
+def test_one_format_that_fails_keeps_the_others_from_being_handed_out(dense, tmp_path):
+    seen = []
+
+    _refused(
+        dense(Whiten()),
+        tmp_path,
+        to=["saved_model", "onnx"],
+        on_event=lambda event: seen.append((event.format, event.state)),
+    )
+
+    assert sorted(seen) == [
+        ("onnx", "failed"),
+        ("onnx", "started"),
+        ("saved_model", "started"),
+        ("saved_model", "verified"),
+    ]
+
+
+@pytest.mark.slow
+def test_float_argmax_is_refused_not_written_with_flex(tmp_path):
+    inputs = keras.Input((4, 4), name="features")
+    model = keras.Model(inputs, keras.ops.argmax(inputs, axis=-1), name="pick")
+
+    assert "no built-in operator for BitwiseAnd" in str(_refused(model, tmp_path, to=["tflite"]))
+
+
+# -- a child process that dies, hangs, starves or lies ------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_killed_child(dense, tmp_path):
+    error = _refused(dense(Killed()), tmp_path, to=["onnx"])
+
+    assert str(error).startswith(
+        "Model 'small' cannot be exported to onnx: the converting process was killed by SIGKILL, "
+        "most often for lack of memory. Its last words:\n"
+    )
+    assert "about to die" in str(error)
+
+
+@pytest.mark.slow
+def test_a_child_out_of_memory(dense, tmp_path):
+    error = _refused(dense(Hungry()), tmp_path, to=["saved_model"])
+
+    assert "cannot be exported to saved_model: it ran out of memory" in str(error)
+
+
+@pytest.mark.slow
+def test_a_child_that_hangs_is_killed_at_the_time_limit(dense, tmp_path):
+    error = _refused(dense(Hanging()), tmp_path, to=["tflite"], time_limit=12)
+
+    assert "cannot be exported to tflite: it took longer than 12 s." in str(error)
+    assert _children() == []
+
+
+@pytest.mark.slow
+def test_a_file_that_gives_other_numbers(dense, tmp_path):
+    error = _refused(dense(Noisy()), tmp_path, to=["onnx"])
+
+    assert "cannot be exported to onnx: output 'logits' of shape [" in str(error)
+    assert "differs from Keras by" in str(error)
+
+
+def test_a_model_that_gives_nan_in_keras(dense, tmp_path):
+    error = _refused(dense(NotANumber()), tmp_path)
+
+    assert str(error) == (
+        "output 'logits' of model 'small' in Keras itself is NaN in 100% of its values"
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_children_and_leaves_nothing(dense, tmp_path):
+    running = []
+
+    def interrupt_once_running():
+        while not _children():
+            time.sleep(0.1)
+        running.extend(_children())
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt_once_running, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        export(dense(Hanging()), out=tmp_path / "bundle", to=["onnx", "tflite"])
+
+    assert running
+    assert _children() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- places that cannot be written to -----------------------------------------------------------
+
+
+@pytest.fixture
+def mounted(tmp_path):
+    """A tmpfs of a given size, really full when it is full and really read-only if so mounted."""
+    mounts = []
+
+    def mount(options):
+        folder = tmp_path / "mounted"
+        folder.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mounting is not allowed here: {done.stderr.strip()}")
+        mounts.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounts:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [40, 400, 800])
+def test_a_full_disk(dense, mounted, kilobytes):
+    folder = mounted(f"size={kilobytes}k")
+    # 270 kB of weights: the disk fills up in the parent, or in the child.
+    model = dense(keras.layers.Dense(256), size=256)
+
+    with pytest.raises(ExportError) as caught:
+        export(model, out=folder / "bundle", to=["saved_model", "onnx"])
+
+    assert "No space left on device" in str(caught.value) or "disk is full" in str(caught.value)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_read_only_place(dense, mounted):
+    folder = mounted("ro")
+
+    with pytest.raises(ExportError) as caught:
+        export(dense(), out=folder / "bundle")
+
+    assert str(caught.value).startswith(f"'{folder / 'bundle'}' cannot be written: Read-only file")
+
+
+def test_a_file_where_a_folder_should_be(dense, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+
+    with pytest.raises(ExportError, match="cannot be written: "):
+        export(dense(), out=tmp_path / "taken" / "bundle")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_an_existing_folder_is_refused(dense, tmp_path):
+    (tmp_path / "bundle").mkdir()
+
+    with pytest.raises(UsageError) as caught:
+        export(dense(), out=tmp_path / "bundle")
+
+    assert str(caught.value) == (
+        f"'{tmp_path / 'bundle'}' exists: choose another folder or use force (--force)."
+    )
+
+
+def test_force_does_not_replace_what_is_no_bundle(dense, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+
+    with pytest.raises(UsageError, match="is no bundle: it will not be replaced"):
+        export(dense(), out=tmp_path, force=True)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.slow
+def test_force_replaces_a_bundle_only_by_a_finished_one(dense, bundle_copy):
+    before = (bundle_copy / "manifest.json").read_bytes()
+    with pytest.raises(ExportError):
+        export(dense(Noisy()), out=bundle_copy, to=["onnx"], force=True)
+    assert (bundle_copy / "manifest.json").read_bytes() == before
+
+    replaced = export(dense(name="newer"), out=bundle_copy, to=["onnx"], force=True)
+
+    assert replaced.name == "newer"
+    assert sorted(path.name for path in bundle_copy.iterdir()) == [
+        "README.md",
+        "assets",
+        "manifest.json",
+        "newer.onnx",
+    ]
+    assert [path.name for path in bundle_copy.parent.iterdir()] == [bundle_copy.name]
+
+
+# -- wrong use ----------------------------------------------------------------------------------
+
+
+def test_a_misspelt_format(dense, tmp_path):
+    with pytest.raises(UnknownNameError, match=r"no format 'onx'\. Did you mean 'onnx'\?"):
+        export(dense(), to=["onx"], out=tmp_path / "b")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"to": []}, "There is no format to export to: name at least one (to=...)."),
+        ({"name": "a/b"}, "'a/b' cannot name files: use letters, digits, '.', '_' and '-'"),
+        ({"labels": ["a", "b"]}, "Model 'small' has 3 logits and there are 2 labels."),
+        (
+            {"sequence_length": 9},
+            "Model 'small' has no variable sequence: leave sequence_length=9 out.",
+        ),
+        (
+            {"samples": {"feature": np.zeros((1, 4))}},
+            "There is no input 'feature'. Did you mean 'features'? Inputs: features.",
+        ),
+        ({"samples": {"features": np.full((1, 4), np.nan)}}, "The samples hold NaN or infinite"),
+        ({"preprocessing": [{"step": "imag"}]}, "There is no step 'imag'. Did you mean 'image'?"),
+    ],
+)
+def test_wrong_arguments(dense, tmp_path, options, message):
+    with pytest.raises(UsageError) as caught:
+        export(dense(), out=tmp_path / "b", **options)
+    assert message in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_something_that_is_no_model():
+    with pytest.raises(
+        UsageError, match=r"A dict cannot be exported: give a keras\.Model or a run"
+    ):
+        export({})
+
+
+def test_a_model_without_symbolic_inputs(tmp_path):
+    class Bare(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(UsageError, match=r"has no symbolic inputs\. Build it from them: "):
+        export(Bare(name="bare"), out=tmp_path / "b")
+
+
+def test_an_input_and_an_output_of_one_name(tmp_path):
+    inputs = keras.Input((4,), name="x")
+    with pytest.raises(UsageError, match="has an input and an output named 'x': rename the layer"):
+        export(keras.Model(inputs, {"x": inputs * 2}, name="m"), out=tmp_path / "b")
+
+
+def test_text_as_input(tmp_path):
+    inputs = keras.Input((), dtype="string", name="text")
+    model = keras.Model(inputs, keras.layers.Identity(name="same")(inputs), name="m")
+    with pytest.raises(UsageError, match="Input 'text' of model 'm' is of dtype string: do in"):
+        export(model, out=tmp_path / "b")
+
+
+def test_a_quantized_model(dense, tmp_path):
+    model = dense(keras.layers.Dense(4, name="hidden"))
+    model.quantize("int8")
+    with pytest.raises(UsageError, match="Layer 'hidden' of model 'small' is quantized by Keras"):
+        export(model, out=tmp_path / "b")
+
+
+def test_samples_that_the_model_cannot_take(tmp_path):
+    tokens = keras.Input((None,), dtype="int32", name="token_ids")
+    model = keras.Model(tokens, keras.layers.Embedding(10, 2, name="vectors")(tokens), name="words")
+    with pytest.raises(ExportError, match=r"Model 'words' fails in Keras on inputs of shapes"):
+        export(model, samples={"token_ids": np.full((1, 3), 99)}, out=tmp_path / "b")
+
+
+@pytest.mark.slow
+def test_layers_of_the_running_script_cannot_reach_another_process(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import keras, zoo_export\n"
+        "@keras.saving.register_keras_serializable(package='mine')\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x): return 2 * x\n"
+        "x = keras.Input((2,), name='x')\n"
+        "zoo_export.export(keras.Model(x, Twice(name='y')(x)), out='b', name='mine')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (
+        "UsageError: Model 'mine' has layers that are defined in the running script" in done.stderr
+    )
+    assert not (tmp_path / "b").exists()
+
+
+# -- runs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted", "failed"])
+def test_an_incomplete_run(make_run, tmp_path, status):
+    run = make_run(status=status)
+    with pytest.raises(UsageError) as caught:
+        export(run, out=tmp_path / "b")
+    assert str(caught.value) == (
+        f"Run '{run}' is {status}, not complete: train it to the end before exporting it."
+    )
+
+
+def test_a_folder_that_is_no_run(tmp_path):
+    with pytest.raises(UsageError, match=r"is no run: it has no run\.json\."):
+        export(tmp_path, out=tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "examples.npz", "run.json"])
+def test_a_run_whose_file_was_cut(make_run, tmp_path, name):
+    run = make_run()
+    (run / name).write_bytes((run / name).read_bytes()[:100])
+    with pytest.raises((UsageError, ExportError), match=f"run|{name}"):
+        export(run, out=tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+# -- formats of plugins -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_format_of_a_plugin_takes_the_same_road(dense, tmp_path, monkeypatch):
+    row = Format(
+        name="onnx_copy",
+        suffix=".copy.onnx",
+        converter="zoo_export.onnx:convert",
+        runtime="zoo_export.sessions:open_onnx",
+        requires="onnxruntime",
+        module="onnxruntime",
+    )
+    fresh = Registry(
+        "format",
+        group="zoo.formats",
+        builtin="zoo_export.formats:FORMATS",
+        coerce="zoo_export.formats:as_format",
+        separator="_",
+    )
+    monkeypatch.setattr(zoo_registry, "formats", fresh)
+    fresh.add("onnx_copy", row)
+
+    bundle = export(dense(), to=["onnx_copy"], out=tmp_path / "b")
+
+    assert bundle.artifacts[0].path == "small.copy.onnx"
+    assert bundle.run({"features": np.zeros((2, 4))}, runtime="onnx_copy")["logits"].shape == (2, 3)
+
+
+def test_a_format_of_the_wrong_type():
+    with pytest.raises(TypeError, match="format 'x' is a int: it must be a Format"):
+        zoo_registry.formats.add("x", 3)

@@ -1,0 +1,159 @@
+"""The parts of the export room, one by one."""
+
+import numpy as np
+import pytest
+
+from zoo_export.comparing import compare, top1_agreement, worst
+from zoo_export.errors import ExportError
+from zoo_export.inference import call, inference_clone, input_tensors, named_outputs
+from zoo_export.samples import default_sizes, drawn_rows, sample_cases
+from zoo_export.tensors import Tensor, bind
+from zoo_registry import UsageError
+
+
+def _compare(wanted, given, tolerance=1e-5):
+    return compare([{"y": np.asarray(wanted)}], [{"y": np.asarray(given)}], tolerance)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "ok"),
+    [
+        ([100.0, 1.0], [100.0009, 1.0], True),
+        ([100.0, 1.0], [100.0011, 1.0], False),
+        ([0.01, 0.0], [0.01, 2e-7], False),  # the tolerance follows small outputs down
+        ([0.0, 0.0], [0.0, 9e-9], True),
+        ([np.inf, 1.0], [np.inf, 1.0], True),
+        ([np.inf, 1.0], [1.0, 1.0], False),
+        ([1, 2], [1, 2], True),
+        ([1, 2], [1, 3], False),
+        ([True], [False], False),
+    ],
+)
+def test_values_are_compared_on_the_scale_of_the_output(wanted, given, ok):
+    assert _compare(wanted, given)[0].ok is ok
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"z": np.zeros(2)}, r"its outputs are \['z'\], those of Keras \['y'\]"),
+        ({"y": np.zeros(3)}, r"output 'y' has shape \(3,\), in Keras \(2,\)"),
+        ({"y": np.zeros(2, "float32")}, "output 'y' is float32, in Keras float64"),
+        ({"y": np.array([0, np.nan])}, "output 'y' of the artifact is NaN in 50% of its values"),
+    ],
+)
+def test_names_then_shapes_then_kinds_then_values(given, message):
+    with pytest.raises(ExportError, match=message):
+        compare([{"y": np.zeros(2)}], [given], 1e-5)
+
+
+def test_the_worst_row_is_told():
+    rows = _compare([1.0], [1.1]) + _compare([100.0], [100.2])
+    assert worst(rows).startswith("output 'y' of shape [1] differs from Keras by 0.1 where 1e-05")
+
+
+def test_agreement_counts_largest_logits():
+    expected = {"logits": np.eye(4)}
+    given = {"logits": np.eye(4)[[0, 1, 2, 2]]}
+    assert top1_agreement(expected, given) == 0.75
+    assert top1_agreement({"pooled_output": np.eye(4)}, {"pooled_output": np.eye(4)}) is None
+
+
+def _text_model(vocab=11):
+    import keras
+    from keras import layers
+
+    tokens = keras.Input((None,), dtype="int32", name="token_ids")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    image = keras.Input((4, 4, 3), name="image")
+    kind = keras.Input((), dtype="int32", name="kind")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(vocab, 4)(tokens), mask=mask > 0)
+    y = layers.Flatten()(layers.Rescaling(1 / 255)(image))
+    z = layers.Embedding(2, 4)(kind)
+    out = layers.Dense(2, name="logits")(layers.Concatenate()([x, y, z]))
+    return keras.Model([tokens, mask, image, kind], out, name="all-kinds")
+
+
+def test_drawn_inputs_are_what_the_layers_can_take():
+    model = _text_model()
+    tensors = input_tensors(model)
+    rows = drawn_rows(model, tensors, {"sequence": 16})
+
+    assert rows["token_ids"].shape == (4, 16)
+    assert 2 < rows["token_ids"].max() < 11
+    assert rows["kind"].max() < 2
+    assert 100 < rows["image"].max() <= 255
+    assert rows["padding_mask"].sum(axis=1).tolist() == [16, 8, 4, 2]
+    assert (np.diff(rows["padding_mask"], axis=1) <= 0).all()
+    assert np.isfinite(call(model, rows)["logits"]).all()
+
+
+def test_batches_of_one_and_three_and_a_shorter_one():
+    tensors = [Tensor("token_ids", "int32", ("batch", "sequence"))]
+    cases = sample_cases(tensors, {"token_ids": np.arange(20).reshape(2, 10)})
+    assert [case["token_ids"].shape for case in cases] == [(1, 10), (3, 10), (2, 6)]
+
+
+def test_the_default_length_respects_what_positions_the_model_has():
+    from zoo_registry.build import build_model
+
+    model = build_model("gpt-nano", vocab_size=50, max_length=20)
+    assert default_sizes(model, input_tensors(model)) == {"sequence": 20}
+    assert default_sizes(model, input_tensors(model), 7) == {"sequence": 7}
+    unbounded = build_model("lstm-classifier", vocab_size=50)
+    assert default_sizes(unbounded, input_tensors(unbounded)) == {"sequence": 128}
+
+
+def test_a_float32_model_is_its_own_clone_and_others_keep_their_weights():
+    import keras
+
+    inputs = keras.Input((4,), name="x")
+    plain = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+    assert inference_clone(plain) is plain
+
+    half = keras.Model(inputs, keras.layers.Dense(2, dtype="bfloat16", name="y")(inputs))
+    clone = inference_clone(half)
+    assert {v.dtype for v in clone.variables} == {"float32"}
+    np.testing.assert_array_equal(
+        clone.get_weights()[0], np.asarray(half.get_weights()[0], "float32")
+    )
+
+
+def test_outputs_are_named_after_keys_or_layers():
+    import keras
+    from keras import layers
+
+    x = keras.Input((None, 3), name="steps")
+    states = layers.LSTM(2, return_state=True, name="memory")(x)
+    assert list(named_outputs(keras.Model(x, states))) == ["memory_0", "memory_1", "memory_2"]
+    logits = layers.Dense(1, name="logits")(states[0])
+    assert list(named_outputs(keras.Model(x, {"score-1": logits}))) == ["score_1"]
+    assert list(named_outputs(keras.Model(x, logits))) == ["logits"]
+
+
+def test_arrays_are_narrowed_but_never_changed():
+    tensors = [Tensor("ids", "int32", ("batch", "sequence")), Tensor("x", "float32", ("batch",))]
+    bound = bind(tensors, {"ids": [[1, 2]], "x": np.array([0.5])})
+    assert (bound["ids"].dtype, bound["x"].dtype) == ("int32", "float32")
+    with pytest.raises(UsageError, match="'ids' takes int32 and got float64: convert it first"):
+        bind(tensors, {"ids": np.array([[1.5]]), "x": [0]})
+    with pytest.raises(UsageError, match="'ids' holds numbers that int32 cannot hold"):
+        bind(tensors, {"ids": np.array([[1 << 40]]), "x": [0]})
+    with pytest.raises(UsageError, match="'batch' is 1 in input 'ids' and 2 in 'x'"):
+        bind(tensors, {"ids": [[1]], "x": [0, 1]})
+
+
+def test_reading_and_listing_import_nothing_heavy(fresh_python):
+    code = (
+        "import sys, zoo_export, zoo_registry\n"
+        "from zoo_export import load_bundle, export, verify, measure\n"
+        "assert zoo_registry.formats.names() == ['onnx', 'saved_model', 'tflite']\n"
+        "heavy = {'tensorflow', 'keras', 'onnx', 'onnxruntime', 'ai_edge_litert', 'tf2onnx',\n"
+        "         'pydantic', 'PIL', 'tokenizers'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    assert fresh_python(code).stdout.strip() == "[]"
+    done = fresh_python(
+        "import sys, zoo_export; print('numpy' in sys.modules, dir(zoo_export)[:2])"
+    )
+    assert done.stdout.strip() == "False ['Bundle', 'BundleError']"

@@ -1,0 +1,64 @@
+"""Which room may import which, read from the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+OURS = {"zoo", "zoo_registry", "zoo_recipes", "zoo_export"}
+HEAVY = {"tensorflow", "keras", "numpy", "tensorflow_datasets", "onnx", "onnxruntime", "sklearn"}
+
+# Package or module -> what of ours it may import beside itself.
+ALLOWED = {
+    "registry/zoo_registry": set(),
+    "recipes/zoo_recipes": {"zoo_registry", "zoo_export.preprocess"},
+    "export/zoo_export": {"zoo_registry"},
+    "zoo/zoo/models": {"zoo_registry", "zoo.layers"},
+    "zoo/zoo/layers": {"zoo_registry"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_room_imports_only_what_it_may(package: str) -> None:
+    itself = package.partition("/")[2].replace("/", ".")
+    allowed = ALLOWED[package] | {itself}
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        for name in imports(path):
+            if name.partition(".")[0] in OURS:
+                assert any(name == a or name.startswith(f"{a}.") for a in allowed), (path, name)
+
+
+def test_the_registry_imports_nothing_heavy() -> None:
+    for path in (ROOT / "registry").rglob("*.py"):
+        assert not HEAVY & {name.partition(".")[0] for name in imports(path)}, path
+
+
+def test_the_facade_says_the_same_to_python_and_to_type_checkers() -> None:
+    import zoo
+
+    tree = ast.parse((ROOT / "zoo/zoo/__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    typed = {
+        alias.asname or alias.name: f"{node.module}:{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == zoo._EXPORTS
+    for name in dir(zoo):
+        assert getattr(zoo, name) is not None

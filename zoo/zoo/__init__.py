@@ -1,0 +1,76 @@
+"""Kerazoo: from a name, to a trained model, to a verified artifact on an edge device.
+
+    >>> import zoo
+    >>> zoo.list_models("bert-*")
+    ['bert-tiny']
+
+Everything public is found here and imported on first use, so that ``import zoo`` costs
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against _EXPORTS
+    from zoo.api import describe as describe
+    from zoo.api import list_datasets as list_datasets
+    from zoo.api import list_formats as list_formats
+    from zoo.api import list_models as list_models
+    from zoo.api import list_recipes as list_recipes
+    from zoo.api import load_model as load_model
+    from zoo.api import register as register
+    from zoo_export.bundle import Bundle as Bundle
+    from zoo_export.bundle import load_bundle as load_bundle
+    from zoo_export.exporting import export as export
+    from zoo_export.verification import verify as verify
+    from zoo_recipes.evaluation import evaluate as evaluate
+    from zoo_recipes.recipe import Recipe as Recipe
+    from zoo_recipes.run import Run as Run
+    from zoo_recipes.run import load_run as load_run
+    from zoo_recipes.training import train as train
+    from zoo_registry import ModelSpec as ModelSpec
+    from zoo_registry import TensorSpec as TensorSpec
+    from zoo_registry import UsageError as UsageError
+    from zoo_registry import ZooError as ZooError
+    from zoo_registry.build import build_model as get_model  # noqa: F401
+
+_EXPORTS = {
+    "Bundle": "zoo_export.bundle:Bundle",
+    "ModelSpec": "zoo_registry:ModelSpec",
+    "Recipe": "zoo_recipes.recipe:Recipe",
+    "Run": "zoo_recipes.run:Run",
+    "TensorSpec": "zoo_registry:TensorSpec",
+    "UsageError": "zoo_registry:UsageError",
+    "ZooError": "zoo_registry:ZooError",
+    "describe": "zoo.api:describe",
+    "evaluate": "zoo_recipes.evaluation:evaluate",
+    "export": "zoo_export.exporting:export",
+    "get_model": "zoo_registry.build:build_model",
+    "list_datasets": "zoo.api:list_datasets",
+    "list_formats": "zoo.api:list_formats",
+    "list_models": "zoo.api:list_models",
+    "list_recipes": "zoo.api:list_recipes",
+    "load_bundle": "zoo_export.bundle:load_bundle",
+    "load_model": "zoo.api:load_model",
+    "load_run": "zoo_recipes.run:load_run",
+    "register": "zoo.api:register",
+    "train": "zoo_recipes.training:train",
+    "verify": "zoo_export.verification:verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("kerazoo")
+    if name in _EXPORTS:
+        from zoo_registry import load_target
+
+        return load_target(_EXPORTS[name])
+    raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*_EXPORTS, "__version__"]

@@ -1,0 +1,138 @@
+"""``zoo export`` and ``zoo verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import console, next_step, print_json, print_table, size
+from zoo_registry import UsageError, formats
+from zoo_registry.build import build_model
+
+if TYPE_CHECKING:
+    from zoo_export.bundle import Bundle
+    from zoo_export.exporting import Progress as ExportProgress
+
+
+@click.command()
+@click.argument("source", metavar="RUN|NAME")
+@click.option("--to", "wanted", help="Formats with commas [all that are built in].")
+@click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--task", help="Head of a model given by name.")
+@click.option("--weights", help="Weights of a model given by name: .keras or .weights.h5.")
+@click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
+@as_json
+def export(
+    *,
+    source: str,
+    wanted: str | None,
+    out: Path | None,
+    force: bool,
+    task: str | None,
+    weights: str | None,
+    sequence_length: int | None,
+    as_json: bool,
+) -> None:
+    """Export a run, or a model by name, to a bundle of verified files."""
+    from zoo_export.exporting import export as export_model
+    from zoo_export.formats import get_format
+
+    words = wanted.split(",") if wanted else formats.names()
+    to = tuple(get_format(word.strip()).name for word in words)
+    options: dict[str, Any] = {
+        "to": to,
+        "out": out,
+        "force": force,
+        "sequence_length": sequence_length,
+    }
+    if Path(source).exists():
+        for option, value in (("--task", task), ("--weights", weights)):
+            if value:
+                raise UsageError(f"{option} is for a model given by name; '{source}' is a run.")
+        with progress(to) as on_event:
+            bundle = export_model(Path(source), on_event=on_event, **options)
+    else:
+        model = build_model(source, task=task, weights=weights)
+        name = source.rpartition("/")[2]
+        with progress(to) as on_event:
+            bundle = export_model(model, name=name, task=task, on_event=on_event, **options)
+    if as_json:
+        print_json({"bundle": str(bundle.path), **asdict(bundle.manifest)})
+        return
+    print_artifacts(bundle)
+    next_step(f"zoo verify {bundle.path}")
+
+
+@contextmanager
+def progress(formats: Sequence[str]) -> Iterator[Callable[[ExportProgress], None]]:
+    """Show a line a format on standard error while it is converted and verified."""
+    columns = (SpinnerColumn(finished_text=" "), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
+        rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
+
+        def on_event(event: ExportProgress) -> None:
+            done = event.state != "started"
+            text = event.state if done else "converting, then running in its own runtime"
+            bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)
+
+        yield on_event
+
+
+def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
+    """Print a row a format: where it is, how large, how near to Keras, and how fast."""
+    rows = []
+    for artifact in bundle.artifacts:
+        figures = artifact.verification
+        row = [
+            artifact.format,
+            str(bundle.path / artifact.path),
+            size(artifact.bytes),
+            f"{figures.max_abs_diff:.1e}",
+            f"{figures.top1_agreement:.1%}" if figures.top1_agreement is not None else "-",
+        ]
+        rows.append([*row, f"{latencies[artifact.format]:.2f}"] if latencies else row)
+    timed = ["LATENCY ms"] if latencies else []
+    print_table(
+        ["FORMAT", "PATH", "SIZE", "DIFFERENCE", "SAME ANSWER", *timed],
+        rows,
+        right=("SIZE", "DIFFERENCE", "SAME ANSWER", "LATENCY ms"),
+    )
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@as_json
+def verify(bundle: Path, as_json: bool) -> None:
+    """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
+    from zoo_export.bundle import load_bundle
+    from zoo_export.verification import verify as verify_bundle
+
+    loaded = load_bundle(bundle)
+    results = verify_bundle(loaded)
+    if as_json:
+        print_json([asdict(result) for result in results])
+        return
+    print_table(
+        ("FORMAT", "BATCHES", "DIFFERENCE", "ALLOWED", "RESULT"),
+        [
+            (
+                result.format,
+                ", ".join(map(str, result.batches)),
+                f"{result.max_abs_diff:.1e}",
+                f"{max(row.allowed for row in result.comparisons):.1e}",
+                "equal",
+            )
+            for result in results
+        ],
+        right=("DIFFERENCE", "ALLOWED"),
+    )
+    click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
+    next_step(f"zoo predict {bundle} INPUT")

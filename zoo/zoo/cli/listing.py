@@ -1,0 +1,185 @@
+"""``zoo models``, ``show``, ``recipes``, ``recipe``, ``datasets`` and ``formats``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import zoo_registry
+from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo_registry import ModelSpec, Registry
+from zoo_registry.search import search
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
+
+
+@click.command()
+@pattern_argument
+@click.option("--task", help="Only models with this head, such as causal-lm.")
+@click.option("--family", help="Only this family, such as bert.")
+@click.option("--tag", help="Only models with this tag.")
+@as_json
+def models(
+    pattern: str, task: str | None, family: str | None, tag: str | None, as_json: bool
+) -> None:
+    """List models by name; a plugin's details are read when asked for by name or filter."""
+    names = search(zoo_registry.models, pattern, task=task, family=family, tag=tag)
+    rows = [_model_row(name) for name in names]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("NAME", "FAMILY", "PARAMETERS", "TASKS", "SUMMARY"),
+        [
+            (
+                row["name"],
+                row["family"] or "",
+                f"{row['num_params']:,}" if row["num_params"] else "",
+                ", ".join(row["tasks"]),
+                row["summary"] or f"(plugin {row['owner']})",
+            )
+            for row in rows
+        ],
+        right=("PARAMETERS",),
+    )
+    _count(rows, "model", pattern)
+    if rows:
+        next_step(f"zoo show {rows[0]['name']}")
+
+
+def _model_row(name: str) -> dict[str, Any]:
+    spec = zoo_registry.models.peek(name)
+    return {
+        "name": name,
+        "owner": zoo_registry.models.owner(name),
+        "family": spec.family if spec else None,
+        "tasks": list(spec.tasks) if spec else [],
+        "num_params": spec.num_params if spec else None,
+        "summary": spec.summary if spec else None,
+    }
+
+
+@click.command()
+@click.argument("name")
+@as_json
+def show(name: str, as_json: bool) -> None:
+    """Show what is known about a model: inputs, tasks, defaults, parameters, source."""
+    spec = zoo_registry.models.get(name)
+    if as_json:
+        print_json(spec.to_json())
+        return
+    print_fields(
+        {
+            "name": name,
+            "summary": spec.summary,
+            "family": spec.family,
+            "parameters": f"{spec.num_params:,}" if spec.num_params else "",
+            "inputs": "\n".join(map(str, spec.inputs)),
+            "tasks": ", ".join(spec.tasks),
+            "defaults": "\n".join(f"{key} = {value}" for key, value in spec.defaults.items()),
+            "paper": spec.paper,
+            "license": spec.license,
+            "weights": spec.weights or "",
+            "tags": ", ".join(spec.tags),
+            "builder": spec.target,
+            "from": f"{spec.origin.distribution} {spec.origin.version}" if spec.origin else "",
+            "use instead": spec.deprecated_by or "",
+            "in Python": _snippet(name, spec),
+        }
+    )
+    next_step(f"zoo export {name} --to tflite")
+
+
+def _snippet(name: str, spec: ModelSpec) -> str:
+    task = f', task="{spec.tasks[-1]}"' if len(spec.tasks) > 1 else ""
+    return f'import zoo; model = zoo.get_model("{name}"{task})'
+
+
+@click.command()
+@pattern_argument
+@as_json
+def recipes(pattern: str, as_json: bool) -> None:
+    """List recipes, with the result that each promises."""
+    names = zoo_registry.recipes.names(pattern)
+    known = {name: zoo_registry.recipes.peek(name) for name in names}
+    rows = [_recipe_row(name, recipe) for name, recipe in known.items()]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("NAME", "MODEL", "DATASET", "EXPECTED", "SUMMARY"),
+        [
+            (row["name"], row["model"], row["dataset"], row["expected"], row["summary"])
+            for row in rows
+        ],
+    )
+    _count(rows, "recipe", pattern)
+    if rows:
+        next_step(f"zoo train {rows[0]['name']}")
+
+
+def _recipe_row(name: str, recipe: Any) -> dict[str, Any]:
+    expected = recipe.expected if recipe else None
+    return {
+        "name": name,
+        "owner": zoo_registry.recipes.owner(name),
+        "model": recipe.model.name if recipe else "",
+        "dataset": recipe.dataset.name if recipe else "",
+        "expected": f"{expected.metric} {expected.value:g} ± {expected.tolerance:g}"
+        if expected
+        else "",
+        "summary": recipe.summary if recipe else f"(plugin {zoo_registry.recipes.owner(name)})",
+    }
+
+
+@click.command()
+@click.argument("name")
+@as_json
+def recipe(name: str, as_json: bool) -> None:
+    """Print a recipe as TOML, to copy and change."""
+    from zoo_recipes.training import resolve_recipe
+
+    found = resolve_recipe(name)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        click.echo(found.to_toml(), nl=False)
+
+
+@click.command()
+@pattern_argument
+@as_json
+def datasets(pattern: str, as_json: bool) -> None:
+    """List the data sets that Kerazoo and its plugins add to those of TensorFlow Datasets."""
+    _list_owners(zoo_registry.datasets, pattern, as_json)
+
+
+@click.command()
+@pattern_argument
+@as_json
+def formats(pattern: str, as_json: bool) -> None:
+    """List the formats that a model can be exported to."""
+    _list_owners(zoo_registry.formats, pattern, as_json)
+
+
+def _list_owners(registry: Registry[Any], pattern: str, as_json: bool) -> None:
+    rows = [
+        {
+            "name": name,
+            "owner": registry.owner(name),
+            "summary": getattr(registry.peek(name), "summary", ""),
+        }
+        for name in registry.names(pattern)
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    print_table(("NAME", "FROM", "SUMMARY"), [(r["name"], r["owner"], r["summary"]) for r in rows])
+    _count(rows, registry.kind, pattern)
+
+
+def _count(rows: list[dict[str, Any]], kind: str, pattern: str) -> None:
+    if not rows:
+        click.echo(f"No {kind} matches '{pattern}'.")

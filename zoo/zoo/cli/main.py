@@ -1,0 +1,96 @@
+"""The ``zoo`` command: finds the sub-command, and turns errors into one clear message."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from zoo.cli.quiet import quiet_tensorflow
+from zoo_registry import ZooError, did_you_mean, load_target
+
+# In the order of `zoo --help`. A command's module is imported when it is asked for, so that
+# listing names never pays for training.
+COMMANDS = {
+    "models": "zoo.cli.listing:models",
+    "show": "zoo.cli.listing:show",
+    "recipes": "zoo.cli.listing:recipes",
+    "recipe": "zoo.cli.listing:recipe",
+    "datasets": "zoo.cli.listing:datasets",
+    "formats": "zoo.cli.listing:formats",
+    "train": "zoo.cli.training:train",
+    "evaluate": "zoo.cli.training:evaluate",
+    "export": "zoo.cli.exporting:export",
+    "verify": "zoo.cli.exporting:verify",
+    "predict": "zoo.cli.predicting:predict",
+    "plugins": "zoo.cli.plugins:plugins",
+    "demo": "zoo.cli.demo:demo",
+}
+INTERRUPTED = 130
+
+
+class ZooGroup(click.Group):
+    """A group that imports each command on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command, or refuse with the closest name."""
+        if cmd_name not in COMMANDS:
+            hint = did_you_mean(cmd_name, COMMANDS)
+            raise click.UsageError(f"There is no command '{cmd_name}'.{hint}", ctx)
+        command: click.Command = load_target(COMMANDS[cmd_name])
+        return command
+
+
+@click.group(cls=ZooGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kerazoo", prog_name="zoo")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """From a name, to a trained model, to a verified artifact on an edge device."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    if not debug:
+        quiet_tensorflow()
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
+    try:
+        # `--debug` is understood wherever it stands.
+        cli.main([word for word in given if word != "--debug"], standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        sys.exit(_report(error))
+
+
+def _report(error: BaseException) -> int:
+    """Print one message and return the exit code that goes with it."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        click.echo(f"interrupted: {error}" if str(error) else "interrupted", err=True)
+        return INTERRUPTED
+    if isinstance(error, ZooError):
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    click.echo(f"error: {type(error).__name__}: {error}", err=True)
+    if not isinstance(error, OSError):
+        click.echo("This is not a message of ours: --debug shows where it comes from.", err=True)
+    return 1
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    if issubclass(category, (FutureWarning, UserWarning)):
+        click.echo(f"warning: {message}", err=True)

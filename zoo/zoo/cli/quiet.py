@@ -1,0 +1,64 @@
+"""TensorFlow's start-up chatter, kept from burying the answer."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+
+class QuietTensorFlow(MetaPathFinder):
+    """Imports ``tensorflow`` with standard error held back, and shown if the import fails.
+
+    Its libraries write to the file descriptor itself before any log level is read.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return TensorFlow's own spec with a loader that runs in silence."""
+        if fullname != "tensorflow":
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        if spec and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            loader: Any = spec.loader
+            loader.exec_module = _held_back(loader.exec_module)
+        return spec
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow quiet in this process and its children; its Python errors still show."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.meta_path.insert(0, QuietTensorFlow())
+
+
+def _held_back(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:
+    def exec_module(module: ModuleType) -> None:
+        with _standard_error_held_back():
+            run(module)
+
+    return exec_module
+
+
+@contextmanager
+def _standard_error_held_back() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

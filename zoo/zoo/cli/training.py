@@ -1,0 +1,86 @@
+"""``zoo train`` and ``zoo evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import next_step, print_fields, print_json
+
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Where prepared data sets are; by default where TFDS keeps them.",
+)
+download = click.option("--download", is_flag=True, help="Download the data set if needed.")
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.epochs=3")
+@click.option("--seed", type=int, help="Another seed than the recipe's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/RECIPE].")
+@click.option("--force", is_flag=True, help="Replace an existing run folder.")
+@data_dir
+@download
+@as_json
+def train(
+    *,
+    recipe: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    out: Path | None,
+    force: bool,
+    data_dir: Path | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Train a recipe, given by name or as a TOML file, into a run folder."""
+    from zoo_recipes.overrides import with_overrides
+    from zoo_recipes.training import resolve_recipe
+    from zoo_recipes.training import train as train_recipe
+
+    chosen = with_overrides(resolve_recipe(recipe), overrides)
+    run = train_recipe(
+        chosen,
+        out=out,
+        seed=seed,
+        force=force,
+        data_dir=data_dir,
+        download=download,
+        verbose=not as_json,
+    )
+    if as_json:
+        print_json({"run": str(run.path), **run.info})
+        return
+    _print_metrics(run.metrics, "test")
+    if chosen.expected and not overrides:
+        promised = chosen.expected
+        click.echo(f"expected: {promised.metric} {promised.value:g} ± {promised.tolerance:g}")
+    next_step(f"zoo export {run.path} --to tflite,onnx,saved_model")
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--split", help="TFDS split [the recipe's test split].")
+@data_dir
+@download
+@as_json
+def evaluate(
+    run: Path, split: str | None, data_dir: Path | None, download: bool, as_json: bool
+) -> None:
+    """Evaluate a run on its test split, or on another one."""
+    from zoo_recipes.evaluation import evaluate as evaluate_run
+
+    metrics = evaluate_run(run, split=split, data_dir=data_dir, download=download)
+    if as_json:
+        print_json(metrics)
+        return
+    _print_metrics(metrics, split or "test")
+    next_step(f"zoo export {run} --to tflite,onnx,saved_model")
+
+
+def _print_metrics(metrics: dict[str, float], split: str) -> None:
+    print_fields({f"{split} {name}": f"{value:.4f}" for name, value in metrics.items()})

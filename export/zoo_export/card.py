@@ -152,7 +152,7 @@ from zoo_export import load_bundle
 
 bundle = load_bundle(".")
 samples = np.load("assets/samples.npz")
-inputs = {{name: samples[f"0/x/{{name}}"] for name in ({names},)}}
+inputs = {{name: samples[f"0/x/{{name}}"] for name in [{names}]}}
 outputs = bundle.run(inputs, runtime="{first}")
 for name, array in outputs.items():
     print(name, array.shape)

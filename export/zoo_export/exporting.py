@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export import card, files
+from zoo_export.artifacts import make_job, verified
 from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.comparing import compare, top1_agreement, worst
-from zoo_export.conversion import Converted, convert_all
+from zoo_export.conversion import convert_all
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import Format, get_format
-from zoo_export.job import Job
-from zoo_export.manifest import ASSETS, CARD, MANIFEST, SAMPLES, Artifact, Manifest, Verification
+from zoo_export.manifest import (
+    ASSETS,
+    CARD,
+    MANIFEST,
+    SAMPLES,
+    Artifact,
+    Manifest,
+)
 from zoo_export.request import Request, from_model, from_run
 from zoo_export.source import Source, model_file, read_source, versions
 from zoo_export.stored import save_samples
-from zoo_export.tensors import Array, fits
 from zoo_registry import UsageError
 
 TIME_LIMIT = 1800.0
@@ -142,7 +147,7 @@ def _write(
     bundle.mkdir()
     artifacts, failures = [], []
     with model_file(source.request, work) as (model, modules):
-        jobs = [_job(source, row, model, modules, bundle) for row in rows]
+        jobs = [make_job(source, row, model, modules, bundle) for row in rows]
         by_name = {row.name: row for row in rows}
         for converted in convert_all(
             jobs,
@@ -152,7 +157,7 @@ def _write(
         ):
             row = by_name[converted.job.format]
             try:
-                artifact = _verified(source, row, converted)
+                artifact = verified(source, row, converted)
             except ExportError as error:
                 failures.append((row.name, error))
                 notify(Progress(row.name, "failed", error=str(error)))
@@ -164,56 +169,6 @@ def _write(
     artifacts.sort(key=lambda artifact: order.index(artifact.format))
     _raise(source, failures)
     _complete(source, artifacts, bundle)
-
-
-def _job(
-    source: Source, row: Format, model: Path, modules: tuple[str, ...], bundle: Path
-) -> tuple[Job, tuple[dict[str, Array], ...]]:
-    sizes = source.sizes if row.static else {}
-    job = Job(
-        format=row.name,
-        converter=row.converter,
-        runtime=row.runtime,
-        model=str(model.resolve()),
-        modules=modules,
-        path=str((bundle / row.path(source.request.name)).resolve()),
-        inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
-        outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
-    )
-    cases = tuple(case for case in source.cases if fits(job.inputs, case))
-    return job, (*cases, source.examples) if source.examples is not None else cases
-
-
-def _verified(source: Source, row: Format, converted: Converted) -> Artifact:
-    if converted.error is not None or converted.result is None:
-        raise converted.error or ExportError("it ended without a result")
-    job, received = converted.job, list(converted.outputs)
-    agreement = None
-    if source.examples is not None and source.expected_examples is not None:
-        agreement = top1_agreement(source.expected_examples, received.pop())
-    expected = [
-        outputs
-        for case, outputs in zip(source.cases, source.expected, strict=True)
-        if fits(job.inputs, case)
-    ]
-    rows = compare(expected, received, row.tolerance)
-    if not all(comparison.ok for comparison in rows):
-        raise ExportError(worst(rows))
-    if agreement is not None and agreement < 1:
-        raise ExportError(f"its answer is that of Keras for only {agreement:.1%} of the examples")
-    examples = 0 if agreement is None else _count(source.examples)
-    path = Path(job.path)
-    return Artifact(
-        format=row.name,
-        path=path.name,
-        bytes=_size(path),
-        inputs=job.inputs,
-        outputs=job.outputs,
-        verification=Verification(row.name, row.tolerance, rows, examples, agreement),
-        facts=converted.result.facts,
-        seconds=converted.seconds,
-        peak_mb=converted.result.peak_mb,
-    )
 
 
 def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> None:
@@ -247,12 +202,3 @@ def _complete(source: Source, artifacts: Sequence[Artifact], bundle: Path) -> No
     (bundle / CARD).write_text(card.render(manifest), encoding="utf-8")
     complete = replace(manifest, files=files.list_files(bundle))
     (bundle / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
-
-
-def _count(examples: Mapping[str, Array] | None) -> int:
-    return len(next(iter((examples or {}).values()), ()))
-
-
-def _size(path: Path) -> int:
-    paths = path.rglob("*") if path.is_dir() else [path, *path.parent.glob(f"{path.name}.*")]
-    return sum(file.stat().st_size for file in paths if file.is_file())

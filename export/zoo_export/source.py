@@ -28,6 +28,7 @@ from zoo_export.request import Request, naming_failures
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
 
+_MAX_EXAMPLE_VALUES = 1 << 26
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 
@@ -82,6 +83,7 @@ def read_source(request: Request) -> Source:
     ]
     outputs = output_tensors(model, runs)
     _check_labels(request, outputs)
+    examples = _examples(rows, expected[0]) if request.is_run else None
     return Source(
         request=request,
         inputs=inputs,
@@ -89,8 +91,8 @@ def read_source(request: Request) -> Source:
         sizes=sizes,
         cases=cases,
         expected=expected,
-        examples=rows if request.is_run else None,
-        expected_examples=_reference(request, model, rows) if request.is_run else None,
+        examples=examples,
+        expected_examples=None if examples is None else _reference(request, model, examples),
     )
 
 
@@ -123,6 +125,12 @@ def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, A
     sizes = sampling.default_sizes(model, inputs, length)
     sizes |= _image_sizes(request, inputs)
     return sampling.drawn_rows(model, inputs, sizes)
+
+
+def _examples(rows: dict[str, Array], one: Mapping[str, Array]) -> dict[str, Array]:
+    # Logits over a large vocabulary at every position would fill the memory.
+    count = max(1, _MAX_EXAMPLE_VALUES // sum(array.size for array in one.values()))
+    return {name: array[:count] for name, array in rows.items()}
 
 
 def _check_length(request: Request, sizes: Mapping[str, int]) -> None:

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from pydantic.alias_generators import to_snake
 
 from zoo_recipes.configs import CompileConfig, Component
-from zoo_registry import UsageError, did_you_mean
+from zoo_registry import UsageError, closest, did_you_mean
 
 
 def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
@@ -53,8 +52,8 @@ def make_loss(loss: Component) -> Any:
 
 def make_metric(metric: Component) -> Any:
     """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss."""
-    if metric.name == "accuracy" and not metric.arguments:
-        return metric.name
+    if _bare(metric.name) == "accuracy" and not metric.arguments:
+        return "accuracy"
     kinds = _classes(keras.metrics, keras.Metric)
     arguments = {"name": metric.name, **metric.arguments}
     return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
@@ -97,8 +96,8 @@ def _classes(module: Any, base: type) -> dict[str, Any]:
 def _find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
     kind = kinds.get(_bare(name))
     if kind is None:
-        names = {to_snake(kind.__name__) for kind in kinds.values()}
-        hint = did_you_mean(to_snake(name), sorted(names))
+        near = closest(_bare(name), kinds)
+        hint = f" Did you mean '{kinds[near].__name__}'?" if near else ""
         raise UsageError(f'{where} = "{name}": Keras has no such name.{hint}')
     return kind
 

@@ -79,6 +79,8 @@ class TokenizerConfig:
         lowercase: Whether case is dropped.
         strip_accents: Whether accents are dropped.
         add_prefix_space: Whether ``bpe`` reads a text's first word as it reads the others.
+        framed: Whether ``bpe`` puts ``[CLS]`` before a text and ``[SEP]`` after it, as RoBERTa
+            does; ``wordpiece`` always does.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -87,6 +89,7 @@ class TokenizerConfig:
     lowercase: bool = False
     strip_accents: bool = False
     add_prefix_space: bool = False
+    framed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

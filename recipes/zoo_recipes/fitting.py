@@ -18,7 +18,7 @@ from zoo_recipes.callbacks import ProgressBar, ProgressLines, StopAtNaN
 from zoo_recipes.components import compile_arguments
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, fed
-from zoo_registry.build import accepted_overrides, build_model
+from zoo_registry.build import accepted_overrides, get_model
 
 
 def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: Any) -> Any:
@@ -39,7 +39,7 @@ def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: An
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
     keras.utils.set_random_seed(recipe.seed)
     with _precision(recipe.compile.precision):
-        return build_model(spec, task=task or None, **overrides)
+        return get_model(spec, task=task or None, **overrides)
 
 
 def fit(

@@ -102,22 +102,29 @@ def load_run(path: str | Path) -> Run:
     return Run(folder, info)
 
 
-def new_folder(path: Path, *, force: bool) -> None:
-    """Make an empty folder for a run.
+def check_free(path: Path, *, force: bool) -> None:
+    """Refuse a folder that a run may not be written to.
 
     Args:
-        path: Where.
-        force: Whether a run that is there may be deleted.
+        path: Where the run is to be.
+        force: Whether a run that is there may be replaced.
 
     Raises:
         UsageError: Something is there already.
-        ZooError: The folder cannot be written.
     """
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         if not force:
             raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
         if not (path / INFO).is_file():
             raise UsageError(f"'{path}' is no run: --force deletes runs only.")
+
+
+def new_folder(path: Path) -> None:
+    """Make an empty folder for a run in place of what :func:`check_free` let pass.
+
+    Raises:
+        ZooError: The folder cannot be written.
+    """
     try:
         if path.is_dir():
             shutil.rmtree(path)

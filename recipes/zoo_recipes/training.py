@@ -17,6 +17,7 @@ from zoo_recipes.run import (
     INFO,
     MODEL,
     Run,
+    check_free,
     load_run,
     new_folder,
     write,
@@ -24,6 +25,7 @@ from zoo_recipes.run import (
 )
 from zoo_recipes.sources import Source
 from zoo_registry import UsageError
+from zoo_registry.build import check_overrides
 
 Shapes = Mapping[str, tuple[int | None, ...]]
 NUM_EXAMPLES = 64
@@ -63,12 +65,15 @@ def train(
     spec = zoo_registry.models.get(recipe.model.name)
     task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
     folder = Path(out) if out is not None else Path("runs") / recipe.name
-    new_folder(folder, force=force)
+    # What cannot work is refused before anything is written, or replaced.
+    check_free(folder, force=force)
+    check_overrides(spec, recipe.model.overrides)
+    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    new_folder(folder)
     info = first_info(recipe, task)
     write_json(folder / INFO, info)
     write(folder / "recipe.toml", lambda path: path.write_text(recipe.to_toml(), encoding="utf-8"))
     try:
-        builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
         _train(recipe, builder, folder, info, verbose=verbose)
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt)
@@ -134,9 +139,10 @@ def _make_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
     if recipe.tokenizer is None:
         return None
     tokenizer = make_tokenizer(recipe.tokenizer, examples.raws)
+    text = tokenizer.to_str(pretty=True)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
     for name in names or {"tokenizer.json"}:
-        write(folder / "assets" / name, lambda path: tokenizer.save(str(path)))
+        write(folder / "assets" / name, lambda path: path.write_text(text, encoding="utf-8"))
     return tokenizer
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from zoo_recipes.configs import TokenizerConfig
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
+CLASS, SEPARATOR = "[CLS]", "[SEP]"
 SPECIAL = (PADDING, UNKNOWN, END)
-BERT_SPECIAL = (PADDING, UNKNOWN, "[CLS]", "[SEP]", "[MASK]")
+BERT_SPECIAL = (PADDING, UNKNOWN, CLASS, SEPARATOR, "[MASK]")
 
 
 def make_tokenizer(config: TokenizerConfig, texts: Sequence[str]) -> Any:
@@ -55,16 +56,18 @@ def _bpe(config: TokenizerConfig, texts: Sequence[str]) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
-        special_tokens=list(SPECIAL),
+        special_tokens=list(BERT_SPECIAL if config.framed else SPECIAL),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if config.framed:
+        tokenizer.post_processor = _frame(tokenizer)
     return tokenizer
 
 
 def _wordpiece(config: TokenizerConfig, texts: Sequence[str]) -> Any:
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
     normalizer = normalizers.BertNormalizer(
         lowercase=config.lowercase, strip_accents=config.strip_accents
@@ -76,12 +79,18 @@ def _wordpiece(config: TokenizerConfig, texts: Sequence[str]) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(list(BERT_SPECIAL))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
-    )
+    tokenizer.post_processor = _frame(tokenizer)
     return tokenizer
+
+
+def _frame(tokenizer: Any) -> Any:
+    from tokenizers import processors
+
+    return processors.TemplateProcessing(
+        single=f"{CLASS} $A {SEPARATOR}",
+        pair=f"{CLASS} $A {SEPARATOR} $B:1 {SEPARATOR}:1",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in (CLASS, SEPARATOR)],
+    )
 
 
 def _pieces(config: TokenizerConfig, texts: Sequence[str], normalizer: Any) -> list[str]:

@@ -20,7 +20,7 @@ from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.specs import ModelSpec
 
 
-def build_model(
+def get_model(
     name: str | ModelSpec,
     *,
     task: str | None = None,
@@ -47,22 +47,20 @@ def build_model(
         PluginError: The builder of a plugin failed.
 
     Example:
-        >>> model = build_model("mlp", input_shape=(4,), hidden_dims=(8,), num_classes=3)
+        >>> model = get_model("mlp", input_shape=(4,), hidden_dims=(8,), num_classes=3)
         >>> model.count_params()
         67
     """
     spec = zoo_registry.models.get(name) if isinstance(name, str) else name
-    builder = _load_builder(spec)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
-    overrides = {key: _tuples(value) for key, value in overrides.items()}
-    check_overrides(spec, builder, overrides)
+    overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
     if spec.tasks:
         arguments["task"] = _check_task(spec, task)
     elif task is not None:
         raise UsageError(f"Model '{spec.name}' offers no task: leave task='{task}' out.")
-    model = _call(spec, builder, arguments)
+    model = _call(spec, arguments)
     if weights is not None:
         _load_weights(model, spec, Path(weights))
     model.zoo_spec = replace(spec, defaults=arguments)
@@ -76,16 +74,21 @@ def accepted_overrides(builder: Callable[..., Any]) -> dict[str, inspect.Paramet
     return {p.name: p for p in parameters if p.kind in kinds and p.name != "task"}
 
 
-def check_overrides(
-    spec: ModelSpec, builder: Callable[..., Any], overrides: Mapping[str, Any]
-) -> None:
-    """Refuse overrides that the builder does not take or whose type is wrong.
+def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides as the builder takes them, lists as tuples; nothing is built.
+
+    Args:
+        spec: The model.
+        overrides: Arguments of its builder.
 
     Raises:
         UsageError: All the mistakes, with the arguments that are accepted.
+        PluginError: The builder of a plugin cannot be imported.
     """
+    builder = _load_builder(spec)
+    overrides = {key: _tuples(value) for key, value in overrides.items()}
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(builder).parameters.values()):
-        return
+        return overrides
     accepted = accepted_overrides(builder)
     hints = typing.get_type_hints(builder)
     mistakes = [
@@ -99,6 +102,7 @@ def check_overrides(
         raise UsageError(
             f"Model '{spec.name}': {' '.join(found)} Accepted: {', '.join(sorted(accepted))}."
         )
+    return overrides
 
 
 def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
@@ -108,9 +112,9 @@ def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
         raise _plugin_failure(spec, "cannot be imported", error) from error
 
 
-def _call(spec: ModelSpec, builder: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+def _call(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
     try:
-        model = builder(**arguments)
+        model = _load_builder(spec)(**arguments)
     except ZooError:
         raise
     except Exception as error:

@@ -226,7 +226,7 @@ def test_ctrl_c_in_export_leaves_nothing(road: Path, tmp_path: Path) -> None:
     assert "Traceback" not in stderr
     assert not list(tmp_path.rglob("*.onnx"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert not [pid for pid in running if Path(f"/proc/{pid}/cmdline").exists()]
+    _wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in running), 20)
 
 
 def _wait_for(condition: object, seconds: float = 120) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 import zoo_registry
 from zoo_export import export, verify
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 # The families' defaults are published models of hundreds of megabytes: here a small one.
 REDUCED = {
@@ -22,7 +22,7 @@ TABLE = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), TABLE)
 def test_exports_and_verifies_in_every_format(name, task, tmp_path):
-    model = build_model(name, task=task, **REDUCED.get(name, {}))
+    model = get_model(name, task=task, **REDUCED.get(name, {}))
     formats = zoo_registry.formats.names()
 
     bundle = export(model, to=formats, out=tmp_path / "bundle")
@@ -55,7 +55,7 @@ def test_the_table_has_every_built_in_model():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm-classifier", "bert-tiny", "gpt-nano"])
 def test_text_models_keep_the_sequence_variable_but_for_litert(name, tmp_path):
-    bundle = export(build_model(name, vocab_size=500), out=tmp_path / "b", sequence_length=12)
+    bundle = export(get_model(name, vocab_size=500), out=tmp_path / "b", sequence_length=12)
 
     shapes = {a.format: a.inputs[0].shape for a in bundle.artifacts}
     assert shapes == {

@@ -44,7 +44,7 @@ def test_litert_has_one_signature_and_builtin_operators_only(exported):
     assert interpreter.get_signature_list() == {
         "serving_default": {"inputs": ["image"], "outputs": ["logits"]}
     }
-    assert set(artifact.facts["operators"]) == {"CONV_2D", "FULLY_CONNECTED", "MUL", "RESHAPE"}
+    assert set(artifact.facts["operators"]) == {"CONV_2D", "FULLY_CONNECTED", "RESHAPE"}
     names = {operator["op_name"] for operator in interpreter._get_ops_details()}
     assert not [name for name in names if name.startswith("Flex") or name == "CUSTOM"]
 

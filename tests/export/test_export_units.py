@@ -95,12 +95,12 @@ def test_batches_of_one_and_three_and_a_shorter_one():
 
 
 def test_the_default_length_respects_what_positions_the_model_has():
-    from zoo_registry.build import build_model
+    from zoo_registry.build import get_model
 
-    model = build_model("gpt-nano", vocab_size=50, max_length=20)
+    model = get_model("gpt-nano", vocab_size=50, max_length=20)
     assert default_sizes(model, input_tensors(model)) == {"sequence": 20}
     assert default_sizes(model, input_tensors(model), 7) == {"sequence": 7}
-    unbounded = build_model("lstm-classifier", vocab_size=50)
+    unbounded = get_model("lstm-classifier", vocab_size=50)
     assert default_sizes(unbounded, input_tensors(unbounded)) == {"sequence": 128}
 
 

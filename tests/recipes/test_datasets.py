@@ -98,6 +98,19 @@ def test_pydoc_says_which_python_it_is_from(data_dir):
     assert builder.info.full_name == f"pydoc/python_{version}/1.0.0"
 
 
+def test_configurations_and_versions(data_dir):
+    assert open_dataset("digits:1.0.0", data_dir=data_dir).info.full_name == "digits/1.0.0"
+    same = open_dataset("kerazoo/digits", data_dir=data_dir)
+    assert same.info.full_name == "digits/1.0.0"
+    full = open_dataset("pydoc", data_dir=data_dir).info.full_name
+    named = open_dataset(full.rpartition("/")[0], data_dir=data_dir)
+    assert named.info.full_name == full
+    with pytest.raises(UsageError, match=r"^Dataset 'digits' has no version '9\.9\.9': "):
+        open_dataset("digits:9.9.9", data_dir=data_dir)
+    with pytest.raises(UsageError, match=r"^Dataset 'pydoc' has no config 'python_1': "):
+        open_dataset("pydoc/python_1", data_dir=data_dir)
+
+
 def test_the_fingerprint_follows_the_content(read):
     one, same, other = (read("digits", split) for split in ("test", "test", "test[:50%]"))
     assert one.sha256 == same.sha256 != other.sha256

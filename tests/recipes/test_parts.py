@@ -96,6 +96,9 @@ def test_marks_of_a_tokenizer():
     bpe = make_tokenizer(TokenizerConfig(kind="bpe", vocab_size=300), texts)
     assert text_marks(wordpiece) == TextMarks(unknown_id=1, head=1, tail=1)
     assert text_marks(bpe) == TextMarks(unknown_id=1)
+    framed = make_tokenizer(TokenizerConfig(kind="bpe", vocab_size=300, framed=True), texts)
+    assert text_marks(framed) == TextMarks(unknown_id=1, head=1, tail=1)
+    assert framed.encode("cat").tokens[0] == "[CLS]"
     assert text_marks(None) == TextMarks()
 
 
@@ -165,7 +168,7 @@ def test_names_of_keras():
     [
         (
             lambda: make_optimizer(CompileConfig(optimizer=Component(name="rmspro")), 1),
-            "compile.optimizer = \"adma\": Keras has no such name. Did you mean 'adam'?",
+            "compile.optimizer = \"rmspro\": Keras has no such name. Did you mean 'RMSprop'?",
         ),
         (
             lambda: make_optimizer(
@@ -180,11 +183,11 @@ def test_names_of_keras():
         (
             lambda: make_loss(Component(name="sparse_crossentropy")),
             'compile.loss = "sparse_crossentropy": Keras has no such name. '
-            "Did you mean 'binary_crossentropy'?",
+            "Did you mean 'BinaryCrossentropy'?",
         ),
         (
             lambda: make_metric(Component(name="acuracy")),
-            "compile.metrics = \"acuracy\": Keras has no such name. Did you mean 'accuracy'?",
+            "compile.metrics = \"acuracy\": Keras has no such name. Did you mean 'Accuracy'?",
         ),
     ],
 )

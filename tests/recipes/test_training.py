@@ -131,7 +131,7 @@ def test_a_loss_that_is_no_number_stops_the_training(quick, data_dir, tmp_path):
     [
         (
             ["compile.optimizer.name=adamm"],
-            "compile.optimizer = \"adamm\": Keras has no such name. Did you mean 'adam'?",
+            "compile.optimizer = \"adamm\": Keras has no such name. Did you mean 'Adam'?",
         ),
         (
             ["model.filtres=[8]"],
@@ -153,7 +153,7 @@ def test_a_loss_that_is_no_number_stops_the_training(quick, data_dir, tmp_path):
         (
             ['augmentation=["random_translatoin"]'],
             'augmentation = "random_translatoin": Keras has no such name. '
-            "Did you mean 'random_translation'?",
+            "Did you mean 'RandomTranslation'?",
         ),
     ],
 )

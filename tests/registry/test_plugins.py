@@ -118,7 +118,7 @@ def test_zoo_plugins_chooses_who_is_imported(site, monkeypatch, choice: str, see
 
 
 def test_a_builder_that_fails_names_its_plugin(site) -> None:
-    from zoo_registry.build import build_model
+    from zoo_registry.build import get_model
 
     site.install(
         "bad-zoo", entry("bad", "bad_zoo:build"), bad_zoo="def build(): raise OSError('no disk')"
@@ -126,12 +126,12 @@ def test_a_builder_that_fails_names_its_plugin(site) -> None:
     site.install("odd-zoo", entry("odd", "odd_zoo:build"), odd_zoo="def build(): return 3")
     models = new_registry()
     with pytest.raises(PluginError) as caught:
-        build_model(models.get("bad"))
+        get_model(models.get("bad"))
     assert str(caught.value) == (
         "The builder bad_zoo:build of model 'bad' of 'bad-zoo' 1.0 failed: OSError: no disk"
     )
     with pytest.raises(PluginError, match=r"TypeError: it returned a int, not a keras\.Model"):
-        build_model(models.get("odd"))
+        get_model(models.get("odd"))
 
 
 def test_listing_imports_nothing_heavy(

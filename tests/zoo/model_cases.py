@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from zoo_registry import models
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 BUILTIN = [name for name, owner in models.view().items() if owner == "kerazoo"]
 # The same architecture small enough to train and save within a second.
@@ -24,7 +24,7 @@ TRAINED_HEADS = [(name, task) for name, task in EVERY_HEAD if task != "features"
 
 def small(name, task, **overrides):
     keras.utils.set_random_seed(0)
-    return build_model(name, task=task, **{**SMALL.get(name, {}), **overrides})
+    return get_model(name, task=task, **{**SMALL.get(name, {}), **overrides})
 
 
 def example(model, batch=3, length=9, seed=0):

@@ -5,7 +5,7 @@ import pytest
 from model_cases import EVERY_HEAD, assert_equal_outputs, example, outputs, small
 
 from zoo_registry import ModelSpec, UsageError, models
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 VARIANTS = [
     *((name, task, {}) for name, task in EVERY_HEAD),
@@ -87,7 +87,7 @@ def test_a_later_token_never_changes_earlier_logits(name):
     ],
 )
 def test_overrides_reach_the_graph(name, task, overrides, shape, params):
-    model = build_model(name, task=task, **overrides)
+    model = get_model(name, task=task, **overrides)
     assert model.output_shape == shape
     assert model.count_params() == params
 
@@ -159,7 +159,7 @@ def test_static_sequence_length(name):
 )
 def test_what_does_not_fit_is_refused(name, arguments, message):
     with pytest.raises(UsageError) as error:
-        build_model(name, **arguments)
+        get_model(name, **arguments)
     assert str(error.value) == message
 
 

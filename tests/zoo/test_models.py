@@ -19,7 +19,7 @@ from model_cases import (
 )
 
 from zoo_registry import ModelSpec, models
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "models.json"
 every_model = pytest.mark.parametrize("name", BUILTIN)
@@ -59,7 +59,7 @@ def test_spec_is_complete(name):
 def test_spec_says_what_the_full_size_model_is(name):
     spec = models.get(name)
     with keras.StatelessScope(initialize_variables=False):  # no memory for the weights
-        model = build_model(name)
+        model = get_model(name)
     assert model.count_params() == spec.num_params
     built = {(t.name, tuple(t.shape[1:]), t.dtype) for t in model.inputs}
     assert {(t.name, t.shape, t.dtype) for t in spec.inputs} == built

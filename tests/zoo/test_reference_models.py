@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 SIZES = {"vocab_size": 50, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "max_length": 12}
 THEIR_SIZES = {
@@ -67,7 +67,7 @@ def test_bert_is_that_of_keras_hub():
 
     theirs = keras_hub.models.BertBackbone(**THEIR_SIZES)
     # KerasHub approximates the GELU of BERT; the published model has the exact one.
-    ours = build_model("bert", ff_dim=32, use_segments=True, activation="gelu_tanh", **SIZES)
+    ours = get_model("bert", ff_dim=32, use_segments=True, activation="gelu_tanh", **SIZES)
     copy_weights(theirs, ours)
     rng = np.random.default_rng(1)
     inputs = {
@@ -90,7 +90,7 @@ def test_gpt_is_that_of_keras_hub():
     import keras_hub
 
     theirs = keras_hub.models.GPT2Backbone(**THEIR_SIZES)
-    ours = build_model("gpt", task="features", **SIZES)
+    ours = get_model("gpt", task="features", **SIZES)
     copy_weights(theirs, ours)
     token_ids = np.random.default_rng(1).integers(0, 50, (3, 9), dtype="int32")
     wanted = theirs({"token_ids": token_ids, "padding_mask": np.ones_like(token_ids)})
@@ -99,7 +99,7 @@ def test_gpt_is_that_of_keras_hub():
 
 @pytest.mark.slow
 def test_a_fresh_process_loads_a_file_once_zoo_layers_is_imported(tmp_path, fresh_python):
-    model = build_model("bert", ff_dim=32, **SIZES)
+    model = get_model("bert", ff_dim=32, **SIZES)
     inputs = {name: np.ones((1, 4), "int32") for name in ("token_ids", "padding_mask")}
     model.save(tmp_path / "model.keras")
     np.savez(tmp_path / "wanted.npz", **{k: np.asarray(v) for k, v in model(inputs).items()})

@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_registry import TensorSpec as TensorSpec
     from zoo_registry import UsageError as UsageError
     from zoo_registry import ZooError as ZooError
-    from zoo_registry.build import build_model as get_model  # noqa: F401
+    from zoo_registry.build import get_model as get_model
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
@@ -46,7 +46,7 @@ _EXPORTS = {
     "describe": "zoo.api:describe",
     "evaluate": "zoo_recipes.evaluation:evaluate",
     "export": "zoo_export.exporting:export",
-    "get_model": "zoo_registry.build:build_model",
+    "get_model": "zoo_registry.build:get_model",
     "list_datasets": "zoo.api:list_datasets",
     "list_formats": "zoo.api:list_formats",
     "list_models": "zoo.api:list_models",

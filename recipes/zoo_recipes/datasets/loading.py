@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -16,7 +16,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
-from zoo_registry import UnknownNameError, UsageError, ZooError, did_you_mean
+from zoo_registry import UsageError, ZooError, did_you_mean
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
@@ -50,10 +50,10 @@ def open_dataset(name: str, *, data_dir: str | Path | None = None, download: boo
         UsageError: No such dataset, or one that must be downloaded first.
         ZooError: It cannot be prepared.
     """
-    spec = _registered(name)
+    found = _registered(name)
     with _quiet():
-        if spec is not None:
-            return _prepared_here(spec, name, data_dir)
+        if found is not None:
+            return _prepared_here(*found, data_dir)
         return _of_tfds(name, data_dir, download)
 
 
@@ -107,30 +107,45 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _registered(name: str) -> DatasetSpec | None:
-    registry = zoo_registry.datasets
-    for candidate in (name, name.split("/", maxsplit=1)[0].split(":", maxsplit=1)[0]):
-        try:
-            spec: DatasetSpec = registry.get(candidate)
-        except UnknownNameError:
-            continue
-        return spec
+def _registered(name: str) -> tuple[DatasetSpec, dict[str, str]] | None:
+    """Return the spec of ``[owner/]name[/config][:version]`` and what its builder is to be told."""
+    plain, _, version = name.partition(":")
+    parent, _, config = plain.rpartition("/")
+    for candidate, chosen in ((plain, ""), (parent, config)):
+        if candidate in zoo_registry.datasets:
+            options = {"config": chosen, "version": version}
+            given = {key: value for key, value in options.items() if value}
+            return zoo_registry.datasets.get(candidate), given
     return None
 
 
-def _prepared_here(spec: DatasetSpec, name: str, data_dir: str | Path | None) -> Any:
-    config = name.partition("/")[2].partition(":")[0] if "/" in name else None
-    options = {"config": config} if config and name.split("/", maxsplit=1)[0] == spec.name else {}
-    builder = spec.load_builder()(data_dir=data_dir, **options)
+def _builder(spec: DatasetSpec, data_dir: str | Path | None, options: Mapping[str, str]) -> Any:
+    try:
+        return spec.load_builder()(data_dir=data_dir, **options)
+    except (ValueError, AssertionError) as error:
+        wanted = " ".join(f"{key} '{value}'" for key, value in options.items())
+        raise UsageError(f"Dataset '{spec.name}' has no {wanted}: {error}") from error
+
+
+def _prepared_here(
+    spec: DatasetSpec, options: Mapping[str, str], data_dir: str | Path | None
+) -> Any:
+    builder = _builder(spec, data_dir, options)
     if builder.is_prepared():
         return builder
-    # Under a name of its own, then renamed: two processes may do this at once.
-    home = Path(builder.data_dir)
     try:
-        home.parent.mkdir(parents=True, exist_ok=True)
-        own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
+        _prepare_and_move(spec, options, Path(builder.data_dir))
     except OSError as error:
-        raise ZooError(f"Dataset '{name}' cannot be written to '{home.parent}': {error}") from error
+        raise ZooError(
+            f"Dataset '{spec.name}' cannot be written to '{builder.data_dir}': {error}"
+        ) from error
+    return _builder(spec, data_dir, options)
+
+
+def _prepare_and_move(spec: DatasetSpec, options: Mapping[str, str], home: Path) -> None:
+    # Under a name of its own, then renamed: two processes may do this at once.
+    home.parent.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
     try:
         _prepare(spec, options, own)
         made = next(path.parent for path in own.rglob("dataset_info.json"))
@@ -138,16 +153,15 @@ def _prepared_here(spec: DatasetSpec, name: str, data_dir: str | Path | None) ->
             _rename(made, home)
     finally:
         shutil.rmtree(own, ignore_errors=True)
-    return spec.load_builder()(data_dir=data_dir, **options)
 
 
-def _prepare(spec: DatasetSpec, options: dict[str, str], folder: Path) -> None:
+def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> None:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
     try:
         with redirect_stdout(StringIO()):
-            spec.load_builder()(data_dir=folder, **options).download_and_prepare()
+            _builder(spec, folder, options).download_and_prepare()
     except ModuleNotFoundError as error:
         if spec.extra is None:
             raise

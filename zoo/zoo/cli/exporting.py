@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from zoo.cli.listing import as_json
 from zoo.cli.output import console, next_step, print_json, print_table, size
 from zoo_registry import UsageError, formats
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
@@ -60,7 +60,7 @@ def export(
         with progress(to) as on_event:
             bundle = export_model(Path(source), on_event=on_event, **options)
     else:
-        model = build_model(source, task=task, weights=weights)
+        model = get_model(source, task=task, weights=weights)
         name = source.rpartition("/")[2]
         with progress(to) as on_event:
             bundle = export_model(model, name=name, task=task, on_event=on_event, **options)

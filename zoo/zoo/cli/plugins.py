@@ -14,7 +14,7 @@ from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table
 from zoo_registry import PluginError, Registry
 from zoo_registry import plugins as discovery
-from zoo_registry.build import build_model
+from zoo_registry.build import get_model
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def check(entry: discovery.PluginEntry, build: bool) -> Status:
     try:
         registry.get(name)
         if build and registry is zoo_registry.models:
-            build_model(name)
+            get_model(name)
     except PluginError as error:
         cause = error.__cause__ or error
         text = "".join(traceback.format_exception(cause))

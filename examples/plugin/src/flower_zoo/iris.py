@@ -1,5 +1,6 @@
 """Fisher's iris flowers, as a TensorFlow Datasets builder over what scikit-learn ships."""
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 
@@ -13,7 +14,7 @@ class IrisFlowers(tfds.core.GeneratorBasedBuilder):
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "features": tfds.features.Tensor(shape=(4,), dtype="float32"),
+                    "features": tfds.features.Tensor(shape=(4,), dtype=np.float32),
                     "label": tfds.features.ClassLabel(names=self.SPECIES),
                 }
             ),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zoo_export.exporting import export as export
     from zoo_export.formats import Format as Format
     from zoo_export.latency import measure as measure
-    from zoo_export.prediction import Prediction as Prediction
+    from zoo_export.runtime.prediction import Prediction as Prediction
     from zoo_export.verification import verify as verify
 
 _HOMES = {

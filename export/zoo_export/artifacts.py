@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zoo_export.comparing import compare, top1_agreement, worst
-from zoo_export.conversion import Converted
+from zoo_export.converters.conversion import Converted
+from zoo_export.converters.job import Job
 from zoo_export.errors import ExportError
 from zoo_export.formats import Format
-from zoo_export.job import Job
 from zoo_export.manifest import Artifact, Comparison, Verification
 from zoo_export.source import Source
 from zoo_export.tensors import Array, fits

@@ -11,8 +11,8 @@ from zoo_export import files
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import get_format
 from zoo_export.manifest import ASSETS, MANIFEST, Artifact, Manifest
-from zoo_export.prediction import Prediction, answer, prepare
 from zoo_export.runtime import Runner, is_installed, open_runner
+from zoo_export.runtime.prediction import Prediction, answer, prepare
 from zoo_export.tensors import Array
 from zoo_registry import UsageError, did_you_mean
 

@@ -11,7 +11,7 @@ from typing import Any
 from zoo_export import card, files
 from zoo_export.artifacts import make_job, verified
 from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.conversion import convert_all
+from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import Format, get_format
 from zoo_export.manifest import (

@@ -17,9 +17,9 @@ class Format:
     Args:
         name: What the user types.
         suffix: End of the artifact's name; empty for a folder named after the format.
-        converter: ``"module:function"``; takes a :class:`zoo_export.conversion.Conversion`, writes
-            its path, inspects what it wrote and returns facts for the manifest. It runs in a
-            child process.
+        converter: ``"module:function"``; takes a
+            :class:`zoo_export.converters.tracing.Conversion`, writes its path, inspects what it
+            wrote and returns facts for the manifest. It runs in a child process.
         runtime: ``"module:function"``; takes an artifact's path and ``threads`` and returns a
             :class:`zoo_export.runtime.Session`.
         requires: The package that the runtime needs beside NumPy.
@@ -68,8 +68,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format(
                 name="tflite",
                 suffix=".tflite",
-                converter="zoo_export.tflite:convert",
-                runtime="zoo_export.sessions:open_tflite",
+                converter="zoo_export.converters.tflite:convert",
+                runtime="zoo_export.runtime.sessions:open_tflite",
                 requires="ai-edge-litert",
                 module="ai_edge_litert",
                 static=True,
@@ -79,8 +79,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format(
                 name="onnx",
                 suffix=".onnx",
-                converter="zoo_export.onnx:convert",
-                runtime="zoo_export.sessions:open_onnx",
+                converter="zoo_export.converters.onnx:convert",
+                runtime="zoo_export.runtime.sessions:open_onnx",
                 requires="onnxruntime",
                 module="onnxruntime",
                 summary="ONNX, opset 18, operators of the standard domain",
@@ -88,8 +88,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format(
                 name="saved_model",
                 suffix="",
-                converter="zoo_export.saved_model:convert",
-                runtime="zoo_export.sessions:open_saved_model",
+                converter="zoo_export.converters.saved_model:convert",
+                runtime="zoo_export.runtime.sessions:open_saved_model",
                 requires="tensorflow",
                 module="tensorflow",
                 aliases=("savedmodel",),

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
+from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
-from zoo_export.inference import load_model
 from zoo_export.tensors import Array
 from zoo_registry import UsageError
 

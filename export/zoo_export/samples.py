@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.inference import named_inputs
+from zoo_export.converters.inference import named_inputs
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 

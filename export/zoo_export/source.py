@@ -15,14 +15,14 @@ from typing import Any
 
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
-from zoo_export.errors import ExportError
-from zoo_export.inference import (
+from zoo_export.converters.inference import (
     inference_clone,
     input_tensors,
     named_outputs,
     output_tensors,
     reference,
 )
+from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
 from zoo_export.request import Request, naming_failures
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes

@@ -31,7 +31,7 @@ def _left(tmp_path):
 
 def _children():
     found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.child"],
+        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.converters.child"],
         capture_output=True,
         text=True,
         check=False,
@@ -370,8 +370,8 @@ def test_a_format_of_a_plugin_takes_the_same_road(dense, tmp_path, monkeypatch):
     row = Format(
         name="onnx_copy",
         suffix=".copy.onnx",
-        converter="zoo_export.onnx:convert",
-        runtime="zoo_export.sessions:open_onnx",
+        converter="zoo_export.converters.onnx:convert",
+        runtime="zoo_export.runtime.sessions:open_onnx",
         requires="onnxruntime",
         module="onnxruntime",
     )

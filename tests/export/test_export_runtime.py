@@ -11,8 +11,8 @@ import pytest
 from zoo_export import MissingRuntimeError, load_bundle, measure
 from zoo_export.formats import FORMATS, get_format
 from zoo_export.manifest import Manifest
-from zoo_export.prediction import answer
 from zoo_export.runtime import Runner
+from zoo_export.runtime.prediction import answer
 from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from zoo_export.comparing import compare, top1_agreement, worst
+from zoo_export.converters.inference import call, inference_clone, input_tensors, named_outputs
 from zoo_export.errors import ExportError
-from zoo_export.inference import call, inference_clone, input_tensors, named_outputs
 from zoo_export.samples import default_sizes, drawn_rows, sample_cases
 from zoo_export.tensors import Tensor, bind
 from zoo_registry import UsageError

@@ -13,7 +13,7 @@ from zoo_registry import formats
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
-    from zoo_export.prediction import Prediction
+    from zoo_export.runtime.prediction import Prediction
     from zoo_recipes.run import Run
 
 RECIPE = "digits-cnn"

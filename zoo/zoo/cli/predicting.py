@@ -14,7 +14,7 @@ from zoo_registry import UsageError
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
-    from zoo_export.prediction import Prediction
+    from zoo_export.runtime.prediction import Prediction
 
 
 @click.command()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_export import inference
+from zoo_export.converters import inference
 from zoo_export.errors import Blame
 from zoo_export.tensors import Tensor
 

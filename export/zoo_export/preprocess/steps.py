@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.pixels import MODES, as_pillow, grey_or_rgb, in_pixel_range, kind_of
-from zoo_export.texts import encode
+from zoo_export.preprocess.pixels import MODES, as_pillow, grey_or_rgb, in_pixel_range, kind_of
+from zoo_export.preprocess.texts import encode
 from zoo_registry import UsageError
 
 Arrays = dict[str, np.ndarray[Any, Any]]

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from typing import Any
 
+from zoo_export.converters.tracing import SIGNATURE, Conversion, blame, holder, trace
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Tensor
-from zoo_export.tracing import SIGNATURE, Conversion, blame, holder, trace
 
 # How the converter's messages name what it has no kernel for.
 _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.pixels import kind_of
+from zoo_export.preprocess.pixels import kind_of
 from zoo_registry import UsageError
 
 Rows = np.ndarray[Any, Any]

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.steps import STEPS, Arrays, ArrayStep, Step, TokenizeStep, as_numbers
-from zoo_export.texts import load_tokenizer
+from zoo_export.preprocess.steps import STEPS, Arrays, ArrayStep, Step, TokenizeStep, as_numbers
+from zoo_export.preprocess.texts import load_tokenizer
 from zoo_registry import UsageError, did_you_mean
 
 

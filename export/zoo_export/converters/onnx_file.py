@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from zoo_export.converters.tracing import Conversion, layer_of
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Array, Tensor
-from zoo_export.tracing import Conversion, layer_of
 
 # What a converter puts between a weight and the operator that wants it in another layout.
 _RELAYOUTS = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"}

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo_export.converters.job import Job, Result, read_result, write_job
 from zoo_export.errors import Blame, ExportError
-from zoo_export.job import Job, Result, read_result, write_job
 from zoo_export.tensors import Array, Arrays
 
 WORKERS = 2
@@ -98,7 +98,7 @@ def _start(job: Job, cases: tuple[Arrays, ...], work: Path) -> _Child:
     with (folder / _LOG).open("wb") as log:
         process = subprocess.Popen(
             # -P: a script called onnx.py in the user's folder must not be what is imported.
-            [sys.executable, "-P", "-m", "zoo_export.child", str(folder)],
+            [sys.executable, "-P", "-m", "zoo_export.converters.child", str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

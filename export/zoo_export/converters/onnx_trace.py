@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_export import inference
+from zoo_export.converters import inference
+from zoo_export.converters.tracing import Conversion, tensor_specs
 from zoo_export.tensors import Array
-from zoo_export.tracing import Conversion, tensor_specs
 
 
 @dataclass(frozen=True)

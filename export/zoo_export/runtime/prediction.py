@@ -11,9 +11,9 @@ import numpy as np
 
 from zoo_export.manifest import Manifest
 from zoo_export.preprocess import Preprocessor, as_step
-from zoo_export.steps import TokenizeStep
+from zoo_export.preprocess.steps import TokenizeStep
+from zoo_export.preprocess.texts import load_tokenizer
 from zoo_export.tensors import Array, Arrays
-from zoo_export.texts import load_tokenizer
 
 TOP_K = 5
 _MASK = "padding_mask"

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import onnx_file, onnx_trace
-from zoo_export.tracing import Conversion
+from zoo_export.converters import onnx_file, onnx_trace
+from zoo_export.converters.tracing import Conversion
 
 OPSET = 18
 # A protocol buffer cannot exceed 2 GB; the rest of the graph needs some of it.

@@ -1,4 +1,4 @@
-"""The process that converts one model to one format: ``python -m zoo_export.child FOLDER``.
+"""The process, ``python -m zoo_export.converters.child FOLDER``, that converts to one format.
 
 Converters leak memory and can crash. Whatever happens here, the parent lives and can say what
 it was. The file is also run here, in its own runtime, on the samples that the parent left.
@@ -18,12 +18,12 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from zoo_export.converters.inference import inference_clone, load_model
+from zoo_export.converters.job import Job, Result, read_job, write_result
+from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
-from zoo_export.inference import inference_clone, load_model
-from zoo_export.job import Job, Result, read_job, write_result
 from zoo_export.runtime import Runner
 from zoo_export.tensors import Array
-from zoo_export.tracing import Conversion
 from zoo_registry import load_target
 
 _WATCH_SECONDS = 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo_export.tracing import SIGNATURE, Conversion, holder, trace
+from zoo_export.converters.tracing import SIGNATURE, Conversion, holder, trace
 
 
 def convert(conversion: Conversion) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""From a Keras model to a file of each format, in a child process."""

@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	$(ZOO) demo
 
 test: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -n $(JOBS) --dist worksteal
+	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .

@@ -77,4 +77,4 @@ class NotANumber(keras.layers.Layer):
     """Gives NaN in Keras itself."""
 
     def call(self, x):
-        return x / (x - x)
+        return (x - x) / (x - x)

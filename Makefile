@@ -8,7 +8,7 @@ ZOO = $(VENV)/bin/zoo
 .PHONY: demo test lint types bench clean
 
 demo: $(VENV)/installed
-	$(ZOO) demo
+	$(ZOO) demo --force
 
 test: $(VENV)/installed
 	$(VENV)/bin/python -m pytest -n $(JOBS) --dist loadgroup

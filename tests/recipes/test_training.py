@@ -134,10 +134,6 @@ def test_a_loss_that_is_no_number_stops_the_training(quick, data_dir, tmp_path):
             "compile.optimizer = \"adamm\": Keras has no such name. Did you mean 'Adam'?",
         ),
         (
-            ["model.filtres=[8]"],
-            "Model 'cnn': no override 'filtres'. Did you mean 'filters'?",
-        ),
-        (
             ['preprocessing=[{step="array",input="pixels",shape=[8,8,1]}]'],
             "Recipe 'digits-cnn': preprocessing makes pixels, but model 'cnn' takes image.",
         ),
@@ -164,6 +160,24 @@ def test_what_only_training_can_find(quick, data_dir, tmp_path, overrides, messa
         )
     assert str(caught.value).startswith(message)
     assert json.loads((tmp_path / "x" / "run.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.filtres=[8]", "Model 'cnn': no override 'filtres'. Did you mean 'filters'?"),
+        ("dataset.name=mnist", "Dataset 'mnist' is not prepared in "),
+    ],
+)
+def test_what_cannot_work_leaves_the_run_that_is_there(
+    quick, data_dir, tmp_path, override, message
+):
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "run.json").write_text("{}")
+    with pytest.raises(UsageError) as caught:
+        train(with_overrides(quick, [override]), out=tmp_path / "x", data_dir=data_dir, force=True)
+    assert str(caught.value).startswith(message)
+    assert (tmp_path / "x" / "run.json").read_text() == "{}"
 
 
 def test_early_stopping_keeps_the_best_weights(quick, data_dir, tmp_path):

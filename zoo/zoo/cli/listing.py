@@ -93,7 +93,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _snippet(name: str, spec: ModelSpec) -> str:
-    task = f', task="{spec.tasks[-1]}"' if len(spec.tasks) > 1 else ""
+    task = f', task="{spec.tasks[0]}"' if len(spec.tasks) > 1 else ""
     return f'import zoo; model = zoo.get_model("{name}"{task})'
 
 

@@ -125,5 +125,5 @@ def _check_same(run: Run, split: str, sha256: str) -> None:
                 f"Split '{split}' of dataset '{run.info['dataset']['name']}' on this machine "
                 f"differs from the one that run '{run.path}' had: sha256 {sha256[:12]}, not "
                 f"{known['sha256'][:12]}. Another version of the package it is made from, or of "
-                "Python, gives other data: say other_data=True to measure on them all the same."
+                "Python, gives other data: --other-data (other_data=True) measures all the same."
             )

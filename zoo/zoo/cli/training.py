@@ -65,16 +65,25 @@ def train(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--split", help="TFDS split [the recipe's test split].")
+@click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
 @data_dir
 @download
 @as_json
 def evaluate(
-    run: Path, split: str | None, data_dir: Path | None, download: bool, as_json: bool
+    *,
+    run: Path,
+    split: str | None,
+    other_data: bool,
+    data_dir: Path | None,
+    download: bool,
+    as_json: bool,
 ) -> None:
     """Evaluate a run on its test split, or on another one."""
     from zoo_recipes.evaluation import evaluate as evaluate_run
 
-    metrics = evaluate_run(run, split=split, data_dir=data_dir, download=download)
+    metrics = evaluate_run(
+        run, split=split, other_data=other_data, data_dir=data_dir, download=download
+    )
     if as_json:
         print_json(metrics)
         return

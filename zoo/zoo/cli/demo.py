@@ -41,7 +41,7 @@ def demo(out: Path, force: bool) -> None:
         bundle = export(run.path, out=out / "bundle", force=force, on_event=on_event)
     print_artifacts(bundle, measure(bundle))
 
-    click.echo(f"\n3. Predict {SHOWN} of them with no Keras, in every runtime.")
+    click.echo(f"\n3. Predict {SHOWN} of them from the files alone, in every runtime.")
     digits, labels = _test_digits(run)
     predictions = {a.format: bundle.predict(digits, runtime=a.format) for a in bundle.artifacts}
     _print_predictions(bundle, labels, predictions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo_export.formats import get_format
+import zoo_registry
 from zoo_export.manifest import Artifact, Manifest
 from zoo_export.tensors import Tensor
 
@@ -88,7 +88,7 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
             f"{artifact.verification.max_abs_diff:.1e}",
             ", ".join(map(str, artifact.verification.batches)),
             _agreement(artifact),
-            get_format(artifact.format).requires,
+            zoo_registry.formats.get(artifact.format).requires,
         ]
         for artifact in artifacts
     ]
@@ -139,7 +139,7 @@ def _step(step: Mapping[str, Any]) -> str:
 
 def _python(manifest: Manifest) -> str:
     first = manifest.artifacts[0].format
-    packages = get_format(first).requires
+    packages = zoo_registry.formats.get(first).requires
     names = ", ".join(f'"{tensor.name}"' for tensor in manifest.inputs)
     return f"""## Python
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import zoo_registry
 from zoo_export import card, files
 from zoo_export.artifacts import make_job, verified
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import Blame, ExportError
-from zoo_export.formats import Format, get_format
+from zoo_export.formats import Format
 from zoo_export.manifest import (
     ASSETS,
     CARD,
@@ -124,7 +125,7 @@ def export(
 
 
 def _formats(to: Sequence[str]) -> list[Format]:
-    rows = {row.name: row for row in (get_format(word) for word in to)}
+    rows = {row.name: row for row in (zoo_registry.formats.get(word) for word in to)}
     if not rows:
         raise UsageError("There is no format to export to: name at least one (to=...).")
     return list(rows.values())

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-import zoo_registry
 from zoo_registry import Origin, UsageError
 
 
@@ -26,7 +25,7 @@ class Format:
         module: What that package is imported as.
         static: Whether the artifact has a fixed batch of 1 and a fixed sequence length.
         tolerance: Largest difference from Keras, as a share of the largest output value.
-        aliases: Other words for it.
+        aliases: Other words for a built-in one.
         summary: One line.
         origin: Filled in by the registry.
 
@@ -109,18 +108,3 @@ def as_format(value: object, name: str) -> Format:
     if isinstance(value, Format):
         return value if value.name == name else replace(value, name=name)
     raise TypeError(f"format '{name}' is a {type(value).__name__}: it must be a Format")
-
-
-def get_format(word: str) -> Format:
-    """Return the format that a name or one of the built-in aliases stands for.
-
-    Raises:
-        UnknownNameError: No such format; the message has the closest one.
-
-    Example:
-        >>> get_format("litert").name
-        'tflite'
-    """
-    aliases = {alias: row.name for row in FORMATS.values() for alias in row.aliases}
-    found: Format = zoo_registry.formats.get(aliases.get(word, word))
-    return found

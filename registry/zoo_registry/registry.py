@@ -69,6 +69,7 @@ class Registry(Generic[T]):
         found: dict[str, list[Entry]] = {}
         for name, value in load_target(self._builtin).items():
             found[name] = [builtin_entry(name, value)]
+            self._aliases |= dict.fromkeys(getattr(value, "aliases", ()), name)
         for plugin in plugins.discover(self.group):
             entry = plugin_entry(plugin)
             if not self._grammar.fullmatch(entry.name):
@@ -100,7 +101,7 @@ class Registry(Generic[T]):
         return MappingProxyType({name: self.owner(name) for name in self.names()})
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._aliases or name in self._known())
+        return isinstance(name, str) and name in self._known()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -202,11 +203,12 @@ class Registry(Generic[T]):
 
     def _known(self) -> set[str]:
         qualified = {e.qualified for entries in self._entries.values() for e in entries}
-        return qualified | set(self._entries)
+        return qualified | set(self._entries) | set(self._aliases)
 
     def _find(self, name: str) -> Entry:
+        by_name = self._entries  # reading it makes the built-in aliases known
         owner, _, bare = self._aliases.get(name, name).rpartition("/")
-        entries = [e for e in self._entries.get(bare, []) if not owner or e.owner == owner]
+        entries = [e for e in by_name.get(bare, []) if not owner or e.owner == owner]
         holder = _holder(entries)
         if holder:
             return holder
@@ -214,7 +216,7 @@ class Registry(Generic[T]):
             owners = " and ".join(f"'{e.owner}'" for e in entries)
             choices = " or ".join(f"'{e.qualified}'" for e in entries)
             raise DuplicateNameError(f"{self.kind} '{name}' is claimed by {owners}: say {choices}.")
-        hint = did_you_mean(name, self._known() | set(self._aliases))
+        hint = did_you_mean(name, self._known())
         raise UnknownNameError(
             f"There is no {self.kind} '{name}'.{hint} `zoo {self.kind}s` lists all."
         )

@@ -54,6 +54,7 @@ class ModelSpec:
         paper: Where the architecture is described.
         license: Licence of the code and, where there are any, of the weights.
         tags: Words to search by.
+        aliases: Other names for a built-in model; a plugin has a second entry point instead.
         weights: Where pretrained weights are, or ``None``.
         deprecated_by: The name to use instead; building still works and warns.
         origin: Filled in by the registry.
@@ -78,6 +79,7 @@ class ModelSpec:
     paper: str = ""
     license: str = ""
     tags: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     weights: str | None = None
     deprecated_by: str | None = None
     origin: Origin | None = None
@@ -107,7 +109,7 @@ class ModelSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON types."""
         data = asdict(replace(self, builder=self.target))
-        for key in ("tasks", "tags"):
+        for key in ("tasks", "tags", "aliases"):
             data[key] = list(data[key])
         data["defaults"] = _plain(data["defaults"])
         data["inputs"] = [{**spec, "shape": list(spec["shape"])} for spec in data["inputs"]]
@@ -129,8 +131,8 @@ class ModelSpec:
         values["inputs"] = tuple(
             TensorSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in inputs
         )
-        values["tasks"] = tuple(values.get("tasks", ()))
-        values["tags"] = tuple(values.get("tags", ()))
+        for key in ("tasks", "tags", "aliases"):
+            values[key] = tuple(values.get(key, ()))
         if values.get("origin"):
             values["origin"] = Origin(**values["origin"])
         return cls(**values)

@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
+import zoo_registry
 from zoo_export import MissingRuntimeError, load_bundle, measure
-from zoo_export.formats import FORMATS, get_format
+from zoo_export.formats import FORMATS
 from zoo_export.manifest import Manifest
 from zoo_export.runtime import Runner
 from zoo_export.runtime.prediction import answer
@@ -221,4 +222,4 @@ def test_features_are_given_raw(tmp_path):
 
 @pytest.mark.parametrize(("word", "name"), [("litert", "tflite"), ("savedmodel", "saved_model")])
 def test_aliases(word, name):
-    assert get_format(word).name == name
+    assert zoo_registry.formats.get(word).name == name

@@ -108,6 +108,13 @@ def test_alias() -> None:
         models.alias("other", "nothing-here")
 
 
+def test_aliases_of_the_built_in_table() -> None:
+    formats = zoo_registry.formats
+    assert "litert" in formats
+    assert formats.get("litert") is formats.get("tflite")
+    assert "litert" not in formats.names()
+
+
 def test_deprecated_name_works_and_warns_with_the_new_one() -> None:
     models = new_registry()
     models.add("old-mlp", spec("old-mlp", deprecated_by="mlp"))

@@ -43,10 +43,9 @@ def export(
 ) -> None:
     """Export a run, or a model by name, to a bundle of verified files."""
     from zoo_export.exporting import export as export_model
-    from zoo_export.formats import get_format
 
     words = wanted.split(",") if wanted else formats.names()
-    to = tuple(get_format(word.strip()).name for word in words)
+    to = tuple(formats.get(word.strip()).name for word in words)
     options: dict[str, Any] = {
         "to": to,
         "out": out,

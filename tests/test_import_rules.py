@@ -18,6 +18,10 @@ ALLOWED = {
     "export/zoo_export": {"zoo_registry"},
     "zoo/zoo/models": {"zoo_registry", "zoo.layers"},
     "zoo/zoo/layers": {"zoo_registry"},
+    "zoo/zoo/catalog": {"zoo_registry"},
+    "zoo/zoo/weights": {"zoo_registry"},
+    "zoo/zoo/sizing": {"zoo_registry"},
+    "zoo/zoo/bridges": {"zoo_registry"},
 }
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import inspect
 import typing
-import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,13 @@ from typing import Any
 import zoo_registry
 from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
-from zoo_registry.specs import ModelSpec
+from zoo_registry.specs import ModelSpec, load_target
+
+# What `get_model` itself passes to a builder.
+OWN = {"task", "weights"}
+# The room that knows Keras: named here as the registries name their tables.
+OPEN_WEIGHTS = "zoo.weights:open_weights"
+SET_TRAINABLE = "zoo.finetuning:set_trainable"
 
 
 def get_model(
@@ -26,6 +30,8 @@ def get_model(
     task: str | None = None,
     num_classes: int | None = None,
     weights: str | Path | None = None,
+    strict: bool = True,
+    trainable: str = "all",
     **overrides: Any,
 ) -> Any:
     """Build the model that a name stands for.
@@ -34,7 +40,13 @@ def get_model(
         name: A registered name, ``owner/name``, or a spec.
         task: The head, one of the spec's tasks; the first one by default.
         num_classes: Size of the logits, for heads that have classes.
-        weights: A local ``.keras`` or ``.weights.h5`` file to load, or ``None`` for fresh weights.
+        weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
+            ``.weights.h5`` or ``.safetensors`` file, a folder with a Hugging Face snapshot,
+            ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh weights.
+        strict: Whether tensors that are missing or left over are an error or a report,
+            ``model.zoo_weights``.
+        trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and the
+            last two blocks) or ``"lora:8"`` (the head and low-rank updates of the attention).
         overrides: Arguments of the builder that replace the spec's defaults.
 
     Returns:
@@ -43,7 +55,7 @@ def get_model(
 
     Raises:
         UnknownNameError: No such model.
-        UsageError: A task, override, type or weights file that does not fit.
+        UsageError: A task, override, type or weights that do not fit.
         PluginError: The builder of a plugin failed.
 
     Example:
@@ -60,18 +72,46 @@ def get_model(
         arguments["task"] = _check_task(spec, task)
     elif task is not None:
         raise UsageError(f"Model '{spec.name}' offers no task: leave task='{task}' out.")
+    checkpoint = None
+    if weights is not None and _loads_itself(spec, weights):
+        arguments["weights"] = weights
+    elif weights is not None:
+        checkpoint = open_weights(spec, weights)
+        arguments |= checkpoint.arguments(arguments, overrides)
     model = _call(spec, arguments)
-    if weights is not None:
-        _load_weights(model, spec, Path(weights))
+    if checkpoint is not None:
+        model.zoo_weights = checkpoint.load(model, strict=strict)
     model.zoo_spec = replace(spec, defaults=arguments)
+    if trainable != "all":
+        load_target(SET_TRAINABLE)(model, trainable)
     return model
 
 
+def open_weights(spec: ModelSpec, weights: str | Path) -> Any:
+    """Return the ``zoo.weights.Checkpoint`` that ``weights`` stands for; nothing is loaded yet.
+
+    Args:
+        spec: The model that is to take them.
+        weights: As for :func:`get_model`.
+
+    Raises:
+        UsageError: There is no such thing, or it is not for this model.
+    """
+    return load_target(OPEN_WEIGHTS)(spec, weights)
+
+
+def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
+    # Builders of foreign models know where their weights are; our own files are ours to read.
+    if str(weights).endswith((".keras", ".weights.h5")):
+        return False
+    return "weights" in inspect.signature(_load_builder(spec)).parameters
+
+
 def accepted_overrides(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the keyword arguments that a builder takes beside ``task``, by name."""
+    """Return the keyword arguments that a builder takes beside task and weights, by name."""
     parameters = inspect.signature(builder).parameters.values()
     kinds = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    return {p.name: p for p in parameters if p.kind in kinds and p.name != "task"}
+    return {p.name: p for p in parameters if p.kind in kinds and p.name not in OWN}
 
 
 def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,20 +210,3 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_tuples(item) for item in value)
     return value
-
-
-def _load_weights(model: Any, spec: ModelSpec, path: Path) -> None:
-    if not path.name.endswith((".keras", ".weights.h5")):
-        raise UsageError(
-            f"weights='{path}' of model '{spec.name}': "
-            "only a local '.keras' or '.weights.h5' file can be loaded."
-        )
-    if not path.is_file():
-        raise UsageError(f"weights='{path}' of model '{spec.name}': there is no such file.")
-    try:
-        with warnings.catch_warnings():
-            # Keras 3.15 warns of a container that holds the layers a second time.
-            warnings.filterwarnings("ignore", "Skipping nested container at '_operations_by_depth")
-            model.load_weights(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"weights='{path}' do not fit model '{spec.name}': {error}") from error

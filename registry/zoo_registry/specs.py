@@ -55,7 +55,13 @@ class ModelSpec:
         license: Licence of the code and, where there are any, of the weights.
         tags: Words to search by.
         aliases: Other names for a built-in model; a plugin has a second entry point instead.
-        weights: Where pretrained weights are, or ``None``.
+        weights: Where pretrained weights are, such as ``"hf://org/name"``; ``"pretrained"`` means
+            it. ``None`` if there are none.
+        converter: ``"package.module:NAME"`` of the table that names this family's tensors in
+            foreign files.
+        macs: Multiply-adds of one example at the default sizes; a test checks it.
+        reduced: Overrides that make the same architecture small enough to train and to export
+            within seconds; tests use them.
         deprecated_by: The name to use instead; building still works and warns.
         origin: Filled in by the registry.
 
@@ -81,6 +87,9 @@ class ModelSpec:
     tags: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     weights: str | None = None
+    converter: str | None = None
+    macs: int | None = None
+    reduced: Mapping[str, Any] = field(default_factory=dict)
     deprecated_by: str | None = None
     origin: Origin | None = None
 
@@ -111,7 +120,8 @@ class ModelSpec:
         data = asdict(replace(self, builder=self.target))
         for key in ("tasks", "tags", "aliases"):
             data[key] = list(data[key])
-        data["defaults"] = _plain(data["defaults"])
+        for key in ("defaults", "reduced"):
+            data[key] = _plain(data[key])
         data["inputs"] = [{**spec, "shape": list(spec["shape"])} for spec in data["inputs"]]
         return data
 

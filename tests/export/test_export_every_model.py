@@ -6,11 +6,6 @@ import zoo_registry
 from zoo_export import export, verify
 from zoo_registry.build import get_model
 
-# The families' defaults are published models of hundreds of megabytes: here a small one.
-REDUCED = {
-    "bert": {"vocab_size": 500, "num_layers": 2, "hidden_dim": 32, "num_heads": 2, "ff_dim": 64},
-    "gpt": {"vocab_size": 500, "num_layers": 2, "hidden_dim": 32, "num_heads": 2},
-}
 TABLE = [
     (name, task)
     for name in zoo_registry.models.names()
@@ -22,7 +17,7 @@ TABLE = [
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), TABLE)
 def test_exports_and_verifies_in_every_format(name, task, tmp_path):
-    model = get_model(name, task=task, **REDUCED.get(name, {}))
+    model = get_model(name, task=task, **zoo_registry.models.get(name).reduced)
     formats = zoo_registry.formats.names()
 
     bundle = export(model, to=formats, out=tmp_path / "bundle")

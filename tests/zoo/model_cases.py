@@ -7,24 +7,13 @@ from zoo_registry import models
 from zoo_registry.build import get_model
 
 BUILTIN = [name for name, owner in models.view().items() if owner == "kerazoo"]
-# The same architecture small enough to train and save within a second.
-SMALL_TEXT = {"vocab_size": 40, "hidden_dim": 16, "dropout": 0.0}
-SMALL = {
-    "rnn": {"dropout": 0.0},
-    "lstm-classifier": {**SMALL_TEXT, "embedding_dim": 8},
-    "transformer-classifier": {**SMALL_TEXT, "ff_dim": 32},
-    "bert": {**SMALL_TEXT, "num_layers": 2, "num_heads": 2, "ff_dim": 32, "max_length": 24},
-    "bert-tiny": {**SMALL_TEXT, "ff_dim": 32, "max_length": 24},
-    "gpt": {**SMALL_TEXT, "num_layers": 2, "num_heads": 2, "max_length": 24},
-    "gpt-nano": {"vocab_size": 40, "dropout": 0.0, "max_length": 24},
-}
 EVERY_HEAD = [(name, task) for name in BUILTIN for task in models.get(name).tasks]
 TRAINED_HEADS = [(name, task) for name, task in EVERY_HEAD if task != "features"]
 
 
 def small(name, task, **overrides):
     keras.utils.set_random_seed(0)
-    return get_model(name, task=task, **{**SMALL.get(name, {}), **overrides})
+    return get_model(name, task=task, **{**models.get(name).reduced, **overrides})
 
 
 def example(model, batch=3, length=9, seed=0):

@@ -1,0 +1,1 @@
+"""Models of other libraries under names of ours."""

@@ -1,0 +1,1 @@
+"""Sizes of a model, known before it is built."""

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "zoo.cli.exporting:export",
     "verify": "zoo.cli.exporting:verify",
     "predict": "zoo.cli.predicting:predict",
+    "check": "zoo.cli.checking:check",
     "plugins": "zoo.cli.plugins:plugins",
     "demo": "zoo.cli.demo:demo",
 }

@@ -8,7 +8,16 @@ from zoo_registry.build import get_model
 
 BUILTIN = [name for name, owner in models.view().items() if owner == "kerazoo"]
 EVERY_HEAD = [(name, task) for name in BUILTIN for task in models.get(name).tasks]
-TRAINED_HEADS = [(name, task) for name, task in EVERY_HEAD if task != "features"]
+
+
+def distinct(heads):
+    """Leave out heads that at their reduced size are the same as one before."""
+    found = {}
+    for name, task in heads:
+        spec = models.get(name)
+        arguments = {**spec.defaults, **spec.reduced}
+        found.setdefault((spec.target, task, repr(sorted(arguments.items()))), (name, task))
+    return list(found.values())
 
 
 def small(name, task, **overrides):
@@ -24,11 +33,11 @@ def example(model, batch=3, length=9, seed=0):
 
 def _values(rng, tensor, batch, length):
     shape = (batch, *(length if size is None else size for size in tensor.shape[1:]))
-    if tensor.name == "padding_mask":
+    if tensor.name.endswith("padding_mask"):
         return (np.arange(length) < np.resize([length - 2, length], batch)[:, None]).astype("int32")
     if tensor.name == "segment_ids":
         return rng.integers(0, 2, shape, dtype="int32")
-    if tensor.name == "token_ids":
+    if tensor.name.endswith("token_ids"):
         return rng.integers(0, 40, shape, dtype="int32")
     high = 255 if tensor.name == "image" else 1
     return rng.uniform(0, high, shape).astype("float32")

@@ -8,15 +8,21 @@ import pytest
 
 import zoo.layers
 from zoo.layers import (
+    Attention,
     AttentionBias,
     BiasAdd,
+    ClassToken,
+    GatedBlock,
+    LastStep,
     LayerNorm,
     LearnedPositions,
     MaskedMeanPooling,
-    SelfAttention,
+    RMSNorm,
+    RotaryPositions,
     SinusoidalPositions,
     TransformerBlock,
 )
+from zoo.layers.attention import rotate
 from zoo_registry import UsageError
 
 RNG = np.random.default_rng(0)
@@ -25,10 +31,25 @@ X = RNG.normal(2.0, 3.0, (2, 5, 8)).astype("float32")
 LAYERS = [
     AttentionBias(causal=True),
     BiasAdd(),
+    ClassToken(stddev=0.3),
+    GatedBlock(8, 2, 1, 12, head_dim=6, dropout=0.1, epsilon=0.1, stddev=0.3),
+    LastStep(),
+    RMSNorm(epsilon=0.1),
+    RotaryPositions(4, theta=50.0),
     LayerNorm(epsilon=0.1),
     LearnedPositions(7, stddev=0.3),
     MaskedMeanPooling(),
-    SelfAttention(8, 2, dropout=0.1, fused=True, stddev=0.1, output_stddev=0.2),
+    Attention(
+        8,
+        2,
+        num_kv_heads=1,
+        head_dim=6,
+        dropout=0.1,
+        fused=True,
+        use_bias=False,
+        stddev=0.1,
+        output_stddev=0.2,
+    ),
     SinusoidalPositions(max_wavelength=50.0),
     TransformerBlock(
         8,
@@ -39,6 +60,7 @@ LAYERS = [
         activation="relu",
         pre_norm=True,
         fused=True,
+        cross=True,
         epsilon=0.1,
         stddev=0.1,
         residual_stddev=0.2,
@@ -81,7 +103,7 @@ def test_layer_norm_is_that_of_keras(epsilon, scale):
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_attention_is_that_of_keras(fused):
-    ours = SelfAttention(8, 2, fused=fused)
+    ours = Attention(8, 2, fused=fused)
     theirs = keras.layers.MultiHeadAttention(2, 4, flash_attention=False)
     ours.build(X.shape)
     theirs.build(X.shape, X.shape)
@@ -160,3 +182,48 @@ def test_mean_pooling_of_nothing_is_zero():
     pooled = np.asarray(MaskedMeanPooling()(X, mask))
     np.testing.assert_array_equal(pooled[0], 0)
     np.testing.assert_allclose(pooled[1], X[1].mean(0), atol=1e-6)
+
+
+def test_cross_attention_is_that_of_keras():
+    memory = RNG.normal(size=(2, 3, 8)).astype("float32")
+    ours, theirs = Attention(8, 2), keras.layers.MultiHeadAttention(2, 4, flash_attention=False)
+    ours.build(X.shape)
+    theirs.build(X.shape, memory.shape)
+    randomize(ours)
+    theirs.set_weights(
+        [w.reshape(t.shape) for w, t in zip(ours.get_weights(), theirs.get_weights(), strict=True)]
+    )
+    np.testing.assert_allclose(ours(X, memory=memory), theirs(X, memory), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_shared_heads_are_repeated_heads(fused):
+    few, many = Attention(8, 4, num_kv_heads=2, fused=fused), Attention(8, 4)
+    few.build(X.shape)
+    many.build(X.shape)
+    randomize(few)
+    weights = few.get_weights()
+    if fused:
+        kernels, biases = np.split(weights[0], [8, 12], axis=1), np.split(weights[1], [8, 12])
+        weights = [w for pair in zip(kernels, biases, strict=True) for w in pair] + weights[2:]
+    for index in range(2, 6):  # kernel and bias of key and of value
+        heads = weights[index].reshape(*weights[index].shape[:-1], 2, 2)
+        weights[index] = np.repeat(heads, 2, axis=-2).reshape(*weights[index].shape[:-1], 8)
+    many.set_weights(weights)
+    np.testing.assert_allclose(few(X), many(X), rtol=0, atol=1e-5)
+
+
+def test_rotated_scores_depend_on_the_distance_alone():
+    rotation = RotaryPositions(8, theta=100.0)(np.zeros((1, 9), "int32"))
+    same = np.broadcast_to(RNG.normal(size=(2, 1, 1, 8)), (2, 1, 9, 8)).astype("float32")
+    query, key = np.asarray(rotate(same[:1], rotation)), np.asarray(rotate(same[1:], rotation))
+    scores = (query @ key.transpose(0, 1, 3, 2))[0, 0]
+    for distance in range(-8, 9):
+        diagonal = np.diagonal(scores, distance)
+        np.testing.assert_allclose(diagonal, diagonal[0], atol=1e-4)
+    assert np.ptp(scores[0]) > 0.1
+
+
+def test_the_last_step_is_the_last_real_one():
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], "int32")
+    np.testing.assert_array_equal(LastStep()(X, mask), X[[0, 1], [2, 4]])

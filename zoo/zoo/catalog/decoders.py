@@ -7,40 +7,109 @@ from typing import Any
 from zoo.catalog.inputs import LICENSE, TOKEN_IDS
 from zoo_registry import ModelSpec
 
-GPT: dict[str, Any] = {
+DECODER: dict[str, Any] = {
     "license": LICENSE,
-    "builder": "zoo.models.gpt:gpt",
-    "family": "gpt",
-    "tasks": ("causal-lm", "features"),
+    "tasks": ("causal-lm", "features", "text-classification"),
     "inputs": (TOKEN_IDS,),
-    "paper": "Radford et al. 2019, https://cdn.openai.com/better-language-models/"
-    "language_models_are_unsupervised_multitask_learners.pdf",
+    "tags": ("text", "decoder", "attention"),
 }
+SMALL_BLOCKS = {"vocab_size": 40, "hidden_dim": 16, "num_layers": 2, "num_heads": 2}
+
+
+def _gpt(name: str, num_params: int, sizes: tuple[int, int, int], **fields: Any) -> ModelSpec:
+    num_layers, hidden_dim, num_heads = sizes
+    return ModelSpec(
+        **{
+            "name": name,
+            **DECODER,
+            "builder": "zoo.models.gpt:gpt",
+            "family": "gpt",
+            "defaults": {
+                "num_layers": num_layers,
+                "hidden_dim": hidden_dim,
+                "num_heads": num_heads,
+            },
+            "reduced": {**SMALL_BLOCKS, "dropout": 0.0, "max_length": 24},
+            "num_params": num_params,
+            "summary": f"GPT-2 of {num_layers} layers, {hidden_dim} wide, with 50,257 tokens.",
+            "paper": "Radford et al. 2019, https://cdn.openai.com/better-language-models/"
+            "language_models_are_unsupervised_multitask_learners.pdf",
+            "converter": "zoo.weights.families.gpt2:GPT2",
+            **fields,
+        }
+    )
+
+
+def _gpt2(size: str, num_params: int, sizes: tuple[int, int, int]) -> ModelSpec:
+    hub = "gpt2" if size == "small" else f"gpt2-{size}"
+    return _gpt(
+        f"gpt2-{size}",
+        num_params,
+        sizes,
+        weights=f"hf://openai-community/{hub}",
+        aliases=("gpt2",) if size == "small" else (),
+    )
+
+
+def _llama(name: str, num_params: int, **fields: Any) -> ModelSpec:
+    return ModelSpec(
+        **{
+            "name": name,
+            **DECODER,
+            "builder": "zoo.models.llama:llama",
+            "family": "llama",
+            "reduced": {**SMALL_BLOCKS, "num_heads": 4, "num_kv_heads": 2, "ff_dim": 24},
+            "num_params": num_params,
+            "paper": "Touvron et al. 2023, https://arxiv.org/abs/2307.09288",
+            "converter": "zoo.weights.families.llama:LLAMA",
+            **fields,
+        }
+    )
+
 
 SPECS = (
-    ModelSpec(
-        name="gpt",
-        **GPT,
-        defaults={"num_layers": 12, "hidden_dim": 768, "num_heads": 12},
-        reduced={
-            "vocab_size": 40,
-            "hidden_dim": 16,
-            "dropout": 0.0,
-            "num_layers": 2,
-            "num_heads": 2,
-            "max_length": 24,
-        },
-        num_params=124_439_808,
+    _gpt(
+        "gpt",
+        124_439_808,
+        (12, 768, 12),
         summary="GPT-2 of any size; the defaults are GPT-2 small.",
-        tags=("text", "decoder", "attention"),
+        weights="hf://openai-community/gpt2",
     ),
-    ModelSpec(
-        name="gpt-nano",
-        **GPT,
-        defaults={"vocab_size": 50_257, "num_layers": 3, "hidden_dim": 48, "num_heads": 3},
-        reduced={"vocab_size": 40, "dropout": 0.0, "max_length": 24},
-        num_params=2_546_400,
-        summary="GPT-2 of 3 layers, 48 wide, with 50,257 tokens.",
+    _gpt("gpt-nano", 2_546_400, (3, 48, 3), tags=("text", "decoder", "attention", "small")),
+    _gpt("gpt-micro", 7_357_312, (4, 128, 4), tags=("text", "decoder", "attention", "small")),
+    _gpt("gpt-mini", 12_515_520, (6, 192, 6), tags=("text", "decoder", "attention", "small")),
+    _gpt2("small", 124_439_808, (12, 768, 12)),
+    _gpt2("medium", 354_823_168, (24, 1024, 16)),
+    _gpt2("large", 774_030_080, (36, 1280, 20)),
+    _gpt2("xl", 1_557_611_200, (48, 1600, 25)),
+    _llama(
+        "llama",
+        6_738_415_616,
+        summary="Llama of any size; the defaults are Llama 2 7B.",
+    ),
+    _llama(
+        "llama-7b",
+        6_738_415_616,
+        summary="Llama 2 of 7 billion parameters.",
+        weights="hf://meta-llama/Llama-2-7b-hf",
+        license="Code Apache-2.0; weights: Llama 2 Community License",
+    ),
+    _llama(
+        "smollm2-135m",
+        134_515_008,
+        defaults={
+            "vocab_size": 49_152,
+            "num_layers": 30,
+            "hidden_dim": 576,
+            "num_heads": 9,
+            "num_kv_heads": 3,
+            "ff_dim": 1536,
+            "theta": 100_000.0,
+            "tied": True,
+        },
+        summary="SmolLM2 of 135 million parameters.",
+        paper="Ben Allal et al. 2025, https://arxiv.org/abs/2502.02737",
+        weights="hf://HuggingFaceTB/SmolLM2-135M",
         tags=("text", "decoder", "attention", "small"),
     ),
 )

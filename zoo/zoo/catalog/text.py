@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.catalog.inputs import LICENSE, TEXT
+from zoo.catalog.inputs import DECODER_TEXT, LICENSE, TEXT
 from zoo_registry import ModelSpec, TensorSpec
 
 RNN: dict[str, Any] = {
@@ -13,14 +13,104 @@ RNN: dict[str, Any] = {
     "family": "rnn",
     "paper": "Hochreiter, Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735",
 }
-BERT: dict[str, Any] = {
-    "license": LICENSE,
-    "builder": "zoo.models.bert:bert",
-    "family": "bert",
-    "tasks": ("features", "text-classification", "masked-lm"),
-    "inputs": TEXT,
-    "paper": "Devlin et al. 2018, https://arxiv.org/abs/1810.04805",
-}
+ENCODER_TASKS = (
+    "text-classification",
+    "multi-label",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+    "sentence-embedding",
+)
+SMALL_TEXT = {"vocab_size": 40, "hidden_dim": 16, "dropout": 0.0}
+SMALL_BLOCKS = {**SMALL_TEXT, "num_layers": 2, "num_heads": 2, "ff_dim": 32}
+
+
+def _rnn(
+    name: str, task: str, num_params: int, *, cell: str, both: bool, summary: str
+) -> ModelSpec:
+    # A language model's classes are its tokens.
+    classes = {} if task == "causal-lm" else {"num_classes": 2}
+    return ModelSpec(
+        name=name,
+        **RNN,
+        tasks=(task, "features"),
+        defaults={"vocab_size": 20_000, "cell": cell, "bidirectional": both, **classes},
+        inputs=TEXT,
+        reduced={**SMALL_TEXT, "embedding_dim": 8},
+        num_params=num_params,
+        summary=summary,
+        tags=("text", "recurrent", cell),
+        aliases=("bilstm-classifier",) if name == "lstm-classifier" else (),
+    )
+
+
+def _bert(name: str, num_params: int, sizes: tuple[int, int, int], **fields: Any) -> ModelSpec:
+    num_layers, hidden_dim, num_heads = sizes
+    summary = f"BERT of {num_layers} layers, {hidden_dim} wide, with 30,522 tokens."
+    return ModelSpec(
+        **{
+            "name": name,
+            "license": LICENSE,
+            "builder": "zoo.models.bert:bert",
+            "family": "bert",
+            "tasks": ("features", *ENCODER_TASKS, "next-sentence", "pretraining"),
+            "inputs": TEXT,
+            "defaults": {
+                "num_layers": num_layers,
+                "hidden_dim": hidden_dim,
+                "num_heads": num_heads,
+                "ff_dim": 4 * hidden_dim,
+            },
+            "reduced": {**SMALL_BLOCKS, "max_length": 24},
+            "num_params": num_params,
+            "summary": summary,
+            "paper": "Devlin et al. 2018, https://arxiv.org/abs/1810.04805",
+            "tags": ("text", "encoder", "attention"),
+            "converter": "zoo.weights.families.bert:BERT",
+            **fields,
+        }
+    )
+
+
+def _small_bert(size: str, num_params: int, sizes: tuple[int, int, int]) -> ModelSpec:
+    num_layers, hidden_dim, num_heads = sizes
+    return _bert(
+        f"bert-{size}",
+        num_params,
+        sizes,
+        paper="Turc et al. 2019, https://arxiv.org/abs/1908.08962",
+        weights=f"hf://google/bert_uncased_L-{num_layers}_H-{hidden_dim}_A-{num_heads}",
+        tags=("text", "encoder", "attention", "small"),
+    )
+
+
+def _seq2seq(
+    size: str, num_params: int, sizes: tuple[int, int, int, int], dropout: float
+) -> ModelSpec:
+    num_layers, hidden_dim, num_heads, ff_dim = sizes
+    return ModelSpec(
+        name=f"transformer-{size}",
+        builder="zoo.models.seq2seq:seq2seq_transformer",
+        family="seq2seq-transformer",
+        tasks=("seq2seq",),
+        defaults={
+            "vocab_size": 37_000,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "ff_dim": ff_dim,
+            "dropout": dropout,
+        },
+        inputs=DECODER_TEXT,
+        reduced=SMALL_BLOCKS,
+        num_params=num_params,
+        summary=f"Encoder and decoder of {num_layers} layers each, {hidden_dim} wide, "
+        "for translation and summarization.",
+        paper="Vaswani et al. 2017, https://arxiv.org/abs/1706.03762",
+        license=LICENSE,
+        tags=("text", "encoder", "decoder", "attention"),
+    )
+
 
 SPECS = (
     ModelSpec(
@@ -34,16 +124,61 @@ SPECS = (
         summary="LSTM or GRU over float sequences, one step after the other.",
         tags=("sequence", "recurrent", "lstm", "gru"),
     ),
-    ModelSpec(
-        name="lstm-classifier",
-        **RNN,
-        tasks=("text-classification", "features"),
-        defaults={"vocab_size": 20_000, "cell": "lstm", "bidirectional": True, "num_classes": 2},
-        inputs=TEXT,
-        reduced={"vocab_size": 40, "hidden_dim": 16, "dropout": 0.0, "embedding_dim": 8},
-        num_params=2_659_074,
+    _rnn(
+        "lstm-classifier",
+        "text-classification",
+        2_659_074,
+        cell="lstm",
+        both=True,
         summary="Bidirectional LSTM (or GRU) over tokens; padding is masked.",
-        tags=("text", "recurrent", "lstm", "gru"),
+    ),
+    _rnn(
+        "gru-classifier",
+        "text-classification",
+        2_634_754,
+        cell="gru",
+        both=True,
+        summary="Bidirectional GRU over tokens; padding is masked.",
+    ),
+    _rnn(
+        "lstm-tagger",
+        "token-classification",
+        2_609_538,
+        cell="lstm",
+        both=False,
+        summary="LSTM that gives every token a class.",
+    ),
+    _rnn(
+        "gru-tagger",
+        "token-classification",
+        2_597_378,
+        cell="gru",
+        both=False,
+        summary="GRU that gives every token a class.",
+    ),
+    _rnn(
+        "bilstm-tagger",
+        "token-classification",
+        2_659_074,
+        cell="lstm",
+        both=True,
+        summary="Bidirectional LSTM that gives every token a class.",
+    ),
+    _rnn(
+        "lstm-lm",
+        "causal-lm",
+        3_909_408,
+        cell="lstm",
+        both=False,
+        summary="LSTM language model.",
+    ),
+    _rnn(
+        "gru-lm",
+        "causal-lm",
+        3_897_248,
+        cell="gru",
+        both=False,
+        summary="GRU language model.",
     ),
     ModelSpec(
         name="transformer-classifier",
@@ -52,49 +187,54 @@ SPECS = (
         tasks=("text-classification", "features"),
         defaults={"vocab_size": 20_000, "positions": "sinusoidal", "num_classes": 2},
         inputs=TEXT,
-        reduced={"vocab_size": 40, "hidden_dim": 16, "dropout": 0.0, "ff_dim": 32},
+        reduced={**SMALL_TEXT, "ff_dim": 32},
         num_params=2_825_218,
         summary="Transformer encoder with masked mean pooling.",
         paper="Vaswani et al. 2017, https://arxiv.org/abs/1706.03762",
         license=LICENSE,
         tags=("text", "encoder", "attention"),
     ),
-    ModelSpec(
-        name="bert",
-        **BERT,
-        defaults={"num_layers": 12, "hidden_dim": 768, "num_heads": 12, "ff_dim": 3072},
-        reduced={
-            "vocab_size": 40,
-            "hidden_dim": 16,
-            "dropout": 0.0,
-            "num_layers": 2,
-            "num_heads": 2,
-            "ff_dim": 32,
-            "max_length": 24,
-        },
-        num_params=109_482_240,
+    _seq2seq("tiny", 5_661_696, (2, 128, 4, 512), 0.1),
+    _seq2seq("base", 63_082_496, (6, 512, 8, 2048), 0.1),
+    _seq2seq("big", 214_245_376, (6, 1024, 16, 4096), 0.3),
+    _bert(
+        "bert",
+        109_482_240,
+        (12, 768, 12),
         summary="BERT of any size; the defaults are BERT-base, uncased.",
-        tags=("text", "encoder", "attention"),
+        weights="hf://google-bert/bert-base-uncased",
+    ),
+    _small_bert("tiny", 4_385_920, (2, 128, 2)),
+    _small_bert("mini", 11_170_560, (4, 256, 4)),
+    _small_bert("small", 28_763_648, (4, 512, 8)),
+    _small_bert("medium", 41_373_184, (8, 512, 8)),
+    _bert("bert-base", 109_482_240, (12, 768, 12), weights="hf://google-bert/bert-base-uncased"),
+    _bert("bert-large", 335_141_888, (24, 1024, 16), weights="hf://google-bert/bert-large-uncased"),
+    _bert(
+        "minilm-l6",
+        22_713_216,
+        (6, 384, 12),
+        summary="MiniLM of 6 layers, 384 wide: sentence embeddings, and a small BERT to fine-tune.",
+        paper="Wang et al. 2020, https://arxiv.org/abs/2002.10957",
+        # The revision and file that our tests were run with.
+        weights="hf://sentence-transformers/all-MiniLM-L6-v2"
+        "@1110a243fdf4706b3f48f1d95db1a4f5529b4d41"
+        "#sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        tags=("text", "encoder", "attention", "small", "sentence-embedding"),
     ),
     ModelSpec(
-        name="bert-tiny",
-        **BERT,
-        defaults={
-            "vocab_size": 30_522,
-            "num_layers": 2,
-            "hidden_dim": 128,
-            "num_heads": 2,
-            "ff_dim": 512,
-        },
-        reduced={
-            "vocab_size": 40,
-            "hidden_dim": 16,
-            "dropout": 0.0,
-            "ff_dim": 32,
-            "max_length": 24,
-        },
-        num_params=4_385_920,
-        summary="BERT of 2 layers, 128 wide, with 30,522 tokens.",
-        tags=("text", "encoder", "attention", "small"),
+        name="distilbert-base",
+        license=LICENSE,
+        builder="zoo.models.distilbert:distilbert",
+        family="distilbert",
+        tasks=("features", *ENCODER_TASKS),
+        inputs=TEXT,
+        reduced={**SMALL_BLOCKS, "max_length": 24},
+        num_params=66_362_880,
+        summary="DistilBERT: BERT-base with half the layers.",
+        paper="Sanh et al. 2019, https://arxiv.org/abs/1910.01108",
+        tags=("text", "encoder", "attention"),
+        weights="hf://distilbert/distilbert-base-uncased",
+        converter="zoo.weights.families.distilbert:DISTILBERT",
     ),
 )

@@ -2,6 +2,145 @@
 
 from __future__ import annotations
 
-from zoo_registry import ModelSpec
+from typing import Any
 
-SPECS: tuple[ModelSpec, ...] = ()
+from zoo.catalog.inputs import CIFAR_IMAGE, LICENSE, MNIST_IMAGE
+from zoo_registry import ModelSpec, TensorSpec
+
+PHOTOGRAPH = TensorSpec("image", (224, 224, 3))
+VISION: dict[str, Any] = {
+    "license": LICENSE,
+    "tasks": ("image-classification", "features"),
+    "inputs": (PHOTOGRAPH,),
+}
+SMALL_IMAGE: dict[str, Any] = {"input_shape": (32, 32, 3), "num_classes": 5}
+
+
+def _resnet(name: str, num_params: int, blocks: tuple[int, ...], bottleneck: bool) -> ModelSpec:
+    depth = name.removeprefix("resnet") or "50"
+    return ModelSpec(
+        name=name,
+        **VISION,
+        builder="zoo.models.resnet:resnet",
+        family="resnet",
+        defaults={"num_blocks": blocks, "bottleneck": bottleneck},
+        reduced={
+            **SMALL_IMAGE,
+            "num_blocks": (1, 2),
+            "filters": (4, 8),
+            "stem_filters": 4,
+        },
+        num_params=num_params,
+        summary=f"ResNet of {depth} layers for photographs."
+        if name != "resnet"
+        else "ResNet of any size for photographs; the defaults are ResNet-50.",
+        paper="He et al. 2015, https://arxiv.org/abs/1512.03385",
+        tags=("vision", "convolution", "imagenet"),
+        weights=f"hf://microsoft/resnet-{depth}",
+        converter="zoo.weights.families.resnet:RESNET",
+    )
+
+
+def _cifar_resnet(depth: int, num_params: int) -> ModelSpec:
+    return ModelSpec(
+        name=f"resnet{depth}",
+        **{**VISION, "inputs": (CIFAR_IMAGE,)},
+        builder="zoo.models.cifar_resnet:cifar_resnet",
+        family="cifar-resnet",
+        defaults={"depth": depth},
+        reduced={"depth": 8, "filters": (4, 6, 8), "num_classes": 5},
+        num_params=num_params,
+        summary=f"ResNet of {depth} layers for 32x32 images, shortcuts without weights.",
+        paper="He et al. 2015, section 4.2, https://arxiv.org/abs/1512.03385",
+        tags=("vision", "convolution", "cifar10"),
+    )
+
+
+def _vit(size: str, num_params: int, hidden_dim: int, num_heads: int, hub: str) -> ModelSpec:
+    return ModelSpec(
+        name=f"vit-{size}-patch16-224" if size else "vit",
+        **VISION,
+        builder="zoo.models.vit:vit",
+        family="vit",
+        defaults={"hidden_dim": hidden_dim, "num_heads": num_heads},
+        reduced={**SMALL_IMAGE, "num_layers": 2, "hidden_dim": 12, "num_heads": 3},
+        num_params=num_params,
+        summary=f"Vision transformer, {hidden_dim} wide, on 16x16 patches."
+        if size
+        else "Vision transformer of any size; the defaults are ViT-B/16.",
+        paper="Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929",
+        tags=("vision", "attention", "imagenet"),
+        aliases=(f"vit-{size}",) if size else (),
+        weights=f"hf://{hub}",
+        converter="zoo.weights.families.vit:VIT",
+    )
+
+
+def _mobilenet_v3(size: str, num_params: int) -> ModelSpec:
+    return ModelSpec(
+        name=f"mobilenet-v3-{size}",
+        **VISION,
+        builder="zoo.models.mobilenet_v3:mobilenet_v3",
+        family="mobilenet-v3",
+        defaults={"size": size},
+        reduced={**SMALL_IMAGE, "width": 0.35},
+        num_params=num_params,
+        summary=f"MobileNetV3-{size.capitalize()}: convolutions found by search for phones.",
+        paper="Howard et al. 2019, https://arxiv.org/abs/1905.02244",
+        tags=("vision", "convolution", "mobile", "imagenet"),
+    )
+
+
+SPECS = (
+    ModelSpec(
+        name="lenet5",
+        **{**VISION, "inputs": (MNIST_IMAGE,)},
+        builder="zoo.models.lenet:lenet5",
+        family="lenet",
+        num_params=61_706,
+        summary="LeNet-5 for 28x28 grey digits.",
+        paper="LeCun et al. 1998, https://doi.org/10.1109/5.726791",
+        tags=("vision", "convolution", "mnist"),
+    ),
+    _resnet("resnet", 25_557_032, (3, 4, 6, 3), True),
+    _resnet("resnet18", 11_689_512, (2, 2, 2, 2), False),
+    _resnet("resnet34", 21_797_672, (3, 4, 6, 3), False),
+    _resnet("resnet50", 25_557_032, (3, 4, 6, 3), True),
+    _resnet("resnet101", 44_549_160, (3, 4, 23, 3), True),
+    _resnet("resnet152", 60_192_808, (3, 8, 36, 3), True),
+    _cifar_resnet(20, 269_722),
+    _cifar_resnet(32, 464_154),
+    _cifar_resnet(44, 658_586),
+    _cifar_resnet(56, 853_018),
+    _cifar_resnet(110, 1_727_962),
+    ModelSpec(
+        name="mobilenet-v2",
+        **VISION,
+        builder="zoo.models.mobilenet_v2:mobilenet_v2",
+        family="mobilenet-v2",
+        reduced={**SMALL_IMAGE, "width": 0.25, "stages": ((1, 16, 1, 1), (6, 24, 2, 2))},
+        num_params=3_504_872,
+        summary="MobileNetV2: inverted residuals for phones.",
+        paper="Sandler et al. 2018, https://arxiv.org/abs/1801.04381",
+        tags=("vision", "convolution", "mobile", "imagenet"),
+        weights="hf://google/mobilenet_v2_1.0_224",
+        converter="zoo.weights.families.mobilenet_v2:MOBILENET_V2",
+    ),
+    _mobilenet_v3("small", 2_542_856),
+    _mobilenet_v3("large", 5_483_032),
+    ModelSpec(
+        name="efficientnet-lite0",
+        **VISION,
+        builder="zoo.models.efficientnet_lite:efficientnet_lite",
+        family="efficientnet-lite",
+        reduced={**SMALL_IMAGE, "width": 0.25},
+        num_params=4_652_008,
+        summary="EfficientNet without what edge devices do badly.",
+        paper="Tan, Le 2019, https://arxiv.org/abs/1905.11946",
+        tags=("vision", "convolution", "mobile", "imagenet"),
+    ),
+    _vit("", 86_567_656, 768, 12, "google/vit-base-patch16-224"),
+    _vit("tiny", 5_717_416, 192, 3, "WinKawaks/vit-tiny-patch16-224"),
+    _vit("small", 22_050_664, 384, 6, "WinKawaks/vit-small-patch16-224"),
+    _vit("base", 86_567_656, 768, 12, "google/vit-base-patch16-224"),
+)

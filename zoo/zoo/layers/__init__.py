@@ -3,34 +3,65 @@
 Importing this package makes its layers known to Keras: do so before `keras.models.load_model`.
 """
 
-from zoo.layers.attention import AttentionBias, SelfAttention
-from zoo.layers.embedding import LearnedPositions, SinusoidalPositions, token_embedding
+from zoo.layers.attention import Attention, AttentionBias, RotaryPositions
+from zoo.layers.convolution import conv_norm, divisible, inverted_residual, squeeze_excite
+from zoo.layers.embedding import ClassToken, LearnedPositions, SinusoidalPositions, token_embedding
+from zoo.layers.gated import GatedBlock
 from zoo.layers.heads import (
+    check_choice,
     check_task,
+    encoder_head,
+    image_head,
     language_model_head,
     masked_lm_head,
+    sentence_embedding,
     sequence_head,
+    span_head,
     vector_head,
 )
-from zoo.layers.inputs import image_input, token_inputs
-from zoo.layers.normalization import LayerNorm
-from zoo.layers.pooling import BiasAdd, MaskedMeanPooling
-from zoo.layers.transformer import TransformerBlock
+from zoo.layers.inputs import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    image_input,
+    normalized_image_input,
+    token_inputs,
+)
+from zoo.layers.normalization import LayerNorm, RMSNorm
+from zoo.layers.pooling import BiasAdd, LastStep, MaskedMeanPooling
+from zoo.layers.transformer import TransformerBlock, encoder_blocks
 
 __all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Attention",
     "AttentionBias",
     "BiasAdd",
+    "ClassToken",
+    "GatedBlock",
+    "LastStep",
     "LayerNorm",
     "LearnedPositions",
     "MaskedMeanPooling",
-    "SelfAttention",
+    "RMSNorm",
+    "RotaryPositions",
     "SinusoidalPositions",
     "TransformerBlock",
+    "check_choice",
     "check_task",
+    "conv_norm",
+    "divisible",
+    "encoder_blocks",
+    "encoder_head",
+    "image_head",
     "image_input",
+    "inverted_residual",
     "language_model_head",
     "masked_lm_head",
+    "normalized_image_input",
+    "sentence_embedding",
     "sequence_head",
+    "span_head",
+    "squeeze_excite",
     "token_embedding",
     "token_inputs",
     "vector_head",

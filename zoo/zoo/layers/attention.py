@@ -1,4 +1,4 @@
-"""Multi-head self-attention (https://arxiv.org/abs/1706.03762, section 3.2).
+"""Multi-head attention (https://arxiv.org/abs/1706.03762, section 3.2).
 
 Written with plain matrix products, reshapes and an additive mask, which every exporter turns
 into its own built-in operators; einsum and boolean masks are not.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from zoo.layers.initializers import kernel_initializer
@@ -59,19 +60,23 @@ class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Multi-head self-attention with an output projection.
+class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Multi-head attention with an output projection, to itself or to a memory.
 
     Args:
         hidden_dim: Width of input and output.
-        num_heads: Heads that share the width.
+        num_heads: Heads of the queries.
+        num_kv_heads: Heads of keys and values, each shared by as many queries' heads
+            (https://arxiv.org/abs/2305.13245); ``None`` means ``num_heads``.
+        head_dim: Width of a head; ``None`` is the width over the heads.
         dropout: Rate on the attention probabilities.
         fused: Whether query, key and value are one product (GPT-2) or three (BERT).
+        use_bias: Whether the products have one.
         stddev: Of the initial kernels; ``None`` is Glorot's uniform distribution.
         output_stddev: The same for the output projection.
 
     Raises:
-        UsageError: The heads do not divide the width.
+        UsageError: Heads that do not divide what they have to.
     """
 
     def __init__(
@@ -79,25 +84,41 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
         hidden_dim: int,
         num_heads: int,
         *,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
         dropout: float = 0.0,
         fused: bool = False,
+        use_bias: bool = True,
         stddev: float | None = None,
         output_stddev: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if hidden_dim % num_heads:
+        if head_dim is None and hidden_dim % num_heads:
             raise UsageError(f"hidden_dim={hidden_dim} is not a multiple of num_heads={num_heads}.")
+        if num_heads % (num_kv_heads or num_heads):
+            raise UsageError(
+                f"num_heads={num_heads} is not a multiple of num_kv_heads={num_kv_heads}."
+            )
+        self.arguments = {
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+            "head_dim": head_dim,
+            "dropout": dropout,
+            "fused": fused,
+            "use_bias": use_bias,
+            "stddev": stddev,
+            "output_stddev": output_stddev,
+        }
         self.hidden_dim = hidden_dim
         self.num_heads = num_heads
-        self.dropout = dropout
+        self.num_kv_heads = num_kv_heads or num_heads
+        self.head_dim = head_dim or hidden_dim // num_heads
         self.fused = fused
-        self.stddev = stddev
-        self.output_stddev = output_stddev
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         widths = (
-            {"qkv": 3 * hidden_dim}
-            if fused
-            else dict.fromkeys(("query", "key", "value"), hidden_dim)
+            {"qkv": queries + 2 * keys} if fused else {"query": queries, "key": keys, "value": keys}
         )
         self.projections = [self._dense(width, stddev, name) for name, width in widths.items()]
         self.output_projection = self._dense(hidden_dim, output_stddev, "output")
@@ -106,56 +127,132 @@ class SelfAttention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
     def _dense(self, units: int, stddev: float | None, name: str) -> Any:
         return keras.layers.Dense(
             units,
+            use_bias=self.arguments["use_bias"],
             kernel_initializer=kernel_initializer(stddev),
             dtype=self.dtype_policy,
             name=name,
         )
 
-    def build(self, x_shape: tuple[int | None, ...], bias_shape: Any = None) -> None:
-        """Create the projections."""
-        del bias_shape
-        for layer in (*self.projections, self.output_projection):
+    def build(self, x_shape: tuple[int | None, ...], *other_shapes: Any) -> None:
+        """Create the projections; a memory is as wide as the input."""
+        del other_shapes
+        for layer in self.projections:
             layer.build(x_shape)
+        self.output_projection.build((*x_shape[:-1], self.num_heads * self.head_dim))
 
-    def call(self, x: Any, bias: Any = None, training: bool | None = None) -> Any:
-        """Return what each step gathers from the others, like ``x``.
+    def call(
+        self,
+        x: Any,
+        bias: Any = None,
+        memory: Any = None,
+        rotation: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        """Return what each step gathers from the others, or from the memory, like ``x``.
 
         Args:
             x: float (batch, steps, hidden_dim).
-            bias: float, broadcast to (batch, heads, steps, steps) and added to the scores.
+            bias: float, broadcast to (batch, heads, steps, memory steps), added to the scores.
+            memory: float (batch, memory steps, hidden_dim) to look at instead of ``x``.
+            rotation: What :class:`RotaryPositions` made.
             training: Whether dropout is on.
         """
-        if self.fused:
-            query, key, value = ops.split(self.projections[0](x), 3, axis=-1)
-        else:
-            query, key, value = (project(x) for project in self.projections)
-        length = ops.shape(x)[1]
-        query, key, value = (self._heads(t, length) for t in (query, key, value))
-        query = query * (self.hidden_dim // self.num_heads) ** -0.5
-        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
+        query, key, value = self._project(x, x if memory is None else memory)
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        key, value = self._shared(key), self._shared(value)
+        scores = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         if bias is not None:
             scores = scores + bias
         probabilities = self.dropout_layer(ops.softmax(scores, axis=-1), training=training)
         gathered = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))
-        return self.output_projection(ops.reshape(gathered, (-1, length, self.hidden_dim)))
+        width = self.num_heads * self.head_dim
+        return self.output_projection(ops.reshape(gathered, (-1, ops.shape(x)[1], width)))
 
-    def _heads(self, x: Any, length: Any) -> Any:
-        split = (-1, length, self.num_heads, self.hidden_dim // self.num_heads)
+    def _project(self, x: Any, memory: Any) -> tuple[Any, Any, Any]:
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        if self.fused:
+            parts = ops.split(self.projections[0](x), (queries, queries + keys), axis=-1)
+        else:
+            given = (x, memory, memory)
+            parts = [p(t) for p, t in zip(self.projections, given, strict=True)]
+        heads = (self.num_heads, self.num_kv_heads, self.num_kv_heads)
+        query, key, value = (self._heads(t, n) for t, n in zip(parts, heads, strict=True))
+        return query, key, value
+
+    def _heads(self, x: Any, num_heads: int) -> Any:
+        split = (-1, ops.shape(x)[1], num_heads, self.head_dim)
         return ops.transpose(ops.reshape(x, split), (0, 2, 1, 3))
 
-    def compute_output_shape(self, x_shape: Any, bias_shape: Any = None) -> Any:
+    def _shared(self, x: Any) -> Any:
+        """Repeat each key's or value's head for the queries that share it."""
+        copies = self.num_heads // self.num_kv_heads
+        if copies == 1:
+            return x
+        length = ops.shape(x)[2]
+        single = ops.reshape(x, (-1, self.num_kv_heads, 1, length, self.head_dim))
+        repeated = ops.concatenate([single] * copies, axis=2)
+        return ops.reshape(repeated, (-1, self.num_heads, length, self.head_dim))
+
+    def compute_output_shape(self, x_shape: Any, *other_shapes: Any) -> Any:
         """Return the shape of ``x``."""
-        del bias_shape
+        del other_shapes
         return x_shape
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {
-            **super().get_config(),
-            "hidden_dim": self.hidden_dim,
-            "num_heads": self.num_heads,
-            "dropout": self.dropout,
-            "fused": self.fused,
-            "stddev": self.stddev,
-            "output_stddev": self.output_stddev,
-        }
+        return {**super().get_config(), **self.arguments}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class RotaryPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Cosines and sines by which queries and keys are turned (https://arxiv.org/abs/2104.09864).
+
+    Computed once a model and given to every block. Pair i of a head, its elements i and
+    ``head_dim / 2 + i``, turns by ``position * theta ** (-2i / head_dim)``, so that a score
+    depends on the distance of two positions alone.
+
+    Args:
+        head_dim: Width of a head, even.
+        theta: Base of the wavelengths.
+
+    Example:
+        >>> import keras
+        >>> RotaryPositions(4)(keras.ops.zeros((1, 3), "int32")).shape
+        TensorShape([2, 3, 4])
+    """
+
+    def __init__(self, head_dim: int, theta: float = 10_000.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if head_dim % 2:
+            raise UsageError(f"Rotary positions need an even head_dim, not {head_dim}.")
+        self.head_dim = head_dim
+        self.theta = theta
+
+    def call(self, token_ids: Any) -> Any:
+        """Return float (2, steps, head_dim) for int (batch, steps): cosines, then sines."""
+        powers = np.arange(0, self.head_dim, 2, dtype="float32") / self.head_dim
+        rates = np.tile(self.theta**-powers, 2).reshape(1, -1)
+        steps = ops.reshape(ops.arange(ops.shape(token_ids)[1], dtype="int32"), (-1, 1))
+        angles = ops.cast(steps, "float32") * ops.convert_to_tensor(rates, "float32")
+        return ops.cast(ops.stack([ops.cos(angles), ops.sin(angles)]), self.compute_dtype)
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the result."""
+        return (2, shape[1], self.head_dim)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "head_dim": self.head_dim, "theta": self.theta}
+
+
+def rotate(x: Any, rotation: Any) -> Any:
+    """Turn the pairs of each head by its position's angles.
+
+    Args:
+        x: float (batch, heads, steps, head_dim).
+        rotation: What :class:`RotaryPositions` made.
+    """
+    half = x.shape[-1] // 2
+    turned = ops.concatenate([-x[..., half:], x[..., :half]], axis=-1)
+    return x * rotation[0] + turned * rotation[1]

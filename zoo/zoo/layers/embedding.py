@@ -83,6 +83,42 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
+class ClassToken(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Puts one learned vector before a sequence (https://arxiv.org/abs/2010.11929, equation 1).
+
+    Args:
+        stddev: Of the initial values.
+    """
+
+    def __init__(self, stddev: float = 0.02, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stddev = stddev
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the vector."""
+        self.token = self.add_weight(
+            shape=(1, 1, input_shape[-1]),
+            initializer=kernel_initializer(self.stddev),
+            name="token",
+        )
+
+    def call(self, x: Any) -> Any:
+        """Return float (batch, 1 + steps, width) for ``x``, float (batch, steps, width)."""
+        # A padded row plus the vector: a broadcast to the batch would keep its size in the file.
+        row = ops.pad(ops.cast(self.token, x.dtype), ((0, 0), (0, x.shape[1]), (0, 0)))
+        return ops.pad(x, ((0, 0), (1, 0), (0, 0))) + row
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape of the input with one step more."""
+        batch, steps, width = input_shape
+        return (batch, None if steps is None else steps + 1, width)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), "stddev": self.stddev}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
 class SinusoidalPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Adds sines and cosines of the position (https://arxiv.org/abs/1706.03762, section 3.5).
 

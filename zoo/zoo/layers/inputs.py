@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+
+from zoo_registry import UsageError
 
 
 def image_input(shape: tuple[int | None, ...], rescale: float) -> tuple[Any, Any]:
@@ -18,18 +21,58 @@ def image_input(shape: tuple[int | None, ...], rescale: float) -> tuple[Any, Any
     return image, scaled(image, rescale)
 
 
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def normalized_image_input(
+    shape: tuple[int | None, ...], mean: Sequence[float], std: Sequence[float]
+) -> tuple[Any, Any]:
+    """Return the input ``image``, float32 in 0..255, and the same with mean 0 and deviation 1.
+
+    Args:
+        shape: Height, width and channels.
+        mean: Of each channel, in 0..1. For images of another number of channels than it has,
+            the mean of them all stands for each.
+        std: The same for the standard deviation.
+
+    Example:
+        >>> image, x = normalized_image_input((8, 8, 1), (0.5,), (0.25,))
+        >>> x.shape
+        (None, 8, 8, 1)
+    """
+    image = keras.Input(shape, name="image", dtype="float32")
+    channels = shape[-1]
+    means, stds = _for_channels(mean, channels), _for_channels(std, channels)
+    rescale = keras.layers.Rescaling(
+        scale=[1 / (255 * s) for s in stds],
+        offset=[-m / s for m, s in zip(means, stds, strict=True)],
+        name="rescale",
+    )
+    return image, rescale(image)
+
+
+def _for_channels(values: Sequence[float], channels: int | None) -> list[float]:
+    if channels is None:
+        raise UsageError("The number of channels of an image must be known; None was given.")
+    if len(values) == channels:
+        return list(values)
+    return [sum(values) / len(values)] * channels
+
+
 def scaled(x: Any, factor: float) -> Any:
     """Return ``x`` times ``factor``; 1 adds no layer."""
     return x if factor == 1 else keras.layers.Rescaling(factor, name="rescale")(x)
 
 
-def token_inputs(sequence_length: int | None) -> dict[str, Any]:
+def token_inputs(sequence_length: int | None, prefix: str = "") -> dict[str, Any]:
     """Return the int32 inputs ``token_ids`` and ``padding_mask`` (1 = real token).
 
     Args:
         sequence_length: Tokens a text, or ``None`` if that is known only when data arrive.
+        prefix: Put before both names.
     """
     return {
         name: keras.Input((sequence_length,), name=name, dtype="int32")
-        for name in ("token_ids", "padding_mask")
+        for name in (f"{prefix}token_ids", f"{prefix}padding_mask")
     }

@@ -45,3 +45,26 @@ class BiasAdd(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the input."""
         return input_shape
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class LastStep(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """The last step that is real.
+
+    Example:
+        >>> import keras
+        >>> x = keras.ops.array([[[1.0], [3.0], [100.0]]])
+        >>> float(LastStep()(x, keras.ops.array([[1, 1, 0]]))[0, 0])
+        3.0
+    """
+
+    def call(self, x: Any, padding_mask: Any) -> Any:
+        """Return float (batch, width); zeros for a row without a real step.
+
+        Args:
+            x: float (batch, steps, width).
+            padding_mask: int32 (batch, steps), 1 = real; padding stands behind.
+        """
+        real = ops.cast(padding_mask, x.dtype)
+        following = ops.pad(real[:, 1:], ((0, 0), (0, 1)))
+        return ops.sum(x * ops.expand_dims(real * (1 - following), -1), axis=1)

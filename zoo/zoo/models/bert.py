@@ -1,4 +1,14 @@
-"""BERT: a bidirectional encoder."""
+r"""BERT: a bidirectional encoder.
+
+Vectors of token, position and segment are added and normalized: (T, D). L blocks,
+``norm(x + attention(x))`` then ``norm(x + mlp(x))`` with exact GELU, keep that shape; padding is
+hidden from the attention. The pooled output is ``tanh(x[0] W + b)``, (D,). Masked-language logits
+(T, V) come from ``norm(gelu(x W + b))``, the transposed token embedding and a bias.
+
+Paper: https://arxiv.org/abs/1810.04805; the small sizes: https://arxiv.org/abs/1908.08962; MiniLM:
+https://arxiv.org/abs/2002.10957. Difference: ``segment_ids`` is an input on request only; without
+it all tokens are in segment 0.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +18,15 @@ import keras
 from keras import ops
 
 from zoo.layers import (
-    AttentionBias,
     LayerNorm,
     LearnedPositions,
-    TransformerBlock,
+    MaskedMeanPooling,
+    check_choice,
     check_task,
+    encoder_blocks,
+    encoder_head,
     masked_lm_head,
+    sentence_embedding,
     sequence_head,
     token_embedding,
     token_inputs,
@@ -21,7 +34,17 @@ from zoo.layers import (
 )
 from zoo.layers.initializers import kernel_initializer
 
-Task = Literal["features", "text-classification", "masked-lm"]
+Task = Literal[
+    "features",
+    "text-classification",
+    "multi-label",
+    "token-classification",
+    "question-answering",
+    "masked-lm",
+    "next-sentence",
+    "pretraining",
+    "sentence-embedding",
+]
 STDDEV = 0.02
 EPSILON = 1e-12
 
@@ -39,6 +62,8 @@ def bert(
     num_segments: int = 2,
     use_segments: bool = False,
     num_classes: int = 2,
+    pooling: Literal["first", "mean"] = "first",
+    epsilon: float = EPSILON,
     dropout: float = 0.1,
     task: Task = "features",
     name: str = "bert",
@@ -57,19 +82,26 @@ def bert(
         num_segments: Segment vectors (token types).
         use_segments: Whether ``segment_ids`` is an input; if not, all tokens are in segment 0.
         num_classes: Size of the classification logits.
+        pooling: What is classified: ``"first"`` is BERT's pooled output, ``"mean"`` the mean of
+            the real tokens' vectors, as sentence encoders such as MiniLM are trained.
+        epsilon: Of the layer normalizations.
         dropout: Rate on embeddings, attention, residual branches and before the logits.
         task: The head.
         name: Of the model.
 
     Returns:
         A model of ``token_ids`` and ``padding_mask`` (and ``segment_ids``) int32 (batch, tokens).
-        It gives for ``"features"`` the dict of ``sequence_output`` float32 (batch, tokens,
-        hidden_dim) and ``pooled_output`` float32 (batch, hidden_dim), for
-        ``"text-classification"`` ``logits`` float32 (batch, num_classes), for ``"masked-lm"``
-        ``logits`` float32 (batch, tokens, vocab_size).
+        What it gives, float32, by task: ``"features"``: ``sequence_output`` (batch, tokens,
+        hidden_dim), ``pooled_output`` and ``sentence_embedding`` (batch, hidden_dim), the mean
+        of the real tokens' vectors at length 1; ``"sentence-embedding"``: only that;
+        ``"text-classification"`` and ``"multi-label"``: ``logits`` (batch, num_classes);
+        ``"token-classification"``: ``logits`` (batch, tokens, num_classes);
+        ``"question-answering"``: ``start_logits`` and ``end_logits`` (batch, tokens);
+        ``"masked-lm"``: ``logits`` (batch, tokens, vocab_size); ``"next-sentence"``:
+        ``next_sentence_logits`` (batch, 2); ``"pretraining"``: both.
 
     Raises:
-        UsageError: An unknown task.
+        UsageError: An unknown task or pooling.
 
     Example:
         >>> model = bert(num_layers=2, hidden_dim=128, num_heads=2, ff_dim=512)
@@ -77,28 +109,57 @@ def bert(
         4385920
     """
     check_task("bert", task, get_args(Task))
+    check_choice("bert", pooling=(pooling, ("first", "mean")))
     inputs = token_inputs(sequence_length)
     if use_segments:
         inputs["segment_ids"] = keras.Input((sequence_length,), name="segment_ids", dtype="int32")
     embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
-    x = _embed(inputs, embedding, num_segments, max_length, dropout)
-    bias = AttentionBias(name="attention_bias")(inputs["padding_mask"])
-    for index in range(num_layers):
-        x = TransformerBlock(
-            hidden_dim,
-            num_heads,
-            ff_dim,
-            dropout=dropout,
-            activation=activation,
-            epsilon=EPSILON,
-            stddev=STDDEV,
-            name=f"block_{index}",
-        )(x, bias)
-    return keras.Model(inputs, _head(x, embedding, task, num_classes, dropout), name=name)
+    x = _embed(inputs, embedding, num_segments, max_length, epsilon, dropout)
+    x = encoder_blocks(
+        x,
+        inputs["padding_mask"],
+        num_layers,
+        hidden_dim=hidden_dim,
+        num_heads=num_heads,
+        ff_dim=ff_dim,
+        activation=activation,
+        dropout=dropout,
+        epsilon=epsilon,
+        stddev=STDDEV,
+    )
+    if task in ("masked-lm", "pretraining"):
+        logits = masked_lm_head(x, embedding, activation, epsilon=epsilon, stddev=STDDEV)
+        if task == "masked-lm":
+            return keras.Model(inputs, logits, name=name)
+        next_sentence = _next_sentence(_pooled(x))
+        outputs = {"logits": logits, "next_sentence_logits": next_sentence}
+        return keras.Model(inputs, outputs, name=name)
+    mask = inputs["padding_mask"]
+    if task == "features":
+        outputs = {
+            "sequence_output": sequence_head(x),
+            "pooled_output": _pooled(x),
+            "sentence_embedding": sentence_embedding(x, mask),
+        }
+    elif task == "next-sentence":
+        outputs = _next_sentence(_pooled(x))
+    elif task in ("text-classification", "multi-label"):
+        pooled = _pooled(x) if pooling == "first" else MaskedMeanPooling(name="mean_pool")(x, mask)
+        outputs = vector_head(
+            pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV
+        )
+    else:
+        outputs = encoder_head(x, mask, task, num_classes, dropout, stddev=STDDEV)
+    return keras.Model(inputs, outputs, name=name)
 
 
-def _embed(
-    inputs: dict[str, Any], embedding: Any, num_segments: int, max_length: int, dropout: float
+def _embed(  # noqa: PLR0917  # the sizes of one sum
+    inputs: dict[str, Any],
+    embedding: Any,
+    num_segments: int,
+    max_length: int,
+    epsilon: float,
+    dropout: float,
 ) -> Any:
     x = embedding(inputs["token_ids"])
     segments = keras.layers.Embedding(
@@ -109,20 +170,23 @@ def _embed(
     )
     x = x + segments(inputs.get("segment_ids", ops.zeros_like(inputs["token_ids"])))
     x = LearnedPositions(max_length, STDDEV, name="positions")(x)
-    x = LayerNorm(EPSILON, name="embedding_norm")(x)
+    x = LayerNorm(epsilon, name="embedding_norm")(x)
     return keras.layers.Dropout(dropout, name="embedding_dropout")(x)
 
 
-def _head(x: Any, embedding: Any, task: str, num_classes: int, dropout: float) -> Any:
-    if task == "masked-lm":
-        return masked_lm_head(x, embedding, epsilon=EPSILON, stddev=STDDEV)
-    pooler = keras.layers.Dense(
+def _pooled(x: Any) -> Any:
+    return keras.layers.Dense(
         x.shape[-1],
         activation="tanh",
         kernel_initializer=kernel_initializer(STDDEV),
         name="pooled_output",
-    )
-    pooled = pooler(x[:, 0])
-    if task == "features":
-        return {"sequence_output": sequence_head(x), "pooled_output": pooled}
-    return vector_head(pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV)
+    )(x[:, 0])
+
+
+def _next_sentence(pooled: Any) -> Any:
+    return keras.layers.Dense(
+        2,
+        kernel_initializer=kernel_initializer(STDDEV),
+        dtype="float32",
+        name="next_sentence_logits",
+    )(pooled)

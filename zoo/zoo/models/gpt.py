@@ -1,4 +1,12 @@
-"""GPT: a causal decoder."""
+r"""GPT-2: a causal decoder.
+
+Vectors of token and position are added: (T, D). L pre-norm blocks, ``x + attention(norm(x))`` then
+``x + mlp(norm(x))`` with the tanh form of GELU, where a token sees itself and those before it; a
+last normalization; the transposed token embedding gives logits (T, V).
+
+Paper: https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf
+No difference from the reference; nano, micro and mini are minGPT's sizes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +16,7 @@ import keras
 
 from zoo.layers import (
     AttentionBias,
+    LastStep,
     LayerNorm,
     LearnedPositions,
     TransformerBlock,
@@ -15,9 +24,11 @@ from zoo.layers import (
     language_model_head,
     sequence_head,
     token_embedding,
+    token_inputs,
+    vector_head,
 )
 
-Task = Literal["causal-lm", "features"]
+Task = Literal["causal-lm", "features", "text-classification"]
 STDDEV = 0.02
 EPSILON = 1e-5
 
@@ -31,6 +42,8 @@ def gpt(
     hidden_dim: int = 768,
     num_heads: int = 12,
     ff_dim: int | None = None,
+    epsilon: float = EPSILON,
+    num_classes: int = 2,
     dropout: float = 0.1,
     task: Task = "causal-lm",
     name: str = "gpt",
@@ -50,13 +63,17 @@ def gpt(
         hidden_dim: Width.
         num_heads: Attention heads.
         ff_dim: Width inside each block's perceptron; four times the width by default.
-        dropout: Rate on embeddings, attention and residual branches.
-        task: ``"features"`` ends after the last normalization.
+        epsilon: Of the layer normalizations.
+        num_classes: Size of the classification logits.
+        dropout: Rate on embeddings, attention, residual branches and before the logits.
+        task: ``"features"`` ends after the last normalization; ``"text-classification"`` reads
+            the last real token.
         name: Of the model.
 
     Returns:
-        A model of ``token_ids`` int32 (batch, tokens) that gives ``logits`` float32 (batch,
-        tokens, vocab_size) for the token after each, or ``sequence_output`` float32 (batch, tokens,
+        A model of ``token_ids`` int32 (batch, tokens), and of ``padding_mask`` for
+        classification. It gives ``logits`` float32 (batch, tokens, vocab_size) for the token
+        after each, or (batch, num_classes), or ``sequence_output`` float32 (batch, tokens,
         hidden_dim).
 
     Raises:
@@ -68,7 +85,8 @@ def gpt(
         (None, None, 100)
     """
     check_task("gpt", task, get_args(Task))
-    token_ids = keras.Input((sequence_length,), name="token_ids", dtype="int32")
+    inputs = token_inputs(sequence_length)
+    token_ids = inputs["token_ids"]
     embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
     x = LearnedPositions(max_length, STDDEV, name="positions")(embedding(token_ids))
     x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
@@ -82,12 +100,22 @@ def gpt(
             activation="gelu_tanh",
             pre_norm=True,
             fused=True,
-            epsilon=EPSILON,
+            epsilon=epsilon,
             stddev=STDDEV,
             residual_stddev=STDDEV / (2 * num_layers) ** 0.5,
             name=f"block_{index}",
         )(x, bias)
-    x = LayerNorm(EPSILON, name="final_norm")(x)
-    if task == "features":
-        return keras.Model(token_ids, sequence_head(x), name=name)
-    return keras.Model(token_ids, language_model_head(x, embedding), name=name)
+    x = LayerNorm(epsilon, name="final_norm")(x)
+    if task == "text-classification":
+        last = LastStep(name="last_step")(x, inputs["padding_mask"])
+        head = vector_head(
+            last,
+            task=task,
+            num_classes=num_classes,
+            dropout=dropout,
+            stddev=STDDEV,
+            use_bias=False,
+        )
+        return keras.Model(inputs, head, name=name)
+    head = sequence_head(x) if task == "features" else language_model_head(x, embedding)
+    return keras.Model(token_ids, head, name=name)

@@ -1,4 +1,13 @@
-"""Recurrent classifier."""
+r"""Recurrent networks.
+
+One step after the other: an LSTM keeps a state c (H) that gates write,
+``c = f * c + i * tanh(..)``, ``h = o * tanh(c)``; a GRU has two gates and no second state. Tokens (T) become vectors (T, E), L
+layers give (T, H), or (T, 2H) with a second network that reads from the end. Classification takes
+the last step (both ends), tagging and language models every step.
+
+Papers: LSTM https://doi.org/10.1162/neco.1997.9.8.1735, GRU https://arxiv.org/abs/1406.1078.
+Difference: none from Keras' layers; a GRU resets after its product, as cuDNN's does.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +20,14 @@ from zoo.layers import check_task, token_embedding, token_inputs, vector_head
 from zoo.layers.inputs import scaled
 from zoo_registry import UsageError
 
-Task = Literal["text-classification", "sequence-classification", "features"]
+Task = Literal[
+    "text-classification",
+    "sequence-classification",
+    "token-classification",
+    "causal-lm",
+    "features",
+]
+PER_STEP = ("token-classification", "causal-lm")
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 
 
@@ -50,17 +66,20 @@ def rnn(
         dropout: Rate on the input of each recurrent layer and before the logits.
         rescale: Factor applied to float sequences in the graph.
         task: ``"text-classification"`` reads tokens, ``"sequence-classification"`` float
-            sequences; ``"features"`` reads either and ends after the last recurrent layer.
+            sequences; ``"token-classification"`` and ``"causal-lm"`` (one direction only) read
+            tokens and answer at every step; ``"features"`` reads either and ends after the last
+            recurrent layer.
         name: Of the model.
 
     Returns:
         A model of ``token_ids`` and ``padding_mask`` int32 (batch, tokens), or of ``sequence``
-        float32 (batch, steps, channels); it gives ``logits`` float32 (batch, num_classes), or
-        ``pooled_output`` float32 (batch, width).
+        float32 (batch, steps, channels); it gives ``logits`` float32 (batch, num_classes), (batch,
+        tokens, num_classes) or (batch, tokens, vocab_size), or ``pooled_output`` float32 (batch,
+        width).
 
     Raises:
         UsageError: An unknown task or cell, both or none of ``vocab_size`` and ``input_shape``,
-            or the one that the task cannot read.
+            or the one that the task cannot read, or a language model that sees what follows.
 
     Example:
         >>> model = rnn(input_shape=(8, 4), hidden_dim=3)
@@ -71,6 +90,10 @@ def rnn(
     if cell not in CELLS:
         raise UsageError(f"rnn: cell '{cell}' is not one of: {', '.join(CELLS)}.")
     _check_input(task, vocab_size, input_shape)
+    if task == "causal-lm" and bidirectional:
+        raise UsageError(
+            "rnn: task 'causal-lm' needs bidirectional=False: it would see what follows."
+        )
     mask = None
     if vocab_size is None:
         inputs = keras.Input(input_shape, name="sequence", dtype="float32")
@@ -82,9 +105,10 @@ def rnn(
     for index in range(num_layers):
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"dropout_{index}")(x)
-        last = index == num_layers - 1
+        last = index == num_layers - 1 and task not in PER_STEP
         x = _recurrent(cell, bidirectional, hidden_dim, index, last)(x, mask=mask)
-    head = vector_head(x, task=task, num_classes=num_classes, dropout=dropout)
+    classes = vocab_size if task == "causal-lm" else num_classes
+    head = vector_head(x, task=task, num_classes=classes or num_classes, dropout=dropout)
     return keras.Model(inputs, head, name=name)
 
 
@@ -99,9 +123,9 @@ def _check_input(task: str, vocab_size: int | None, input_shape: object) -> None
             "rnn: give either vocab_size, to read tokens, or input_shape=(steps, channels), to "
             f"read float sequences; received vocab_size={vocab_size} and input_shape={input_shape}."
         )
-    if task == "text-classification" and vocab_size is None:
+    if task in ("text-classification", *PER_STEP) and vocab_size is None:
         raise UsageError(
-            "rnn: task 'text-classification' reads tokens and needs a vocab_size; "
+            f"rnn: task '{task}' reads tokens and needs a vocab_size; "
             "task 'sequence-classification' reads float sequences."
         )
     if task == "sequence-classification" and vocab_size is not None:

@@ -45,8 +45,8 @@ def get_model(
             ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh weights.
         strict: Whether tensors that are missing or left over are an error or a report,
             ``model.zoo_weights``.
-        trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and the
-            last two blocks) or ``"lora:8"`` (the head and low-rank updates of the attention).
+        trainable: What training may change: ``"all"``, ``"head"`` or ``"last:2"`` (the head and
+            the last two blocks).
         overrides: Arguments of the builder that replace the spec's defaults.
 
     Returns:

@@ -21,22 +21,19 @@ every_head = pytest.mark.parametrize(("name", "task"), distinct(EVERY_HEAD))
 
 def expected_shape(model, name, task, batch, length):
     """Return what the builders' docstrings promise."""
-    arguments = model.zoo_spec.defaults
-    width = model.output_shape[name][-1] if isinstance(model.output_shape, dict) else None
-    classes = arguments.get("num_classes", 2)
-    if name == "logits":
-        steps = () if task.endswith(("-classification", "-label")) else (length,)
-        steps = (length,) if task == "token-classification" else steps
-        steps = () if task == "classification" else steps
-        return (batch, *steps, classes if "class" in task or "label" in task else 40)
-    if name == "next_sentence_logits":
-        return (batch, 2)
-    if name in ("start_logits", "end_logits"):
-        return (batch, length)
-    if name == "sequence_output" and "image" not in {t.name for t in model.inputs}:
-        return (batch, length, width or model.output_shape[-1])
-    shape = model.output_shape
-    return (batch, *(shape[name] if isinstance(shape, dict) else shape)[1:])
+    static = dict(zip(model.output_names, model.outputs, strict=True))[name].shape[1:]
+    if name.endswith("logits"):
+        per_step = task in {"token-classification", "question-answering", "seq2seq"}
+        per_step = per_step or (name == "logits" and task.endswith(("-lm", "pretraining")))
+        classes = model.zoo_spec.defaults.get("num_classes", 2)
+        sizes = {"start_logits": (), "end_logits": (), "next_sentence_logits": (2,)}
+        tokens = task.endswith(("-lm", "pretraining", "seq2seq"))
+        return (
+            batch,
+            *((length,) if per_step else ()),
+            *sizes.get(name, (40,) if tokens else (classes,)),
+        )
+    return (batch, *(length if size is None else size for size in static))
 
 
 def test_golden_parameter_counts():

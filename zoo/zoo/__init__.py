@@ -1,7 +1,7 @@
 """Kerazoo: from a name, to a trained model, to a verified artifact on an edge device.
 
     >>> import zoo
-    >>> zoo.list_models("bert-*")
+    >>> zoo.list_models("bert-t*")
     ['bert-tiny']
 
 Everything public is found here and imported on first use, so that ``import zoo`` costs

@@ -30,8 +30,8 @@ def list_models(
         tag: Keep the models with this tag.
 
     Example:
-        >>> list_models("*", task="causal-lm", family="gpt")
-        ['gpt', 'gpt-nano']
+        >>> list_models("*-lm", task="causal-lm", family="rnn")
+        ['gru-lm', 'lstm-lm']
     """
     return search(zoo_registry.models, pattern, task=task, family=family, tag=tag)
 

@@ -112,6 +112,24 @@ def _seq2seq(
     )
 
 
+def _distilbert(name: str, summary: str) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        license=LICENSE,
+        builder="zoo.models.distilbert:distilbert",
+        family="distilbert",
+        tasks=("features", *ENCODER_TASKS),
+        inputs=TEXT,
+        reduced={**SMALL_BLOCKS, "max_length": 24},
+        num_params=66_362_880,
+        summary=summary,
+        paper="Sanh et al. 2019, https://arxiv.org/abs/1910.01108",
+        tags=("text", "encoder", "attention"),
+        weights="hf://distilbert/distilbert-base-uncased",
+        converter="zoo.weights.families.distilbert:DISTILBERT",
+    )
+
+
 SPECS = (
     ModelSpec(
         name="rnn",
@@ -222,19 +240,6 @@ SPECS = (
         "#sha256=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         tags=("text", "encoder", "attention", "small", "sentence-embedding"),
     ),
-    ModelSpec(
-        name="distilbert-base",
-        license=LICENSE,
-        builder="zoo.models.distilbert:distilbert",
-        family="distilbert",
-        tasks=("features", *ENCODER_TASKS),
-        inputs=TEXT,
-        reduced={**SMALL_BLOCKS, "max_length": 24},
-        num_params=66_362_880,
-        summary="DistilBERT: BERT-base with half the layers.",
-        paper="Sanh et al. 2019, https://arxiv.org/abs/1910.01108",
-        tags=("text", "encoder", "attention"),
-        weights="hf://distilbert/distilbert-base-uncased",
-        converter="zoo.weights.families.distilbert:DISTILBERT",
-    ),
+    _distilbert("distilbert", "DistilBERT of any size; the defaults are the base size."),
+    _distilbert("distilbert-base", "DistilBERT: BERT-base with half the layers."),
 )

@@ -36,8 +36,6 @@ def _resnet(name: str, num_params: int, blocks: tuple[int, ...], bottleneck: boo
         else "ResNet of any size for photographs; the defaults are ResNet-50.",
         paper="He et al. 2015, https://arxiv.org/abs/1512.03385",
         tags=("vision", "convolution", "imagenet"),
-        weights=f"hf://microsoft/resnet-{depth}",
-        converter="zoo.weights.families.resnet:RESNET",
     )
 
 
@@ -56,7 +54,7 @@ def _cifar_resnet(depth: int, num_params: int) -> ModelSpec:
     )
 
 
-def _vit(size: str, num_params: int, hidden_dim: int, num_heads: int, hub: str) -> ModelSpec:
+def _vit(size: str, num_params: int, hidden_dim: int, num_heads: int) -> ModelSpec:
     return ModelSpec(
         name=f"vit-{size}-patch16-224" if size else "vit",
         **VISION,
@@ -71,8 +69,6 @@ def _vit(size: str, num_params: int, hidden_dim: int, num_heads: int, hub: str) 
         paper="Dosovitskiy et al. 2020, https://arxiv.org/abs/2010.11929",
         tags=("vision", "attention", "imagenet"),
         aliases=(f"vit-{size}",) if size else (),
-        weights=f"hf://{hub}",
-        converter="zoo.weights.families.vit:VIT",
     )
 
 
@@ -97,6 +93,7 @@ SPECS = (
         **{**VISION, "inputs": (MNIST_IMAGE,)},
         builder="zoo.models.lenet:lenet5",
         family="lenet",
+        defaults={"input_shape": (28, 28, 1), "num_classes": 10},
         num_params=61_706,
         summary="LeNet-5 for 28x28 grey digits.",
         paper="LeCun et al. 1998, https://doi.org/10.1109/5.726791",
@@ -123,8 +120,6 @@ SPECS = (
         summary="MobileNetV2: inverted residuals for phones.",
         paper="Sandler et al. 2018, https://arxiv.org/abs/1801.04381",
         tags=("vision", "convolution", "mobile", "imagenet"),
-        weights="hf://google/mobilenet_v2_1.0_224",
-        converter="zoo.weights.families.mobilenet_v2:MOBILENET_V2",
     ),
     _mobilenet_v3("small", 2_542_856),
     _mobilenet_v3("large", 5_483_032),
@@ -139,8 +134,8 @@ SPECS = (
         paper="Tan, Le 2019, https://arxiv.org/abs/1905.11946",
         tags=("vision", "convolution", "mobile", "imagenet"),
     ),
-    _vit("", 86_567_656, 768, 12, "google/vit-base-patch16-224"),
-    _vit("tiny", 5_717_416, 192, 3, "WinKawaks/vit-tiny-patch16-224"),
-    _vit("small", 22_050_664, 384, 6, "WinKawaks/vit-small-patch16-224"),
-    _vit("base", 86_567_656, 768, 12, "google/vit-base-patch16-224"),
+    _vit("", 86_567_656, 768, 12),
+    _vit("tiny", 5_717_416, 192, 3),
+    _vit("small", 22_050_664, 384, 6),
+    _vit("base", 86_567_656, 768, 12),
 )

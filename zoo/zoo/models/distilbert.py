@@ -86,7 +86,7 @@ def distilbert(
 
     Example:
         >>> model = distilbert(vocab_size=50, num_layers=1, hidden_dim=8, num_heads=2, ff_dim=16)
-        >>> sorted(model.output_shape)
+        >>> sorted(model.output)
         ['sentence_embedding', 'sequence_output']
     """
     check_task("distilbert", task, get_args(Task))

@@ -10,7 +10,7 @@ Paper: https://arxiv.org/abs/1801.04381. No difference from TensorFlow's referen
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import keras
 
@@ -83,7 +83,7 @@ def mobilenet_v2(
     """
     check_task("mobilenet-v2", task, get_args(Task))
     image, x = normalized_image_input(input_shape, mean, std)
-    common = {"symmetric": symmetric, "epsilon": epsilon}
+    common: dict[str, Any] = {"symmetric": symmetric, "epsilon": epsilon}
     x = conv_norm(x, divisible(32 * width), strides=2, activation="relu6", name="stem", **common)
     maps = {}
     stride = 2

@@ -76,7 +76,7 @@ def resnet(
 
     Example:
         >>> model = resnet(num_blocks=(1, 1), filters=(8, 16), task="features")
-        >>> model.output_shape["stride_8"]
+        >>> model.output["stride_8"].shape
         (None, 28, 28, 64)
     """
     check_task("resnet", task, get_args(Task))

@@ -1,9 +1,9 @@
 r"""Recurrent networks.
 
 One step after the other: an LSTM keeps a state c (H) that gates write,
-``c = f * c + i * tanh(..)``, ``h = o * tanh(c)``; a GRU has two gates and no second state. Tokens (T) become vectors (T, E), L
-layers give (T, H), or (T, 2H) with a second network that reads from the end. Classification takes
-the last step (both ends), tagging and language models every step.
+``c = f * c + i * tanh(..)``, ``h = o * tanh(c)``; a GRU has two gates and no second state. Tokens
+(T) become vectors (T, E), L layers give (T, H), or (T, 2H) with a second network that reads from
+the end. Classification takes the last step (both ends), tagging and language models every step.
 
 Papers: LSTM https://doi.org/10.1162/neco.1997.9.8.1735, GRU https://arxiv.org/abs/1406.1078.
 Difference: none from Keras' layers; a GRU resets after its product, as cuDNN's does.

@@ -78,7 +78,7 @@ def seq2seq_transformer(
     decoder = token_inputs(target_length, prefix="decoder_")
     embedding = token_embedding(vocab_size, hidden_dim, None)
     sizes = (hidden_dim, num_heads, ff_dim)
-    arguments = {"dropout": dropout, "activation": activation}
+    arguments: dict[str, Any] = {"dropout": dropout, "activation": activation}
 
     def embedded(token_ids: Any, side: str) -> Any:
         x = keras.layers.Rescaling(hidden_dim**0.5, name=f"{side}_scale")(embedding(token_ids))

@@ -1,6 +1,7 @@
-"""Pretrained weights: where they come from, and how they get into a model and out again."""
+"""Pretrained weights: where they come from, and how they get into a model."""
 
+from zoo.weights.foreign import ForeignCheckpoint, Report
 from zoo.weights.native import NativeFile
 from zoo.weights.opening import open_weights
 
-__all__ = ["NativeFile", "open_weights"]
+__all__ = ["ForeignCheckpoint", "NativeFile", "Report", "open_weights"]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+from zoo.weights.foreign import ForeignCheckpoint
+from zoo.weights.hubs import SCHEMES, download
 from zoo.weights.native import NativeFile
-from zoo_registry import ModelSpec, UsageError
+from zoo.weights.snapshot import Snapshot
+from zoo.weights.tensors import PICKLES
+from zoo_registry import ModelSpec, UsageError, load_target
+
+NATIVE = (".keras", ".weights.h5")
 
 
-def open_weights(spec: ModelSpec, weights: str | Path) -> Any:
+def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCheckpoint:
     """Return the checkpoint that ``weights`` stands for; nothing is loaded yet.
 
     Args:
@@ -18,13 +23,29 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> Any:
 
     Raises:
         UsageError: There is no such thing, or it is not for this model.
+        ZooError: A hub cannot be reached.
     """
-    path = Path(weights)
-    if not path.name.endswith((".keras", ".weights.h5")):
+    source = str(weights)
+    if source == "pretrained":
+        if spec.weights is None:
+            raise UsageError(
+                f"Model '{spec.name}' has no pretrained weights: give a file or a folder."
+            )
+        source = spec.weights
+    path = download(source) if source.startswith(SCHEMES) else Path(source)
+    if not path.exists():
+        raise UsageError(f"weights='{source}' of model '{spec.name}': there is no such file.")
+    if path.name.endswith(NATIVE):
+        return NativeFile(spec, path)
+    if path.is_file() and path.suffix != ".safetensors":
+        pickle = " It is a pickle, which can run any code." if path.suffix in PICKLES else ""
         raise UsageError(
-            f"weights='{path}' of model '{spec.name}': "
-            "only a local '.keras' or '.weights.h5' file can be loaded."
+            f"weights='{source}' of model '{spec.name}': only a '.keras', '.weights.h5' or "
+            f"'.safetensors' file, or a Hugging Face snapshot, can be loaded.{pickle}"
         )
-    if not path.is_file():
-        raise UsageError(f"weights='{path}' of model '{spec.name}': there is no such file.")
-    return NativeFile(spec, path)
+    if spec.converter is None:
+        raise UsageError(
+            f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
+            "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
+        )
+    return ForeignCheckpoint(spec, source, Snapshot(path), load_target(spec.converter))

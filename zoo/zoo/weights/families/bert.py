@@ -1,0 +1,50 @@
+"""BERT as Hugging Face names it."""
+
+from __future__ import annotations
+
+from zoo.weights.converter import Converter, Row, layer, norm
+
+ACTIVATIONS = {
+    "activation": {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"},
+}
+_BLOCK = "encoder.layer.{i}"
+
+BERT = Converter(
+    model_type="bert",
+    prefixes=("", "bert."),
+    ignored=r"embeddings\.position_ids|cls\.predictions\.decoder\.(weight|bias)",
+    sizes={
+        "vocab_size": "vocab_size",
+        "max_length": "max_position_embeddings",
+        "num_layers": "num_hidden_layers",
+        "hidden_dim": "hidden_size",
+        "num_heads": "num_attention_heads",
+        "ff_dim": "intermediate_size",
+        "num_segments": "type_vocab_size",
+        "epsilon": "layer_norm_eps",
+        "activation": "hidden_act",
+    },
+    words=ACTIVATIONS,
+    fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
+    rows=(
+        Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
+        Row("segment_embedding/embeddings", "embeddings.token_type_embeddings.weight"),
+        Row("positions/embeddings", "embeddings.position_embeddings.weight"),
+        *norm("embedding_norm", "embeddings.LayerNorm"),
+        *layer("block_{i}/attention/query", f"{_BLOCK}.attention.self.query"),
+        *layer("block_{i}/attention/key", f"{_BLOCK}.attention.self.key"),
+        *layer("block_{i}/attention/value", f"{_BLOCK}.attention.self.value"),
+        *layer("block_{i}/attention/output", f"{_BLOCK}.attention.output.dense"),
+        *norm("block_{i}/attention_norm", f"{_BLOCK}.attention.output.LayerNorm"),
+        *layer("block_{i}/ff_in", f"{_BLOCK}.intermediate.dense"),
+        *layer("block_{i}/ff_out", f"{_BLOCK}.output.dense"),
+        *norm("block_{i}/ff_norm", f"{_BLOCK}.output.LayerNorm"),
+        *layer("pooled_output", "pooler.dense"),
+        *layer("logits", "classifier"),
+        *layer("head_span", "qa_outputs"),
+        *layer("next_sentence_logits", "cls.seq_relationship"),
+        *layer("head_dense", "cls.predictions.transform.dense"),
+        *norm("head_norm", "cls.predictions.transform.LayerNorm"),
+        Row("logits/bias", "cls.predictions.bias"),
+    ),
+)

@@ -1,0 +1,44 @@
+"""DistilBERT as Hugging Face names it."""
+
+from __future__ import annotations
+
+from zoo.weights.converter import Converter, Row, layer, norm
+from zoo.weights.families.bert import ACTIVATIONS
+
+_BLOCK = "transformer.layer.{i}"
+
+DISTILBERT = Converter(
+    model_type="distilbert",
+    prefixes=("", "distilbert."),
+    ignored=r"vocab_projector\.weight",
+    sizes={
+        "vocab_size": "vocab_size",
+        "max_length": "max_position_embeddings",
+        "num_layers": "n_layers",
+        "hidden_dim": "dim",
+        "num_heads": "n_heads",
+        "ff_dim": "hidden_dim",
+        "activation": "activation",
+    },
+    words=ACTIVATIONS,
+    fixed={"sinusoidal_pos_embds": False, "tie_word_embeddings": True},
+    rows=(
+        Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
+        Row("positions/embeddings", "embeddings.position_embeddings.weight"),
+        *norm("embedding_norm", "embeddings.LayerNorm"),
+        *layer("block_{i}/attention/query", f"{_BLOCK}.attention.q_lin"),
+        *layer("block_{i}/attention/key", f"{_BLOCK}.attention.k_lin"),
+        *layer("block_{i}/attention/value", f"{_BLOCK}.attention.v_lin"),
+        *layer("block_{i}/attention/output", f"{_BLOCK}.attention.out_lin"),
+        *norm("block_{i}/attention_norm", f"{_BLOCK}.sa_layer_norm"),
+        *layer("block_{i}/ff_in", f"{_BLOCK}.ffn.lin1"),
+        *layer("block_{i}/ff_out", f"{_BLOCK}.ffn.lin2"),
+        *norm("block_{i}/ff_norm", f"{_BLOCK}.output_layer_norm"),
+        *layer("head_dense", "pre_classifier"),
+        *layer("logits", "classifier"),
+        *layer("head_span", "qa_outputs"),
+        *layer("head_dense", "vocab_transform"),
+        *norm("head_norm", "vocab_layer_norm"),
+        Row("logits/bias", "vocab_projector.bias"),
+    ),
+)

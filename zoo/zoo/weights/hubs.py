@@ -1,0 +1,78 @@
+"""Hubs, through their own clients."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from zoo.weights.snapshot import Snapshot
+from zoo.weights.tensors import sha256
+from zoo_registry import UsageError, ZooError
+
+SCHEMES = ("hf://", "kaggle://")
+# Never a pickle.
+WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
+_HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HASH = re.compile(r"(?P<place>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
+
+
+def download(source: str) -> Path:
+    """Return the local folder of a hub's model; what is in the client's cache is not fetched.
+
+    Args:
+        source: ``hf://org/name[@revision][#sha256=...]`` or ``kaggle://owner/model/...``, with the
+            hash of the weights.
+
+    Raises:
+        UsageError: An address that is none, a client that is not installed, or another hash.
+        ZooError: The hub cannot be reached or has no such model.
+    """
+    found = _HASH.fullmatch(source)
+    if found is None:
+        raise UsageError(
+            f"weights='{source}': after '#' comes 'sha256=' and 64 hexadecimal digits."
+        )
+    place = found["place"]
+    fetch = _hugging_face if place.startswith("hf://") else _kaggle
+    folder = _fetched(fetch, place)
+    if found["sha256"]:
+        for name, path in Snapshot(folder).files.items():
+            if sha256(path) != found["sha256"]:
+                raise UsageError(f"weights='{source}': {name} has another sha256, {sha256(path)}.")
+    return folder
+
+
+def _fetched(fetch: Callable[[str], str], place: str) -> Path:
+    try:
+        return Path(fetch(place))
+    except ImportError as error:
+        raise UsageError(
+            f"weights='{place}' needs the hub's client: pip install 'kerazoo[hub]'"
+        ) from error
+    except UsageError:
+        raise
+    except Exception as error:  # the clients raise many kinds
+        raise ZooError(
+            f"weights='{place}' cannot be had: {type(error).__name__}: {error}. Without network, "
+            "give the folder of a downloaded snapshot."
+        ) from error
+
+
+def _hugging_face(place: str) -> str:
+    from huggingface_hub import snapshot_download
+
+    found = _HF.fullmatch(place)
+    if found is None:
+        raise UsageError(f"weights='{place}' is not 'hf://org/name' or 'hf://org/name@revision'.")
+    folder: str = snapshot_download(
+        found["repo"], revision=found["revision"], allow_patterns=WANTED
+    )
+    return folder
+
+
+def _kaggle(place: str) -> str:
+    import kagglehub
+
+    folder: str = kagglehub.model_download(place.removeprefix("kaggle://"))
+    return folder

@@ -1,7 +1,7 @@
 """Write tiny random models of Hugging Face transformers with what they answer.
 
-    pip install torch transformers
-    python tests/weights/references/make.py
+pip install torch transformers
+python tests/weights/references/make.py
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def main() -> None:
             answer = model(**given)
         model.save_pretrained(HERE / name)
         (HERE / name / "generation_config.json").unlink(missing_ok=True)
-        arrays = {RENAMED.get(key, key): v.numpy() for key, v in answer.items() if hasattr(v, "numpy")}
+        arrays = {
+            RENAMED.get(key, key): v.numpy() for key, v in answer.items() if hasattr(v, "numpy")
+        }
         np.savez_compressed(HERE / name / "answer.npz", ids=ids, mask=mask, **arrays)
 
 

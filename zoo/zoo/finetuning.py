@@ -41,12 +41,12 @@ def _first_trained(name: str, layers: list[Any], how: str) -> int:
     """Return the index from which on all layers are trained."""
     if how == "all":
         return 0
-    if not any(_is_head(layer) for layer in layers):
-        raise UsageError(
-            f"trainable='{how}': model '{name}' has no head; choose a task that has outputs of "
-            "its own, or trainable='all'."
-        )
     if how == "head":
+        if not any(_is_head(layer) for layer in layers):
+            raise UsageError(
+                f"trainable='head': model '{name}' has no head with weights of its own; choose "
+                "another task, or trainable='last:1'."
+            )
         return len(layers)
     found = re.fullmatch(r"last:(\d+)", how)
     if found is None:
@@ -57,7 +57,9 @@ def _first_trained(name: str, layers: list[Any], how: str) -> int:
     named = list(dict.fromkeys(block for block in blocks if block))
     wanted = int(found[1])
     if not 0 < wanted <= len(named):
-        raise UsageError(f"trainable='{how}': model '{name}' has {len(named)} blocks.")
+        raise UsageError(
+            f"trainable='{how}': model '{name}' has {len(named)} blocks; ask for 1 to {len(named)}."
+        )
     return blocks.index(named[-wanted])
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--task", help="Head of a model given by name.")
-@click.option("--weights", help="Weights of a model given by name: .keras or .weights.h5.")
+@click.option(
+    "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
+)
 @click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
 @as_json
 def export(

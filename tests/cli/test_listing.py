@@ -33,9 +33,15 @@ def test_models_lists_the_glob_and_the_next_step() -> None:
 
 def test_models_filters() -> None:
     rows = json.loads(zoo("models", "--json", "--task", "causal-lm").stdout)
-    assert {row["family"] for row in rows} == {"gpt"}
+    assert {row["family"] for row in rows} == {"gpt", "llama", "rnn"}
     assert {row["owner"] for row in rows} == {"kerazoo"}
     assert zoo("models", "nothing*").stdout.strip().endswith("No model matches 'nothing*'.")
+
+
+def test_no_name_and_no_number_is_cut() -> None:
+    lines = zoo("models").stdout.splitlines()
+    assert any(line.split()[:3] == ["llama-7b", "llama", "6,738,415,616"] for line in lines)
+    assert any(line.startswith("vit-small-patch16-224 ") for line in lines)
 
 
 @pytest.mark.parametrize("command", ["models", "recipes", "datasets", "formats", "plugins"])

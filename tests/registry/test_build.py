@@ -39,7 +39,8 @@ def test_unknown_name_and_task() -> None:
         zoo.get_model("bert-tiny", task="mask-lm")
     assert str(caught.value) == (
         "Model 'bert-tiny' has no task 'mask-lm'. Did you mean 'masked-lm'? "
-        "It has: features, text-classification, masked-lm."
+        "It has: features, text-classification, multi-label, token-classification, "
+        "question-answering, masked-lm, sentence-embedding, next-sentence, pretraining."
     )
 
 
@@ -86,7 +87,7 @@ def test_weights_of_a_file(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ("model.pkl", "only a local '.keras' or '.weights.h5' file can be loaded."),
+        ("model.pkl", "there is no such file."),
         ("none.keras", "there is no such file."),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ def models(
                 row["name"],
                 row["family"] or "",
                 f"{row['num_params']:,}" if row["num_params"] else "",
-                ", ".join(row["tasks"]),
+                _first_tasks(row["tasks"]),
                 row["summary"] or f"(plugin {row['owner']})",
             )
             for row in rows
@@ -47,6 +48,12 @@ def models(
     _count(rows, "model", pattern)
     if rows:
         next_step(f"zoo show {rows[0]['name']}")
+
+
+def _first_tasks(tasks: Sequence[str]) -> str:
+    # A long list would push names and numbers out of the table; `zoo show` has it.
+    shown = [*tasks[:2], f"+{len(tasks) - 2}"] if len(tasks) > 3 else tasks
+    return ", ".join(shown)
 
 
 def _model_row(name: str) -> dict[str, Any]:

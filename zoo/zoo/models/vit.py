@@ -78,8 +78,8 @@ def vit(
 
     Example:
         >>> model = vit(input_shape=(32, 48, 3), num_layers=1, hidden_dim=12, num_heads=3)
-        >>> model.get_layer("positions").embeddings.shape
-        (7, 12)
+        >>> model.get_layer("positions").embeddings.shape.as_list()
+        [7, 12]
     """
     check_task("vit", task, get_args(Task))
     height, width = input_shape[:2]

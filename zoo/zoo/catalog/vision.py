@@ -16,6 +16,13 @@ VISION: dict[str, Any] = {
 SMALL_IMAGE: dict[str, Any] = {"input_shape": (32, 32, 3), "num_classes": 5}
 
 
+VIT_WEIGHTS = {
+    "tiny": "hf://WinKawaks/vit-tiny-patch16-224",
+    "small": "hf://WinKawaks/vit-small-patch16-224",
+    "base": "hf://google/vit-base-patch16-224",
+}
+
+
 def _resnet(name: str, num_params: int, blocks: tuple[int, ...], bottleneck: bool) -> ModelSpec:
     depth = name.removeprefix("resnet") or "50"
     return ModelSpec(
@@ -24,6 +31,8 @@ def _resnet(name: str, num_params: int, blocks: tuple[int, ...], bottleneck: boo
         builder="zoo.models.resnet:resnet",
         family="resnet",
         defaults={"num_blocks": blocks, "bottleneck": bottleneck},
+        converter="zoo.weights.families.resnet:RESNET",
+        weights=None if name == "resnet" else f"hf://microsoft/resnet-{depth}",
         reduced={
             **SMALL_IMAGE,
             "num_blocks": (1, 2),
@@ -61,6 +70,8 @@ def _vit(size: str, num_params: int, hidden_dim: int, num_heads: int) -> ModelSp
         builder="zoo.models.vit:vit",
         family="vit",
         defaults={"hidden_dim": hidden_dim, "num_heads": num_heads},
+        converter="zoo.weights.families.vit:VIT",
+        weights=VIT_WEIGHTS.get(size),
         reduced={**SMALL_IMAGE, "num_layers": 2, "hidden_dim": 12, "num_heads": 3},
         num_params=num_params,
         summary=f"Vision transformer, {hidden_dim} wide, on 16x16 patches."
@@ -115,6 +126,8 @@ SPECS = (
         **VISION,
         builder="zoo.models.mobilenet_v2:mobilenet_v2",
         family="mobilenet-v2",
+        converter="zoo.weights.families.mobilenet_v2:MOBILENET_V2",
+        weights="hf://google/mobilenet_v2_1.0_224",
         reduced={**SMALL_IMAGE, "width": 0.25, "stages": ((1, 16, 1, 1), (6, 24, 2, 2))},
         num_params=3_504_872,
         summary="MobileNetV2: inverted residuals for phones.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["plain", "linear"]
+Kind = Literal["plain", "linear", "conv", "depthwise", "one"]
 HEAD = re.compile(r"(head_\w+|logits|\w+_logits)/")
+# Axes of PyTorch's tensor in the order of Keras' variable.
+AXES = {"linear": (1, 0), "conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1)}
 
 
 @dataclass(frozen=True)
@@ -16,14 +18,48 @@ class Row:
     """One weight under both names.
 
     Args:
-        ours: Path of the Keras variable, ``{i}`` for a block's number.
-        theirs: Name of the tensor.
-        kind: ``"linear"`` stores the transposed kernel, as PyTorch does.
+        ours: Path of the Keras variable; ``{i}`` stands for a number, such as a block's.
+        theirs: Name of the tensor, with the same letters.
+        kind: How PyTorch stores it: ``"linear"``, ``"conv"`` and ``"depthwise"`` kernels have
+            other axes, ``"one"`` has a leading axis of size 1 more.
     """
 
     ours: str
     theirs: str
     kind: Kind = "plain"
+
+    def to_ours(self, array: Any) -> Any:
+        """Return a tensor as Keras stores it; one of another rank as it is."""
+        axes = AXES.get(self.kind)
+        if axes is not None and array.ndim == len(axes):
+            return array.transpose(axes)
+        return array[0] if self.kind == "one" and array.shape[0] == 1 else array
+
+    def to_theirs(self, array: Any) -> Any:
+        """Return a variable's value as PyTorch stores it."""
+        axes = AXES.get(self.kind)
+        if axes is not None:
+            return array.transpose([axes.index(axis) for axis in range(len(axes))])
+        return array[None] if self.kind == "one" else array
+
+
+@dataclass(frozen=True)
+class Head:
+    """A task's model in Hugging Face's words.
+
+    Args:
+        architecture: Name of its class.
+        layers: What the names of the head's own tensors begin with.
+    """
+
+    architecture: str
+    layers: tuple[str, ...] = ()
+
+
+def nothing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return no further values."""
+    del values
+    return {}
 
 
 @dataclass(frozen=True)
@@ -33,44 +69,46 @@ class Converter:
     Args:
         model_type: Of ``config.json``.
         rows: Every weight of every head.
+        heads: By task.
         sizes: Key of ``config.json`` by builder argument.
         words: The builder's word for a word of ``config.json``, by builder argument.
         fixed: What ``config.json`` must say, where it says anything, for our graph to be right.
-        prefixes: What names may begin with, depending on the head that was saved.
+        graph: Builder arguments that Hugging Face's graph has no other value for.
+        read: Builder arguments that follow from several keys of ``config.json``.
+        write: The way back, from all builder arguments.
+        prefix: What the names begin with in a model that has a head.
         ignored: Regular expression of tensors that are no weights.
     """
 
     model_type: str
     rows: tuple[Row, ...]
+    heads: Mapping[str, Head]
     sizes: Mapping[str, str]
+    prefix: str
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    prefixes: tuple[str, ...] = ("",)
+    graph: Mapping[str, Any] = field(default_factory=dict)
+    read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
+    write: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     ignored: str = r"$^"
 
     def plain_name(self, tensor: str) -> str:
-        """Return a tensor's name without the prefix of the head it was saved with."""
-        prefix = max((p for p in self.prefixes if tensor.startswith(p)), key=len)
-        return tensor[len(prefix) :]
+        """Return a tensor's name without the prefix that a model with a head gives it."""
+        return tensor.removeprefix(self.prefix)
 
-    def theirs(self, path: str) -> list[str]:
+    def matches(self, path: str) -> list[tuple[str, Row]]:
         """Return the names that a Keras variable may have, without prefix, by kind of head."""
-        return [name for row in self.rows if (name := _filled(row.ours, row.theirs, path))]
+        found = [(_filled(row.ours, row.theirs, path), row) for row in self.rows]
+        return [(name, row) for name, row in found if name]
 
     def knows(self, tensor: str) -> bool:
         """Return whether a tensor, named without its prefix, is a weight of some head."""
         return any(_filled(row.theirs, row.ours, tensor) for row in self.rows)
 
-    def kind(self, tensor: str) -> Kind:
-        """Return how a tensor, named without its prefix, is stored."""
-        return next(row.kind for row in self.rows if _filled(row.theirs, row.ours, tensor))
 
-
-def layer(ours: str, theirs: str) -> tuple[Row, Row]:
-    """Return the rows of a dense layer with kernel and bias."""
-    return Row(f"{ours}/kernel", f"{theirs}.weight", "linear"), Row(
-        f"{ours}/bias", f"{theirs}.bias"
-    )
+def layer(ours: str, theirs: str, kind: Kind = "linear") -> tuple[Row, Row]:
+    """Return the rows of a dense or convolutional layer with kernel and bias."""
+    return Row(f"{ours}/kernel", f"{theirs}.weight", kind), Row(f"{ours}/bias", f"{theirs}.bias")
 
 
 def norm(ours: str, theirs: str) -> tuple[Row, Row]:
@@ -78,9 +116,19 @@ def norm(ours: str, theirs: str) -> tuple[Row, Row]:
     return Row(f"{ours}/gamma", f"{theirs}.weight"), Row(f"{ours}/beta", f"{theirs}.bias")
 
 
+def conv_norm(ours: str, theirs: str, number: str = "", kind: Kind = "conv") -> tuple[Row, ...]:
+    """Return the rows of what :func:`zoo.layers.conv_norm` names ``ours``."""
+    normalization = f"{ours}_norm{number}"
+    return (
+        Row(f"{ours}_conv{number}/kernel", f"{theirs}.convolution.weight", kind),
+        *norm(normalization, f"{theirs}.normalization"),
+        Row(f"{normalization}/moving_mean", f"{theirs}.normalization.running_mean"),
+        Row(f"{normalization}/moving_variance", f"{theirs}.normalization.running_var"),
+    )
+
+
 def _filled(pattern: str, other: str, name: str) -> str | None:
-    """Return ``other`` with the block's number that ``name`` has where ``pattern`` has ``{i}``."""
-    found = re.fullmatch(re.escape(pattern).replace(r"\{i\}", r"(\d+)"), name)
-    if not found:
-        return None
-    return other.replace("{i}", found[1]) if found.groups() else other
+    """Return ``other`` with the numbers that ``name`` has where ``pattern`` has ``{i}``."""
+    expression = re.sub(r"\\{(\w)\\}", r"(?P<\1>\\d+)", re.escape(pattern))
+    found = re.fullmatch(expression, name)
+    return other.format(**found.groupdict()) if found else None

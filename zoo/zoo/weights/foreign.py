@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import HEAD, Converter
+from zoo.weights.converter import HEAD, Converter, Row
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import opened, sha256, tensor_files
 from zoo_registry import ModelSpec, UsageError
@@ -113,7 +113,7 @@ class ForeignCheckpoint:
         report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
         loaded = 0
         for variable in model.weights:
-            found = [name for name in converter.theirs(variable.path) if name in names]
+            found = [(name, row) for name, row in converter.matches(variable.path) if name in names]
             loaded += self._fill(variable, found[:1], names, places, report)
         unexpected = [
             names[plain]
@@ -140,7 +140,7 @@ class ForeignCheckpoint:
     def _fill(  # one step of `load`
         self,
         variable: Any,
-        found: list[str],
+        found: list[tuple[str, Row]],
         names: Mapping[str, str],
         places: Mapping[str, Path],
         report: dict[str, list[str]],
@@ -152,11 +152,10 @@ class ForeignCheckpoint:
             if not variable.path.startswith("seed_generator") and "seed_gen" not in variable.path:
                 report["fresh" if head else "missing"].append(variable.path)
             return 0
-        name = names[found[0]]
+        ((plain, row),) = found
+        name = names[plain]
         with opened(places[name]) as file:
-            array = file.get_tensor(name)
-        if self.converter.kind(found[0]) == "linear" and array.ndim == 2:
-            array = array.T
+            array = row.to_ours(file.get_tensor(name))
         if array.shape != tuple(variable.shape):
             shapes = f"{variable.path} {tuple(variable.shape)} and not {array.shape}"
             report["fresh" if head else "misshapen"].append(shapes)
@@ -190,8 +189,9 @@ class ForeignCheckpoint:
                     f"weights='{self.source}': {CONFIG_SAYS} {key}={value!r}, "
                     f"which is not one of: {', '.join(words)}."
                 )
-            wanted[name] = words[value] if words else value
-        return wanted
+            value = words[value] if words else value
+            wanted[name] = tuple(value) if isinstance(value, list) else value
+        return wanted | self.converter.read(config)
 
 
 CONFIG_SAYS = "config.json says"

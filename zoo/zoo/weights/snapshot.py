@@ -12,6 +12,7 @@ from zoo.weights.tensors import PICKLES
 from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
+IMAGES = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Snapshot:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """What ``config.json`` says; empty for a file alone.
+        """What ``config.json`` and the images' preprocessing say; empty for a file alone.
 
         Raises:
             UsageError: It is missing or damaged.
@@ -37,8 +38,11 @@ class Snapshot:
         if not file.is_file():
             raise UsageError(f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.")
         config = _json(file)
+        images = self.path / IMAGES
+        preprocessing = _json(images) if images.is_file() else {}
         # Newer files have the rotary positions' settings in a table of their own.
-        return {**(config.get("rope_parameters") or {}), **config}
+        tables = (config.get("rope_parameters") or {}, config)
+        return {key: value for table in (preprocessing, *tables) for key, value in table.items()}
 
     @cached_property
     def files(self) -> dict[str, Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.weights.converter import Converter, Row, layer, norm
+from zoo.weights.converter import Converter, Head, Row, layer, norm
 
 ACTIVATIONS = {
     "activation": {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"},
@@ -11,7 +11,18 @@ _BLOCK = "encoder.layer.{i}"
 
 BERT = Converter(
     model_type="bert",
-    prefixes=("", "bert."),
+    prefix="bert.",
+    heads={
+        "features": Head("BertModel"),
+        "sentence-embedding": Head("BertModel"),
+        "text-classification": Head("BertForSequenceClassification", ("classifier",)),
+        "multi-label": Head("BertForSequenceClassification", ("classifier",)),
+        "token-classification": Head("BertForTokenClassification", ("classifier",)),
+        "question-answering": Head("BertForQuestionAnswering", ("qa_outputs",)),
+        "masked-lm": Head("BertForMaskedLM", ("cls.",)),
+        "next-sentence": Head("BertForNextSentencePrediction", ("cls.",)),
+        "pretraining": Head("BertForPreTraining", ("cls.",)),
+    },
     ignored=r"embeddings\.position_ids|cls\.predictions\.decoder\.(weight|bias)",
     sizes={
         "vocab_size": "vocab_size",
@@ -25,6 +36,7 @@ BERT = Converter(
         "activation": "hidden_act",
     },
     words=ACTIVATIONS,
+    graph={"pooling": "first"},
     fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
     rows=(
         Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from zoo.weights.converter import Converter, Row, layer, norm
+from zoo.weights.converter import Converter, Head, Row, layer, norm
 from zoo.weights.families.bert import ACTIVATIONS
 
 _BLOCK = "transformer.layer.{i}"
 
 DISTILBERT = Converter(
     model_type="distilbert",
-    prefixes=("", "distilbert."),
+    prefix="distilbert.",
+    heads={
+        "features": Head("DistilBertModel"),
+        "sentence-embedding": Head("DistilBertModel"),
+        "text-classification": Head(
+            "DistilBertForSequenceClassification", ("classifier", "pre_classifier")
+        ),
+        "multi-label": Head(
+            "DistilBertForSequenceClassification", ("classifier", "pre_classifier")
+        ),
+        "token-classification": Head("DistilBertForTokenClassification", ("classifier",)),
+        "question-answering": Head("DistilBertForQuestionAnswering", ("qa_outputs",)),
+        "masked-lm": Head("DistilBertForMaskedLM", ("vocab_",)),
+    },
     ignored=r"vocab_projector\.weight",
     sizes={
         "vocab_size": "vocab_size",

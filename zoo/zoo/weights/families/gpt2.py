@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.weights.converter import Converter, Row, norm
+from zoo.weights.converter import Converter, Head, Row, norm
 
 
 def _product(ours: str, theirs: str) -> tuple[Row, Row]:
@@ -11,7 +11,12 @@ def _product(ours: str, theirs: str) -> tuple[Row, Row]:
 
 GPT2 = Converter(
     model_type="gpt2",
-    prefixes=("", "transformer."),
+    prefix="transformer.",
+    heads={
+        "features": Head("GPT2Model"),
+        "causal-lm": Head("GPT2LMHeadModel"),
+        "text-classification": Head("GPT2ForSequenceClassification", ("score",)),
+    },
     ignored=r"h\.\d+\.attn\.(masked_)?bias|lm_head\.weight",
     sizes={
         "vocab_size": "vocab_size",

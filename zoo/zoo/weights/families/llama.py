@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.weights.converter import Converter, Row
+from zoo.weights.converter import Converter, Head, Row
 
 _BLOCK = "layers.{i}"
 
@@ -13,7 +13,12 @@ def _product(ours: str, theirs: str) -> Row:
 
 LLAMA = Converter(
     model_type="llama",
-    prefixes=("", "model."),
+    prefix="model.",
+    heads={
+        "features": Head("LlamaModel"),
+        "causal-lm": Head("LlamaForCausalLM", ("lm_head",)),
+        "text-classification": Head("LlamaForSequenceClassification", ("score",)),
+    },
     ignored=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
     sizes={
         "vocab_size": "vocab_size",

@@ -1,0 +1,58 @@
+"""MobileNetV2 as Hugging Face names it, which counts its blocks through all stages."""
+
+from __future__ import annotations
+
+from zoo.weights.converter import Converter, Head, Row, conv_norm, layer
+
+# Blocks of each stage after the first, which Hugging Face counts to the stem.
+BLOCKS = (2, 3, 4, 3, 3, 1)
+_PLACES = [(stage, block) for stage, count in enumerate(BLOCKS, 1) for block in range(count)]
+
+
+def _block(stage: int, block: int, number: int) -> tuple[Row, ...]:
+    ours, theirs = f"stage_{stage}_block_{block}", f"layer.{number}"
+    return (
+        *conv_norm(ours, f"{theirs}.expand_1x1", "_1"),
+        *conv_norm(ours, f"{theirs}.conv_3x3", "_2", "depthwise"),
+        *conv_norm(ours, f"{theirs}.reduce_1x1", "_3"),
+    )
+
+
+MOBILENET_V2 = Converter(
+    model_type="mobilenet_v2",
+    prefix="mobilenet_v2.",
+    heads={
+        "features": Head("MobileNetV2Model"),
+        "image-classification": Head("MobileNetV2ForImageClassification", ("classifier",)),
+    },
+    sizes={
+        "width": "depth_multiplier",
+        "epsilon": "layer_norm_eps",
+        "mean": "image_mean",
+        "std": "image_std",
+    },
+    fixed={
+        "hidden_act": "relu6",
+        "expand_ratio": 6.0,
+        "depth_divisible_by": 8,
+        "min_depth": 8,
+        "output_stride": 32,
+        "first_layer_is_expansion": True,
+        "finegrained_output": True,
+    },
+    graph={"pooling": "avg"},
+    read=lambda config: {"symmetric": not config.get("tf_padding", True)},
+    write=lambda arguments: {
+        "tf_padding": not arguments["symmetric"],
+        "num_channels": arguments["input_shape"][-1],
+    },
+    ignored=r".*\.num_batches_tracked",
+    rows=(
+        *conv_norm("stem", "conv_stem.first_conv"),
+        *conv_norm("stage_0_block_0", "conv_stem.conv_3x3", "_2", "depthwise"),
+        *conv_norm("stage_0_block_0", "conv_stem.reduce_1x1", "_3"),
+        *(row for number, place in enumerate(_PLACES) for row in _block(*place, number)),
+        *conv_norm("top", "conv_1x1"),
+        *layer("logits", "classifier"),
+    ),
+)

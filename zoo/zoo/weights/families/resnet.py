@@ -1,0 +1,61 @@
+"""ResNet as Hugging Face names it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.weights.converter import Converter, Head, conv_norm, layer
+
+# Output channels of a bottleneck over those of its 3x3 convolution.
+EXPANSION = 4
+_THEIRS = "encoder.stages.{s}.layers.{b}"
+
+
+def channels(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what follows from the kind of block."""
+    bottleneck = config["layer_type"] == "bottleneck"
+    widths = config["hidden_sizes"]
+    return {
+        "bottleneck": bottleneck,
+        "filters": tuple(width // EXPANSION if bottleneck else width for width in widths),
+    }
+
+
+def widths(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that hold the kind of block, its channels and those of the images."""
+    bottleneck = arguments["bottleneck"]
+    factor = EXPANSION if bottleneck else 1
+    return {
+        "layer_type": "bottleneck" if bottleneck else "basic",
+        "hidden_sizes": [factor * filters for filters in arguments["filters"]],
+        "num_channels": arguments["input_shape"][-1],
+    }
+
+
+RESNET = Converter(
+    model_type="resnet",
+    prefix="resnet.",
+    heads={
+        "features": Head("ResNetModel"),
+        "image-classification": Head("ResNetForImageClassification", ("classifier",)),
+    },
+    sizes={
+        "num_blocks": "depths",
+        "stem_filters": "embedding_size",
+        "downsample_in_bottleneck": "downsample_in_bottleneck",
+        "mean": "image_mean",
+        "std": "image_std",
+    },
+    fixed={"hidden_act": "relu", "downsample_in_first_stage": False},
+    graph={"pooling": "avg"},
+    read=channels,
+    write=widths,
+    ignored=r".*\.num_batches_tracked",
+    rows=(
+        *conv_norm("stem", "embedder.embedder"),
+        *conv_norm("stage_{s}_block_{b}", f"{_THEIRS}.layer.{{n}}", "_{n}"),
+        *conv_norm("stage_{s}_block_{b}_shortcut", f"{_THEIRS}.shortcut"),
+        *layer("logits", "classifier.1"),
+    ),
+)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
+from zoo.weights import save_pretrained
 from zoo_registry import models
 from zoo_registry.build import get_model
 
@@ -65,3 +67,18 @@ def test_the_answers_are_those_of_transformers(folder):
     # A map was also kept under transformers' name.
     assert compared == wanted.keys() - ({"sequence_output"} if "stride_8" in wanted else set())
     assert model.zoo_weights.fresh == ()
+
+
+@every_reference
+def test_what_is_written_back_is_what_transformers_wrote(folder, tmp_path):
+    model, _ = load(folder)
+    written = save_pretrained(model, tmp_path / "again", shard_bytes=10_000)
+    wanted = load_file(folder / "model.safetensors")
+    got = {k: v for file in written.glob("*.safetensors") for k, v in load_file(file).items()}
+    assert got.keys() == {name for name in wanted if not name.endswith("num_batches_tracked")}
+    for name, value in got.items():
+        np.testing.assert_array_equal(value, wanted[name], err_msg=name)
+    config, theirs = (json.loads((f / "config.json").read_text()) for f in (written, folder))
+    for key in config.keys() & theirs.keys():
+        assert config[key] == theirs[key] or theirs[key] is None, key
+    assert {"architectures", "model_type"} < config.keys() & theirs.keys()

@@ -79,7 +79,7 @@ RENAMED = {
 
 def given(name: str, model: torch.nn.Module, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Return what the model is asked, in Hugging Face's names."""
-    if "pixel_values" == model.main_input_name:
+    if model.main_input_name == "pixel_values":
         size = getattr(model.config, "image_size", 48)
         return {"pixel_values": rng.standard_normal((3, 3, size, size)).astype("float32")}
     mask = (np.arange(9) < np.array([[9], [5], [2]])).astype("int64")

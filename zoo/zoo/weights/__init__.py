@@ -3,5 +3,6 @@
 from zoo.weights.foreign import ForeignCheckpoint, Report
 from zoo.weights.native import NativeFile
 from zoo.weights.opening import open_weights
+from zoo.weights.saving import save_pretrained
 
-__all__ = ["ForeignCheckpoint", "NativeFile", "Report", "open_weights"]
+__all__ = ["ForeignCheckpoint", "NativeFile", "Report", "open_weights", "save_pretrained"]

@@ -73,7 +73,7 @@ class Converter:
         sizes: Key of ``config.json`` by builder argument.
         words: The builder's word for a word of ``config.json``, by builder argument.
         fixed: What ``config.json`` must say, where it says anything, for our graph to be right.
-        graph: Builder arguments that Hugging Face's graph has no other value for.
+        graph: Builder arguments for which Hugging Face has our default and no other value.
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
@@ -87,7 +87,7 @@ class Converter:
     prefix: str
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    graph: Mapping[str, Any] = field(default_factory=dict)
+    graph: tuple[str, ...] = ()
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     write: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     ignored: str = r"$^"

@@ -85,7 +85,7 @@ class ForeignCheckpoint:
         self._check_family(config)
         wanted = self._arguments(config)
         if self.spec.name != self.spec.family:
-            known = {**_defaults(self.spec), **given}
+            known = {**builder_defaults(self.spec), **given}
             differ = [
                 f"{name} is {value!r} there and {known[name]!r} here"
                 for name, value in wanted.items()
@@ -97,7 +97,7 @@ class ForeignCheckpoint:
                     f"{'; '.join(differ)}. Model '{self.spec.family}' takes any size."
                 )
         labels = self.snapshot.labels
-        if labels and "num_classes" in _defaults(self.spec):
+        if labels and "num_classes" in builder_defaults(self.spec):
             wanted["num_classes"] = len(labels)
         return {name: value for name, value in wanted.items() if name not in overrides}
 
@@ -197,7 +197,8 @@ class ForeignCheckpoint:
 CONFIG_SAYS = "config.json says"
 
 
-def _defaults(spec: ModelSpec) -> dict[str, Any]:
+def builder_defaults(spec: ModelSpec) -> dict[str, Any]:
+    """Return the builder's arguments that have a default."""
     import inspect
 
     parameters = inspect.signature(spec.load_builder()).parameters.values()

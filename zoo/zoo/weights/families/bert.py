@@ -36,7 +36,7 @@ BERT = Converter(
         "activation": "hidden_act",
     },
     words=ACTIVATIONS,
-    graph={"pooling": "first"},
+    graph=("pooling",),
     fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
     rows=(
         Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),

@@ -34,6 +34,7 @@ DISTILBERT = Converter(
         "activation": "activation",
     },
     words=ACTIVATIONS,
+    graph=("pooling",),
     fixed={"sinusoidal_pos_embds": False, "tie_word_embeddings": True},
     rows=(
         Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),

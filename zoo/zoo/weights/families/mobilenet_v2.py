@@ -40,7 +40,7 @@ MOBILENET_V2 = Converter(
         "first_layer_is_expansion": True,
         "finegrained_output": True,
     },
-    graph={"pooling": "avg"},
+    graph=("pooling", "stages"),
     read=lambda config: {"symmetric": not config.get("tf_padding", True)},
     write=lambda arguments: {
         "tf_padding": not arguments["symmetric"],

@@ -48,7 +48,7 @@ RESNET = Converter(
         "std": "image_std",
     },
     fixed={"hidden_act": "relu", "downsample_in_first_stage": False},
-    graph={"pooling": "avg"},
+    graph=("pooling",),
     read=channels,
     write=widths,
     ignored=r".*\.num_batches_tracked",

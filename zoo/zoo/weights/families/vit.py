@@ -10,17 +10,21 @@ from zoo.weights.converter import Converter, Head, Row, layer, norm
 _BLOCK = "encoder.layer.{i}"
 
 
-def square(config: Mapping[str, Any]) -> dict[str, Any]:
+def shape(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the shape of the images."""
     size = config["image_size"]
     height, width = size if isinstance(size, list) else (size, size)
     return {"input_shape": (height, width, config.get("num_channels", 3))}
 
 
-def side(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that hold the shape of the images."""
+def keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that follow from several arguments."""
     height, width, channels = arguments["input_shape"]
-    return {"image_size": height if height == width else [height, width], "num_channels": channels}
+    return {
+        "image_size": height if height == width else [height, width],
+        "num_channels": channels,
+        "intermediate_size": arguments["ff_dim"] or 4 * arguments["hidden_dim"],
+    }
 
 
 VIT = Converter(
@@ -41,9 +45,9 @@ VIT = Converter(
         "std": "image_std",
     },
     fixed={"hidden_act": "gelu", "qkv_bias": True},
-    graph={"pooling": "class"},
-    read=square,
-    write=side,
+    graph=("pooling",),
+    read=shape,
+    write=keys,
     # The layer that Hugging Face adds to the class vector's output was never trained.
     ignored=r"pooler\.dense\.(weight|bias)",
     rows=(

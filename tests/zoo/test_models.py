@@ -66,6 +66,8 @@ def test_spec_says_what_the_full_size_model_is(name):
     assert count == spec.num_params
     built = {(t.name, tuple(t.shape[1:]), t.dtype) for t in model.inputs}
     assert {(t.name, t.shape, t.dtype) for t in spec.inputs} == built
+    # Else Keras makes the weights of all of them, tens of GB, when the next such scope ends.
+    keras.utils.clear_session()
 
 
 @every_head

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.api import load_model as load_model
     from zoo.api import register as register
     from zoo.weights.saving import save_pretrained as save_pretrained
+    from zoo.weights.tokenizer import load_tokenizer as load_tokenizer
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.exporting import export as export
@@ -55,6 +56,7 @@ _EXPORTS = {
     "load_bundle": "zoo_export.bundle:load_bundle",
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
+    "load_tokenizer": "zoo.weights.tokenizer:load_tokenizer",
     "register": "zoo.api:register",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "train": "zoo_recipes.training:train",

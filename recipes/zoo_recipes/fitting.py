@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from zoo_recipes.callbacks import ProgressBar, ProgressLines, StopAtNaN
 from zoo_recipes.components import compile_arguments
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, fed
-from zoo_registry.build import accepted_overrides, get_model
+from zoo_registry.build import accepted_overrides, get_model, merge_lora
 
 
 def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: Any) -> Any:
@@ -35,11 +36,30 @@ def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: An
     accepted = accepted_overrides(spec.load_builder())
     if labels is not None and "num_classes" in accepted:
         overrides.setdefault("num_classes", len(labels))
-    if tokenizer is not None and "vocab_size" in accepted:
+    fresh = recipe.model.weights is None
+    if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
     keras.utils.set_random_seed(recipe.seed)
     with _precision(recipe.compile.precision):
-        return get_model(spec, task=task or None, **overrides)
+        return get_model(
+            spec,
+            task=task or None,
+            weights=recipe.model.weights,
+            trainable=recipe.model.trainable,
+            **overrides,
+        )
+
+
+def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
+    """Return what ``run.json`` says of the model, before it is trained."""
+    saved = [v for v in model.weights if not v.name.startswith("lora_kernel")]
+    loaded = getattr(model, "zoo_weights", None)
+    return {
+        "name": recipe.model.name,
+        "num_params": size_of(saved),
+        "num_trained": size_of(model.trainable_variables),
+        "weights": {"source": loaded.source, "sha256": dict(loaded.sha256)} if loaded else None,
+    }
 
 
 def fit(
@@ -78,7 +98,7 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     callbacks = [StopAtNaN(), _recorder(history), *_early_stopping(recipe)]
     validation = sources.get("validation")
-    with _progress(verbose) as shown:
+    with _progress(verbose, model) as shown:
         model.fit(
             batches,
             epochs=recipe.fit.epochs,
@@ -96,10 +116,21 @@ def _all_of(model: Any, source: Source) -> tuple[Any, Any]:
 
 
 def save_model(model: Any, path: Path) -> None:
-    """Write a trained model without its optimizer, which weighs twice as much as the weights."""
-    final = keras.models.clone_model(model)
-    final.set_weights(model.get_weights())
+    """Write a trained model without its optimizer, which weighs twice as much as the weights.
+
+    It has the plain architecture, and nothing of it is frozen; ``model`` is not frozen after it.
+    """
+    merged = merge_lora(model)
+    for layer in merged.layers:
+        layer.trainable = True  # a clone's variables keep what they were made with
+    final = keras.models.clone_model(merged)
+    final.set_weights(merged.get_weights())
     final.save(path)
+
+
+def size_of(variables: Iterable[Any]) -> int:
+    """Return how many numbers variables hold."""
+    return sum(math.prod(variable.shape) for variable in variables)
 
 
 @contextmanager
@@ -113,11 +144,14 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(verbose: bool) -> Iterator[list[Any]]:
+def _progress(verbose: bool, model: Any) -> Iterator[list[Any]]:
     if not verbose:
         yield []
         return
     console = Console(stderr=True)
+    trained, total = size_of(model.trainable_variables), size_of(model.weights)
+    share = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
+    console.print(f"training {share}", highlight=False, soft_wrap=True)
     shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
     try:
         yield [shown]

@@ -25,7 +25,7 @@ from zoo_recipes.run import (
 )
 from zoo_recipes.sources import Source
 from zoo_registry import UsageError
-from zoo_registry.build import check_overrides
+from zoo_registry.build import check_overrides, open_weights, read_tokenizer
 
 Shapes = Mapping[str, tuple[int | None, ...]]
 NUM_EXAMPLES = 64
@@ -68,6 +68,8 @@ def train(
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
     check_overrides(spec, recipe.model.overrides)
+    if recipe.model.weights is not None:
+        open_weights(spec, recipe.model.weights)
     builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
     new_folder(folder)
     info = first_info(recipe, task)
@@ -99,7 +101,7 @@ def _train(
     recipe: Recipe, builder: Any, folder: Path, info: dict[str, Any], *, verbose: bool
 ) -> None:
     from zoo_recipes.augmentation import text_marks
-    from zoo_recipes.fitting import build, fit, save_model
+    from zoo_recipes.fitting import build, fit, model_info, save_model
 
     task = info["task"]
     label = label_feature(recipe, task)
@@ -108,7 +110,7 @@ def _train(
     tokenizer = _make_tokenizer(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer)
     sources = _sources(recipe, task, examples, folder, model)
-    info["model"] = {"name": recipe.model.name, "num_params": model.count_params()}
+    info["model"] = model_info(recipe, model)
     write_json(folder / INFO, info)
     history: dict[str, list[float]] = {}
     try:
@@ -138,7 +140,11 @@ def _make_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
 
     if recipe.tokenizer is None:
         return None
-    tokenizer = make_tokenizer(recipe.tokenizer, examples.raws)
+    if recipe.tokenizer.kind == "pretrained":
+        spec = zoo_registry.models.get(recipe.model.name)
+        tokenizer = read_tokenizer(spec, str(recipe.model.weights))
+    else:
+        tokenizer = make_tokenizer(recipe.tokenizer, examples.raws)
     text = tokenizer.to_str(pretty=True)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
     for name in names or {"tokenizer.json"}:

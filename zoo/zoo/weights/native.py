@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo.weights.foreign import Report
+from zoo.weights.tensors import sha256
 from zoo_registry import ModelSpec, UsageError
 
 
@@ -29,7 +31,7 @@ class NativeFile:
         del given, overrides
         return {}
 
-    def load(self, model: Any, *, strict: bool) -> None:
+    def load(self, model: Any, *, strict: bool) -> Report:
         """Load every weight.
 
         Raises:
@@ -47,3 +49,4 @@ class NativeFile:
             raise UsageError(
                 f"weights='{self.path}' do not fit model '{self.spec.name}': {error}"
             ) from error
+        return Report(str(self.path), {self.path.name: sha256(self.path)}, len(model.weights))

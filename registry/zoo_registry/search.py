@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from zoo_registry.errors import PluginError
 from zoo_registry.registry import Registry
 
 
-def search(registry: Registry[Any], pattern: str = "*", **wanted: str | None) -> list[str]:
+def search(
+    registry: Registry[Any],
+    pattern: str = "*",
+    *,
+    at_most: Mapping[str, int | None] | None = None,
+    sort: str | None = None,
+    **wanted: str | None,
+) -> list[str]:
     """Return the names that match a glob and whose objects have the wanted fields.
 
     A field that holds several values matches if one of them does. Plugins are imported only when
@@ -19,6 +28,8 @@ def search(registry: Registry[Any], pattern: str = "*", **wanted: str | None) ->
     Args:
         registry: Where to look.
         pattern: A shell-style glob on names.
+        at_most: Largest number by field, such as ``num_params``; what has none is left out.
+        sort: Field to sort by, smallest first and what has none last; the name by default.
         wanted: Field and value, such as ``task="causal-lm"``; ``None`` asks for nothing.
 
     Example:
@@ -27,19 +38,33 @@ def search(registry: Registry[Any], pattern: str = "*", **wanted: str | None) ->
         ['gpt-nano']
     """
     fields = {key: value for key, value in wanted.items() if value is not None}
+    limits = {key: value for key, value in (at_most or {}).items() if value is not None}
     names = registry.names(pattern)
-    return [name for name in names if not fields or _matches(registry, name, fields)]
+    if not fields and not limits and sort is None:
+        return names
+    found = {name: value for name in names if (value := _get(registry, name)) is not None}
+    matching = [
+        name
+        for name, value in found.items()
+        if all(_has(value, key, wanted) for key, wanted in fields.items())
+        and all(_number(value, key) <= limit for key, limit in limits.items())
+    ]
+    return sorted(matching, key=lambda name: _number(found[name], sort)) if sort else matching
 
 
-def _matches(registry: Registry[Any], name: str, fields: dict[str, str]) -> bool:
+def _get(registry: Registry[Any], name: str) -> Any:
     try:
         with warnings.catch_warnings():
             # A deprecated name is worth a warning when it is used, not when it is listed.
             warnings.simplefilter("ignore", FutureWarning)
-            value = registry.get(name)
+            return registry.get(name)
     except PluginError:
-        return False
-    return all(_has(value, key, wanted) for key, wanted in fields.items())
+        return None
+
+
+def _number(value: object, key: str) -> float:
+    number = getattr(value, key, None)
+    return math.inf if number is None else number
 
 
 def _has(value: object, key: str, wanted: str) -> bool:

@@ -59,7 +59,8 @@ class ModelSpec:
             it. ``None`` if there are none.
         converter: ``"package.module:NAME"`` of the table that names this family's tensors in
             foreign files.
-        macs: Multiply-adds of one example at the default sizes; a test checks it.
+        macs: Multiply-adds of one example at the default sizes, 128 tokens for texts; counted from
+            the graph.
         reduced: Overrides that make the same architecture small enough to train and to export
             within seconds; tests use them.
         deprecated_by: The name to use instead; building still works and warns.

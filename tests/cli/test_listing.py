@@ -24,7 +24,7 @@ def test_models_lists_the_glob_and_the_next_step() -> None:
     done = zoo("models", "*-cnn")
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert lines[0].split() == ["NAME", "FAMILY", "PARAMETERS", "TASKS", "SUMMARY"]
+    assert lines[0].split() == (["NAME", "FAMILY", "PARAMETERS", "MULT-ADDS", "TASKS", "SUMMARY"])
     assert "122,570" in lines[1]
     assert lines[-1] == "Next: zoo show cifar10-cnn"
     # The table lines up: every row starts its second column where the header does.
@@ -36,6 +36,43 @@ def test_models_filters() -> None:
     assert {row["family"] for row in rows} == {"gpt", "llama", "rnn"}
     assert {row["owner"] for row in rows} == {"kerazoo"}
     assert zoo("models", "nothing*").stdout.strip().endswith("No model matches 'nothing*'.")
+
+
+def test_models_are_filtered_and_sorted_by_size() -> None:
+    options = ["--max-params", "5M", "--task", "image-classification", "--sort", "macs"]
+    rows = json.loads(zoo("models", "--json", *options).stdout)
+    assert [row["macs"] for row in rows] == sorted(row["macs"] for row in rows)
+    assert {"mobilenet-v3-small", "efficientnet-lite0"} <= {row["name"] for row in rows}
+    assert max(row["num_params"] for row in rows) <= 5_000_000
+    assert "'5X' is no number, such as 5000, 5k, 5M or 1.5G." in (
+        zoo("models", "--max-params", "5X").stderr
+    )
+
+
+def test_show_counts_what_a_model_costs() -> None:
+    done = zoo("show", "lstm-lm", "--batch", "2", "--seq-len", "16", "--json")
+    cost = json.loads(done.stdout)["size"]
+    assert cost["inputs"]["token_ids"] == [2, 16]
+    assert cost["bytes"]["weights"]["float32"] == 4 * cost["num_params"]
+    assert cost["bytes"]["training"]["int8"] is None
+    shown = zoo("show", "gpt-nano", "--batch", "8").stdout
+    assert "cost of        token_ids [8, 128]" in shown
+    assert "key/value cache" in shown
+    assert "takes no image of another size" in zoo("show", "gpt-nano", "--image-size", "9").stderr
+
+
+def test_choose_says_why() -> None:
+    options = ["--task", "text-classification", "--max-mb", "20", "--examples", "5000"]
+    done = zoo("choose", *options)
+    first = done.stdout.splitlines()[1]
+    assert first.startswith("1  bert-tiny")
+    assert "pretrained weights to fine-tune; 877 parameters an example" in first
+    assert done.stdout.rstrip().endswith("Next: zoo train language-id-bert")
+    rows = json.loads(zoo("choose", *options, "--json").stdout)
+    assert all(row["megabytes"] <= 20 for row in rows)
+    assert "The smallest is 'bert-tiny': 17.54 MB" in (
+        zoo("choose", "--task", "masked-lm", "--max-mb", "1").stderr
+    )
 
 
 def test_no_name_and_no_number_is_cut() -> None:
@@ -55,7 +92,9 @@ def test_show() -> None:
     done = zoo("show", "mnist-mlp")
     assert "118,282" in done.stdout
     assert "image: float32[batch, 28, 28, 1]" in done.stdout
-    assert done.stdout.rstrip().endswith("Next: zoo export mnist-mlp --to tflite")
+    assert done.stdout.rstrip().endswith(
+        "Next: zoo show mnist-mlp --batch 1, or zoo export mnist-mlp --to tflite"
+    )
     spec = json.loads(zoo("show", "mnist-mlp", "--json").stdout)
     assert spec["num_params"] == 118_282
     assert spec["origin"]["distribution"] == "kerazoo"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.api import list_recipes as list_recipes
     from zoo.api import load_model as load_model
     from zoo.api import register as register
+    from zoo.choosing import choose as choose
+    from zoo.sizing.size import size as size
     from zoo.weights.saving import save_pretrained as save_pretrained
     from zoo.weights.tokenizer import load_tokenizer as load_tokenizer
     from zoo_export.bundle import Bundle as Bundle
@@ -46,6 +48,7 @@ _EXPORTS = {
     "TensorSpec": "zoo_registry:TensorSpec",
     "UsageError": "zoo_registry:UsageError",
     "ZooError": "zoo_registry:ZooError",
+    "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
     "evaluate": "zoo_recipes.evaluation:evaluate",
     "export": "zoo_export.exporting:export",
@@ -61,6 +64,7 @@ _EXPORTS = {
     "merge_lora": "zoo_registry.build:merge_lora",
     "register": "zoo.api:register",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
+    "size": "zoo.sizing.size:size",
     "train": "zoo_recipes.training:train",
     "verify": "zoo_export.verification:verify",
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import zoo_registry
-from zoo_registry import ModelSpec, UsageError
+from zoo_registry import ModelSpec, UsageError, did_you_mean
 from zoo_registry.search import search
 
+# Words of `list_models` for fields of a spec.
+SORTED_BY = {"name": None, "params": "num_params", "macs": "macs"}
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -20,6 +22,9 @@ def list_models(
     task: str | None = None,
     family: str | None = None,
     tag: str | None = None,
+    max_params: int | None = None,
+    max_macs: int | None = None,
+    sort: Literal["name", "params", "macs"] = "name",
 ) -> list[str]:
     """Return the names of models, sorted.
 
@@ -28,12 +33,32 @@ def list_models(
         task: Keep the models with this head, such as ``"causal-lm"``.
         family: Keep this family, such as ``"bert"``.
         tag: Keep the models with this tag.
+        max_params: Keep those with at most so many parameters.
+        max_macs: Keep those with at most so many multiply-adds an example.
+        sort: By name, or by parameters or multiply-adds, fewest first.
+
+    Raises:
+        UsageError: Another word to sort by.
 
     Example:
         >>> list_models("*-lm", task="causal-lm", family="rnn")
         ['gru-lm', 'lstm-lm']
+        >>> list_models(task="image-classification", max_macs=300_000_000, sort="macs")[-2:]
+        ['mobilenet-v3-large', 'resnet110']
     """
-    return search(zoo_registry.models, pattern, task=task, family=family, tag=tag)
+    if sort not in SORTED_BY:
+        raise UsageError(
+            f"sort='{sort}' is not one of: {', '.join(SORTED_BY)}.{did_you_mean(sort, SORTED_BY)}"
+        )
+    return search(
+        zoo_registry.models,
+        pattern,
+        at_most={"num_params": max_params, "macs": max_macs},
+        sort=SORTED_BY[sort],
+        task=task,
+        family=family,
+        tag=tag,
+    )
 
 
 def list_recipes(pattern: str = "*") -> list[str]:

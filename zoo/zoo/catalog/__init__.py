@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 from zoo.catalog import decoders, plain, text, vision
 from zoo_registry import ModelSpec
 
+# Counted by `python -m zoo.sizing.table`.
+_MACS = json.loads((Path(__file__).parent / "macs.json").read_text(encoding="utf-8"))
+
 MODELS: dict[str, ModelSpec] = {
-    spec.name: spec for rows in (plain, vision, text, decoders) for spec in rows.SPECS
+    spec.name: replace(spec, macs=_MACS.get(spec.name))
+    for rows in (plain, vision, text, decoders)
+    for spec in rows.SPECS
 }

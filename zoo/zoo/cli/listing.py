@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 import zoo_registry
-from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo.api import SORTED_BY, list_models
+from zoo.cli.output import NUMBER, count, next_step, print_fields, print_json, print_table
+from zoo.cli.sizing import cost_data, measured, print_cost
 from zoo_registry import ModelSpec, Registry
-from zoo_registry.search import search
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
@@ -21,29 +22,31 @@ pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
 @click.option("--task", help="Only models with this head, such as causal-lm.")
 @click.option("--family", help="Only this family, such as bert.")
 @click.option("--tag", help="Only models with this tag.")
+@click.option("--max-params", type=NUMBER, help="At most so many parameters, such as 5M.")
+@click.option("--max-macs", type=NUMBER, help="At most so many multiply-adds, such as 500M.")
+@click.option("--sort", type=click.Choice(list(SORTED_BY)), default="name", show_default=True)
 @as_json
-def models(
-    pattern: str, task: str | None, family: str | None, tag: str | None, as_json: bool
-) -> None:
+def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
     """List models by name; a plugin's details are read when asked for by name or filter."""
-    names = search(zoo_registry.models, pattern, task=task, family=family, tag=tag)
+    names = list_models(pattern, **filters)
     rows = [_model_row(name) for name in names]
     if as_json:
         print_json(rows)
         return
     print_table(
-        ("NAME", "FAMILY", "PARAMETERS", "TASKS", "SUMMARY"),
+        ("NAME", "FAMILY", "PARAMETERS", "MULT-ADDS", "TASKS", "SUMMARY"),
         [
             (
                 row["name"],
                 row["family"] or "",
                 f"{row['num_params']:,}" if row["num_params"] else "",
+                count(row["macs"]) if row["macs"] else "",
                 _first_tasks(row["tasks"]),
                 row["summary"] or f"(plugin {row['owner']})",
             )
             for row in rows
         ],
-        right=("PARAMETERS",),
+        right=("PARAMETERS", "MULT-ADDS"),
     )
     _count(rows, "model", pattern)
     if rows:
@@ -64,18 +67,28 @@ def _model_row(name: str) -> dict[str, Any]:
         "family": spec.family if spec else None,
         "tasks": list(spec.tasks) if spec else [],
         "num_params": spec.num_params if spec else None,
+        "macs": spec.macs if spec else None,
         "summary": spec.summary if spec else None,
     }
 
 
 @click.command()
 @click.argument("name")
+@click.option("--task", help="The head that is sized [the first].")
+@click.option("--batch", type=int, help="Examples at a time [1].")
+@click.option("--seq-len", type=int, help="Tokens or steps of an example [128].")
+@click.option("--image-size", type=int, help="Height and width in pixels [the model's own].")
 @as_json
-def show(name: str, as_json: bool) -> None:
-    """Show what is known about a model: inputs, tasks, defaults, parameters, source."""
+def show(name: str, as_json: bool, **sizes: Any) -> None:
+    """Show what is known about a model; with --batch or another size, what it costs as well.
+
+    Costs are multiply-adds and memory, from the model's graph: no weight is allocated.
+    """
     spec = zoo_registry.models.get(name)
+    given = {key: value for key, value in sizes.items() if value is not None}
+    cost = measured(spec, **given) if given else None
     if as_json:
-        print_json(spec.to_json())
+        print_json({**spec.to_json(), **({"size": cost_data(cost)} if cost else {})})
         return
     print_fields(
         {
@@ -83,6 +96,7 @@ def show(name: str, as_json: bool) -> None:
             "summary": spec.summary,
             "family": spec.family,
             "parameters": f"{spec.num_params:,}" if spec.num_params else "",
+            "multiply-adds": f"{count(spec.macs)} an example" if spec.macs else "",
             "inputs": "\n".join(map(str, spec.inputs)),
             "tasks": ", ".join(spec.tasks),
             "defaults": "\n".join(f"{key} = {value}" for key, value in spec.defaults.items()),
@@ -96,7 +110,11 @@ def show(name: str, as_json: bool) -> None:
             "in Python": _snippet(name, spec),
         }
     )
-    next_step(f"zoo export {name} --to tflite")
+    if cost is None:
+        next_step(f"zoo show {name} --batch 1, or zoo export {name} --to tflite")
+    else:
+        print_cost(cost)
+        next_step(f"zoo export {name} --to tflite")
 
 
 def _snippet(name: str, spec: ModelSpec) -> str:

@@ -16,6 +16,7 @@ from zoo_registry import ZooError, did_you_mean, load_target
 COMMANDS = {
     "models": "zoo.cli.listing:models",
     "show": "zoo.cli.listing:show",
+    "choose": "zoo.cli.sizing:choose",
     "recipes": "zoo.cli.listing:recipes",
     "recipe": "zoo.cli.listing:recipe",
     "datasets": "zoo.cli.listing:datasets",

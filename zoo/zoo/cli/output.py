@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -71,6 +72,36 @@ def next_step(text: str) -> None:
     click.echo(f"\nNext: {click.style(text, bold=True)}")
 
 
+class Number(click.ParamType[int]):
+    """A count with a unit: ``5M`` is five million."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Return the number that a word means."""
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+\.?\d*)([kMGT]?)", value)
+        if found is None:
+            self.fail(f"'{value}' is no number, such as 5000, 5k, 5M or 1.5G.", param, ctx)
+        return round(float(found[1]) * UNITS[found[2]])
+
+
+NUMBER = Number()
+UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+def count(number: float) -> str:
+    """Return a large count as people read it.
+
+    Example:
+        >>> count(4_089_184_256), count(61_706)
+        ('4.09 G', '61.7 k')
+    """
+    unit = next((unit for unit, size in reversed(UNITS.items()) if size <= number), "")
+    return f"{number / UNITS[unit]:.3g} {unit}".rstrip()
+
+
 def size(num_bytes: int) -> str:
     """Return a number of bytes as people read it.
 
@@ -80,4 +111,6 @@ def size(num_bytes: int) -> str:
     """
     if num_bytes < 1_000_000:
         return f"{num_bytes / 1000:.1f} kB"
-    return f"{num_bytes / 1_000_000:.2f} MB"
+    if num_bytes < 1_000_000_000:
+        return f"{num_bytes / 1_000_000:.2f} MB"
+    return f"{num_bytes / 1_000_000_000:.2f} GB"

@@ -1,1 +1,1 @@
-"""Sizes of a model, known before it is built."""
+"""How large a model is, known before anything is built."""

@@ -1,0 +1,105 @@
+"""What a model costs, as a table, and ``zoo choose``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.output import NUMBER, count, next_step, print_fields, print_json, print_table, size
+from zoo_registry import ModelSpec
+
+if TYPE_CHECKING:
+    from zoo.sizing.size import Size
+
+DTYPES = ("float32", "float16", "int8")
+ROWS = {
+    "weights": "weights",
+    "inference": "inference: weights and results held at once",
+    "training": "training: Adam, all results; float16 is mixed precision",
+    "cache": "key/value cache",
+}
+
+
+def measured(
+    spec: ModelSpec,
+    *,
+    task: str | None = None,
+    batch: int = 1,
+    seq_len: int = 128,
+    image_size: int | None = None,
+) -> Size:
+    """Return the size of a model at the sizes that the command was given."""
+    from zoo.sizing.size import size as size_of
+
+    return size_of(spec, task=task, batch=batch, sequence_length=seq_len, image_size=image_size)
+
+
+def cost_data(cost: Size) -> dict[str, Any]:
+    """Return a model's cost as JSON takes it."""
+    return {
+        "task": cost.task,
+        "inputs": {name: list(shape) for name, shape in cost.inputs.items()},
+        "num_params": cost.num_params,
+        "macs": cost.macs,
+        "bytes": {row: {dtype: getattr(cost, row)(dtype) for dtype in DTYPES} for row in ROWS},
+    }
+
+
+def print_cost(cost: Size) -> None:
+    """Print multiply-adds and memory, a column a dtype."""
+    click.echo()
+    print_fields(
+        {
+            "cost of": ", ".join(f"{name} {list(shape)}" for name, shape in cost.inputs.items()),
+            "task": cost.task,
+            "parameters": f"{cost.num_params:,}",
+            "multiply-adds": f"{cost.macs:,} ({count(cost.macs)})",
+        }
+    )
+    click.echo()
+    lines = [
+        (*(_bytes(getattr(cost, row)(dtype)) for dtype in DTYPES), text)
+        for row, text in ROWS.items()
+        if row != "cache" or cost.cache_bytes
+    ]
+    print_table((*DTYPES, "MEMORY"), lines, right=DTYPES)
+
+
+def _bytes(number: int | None) -> str:
+    return "" if number is None else size(number)
+
+
+@click.command()
+@click.option("--task", required=True, help="What it is to do, such as text-classification.")
+@click.option("--max-mb", type=float, help="Largest file, in MB of its weights.")
+@click.option("--max-macs", type=NUMBER, help="Most multiply-adds an example, such as 500M.")
+@click.option(
+    "--dtype", type=click.Choice(DTYPES), default="float32", help="Of the file's weights."
+)
+@click.option("--examples", type=int, help="How many labelled examples there are to train with.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def choose(*, as_json: bool, **wanted: Any) -> None:
+    """Rank the models that fit a task and its limits, each with the reason."""
+    from zoo.choosing import choose as choose_models
+
+    found = choose_models(**wanted)
+    if as_json:
+        print_json([choice.to_json() for choice in found])
+        return
+    print_table(
+        ("", "NAME", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS", "WHY"),
+        [
+            (
+                str(place),
+                choice.name,
+                f"{choice.num_params:,}",
+                f"{choice.megabytes:.2f}",
+                count(choice.macs) if choice.macs else "",
+                choice.reason,
+            )
+            for place, choice in enumerate(found, 1)
+        ],
+        right=("", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS"),
+    )
+    next_step(found[0].next_step)

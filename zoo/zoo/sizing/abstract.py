@@ -1,0 +1,53 @@
+"""A model's graph without its weights: nothing is allocated, whatever the size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
+
+from zoo_registry import ModelSpec
+from zoo_registry.build import get_model
+
+# Where Keras keeps variables to make later; no public function empties it.
+PENDING = "uninitialized_variables"
+
+
+def abstract_model(spec: ModelSpec, task: str | None, **overrides: Any) -> Any:
+    """Return the ``keras.Model`` with variables that have a shape and no value.
+
+    Args:
+        spec: The model.
+        task: The head; the first by default.
+        overrides: Arguments of the builder.
+    """
+    pending = global_state.get_global_attribute(PENDING, [], set_to_default=True)
+    before = len(pending)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            return get_model(spec, task=task, **overrides)
+    finally:
+        # Else all of them are made when the next such scope ends.
+        del pending[before:]
+
+
+def trace(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Any]:
+    """Return the outputs of one inference in a graph; weights and inputs are its placeholders.
+
+    Args:
+        model: From :func:`abstract_model`.
+        shapes: Of the inputs by name, batch first.
+    """
+    graph = tf.Graph()
+    with graph.as_default():
+        values = [(v, tf.compat.v1.placeholder(v.dtype, v.shape)) for v in model.variables]
+        inputs = {
+            tensor.name: tf.compat.v1.placeholder(tensor.dtype, shapes[tensor.name])
+            for tensor in model.inputs
+        }
+        fed = keras.tree.map_structure(lambda tensor: inputs[tensor.name], model.input)
+        with keras.StatelessScope(state_mapping=values, initialize_variables=False):
+            return list(keras.tree.flatten(model(fed, training=False)))

@@ -21,7 +21,7 @@ ALLOWED = {
     "zoo/zoo/catalog": {"zoo_registry"},
     "zoo/zoo/weights": {"zoo_registry"},
     "zoo/zoo/sizing": {"zoo_registry"},
-    "zoo/zoo/bridges": {"zoo_registry"},
+    "zoo/zoo/bridges": {"zoo_registry", "zoo.sizing"},
 }
 
 

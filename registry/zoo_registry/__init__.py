@@ -42,6 +42,7 @@ __all__ = [
 models: Registry[ModelSpec] = Registry(
     "model",
     group="zoo.models",
+    catalogs="zoo.catalogs",
     builtin="zoo.catalog:MODELS",
     coerce="zoo_registry.specs:as_model_spec",
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from zoo_registry.plugins import PluginEntry
+from zoo_registry.plugins import OWN_DISTRIBUTION, PluginEntry
 from zoo_registry.specs import Origin
 
-BUILTIN_OWNER = "kerazoo"
+BUILTIN_OWNER = OWN_DISTRIBUTION
 LOCAL_OWNER = "local"
 
 
@@ -25,6 +25,8 @@ class Entry:
         version: Returns the owner's version.
         key: What tells one value from another without importing it.
         trusted: Whether a failure is ours, not a plugin's.
+        catalog: The distribution whose catalog it is in: it is known as ``owner/name`` only, the
+            owner being the catalog's prefix.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Entry:
     version: Callable[[], str]
     key: object
     trusted: bool
+    catalog: str | None = None
 
     @property
     def qualified(self) -> str:
@@ -42,7 +45,7 @@ class Entry:
     @property
     def origin(self) -> Origin:
         """The distribution and version it came from."""
-        return Origin(self.owner, self.version())
+        return Origin(self.catalog or self.owner, self.version())
 
     def stamp(self, value: Any) -> Any:
         """Return ``value`` with its ``origin`` filled in, where it has such a field."""
@@ -66,6 +69,27 @@ def plugin_entry(plugin: PluginEntry) -> Entry:
         plugin.target,
         trusted=False,
     )
+
+
+def catalog_entries(plugin: PluginEntry) -> list[Entry]:
+    """Return the entries of a catalog: its entry point is the prefix of all its names.
+
+    Args:
+        plugin: Of the group ``zoo.catalogs``; its value is a mapping of name to value.
+    """
+    table: Any = plugin.load()
+    return [
+        Entry(
+            name,
+            plugin.name,
+            partial(table.__getitem__, name),
+            lambda: plugin.version,
+            f"{plugin.target}[{name}]",
+            trusted=plugin.distribution == BUILTIN_OWNER,
+            catalog=plugin.distribution,
+        )
+        for name in table
+    ]
 
 
 def local_entry(name: str, value: object, owner: str, version: str) -> Entry:

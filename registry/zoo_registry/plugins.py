@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, distributions
 
-GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats")
+GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs")
+OWN_DISTRIBUTION = "kerazoo"
 ENVIRONMENT_VARIABLE = "ZOO_PLUGINS"
 
 
@@ -63,14 +64,15 @@ def normalized(distribution: str) -> str:
 def wanted(distribution: str) -> bool:
     """Return whether ``ZOO_PLUGINS`` lets this distribution take part."""
     choice = os.environ.get(ENVIRONMENT_VARIABLE, "all").strip()
-    if choice in {"all", ""}:
+    if choice in {"all", ""} or distribution == OWN_DISTRIBUTION:
         return True
     return distribution in {normalized(part.strip()) for part in choice.split(",")} - {"none"}
 
 
 def discover(group: str) -> list[PluginEntry]:
-    """Return the entries of one group that ``ZOO_PLUGINS`` lets in, in a stable order."""
-    return [entry for entry in installed() if entry.group == group and wanted(entry.distribution)]
+    """Return the entries of one group that ``ZOO_PLUGINS`` lets in, ours before others."""
+    found = [entry for entry in installed() if entry.group == group and wanted(entry.distribution)]
+    return sorted(found, key=lambda entry: entry.distribution != OWN_DISTRIBUTION)
 
 
 @cache

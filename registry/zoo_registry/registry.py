@@ -17,6 +17,7 @@ from zoo_registry.entries import (
     LOCAL_OWNER,
     Entry,
     builtin_entry,
+    catalog_entries,
     local_entry,
     plugin_entry,
 )
@@ -42,6 +43,8 @@ class Registry(Generic[T]):
         coerce: ``"module:function"`` that turns a value and its name into the public type and
             raises ``TypeError`` for anything else.
         separator: What stands between the words of a name.
+        catalogs: The entry-point group whose values are tables, each name in them prefixed with
+            that of the entry point; ``None`` if there is none.
 
     Example:
         >>> from zoo_registry import models
@@ -50,11 +53,19 @@ class Registry(Generic[T]):
     """
 
     def __init__(
-        self, kind: str, *, group: str, builtin: str, coerce: str, separator: str = "-"
+        self,
+        kind: str,
+        *,
+        group: str,
+        builtin: str,
+        coerce: str,
+        separator: str = "-",
+        catalogs: str | None = None,
     ) -> None:
         self.kind = kind
         self.group = group
         self._builtin = builtin
+        self.catalogs = catalogs
         self._coerce = coerce
         self._grammar = re.compile(f"[a-z0-9]+({re.escape(separator)}[a-z0-9]+)*")
         self._separator = separator
@@ -82,19 +93,34 @@ class Registry(Generic[T]):
             others.append(entry)
         return found
 
+    @cached_property
+    def _cataloged(self) -> dict[str, Entry]:
+        # Their names are read from data: the table is imported, what it stands for is not.
+        found: dict[str, Entry] = {}
+        for plugin in plugins.discover(self.catalogs) if self.catalogs else ():
+            try:
+                entries = {entry.qualified: entry for entry in catalog_entries(plugin)}
+            except Exception as error:
+                origin = Origin(plugin.distribution, plugin.version)
+                self.record_problem(plugin.name, origin, error)
+            else:
+                found = {**entries, **found}  # a prefix that is taken stays with the first
+        return found
+
     def names(self, pattern: str = "*") -> list[str]:
         """Return the names that match a glob, sorted; an ambiguous one stands once an owner.
 
         Args:
             pattern: A shell-style glob such as ``"bert-*"`` or ``"*/resnet*"``.
         """
-        return sorted(
+        own = [
             entry.name if entry is _holder(entries) else entry.qualified
             for entries in self._entries.values()
             for entry in entries
             if fnmatch.fnmatchcase(entry.name, pattern)
             or fnmatch.fnmatchcase(entry.qualified, pattern)
-        )
+        ]
+        return sorted([*own, *fnmatch.filter(self._cataloged, pattern)])
 
     def view(self) -> Mapping[str, str]:
         """Return a read-only mapping of every name to its owner; nothing is imported."""
@@ -203,13 +229,13 @@ class Registry(Generic[T]):
 
     def _known(self) -> set[str]:
         qualified = {e.qualified for entries in self._entries.values() for e in entries}
-        return qualified | set(self._entries) | set(self._aliases)
+        return qualified | set(self._entries) | set(self._aliases) | set(self._cataloged)
 
     def _find(self, name: str) -> Entry:
         by_name = self._entries  # reading it makes the built-in aliases known
         owner, _, bare = self._aliases.get(name, name).rpartition("/")
         entries = [e for e in by_name.get(bare, []) if not owner or e.owner == owner]
-        holder = _holder(entries)
+        holder = _holder(entries) or self._cataloged.get(name)
         if holder:
             return holder
         if entries:

@@ -68,15 +68,17 @@ def choose(
 
     Example:
         >>> [choice.name for choice in choose("image-classification", max_mb=20)][:2]
-        ['mobilenet-v2', 'mnist-mlp']
+        ['kerashub/efficientnet_lite0_ra_imagenet', 'keras/mobilenet']
     """
-    specs = [zoo_registry.models.get(name) for name in search(zoo_registry.models, task=task)]
+    specs = {name: zoo_registry.models.get(name) for name in search(zoo_registry.models, task=task)}
     if not specs:
         known = sorted({name for spec in _known() for name in spec.tasks})
         hint = did_you_mean(task, known)
         raise UsageError(f"No model has the task '{task}'.{hint} There are: {', '.join(known)}.")
     candidates = [
-        _candidate(spec, task, dtype, examples) for spec in _distinct(specs) if spec.num_params
+        _candidate(name, spec, task, dtype, examples)
+        for name, spec in _distinct(specs).items()
+        if spec.num_params
     ]
     fitting = [choice for choice in candidates if _fits(choice, max_mb, max_macs)]
     if not fitting:
@@ -93,10 +95,14 @@ def _known() -> Iterator[ModelSpec]:
     return (spec for spec in found if spec)
 
 
-def _distinct(specs: list[ModelSpec]) -> list[ModelSpec]:
+def _distinct(specs: dict[str, ModelSpec]) -> dict[str, ModelSpec]:
     # A family's name stands for one of its sizes, which has a name of its own.
-    named = {(s.family, s.num_params) for s in specs if s.name != s.family}
-    return [s for s in specs if s.name != s.family or (s.family, s.num_params) not in named]
+    named = {(spec.family, spec.num_params) for name, spec in specs.items() if name != spec.family}
+    return {
+        name: spec
+        for name, spec in specs.items()
+        if name != spec.family or (spec.family, spec.num_params) not in named
+    }
 
 
 def _fits(choice: Choice, max_mb: float | None, max_macs: int | None) -> bool:
@@ -110,14 +116,16 @@ def _helps(choice: Choice, examples: int | None) -> bool:
     return choice.weights is not None and (examples is None or examples < choice.num_params)
 
 
-def _rank(choice: Choice, examples: int | None) -> tuple[int, int]:
+def _rank(choice: Choice, examples: int | None) -> tuple[int, int, str]:
+    # Of two of one size ours comes first: its name has no prefix.
+    prefix, _, _ = choice.name.rpartition("/")
     if _helps(choice, examples):
-        return 0, -choice.num_params
-    return (1 if choice.recipes else 2), choice.num_params
+        return 0, -choice.num_params, prefix
+    return (1 if choice.recipes else 2), choice.num_params, prefix
 
 
-def _candidate(spec: ModelSpec, task: str, dtype: str, examples: int | None) -> Choice:
-    recipes = _recipes(spec, task)
+def _candidate(name: str, spec: ModelSpec, task: str, dtype: str, examples: int | None) -> Choice:
+    recipes = _recipes(name, spec, task)
     num_params = spec.num_params or 0
     reasons = [
         "pretrained weights to fine-tune" if spec.weights else "no pretrained weights",
@@ -126,25 +134,25 @@ def _candidate(spec: ModelSpec, task: str, dtype: str, examples: int | None) -> 
     ]
     first = next(iter(recipes), None)
     return Choice(
-        name=spec.name,
+        name=name,
         num_params=num_params,
         megabytes=num_params * BYTES[dtype] / 1e6,
         macs=spec.macs,
         weights=spec.weights,
         recipes=tuple(recipes),
         reason="; ".join(reason for reason in reasons if reason),
-        next_step=f"zoo train {first}" if first else f"zoo show {spec.name} --task {task}",
+        next_step=f"zoo train {first}" if first else f"zoo show {name} --task {task} --batch 1",
     )
 
 
-def _recipes(spec: ModelSpec, task: str) -> dict[str, str]:
+def _recipes(name: str, spec: ModelSpec, task: str) -> dict[str, str]:
     """Return the recipes for a model and task, with their results in words."""
-    found = {name: zoo_registry.recipes.peek(name) for name in zoo_registry.recipes}
+    found = {key: zoo_registry.recipes.peek(key) for key in zoo_registry.recipes}
     return {
-        name: f"{name}: {recipe.expected.metric} {recipe.expected.value:g}"
-        for name, recipe in found.items()
+        key: f"{key}: {recipe.expected.metric} {recipe.expected.value:g}"
+        for key, recipe in found.items()
         if recipe is not None
         and recipe.expected is not None
-        and recipe.model.name == spec.name
+        and recipe.model.name == name
         and (recipe.model.task or spec.tasks[0]) == task
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,10 +30,15 @@ pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
 def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
     """List models by name; a plugin's details are read when asked for by name or filter."""
     names = list_models(pattern, **filters)
-    rows = [_model_row(name) for name in names]
     if as_json:
-        print_json(rows)
+        print_json([_model_row(name) for name in names])
         return
+    asked = (
+        pattern != "*"
+        or any(filters[key] for key in ("task", "family", "tag"))
+        or (filters["max_params"] or filters["max_macs"])
+    )
+    rows = [_model_row(name) for name in names if asked or not _cataloged(name)]
     print_table(
         ("NAME", "FAMILY", "PARAMETERS", "MULT-ADDS", "TASKS", "SUMMARY"),
         [
@@ -49,8 +55,21 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
         right=("PARAMETERS", "MULT-ADDS"),
     )
     _count(rows, "model", pattern)
+    if not asked:
+        _count_catalogs(names)
     if rows:
         next_step(f"zoo show {rows[0]['name']}")
+
+
+def _cataloged(name: str) -> bool:
+    return zoo_registry.models.owner(name) == name.partition("/")[0]
+
+
+def _count_catalogs(names: Sequence[str]) -> None:
+    # Hundreds of names of other libraries would bury ours.
+    prefixes = Counter(name.partition("/")[0] for name in names if _cataloged(name))
+    for prefix, number in sorted(prefixes.items()):
+        click.echo(f"And {number} of {prefix}: zoo models '{prefix}/*'")
 
 
 def _first_tasks(tasks: Sequence[str]) -> str:

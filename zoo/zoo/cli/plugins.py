@@ -39,7 +39,8 @@ def plugins(build: bool, as_json: bool) -> None:
     The environment variable ZOO_PLUGINS says which distributions are imported at all:
     all (the default), none, or a list of names with commas.
     """
-    rows = [check(entry, build) for entry in discovery.installed()]
+    others = [e for e in discovery.installed() if e.distribution != discovery.OWN_DISTRIBUTION]
+    rows = [check(entry, build) for entry in others]
     if as_json:
         print_json([asdict(row) for row in rows])
     elif not rows:
@@ -62,6 +63,8 @@ def check(entry: discovery.PluginEntry, build: bool) -> Status:
     facts = (entry.group, entry.name, entry.distribution, entry.version)
     if not discovery.wanted(entry.distribution):
         return Status(*facts, "left out", f"{discovery.ENVIRONMENT_VARIABLE} leaves it out")
+    if entry.group == zoo_registry.models.catalogs:
+        return _check_catalog(entry, facts)
     registry = _registry_of(entry.group)
     name = f"{entry.distribution}/{entry.name}"
     try:
@@ -79,6 +82,14 @@ def check(entry: discovery.PluginEntry, build: bool) -> Status:
     if name in registry.names():  # listed with its owner: somebody else has the bare name too
         return Status(*facts, "shared name", f"say {name}")
     return Status(*facts, "ok")
+
+
+def _check_catalog(entry: discovery.PluginEntry, facts: tuple[str, str, str, str]) -> Status:
+    names = zoo_registry.models.names(f"{entry.name}/*")
+    problems = [p for p in zoo_registry.models.problems if p.name == entry.name]
+    if problems:
+        return Status(*facts, "broken", problems[0].reason, problems[0].traceback)
+    return Status(*facts, "ok", f"{len(names)} models")
 
 
 def _registry_of(group: str) -> Registry[Any]:

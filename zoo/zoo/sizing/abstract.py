@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -16,6 +17,19 @@ from zoo_registry.build import get_model
 PENDING = "uninitialized_variables"
 
 
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Let models be built here whose variables have a shape and no value."""
+    pending = global_state.get_global_attribute(PENDING, [], set_to_default=True)
+    before = len(pending)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Else all of them are made when the next such scope ends.
+        del pending[before:]
+
+
 def abstract_model(spec: ModelSpec, task: str | None, **overrides: Any) -> Any:
     """Return the ``keras.Model`` with variables that have a shape and no value.
 
@@ -24,14 +38,8 @@ def abstract_model(spec: ModelSpec, task: str | None, **overrides: Any) -> Any:
         task: The head; the first by default.
         overrides: Arguments of the builder.
     """
-    pending = global_state.get_global_attribute(PENDING, [], set_to_default=True)
-    before = len(pending)
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            return get_model(spec, task=task, **overrides)
-    finally:
-        # Else all of them are made when the next such scope ends.
-        del pending[before:]
+    with without_weights():
+        return get_model(spec, task=task, **overrides)
 
 
 def trace(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Any]:
@@ -41,13 +49,16 @@ def trace(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Any]:
         model: From :func:`abstract_model`.
         shapes: Of the inputs by name, batch first.
     """
-    graph = tf.Graph()
-    with graph.as_default():
-        values = [(v, tf.compat.v1.placeholder(v.dtype, v.shape)) for v in model.variables]
-        inputs = {
-            tensor.name: tf.compat.v1.placeholder(tensor.dtype, shapes[tensor.name])
-            for tensor in model.inputs
-        }
+    specs = [tf.TensorSpec(variable.shape, variable.dtype) for variable in model.variables]
+    wanted = {
+        tensor.name: tf.TensorSpec(shapes[tensor.name], tensor.dtype) for tensor in model.inputs
+    }
+
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # Any
+    def infer(values: list[Any], inputs: dict[str, Any]) -> list[Any]:
+        given = zip(model.variables, values, strict=True)
         fed = keras.tree.map_structure(lambda tensor: inputs[tensor.name], model.input)
-        with keras.StatelessScope(state_mapping=values, initialize_variables=False):
+        with keras.StatelessScope(state_mapping=given, initialize_variables=False):
             return list(keras.tree.flatten(model(fed, training=False)))
+
+    return list(infer.get_concrete_function(specs, wanted).graph.outputs)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import zoo_registry
 from zoo_registry import ModelSpec, UsageError
 
-TOKENS = 128
+TOKENS, PIXELS = 128, 224
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
 # Of a weight in training: itself, its gradient and Adam's two moments, all float32.
 TRAINED_BYTES = 16
@@ -107,7 +107,7 @@ def size(
     _check_length(spec, sequence_length, overrides)
     model = abstract_model(spec, task, **overrides)
     shapes = {
-        tensor.name: (batch, *(sequence_length if s is None else s for s in tensor.shape[1:]))
+        tensor.name: (batch, *_filled(tensor.shape[1:], sequence_length, image_size or PIXELS))
         for tensor in model.inputs
     }
     outputs = trace(model, shapes)
@@ -123,6 +123,11 @@ def size(
         cache_bytes=4 * batch * _cached(model, chosen, shapes),
         weight_bytes=4 * sum(math.prod(weight.shape) for weight in model.weights),
     )
+
+
+def _filled(shape: tuple[int | None, ...], steps: int, pixels: int) -> Iterator[int]:
+    # What has no size of its own: both sides of an image, else the steps of a sequence.
+    return ((pixels if len(shape) == 3 else steps) if s is None else s for s in shape)
 
 
 def _cached(model: Any, task: str, shapes: Mapping[str, tuple[int, ...]]) -> int:

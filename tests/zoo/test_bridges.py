@@ -1,0 +1,163 @@
+"""Models of other libraries: listed from tables, built on demand, exported like ours."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import zoo
+from zoo.bridges.applications import PIXELS, _pixels
+from zoo.bridges.catalogs import FOLDER, KERAS, KERASHUB
+from zoo_registry import UsageError, ZooError, models
+
+
+def test_names_are_listed_without_importing_the_libraries():
+    program = """
+import sys, zoo
+names = zoo.list_models("keras/*"), zoo.list_models("kerashub/*", task="text-classification")
+assert zoo.describe("kerashub/bert_base_en_uncased").num_params == 109_482_240
+assert not {"keras", "keras_hub", "tensorflow", "numpy"} & set(sys.modules)
+print(len(names[0]), len(names[1]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ours, presets = map(int, done.stdout.split())
+    assert ours == len(KERAS) >= 38
+    assert presets > 60
+
+
+def test_prefixed_names_never_hide_ours_nor_stand_alone():
+    assert models.get("resnet50").target == "zoo.models.resnet:resnet"
+    assert models.get("keras/resnet50").target == "zoo.bridges.applications:application"
+    assert models.owner("keras/resnet50") == "keras"
+    assert models.origin("keras/resnet50").distribution == "kerazoo"
+    with pytest.raises(ZooError, match=r"no model 'vgg16'\. Did you mean 'keras/vgg16'"):
+        models.get("vgg16")
+    assert "keras/vgg16" not in zoo.list_models("vgg*")
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3small", "densenet121", "efficientnetb1"])
+def test_the_table_of_applications_is_fresh(name):
+    from zoo.bridges.table import application_row, architectures
+
+    rows = json.loads((FOLDER / "keras.json").read_text())
+    known = architectures()
+    assert list(rows) == list(known), "run: python -m zoo.bridges.table"
+    assert rows[name] == application_row(known[name])
+
+
+def test_the_table_of_presets_is_fresh():
+    from zoo.bridges.table import presets
+
+    rows = json.loads((FOLDER / "kerashub.json").read_text())
+    assert rows == presets(), "run: python -m zoo.bridges.table"
+    assert rows["gpt2_base_en"]["license"] == "MIT"
+    assert rows["gpt2_base_en"]["tasks"] == ["features", "causal-lm"]
+
+
+@pytest.mark.parametrize("module", PIXELS)
+def test_pixels_are_prepared_as_the_library_does(module):
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
+    image = keras.Input((4, 5, 3))
+    ours = keras.Model(image, _pixels(image, PIXELS[module]))(pixels)
+    wanted = getattr(keras.applications, module).preprocess_input(pixels.copy())
+    np.testing.assert_allclose(ours, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("how", sorted(set(PIXELS.values())))
+def test_prepared_pixels_are_exported(how, tmp_path):
+    image = keras.Input((8, 8, 3), name="image")
+    pooled = keras.layers.GlobalAveragePooling2D()(_pixels(image, how))
+    model = keras.Model(image, keras.layers.Dense(3, name="logits")(pooled))
+    zoo.export(model, out=tmp_path / "bundle", to=("tflite", "onnx"))
+
+
+def test_heads_of_applications():
+    small = {"input_shape": (32, 32, 3)}
+    image = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    model = zoo.get_model("keras/mobilenetv2", num_classes=5, **small)
+    assert model(image).shape == (2, 5)
+    assert model.output_names == ["logits"]
+    features = zoo.get_model("keras/mobilenetv2", task="features", **small)
+    assert features(image).shape == (2, 1, 1, 1280)
+    spec = models.get("keras/mobilenetv2")
+    assert spec.num_params == 3_504_872
+    assert zoo.size("keras/mobilenetv2").macs == spec.macs == models.get("mobilenet-v2").macs
+    with pytest.raises(UsageError, match=r"^keras\.applications\.VGG16 refuses: "):
+        zoo.get_model("keras/vgg16", input_shape=(8, 8, 3))
+
+
+def test_local_weights_of_an_application(tmp_path):
+    small = {"input_shape": (32, 32, 3), "num_classes": 5}
+    model = zoo.get_model("keras/mobilenet", **small)
+    model.save_weights(tmp_path / "m.weights.h5")
+    again = zoo.get_model("keras/mobilenet", weights=tmp_path / "m.weights.h5", **small)
+    for one, other in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["keras/mobilenet", "keras/efficientnetb0"])
+def test_applications_are_exported(name, tmp_path):
+    model = zoo.get_model(name, num_classes=3, input_shape=(32, 32, 3))
+    zoo.export(model, out=tmp_path / "bundle", to=("tflite", "onnx", "saved_model"))
+
+
+@pytest.fixture(scope="module")
+def bert_preset(tmp_path_factory):
+    import keras_hub
+
+    keras.utils.set_random_seed(0)
+    backbone = keras_hub.models.BertBackbone(
+        vocabulary_size=40,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        max_sequence_length=16,
+    )
+    folder = tmp_path_factory.mktemp("preset") / "bert"
+    backbone.save_to_preset(str(folder))
+    return backbone, folder
+
+
+TOKENS = {
+    "token_ids": np.array([[5, 6, 7, 0]], "int32"),
+    "padding_mask": np.array([[1, 1, 1, 0]], "int32"),
+    "segment_ids": np.zeros((1, 4), "int32"),
+}
+
+
+def test_a_preset_is_built_from_its_folder(bert_preset):
+    backbone, folder = bert_preset
+    name = "kerashub/bert_tiny_en_uncased"
+    model = zoo.get_model(name, weights=folder)
+    np.testing.assert_allclose(
+        model(TOKENS)["pooled_output"], backbone(TOKENS)["pooled_output"], atol=1e-6
+    )
+    classifier = zoo.get_model(
+        name, task="text-classification", num_classes=3, weights=folder, dropout=0.0
+    )
+    assert classifier(TOKENS).shape == (1, 3)
+    assert zoo.get_model(name, task="masked-lm", weights=folder).count_params() > 0
+    assert set(KERASHUB["bert_tiny_en_uncased"].tasks) >= {"features", "text-classification"}
+
+
+@pytest.mark.slow
+def test_a_preset_is_exported(bert_preset, tmp_path):
+    _, folder = bert_preset
+    model = zoo.get_model(
+        "kerashub/bert_tiny_en_uncased", task="text-classification", num_classes=3, weights=folder
+    )
+    zoo.export(model, out=tmp_path / "bundle", to=("tflite", "onnx"), sequence_length=8)
+
+
+def test_a_preset_that_cannot_be_had(tmp_path):
+    with pytest.raises(ZooError) as error:
+        zoo.get_model("kerashub/bert_tiny_en_uncased", weights=tmp_path)
+    assert str(error.value).startswith(f"KerasHub cannot build '{tmp_path}' for 'features': ")

@@ -26,13 +26,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--download", action="store_true")
     arguments = parser.parse_args()
     recipe = with_overrides(resolve_recipe(arguments.recipe), arguments.set)
     rows = []
     for seed in arguments.seeds:
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            run = train(recipe, out=Path(folder) / "run", seed=seed, data_dir=arguments.data_dir)
+            run = train(
+                recipe,
+                out=Path(folder) / "run",
+                seed=seed,
+                data_dir=arguments.data_dir,
+                download=arguments.download,
+            )
             rows.append({**run.metrics, "seconds": time.perf_counter() - began})
     table = Table("seed", *rows[0], title=" ".join([recipe.name, *arguments.set]))
     for seed, row in zip(arguments.seeds, rows, strict=True):

@@ -69,6 +69,37 @@ def test_a_name_outside_the_grammar_is_recorded(site) -> None:
     )
 
 
+CATALOG = """
+from zoo_registry import ModelSpec
+TABLE = {"Big_Model.v2": ModelSpec(name="Big_Model.v2", builder="hub_zoo_builders:build")}
+"""
+
+
+def catalog(prefix: str, value: str) -> str:
+    return f"[zoo.catalogs]\n{prefix} = {value}\n"
+
+
+def test_a_catalog_adds_names_under_its_prefix(site) -> None:
+    site.install("hub-zoo", catalog("hub", "hub_zoo:TABLE"), "1.4", hub_zoo=CATALOG)
+    models = new_registry(catalogs="zoo.catalogs")
+    assert models.names("hub/*") == ["hub/Big_Model.v2"]
+    spec = models.get("hub/Big_Model.v2")
+    assert (spec.origin.distribution, spec.origin.version) == ("hub-zoo", "1.4")
+    assert models.owner("hub/Big_Model.v2") == "hub"
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'hub/Big_Model\.v2'\?"):
+        models.get("hub/Big_Model")
+
+
+def test_a_broken_catalog_is_recorded_and_a_taken_prefix_stays(site) -> None:
+    site.install("a-hub", catalog("broken", "a_hub:TABLE"), a_hub="raise RuntimeError('boom')")
+    site.install("b-hub", catalog("keras", "b_hub:TABLE"), b_hub="TABLE = {'resnet50': 3}")
+    models = new_registry(catalogs="zoo.catalogs")
+    assert models.get("keras/resnet50").origin.distribution == "kerazoo"
+    assert "bert-tiny" in models.names()
+    (problem,) = models.problems
+    assert (problem.distribution, problem.reason) == ("a-hub", "RuntimeError: boom")
+
+
 def test_two_plugins_with_one_name(site) -> None:
     site.install("a-zoo", entry("probe", "a_zoo:build"), a_zoo=BUILDER)
     site.install("b-zoo", entry("probe", "b_zoo:build"), b_zoo=BUILDER)

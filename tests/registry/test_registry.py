@@ -19,12 +19,13 @@ from zoo_registry import (
 from zoo_registry.search import search
 
 
-def new_registry() -> Registry[ModelSpec]:
+def new_registry(catalogs: str | None = None) -> Registry[ModelSpec]:
     return Registry(
         "model",
         group="zoo.models",
         builtin="zoo.catalog:MODELS",
         coerce="zoo_registry.specs:as_model_spec",
+        catalogs=catalogs,
     )
 
 

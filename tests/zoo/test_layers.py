@@ -37,7 +37,7 @@ LAYERS = [
     RMSNorm(epsilon=0.1),
     RotaryPositions(4, theta=50.0),
     LayerNorm(epsilon=0.1),
-    LearnedPositions(7, stddev=0.3),
+    LearnedPositions(7, stddev=0.3, truncated=False),
     MaskedMeanPooling(),
     Attention(
         8,
@@ -49,6 +49,7 @@ LAYERS = [
         use_bias=False,
         stddev=0.1,
         output_stddev=0.2,
+        truncated=False,
     ),
     SinusoidalPositions(max_wavelength=50.0),
     TransformerBlock(
@@ -64,6 +65,7 @@ LAYERS = [
         epsilon=0.1,
         stddev=0.1,
         residual_stddev=0.2,
+        truncated=False,
     ),
 ]
 

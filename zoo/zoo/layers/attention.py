@@ -74,6 +74,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         use_bias: Whether the products have one.
         stddev: Of the initial kernels; ``None`` is Glorot's uniform distribution.
         output_stddev: The same for the output projection.
+        truncated: Whether those normal distributions end at two standard deviations.
 
     Raises:
         UsageError: Heads that do not divide what they have to.
@@ -91,6 +92,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         use_bias: bool = True,
         stddev: float | None = None,
         output_stddev: float | None = None,
+        truncated: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,7 +102,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
             raise UsageError(
                 f"num_heads={num_heads} is not a multiple of num_kv_heads={num_kv_heads}."
             )
-        self.arguments = {
+        self.arguments: dict[str, Any] = {
             "hidden_dim": hidden_dim,
             "num_heads": num_heads,
             "num_kv_heads": num_kv_heads,
@@ -110,6 +112,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
             "use_bias": use_bias,
             "stddev": stddev,
             "output_stddev": output_stddev,
+            "truncated": truncated,
         }
         self.hidden_dim = hidden_dim
         self.num_heads = num_heads
@@ -128,7 +131,7 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         return keras.layers.Dense(
             units,
             use_bias=self.arguments["use_bias"],
-            kernel_initializer=kernel_initializer(stddev),
+            kernel_initializer=kernel_initializer(stddev, truncated=self.arguments["truncated"]),
             dtype=self.dtype_policy,
             name=name,
         )

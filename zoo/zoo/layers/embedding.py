@@ -12,18 +12,22 @@ from zoo.layers.initializers import kernel_initializer
 from zoo_registry import UsageError
 
 
-def token_embedding(vocab_size: int, hidden_dim: int, stddev: float | None = 0.02) -> Any:
+def token_embedding(
+    vocab_size: int, hidden_dim: int, stddev: float | None = 0.02, *, truncated: bool = True
+) -> Any:
     """Return an embedding layer, named ``token_embedding``, that can be called in reverse.
 
     Args:
         vocab_size: Number of tokens.
         hidden_dim: Width.
         stddev: Of the initial values; ``None`` is the inverse square root of the width.
+        truncated: Whether their normal distribution ends at two standard deviations.
     """
+    stddev = hidden_dim**-0.5 if stddev is None else stddev
     return keras.layers.ReversibleEmbedding(
         vocab_size,
         hidden_dim,
-        embeddings_initializer=kernel_initializer(hidden_dim**-0.5 if stddev is None else stddev),
+        embeddings_initializer=kernel_initializer(stddev, truncated=truncated),
         name="token_embedding",
     )
 
@@ -35,10 +39,14 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
     Args:
         max_length: Positions there are vectors for.
         stddev: Of the initial values.
+        truncated: Whether their normal distribution ends at two standard deviations.
     """
 
-    def __init__(self, max_length: int, stddev: float = 0.02, **kwargs: Any) -> None:
+    def __init__(
+        self, max_length: int, stddev: float = 0.02, *, truncated: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
+        self.truncated = truncated
         self.max_length = max_length
         self.stddev = stddev
 
@@ -51,7 +59,7 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         self._check(input_shape[1])
         self.embeddings = self.add_weight(
             shape=(self.max_length, input_shape[-1]),
-            initializer=kernel_initializer(self.stddev),
+            initializer=kernel_initializer(self.stddev, truncated=self.truncated),
             name="embeddings",
         )
 
@@ -79,7 +87,12 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {**super().get_config(), "max_length": self.max_length, "stddev": self.stddev}
+        return {
+            **super().get_config(),
+            "max_length": self.max_length,
+            "stddev": self.stddev,
+            "truncated": self.truncated,
+        }
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")

@@ -63,6 +63,7 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
             use_bias=False,
             stddev=stddev,
             output_stddev=stddev,
+            truncated=False,
             dtype=dtype,
             name="attention",
         )
@@ -77,7 +78,7 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
         return keras.layers.Dense(
             units,
             use_bias=False,
-            kernel_initializer=kernel_initializer(self.arguments["stddev"]),
+            kernel_initializer=kernel_initializer(self.arguments["stddev"], truncated=False),
             dtype=self.dtype_policy,
             name=name,
         )

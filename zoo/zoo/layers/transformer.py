@@ -40,6 +40,7 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         stddev: Of the initial kernels; ``None`` is Glorot's uniform distribution.
         residual_stddev: The same for the two kernels that write into the residual stream;
             ``None`` means ``stddev``.
+        truncated: Whether those normal distributions end at two standard deviations.
 
     Raises:
         UsageError: An unknown activation, or heads that do not divide the width.
@@ -60,6 +61,7 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         epsilon: float = 1e-5,
         stddev: float | None = None,
         residual_stddev: float | None = None,
+        truncated: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -78,6 +80,7 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
             "epsilon": epsilon,
             "stddev": stddev,
             "residual_stddev": residual_stddev,
+            "truncated": truncated,
         }
         self.activation = ACTIVATIONS[activation]
         self.pre_norm = pre_norm
@@ -87,6 +90,7 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
             "dropout": dropout if attention_dropout is None else attention_dropout,
             "stddev": stddev,
             "output_stddev": into_residual,
+            "truncated": truncated,
             "dtype": dtype,
         }
         self.attention = Attention(
@@ -100,11 +104,14 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         self.attention_norm = LayerNorm(epsilon, dtype=dtype, name="attention_norm")
         self.ff_norm = LayerNorm(epsilon, dtype=dtype, name="ff_norm")
         self.ff_in = keras.layers.Dense(
-            ff_dim, kernel_initializer=kernel_initializer(stddev), dtype=dtype, name="ff_in"
+            ff_dim,
+            kernel_initializer=kernel_initializer(stddev, truncated=truncated),
+            dtype=dtype,
+            name="ff_in",
         )
         self.ff_out = keras.layers.Dense(
             hidden_dim,
-            kernel_initializer=kernel_initializer(into_residual),
+            kernel_initializer=kernel_initializer(into_residual, truncated=truncated),
             dtype=dtype,
             name="ff_out",
         )

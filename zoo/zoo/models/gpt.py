@@ -87,8 +87,9 @@ def gpt(
     check_task("gpt", task, get_args(Task))
     inputs = token_inputs(sequence_length)
     token_ids = inputs["token_ids"]
-    embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
-    x = LearnedPositions(max_length, STDDEV, name="positions")(embedding(token_ids))
+    embedding = token_embedding(vocab_size, hidden_dim, STDDEV, truncated=False)
+    positions = LearnedPositions(max_length, STDDEV, truncated=False, name="positions")
+    x = positions(embedding(token_ids))
     x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
     bias = AttentionBias(causal=True, name="attention_bias")(token_ids)
     for index in range(num_layers):
@@ -103,6 +104,7 @@ def gpt(
             epsilon=epsilon,
             stddev=STDDEV,
             residual_stddev=STDDEV / (2 * num_layers) ** 0.5,
+            truncated=False,
             name=f"block_{index}",
         )(x, bias)
     x = LayerNorm(epsilon, name="final_norm")(x)

@@ -92,7 +92,7 @@ def llama(
     check_task("llama", task, get_args(Task))
     inputs = token_inputs(sequence_length)
     token_ids = inputs["token_ids"]
-    embedding = token_embedding(vocab_size, hidden_dim, stddev)
+    embedding = token_embedding(vocab_size, hidden_dim, stddev, truncated=False)
     x = embedding(token_ids)
     bias = AttentionBias(causal=True, name="attention_bias")(token_ids)
     rotation = RotaryPositions(head_dim or hidden_dim // num_heads, theta, name="rotation")(
@@ -132,7 +132,7 @@ def _logits(x: Any, embedding: Any, tied: bool, stddev: float) -> Any:
     return keras.layers.Dense(
         embedding.input_dim,
         use_bias=False,
-        kernel_initializer=kernel_initializer(stddev),
+        kernel_initializer=kernel_initializer(stddev, truncated=False),
         dtype="float32",
         name="logits",
     )(x)

@@ -82,7 +82,7 @@ def inverted_residual(
     epsilon: float = 1e-3,
     name: str,
 ) -> Any:
-    """Return MobileNetV2's block: expand, depthwise, project, and add the input if shapes agree.
+    """Return MobileNetV2's block: expand, depthwise, project; add the input where it fits.
 
     Args:
         x: float (batch, height, width, channels).
@@ -104,7 +104,8 @@ def inverted_residual(
     if squeezed is not None:
         x = squeeze_excite(x, squeezed, name=name)
     x = conv_norm(x, filters, 1, number=3, **common)
-    if x.shape == shortcut.shape:
+    # Not by the shapes: an image of any size has None before and after a stride.
+    if strides == 1 and filters == shortcut.shape[-1]:
         x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
     return x
 

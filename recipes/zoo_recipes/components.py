@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from zoo_recipes import losses
 from zoo_recipes.configs import CompileConfig, Component
 from zoo_registry import UsageError, closest, did_you_mean
 
@@ -43,7 +44,7 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
 
 def make_loss(loss: Component) -> Any:
     """Return the loss; it is told that the model ends in logits unless the recipe says so."""
-    kinds = _classes(keras.losses, keras.Loss)
+    kinds = _classes(keras.losses, keras.Loss) | _classes(losses, keras.Loss)
     name = _full_name(keras.losses, loss.name)
     takes_logits = "from_logits" in _parameters(_find("compile.loss", kinds, name))
     defaults = {"from_logits": True} if takes_logits else {}

@@ -107,7 +107,8 @@ class CompileConfig:
         schedule: A Keras learning-rate schedule. It starts from the optimizer's
             ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a share of all
             steps, and ``decay_steps`` left out is the whole training.
-        loss: A Keras loss; ``from_logits`` is true unless it is given, as our models end there.
+        loss: A Keras loss, or ``smoothed_crossentropy``; ``from_logits`` is true unless it is
+            given, as our models end there.
         metrics: Keras metrics.
         precision: Keras dtype policy of the training.
         jit_compile: As in Keras: XLA or not.

@@ -1,0 +1,74 @@
+"""Losses that recipes may name and Keras does not have."""
+
+# Keras has no types: its classes are Any.
+# mypy: disable-error-code="misc"
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of class numbers with label smoothing (https://arxiv.org/abs/1512.00567).
+
+    The target of a class is ``1 - label_smoothing``, and ``label_smoothing / num_classes`` is added
+    to all of them. Keras smooths one-hot targets only, which a vocabulary is too large for.
+
+    Args:
+        label_smoothing: In 0..1.
+        from_logits: Whether predictions are logits, or probabilities.
+        ignore_class: A class whose steps do not count, such as padding.
+        name: Of the loss.
+
+    Example:
+        >>> loss = SmoothedCrossentropy(label_smoothing=0.1, from_logits=True)
+        >>> round(float(loss([1], [[0.0, 4.0]])), 4)
+        0.2181
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.1,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        name: str = "smoothed_crossentropy",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing={label_smoothing} must be in 0..1")
+        self.label_smoothing = label_smoothing
+        self.from_logits = from_logits
+        self.ignore_class = ignore_class
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each step, float (batch, ...).
+
+        Args:
+            y_true: Class numbers, int (batch, ...).
+            y_pred: float (batch, ..., num_classes).
+        """
+        log = ops.log_softmax(y_pred) if self.from_logits else ops.log(y_pred)
+        numbers = ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:-1]), "int32")
+        chosen = ops.take_along_axis(log, ops.expand_dims(numbers, -1), axis=-1)[..., 0]
+        smoothing = self.label_smoothing
+        losses = -(1 - smoothing) * chosen - smoothing * ops.mean(log, axis=-1)
+        if self.ignore_class is None:
+            return losses
+        counted = ops.cast(ops.not_equal(numbers, self.ignore_class), losses.dtype)
+        # The mean over all steps becomes the mean over those that count.
+        share = ops.maximum(ops.mean(counted), 1e-7)
+        return losses * counted / share
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "from_logits": self.from_logits,
+            "ignore_class": self.ignore_class,
+        }

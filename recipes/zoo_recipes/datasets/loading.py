@@ -28,7 +28,7 @@ class Examples:
 
     Attributes:
         raws: What preprocessing takes: uint8 images, texts or arrays.
-        labels: The class of each, or ``None``.
+        labels: The class, or the target text, of each; or ``None``.
         sha256: Of all the content, in order.
     """
 
@@ -75,7 +75,7 @@ def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Ex
     _check_features(builder, {"input": input, **({"label": label} if label else {})})
     count = _num_examples(builder, split)
     raws: list[Any] = []
-    labels: list[int] = []
+    labels: list[Any] = []
     digest = hashlib.sha256()
     with _quiet():
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
@@ -83,11 +83,15 @@ def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Ex
             if not raws:
                 _check_memory(builder.info.full_name, split, raw, count)
             _update(digest, raw)
-            raws.append(raw.decode("utf-8") if isinstance(raw, bytes) else raw)
+            raws.append(_text_or_same(raw))
             if label:
                 _update(digest, example[label])
-                labels.append(example[label])
+                labels.append(_text_or_same(example[label]))
     return Examples(raws, np.asarray(labels) if label else None, digest.hexdigest())
+
+
+def _text_or_same(value: Any) -> Any:
+    return value.decode("utf-8") if isinstance(value, bytes) else value
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:

@@ -33,11 +33,7 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
     if as_json:
         print_json([_model_row(name) for name in names])
         return
-    asked = (
-        pattern != "*"
-        or any(filters[key] for key in ("task", "family", "tag"))
-        or (filters["max_params"] or filters["max_macs"])
-    )
+    asked = pattern != "*" or any(value for key, value in filters.items() if key != "sort")
     rows = [_model_row(name) for name in names if asked or not _cataloged(name)]
     print_table(
         ("NAME", "FAMILY", "PARAMETERS", "MULT-ADDS", "TASKS", "SUMMARY"),
@@ -62,7 +58,8 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
 
 
 def _cataloged(name: str) -> bool:
-    return zoo_registry.models.owner(name) == name.partition("/")[0]
+    # The owner of a name in a catalog is the catalog's prefix, not the distribution.
+    return zoo_registry.models.owner(name) != zoo_registry.models.origin(name).distribution
 
 
 def _count_catalogs(names: Sequence[str]) -> None:

@@ -60,6 +60,13 @@ def test_the_table_of_presets_is_fresh():
     assert rows["gpt2_base_en"]["tasks"] == ["features", "causal-lm"]
 
 
+def verified(model, folder, *formats, **options):
+    """Export to every format, each proven equal in its own runtime."""
+    bundle = zoo.export(model, out=folder / "bundle", to=formats, **options)
+    assert {artifact.format for artifact in bundle.artifacts} == set(formats)
+    assert all(artifact.verification.max_abs_diff < 1e-4 for artifact in bundle.artifacts)
+
+
 @pytest.mark.parametrize("module", PIXELS)
 def test_pixels_are_prepared_as_the_library_does(module):
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 4, 5, 3)).astype("float32")
@@ -74,7 +81,7 @@ def test_prepared_pixels_are_exported(how, tmp_path):
     image = keras.Input((8, 8, 3), name="image")
     pooled = keras.layers.GlobalAveragePooling2D()(_pixels(image, how))
     model = keras.Model(image, keras.layers.Dense(3, name="logits")(pooled))
-    zoo.export(model, out=tmp_path / "bundle", to=("tflite", "onnx"))
+    verified(model, tmp_path, "tflite", "onnx")
 
 
 def test_heads_of_applications():
@@ -105,7 +112,7 @@ def test_local_weights_of_an_application(tmp_path):
 @pytest.mark.parametrize("name", ["keras/mobilenet", "keras/efficientnetb0"])
 def test_applications_are_exported(name, tmp_path):
     model = zoo.get_model(name, num_classes=3, input_shape=(32, 32, 3))
-    zoo.export(model, out=tmp_path / "bundle", to=("tflite", "onnx", "saved_model"))
+    verified(model, tmp_path, "tflite", "onnx", "saved_model")
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +161,7 @@ def test_a_preset_is_exported(bert_preset, tmp_path):
     model = zoo.get_model(
         "kerashub/bert_tiny_en_uncased", task="text-classification", num_classes=3, weights=folder
     )
-    zoo.export(model, out=tmp_path / "bundle", to=("tflite", "onnx"), sequence_length=8)
+    verified(model, tmp_path, "tflite", "onnx", sequence_length=8)
 
 
 def test_a_preset_that_cannot_be_had(tmp_path):

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import zoo_registry
+from zoo.sizing.size import BYTES
 from zoo_registry import ModelSpec, UsageError, did_you_mean
 from zoo_registry.search import search
-
-BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
 @dataclass(frozen=True, kw_only=True)

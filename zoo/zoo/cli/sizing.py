@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from zoo.cli.output import NUMBER, count, next_step, print_fields, print_json, print_table, size
+from zoo.sizing.size import BYTES, Size
+from zoo.sizing.size import size as size_of
 from zoo_registry import ModelSpec
 
-if TYPE_CHECKING:
-    from zoo.sizing.size import Size
-
-DTYPES = ("float32", "float16", "int8")
+DTYPES = tuple(BYTES)
 ROWS = {
     "weights": "weights",
     "inference": "inference: weights and results held at once",
@@ -30,8 +29,6 @@ def measured(
     image_size: int | None = None,
 ) -> Size:
     """Return the size of a model at the sizes that the command was given."""
-    from zoo.sizing.size import size as size_of
-
     return size_of(spec, task=task, batch=batch, sequence_length=seq_len, image_size=image_size)
 
 

@@ -58,8 +58,7 @@ def unpacked(package: Package) -> Path:
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=package.folder.parent))
     try:
         _unpack(_fetch(package, partial), partial / "files")
-        if not package.folder.is_dir():
-            _rename(partial / "files", package.folder)
+        put_in_place(partial / "files", package.folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return package.folder
@@ -96,9 +95,15 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise ZooError(f"'{archive.name}' cannot be unpacked: {error}") from error
 
 
-def _rename(made: Path, home: Path) -> None:
+def put_in_place(made: Path, home: Path) -> None:
+    """Give a complete folder its own name, unless another process has put one there before.
+
+    Args:
+        made: The folder, on the same disk.
+        home: Its name.
+    """
     try:
         made.rename(home)
-    except OSError:  # another process was first
+    except OSError:
         if not home.is_dir():
             raise

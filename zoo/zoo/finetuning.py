@@ -36,10 +36,10 @@ def set_trainable(model: Any, part: str, number: int = 0) -> None:
         >>> [weight.path for weight in model.trainable_weights]
         ['logits/kernel', 'logits/bias']
     """
-    layers = [layer for layer in model.layers if layer.weights]
     if part == "lora":
         _correct(model, number)
         return
+    layers = [layer for layer in model.layers if layer.weights]
     first = _first_trained(model.name, layers, part, number)
     for index, layer in enumerate(layers):
         layer.trainable = index >= first or (part != "all" and _is_head(layer))

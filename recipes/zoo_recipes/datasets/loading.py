@@ -17,6 +17,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
 from zoo_registry import UsageError, ZooError, did_you_mean
+from zoo_registry.packages import put_in_place
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
@@ -159,8 +160,7 @@ def _prepare_and_move(spec: DatasetSpec, options: Mapping[str, str], home: Path)
     try:
         _prepare(spec, options, own)
         made = next(path.parent for path in own.rglob("dataset_info.json"))
-        if not home.exists():
-            _rename(made, home)
+        put_in_place(made, home)
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
@@ -181,14 +181,6 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Non
         ) from error
     finally:
         tfds.enable_progress_bar()
-
-
-def _rename(made: Path, home: Path) -> None:
-    try:
-        os.rename(made, home)  # noqa: PTH104, fails where another process was first
-    except OSError:
-        if not home.exists():
-            raise
 
 
 def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:

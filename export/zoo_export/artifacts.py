@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from zoo_export.comparing import compare, top1_agreement, worst
+from zoo_export.comparing import accuracy, compare, top1_agreement, worst
+from zoo_export.converters.calibration import fingerprint
 from zoo_export.converters.conversion import Converted
-from zoo_export.converters.job import Job
+from zoo_export.converters.job import Job, Task
 from zoo_export.errors import ExportError
 from zoo_export.formats import Format
 from zoo_export.manifest import Artifact, Comparison, Verification
 from zoo_export.source import Source
-from zoo_export.tensors import Array, fits
+from zoo_export.tensors import Arrays, fits
+
+# Of the weights' bytes that a scheme must bring into its dtype.
+_MOST = 0.5
 
 
-def make_job(
+def make_task(
     source: Source, row: Format, model: Path, modules: tuple[str, ...], bundle: Path
-) -> tuple[Job, tuple[dict[str, Array], ...]]:
-    """Return the job of one format and the sample batches that its file can take.
+) -> Task:
+    """Return the job of one format with the sample batches that its file can take.
 
     Args:
         source: What is exported.
@@ -39,7 +44,10 @@ def make_job(
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))
-    return job, (*cases, source.examples) if source.examples is not None else cases
+    if source.examples is not None:
+        cases = (*cases, source.examples)
+    is_calibrated = row.scheme is not None and row.scheme.calibrated
+    return Task(job, cases, source.calibration or {} if is_calibrated else {})
 
 
 def verified(source: Source, row: Format, converted: Converted) -> Artifact:
@@ -51,17 +59,21 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     if converted.error is not None or converted.result is None:
         raise converted.error or ExportError("it ended without a result")
     job, received = converted.job, list(converted.outputs)
+    facts = dict(converted.result.facts)
+    _check_weights(row, facts)
     expected = [
         outputs
         for case, outputs in zip(source.cases, source.expected, strict=True)
         if fits(job.inputs, case)
     ]
-    agreement, examples = None, 0
+    agreement, examples, metric = None, 0, {}
     if source.expected_examples is not None:
         given = received.pop()
         _check(compare([source.expected_examples], [given], row.tolerance))
         agreement = top1_agreement(source.expected_examples, given)
         examples = len(next(iter(given.values()))) if agreement is not None else 0
+        _check_agreement(row, agreement)
+        metric = _accuracies(source, given)
     rows = compare(expected, received, row.tolerance)
     _check(rows)
     path = Path(job.path)
@@ -71,11 +83,50 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         bytes=_size(path),
         inputs=job.inputs,
         outputs=job.outputs,
-        verification=Verification(row.name, row.tolerance, rows, examples, agreement),
-        facts=converted.result.facts,
+        verification=Verification(row.name, row.tolerance, rows, examples, agreement, **metric),
+        facts=_with_calibration(source, row, facts),
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
     )
+
+
+def _check_weights(row: Format, facts: Mapping[str, Any]) -> None:
+    weights = facts.get("weights")
+    if row.scheme is None or not weights:
+        return
+    share = weights.get(row.scheme.dtype, 0) / sum(weights.values())
+    if share < _MOST:
+        held = ", ".join(f"{size:,} bytes of {dtype}" for dtype, size in weights.items())
+        raise ExportError(
+            f"only {share:.0%} of its weights are {row.scheme.dtype} ({held}): this scheme does "
+            "not reach the layers that hold them"
+        )
+
+
+def _check_agreement(row: Format, agreement: float | None) -> None:
+    wanted = row.scheme.min_agreement if row.scheme else 0.0
+    if agreement is not None and agreement < wanted:
+        raise ExportError(
+            f"it gives the same answer as Keras for {agreement:.1%} of the examples; "
+            f"{wanted:.0%} is the least for this scheme"
+        )
+
+
+def _accuracies(source: Source, given: Arrays) -> dict[str, float]:
+    targets, expected = source.targets, source.expected_examples
+    found = accuracy(given, targets), accuracy(expected or {}, targets)
+    if None in found:
+        return {}
+    return dict(zip(("accuracy", "keras_accuracy"), found, strict=True))  # type: ignore[arg-type]
+
+
+def _with_calibration(source: Source, row: Format, facts: dict[str, Any]) -> dict[str, Any]:
+    if row.scheme is None:
+        return facts
+    facts["scheme"] = row.scheme.name
+    if row.scheme.calibrated and source.calibration is not None:
+        facts["calibration"] = fingerprint(source.calibration)
+    return facts
 
 
 def _check(rows: Sequence[Comparison]) -> None:

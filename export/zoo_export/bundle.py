@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import zoo_registry
 from zoo_export import files
 from zoo_export.errors import BundleError, MissingRuntimeError
+from zoo_export.formats import find
 from zoo_export.manifest import ASSETS, MANIFEST, Artifact, Manifest
 from zoo_export.runtime import Runner, is_installed, open_runner
 from zoo_export.runtime.prediction import Prediction, answer, prepare
@@ -52,7 +52,7 @@ class Bundle:
         by_name = {artifact.format: artifact for artifact in self.artifacts}
         if runtime is None:
             return self._first_installed()
-        name = zoo_registry.formats.get(runtime).name
+        name = find(runtime).name
         if name not in by_name:
             hint = did_you_mean(runtime, by_name)
             has = ", ".join(by_name)
@@ -72,7 +72,7 @@ class Bundle:
         key = (artifact.format, threads)
         if key not in self._runners:
             self._runners[key] = open_runner(
-                zoo_registry.formats.get(artifact.format),
+                find(artifact.format),
                 files.safe_path(self.path, artifact.path),
                 artifact.inputs,
                 artifact.outputs,
@@ -124,7 +124,7 @@ class Bundle:
     def _first_installed(self) -> Artifact:
         needed = []
         for artifact in self.artifacts:
-            row = zoo_registry.formats.get(artifact.format)
+            row = find(artifact.format)
             if is_installed(row):
                 return artifact
             needed.append(row.requires)

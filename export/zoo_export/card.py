@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import zoo_registry
+from zoo_export.formats import find
 from zoo_export.manifest import Artifact, Manifest
 from zoo_export.tensors import Tensor
 
@@ -88,7 +88,7 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
             f"{artifact.verification.max_abs_diff:.1e}",
             ", ".join(map(str, artifact.verification.batches)),
             _agreement(artifact),
-            zoo_registry.formats.get(artifact.format).requires,
+            find(artifact.format).requires,
         ]
         for artifact in artifacts
     ]
@@ -139,7 +139,7 @@ def _step(step: Mapping[str, Any]) -> str:
 
 def _python(manifest: Manifest) -> str:
     first = manifest.artifacts[0].format
-    packages = zoo_registry.formats.get(first).requires
+    packages = find(first).requires
     names = ", ".join(f'"{tensor.name}"' for tensor in manifest.inputs)
     return f"""## Python
 

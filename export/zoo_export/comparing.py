@@ -82,6 +82,22 @@ def top1_agreement(expected: Arrays, received: Arrays) -> float | None:
     return float(same.mean())
 
 
+def accuracy(outputs: Arrays, targets: Array | None) -> float | None:
+    """Return the share of rows whose largest logit is the target, where both are there.
+
+    Example:
+        >>> accuracy({"logits": np.array([[1.0, 2.0], [3.0, 0.0]])}, np.array([1, 1]))
+        0.5
+    """
+    logits = outputs.get("logits")
+    if targets is None or logits is None or targets.dtype.kind not in "iu":
+        return None
+    rows = targets[: len(logits)]
+    if rows.shape != logits.shape[:-1]:
+        return None
+    return float((logits.argmax(-1) == rows).mean())
+
+
 def _check_shape(name: str, wanted: Array, given: Array) -> None:
     if given.shape != wanted.shape:
         raise ExportError(f"output '{name}' has shape {given.shape}, in Keras {wanted.shape}")

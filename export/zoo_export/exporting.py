@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import zoo_registry
-from zoo_export import card, files
-from zoo_export.artifacts import make_job, verified
+from zoo_export import card, files, targets
+from zoo_export.artifacts import make_task, verified
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import Blame, ExportError
-from zoo_export.formats import Format
+from zoo_export.formats import FORMATS, Format, find
 from zoo_export.manifest import (
     ASSETS,
     CARD,
@@ -26,7 +25,7 @@ from zoo_export.manifest import (
 from zoo_export.request import Request, from_model, from_run
 from zoo_export.source import Source, model_file, read_source, versions
 from zoo_export.stored import save_samples
-from zoo_registry import UsageError
+from zoo_registry import UsageError, load_target
 
 TIME_LIMIT = 1800.0
 
@@ -51,7 +50,8 @@ class Progress:
 def export(
     source: Any,
     *,
-    to: Sequence[str] = ("tflite", "onnx", "saved_model"),
+    to: Sequence[str] | None = None,
+    target: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
     name: str | None = None,
@@ -60,19 +60,23 @@ def export(
     preprocessing: Sequence[Mapping[str, Any]] = (),
     assets: str | Path | None = None,
     samples: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
     sequence_length: int | None = None,
     time_limit: float = TIME_LIMIT,
+    keep_going: bool = False,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Bundle:
     """Export a model to verified files.
 
     Every format is converted from a float32 inference clone in a process of its own, inspected,
     run in its own runtime at batch 1 and 3 and compared with Keras: names, shapes, values. A
-    bundle is written if all of them agree, else nothing is.
+    bundle is written if all of them agree, else nothing is, unless ``keep_going``.
 
     Args:
         source: A run folder, or a functional or sequential ``keras.Model``.
-        to: Names of formats.
+        to: Names of formats, each with ``:SCHEME`` after it where it is to be quantized, such as
+            ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
+        target: A place to make the bundle ready for, such as ``"browser"``.
         out: Folder to write; ``bundles/<name>`` by default.
         force: Replace a bundle that is there.
         name: Name of the artifacts; the recipe's or model's by default.
@@ -81,9 +85,13 @@ def export(
         preprocessing: Steps from a raw input to the model's inputs.
         assets: Folder with the files that the steps name.
         samples: Arrays by input name to verify with, instead of drawn ones.
+        calibration: Typical inputs by name, rows first, for schemes that measure the ranges of
+            activations; a run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
         time_limit: Seconds that one conversion may take.
+        keep_going: Write a bundle of the formats that succeeded although another failed; what
+            failed is told to ``on_event`` and leaves nothing.
         on_event: Called as each format starts, is verified, or fails.
 
     Returns:
@@ -91,7 +99,8 @@ def export(
 
     Raises:
         UsageError: A source, format or argument that cannot be used, or ``out`` is taken.
-        ExportError: A format that failed or disagreed, with its operators where they are known.
+        ExportError: A format, with ``keep_going`` every format, failed or disagreed; with its
+            operators where they are known.
 
     Example:
         >>> import keras, tempfile
@@ -102,7 +111,8 @@ def export(
         >>> bundle.artifacts[0].path, bundle.artifacts[0].verification.ok
         ('tiny.onnx', True)
     """
-    rows = _formats(to)
+    place = targets.find(target) if target is not None else None
+    rows = choose_formats(to, target)
     request = _request(source)
     given: dict[str, Any] = {
         "name": name,
@@ -111,24 +121,54 @@ def export(
         "preprocessing": tuple(preprocessing) or None,
         "assets": Path(assets) if assets is not None else None,
         "rows": samples,
+        "calibration": calibration,
         "sequence_length": sequence_length,
     }
     request = replace(request, **{key: value for key, value in given.items() if value is not None})
     folder = Path(out) if out is not None else Path("bundles") / request.name
     files.check_target(folder, force=force)
+    _check_calibrated(rows, request)
     told = read_source(request)
     notify = on_event or (lambda progress: None)
     with files.work_folder(folder) as work:
-        _write(told, rows, work, time_limit, notify)
+        # A target needs all of its formats.
+        keep_going = keep_going and place is None
+        artifacts = _convert(told, rows, work, time_limit, notify, keep_going=keep_going)
+        _complete(told, artifacts, work / "bundle", place)
         files.put_in_place(work / "bundle", folder, work)
     return load_bundle(folder)
 
 
-def _formats(to: Sequence[str]) -> list[Format]:
-    rows = {row.name: row for row in (zoo_registry.formats.get(word) for word in to)}
+def choose_formats(to: Sequence[str] | None, target: str | None = None) -> list[Format]:
+    """Return the formats that are meant: those named, and those that a target needs.
+
+    Args:
+        to: ``FORMAT[:SCHEME]`` each; without it and without a target, all that are built in.
+        target: Name of a place to make a bundle ready for.
+
+    Raises:
+        UsageError: There is no such format, scheme or target, or none is named.
+
+    Example:
+        >>> [row.name for row in choose_formats(["litert:int8", "onnx"])]
+        ['tflite:int8', 'onnx']
+    """
+    needed = targets.find(target).formats if target is not None else ()
+    named = tuple(FORMATS) if to is None and not needed else (*(to or ()), *needed)
+    rows = {row.name: row for row in map(find, named)}
     if not rows:
         raise UsageError("There is no format to export to: name at least one (to=...).")
     return list(rows.values())
+
+
+def _check_calibrated(rows: Sequence[Format], request: Request) -> None:
+    needy = [row.name for row in rows if row.scheme is not None and row.scheme.calibrated]
+    if needy and request.calibration is None:
+        raise UsageError(
+            f"{needy[0]} measures the ranges of activations on real inputs, and '{request.name}' "
+            "has none: export a run that this version trained, or give typical inputs "
+            "(calibration={name: array})."
+        )
 
 
 def _request(source: Any) -> Request:
@@ -137,21 +177,23 @@ def _request(source: Any) -> Request:
     return from_model(source)
 
 
-def _write(
+def _convert(
     source: Source,
     rows: Sequence[Format],
     work: Path,
     time_limit: float,
     notify: Callable[[Progress], None],
-) -> None:
+    *,
+    keep_going: bool,
+) -> list[Artifact]:
     bundle = work / "bundle"
     bundle.mkdir()
     artifacts, failures = [], []
     with model_file(source.request, work) as (model, modules):
-        jobs = [make_job(source, row, model, modules, bundle) for row in rows]
+        tasks = [make_task(source, row, model, modules, bundle) for row in rows]
         by_name = {row.name: row for row in rows}
         for converted in convert_all(
-            jobs,
+            tasks,
             work,
             time_limit=time_limit,
             started=lambda format_name: notify(Progress(format_name, "started")),
@@ -161,6 +203,7 @@ def _write(
                 artifact = verified(source, row, converted)
             except ExportError as error:
                 failures.append((row.name, error))
+                files.remove(Path(converted.job.path))
                 notify(Progress(row.name, "failed", error=str(error)))
             else:
                 artifacts.append(artifact)
@@ -168,8 +211,9 @@ def _write(
     order = [row.name for row in rows]
     failures.sort(key=lambda failure: order.index(failure[0]))
     artifacts.sort(key=lambda artifact: order.index(artifact.format))
-    _raise(source, failures)
-    _complete(source, artifacts, bundle)
+    if not (keep_going and artifacts):
+        _raise(source, failures)
+    return artifacts
 
 
 def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> None:
@@ -181,7 +225,9 @@ def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> None:
     raise ExportError("\n".join([*messages, "Nothing was written."]), blames) from failures[0][1]
 
 
-def _complete(source: Source, artifacts: Sequence[Artifact], bundle: Path) -> None:
+def _complete(
+    source: Source, artifacts: Sequence[Artifact], bundle: Path, place: targets.Target | None
+) -> None:
     request = source.request
     (bundle / ASSETS).mkdir()
     if request.assets is not None:
@@ -201,5 +247,9 @@ def _complete(source: Source, artifacts: Sequence[Artifact], bundle: Path) -> No
         artifacts=tuple(artifacts),
     )
     (bundle / CARD).write_text(card.render(manifest), encoding="utf-8")
+    if place is not None:
+        (bundle / place.name).mkdir()
+        facts = load_target(place.write)(bundle, manifest)
+        manifest = replace(manifest, targets={place.name: facts})
     complete = replace(manifest, files=files.list_files(bundle))
     (bundle / MANIFEST).write_text(complete.to_json(), encoding="utf-8")

@@ -136,6 +136,15 @@ def put_in_place(finished: Path, out: Path, work: Path) -> None:
         raise
 
 
+def remove(artifact: Path) -> None:
+    """Delete an artifact, with the files that hold its larger weights."""
+    if artifact.is_dir():
+        shutil.rmtree(artifact)
+    else:
+        for path in [artifact, *artifact.parent.glob(f"{artifact.name}.*")]:
+            path.unlink(missing_ok=True)
+
+
 def _reason(error: OSError) -> str:
     return (
         f"{error.strerror or error} ({os.fspath(error.filename)})"

@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from zoo_registry import Origin, UsageError
+import zoo_registry
+from zoo_export.schemes import ONNX_SCHEMES, TFLITE_SCHEMES, Scheme
+from zoo_registry import Origin, UsageError, did_you_mean
+
+FLOAT32 = "float32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,8 @@ class Format:
         module: What that package is imported as.
         static: Whether the artifact has a fixed batch of 1 and a fixed sequence length.
         tolerance: Largest difference from Keras, as a share of the largest output value.
+        schemes: The other ways than float32 in which it can hold numbers.
+        scheme: The one of them that this is, if it is no float32.
         aliases: Other words for a built-in one.
         summary: One line.
         origin: Filled in by the registry.
@@ -41,6 +47,8 @@ class Format:
     module: str
     static: bool = False
     tolerance: float = 1e-5
+    schemes: tuple[Scheme, ...] = ()
+    scheme: Scheme | None = None
     aliases: tuple[str, ...] = ()
     summary: str = ""
     origin: Origin | None = None
@@ -59,6 +67,33 @@ class Format:
         """
         return f"{name}{self.suffix}" if self.suffix else self.name
 
+    def quantized(self, name: str) -> Format:
+        """Return the format whose artifacts hold numbers as one of its schemes says.
+
+        Raises:
+            UsageError: It has no such scheme.
+
+        Example:
+            >>> FORMATS["tflite"].quantized("int8").path("digits-cnn")
+            'digits-cnn.int8.tflite'
+        """
+        if name == FLOAT32:
+            return self
+        rows = {row.name: row for row in self.schemes}
+        if name not in rows:
+            hint = did_you_mean(name, rows)
+            names = ", ".join([FLOAT32, *rows])
+            raise UsageError(f"Format '{self.name}' has no scheme '{name}'.{hint} It has: {names}.")
+        row = rows[name]
+        return replace(
+            self,
+            name=f"{self.name}:{name}",
+            suffix=f".{name}{self.suffix}",
+            converter=row.converter,
+            tolerance=row.tolerance,
+            scheme=row,
+        )
+
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
@@ -72,6 +107,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 requires="ai-edge-litert",
                 module="ai_edge_litert",
                 static=True,
+                schemes=TFLITE_SCHEMES,
                 aliases=("litert",),
                 summary="LiteRT (TensorFlow Lite) flatbuffer of built-in operators",
             ),
@@ -82,6 +118,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 runtime="zoo_export.runtime.sessions:open_onnx",
                 requires="onnxruntime",
                 module="onnxruntime",
+                schemes=ONNX_SCHEMES,
                 summary="ONNX, opset 18, operators of the standard domain",
             ),
             Format(
@@ -97,6 +134,21 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         )
     }
 )
+
+
+def find(word: str) -> Format:
+    """Return the format, or the format and scheme, that ``FORMAT[:SCHEME]`` means.
+
+    Raises:
+        UsageError: There is no such format or scheme.
+
+    Example:
+        >>> find("litert:dynamic-int8").name
+        'tflite:dynamic-int8'
+    """
+    name, colon, scheme = word.strip().partition(":")
+    row: Format = zoo_registry.formats.get(name)
+    return row.quantized(scheme) if colon else row
 
 
 def as_format(value: object, name: str) -> Format:

@@ -60,6 +60,8 @@ class Verification:
         comparisons: One row for each sample batch and output.
         examples: Real examples compared by their largest logit, 0 where there are none.
         top1_agreement: Share of them with the same answer as Keras.
+        accuracy: Share of them whose answer is right, where that is known.
+        keras_accuracy: The same of Keras.
     """
 
     format: str
@@ -67,6 +69,8 @@ class Verification:
     comparisons: tuple[Comparison, ...]
     examples: int = 0
     top1_agreement: float | None = None
+    accuracy: float | None = None
+    keras_accuracy: float | None = None
 
     @property
     def max_abs_diff(self) -> float:
@@ -127,6 +131,7 @@ class Manifest:
         license: Licence of the model.
         num_params: Number of parameters.
         provenance: Recipe, seed, dataset, metrics and versions, as far as they are known.
+        targets: Facts about each place that the bundle was made ready for, by its name.
         format_version: Version of this layout.
     """
 
@@ -141,6 +146,7 @@ class Manifest:
     license: str = ""
     num_params: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    targets: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:

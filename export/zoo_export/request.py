@@ -15,7 +15,7 @@ import numpy as np
 import zoo_registry
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
-from zoo_export.tensors import Array
+from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 
 
@@ -30,6 +30,8 @@ class Request:
     preprocessing: tuple[Mapping[str, Any], ...] = ()
     assets: Path | None = None
     rows: Mapping[str, Any] | None = None
+    targets: Array | None = None
+    calibration: Mapping[str, Any] | None = None
     sequence_length: int | None = None
     license: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -49,6 +51,8 @@ def from_run(folder: Path) -> Request:
     assets = folder / "assets"
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(folder / "model.keras")
+    examples = _stored(folder / "examples.npz")
+    stored = folder / "calibration.npz"
     keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
     return Request(
         model=model,
@@ -57,7 +61,9 @@ def from_run(folder: Path) -> Request:
         labels=tuple(info["labels"]) if info.get("labels") else None,
         preprocessing=tuple(info.get("preprocessing", ())),
         assets=assets if assets.is_dir() else None,
-        rows=_stored_examples(folder / "examples.npz"),
+        rows=_stored_inputs(examples),
+        targets=examples.get("y"),
+        calibration=_stored_inputs(_stored(stored)) if stored.is_file() else None,
         license=info.get("license") or "",
         provenance={
             "model": model_info.get("name"),
@@ -108,11 +114,14 @@ def _run_info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _stored_examples(path: Path) -> dict[str, Array]:
+def _stored_inputs(arrays: Arrays) -> dict[str, Array]:
+    return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}
+
+
+def _stored(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            keys = [key for key in stored.files if key.startswith("x/")]
-            return {key.removeprefix("x/"): stored[key] for key in keys}
+            return {key: stored[key] for key in stored.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"'{path}' cannot be read: {error}.") from error
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
+from zoo_export.converters.calibration import check_calibration
 from zoo_export.converters.inference import (
     inference_clone,
     input_tensors,
@@ -46,6 +47,8 @@ class Source:
         expected: What Keras gives for them.
         examples: Real examples to count agreement on, or ``None``.
         expected_examples: What Keras gives for those.
+        targets: The right answers for those, where they are known.
+        calibration: Rows that the ranges of activations are measured on.
     """
 
     request: Request
@@ -56,6 +59,8 @@ class Source:
     expected: tuple[dict[str, Array], ...]
     examples: dict[str, Array] | None = None
     expected_examples: dict[str, Array] | None = None
+    targets: Array | None = None
+    calibration: dict[str, Array] | None = None
 
 
 def read_source(request: Request) -> Source:
@@ -93,6 +98,8 @@ def read_source(request: Request) -> Source:
         expected=expected,
         examples=examples,
         expected_examples=None if examples is None else _reference(request, model, examples),
+        targets=request.targets,
+        calibration=_calibration(request, inputs, rows),
     )
 
 
@@ -125,6 +132,22 @@ def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, A
     sizes = sampling.default_sizes(model, inputs, length)
     sizes |= _image_sizes(request, inputs)
     return sampling.drawn_rows(model, inputs, sizes)
+
+
+def _calibration(
+    request: Request, inputs: Sequence[Tensor], rows: dict[str, Array]
+) -> dict[str, Array] | None:
+    if request.calibration is None:
+        return None
+    samples = rows if request.rows is not None else None
+    found = check_calibration(inputs, request.calibration, samples)
+    if any(found[name].shape[1:] != array.shape[1:] for name, array in rows.items()):
+        shapes = {name: array.shape[1:] for name, array in found.items()}
+        raise UsageError(
+            f"The calibration rows have shapes {shapes}, the samples "
+            f"{ ({name: array.shape[1:] for name, array in rows.items()}) }."
+        )
+    return found
 
 
 def _examples(rows: dict[str, Array], one: Mapping[str, Array]) -> dict[str, Array]:

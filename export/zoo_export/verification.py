@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import zoo_registry
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import compare, worst
 from zoo_export.errors import BundleError, ExportError, VerificationError
+from zoo_export.formats import find
 from zoo_export.manifest import SAMPLES, Artifact, Comparison, Verification
 from zoo_export.stored import MAX_VALUES, Stored, load_samples
 from zoo_export.tensors import evenly, fits
@@ -52,7 +52,7 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
 
 def _verify(bundle: Bundle, artifact: Artifact, cases: list[Stored]) -> Verification:
     runner = bundle.runner(artifact.format)
-    tolerance = zoo_registry.formats.get(artifact.format).tolerance
+    tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []
     for case in cases:
         if not fits(artifact.inputs, case.inputs):
@@ -73,6 +73,4 @@ def _verify(bundle: Bundle, artifact: Artifact, cases: list[Stored]) -> Verifica
     if not rows:
         raise BundleError(f"Bundle '{bundle.path}' has no sample for '{artifact.path}'.")
     stored = artifact.verification
-    return Verification(
-        artifact.format, tolerance, tuple(rows), stored.examples, stored.top1_agreement
-    )
+    return replace(stored, tolerance=tolerance, comparisons=tuple(rows))

@@ -23,12 +23,13 @@ from zoo_recipes.run import (
     write,
     write_json,
 )
-from zoo_recipes.sources import Source
+from zoo_recipes.sources import Rows, Source
 from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights, read_tokenizer
 
 Shapes = Mapping[str, tuple[int | None, ...]]
-NUM_EXAMPLES = 64
+NUM_EXAMPLES = 256
+NUM_CALIBRATION = 128
 
 
 def train(
@@ -119,7 +120,8 @@ def _train(
         write_json(folder / HISTORY, history)
     info["metrics"] = measure(model, recipe, sources["test"])
     write(folder / MODEL, lambda path: save_model(model, path))
-    _save_examples(sources["test"], folder)
+    _save_rows(sources["test"], _first(sources["test"]), folder / "examples.npz")
+    _save_rows(sources["train"], _typical(sources["train"]), folder / "calibration.npz")
     _save_curves(recipe, history, info, folder)
     info |= {"status": "complete", "finished": now()}
     write_json(folder / INFO, info)
@@ -189,12 +191,30 @@ def _listed(shapes: Shapes, others: Shapes) -> str:
     return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
 
 
-def _save_examples(test: Source, folder: Path) -> None:
+def _first(test: Source) -> Any:
     import numpy as np
 
-    inputs, targets = test.take(np.arange(min(NUM_EXAMPLES, len(test))))
+    return np.arange(min(NUM_EXAMPLES, len(test)))
+
+
+def _typical(source: Source) -> Any:
+    """Return the numbers of examples, evenly over the classes or, without them, over the split."""
+    import numpy as np
+
+    targets = source.targets if isinstance(source, Rows) else None
+    by_class = np.arange(len(source))
+    if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iu":
+        by_class = np.argsort(targets, kind="stable")
+    count = min(NUM_CALIBRATION, len(source))
+    return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])
+
+
+def _save_rows(source: Source, numbers: Any, path: Path) -> None:
+    import numpy as np
+
+    inputs, targets = source.take(numbers)
     arrays = {f"x/{name}": array for name, array in inputs.items()}
-    write(folder / "examples.npz", lambda path: np.savez_compressed(path, y=targets, **arrays))
+    write(path, lambda part: np.savez_compressed(part, y=targets, **arrays))
 
 
 def _save_curves(

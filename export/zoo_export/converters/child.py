@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_export.converters.inference import inference_clone, load_model
-from zoo_export.converters.job import Job, Result, read_job, write_result
+from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
-from zoo_export.tensors import Array
+from zoo_export.tensors import Array, Arrays
 from zoo_registry import load_target
 
 _WATCH_SECONDS = 0.5
@@ -31,11 +31,11 @@ _WATCH_SECONDS = 0.5
 
 def main(folder: Path) -> None:
     """Carry out the job in ``folder`` and leave its result there."""
-    job, cases = read_job(folder)
+    task = read_task(folder)
     outputs: tuple[dict[str, Array], ...] = ()
     try:
-        result = Result(facts=_convert(job))
-        outputs = _run(job, cases)
+        result = Result(facts=_convert(task))
+        outputs = _run(task.job, task.cases)
     except ExportError as error:
         operators = tuple((b.operator, b.layer) for b in error.blames)
         result = Result(error=str(error), operators=operators, traceback=traceback.format_exc())
@@ -52,16 +52,17 @@ def main(folder: Path) -> None:
         sys.exit(error.errno if error.errno == errno.ENOSPC else 1)
 
 
-def _convert(job: Job) -> dict[str, object]:
+def _convert(task: Task) -> dict[str, object]:
+    job = task.job
     for module in job.modules:
         importlib.import_module(module)
     model = inference_clone(load_model(job.model))
-    conversion = Conversion(model, job.inputs, job.outputs, Path(job.path))
+    conversion = Conversion(model, job.inputs, job.outputs, Path(job.path), task.calibration)
     facts: dict[str, object] = load_target(job.converter)(conversion)
     return facts
 
 
-def _run(job: Job, cases: tuple[dict[str, Array], ...]) -> tuple[dict[str, Array], ...]:
+def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     runner = Runner(session, job.inputs, job.outputs)
     return tuple(runner.run(case) for case in cases)

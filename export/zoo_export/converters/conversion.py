@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_export.converters.job import Job, Result, read_result, write_job
+from zoo_export.converters.job import Job, Result, Task, read_result, write_task
 from zoo_export.errors import Blame, ExportError
-from zoo_export.tensors import Array, Arrays
+from zoo_export.tensors import Array
 
 WORKERS = 2
 _POLL_SECONDS = 0.05
@@ -51,28 +51,28 @@ class _Child:
 
 
 def convert_all(
-    jobs: Sequence[tuple[Job, tuple[Arrays, ...]]],
+    tasks: Sequence[Task],
     work: Path,
     *,
     time_limit: float,
     started: Callable[[str], None],
 ) -> Iterator[Converted]:
-    """Carry out the jobs, two at a time, and yield each as it ends.
+    """Carry out the tasks, two at a time, and yield each as it ends.
 
     Args:
-        jobs: Every job with its sample batches.
+        tasks: Every job with its arrays.
         work: A folder for what the processes exchange.
         time_limit: Seconds after which a process is killed.
         started: Called with the format's name as its process starts.
     """
-    waiting = list(jobs)
+    waiting = list(tasks)
     running: list[_Child] = []
     try:
         while waiting or running:
             while waiting and len(running) < WORKERS:
-                job, cases = waiting.pop(0)
-                started(job.format)
-                running.append(_start(job, cases, work))
+                task = waiting.pop(0)
+                started(task.job.format)
+                running.append(_start(task, work))
             for child in [c for c in running if _is_over(c, time_limit)]:
                 running.remove(child)
                 yield _end(child, time_limit)
@@ -83,10 +83,10 @@ def convert_all(
             child.process.wait()
 
 
-def _start(job: Job, cases: tuple[Arrays, ...], work: Path) -> _Child:
-    folder = work / f"job-{job.format}"
+def _start(task: Task, work: Path) -> _Child:
+    folder = work / f"job-{task.job.format.replace(':', '-')}"
     folder.mkdir()
-    write_job(folder, job, cases)
+    write_task(folder, task)
     environment = {
         **os.environ,
         # The parent may have found modules in ways that a new process does not know.
@@ -104,7 +104,7 @@ def _start(job: Job, cases: tuple[Arrays, ...], work: Path) -> _Child:
             stderr=subprocess.STDOUT,
             env=environment,
         )
-    return _Child(job, folder, process, time.monotonic())
+    return _Child(task.job, folder, process, time.monotonic())
 
 
 def _is_over(child: _Child, time_limit: float) -> bool:

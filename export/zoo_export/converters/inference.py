@@ -38,7 +38,12 @@ def inference_clone(model: Any) -> Any:
         )
     if all(_is_float32(layer) for layer in model._flatten_layers()):
         return model
-    clone = type(model).from_config(_in_float32(model.get_config()))
+    return load_config(model, _in_float32(model.get_config()))
+
+
+def load_config(model: Any, config: dict[str, Any]) -> Any:
+    """Return a model made anew from a changed configuration, with the weights of ``model``."""
+    clone = type(model).from_config(config)
     clone.set_weights(model.get_weights())
     return clone
 

@@ -14,6 +14,7 @@ from zoo_export import schema
 from zoo_export.tensors import Array, Arrays, Tensor
 
 _JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
+_CALIBRATION = "calibration.npz"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A job with the arrays that it works on.
+
+    Args:
+        job: What is to be done.
+        cases: Sample batches to try the artifact on.
+        calibration: Rows that the ranges of activations are measured on.
+    """
+
+    job: Job
+    cases: tuple[Arrays, ...]
+    calibration: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Result:
     """How it went.
 
@@ -60,16 +76,22 @@ class Result:
     peak_mb: float = 0.0
 
 
-def write_job(folder: Path, job: Job, cases: tuple[Arrays, ...]) -> None:
-    """Write a job and the sample inputs to try the artifact on."""
-    save_cases(folder / _SAMPLES, cases)
-    (folder / _JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+def write_task(folder: Path, task: Task) -> None:
+    """Write a job and its arrays."""
+    save_cases(folder / _SAMPLES, task.cases)
+    save_cases(folder / _CALIBRATION, (task.calibration,))
+    (folder / _JOB).write_text(json.dumps(asdict(task.job)), encoding="utf-8")
 
 
-def read_job(folder: Path) -> tuple[Job, tuple[dict[str, Array], ...]]:
-    """Read what :func:`write_job` wrote."""
+def read_task(folder: Path) -> Task:
+    """Read what :func:`write_task` wrote."""
     data = json.loads((folder / _JOB).read_text(encoding="utf-8"))
-    return schema.read(Job, data, _JOB), load_cases(folder / _SAMPLES)
+    calibration = load_cases(folder / _CALIBRATION)
+    return Task(
+        schema.read(Job, data, _JOB),
+        load_cases(folder / _SAMPLES),
+        calibration[0] if calibration else {},
+    )
 
 
 def write_result(folder: Path, result: Result, outputs: tuple[Arrays, ...] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -125,7 +126,19 @@ def inspect(conversion: Conversion) -> dict[str, Any]:
         "opset": versions["ai.onnx"],
         "domains": sorted(versions),
         "operators": dict(sorted(operators.items())),
+        "weights": _weights(proto.graph),
     }
+
+
+def _weights(graph: Any) -> dict[str, int]:
+    """Return the bytes of initializers by dtype."""
+    import onnx
+
+    counts: Counter[str] = Counter()
+    for tensor in graph.initializer:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        counts[dtype.name] += math.prod(tensor.dims) * dtype.itemsize
+    return dict(sorted(counts.items()))
 
 
 def _graphs(graph: Any) -> Iterator[Any]:

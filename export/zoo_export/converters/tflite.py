@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from zoo_export.converters.tracing import SIGNATURE, Conversion, blame, holder, trace
@@ -14,8 +15,14 @@ from zoo_export.tensors import Tensor
 _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")
 
 
-def convert(conversion: Conversion) -> dict[str, Any]:
+def convert(
+    conversion: Conversion, configure: Callable[[Any], None] = lambda converter: None
+) -> dict[str, Any]:
     """Write a flatbuffer with one named signature and return what it holds.
+
+    Args:
+        conversion: What is converted.
+        configure: Sets further options of the ``TFLiteConverter``.
 
     Raises:
         ExportError: An operator that LiteRT has no built-in kernel for.
@@ -27,14 +34,25 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     module.serve = function
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    configure(converter)
     try:
         content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise _refused(conversion, concrete, error) from error
     conversion.path.write_bytes(content)
+    return inspect(conversion)
+
+
+def inspect(conversion: Conversion) -> dict[str, Any]:
+    """Read the written file back, check it and return what it holds.
+
+    Raises:
+        ExportError: Operators outside LiteRT, or inputs and outputs that are not the model's.
+    """
+    content = conversion.path.read_bytes()
     operators = _operators(content)
     _check(conversion, operators)
-    return {"signature": SIGNATURE, "operators": operators}
+    return {"signature": SIGNATURE, "operators": operators, "weights": _weights(content)}
 
 
 def _refused(conversion: Conversion, concrete: Any, error: Exception) -> ExportError:
@@ -68,6 +86,26 @@ def _operators(content: bytes) -> dict[str, int]:
         for graph in graphs
         for i in range(graph.OperatorsLength())
     )
+    return dict(sorted(counts.items()))
+
+
+def _weights(content: bytes) -> dict[str, int]:
+    """Return the bytes of constant tensors by dtype; one that is shared counts once."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    dtypes = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+    found: dict[int, tuple[str, int]] = {}
+    for index in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(index)
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            buffer = model.Buffers(tensor.Buffer())
+            size = buffer.DataLength() or buffer.Size()
+            if size:
+                found[tensor.Buffer()] = dtypes[tensor.Type()], size
+    counts: Counter[str] = Counter()
+    for dtype, size in found.values():
+        counts[dtype] += size
     return dict(sorted(counts.items()))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.errors import Blame
-from zoo_export.tensors import Tensor
+from zoo_export.tensors import Arrays, Tensor
 
 SIGNATURE = "serving_default"
 
@@ -23,12 +23,14 @@ class Conversion:
         inputs: Inputs of the artifact; a size given as a name varies.
         outputs: Outputs of the artifact.
         path: The file or folder to write.
+        calibration: Rows that the ranges of activations are measured on.
     """
 
     model: Any
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     path: Path
+    calibration: Arrays = field(default_factory=dict)
 
 
 def trace(conversion: Conversion) -> tuple[Any, Any]:

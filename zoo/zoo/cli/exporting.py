@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import console, next_step, print_json, print_table, size
-from zoo_registry import UsageError, formats
+from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
 if TYPE_CHECKING:
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("source", metavar="RUN|NAME")
-@click.option("--to", "wanted", help="Formats with commas [all that are built in].")
+@click.option(
+    "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
+)
+@click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--task", help="Head of a model given by name.")
@@ -36,6 +39,7 @@ def export(
     *,
     source: str,
     wanted: str | None,
+    target: str | None,
     out: Path | None,
     force: bool,
     task: str | None,
@@ -44,12 +48,15 @@ def export(
     as_json: bool,
 ) -> None:
     """Export a run, or a model by name, to a bundle of verified files."""
+    from zoo_export.errors import ExportError
+    from zoo_export.exporting import choose_formats
     from zoo_export.exporting import export as export_model
 
-    words = wanted.split(",") if wanted else formats.names()
-    to = tuple(formats.get(word.strip()).name for word in words)
+    words = wanted.split(",") if wanted else None
+    to = [row.name for row in choose_formats(words, target)]
     options: dict[str, Any] = {
         "to": to,
+        "target": target,
         "out": out,
         "force": force,
         "sequence_length": sequence_length,
@@ -58,28 +65,42 @@ def export(
         for option, value in (("--task", task), ("--weights", weights)):
             if value:
                 raise UsageError(f"{option} is for a model given by name; '{source}' is a run.")
-        with progress(to) as on_event:
-            bundle = export_model(Path(source), on_event=on_event, **options)
+        given: Any = Path(source)
     else:
-        model = get_model(source, task=task, weights=weights)
-        name = source.rpartition("/")[2]
-        with progress(to) as on_event:
-            bundle = export_model(model, name=name, task=task, on_event=on_event, **options)
+        given = get_model(source, task=task, weights=weights)
+        options |= {"name": source.rpartition("/")[2], "task": task}
+    failures: dict[str, str] = {}
+    with progress(to, failures) as on_event:
+        bundle = export_model(given, keep_going=True, on_event=on_event, **options)
     if as_json:
-        print_json({"bundle": str(bundle.path), **asdict(bundle.manifest)})
-        return
-    print_artifacts(bundle)
-    next_step(f"zoo verify {bundle.path}")
+        print_json({"bundle": str(bundle.path), "failures": failures, **asdict(bundle.manifest)})
+    else:
+        print_artifacts(bundle)
+    if failures:
+        rows = [f"  {name}: {message}." for name, message in failures.items()]
+        count = f"{len(failures)} of {len(to)} formats failed"
+        raise ExportError("\n".join([f"{count}; '{bundle.path}' holds the others.", *rows]))
+    if not as_json:
+        next_step(f"zoo verify {bundle.path}")
 
 
 @contextmanager
-def progress(formats: Sequence[str]) -> Iterator[Callable[[ExportProgress], None]]:
-    """Show a line a format on standard error while it is converted and verified."""
+def progress(
+    formats: Sequence[str], failures: dict[str, str] | None = None
+) -> Iterator[Callable[[ExportProgress], None]]:
+    """Show a line a format on standard error while it is converted and verified.
+
+    Args:
+        formats: Their names.
+        failures: Where the messages of those that fail are put.
+    """
     columns = (SpinnerColumn(finished_text=" "), TextColumn("{task.description}"))
     with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
         rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
 
         def on_event(event: ExportProgress) -> None:
+            if event.error is not None and failures is not None:
+                failures[event.format] = event.error
             done = event.state != "started"
             text = event.state if done else "converting, then running in its own runtime"
             bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)
@@ -90,6 +111,7 @@ def progress(formats: Sequence[str]) -> Iterator[Callable[[ExportProgress], None
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
     rows = []
+    scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
     for artifact in bundle.artifacts:
         figures = artifact.verification
         row = [
@@ -99,12 +121,14 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
             f"{figures.max_abs_diff:.1e}",
             f"{figures.top1_agreement:.1%}" if figures.top1_agreement is not None else "-",
         ]
+        if scored:
+            row.append(f"{figures.accuracy:.4f}" if figures.accuracy is not None else "-")
         rows.append([*row, f"{latencies[artifact.format]:.2f}"] if latencies else row)
     timed = ["LATENCY ms"] if latencies else []
     print_table(
-        ["FORMAT", "PATH", "SIZE", "DIFFERENCE", "SAME ANSWER", *timed],
+        ["FORMAT", "PATH", "SIZE", "DIFFERENCE", "SAME ANSWER", *scored, *timed],
         rows,
-        right=("SIZE", "DIFFERENCE", "SAME ANSWER", "LATENCY ms"),
+        right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
 
 

@@ -1,0 +1,74 @@
+"""Real inputs that show a quantizer how large the activations get."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_export.tensors import Array, Arrays, Tensor, bind
+from zoo_registry import UsageError
+
+MIN_ROWS = 8
+# How much larger samples may be than what was calibrated on, or smaller, to be of one scale.
+_SAME_SCALE = 10.0
+
+
+def check_calibration(
+    tensors: Sequence[Tensor], given: Mapping[str, Any], samples: Arrays | None
+) -> dict[str, Array]:
+    """Return calibration rows as arrays of the model's dtypes.
+
+    Args:
+        tensors: The model's inputs.
+        given: Arrays by input name, rows first.
+        samples: Real inputs that the model is verified with, if there are any.
+
+    Raises:
+        UsageError: Too few rows, wrong inputs, values that are not finite, or of another scale
+            than the samples.
+    """
+    rows = bind(tensors, given)
+    count = len(next(iter(rows.values())))
+    if count < MIN_ROWS:
+        raise UsageError(f"Calibration needs at least {MIN_ROWS} rows, and got {count}.")
+    for name, array in rows.items():
+        if array.dtype.kind != "f":
+            continue
+        if not np.isfinite(array).all():
+            raise UsageError(f"The calibration rows of input '{name}' hold NaN or infinite values.")
+        _check_scale(name, array, None if samples is None else samples[name])
+    return rows
+
+
+def batches_of_one(rows: Arrays) -> Iterator[dict[str, Array]]:
+    """Yield the rows one by one, as batches of 1."""
+    for index in range(len(next(iter(rows.values())))):
+        yield {name: array[index : index + 1] for name, array in rows.items()}
+
+
+def fingerprint(rows: Arrays) -> dict[str, Any]:
+    """Return how many rows there are and a hash of them all.
+
+    Example:
+        >>> fingerprint({"x": np.zeros((8, 2), np.float32)})["rows"]
+        8
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted(rows.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return {"rows": len(next(iter(rows.values()))), "sha256": digest.hexdigest()}
+
+
+def _check_scale(name: str, rows: Array, samples: Array | None) -> None:
+    if samples is None:
+        return
+    calibrated, sampled = float(np.abs(rows).max()), float(np.abs(samples).max())
+    if sampled > _SAME_SCALE * calibrated or calibrated > _SAME_SCALE * sampled:
+        raise UsageError(
+            f"The calibration rows of input '{name}' reach {calibrated:.3g}, the samples "
+            f"{sampled:.3g}: preprocess both in the same way."
+        )

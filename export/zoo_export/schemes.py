@@ -1,0 +1,105 @@
+"""Quantization schemes: how an artifact stores and computes its numbers, other than in float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_TFLITE = "zoo_export.converters.tflite_schemes"
+_ONNX = "zoo_export.converters.onnx_schemes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """One row of a format's schemes; the user types ``FORMAT:SCHEME``.
+
+    Args:
+        name: What the user types after the colon.
+        converter: ``"module:function"``, as that of a :class:`zoo_export.formats.Format`.
+        dtype: What most bytes of the weights must be in the file.
+        tolerance: Largest difference from Keras, as a share of the largest output value.
+        min_agreement: Smallest share of a run's held-out examples with Keras' own answer.
+        calibrated: Whether it needs real inputs to measure the ranges of activations.
+        summary: One line.
+    """
+
+    name: str
+    converter: str
+    dtype: str
+    tolerance: float
+    min_agreement: float
+    calibrated: bool = False
+    summary: str
+
+
+TFLITE_SCHEMES = (
+    Scheme(
+        name="float16",
+        converter=f"{_TFLITE}:float16",
+        dtype="float16",
+        tolerance=0.01,
+        min_agreement=0.99,
+        summary="weights in float16, computed in float32: half the bytes",
+    ),
+    Scheme(
+        name="dynamic-int8",
+        converter=f"{_TFLITE}:dynamic_int8",
+        dtype="int8",
+        tolerance=0.2,
+        min_agreement=0.95,
+        summary="weights in int8, activations quantized as they come: a quarter of the bytes",
+    ),
+    Scheme(
+        name="int8",
+        converter=f"{_TFLITE}:int8",
+        dtype="int8",
+        tolerance=0.3,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="weights and activations in int8 with calibrated ranges, float inputs and outputs",
+    ),
+    Scheme(
+        name="int16x8",
+        converter=f"{_TFLITE}:int16x8",
+        dtype="int8",
+        tolerance=0.1,
+        min_agreement=0.98,
+        calibrated=True,
+        summary="weights in int8, activations in int16: exact, and slow on most processors",
+    ),
+    Scheme(
+        name="int4-weights",
+        converter=f"{_TFLITE}:int4_weights",
+        dtype="int4",
+        tolerance=0.5,
+        min_agreement=0.9,
+        summary="weights in int4 by channel, computed in float32: an eighth of the bytes",
+    ),
+)
+
+ONNX_SCHEMES = (
+    Scheme(
+        name="float16",
+        converter=f"{_ONNX}:float16",
+        dtype="float16",
+        tolerance=0.01,
+        min_agreement=0.99,
+        summary="weights and arithmetic in float16, float32 inputs and outputs",
+    ),
+    Scheme(
+        name="dynamic-int8",
+        converter=f"{_ONNX}:dynamic_int8",
+        dtype="int8",
+        tolerance=0.2,
+        min_agreement=0.95,
+        summary="weights in int8 by channel, activations quantized as they come",
+    ),
+    Scheme(
+        name="int8",
+        converter=f"{_ONNX}:int8",
+        dtype="int8",
+        tolerance=0.3,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="QDQ: weights by channel and activations in int8 with calibrated ranges",
+    ),
+)

@@ -13,7 +13,7 @@ from zoo_export.converters.job import Job, Task
 from zoo_export.errors import ExportError
 from zoo_export.formats import Format
 from zoo_export.manifest import Artifact, Comparison, Verification
-from zoo_export.source import Source
+from zoo_export.source import Source, versions
 from zoo_export.tensors import Arrays, fits
 
 # Of the weights' bytes that a scheme must bring into its dtype.
@@ -42,12 +42,26 @@ def make_task(
         path=str((bundle / row.path(source.request.name)).resolve()),
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
+        about=_about(source),
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))
     if source.examples is not None:
         cases = (*cases, source.examples)
     is_calibrated = row.scheme is not None and row.scheme.calibrated
     return Task(job, cases, source.calibration or {} if is_calibrated else {})
+
+
+def _about(source: Source) -> dict[str, Any]:
+    request = source.request
+    known = {
+        "name": request.name,
+        "task": request.task,
+        "labels": request.labels,
+        "preprocessing": request.preprocessing,
+        "license": request.license,
+        "versions": versions(),
+    }
+    return {key: value for key, value in known.items() if value}
 
 
 def verified(source: Source, row: Format, converted: Converted) -> Artifact:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export import card, files, targets
+from zoo_export import cache, card, files, targets
 from zoo_export.artifacts import make_task, verified
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.conversion import convert_all
@@ -22,7 +22,7 @@ from zoo_export.manifest import (
     Artifact,
     Manifest,
 )
-from zoo_export.request import Request, from_model, from_run
+from zoo_export.request import Request, from_model, from_run, name_of
 from zoo_export.source import Source, model_file, read_source, versions
 from zoo_export.stored import save_samples
 from zoo_registry import UsageError, load_target
@@ -36,8 +36,8 @@ class Progress:
 
     Args:
         format: Its name.
-        state: ``"started"``, ``"verified"`` or ``"failed"``.
-        artifact: Figures, once verified.
+        state: ``"started"``, ``"verified"``, ``"cached"`` or ``"failed"``.
+        artifact: Figures, once verified or taken from the cache.
         error: The message, if it failed.
     """
 
@@ -64,6 +64,7 @@ def export(
     sequence_length: int | None = None,
     time_limit: float = TIME_LIMIT,
     keep_going: bool = False,
+    cached: bool = False,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Bundle:
     """Export a model to verified files.
@@ -92,6 +93,8 @@ def export(
         time_limit: Seconds that one conversion may take.
         keep_going: Write a bundle of the formats that succeeded although another failed; what
             failed is told to ``on_event`` and leaves nothing.
+        cached: Take the bundle of an earlier export of the same model, with the same options, code
+            and versions, if there is one, and keep this one.
         on_event: Called as each format starts, is verified, or fails.
 
     Returns:
@@ -113,7 +116,6 @@ def export(
     """
     place = targets.find(target) if target is not None else None
     rows = choose_formats(to, target)
-    request = _request(source)
     given: dict[str, Any] = {
         "name": name,
         "task": task,
@@ -124,17 +126,32 @@ def export(
         "calibration": calibration,
         "sequence_length": sequence_length,
     }
-    request = replace(request, **{key: value for key, value in given.items() if value is not None})
-    folder = Path(out) if out is not None else Path("bundles") / request.name
+    options = {key: value for key, value in given.items() if value is not None}
+    folder = Path(out) if out is not None else Path("bundles") / (name or name_of(source))
     files.check_target(folder, force=force)
-    _check_calibrated(rows, request)
-    told = read_source(request)
+    asked = {**options, "formats": [row.name for row in rows], "target": target}
+    key = cache.key_of(source, asked) if cached else None
     notify = on_event or (lambda progress: None)
     with files.work_folder(folder) as work:
-        # A target needs all of its formats.
-        keep_going = keep_going and place is None
-        artifacts = _convert(told, rows, work, time_limit, notify, keep_going=keep_going)
-        _complete(told, artifacts, work / "bundle", place)
+        kept = cache.take(key, work / "bundle") if key is not None else None
+        for artifact in kept.artifacts if kept is not None else ():
+            notify(Progress(artifact.format, "cached", artifact))
+        if kept is None:
+            request = replace(_request(source), **options)
+            _check_calibrated(rows, request)
+            told = read_source(request)
+            # A target needs all of its formats.
+            artifacts = _convert(
+                told,
+                rows,
+                work,
+                time_limit,
+                notify,
+                keep_going=keep_going and place is None,
+            )
+            _complete(told, artifacts, work / "bundle", place)
+            if key is not None and len(artifacts) == len(rows):
+                cache.keep(key, work / "bundle")
         files.put_in_place(work / "bundle", folder, work)
     return load_bundle(folder)
 

@@ -119,7 +119,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 requires="onnxruntime",
                 module="onnxruntime",
                 schemes=ONNX_SCHEMES,
-                summary="ONNX, opset 18, operators of the standard domain",
+                summary="ONNX, opset 20, operators of the standard domain",
             ),
             Format(
                 name="saved_model",

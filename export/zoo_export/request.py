@@ -39,6 +39,21 @@ class Request:
     modules: tuple[str, ...] = ()
 
 
+def name_of(source: Any) -> str:
+    """Return what the artifacts of a run folder or a model are called.
+
+    Raises:
+        UsageError: Something that is neither, or a run that was not completed.
+    """
+    if isinstance(source, str | Path):
+        recipe = _run_info(Path(source)).get("recipe", {})
+        name = recipe.get("name") or Path(source).resolve().name
+        return str(name).rpartition("/")[2]
+    _check_model(source)
+    spec = getattr(source, "zoo_spec", None)
+    return str(spec.name.rpartition("/")[2] if spec else source.name)
+
+
 def from_run(folder: Path) -> Request:
     """Read a run folder.
 
@@ -56,7 +71,7 @@ def from_run(folder: Path) -> Request:
     keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
     return Request(
         model=model,
-        name=str(recipe.get("name") or folder.resolve().name).rpartition("/")[2],
+        name=name_of(folder),
         task=info.get("task"),
         labels=tuple(info["labels"]) if info.get("labels") else None,
         preprocessing=tuple(info.get("preprocessing", ())),
@@ -81,20 +96,24 @@ def from_model(model: Any) -> Request:
     Raises:
         UsageError: Something that is no Keras model.
     """
+    _check_model(model)
+    spec = getattr(model, "zoo_spec", None)
+    return Request(
+        model=model,
+        name=name_of(model),
+        task=spec.defaults.get("task") if spec else None,
+        license=spec.license if spec else "",
+        provenance={"model": spec.name} if spec else {},
+    )
+
+
+def _check_model(model: Any) -> None:
     import keras
 
     if not isinstance(model, keras.Model):
         raise UsageError(
             f"A {type(model).__name__} cannot be exported: give a keras.Model or a run folder."
         )
-    spec = getattr(model, "zoo_spec", None)
-    return Request(
-        model=model,
-        name=spec.name.rpartition("/")[2] if spec else model.name,
-        task=spec.defaults.get("task") if spec else None,
-        license=spec.license if spec else "",
-        provenance={"model": spec.name} if spec else {},
-    )
 
 
 def _run_info(folder: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from zoo_registry import UsageError, ZooError
 
 _MAX_EXAMPLE_VALUES = 1 << 26
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
+VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +121,7 @@ def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, 
 
 def versions() -> dict[str, str]:
     """Return the versions that an export depends on."""
-    return {"python": sys.version.split()[0], **{name: version(name) for name in _VERSIONS}}
+    return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
 
 
 def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, Array]:

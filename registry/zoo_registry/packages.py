@@ -37,9 +37,13 @@ class Package:
 
     @property
     def folder(self) -> Path:
-        """Where it is unpacked: under ``KERAZOO_CACHE``, or else ``~/.cache/kerazoo``."""
-        cache = os.environ.get("KERAZOO_CACHE") or Path.home() / ".cache" / "kerazoo"
-        return Path(cache) / "packages" / f"{self.name}-{self.version}-{self.sha256[:12]}"
+        """Where it is unpacked."""
+        return cache_folder() / "packages" / f"{self.name}-{self.version}-{self.sha256[:12]}"
+
+
+def cache_folder() -> Path:
+    """Return where things are kept that can be had again: ``KERAZOO_CACHE`` or its default."""
+    return Path(os.environ.get("KERAZOO_CACHE") or Path.home() / ".cache" / "kerazoo")
 
 
 def unpacked(package: Package) -> Path:

@@ -75,14 +75,6 @@ def test_one_format_that_fails_keeps_the_others_from_being_handed_out(dense, tmp
     ]
 
 
-@pytest.mark.slow
-def test_float_argmax_is_refused_not_written_with_flex(tmp_path):
-    inputs = keras.Input((4, 4), name="features")
-    model = keras.Model(inputs, keras.ops.argmax(inputs, axis=-1), name="pick")
-
-    assert "no built-in operator for BitwiseAnd" in str(_refused(model, tmp_path, to=["tflite"]))
-
-
 # -- a child process that dies, hangs, starves or lies ------------------------------------------
 
 

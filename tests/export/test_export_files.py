@@ -27,7 +27,7 @@ def test_onnx_has_the_models_names_and_the_standard_domain_only(exported):
 
     assert _dims(proto.graph.input) == {"image": ["batch", 8, 8, 1]}
     assert _dims(proto.graph.output) == {"logits": ["batch", 10]}
-    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 18)]
+    assert [(entry.domain, entry.version) for entry in proto.opset_import] == [("", 20)]
     assert {node.domain for node in proto.graph.node} == {""}
     assert {"conv/kernel", "logits/bias"} <= {tensor.name for tensor in proto.graph.initializer}
     # Every tensor inside has a shape: it was inferred.

@@ -57,7 +57,15 @@ def _convert(task: Task) -> dict[str, object]:
     for module in job.modules:
         importlib.import_module(module)
     model = inference_clone(load_model(job.model))
-    conversion = Conversion(model, job.inputs, job.outputs, Path(job.path), task.calibration)
+    conversion = Conversion(
+        model,
+        job.inputs,
+        job.outputs,
+        Path(job.path),
+        calibration=task.calibration,
+        sample=task.cases[0] if task.cases else {},
+        about=job.about,
+    )
     facts: dict[str, object] = load_target(job.converter)(conversion)
     return facts
 

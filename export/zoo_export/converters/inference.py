@@ -14,6 +14,7 @@ from zoo_registry.build import merge_lora
 
 _AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
 _NUMERIC = "biuf"
+_LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
 
 
 def load_model(path: Any) -> Any:
@@ -27,7 +28,8 @@ def inference_clone(model: Any) -> Any:
     """Return the model in float32: itself, or a copy if any layer computes in another precision.
 
     Raises:
-        UsageError: Layers that Keras has quantized; the file is quantized instead.
+        UsageError: Layers that Keras has quantized, as the file is quantized instead, or that
+            look up words and numbers.
     """
     model = merge_lora(model)
     quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
@@ -35,6 +37,12 @@ def inference_clone(model: Any) -> Any:
         raise UsageError(
             f"Layer '{quantized[0]}' of model '{model.name}' is quantized by Keras, which no "
             "exporter gets right: export the float model and quantize the file."
+        )
+    lookups = [layer.name for layer in model._flatten_layers() if type(layer).__name__ in _LOOKUPS]
+    if lookups:
+        raise UsageError(
+            f"Layer '{lookups[0]}' of model '{model.name}' looks its input up in a table, which "
+            "no runtime has: do that in preprocessing, and let the model begin with numbers."
         )
     if all(_is_float32(layer) for layer in model._flatten_layers()):
         return model

@@ -30,6 +30,8 @@ class Job:
         path: The artifact to write.
         inputs: Inputs of the artifact.
         outputs: Outputs of the artifact.
+        about: What a file may say about itself: name, task, labels, preprocessing, license and
+            versions, as plain data.
     """
 
     format: str
@@ -40,6 +42,7 @@ class Job:
     path: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from zoo_export.converters import onnx_file, onnx_trace
+from zoo_export.converters import onnx_file, onnx_operators, onnx_simplify, onnx_trace
 from zoo_export.converters.tracing import Conversion
 
-OPSET = 18
+# tf2onnx writes none higher; from 20 on GELU is one operator.
+_TF2ONNX_OPSET, OPSET = 18, 20
 # A protocol buffer cannot exceed 2 GB; the rest of the graph needs some of it.
 _LARGEST_FILE = 1_900_000_000
 
@@ -26,13 +25,16 @@ def convert(conversion: Conversion) -> dict[str, Any]:
         ExportError: An operator that ONNX does not have, or a file that is not as it should be.
     """
     import onnx
+    import onnx.version_converter
 
     traced = onnx_trace.trace(conversion)
     proto = _tf2onnx(traced)
+    onnx_file.refuse_foreign(proto, conversion.model)
+    proto = onnx.version_converter.convert_version(proto, OPSET)
+    onnx_simplify.simplify(proto)
     onnx_file.attach_weights(proto.graph, traced.constants)
     onnx_file.fold_weights(proto.graph, OPSET)
     onnx_file.describe(proto, conversion)
-    onnx_file.refuse_foreign(proto, conversion.model)
     external = sum(tensor.ByteSize() for tensor in proto.graph.initializer) > _LARGEST_FILE
     if not external:
         proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
@@ -56,27 +58,11 @@ def _tf2onnx(traced: onnx_trace.Traced) -> Any:
         tf.import_graph_def(definition, name="")
         converted = process_tf_graph(
             graph,
-            opset=OPSET,
+            opset=_TF2ONNX_OPSET,
             input_names=inputs,
             output_names=outputs,
             tensors_to_rename={**traced.inputs, **traced.outputs},
-            custom_op_handlers={"Erfc": (_erfc, [])},
+            custom_op_handlers=onnx_operators.HANDLERS,
         )
         # Errors in an optimizer are raised: catching them means copying the graph each time.
         return optimizer.optimize_graph(converted, catch_errors=False).make_model("kerazoo")
-
-
-def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
-    """Write the complementary error function of exact GELU, which ONNX lacks, as ``1 - Erf``."""
-    from tf2onnx import utils
-
-    output = node.output[0]
-    dtype = context.get_dtype(output)
-    one = np.array(1, utils.map_onnx_to_numpy_type(dtype))
-    constant = context.make_const(utils.make_name(f"{name}/one"), one)
-    node.type = "Erf"
-    difference = context.make_node(
-        "Sub", [constant.output[0], output], shapes=[context.get_shape(output)], dtypes=[dtype]
-    )
-    consumers = [n for n in context.find_output_consumers(output) if n.name != difference.name]
-    context.replace_all_inputs(output, difference.output[0], ops=consumers)

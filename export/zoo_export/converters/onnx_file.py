@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from zoo_export.converters.onnx_graph import all_graphs, all_nodes, drop_unread, rename
 from zoo_export.converters.tracing import Conversion, layer_of
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Array, Tensor
@@ -20,7 +22,7 @@ def attach_weights(graph: Any, constants: Mapping[str, Array]) -> None:
     """Turn the inputs that stand for weights into initializers; unused ones are left out."""
     from onnx import numpy_helper
 
-    used = {name for node in _nodes(graph) for name in node.input}
+    used = {name for node in all_nodes(graph) for name in node.input}
     for name in used & constants.keys():
         graph.initializer.append(numpy_helper.from_array(constants[name], name))
     kept = [value for value in graph.input if value.name not in constants]
@@ -36,28 +38,31 @@ def fold_weights(graph: Any, opset: int) -> None:
     from onnx import numpy_helper
 
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    readers = Counter(name for node in _nodes(graph) for name in node.input)
+    readers = Counter(name for node in all_nodes(graph) for name in node.input)
     for node in list(graph.node):
         constant = all(name in weights for name in node.input)
         if node.op_type not in _RELAYOUTS or not constant or readers[node.input[0]] > 1:
             continue
         name, output = node.input[0], node.output[0]
-        if any(value.name == output for inner in _graphs(graph) for value in inner.output):
+        if any(value.name == output for inner in all_graphs(graph) for value in inner.output):
             continue
         folded = _evaluate(node, [numpy_helper.to_array(weights[i]) for i in node.input], opset)
         weights[name].CopyFrom(numpy_helper.from_array(folded, name))
-        _rename(graph, output, name)
+        rename(graph, {output: name})
         readers[name] = readers.pop(output, 0)
         graph.node.remove(node)
-    _drop_unread(graph)
+    drop_unread(graph)
 
 
 def describe(proto: Any, conversion: Conversion) -> None:
-    """Put inputs and outputs in order, with named sizes; drop made-up sizes and unused domains."""
+    """Name inputs, outputs and their sizes in order, and say what the model is.
+
+    Sizes that a converter made up, and domains that nothing uses, are dropped.
+    """
     from onnx import helper
 
     graph = proto.graph
-    domains = {node.domain for node in _nodes(graph)} | {""}
+    domains = {node.domain for node in all_nodes(graph)} | {""}
     opsets = [entry for entry in proto.opset_import if entry.domain in domains]
     del proto.opset_import[:]
     proto.opset_import.extend(opsets)
@@ -76,6 +81,8 @@ def describe(proto: Any, conversion: Conversion) -> None:
         del values[:]
         values.extend(ordered)
     del graph.value_info[:]
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in conversion.about.items()}
+    helper.set_model_props(proto, texts)
 
 
 def refuse_foreign(proto: Any, model: Any) -> None:
@@ -89,7 +96,7 @@ def refuse_foreign(proto: Any, model: Any) -> None:
     versions = {entry.domain: entry.version for entry in proto.opset_import}
     blames = {
         Blame(node.op_type, layer_of(model, node.name))
-        for node in _nodes(proto.graph)
+        for node in all_nodes(proto.graph)
         if node.domain not in _DOMAINS or not onnx.defs.has(node.op_type, versions.get("", 1), "")
     }
     if blames:
@@ -120,7 +127,7 @@ def inspect(conversion: Conversion) -> dict[str, Any]:
         if found != list(tensors):
             wanted = ", ".join(map(str, tensors))
             raise ExportError(f"the file's {kind} are {', '.join(map(str, found))}, not {wanted}")
-    operators = Counter(node.op_type for node in _nodes(proto.graph))
+    operators = Counter(node.op_type for node in all_nodes(proto.graph))
     versions = {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import}
     return {
         "opset": versions["ai.onnx"],
@@ -139,20 +146,6 @@ def _weights(graph: Any) -> dict[str, int]:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
         counts[dtype.name] += math.prod(tensor.dims) * dtype.itemsize
     return dict(sorted(counts.items()))
-
-
-def _graphs(graph: Any) -> Iterator[Any]:
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
-            for subgraph in inner:
-                yield from _graphs(subgraph)
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for inner in _graphs(graph):
-        yield from inner.node
 
 
 def _tensor(value: Any) -> Tensor:
@@ -179,18 +172,3 @@ def _evaluate(node: Any, arrays: list[Array], opset: int) -> Array:
         0
     ]
     return folded
-
-
-def _rename(graph: Any, old: str, new: str) -> None:
-    for node in _nodes(graph):
-        for index, name in enumerate(node.input):
-            if name == old:
-                node.input[index] = new
-
-
-def _drop_unread(graph: Any) -> None:
-    read = {name for node in _nodes(graph) for name in node.input}
-    read |= {value.name for inner in _graphs(graph) for value in inner.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_export.converters import inference
+from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.tracing import Conversion, tensor_specs
 from zoo_export.tensors import Array
 
@@ -55,7 +56,7 @@ def trace(conversion: Conversion) -> Traced:
 
     specs = tensor_specs(conversion.inputs).values()
     function = tf.function(serve, autograph=False)
-    with _inlined():
+    with _inlined(), exportable_operations():
         concrete = function.get_concrete_function(
             {name: _spec(variable, name) for name, variable in free.items()},
             {f"x{i}": _spec(spec, f"x{i}") for i, spec in enumerate(specs)},

@@ -4,18 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
+from zoo_export.converters import pixels_in_graph, warm_up
 from zoo_export.converters.tracing import SIGNATURE, Conversion, holder, trace
+from zoo_export.preprocess import as_step
+from zoo_export.preprocess.steps import ImageStep
+
+IMAGE_SIGNATURE, IMAGE_INPUT = "serving_image_bytes", "image_bytes"
 
 
 def convert(conversion: Conversion) -> dict[str, Any]:
-    """Write a SavedModel with one signature of named tensors.
+    """Write a SavedModel whose signature takes named tensors, and return what it holds.
 
-    ``model.export`` stores every weight twice; a plain ``tf.Module`` stores it once.
+    ``model.export`` stores every weight twice; a plain ``tf.Module`` stores it once. Where the
+    preprocessing is one image, a second signature takes the bytes of image files. A sample
+    request for TensorFlow Serving stands beside, so that a server's first answer is not slow.
     """
     import tensorflow as tf
 
     function, concrete = trace(conversion)
     module = holder(concrete)
     module.serve = function
-    tf.saved_model.save(module, str(conversion.path), signatures={SIGNATURE: concrete})
-    return {"signature": SIGNATURE}
+    signatures = {SIGNATURE: concrete, **_of_images(conversion, function)}
+    tf.saved_model.save(module, str(conversion.path), signatures=signatures)
+    warm_up.write(conversion.path, conversion.about.get("name", ""), SIGNATURE, conversion.sample)
+    return {"signature": SIGNATURE, "signatures": sorted(signatures)}
+
+
+def _of_images(conversion: Conversion, function: Any) -> dict[str, Any]:
+    import tensorflow as tf
+
+    steps = [as_step(step) for step in conversion.about.get("preprocessing", ())]
+    names = [tensor.name for tensor in conversion.inputs]
+    if len(steps) != 1 or not isinstance(steps[0], ImageStep) or names != [steps[0].input]:
+        return {}
+    step = steps[0]
+
+    def serve(image_bytes: Any) -> Any:
+        return function(**{step.input: pixels_in_graph.decode_batch(step, image_bytes)})
+
+    spec = tf.TensorSpec([None], tf.string, IMAGE_INPUT)
+    serving = tf.function(serve, autograph=False)
+    return {IMAGE_SIGNATURE: serving.get_concrete_function(image_bytes=spec)}

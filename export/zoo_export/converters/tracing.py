@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import inference
+from zoo_export.converters.exportable import exportable_operations
 from zoo_export.errors import Blame
 from zoo_export.tensors import Arrays, Tensor
 
@@ -24,6 +25,8 @@ class Conversion:
         outputs: Outputs of the artifact.
         path: The file or folder to write.
         calibration: Rows that the ranges of activations are measured on.
+        sample: One batch of inputs.
+        about: What the file may say about itself.
     """
 
     model: Any
@@ -31,6 +34,8 @@ class Conversion:
     outputs: tuple[Tensor, ...]
     path: Path
     calibration: Arrays = field(default_factory=dict)
+    sample: Arrays = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def trace(conversion: Conversion) -> tuple[Any, Any]:
@@ -46,7 +51,8 @@ def trace(conversion: Conversion) -> tuple[Any, Any]:
         return {name: tf.identity(value) for name, value in outputs.items()}
 
     function = tf.function(serve, autograph=False)
-    return function, function.get_concrete_function(**tensor_specs(conversion.inputs))
+    with exportable_operations():
+        return function, function.get_concrete_function(**tensor_specs(conversion.inputs))
 
 
 def tensor_specs(tensors: Sequence[Tensor]) -> dict[str, Any]:

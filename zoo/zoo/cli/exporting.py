@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
 )
+@click.option("--no-cache", is_flag=True, help="Convert again, though nothing has changed.")
 @click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
 @as_json
 def export(
@@ -44,6 +45,7 @@ def export(
     force: bool,
     task: str | None,
     weights: str | None,
+    no_cache: bool,
     sequence_length: int | None,
     as_json: bool,
 ) -> None:
@@ -59,6 +61,7 @@ def export(
         "target": target,
         "out": out,
         "force": force,
+        "cached": not no_cache,
         "sequence_length": sequence_length,
     }
     if Path(source).exists():

@@ -1,0 +1,131 @@
+"""Reading an ONNX graph and changing it: who makes what, expressions, names nobody reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo_export.tensors import Array
+
+# An expression is a name that any tensor takes, a constant number, or an operator over others.
+Pattern = str | float | tuple[Any, ...]
+_COMMUTATIVE = {"Add", "Mul"}
+# A constant in float32 against the number that a formula has.
+_SAME = 1e-6
+
+
+@dataclass
+class View:
+    """Who makes each tensor of a graph, and which tensors are constant.
+
+    Args:
+        graph: An ``onnx.GraphProto``; only its own nodes are looked at, not those of subgraphs.
+    """
+
+    graph: Any
+    makers: dict[str, Any] = field(init=False)
+    constants: dict[str, Array] = field(init=False)
+
+    def __post_init__(self) -> None:
+        from onnx import numpy_helper
+
+        self.makers = {name: node for node in self.graph.node for name in node.output}
+        self.constants = {t.name: numpy_helper.to_array(t) for t in self.graph.initializer}
+
+    def match(self, pattern: Pattern, name: str) -> dict[str, str] | None:
+        """Return the tensors that the names of a pattern stand for, or ``None``.
+
+        Args:
+            pattern: The expression.
+            name: The tensor that it should be the value of.
+        """
+        return next(self.matches(pattern, name), None)
+
+    def matches(self, pattern: Pattern, name: str) -> Iterator[dict[str, str]]:
+        """Yield every way in which a pattern fits: sums and products have two orders."""
+        return self._match(pattern, name, {})
+
+    def _match(
+        self, pattern: Pattern, name: str, bound: Mapping[str, str]
+    ) -> Iterator[dict[str, str]]:
+        if isinstance(pattern, str):
+            if bound.get(pattern, name) == name:
+                yield {**bound, pattern: name}
+        elif isinstance(pattern, float):
+            if self.is_number(name, pattern):
+                yield dict(bound)
+        else:
+            node = self.makers.get(name)
+            operator, *operands = pattern
+            if node is None or node.op_type != operator:
+                return
+            # Further inputs, such as the axes of a reduction, are the caller's to check.
+            names = list(node.input)[: len(operands)]
+            yield from self._match_all(operands, names, bound)
+            if operator in _COMMUTATIVE:
+                yield from self._match_all(operands, names[::-1], bound)
+
+    def _match_all(
+        self, patterns: list[Pattern], names: list[str], bound: Mapping[str, str]
+    ) -> Iterator[dict[str, str]]:
+        if not patterns:
+            yield dict(bound)
+            return
+        for found in self._match(patterns[0], names[0], bound):
+            yield from self._match_all(patterns[1:], names[1:], found)
+
+    def is_number(self, name: str, number: float) -> bool:
+        """Return whether a tensor is that constant number."""
+        value = self.constants.get(name)
+        return value is not None and value.size == 1 and bool(abs(value - number) <= _SAME)
+
+    def number(self, name: str) -> float | None:
+        """Return the one number that a constant holds."""
+        value = self.constants.get(name)
+        return float(value.reshape(())) if value is not None and value.size == 1 else None
+
+
+def set_nodes(graph: Any, nodes: Iterable[Any]) -> None:
+    """Give a graph other nodes."""
+    kept = list(nodes)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def drop_unread(graph: Any) -> None:
+    """Remove nodes and initializers that nothing reads, until none is left."""
+    kept = {value.name for inner in all_graphs(graph) for value in inner.output}
+    while True:
+        read = {name for node in all_nodes(graph) for name in node.input} | kept
+        nodes = [node for node in graph.node if read.intersection(node.output)]
+        if len(nodes) == len(graph.node):
+            break
+        set_nodes(graph, nodes)
+    tensors = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(tensors)
+
+
+def rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Let whatever reads one tensor read another."""
+    for node in all_nodes(graph):
+        for index, name in enumerate(node.input):
+            if name in names:
+                node.input[index] = names[name]
+
+
+def all_graphs(graph: Any) -> Iterator[Any]:
+    """Yield a graph and all graphs inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            inner = [attribute.g] if attribute.HasField("g") else attribute.graphs
+            for subgraph in inner:
+                yield from all_graphs(subgraph)
+
+
+def all_nodes(graph: Any) -> Iterator[Any]:
+    """Yield the nodes of a graph and of all graphs inside them."""
+    for inner in all_graphs(graph):
+        yield from inner.node

@@ -1,0 +1,155 @@
+"""The preprocessing step ``image`` in TensorFlow's own operators, bit for bit as Pillow does it.
+
+Coefficients of the filter are rounded to 22 bits and each of the two passes, along rows and along
+columns, ends in whole numbers; both are exact in float64. Only deep pixels (16 bits) may
+come out one step apart, and only JPEG and PNG, GIF and BMP files are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from zoo_export.preprocess.steps import ImageStep
+
+_BITS = 22
+
+
+def decode_batch(step: ImageStep, files: Any) -> Any:
+    """Return float32 (batch, height, width, channels) for the bytes of image files (batch,)."""
+    tf = _tf()
+    spec = tf.TensorSpec((*step.size, step.channels), tf.float32)
+    return tf.map_fn(lambda file: _decode(step, file), files, fn_output_signature=spec)
+
+
+def _decode(step: ImageStep, file: Any) -> Any:
+    tf = _tf()
+    pixels = tf.cond(
+        tf.io.is_jpeg(file),
+        lambda: tf.io.decode_jpeg(file, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(file, expand_animations=False),
+    )
+    pixels = _in_mode(tf.cast(pixels, tf.int32), step.channels)
+    resized = _resize(step, pixels)
+    return tf.ensure_shape(tf.cast(resized, tf.float32), (*step.size, step.channels))
+
+
+def _in_mode(pixels: Any, channels: int) -> Any:
+    """Lay what is transparent over white, then make it grey or RGB."""
+    tf = _tf()
+    depth = tf.shape(pixels)[-1]
+    has_alpha, is_grey = depth % 2 == 0, depth < 3
+    color = tf.cond(has_alpha, lambda: _over_white(pixels), lambda: pixels)
+    if channels == 3:
+        return tf.cond(is_grey, lambda: tf.tile(color, (1, 1, 3)), lambda: color)
+    return tf.cond(is_grey, lambda: color, lambda: _grey(color))
+
+
+def _over_white(pixels: Any) -> Any:
+    color, alpha = pixels[..., :-1], pixels[..., -1:]
+    total = (color * alpha + 255 * (255 - alpha)) * 128 + (0x80 << 7)
+    return (((total // 256) + total) // 256) // 128
+
+
+def _grey(color: Any) -> Any:
+    tf = _tf()
+    weights = tf.constant([19595, 38470, 7471])
+    return (tf.reduce_sum(color * weights, axis=-1, keepdims=True) + 0x8000) // 0x10000
+
+
+def _resize(step: ImageStep, pixels: Any) -> Any:
+    tf = _tf()
+    height, width = step.size
+    if step.resample == "nearest":
+        rows, columns = (_nearest(tf.shape(pixels)[axis], step.size[axis]) for axis in (0, 1))
+        return tf.gather(tf.gather(pixels, rows), columns, axis=1)
+    before = tf.shape(pixels)
+    pixels = tf.cast(pixels, tf.float64)
+    down = _coefficients(step.resample, before[0], height)
+    across = _coefficients(step.resample, before[1], width)
+
+    def rows_first() -> Any:
+        return _down(_across(pixels, across), down)
+
+    def columns_first() -> Any:
+        return _across(_down(pixels, down), across)
+
+    # Pillow's choice since version 13; each pass rounds, so the order shows.
+    shorter, narrower = before[0] - height, before[1] - width
+    return tf.cond(shorter > tf.maximum(0, 2 * narrower), columns_first, rows_first)
+
+
+def _across(pixels: Any, coefficients: Any) -> Any:
+    return _whole(_tf().einsum("hwc,ow->hoc", pixels, coefficients))
+
+
+def _down(pixels: Any, coefficients: Any) -> Any:
+    return _whole(_tf().einsum("hwc,oh->owc", pixels, coefficients))
+
+
+def _nearest(before: Any, after: int) -> Any:
+    tf = _tf()
+    scale = tf.cast(before, tf.float64) / after
+    # Summed up one after the other, with what that rounds.
+    centers = tf.cumsum(tf.concat([[scale / 2], tf.fill([after - 1], scale)], axis=0))
+    return tf.cast(tf.floor(centers), tf.int32)
+
+
+def _coefficients(resample: str, before: Any, after: int) -> Any:
+    """Return float64 (after, before): how much each pixel gives, in whole steps of 2**-22."""
+    tf = _tf()
+    reach, shape = _FILTERS[resample]
+    scale = tf.cast(before, tf.float64) / after
+    stretch = tf.maximum(scale, 1)
+    centers = tf.reshape((np.arange(after) + 0.5) * scale, (-1, 1))
+    first = tf.maximum(tf.floor(centers - reach * stretch + 0.5), 0)
+    last = tf.minimum(tf.floor(centers + reach * stretch + 0.5), tf.cast(before, tf.float64))
+    places = tf.reshape(tf.range(tf.cast(before, tf.float64), dtype=tf.float64), (1, -1))
+    inside = tf.logical_and(places >= first, places < last)
+    weights = shape(tf.abs((places + 0.5 - centers) / stretch)) * tf.cast(inside, tf.float64)
+    weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
+    steps = weights * 2.0**_BITS
+    return tf.sign(steps) * tf.floor(tf.abs(steps) + 0.5)
+
+
+def _whole(sums: Any) -> Any:
+    tf = _tf()
+    return tf.clip_by_value(tf.floor((sums + 2.0 ** (_BITS - 1)) / 2.0**_BITS), 0, 255)
+
+
+def _cubic(x: Any) -> Any:
+    # Keys' kernel with a = -1/2.
+    tf = _tf()
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return tf.where(x < 1, near, tf.where(x < 2, far, tf.zeros_like(x)))
+
+
+def _triangle(x: Any) -> Any:
+    return _tf().maximum(1 - x, 0)
+
+
+def _lanczos(x: Any) -> Any:
+    return _sinc(x) * _sinc(x / 3)
+
+
+def _sinc(x: Any) -> Any:
+    tf = _tf()
+    angle = np.pi * tf.where(x == 0, tf.ones_like(x), x)
+    return tf.where(x == 0, tf.ones_like(x), tf.sin(angle) / angle)
+
+
+def _tf() -> Any:
+    import tensorflow
+
+    return tensorflow
+
+
+# Reach and shape of each filter, in pixels of the smaller of the two images.
+_FILTERS: dict[str, tuple[float, Callable[[Any], Any]]] = {
+    "bilinear": (1.0, _triangle),
+    "bicubic": (2.0, _cubic),
+    "lanczos": (3.0, _lanczos),
+}

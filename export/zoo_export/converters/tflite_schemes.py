@@ -10,7 +10,7 @@ from zoo_export.converters import tflite
 from zoo_export.converters.calibration import batches_of_one
 from zoo_export.converters.inference import load_config
 from zoo_export.converters.tracing import Conversion
-from zoo_registry import UsageError
+from zoo_export.errors import ExportError
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
@@ -42,9 +42,18 @@ def int8(conversion: Conversion) -> dict[str, Any]:
 
 
 def int16x8(conversion: Conversion) -> dict[str, Any]:
-    """Compute with int16 activations and int8 weights."""
+    """Compute with int16 activations and int8 weights.
+
+    Raises:
+        ExportError: A model that takes whole numbers.
+    """
     import tensorflow as tf
 
+    whole = [tensor.name for tensor in conversion.inputs if tensor.dtype.startswith("int")]
+    if whole:
+        raise ExportError(
+            f"LiteRT has no int16 activations for a model that takes whole numbers ('{whole[0]}')"
+        )
     ops = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     return _calibrated(conversion, ops)
 
@@ -53,14 +62,12 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     """Store the weights of a float file in int4.
 
     Raises:
-        UsageError: litert-quantizer is not installed.
+        ExportError: litert-quantizer is not installed.
     """
     try:
         from litert_quantizer import quantizer, recipe
     except ImportError as error:
-        raise UsageError(
-            "Scheme 'int4-weights' needs litert-quantizer: pip install 'kerazoo[int4]'"
-        ) from error
+        raise ExportError("it needs litert-quantizer: pip install 'kerazoo[int4]'") from error
     tflite.convert(conversion)
     work = quantizer.Quantizer(str(conversion.path))
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())

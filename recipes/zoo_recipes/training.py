@@ -28,7 +28,9 @@ from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights, read_tokenizer
 
 Shapes = Mapping[str, tuple[int | None, ...]]
-NUM_EXAMPLES = 256
+# 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
+NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
+MAX_EXAMPLE_BYTES = 8_000_000
 NUM_CALIBRATION = 128
 
 
@@ -194,7 +196,9 @@ def _listed(shapes: Shapes, others: Shapes) -> str:
 def _first(test: Source) -> Any:
     import numpy as np
 
-    return np.arange(min(NUM_EXAMPLES, len(test)))
+    row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
+    count = max(NUM_EXAMPLES, min(MAX_EXAMPLES, MAX_EXAMPLE_BYTES // row_bytes))
+    return np.arange(min(count, len(test)))
 
 
 def _typical(source: Source) -> Any:

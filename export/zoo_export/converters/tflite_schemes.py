@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import tflite
 from zoo_export.converters.calibration import batches_of_one
 from zoo_export.converters.inference import load_config
 from zoo_export.converters.tracing import Conversion
+from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
 from zoo_export.errors import ExportError
+from zoo_export.runtime import Runner
+from zoo_export.runtime.sessions import open_tflite
+from zoo_export.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
@@ -39,6 +45,36 @@ def int8(conversion: Conversion) -> dict[str, Any]:
     import tensorflow as tf
 
     return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+
+
+def int8_mixed(conversion: Conversion) -> dict[str, Any]:
+    """As :func:`int8`, but for the layers that cost most.
+
+    Returns:
+        What is in the file, the error of each layer and which of them stayed in float.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
+    with_ranges = conversion.path.read_bytes()
+    layers = by_layer(conversion.model, _nodes(conversion.path))
+    rows = some_rows(conversion.calibration)
+
+    def quantize(kept: Sequence[str], path: Path) -> None:
+        path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
+
+    def run(kept: Sequence[str]) -> Arrays:
+        with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
+            trial = Path(folder) / "trial.tflite"
+            quantize(kept, trial)
+            session = open_tflite(trial, threads=None)
+            return Runner(session, conversion.inputs, conversion.outputs).run(rows)
+
+    errors = layer_errors(layers, run)
+    found = worst(errors)
+    quantize([node for layer in found for node in layers[layer]], conversion.path)
+    return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
 
 
 def int16x8(conversion: Conversion) -> dict[str, Any]:
@@ -75,7 +111,9 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     return tflite.inspect(conversion)
 
 
-def _calibrated(conversion: Conversion, operators: Any) -> dict[str, Any]:
+def _calibrated(
+    conversion: Conversion, operators: Any, *, ranges_only: bool = False
+) -> dict[str, Any]:
     import tensorflow as tf
 
     rows = conversion.calibration
@@ -88,10 +126,24 @@ def _calibrated(conversion: Conversion, operators: Any) -> dict[str, Any]:
         converter.representative_dataset = representative
         # What has no integer kernel stays in float; the bytes of each dtype tell how much.
         converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter._experimental_calibrate_only = ranges_only
 
     unrolled = _unrolled(conversion)
     facts = tflite.convert(unrolled, configure)
     return facts if unrolled is conversion else {**facts, "rnn": "unroll"}
+
+
+def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield what each operator gives, with the names that tell its layer."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    names = {entry["index"]: entry["name"] for entry in interpreter.get_tensor_details()}
+    for operator in interpreter._get_ops_details():
+        given = names[operator["outputs"][0]]
+        # A model's output has lost the name of its layer; the weights have it.
+        taken = [names[index] for index in operator["inputs"][1:] if index in names]
+        yield given, given.split(";") if "/" in given else taken
 
 
 def _unrolled(conversion: Conversion) -> Conversion:

@@ -95,12 +95,19 @@ def blame(graph: Any, model: Any, operators: Iterable[str]) -> list[Blame]:
 
 def layer_of(model: Any, node_name: str) -> str | None:
     """Return the name of the innermost layer whose scope a node's name holds."""
+    path = path_of(model, node_name)
+    return path.rpartition("/")[2] if path else None
+
+
+def path_of(model: Any, node_name: str) -> str | None:
+    """Return the names of the layers whose scopes a node's name holds, such as ``block_0/norm``."""
     layers = {layer.name for layer in model._flatten_layers(include_self=False)}
-    # Keras marks the second use of a name in a graph: dense becomes dense_1 in the scope.
-    for part in reversed(node_name.split("/")[:-1]):
+    found = []
+    for part in node_name.split("/")[:-1]:
+        # Keras marks the second use of a name in a graph: dense becomes dense_1 in the scope.
         base, _, count = part.rpartition("_")
         if part in layers:
-            return part
-        if count.isdigit() and base in layers:
-            return base
-    return None
+            found.append(part)
+        elif count.isdigit() and base in layers:
+            found.append(base)
+    return "/".join(found) or None

@@ -122,7 +122,7 @@ def _train(
         write_json(folder / HISTORY, history)
     info["metrics"] = measure(model, recipe, sources["test"])
     write(folder / MODEL, lambda path: save_model(model, path))
-    _save_rows(sources["test"], _first(sources["test"]), folder / "examples.npz")
+    _save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
     _save_rows(sources["train"], _typical(sources["train"]), folder / "calibration.npz")
     _save_curves(recipe, history, info, folder)
     info |= {"status": "complete", "finished": now()}
@@ -193,7 +193,8 @@ def _listed(shapes: Shapes, others: Shapes) -> str:
     return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
 
 
-def _first(test: Source) -> Any:
+def held_out_rows(test: Source) -> Any:
+    """Return the numbers of the test examples that a run keeps for its exports: the first ones."""
     import numpy as np
 
     row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())

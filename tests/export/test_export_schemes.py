@@ -14,8 +14,12 @@ from zoo_export.samples import drawn_rows
 from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
+# Which layers stay in float is tested on a model that needs it, with the accuracy budget.
 SCHEMES = {
-    f"{row.name}:{scheme.name}": scheme for row in FORMATS.values() for scheme in row.schemes
+    f"{row.name}:{scheme.name}": scheme
+    for row in FORMATS.values()
+    for scheme in row.schemes
+    if scheme.name != "int8-mixed"
 }
 # Bytes of a file whose weights dominate, as a share of the float32 file.
 MOST_BYTES = {"float16": 0.52, "int8": 0.30, "int4": 0.16}
@@ -148,15 +152,19 @@ def test_a_loop_is_unrolled_to_be_calibrated(cell, typical, tmp_path):
 @pytest.mark.slow
 def test_a_tied_embedding_is_stored_once(typical, tmp_path):
     model = get_model("gpt-nano", vocab_size=500, max_length=16)
-    to = ["tflite", "tflite:dynamic-int8", "onnx", "onnx:dynamic-int8", "onnx:int8"]
+    to = ["tflite", "tflite:dynamic-int8", "onnx", "onnx:int8"]
 
     found = _export(
         model, tmp_path, to, calibration=typical(model, sequence=12), sequence_length=12
     )
 
-    for name, artifact in found.items():
-        plain = found[name.partition(":")[0]]
-        assert name == plain.format or artifact.bytes < 0.5 * plain.bytes, name
+    for name in ("tflite", "onnx"):
+        plain, quantized = (
+            sum(artifact.facts["weights"].values())
+            for artifact in found.values()
+            if artifact.format.startswith(name)
+        )
+        assert quantized < 0.3 * plain
 
 
 # -- what is refused ----------------------------------------------------------------------------
@@ -212,7 +220,7 @@ def test_calibration_that_would_mislead_is_refused(what, dense, tmp_path):
 def test_a_scheme_that_a_format_has_not(dense, tmp_path):
     assert _refusal(dense(), tmp_path, to=["onnx:dynamic-int9"]) == (
         "Format 'onnx' has no scheme 'dynamic-int9'. Did you mean 'dynamic-int8'? "
-        "It has: float32, float16, dynamic-int8, int8."
+        "It has: float32, float16, dynamic-int8, int8, int8-mixed."
     )
     assert _refusal(dense(), tmp_path, to=["saved_model:int8"]) == (
         "Format 'saved_model' has no scheme 'int8'. It has: float32."

@@ -126,7 +126,8 @@ def _with_calibration(source: Source, row: Format, facts: dict[str, Any]) -> dic
     if row.scheme is None:
         return facts
     facts["scheme"] = row.scheme.name
-    if row.scheme.calibrated and source.calibration is not None:
+    is_measured = facts.get("ranges") != "trained"
+    if row.scheme.calibrated and is_measured and source.calibration is not None:
         facts["calibration"] = fingerprint(source.calibration)
     return facts
 

@@ -25,6 +25,7 @@ from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import load_target
+from zoo_registry.build import is_quantization_aware
 
 _WATCH_SECONDS = 0.5
 
@@ -56,8 +57,15 @@ def _convert(task: Task) -> dict[str, object]:
     job = task.job
     for module in job.modules:
         importlib.import_module(module)
-    model = inference_clone(load_model(job.model))
-    conversion = Conversion(model, job.inputs, job.outputs, Path(job.path), task.calibration)
+    loaded = load_model(job.model)
+    conversion = Conversion(
+        inference_clone(loaded),
+        job.inputs,
+        job.outputs,
+        Path(job.path),
+        task.calibration,
+        trained_for_int8=loaded if is_quantization_aware(loaded) else None,
+    )
     facts: dict[str, object] = load_target(job.converter)(conversion)
     return facts
 

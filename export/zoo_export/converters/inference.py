@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor
 from zoo_registry import UsageError
-from zoo_registry.build import merge_lora
+from zoo_registry.build import merge_lora, without_fake_quantization
 
 _AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
 _NUMERIC = "biuf"
@@ -26,10 +26,12 @@ def load_model(path: Any) -> Any:
 def inference_clone(model: Any) -> Any:
     """Return the model in float32: itself, or a copy if any layer computes in another precision.
 
+    What quantization-aware training rounds is not rounded in it.
+
     Raises:
         UsageError: Layers that Keras has quantized; the file is quantized instead.
     """
-    model = merge_lora(model)
+    model = without_fake_quantization(merge_lora(model))
     quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
     if quantized:
         raise UsageError(

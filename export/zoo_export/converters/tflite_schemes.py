@@ -41,9 +41,13 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
 
 def int8(conversion: Conversion) -> dict[str, Any]:
-    """Compute in int8 with ranges measured on the calibration rows."""
+    """Compute in int8 with ranges measured on the calibration rows, or found in training."""
     import tensorflow as tf
 
+    if conversion.trained_for_int8 is not None:
+        # The roundings in its graph tell the converter all the ranges.
+        trained = replace(conversion, model=conversion.trained_for_int8)
+        return {**dynamic_int8(trained), "ranges": "trained"}
     return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
 
 

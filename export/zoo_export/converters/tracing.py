@@ -24,6 +24,7 @@ class Conversion:
         outputs: Outputs of the artifact.
         path: The file or folder to write.
         calibration: Rows that the ranges of activations are measured on.
+        trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
 
     model: Any
@@ -31,6 +32,7 @@ class Conversion:
     outputs: tuple[Tensor, ...]
     path: Path
     calibration: Arrays = field(default_factory=dict)
+    trained_for_int8: Any = None
 
 
 def trace(conversion: Conversion) -> tuple[Any, Any]:

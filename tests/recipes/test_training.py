@@ -21,6 +21,7 @@ from zoo_recipes.run import load_run
 from zoo_recipes.sources import Rows
 from zoo_recipes.training import held_out_rows, resolve_recipe, train
 from zoo_registry import UsageError, ZooError
+from zoo_registry.build import is_quantization_aware
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
 SMALL_RECIPES = ("digits-mlp", "digits-cnn", "digits-lstm")
@@ -112,6 +113,29 @@ def test_as_many_held_out_examples_as_stay_small(shape, rows, kept):
     images = np.broadcast_to(np.float32(0), (rows, *shape))
     source = Rows({"image": images}, np.zeros(rows, np.int32))
     np.testing.assert_array_equal(held_out_rows(source), np.arange(kept))
+
+
+def test_quantization_aware_training_is_an_option_of_a_recipe(quick, data_dir, tmp_path):
+    recipe = with_overrides(quick, ["compile.quantization_aware=true"])
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+    run = train(recipe, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+
+    model = run.model()
+    assert is_quantization_aware(model)
+    limits = {layer.name: layer for layer in model.layers if layer.name.endswith("_range")}
+    # The image reaches the first convolution in 0..1.
+    assert float(limits["rescale_range"].high) == pytest.approx(1.0, abs=1e-3)
+    assert float(limits["rescale_range"].low) == 0.0
+    assert evaluate(run.path, data_dir=data_dir) == run.metrics
+
+
+def test_quantization_aware_training_of_a_part_is_refused(quick):
+    with pytest.raises(UsageError) as caught:
+        with_overrides(quick, ["compile.quantization_aware=true", "model.trainable=head"])
+    assert str(caught.value).splitlines()[1:] == [
+        '  model.trainable = "head": compile.quantization_aware trains all of a model; leave one '
+        "of them out."
+    ]
 
 
 def test_evaluate_repeats_the_metrics(run, data_dir):

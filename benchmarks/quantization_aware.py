@@ -33,7 +33,7 @@ from zoo_export.runtime.sessions import open_tflite
 from zoo_export.tensors import Tensor
 from zoo_registry.build import quantization_aware, without_fake_quantization
 
-BLOCKS, CHANNELS, SPREAD = 3, 16, 12.0
+BLOCKS, CHANNELS = 3, 16
 INPUT = (Tensor("image", "float32", (1, 8, 8, 1)),)
 OUTPUT = (Tensor("logits", "float32", (1, 10)),)
 COLUMNS = ("float", "int8", "float, more", "int8, more", "aware", "aware int8")
@@ -54,11 +54,11 @@ def build() -> Any:
     return keras.Model(image, layers.Dense(10, name="logits")(x), name="separable")
 
 
-def spread_channels(model: Any, seed: int) -> None:
+def spread_channels(model: Any, spread: float, seed: int) -> None:
     """Scale channels apart, and the kernels that read them back."""
     generator = np.random.default_rng(seed)
     for block in range(BLOCKS):
-        factors = SPREAD ** generator.uniform(-1, 1, CHANNELS)
+        factors = spread ** generator.uniform(-1, 1, CHANNELS)
         point, depth = model.get_layer(f"point_{block}"), model.get_layer(f"depth_{block + 1}")
         kernel, bias = point.get_weights()
         point.set_weights([kernel * factors, bias * factors])
@@ -94,7 +94,7 @@ def int8_accuracy(model: Any, images: Any, test: Any) -> float:
         return accuracy(runner.run({"image": test[0]})["logits"], test[1])
 
 
-def one_seed(seed: int, epochs: int, more: int) -> list[float]:
+def one_seed(seed: int, epochs: int, more: int, spread: float) -> list[float]:
     digits = load_digits()
     images = digits.images[..., None].astype("float32") * 255 / 16
     parts = train_test_split(
@@ -104,7 +104,7 @@ def one_seed(seed: int, epochs: int, more: int) -> list[float]:
     keras.utils.set_random_seed(seed)
     model = build()
     train(model, data, epochs, 2e-3, seed)
-    spread_channels(model, seed)
+    spread_channels(model, spread, seed)
     found = [
         accuracy(model.predict(test[0], verbose=0), test[1]),
         int8_accuracy(model, data[0], test),
@@ -125,11 +125,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=30, help="in float, at first")
     parser.add_argument("--more", type=int, default=20, help="then, in float and aware")
+    parser.add_argument("--spread", type=float, default=12, help="channels from 1/SPREAD to SPREAD")
     options = parser.parse_args()
     print("seed  " + "  ".join(f"{name:>11}" for name in COLUMNS), flush=True)
     rows = []
     for seed in range(options.seeds):
-        rows.append(one_seed(seed, options.epochs, options.more))
+        rows.append(one_seed(seed, options.epochs, options.more, options.spread))
         print(f"{seed:>4}  " + "  ".join(f"{v:>11.4f}" for v in rows[-1]), flush=True)
     means = [statistics.mean(column) for column in zip(*rows, strict=True)]
     print("mean  " + "  ".join(f"{v:>11.4f}" for v in means))

@@ -103,8 +103,10 @@ def test_formats_lists_the_schemes_of_each() -> None:
     rows = {line.split()[0]: line for line in lines[1:] if line}
     assert "onnx:int8" in rows
     assert rows["tflite:int8"].split()[2] == "calibration"
-    assert rows["tflite:float16"].endswith(
-        "weights in float16, computed in float32: half the bytes"
+    assert (
+        rows["tflite:float16"]
+        .rstrip()
+        .endswith("weights in float16, computed in float32: half the bytes")
     )
     assert lines[-1] == "Next: zoo export RUN --to tflite:int4-weights"
     (onnx,) = json.loads(zoo("formats", "onnx", "--json").stdout)

@@ -72,7 +72,7 @@ def worst(errors: Mapping[str, float], share: float = SHARE) -> list[str]:
     """Return the fewest layers that make ``share`` of the sum of all squared errors.
 
     Example:
-        >>> worst({"conv": 0.3, "dense": 0.1, "logits": 0.01}), worst({"conv": 0.0})
+        >>> worst({"conv": 0.3, "dense": 0.05, "logits": 0.01}), worst({"conv": 0.0})
         (['conv'], [])
     """
     left = sum(error**2 for error in errors.values())

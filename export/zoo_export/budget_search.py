@@ -103,14 +103,17 @@ def _with_schemes(row: Format) -> Iterator[Format]:
 def _mixed(rows: Sequence[Format], report: Report) -> list[Format]:
     """Return the mixed scheme of formats whose plain one was tried and lost too much."""
     lost = {row.format for row in report.candidates if row.drop > report.budget.max_drop}
-    return [
-        find(f"{row.name.partition(':')[0]}:{MIXED}")
+    lost |= set(report.failures)
+    mixed = [
+        find(row.name.removesuffix(PLAIN) + MIXED)
         for row in rows
-        if row.scheme is not None
+        if row.name in lost
+        and row.scheme is not None
         and row.scheme.name == PLAIN
-        and row.name in lost | set(report.failures)
         and any(scheme.name == MIXED for scheme in row.schemes)
     ]
+    tried = {row.name for row in rows}
+    return [row for row in mixed if row.name not in tried]
 
 
 class _Search:

@@ -23,7 +23,7 @@ from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
-from zoo_export.tensors import Array, Arrays
+from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
 from zoo_registry.build import is_quantization_aware
 
@@ -73,7 +73,7 @@ def _convert(task: Task) -> dict[str, object]:
 def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     runner = Runner(session, job.inputs, job.outputs)
-    return tuple(runner.run(case) for case in cases)
+    return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 
 def _end_with(parent: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor
+from zoo_export.tensors import BATCH, MAX_BATCH, SEQUENCE, Array, Arrays, Tensor, batches, joined
 from zoo_registry import UsageError
 from zoo_registry.build import merge_lora, without_fake_quantization
 
@@ -118,8 +118,11 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
     """Return what Keras itself computes, as NumPy arrays."""
     import keras
 
-    outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in arrays.items()})
-    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+    def run(part: Arrays) -> dict[str, Array]:
+        outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in part.items()})
+        return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+    return joined([run(part) for part in batches(arrays, MAX_BATCH)])
 
 
 def input_tensors(model: Any) -> tuple[Tensor, ...]:

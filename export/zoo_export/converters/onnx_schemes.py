@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import onnx, onnx_file
-from zoo_export.converters.calibration import batches_of_one
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_onnx
-from zoo_export.tensors import Array, Arrays
+from zoo_export.tensors import Array, Arrays, batches
 
 # Operators that the standard domain has in integers. A quantized LSTM it has not.
 _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
@@ -121,7 +120,7 @@ def _calibrated(
 class _Reader:
     # What quantize_static asks for one batch after another.
     def __init__(self, rows: Arrays) -> None:
-        self._batches: Iterator[dict[str, Array]] = batches_of_one(rows)
+        self._batches: Iterator[dict[str, Array]] = batches(rows, 1)
 
     def get_next(self) -> dict[str, Array] | None:
         return next(self._batches, None)

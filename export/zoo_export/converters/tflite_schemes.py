@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import tflite
-from zoo_export.converters.calibration import batches_of_one
 from zoo_export.converters.inference import load_config
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_tflite
-from zoo_export.tensors import Arrays
+from zoo_export.tensors import Arrays, batches
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def _calibrated(
     rows = conversion.calibration
 
     def representative() -> Iterator[Any]:
-        yield from batches_of_one(rows)
+        yield from batches(rows, 1)
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from zoo_registry import load_target
 
 if TYPE_CHECKING:
+    from zoo_export.budget import Budget as Budget
+    from zoo_export.budget import BudgetError as BudgetError
+    from zoo_export.budget_search import export_within as export_within
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.errors import BundleError as BundleError
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from zoo_export.verification import verify as verify
 
 _HOMES = {
+    "Budget": "budget",
+    "BudgetError": "budget",
     "Bundle": "bundle",
     "BundleError": "errors",
     "ExportError": "errors",
@@ -31,6 +36,7 @@ _HOMES = {
     "Prediction": "prediction",
     "VerificationError": "errors",
     "export": "exporting",
+    "export_within": "budget_search",
     "load_bundle": "bundle",
     "measure": "latency",
     "verify": "verification",

@@ -83,14 +83,16 @@ def top1_agreement(expected: Arrays, received: Arrays) -> float | None:
 
 
 def accuracy(outputs: Arrays, targets: Array | None) -> float | None:
-    """Return the share of rows whose largest logit is the target, where both are there.
+    """Return the share of rows whose largest logit is the target, where each row has one.
+
+    Steps of a text are not counted: which of them are padding, the arrays do not tell.
 
     Example:
         >>> accuracy({"logits": np.array([[1.0, 2.0], [3.0, 0.0]])}, np.array([1, 1]))
         0.5
     """
     logits = outputs.get("logits")
-    if targets is None or logits is None or targets.dtype.kind not in "iu":
+    if targets is None or logits is None or targets.dtype.kind not in "iu" or targets.ndim > 1:
         return None
     rows = targets[: len(logits)]
     if rows.shape != logits.shape[:-1]:

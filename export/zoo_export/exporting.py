@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from zoo_export import cache, card, files, targets
 from zoo_export.artifacts import make_task, verified
@@ -39,12 +39,14 @@ class Progress:
         state: ``"started"``, ``"verified"``, ``"cached"`` or ``"failed"``.
         artifact: Figures, once verified or taken from the cache.
         error: The message, if it failed.
+        facts: What the converter found in a file that then failed.
     """
 
     format: str
     state: str
     artifact: Artifact | None = None
     error: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def export(
@@ -138,19 +140,14 @@ def export(
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
             request = replace(_request(source), **options)
-            _check_calibrated(rows, request)
+            check_calibrated(rows, request)
             told = read_source(request)
+            artifacts, failures = convert(told, rows, work, time_limit, notify)
             # A target needs all of its formats.
-            artifacts = _convert(
-                told,
-                rows,
-                work,
-                time_limit,
-                notify,
-                keep_going=keep_going and place is None,
-            )
-            _complete(told, artifacts, work / "bundle", place)
-            if key is not None and len(artifacts) == len(rows):
+            if failures and not (keep_going and artifacts and place is None):
+                _raise(told, failures)
+            complete(told, artifacts, work / "bundle", place)
+            if key is not None and not failures:
                 cache.keep(key, work / "bundle")
         files.put_in_place(work / "bundle", folder, work)
     return load_bundle(folder)
@@ -178,7 +175,12 @@ def choose_formats(to: Sequence[str] | None, target: str | None = None) -> list[
     return list(rows.values())
 
 
-def _check_calibrated(rows: Sequence[Format], request: Request) -> None:
+def check_calibrated(rows: Sequence[Format], request: Request) -> None:
+    """Refuse formats that need typical inputs where there are none.
+
+    Raises:
+        UsageError: There are none.
+    """
     needy = [row.name for row in rows if row.scheme is not None and row.scheme.calibrated]
     if needy and request.calibration is None:
         raise UsageError(
@@ -194,17 +196,27 @@ def _request(source: Any) -> Request:
     return from_model(source)
 
 
-def _convert(
+def convert(
     source: Source,
     rows: Sequence[Format],
     work: Path,
     time_limit: float,
     notify: Callable[[Progress], None],
-    *,
-    keep_going: bool,
-) -> list[Artifact]:
+) -> tuple[list[Artifact], list[tuple[str, ExportError]]]:
+    """Convert and verify; what failed leaves no file.
+
+    Args:
+        source: What is exported.
+        rows: The formats.
+        work: A folder; the artifacts are put into ``bundle`` inside it.
+        time_limit: Seconds that one conversion may take.
+        notify: Told what happens to each format.
+
+    Returns:
+        The artifacts, and the names of the formats that failed with their errors.
+    """
     bundle = work / "bundle"
-    bundle.mkdir()
+    bundle.mkdir(exist_ok=True)
     artifacts, failures = [], []
     with model_file(source.request, work) as (model, modules):
         tasks = [make_task(source, row, model, modules, bundle) for row in rows]
@@ -221,32 +233,42 @@ def _convert(
             except ExportError as error:
                 failures.append((row.name, error))
                 files.remove(Path(converted.job.path))
-                notify(Progress(row.name, "failed", error=str(error)))
+                facts = converted.result.facts if converted.result else {}
+                notify(Progress(row.name, "failed", error=str(error), facts=facts))
             else:
                 artifacts.append(artifact)
                 notify(Progress(row.name, "verified", artifact))
     order = [row.name for row in rows]
     failures.sort(key=lambda failure: order.index(failure[0]))
     artifacts.sort(key=lambda artifact: order.index(artifact.format))
-    if not (keep_going and artifacts):
-        _raise(source, failures)
-    return artifacts
+    return artifacts, failures
 
 
-def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> None:
-    if not failures:
-        return
+def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> NoReturn:
     name = source.request.name
     messages = [f"Model '{name}' cannot be exported to {row}: {error}." for row, error in failures]
     blames: list[Blame] = [blame for _, error in failures for blame in error.blames]
     raise ExportError("\n".join([*messages, "Nothing was written."]), blames) from failures[0][1]
 
 
-def _complete(
-    source: Source, artifacts: Sequence[Artifact], bundle: Path, place: targets.Target | None
+def complete(
+    source: Source,
+    artifacts: Sequence[Artifact],
+    bundle: Path,
+    place: targets.Target | None = None,
+    budget: Mapping[str, Any] | None = None,
 ) -> None:
+    """Write all of a bundle but its artifacts, which are there.
+
+    Args:
+        source: What is exported.
+        artifacts: Figures of the files.
+        bundle: The folder.
+        place: What the bundle is made ready for.
+        budget: What was tried to choose the artifacts.
+    """
     request = source.request
-    (bundle / ASSETS).mkdir()
+    (bundle / ASSETS).mkdir(exist_ok=True)
     if request.assets is not None:
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
     save_samples(bundle / SAMPLES, source.cases, source.expected)
@@ -262,11 +284,12 @@ def _complete(
         provenance={**request.provenance, "export": versions()},
         files={},
         artifacts=tuple(artifacts),
+        budget=budget or {},
     )
     (bundle / CARD).write_text(card.render(manifest), encoding="utf-8")
     if place is not None:
         (bundle / place.name).mkdir()
         facts = load_target(place.write)(bundle, manifest)
         manifest = replace(manifest, targets={place.name: facts})
-    complete = replace(manifest, files=files.list_files(bundle))
-    (bundle / MANIFEST).write_text(complete.to_json(), encoding="utf-8")
+    manifest = replace(manifest, files=files.list_files(bundle))
+    (bundle / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

@@ -132,6 +132,7 @@ class Manifest:
         num_params: Number of parameters.
         provenance: Recipe, seed, dataset, metrics and versions, as far as they are known.
         targets: Facts about each place that the bundle was made ready for, by its name.
+        budget: What was tried to keep an accuracy budget, and by how much each fell short.
         format_version: Version of this layout.
     """
 
@@ -147,6 +148,7 @@ class Manifest:
     num_params: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     targets: Mapping[str, Any] = field(default_factory=dict)
+    budget: Mapping[str, Any] = field(default_factory=dict)
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:

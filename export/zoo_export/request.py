@@ -17,6 +17,7 @@ from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
+from zoo_registry.build import know_fake_quantization
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ def from_run(folder: Path) -> Request:
     recipe, model_info = info.get("recipe", {}), info.get("model", {})
     modules = _builder_modules(model_info.get("name"))
     assets = folder / "assets"
+    know_fake_quantization()
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(folder / "model.keras")
     examples = _stored(folder / "examples.npz")

@@ -58,6 +58,15 @@ TFLITE_SCHEMES = (
         summary="weights and activations in int8 with calibrated ranges, float inputs and outputs",
     ),
     Scheme(
+        name="int8-mixed",
+        converter=f"{_TFLITE}:int8_mixed",
+        dtype="int8",
+        tolerance=0.3,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8, but for the layers that cost most, which are kept in float32",
+    ),
+    Scheme(
         name="int16x8",
         converter=f"{_TFLITE}:int16x8",
         dtype="int8",
@@ -101,5 +110,14 @@ ONNX_SCHEMES = (
         min_agreement=0.95,
         calibrated=True,
         summary="QDQ: weights by channel and activations in int8 with calibrated ranges",
+    ),
+    Scheme(
+        name="int8-mixed",
+        converter=f"{_ONNX}:int8_mixed",
+        dtype="int8",
+        tolerance=0.3,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8, but for the layers that cost most, which are kept in float32",
     ),
 )

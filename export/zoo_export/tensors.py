@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from zoo_registry import UsageError, did_you_mean
 Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
 BATCH = "batch"
+# Rows that are run at a time: a thousand at once could fill the memory.
+MAX_BATCH = 64
 SEQUENCE = "sequence"
 _WRONG_KIND = "'{name}' takes {wanted} and got {got}: convert it first."
 
@@ -138,6 +140,29 @@ def _check_shapes(tensors: Sequence[Tensor], arrays: Arrays) -> None:
                 )
         if math.prod(shape) == 0:
             raise UsageError(f"Input {tensor} got an empty array of shape {shape}.")
+
+
+def batches(rows: Arrays, size: int) -> Iterator[dict[str, Array]]:
+    """Yield all rows, at most ``size`` at a time.
+
+    Example:
+        >>> [part["x"].tolist() for part in batches({"x": np.arange(5)}, 2)]
+        [[0, 1], [2, 3], [4]]
+    """
+    for start in range(0, len(next(iter(rows.values()))), size):
+        yield {name: array[start : start + size] for name, array in rows.items()}
+
+
+def joined(parts: Sequence[Arrays]) -> dict[str, Array]:
+    """Return what was given for each part as one array a name.
+
+    Example:
+        >>> joined([{"x": np.array([0, 1])}, {"x": np.array([2])}])["x"]
+        array([0, 1, 2])
+    """
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def evenly(array: Array, limit: int) -> Array:

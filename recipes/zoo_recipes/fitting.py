@@ -19,7 +19,7 @@ from zoo_recipes.callbacks import ProgressBar, ProgressLines, StopAtNaN
 from zoo_recipes.components import compile_arguments
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, fed
-from zoo_registry.build import accepted_overrides, get_model, merge_lora
+from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
 
 
 def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: Any) -> Any:
@@ -41,13 +41,14 @@ def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: An
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
     keras.utils.set_random_seed(recipe.seed)
     with _precision(recipe.compile.precision):
-        return get_model(
+        model = get_model(
             spec,
             task=task or None,
             weights=recipe.model.weights,
             trainable=recipe.model.trainable,
             **overrides,
         )
+        return quantization_aware(model) if recipe.compile.quantization_aware else model
 
 
 def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:

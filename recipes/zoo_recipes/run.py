@@ -14,6 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError
+from zoo_registry.build import know_fake_quantization
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY = "run.json", "model.keras", "history.json"
@@ -66,6 +67,7 @@ class Run:
 
         # Keras finds the model's own layers only once their module is imported.
         zoo_registry.models.get(self.info["model"]["name"]).load_builder()
+        know_fake_quantization()
         path = self.path / MODEL
         try:
             return keras.models.load_model(path, compile=False, safe_mode=True)

@@ -143,6 +143,11 @@ def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             check_trainable(trainable)
         except UsageError as error:
             yield f"model.{error}"
+    if _table(data, "compile").get("quantization_aware") is True and trainable != "all":
+        yield (
+            f'model.trainable = "{trainable}": compile.quantization_aware trains all of a model; '
+            "leave one of them out."
+        )
     if kind == "pretrained" and "weights" not in model:
         yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
 

@@ -97,6 +97,27 @@ def test_every_listing_has_json(command: str) -> None:
     assert isinstance(json.loads(done.stdout), list)
 
 
+def test_formats_lists_the_schemes_of_each() -> None:
+    lines = zoo("formats").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "FROM", "NEEDS", "SUMMARY"]
+    rows = {line.split()[0]: line for line in lines[1:] if line}
+    assert "onnx:int8" in rows
+    assert rows["tflite:int8"].split()[2] == "calibration"
+    assert (
+        rows["tflite:float16"]
+        .rstrip()
+        .endswith("weights in float16, computed in float32: half the bytes")
+    )
+    assert lines[-1] == "Next: zoo export RUN --to tflite:int4-weights"
+    (onnx,) = json.loads(zoo("formats", "onnx", "--json").stdout)
+    assert onnx["schemes"][0] == {
+        "name": "float16",
+        "dtype": "float16",
+        "calibrated": False,
+        "summary": "weights and arithmetic in float16, float32 inputs and outputs",
+    }
+
+
 def test_show() -> None:
     done = zoo("show", "mnist-mlp")
     assert "118,282" in done.stdout

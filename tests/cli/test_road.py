@@ -76,6 +76,32 @@ def test_predict_gives_the_same_in_every_runtime(road: Path, runtime: str) -> No
         )
 
 
+def test_a_budget_keeps_one_scheme_or_refuses_with_the_table(road: Path) -> None:
+    tried = ("--to", "tflite:dynamic-int8,onnx:dynamic-int8", "--out", "bundles/small")
+    done = zoo("export", "runs/digits-mlp", "--max-drop", "5%", *tried, cwd=road)
+    assert done.returncode == 0, done.stderr
+    header, first, second, *_ = done.stdout.splitlines()
+    assert header.split() == [
+        *("FORMAT", "SIZE", "kB", "LATENCY", "ms", "ACCURACY", "DROP", "RESULT")
+    ]
+    assert (first.split()[-1], second.split()[-1]) == ("kept", "within")
+    assert " on 360 held-out examples: one answer is 0.28%, " in done.stdout
+    kept = first.split()[0].replace(":", ".").split(".")
+    assert f"Kept: bundles/small/digits-mlp.{kept[1]}.{kept[0]}" in done.stdout
+    assert "Next: zoo verify bundles/small" in done.stdout
+    assert zoo("verify", "bundles/small", cwd=road).returncode == 0
+
+    refused = zoo(
+        *("export", "runs/digits-mlp", "--max-drop", "5%", "--max-mb", "0.001"),
+        *("--to", "tflite:dynamic-int8", "--out", "bundles/none"),
+        cwd=road,
+    )
+    assert refused.returncode == 1
+    assert "No artifact of 'digits-mlp' keeps the budget. Nothing was written." in refused.stderr
+    assert "> 0.001" in refused.stderr
+    assert not (road / "bundles/none").exists()
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
 def test_an_image_of_another_size_or_mode_is_converted(road: Path, mode: str) -> None:
     picture = Image.new("I;16", (50, 31), 40_000) if mode == "I;16" else Image.new(mode, (50, 31))
@@ -116,6 +142,18 @@ WRONG_USE = {
     "task of a run": (
         ("export", "runs/digits-mlp", "--task", "features"),
         "--task is for a model given by name",
+    ),
+    "a share that is none": (
+        ("export", "runs/digits-mlp", "--max-drop", "0.5"),
+        "'0.5' is no percentage, such as 0.5%.",
+    ),
+    "a budget without a drop": (
+        ("export", "runs/digits-mlp", "--max-mb", "1"),
+        "--max-mb and --max-ms need --max-drop: how much accuracy may be lost?",
+    ),
+    "a budget without a run": (
+        ("export", "mnist-mlp", "--max-drop", "1%"),
+        "--max-drop is measured on a run's held-out examples, and 'mnist-mlp' is no run.",
     ),
     "no bundle": (("verify", "bundles/none"), "bundles/none"),
     "no image": (

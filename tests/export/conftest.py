@@ -37,17 +37,19 @@ def trained(digits):
 def make_run(trained, digits, tmp_path_factory):
     """Write a run folder as training leaves it, with changes to its run.json."""
 
-    def make(**changes):
+    def make(model=trained, examples=64, **changes):
         folder = tmp_path_factory.mktemp("runs") / "digits-net"
         folder.mkdir()
-        trained.save(folder / "model.keras")
-        np.savez(folder / "examples.npz", **{"x/image": digits[0][:64], "y": digits[1][:64]})
+        model.save(folder / "model.keras")
+        images, labels = digits
+        for name, rows in (("examples", slice(0, examples)), ("calibration", slice(-128, None))):
+            np.savez(folder / f"{name}.npz", **{"x/image": images[rows], "y": labels[rows]})
         info = {
             "format_version": 1,
             "status": "complete",
             "recipe": {"name": "digits-net", "seed": 1},
             "task": "image-classification",
-            "model": {"name": "cnn", "num_params": trained.count_params()},
+            "model": {"name": "cnn", "num_params": model.count_params()},
             "labels": [f"digit {i}" for i in range(10)],
             "preprocessing": [{"step": "image", "size": [8, 8], "channels": 1}],
             "seed": 1,

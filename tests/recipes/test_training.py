@@ -13,12 +13,15 @@ import pytest
 from PIL import Image
 
 import zoo_registry
+from zoo_recipes.datasets.loading import open_dataset, read_split
 from zoo_recipes.evaluation import evaluate
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import load_run
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.sources import Rows
+from zoo_recipes.training import held_out_rows, resolve_recipe, train
 from zoo_registry import UsageError, ZooError
+from zoo_registry.build import is_quantization_aware
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
 SMALL_RECIPES = ("digits-mlp", "digits-cnn", "digits-lstm")
@@ -38,7 +41,7 @@ def run(quick, data_dir, tmp_path_factory):
 def test_a_run_holds_everything(run, quick):
     assert {path.name for path in run.path.iterdir()} == {
         *("run.json", "recipe.toml", "history.json", "model.keras"),
-        *("curves.png", "examples.npz", "assets"),
+        *("curves.png", "examples.npz", "calibration.npz", "assets"),
     }
     info = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
     assert info["status"] == "complete"
@@ -74,11 +77,65 @@ def test_examples_are_real_test_examples(run):
     with np.load(run.path / "examples.npz", allow_pickle=False) as examples:
         assert set(examples) == {"x/image", "y"}
         images, labels = examples["x/image"], examples["y"]
-    assert images.shape == (64, 8, 8, 1)
+    assert images.shape == (360, 8, 8, 1)
     assert images.dtype == np.float32
     assert images.max() == 255
     logits = run.model().predict(images, verbose=0)
     assert (logits.argmax(axis=-1) == labels).mean() > 0.15
+
+
+def test_calibration_rows_are_of_the_training_data_and_of_every_class(run, data_dir):
+    with np.load(run.path / "calibration.npz", allow_pickle=False) as rows:
+        assert set(rows) == {"x/image", "y"}
+        images, labels = rows["x/image"], rows["y"]
+    assert images.shape == (128, 8, 8, 1)
+    assert images.dtype == np.float32
+    assert images.max() == 255
+    builder = open_dataset("digits", data_dir=data_dir)
+    trained_on = read_split(builder, "train[:25%]", input="image", label="label").labels
+    shares = np.bincount(trained_on.astype(int), minlength=10) / len(trained_on)
+    assert np.abs(np.bincount(labels, minlength=10) - 128 * shares).max() <= 1
+    with np.load(run.path / "examples.npz", allow_pickle=False) as examples:
+        held_out = {image.tobytes() for image in examples["x/image"]}
+    assert not held_out & {image.tobytes() for image in images}
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "kept"),
+    [
+        ((8, 8, 1), 360, 360),  # all there are
+        ((8, 8, 1), 5000, 1024),
+        ((50, 50, 1), 5000, 800),  # 8 MB
+        ((224, 224, 3), 5000, 256),  # large, and yet enough to compare
+    ],
+)
+def test_as_many_held_out_examples_as_stay_small(shape, rows, kept):
+    images = np.broadcast_to(np.float32(0), (rows, *shape))
+    source = Rows({"image": images}, np.zeros(rows, np.int32))
+    np.testing.assert_array_equal(held_out_rows(source), np.arange(kept))
+
+
+def test_quantization_aware_training_is_an_option_of_a_recipe(quick, data_dir, tmp_path):
+    recipe = with_overrides(quick, ["compile.quantization_aware=true"])
+    assert Recipe.from_toml(recipe.to_toml()) == recipe
+    run = train(recipe, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+
+    model = run.model()
+    assert is_quantization_aware(model)
+    limits = {layer.name: layer for layer in model.layers if layer.name.endswith("_range")}
+    # The image reaches the first convolution in 0..1.
+    assert float(limits["rescale_range"].high) == pytest.approx(1.0, abs=1e-3)
+    assert float(limits["rescale_range"].low) == 0.0
+    assert evaluate(run.path, data_dir=data_dir) == run.metrics
+
+
+def test_quantization_aware_training_of_a_part_is_refused(quick):
+    with pytest.raises(UsageError) as caught:
+        with_overrides(quick, ["compile.quantization_aware=true", "model.trainable=head"])
+    assert str(caught.value).splitlines()[1:] == [
+        '  model.trainable = "head": compile.quantization_aware trains all of a model; leave one '
+        "of them out."
+    ]
 
 
 def test_evaluate_repeats_the_metrics(run, data_dir):
@@ -220,7 +277,8 @@ def test_progress_is_seen_unless_it_is_not_wanted(quick, data_dir, tmp_path, cap
 WEIGHTS = """
 import hashlib, sys
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.sources import Rows
+from zoo_recipes.training import held_out_rows, resolve_recipe, train
 name, out, data_dir, seed, *overrides = sys.argv[1:]
 recipe = with_overrides(resolve_recipe(name), overrides)
 run = train(recipe, out=out, data_dir=data_dir, seed=int(seed), verbose=False)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_registry import ZooError as ZooError
     from zoo_registry.build import get_model as get_model
     from zoo_registry.build import merge_lora as merge_lora
+    from zoo_registry.build import quantization_aware as quantization_aware
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
@@ -62,6 +63,7 @@ _EXPORTS = {
     "load_run": "zoo_recipes.run:load_run",
     "load_tokenizer": "zoo.weights.tokenizer:load_tokenizer",
     "merge_lora": "zoo_registry.build:merge_lora",
+    "quantization_aware": "zoo_registry.build:quantization_aware",
     "register": "zoo.api:register",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "size": "zoo.sizing.size:size",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,6 @@ def check_calibration(
             raise UsageError(f"The calibration rows of input '{name}' hold NaN or infinite values.")
         _check_scale(name, array, None if samples is None else samples[name])
     return rows
-
-
-def batches_of_one(rows: Arrays) -> Iterator[dict[str, Array]]:
-    """Yield the rows one by one, as batches of 1."""
-    for index in range(len(next(iter(rows.values())))):
-        yield {name: array[index : index + 1] for name, array in rows.items()}
 
 
 def fingerprint(rows: Arrays) -> dict[str, Any]:

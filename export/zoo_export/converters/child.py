@@ -23,8 +23,9 @@ from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
-from zoo_export.tensors import Array, Arrays
+from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
+from zoo_registry.build import is_quantization_aware
 
 _WATCH_SECONDS = 0.5
 
@@ -56,15 +57,16 @@ def _convert(task: Task) -> dict[str, object]:
     job = task.job
     for module in job.modules:
         importlib.import_module(module)
-    model = inference_clone(load_model(job.model))
+    loaded = load_model(job.model)
     conversion = Conversion(
-        model,
+        inference_clone(loaded),
         job.inputs,
         job.outputs,
         Path(job.path),
         calibration=task.calibration,
         sample=task.cases[0] if task.cases else {},
         about=job.about,
+        trained_for_int8=loaded if is_quantization_aware(loaded) else None,
     )
     facts: dict[str, object] = load_target(job.converter)(conversion)
     return facts
@@ -73,7 +75,7 @@ def _convert(task: Task) -> dict[str, object]:
 def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     runner = Runner(session, job.inputs, job.outputs)
-    return tuple(runner.run(case) for case in cases)
+    return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 
 def _end_with(parent: int) -> None:

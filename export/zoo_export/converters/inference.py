@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor
+from zoo_export.tensors import BATCH, MAX_BATCH, SEQUENCE, Array, Arrays, Tensor, batches, joined
 from zoo_registry import UsageError
-from zoo_registry.build import merge_lora
+from zoo_registry.build import merge_lora, without_fake_quantization
 
 _AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
 _NUMERIC = "biuf"
@@ -27,11 +27,13 @@ def load_model(path: Any) -> Any:
 def inference_clone(model: Any) -> Any:
     """Return the model in float32: itself, or a copy if any layer computes in another precision.
 
+    What quantization-aware training rounds is not rounded in it.
+
     Raises:
         UsageError: Layers that Keras has quantized, as the file is quantized instead, or that
             look up words and numbers.
     """
-    model = merge_lora(model)
+    model = without_fake_quantization(merge_lora(model))
     quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
     if quantized:
         raise UsageError(
@@ -124,8 +126,11 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
     """Return what Keras itself computes, as NumPy arrays."""
     import keras
 
-    outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in arrays.items()})
-    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+    def run(part: Arrays) -> dict[str, Array]:
+        outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in part.items()})
+        return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+    return joined([run(part) for part in batches(arrays, MAX_BATCH)])
 
 
 def input_tensors(model: Any) -> tuple[Tensor, ...]:

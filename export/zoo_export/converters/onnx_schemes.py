@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import onnx, onnx_file
-from zoo_export.converters.calibration import batches_of_one
 from zoo_export.converters.tracing import Conversion
-from zoo_export.tensors import Array, Arrays
+from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
+from zoo_export.runtime import Runner
+from zoo_export.runtime.sessions import open_onnx
+from zoo_export.tensors import Array, Arrays, batches
 
 # Operators that the standard domain has in integers. A quantized LSTM it has not.
 _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
@@ -50,28 +52,75 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
 def int8(conversion: Conversion) -> dict[str, Any]:
     """Surround each operator with QuantizeLinear and DequantizeLinear of calibrated ranges."""
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     def quantize(source: Path, target: Path) -> None:
-        quantize_static(
-            str(source),
-            str(target),
-            _Reader(conversion.calibration),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=_OPERATORS,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
+        _calibrated(conversion, source, target)
 
     return _quantized(conversion, quantize)
+
+
+def int8_mixed(conversion: Conversion) -> dict[str, Any]:
+    """As :func:`int8`, but for the layers that cost most.
+
+    Returns:
+        What is in the file, the error of each layer and which of them stayed in float.
+    """
+    found: dict[str, Any] = {}
+
+    def quantize(source: Path, target: Path) -> None:
+        layers = by_layer(conversion.model, ((name, [name]) for name in _nodes(source)))
+        rows = some_rows(conversion.calibration)
+        ranges = source.with_name("ranges.json")
+
+        def run(kept: Sequence[str]) -> Arrays:
+            trial = source.with_name("trial.onnx")
+            _calibrated(conversion, source, trial, kept, ranges)
+            session = open_onnx(trial, threads=None)
+            return Runner(session, conversion.inputs, conversion.outputs).run(rows)
+
+        found["layer_errors"] = layer_errors(layers, run)
+        found["float_layers"] = worst(found["layer_errors"])
+        kept = [node for layer in found["float_layers"] for node in layers[layer]]
+        _calibrated(conversion, source, target, kept, ranges)
+
+    return {**_quantized(conversion, quantize), **found}
+
+
+def _nodes(path: Path) -> list[str]:
+    import onnx as onnx_package
+
+    graph = onnx_package.load(str(path)).graph
+    return [node.name for node in graph.node if node.op_type in _OPERATORS]
+
+
+def _calibrated(
+    conversion: Conversion,
+    source: Path,
+    target: Path,
+    kept: Sequence[str] = (),
+    ranges: Path | None = None,
+) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    quantize_static(
+        str(source),
+        str(target),
+        _Reader(conversion.calibration),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=_OPERATORS,
+        nodes_to_exclude=list(kept),
+        per_channel=True,
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        calibration_cache_path=ranges,  # measured once for all trials
+    )
 
 
 class _Reader:
     # What quantize_static asks for one batch after another.
     def __init__(self, rows: Arrays) -> None:
-        self._batches: Iterator[dict[str, Array]] = batches_of_one(rows)
+        self._batches: Iterator[dict[str, Array]] = batches(rows, 1)
 
     def get_next(self) -> dict[str, Array] | None:
         return next(self._batches, None)

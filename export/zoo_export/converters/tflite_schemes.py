@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import tflite
-from zoo_export.converters.calibration import batches_of_one
 from zoo_export.converters.inference import load_config
 from zoo_export.converters.tracing import Conversion
-from zoo_registry import UsageError
+from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
+from zoo_export.errors import ExportError
+from zoo_export.runtime import Runner
+from zoo_export.runtime.sessions import open_tflite
+from zoo_export.tensors import Arrays, batches
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
@@ -35,16 +40,59 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
 
 def int8(conversion: Conversion) -> dict[str, Any]:
-    """Compute in int8 with ranges measured on the calibration rows."""
+    """Compute in int8 with ranges measured on the calibration rows, or found in training."""
     import tensorflow as tf
 
+    if conversion.trained_for_int8 is not None:
+        # The roundings in its graph tell the converter all the ranges.
+        trained = replace(conversion, model=conversion.trained_for_int8)
+        return {**dynamic_int8(trained), "ranges": "trained"}
     return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
 
 
+def int8_mixed(conversion: Conversion) -> dict[str, Any]:
+    """As :func:`int8`, but for the layers that cost most.
+
+    Returns:
+        What is in the file, the error of each layer and which of them stayed in float.
+    """
+    import tensorflow as tf
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
+    with_ranges = conversion.path.read_bytes()
+    layers = by_layer(conversion.model, _nodes(conversion.path))
+    rows = some_rows(conversion.calibration)
+
+    def quantize(kept: Sequence[str], path: Path) -> None:
+        path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
+
+    def run(kept: Sequence[str]) -> Arrays:
+        with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
+            trial = Path(folder) / "trial.tflite"
+            quantize(kept, trial)
+            session = open_tflite(trial, threads=None)
+            return Runner(session, conversion.inputs, conversion.outputs).run(rows)
+
+    errors = layer_errors(layers, run)
+    found = worst(errors)
+    quantize([node for layer in found for node in layers[layer]], conversion.path)
+    return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
+
+
 def int16x8(conversion: Conversion) -> dict[str, Any]:
-    """Compute with int16 activations and int8 weights."""
+    """Compute with int16 activations and int8 weights.
+
+    Raises:
+        ExportError: A model that takes whole numbers.
+    """
     import tensorflow as tf
 
+    whole = [tensor.name for tensor in conversion.inputs if tensor.dtype.startswith("int")]
+    if whole:
+        raise ExportError(
+            f"LiteRT has no int16 activations for a model that takes whole numbers ('{whole[0]}')"
+        )
     ops = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     return _calibrated(conversion, ops)
 
@@ -53,14 +101,12 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     """Store the weights of a float file in int4.
 
     Raises:
-        UsageError: litert-quantizer is not installed.
+        ExportError: litert-quantizer is not installed.
     """
     try:
         from litert_quantizer import quantizer, recipe
     except ImportError as error:
-        raise UsageError(
-            "Scheme 'int4-weights' needs litert-quantizer: pip install 'kerazoo[int4]'"
-        ) from error
+        raise ExportError("it needs litert-quantizer: pip install 'kerazoo[int4]'") from error
     tflite.convert(conversion)
     work = quantizer.Quantizer(str(conversion.path))
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
@@ -68,23 +114,39 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     return tflite.inspect(conversion)
 
 
-def _calibrated(conversion: Conversion, operators: Any) -> dict[str, Any]:
+def _calibrated(
+    conversion: Conversion, operators: Any, *, ranges_only: bool = False
+) -> dict[str, Any]:
     import tensorflow as tf
 
     rows = conversion.calibration
 
     def representative() -> Iterator[Any]:
-        yield from batches_of_one(rows)
+        yield from batches(rows, 1)
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
         # What has no integer kernel stays in float; the bytes of each dtype tell how much.
         converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter._experimental_calibrate_only = ranges_only
 
     unrolled = _unrolled(conversion)
     facts = tflite.convert(unrolled, configure)
     return facts if unrolled is conversion else {**facts, "rnn": "unroll"}
+
+
+def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield what each operator gives, with the names that tell its layer."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    names = {entry["index"]: entry["name"] for entry in interpreter.get_tensor_details()}
+    for operator in interpreter._get_ops_details():
+        given = names[operator["outputs"][0]]
+        # A model's output has lost the name of its layer; the weights have it.
+        taken = [names[index] for index in operator["inputs"][1:] if index in names]
+        yield given, given.split(";") if "/" in given else taken
 
 
 def _unrolled(conversion: Conversion) -> Conversion:

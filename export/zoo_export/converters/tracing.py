@@ -27,6 +27,7 @@ class Conversion:
         calibration: Rows that the ranges of activations are measured on.
         sample: One batch of inputs.
         about: What the file may say about itself.
+        trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
 
     model: Any
@@ -36,6 +37,7 @@ class Conversion:
     calibration: Arrays = field(default_factory=dict)
     sample: Arrays = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    trained_for_int8: Any = None
 
 
 def trace(conversion: Conversion) -> tuple[Any, Any]:
@@ -101,12 +103,19 @@ def blame(graph: Any, model: Any, operators: Iterable[str]) -> list[Blame]:
 
 def layer_of(model: Any, node_name: str) -> str | None:
     """Return the name of the innermost layer whose scope a node's name holds."""
+    path = path_of(model, node_name)
+    return path.rpartition("/")[2] if path else None
+
+
+def path_of(model: Any, node_name: str) -> str | None:
+    """Return the names of the layers whose scopes a node's name holds, such as ``block_0/norm``."""
     layers = {layer.name for layer in model._flatten_layers(include_self=False)}
-    # Keras marks the second use of a name in a graph: dense becomes dense_1 in the scope.
-    for part in reversed(node_name.split("/")[:-1]):
+    found = []
+    for part in node_name.split("/")[:-1]:
+        # Keras marks the second use of a name in a graph: dense becomes dense_1 in the scope.
         base, _, count = part.rpartition("_")
         if part in layers:
-            return part
-        if count.isdigit() and base in layers:
-            return base
-    return None
+            found.append(part)
+        elif count.isdigit() and base in layers:
+            found.append(base)
+    return "/".join(found) or None

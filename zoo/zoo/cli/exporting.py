@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from zoo.cli.budgeting import SHARE, export_within_budget
 from zoo.cli.listing import as_json
 from zoo.cli.output import console, next_step, print_json, print_table, size
 from zoo_registry import UsageError
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 )
 @click.option("--no-cache", is_flag=True, help="Convert again, though nothing has changed.")
 @click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
+@click.option(
+    "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."
+)
+@click.option("--max-mb", type=float, help="With --max-drop: largest size in MB.")
+@click.option("--max-ms", type=float, help="With --max-drop: longest run at batch 1 here, in ms.")
 @as_json
 def export(
     *,
@@ -47,6 +53,9 @@ def export(
     weights: str | None,
     no_cache: bool,
     sequence_length: int | None,
+    max_drop: float | None,
+    max_mb: float | None,
+    max_ms: float | None,
     as_json: bool,
 ) -> None:
     """Export a run, or a model by name, to a bundle of verified files."""
@@ -54,6 +63,20 @@ def export(
     from zoo_export.exporting import choose_formats
     from zoo_export.exporting import export as export_model
 
+    if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
+        export_within_budget(
+            source,
+            wanted=wanted,
+            target=target,
+            max_drop=max_drop,
+            max_mb=max_mb,
+            max_ms=max_ms,
+            as_json=as_json,
+            out=out,
+            force=force,
+            sequence_length=sequence_length,
+        )
+        return
     words = wanted.split(",") if wanted else None
     to = [row.name for row in choose_formats(words, target)]
     options: dict[str, Any] = {
@@ -104,6 +127,8 @@ def progress(
         def on_event(event: ExportProgress) -> None:
             if event.error is not None and failures is not None:
                 failures[event.format] = event.error
+            if event.format not in rows:  # what a search turns to later
+                rows[event.format] = bars.add_task(event.format, total=1)
             done = event.state != "started"
             text = event.state if done else "converting, then running in its own runtime"
             bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)

@@ -201,8 +201,37 @@ def datasets(pattern: str, as_json: bool) -> None:
 @pattern_argument
 @as_json
 def formats(pattern: str, as_json: bool) -> None:
-    """List the formats that a model can be exported to."""
-    _list_owners(zoo_registry.formats, pattern, as_json)
+    """List the formats that a model can be exported to, and their quantization schemes."""
+    registry = zoo_registry.formats
+    rows = [_format_row(name, registry.peek(name)) for name in registry.names(pattern)]
+    if as_json:
+        print_json(rows)
+        return
+    lines = []
+    for row in rows:
+        lines.append((row["name"], row["owner"], "", row["summary"]))
+        for scheme in row["schemes"]:
+            needs = "calibration" if scheme["calibrated"] else ""
+            lines.append(
+                (f"{row['name']}:{scheme['name']}", row["owner"], needs, scheme["summary"])
+            )
+    print_table(("NAME", "FROM", "NEEDS", "SUMMARY"), lines)
+    _count(rows, registry.kind, pattern)
+    if rows:
+        next_step(f"zoo export RUN --to {lines[-1][0]}")
+
+
+def _format_row(name: str, row: Any) -> dict[str, Any]:
+    # A plugin's format is not imported to be listed.
+    kept = ("name", "dtype", "calibrated", "summary")
+    return {
+        "name": name,
+        "owner": zoo_registry.formats.owner(name),
+        "summary": getattr(row, "summary", ""),
+        "schemes": [
+            {key: getattr(scheme, key) for key in kept} for scheme in getattr(row, "schemes", ())
+        ],
+    }
 
 
 def _list_owners(registry: Registry[Any], pattern: str, as_json: bool) -> None:

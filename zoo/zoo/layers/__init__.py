@@ -6,6 +6,7 @@ Importing this package makes its layers known to Keras: do so before `keras.mode
 from zoo.layers.attention import Attention, AttentionBias, RotaryPositions
 from zoo.layers.convolution import conv_norm, divisible, inverted_residual, squeeze_excite
 from zoo.layers.embedding import ClassToken, LearnedPositions, SinusoidalPositions, token_embedding
+from zoo.layers.fake_quantization import ActivationRange, QuantizedWeights
 from zoo.layers.gated import GatedBlock
 from zoo.layers.heads import (
     check_choice,
@@ -33,6 +34,7 @@ from zoo.layers.transformer import TransformerBlock, encoder_blocks
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "ActivationRange",
     "Attention",
     "AttentionBias",
     "BiasAdd",
@@ -42,6 +44,7 @@ __all__ = [
     "LayerNorm",
     "LearnedPositions",
     "MaskedMeanPooling",
+    "QuantizedWeights",
     "RMSNorm",
     "RotaryPositions",
     "SinusoidalPositions",

@@ -1,0 +1,102 @@
+"""Which layers cost most when they are computed in int8, so that the worst can stay in float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_export.converters.tracing import path_of
+from zoo_export.tensors import Array, Arrays
+
+# Kept in float are the fewest layers that make so much of the whole squared error.
+SHARE = 0.9
+# Rows that each layer is tried on, and layers that are tried one by one.
+NUM_ROWS = 32
+MAX_LAYERS = 64
+
+
+def by_layer(model: Any, nodes: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """Return the nodes of each layer; of each outermost layer where there are very many.
+
+    Args:
+        model: The Keras model.
+        nodes: Each node with the names, its own or of its tensors, that tell its layer.
+    """
+    found = [(node, path) for node, names in nodes if (path := _path(model, names))]
+    is_deep = len({path for _, path in found}) > MAX_LAYERS
+    layers: dict[str, list[str]] = {}
+    for node, path in found:
+        layers.setdefault(path.partition("/")[0] if is_deep else path, []).append(node)
+    return layers
+
+
+def _path(model: Any, names: Sequence[str]) -> str | None:
+    # A fused node bears the names of all that it does: the innermost layer, and the first to act.
+    paths = [path for name in names if (path := path_of(model, name))]
+    return max(reversed(paths), key=lambda path: path.count("/"), default=None)
+
+
+def layer_errors(
+    layers: Mapping[str, Sequence[str]], run: Callable[[Sequence[str]], Arrays]
+) -> dict[str, float]:
+    """Return what the outputs lose when one layer alone is computed in int8, worst first.
+
+    Args:
+        layers: The nodes of each layer.
+        run: Quantizes all nodes but those that it gets, and returns the outputs of some rows.
+
+    Returns:
+        For each layer the root mean square of the difference, as a share of that of the outputs
+        in float.
+
+    Example:
+        >>> layers = {"conv": ["c"], "logits": ["l"]}
+        >>> loss = {"c": 0.5, "l": 0.1}
+        >>> def run(kept):
+        ...     return {"logits": np.ones(4) + sum(loss[n] for n in loss if n not in kept)}
+        >>> layer_errors(layers, run)
+        {'conv': 0.5, 'logits': 0.1}
+    """
+    nodes = [node for group in layers.values() for node in group]
+    expected = run(nodes)
+    errors = {
+        layer: _error(expected, run([node for node in nodes if node not in set(group)]))
+        for layer, group in layers.items()
+    }
+    return dict(sorted(errors.items(), key=lambda item: -item[1]))
+
+
+def worst(errors: Mapping[str, float], share: float = SHARE) -> list[str]:
+    """Return the fewest layers that make ``share`` of the sum of all squared errors.
+
+    Example:
+        >>> worst({"conv": 0.3, "dense": 0.05, "logits": 0.01}), worst({"conv": 0.0})
+        (['conv'], [])
+    """
+    left = sum(error**2 for error in errors.values())
+    enough = (1 - share) * left
+    chosen = []
+    for layer, error in sorted(errors.items(), key=lambda item: -item[1]):
+        if left <= enough:
+            break
+        chosen.append(layer)
+        left -= error**2
+    return chosen
+
+
+def some_rows(calibration: Arrays) -> dict[str, Array]:
+    """Return at most :data:`NUM_ROWS` of the rows, evenly spaced."""
+    count = len(next(iter(calibration.values())))
+    chosen = np.linspace(0, count - 1, min(count, NUM_ROWS)).astype(int)
+    return {name: array[chosen] for name, array in calibration.items()}
+
+
+def _error(expected: Arrays, received: Arrays) -> float:
+    shares = [
+        np.sqrt(np.mean((array - received[name]) ** 2) / max(np.mean(array**2), 1e-12))
+        for name, array in expected.items()
+        if array.dtype.kind == "f"
+    ]
+    return round(float(max(shares, default=0.0)), 6)

@@ -112,6 +112,8 @@ def export(
         ('tiny.onnx', True)
     """
     place = targets.find(target) if target is not None else None
+    if place is not None:
+        targets.check_installed(place)
     rows = choose_formats(to, target)
     request = _request(source)
     given: dict[str, Any] = {

@@ -58,6 +58,15 @@ TFLITE_SCHEMES = (
         summary="weights and activations in int8 with calibrated ranges, float inputs and outputs",
     ),
     Scheme(
+        name="int8-io",
+        converter=f"{_TFLITE}:int8_io",
+        dtype="int8",
+        tolerance=0.3,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8 throughout, also inputs and outputs: for processors without floats",
+    ),
+    Scheme(
         name="int16x8",
         converter=f"{_TFLITE}:int16x8",
         dtype="int8",

@@ -76,6 +76,7 @@ def export(
         print_json({"bundle": str(bundle.path), "failures": failures, **asdict(bundle.manifest)})
     else:
         print_artifacts(bundle)
+        print_targets(bundle)
     if failures:
         rows = [f"  {name}: {message}." for name, message in failures.items()]
         count = f"{len(failures)} of {len(to)} formats failed"
@@ -130,6 +131,13 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         rows,
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
+
+
+def print_targets(bundle: Bundle) -> None:
+    """Print a line for every place that the bundle was made ready for: its folder and figures."""
+    for name, facts in bundle.manifest.targets.items():
+        figures = [f"{k.replace('_', ' ')} {v:,}" for k, v in facts.items() if isinstance(v, int)]
+        click.echo(f"{name}: {', '.join([str(bundle.path / name), *figures])}")
 
 
 @click.command()

@@ -42,6 +42,8 @@ def make_task(
         path=str((bundle / row.path(source.request.name)).resolve()),
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
+        task=source.request.task,
+        train_batch=source.request.train_batch,
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))
     if source.examples is not None:

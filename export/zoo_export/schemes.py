@@ -1,4 +1,4 @@
-"""Quantization schemes: how an artifact stores and computes its numbers, other than in float32."""
+"""Schemes: the other ways in which a format's file is made, most of them to quantize it."""
 
 from __future__ import annotations
 
@@ -82,6 +82,14 @@ TFLITE_SCHEMES = (
         tolerance=0.5,
         min_agreement=0.9,
         summary="weights in int4 by channel, computed in float32: an eighth of the bytes",
+    ),
+    Scheme(
+        name="train",
+        converter="zoo_export.converters.tflite_train:convert",
+        dtype="float32",
+        tolerance=1e-5,
+        min_agreement=0.99,
+        summary="float32, and signatures that train the last layer on the device",
     ),
 )
 

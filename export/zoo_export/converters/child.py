@@ -57,7 +57,16 @@ def _convert(task: Task) -> dict[str, object]:
     for module in job.modules:
         importlib.import_module(module)
     model = inference_clone(load_model(job.model))
-    conversion = Conversion(model, job.inputs, job.outputs, Path(job.path), task.calibration)
+    conversion = Conversion(
+        model,
+        job.inputs,
+        job.outputs,
+        Path(job.path),
+        task.calibration,
+        job.task,
+        job.train_batch,
+        task.cases,
+    )
     facts: dict[str, object] = load_target(job.converter)(conversion)
     return facts
 

@@ -112,6 +112,19 @@ def call(model: Any, arrays: Mapping[str, Any], apply: Any = None) -> dict[str, 
     return dict(zip(outputs, values, strict=True))
 
 
+def up_to(model: Any, tensor: Any) -> Any:
+    """Return the model from its inputs to one of its inner tensors; the layers are shared."""
+    import keras
+
+    return keras.Model(_struct(model, "_inputs_struct"), tensor)
+
+
+def uses(model: Any, layer: Any) -> int:
+    """Return how often a layer is called in the graph of a model."""
+    depths = _struct(model, "_nodes_by_depth").values()
+    return sum(node.operation is layer for nodes in depths for node in nodes)
+
+
 def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
     """Return what Keras itself computes, as NumPy arrays."""
     import keras

@@ -30,6 +30,8 @@ class Job:
         path: The artifact to write.
         inputs: Inputs of the artifact.
         outputs: Outputs of the artifact.
+        task: What the model is for, if that is known.
+        train_batch: Rows of one step of training on the device.
     """
 
     format: str
@@ -40,6 +42,8 @@ class Job:
     path: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    task: str | None = None
+    train_batch: int = 8
 
 
 @dataclass(frozen=True)

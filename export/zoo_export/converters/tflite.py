@@ -43,7 +43,7 @@ def convert(
     try:
         content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
-        raise _refused(conversion, concrete, error) from error
+        raise refused(conversion.model, concrete.graph, error) from error
     conversion.path.write_bytes(content)
     return inspect(conversion, integer=integer)
 
@@ -74,11 +74,18 @@ def inspect(
     return facts
 
 
-def _refused(conversion: Conversion, concrete: Any, error: Exception) -> ExportError:
+def refused(model: Any, graph: Any, error: Exception) -> ExportError:
+    """Return what the converter's exception means, with the layers at fault.
+
+    Args:
+        model: The Keras model.
+        graph: The traced graph that was converted.
+        error: What the converter raised.
+    """
     text = str(error)
     groups = [group for pattern in _REFUSED for group in re.findall(pattern, text)]
     names = sorted({name.strip() for group in groups for name in group.split(",")} - {""})
-    blames = blame(concrete.graph, conversion.model, names)
+    blames = blame(graph, model, names)
     if blames:
         return ExportError(f"LiteRT has no built-in operator for {_join(blames)}", blames)
     lines = [line for line in text.splitlines() if line.strip()]

@@ -24,6 +24,9 @@ class Conversion:
         outputs: Outputs of the artifact.
         path: The file or folder to write.
         calibration: Rows that the ranges of activations are measured on.
+        task: What the model is for, if that is known.
+        train_batch: Rows of one step of training on the device.
+        samples: Sample batches that the artifact can take.
     """
 
     model: Any
@@ -31,6 +34,9 @@ class Conversion:
     outputs: tuple[Tensor, ...]
     path: Path
     calibration: Arrays = field(default_factory=dict)
+    task: str | None = None
+    train_batch: int = 8
+    samples: tuple[Arrays, ...] = ()
 
 
 def trace(conversion: Conversion) -> tuple[Any, Any]:

@@ -15,7 +15,14 @@ SIGNATURE = "serving_default"
 INFER = "infer"
 
 
-class _LiteRTSession:
+class LiteRTSession:
+    """One signature of a LiteRT file; integers that stand for real numbers come and go as those.
+
+    Args:
+        interpreter: The loaded file.
+        signature: Name of the signature.
+    """
+
     # Interpreters share their buffers between calls: one at a time.
     def __init__(self, interpreter: Any, signature: str) -> None:
         self._lock = threading.Lock()
@@ -25,6 +32,7 @@ class _LiteRTSession:
         self._outputs = affines(self._runner.get_output_details())
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
+        """Return the outputs by name."""
         quantized = {name: row.quantize(arrays[name]) for name, row in self._inputs.items()}
         with self._lock:
             outputs: dict[str, Array] = self._runner(**{**arrays, **quantized})
@@ -60,7 +68,7 @@ def open_tflite(path: Path, *, threads: int | None = None) -> Session:
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     # A file that can be trained has a signature for each thing that it does.
     signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
-    return _LiteRTSession(interpreter, signature)
+    return LiteRTSession(interpreter, signature)
 
 
 def open_onnx(path: Path, *, threads: int | None = None) -> Session:

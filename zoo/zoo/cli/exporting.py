@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
 )
 @click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
+@click.option("--train", is_flag=True, help="A LiteRT file that trains its head: tflite:train.")
+@click.option("--train-batch", type=int, help="Rows of one step of training on the device [8].")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--task", help="Head of a model given by name.")
@@ -40,6 +42,8 @@ def export(
     source: str,
     wanted: str | None,
     target: str | None,
+    train: bool,
+    train_batch: int | None,
     out: Path | None,
     force: bool,
     task: str | None,
@@ -52,7 +56,7 @@ def export(
     from zoo_export.exporting import choose_formats
     from zoo_export.exporting import export as export_model
 
-    words = wanted.split(",") if wanted else None
+    words = [*(wanted.split(",") if wanted else ()), *(["tflite:train"] if train else ())] or None
     to = [row.name for row in choose_formats(words, target)]
     options: dict[str, Any] = {
         "to": to,
@@ -60,6 +64,7 @@ def export(
         "out": out,
         "force": force,
         "sequence_length": sequence_length,
+        "train_batch": train_batch,
     }
     if Path(source).exists():
         for option, value in (("--task", task), ("--weights", weights)):
@@ -95,7 +100,9 @@ def progress(
         formats: Their names.
         failures: Where the messages of those that fail are put.
     """
-    columns = (SpinnerColumn(finished_text=" "), TextColumn("{task.description}"))
+    # No markup: ":train:" would be shown as a picture of a train.
+    text_column = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(finished_text=" "), text_column)
     with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
         rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
 

@@ -140,8 +140,7 @@ def _train_inputs(head: Head, conversion: Conversion) -> list[Tensor]:
 
 
 def _features(head: Head, arrays: dict[str, Any]) -> Any:
-    [features] = inference.call(head.features, arrays).values()
-    return features
+    return head.features(inference.in_structure(head.features, arrays), training=False)
 
 
 def _scores(head: Head, variables: dict[str, Any], features: Any) -> Any:

@@ -71,8 +71,8 @@ class Trainer:
             sample_weight: How much each label counts, of the shape of the classes, or (rows,).
 
         Raises:
-            UsageError: Arrays that do not fit, or a step so far that the weights are no longer
-                finite; the weights are then as before.
+            UsageError: Arrays that do not fit, or a step after which the weights would not be
+                finite; they are then as before.
         """
         arrays = bind(self._accepted, inputs)
         rows = len(next(iter(arrays.values())))
@@ -93,8 +93,9 @@ class Trainer:
             if not all(np.isfinite(array).all() for array in [loss, *self._save().values()]):
                 self._restore(**before)
                 raise UsageError(
-                    f"The loss is {loss:g} and a step of learning_rate={learning_rate} makes the "
-                    "weights infinite; they are as before it. Use a smaller one."
+                    f"A step of learning_rate={learning_rate} has a loss of {loss:g} and gives "
+                    "weights that are not finite: they are as before it. Give a smaller one, or "
+                    "finite inputs."
                 )
         return loss
 

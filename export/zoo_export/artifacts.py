@@ -43,6 +43,7 @@ def make_task(
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
         about=_about(source),
+        train_batch=source.request.train_batch,
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))
     if source.examples is not None:

@@ -11,10 +11,13 @@ from zoo_export import files
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import find
 from zoo_export.manifest import ASSETS, MANIFEST, Artifact, Manifest
-from zoo_export.runtime import Runner, is_installed, open_runner
+from zoo_export.runtime import Runner, check_installed, is_installed, open_runner
 from zoo_export.runtime.prediction import Prediction, answer, prepare
+from zoo_export.runtime.training import Trainer, open_trainer
 from zoo_export.tensors import Array
 from zoo_registry import UsageError, did_you_mean
+
+TRAIN_FORMAT = "tflite:train"
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,32 @@ class Bundle:
         arrays, ends = prepare(self.manifest, self.path / ASSETS, raws)
         outputs = self.run(arrays, runtime, threads)
         return answer(self.manifest, self.path / ASSETS, outputs, ends, top_k)
+
+    def trainer(self, threads: int | None = None) -> Trainer:
+        """Return a model whose head learns from examples of this device; each call loads anew.
+
+        Args:
+            threads: Threads to use.
+
+        Raises:
+            UsageError: The bundle has no ``tflite:train``: export it with ``--train``.
+            MissingRuntimeError: ai-edge-litert is not installed.
+
+        Example:
+            >>> import keras, numpy as np, tempfile, zoo_export
+            >>> inputs = keras.Input((4,), name="features")
+            >>> model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
+            >>> bundle = zoo_export.export(
+            ...     model, to=["tflite:train"], out=tempfile.mkdtemp() + "/tiny", name="tiny"
+            ... )
+            >>> trainer, rows = bundle.trainer(), {"features": np.eye(4)}
+            >>> losses = [trainer.step(rows, [0, 1, 2, 0], learning_rate=0.5) for _ in range(9)]
+            >>> losses[-1] < losses[0]
+            True
+        """
+        artifact = self.artifact(TRAIN_FORMAT)
+        check_installed(find(TRAIN_FORMAT))
+        return open_trainer(files.safe_path(self.path, artifact.path), threads=threads)
 
     def _first_installed(self) -> Artifact:
         needed = []

@@ -64,6 +64,7 @@ def export(
     samples: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
     sequence_length: int | None = None,
+    train_batch: int | None = None,
     time_limit: float = TIME_LIMIT,
     keep_going: bool = False,
     cached: bool = False,
@@ -92,6 +93,7 @@ def export(
             activations; a run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
+        train_batch: Rows that one step of training takes in ``tflite:train``; 8 by default.
         time_limit: Seconds that one conversion may take.
         keep_going: Write a bundle of the formats that succeeded although another failed; what
             failed is told to ``on_event`` and leaves nothing.
@@ -117,7 +119,11 @@ def export(
         ('tiny.onnx', True)
     """
     place = targets.find(target) if target is not None else None
+    if place is not None:
+        targets.check_installed(place)
     rows = choose_formats(to, target)
+    if train_batch is not None and train_batch < 1:
+        raise UsageError(f"train_batch={train_batch}: a step of training takes 1 row or more.")
     given: dict[str, Any] = {
         "name": name,
         "task": task,
@@ -127,6 +133,7 @@ def export(
         "rows": samples,
         "calibration": calibration,
         "sequence_length": sequence_length,
+        "train_batch": train_batch,
     }
     options = {key: value for key, value in given.items() if value is not None}
     folder = Path(out) if out is not None else Path("bundles") / (name or name_of(source))

@@ -34,6 +34,7 @@ class Request:
     targets: Array | None = None
     calibration: Mapping[str, Any] | None = None
     sequence_length: int | None = None
+    train_batch: int = 8
     license: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     is_run: bool = False

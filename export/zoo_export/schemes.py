@@ -1,4 +1,4 @@
-"""Quantization schemes: how an artifact stores and computes its numbers, other than in float32."""
+"""Schemes: the other ways in which a format's file is made, most of them to quantize it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ TFLITE_SCHEMES = (
         summary="int8, but for the layers that cost most, which are kept in float32",
     ),
     Scheme(
+        name="int8-io",
+        converter=f"{_TFLITE}:int8_io",
+        dtype="int8",
+        tolerance=0.3,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8 throughout, also inputs and outputs: for processors without floats",
+    ),
+    Scheme(
         name="int16x8",
         converter=f"{_TFLITE}:int16x8",
         dtype="int8",
@@ -82,6 +91,14 @@ TFLITE_SCHEMES = (
         tolerance=0.5,
         min_agreement=0.9,
         summary="weights in int4 by channel, computed in float32: an eighth of the bytes",
+    ),
+    Scheme(
+        name="train",
+        converter="zoo_export.converters.tflite_train:convert",
+        dtype="float32",
+        tolerance=1e-5,
+        min_agreement=0.99,
+        summary="float32, and signatures that train the last layer on the device",
     ),
 )
 

@@ -64,8 +64,9 @@ def _convert(task: Task) -> dict[str, object]:
         job.outputs,
         Path(job.path),
         calibration=task.calibration,
-        sample=task.cases[0] if task.cases else {},
+        samples=task.cases,
         about=job.about,
+        train_batch=job.train_batch,
         trained_for_int8=loaded if is_quantization_aware(loaded) else None,
     )
     facts: dict[str, object] = load_target(job.converter)(conversion)

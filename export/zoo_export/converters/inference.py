@@ -106,20 +106,37 @@ def call(model: Any, arrays: Mapping[str, Any], apply: Any = None) -> dict[str, 
         arrays: Values by the names of :func:`named_inputs`.
         apply: What to call with the inputs in the model's own structure, instead of the model.
     """
-    names = list(named_inputs(model))
-    struct = _struct(model, "_inputs_struct")
-    if isinstance(struct, Mapping):
-        inputs: Any = {key: arrays[clean(str(key))] for key in struct}
-    elif isinstance(struct, list | tuple):
-        inputs = [arrays[name] for name in names]
-    else:
-        inputs = arrays[names[0]]
+    inputs = in_structure(model, arrays)
     result = apply(inputs) if apply else model(inputs, training=False)
     outputs = named_outputs(model)
     if isinstance(result, Mapping):
         return {clean(str(key)): value for key, value in result.items()}
     values = result if isinstance(result, list | tuple) else [result]
     return dict(zip(outputs, values, strict=True))
+
+
+def in_structure(model: Any, arrays: Mapping[str, Any]) -> Any:
+    """Return named arrays, or tensors, in the structure that the model itself takes."""
+    names = list(named_inputs(model))
+    struct = _struct(model, "_inputs_struct")
+    if isinstance(struct, Mapping):
+        return {key: arrays[clean(str(key))] for key in struct}
+    if isinstance(struct, list | tuple):
+        return [arrays[name] for name in names]
+    return arrays[names[0]]
+
+
+def up_to(model: Any, tensor: Any) -> Any:
+    """Return the model from its inputs to one of its inner tensors; the layers are shared."""
+    import keras
+
+    return keras.Model(_struct(model, "_inputs_struct"), tensor)
+
+
+def uses(model: Any, layer: Any) -> int:
+    """Return how often a layer is called in the graph of a model."""
+    depths = _struct(model, "_nodes_by_depth").values()
+    return sum(node.operation is layer for nodes in depths for node in nodes)
 
 
 def reference(model: Any, arrays: Arrays) -> dict[str, Array]:

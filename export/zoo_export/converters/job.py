@@ -32,6 +32,7 @@ class Job:
         outputs: Outputs of the artifact.
         about: What a file may say about itself: name, task, labels, preprocessing, license and
             versions, as plain data.
+        train_batch: Rows of one step of training on the device.
     """
 
     format: str
@@ -43,6 +44,7 @@ class Job:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
+    train_batch: int = 8
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     module.serve = function
     signatures = {SIGNATURE: concrete, **_of_images(conversion, function)}
     tf.saved_model.save(module, str(conversion.path), signatures=signatures)
-    warm_up.write(conversion.path, conversion.about.get("name", ""), SIGNATURE, conversion.sample)
+    name = conversion.about.get("name", "")
+    warm_up.write(conversion.path, name, SIGNATURE, conversion.samples[0])
     return {"signature": SIGNATURE, "signatures": sorted(signatures)}
 
 

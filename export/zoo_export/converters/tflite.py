@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from zoo_export.converters.tracing import SIGNATURE, Conversion, blame, holder, trace
+from zoo_export.converters.tracing import SIGNATURE, Conversion, blame, holder, layer_of, trace
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Tensor
 
@@ -16,13 +17,17 @@ _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom 
 
 
 def convert(
-    conversion: Conversion, configure: Callable[[Any], None] = lambda converter: None
+    conversion: Conversion,
+    configure: Callable[[Any], None] = lambda converter: None,
+    *,
+    integer: bool = False,
 ) -> dict[str, Any]:
     """Write a flatbuffer with one named signature and return what it holds.
 
     Args:
         conversion: What is converted.
         configure: Sets further options of the ``TFLiteConverter``.
+        integer: Whether the file is to take and give int8 where the model has floats.
 
     Raises:
         ExportError: An operator that LiteRT has no built-in kernel for.
@@ -38,28 +43,49 @@ def convert(
     try:
         content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
-        raise _refused(conversion, concrete, error) from error
+        raise refused(conversion.model, concrete.graph, error) from error
     conversion.path.write_bytes(content)
-    return inspect(conversion)
+    return inspect(conversion, integer=integer)
 
 
-def inspect(conversion: Conversion) -> dict[str, Any]:
+def inspect(
+    conversion: Conversion, *, signature: str = SIGNATURE, integer: bool = False
+) -> dict[str, Any]:
     """Read the written file back, check it and return what it holds.
+
+    Args:
+        conversion: What was converted.
+        signature: The signature that has the model's inputs and outputs.
+        integer: Whether it must take and give int8 where the model has floats.
 
     Raises:
         ExportError: Operators outside LiteRT, or inputs and outputs that are not the model's.
     """
     content = conversion.path.read_bytes()
     operators = _operators(content)
-    _check(conversion, operators)
-    return {"signature": SIGNATURE, "operators": operators, "weights": _weights(content)}
+    _check_operators(operators)
+    inputs, outputs = _signature(conversion, signature)
+    _check("inputs", conversion.inputs, inputs, integer)
+    _check("outputs", conversion.outputs, outputs, integer)
+    facts = {"signature": signature, "operators": operators, "weights": _weights(content)}
+    if integer:
+        facts["quantization"] = _affine(inputs) | _affine(outputs)
+        facts["layers"] = _layers(content, conversion.model)
+    return facts
 
 
-def _refused(conversion: Conversion, concrete: Any, error: Exception) -> ExportError:
+def refused(model: Any, graph: Any, error: Exception) -> ExportError:
+    """Return what the converter's exception means, with the layers at fault.
+
+    Args:
+        model: The Keras model.
+        graph: The traced graph that was converted.
+        error: What the converter raised.
+    """
     text = str(error)
     groups = [group for pattern in _REFUSED for group in re.findall(pattern, text)]
     names = sorted({name.strip() for group in groups for name in group.split(",")} - {""})
-    blames = blame(concrete.graph, conversion.model, names)
+    blames = blame(graph, model, names)
     if blames:
         return ExportError(f"LiteRT has no built-in operator for {_join(blames)}", blames)
     lines = [line for line in text.splitlines() if line.strip()]
@@ -70,6 +96,20 @@ def _refused(conversion: Conversion, concrete: Any, error: Exception) -> ExportE
 
 def _operators(content: bytes) -> dict[str, int]:
     """Count the operators of the file; custom ones, Flex among them, by their own name."""
+    return dict(sorted(Counter(name for name, _ in _nodes(content)).items()))
+
+
+def _layers(content: bytes, model: Any) -> dict[str, list[str]]:
+    """Return the layers that each kind of operator came from, as far as tensors' names tell."""
+    found: dict[str, set[str]] = {}
+    for operator, tensors in _nodes(content):
+        layers = (layer_of(model, part) for name in tensors for part in name.split(";"))
+        found.setdefault(operator, set()).update(filter(None, layers))
+    return {operator: sorted(layers) for operator, layers in sorted(found.items())}
+
+
+def _nodes(content: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of every operator in the file and the names of the tensors it gives."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
@@ -80,13 +120,10 @@ def _operators(content: bytes) -> dict[str, int]:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         custom = code.CustomCode()
         names.append(f"custom:{custom.decode()}" if custom else builtin[number])
-    graphs = [model.Subgraphs(i) for i in range(model.SubgraphsLength())]
-    counts = Counter(
-        names[graph.Operators(i).OpcodeIndex()]
-        for graph in graphs
-        for i in range(graph.OperatorsLength())
-    )
-    return dict(sorted(counts.items()))
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for node in map(graph.Operators, range(graph.OperatorsLength())):
+            given = [graph.Tensors(node.Outputs(i)) for i in range(node.OutputsLength())]
+            yield names[node.OpcodeIndex()], [tensor.Name().decode() for tensor in given]
 
 
 def _weights(content: bytes) -> dict[str, int]:
@@ -109,39 +146,40 @@ def _weights(content: bytes) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _check(conversion: Conversion, operators: dict[str, int]) -> None:
+def _check_operators(operators: dict[str, int]) -> None:
     custom = [Blame(name.removeprefix("custom:")) for name in operators if name[:7] == "custom:"]
     if custom:
         raise ExportError(f"the file needs operators outside LiteRT: {_join(custom)}", custom)
-    inputs, outputs = _signature(conversion)
-    for kind, wanted, found in (
-        ("inputs", conversion.inputs, inputs),
-        ("outputs", conversion.outputs, outputs),
-    ):
-        if found != {_fixed(tensor) for tensor in wanted}:
-            raise ExportError(
-                f"the file's {kind} are {sorted(found)}, not {list(map(str, wanted))}"
-            )
 
 
-def _fixed(tensor: Tensor) -> tuple[str, tuple[int | str, ...], str]:
-    return tensor.name, tensor.shape, tensor.dtype
+def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], integer: bool) -> None:
+    found = {
+        Tensor(name, entry["dtype"].__name__, tuple(map(int, entry["shape"])))
+        for name, entry in details.items()
+    }
+    expected = {
+        replace(tensor, dtype="int8") if integer and tensor.dtype == "float32" else tensor
+        for tensor in wanted
+    }
+    if found != expected:
+        names = sorted(map(str, found))
+        raise ExportError(f"the file's {kind} are {names}, not {sorted(map(str, expected))}")
 
 
-def _signature(
-    conversion: Conversion,
-) -> tuple[set[tuple[str, tuple[int, ...], str]], set[tuple[str, tuple[int, ...], str]]]:
+def _affine(details: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return scale and zero point of the integer tensors: real = scale * (integer - zero point)."""
+    return {
+        name: {"scale": entry["quantization"][0], "zero_point": entry["quantization"][1]}
+        for name, entry in details.items()
+        if entry["quantization"][0]
+    }
+
+
+def _signature(conversion: Conversion, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(model_path=str(conversion.path)).get_signature_runner(SIGNATURE)
-
-    def described(details: dict[str, Any]) -> set[tuple[str, tuple[int, ...], str]]:
-        return {
-            (name, tuple(map(int, entry["shape"])), entry["dtype"].__name__)
-            for name, entry in details.items()
-        }
-
-    return described(runner.get_input_details()), described(runner.get_output_details())
+    runner = Interpreter(model_path=str(conversion.path)).get_signature_runner(name)
+    return runner.get_input_details(), runner.get_output_details()
 
 
 def _join(blames: list[Blame]) -> str:

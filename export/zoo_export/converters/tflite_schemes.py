@@ -80,6 +80,17 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
 
 
+def int8_io(conversion: Conversion) -> dict[str, Any]:
+    """Compute in int8 alone; the file takes and gives int8 where the model has floats.
+
+    Raises:
+        ExportError: An operator that has no int8 kernel.
+    """
+    import tensorflow as tf
+
+    return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, integer=True)
+
+
 def int16x8(conversion: Conversion) -> dict[str, Any]:
     """Compute with int16 activations and int8 weights.
 
@@ -115,7 +126,7 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
 
 
 def _calibrated(
-    conversion: Conversion, operators: Any, *, ranges_only: bool = False
+    conversion: Conversion, operators: Any, *, integer: bool = False, ranges_only: bool = False
 ) -> dict[str, Any]:
     import tensorflow as tf
 
@@ -127,12 +138,16 @@ def _calibrated(
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
-        # What has no integer kernel stays in float; the bytes of each dtype tell how much.
-        converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
+        if integer:
+            converter.target_spec.supported_ops = [operators]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        else:
+            # What has no integer kernel stays in float; the bytes of each dtype tell how much.
+            converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
         converter._experimental_calibrate_only = ranges_only
 
     unrolled = _unrolled(conversion)
-    facts = tflite.convert(unrolled, configure)
+    facts = tflite.convert(unrolled, configure, integer=integer)
     return facts if unrolled is conversion else {**facts, "rnn": "unroll"}
 
 

@@ -25,8 +25,9 @@ class Conversion:
         outputs: Outputs of the artifact.
         path: The file or folder to write.
         calibration: Rows that the ranges of activations are measured on.
-        sample: One batch of inputs.
+        samples: Sample batches that the artifact can take.
         about: What the file may say about itself.
+        train_batch: Rows of one step of training on the device.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
 
@@ -35,8 +36,9 @@ class Conversion:
     outputs: tuple[Tensor, ...]
     path: Path
     calibration: Arrays = field(default_factory=dict)
-    sample: Arrays = field(default_factory=dict)
+    samples: tuple[Arrays, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    train_batch: int = 8
     trained_for_int8: Any = None
 
 

@@ -88,11 +88,7 @@ def open_runner(
     """
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}: use 1 or more, or leave it out.")
-    if not is_installed(fmt):
-        raise MissingRuntimeError(
-            f"Format '{fmt.name}' runs with {fmt.requires}, which is not installed: "
-            f"pip install {fmt.requires}"
-        )
+    check_installed(fmt)
     open_session: Callable[..., Session] = load_target(fmt.runtime)
     return Runner(open_session(path, threads=threads), inputs, outputs)
 
@@ -100,6 +96,19 @@ def open_runner(
 def is_installed(fmt: Format) -> bool:
     """Return whether the package that runs a format can be imported."""
     return importlib.util.find_spec(fmt.module) is not None
+
+
+def check_installed(fmt: Format) -> None:
+    """Refuse a format whose runtime is not installed.
+
+    Raises:
+        MissingRuntimeError: It is not, with the line that installs it.
+    """
+    if not is_installed(fmt):
+        raise MissingRuntimeError(
+            f"Format '{fmt.name}' runs with {fmt.requires}, which is not installed: "
+            f"pip install {fmt.requires}"
+        )
 
 
 def _any_batch(tensor: Tensor) -> Tensor:

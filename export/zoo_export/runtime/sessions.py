@@ -7,23 +7,37 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.runtime import Session
+from zoo_export.runtime.affine import affines
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 
 SIGNATURE = "serving_default"
+INFER = "infer"
 
 
-class _LiteRTSession:
+class LiteRTSession:
+    """One signature of a LiteRT file; integers that stand for real numbers come and go as those.
+
+    Args:
+        interpreter: The loaded file.
+        signature: Name of the signature.
+    """
+
     # Interpreters share their buffers between calls: one at a time.
-    def __init__(self, interpreter: Any) -> None:
+    def __init__(self, interpreter: Any, signature: str) -> None:
         self._lock = threading.Lock()
         self._interpreter = interpreter
-        self._runner = interpreter.get_signature_runner(SIGNATURE)
+        self._runner = interpreter.get_signature_runner(signature)
+        self._inputs = affines(self._runner.get_input_details())
+        self._outputs = affines(self._runner.get_output_details())
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
+        """Return the outputs by name."""
+        quantized = {name: row.quantize(arrays[name]) for name, row in self._inputs.items()}
         with self._lock:
-            outputs: dict[str, Array] = self._runner(**arrays)
-            return outputs
+            outputs: dict[str, Array] = self._runner(**{**arrays, **quantized})
+        reals = {name: row.dequantize(outputs[name]) for name, row in self._outputs.items()}
+        return {**outputs, **reals}
 
 
 class _OnnxSession:
@@ -48,10 +62,13 @@ class _SavedModelSession:
 
 
 def open_tflite(path: Path, *, threads: int | None = None) -> Session:
-    """Load a LiteRT file in ai-edge-litert."""
+    """Load a LiteRT file in ai-edge-litert; one of integers is given and gives real numbers."""
     from ai_edge_litert.interpreter import Interpreter
 
-    return _LiteRTSession(Interpreter(model_path=str(path), num_threads=threads))
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    # A file that can be trained has a signature for each thing that it does.
+    signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
+    return LiteRTSession(interpreter, signature)
 
 
 def open_onnx(path: Path, *, threads: int | None = None) -> Session:

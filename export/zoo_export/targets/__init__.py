@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,16 +20,34 @@ class Target:
         write: ``"module:function"`` that gets the bundle's folder and its
             :class:`zoo_export.manifest.Manifest`, writes into the folder ``name`` inside it, and
             returns plain facts for the manifest.
+        module: A package that it needs beyond those of every installation, as it is imported.
+        extra: The extra of this distribution that brings the package.
         summary: One line.
     """
 
     name: str
     formats: tuple[str, ...]
     write: str
+    module: str = ""
+    extra: str = ""
     summary: str
 
 
-TARGETS: Mapping[str, Target] = MappingProxyType({})
+TARGETS: Mapping[str, Target] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Target(
+                name="microcontroller",
+                formats=("tflite:int8-io",),
+                write="zoo_export.targets.microcontroller:write",
+                module="tflite_micro",
+                extra="micro",
+                summary="TensorFlow Lite Micro: a C array, headers, arena size and operators",
+            ),
+        )
+    }
+)
 
 
 def find(word: str) -> Target:
@@ -41,3 +60,16 @@ def find(word: str) -> Target:
         hint = did_you_mean(word, TARGETS)
         raise UsageError(f"There is no target '{word}'.{hint} There are: {', '.join(TARGETS)}.")
     return TARGETS[word]
+
+
+def check_installed(target: Target) -> None:
+    """Refuse a target whose package is not installed, before any work is done for it.
+
+    Raises:
+        UsageError: It is not, with the line that installs it.
+    """
+    if target.module and importlib.util.find_spec(target.module) is None:
+        raise UsageError(
+            f"Target '{target.name}' needs {target.module.replace('_', '-')}: "
+            f"pip install 'kerazoo[{target.extra}]'"
+        )

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
 )
 @click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
+@click.option("--train", is_flag=True, help="A LiteRT file that trains its head: tflite:train.")
+@click.option("--train-batch", type=int, help="Rows of one step of training on the device [8].")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--task", help="Head of a model given by name.")
@@ -47,6 +49,8 @@ def export(
     source: str,
     wanted: str | None,
     target: str | None,
+    train: bool,
+    train_batch: int | None,
     out: Path | None,
     force: bool,
     task: str | None,
@@ -77,7 +81,7 @@ def export(
             sequence_length=sequence_length,
         )
         return
-    words = wanted.split(",") if wanted else None
+    words = [*(wanted.split(",") if wanted else ()), *(["tflite:train"] if train else ())] or None
     to = [row.name for row in choose_formats(words, target)]
     options: dict[str, Any] = {
         "to": to,
@@ -86,6 +90,7 @@ def export(
         "force": force,
         "cached": not no_cache,
         "sequence_length": sequence_length,
+        "train_batch": train_batch,
     }
     if Path(source).exists():
         for option, value in (("--task", task), ("--weights", weights)):
@@ -102,6 +107,7 @@ def export(
         print_json({"bundle": str(bundle.path), "failures": failures, **asdict(bundle.manifest)})
     else:
         print_artifacts(bundle)
+        print_targets(bundle)
     if failures:
         rows = [f"  {name}: {message}." for name, message in failures.items()]
         count = f"{len(failures)} of {len(to)} formats failed"
@@ -120,7 +126,9 @@ def progress(
         formats: Their names.
         failures: Where the messages of those that fail are put.
     """
-    columns = (SpinnerColumn(finished_text=" "), TextColumn("{task.description}"))
+    # No markup: ":train:" would be shown as a picture of a train.
+    text_column = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(finished_text=" "), text_column)
     with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
         rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
 
@@ -158,6 +166,13 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         rows,
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
+
+
+def print_targets(bundle: Bundle) -> None:
+    """Print a line for every place that the bundle was made ready for: its folder and figures."""
+    for name, facts in bundle.manifest.targets.items():
+        figures = [f"{k.replace('_', ' ')} {v:,}" for k, v in facts.items() if isinstance(v, int)]
+        click.echo(f"{name}: {', '.join([str(bundle.path / name), *figures])}")
 
 
 @click.command()

@@ -1,0 +1,59 @@
+"""Real numbers held as integers: ``real = scale * (integer - zero_point)``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_export.tensors import Array
+
+
+@dataclass(frozen=True)
+class Affine:
+    """How one tensor of a file holds real numbers.
+
+    Args:
+        scale: Real size of one step.
+        zero_point: The integer that means 0.
+        dtype: Of the integers.
+
+    Example:
+        >>> half = Affine(0.5, -128, "int8")
+        >>> half.quantize(np.array([0.0, 0.75, 1.0, 500.0], np.float32)).tolist()
+        [-128, -126, -126, 127]
+        >>> half.dequantize(np.array([-126], np.int8)).tolist()
+        [1.0]
+    """
+
+    scale: float
+    zero_point: int
+    dtype: str
+
+    def quantize(self, array: Array) -> Array:
+        """Return the nearest integers, halves away from zero as in C, cut off at the ends."""
+        steps = array / np.float32(self.scale)
+        nearest = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
+        limits = np.iinfo(self.dtype)
+        inside: Array = np.clip(nearest, limits.min, limits.max)
+        return inside.astype(self.dtype)
+
+    def dequantize(self, array: Array) -> Array:
+        """Return the float32 numbers that integers mean."""
+        return (array.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+
+def affines(details: Mapping[str, Any]) -> dict[str, Affine]:
+    """Return how the integer tensors of a LiteRT signature hold real numbers, by name.
+
+    Args:
+        details: What ``get_input_details`` or ``get_output_details`` of its runner gave.
+    """
+    return {
+        name: Affine(scale, zero_point, entry["dtype"].__name__)
+        for name, entry in details.items()
+        for scale, zero_point in [entry["quantization"]]
+        if scale
+    }

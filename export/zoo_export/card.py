@@ -55,8 +55,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def _title(manifest: Manifest) -> str:
-    facts = [
+def facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what is known about a model in a word or two each: name and value."""
+    known: list[tuple[str, Any]] = [
         ("Task", manifest.task),
         ("Model", manifest.provenance.get("model")),
         ("Parameters", f"{manifest.num_params:,}" if manifest.num_params is not None else None),
@@ -67,7 +68,11 @@ def _title(manifest: Manifest) -> str:
             for name, value in (manifest.provenance.get("metrics") or {}).items()
         ),
     ]
-    lines = [f"- {name}: {value}" for name, value in facts if value]
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _title(manifest: Manifest) -> str:
+    lines = [f"- {name}: {value}" for name, value in facts(manifest)]
     return f"# {manifest.name}\n\n" + "\n".join(lines)
 
 
@@ -176,7 +181,8 @@ bundle.predict({raw})[0].label
 ```"""
 
 
-def _provenance(manifest: Manifest) -> str:
+def origin(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return where a model comes from, as :func:`facts` does."""
     known = manifest.provenance
     dataset = known.get("dataset") or {}
     facts = [
@@ -185,5 +191,9 @@ def _provenance(manifest: Manifest) -> str:
         ("Data", " ".join(str(dataset[k]) for k in ("name", "version") if dataset.get(k))),
         ("Versions", ", ".join(f"{k} {v}" for k, v in known.get("export", {}).items())),
     ]
-    lines = [f"- {name}: {value}" for name, value in facts if value not in {None, ""}]
+    return [(name, str(value)) for name, value in facts if value not in {None, ""}]
+
+
+def _provenance(manifest: Manifest) -> str:
+    lines = [f"- {name}: {value}" for name, value in origin(manifest)]
     return "## Where it comes from\n\n" + "\n".join(lines)

@@ -20,15 +20,25 @@ class Target:
             :class:`zoo_export.manifest.Manifest`, writes into the folder ``name`` inside it, and
             returns plain facts for the manifest.
         summary: One line.
+        next_step: What to type once it is written, where ``{folder}`` is that folder.
     """
 
     name: str
     formats: tuple[str, ...]
     write: str
     summary: str
+    next_step: str = "zoo verify {folder}/.."
 
 
-TARGETS: Mapping[str, Target] = MappingProxyType({})
+_BROWSER = Target(
+    name="browser",
+    formats=("onnx",),
+    write="zoo_export.targets.browser:write",
+    summary="A static page that runs the model with onnxruntime-web.",
+    next_step="python -m http.server --directory {folder}",
+)
+
+TARGETS: Mapping[str, Target] = MappingProxyType({"browser": _BROWSER})
 
 
 def find(word: str) -> Target:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from zoo_export.preprocess.texts import load_tokenizer
 from zoo_export.stored import load_samples
 from zoo_export.targets.browser.drawing import drawing
 from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
-from zoo_export.tensors import Arrays, Tensor
+from zoo_export.tensors import Array, Arrays, Tensor
 from zoo_registry import npm
 
 FOLDER = "browser"
@@ -102,8 +103,8 @@ def _model(
         "facts": [*card.facts(manifest), *card.origin(manifest), ("Runtime", _RUNTIME_NAME)],
     }
     if kind == "image":
-        name = artifact.inputs[0].name
-        model["drawing"] = drawing([image for s in samples for image in s[name]])
+        image = next(step for step in steps if isinstance(step, ImageStep))
+        model["drawing"] = drawing(_images(image, samples))
     elif kind == "text":
         model |= _text_facts(bundle, manifest, steps)
     else:
@@ -145,6 +146,13 @@ def _kind(manifest: Manifest, steps: list[Step]) -> str:
 def _summary(manifest: Manifest, artifact: Artifact) -> str:
     task = (manifest.task or "model").replace("-", " ")
     return f"{task[0].upper()}{task[1:]}, {artifact.bytes / 1e6:,.1f} MB of ONNX"
+
+
+def _images(step: ImageStep, samples: Sequence[Arrays]) -> list[Array]:
+    # They may have been flattened or scaled on their way into the model.
+    shape = (*step.size, step.channels)
+    rows = [row for sample in samples for array in sample.values() for row in array]
+    return [row.reshape(shape) for row in rows if row.size == math.prod(shape)]
 
 
 def _text_facts(bundle: Path, manifest: Manifest, steps: list[Step]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ _INK = 0.25
 def drawing(images: Sequence[Array]) -> dict[str, Any]:
     """Return the colours of ink and paper, and the share of the frame that the ink spans.
 
+    Without samples it is white on black, of any size.
+
     Args:
         images: Samples of the model's input, (height, width, channels), of any scale.
 
@@ -26,6 +28,8 @@ def drawing(images: Sequence[Array]) -> dict[str, Any]:
         >>> drawing([digit])
         {'whiteOnBlack': True, 'span': 0.75}
     """
+    if not images:
+        return {"whiteOnBlack": True, "span": None}
     grey = [np.asarray(image, np.float64).mean(axis=-1) for image in images]
     white_on_black = float(np.mean([image.mean() for image in grey])) < _BRIGHT
     spans = [_span(image if white_on_black else image.max() - image) for image in grey]

@@ -57,6 +57,7 @@ function report(model, { outputs, pixels, end, times }) {
 
 function fail(error) {
   for (const id of ["answers", "raw", "empty"]) show(id, false);
+  part("answers").replaceChildren();
   part("time").textContent = "";
   part("error").textContent = error.message;
   show("error");

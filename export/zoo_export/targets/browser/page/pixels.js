@@ -2,13 +2,9 @@
 
 import { resize } from "./resample.js";
 
-/** Return the picture of a file as it is stored: not turned, with its own colours and alpha. */
+/** Return the picture of a file: turned as its camera says, with its own numbers as colours. */
 export async function decode(file) {
-  const options = {
-    imageOrientation: "none",
-    premultiplyAlpha: "none",
-    colorSpaceConversion: "none",
-  };
+  const options = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, options);

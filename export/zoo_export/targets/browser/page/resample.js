@@ -1,5 +1,5 @@
-// Image resizing as Pillow does it on 8-bit channels: the same windows and the same fixed-point
-// weights, first along rows and then along columns, so that every pixel is the same integer.
+// Image resizing as Pillow 13 does it on 8-bit channels: the same windows, the same fixed-point
+// weights and the same order of directions, so that every pixel is the same integer.
 
 const PRECISION = 22;
 
@@ -28,8 +28,13 @@ function bicubic(signed) {
 export function resize(image, width, height, filter) {
   if (image.width === width && image.height === height) return image;
   if (filter === "nearest") return nearest(image, width, height);
-  const wide = image.width === width ? image : alongRows(image, width, FILTERS[filter]);
-  return wide.height === height ? wide : alongColumns(wide, height, FILTERS[filter]);
+  const across = (from) => (from.width === width ? from : alongRows(from, width, FILTERS[filter]));
+  const down = (from) => (from.height === height ? from : alongColumns(from, height, FILTERS[filter]));
+  // Measured on Pillow 13: columns go first where that drops over twice as many rows. Before it
+  // rows always went first, which rounds some pixels to the next number.
+  const dropped = image.height - height;
+  const columnsFirst = dropped > 0 && dropped > 2 * (image.width - width);
+  return columnsFirst ? across(down(image)) : down(across(image));
 }
 
 function alongRows({ data, width, height, channels }, newWidth, filter) {

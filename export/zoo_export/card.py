@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo_export.formats import find
 from zoo_export.manifest import Artifact, Manifest
+from zoo_export.snippets import snippets
 from zoo_export.tensors import Tensor
 
 _MAX_LABELS = 30
@@ -20,6 +21,7 @@ def render(manifest: Manifest) -> str:
         f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
         _preprocessing(manifest),
         _python(manifest),
+        _programs(manifest),
         _provenance(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -163,6 +165,21 @@ for name, array in outputs.items():
     print(name, array.shape)
 ```
 {_raw_inputs(manifest)}"""
+
+
+def _programs(manifest: Manifest) -> str:
+    blocks = [
+        f"<details>\n<summary>{s.language}, {s.format}</summary>\n\n"
+        f"```{s.fence}\n{s.code}\n```\n\n</details>"
+        for s in snippets(manifest)
+    ]
+    if not blocks:
+        return ""
+    said = (
+        "## Without Kerazoo\n\nRun these in this folder. Python takes the stored samples, the others "
+        "take zeros: your own numbers go there, prepared as above."
+    )
+    return "\n\n".join([said, *blocks])
 
 
 def _raw_inputs(manifest: Manifest) -> str:

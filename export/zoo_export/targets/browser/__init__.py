@@ -30,8 +30,8 @@ RUNTIME = npm.NpmPackage(
     "1.30.0",
     "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
     (
-        "package/dist/ort.wasm.bundle.min.mjs",
-        "package/dist/ort-wasm-simd-threaded.wasm",
+        "dist/ort.wasm.bundle.min.mjs",
+        "dist/ort-wasm-simd-threaded.wasm",
     ),
 )
 _RUNTIME_NAME = f"{RUNTIME.name} {RUNTIME.version}"
@@ -73,8 +73,9 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _copy_runtime(folder: Path) -> None:
-    for name, path in npm.unpacked(RUNTIME).items():
-        shutil.copy(path, folder / name)
+    package = npm.unpacked(RUNTIME)
+    for name in RUNTIME.files:
+        shutil.copy(package / name, folder)
     # The npm package carries no licence text; the wheel of the same project does.
     wheel = importlib.resources.files("onnxruntime")
     for name in ("LICENSE", "ThirdPartyNotices.txt"):

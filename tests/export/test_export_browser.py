@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from export_browser import PATIENCE, chromium, served
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
@@ -15,9 +16,11 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from zoo_export import export
+from zoo.cli.main import cli
+from zoo_export import export, load_bundle
 from zoo_export.preprocess.steps import ImageStep
 from zoo_export.preprocess.texts import encode, load_tokenizer
+from zoo_export.runtime.prediction import probabilities
 from zoo_export.targets.browser import tokenizing, write
 from zoo_registry import ZooError
 
@@ -57,7 +60,11 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits_page(make_run, tmp_path_factory):
-    return export(make_run(), target="browser", out=tmp_path_factory.mktemp("pages") / "digits-net")
+    out = tmp_path_factory.mktemp("pages") / "digits-net"
+    command = ["export", str(make_run()), "--target", "browser", "--out", str(out)]
+    done = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert f"Next: python -m http.server --directory {out}/browser" in done.output
+    return load_bundle(out)
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +340,26 @@ def test_without_the_runtime_nothing_is_written(digits_page, tmp_path, monkeypat
     (copy / "browser").mkdir()
     with pytest.raises(ZooError, match=r"'onnxruntime-web' .* cannot be fetched from http://127"):
         write(copy, digits_page.manifest)
+
+
+def test_a_language_model_names_the_next_token(page, digits_page):
+    logits = np.random.default_rng(4).normal(0, 3, (1, 3, 6)).astype(np.float32)
+    found = page(digits_page).execute_async_script(
+        """const [logits, done] = arguments;
+        import(new URL('answer.js', location.href)).then(({ topAnswers }) => {
+          const outputs = { logits: { data: Float32Array.from(logits), dims: [1, 3, 6] } };
+          const model = { task: "causal-lm", labels: Array.from("abcdef") };
+          done([1, undefined].map((end) => topAnswers(model, outputs, end)));
+        });""",
+        logits.ravel().tolist(),
+    )
+    for shown, row in zip(found, (logits[:, 1], logits[:, 2]), strict=True):
+        (wanted,) = probabilities(row)
+        assert [answer["label"] for answer in shown] == [
+            "abcdef"[i] for i in np.argsort(-wanted)[:5]
+        ]
+        shares = [answer["probability"] for answer in shown]
+        assert shares == pytest.approx(np.sort(wanted)[::-1][:5].tolist(), abs=1e-6)
 
 
 def test_the_page_asks_nobody_else_and_logs_no_error(page, text_page):

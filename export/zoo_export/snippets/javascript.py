@@ -20,7 +20,7 @@ def _onnx(subject: Subject) -> str:
     zeros = "\n".join(
         f"  {quoted(t.name)}: new {TYPES[t.dtype]}({count(t)})," for t in subject.inputs
     )
-    return f"""// npm install onnxruntime-node (in a browser, onnxruntime-web with the same functions)
+    return f"""// npm install onnxruntime-node; onnxruntime-web has the same functions in a browser
 import {{ readFile }} from "node:fs/promises";
 import ort from "onnxruntime-node";
 

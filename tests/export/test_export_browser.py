@@ -1,95 +1,24 @@
 """The browser target: the page in a real Chromium says what Python says."""
 
 import json
-import random
 import shutil
-import unicodedata
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
-from export_browser import PATIENCE, chromium, served
+from export_browser import PATIENCE, TEXTS
 from PIL import Image
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from zoo.cli.main import cli
-from zoo_export import export, load_bundle
+from zoo_export import export
 from zoo_export.preprocess.steps import ImageStep
-from zoo_export.preprocess.texts import encode, load_tokenizer
 from zoo_export.runtime.prediction import probabilities
-from zoo_export.targets.browser import tokenizing, write
+from zoo_export.targets.browser import write
 from zoo_registry import ZooError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
-
-TEXTS = [
-    "Où est la bibliothèque, s\u2019il vous plaît ?",
-    "我不知道你在說什麼 𠀀𪚥\uff0c漢字かな交じり文。",
-    "ΟΔΥΣΣΕΥΣ İstanbul ǅ ﬁne straße e\u0301 e\u0308 हिन्दी ไทย עברית العربية",
-    "👩‍👩‍👧‍👦 🇺🇳 ✌🏽 emoji  and\ttabs\n\nand   spaces \u00a0\u3000\u0085\ufeff here",
-    "Donaudampfschifffahrtsgesellschaftskapitän" * 4,
-    "don't we'll I'M it's 3.14 x² ½ 100,000 #tag @you [PAD] [CLS] [SEP][EOS]<|endoftext|>",
-    "x" * 101 + " " + "y" * 100,
-    "\u200b\u200d\u00ad zero \u202e width \x07 bell",
-]
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """Open a bundle's page and wait until its model is there."""
-    with ExitStack() as stack:
-        driver = stack.enter_context(chromium(tmp_path_factory.mktemp("profile")))
-        addresses = {}
-
-        def open_page(bundle):
-            folder = bundle.path / "browser"
-            if folder not in addresses:
-                addresses[folder] = stack.enter_context(served(folder))
-            driver.get(addresses[folder])
-            WebDriverWait(driver, PATIENCE).until(
-                lambda d: d.find_element(By.ID, "main").is_displayed()
-            )
-            return driver
-
-        yield open_page
-
-
-@pytest.fixture(scope="module")
-def digits_page(make_run, tmp_path_factory):
-    out = tmp_path_factory.mktemp("pages") / "digits-net"
-    command = ["export", str(make_run()), "--target", "browser", "--out", str(out)]
-    done = CliRunner().invoke(cli, command, catch_exceptions=False)
-    assert f"Next: python -m http.server --directory {out}/browser" in done.output
-    return load_bundle(out)
-
-
-@pytest.fixture(scope="module")
-def tokenizers(tmp_path_factory):
-    """Files of the kinds that recipes and snapshots bring, by name."""
-    from zoo.weights.tokenizer import read_tokenizer
-    from zoo_recipes.configs import TokenizerConfig
-    from zoo_recipes.vocabulary import make_tokenizer
-
-    folder = tmp_path_factory.mktemp("tokenizers")
-    texts = [*TEXTS, *(text.lower() for text in TEXTS)] * 3
-    kinds = {
-        "bpe": {"kind": "bpe", "lowercase": True, "add_prefix_space": True},
-        "bpe-framed": {"kind": "bpe", "framed": True, "strip_accents": True},
-        "wordpiece": {"kind": "wordpiece", "lowercase": True, "strip_accents": True},
-        "wordpiece-cased": {"kind": "wordpiece", "lowercase": False, "strip_accents": False},
-        "char": {"kind": "char", "lowercase": True},
-    }
-    for name, table in kinds.items():
-        made = make_tokenizer(TokenizerConfig(vocab_size=700, **table), texts)
-        made.save(str(folder / f"{name}.json"))
-    pieces = list(json.loads((folder / "wordpiece.json").read_text())["model"]["vocab"])
-    (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
-    read_tokenizer(folder).save(str(folder / "bert.json"))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -205,28 +134,6 @@ def test_pictures_of_every_kind_are_seen_as_python_sees_them(page, digits_page, 
     assert driver.find_element(By.ID, "error").text == said
 
 
-def test_images_are_resized_to_the_same_integers_as_by_pillow(page, digits_page):
-    driver = page(digits_page)
-    draw = np.random.default_rng(1)
-    cases, wanted = [], []
-    for at in range(300):
-        old_height, old_width, height, width = map(int, draw.integers(1, 40, 4))
-        rgba = draw.integers(0, 256, (old_height, old_width, 4), np.uint8)
-        step = {"size": (height, width + (width == old_width)), "channels": (1, 3)[at % 2]}
-        step["resample"] = ("nearest", "bilinear", "bicubic", "lanczos")[at % 4]
-        cases.append([rgba.ravel().tolist(), old_width, old_height, step])
-        wanted.append(ImageStep(**step).batch([rgba])["image"].ravel().tolist())
-    found = driver.execute_async_script(
-        """const [cases, done] = arguments;
-        import(new URL('pixels.js', location.href)).then(({ imagePixels }) =>
-          done(cases.map(([data, width, height, step]) =>
-            Array.from(imagePixels({ data, width, height }, step).data))));""",
-        cases,
-    )
-    unequal = [case[1:] for case, a, b in zip(cases, found, wanted, strict=True) if a != b]
-    assert unequal == []
-
-
 def test_a_drawing_is_run_with_pointer_and_with_keys(page, digits_page):
     driver = page(digits_page)
     assert driver.find_element(By.ID, "white-on-black").is_selected()
@@ -261,57 +168,6 @@ def test_a_text_is_answered_as_python_answers_it(page, text_page):
     assert answers(driver) == []
     said = "This is an empty text: there is nothing to read in it."
     assert driver.find_element(By.ID, "error").text == said
-
-
-def odd_texts(count):
-    """Draw texts of letters that Unicode has had for long: libraries learn new ones late."""
-    draw = random.Random(0)
-    known = [
-        c
-        for c in map(chr, range(1, 0x2FFFF))
-        if unicodedata.ucd_3_2_0.category(c) not in ("Cn", "Cs")
-    ]
-    common = [chr(c) for c in (*range(32, 0x250), *range(0x300, 0x600), *range(0x4E00, 0x4F00))]
-    for _ in range(count):
-        letters = draw.choices(common, k=20) + draw.choices(known, k=10)
-        draw.shuffle(letters)
-        yield "".join(letters)
-
-
-@pytest.mark.parametrize(
-    "kind", ["bpe", "bpe-framed", "wordpiece", "wordpiece-cased", "char", "bert"]
-)
-def test_texts_have_the_token_numbers_that_python_gives(page, digits_page, tokenizers, kind):
-    driver = page(digits_page)
-    tokenizing.check_tokenizer(tokenizers / f"{kind}.json")
-    tokenizer = load_tokenizer(tokenizers, f"{kind}.json")
-    frame = tokenizing.frame(tokenizer)
-    texts = [*TEXTS, *odd_texts(500)]
-    found = driver.execute_async_script(
-        """const [file, frame, texts, done] = arguments;
-        import(new URL('tokenizer.js', location.href)).then(({ Tokenizer }) => {
-          const tokenizer = new Tokenizer(JSON.parse(file), frame);
-          done(texts.flatMap((text) => [24, 200].map((length) => {
-            const { ids, mask } = tokenizer.encode(text, length);
-            return [Array.from(ids), Array.from(mask)];
-          })));
-        });""",
-        (tokenizers / f"{kind}.json").read_text(encoding="utf-8"), frame, texts,
-    )  # fmt: skip
-    for at, length in enumerate((24, 200)):
-        ids, mask = encode(tokenizer, texts, length)
-        for text, row, wanted, wanted_mask in zip(texts, found[at::2], ids, mask, strict=True):
-            assert row == [wanted.tolist(), wanted_mask.tolist()], ascii(text)
-
-
-def test_python_allows_what_the_page_knows(page, digits_page):
-    names = page(digits_page).execute_async_script(
-        """const done = arguments[0];
-        import(new URL('tokenizer.js', location.href)).then((m) =>
-          done([m.NORMALIZERS, m.SPLITTERS, m.MODELS].map(Object.keys)));"""
-    )
-    known = (tokenizing.NORMALIZERS, tokenizing.SPLITTERS, tokenizing.MODELS)
-    assert [set(part) for part in names] == list(known)
 
 
 def test_numbers_go_in_where_there_is_no_preprocessing(page, dense, tmp_path):

@@ -101,7 +101,7 @@ def test_tokenizers_that_the_page_would_guess_at(parts, problem, tmp_path):
         f"The page cannot tokenise as 'tokenizer.json' does: it has {problem}. It knows the models "
         "BPE, WordLevel, WordPiece, the normalizers BertNormalizer, Lowercase, NFC, NFD, NFKC, "
         "NFKD, Sequence, StripAccents and the pre-tokenizers BertPreTokenizer, ByteLevel, Sequence,"
-        " Split"
+        " Split."
     )
 
 

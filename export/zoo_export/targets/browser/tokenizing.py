@@ -40,7 +40,7 @@ def check_tokenizer(path: Path) -> None:
         raise ExportError(
             f"The page cannot tokenise as '{path.name}' does: it has {problem}. It knows the "
             f"models {', '.join(sorted(MODELS))}, the normalizers {', '.join(sorted(NORMALIZERS))} "
-            f"and the pre-tokenizers {', '.join(sorted(SPLITTERS))}"
+            f"and the pre-tokenizers {', '.join(sorted(SPLITTERS))}."
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo_export.formats import find
 from zoo_export.manifest import Artifact, Manifest
+from zoo_export.snippets import snippets
 from zoo_export.tensors import Tensor
 
 _MAX_LABELS = 30
@@ -20,6 +21,7 @@ def render(manifest: Manifest) -> str:
         f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
         _preprocessing(manifest),
         _python(manifest),
+        _programs(manifest),
         _provenance(manifest),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -55,8 +57,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     return "\n".join([line(header), line(rule), *map(line, rows)])
 
 
-def _title(manifest: Manifest) -> str:
-    facts = [
+def facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what is known about a model in a word or two each: name and value."""
+    known: list[tuple[str, Any]] = [
         ("Task", manifest.task),
         ("Model", manifest.provenance.get("model")),
         ("Parameters", f"{manifest.num_params:,}" if manifest.num_params is not None else None),
@@ -67,7 +70,11 @@ def _title(manifest: Manifest) -> str:
             for name, value in (manifest.provenance.get("metrics") or {}).items()
         ),
     ]
-    lines = [f"- {name}: {value}" for name, value in facts if value]
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _title(manifest: Manifest) -> str:
+    lines = [f"- {name}: {value}" for name, value in facts(manifest)]
     return f"# {manifest.name}\n\n" + "\n".join(lines)
 
 
@@ -160,6 +167,21 @@ for name, array in outputs.items():
 {_raw_inputs(manifest)}"""
 
 
+def _programs(manifest: Manifest) -> str:
+    blocks = [
+        f"<details>\n<summary>{s.language}, {s.format}</summary>\n\n"
+        f"```{s.fence}\n{s.code}\n```\n\n</details>"
+        for s in snippets(manifest)
+    ]
+    if not blocks:
+        return ""
+    said = (
+        "## Without Kerazoo\n\nRun these in this folder. Python takes the stored samples, "
+        "the others take zeros: your own numbers go there, prepared as above."
+    )
+    return "\n\n".join([said, *blocks])
+
+
 def _raw_inputs(manifest: Manifest) -> str:
     kinds = {step.get("step") for step in manifest.preprocessing}
     if "tokenize" in kinds:
@@ -176,7 +198,8 @@ bundle.predict({raw})[0].label
 ```"""
 
 
-def _provenance(manifest: Manifest) -> str:
+def origin(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return where a model comes from, as :func:`facts` does."""
     known = manifest.provenance
     dataset = known.get("dataset") or {}
     facts = [
@@ -185,5 +208,9 @@ def _provenance(manifest: Manifest) -> str:
         ("Data", " ".join(str(dataset[k]) for k in ("name", "version") if dataset.get(k))),
         ("Versions", ", ".join(f"{k} {v}" for k, v in known.get("export", {}).items())),
     ]
-    lines = [f"- {name}: {value}" for name, value in facts if value not in {None, ""}]
+    return [(name, str(value)) for name, value in facts if value not in {None, ""}]
+
+
+def _provenance(manifest: Manifest) -> str:
+    lines = [f"- {name}: {value}" for name, value in origin(manifest)]
     return "## Where it comes from\n\n" + "\n".join(lines)

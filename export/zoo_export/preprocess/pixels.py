@@ -14,7 +14,7 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def as_pillow(raw: Any) -> Any:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     if isinstance(raw, Image.Image):
         return raw
@@ -24,8 +24,8 @@ def as_pillow(raw: Any) -> Any:
         raise UsageError(f"An image is a path, a Pillow image or an array, not {kind_of(raw)}.")
     try:
         with Image.open(raw) as image:
-            image.load()
-            return image
+            # Cameras store a turned picture as it came, with a note that says so.
+            return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise UsageError(f"There is no image file '{raw}'.") from error
     except (UnidentifiedImageError, OSError) as error:

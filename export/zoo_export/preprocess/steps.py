@@ -21,8 +21,9 @@ class ImageStep:
     """Make a float32 image in 0..255 of a fixed size; scaling belongs inside the model.
 
     A raw input is the path of an image file, a Pillow image, or an array (height, width) or
-    (height, width, channels) with values in 0..255. Transparency is laid over white, 16-bit
-    pixels are brought to 0..255, grey becomes colour and colour grey.
+    (height, width, channels) with values in 0..255. A file is turned as its camera says,
+    transparency is laid over white, 16-bit pixels are brought to 0..255, grey becomes colour and
+    colour grey.
 
     Args:
         size: Height and width in pixels.

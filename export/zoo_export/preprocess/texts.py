@@ -45,7 +45,7 @@ def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Row
     for index, text in enumerate(texts):
         _check_text(text, index)
     tokenizer.enable_truncation(length)
-    tokenizer.enable_padding(length=length, pad_id=_padding_id(tokenizer))
+    tokenizer.enable_padding(length=length, pad_id=padding_id(tokenizer))
     encodings = tokenizer.encode_batch(list(texts))
     for index, encoding in enumerate(encodings):
         _check_tokens(encoding, texts[index], index)
@@ -53,8 +53,11 @@ def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Row
     return token_ids, np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
 
 
-def _padding_id(tokenizer: Any) -> int:
-    # BERT's and SentencePiece's word for it; where there is none, the mask hides any token.
+def padding_id(tokenizer: Any) -> int:
+    """Return the number that fills rows up.
+
+    It is BERT's or SentencePiece's word for it; without one, the mask hides any token.
+    """
     known = (tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>"))
     return next((int(number) for number in known if number is not None), 0)
 

@@ -23,6 +23,7 @@ class Target:
         module: A package that it needs beyond those of every installation, as it is imported.
         extra: The extra of this distribution that brings the package.
         summary: One line.
+        next_step: What to type once it is written, where ``{folder}`` is that folder.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Target:
     module: str = ""
     extra: str = ""
     summary: str
+    next_step: str = "zoo verify {folder}/.."
 
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
@@ -44,6 +46,13 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 module="tflite_micro",
                 extra="micro",
                 summary="TensorFlow Lite Micro: a C array, headers, arena size and operators",
+            ),
+            Target(
+                name="browser",
+                formats=("onnx",),
+                write="zoo_export.targets.browser:write",
+                summary="a static page that runs the model with onnxruntime-web",
+                next_step="python -m http.server --directory {folder}",
             ),
         )
     }

@@ -113,7 +113,15 @@ def export(
         count = f"{len(failures)} of {len(to)} formats failed"
         raise ExportError("\n".join([f"{count}; '{bundle.path}' holds the others.", *rows]))
     if not as_json:
-        next_step(f"zoo verify {bundle.path}")
+        next_step(_after(bundle.path, target))
+
+
+def _after(bundle: Path, target: str | None) -> str:
+    from zoo_export import targets
+
+    if target is None:
+        return f"zoo verify {bundle}"
+    return targets.find(target).next_step.format(folder=bundle / target)
 
 
 @contextmanager

@@ -1,0 +1,108 @@
+"""What a program has to know about the file that it runs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from zoo_export.manifest import Artifact, Manifest
+from zoo_export.tensors import BATCH, SEQUENCE, Tensor
+
+_LENGTH = 128
+_MAX_LABELS = 40
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One file, and what goes in and out of it.
+
+    Args:
+        path: The file in the bundle.
+        inputs: With numbers as sizes, for one example.
+        outputs: With the names of sizes that vary.
+        labels: Names of the classes, where the answer is one of them.
+        meanings: What the numbers of an input are, by its name.
+    """
+
+    path: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    labels: tuple[str, ...] | None
+    meanings: Mapping[str, str]
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """A line on each input and output."""
+        given = (_line(tensor, self.meanings.get(tensor.name)) for tensor in self.inputs)
+        return (*given, *(f"gives {tensor}" for tensor in self.outputs))
+
+    @property
+    def few_labels(self) -> tuple[str, ...] | None:
+        """The labels, if a program can list them."""
+        known = self.labels is not None and len(self.labels) <= _MAX_LABELS
+        return self.labels if known else None
+
+
+def subject_of(manifest: Manifest, artifact: Artifact) -> Subject:
+    """Return what a program that runs an artifact has to know.
+
+    Args:
+        manifest: The bundle's manifest.
+        artifact: One of its artifacts.
+    """
+    lengths = [s.get("length", _LENGTH) for s in manifest.preprocessing if s["step"] == "tokenize"]
+    sizes = {BATCH: 1, SEQUENCE: next(iter(lengths), _LENGTH)}
+    logits = {t.name: t.shape for t in artifact.outputs}.get("logits", ())
+    labels = manifest.labels if logits[1:] == (len(manifest.labels or ()),) else None
+    return Subject(
+        path=artifact.path,
+        inputs=tuple(tensor.fixed(sizes) for tensor in artifact.inputs),
+        # The answer first: a program that shows one output shows that.
+        outputs=tuple(sorted(artifact.outputs, key=lambda tensor: tensor.name != "logits")),
+        labels=labels,
+        meanings=dict(_meanings(manifest)),
+    )
+
+
+def count(tensor: Tensor) -> int:
+    """Return how many numbers an input of one example has.
+
+    Example:
+        >>> count(Tensor("image", "float32", (1, 8, 8, 1)))
+        64
+    """
+    return math.prod(size for size in tensor.shape if isinstance(size, int))
+
+
+def quoted(text: str) -> str:
+    r"""Return a text as a literal that all of the languages read.
+
+    Example:
+        >>> print(quoted('a "b"'))
+        "a \"b\""
+    """
+    return json.dumps(text, ensure_ascii=False)
+
+
+def lines(texts: Sequence[str], mark: str) -> str:
+    """Return texts as comment lines."""
+    return "\n".join(f"{mark} {text}" for text in texts)
+
+
+def _line(tensor: Tensor, meaning: str | None) -> str:
+    return f"takes {tensor}" + (f": {meaning}" if meaning else "")
+
+
+def _meanings(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    for step in manifest.preprocessing:
+        if step["step"] == "image":
+            kind = "grey" if step.get("channels", 3) == 1 else "red, green, blue"
+            yield step.get("input", "image"), f"pixels 0 to 255, by rows, {kind}"
+        elif step["step"] == "tokenize":
+            file = step.get("tokenizer", "tokenizer.json")
+            yield step.get("input", "token_ids"), f"numbers from assets/{file}, cut or padded"
+            yield "padding_mask", "1 where a token is real, 0 where it is padding"
+        elif step["step"] == "array" and step.get("scale", 1) != 1:
+            yield step["input"], f"multiplied by {step['scale']:g}"

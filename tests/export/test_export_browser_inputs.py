@@ -1,0 +1,87 @@
+"""The page makes the numbers of pictures and texts that Python makes."""
+
+import random
+import unicodedata
+
+import numpy as np
+import pytest
+from export_browser import TEXTS
+
+from zoo_export.preprocess.steps import ImageStep
+from zoo_export.preprocess.texts import encode, load_tokenizer
+from zoo_export.targets.browser import tokenizing
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
+
+
+def test_images_are_resized_to_the_same_integers_as_by_pillow(page, digits_page):
+    driver = page(digits_page)
+    draw = np.random.default_rng(1)
+    cases, wanted = [], []
+    for at in range(300):
+        old_height, old_width, height, width = map(int, draw.integers(1, 40, 4))
+        rgba = draw.integers(0, 256, (old_height, old_width, 4), np.uint8)
+        step = {"size": (height, width + (width == old_width)), "channels": (1, 3)[at % 2]}
+        step["resample"] = ("nearest", "bilinear", "bicubic", "lanczos")[at % 4]
+        cases.append([rgba.ravel().tolist(), old_width, old_height, step])
+        wanted.append(ImageStep(**step).batch([rgba])["image"].ravel().tolist())
+    found = driver.execute_async_script(
+        """const [cases, done] = arguments;
+        import(new URL('pixels.js', location.href)).then(({ imagePixels }) =>
+          done(cases.map(([data, width, height, step]) =>
+            Array.from(imagePixels({ data, width, height }, step).data))));""",
+        cases,
+    )
+    unequal = [case[1:] for case, a, b in zip(cases, found, wanted, strict=True) if a != b]
+    assert unequal == []
+
+
+def odd_texts(count):
+    """Draw texts of letters that Unicode has had for long: libraries learn new ones late."""
+    draw = random.Random(0)
+    known = [
+        c
+        for c in map(chr, range(1, 0x2FFFF))
+        if unicodedata.ucd_3_2_0.category(c) not in ("Cn", "Cs")
+    ]
+    common = [chr(c) for c in (*range(32, 0x250), *range(0x300, 0x600), *range(0x4E00, 0x4F00))]
+    for _ in range(count):
+        letters = draw.choices(common, k=20) + draw.choices(known, k=10)
+        draw.shuffle(letters)
+        yield "".join(letters)
+
+
+@pytest.mark.parametrize(
+    "kind", ["bpe", "bpe-framed", "wordpiece", "wordpiece-cased", "char", "bert"]
+)
+def test_texts_have_the_token_numbers_that_python_gives(page, digits_page, tokenizers, kind):
+    driver = page(digits_page)
+    tokenizing.check_tokenizer(tokenizers / f"{kind}.json")
+    tokenizer = load_tokenizer(tokenizers, f"{kind}.json")
+    frame = tokenizing.frame(tokenizer)
+    texts = [*TEXTS, *odd_texts(500)]
+    found = driver.execute_async_script(
+        """const [file, frame, texts, done] = arguments;
+        import(new URL('tokenizer.js', location.href)).then(({ Tokenizer }) => {
+          const tokenizer = new Tokenizer(JSON.parse(file), frame);
+          done(texts.flatMap((text) => [24, 200].map((length) => {
+            const { ids, mask } = tokenizer.encode(text, length);
+            return [Array.from(ids), Array.from(mask)];
+          })));
+        });""",
+        (tokenizers / f"{kind}.json").read_text(encoding="utf-8"), frame, texts,
+    )  # fmt: skip
+    for at, length in enumerate((24, 200)):
+        ids, mask = encode(tokenizer, texts, length)
+        for text, row, wanted, wanted_mask in zip(texts, found[at::2], ids, mask, strict=True):
+            assert row == [wanted.tolist(), wanted_mask.tolist()], ascii(text)
+
+
+def test_python_allows_what_the_page_knows(page, digits_page):
+    names = page(digits_page).execute_async_script(
+        """const done = arguments[0];
+        import(new URL('tokenizer.js', location.href)).then((m) =>
+          done([m.NORMALIZERS, m.SPLITTERS, m.MODELS].map(Object.keys)));"""
+    )
+    known = (tokenizing.NORMALIZERS, tokenizing.SPLITTERS, tokenizing.MODELS)
+    assert [set(part) for part in names] == list(known)

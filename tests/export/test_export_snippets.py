@@ -1,0 +1,144 @@
+"""The programs of a bundle's card run as they stand and give what Keras gave."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from zoo_export.snippets import snippets
+from zoo_export.stored import load_samples
+from zoo_registry import npm
+
+pytestmark = pytest.mark.slow
+
+LINUX = "bin/napi-v6/linux/x64/"
+NODE = npm.NpmPackage(
+    "onnxruntime-node",
+    "1.30.0",
+    "twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==",
+    ("package.json", "dist/", LINUX),
+)
+COMMON = npm.NpmPackage(
+    "onnxruntime-common",
+    "1.30.0",
+    "7fdVWjAID1dVhH/G8qK3APARunV4VkBFoCQAP7qp4Wkab0mrorvmc+sqiT+mKXOzDqdjN5j+/Z9nb4gzNPWcyA==",
+    ("package.json", "dist/"),
+)
+# The one package of a registry that carries the headers; it is a plugin for Unity.
+HEADERS_FOLDER = (
+    "Plugins/iOS~/onnxruntime.xcframework/ios-arm64_x86_64-simulator/onnxruntime.framework/Headers/"
+)
+HEADERS = npm.NpmPackage(
+    "com.github.asus4.onnxruntime",
+    "0.4.9",
+    "BkzxduSZ9IkeDP6Q8lz2TFU2ie7hSSvS7ZIfzMooExoq0CNzJnuuGaUJ7IsojBgqO4ouD1jXah8OYyJbCN29Fg==",
+    (HEADERS_FOLDER,),
+)
+IS_LINUX_X64 = sys.platform == "linux" and os.uname().machine == "x86_64"
+here_only = pytest.mark.skipif(
+    not IS_LINUX_X64, reason="the runtime fetched is for Linux on x86-64"
+)
+
+
+def program(bundle, language, fmt):
+    code = {(s.language, s.format): s.code for s in snippets(bundle.manifest)}[language, fmt]
+    assert f"\n{code}\n```" in (bundle.path / "README.md").read_text()
+    return code
+
+
+def same(found, wanted):
+    return np.abs(np.ravel(found) - wanted).max() <= 1e-5 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("fmt", ["tflite", "onnx", "saved_model"])
+def test_python(exported, fmt):
+    driver = program(exported, "Python", fmt) + (
+        "\nimport sys, json\nprint(json.dumps({k: v.tolist() for k, v in outputs.items()}))"
+        "\nassert not {'zoo_registry', 'zoo_export', 'zoo'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", driver],
+        cwd=exported.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    label, shown = done.stdout.strip().splitlines()
+    wanted = load_samples(exported.path / "assets/samples.npz")[0].values["logits"]
+    assert same(json.loads(shown)["logits"], wanted)
+    assert label == exported.manifest.labels[int(wanted.argmax())]
+
+
+def answer_for_zeros(bundle):
+    zeros = {"image": np.zeros((1, 8, 8, 1), np.float32)}
+    logits = bundle.run(zeros, runtime="onnx")["logits"][0]
+    return bundle.manifest.labels[int(logits.argmax())]
+
+
+@here_only
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_javascript(exported, tmp_path):
+    for package in (NODE, COMMON):
+        shutil.copytree(npm.unpacked(package), tmp_path / "node_modules" / package.name)
+    (tmp_path / "main.mjs").write_text(program(exported, "JavaScript", "onnx"))
+    sample = load_samples(exported.path / "assets/samples.npz")[0]
+    numbers = sample.inputs["image"].ravel().tolist()
+    (tmp_path / "driver.mjs").write_text(
+        'import { run } from "./main.mjs";\n'
+        f"const outputs = await run({{ image: Float32Array.from({json.dumps(numbers)}) }});\n"
+        "console.log(JSON.stringify(Array.from(outputs.logits.data)));\n"
+    )
+    done = subprocess.run(
+        ["node", tmp_path / "driver.mjs"],
+        cwd=exported.path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    label, shown = done.stdout.strip().splitlines()
+    assert label == answer_for_zeros(exported)
+    assert same(json.loads(shown), sample.values["logits"])
+
+
+@here_only
+@pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+def test_cpp(exported, tmp_path):
+    library = npm.unpacked(NODE) / LINUX / "libonnxruntime.so.1"
+    (tmp_path / "main.cpp").write_text(program(exported, "C++", "onnx"))
+    headers = npm.unpacked(HEADERS) / HEADERS_FOLDER
+    built = [
+        "g++", "-std=c++17", "-Wall", "-Werror", "main.cpp", f"-isystem{headers}", library,
+        f"-Wl,-rpath,{library.parent}", "-o", "main",
+    ]  # fmt: skip
+    subprocess.run(built, cwd=tmp_path, check=True)
+    done = subprocess.run(
+        [tmp_path / "main"], cwd=exported.path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == answer_for_zeros(exported)
+
+
+def test_only_what_the_formats_allow(exported):
+    assert [(s.language, s.format) for s in snippets(exported.manifest)] == [
+        ("Python", "tflite"), ("Python", "onnx"), ("Python", "saved_model"),
+        ("JavaScript", "onnx"), ("Kotlin", "tflite"), ("Swift", "tflite"), ("C++", "onnx"),
+    ]  # fmt: skip
+    for fmt, expected in {
+        "tflite": ["Python", "Kotlin", "Swift", "C++"],
+        "onnx": ["Python", "JavaScript", "Kotlin", "Swift", "C++"],
+        "saved_model": ["Python"],
+    }.items():
+        only = tuple(a for a in exported.artifacts if a.format == fmt)
+        found = list(snippets(replace(exported.manifest, artifacts=only)))
+        assert [s.language for s in found] == expected
+        for snippet in found:
+            assert only[0].path in snippet.code
+            assert "pixels 0 to 255, by rows, grey" in snippet.code
+            assert re.search(r'"digit 0", "digit 1"|manifest\.json', snippet.code)

@@ -1,0 +1,111 @@
+"""What is refused before a page is written, and where its runtime comes from."""
+
+import base64
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+from export_browser import served
+
+from zoo_export.errors import ExportError
+from zoo_export.targets.browser.drawing import drawing
+from zoo_export.targets.browser.tokenizing import check_tokenizer
+from zoo_registry import ZooError, npm
+
+
+def archive(folder, members):
+    path = folder / "tiny" / "-" / "tiny-1.0.0.tgz"
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    digest = hashlib.sha512(path.read_bytes()).digest()
+    return base64.b64encode(digest).decode()
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch):
+    """Serve a registry with one package; gives its sha512."""
+    members = {"package/a.js": b"1", "package/b.js": b"2", "package/../../evil.js": b"3"}
+    sha512 = archive(tmp_path / "registry", members)
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
+    with served(tmp_path / "registry") as address:
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", address)
+        yield sha512
+
+
+def test_a_package_is_fetched_once_and_only_what_is_needed(registry, monkeypatch):
+    package = npm.NpmPackage("tiny", "1.0.0", registry, ("a.js",))
+    folder = npm.unpacked(package)
+    assert (folder / "a.js").read_text() == "1"
+    assert [p.name for p in package.folder.rglob("*") if p.is_file()] == ["a.js"]
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9")
+    assert npm.unpacked(package) == folder
+    more = npm.NpmPackage("tiny", "1.0.0", registry, ("a.js", "b.js"))
+    with pytest.raises(ZooError) as error:
+        npm.unpacked(more)
+    assert str(error.value).startswith(
+        "npm package 'tiny' 1.0.0 cannot be fetched from http://127.0.0.1:9/tiny/-/tiny-1.0.0.tgz: "
+    )
+    assert str(error.value).endswith(
+        f"Do this once with a connection, or copy '{more.folder}' from a machine that has it."
+    )
+    assert [path.name for path in more.folder.parent.iterdir()] == [package.folder.name]
+
+
+def test_another_archive_than_the_pinned_one_is_refused(registry):
+    package = npm.NpmPackage("tiny", "1.0.0", "AAAA", ("a.js",))
+    with pytest.raises(ZooError, match="is not the archive that was pinned: its sha512 is "):
+        npm.unpacked(package)
+    assert list(package.folder.parent.iterdir()) == []
+
+
+def test_a_path_that_leads_out_of_the_package_is_refused(registry, tmp_path):
+    package = npm.NpmPackage("tiny", "1.0.0", registry, ("../../evil.js",))
+    with pytest.raises(ZooError, match=r"cannot be unpacked: .* outside the destination"):
+        npm.unpacked(package)
+    assert not list(tmp_path.rglob("evil.js"))
+
+
+REFUSED = {
+    "model": ({"model": {"type": "Unigram"}}, "a model of type Unigram"),
+    "normalizer": ({"normalizer": {"type": "Precompiled"}}, "the normalizer Precompiled"),
+    "inner normalizer": (
+        {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Strip"}]}},
+        "the normalizer Strip",
+    ),
+    "splitter": ({"pre_tokenizer": {"type": "Metaspace"}}, "the pre-tokenizer Metaspace"),
+    "split": (
+        {"pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated"}},
+        "a Split at {'String': ' '}",
+    ),
+    "setting": ({"model": {"type": "BPE", "dropout": 0.1}}, "dropout=0.1"),
+    "token": (
+        {"added_tokens": [{"content": "<mask>", "lstrip": True}]},
+        "the token <mask> with lstrip",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "problem"), REFUSED.values(), ids=REFUSED)
+def test_tokenizers_that_the_page_would_guess_at(parts, problem, tmp_path):
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({"model": {"type": "BPE"}, **parts}))
+    with pytest.raises(ExportError) as error:
+        check_tokenizer(path)
+    assert str(error.value) == (
+        f"The page cannot tokenise as 'tokenizer.json' does: it has {problem}. It knows the models "
+        "BPE, WordLevel, WordPiece, the normalizers BertNormalizer, Lowercase, NFC, NFD, NFKC, "
+        "NFKD, Sequence, StripAccents and the pre-tokenizers BertPreTokenizer, ByteLevel, Sequence,"
+        " Split."
+    )
+
+
+def test_a_drawing_is_like_the_samples(digits):
+    assert drawing(list(digits[0][:50])) == {"whiteOnBlack": True, "span": 1.0}
+    assert drawing([255 - image for image in digits[0][:50]])["whiteOnBlack"] is False
+    assert drawing([]) == {"whiteOnBlack": True, "span": None}

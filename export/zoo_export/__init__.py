@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zoo_registry import load_target
 
 if TYPE_CHECKING:
+    from zoo_export.benchmarking import bench as bench
+    from zoo_export.benchmarking import measure as measure
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.errors import BundleError as BundleError
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from zoo_export.errors import VerificationError as VerificationError
     from zoo_export.exporting import export as export
     from zoo_export.formats import Format as Format
-    from zoo_export.latency import measure as measure
     from zoo_export.runtime.prediction import Prediction as Prediction
     from zoo_export.verification import verify as verify
 
@@ -30,9 +31,10 @@ _HOMES = {
     "MissingRuntimeError": "errors",
     "Prediction": "prediction",
     "VerificationError": "errors",
+    "bench": "benchmarking",
     "export": "exporting",
     "load_bundle": "bundle",
-    "measure": "latency",
+    "measure": "benchmarking",
     "verify": "verification",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the table is the list

@@ -20,6 +20,7 @@ from zoo_export.manifest import (
     MANIFEST,
     SAMPLES,
     Artifact,
+    Comparison,
     Manifest,
 )
 from zoo_export.request import Request, from_model, from_run
@@ -39,12 +40,14 @@ class Progress:
         state: ``"started"``, ``"verified"`` or ``"failed"``.
         artifact: Figures, once verified.
         error: The message, if it failed.
+        comparisons: Its outputs against Keras, if it failed for being too far from it.
     """
 
     format: str
     state: str
     artifact: Artifact | None = None
     error: str | None = None
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def export(
@@ -204,7 +207,7 @@ def _convert(
             except ExportError as error:
                 failures.append((row.name, error))
                 files.remove(Path(converted.job.path))
-                notify(Progress(row.name, "failed", error=str(error)))
+                notify(Progress(row.name, "failed", None, str(error), error.comparisons))
             else:
                 artifacts.append(artifact)
                 notify(Progress(row.name, "verified", artifact))

@@ -60,6 +60,11 @@ def look(packages: Iterable[str], load_before: float) -> Machine:
     )
 
 
+def in_short() -> str:
+    """Return processor and cores, for tables that were measured in several places."""
+    return f"{_cpu()}, {cores()} cores"
+
+
 def warnings(load_before: float) -> tuple[str, ...]:
     """Return what makes the figures doubtful.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_json, print_table, size
+from zoo.cli.output import next_step, print_json, print_table, progress_bar, size
 from zoo.cli.training import data_dir, download
 from zoo_registry import UsageError, ZooError
 
@@ -71,7 +69,7 @@ def bench(
 ) -> None:
     """Measure every file of a bundle: size, speed, memory, accuracy and difference from Keras."""
     from zoo_export.benchmarking import bench as bench_bundle
-    from zoo_export.benchmarking.chart import check_chart, draw
+    from zoo_export.benchmarking.chart import check_chart
     from zoo_export.bundle import load_bundle
 
     if all_schemes:
@@ -79,32 +77,43 @@ def bench(
 
         show_support(bundle, as_json=as_json, **support)
         return
-    for option, value in support.items():
-        if value:
-            raise UsageError(f"--{option.replace('_', '-')} goes with --all-schemes.")
+    _check_support(support)
     if chart is not None:
         check_chart(chart)
     loaded = load_bundle(bundle)
     data = read_data(dataset, loaded, data_dir, download=download) if dataset else None
     words = only.split(",") if only else None
-    with _bar() as on_step:
+    with progress_bar() as on_step:
         report = bench_bundle(
             loaded, only=words, threads=threads, runs=runs, data=data, on_step=on_step
         )
+    _show(report, chart, as_json=as_json)
+    if not as_json:
+        next_step(_next(loaded, threads, chart))
+
+
+def _check_support(support: Mapping[str, Any]) -> None:
+    for option, value in support.items():
+        if value:
+            raise UsageError(f"--{option.replace('_', '-')} goes with --all-schemes.")
+
+
+def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
+    from zoo_export.benchmarking.chart import draw
+
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
-    if chart is not None and any(row.latency for row in report.rows):
+    measured = [row for row in report.rows if row.latency is not None]
+    if measured and chart is not None:
         draw(report, chart)
     if as_json:
         print_json(report.to_json())
     else:
         print_report(report)
-        if chart is not None:
-            click.echo(f"\n{chart} shows them.")
-    if all(row.latency is None for row in report.rows):
-        raise ZooError(f"Nothing of '{bundle}' could be measured.")
-    if not as_json:
-        next_step(_next(loaded, threads, chart))
+    if not measured:
+        raise ZooError(f"Nothing of '{report.bundle}' could be measured.")
+    if chart is not None and not as_json:
+        click.echo(f"\n{chart} shows them.")
 
 
 def read_data(
@@ -141,16 +150,6 @@ def read_data(
     return given.read(name, split or None, data_dir=data_dir, download=download)
 
 
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int, str], None]]:
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as bars:
-        task = bars.add_task("starting", total=None)
-        yield lambda done, total, what: bars.update(
-            task, completed=done, total=total, description=what
-        )
-
-
 def print_report(report: Report) -> None:
     """Print what each file costs and is worth, then how fast it is with each number of threads."""
     firsts = list({row.format: row for row in reversed(report.rows)}.values())[::-1]
@@ -159,7 +158,7 @@ def print_report(report: Report) -> None:
     _print_speeds(report.rows)
     for row in report.rows:
         if row.error:
-            click.echo(f"\n{row.format}, threads {_threads(row)}: not measured: {row.error}")
+            click.echo(f"\n{row.format}, threads {_threads(row)}: {row.error}")
     machine = report.machine
     versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
     click.echo(
@@ -209,6 +208,8 @@ def _print_speeds(rows: tuple[Row, ...]) -> None:
         cell.append(_number(row.per_second, ",.0f"))
         cells.append(cell + ([_number(row.batch_per_second, ",.0f")] if batch else []))
     print_table(columns, cells, right=columns[1:])
+    at_once = f", one at a time and {batch} at a time" if batch else ", one at a time"
+    click.echo(f"P50, P90 and P99 in ms at batch 1; PER s: examples a second{at_once}.")
 
 
 def _threads(row: Row) -> str:

@@ -15,7 +15,7 @@ SUFFIXES = (".svg", ".png")
 # A larger ratio than this between the largest and the smallest is shown on a logarithmic axis.
 _WIDE = 3.0
 _MARKERS = "osD^vPX*"
-_POINT_PIXELS = 12
+_POINT_REACH = 6
 _SMALLEST_SHARE = 1e-8
 _LEAST_SPREAD = 0.01
 _Box = tuple[float, float, float, float]
@@ -52,7 +52,7 @@ def draw(report: Report, path: Path) -> None:
     if not rows:
         raise UsageError(f"Nothing of '{report.bundle}' was measured: there is nothing to draw.")
     counts = list(dict.fromkeys(row.threads for row in rows))
-    figure = Figure(figsize=(1.5 + 5.5 * len(counts), 5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(1.5 + 5.5 * len(counts), 5), dpi=72, layout="constrained")
     panels = figure.subplots(1, len(counts), sharex=True, sharey=True, squeeze=False)[0]
     _scale(panels[0].set_xscale, [_megabytes(row) for row in rows])
     _scale(panels[0].set_yscale, [_median(row) for row in rows])
@@ -72,7 +72,7 @@ def draw(report: Report, path: Path) -> None:
     figure.set_layout_engine("none")
     for axes, count in zip(panels, counts, strict=True):
         place_labels(axes, [row for row in rows if row.threads == count])
-    figure.savefig(path)
+    figure.savefig(path, dpi=150)
 
 
 def _megabytes(row: Row) -> float:
@@ -120,7 +120,7 @@ def _colours(rows: Sequence[Row]) -> _Colours:
         return _Colours(ScalarMappable(norm, "viridis"), "accuracy", scored=True)
     shares = [max(row.max_share or 0.0, _SMALLEST_SHARE) for row in rows]
     norm = LogNorm(min(shares), max(*shares, 10 * min(shares)))
-    label = "largest difference from Keras, as a share of the largest output"
+    label = "difference from Keras (share of the largest output)"
     return _Colours(ScalarMappable(norm, "viridis_r"), label, scored=False)
 
 
@@ -147,7 +147,7 @@ def place_labels(axes: Any, rows: Sequence[Row]) -> list[Any]:
         The texts.
     """
     points = [axes.transData.transform((_megabytes(row), _median(row))) for row in rows]
-    taken = [_around(point, _POINT_PIXELS) for point in points]
+    taken = [_around(point, _POINT_REACH) for point in points]
     frame = axes.get_window_extent()
     texts = []
     for row, point in zip(rows, points, strict=True):
@@ -155,7 +155,7 @@ def place_labels(axes: Any, rows: Sequence[Row]) -> list[Any]:
             row.format,
             (_megabytes(row), _median(row)),
             xytext=(0, 0),
-            textcoords="offset pixels",
+            textcoords="offset points",
             ha="center",
             va="center",
             fontsize=8,
@@ -176,10 +176,10 @@ def place_labels(axes: Any, rows: Sequence[Row]) -> list[Any]:
     return texts
 
 
-# Where a name may begin, in pixels from its point, the nearest first.
+# Where a name may begin, in points (1/72 inch) from its point, the nearest first.
 _PLACES = [
     (side * radius * math.cos(angle), radius * math.sin(angle))
-    for radius in (16, 30, 45, 60, 80, 100, 130, 160, 200)
+    for radius in (8, 15, 22, 30, 40, 50, 65, 80, 100)
     for angle in (0.0, 0.5, -0.5, 1.0, -1.0, 1.4, -1.4)
     for side in (1, -1)
 ]

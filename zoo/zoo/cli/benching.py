@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import zoo_registry
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table, progress_bar, size
 from zoo.cli.training import data_dir, download
@@ -37,9 +38,9 @@ class Threads(click.ParamType[int | None]):
 
 @click.command()
 @click.argument("bundle", metavar="BUNDLE|NAME")
-@click.option("--threads", type=Threads(), default="1", show_default=True, help="1,2 or auto.")
+@click.option("--threads", type=Threads(), help="Numbers with commas, or auto [1].")
 @click.option("--only", help="FORMAT[:SCHEME] with commas [all of the bundle].")
-@click.option("--runs", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")
 @click.option(
     "--dataset",
     help="Count right answers on NAME[:SPLIT] of the run's kind, or on an .npz file as a run's "
@@ -56,46 +57,71 @@ class Threads(click.ParamType[int | None]):
 def bench(
     *,
     bundle: str,
-    threads: tuple[int | None, ...],
-    only: str | None,
-    runs: int,
-    dataset: str | None,
-    chart: Path | None,
     all_schemes: bool,
     data_dir: Path | None,
     download: bool,
     as_json: bool,
-    **support: Any,
+    task: str | None,
+    full_size: bool,
+    matrix: Path | None,
+    **measured: Any,
 ) -> None:
     """Measure every file of a bundle: size, speed, memory, accuracy and difference from Keras."""
+    support: dict[str, Any] = {"task": task, "full_size": full_size, "matrix": matrix}
+    if all_schemes:
+        from zoo.cli.supporting import show_support
+
+        _refuse(measured, "for a bundle")
+        show_support(bundle, as_json=as_json, **support)
+        return
+    _refuse(support, "for --all-schemes")
+    if not Path(bundle).exists() and bundle in zoo_registry.models:
+        raise UsageError(
+            f"'{bundle}' is a model, not a bundle: export it first (zoo export {bundle}), or give "
+            "--all-schemes."
+        )
+    _bench(bundle, data_dir=data_dir, download=download, as_json=as_json, **measured)
+
+
+def _bench(
+    bundle: str,
+    *,
+    threads: tuple[int | None, ...] | None,
+    only: str | None,
+    runs: int | None,
+    dataset: str | None,
+    chart: Path | None,
+    data_dir: Path | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    from zoo_export.benchmarking import RUNS
     from zoo_export.benchmarking import bench as bench_bundle
     from zoo_export.benchmarking.chart import check_chart
     from zoo_export.bundle import load_bundle
 
-    if all_schemes:
-        from zoo.cli.supporting import show_support
-
-        show_support(bundle, as_json=as_json, **support)
-        return
-    _check_support(support)
     if chart is not None:
         check_chart(chart)
     loaded = load_bundle(bundle)
-    data = read_data(dataset, loaded, data_dir, download=download) if dataset else None
-    words = only.split(",") if only else None
+    counts = threads or (1,)
     with progress_bar() as on_step:
         report = bench_bundle(
-            loaded, only=words, threads=threads, runs=runs, data=data, on_step=on_step
+            loaded,
+            only=only.split(",") if only else None,
+            threads=counts,
+            runs=runs or RUNS,
+            data=read_data(dataset, loaded, data_dir, download=download) if dataset else None,
+            on_step=on_step,
         )
     _show(report, chart, as_json=as_json)
     if not as_json:
-        next_step(_next(loaded, threads, chart))
+        next_step(_next(loaded, counts, chart))
 
 
-def _check_support(support: Mapping[str, Any]) -> None:
-    for option, value in support.items():
+def _refuse(given: Mapping[str, Any], what_for: str) -> None:
+    for option, value in given.items():
         if value:
-            raise UsageError(f"--{option.replace('_', '-')} goes with --all-schemes.")
+            raise UsageError(f"--{option.replace('_', '-')} is {what_for}.")
 
 
 def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:

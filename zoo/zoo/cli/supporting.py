@@ -61,7 +61,7 @@ def _cases(name: str, task: str | None, full_size: bool) -> list[Case]:
     if task is not None and task not in known:
         has = ", ".join(head for head in known if head)
         hint = did_you_mean(task, [head for head in known if head])
-        raise UsageError(f"Model '{name}' has no head '{task}'.{hint} It has: {has or 'none'}.")
+        raise UsageError(f"Model '{name}' has no task '{task}'.{hint} It has: {has or 'none'}.")
     full_name = zoo_registry.models.get(name).name
     return [Case(full_name, head, full_size) for head in known if task in (None, head)]
 

@@ -1,20 +1,23 @@
 """One row of the matrix, measured in a process of its own that may crash, hang or starve.
 
-``python -m zoo.support.measuring OUT NAME TASK SIZE`` writes the row to ``OUT`` each time that it
-knows more, so that what was measured stays whatever comes after.
+``python -m zoo.support.measuring OUT NAME TASK SIZE FORMATS`` writes the row to ``OUT`` each time
+that it knows more, so that what was measured stays whatever comes after.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zoo.support.building import build
 from zoo.support.cases import Case
@@ -33,8 +36,14 @@ from zoo.support.matrix import (
     write_text,
 )
 from zoo_export import processes
+from zoo_export.benchmarking import bench
 from zoo_export.benchmarking.machine import in_short
+from zoo_export.bundle import Bundle
+from zoo_export.comparing import largest_share
+from zoo_export.exporting import Progress, export
 from zoo_export.formats import find
+from zoo_export.manifest import Verification
+from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
 
 TIME_LIMIT = 3600.0
@@ -46,6 +55,7 @@ _CALIBRATION_DRAWS = 4
 def measure(
     case: Case,
     *,
+    formats: Sequence[str] | None = None,
     time_limit: float = TIME_LIMIT,
     on_cell: Callable[[str, Cell], None] = lambda name, cell: None,
 ) -> Support:
@@ -53,18 +63,19 @@ def measure(
 
     Args:
         case: The model.
+        formats: ``FORMAT[:SCHEME]`` each; all that are built in by default.
         time_limit: Seconds after which what is not known yet is given up.
         on_cell: Called as each format is known, before its latency is.
 
     Returns:
         The row; a process that crashed or took too long is the reason in all cells that it left.
     """
+    names = list(formats or columns())
     with tempfile.TemporaryDirectory() as folder:
         out, log = Path(folder) / "row.json", Path(folder) / "log.txt"
         size = "full" if case.full_size else "reduced"
-        process = processes.start(
-            "zoo.support.measuring", str(out), case.name, case.task or "", size, log=log
-        )
+        arguments = (str(out), case.name, case.task or "", size, ",".join(names))
+        process = processes.start("zoo.support.measuring", *arguments, log=log)
         try:
             reason = _wait(process, log, out, time_limit, on_cell)
         finally:
@@ -72,7 +83,7 @@ def measure(
             process.wait()
         (row,) = read(out).rows or (Support(**_about(case), num_params=None, cells={}),)
     left = Cell(state=NO, reason=short(reason))
-    return replace(row, cells={name: row.cells.get(name, left) for name in columns()})
+    return replace(row, cells={name: row.cells.get(name, left) for name in names})
 
 
 def _wait(
@@ -106,10 +117,8 @@ def _about(case: Case) -> dict[str, Any]:
     }
 
 
-def main(out: Path, case: Case) -> None:
+def main(out: Path, case: Case, names: Sequence[str]) -> None:
     """Measure one case and keep writing what is known."""
-    from zoo_export.exporting import Progress
-
     row = Support(**_about(case), num_params=None, cells={})
 
     def keep(new: Support) -> None:
@@ -125,26 +134,23 @@ def main(out: Path, case: Case) -> None:
         model = build(case)
         keep(replace(row, num_params=int(model.count_params())))
         with tempfile.TemporaryDirectory() as folder:
-            bundle = _export(model, case, Path(folder) / "bundle", on_event)
+            bundle = _export(model, case, names, Path(folder) / "bundle", on_event)
             keep(replace(row, cells=_with_ratios(row.cells, {})))
             keep(replace(row, cells=_with_ratios(row.cells, _latencies(bundle))))
     except Exception as error:  # whatever a model's own layers raise is the reason
         kind = "" if isinstance(error, ZooError) else f"{type(error).__name__}: "
         left = Cell(state=NO, reason=short(f"{kind}{error}"))
-        keep(replace(row, cells={name: row.cells.get(name, left) for name in columns()}))
+        keep(replace(row, cells={name: row.cells.get(name, left) for name in names}))
 
 
-def _export(model: Any, case: Case, out: Path, on_event: Callable[[Any], None]) -> Any:
-    import numpy as np
-
-    from zoo_export.exporting import export
-    from zoo_export.samples import drawn_for
-
+def _export(
+    model: Any, case: Case, names: Sequence[str], out: Path, on_event: Callable[[Progress], None]
+) -> Bundle:
     draws = [drawn_for(model, seed=seed) for seed in range(1, 1 + _CALIBRATION_DRAWS)]
     calibration = {name: np.concatenate([draw[name] for draw in draws]) for name in draws[0]}
     return export(
         model,
-        to=columns(),
+        to=names,
         out=out,
         task=case.task,
         calibration=calibration,
@@ -154,17 +160,12 @@ def _export(model: Any, case: Case, out: Path, on_event: Callable[[Any], None]) 
     )
 
 
-def _cell(event: Any) -> Cell:
-    import math
-
-    from zoo_export.comparing import largest_share
-    from zoo_export.manifest import Verification
-
+def _cell(event: Progress) -> Cell:
     tolerance = find(event.format).tolerance
     if event.artifact is not None:
         share = largest_share(event.artifact.verification)
-        bytes_ = event.artifact.bytes
-        return Cell(state=OK, bytes=bytes_, difference=share, allowed=tolerance)
+        size = event.artifact.bytes
+        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance)
     reason = short(str(event.error))
     if not event.comparisons:
         return Cell(state=NO, reason=reason)
@@ -175,10 +176,8 @@ def _cell(event: Any) -> Cell:
     return Cell(state=MISSES, difference=share, allowed=tolerance, reason=said)
 
 
-def _latencies(bundle: Any) -> dict[str, float]:
+def _latencies(bundle: Bundle) -> dict[str, float]:
     """Return medians by format, of the formats that have schemes to compare."""
-    from zoo_export.benchmarking import bench
-
     names = [a.format for a in bundle.artifacts if find(a.format.partition(":")[0]).schemes]
     if not names:
         return {}
@@ -186,12 +185,12 @@ def _latencies(bundle: Any) -> dict[str, float]:
     return {row.format: row.latency.p50 for row in report.rows if row.latency is not None}
 
 
-def _with_ratios(cells: Any, latencies: dict[str, float]) -> dict[str, Cell]:
+def _with_ratios(cells: Mapping[str, Cell], latencies: dict[str, float]) -> dict[str, Cell]:
     found = {}
     for name, cell in cells.items():
         base = name.partition(":")[0]
         whole = cells.get(base)
-        ratios: dict[str, float] = {}
+        ratios: dict[str, Any] = {}
         if cell.bytes and whole is not None and whole.bytes:
             ratios["size_ratio"] = round(cell.bytes / whole.bytes, 4)
         if name in latencies and base in latencies:
@@ -202,5 +201,5 @@ def _with_ratios(cells: Any, latencies: dict[str, float]) -> dict[str, Cell]:
 
 if __name__ == "__main__":
     processes.end_with(os.getppid())
-    file, name, task, size = sys.argv[1:]
-    main(Path(file), Case(name, task or None, size == "full"))
+    file, name, task, size, formats = sys.argv[1:]
+    main(Path(file), Case(name, task or None, size == "full"), formats.split(","))

@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo_export.benchmarking import machine
-from zoo_export.benchmarking.report import Latency, Report, Row
-from zoo_export.benchmarking.worker import TIME_LIMIT, Worker, WorkerError, check_memory
+from zoo_export.benchmarking.report import Report
+from zoo_export.benchmarking.turn import ROUNDS, Turn
+from zoo_export.benchmarking.worker import TIME_LIMIT
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.job import save_cases
 from zoo_export.formats import find
-from zoo_export.manifest import Artifact
 from zoo_export.tensors import Array, bind
 from zoo_registry import UsageError
 
-# In so many turns each process measures its runs, so that all see the same weather.
-ROUNDS = 10
 BATCH_SIZE = 8
 RUNS = 100
 MAX_SECONDS = 10.0
 OnStep = Callable[[int, int, str], None]
-
-
-@dataclass
-class _Turn:
-    """What is known of one artifact with one number of threads so far."""
-
-    artifact: Artifact
-    row: Row
-    worker: Worker | None = None
-    times: list[float] = field(default_factory=list)
-    batch_times: list[float] = field(default_factory=list)
 
 
 def bench(
@@ -90,29 +76,22 @@ def bench(
     _check_numbers(threads, runs, batch_size)
     names = dict.fromkeys(find(word).name for word in only or [a.format for a in bundle.artifacts])
     turns = [
-        _Turn(artifact, _row(artifact, count))
+        Turn(bundle, artifact, number, batch_size=batch_size, time_limit=time_limit)
         for artifact in map(bundle.artifact, names)
-        for count in dict.fromkeys(threads)
+        for number in dict.fromkeys(threads)
     ]
+    step = _steps(len(turns), on_step)
     load_before = machine.load()
-    with tempfile.TemporaryDirectory() as folder, _steps(turns, on_step) as step:
+    with tempfile.TemporaryDirectory() as folder:
         examples = _save(bundle, data, Path(folder))
         try:
-            for number, turn in enumerate(turns):
-                step(f"loading {turn.row.format}")
-                log = Path(folder) / f"{number}.log"
-                _tried(turn, _open, bundle, log, time_limit)
-            for number in range(ROUNDS):
-                for turn in turns:
-                    step(f"round {number + 1} of {ROUNDS}")
-                    _tried(turn, _measure, runs, max_seconds, batch_size)
-            for turn in turns:
-                step(f"comparing {turn.row.format}")
-                _tried(turn, _finish, batch_size, examples)
+            for act, what in _plan(turns, Path(folder), runs, max_seconds, examples):
+                step(what)
+                act()
         finally:
             for turn in turns:
-                if turn.worker is not None:
-                    turn.worker.close()
+                turn.close()
+    step("measured")
     packages = ["kerazoo", "numpy", *(find(turn.row.format).requires for turn in turns)]
     return Report(
         name=bundle.name,
@@ -157,77 +136,26 @@ def _check_numbers(threads: Sequence[int | None], runs: int, batch_size: int) ->
         raise UsageError("There is no number of threads to measure with: name at least one.")
 
 
-def _row(artifact: Artifact, threads: int | None) -> Row:
-    stored = artifact.verification
-    known: dict[str, Any] = {}
-    if stored.accuracy is not None:
-        known = {
-            "accuracy": stored.accuracy,
-            "keras_accuracy": stored.keras_accuracy,
-            "examples": stored.examples,
-        }
-    return Row(format=artifact.format, threads=threads, bytes=artifact.bytes, **known)
+def _plan(
+    turns: Sequence[Turn],
+    folder: Path,
+    runs: int,
+    max_seconds: float,
+    examples: Path | None,
+) -> Iterator[tuple[Callable[[], None], str]]:
+    # One after the other: loading is not to be measured while others load or run.
+    for number, turn in enumerate(turns):
+        yield partial(turn.open, folder / f"{number}.log"), f"loading {turn.row.format}"
+    for number in range(ROUNDS):
+        for turn in turns:
+            yield partial(turn.measure, runs, max_seconds), f"round {number + 1} of {ROUNDS}"
+    for turn in turns:
+        yield partial(turn.finish, examples), f"comparing {turn.row.format}"
 
 
-@contextmanager
-def _steps(turns: Sequence[_Turn], on_step: OnStep | None) -> Iterator[Callable[[str], None]]:
-    total, done = len(turns) * (ROUNDS + 2), 0
-
-    def step(what: str) -> None:
-        nonlocal done
-        if on_step is not None:
-            on_step(done, total, what)
-        done += 1
-
-    yield step
-    if on_step is not None:
-        on_step(total, total, "measured")
-
-
-def _tried(turn: _Turn, act: Callable[..., None], *arguments: Any) -> None:
-    if turn.row.error is not None:
-        return
-    try:
-        act(turn, *arguments)
-    except WorkerError as error:
-        turn.row = replace(turn.row, error=str(error))
-
-
-def _open(turn: _Turn, bundle: Bundle, log: Path, time_limit: float) -> None:
-    check_memory(turn.row.bytes, machine.free_memory())
-    turn.worker = Worker(bundle.path, turn.row.format, turn.row.threads, log, time_limit)
-    turn.row = replace(turn.row, **turn.worker.ask("open"))
-
-
-def _measure(turn: _Turn, runs: int, max_seconds: float, batch_size: int) -> None:
-    if turn.worker is None:
-        return
-    share = {"runs": math.ceil(runs / ROUNDS), "seconds": max_seconds / ROUNDS}
-    turn.times += turn.worker.ask("run", rows=1, **share)["times"]
-    if _takes_any_batch(turn.artifact):
-        share["runs"] = math.ceil(share["runs"] / batch_size)
-        turn.batch_times += turn.worker.ask("run", rows=batch_size, **share)["times"]
-    # What is known stays, if the process should die later.
-    turn.row = replace(turn.row, latency=Latency.of(turn.times), per_second=_rate(1, turn.times))
-
-
-def _finish(turn: _Turn, batch_size: int, examples: Path | None) -> None:
-    if turn.worker is None:
-        return
-    found = {**turn.worker.ask("reload"), **turn.worker.ask("compare")}
-    if turn.batch_times:
-        found |= {"batch": batch_size, "batch_per_second": _rate(batch_size, turn.batch_times)}
-    if examples is not None:
-        found |= {"keras_accuracy": None, **turn.worker.ask("score", path=str(examples))}
-    turn.row = replace(turn.row, **found)
-
-
-def _rate(rows: int, times: Sequence[float]) -> float:
-    return round(1000 * rows * len(times) / sum(times), 2)
-
-
-def _takes_any_batch(artifact: Artifact) -> bool:
-    return isinstance(artifact.inputs[0].shape[0], str)
+def _steps(turns: int, on_step: OnStep | None) -> Callable[[str], None]:
+    done, total = count(), turns * (ROUNDS + 2)
+    return lambda what: on_step(next(done), total, what) if on_step is not None else None
 
 
 def _save(bundle: Bundle, data: tuple[Mapping[str, Any], Any] | None, folder: Path) -> Path | None:

@@ -21,6 +21,7 @@ def test_every_built_in_model_is_in_it(matrix):
     rows = {row.case for row in matrix.rows}
     missing = [str(case) for case in wanted() if case not in rows]
     assert missing == [], "run `nice -n 15 python -m zoo.support`"
+    assert rows == set(wanted())
     stands_for = {case.name for case, first in every_case().items() if first in rows}
     assert stands_for == set(builtin())
     assert {case.name for case in rows if case.full_size} == set(FULL_SIZE)

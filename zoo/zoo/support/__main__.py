@@ -10,7 +10,7 @@ import click
 
 from zoo.support.cases import Case, wanted
 from zoo.support.document import save
-from zoo.support.matrix import OK, Support, read
+from zoo.support.matrix import OK, Matrix, Support, read
 from zoo.support.measuring import TIME_LIMIT, measure
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -32,10 +32,13 @@ def main(
     *, file: Path, only: tuple[str, ...], redo: bool, document_only: bool, time_limit: float
 ) -> None:
     """Measure every built-in model that the matrix lacks, and write it after each one."""
+    # A model that is gone has no row.
+    save(file, Matrix(tuple(row for row in read(file).rows if row.case in wanted())))
     if document_only:
-        save(file, read(file))
         return
     cases = [case for case in wanted() if _is_meant(case, only)]
+    if not cases:
+        raise click.UsageError(f"No row of the matrix has a name like {' or '.join(only)}.")
     current = {row.case for row in read(file).rows if row.is_current and not redo}
     todo = [case for case in cases if case not in current]
     click.echo(f"{len(cases)} rows, {len(cases) - len(todo)} of them current")

@@ -27,6 +27,7 @@ _PACKAGES = (
     "numpy",
 )
 _LONGEST_REASON = 160
+_CUT = " [...]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +125,14 @@ def short(reason: str) -> str:
     Example:
         >>> short("its process was killed by SIGABRT. Its last words:\n  Aborted")
         'its process was killed by SIGABRT'
+        >>> short("a long story " * 100)[-18:]
+        'story a long [...]'
     """
     line = " ".join(reason.strip().partition("\n")[0].split())
     line = line.removesuffix(". Its last words:").rstrip(".:")
     if len(line) <= _LONGEST_REASON:
         return line
-    return line[:_LONGEST_REASON].rpartition(" ")[0] + " ..."
+    return line[: _LONGEST_REASON - len(_CUT)].rpartition(" ")[0] + _CUT
 
 
 def read(path: Path) -> Matrix:

@@ -46,7 +46,7 @@ from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
 
-TIME_LIMIT = 3600.0
+TIME_LIMIT = 7200.0
 _EXPORT_LIMIT = 900.0
 _RUNS, _MAX_SECONDS = 50, 3.0
 _CALIBRATION_DRAWS = 4
@@ -133,7 +133,8 @@ def main(out: Path, case: Case, names: Sequence[str]) -> None:
     try:
         model = build(case)
         keep(replace(row, num_params=int(model.count_params())))
-        with tempfile.TemporaryDirectory() as folder:
+        # Inside the parent's folder: it is gone with it, however this process ends.
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             bundle = _export(model, case, names, Path(folder) / "bundle", on_event)
             keep(replace(row, cells=_with_ratios(row.cells, {})))
             keep(replace(row, cells=_with_ratios(row.cells, _latencies(bundle))))

@@ -87,11 +87,20 @@ def test_given_data_are_counted_on(exported, digits):
     right = bench(exported, only=["onnx", "litert"], runs=5, data=({"image": images}, labels)).rows
     (half,) = bench(exported, only=["tflite"], runs=5, data=({"image": images[:50]}, wrong)).rows
 
+    (uncounted,) = bench(
+        exported, only=["tflite"], runs=5, data=({"image": images[:50]}, wrong / 10)
+    ).rows
+
     expected = np.mean(exported.run({"image": images}, "onnx")["logits"].argmax(-1) == labels)
     assert [row.accuracy for row in right] == pytest.approx([expected] * 2)
     assert [row.examples for row in right] == [len(labels)] * 2
     assert half.accuracy < 0.6
     assert half.keras_accuracy is None
+    assert (uncounted.accuracy, uncounted.latency.runs) == (None, 10)
+    assert uncounted.error == (
+        "right answers cannot be counted: they are float64 of shape () for outputs of shapes "
+        "{'logits': (10,)}; numbers of classes for 'logits' can be"
+    )
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from zoo_export.runtime import Runner
 from zoo_export.stored import Stored, load_samples
 from zoo_export.tensors import fits
 from zoo_export.verification import verify_artifact
+from zoo_registry import UsageError
 
 WARM_UP = 3
 RELOADS = 3
@@ -79,7 +80,11 @@ class Measurement:
         return {"times": times}
 
     def score(self, path: str) -> dict[str, Any]:
-        """Return the share of right answers on examples: inputs first, then the answers."""
+        """Return the share of right answers on examples: inputs first, then the answers.
+
+        Raises:
+            UsageError: The outputs are no logits, or the answers are no numbers of classes.
+        """
         inputs, given = load_cases(Path(path))
         targets = given["y"]
         right = 0.0
@@ -88,7 +93,12 @@ class Measurement:
             outputs = self.runner.run({name: array[piece] for name, array in inputs.items()})
             share = accuracy(outputs, targets[piece])
             if share is None:
-                return {"accuracy": None, "examples": 0}
+                shapes = {name: array.shape[1:] for name, array in outputs.items()}
+                raise UsageError(
+                    f"right answers cannot be counted: they are {targets.dtype} of shape "
+                    f"{targets.shape[1:]} for outputs of shapes {shapes}; numbers of classes for "
+                    "'logits' can be"
+                )
             right += share * len(targets[piece])
         return {"accuracy": right / len(targets), "examples": len(targets)}
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from zoo_registry import load_target
 
 if TYPE_CHECKING:
+    from zoo_export.benchmarking import bench as bench
+    from zoo_export.benchmarking import measure as measure
     from zoo_export.budget import Budget as Budget
     from zoo_export.budget import BudgetError as BudgetError
     from zoo_export.budget_search import export_within as export_within
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from zoo_export.errors import VerificationError as VerificationError
     from zoo_export.exporting import export as export
     from zoo_export.formats import Format as Format
-    from zoo_export.latency import measure as measure
     from zoo_export.runtime.prediction import Prediction as Prediction
     from zoo_export.verification import verify as verify
 
@@ -35,10 +36,11 @@ _HOMES = {
     "MissingRuntimeError": "errors",
     "Prediction": "prediction",
     "VerificationError": "errors",
+    "bench": "benchmarking",
     "export": "exporting",
     "export_within": "budget_search",
     "load_bundle": "bundle",
-    "measure": "latency",
+    "measure": "benchmarking",
     "verify": "verification",
 }
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - the table is the list

@@ -149,7 +149,7 @@ def _with_calibration(source: Source, row: Format, facts: dict[str, Any]) -> dic
 
 def _check(rows: Sequence[Comparison]) -> None:
     if not all(row.ok for row in rows):
-        raise ExportError(worst(rows))
+        raise ExportError(worst(rows), comparisons=rows)
 
 
 def _size(path: Path) -> int:

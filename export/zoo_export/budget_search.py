@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from zoo_export import files, latency
+from zoo_export import benchmarking, files
 from zoo_export.budget import Budget, BudgetError, Candidate, Report
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import accuracy
@@ -96,7 +96,7 @@ def candidates(to: Sequence[str]) -> list[Format]:
 def _with_schemes(row: Format) -> Iterator[Format]:
     yield row
     for scheme in row.schemes if row.scheme is None else ():
-        if scheme.name != MIXED:
+        if scheme.searched:
             yield row.quantized(scheme.name)
 
 
@@ -164,7 +164,7 @@ class _Search:
             return
         folder = self._work / "bundle"
         complete(self._source, self._artifacts, folder)
-        measured = latency.measure(load_bundle(folder))
+        measured = benchmarking.measure(load_bundle(folder))
         for artifact in self._artifacts:
             yield artifact, measured[artifact.format]
 

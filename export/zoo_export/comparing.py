@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from zoo_export.errors import ExportError
-from zoo_export.manifest import Comparison
+from zoo_export.manifest import Comparison, Verification
 from zoo_export.tensors import Array, Arrays
 
 # Outputs smaller than this are compared as if they were this large: below it float32 sums of
@@ -72,6 +73,24 @@ def worst(rows: Sequence[Comparison]) -> str:
         f"output '{row.output}' of shape {list(row.shape)} differs from Keras by "
         f"{row.max_abs_diff:.3g} where {row.allowed:.3g} is allowed"
     )
+
+
+def largest_share(figures: Verification) -> float:
+    """Return the largest difference as a share of the largest value of its output.
+
+    Whole numbers and booleans must be equal: any difference of theirs is infinite.
+
+    Example:
+        >>> row = Comparison("logits", (1, 2), max_abs_diff=0.5, allowed=0.2)
+        >>> largest_share(Verification("tflite:int8", tolerance=0.1, comparisons=(row,)))
+        0.25
+    """
+    shares = [
+        row.max_abs_diff / row.allowed * figures.tolerance if row.allowed else math.inf
+        for row in figures.comparisons
+        if row.max_abs_diff
+    ]
+    return max(shares, default=0.0)
 
 
 def top1_agreement(expected: Arrays, received: Arrays) -> float | None:

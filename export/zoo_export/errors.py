@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoo_registry import UsageError, ZooError
 
 if TYPE_CHECKING:
-    from zoo_export.manifest import Verification
+    from zoo_export.manifest import Comparison, Verification
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,18 @@ class ExportError(ZooError):
     Args:
         message: Model, format and cause.
         blames: The operators at fault.
+        comparisons: All outputs against Keras, where one of them is too far from it.
     """
 
-    def __init__(self, message: str, blames: Sequence[Blame] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        blames: Sequence[Blame] = (),
+        comparisons: Sequence[Comparison] = (),
+    ) -> None:
         super().__init__(message)
         self.blames = tuple(blames)
+        self.comparisons = tuple(comparisons)
 
 
 class VerificationError(ZooError):

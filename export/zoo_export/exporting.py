@@ -20,6 +20,7 @@ from zoo_export.manifest import (
     MANIFEST,
     SAMPLES,
     Artifact,
+    Comparison,
     Manifest,
 )
 from zoo_export.request import Request, from_model, from_run, name_of
@@ -40,6 +41,7 @@ class Progress:
         artifact: Figures, once verified or taken from the cache.
         error: The message, if it failed.
         facts: What the converter found in a file that then failed.
+        comparisons: Its outputs against Keras, if it failed for being too far from it.
     """
 
     format: str
@@ -47,6 +49,7 @@ class Progress:
     artifact: Artifact | None = None
     error: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
 
 
 def export(
@@ -241,7 +244,7 @@ def convert(
                 failures.append((row.name, error))
                 files.remove(Path(converted.job.path))
                 facts = converted.result.facts if converted.result else {}
-                notify(Progress(row.name, "failed", error=str(error), facts=facts))
+                notify(Progress(row.name, "failed", None, str(error), facts, error.comparisons))
             else:
                 artifacts.append(artifact)
                 notify(Progress(row.name, "verified", artifact))

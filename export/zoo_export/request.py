@@ -93,6 +93,23 @@ def from_run(folder: Path) -> Request:
     )
 
 
+def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
+    """Read inputs by name and right answers from a file as a run's ``examples.npz``.
+
+    Raises:
+        UsageError: It cannot be read, or lacks the answers or the inputs.
+    """
+    arrays = _stored(path)
+    inputs = _stored_inputs(arrays)
+    if not inputs or "y" not in arrays:
+        has = ", ".join(arrays) or "nothing"
+        raise UsageError(
+            f"'{path}' must hold an array x/INPUT for each input and the answers as y; it has "
+            f"{has}."
+        )
+    return inputs, arrays["y"]
+
+
 def from_model(model: Any) -> Request:
     """Describe a bare Keras model, with what the zoo knows about it if it built it.
 

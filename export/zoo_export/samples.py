@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.inference import named_inputs
+from zoo_export.converters.inference import input_tensors, named_inputs
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
@@ -83,6 +83,12 @@ def drawn_rows(
         layers = _consumers(model, symbolic[tensor.name])
         rows[tensor.name] = _draw(generator, tensor, [int(size) for size in shape], layers)
     return rows
+
+
+def drawn_for(model: Any, *, seed: int = 0) -> dict[str, Array]:
+    """Draw four rows for a model that nothing else is known about."""
+    tensors = input_tensors(model)
+    return drawn_rows(model, tensors, default_sizes(model, tensors), seed=seed)
 
 
 def default_sizes(

@@ -19,6 +19,7 @@ class Scheme:
         tolerance: Largest difference from Keras, as a share of the largest output value.
         min_agreement: Smallest share of a run's held-out examples with Keras' own answer.
         calibrated: Whether it needs real inputs to measure the ranges of activations.
+        searched: Whether a search for the smallest file that keeps a budget begins with it.
         summary: One line.
     """
 
@@ -28,6 +29,7 @@ class Scheme:
     tolerance: float
     min_agreement: float
     calibrated: bool = False
+    searched: bool = True
     summary: str
 
 
@@ -60,6 +62,7 @@ TFLITE_SCHEMES = (
     Scheme(
         name="int8-mixed",
         converter=f"{_TFLITE}:int8_mixed",
+        searched=False,
         dtype="int8",
         tolerance=0.3,
         min_agreement=0.95,
@@ -69,6 +72,7 @@ TFLITE_SCHEMES = (
     Scheme(
         name="int8-io",
         converter=f"{_TFLITE}:int8_io",
+        searched=False,
         dtype="int8",
         tolerance=0.3,
         min_agreement=0.95,
@@ -95,6 +99,7 @@ TFLITE_SCHEMES = (
     Scheme(
         name="train",
         converter="zoo_export.converters.tflite_train:convert",
+        searched=False,
         dtype="float32",
         tolerance=1e-5,
         min_agreement=0.99,
@@ -131,6 +136,7 @@ ONNX_SCHEMES = (
     Scheme(
         name="int8-mixed",
         converter=f"{_ONNX}:int8_mixed",
+        searched=False,
         dtype="int8",
         tolerance=0.3,
         min_agreement=0.95,

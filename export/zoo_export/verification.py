@@ -41,7 +41,7 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle)
     cases = load_samples(bundle.path / SAMPLES)
-    results = [_verify(bundle, artifact, cases) for artifact in bundle.artifacts]
+    results = [verify_artifact(bundle, artifact, cases) for artifact in bundle.artifacts]
     failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
@@ -50,8 +50,22 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
     return results
 
 
-def _verify(bundle: Bundle, artifact: Artifact, cases: list[Stored]) -> Verification:
-    runner = bundle.runner(artifact.format)
+def verify_artifact(
+    bundle: Bundle, artifact: Artifact, cases: list[Stored], threads: int | None = None
+) -> Verification:
+    """Run the stored samples in one runtime and return its figures, good or bad.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        cases: The bundle's samples.
+        threads: Threads to use; the runtime's own choice by default.
+
+    Raises:
+        VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
+        MissingRuntimeError: The runtime is not installed.
+    """
+    runner = bundle.runner(artifact.format, threads)
     tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []
     for case in cases:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
 from zoo_recipes.pairs import Pairs, decoded_metrics, pairs
@@ -41,8 +45,6 @@ def evaluate(
         UsageError: No complete run, or no such split.
         ZooError: The data are not those that the run was trained and tested with.
     """
-    from zoo_export.preprocess import Preprocessor
-
     run = run if isinstance(run, Run) else load_run(run)
     recipe = run.recipe
     builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
@@ -53,10 +55,62 @@ def evaluate(
     if not other_data:
         _check_same(run, chosen, examples.sha256)
     model = run.model()
-    inputs = [tensor.name for tensor in model.inputs]
-    preprocessor = Preprocessor(run.info["preprocessing"], run.assets, inputs)
-    source = make_source(examples, preprocessor, run.info["task"], recipe.dataset.target_length)
-    return measure(model, recipe, source)
+    given = Given(
+        recipe,
+        run.info["task"],
+        run.info["preprocessing"],
+        run.assets,
+        [tensor.name for tensor in model.inputs],
+    )
+    return measure(model, recipe, given.source(examples))
+
+
+@dataclass(frozen=True)
+class Given:
+    """What turns the examples of a data set into what a trained model takes.
+
+    Args:
+        recipe: The recipe that the model was trained with.
+        task: The model's head.
+        preprocessing: The recipe's steps.
+        assets: Folder with the files that the steps name.
+        inputs: Names of the model's inputs.
+    """
+
+    recipe: Recipe
+    task: str
+    preprocessing: Sequence[Mapping[str, Any]]
+    assets: Path
+    inputs: Sequence[str]
+
+    def source(self, examples: Examples) -> Source:
+        """Return examples as the model takes them."""
+        from zoo_export.preprocess import Preprocessor
+
+        preprocessor = Preprocessor(self.preprocessing, self.assets, list(self.inputs))
+        return make_source(examples, preprocessor, self.task, self.recipe.dataset.target_length)
+
+    def read(self, dataset: str, split: str | None, **options: Any) -> tuple[dict[str, Any], Any]:
+        """Return inputs by name and targets of a data set that has the recipe's features.
+
+        Args:
+            dataset: Its name.
+            split: In slicing syntax; the recipe's test split by default.
+            options: ``data_dir`` and ``download``, as :func:`evaluate` takes them.
+
+        Raises:
+            UsageError: No such data set or split, or other features.
+        """
+        wanted = self.recipe.dataset
+        examples = read_split(
+            open_dataset(dataset, **options),
+            split or wanted.test,
+            input=wanted.input,
+            label=label_feature(self.recipe, self.task),
+        )
+        source = self.source(examples)
+        # Windows of text are taken by number: a slice would not do.
+        return source.take(np.arange(len(source)))
 
 
 def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
@@ -104,8 +158,6 @@ def label_feature(recipe: Recipe, task: str) -> str | None:
 
 def _measure_language(model: Any, source: Windows) -> dict[str, float]:
     # Every token of the stream once, the shorter last window too.
-    import numpy as np
-
     places = np.arange(len(source.stream) - 1)
     nats, hits = 0.0, 0
     for rows in np.array_split(places, range(0, len(places), source.length * 16)[1:]):

@@ -60,6 +60,43 @@ def test_verify(road: Path) -> None:
     assert "files have the recorded sha256." in done.stdout
 
 
+def test_bench(road: Path, tmp_path: Path) -> None:
+    chart = tmp_path / "chart.svg"
+    only = ("bench", "bundles/digits-mlp", "--runs", "10", "--only", "tflite,onnx")
+    done = zoo(*only, "--threads", "1,2,auto", "--chart", chart, cwd=road)
+    assert done.returncode == 0, done.stderr
+    costs, speeds, facts, drawn, following = done.stdout.strip().split("\n\n")
+    assert costs.split()[:9] == [
+        "FORMAT",
+        "SIZE",
+        "PEAK",
+        "MB",
+        "START",
+        "ms",
+        "LOAD",
+        "ms",
+        "DIFFERENCE",
+    ]
+    assert [line.split()[0] for line in costs.splitlines()[1:3]] == ["tflite", "onnx"]
+    assert [line.split()[:2] for line in speeds.splitlines()[1:-1]] == [
+        [name, count] for name in ("tflite", "onnx") for count in ("1", "2", "auto")
+    ]
+    assert all(len(line) <= 80 for line in costs.splitlines() + speeds.splitlines()[:-1])
+    assert "onnxruntime" in facts
+    assert drawn == f"{chart} shows them."
+    assert following == "Next: zoo verify bundles/digits-mlp"
+    assert "<svg" in chart.read_text()
+
+    test = json.loads(zoo(*only, "--dataset", "digits", "--json", cwd=road).stdout)
+    examples = ("--dataset", "runs/digits-mlp/examples.npz")
+    first = json.loads(zoo(*only, *examples, "--json", cwd=road).stdout)
+    recorded = json.loads((road / "runs/digits-mlp/run.json").read_text())["metrics"]
+    for row, fewer in zip(test["rows"], first["rows"], strict=True):
+        assert row["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
+        assert (row["examples"], fewer["examples"]) == (360, 256)
+        assert fewer["accuracy"] == pytest.approx(row["accuracy"], abs=0.05)
+
+
 @pytest.mark.parametrize("runtime", ["tflite", "onnx", "saved_model"])
 def test_predict_gives_the_same_in_every_runtime(road: Path, runtime: str) -> None:
     with np.load(road / "runs/digits-mlp/examples.npz") as examples:
@@ -163,6 +200,35 @@ WRONG_USE = {
     "no runtime": (
         ("predict", "bundles/digits-mlp", "digit.npy", "--runtime", "onx"),
         "Did you mean 'onnx'?",
+    ),
+    "bench of a model": (
+        ("bench", "mnist-mlp"),
+        "'mnist-mlp' is a model, not a bundle: export it first (zoo export mnist-mlp), or give "
+        "--all-schemes.",
+    ),
+    "bench of no model": (
+        ("bench", "mnist-mpl", "--all-schemes"),
+        "There is no model 'mnist-mpl'. Did you mean 'mnist-mlp'?",
+    ),
+    "bench of no task": (
+        ("bench", "mnist-mlp", "--all-schemes", "--task", "masked-lm"),
+        "Model 'mnist-mlp' has no task 'masked-lm'. It has: image-classification, features.",
+    ),
+    "bench into no chart": (
+        ("bench", "bundles/digits-mlp", "--chart", "chart.pdf"),
+        "'chart.pdf' is no chart: its name must end in .svg or .png.",
+    ),
+    "bench of no threads": (
+        ("bench", "bundles/digits-mlp", "--threads", "1,0"),
+        "'1,0' is no list of threads, such as 1, 1,2 or auto.",
+    ),
+    "bench with options of both kinds": (
+        ("bench", "mnist-mlp", "--all-schemes", "--runs", "3"),
+        "--runs is for a bundle.",
+    ),
+    "bench on no data": (
+        ("bench", "bundles/digits-mlp", "--dataset", "digit.npz"),
+        "'digit.npz' cannot be read",
     ),
     "a unprepared data set": (
         ("train", "digits-mlp", "--set", "dataset.name=mnist", "--out", "runs/y"),

@@ -1,48 +1,20 @@
 """Every built-in model, with each of its heads, in every format."""
 
-import keras
-import numpy as np
 import pytest
 
 import zoo_registry
+from zoo.support.building import build
+from zoo.support.cases import Case, distinct_cases
 from zoo_export import export, verify
 from zoo_registry.build import get_model
 
-
-def table():
-    """Return every built-in model and head; those that are equal at reduced size once."""
-    found = {}
-    for name in zoo_registry.models.names():
-        spec = zoo_registry.models.get(name)
-        if zoo_registry.models.owner(name) == "kerazoo":
-            arguments = sorted({**spec.defaults, **spec.reduced}.items())
-            for task in spec.tasks:
-                found.setdefault((spec.target, task, repr(arguments)), (name, task))
-    return list(found.values())
-
-
-TABLE = table()
-
-
-def with_statistics(model):
-    """Fill batch normalizations as training does: without, float noise grows layer by layer."""
-    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.momentum = 0.12  # as after 20 steps
-    if layers:
-        images = np.random.default_rng(0).uniform(0, 255, (8, *model.inputs[0].shape[1:]))
-        model(images.astype("float32"), training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-    return model
+TABLE = [(case.name, case.task) for case in distinct_cases()]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "task"), TABLE)
 def test_exports_and_verifies_in_every_format(name, task, tmp_path):
-    keras.utils.set_random_seed(0)
-    model = with_statistics(get_model(name, task=task, **zoo_registry.models.get(name).reduced))
+    model = build(Case(name, task))
     formats = zoo_registry.formats.names()
 
     bundle = export(model, to=formats, out=tmp_path / "bundle")

@@ -135,7 +135,7 @@ def test_a_session_shared_between_threads(exported, digits, runtime):
 
 @pytest.mark.slow
 def test_latency_of_every_format(exported):
-    times = measure(exported, runs=5, warm_up=1)
+    times = measure(exported, runs=5)
     assert list(times) == RUNTIMES
     assert all(0 < milliseconds < 1000 for milliseconds in times.values())
 

@@ -3,21 +3,13 @@
 import keras
 import numpy as np
 
+from zoo.support.cases import builtin, distinct_cases
 from zoo_registry import models
 from zoo_registry.build import get_model
 
-BUILTIN = [name for name, owner in models.view().items() if owner == "kerazoo"]
-EVERY_HEAD = [(name, task) for name in BUILTIN for task in models.get(name).tasks]
-
-
-def distinct(heads):
-    """Leave out heads that at their reduced size are the same as one before."""
-    found = {}
-    for name, task in heads:
-        spec = models.get(name)
-        arguments = {**spec.defaults, **spec.reduced}
-        found.setdefault((spec.target, task, repr(sorted(arguments.items()))), (name, task))
-    return list(found.values())
+BUILTIN = builtin()
+# Those that at their reduced size are the same as one before are left out.
+DISTINCT_HEADS = [(case.name, case.task) for case in distinct_cases()]
 
 
 def small(name, task, **overrides):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from model_cases import EVERY_HEAD, assert_equal_outputs, distinct, example, outputs, small
+from model_cases import DISTINCT_HEADS, assert_equal_outputs, example, outputs, small
 
 from zoo_registry import ModelSpec, UsageError, models
 from zoo_registry.build import get_model
 
 VARIANTS = [
-    *((name, task, {}) for name, task in distinct(EVERY_HEAD)),
+    *((name, task, {}) for name, task in DISTINCT_HEADS),
     ("lstm-classifier", "text-classification", {"cell": "gru", "bidirectional": False}),
     ("lstm-classifier", "features", {"num_layers": 3}),
     ("lstm-classifier", "features", {"cell": "gru", "num_layers": 2}),

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from model_cases import BUILTIN, EVERY_HEAD, distinct, example, outputs, small
+from model_cases import BUILTIN, DISTINCT_HEADS, example, outputs, small
 
 from zoo.conformance import check
 from zoo_registry import ModelSpec, models
@@ -18,7 +18,7 @@ from zoo_registry.build import get_model
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "models.json"
 every_model = pytest.mark.parametrize("name", BUILTIN)
-every_head = pytest.mark.parametrize(("name", "task"), distinct(EVERY_HEAD))
+every_head = pytest.mark.parametrize(("name", "task"), DISTINCT_HEADS)
 
 
 def expected_shape(model, name, task, batch, length):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.sizing.size import size as size
     from zoo.weights.saving import save_pretrained as save_pretrained
     from zoo.weights.tokenizer import load_tokenizer as load_tokenizer
+    from zoo_export.benchmarking import bench as bench
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.exporting import export as export
@@ -49,6 +50,7 @@ _EXPORTS = {
     "TensorSpec": "zoo_registry:TensorSpec",
     "UsageError": "zoo_registry:UsageError",
     "ZooError": "zoo_registry:ZooError",
+    "bench": "zoo_export.benchmarking:bench",
     "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
     "evaluate": "zoo_recipes.evaluation:evaluate",

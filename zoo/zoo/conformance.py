@@ -85,8 +85,10 @@ def _plan(
     **size: Any,
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "build", lambda: _build(spec, built, **size)
+    from zoo_export.samples import drawn_for
+
     model = built[0]
-    inputs = _rows(model)
+    inputs = drawn_for(model)
     yield "forward", lambda: _forward(model, inputs)
     yield "save", lambda: _saved(model, inputs, work / "model.keras")
     yield "clone", lambda: _cloned(model, inputs)
@@ -114,15 +116,6 @@ def _build(spec: ModelSpec, built: list[Any], *, task: str | None, full_size: bo
         raise ZooError(f"{count:,} trainable parameters; the spec says {spec.num_params:,}.")
     built.append(model)
     return f"{count:,} trainable parameters"
-
-
-def _rows(model: Any) -> dict[str, Any]:
-    from zoo_export.converters.inference import input_tensors
-    from zoo_export.samples import default_sizes, drawn_rows
-
-    tensors = input_tensors(model)
-    sizes = default_sizes(model, tensors, length=None)
-    return drawn_rows(model, tensors, sizes)
 
 
 def _outputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:

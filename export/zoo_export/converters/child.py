@@ -9,11 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import re
-import resource
 import sys
-import threading
-import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +18,11 @@ from zoo_export.converters.inference import inference_clone, load_model
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
+from zoo_export.processes import end_with, peak_mb
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
 from zoo_registry.build import is_quantization_aware
-
-_WATCH_SECONDS = 0.5
 
 
 def main(folder: Path) -> None:
@@ -47,7 +42,7 @@ def main(folder: Path) -> None:
         cause = f"{type(error).__name__}: {error}"
         result = Result(error=cause, traceback=traceback.format_exc())
     try:
-        write_result(folder, replace(result, peak_mb=_peak_mb()), outputs)
+        write_result(folder, replace(result, peak_mb=peak_mb()), outputs)
     except OSError as error:
         # Where the disk is full nothing can be written down: the exit code says it.
         sys.exit(error.errno if error.errno == errno.ENOSPC else 1)
@@ -79,27 +74,6 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 
-def _end_with(parent: int) -> None:
-    """End this process soon after its parent does, however that ended: nobody waits for it."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _peak_mb() -> float:
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count what the parent had before this program began
-        kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))
-        if kilobytes:
-            return round(int(kilobytes[1]) / 1024, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
-
-
 if __name__ == "__main__":
-    _end_with(os.getppid())
+    end_with(os.getppid())
     main(Path(sys.argv[1]))

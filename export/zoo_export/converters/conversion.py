@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo_export import processes
 from zoo_export.converters.job import Job, Result, Task, read_result, write_task
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Array
@@ -19,8 +16,6 @@ from zoo_export.tensors import Array
 WORKERS = 2
 _POLL_SECONDS = 0.05
 _LOG = "log.txt"
-_LOG_LINES = 12
-_FULL_DISK = "No space left on device"
 
 
 @dataclass(frozen=True)
@@ -87,23 +82,7 @@ def _start(task: Task, work: Path) -> _Child:
     folder = work / f"job-{task.job.format.replace(':', '-')}"
     folder.mkdir()
     write_task(folder, task)
-    environment = {
-        **os.environ,
-        # The parent may have found modules in ways that a new process does not know.
-        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
-    with (folder / _LOG).open("wb") as log:
-        process = subprocess.Popen(
-            # -P: a script called onnx.py in the user's folder must not be what is imported.
-            [sys.executable, "-P", "-m", "zoo_export.converters.child", str(folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-        )
+    process = processes.start("zoo_export.converters.child", str(folder), log=folder / _LOG)
     return _Child(task.job, folder, process, time.monotonic())
 
 
@@ -122,27 +101,17 @@ def _end(child: _Child, time_limit: float) -> Converted:
     ended = read_result(child.folder) if child.process.returncode == 0 else None
     if ended is None:
         timed_out = seconds >= time_limit
-        cause = f"it took longer than {time_limit:g} s" if timed_out else _cause(child)
+        cause = f"it took longer than {time_limit:g} s"
+        if not timed_out:
+            cause = processes.how_it_ended(
+                child.process, child.folder / _LOG, "the converting process"
+            )
         return Converted(child.job, seconds, error=ExportError(cause))
     result, outputs = ended
     if result.error is None:
         return Converted(child.job, seconds, result, outputs)
     blames = [Blame(str(operator), layer) for operator, layer in result.operators]
-    full = "the disk is full: " if _FULL_DISK in result.error else ""
+    full = "the disk is full: " if processes.FULL_DISK in result.error else ""
     error = ExportError(full + result.error, blames)
     error.add_note(f"In the child process:\n{result.traceback}")
     return Converted(child.job, seconds, error=error)
-
-
-def _cause(child: _Child) -> str:
-    code = child.process.returncode
-    lines = (child.folder / _LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-    tail = "\n  ".join(lines[-_LOG_LINES:])
-    said = f". Its last words:\n  {tail}" if tail else ""
-    if code == errno.ENOSPC or _FULL_DISK in tail:
-        return f"the disk is full{said}"
-    if code >= 0:
-        return f"the converting process exited with code {code}{said}"
-    name = signal.Signals(-code).name
-    memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
-    return f"the converting process was killed by {name}{memory}{said}"

@@ -94,6 +94,8 @@ def _read_negative_indices(graph: Any) -> None:
 
 def _sizes(proto: Any) -> dict[str, list[int | str]]:
     del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        value.type.tensor_type.ClearField("shape")  # what the converter called its sizes
     graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
     return {
         value.name: [

@@ -27,8 +27,8 @@ def demo(out: Path, force: bool) -> None:
     """Train digits-cnn, export it to every format, verify, and predict in every runtime."""
     from PIL import Image
 
+    from zoo_export.benchmarking import measure
     from zoo_export.exporting import export
-    from zoo_export.latency import measure
     from zoo_recipes.training import train
 
     click.echo(f"1. Train {RECIPE} on 1,437 handwritten digits that scikit-learn ships.")

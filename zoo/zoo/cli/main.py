@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "zoo.cli.training:evaluate",
     "export": "zoo.cli.exporting:export",
     "verify": "zoo.cli.exporting:verify",
+    "bench": "zoo.cli.benching:bench",
     "predict": "zoo.cli.predicting:predict",
     "check": "zoo.cli.checking:check",
     "plugins": "zoo.cli.plugins:plugins",

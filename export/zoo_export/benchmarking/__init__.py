@@ -1,0 +1,172 @@
+"""How fast, how large and how near to Keras each artifact of a bundle is on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.benchmarking import machine
+from zoo_export.benchmarking.report import Report
+from zoo_export.benchmarking.turn import ROUNDS, Turn
+from zoo_export.benchmarking.worker import TIME_LIMIT
+from zoo_export.bundle import Bundle, load_bundle
+from zoo_export.converters.job import save_cases
+from zoo_export.formats import find
+from zoo_export.tensors import Array, bind
+from zoo_registry import UsageError
+
+BATCH_SIZE = 8
+RUNS = 100
+MAX_SECONDS = 10.0
+OnStep = Callable[[int, int, str], None]
+
+
+def bench(
+    bundle: Bundle | str | Path,
+    *,
+    only: Sequence[str] | None = None,
+    threads: Sequence[int | None] = (1,),
+    runs: int = RUNS,
+    max_seconds: float = MAX_SECONDS,
+    batch_size: int = BATCH_SIZE,
+    data: tuple[Mapping[str, Any], Any] | None = None,
+    time_limit: float = TIME_LIMIT,
+    on_step: OnStep | None = None,
+) -> Report:
+    """Measure every artifact of a bundle, each in a fresh process, in turns.
+
+    All processes are loaded one after the other; then they measure a few runs each, again and
+    again, so that whatever else the machine does falls on all alike. Neither TensorFlow nor Keras
+    is imported but to run a SavedModel. A process that dies costs its own row only.
+
+    Args:
+        bundle: A bundle or its folder; a folder is checked byte by byte first.
+        only: Formats to measure, as ``FORMAT[:SCHEME]``; all by default.
+        threads: Numbers of threads; ``None`` is each runtime's own choice.
+        runs: Runs at batch 1 that count.
+        max_seconds: An artifact has had its share after so long, whatever its number of runs.
+        batch_size: The larger batch for artifacts that take any.
+        data: Inputs by name and the right answers, to count on; without them the accuracy is the
+            one that was measured at export, where there is one.
+        time_limit: Seconds after which a process that does not answer is ended.
+        on_step: Called with steps done, steps in all, and what comes next.
+
+    Returns:
+        Figures, a row for each artifact and number of threads, and facts about the machine.
+
+    Raises:
+        UsageError: A format that the bundle lacks, or a number that cannot be used.
+
+    Example:
+        >>> import keras, tempfile, zoo_export
+        >>> inputs = keras.Input((4,), name="features")
+        >>> model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
+        >>> tiny = zoo_export.export(model, to=["onnx"], out=tempfile.mkdtemp() + "/t", name="t")
+        >>> (row,) = zoo_export.bench(tiny, runs=20).rows
+        >>> row.format, row.threads, row.latency.runs, row.error
+        ('onnx', 1, 20, None)
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+    _check_numbers(threads, runs, batch_size)
+    names = dict.fromkeys(find(word).name for word in only or [a.format for a in bundle.artifacts])
+    turns = [
+        Turn(bundle, artifact, number, batch_size=batch_size, time_limit=time_limit)
+        for artifact in map(bundle.artifact, names)
+        for number in dict.fromkeys(threads)
+    ]
+    step = _steps(len(turns), on_step)
+    load_before = machine.load()
+    with tempfile.TemporaryDirectory() as folder:
+        examples = _save(bundle, data, Path(folder))
+        try:
+            for act, what in _plan(turns, Path(folder), runs, max_seconds, examples):
+                step(what)
+                act()
+        finally:
+            for turn in turns:
+                turn.close()
+    step("measured")
+    packages = ["kerazoo", "numpy", *(find(turn.row.format).requires for turn in turns)]
+    return Report(
+        name=bundle.name,
+        bundle=str(bundle.path),
+        rows=tuple(turn.row for turn in turns),
+        machine=machine.look(dict.fromkeys(packages), load_before),
+        warnings=machine.warnings(load_before),
+    )
+
+
+def measure(
+    bundle: Bundle,
+    *,
+    runs: int = RUNS,
+    threads: int | None = None,
+    max_seconds: float = MAX_SECONDS,
+) -> dict[str, float]:
+    """Return the median milliseconds of one run at batch 1, by format.
+
+    Args:
+        bundle: The bundle; the first of its stored samples is what is run.
+        runs: Runs of each format that count.
+        threads: Threads to use; each runtime's own choice by default.
+        max_seconds: A format has had its share after so long.
+
+    Raises:
+        UsageError: A format that cannot be measured; the message says why.
+    """
+    report = bench(bundle, runs=runs, threads=(threads,), max_seconds=max_seconds)
+    for row in report.rows:
+        if row.latency is None:
+            raise UsageError(f"'{row.format}' of '{bundle.path}' was not measured: {row.error}")
+    return {row.format: row.latency.p50 for row in report.rows if row.latency is not None}
+
+
+def _check_numbers(threads: Sequence[int | None], runs: int, batch_size: int) -> None:
+    wanted = [("threads", n) for n in threads if n is not None]
+    for name, number in [*wanted, ("runs", runs), ("batch_size", batch_size)]:
+        if number < 1:
+            raise UsageError(f"{name}={number}: use 1 or more.")
+    if not threads:
+        raise UsageError("There is no number of threads to measure with: name at least one.")
+
+
+def _plan(
+    turns: Sequence[Turn],
+    folder: Path,
+    runs: int,
+    max_seconds: float,
+    examples: Path | None,
+) -> Iterator[tuple[Callable[[], None], str]]:
+    # One after the other: loading is not to be measured while others load or run.
+    for number, turn in enumerate(turns):
+        yield partial(turn.open, folder / f"{number}.log"), f"loading {turn.row.format}"
+    for number in range(ROUNDS):
+        for turn in turns:
+            yield partial(turn.measure, runs, max_seconds), f"round {number + 1} of {ROUNDS}"
+    for turn in turns:
+        yield partial(turn.finish, examples), f"comparing {turn.row.format}"
+
+
+def _steps(turns: int, on_step: OnStep | None) -> Callable[[str], None]:
+    done, total = count(), turns * (ROUNDS + 2)
+    return lambda what: on_step(next(done), total, what) if on_step is not None else None
+
+
+def _save(bundle: Bundle, data: tuple[Mapping[str, Any], Any] | None, folder: Path) -> Path | None:
+    if data is None:
+        return None
+    inputs: Mapping[str, Array] = bind(bundle.manifest.inputs, data[0])
+    targets = np.asarray(data[1])
+    if len(targets) != len(next(iter(inputs.values()))):
+        raise UsageError(
+            f"There are {len(targets)} answers for {len(next(iter(inputs.values())))} examples."
+        )
+    path = folder / "examples.npz"
+    save_cases(path, (inputs, {"y": targets}))
+    return path

@@ -1,0 +1,129 @@
+"""One artifact's part of a measurement: what its process is asked, and what is known so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zoo_export.benchmarking import machine
+from zoo_export.benchmarking.report import Latency, Row
+from zoo_export.benchmarking.worker import Worker, WorkerError, check_memory
+from zoo_export.bundle import Bundle
+from zoo_export.manifest import Artifact
+
+# In so many turns each process measures its runs, so that all see the same weather.
+ROUNDS = 10
+
+
+class Turn:
+    """One artifact with one number of threads, and its process.
+
+    A process that fails leaves the reason in the row; what it is asked afterwards does nothing.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        threads: Threads of its runtime; its own choice by default.
+        batch_size: The larger batch, where the artifact takes any.
+        time_limit: Seconds that each answer of the process may take.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        artifact: Artifact,
+        threads: int | None,
+        *,
+        batch_size: int,
+        time_limit: float,
+    ) -> None:
+        self.row = _known(artifact, threads)
+        self._bundle = bundle
+        self._time_limit = time_limit
+        takes_any = isinstance(artifact.inputs[0].shape[0], str)
+        self._batch = batch_size if takes_any and batch_size > 1 else None
+        self._worker: Worker | None = None
+        self._times: list[float] = []
+        self._batch_times: list[float] = []
+
+    def open(self, log: Path) -> None:
+        """Start the process; it loads the artifact and runs it for the first time.
+
+        Args:
+            log: File for what the process prints.
+        """
+        try:
+            check_memory(self.row.bytes, machine.free_memory())
+        except WorkerError as error:
+            self.row = replace(self.row, error=str(error))
+            return
+        row, folder = self.row, self._bundle.path
+        self._worker = Worker(folder, row.format, row.threads, log, self._time_limit)
+        self._learn(self._ask("open"))
+
+    def measure(self, runs: int, max_seconds: float) -> None:
+        """Measure the share of the runs that falls on one round.
+
+        Args:
+            runs: Runs of all rounds.
+            max_seconds: Seconds for all of them.
+        """
+        share = {"runs": math.ceil(runs / ROUNDS), "seconds": max_seconds / ROUNDS}
+        self._times += self._ask("run", rows=1, **share).get("times", [])
+        if self._times:
+            self._learn({"latency": Latency.of(self._times), "per_second": _rate(1, self._times)})
+        if self._batch is None:
+            return
+        share["runs"] = math.ceil(share["runs"] / self._batch)
+        self._batch_times += self._ask("run", rows=self._batch, **share).get("times", [])
+        if self._batch_times:
+            rate = _rate(self._batch, self._batch_times)
+            self._learn({"batch": self._batch, "batch_per_second": rate})
+
+    def finish(self, examples: Path | None) -> None:
+        """Load the artifact again, compare it with Keras, and count right answers.
+
+        Args:
+            examples: Where they are, if there are any.
+        """
+        self._learn(self._ask("reload"))
+        self._learn(self._ask("compare"))
+        if examples is not None:
+            self._learn({"accuracy": None, "keras_accuracy": None, "examples": 0})
+            self._learn(self._ask("score", path=str(examples)))
+
+    def close(self) -> None:
+        """End the process."""
+        if self._worker is not None:
+            self._worker.close()
+
+    def _learn(self, figures: dict[str, Any]) -> None:
+        self.row = replace(self.row, **figures)
+
+    def _ask(self, what: str, **arguments: Any) -> dict[str, Any]:
+        if self._worker is None or self.row.error is not None:
+            return {}
+        try:
+            return self._worker.ask(what, **arguments)
+        except WorkerError as error:
+            self._learn({"error": str(error)})
+            return {}
+
+
+def _known(artifact: Artifact, threads: int | None) -> Row:
+    stored = artifact.verification
+    known: dict[str, Any] = {}
+    if stored.accuracy is not None:
+        known = {
+            "accuracy": stored.accuracy,
+            "keras_accuracy": stored.keras_accuracy,
+            "examples": stored.examples,
+        }
+    return Row(format=artifact.format, threads=threads, bytes=artifact.bytes, **known)
+
+
+def _rate(rows: int, times: Sequence[float]) -> float:
+    return round(1000 * rows * len(times) / sum(times), 2)

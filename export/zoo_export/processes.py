@@ -1,0 +1,95 @@
+"""Processes of our own: how they are started, watched from inside, and what their end means."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO, Any
+
+FULL_DISK = "No space left on device"
+_LOG_LINES = 12
+_WATCH_SECONDS = 0.5
+
+
+def start(module: str, *arguments: str, log: Path, **options: Any) -> subprocess.Popen[Any]:
+    """Start ``python -m module`` with this process' import path and quiet libraries.
+
+    Args:
+        module: A module with a main part.
+        arguments: Its arguments.
+        log: File for what it prints.
+        options: For :class:`subprocess.Popen`, such as pipes in place of the log.
+    """
+    environment = {
+        **os.environ,
+        # The parent may have found modules in ways that a new process does not know.
+        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            # -P: a script called onnx.py in the user's folder must not be what is imported.
+            [sys.executable, "-P", "-m", module, *arguments],
+            env=environment,
+            **{"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file, **options},
+        )
+
+
+def how_it_ended(process: subprocess.Popen[Any], log: Path, what: str) -> str:
+    """Return why a process ended before its work was done, with its last words.
+
+    Args:
+        process: One that ended.
+        log: Where it printed.
+        what: How the message calls it.
+    """
+    code = process.returncode
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    tail = "\n  ".join(lines[-_LOG_LINES:])
+    said = f". Its last words:\n  {tail}" if tail else ""
+    if code == errno.ENOSPC or FULL_DISK in tail:
+        return f"the disk is full{said}"
+    if code >= 0:
+        return f"{what} exited with code {code}{said}"
+    name = signal.Signals(-code).name
+    memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
+    return f"{what} was killed by {name}{memory}{said}"
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after its parent does, however that ended: nobody waits for it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def own_stdout() -> IO[str]:
+    """Return standard output for our own lines; what libraries print goes to standard error."""
+    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return private
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process ever held, in MB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent had before this program began
+        kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))
+        if kilobytes:
+            return round(int(kilobytes[1]) / 1024, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)

@@ -1,0 +1,253 @@
+"""``zoo bench``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import zoo_registry
+from zoo.cli.listing import as_json
+from zoo.cli.output import next_step, print_json, print_table, progress_bar, size
+from zoo.cli.training import data_dir, download
+from zoo_registry import UsageError, ZooError
+
+if TYPE_CHECKING:
+    from zoo_export.benchmarking.report import Report, Row
+    from zoo_export.bundle import Bundle
+
+NONE = "-"
+
+
+class Threads(click.ParamType[int | None]):
+    """Numbers of threads with commas; ``auto`` is each runtime's own choice."""
+
+    name = "threads"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Return the numbers that a word means."""
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(",")]
+        if not all(word == "auto" or (word.isdigit() and int(word) > 0) for word in words):
+            self.fail(f"'{value}' is no list of threads, such as 1, 1,2 or auto.", param, ctx)
+        return tuple(None if word == "auto" else int(word) for word in words)
+
+
+@click.command()
+@click.argument("bundle", metavar="BUNDLE|NAME")
+@click.option("--threads", type=Threads(), help="Numbers with commas, or auto [1].")
+@click.option("--only", help="FORMAT[:SCHEME] with commas [all of the bundle].")
+@click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")
+@click.option(
+    "--dataset",
+    help="Count right answers on NAME[:SPLIT] of the run's kind, or on an .npz file as a run's "
+    "examples.npz [as counted at export].",
+)
+@click.option("--chart", type=click.Path(path_type=Path), help="Draw to an .svg or .png file.")
+@click.option("--all-schemes", is_flag=True, help="Export NAME to every format and scheme first.")
+@click.option("--task", help="Head of NAME [all of its heads].")
+@click.option("--full-size", is_flag=True, help="NAME as it is named, not reduced for tests.")
+@click.option("--matrix", type=click.Path(path_type=Path), help="Keep NAME's rows in a .json file.")
+@data_dir
+@download
+@as_json
+def bench(
+    *,
+    bundle: str,
+    all_schemes: bool,
+    data_dir: Path | None,
+    download: bool,
+    as_json: bool,
+    task: str | None,
+    full_size: bool,
+    matrix: Path | None,
+    **measured: Any,
+) -> None:
+    """Measure every file of a bundle: size, speed, memory, accuracy and difference from Keras."""
+    support: dict[str, Any] = {"task": task, "full_size": full_size, "matrix": matrix}
+    if all_schemes:
+        from zoo.cli.supporting import show_support
+
+        _refuse(measured, "for a bundle")
+        show_support(bundle, as_json=as_json, **support)
+        return
+    _refuse(support, "for --all-schemes")
+    if not Path(bundle).exists() and bundle in zoo_registry.models:
+        raise UsageError(
+            f"'{bundle}' is a model, not a bundle: export it first (zoo export {bundle}), or give "
+            "--all-schemes."
+        )
+    _bench(bundle, data_dir=data_dir, download=download, as_json=as_json, **measured)
+
+
+def _bench(
+    bundle: str,
+    *,
+    threads: tuple[int | None, ...] | None,
+    only: str | None,
+    runs: int | None,
+    dataset: str | None,
+    chart: Path | None,
+    data_dir: Path | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    from zoo_export.benchmarking import RUNS
+    from zoo_export.benchmarking import bench as bench_bundle
+    from zoo_export.benchmarking.chart import check_chart
+    from zoo_export.bundle import load_bundle
+
+    if chart is not None:
+        check_chart(chart)
+    loaded = load_bundle(bundle)
+    counts = threads or (1,)
+    with progress_bar() as on_step:
+        report = bench_bundle(
+            loaded,
+            only=only.split(",") if only else None,
+            threads=counts,
+            runs=runs or RUNS,
+            data=read_data(dataset, loaded, data_dir, download=download) if dataset else None,
+            on_step=on_step,
+        )
+    _show(report, chart, as_json=as_json)
+    if not as_json:
+        next_step(_next(loaded, counts, chart))
+
+
+def _refuse(given: Mapping[str, Any], what_for: str) -> None:
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"--{option.replace('_', '-')} is {what_for}.")
+
+
+def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
+    from zoo_export.benchmarking.chart import draw
+
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    measured = [row for row in report.rows if row.latency is not None]
+    if measured and chart is not None:
+        draw(report, chart)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        print_report(report)
+    if not measured:
+        raise ZooError(f"Nothing of '{report.bundle}' could be measured.")
+    if chart is not None and not as_json:
+        click.echo(f"\n{chart} shows them.")
+
+
+def read_data(
+    word: str, bundle: Bundle, data_dir: Path | None, *, download: bool
+) -> tuple[dict[str, Any], Any]:
+    """Return the inputs by name and the right answers that ``--dataset`` means.
+
+    Raises:
+        UsageError: A file or data set that does not fit the bundle.
+    """
+    from zoo_export.manifest import ASSETS
+    from zoo_export.request import stored_examples
+
+    if word.endswith(".npz"):
+        return stored_examples(Path(word))
+    from zoo_recipes.evaluation import Given
+    from zoo_recipes.recipe import as_recipe
+
+    manifest = bundle.manifest
+    recipe = manifest.provenance.get("recipe")
+    if recipe is None:
+        raise UsageError(
+            f"Bundle '{bundle.path}' is of no recipe that tells how data are read: give an .npz "
+            "file with an array x/INPUT for each input and the answers as y."
+        )
+    name, _, split = word.partition(":")
+    given = Given(
+        as_recipe(recipe, recipe["name"]),
+        manifest.task or "",
+        manifest.preprocessing,
+        bundle.path / ASSETS,
+        [tensor.name for tensor in manifest.inputs],
+    )
+    return given.read(name, split or None, data_dir=data_dir, download=download)
+
+
+def print_report(report: Report) -> None:
+    """Print what each file costs and is worth, then how fast it is with each number of threads."""
+    firsts = list({row.format: row for row in reversed(report.rows)}.values())[::-1]
+    _print_costs(firsts)
+    click.echo()
+    _print_speeds(report.rows)
+    for row in report.rows:
+        if row.error:
+            click.echo(f"\n{row.format}, threads {_threads(row)}: {row.error}")
+    machine = report.machine
+    versions = ", ".join(f"{name} {number}" for name, number in machine.versions.items())
+    click.echo(
+        f"\n{machine.cpu}, {machine.cores} cores, {machine.memory_gb:g} GB; {machine.os}\n"
+        f"Python {machine.python}, {versions}\n"
+        f"load {machine.load_before:g} before and {machine.load_after:g} after"
+    )
+
+
+def _print_costs(rows: list[Row]) -> None:
+    scored = any(row.accuracy is not None for row in rows)
+    print_table(
+        ("FORMAT", "SIZE", "PEAK MB", "START ms", "LOAD ms", "DIFFERENCE", "ACCURACY")[
+            : 6 + scored
+        ],
+        [
+            (
+                row.format,
+                size(row.bytes),
+                _number(row.peak_mb, ".0f"),
+                _number(row.start_ms, ".0f"),
+                _number(row.load_ms, ".2f"),
+                _number(row.max_abs_diff, ".1e"),
+                _number(row.accuracy, ".4f"),
+            )[: 6 + scored]
+            for row in rows
+        ],
+        right=("SIZE", "PEAK MB", "START ms", "LOAD ms", "DIFFERENCE", "ACCURACY"),
+    )
+    examples = next((row for row in rows if row.accuracy is not None), None)
+    if examples is not None:
+        keras = examples.keras_accuracy
+        when = f", at export; Keras {keras:.4f}" if keras is not None else ""
+        click.echo(f"ACCURACY: of {examples.examples:,} examples{when}.")
+
+
+def _print_speeds(rows: tuple[Row, ...]) -> None:
+    batch = next((row.batch for row in rows if row.batch), None)
+    larger = [f"PER s, {batch}"] if batch else []
+    columns = ("FORMAT", "THREADS", "FIRST ms", "P50", "P90", "P99", "PER s", *larger)
+    cells = []
+    for row in rows:
+        times = row.latency
+        percentiles = (times.p50, times.p90, times.p99) if times else (None, None, None)
+        cell = [row.format, _threads(row), _number(row.first_ms, ".2f")]
+        cell += [_number(value, ".3f") for value in percentiles]
+        cell.append(_number(row.per_second, ",.0f"))
+        cells.append(cell + ([_number(row.batch_per_second, ",.0f")] if batch else []))
+    print_table(columns, cells, right=columns[1:])
+    at_once = f", one at a time and {batch} at a time" if batch else ", one at a time"
+    click.echo(f"P50, P90 and P99 in ms at batch 1; PER s: examples a second{at_once}.")
+
+
+def _threads(row: Row) -> str:
+    return str(row.threads or "auto")
+
+
+def _number(value: float | None, pattern: str) -> str:
+    return NONE if value is None else format(value, pattern)
+
+
+def _next(bundle: Bundle, threads: tuple[int | None, ...], chart: Path | None) -> str:
+    command = f"zoo bench {bundle.path}"
+    if len(threads) == 1:
+        return f"{command} --threads 1,2 --chart chart.svg"
+    return f"zoo verify {bundle.path}" if chart else f"{command} --chart chart.svg"

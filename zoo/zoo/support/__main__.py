@@ -1,0 +1,64 @@
+"""Measure the support matrix and write its document: ``python -m zoo.support --help``."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from pathlib import Path
+
+import click
+
+from zoo.support.cases import Case, wanted
+from zoo.support.document import save
+from zoo.support.matrix import OK, Matrix, Support, read
+from zoo.support.measuring import TIME_LIMIT, measure
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@click.command()
+@click.option(
+    "--matrix",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DOCS / "support-matrix.json",
+    help="The .json file; the document is the .md beside it [docs/support-matrix.json].",
+)
+@click.option("--only", multiple=True, help="Names of models, as globs; all by default.")
+@click.option("--redo", is_flag=True, help="Also rows whose versions are current.")
+@click.option("--document-only", is_flag=True, help="Measure nothing.")
+@click.option("--time-limit", type=float, default=TIME_LIMIT, show_default=True, help="Seconds.")
+def main(
+    *, file: Path, only: tuple[str, ...], redo: bool, document_only: bool, time_limit: float
+) -> None:
+    """Measure every built-in model that the matrix lacks, and write it after each one."""
+    # A model that is gone has no row.
+    save(file, Matrix(tuple(row for row in read(file).rows if row.case in wanted())))
+    if document_only:
+        return
+    cases = [case for case in wanted() if _is_meant(case, only)]
+    if not cases:
+        raise click.UsageError(f"No row of the matrix has a name like {' or '.join(only)}.")
+    current = {row.case for row in read(file).rows if row.is_current and not redo}
+    todo = [case for case in cases if case not in current]
+    click.echo(f"{len(cases)} rows, {len(cases) - len(todo)} of them current")
+    for number, case in enumerate(todo, 1):
+        click.echo(f"{number}/{len(todo)} {case}: ", nl=False)
+        started = time.monotonic()
+        row = measure(case, time_limit=time_limit)
+        # Another process may have measured other rows meanwhile.
+        save(file, read(file).with_row(row))
+        click.echo(f"{_summary(row)}, {time.monotonic() - started:.0f} s")
+
+
+def _is_meant(case: Case, only: tuple[str, ...]) -> bool:
+    return not only or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in only)
+
+
+def _summary(row: Support) -> str:
+    good = sum(cell.state == OK for cell in row.cells.values())
+    return f"{good} of {len(row.cells)} ok"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""The matrix as a Markdown document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from zoo.support.cases import every_case
+from zoo.support.matrix import OK, Cell, Matrix, Support, to_json, write_text
+from zoo_export.formats import FORMATS, Format
+
+COMMAND = "nice -n 15 python -m zoo.support"
+
+_HEAD = """\
+# Support matrix
+
+Every built-in model and head, exported to every format and scheme, each file run in its own \
+runtime and compared with Keras. Written by `{command}`, which continues where it stopped, from \
+[support-matrix.json](support-matrix.json); `zoo bench NAME --all-schemes` measures one model, \
+also one of your own.
+
+{versions}
+
+How to read it:
+
+- `1.7e-06` under float32 is the largest difference from Keras, as a share of the largest output.
+- `0.27 / 1.1e-02 / 0.62` under a scheme: size as a share of the float32 file of the same format, \
+largest difference as a share of the largest output, time of a run as a share of float32's, one \
+thread. `-` is what was not measured.
+- `misses: 2.0e-01 > 0.1`: the file works and is refused, for its difference is larger than the \
+scheme allows.
+- `no` says that there is no such file; the number leads to the reason below.
+
+**Weights are drawn at random**, with batch normalization filled from random images, and ranges \
+are calibrated on drawn inputs. So this tells what converts and how far the numbers move, not what \
+accuracy is lost: export a trained run for that. **Times are indicative**: they were taken on a \
+busy machine, the formats of one model in turns; at reduced size a run takes microseconds, and \
+most of that is the cost of calling the runtime.
+"""
+
+
+def render(matrix: Matrix) -> str:
+    """Return the document of a matrix.
+
+    Example:
+        >>> render(Matrix()).splitlines()[0]
+        '# Support matrix'
+    """
+    reasons = _Reasons()
+    sections = [*_sections(matrix, reasons)]
+    parts = [_HEAD.format(command=COMMAND, versions=_versions(matrix.rows)), *sections]
+    parts += [reasons.section(), _stand_ins()]
+    return "\n".join(part for part in parts if part)
+
+
+def save(file: Path, matrix: Matrix) -> None:
+    """Write a matrix, and the document beside it.
+
+    Args:
+        file: The .json file; the document is the .md of the same name.
+        matrix: All rows.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, to_json(matrix))
+    write_text(file.with_suffix(".md"), render(matrix))
+
+
+class _Reasons:
+    """Reasons by number; one that many cells share is written once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, reason: str) -> int:
+        return self._numbers.setdefault(reason, len(self._numbers) + 1)
+
+    def section(self) -> str:
+        if not self._numbers:
+            return ""
+        lines = [f"{number}. {_escaped(reason)}" for reason, number in self._numbers.items()]
+        return "\n".join(["## Reasons", "", *lines, ""])
+
+
+def _versions(rows: Sequence[Support]) -> str:
+    known = {(row.machine, *row.versions.items()): None for row in rows}
+    lines = [
+        f"Measured on {machine}, with " + ", ".join(f"{n} {number}" for n, number in versions)
+        for machine, *versions in known
+    ]
+    return "\n".join(f"{line}." for line in lines)
+
+
+def _sections(matrix: Matrix, reasons: _Reasons) -> Iterator[str]:
+    for full_size, title in ((False, "reduced size"), (True, "full size")):
+        rows = [row for row in matrix.rows if row.full_size == full_size]
+        for row in FORMATS.values() if rows else ():
+            yield _table(row, rows, f"## {row.name}, {title}", reasons)
+
+
+def _table(form: Format, rows: Sequence[Support], title: str, reasons: _Reasons) -> str:
+    names = [form.name, *(f"{form.name}:{scheme.name}" for scheme in form.schemes)]
+    header = ["model", "head", "float32", *(scheme.name for scheme in form.schemes)]
+    lines = [title, "", _line(header), _line(["---"] * len(header))]
+    for row in rows:
+        cells = [_cell(row.cells.get(name), reasons) for name in names]
+        lines.append(_line([row.name, row.task or "", *cells]))
+    return "\n".join([*lines, ""])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell | None, reasons: _Reasons) -> str:
+    if cell is None:
+        return ""
+    if cell.state == OK:
+        return figures(cell)
+    if cell.difference is not None:
+        return f"misses: {cell.difference:.1e} > {cell.allowed:g}"
+    return f"{cell.state} ([{reasons.number(cell.reason)}](#reasons))"
+
+
+def figures(cell: Cell) -> str:
+    """Return what a cell that is ok says.
+
+    Example:
+        >>> figures(Cell(state="ok", size_ratio=0.27, difference=0.011, latency_ratio=0.62))
+        '0.27 / 1.1e-02 / 0.62'
+        >>> figures(Cell(state="ok", size_ratio=1.0, difference=0.0, latency_ratio=1.0))
+        '0'
+    """
+    difference = f"{cell.difference:.1e}" if cell.difference else "0"
+    if cell.size_ratio in (None, 1.0):
+        return difference
+    time = "-" if cell.latency_ratio is None else f"{cell.latency_ratio:.2f}"
+    return f"{cell.size_ratio:.2f} / {difference} / {time}"
+
+
+def _stand_ins() -> str:
+    """List the models that are the same as another at reduced size."""
+    names: dict[str, list[str]] = {}
+    for case, first in every_case().items():
+        if case.name != first.name and case.name not in names.get(first.name, []):
+            names.setdefault(first.name, []).append(case.name)
+    lines = [
+        f"- `{first}` stands for {', '.join(f'`{n}`' for n in same)}"
+        for first, same in names.items()
+    ]
+    return "\n".join(["## Models that are equal at reduced size", "", *lines, ""])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")

@@ -1,0 +1,162 @@
+"""The rows of the matrix as plain data, and the file that keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.support.cases import Case
+from zoo_export import schema
+from zoo_export.benchmarking.machine import installed_versions
+from zoo_export.formats import FORMATS
+from zoo_registry import UsageError
+
+OK, MISSES, NO = "ok", "misses", "no"
+_PACKAGES = (
+    "kerazoo",
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "litert-quantizer",
+    "numpy",
+)
+_LONGEST_REASON = 160
+_CUT = " [...]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One model in one format and scheme.
+
+    Args:
+        state: ``"ok"``; ``"misses"``, if it runs and is further from Keras than its tolerance;
+            ``"no"``, if there is no file.
+        bytes: Size of the file.
+        size_ratio: The same as a share of the float32 file of the same format.
+        difference: Largest difference from Keras, as a share of the largest output.
+        allowed: What that may be.
+        latency_ratio: Median time of a run as a share of that of the float32 file.
+        reason: Why it is not ``"ok"``, in one short line.
+    """
+
+    state: str
+    bytes: int | None = None
+    size_ratio: float | None = None
+    difference: float | None = None
+    allowed: float | None = None
+    latency_ratio: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """One row of the matrix.
+
+    Args:
+        name: The model.
+        task: Its head.
+        full_size: Whether it was built as it is named.
+        num_params: Its parameters at the size that was exported.
+        cells: By format and scheme, as ``FORMAT[:SCHEME]``.
+        versions: Of the packages that decide.
+        machine: Processor and cores.
+    """
+
+    name: str
+    task: str | None
+    full_size: bool
+    num_params: int | None
+    cells: Mapping[str, Cell]
+    versions: Mapping[str, str]
+    machine: str
+
+    @property
+    def case(self) -> Case:
+        """What the row is about."""
+        return Case(self.name, self.task, self.full_size)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it has every format and scheme, with the versions that are installed."""
+        return [*self.cells] == columns() and self.versions == versions()
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """All rows that were measured."""
+
+    rows: tuple[Support, ...] = field(default=())
+
+    def with_row(self, row: Support) -> Matrix:
+        """Return the matrix with a row added, or in the place of an older one."""
+        by_case = {old.case: old for old in self.rows} | {row.case: row}
+        order = sorted(by_case, key=lambda case: (case.full_size, case.name, case.task or ""))
+        return Matrix(tuple(by_case[case] for case in order))
+
+
+def columns() -> list[str]:
+    """Return every built-in format, each before its schemes.
+
+    Example:
+        >>> columns()[:2]
+        ['tflite', 'tflite:float16']
+    """
+    return [
+        name
+        for row in FORMATS.values()
+        for name in (row.name, *(f"{row.name}:{scheme.name}" for scheme in row.schemes))
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Return the installed versions of what decides whether a model converts."""
+    return installed_versions(_PACKAGES)
+
+
+def short(reason: str) -> str:
+    r"""Return the first line of a reason, not too long for a table.
+
+    Example:
+        >>> short("its process was killed by SIGABRT. Its last words:\n  Aborted")
+        'its process was killed by SIGABRT'
+        >>> short("a long story " * 100)[-18:]
+        'story a long [...]'
+    """
+    line = " ".join(reason.strip().partition("\n")[0].split())
+    line = line.removesuffix(". Its last words:").rstrip(".:")
+    if len(line) <= _LONGEST_REASON:
+        return line
+    return line[: _LONGEST_REASON - len(_CUT)].rpartition(" ")[0] + _CUT
+
+
+def read(path: Path) -> Matrix:
+    """Read a matrix; one that is not there yet has no rows.
+
+    Raises:
+        UsageError: A file that holds something else.
+    """
+    if not path.exists():
+        return Matrix()
+    try:
+        return schema.read(Matrix, json.loads(path.read_text(encoding="utf-8")), f"'{path}'")
+    except ValueError as error:
+        raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole, or leave what was there."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.rename(path)
+
+
+def to_json(value: Matrix | Support | Sequence[Support]) -> str:
+    """Return rows as JSON text."""
+    data: Any = [asdict(v) for v in value] if isinstance(value, Sequence) else asdict(value)
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,206 @@
+"""One row of the matrix, measured in a process of its own that may crash, hang or starve.
+
+``python -m zoo.support.measuring OUT NAME TASK SIZE FORMATS`` writes the row to ``OUT`` each time
+that it knows more, so that what was measured stays whatever comes after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.support.building import build
+from zoo.support.cases import Case
+from zoo.support.matrix import (
+    MISSES,
+    NO,
+    OK,
+    Cell,
+    Matrix,
+    Support,
+    columns,
+    read,
+    short,
+    to_json,
+    versions,
+    write_text,
+)
+from zoo_export import processes
+from zoo_export.benchmarking import bench
+from zoo_export.benchmarking.machine import in_short
+from zoo_export.bundle import Bundle
+from zoo_export.comparing import largest_share
+from zoo_export.exporting import Progress, export
+from zoo_export.formats import find
+from zoo_export.manifest import Verification
+from zoo_export.samples import drawn_for
+from zoo_registry import ZooError
+
+TIME_LIMIT = 7200.0
+_EXPORT_LIMIT = 900.0
+_RUNS, _MAX_SECONDS = 50, 3.0
+_CALIBRATION_DRAWS = 4
+
+
+def measure(
+    case: Case,
+    *,
+    formats: Sequence[str] | None = None,
+    time_limit: float = TIME_LIMIT,
+    on_cell: Callable[[str, Cell], None] = lambda name, cell: None,
+) -> Support:
+    """Export a model to every format and scheme and return what came of each.
+
+    Args:
+        case: The model.
+        formats: ``FORMAT[:SCHEME]`` each; all that are built in by default.
+        time_limit: Seconds after which what is not known yet is given up.
+        on_cell: Called as each format is known, before its latency is.
+
+    Returns:
+        The row; a process that crashed or took too long is the reason in all cells that it left.
+    """
+    names = list(formats or columns())
+    with tempfile.TemporaryDirectory() as folder:
+        out, log = Path(folder) / "row.json", Path(folder) / "log.txt"
+        size = "full" if case.full_size else "reduced"
+        arguments = (str(out), case.name, case.task or "", size, ",".join(names))
+        process = processes.start("zoo.support.measuring", *arguments, log=log)
+        try:
+            reason = _wait(process, log, out, time_limit, on_cell)
+        finally:
+            process.kill()
+            process.wait()
+        (row,) = read(out).rows or (Support(**_about(case), num_params=None, cells={}),)
+    left = Cell(state=NO, reason=short(reason))
+    return replace(row, cells={name: row.cells.get(name, left) for name in names})
+
+
+def _wait(
+    process: subprocess.Popen[Any],
+    log: Path,
+    out: Path,
+    time_limit: float,
+    on_cell: Callable[[str, Cell], None],
+) -> str:
+    told: set[str] = set()
+    for _ in range(int(time_limit)):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        for row in read(out).rows:
+            for name, cell in row.cells.items():
+                if name not in told:
+                    told.add(name)
+                    on_cell(name, cell)
+        if process.returncode is not None:
+            return processes.how_it_ended(process, log, "the measuring process")
+    return f"the model took longer than {time_limit:g} s"
+
+
+def _about(case: Case) -> dict[str, Any]:
+    return {
+        "name": case.name,
+        "task": case.task,
+        "full_size": case.full_size,
+        "versions": versions(),
+        "machine": in_short(),
+    }
+
+
+def main(out: Path, case: Case, names: Sequence[str]) -> None:
+    """Measure one case and keep writing what is known."""
+    row = Support(**_about(case), num_params=None, cells={})
+
+    def keep(new: Support) -> None:
+        nonlocal row
+        row = new
+        write_text(out, to_json(Matrix((row,))))
+
+    def on_event(event: Progress) -> None:
+        if event.state != "started":
+            keep(replace(row, cells={**row.cells, event.format: _cell(event)}))
+
+    try:
+        model = build(case)
+        keep(replace(row, num_params=int(model.count_params())))
+        # Inside the parent's folder: it is gone with it, however this process ends.
+        with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+            bundle = _export(model, case, names, Path(folder) / "bundle", on_event)
+            keep(replace(row, cells=_with_ratios(row.cells, {})))
+            keep(replace(row, cells=_with_ratios(row.cells, _latencies(bundle))))
+    except Exception as error:  # whatever a model's own layers raise is the reason
+        kind = "" if isinstance(error, ZooError) else f"{type(error).__name__}: "
+        left = Cell(state=NO, reason=short(f"{kind}{error}"))
+        keep(replace(row, cells={name: row.cells.get(name, left) for name in names}))
+
+
+def _export(
+    model: Any, case: Case, names: Sequence[str], out: Path, on_event: Callable[[Progress], None]
+) -> Bundle:
+    draws = [drawn_for(model, seed=seed) for seed in range(1, 1 + _CALIBRATION_DRAWS)]
+    calibration = {name: np.concatenate([draw[name] for draw in draws]) for name in draws[0]}
+    return export(
+        model,
+        to=names,
+        out=out,
+        task=case.task,
+        calibration=calibration,
+        keep_going=True,
+        time_limit=_EXPORT_LIMIT,
+        on_event=on_event,
+    )
+
+
+def _cell(event: Progress) -> Cell:
+    tolerance = find(event.format).tolerance
+    if event.artifact is not None:
+        share = largest_share(event.artifact.verification)
+        size = event.artifact.bytes
+        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance)
+    reason = short(str(event.error))
+    if not event.comparisons:
+        return Cell(state=NO, reason=reason)
+    share = largest_share(Verification(event.format, tolerance, event.comparisons))
+    if math.isinf(share):
+        return Cell(state=MISSES, reason=reason)
+    said = f"misses by {share - tolerance:.2g}: {share:.2g} where {tolerance:.2g} is allowed"
+    return Cell(state=MISSES, difference=share, allowed=tolerance, reason=said)
+
+
+def _latencies(bundle: Bundle) -> dict[str, float]:
+    """Return medians by format, of the formats that have schemes to compare."""
+    names = [a.format for a in bundle.artifacts if find(a.format.partition(":")[0]).schemes]
+    if not names:
+        return {}
+    report = bench(bundle, only=names, runs=_RUNS, max_seconds=_MAX_SECONDS, batch_size=1)
+    return {row.format: row.latency.p50 for row in report.rows if row.latency is not None}
+
+
+def _with_ratios(cells: Mapping[str, Cell], latencies: dict[str, float]) -> dict[str, Cell]:
+    found = {}
+    for name, cell in cells.items():
+        base = name.partition(":")[0]
+        whole = cells.get(base)
+        ratios: dict[str, Any] = {}
+        if cell.bytes and whole is not None and whole.bytes:
+            ratios["size_ratio"] = round(cell.bytes / whole.bytes, 4)
+        if name in latencies and base in latencies:
+            ratios["latency_ratio"] = round(latencies[name] / latencies[base], 4)
+        found[name] = replace(cell, **ratios)
+    return found
+
+
+if __name__ == "__main__":
+    processes.end_with(os.getppid())
+    file, name, task, size, formats = sys.argv[1:]
+    main(Path(file), Case(name, task or None, size == "full"), formats.split(","))

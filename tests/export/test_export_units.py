@@ -156,4 +156,4 @@ def test_reading_and_listing_import_nothing_heavy(fresh_python):
     done = fresh_python(
         "import sys, zoo_export; print('numpy' in sys.modules, dir(zoo_export)[:2])"
     )
-    assert done.stdout.strip() == "False ['Bundle', 'BundleError']"
+    assert done.stdout.strip() == "False ['Budget', 'BudgetError']"

@@ -180,7 +180,8 @@ def test_what_computes_something_else_is_refused(bundle):
 
     def check(**changes):
         given = {"compared": same, "different": none, "largest": none, **changes}
-        microcontroller._check(tflm.Findings(64, (), (), outputs_different=0, **given), artifact)
+        findings = tflm.Findings(64, (), (), **{"unlike_in_arena": 0, **given})
+        microcontroller._check(findings, artifact)
 
     check()
     check(different={**none, "FULLY_CONNECTED": 1}, largest={**none, "FULLY_CONNECTED": 1})
@@ -192,6 +193,8 @@ def test_what_computes_something_else_is_refused(bundle):
     )
     with pytest.raises(ExportError, match="by up to 2 steps"):
         check(different={**none, "FULLY_CONNECTED": 1}, largest={**none, "FULLY_CONNECTED": 2})
+    with pytest.raises(ExportError, match="gives other outputs in 64 bytes, the smallest arena"):
+        check(unlike_in_arena=1)
     with pytest.raises(ExportError, match=r"CONV_2D \(layer 'conv'\) never got the same bits"):
         check(compared={**same, "CONV_2D": 0})
 

@@ -20,7 +20,7 @@ from zoo_export.errors import Blame, ExportError
 from zoo_export.manifest import SAMPLES, Artifact, Manifest
 from zoo_export.runtime.affine import Affine
 from zoo_export.stored import load_samples
-from zoo_export.targets import c_sources, tflm
+from zoo_export.targets import c_readme, c_sources, tflm
 from zoo_export.tensors import Array
 
 FORMAT = "tflite:int8-io"
@@ -67,7 +67,8 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     }
     model = c_sources.Model(manifest, artifact, findings.inputs, findings.outputs, facts)
     content = (bundle / artifact.path).read_bytes()
-    for name, text in c_sources.render(model, content).items():
+    texts = {**c_sources.render(model, content), "README.md": c_readme.render(model)}
+    for name, text in texts.items():
         (bundle / "microcontroller" / name).write_text(text, encoding="utf-8")
     return facts
 
@@ -140,6 +141,11 @@ def _refused(done: subprocess.CompletedProcess[str], artifact: Artifact) -> Expo
 
 
 def _check(findings: tflm.Findings, artifact: Artifact) -> None:
+    if findings.unlike_in_arena:
+        raise ExportError(
+            f"TensorFlow Lite Micro gives other outputs in {findings.arena_bytes:,} bytes, the "
+            f"smallest arena that it takes: {findings.unlike_in_arena:,} values"
+        )
     for operator, compared in findings.compared.items():
         blame = Blame(operator, ", ".join(artifact.facts["layers"].get(operator, ())) or None)
         if not compared:

@@ -41,7 +41,7 @@ class Findings:
         compared: Values compared, by operator: those that came from equal inputs.
         different: How many of them were not equal.
         largest: By how many steps they differed at most.
-        outputs_different: Values of the outputs that were not equal, whatever their inputs.
+        unlike_in_arena: Values of the outputs that the smallest arena changes.
     """
 
     arena_bytes: int
@@ -50,7 +50,7 @@ class Findings:
     compared: dict[str, int]
     different: dict[str, int]
     largest: dict[str, int]
-    outputs_different: int
+    unlike_in_arena: int
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _compare(content: bytes, arena: int, rows: Sequence[Arrays]) -> Findings:
     lite, inputs, outputs = _open_litert(content)
     micro, small = _open(content, _LARGEST_ARENA, preserve=True), _open(content, arena)
     tally = _Tally(_nodes(content))
-    outputs_different = 0
+    unlike = 0
     for row in rows:
         for position, (name, index) in enumerate(inputs.items()):
             lite.set_tensor(index, row[name])
@@ -174,8 +174,8 @@ def _compare(content: bytes, arena: int, rows: Sequence[Arrays]) -> Findings:
             interpreter.invoke()
         tally.count(lite, micro)
         for position, index in enumerate(outputs.values()):
-            steps = _steps(lite.get_tensor(index), small.get_output(position))
-            outputs_different += int(np.count_nonzero(steps))
+            steps = _steps(micro.GetTensor(index, 0)["tensor_data"], small.get_output(position))
+            unlike += int(np.count_nonzero(steps))
     return Findings(
         arena,
         tuple(inputs),
@@ -183,7 +183,7 @@ def _compare(content: bytes, arena: int, rows: Sequence[Arrays]) -> Findings:
         tally.compared,
         tally.different,
         tally.largest,
-        outputs_different,
+        unlike,
     )
 
 

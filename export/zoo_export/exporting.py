@@ -22,9 +22,11 @@ from zoo_export.manifest import (
     Artifact,
     Manifest,
 )
+from zoo_export.probes import save_probes
 from zoo_export.request import Request, from_model, from_run
 from zoo_export.source import Source, model_file, read_source, versions
 from zoo_export.stored import save_samples
+from zoo_export.trial import remember
 from zoo_registry import UsageError, load_target
 
 TIME_LIMIT = 1800.0
@@ -136,7 +138,10 @@ def export(
         artifacts = _convert(told, rows, work, time_limit, notify, keep_going=keep_going)
         _complete(told, artifacts, work / "bundle", place)
         files.put_in_place(work / "bundle", folder, work)
-    return load_bundle(folder)
+    bundle = load_bundle(folder, trusted=True)
+    for artifact in bundle.artifacts:
+        remember(bundle, artifact)
+    return bundle
 
 
 def choose_formats(to: Sequence[str] | None, target: str | None = None) -> list[Format]:
@@ -233,6 +238,7 @@ def _complete(
     if request.assets is not None:
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
     save_samples(bundle / SAMPLES, source.cases, source.expected)
+    save_probes(bundle / ASSETS, request.preprocessing)
     manifest = Manifest(
         name=request.name,
         task=request.task,

@@ -6,13 +6,14 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import zoo_registry
+from zoo_export import schema
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
 from zoo_export.tensors import Array, Arrays
@@ -39,15 +40,27 @@ class Request:
     modules: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _RunInfo:
+    """What an export takes from ``run.json``; whatever else is there is left alone."""
+
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    preprocessing: tuple[Mapping[str, Any], ...] = ()
+    license: str | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+
+
 def from_run(folder: Path) -> Request:
     """Read a run folder.
 
     Raises:
         UsageError: It is no run, or one that was not completed.
     """
-    info = _run_info(folder)
-    recipe, model_info = info.get("recipe", {}), info.get("model", {})
-    modules = _builder_modules(model_info.get("name"))
+    info, known = read_info(folder)
+    modules = _builder_modules(known.model.get("name"))
     assets = folder / "assets"
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(folder / "model.keras")
@@ -56,18 +69,18 @@ def from_run(folder: Path) -> Request:
     keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
     return Request(
         model=model,
-        name=str(recipe.get("name") or folder.resolve().name).rpartition("/")[2],
-        task=info.get("task"),
-        labels=tuple(info["labels"]) if info.get("labels") else None,
-        preprocessing=tuple(info.get("preprocessing", ())),
+        name=str(known.recipe.get("name") or folder.resolve().name).rpartition("/")[2],
+        task=known.task,
+        labels=known.labels or None,
+        preprocessing=known.preprocessing,
         assets=assets if assets.is_dir() else None,
         rows=_stored_inputs(examples),
         targets=examples.get("y"),
         calibration=_stored_inputs(_stored(stored)) if stored.is_file() else None,
-        license=info.get("license") or "",
+        license=known.license or "",
         provenance={
-            "model": model_info.get("name"),
-            "recipe": recipe,
+            "model": known.model.get("name"),
+            "recipe": known.recipe,
             **{key: info[key] for key in keys if key in info},
         },
         is_run=True,
@@ -97,21 +110,29 @@ def from_model(model: Any) -> Request:
     )
 
 
-def _run_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
+    """Return what ``run.json`` holds, and the part of it that an export takes, checked.
+
+    Raises:
+        UsageError: It is no run, one that was not completed, or a damaged one.
+    """
     path = folder / "run.json"
     if not path.is_file():
         raise UsageError(f"'{folder}' is no run: it has no run.json.")
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        info = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
+    if not isinstance(info, dict):
+        raise UsageError(f"'{path}' is no run: it must hold an object.")
     status = info.get("status")
     if status != "complete":
         raise UsageError(
             f"Run '{folder}' is {status or 'of unknown status'}, not complete: train it to the "
             "end before exporting it."
         )
-    return info
+    taken = {row.name for row in fields(_RunInfo)}
+    return info, schema.read(_RunInfo, {k: v for k, v in info.items() if k in taken}, f"'{path}'")
 
 
 def _stored_inputs(arrays: Arrays) -> dict[str, Array]:

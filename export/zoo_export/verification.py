@@ -9,13 +9,17 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import compare, worst
 from zoo_export.errors import BundleError, ExportError, VerificationError
 from zoo_export.formats import find
-from zoo_export.manifest import SAMPLES, Artifact, Comparison, Verification
-from zoo_export.stored import MAX_VALUES, Stored, load_samples
+from zoo_export.manifest import ASSETS, SAMPLES, Artifact, Comparison, Verification
+from zoo_export.probes import check_probes
+from zoo_export.stored import MAX_VALUES, load_samples
 from zoo_export.tensors import evenly, fits
+from zoo_export.trial import remember, try_artifact, was_tried
 
 
 def verify(bundle: Bundle | str | Path) -> list[Verification]:
     """Run the stored samples in every runtime and compare with what Keras gave.
+
+    Each artifact runs in a process of its own: a file that ends it is an error here.
 
     Args:
         bundle: A bundle or its folder; a folder is checked byte by byte first.
@@ -25,6 +29,7 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
         are those of the export.
 
     Raises:
+        BundleError: An artifact that ends the process that runs it.
         VerificationError: An artifact disagrees; ``verifications`` has the figures of all.
         MissingRuntimeError: A runtime is not installed.
 
@@ -40,17 +45,45 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
     """
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle)
-    cases = load_samples(bundle.path / SAMPLES)
-    results = [_verify(bundle, artifact, cases) for artifact in bundle.artifacts]
+    results = [try_artifact(bundle, artifact) for artifact in bundle.artifacts]
     failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
             f"Bundle '{bundle.path}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
+    for artifact in bundle.artifacts:
+        remember(bundle, artifact)
     return results
 
 
-def _verify(bundle: Bundle, artifact: Artifact, cases: list[Stored]) -> Verification:
+def prove(bundle: Bundle, artifact: Artifact) -> None:
+    """Verify one artifact, unless these bytes have passed on this machine before.
+
+    Raises:
+        BundleError: It ends the process that runs it.
+        VerificationError: It disagrees with Keras.
+    """
+    if was_tried(bundle, artifact):
+        return
+    figures = try_artifact(bundle, artifact)
+    if not figures.ok:
+        raise VerificationError(
+            f"Artifact '{artifact.path}' of bundle '{bundle.path}' does not give what Keras gave: "
+            f"{worst(figures.comparisons)}.",
+            [figures],
+        )
+    remember(bundle, artifact)
+
+
+def run_samples(bundle: Bundle, artifact: Artifact) -> Verification:
+    """Run the stored samples through an artifact in this process and compare with Keras.
+
+    Raises:
+        BundleError: No samples, or a file that its runtime refuses.
+        VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
+    """
+    check_probes(bundle.manifest, bundle.path / ASSETS)
+    cases = load_samples(bundle.path / SAMPLES)
     runner = bundle.runner(artifact.format)
     tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []

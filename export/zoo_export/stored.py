@@ -73,7 +73,10 @@ def load_arrays(path: Path) -> dict[str, Array]:
         if size > MAX_BYTES:
             raise BundleError(f"'{path}' holds {size:,} bytes of samples.")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
+            arrays = {key: stored[key] for key in stored.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise BundleError(f"'{path}' holds files that are no arrays.")
+        return arrays
     except BundleError:
         raise
     except Exception as error:  # NumPy and zipfile raise many kinds on bytes that are not theirs

@@ -87,7 +87,10 @@ def run_samples(bundle: Bundle, artifact: Artifact) -> Verification:
     runner = bundle.runner(artifact.format)
     tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []
+    names = {tensor.name for tensor in artifact.inputs}
     for case in cases:
+        if set(case.inputs) != names:
+            raise BundleError(f"The samples of bundle '{bundle.path}' lack {sorted(names)}.")
         if not fits(artifact.inputs, case.inputs):
             continue
         outputs = runner.run(case.inputs)

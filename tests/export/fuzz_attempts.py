@@ -24,10 +24,16 @@ def nothing(folder: Path) -> None:
     """Prepare nothing."""
 
 
-def with_old_hash(folder: Path, path: Path, _: Any) -> bool:
-    """Whether a change of a listed file goes unnoticed: it must never."""
-    load_bundle(folder, trusted=True)
-    return False
+def with_old_hash(folder: Path, path: Path, wanted: Any) -> bool:
+    """Any file of a bundle: a change that is loaded may only be one of white space."""
+    return bool(
+        load_bundle(folder, trusted=True).manifest == wanted and path.name == "manifest.json"
+    )
+
+
+def manifest_of(folder: Path) -> Any:
+    """Return the manifest before any change."""
+    return load_bundle(folder, trusted=True).manifest
 
 
 def manifest(folder: Path, path: Path, _: Any) -> bool:
@@ -43,12 +49,14 @@ def manifest(folder: Path, path: Path, _: Any) -> bool:
     return True
 
 
-def zipped(folder: Path, path: Path, _: Any) -> bool:
+def zipped(folder: Path, path: Path, wanted: Any) -> bool:
     """A zipped bundle: whatever can be loaded has every byte that it had."""
-    bundle = load_bundle(folder / path, trusted=True)
-    inside = list_files(bundle.path)
-    wanted = {k: v for k, v in list_files(folder).items() if k != path.as_posix()}
-    return inside == wanted
+    return _unpacked(folder / path) == wanted
+
+
+def files_of(folder: Path) -> Any:
+    """Return the hashes of all files in the zip before any change."""
+    return _unpacked(folder / "bundle.zip")
 
 
 def text(folder: Path, path: Path, _: Any) -> bool:
@@ -107,6 +115,11 @@ def run_info(folder: Path, path: Path, _: Any) -> bool:
     return True
 
 
+def _unpacked(path: Path) -> Any:
+    bundle = load_bundle(path, trusted=True)
+    return list_files(bundle.path)
+
+
 def _with_new_hash(folder: Path, path: Path) -> None:
     place = folder / "manifest.json"
     data = json.loads(place.read_text())
@@ -141,6 +154,4 @@ def _answers(folder: Path, runtime: str) -> Any:
 def _unseen(folder: Path) -> dict[str, Any]:
     """Return the rows of the last sample in another order of their values."""
     sample = load_samples(folder / "assets" / "samples.npz")[1].inputs
-    return {
-        name: array[:, ::-1] if "mask" not in name else array for name, array in sample.items()
-    }
+    return {name: array[:, ::-1] if "mask" not in name else array for name, array in sample.items()}

@@ -63,12 +63,20 @@ class Loader:
 
 
 LOADERS = {
-    "hashes": Loader("*", (mutate_bytes,), attempts.with_old_hash, subject="bundle"),
+    "hashes": Loader("**/*", (mutate_bytes,), attempts.with_old_hash, attempts.manifest_of),
     "manifest.json": Loader(
         "manifest.json", (mutate_bytes, mutate_json, mutate_json), attempts.manifest
     ),
-    "zip": Loader("bundle.zip", (mutate_bytes, mutate_zip, mutate_zip), attempts.zipped),
-    "samples.npz": Loader("assets/samples.npz", (mutate_bytes, mutate_zip), attempts.onnx),
+    "zip": Loader(
+        "bundle.zip",
+        (mutate_bytes, mutate_zip, mutate_zip),
+        attempts.zipped,
+        attempts.files_of,
+        "zip",
+    ),
+    "samples.npz": Loader(
+        "assets/samples.npz", (mutate_bytes, mutate_zip), attempts.onnx, attempts.answers_onnx
+    ),
     "tokenizer.json": Loader(
         "assets/tokenizer.json", (mutate_bytes, mutate_json), attempts.text, subject="text"
     ),
@@ -98,7 +106,16 @@ def fuzz(
     while first < count:
         last = first
         worker = subprocess.Popen(
-            [sys.executable, __file__, "--worker", name, str(subject), str(seed), f"{first}", f"{count}"],
+            [
+                sys.executable,
+                __file__,
+                "--worker",
+                name,
+                str(subject),
+                str(seed),
+                f"{first}",
+                f"{count}",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -112,6 +129,8 @@ def fuzz(
                 yield int(number), outcome
         if worker.wait() == 0:
             return
+        if worker.returncode > 0:
+            sys.exit(f"The fuzzer itself failed: {' '.join(map(str, worker.args))}")
         # The worker takes files at once; what the user calls tries them in a child process first.
         yield last, _as_user(name, subject, seed, last)
         first = last + 1
@@ -189,9 +208,7 @@ def main() -> None:
     report(options.loaders or list(LOADERS), subjects, options.count, options.seed)
 
 
-def report(
-    names: list[str], subjects: dict[str, list[Path]], count: int, seed: int
-) -> None:
+def report(names: list[str], subjects: dict[str, list[Path]], count: int, seed: int) -> None:
     """Fuzz with a progress bar, then print a row a loader."""
     from rich.progress import track
 

@@ -180,7 +180,9 @@ def _change(holder: Any, key: Any, rng: random.Random) -> None:
         holder[key] = _changed_array(value, rng)
     elif isinstance(value, list) and value:
         at = rng.randrange(len(value))
-        holder[key] = rng.choice(([], value[:at], value + [value[at]], value[:at] + value[at + 1 :]))
+        holder[key] = rng.choice(
+            ([], value[:at], value + [value[at]], value[:at] + value[at + 1 :])
+        )
     elif isinstance(value, bytes):
         holder[key] = rng.choice((b"", value[:-1], value + b"x", b"\xff", b"serving_default"))
     elif isinstance(value, int | float):
@@ -238,5 +240,3 @@ def _scalar(value: Any, rng: random.Random) -> Any:
     if isinstance(value, str):
         return rng.choice((*_NAMES[:-2], value + "x", value[:-1], "Add", "Gather", "Loop"))
     return rng.choice((value + 1, value - 1, -value, value * 2, *_WORDS, 2**62, -(2**62)))
-
-

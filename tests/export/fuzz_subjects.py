@@ -20,17 +20,23 @@ def make_subjects(folder: Path) -> dict[str, list[Path]]:
     make_run(folder / "run")
     return {
         "bundle": [folder / name for name in bundles],
+        "zip": [zip_folder(folder / name) for name in bundles],
         "text": [folder / "text"],
         "run": [folder / "run"],
     }
 
 
 def make_bundle(build: Any, out: Path) -> None:
-    """Export a model to LiteRT, ONNX and a zip of both."""
+    """Export a model to LiteRT and ONNX, and zip it in a folder of its own."""
     from zoo_export import export
 
     if not out.exists():
-        export(build(), out=out, to=["tflite", "onnx"]).to_zip(out / "bundle.zip")
+        export(build(), out=out, to=["tflite", "onnx"]).to_zip(zip_folder(out) / "bundle.zip")
+
+
+def zip_folder(out: Path) -> Path:
+    """Return the folder with the zip of a bundle."""
+    return out.with_name(f"{out.name}-zip")
 
 
 def make_text_bundle(out: Path) -> None:
@@ -120,4 +126,6 @@ def _gpt() -> Any:
     from zoo_registry.build import get_model
 
     keras.utils.set_random_seed(0)
-    return get_model("gpt-nano", vocab_size=20, num_layers=1, hidden_dim=8, num_heads=2, max_length=8)
+    return get_model(
+        "gpt-nano", vocab_size=20, num_layers=1, hidden_dim=8, num_heads=2, max_length=8
+    )

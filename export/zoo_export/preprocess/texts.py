@@ -44,13 +44,29 @@ def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Row
     """
     for index, text in enumerate(texts):
         _check_text(text, index)
-    tokenizer.enable_truncation(length)
-    tokenizer.enable_padding(length=length, pad_id=_padding_id(tokenizer))
-    encodings = tokenizer.encode_batch(list(texts))
+    encodings = padded_encodings(tokenizer, texts, length)
+    try:
+        token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
+    except OverflowError as error:
+        raise UsageError(f"The tokenizer gives numbers beyond int32: {error}") from error
+    return token_ids, np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+
+
+def padded_encodings(tokenizer: Any, texts: Sequence[str], length: int) -> list[Any]:
+    """Return a ``tokenizers.Encoding`` for each text, cut and padded to ``length`` tokens.
+
+    Raises:
+        UsageError: A text without a token, or a tokenizer that cannot read it.
+    """
+    try:
+        tokenizer.enable_truncation(length)
+        tokenizer.enable_padding(length=length, pad_id=_padding_id(tokenizer))
+        encodings: list[Any] = tokenizer.encode_batch(list(texts))
+    except Exception as error:  # the library raises nothing narrower
+        raise UsageError(f"The tokenizer cannot read this text: {error}") from error
     for index, encoding in enumerate(encodings):
         _check_tokens(encoding, texts[index], index)
-    token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
-    return token_ids, np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+    return encodings
 
 
 def _padding_id(tokenizer: Any) -> int:

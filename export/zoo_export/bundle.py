@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from zoo_export import archive, files
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import find
 from zoo_export.manifest import ASSETS, MANIFEST, Artifact, Manifest
+from zoo_export.preprocess import Preprocessor
 from zoo_export.runtime import Runner, check_installed, is_installed, open_runner
+from zoo_export.runtime.generation import proceed, translate
 from zoo_export.runtime.prediction import Prediction, answer, prepare
 from zoo_export.tensors import Array
 from zoo_registry import UsageError, did_you_mean
@@ -127,14 +129,21 @@ class Bundle:
         runtime: str | None = None,
         top_k: int | None = None,
         threads: int | None = None,
+        *,
+        provider: str | None = None,
+        max_tokens: int | None = None,
     ) -> list[Prediction]:
         """Preprocess raw inputs, run them and say what the outputs mean.
 
         Args:
-            x: One raw input, such as the path of an image, a text or an array, or a list of them.
+            x: One raw input, such as the path of an image, a text, a pair of question and text in
+                a tuple, or an array; or a list of them.
             runtime: Name of a format; the first one whose runtime is installed by default.
-            top_k: How many of the most probable answers to list; five by default.
+            top_k: How many of the most probable answers to list; five by default, or one part
+                of a text.
             threads: Threads to use.
+            provider: What computes, as for :meth:`runner`.
+            max_tokens: How many tokens a language model adds to each text.
 
         Returns:
             One prediction for each raw input.
@@ -143,9 +152,27 @@ class Bundle:
             UsageError: An input that preprocessing cannot take.
         """
         raws: Sequence[Any] = x if isinstance(x, list) else [x]
+        runner = self.runner(runtime, threads, provider)
+        if self.manifest.task == "seq2seq" and self.manifest.decoding is not None:
+            texts = translate(runner, self.manifest, self._preprocessor(), raws)
+            return [Prediction({}, text=text) for text in texts]
         arrays, ends = prepare(self.manifest, self.path / ASSETS, raws)
-        outputs = self.run(arrays, runtime, threads)
-        return answer(self.manifest, self.path / ASSETS, outputs, ends, top_k)
+        outputs = runner.run(arrays)
+        found = answer(
+            self.manifest, self.path / ASSETS, outputs, raws=raws, ends=ends, top_k=top_k
+        )
+        if max_tokens is None:
+            return found
+        if self.manifest.task != "causal-lm":
+            raise UsageError(f"max_tokens is for language models; '{self.name}' is none.")
+        made = [
+            proceed(runner, self.manifest, self._preprocessor(), raw, max_tokens) for raw in raws
+        ]
+        return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
+
+    def _preprocessor(self) -> Preprocessor:
+        names = [tensor.name for tensor in self.manifest.inputs]
+        return Preprocessor(self.manifest.preprocessing, self.path / ASSETS, names)
 
     def to_zip(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the bundle as one file that :func:`load_bundle` reads too.

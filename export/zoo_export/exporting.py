@@ -246,6 +246,7 @@ def _complete(
         inputs=source.inputs,
         outputs=source.outputs,
         preprocessing=request.preprocessing,
+        decoding=request.decoding,
         license=request.license,
         num_params=int(request.model.count_params()),
         provenance={**request.provenance, "export": versions()},

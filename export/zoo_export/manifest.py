@@ -117,6 +117,21 @@ class Artifact:
     peak_mb: float = 0.0
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How a model that gives the next token writes a text.
+
+    Args:
+        end: The token after a text.
+        start: The token that a target begins with.
+        length: Tokens of a target with its end.
+    """
+
+    end: str | None = None
+    start: str | None = None
+    length: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known about a bundle.
@@ -130,6 +145,7 @@ class Manifest:
         task: The model's head, such as ``"image-classification"``.
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
+        decoding: How a model of sequences writes a text.
         license: Licence of the model.
         num_params: Number of parameters.
         provenance: Recipe, seed, dataset, metrics and versions, as far as they are known.
@@ -145,6 +161,7 @@ class Manifest:
     task: str | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: tuple[Mapping[str, Any], ...] = ()
+    decoding: Decoding | None = None
     license: str = ""
     num_params: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -16,6 +16,7 @@ import zoo_registry
 from zoo_export import schema
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
+from zoo_export.manifest import Decoding
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 
@@ -34,6 +35,7 @@ class Request:
     targets: Array | None = None
     calibration: Mapping[str, Any] | None = None
     sequence_length: int | None = None
+    decoding: Decoding | None = None
     license: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     is_run: bool = False
@@ -50,7 +52,7 @@ class _RunInfo:
     labels: tuple[str, ...] | None = None
     preprocessing: tuple[Mapping[str, Any], ...] = ()
     license: str | None = None
-    decoding: Mapping[str, Any] = field(default_factory=dict)
+    decoding: Decoding | None = None
 
 
 def from_run(folder: Path) -> Request:
@@ -77,6 +79,7 @@ def from_run(folder: Path) -> Request:
         rows=_stored_inputs(examples),
         targets=examples.get("y"),
         calibration=_stored_inputs(_stored(stored)) if stored.is_file() else None,
+        decoding=known.decoding,
         license=known.license or "",
         provenance={
             "model": known.model.get("name"),

@@ -15,6 +15,8 @@ Array = np.ndarray[Any, Any]
 Arrays = Mapping[str, Array]
 BATCH = "batch"
 SEQUENCE = "sequence"
+# Of a decoder, whose text is not as long as the one it is made from.
+TARGET = "target"
 _WRONG_KIND = "'{name}' takes {wanted} and got {got}: convert it first."
 
 

@@ -31,33 +31,36 @@ def load_tokenizer(assets: Path | None, name: str) -> Any:
         raise UsageError(f"'{path}' is no tokenizer file: {error}") from error
 
 
-def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows]:
-    """Return int32 token numbers and padding mask, both (texts, length).
+def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows, Rows]:
+    """Return int32 token numbers, padding mask and segments, all (texts, length).
 
     Args:
         tokenizer: A ``tokenizers.Tokenizer``; what it was told about padding is replaced.
-        texts: Texts with at least one visible character.
+        texts: Texts with at least one visible character, or pairs of them.
         length: Tokens in every row; longer texts are cut, shorter ones padded at the end.
 
     Raises:
-        UsageError: Something that is no text, or a text with nothing in it.
+        UsageError: As :func:`padded_encodings`.
     """
-    for index, text in enumerate(texts):
-        _check_text(text, index)
     encodings = padded_encodings(tokenizer, texts, length)
     try:
         token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
     except OverflowError as error:
         raise UsageError(f"The tokenizer gives numbers beyond int32: {error}") from error
-    return token_ids, np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+    masks = np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+    return token_ids, masks, np.asarray([encoding.type_ids for encoding in encodings], np.int32)
 
 
-def padded_encodings(tokenizer: Any, texts: Sequence[str], length: int) -> list[Any]:
+def padded_encodings(tokenizer: Any, texts: Sequence[Any], length: int) -> list[Any]:
     """Return a ``tokenizers.Encoding`` for each text, cut and padded to ``length`` tokens.
 
     Raises:
-        UsageError: A text without a token, or a tokenizer that cannot read it.
+        UsageError: Something that is no text, a text without a token, or a tokenizer that cannot
+            read it.
     """
+    for index, raw in enumerate(texts):
+        for text in raw if isinstance(raw, tuple) else (raw,):
+            _check_text(text, index)
     try:
         tokenizer.enable_truncation(length)
         tokenizer.enable_padding(length=length, pad_id=_padding_id(tokenizer))
@@ -82,6 +85,7 @@ def _check_text(text: Any, index: int) -> None:
         raise UsageError(f"Input {index} is an empty text: there is nothing to read in it.")
 
 
-def _check_tokens(encoding: Any, text: str, index: int) -> None:
+def _check_tokens(encoding: Any, raw: Any, index: int) -> None:
     if all(encoding.special_tokens_mask):
+        text = " ".join(raw) if isinstance(raw, tuple) else raw
         raise UsageError(f"Input {index}, {text[:40]!r}, has no token once it is normalised.")

@@ -33,13 +33,17 @@ _KINDS = {kind.__name__: kind for kind in (BundleError, UsageError, Verification
 
 
 def try_artifact(
-    bundle: Bundle, artifact: Artifact, time_limit: float = TIME_LIMIT
+    bundle: Bundle,
+    artifact: Artifact,
+    provider: str | None = None,
+    time_limit: float = TIME_LIMIT,
 ) -> Verification:
     """Run the stored samples through an artifact in a child process and compare with Keras.
 
     Args:
         bundle: The bundle.
         artifact: One of its artifacts.
+        provider: What computes, as for :meth:`zoo_export.Bundle.runner`.
         time_limit: Seconds after which the child is ended.
 
     Returns:
@@ -51,10 +55,11 @@ def try_artifact(
         MissingRuntimeError: Its runtime is not installed.
     """
     check_installed(find(artifact.format))
+    words = [str(bundle.path), artifact.format, *([] if provider is None else [provider])]
     try:
         done = subprocess.run(
             # -P: a script of the user's that is called as a library must not be imported.
-            [sys.executable, "-P", "-m", __name__, str(bundle.path), artifact.format],
+            [sys.executable, "-P", "-m", __name__, *words],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -94,14 +99,14 @@ def remember(bundle: Bundle, artifact: Artifact) -> None:
         return  # a device without a home: it is tried again next time
 
 
-def main(folder: str, format_name: str) -> None:
+def main(folder: str, format_name: str, provider: str | None = None) -> None:
     """Print the figures of one artifact, or the error, as the last line."""
     from zoo_export.bundle import load_bundle
     from zoo_export.verification import run_samples
 
     try:
         bundle = load_bundle(folder, trusted=True)
-        result = asdict(run_samples(bundle, bundle.artifact(format_name)))
+        result = asdict(run_samples(bundle, bundle.artifact(format_name), provider))
     except ZooError as error:
         result = {"error": type(error).__name__, "message": str(error)}
     print(json.dumps(result))  # noqa: T201 - read by the parent

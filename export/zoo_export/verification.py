@@ -14,15 +14,20 @@ from zoo_export.probes import check_probes
 from zoo_export.stored import MAX_VALUES, load_samples
 from zoo_export.tensors import evenly, fits
 from zoo_export.trial import remember, try_artifact, was_tried
+from zoo_registry import UsageError
 
 
-def verify(bundle: Bundle | str | Path) -> list[Verification]:
+def verify(
+    bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
+) -> list[Verification]:
     """Run the stored samples in every runtime and compare with what Keras gave.
 
     Each artifact runs in a process of its own: a file that ends it is an error here.
 
     Args:
         bundle: A bundle or its folder; a folder is checked byte by byte first.
+        runtime: Name of the one format to verify; all by default.
+        provider: What computes, as for :meth:`Bundle.runner`; with it a runtime must be named.
 
     Returns:
         Figures of this machine, one row for each artifact; counts of agreement on examples
@@ -45,13 +50,16 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
     """
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle)
-    results = [try_artifact(bundle, artifact) for artifact in bundle.artifacts]
+    if provider is not None and runtime is None:
+        raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
+    artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
+    results = [try_artifact(bundle, artifact, provider) for artifact in artifacts]
     failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
             f"Bundle '{bundle.path}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
-    for artifact in bundle.artifacts:
+    for artifact in artifacts:
         remember(bundle, artifact)
     return results
 
@@ -75,7 +83,7 @@ def prove(bundle: Bundle, artifact: Artifact) -> None:
     remember(bundle, artifact)
 
 
-def run_samples(bundle: Bundle, artifact: Artifact) -> Verification:
+def run_samples(bundle: Bundle, artifact: Artifact, provider: str | None = None) -> Verification:
     """Run the stored samples through an artifact in this process and compare with Keras.
 
     Raises:
@@ -84,7 +92,7 @@ def run_samples(bundle: Bundle, artifact: Artifact) -> Verification:
     """
     check_probes(bundle.manifest, bundle.path / ASSETS)
     cases = load_samples(bundle.path / SAMPLES)
-    runner = bundle.runner(artifact.format)
+    runner = bundle.runner(artifact.format, provider=provider)
     tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []
     names = {tensor.name for tensor in artifact.inputs}

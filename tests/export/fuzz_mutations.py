@@ -181,7 +181,7 @@ def _change(holder: Any, key: Any, rng: random.Random) -> None:
     elif isinstance(value, list) and value:
         at = rng.randrange(len(value))
         holder[key] = rng.choice(
-            ([], value[:at], value + [value[at]], value[:at] + value[at + 1 :])
+            ([], value[:at], [*value, value[at]], value[:at] + value[at + 1 :])
         )
     elif isinstance(value, bytes):
         holder[key] = rng.choice((b"", value[:-1], value + b"x", b"\xff", b"serving_default"))

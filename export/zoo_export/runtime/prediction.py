@@ -34,7 +34,7 @@ class Prediction:
         probabilities: Those of all classes or tokens, in the order of the logits.
         top: The most probable ones with their probabilities, best first.
         labels: Where several may apply, those whose probability is at least a half.
-        spans: Parts of the raw text: answers, best first, or entities, in their order.
+        spans: Parts of the raw text where the task has them: answers, best first, or entities.
         text: What a model that writes has written.
         value: The number that a regression gives.
     """
@@ -46,7 +46,7 @@ class Prediction:
     probabilities: Array | None = None
     top: tuple[tuple[str, float], ...] = ()
     labels: tuple[str, ...] = ()
-    spans: tuple[Span, ...] = ()
+    spans: tuple[Span, ...] | None = None
     text: str | None = None
     value: float | None = None
 

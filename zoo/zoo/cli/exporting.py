@@ -12,7 +12,7 @@ import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_json, print_table, size
+from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table, size
 from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--zip", "zipped", is_flag=True, help="Write the bundle as one file too, OUT.zip.")
 @click.option("--task", help="Head of a model given by name.")
 @click.option(
     "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
@@ -42,6 +43,7 @@ def export(
     target: str | None,
     out: Path | None,
     force: bool,
+    zipped: bool,
     task: str | None,
     weights: str | None,
     sequence_length: int | None,
@@ -72,10 +74,13 @@ def export(
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
         bundle = export_model(given, keep_going=True, on_event=on_event, **options)
+    archive = bundle.to_zip(f"{bundle.path}.zip", force=force) if zipped else None
     if as_json:
         print_json({"bundle": str(bundle.path), "failures": failures, **asdict(bundle.manifest)})
     else:
         print_artifacts(bundle)
+        if archive is not None:
+            click.echo(f"{archive}: {size(archive.stat().st_size)}")
     if failures:
         rows = [f"  {name}: {message}." for name, message in failures.items()]
         count = f"{len(failures)} of {len(to)} formats failed"
@@ -134,14 +139,16 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--runtime", help="One format to verify [all].")
+@click.option("--provider", help=PROVIDER_HELP)
 @as_json
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
     from zoo_export.bundle import load_bundle
     from zoo_export.verification import verify as verify_bundle
 
     loaded = load_bundle(bundle)
-    results = verify_bundle(loaded)
+    results = verify_bundle(loaded, runtime=runtime, provider=provider)
     if as_json:
         print_json([asdict(result) for result in results])
         return

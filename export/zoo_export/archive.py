@@ -13,7 +13,7 @@ from pathlib import Path
 from zoo_export.errors import BundleError
 from zoo_export.files import safe_path, work_folder
 from zoo_export.manifest import MANIFEST, Manifest
-from zoo_registry import UsageError
+from zoo_registry import UsageError, ZooError
 
 _MAX_MANIFEST = 1 << 26
 # Weights hardly shrink; an archive that swells a hundredfold beyond this holds something else.
@@ -68,11 +68,10 @@ def unpack(path: Path) -> Path:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, target.open("xb") as file:
                     shutil.copyfileobj(source, file, _CHUNK)
-    except _BROKEN as error:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise BundleError(f"'{path}' cannot be unpacked: {error}.") from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, _BROKEN) and not isinstance(error, ZooError):
+            raise BundleError(f"'{path}' cannot be unpacked: {error}.") from error
         raise
     return folder
 

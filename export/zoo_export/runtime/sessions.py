@@ -71,6 +71,8 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
     }
     options: dict[str, Any] = {"num_threads": threads}
     if Path(provider).suffix in _LIBRARIES:
+        if not Path(provider).is_file():
+            raise UsageError(f"There is no delegate '{provider}'.")
         try:
             options["experimental_delegates"] = [load_delegate(provider)]
         except (OSError, ValueError) as error:

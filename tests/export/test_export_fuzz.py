@@ -1,4 +1,4 @@
-"""A seeded part of the fuzzing; ``python tests/export/fuzz_loaders.py`` does ten thousand of each."""
+"""A seeded part of the fuzzing; ``python tests/export/fuzz_loaders.py`` does 10,000 of each."""
 
 import collections
 import shutil

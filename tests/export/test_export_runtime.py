@@ -228,8 +228,14 @@ def test_aliases(word, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("runtime", "provider"),
-    [("tflite", "xnnpack"), ("tflite", "builtin"), ("tflite", "reference"), ("onnx", "cpu")]
-    + [("onnx", "CPUExecutionProvider"), ("saved_model", "cpu")],
+    [
+        ("tflite", "xnnpack"),
+        ("tflite", "builtin"),
+        ("tflite", "reference"),
+        ("onnx", "cpu"),
+        ("onnx", "CPUExecutionProvider"),
+        ("saved_model", "cpu"),
+    ],
 )
 def test_every_provider_gives_the_same(exported, digits, runtime, provider):
     images = {"image": digits[0][:3]}

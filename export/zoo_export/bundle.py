@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export import files
+from zoo_export import archive, files
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import find
 from zoo_export.manifest import ASSETS, MANIFEST, Artifact, Manifest
+from zoo_export.preprocess import Preprocessor
 from zoo_export.runtime import Runner, check_installed, is_installed, open_runner
+from zoo_export.runtime.generation import proceed, translate
 from zoo_export.runtime.prediction import Prediction, answer, prepare
 from zoo_export.runtime.training import Trainer, open_trainer
 from zoo_export.tensors import Array
@@ -27,11 +31,13 @@ class Bundle:
     Args:
         path: The folder.
         manifest: What it says about itself.
+        trusted: Whether its artifacts are loaded without being tried in another process first.
     """
 
     path: Path
     manifest: Manifest
-    _runners: dict[tuple[str, int | None], Runner] = field(
+    trusted: bool = False
+    _runners: dict[tuple[str, int | None, str | None], Runner] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -64,27 +70,48 @@ class Bundle:
             )
         return by_name[name]
 
-    def runner(self, runtime: str | None = None, threads: int | None = None) -> Runner:
+    def runner(
+        self,
+        runtime: str | None = None,
+        threads: int | None = None,
+        provider: str | None = None,
+    ) -> Runner:
         """Return the artifact of a format loaded in its runtime; it is loaded once.
 
         Args:
             runtime: Name of a format; the first one whose runtime is installed by default.
             threads: Threads to use.
+            provider: What computes: an execution provider of onnxruntime, ``xnnpack``,
+                ``builtin``, ``reference`` or a delegate's library for LiteRT.
+
+        Raises:
+            BundleError: The artifact is damaged; if this machine has not run it before, that is
+                found out in another process.
         """
+        from zoo_export.verification import prove  # it reads bundles itself
+
         artifact = self.artifact(runtime)
-        key = (artifact.format, threads)
+        key = (artifact.format, threads, provider)
         if key not in self._runners:
+            check_installed(find(artifact.format))
+            if not self.trusted:
+                prove(self, artifact)
             self._runners[key] = open_runner(
                 find(artifact.format),
                 files.safe_path(self.path, artifact.path),
                 artifact.inputs,
                 artifact.outputs,
-                threads,
+                threads=threads,
+                provider=provider,
             )
         return self._runners[key]
 
     def run(
-        self, inputs: Mapping[str, Any], runtime: str | None = None, threads: int | None = None
+        self,
+        inputs: Mapping[str, Any],
+        runtime: str | None = None,
+        threads: int | None = None,
+        provider: str | None = None,
     ) -> dict[str, Array]:
         """Run model inputs, already preprocessed, and return the raw outputs by name.
 
@@ -92,11 +119,12 @@ class Bundle:
             inputs: Arrays by input name, batch first.
             runtime: Name of a format; the first one whose runtime is installed by default.
             threads: Threads to use.
+            provider: What computes, as for :meth:`runner`.
 
         Raises:
-            UsageError: Inputs that the model does not take, or no such format.
+            UsageError: Inputs that the model does not take, or no such format or provider.
         """
-        return self.runner(runtime, threads).run(inputs)
+        return self.runner(runtime, threads, provider).run(inputs)
 
     def predict(
         self,
@@ -104,14 +132,21 @@ class Bundle:
         runtime: str | None = None,
         top_k: int | None = None,
         threads: int | None = None,
+        *,
+        provider: str | None = None,
+        max_tokens: int | None = None,
     ) -> list[Prediction]:
         """Preprocess raw inputs, run them and say what the outputs mean.
 
         Args:
-            x: One raw input, such as the path of an image, a text or an array, or a list of them.
+            x: One raw input, such as the path of an image, a text, a pair of question and text in
+                a tuple, or an array; or a list of them.
             runtime: Name of a format; the first one whose runtime is installed by default.
-            top_k: How many of the most probable answers to list; five by default.
+            top_k: How many of the most probable answers to list; five by default, or one part
+                of a text.
             threads: Threads to use.
+            provider: What computes, as for :meth:`runner`.
+            max_tokens: How many tokens a language model adds to each text.
 
         Returns:
             One prediction for each raw input.
@@ -120,9 +155,39 @@ class Bundle:
             UsageError: An input that preprocessing cannot take.
         """
         raws: Sequence[Any] = x if isinstance(x, list) else [x]
+        runner = self.runner(runtime, threads, provider)
+        if self.manifest.task == "seq2seq" and self.manifest.decoding is not None:
+            texts = translate(runner, self.manifest, self._preprocessor(), raws)
+            return [Prediction({}, text=text) for text in texts]
         arrays, ends = prepare(self.manifest, self.path / ASSETS, raws)
-        outputs = self.run(arrays, runtime, threads)
-        return answer(self.manifest, self.path / ASSETS, outputs, ends, top_k)
+        outputs = runner.run(arrays)
+        found = answer(
+            self.manifest, self.path / ASSETS, outputs, raws=raws, ends=ends, top_k=top_k
+        )
+        if max_tokens is None:
+            return found
+        if self.manifest.task != "causal-lm":
+            raise UsageError(f"max_tokens is for language models; '{self.name}' is none.")
+        made = [
+            proceed(runner, self.manifest, self._preprocessor(), raw, max_tokens) for raw in raws
+        ]
+        return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
+
+    def _preprocessor(self) -> Preprocessor:
+        names = [tensor.name for tensor in self.manifest.inputs]
+        return Preprocessor(self.manifest.preprocessing, self.path / ASSETS, names)
+
+    def to_zip(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the bundle as one file that :func:`load_bundle` reads too.
+
+        Args:
+            path: The zip; the same bundle always gives the same bytes.
+            force: Whether a file that is there is replaced.
+
+        Raises:
+            UsageError: The file is there already.
+        """
+        return archive.pack(self.path, list(self.manifest.files), Path(path), force=force)
 
     def trainer(self, threads: int | None = None) -> Trainer:
         """Return a model whose head learns from examples of this device; each call loads anew.
@@ -162,30 +227,42 @@ class Bundle:
         )
 
 
-def load_bundle(path: str | Path) -> Bundle:
+def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     """Read a bundle and check every byte of it; neither TensorFlow nor Keras is imported.
 
     Args:
-        path: The folder that :func:`zoo_export.export` wrote.
+        path: The folder that :func:`zoo_export.export` wrote, or a zip of it.
+        trusted: Whether its artifacts may be loaded at once. By default each is first tried in
+            another process, the first time that it is used on a machine: a file that was changed
+            together with its hash could end this one.
 
     Raises:
         UsageError: There is no such folder, or it is no bundle.
         BundleError: A file is missing, cut, changed or extra, or the manifest is not valid.
     """
     folder = Path(path)
+    if not folder.is_file():
+        return _load_folder(folder, trusted=trusted)
+    unpacked = archive.unpack(folder)
+    try:
+        bundle = _load_folder(unpacked, trusted=trusted)
+    except BaseException:
+        shutil.rmtree(unpacked, ignore_errors=True)
+        raise
+    weakref.finalize(bundle, shutil.rmtree, unpacked, ignore_errors=True)
+    return bundle
+
+
+def _load_folder(folder: Path, *, trusted: bool) -> Bundle:
     manifest_path = folder / MANIFEST
     if not folder.is_dir():
         raise UsageError(f"There is no bundle '{folder}'.")
     if not manifest_path.is_file():
         raise UsageError(f"'{folder}' is no bundle: it has no {MANIFEST}.")
-    try:
-        text = manifest_path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"'{manifest_path}' is not text: {error}.") from error
-    manifest = Manifest.from_json(text, f"'{manifest_path}'")
+    manifest = Manifest.read(manifest_path.read_bytes(), f"'{manifest_path}'")
     files.check_files(folder, manifest.files)
     _check_artifacts(folder, manifest)
-    return Bundle(folder, manifest)
+    return Bundle(folder, manifest, trusted)
 
 
 def _check_artifacts(folder: Path, manifest: Manifest) -> None:

@@ -23,9 +23,11 @@ from zoo_export.manifest import (
     Comparison,
     Manifest,
 )
+from zoo_export.probes import save_probes
 from zoo_export.request import Request, from_model, from_run, name_of
 from zoo_export.source import Source, model_file, read_source, versions
 from zoo_export.stored import save_samples
+from zoo_export.trial import remember
 from zoo_registry import UsageError, load_target
 
 TIME_LIMIT = 1800.0
@@ -160,7 +162,10 @@ def export(
             if key is not None and not failures:
                 cache.keep(key, work / "bundle")
         files.put_in_place(work / "bundle", folder, work)
-    return load_bundle(folder)
+    bundle = load_bundle(folder, trusted=True)
+    for artifact in bundle.artifacts:
+        remember(bundle, artifact)
+    return bundle
 
 
 def choose_formats(to: Sequence[str] | None, target: str | None = None) -> list[Format]:
@@ -282,6 +287,7 @@ def complete(
     if request.assets is not None:
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
     save_samples(bundle / SAMPLES, source.cases, source.expected)
+    save_probes(bundle / ASSETS, request.preprocessing)
     manifest = Manifest(
         name=request.name,
         task=request.task,
@@ -289,6 +295,7 @@ def complete(
         inputs=source.inputs,
         outputs=source.outputs,
         preprocessing=request.preprocessing,
+        decoding=request.decoding,
         license=request.license,
         num_params=int(request.model.count_params()),
         provenance={**request.provenance, "export": versions()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 ASSETS = "assets"
 SAMPLES = "assets/samples.npz"
+SEAL = "sha256"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,21 @@ class Artifact:
     peak_mb: float = 0.0
 
 
+@dataclass(frozen=True)
+class Decoding:
+    """How a model that gives the next token writes a text.
+
+    Args:
+        end: The token after a text.
+        start: The token that a target begins with.
+        length: Tokens of a target with its end.
+    """
+
+    end: str | None = None
+    start: str | None = None
+    length: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that is known about a bundle.
@@ -128,6 +145,7 @@ class Manifest:
         task: The model's head, such as ``"image-classification"``.
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
+        decoding: How a model of sequences writes a text.
         license: Licence of the model.
         num_params: Number of parameters.
         provenance: Recipe, seed, dataset, metrics and versions, as far as they are known.
@@ -144,6 +162,7 @@ class Manifest:
     task: str | None = None
     labels: tuple[str, ...] | None = None
     preprocessing: tuple[Mapping[str, Any], ...] = ()
+    decoding: Decoding | None = None
     license: str = ""
     num_params: int | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -152,19 +171,33 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """Return the manifest as the text of ``manifest.json``."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """Return the manifest as the text of ``manifest.json``, with its own hash."""
+        return json.dumps(seal(asdict(self)), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def read(cls, data: bytes, where: str = MANIFEST) -> Manifest:
+        """Return the manifest in the bytes of a file.
+
+        Raises:
+            BundleError: As :meth:`from_json`, or bytes that are no text.
+        """
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{where} is not text: {error}.") from error
+        return cls.from_json(text, where)
 
     @classmethod
     def from_json(cls, text: str, where: str = MANIFEST) -> Manifest:
         """Return the manifest that :meth:`to_json` wrote.
 
         Raises:
-            BundleError: Text that is no manifest, or one of a later version.
+            BundleError: Text that is no manifest, one that was changed, or one of a later
+                version.
         """
         try:
             data = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{where} is not complete JSON: {error}.") from error
         version = data.get("format_version") if isinstance(data, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
@@ -172,7 +205,24 @@ class Manifest:
                 f"{where} has format_version {version}; this Kerazoo reads up to "
                 f"{FORMAT_VERSION}: upgrade it with `pip install --upgrade kerazoo`."
             )
+        if not isinstance(data, dict):
+            raise BundleError(f"{where} is not valid: it must hold an object.")
+        if data.get(SEAL) != seal(data)[SEAL]:
+            raise BundleError(f"{where} was changed: its {SEAL} is another. Export it again.")
         try:
-            return schema.read(cls, data, "manifest")
+            return schema.read(cls, {k: data[k] for k in data if k != SEAL}, "manifest")
         except UsageError as error:
             raise BundleError(f"{where} is not valid: {error}") from error
+
+
+def seal(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest's plain data with the hash of everything in it.
+
+    Example:
+        >>> data = seal({"name": "digits"})
+        >>> seal(data) == data
+        True
+    """
+    rest = {key: value for key, value in data.items() if key != SEAL}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=True)
+    return {**rest, SEAL: hashlib.sha256(text.encode()).hexdigest()}

@@ -6,15 +6,17 @@ import contextlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import zoo_registry
+from zoo_export import schema
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
+from zoo_export.manifest import Decoding
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 from zoo_registry.build import know_fake_quantization
@@ -35,10 +37,24 @@ class Request:
     calibration: Mapping[str, Any] | None = None
     sequence_length: int | None = None
     train_batch: int = 8
+    decoding: Decoding | None = None
     license: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     is_run: bool = False
     modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _RunInfo:
+    """What an export takes from ``run.json``; whatever else is there is left alone."""
+
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    task: str | None = None
+    labels: tuple[str, ...] | None = None
+    preprocessing: tuple[Mapping[str, Any], ...] = ()
+    license: str | None = None
+    decoding: Decoding | None = None
 
 
 def name_of(source: Any) -> str:
@@ -48,7 +64,7 @@ def name_of(source: Any) -> str:
         UsageError: Something that is neither, or a run that was not completed.
     """
     if isinstance(source, str | Path):
-        recipe = _run_info(Path(source)).get("recipe", {})
+        recipe = read_info(Path(source))[1].recipe
         name = recipe.get("name") or Path(source).resolve().name
         return str(name).rpartition("/")[2]
     _check_model(source)
@@ -62,9 +78,8 @@ def from_run(folder: Path) -> Request:
     Raises:
         UsageError: It is no run, or one that was not completed.
     """
-    info = _run_info(folder)
-    recipe, model_info = info.get("recipe", {}), info.get("model", {})
-    modules = _builder_modules(model_info.get("name"))
+    info, known = read_info(folder)
+    modules = _builder_modules(known.model.get("name"))
     assets = folder / "assets"
     know_fake_quantization()
     with naming_failures(f"The model of run '{folder}'"):
@@ -75,17 +90,18 @@ def from_run(folder: Path) -> Request:
     return Request(
         model=model,
         name=name_of(folder),
-        task=info.get("task"),
-        labels=tuple(info["labels"]) if info.get("labels") else None,
-        preprocessing=tuple(info.get("preprocessing", ())),
+        task=known.task,
+        labels=known.labels or None,
+        preprocessing=known.preprocessing,
         assets=assets if assets.is_dir() else None,
         rows=_stored_inputs(examples),
         targets=examples.get("y"),
         calibration=_stored_inputs(_stored(stored)) if stored.is_file() else None,
-        license=info.get("license") or "",
+        decoding=known.decoding,
+        license=known.license or "",
         provenance={
-            "model": model_info.get("name"),
-            "recipe": recipe,
+            "model": known.model.get("name"),
+            "recipe": known.recipe,
             **{key: info[key] for key in keys if key in info},
         },
         is_run=True,
@@ -136,21 +152,29 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _run_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
+    """Return what ``run.json`` holds, and the part of it that an export takes, checked.
+
+    Raises:
+        UsageError: It is no run, one that was not completed, or a damaged one.
+    """
     path = folder / "run.json"
     if not path.is_file():
         raise UsageError(f"'{folder}' is no run: it has no run.json.")
     try:
-        info: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        info = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
+    if not isinstance(info, dict):
+        raise UsageError(f"'{path}' is no run: it must hold an object.")
     status = info.get("status")
     if status != "complete":
         raise UsageError(
             f"Run '{folder}' is {status or 'of unknown status'}, not complete: train it to the "
             "end before exporting it."
         )
-    return info
+    taken = {row.name for row in fields(_RunInfo)}
+    return info, schema.read(_RunInfo, {k: v for k, v in info.items() if k in taken}, f"'{path}'")
 
 
 def _stored_inputs(arrays: Arrays) -> dict[str, Array]:

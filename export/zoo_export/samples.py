@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.inference import input_tensors, named_inputs
-from zoo_export.tensors import BATCH, SEQUENCE, Array, Arrays, Tensor, bind, named_sizes
+from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
 BATCHES = (1, 3)
@@ -103,7 +103,8 @@ def default_sizes(
     """
     names = {dim for tensor in tensors for dim in tensor.shape if isinstance(dim, str)} - {BATCH}
     longest = min([DEFAULT_SEQUENCE, *_position_limits(model)])
-    return {name: (length or longest) if name == SEQUENCE else DEFAULT_SIDE for name in names}
+    lengths = {SEQUENCE: length or longest, TARGET: longest}
+    return {name: lengths.get(name, DEFAULT_SIDE) for name in names}
 
 
 def _position_limits(model: Any) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from zoo_export.tensors import Array, Arrays, evenly
 
 # Logits over a vocabulary would be megabytes: so many values, evenly spaced, tell as much.
 MAX_VALUES = 65_536
+# An archive of a few kilobytes can swell to any size.
+MAX_BYTES = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,34 @@ def load_samples(path: Path) -> list[Stored]:
     Raises:
         BundleError: The file is not what it should be.
     """
+    arrays = load_arrays(path)
     try:
+        count = 1 + max(int(key.partition("/")[0]) for key in arrays)
+        cases = [_case(arrays, index) for index in range(min(count, len(arrays)))]
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"'{path}' holds no samples: {error}") from error
+    return cases
+
+
+def load_arrays(path: Path) -> dict[str, Array]:
+    """Read the arrays of a ``.npz`` file; nothing is ever unpickled.
+
+    Raises:
+        BundleError: The file is not what it should be, or its arrays are larger than
+            :data:`MAX_BYTES`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > MAX_BYTES:
+            raise BundleError(f"'{path}' holds {size:,} bytes of samples.")
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-        count = 1 + max(int(key.partition("/")[0]) for key in arrays)
-        return [_case(arrays, index) for index in range(count)]
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise BundleError(f"'{path}' holds files that are no arrays.")
+        return arrays
+    except BundleError:
+        raise
     except Exception as error:  # NumPy and zipfile raise many kinds on bytes that are not theirs
         raise BundleError(f"'{path}' holds no samples: {error}") from error
 

@@ -17,6 +17,8 @@ BATCH = "batch"
 # Rows that are run at a time: a thousand at once could fill the memory.
 MAX_BATCH = 64
 SEQUENCE = "sequence"
+# Of a decoder, whose text is not as long as the one it is made from.
+TARGET = "target"
 _WRONG_KIND = "'{name}' takes {wanted} and got {got}: convert it first."
 
 

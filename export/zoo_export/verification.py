@@ -9,22 +9,32 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import compare, worst
 from zoo_export.errors import BundleError, ExportError, VerificationError
 from zoo_export.formats import find
-from zoo_export.manifest import SAMPLES, Artifact, Comparison, Verification
-from zoo_export.stored import MAX_VALUES, Stored, load_samples
+from zoo_export.manifest import ASSETS, SAMPLES, Artifact, Comparison, Verification
+from zoo_export.probes import check_probes
+from zoo_export.stored import MAX_VALUES, load_samples
 from zoo_export.tensors import evenly, fits
+from zoo_export.trial import remember, try_artifact, was_tried
+from zoo_registry import UsageError
 
 
-def verify(bundle: Bundle | str | Path) -> list[Verification]:
+def verify(
+    bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
+) -> list[Verification]:
     """Run the stored samples in every runtime and compare with what Keras gave.
+
+    Each artifact runs in a process of its own: a file that ends it is an error here.
 
     Args:
         bundle: A bundle or its folder; a folder is checked byte by byte first.
+        runtime: Name of the one format to verify; all by default.
+        provider: What computes, as for :meth:`Bundle.runner`; with it a runtime must be named.
 
     Returns:
         Figures of this machine, one row for each artifact; counts of agreement on examples
         are those of the export.
 
     Raises:
+        BundleError: An artifact that ends the process that runs it.
         VerificationError: An artifact disagrees; ``verifications`` has the figures of all.
         MissingRuntimeError: A runtime is not installed.
 
@@ -40,35 +50,61 @@ def verify(bundle: Bundle | str | Path) -> list[Verification]:
     """
     if not isinstance(bundle, Bundle):
         bundle = load_bundle(bundle)
-    cases = load_samples(bundle.path / SAMPLES)
-    results = [verify_artifact(bundle, artifact, cases) for artifact in bundle.artifacts]
+    if provider is not None and runtime is None:
+        raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
+    artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
+    results = [try_artifact(bundle, artifact, provider) for artifact in artifacts]
     failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
             f"Bundle '{bundle.path}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
+    for artifact in artifacts:
+        remember(bundle, artifact)
     return results
 
 
-def verify_artifact(
-    bundle: Bundle, artifact: Artifact, cases: list[Stored], threads: int | None = None
-) -> Verification:
-    """Run the stored samples in one runtime and return its figures, good or bad.
-
-    Args:
-        bundle: The bundle.
-        artifact: One of its artifacts.
-        cases: The bundle's samples.
-        threads: Threads to use; the runtime's own choice by default.
+def prove(bundle: Bundle, artifact: Artifact) -> None:
+    """Verify one artifact, unless these bytes have passed on this machine before.
 
     Raises:
-        VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
-        MissingRuntimeError: The runtime is not installed.
+        BundleError: It ends the process that runs it.
+        VerificationError: It disagrees with Keras.
     """
-    runner = bundle.runner(artifact.format, threads)
+    if was_tried(bundle, artifact):
+        return
+    figures = try_artifact(bundle, artifact)
+    if not figures.ok:
+        raise VerificationError(
+            f"Artifact '{artifact.path}' of bundle '{bundle.path}' does not give what Keras gave: "
+            f"{worst(figures.comparisons)}.",
+            [figures],
+        )
+    remember(bundle, artifact)
+
+
+def run_samples(
+    bundle: Bundle,
+    artifact: Artifact,
+    *,
+    provider: str | None = None,
+    threads: int | None = None,
+) -> Verification:
+    """Run the stored samples through an artifact in this process and compare with Keras.
+
+    Raises:
+        BundleError: No samples, or a file that its runtime refuses.
+        VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
+    """
+    check_probes(bundle.manifest, bundle.path / ASSETS)
+    cases = load_samples(bundle.path / SAMPLES)
+    runner = bundle.runner(artifact.format, threads, provider)
     tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []
+    names = {tensor.name for tensor in artifact.inputs}
     for case in cases:
+        if set(case.inputs) != names:
+            raise BundleError(f"The samples of bundle '{bundle.path}' lack {sorted(names)}.")
         if not fits(artifact.inputs, case.inputs):
             continue
         outputs = runner.run(case.inputs)

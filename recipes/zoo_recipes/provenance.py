@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zoo_recipes.datasets.loading import Examples, fingerprint
+from zoo_recipes.evaluation import LANGUAGE_MODEL, PAIRS
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import FORMAT_VERSION
+from zoo_recipes.vocabulary import END
 
 PACKAGES = ("kerazoo", "tensorflow", "keras", "numpy", "tensorflow-datasets", "tokenizers")
 
@@ -26,6 +28,7 @@ def first_info(recipe: Recipe, task: str) -> dict[str, Any]:
         "model": {"name": recipe.model.name, "num_params": None},
         "labels": None,
         "preprocessing": frozen.get("preprocessing", []),
+        "decoding": _decoding(recipe, task),
         "seed": recipe.seed,
         "versions": _versions(),
         "dataset": {"name": recipe.dataset.name, "splits": {}},
@@ -36,6 +39,14 @@ def first_info(recipe: Recipe, task: str) -> dict[str, Any]:
         "started": now(),
         "finished": None,
     }
+
+
+def _decoding(recipe: Recipe, task: str) -> dict[str, Any] | None:
+    if task == LANGUAGE_MODEL:
+        return {"end": END}
+    if task == PAIRS:
+        return {"start": END, "end": END, "length": recipe.dataset.target_length}
+    return None
 
 
 def data_info(

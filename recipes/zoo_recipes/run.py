@@ -87,19 +87,25 @@ def load_run(path: str | Path) -> Run:
         raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
     try:
         info = json.loads(info_path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"'{info_path}' is damaged: {error}") from error
+    if not isinstance(info, dict):
+        raise UsageError(f"'{info_path}' is damaged: it must hold an object.")
     if info.get("format_version") != FORMAT_VERSION:
         raise UsageError(
             f"Run '{folder}' has format {info.get('format_version')}; this Kerazoo reads "
             f"{FORMAT_VERSION}."
         )
-    if info["status"] != "complete":
-        state = "was not finished" if info["status"] == "running" else f"was {info['status']}"
+    status = info.get("status")
+    recipe = info.get("recipe")
+    if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
+        raise UsageError(f"'{info_path}' is damaged: it needs 'status' and 'recipe' with a name.")
+    if status != "complete":
+        state = "was not finished" if status == "running" else f"was {status}"
         reason = f": {info['error']}" if info.get("error") else ""
         raise UsageError(
             f"Run '{folder}' {state.replace('was failed', 'failed')}{reason}. Train it again: "
-            f"zoo train {info['recipe']['name']} --out {folder} --force"
+            f"zoo train {recipe['name']} --out {folder} --force"
         )
     return Run(folder, info)
 

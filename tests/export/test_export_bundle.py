@@ -10,7 +10,7 @@ import pytest
 
 from zoo_export import BundleError, VerificationError, load_bundle, verify
 from zoo_export.files import list_files
-from zoo_export.manifest import Manifest
+from zoo_export.manifest import Manifest, seal
 from zoo_registry import UsageError
 
 pytestmark = pytest.mark.slow  # the bundle is exported once, which takes some seconds
@@ -20,7 +20,7 @@ def _edit(folder, change):
     path = folder / "manifest.json"
     data = json.loads(path.read_text())
     change(data)
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps(seal(data)))
 
 
 def _refuse(folder, kind=BundleError):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import zoo_registry
-from zoo_export import MissingRuntimeError, load_bundle, measure
+from zoo_export import MissingRuntimeError, load_bundle, measure, verify
 from zoo_export.formats import FORMATS
 from zoo_export.manifest import Manifest
 from zoo_export.runtime import Runner
@@ -114,7 +114,7 @@ def test_threads(exported, runtime):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runtime", ["tflite", "onnx"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_session_shared_between_threads(exported, digits, runtime):
     expected = exported.run({"image": digits[0][:40]}, runtime)["logits"]
     wrong = []
@@ -223,3 +223,51 @@ def test_features_are_given_raw(tmp_path):
 @pytest.mark.parametrize(("word", "name"), [("litert", "tflite"), ("savedmodel", "saved_model")])
 def test_aliases(word, name):
     assert zoo_registry.formats.get(word).name == name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runtime", "provider"),
+    [
+        ("tflite", "xnnpack"),
+        ("tflite", "builtin"),
+        ("tflite", "reference"),
+        ("onnx", "cpu"),
+        ("onnx", "CPUExecutionProvider"),
+        ("saved_model", "cpu"),
+    ],
+)
+def test_every_provider_gives_the_same(exported, digits, runtime, provider):
+    images = {"image": digits[0][:3]}
+    expected = exported.run(images, runtime)["logits"]
+    got = exported.run(images, runtime, provider=provider)["logits"]
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("runtime", "provider", "message"),
+    [
+        (
+            "tflite",
+            "xnpack",
+            "There is no provider 'xnpack' of ai-edge-litert here. Did you mean 'xnnpack'? "
+            "There are: xnnpack, builtin, reference, DELEGATE.so.",
+        ),
+        ("tflite", "gone/libdelegate.so", "There is no delegate 'gone/libdelegate.so'."),
+        ("onnx", "quantum", "There is no provider 'quantum' of onnxruntime here. There are:"),
+        ("saved_model", "tpu", "There is no provider 'tpu' of tensorflow here."),
+    ],
+)
+def test_a_provider_that_is_not_there(exported, runtime, provider, message):
+    with pytest.raises(UsageError) as caught:
+        exported.run({"image": np.zeros((1, 8, 8, 1))}, runtime, provider=provider)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.slow
+def test_a_provider_belongs_to_a_runtime(exported):
+    with pytest.raises(UsageError, match=r"'builtin' belongs to one runtime: name it too"):
+        verify(exported, provider="builtin")
+    [figures] = verify(exported, runtime="tflite", provider="builtin")
+    assert figures.format == "tflite"

@@ -153,7 +153,9 @@ def _saved(model: Any, inputs: Mapping[str, Any], path: Path) -> str:
     import keras
 
     model.save(path)
-    return _equal(_outputs(keras.models.load_model(path), inputs), _outputs(model, inputs))
+    return _equal(
+        _outputs(keras.models.load_model(path, safe_mode=True), inputs), _outputs(model, inputs)
+    )
 
 
 def _cloned(model: Any, inputs: Mapping[str, Any]) -> str:

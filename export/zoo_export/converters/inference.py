@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.tensors import BATCH, MAX_BATCH, SEQUENCE, Array, Arrays, Tensor, batches, joined
+from zoo_export.tensors import (
+    BATCH,
+    MAX_BATCH,
+    SEQUENCE,
+    TARGET,
+    Array,
+    Arrays,
+    Tensor,
+    batches,
+    joined,
+)
 from zoo_registry import UsageError
 from zoo_registry.build import merge_lora, without_fake_quantization
 
@@ -213,7 +223,8 @@ def _named_axes(name: str, shape: Sequence[int | None]) -> tuple[int | str, ...]
         if axis == 0:
             return BATCH
         spatial = _AXES.get(len(shape), {}).get(axis)
-        return spatial or (SEQUENCE if axis == 1 else f"{name}_{axis}")
+        steps = TARGET if name.startswith("decoder_") else SEQUENCE
+        return spatial or (steps if axis == 1 else f"{name}_{axis}")
 
     return tuple(axis_name(i) if size is None else size for i, size in enumerate(shape))
 

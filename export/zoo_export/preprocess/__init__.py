@@ -91,8 +91,8 @@ def as_step(data: Mapping[str, Any]) -> Step:
         UsageError: An unknown step or key, a key left out, or a wrong value.
 
     Example:
-        >>> as_step({"step": "tokenize", "length": 64})
-        TokenizeStep(tokenizer='tokenizer.json', length=64, input='token_ids', padding_mask=True)
+        >>> as_step({"step": "image", "size": [28, 28], "channels": 1})
+        ImageStep(size=(28, 28), channels=1, input='image', resample='bilinear')
     """
     values = dict(data)
     name = str(values.pop("step", None))

@@ -65,30 +65,35 @@ class ImageStep:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizeStep:
-    """Turn a text into token numbers, cut and padded to one length.
+    """Turn a text, or a pair of texts in a tuple, into token numbers, cut and padded to one length.
 
     Args:
         tokenizer: File of the ``tokenizers`` library, looked up among the assets.
         length: Tokens in every row.
         input: Name of the model input.
         padding_mask: Whether to make the input ``padding_mask`` too, 1 where a token is real.
+        segment_ids: Whether to make the input ``segment_ids`` too, 1 in the second text of a pair.
     """
 
     tokenizer: str = "tokenizer.json"
     length: int = 128
     input: str = "token_ids"
     padding_mask: bool = True
+    segment_ids: bool = False
 
     def __post_init__(self) -> None:
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
         _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
+        _check(self, "segment_ids", isinstance(self.segment_ids, bool), "true or false")
 
     def batch(self, raws: Sequence[Any], tokenizer: Any) -> Arrays:
-        """Return int32 ``token_ids`` and ``padding_mask``, both (batch, length)."""
-        token_ids, padding_mask = encode(tokenizer, raws, self.length)
+        """Return int32 ``token_ids``, ``padding_mask`` and ``segment_ids``, (batch, length)."""
+        token_ids, padding_mask, segment_ids = encode(tokenizer, raws, self.length)
         result = {self.input: token_ids}
         if self.padding_mask:
             result["padding_mask"] = padding_mask
+        if self.segment_ids:
+            result["segment_ids"] = segment_ids
         return result
 
 

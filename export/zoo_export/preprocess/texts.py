@@ -31,26 +31,45 @@ def load_tokenizer(assets: Path | None, name: str) -> Any:
         raise UsageError(f"'{path}' is no tokenizer file: {error}") from error
 
 
-def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows]:
-    """Return int32 token numbers and padding mask, both (texts, length).
+def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows, Rows]:
+    """Return int32 token numbers, padding mask and segments, all (texts, length).
 
     Args:
         tokenizer: A ``tokenizers.Tokenizer``; what it was told about padding is replaced.
-        texts: Texts with at least one visible character.
+        texts: Texts with at least one visible character, or pairs of them.
         length: Tokens in every row; longer texts are cut, shorter ones padded at the end.
 
     Raises:
-        UsageError: Something that is no text, or a text with nothing in it.
+        UsageError: As :func:`padded_encodings`.
     """
-    for index, text in enumerate(texts):
-        _check_text(text, index)
-    tokenizer.enable_truncation(length)
-    tokenizer.enable_padding(length=length, pad_id=padding_id(tokenizer))
-    encodings = tokenizer.encode_batch(list(texts))
+    encodings = padded_encodings(tokenizer, texts, length)
+    try:
+        token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
+    except OverflowError as error:
+        raise UsageError(f"The tokenizer gives numbers beyond int32: {error}") from error
+    masks = np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+    return token_ids, masks, np.asarray([encoding.type_ids for encoding in encodings], np.int32)
+
+
+def padded_encodings(tokenizer: Any, texts: Sequence[Any], length: int) -> list[Any]:
+    """Return a ``tokenizers.Encoding`` for each text, cut and padded to ``length`` tokens.
+
+    Raises:
+        UsageError: Something that is no text, a text without a token, or a tokenizer that cannot
+            read it.
+    """
+    for index, raw in enumerate(texts):
+        for text in raw if isinstance(raw, tuple) else (raw,):
+            _check_text(text, index)
+    try:
+        tokenizer.enable_truncation(length)
+        tokenizer.enable_padding(length=length, pad_id=padding_id(tokenizer))
+        encodings: list[Any] = tokenizer.encode_batch(list(texts))
+    except Exception as error:  # the library raises nothing narrower
+        raise UsageError(f"The tokenizer cannot read this text: {error}") from error
     for index, encoding in enumerate(encodings):
         _check_tokens(encoding, texts[index], index)
-    token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
-    return token_ids, np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
+    return encodings
 
 
 def padding_id(tokenizer: Any) -> int:
@@ -69,6 +88,7 @@ def _check_text(text: Any, index: int) -> None:
         raise UsageError(f"Input {index} is an empty text: there is nothing to read in it.")
 
 
-def _check_tokens(encoding: Any, text: str, index: int) -> None:
+def _check_tokens(encoding: Any, raw: Any, index: int) -> None:
     if all(encoding.special_tokens_mask):
+        text = " ".join(raw) if isinstance(raw, tuple) else raw
         raise UsageError(f"Input {index}, {text[:40]!r}, has no token once it is normalised.")

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from zoo_export.errors import MissingRuntimeError
+from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import Format
 from zoo_export.tensors import BATCH, Array, Arrays, Tensor, bind
-from zoo_registry import UsageError, load_target
+from zoo_registry import UsageError, ZooError, load_target
 
 
 class Session(Protocol):
@@ -51,18 +51,29 @@ class Runner:
 
         Raises:
             UsageError: A missing, unknown or wrongly shaped input.
+            BundleError: The artifact fails, or gives other outputs than its manifest says.
         """
         arrays = bind(self._accepted, inputs)
         if self._batch is None:
-            return self.session.run(arrays)
+            return self._run(arrays)
         return self._in_pieces(arrays, self._batch)
+
+    def _run(self, arrays: Arrays) -> dict[str, Array]:
+        try:
+            outputs = self.session.run(arrays)
+        except Exception as error:  # each runtime has its own kinds
+            raise BundleError(f"The model fails in its runtime: {_told(error)}") from error
+        wanted = [tensor.name for tensor in self.outputs]
+        if sorted(outputs) != sorted(wanted):
+            raise BundleError(f"The model gives {sorted(outputs)}; its manifest says {wanted}.")
+        return outputs
 
     def _in_pieces(self, arrays: Arrays, batch: int) -> dict[str, Array]:
         rows = len(next(iter(arrays.values())))
         pieces = []
         for start in range(0, rows, batch):
             piece = {name: array[start : start + batch] for name, array in arrays.items()}
-            pieces.append(self.session.run({n: _filled(a, batch) for n, a in piece.items()}))
+            pieces.append(self._run({n: _filled(a, batch) for n, a in piece.items()}))
         return {t.name: np.concatenate([p[t.name] for p in pieces])[:rows] for t in self.outputs}
 
 
@@ -71,7 +82,9 @@ def open_runner(
     path: Path,
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
+    *,
     threads: int | None = None,
+    provider: str | None = None,
 ) -> Runner:
     """Load an artifact in the runtime of its format.
 
@@ -81,16 +94,40 @@ def open_runner(
         inputs: What it takes.
         outputs: What it gives.
         threads: Threads to use; the runtime's own choice by default.
+        provider: What computes, as the runtime calls it; its processor code by default.
 
     Raises:
         MissingRuntimeError: The runtime is not installed.
-        UsageError: A number of threads below one.
+        UsageError: A number of threads below one, or a provider that is not there.
+        BundleError: The runtime refuses the file.
     """
     if threads is not None and threads < 1:
         raise UsageError(f"threads={threads}: use 1 or more, or leave it out.")
     check_installed(fmt)
     open_session: Callable[..., Session] = load_target(fmt.runtime)
-    return Runner(open_session(path, threads=threads), inputs, outputs)
+    options: dict[str, Any] = {"threads": threads}
+    if provider is not None:
+        options["provider"] = provider
+    try:
+        session = open_session(path, **options)
+    except ZooError:
+        raise
+    except Exception as error:  # each runtime has its own kinds
+        raise BundleError(f"{fmt.requires} refuses '{path}': {_told(error)}") from error
+    return Runner(session, inputs, outputs)
+
+
+def check_installed(fmt: Format) -> None:
+    """Refuse a format whose runtime is not there.
+
+    Raises:
+        MissingRuntimeError: It is not installed.
+    """
+    if not is_installed(fmt):
+        raise MissingRuntimeError(
+            f"Format '{fmt.name}' runs with {fmt.requires}, which is not installed: "
+            f"pip install {fmt.requires}"
+        )
 
 
 def is_installed(fmt: Format) -> bool:
@@ -98,17 +135,9 @@ def is_installed(fmt: Format) -> bool:
     return importlib.util.find_spec(fmt.module) is not None
 
 
-def check_installed(fmt: Format) -> None:
-    """Refuse a format whose runtime is not installed.
-
-    Raises:
-        MissingRuntimeError: It is not, with the line that installs it.
-    """
-    if not is_installed(fmt):
-        raise MissingRuntimeError(
-            f"Format '{fmt.name}' runs with {fmt.requires}, which is not installed: "
-            f"pip install {fmt.requires}"
-        )
+def _told(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}"
 
 
 def _any_batch(tensor: Tensor) -> Tensor:

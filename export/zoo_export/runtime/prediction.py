@@ -1,9 +1,9 @@
-"""From raw inputs to what the outputs mean: labels and probabilities, or the next token."""
+"""From raw inputs to what the outputs mean: labels, parts of a text, or the next token."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 from zoo_export.manifest import Manifest
 from zoo_export.preprocess import Preprocessor, as_step
 from zoo_export.preprocess.steps import TokenizeStep
-from zoo_export.preprocess.texts import load_tokenizer
+from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
+from zoo_export.runtime.spans import Span, best_spans, entities
 from zoo_export.tensors import Array, Arrays
 
 TOP_K = 5
+_THRESHOLD = 0.5
+_OF_TEXT = {"question-answering", "token-classification"}
 _MASK = "padding_mask"
 
 
@@ -30,6 +33,10 @@ class Prediction:
         probability: Its probability.
         probabilities: Those of all classes or tokens, in the order of the logits.
         top: The most probable ones with their probabilities, best first.
+        labels: Where several may apply, those whose probability is at least a half.
+        spans: Parts of the raw text where the task has them: answers, best first, or entities.
+        text: What a model that writes has written.
+        value: The number that a regression gives.
     """
 
     outputs: Mapping[str, Array]
@@ -38,6 +45,10 @@ class Prediction:
     probability: float | None = None
     probabilities: Array | None = None
     top: tuple[tuple[str, float], ...] = ()
+    labels: tuple[str, ...] = ()
+    spans: tuple[Span, ...] | None = None
+    text: str | None = None
+    value: float | None = None
 
 
 def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
@@ -66,6 +77,8 @@ def answer(
     manifest: Manifest,
     assets: Path,
     outputs: Arrays,
+    *,
+    raws: Sequence[Any] = (),
     ends: Array | None = None,
     top_k: int | None = None,
 ) -> list[Prediction]:
@@ -75,27 +88,64 @@ def answer(
         manifest: The bundle's manifest; its task decides.
         assets: Its folder of assets, where a tokenizer may be.
         outputs: Raw outputs by name.
+        raws: The raw inputs, which parts of a text are cut from.
         ends: Position of each row's last real token.
         top_k: How many answers to list.
     """
-    rows = [
-        {name: array[i] for name, array in outputs.items()}
-        for i in range(len(next(iter(outputs.values()))))
-    ]
-    logits = outputs.get("logits")
-    task = manifest.task or ""
-    if logits is None or not (task.endswith("classification") or task == "causal-lm"):
+    count = len(next(iter(outputs.values())))
+    rows = [{name: array[i] for name, array in outputs.items()} for i in range(count)]
+    task, logits = manifest.task, outputs.get("logits")
+    if task in _OF_TEXT and (encodings := text_encodings(manifest, assets, raws)):
+        cut = _best_spans if task == "question-answering" else _entities
+        parts = [cut(manifest, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
+        return [Prediction(row, spans=spans) for row, spans in zip(rows, parts, strict=True)]
+    if task == "regression" and logits is not None and logits.size == count:
+        return [Prediction(row, value=float(row["logits"].item())) for row in rows]
+    table = None if logits is None else _table(task, logits, ends)
+    if table is None:
         return [Prediction(row) for row in rows]
+    name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
+    found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
+    return [_marked(row, name) for row in found] if task == "multi-label" else found
+
+
+def _table(task: str | None, logits: Array, ends: Array | None) -> Array | None:
+    """Return probabilities (batch, classes or tokens) where the task has them."""
     if task == "causal-lm":
         last = np.full(len(logits), logits.shape[1] - 1) if ends is None else ends
-        logits = logits[np.arange(len(logits)), last]
-        name = _token_names(manifest, assets)
-    elif logits.ndim != 2:  # a label for each token: the caller joins them to spans
-        return [Prediction(row) for row in rows]
-    else:
-        name = _label_names(manifest)
-    table = probabilities(logits)
-    return [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
+        return probabilities(logits[np.arange(len(logits)), last])
+    if logits.ndim != 2:
+        return None
+    if task == "multi-label":
+        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    return probabilities(logits) if task and task.endswith("classification") else None
+
+
+def _best_spans(
+    manifest: Manifest, row: Arrays, encoding: Any, raw: Any, top_k: int | None
+) -> tuple[Span, ...]:
+    text = raw[1] if isinstance(raw, tuple) else raw
+    return best_spans(row["start_logits"], row["end_logits"], encoding, text, count=top_k or 1)
+
+
+def _entities(
+    manifest: Manifest, row: Arrays, encoding: Any, raw: Any, top_k: int | None
+) -> tuple[Span, ...]:
+    return entities(probabilities(row["logits"]), encoding, raw, _label_names(manifest))
+
+
+def text_encodings(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> list[Any] | None:
+    """Return where each token of the raw texts is in them, or ``None`` for a model without text."""
+    preprocessor = Preprocessor(manifest.preprocessing, assets)
+    steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
+    if not steps:
+        return None
+    return padded_encodings(preprocessor.tokenizer(steps[0].tokenizer), raws, steps[0].length)
+
+
+def _marked(found: Prediction, name: Any) -> Prediction:
+    chosen = np.flatnonzero(np.asarray(found.probabilities) >= _THRESHOLD)
+    return replace(found, labels=tuple(name(int(i)) for i in chosen))
 
 
 def probabilities(logits: Array) -> Array:

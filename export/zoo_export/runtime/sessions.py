@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from zoo_export.runtime import Session
 from zoo_export.runtime.affine import affines
+from zoo_export.runtime.external import check_external_data
 from zoo_export.tensors import Array, Arrays
-from zoo_registry import UsageError
+from zoo_registry import UsageError, did_you_mean
 
 SIGNATURE = "serving_default"
 INFER = "infer"
+_LIBRARIES = {".so", ".dylib", ".dll"}
 
 
 class LiteRTSession:
@@ -61,32 +64,82 @@ class _SavedModelSession:
         return {name: value.numpy() for name, value in self._signature(**tensors).items()}
 
 
-def open_tflite(path: Path, *, threads: int | None = None) -> Session:
-    """Load a LiteRT file in ai-edge-litert; one of integers is given and gives real numbers."""
-    from ai_edge_litert.interpreter import Interpreter
+def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnpack") -> Session:
+    """Load a LiteRT file in ai-edge-litert; one of integers is given and gives real numbers.
 
-    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    Args:
+        path: The file.
+        threads: Threads to use.
+        provider: ``xnnpack``, ``builtin`` (LiteRT's own kernels), ``reference`` (its slow, plain
+            ones), or the path of a delegate's library.
+
+    Raises:
+        UsageError: A provider that is not there.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType, load_delegate
+
+    resolvers = {
+        "xnnpack": OpResolverType.AUTO,
+        "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        "reference": OpResolverType.BUILTIN_REF,
+    }
+    options: dict[str, Any] = {"num_threads": threads}
+    if Path(provider).suffix in _LIBRARIES:
+        if not Path(provider).is_file():
+            raise UsageError(f"There is no delegate '{provider}'.")
+        try:
+            options["experimental_delegates"] = [load_delegate(provider)]
+        except (OSError, ValueError) as error:
+            raise UsageError(f"Delegate '{provider}' cannot be loaded: {error}") from error
+    else:
+        _check_provider(provider, [*resolvers, "DELEGATE.so"], "ai-edge-litert")
+        options["experimental_op_resolver_type"] = resolvers[provider]
+    interpreter = Interpreter(model_path=str(path), **options)
     # A file that can be trained has a signature for each thing that it does.
     signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
     return LiteRTSession(interpreter, signature)
 
 
-def open_onnx(path: Path, *, threads: int | None = None) -> Session:
-    """Load an ONNX file in ONNX Runtime, on the processor."""
-    import onnxruntime
+def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") -> Session:
+    """Load an ONNX file in ONNX Runtime.
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads or 0
-    providers = ["CPUExecutionProvider"]
-    return _OnnxSession(onnxruntime.InferenceSession(str(path), options, providers=providers))
-
-
-def open_saved_model(path: Path, *, threads: int | None = None) -> Session:
-    """Load a SavedModel in TensorFlow, whose threads are those of the whole process.
+    Args:
+        path: The file.
+        threads: Threads to use.
+        provider: An execution provider, such as ``cpu`` or ``CUDAExecutionProvider``.
 
     Raises:
-        UsageError: TensorFlow already runs with another number of threads.
+        UsageError: A provider that is not there, or that does not start.
+        BundleError: Weights outside the bundle.
+    """
+    import onnxruntime
+
+    check_external_data(path)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    there = {_short(name): name for name in onnxruntime.get_available_providers()}
+    _check_provider(_short(provider), there, "onnxruntime")
+    name = there[_short(provider)]
+    session = onnxruntime.InferenceSession(str(path), options, providers=[name])
+    if name not in session.get_providers():  # it falls back to the processor without a word
+        raise UsageError(f"Provider '{provider}' of onnxruntime does not start on this machine.")
+    return _OnnxSession(session)
+
+
+def open_saved_model(
+    path: Path, *, threads: int | None = None, provider: str | None = None
+) -> Session:
+    """Load a SavedModel in TensorFlow, whose threads are those of the whole process.
+
+    Args:
+        path: The folder.
+        threads: Threads to use.
+        provider: ``cpu`` or ``gpu``; TensorFlow's own choice by default.
+
+    Raises:
+        UsageError: TensorFlow already runs with another number of threads, or there is no such
+            provider.
     """
     import tensorflow as tf
 
@@ -98,4 +151,22 @@ def open_saved_model(path: Path, *, threads: int | None = None) -> Session:
                 f"threads={threads}: TensorFlow has started with another number of threads and "
                 "cannot change it. Set it first thing in a new process."
             ) from error
-    return _SavedModelSession(tf.saved_model.load(str(path)))
+    if provider is None:
+        return _SavedModelSession(tf.saved_model.load(str(path)))
+    there = {device.device_type.lower() for device in tf.config.list_logical_devices()}
+    _check_provider(provider, sorted(there), "tensorflow")
+    with tf.device(f"/{provider}:0"):
+        return _SavedModelSession(tf.saved_model.load(str(path)))
+
+
+def _check_provider(provider: str, there: Iterable[str], runtime: str) -> None:
+    if provider not in there:
+        hint = did_you_mean(provider, there)
+        raise UsageError(
+            f"There is no provider '{provider}' of {runtime} here.{hint} "
+            f"There are: {', '.join(there)}."
+        )
+
+
+def _short(provider: str) -> str:
+    return provider.removesuffix("ExecutionProvider").lower()

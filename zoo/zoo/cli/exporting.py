@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from zoo.cli.budgeting import SHARE, export_within_budget
 from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_json, print_table, size
+from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table, size
 from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--train-batch", type=int, help="Rows of one step of training on the device [8].")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
+@click.option("--zip", "zipped", is_flag=True, help="Write the bundle as one file too, OUT.zip.")
 @click.option("--task", help="Head of a model given by name.")
 @click.option(
     "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
@@ -53,6 +54,7 @@ def export(
     train_batch: int | None,
     out: Path | None,
     force: bool,
+    zipped: bool,
     task: str | None,
     weights: str | None,
     no_cache: bool,
@@ -103,11 +105,14 @@ def export(
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
         bundle = export_model(given, keep_going=True, on_event=on_event, **options)
+    archive = bundle.to_zip(f"{bundle.path}.zip", force=force) if zipped else None
     if as_json:
         print_json({"bundle": str(bundle.path), "failures": failures, **asdict(bundle.manifest)})
     else:
         print_artifacts(bundle)
         print_targets(bundle)
+        if archive is not None:
+            click.echo(f"{archive}: {size(archive.stat().st_size)}")
     if failures:
         rows = [f"  {name}: {message}." for name, message in failures.items()]
         count = f"{len(failures)} of {len(to)} formats failed"
@@ -185,14 +190,16 @@ def print_targets(bundle: Bundle) -> None:
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--runtime", help="One format to verify [all].")
+@click.option("--provider", help=PROVIDER_HELP)
 @as_json
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
     from zoo_export.bundle import load_bundle
     from zoo_export.verification import verify as verify_bundle
 
     loaded = load_bundle(bundle)
-    results = verify_bundle(loaded)
+    results = verify_bundle(loaded, runtime=runtime, provider=provider)
     if as_json:
         print_json([asdict(result) for result in results])
         return

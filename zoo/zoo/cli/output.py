@@ -13,6 +13,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+PROVIDER_HELP = (
+    "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
+    "builtin, reference or a delegate's library [the processor]."
+)
 # A pipe has no width of its own: wide enough that no cell is cut.
 PIPE_WIDTH = 200
 

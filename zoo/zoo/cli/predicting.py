@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_json, print_table
+from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table
 from zoo_registry import UsageError
+
+_TOP_K = 3
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
@@ -21,18 +24,66 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("raw", metavar="INPUT")
 @click.option("--runtime", help="tflite, onnx or saved_model [the bundle's first].")
-@click.option("--top-k", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--top-k", type=click.IntRange(min=1), help="Answers to list [3].")
+@click.option("--question", help="What is asked about the text INPUT.")
+@click.option(
+    "--max-tokens", type=click.IntRange(min=1), help="Let a language model write so many tokens."
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
+@click.option("--provider", help=PROVIDER_HELP)
 @as_json
-def predict(bundle: Path, raw: str, runtime: str | None, top_k: int, as_json: bool) -> None:
+def predict(
+    *,
+    bundle: Path,
+    raw: str,
+    runtime: str | None,
+    top_k: int | None,
+    question: str | None,
+    max_tokens: int | None,
+    threads: int | None,
+    provider: str | None,
+    as_json: bool,
+) -> None:
     """Predict with a bundle: INPUT is an image file, a text, a .txt file or a .npy file."""
     from zoo_export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
-    (prediction,) = loaded.predict([read_input(raw, loaded)], runtime=runtime, top_k=top_k)
+    given = read_input(raw, loaded)
+    (prediction,) = loaded.predict(
+        [given if question is None else (question, given)],
+        runtime=runtime,
+        top_k=top_k or _TOP_K,
+        threads=threads,
+        provider=provider,
+        max_tokens=max_tokens,
+    )
     if as_json:
         print_json(_as_json(prediction))
         return
-    if prediction.top:
+    _print(prediction)
+    used = loaded.artifact(runtime).format
+    others = [artifact.format for artifact in loaded.artifacts if artifact.format != used]
+    if others:
+        next_step(f"zoo predict {bundle} {shlex.quote(raw)} --runtime {others[0]}")
+
+
+def _print(prediction: Prediction) -> None:
+    if prediction.text is not None:
+        click.echo(prediction.text)
+    elif prediction.spans == ():
+        click.echo("There is no entity in it.")
+    elif prediction.spans is not None:
+        print_table(
+            ("TEXT", "LABEL", "FROM", "TO", "SCORE"),
+            [
+                (span.text, span.label or "-", str(span.start), str(span.end), f"{span.score:.4f}")
+                for span in prediction.spans
+            ],
+            right=("FROM", "TO", "SCORE"),
+        )
+    elif prediction.value is not None:
+        click.echo(f"{prediction.value:g}")
+    elif prediction.top:
         print_table(
             ("LABEL", "PROBABILITY"),
             [(label, f"{probability:.4f}") for label, probability in prediction.top],
@@ -41,13 +92,15 @@ def predict(bundle: Path, raw: str, runtime: str | None, top_k: int, as_json: bo
     else:
         for name, array in prediction.outputs.items():
             console().print(f"{name}: {array.dtype}{list(array.shape)}\n{array}")
-    used = loaded.artifact(runtime).format
-    others = [artifact.format for artifact in loaded.artifacts if artifact.format != used]
-    if others:
-        next_step(f"zoo predict {bundle} {shlex.quote(raw)} --runtime {others[0]}")
 
 
 def _as_json(prediction: Prediction) -> dict[str, Any]:
+    if prediction.text is not None:
+        return {"text": prediction.text}
+    if prediction.spans is not None:
+        return {"spans": [asdict(span) for span in prediction.spans]}
+    if prediction.value is not None:
+        return {"value": prediction.value}
     if prediction.label is None:
         return {name: array.tolist() for name, array in prediction.outputs.items()}
     return {
@@ -55,6 +108,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
         "index": prediction.index,
         "probability": prediction.probability,
         "top": [{"label": label, "probability": p} for label, p in prediction.top],
+        **({"labels": prediction.labels} if prediction.labels else {}),
     }
 
 

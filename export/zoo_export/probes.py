@@ -1,0 +1,96 @@
+"""Raw inputs with what preprocessing made of them, to prove that it does the same elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.errors import VerificationError
+from zoo_export.manifest import Manifest
+from zoo_export.preprocess import Preprocessor
+from zoo_export.stored import load_arrays
+from zoo_export.tensors import Array
+from zoo_registry import UsageError
+
+PROBES = "probes.npz"
+_TEXTS = ("Zürich isn't far: 3.14 km!", "the quick brown fox jumps over the lazy dog", "HELLO")
+# Grey levels that another version of Pillow may round differently.
+_LEVELS = 2.0
+_RAW = "raw"
+_NEEDS = {"image": "PIL", "tokenize": "tokenizers"}
+
+
+def save_probes(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Write fixed raw inputs and what the steps make of them, if they take pictures or texts."""
+    raws = _raws(steps, assets)
+    if raws:
+        made = Preprocessor(steps, assets).batch([_plain(raw) for raw in raws])
+        stored: dict[str, Any] = {_RAW: np.stack(raws), **_named(made)}
+        np.savez_compressed(assets / PROBES, **stored)
+
+
+def check_probes(manifest: Manifest, assets: Path) -> None:
+    """Preprocess the stored raw inputs again and compare.
+
+    Raises:
+        VerificationError: Pixels or token numbers differ from those of the export.
+        BundleError: The stored inputs cannot be read.
+        UsageError: Steps or a tokenizer that cannot be used.
+    """
+    kinds = {str(step.get("step")) for step in manifest.preprocessing}
+    needs = {_NEEDS[kind] for kind in kinds if kind in _NEEDS}
+    if not (assets / PROBES).is_file() or not all(map(find_spec, needs)):
+        return  # a device that is only given arrays
+    stored = load_arrays(assets / PROBES)
+    raws = [_plain(raw) for raw in stored.pop(_RAW, np.zeros(0))]
+    made = _named(Preprocessor(manifest.preprocessing, assets).batch(raws))
+    if sorted(made) != sorted(stored):
+        raise VerificationError(f"Preprocessing makes {sorted(made)}; stored are {sorted(stored)}.")
+    for name, array in made.items():
+        _compare(name.partition("/")[2], stored[name], array)
+
+
+def _plain(raw: Any) -> Any:
+    return raw if raw.ndim else str(raw)
+
+
+def _raws(steps: Sequence[Mapping[str, Any]], assets: Path) -> list[Any]:
+    kinds = {step.get("step") for step in steps}
+    if "image" in kinds:
+        rows, columns = np.mgrid[0:61, 0:83]
+        bands = [rows * 4, columns * 3, (rows * columns) % 256]
+        return [np.stack(bands, axis=-1).clip(0, 255).astype(np.uint8)]
+    if "tokenize" not in kinds:
+        return []
+    preprocessor = Preprocessor(steps, assets)
+    names = [step.tokenizer for step in preprocessor.steps if hasattr(step, "tokenizer")]
+    tokenizer = preprocessor.tokenizer(names[0])
+    every = np.linspace(0, tokenizer.get_vocab_size() - 1, 64).astype(int).tolist()
+    texts = [*_TEXTS, tokenizer.decode(every)]
+    return [np.asarray(text) for text in texts if _can_read(preprocessor, text)]
+
+
+def _can_read(preprocessor: Preprocessor, text: str) -> bool:
+    try:
+        preprocessor.batch([text])
+    except UsageError:  # a small vocabulary knows none of its characters
+        return False
+    return True
+
+
+def _named(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"x/{name}": array for name, array in arrays.items()}
+
+
+def _compare(name: str, stored: Array, made: Array) -> None:
+    same = made.shape == stored.shape and made.dtype == stored.dtype
+    allowed = _LEVELS if made.dtype.kind == "f" else 0
+    if not same or np.abs(made.astype(np.float64) - stored).max() > allowed:
+        raise VerificationError(
+            f"Preprocessing gives another '{name}' here than where the bundle was made: install "
+            "the versions of Pillow and tokenizers that are in its manifest, or export it again."
+        )

@@ -1,0 +1,157 @@
+"""How each kind of changed file is loaded, and whether its answers are still those of before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export import VerificationError, load_bundle
+from zoo_export.comparing import worst
+from zoo_export.files import list_files, sha256
+from zoo_export.manifest import FileEntry, seal
+from zoo_export.stored import load_samples
+from zoo_export.verification import prove, run_samples
+
+# A worker loads files at once, as the child process of a trial does; a user does not.
+TRUSTED = True
+_TOLERANCE = 1e-3
+
+
+def nothing(folder: Path) -> None:
+    """Prepare nothing."""
+
+
+def with_old_hash(folder: Path, path: Path, wanted: Any) -> bool:
+    """Any file of a bundle: a change that is loaded may only be one of white space."""
+    return bool(
+        load_bundle(folder, trusted=True).manifest == wanted and path.name == "manifest.json"
+    )
+
+
+def manifest_of(folder: Path) -> Any:
+    """Return the manifest before any change."""
+    return load_bundle(folder, trusted=True).manifest
+
+
+def manifest(folder: Path, path: Path, _: Any) -> bool:
+    """A manifest that was changed, and in half of all cases given the right hash again."""
+    data = (folder / path).read_bytes()
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if isinstance(document, dict) and sum(data) % 2:
+        (folder / path).write_text(json.dumps(seal(document)))
+    _run(folder, "onnx")
+    return True
+
+
+def zipped(folder: Path, path: Path, wanted: Any) -> bool:
+    """A zipped bundle: whatever can be loaded has every byte that it had."""
+    return _unpacked(folder / path) == wanted
+
+
+def files_of(folder: Path) -> Any:
+    """Return the hashes of all files in the zip before any change."""
+    return _unpacked(folder / "bundle.zip")
+
+
+def text(folder: Path, path: Path, _: Any) -> bool:
+    """A tokenizer: the stored probes must still give the same tokens."""
+    _with_new_hash(folder, path)
+    _run(folder, "onnx")
+    load_bundle(folder, trusted=TRUSTED).predict("another text")
+    return True
+
+
+def tflite(folder: Path, path: Path, wanted: Any) -> bool:
+    """A LiteRT file whose new hash is in the manifest."""
+    return _same(folder, path, "tflite", wanted)
+
+
+def onnx(folder: Path, path: Path, wanted: Any) -> bool:
+    """An ONNX file, or samples, whose new hash is in the manifest."""
+    return _same(folder, path, "onnx", wanted)
+
+
+def answers_tflite(folder: Path) -> Any:
+    """Return the answers to inputs that the bundle does not hold."""
+    return _answers(folder, "tflite")
+
+
+def answers_onnx(folder: Path) -> Any:
+    """Return the answers to inputs that the bundle does not hold."""
+    return _answers(folder, "onnx")
+
+
+def keras(folder: Path, path: Path, wanted: Any) -> bool:
+    """A ``.keras`` file, loaded as an export loads it."""
+    from zoo_export.request import from_run
+
+    request = from_run(folder)
+    with np.load(folder / "examples.npz") as stored:
+        got = np.asarray(request.model(stored["x/image"][:2]))
+    return bool(np.allclose(got, wanted, atol=_TOLERANCE))
+
+
+def answers_keras(folder: Path) -> Any:
+    """Return what the model says of the run's first examples."""
+    from zoo_export.request import from_run
+
+    with np.load(folder / "examples.npz") as stored:
+        return np.asarray(from_run(folder).model(stored["x/image"][:2]))
+
+
+def run_info(folder: Path, path: Path, _: Any) -> bool:
+    """A run's own description, read for an export and as a run."""
+    from zoo_export.request import read_info
+    from zoo_recipes.run import load_run
+
+    read_info(folder)
+    load_run(folder)
+    return True
+
+
+def _unpacked(path: Path) -> Any:
+    bundle = load_bundle(path, trusted=True)
+    return list_files(bundle.path)
+
+
+def _with_new_hash(folder: Path, path: Path) -> None:
+    place = folder / "manifest.json"
+    data = json.loads(place.read_text())
+    changed = folder / path
+    data["files"][path.as_posix()] = vars(FileEntry(changed.stat().st_size, sha256(changed)))
+    place.write_text(json.dumps(seal(data)))
+
+
+def _run(folder: Path, runtime: str) -> Any:
+    bundle = load_bundle(folder, trusted=TRUSTED)
+    artifact = bundle.artifact(runtime)
+    if not TRUSTED:
+        prove(bundle, artifact)
+        return bundle
+    figures = run_samples(bundle, artifact)
+    if not figures.ok:
+        raise VerificationError(worst(figures.comparisons))
+    return bundle
+
+
+def _same(folder: Path, path: Path, runtime: str, wanted: Any) -> bool:
+    _with_new_hash(folder, path)
+    bundle = _run(folder, runtime)
+    got = bundle.run(_unseen(folder), runtime) if wanted is not None else {}
+    return all(np.allclose(got[k], v, atol=_TOLERANCE, equal_nan=True) for k, v in wanted.items())
+
+
+def _answers(folder: Path, runtime: str) -> Any:
+    return load_bundle(folder, trusted=True).run(_unseen(folder), runtime)
+
+
+def _unseen(folder: Path) -> dict[str, Any]:
+    """Return the rows of the last sample in another order of their values."""
+    sample = load_samples(folder / "assets" / "samples.npz")[1].inputs
+    return {name: array[:, ::-1] if "mask" not in name else array for name, array in sample.items()}

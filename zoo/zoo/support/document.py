@@ -82,12 +82,12 @@ class _Reasons:
 
 
 def _versions(rows: Sequence[Support]) -> str:
-    known = {(row.machine, *row.versions.items()): None for row in rows}
     lines = [
-        f"Measured on {machine}, with " + ", ".join(f"{n} {number}" for n, number in versions)
-        for machine, *versions in known
+        f"Measured on {row.machine}, calibrated on {row.calibration_rows} drawn rows, with "
+        + ", ".join(f"{name} {number}" for name, number in row.versions.items())
+        for row in rows
     ]
-    return "\n".join(f"{line}." for line in lines)
+    return "\n".join(f"{line}." for line in dict.fromkeys(lines))
 
 
 def _sections(matrix: Matrix, reasons: _Reasons) -> Iterator[str]:

@@ -14,6 +14,8 @@ from zoo_export.benchmarking.machine import installed_versions
 from zoo_export.formats import FORMATS
 from zoo_registry import UsageError
 
+# Drawn inputs that ranges of activations are measured on; with few, ranges come out too small.
+CALIBRATION_ROWS = 64
 OK, MISSES, NO = "ok", "misses", "no"
 _PACKAGES = (
     "kerazoo",
@@ -66,6 +68,7 @@ class Support:
         cells: By format and scheme, as ``FORMAT[:SCHEME]``.
         versions: Of the packages that decide.
         machine: Processor and cores.
+        calibration_rows: Drawn inputs that ranges were measured on.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Support:
     cells: Mapping[str, Cell]
     versions: Mapping[str, str]
     machine: str
+    calibration_rows: int = CALIBRATION_ROWS
 
     @property
     def case(self) -> Case:
@@ -83,8 +87,9 @@ class Support:
 
     @property
     def is_current(self) -> bool:
-        """Whether it has every format and scheme, with the versions that are installed."""
-        return [*self.cells] == columns() and self.versions == versions()
+        """Whether it has every format and scheme, measured as it would be now."""
+        now = columns(), versions(), CALIBRATION_ROWS
+        return ([*self.cells], self.versions, self.calibration_rows) == now
 
 
 @dataclass(frozen=True)

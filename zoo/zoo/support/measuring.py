@@ -22,6 +22,7 @@ import numpy as np
 from zoo.support.building import build
 from zoo.support.cases import Case
 from zoo.support.matrix import (
+    CALIBRATION_ROWS,
     MISSES,
     NO,
     OK,
@@ -49,7 +50,6 @@ from zoo_registry import ZooError
 TIME_LIMIT = 7200.0
 _EXPORT_LIMIT = 900.0
 _RUNS, _MAX_SECONDS = 50, 3.0
-_CALIBRATION_DRAWS = 16  # of four rows each: with fewer, ranges come out too small
 
 
 def measure(
@@ -147,7 +147,9 @@ def main(out: Path, case: Case, names: Sequence[str]) -> None:
 def _export(
     model: Any, case: Case, names: Sequence[str], out: Path, on_event: Callable[[Progress], None]
 ) -> Bundle:
-    draws = [drawn_for(model, seed=seed) for seed in range(1, 1 + _CALIBRATION_DRAWS)]
+    draws = [drawn_for(model, seed=1)]
+    while sum(len(next(iter(draw.values()))) for draw in draws) < CALIBRATION_ROWS:
+        draws.append(drawn_for(model, seed=1 + len(draws)))
     calibration = {name: np.concatenate([draw[name] for draw in draws]) for name in draws[0]}
     return export(
         model,

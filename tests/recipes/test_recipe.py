@@ -37,6 +37,7 @@ def test_the_promised_recipes_are_there():
     assert set(RECIPES) == {
         *("digits-mlp", "digits-cnn", "digits-lstm", "mnist5k-cnn"),
         *("language-id-lstm", "language-id-transformer", "language-id-bert", "pydoc-gpt"),
+        "g2p-transformer",
         *("movie-reviews-minilm", "movie-reviews-minilm-head"),
     }
 

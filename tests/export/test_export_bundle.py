@@ -58,7 +58,7 @@ def test_the_figures_of_each_artifact(exported):
         assert artifact.bytes > 1000
         assert 0 < artifact.seconds < 600
         assert 100 < artifact.peak_mb < 20_000
-    assert exported.artifact("onnx").facts["opset"] == 18
+    assert exported.artifact("onnx").facts["opset"] == 20
 
 
 def test_verify_proves_it_again_in_a_new_process(exported, fresh_python):

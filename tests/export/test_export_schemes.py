@@ -150,7 +150,7 @@ def test_a_loop_is_unrolled_to_be_calibrated(cell, typical, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tied_embedding_is_stored_once(typical, tmp_path):
+def test_a_tied_embedding_is_stored_once_in_float_and_twice_in_8_bits(typical, tmp_path):
     model = get_model("gpt-nano", vocab_size=500, max_length=16)
     to = ["tflite", "tflite:dynamic-int8", "onnx", "onnx:int8"]
 
@@ -164,7 +164,10 @@ def test_a_tied_embedding_is_stored_once(typical, tmp_path):
             for artifact in found.values()
             if artifact.format.startswith(name)
         )
-        assert quantized < 0.3 * plain
+        # A second table of its size would make this 1.2.
+        assert plain < 1.05 * 4 * model.count_params()
+        # The quantizers give each of the table's readers a copy: 0.25 without the second one.
+        assert quantized < 0.36 * plain
 
 
 # -- what is refused ----------------------------------------------------------------------------

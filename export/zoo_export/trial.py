@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,7 @@ def try_artifact(
         BundleError: The file ended the process that ran it, or took too long.
         VerificationError: It gives other names, shapes or dtypes, or NaN.
         MissingRuntimeError: Its runtime is not installed.
+        UsageError: No process can be started here.
     """
     check_installed(find(artifact.format))
     words = [str(bundle.path), artifact.format, *([] if provider is None else [provider])]
@@ -69,6 +70,11 @@ def try_artifact(
             timeout=time_limit,
             check=False,
         )
+    except OSError as error:
+        raise UsageError(
+            f"Artifact '{artifact.path}' cannot be tried in another process ({error}): load the "
+            "bundle with trusted=True if you made it yourself."
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"Artifact '{artifact.path}' of bundle '{bundle.path}' took longer than "
@@ -117,8 +123,15 @@ def _mark(bundle: Bundle, artifact: Artifact) -> Path:
     row = find(artifact.format)
     # The manifest has the hash of every file.
     proof = hashlib.sha256((bundle.path / MANIFEST).read_bytes())
-    proof.update(f"{row.name} {row.requires} {version(row.requires)}".encode())
+    proof.update(f"{row.name} {row.requires} {_version(row.requires)}".encode())
     return cache_folder() / "tried" / proof.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a plugin's format may need no package of its own
+        return ""
 
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:

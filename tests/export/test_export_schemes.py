@@ -14,12 +14,13 @@ from zoo_export.samples import drawn_rows
 from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
-# Which layers stay in float is tested on a model that needs it, with the accuracy budget.
+# Which layers stay in float is tested on a model that needs it, with the accuracy budget; what
+# trains on the device, and what takes integers, with those.
 SCHEMES = {
     f"{row.name}:{scheme.name}": scheme
     for row in FORMATS.values()
     for scheme in row.schemes
-    if scheme.name != "int8-mixed"
+    if scheme.name not in {"int8-mixed", "int8-io", "train"}
 }
 # Bytes of a file whose weights dominate, as a share of the float32 file.
 MOST_BYTES = {"float16": 0.52, "int8": 0.30, "int4": 0.16}

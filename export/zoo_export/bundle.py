@@ -156,7 +156,7 @@ class Bundle:
         """
         raws: Sequence[Any] = x if isinstance(x, list) else [x]
         runner = self.runner(runtime, threads, provider)
-        if self.manifest.task == "seq2seq" and self.manifest.decoding is not None:
+        if self.manifest.task == "seq2seq" and raws and isinstance(raws[0], str):
             texts = translate(runner, self.manifest, self._preprocessor(), raws)
             return [Prediction({}, text=text) for text in texts]
         arrays, ends = prepare(self.manifest, self.path / ASSETS, raws)

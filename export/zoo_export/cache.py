@@ -107,7 +107,8 @@ def _code(config: str) -> Iterable[str]:
     for package in sorted({"zoo_export", "zoo_registry", *own} - {"keras", "builtins"}):
         found = importlib.util.find_spec(package)
         folders = list(found.submodule_search_locations or ()) if found else []
-        paths = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
+        found_files = (path for folder in folders for path in sorted(Path(folder).rglob("*")))
+        paths = [p for p in found_files if p.is_file() and "__pycache__" not in p.parts]
         if found and not folders and found.origin:
             paths = [Path(found.origin)]
         # An editable installation changes without its version.

@@ -40,7 +40,7 @@ def translate(
     if start is None or end is None or length is None:
         raise BundleError(
             f"The manifest of '{manifest.name}' does not say how its texts begin and end, and how "
-            "long they may be (decoding): export it from its run."
+            "long they may be (decoding): export it from a run that this version trained."
         )
     width = fixed if isinstance(fixed, int) else length
     tokens = np.zeros((len(raws), max(width, length) + 1), np.int32)

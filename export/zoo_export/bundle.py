@@ -244,3 +244,6 @@ def _check_artifacts(folder: Path, manifest: Manifest) -> None:
         inside = f"{artifact.path}/"
         if not any(n == artifact.path or n.startswith(inside) for n in manifest.files):
             raise BundleError(f"Artifact '{artifact.path}' of bundle '{folder}' has no file.")
+        for tensor in (*artifact.inputs, *artifact.outputs):
+            if not tensor.is_plausible():
+                raise BundleError(f"The manifest of '{folder}' has an impossible tensor: {tensor}.")

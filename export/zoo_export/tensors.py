@@ -17,6 +17,10 @@ BATCH = "batch"
 SEQUENCE = "sequence"
 # Of a decoder, whose text is not as long as the one it is made from.
 TARGET = "target"
+_DTYPES = {"bool", "float16", "float32", "float64", "bfloat16"} | {
+    f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
+}
+_MAX_VALUES = 1 << 31
 _WRONG_KIND = "'{name}' takes {wanted} and got {got}: convert it first."
 
 
@@ -41,6 +45,23 @@ class Tensor:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.dtype}[{', '.join(map(str, self.shape))}]"
+
+    def is_plausible(self) -> bool:
+        """Return whether it has a batch, positive sizes and a known dtype, and fits a memory.
+
+        Example:
+            >>> Tensor("x", "float32", ("batch", 8)).is_plausible()
+            True
+            >>> Tensor("x", "float32", (2**40, 8)).is_plausible()
+            False
+        """
+        sizes = [size for size in self.shape if isinstance(size, int)]
+        return (
+            bool(self.shape)
+            and self.dtype in _DTYPES
+            and all(size > 0 for size in sizes)
+            and math.prod(sizes) <= _MAX_VALUES
+        )
 
     def fixed(self, sizes: Mapping[str, int]) -> Tensor:
         """Return the tensor with named sizes replaced by numbers where ``sizes`` has them.

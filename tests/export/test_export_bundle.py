@@ -23,6 +23,10 @@ def _edit(folder, change):
     path.write_text(json.dumps(seal(data)))
 
 
+def _first_input(data):
+    return data["artifacts"][0]["inputs"][0]
+
+
 def _refuse(folder, kind=BundleError):
     with pytest.raises(kind) as caught:
         load_bundle(folder)
@@ -204,6 +208,10 @@ def test_a_manifest_of_a_later_version(bundle_copy):
         (lambda d: d["inputs"][0].update(shape=[1.5]), "inputs[0].shape[0] must be int or str"),
         (lambda d: d.update(files=[]), "manifest.files must be an object, not list '[]'."),
         (lambda d: d.update(artifacts=[]), "lists no artifact."),
+        (lambda d: _first_input(d).update(shape=[-1, 8]), "impossible tensor: image: float32[-1, "),
+        (lambda d: _first_input(d).update(shape=[2**40]), "impossible tensor: image: float32[1099"),
+        (lambda d: _first_input(d).update(dtype="object"), "impossible tensor: image: object[1, "),
+        (lambda d: _first_input(d).update(shape=[]), "impossible tensor: image: float32[]."),
     ],
 )
 def test_a_manifest_that_is_not_valid(bundle_copy, change, message):

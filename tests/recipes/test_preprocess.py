@@ -242,6 +242,14 @@ def test_without_steps_arrays_go_through_by_name():
             "Step 'image': size=(8,) must be two positive integers, [height, width].",
         ),
         (
+            {"step": "image", "size": [8, 2**31]},
+            "Step 'image': size=(8, 2147483648) must be at most 268,435,456 numbers.",
+        ),
+        (
+            {"step": "tokenize", "length": 10**12},
+            "Step 'tokenize': length=1000000000000 must be at most 268,435,456 numbers.",
+        ),
+        (
             {"step": "image", "size": [8, 8], "channels": 2},
             "Step 'image': channels=2 must be 1 or 3.",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from zoo_export.preprocess.texts import encode
 from zoo_registry import UsageError
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+# A gigabyte of float32: what is beyond it is no input but a mistake, or an attack on the memory.
+_MAX_NUMBERS = 1 << 28
 _RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
@@ -39,6 +42,7 @@ class ImageStep:
 
     def __post_init__(self) -> None:
         _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
+        _check_amount(self, "size", self.size)
         _check(self, "channels", self.channels in {1, 3}, "1 or 3")
         _check(self, "resample", self.resample in _RESAMPLING, f"one of {', '.join(_RESAMPLING)}")
 
@@ -83,6 +87,7 @@ class TokenizeStep:
 
     def __post_init__(self) -> None:
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
+        _check_amount(self, "length", [self.length])
         _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
         _check(self, "segment_ids", isinstance(self.segment_ids, bool), "true or false")
 
@@ -117,6 +122,7 @@ class ArrayStep:
 
     def __post_init__(self) -> None:
         _check(self, "shape", _is_shape(self.shape, None), "positive integers")
+        _check_amount(self, "shape", self.shape)
         _check(self, "dtype", self.dtype in {"float32", "int32"}, "float32 or int32")
         is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
         _check(self, "scale", is_number, "a number")
@@ -158,6 +164,10 @@ def _is_shape(value: Any, rank: int | None) -> bool:
     if not isinstance(value, list | tuple) or (rank is not None and len(value) != rank):
         return False
     return all(isinstance(v, int) and not isinstance(v, bool) and v > 0 for v in value)
+
+
+def _check_amount(step: Step, key: str, sizes: Sequence[int]) -> None:
+    _check(step, key, math.prod(sizes) <= _MAX_NUMBERS, f"at most {_MAX_NUMBERS:,} numbers")
 
 
 def _check(step: Step, key: str, right: bool, wanted: str) -> None:

@@ -98,10 +98,12 @@ def fits(tensors: Sequence[Tensor], arrays: Arrays) -> bool:
         >>> fits([Tensor("x", "float32", (1, 8))], {"x": np.zeros((3, 8))})
         True
     """
-    return all(
-        isinstance(dim, str) or dim == size
-        for tensor in tensors
-        for dim, size in zip(tensor.shape[1:], arrays[tensor.name].shape[1:], strict=True)
+    return all(_fits(tensor.shape[1:], arrays[tensor.name].shape[1:]) for tensor in tensors)
+
+
+def _fits(wanted: Sequence[int | str], shape: Sequence[int]) -> bool:
+    return len(wanted) == len(shape) and all(
+        isinstance(dim, str) or dim == size for dim, size in zip(wanted, shape, strict=True)
     )
 
 

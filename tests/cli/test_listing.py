@@ -108,7 +108,7 @@ def test_formats_lists_the_schemes_of_each() -> None:
         .rstrip()
         .endswith("weights in float16, computed in float32: half the bytes")
     )
-    assert lines[-1] == "Next: zoo export RUN --to tflite:int4-weights"
+    assert lines[-1] == "Next: zoo export RUN --to tflite:float16"
     (onnx,) = json.loads(zoo("formats", "onnx", "--json").stdout)
     assert onnx["schemes"][0] == {
         "name": "float16",

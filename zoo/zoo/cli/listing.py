@@ -218,7 +218,8 @@ def formats(pattern: str, as_json: bool) -> None:
     print_table(("NAME", "FROM", "NEEDS", "SUMMARY"), lines)
     _count(rows, registry.kind, pattern)
     if rows:
-        next_step(f"zoo export RUN --to {lines[-1][0]}")
+        schemes = [scheme["name"] for scheme in rows[-1]["schemes"][:1]]
+        next_step(f"zoo export RUN --to {':'.join([rows[-1]['name'], *schemes])}")
 
 
 def _format_row(name: str, row: Any) -> dict[str, Any]:

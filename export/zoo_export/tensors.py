@@ -96,11 +96,15 @@ def fits(tensors: Sequence[Tensor], arrays: Arrays) -> bool:
         >>> fits([Tensor("x", "float32", (1, 8))], {"x": np.zeros((3, 8))})
         True
     """
-    return all(
-        isinstance(dim, str) or dim == size
-        for tensor in tensors
-        for dim, size in zip(tensor.shape[1:], arrays[tensor.name].shape[1:], strict=True)
-    )
+
+    def matches(tensor: Tensor) -> bool:
+        shape = arrays[tensor.name].shape
+        return len(shape) == len(tensor.shape) and all(
+            isinstance(dim, str) or dim == size
+            for dim, size in zip(tensor.shape[1:], shape[1:], strict=True)
+        )
+
+    return all(map(matches, tensors))
 
 
 def bind(tensors: Sequence[Tensor], given: Mapping[str, Any]) -> dict[str, Array]:

@@ -245,7 +245,7 @@ def test_without_steps_arrays_go_through_by_name():
         (
             {"step": "tokenize", "lenght": 3},
             "Step 'tokenize' has no 'lenght'. Did you mean 'length'? It has: tokenizer, length, "
-            "input, padding_mask.",
+            "input, padding_mask, segment_ids.",
         ),
         (
             {"step": "tokenize", "length": 0},

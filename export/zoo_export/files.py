@@ -14,6 +14,9 @@ from zoo_export.errors import BundleError, ExportError
 from zoo_export.manifest import MANIFEST, FileEntry
 from zoo_registry import UsageError
 
+# What common file systems take.
+_MAX_NAME = 255
+
 
 def list_files(folder: Path) -> dict[str, FileEntry]:
     """Return size and sha256 of every file under ``folder`` but its manifest, by path."""
@@ -54,10 +57,13 @@ def safe_path(folder: Path, name: str) -> Path:
     """Return the path that a manifest names, which must lie inside the bundle.
 
     Raises:
-        BundleError: An absolute path, one that leads out, or one that is not plain.
+        BundleError: An absolute path, one that leads out, or one that no file system takes.
     """
     parts = name.split("/")
-    plain = all(part not in {"", ".", ".."} for part in parts)
+    plain = all(
+        part not in {"", ".", ".."} and len(part.encode(errors="replace")) <= _MAX_NAME
+        for part in parts
+    )
     if (
         not plain
         or "\\" in name

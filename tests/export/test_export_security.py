@@ -266,7 +266,7 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
     bundle = load_bundle(bundle_copy)
     message = (
         rf"^Artifact 'digits-net\.tflite' of bundle '{bundle_copy}' ended the process that tried "
-        r"it \(SIGSEGV\): it is damaged or hostile\. Export it again\.$"
+        r"it \(SIG(SEGV|ABRT)\): it is damaged or hostile\. Export it again\.$"
     )
     for use in (lambda: bundle.predict(np.zeros((8, 8))), lambda: verify(bundle_copy)):
         with pytest.raises(BundleError, match=message):

@@ -8,6 +8,7 @@ import pytest
 
 import zoo.layers
 from zoo.layers import (
+    ActivationRange,
     Attention,
     AttentionBias,
     BiasAdd,
@@ -17,6 +18,7 @@ from zoo.layers import (
     LayerNorm,
     LearnedPositions,
     MaskedMeanPooling,
+    QuantizedWeights,
     RMSNorm,
     RotaryPositions,
     SinusoidalPositions,
@@ -29,6 +31,8 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(2.0, 3.0, (2, 5, 8)).astype("float32")
 # One layer of each class, with no argument at its default.
 LAYERS = [
+    ActivationRange(momentum=0.5),
+    QuantizedWeights(keras.layers.Dense(2)),
     AttentionBias(causal=True),
     BiasAdd(),
     ClassToken(stddev=0.3),

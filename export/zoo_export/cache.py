@@ -7,6 +7,7 @@ byte like any other.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -29,6 +30,7 @@ from zoo_registry import UsageError
 from zoo_registry.packages import cache_folder
 
 _MOST_BYTES = 10_000_000_000
+_PARTIAL = ".partial-"
 _RUN_FILES = ("run.json", "model.keras", "examples.npz", "calibration.npz", "assets")
 
 
@@ -57,26 +59,26 @@ def take(key: str, target: Path) -> Bundle | None:
         shutil.rmtree(entry, ignore_errors=True)
         return None
     shutil.copytree(entry, target)
-    os.utime(entry)
+    with contextlib.suppress(OSError):  # a cache that may only be read
+        os.utime(entry)
     return bundle
 
 
 def keep(key: str, bundle: Path) -> None:
-    """Keep a copy of a finished bundle; the oldest entries make room for it."""
-    size = _size(bundle)
-    if size > _MOST_BYTES:
+    """Keep a copy of a finished bundle; the oldest entries make room for it.
+
+    A cache that cannot be written, or is full, costs time at the next export and nothing else.
+    """
+    if _size(bundle) > _MOST_BYTES:
         return
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    # Under a name of its own, then renamed: two processes may do this at once.
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    try:
-        shutil.copytree(bundle, partial / "bundle")
-        if not (folder / key).exists():
-            (partial / "bundle").rename(folder / key)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    _make_room(folder)
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Under a name of its own, then renamed: two processes may do this at once.
+        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as partial:
+            shutil.copytree(bundle, Path(partial) / "bundle")
+            (Path(partial) / "bundle").rename(folder / key)
+        _make_room(folder)
 
 
 def _folder() -> Path:
@@ -84,7 +86,8 @@ def _folder() -> Path:
 
 
 def _make_room(folder: Path) -> None:
-    entries = sorted(folder.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True)
+    complete = [entry for entry in folder.iterdir() if not entry.name.startswith(_PARTIAL)]
+    entries = sorted(complete, key=lambda entry: entry.stat().st_mtime, reverse=True)
     total = 0
     for entry in entries:
         total += _size(entry)

@@ -165,6 +165,10 @@ WRONG_USE = {
     ),
     "existing run": (("train", "digits-mlp", *SHORT), "--force"),
     "existing bundle": (("export", "runs/digits-mlp"), "--force"),
+    "option beside a budget": (
+        ("export", "runs/digits-mlp", "--max-drop", "1%", "--zip", "--out", "bundles/x"),
+        "--zip does not go with a budget: leave it or --max-drop out.",
+    ),
     "unknown format": (
         ("export", "runs/digits-mlp", "--to", "onx"),
         "There is no format 'onx'. Did you mean 'onnx'?",

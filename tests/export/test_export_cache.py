@@ -78,3 +78,14 @@ def test_the_oldest_entries_make_room(tmp_path, monkeypatch):
     cache.keep("last", tmp_path / "bundle")
 
     assert {path.name for path in (tmp_path / "cache/bundles").iterdir()} == {"last", "third"}
+
+
+def test_a_cache_that_cannot_be_written_costs_no_export(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "file"))
+    (tmp_path / "bundle").mkdir()
+
+    cache.keep("key", tmp_path / "bundle")
+
+    assert cache.take("key", tmp_path / "copy") is None
+    assert not (tmp_path / "copy").exists()

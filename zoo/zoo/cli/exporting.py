@@ -70,6 +70,9 @@ def export(
     from zoo_export.exporting import export as export_model
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
+        others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
+        for option in (name for name, given in others.items() if given):
+            raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
         export_within_budget(
             source,
             wanted=wanted,
@@ -90,7 +93,8 @@ def export(
         "target": target,
         "out": out,
         "force": force,
-        "cached": not no_cache,
+        # A model by name without weights is drawn anew each time: nothing to find again.
+        "cached": not no_cache and (weights is not None or Path(source).exists()),
         "sequence_length": sequence_length,
         "train_batch": train_batch,
     }

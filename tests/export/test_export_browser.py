@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from zoo_export import export
+from zoo_export import ExportError, export
 from zoo_export.preprocess.steps import ImageStep
 from zoo_export.runtime.prediction import probabilities
 from zoo_export.targets.browser import write
@@ -29,12 +30,12 @@ def text_page(tokenizers, tmp_path_factory):
 
     keras.utils.set_random_seed(3)
     model = zoo.get_model(
-        "transformer-classifier",
+        "bert-tiny",
+        task="text-classification",
         vocab_size=700,
         num_classes=4,
-        num_layers=1,
-        hidden_dim=32,
-        task="text-classification",
+        sequence_length=48,
+        use_segments=True,
     )
     for weight in model.trainable_weights:  # as if trained: not all answers the same
         weight.assign(weight + 0.2 * keras.random.normal(weight.shape))
@@ -46,7 +47,7 @@ def text_page(tokenizers, tmp_path_factory):
         out=tmp_path_factory.mktemp("pages") / "texts",
         task="text-classification",
         labels=["ja", "nein", "vielleicht", "<b>egal</b>"],
-        preprocessing=[{"step": "tokenize", "length": 48}],
+        preprocessing=[{"step": "tokenize", "length": 48, "segment_ids": True}],
         assets=assets,
     )
 
@@ -198,6 +199,14 @@ def test_without_the_runtime_nothing_is_written(digits_page, tmp_path, monkeypat
         write(copy, digits_page.manifest)
 
 
+def test_a_page_asks_for_one_text_only(digits_page):
+    manifest = replace(digits_page.manifest, task="question-answering")
+    with pytest.raises(ExportError) as error:
+        write(digits_page.path, manifest)
+    said = "The page takes one text; 'digits-net' answers a question about another."
+    assert str(error.value) == said
+
+
 def test_a_language_model_names_the_next_token(page, digits_page):
     logits = np.random.default_rng(4).normal(0, 3, (1, 3, 6)).astype(np.float32)
     found = page(digits_page).execute_async_script(
@@ -235,7 +244,7 @@ def test_the_page_asks_nobody_else_and_logs_no_error(page, text_page):
     assert any(address.endswith(".wasm") for address in asked)
     own = driver.current_url
     assert {a for a in asked if not a.startswith((own, "data:", "blob:"))} == set()
-    assert driver.title == "transformer-classifier"
+    assert driver.title == "bert-tiny"
     assert "<b>egal</b>" in driver.find_element(By.ID, "facts").text
 
 

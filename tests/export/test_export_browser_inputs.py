@@ -72,9 +72,10 @@ def test_texts_have_the_token_numbers_that_python_gives(page, digits_page, token
         (tokenizers / f"{kind}.json").read_text(encoding="utf-8"), frame, texts,
     )  # fmt: skip
     for at, length in enumerate((24, 200)):
-        ids, mask = encode(tokenizer, texts, length)
+        ids, mask, segments = encode(tokenizer, texts, length)
         for text, row, wanted, wanted_mask in zip(texts, found[at::2], ids, mask, strict=True):
             assert row == [wanted.tolist(), wanted_mask.tolist()], ascii(text)
+        assert not segments.any()
 
 
 def test_python_allows_what_the_page_knows(page, digits_page):

@@ -33,7 +33,7 @@ UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "m
 def cache(tmp_path, monkeypatch):
     """Forget what this machine has tried before."""
     monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "kerazoo" / "tried"
+    return tmp_path / "cache" / "tried"
 
 
 def rehash(folder, name):

@@ -8,10 +8,11 @@ import tarfile
 
 import pytest
 from export_browser import served
+from tokenizers import Tokenizer, models, processors
 
 from zoo_export.errors import ExportError
 from zoo_export.targets.browser.drawing import drawing
-from zoo_export.targets.browser.tokenizing import check_tokenizer
+from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
 from zoo_registry import ZooError, npm
 
 
@@ -103,6 +104,13 @@ def test_tokenizers_that_the_page_would_guess_at(parts, problem, tmp_path):
         "NFKD, Sequence, StripAccents and the pre-tokenizers BertPreTokenizer, ByteLevel, Sequence,"
         " Split."
     )
+
+
+def test_a_text_alone_is_one_segment():
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "[PAD]": 1}, unk_token="a"))
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A:1", special_tokens=[])
+    with pytest.raises(ExportError, match="one text alone is not all segment 0"):
+        frame(tokenizer)
 
 
 def test_a_drawing_is_like_the_samples(digits):

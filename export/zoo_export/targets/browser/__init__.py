@@ -119,6 +119,10 @@ def _check(bundle: Path, manifest: Manifest, artifact: Artifact) -> None:
             f"'{artifact.path}' keeps its weights in files of their own, because they are over "
             "2 GB: that is more than a browser can hold. Export a smaller model."
         )
+    if manifest.task == "question-answering":
+        raise ExportError(
+            f"The page takes one text; '{manifest.name}' answers a question about another."
+        )
     for tensor in artifact.inputs:
         if tensor.dtype not in _DTYPES:
             raise ExportError(

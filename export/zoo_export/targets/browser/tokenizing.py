@@ -50,6 +50,9 @@ def frame(tokenizer: Any) -> dict[str, Any]:
     Args:
         tokenizer: A ``tokenizers.Tokenizer``.
 
+    Raises:
+        ExportError: It puts a single text in other segments than the first.
+
     Example:
         >>> from tokenizers import Tokenizer, models
         >>> frame(Tokenizer(models.WordLevel({"a": 0, "[PAD]": 1}, unk_token="a")))
@@ -58,6 +61,8 @@ def frame(tokenizer: Any) -> dict[str, Any]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     encoding = tokenizer.encode("a")
+    if any(encoding.type_ids):
+        raise ExportError("The page cannot tokenise as this: one text alone is not all segment 0.")
     own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
     first, end = (own[0], own[-1] + 1) if own else (len(encoding.ids), len(encoding.ids))
     return {

@@ -31,6 +31,9 @@ const STEPS = {
     const { ids, mask, count } = model.tokenizer.encode(raw, step.length);
     made.arrays[step.input] = { data: ids, shape: [1, step.length] };
     made.arrays.padding_mask = { data: mask, shape: [1, step.length] };
+    // One text alone: all of it is the first segment, which the export has checked.
+    if (step.segment_ids)
+      made.arrays.segment_ids = { data: new Int32Array(step.length), shape: [1, step.length] };
     made.end = count - 1;
   },
   array(step, raw, made) {

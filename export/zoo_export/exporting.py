@@ -57,7 +57,7 @@ class Progress:
 def export(
     source: Any,
     *,
-    to: Sequence[str] | None = None,
+    to: str | Sequence[str] | None = None,
     target: str | None = None,
     out: str | Path | None = None,
     force: bool = False,
@@ -83,7 +83,7 @@ def export(
 
     Args:
         source: A run folder, or a functional or sequential ``keras.Model``.
-        to: Names of formats, each with ``:SCHEME`` after it where it is to be quantized, such as
+        to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
             ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
         target: A place to make the bundle ready for, such as ``"browser"``.
         out: Folder to write; ``bundles/<name>`` by default.
@@ -168,11 +168,11 @@ def export(
     return bundle
 
 
-def choose_formats(to: Sequence[str] | None, target: str | None = None) -> list[Format]:
+def choose_formats(to: str | Sequence[str] | None, target: str | None = None) -> list[Format]:
     """Return the formats that are meant: those named, and those that a target needs.
 
     Args:
-        to: ``FORMAT[:SCHEME]`` each; without it and without a target, all that are built in.
+        to: ``FORMAT[:SCHEME]``, one or several; all that are built in without it and a target.
         target: Name of a place to make a bundle ready for.
 
     Raises:
@@ -181,7 +181,10 @@ def choose_formats(to: Sequence[str] | None, target: str | None = None) -> list[
     Example:
         >>> [row.name for row in choose_formats(["litert:int8", "onnx"])]
         ['tflite:int8', 'onnx']
+        >>> [row.name for row in choose_formats("onnx")]
+        ['onnx']
     """
+    to = [to] if isinstance(to, str) else to
     needed = targets.find(target).formats if target is not None else ()
     named = tuple(FORMATS) if to is None and not needed else (*(to or ()), *needed)
     rows = {row.name: row for row in map(find, named)}

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo_export.converters import onnx_file, onnx_operators, onnx_simplify, onnx_trace
+from zoo_export.converters import (
+    onnx_convolutions,
+    onnx_file,
+    onnx_layout,
+    onnx_operators,
+    onnx_rnn,
+    onnx_simplify,
+    onnx_trace,
+)
 from zoo_export.converters.tracing import Conversion
 
 # tf2onnx writes none higher; from 20 on GELU is one operator.
@@ -34,6 +42,9 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     onnx_simplify.simplify(proto)
     onnx_file.attach_weights(proto.graph, traced.constants)
     onnx_file.fold_weights(proto.graph, OPSET)
+    onnx_layout.channels_first(proto.graph)
+    onnx_convolutions.fuse_activations(proto.graph)
+    onnx_convolutions.fold_into_convolutions(proto.graph)
     onnx_file.describe(proto, conversion)
     external = sum(tensor.ByteSize() for tensor in proto.graph.initializer) > _LARGEST_FILE
     if not external:
@@ -62,7 +73,10 @@ def _tf2onnx(traced: onnx_trace.Traced) -> Any:
             input_names=inputs,
             output_names=outputs,
             tensors_to_rename={**traced.inputs, **traced.outputs},
-            custom_op_handlers=onnx_operators.HANDLERS,
+            custom_op_handlers={**onnx_operators.HANDLERS, **onnx_rnn.HANDLERS},
         )
         # Errors in an optimizer are raised: catching them means copying the graph each time.
-        return optimizer.optimize_graph(converted, catch_errors=False).make_model("kerazoo")
+        # Without its own for transposes, which is slow and leaves most of them: see onnx_layout.
+        rest = {k: v for k, v in optimizer._get_optimizers().items() if k != "optimize_transpose"}
+        optimized = optimizer.optimize_graph(converted, catch_errors=False, optimizers=rest)
+        return optimized.make_model("kerazoo")

@@ -15,6 +15,10 @@ from zoo_export.tensors import Array, Tensor
 
 # What a converter puts between a weight and the operator that wants it in another layout.
 _RELAYOUTS = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"}
+# What is computed of weights alone, as by a batch normalization; only for small ones, which may be
+# read elsewhere too.
+_ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Neg", "Pow"}
+_SMALL = 100_000
 _DOMAINS = {"", "ai.onnx"}
 
 
@@ -33,25 +37,38 @@ def attach_weights(graph: Any, constants: Mapping[str, Array]) -> None:
 def fold_weights(graph: Any, opset: int) -> None:
     """Apply changes of layout to the weights themselves, where nothing else reads the weight.
 
+    Small sums and products of weights are computed too.
+
     A tied embedding, read by a Gather and through a Transpose, stays one tensor.
     """
     from onnx import numpy_helper
 
     weights = {tensor.name: tensor for tensor in graph.initializer}
     readers = Counter(name for node in all_nodes(graph) for name in node.input)
+    outputs = {value.name for inner in all_graphs(graph) for value in inner.output}
     for node in list(graph.node):
         constant = all(name in weights for name in node.input)
-        if node.op_type not in _RELAYOUTS or not constant or readers[node.input[0]] > 1:
+        moves = node.op_type in _RELAYOUTS and readers[node.input[0]] == 1
+        if not constant or not (moves or _is_small_sum(node, weights)):
             continue
         name, output = node.input[0], node.output[0]
-        if any(value.name == output for inner in all_graphs(graph) for value in inner.output):
+        if output in outputs:
             continue
         folded = _evaluate(node, [numpy_helper.to_array(weights[i]) for i in node.input], opset)
-        weights[name].CopyFrom(numpy_helper.from_array(folded, name))
-        rename(graph, {output: name})
-        readers[name] = readers.pop(output, 0)
+        if moves:
+            weights[name].CopyFrom(numpy_helper.from_array(folded, name))
+            rename(graph, {output: name})
+            readers[name] = readers.pop(output, 0)
+        else:
+            weights[output] = graph.initializer.add()
+            weights[output].CopyFrom(numpy_helper.from_array(folded, output))
         graph.node.remove(node)
     drop_unread(graph)
+
+
+def _is_small_sum(node: Any, weights: Mapping[str, Any]) -> bool:
+    sizes = [math.prod(weights[name].dims) for name in node.input]
+    return node.op_type in _ARITHMETIC and sum(sizes) < _SMALL
 
 
 def describe(proto: Any, conversion: Conversion) -> None:

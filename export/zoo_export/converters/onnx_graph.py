@@ -93,6 +93,12 @@ def set_nodes(graph: Any, nodes: Iterable[Any]) -> None:
     graph.node.extend(kept)
 
 
+def replace_nodes(graph: Any, by_output: Mapping[str, Iterable[Any]]) -> None:
+    """Put nodes in the place of those that make certain outputs first."""
+    set_nodes(graph, [new for old in graph.node for new in by_output.get(old.output[0], [old])])
+    drop_unread(graph)
+
+
 def drop_unread(graph: Any) -> None:
     """Remove nodes and initializers that nothing reads, until none is left."""
     kept = {value.name for inner in all_graphs(graph) for value in inner.output}

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx_graph import Pattern, View, drop_unread, rename, set_nodes
+from zoo_export.converters.onnx_graph import Pattern, View, drop_unread, rename, replace_nodes
 
 Sizes = Mapping[str, list[int | str]]
 
@@ -145,7 +145,7 @@ def _unflatten_products(graph: Any, sizes: Sizes) -> None:
         if flattens and after == [*before[:-1], rows[1]]:
             names = [flat.input[0], product.input[1]]
             products[node.output[0]] = [_node("MatMul", names, node, product.name)]
-    _replace(graph, products)
+    replace_nodes(graph, products)
 
 
 def _fuse(graph: Any, sizes: Sizes) -> None:
@@ -157,7 +157,7 @@ def _fuse(graph: Any, sizes: Sizes) -> None:
             made = _layer_norm(view, node, sizes) if node.op_type == "Add" else None
         if made is not None:
             fused[node.output[0]] = [made]
-    _replace(graph, fused)
+    replace_nodes(graph, fused)
 
 
 def _gelu(view: View, node: Any) -> Any:
@@ -205,7 +205,7 @@ def _add_biases_last(graph: Any, sizes: Sizes) -> None:
                 total = f"{name}/sum"
                 first = helper.make_node("Add", [names["product"], names["x"]], [total], total)
                 sums[name] = [first, _node("Add", [total, names["bias"]], node)]
-    _replace(graph, sums)
+    replace_nodes(graph, sums)
 
 
 def _vector(view: View, name: str, sizes: Sizes) -> str:
@@ -224,8 +224,3 @@ def _is_last(view: View, axes: str, rank: int) -> bool:
 def _node(operator: str, inputs: list[str], old: Any, name: str = "", **attributes: Any) -> Any:
     name = name or old.name
     return helper.make_node(operator, inputs, list(old.output), name=name, **attributes)
-
-
-def _replace(graph: Any, by_output: Mapping[str, list[Any]]) -> None:
-    set_nodes(graph, [new for old in graph.node for new in by_output.get(old.output[0], [old])])
-    drop_unread(graph)

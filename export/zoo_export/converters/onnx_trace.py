@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations
+from zoo_export.converters.onnx_rnn import recurrent_operators
 from zoo_export.converters.tracing import Conversion, tensor_specs
 from zoo_export.tensors import Array
 
@@ -56,7 +57,7 @@ def trace(conversion: Conversion) -> Traced:
 
     specs = tensor_specs(conversion.inputs).values()
     function = tf.function(serve, autograph=False)
-    with _inlined(), exportable_operations():
+    with _inlined(), exportable_operations(), recurrent_operators():
         concrete = function.get_concrete_function(
             {name: _spec(variable, name) for name, variable in free.items()},
             {f"x{i}": _spec(spec, f"x{i}") for i, spec in enumerate(specs)},
@@ -87,7 +88,8 @@ def _inlined() -> Iterator[None]:
 
 
 def _constant_variables(model: Any) -> set[int]:
-    # tf2onnx makes one LSTM or GRU operator of the whole loop only if it can read the weights.
+    # Those of LSTM and GRU are put in another order; tf2onnx makes an operator of a loop only if
+    # it can read the weights.
     import keras
 
     layers = [la for la in model._flatten_layers() if isinstance(la, keras.layers.RNN)]

@@ -1,0 +1,133 @@
+"""Batch normalization and biases inside of convolutions, and MobileNet's activations as one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from zoo_export.converters.onnx_graph import (
+    Pattern,
+    View,
+    all_graphs,
+    all_nodes,
+    drop_unread,
+    rename,
+    replace_nodes,
+    set_nodes,
+)
+from zoo_export.tensors import Array
+
+_HARD_SIGMOID: Pattern = ("Mul", ("Clip", ("Add", "x", 3.0), 0.0, 6.0), 1 / 6)
+_HARD_SWISH: Pattern = ("Mul", "x", _HARD_SIGMOID)
+
+
+def fuse_activations(graph: Any) -> None:
+    """Write what Keras clips and scales as HardSwish and HardSigmoid."""
+    view, fused = View(graph), {}
+    for node in graph.node:
+        if node.op_type != "Mul":
+            continue
+        output = list(node.output)
+        if found := view.match(_HARD_SWISH, output[0]):
+            fused[output[0]] = [helper.make_node("HardSwish", [found["x"]], output, node.name)]
+        elif found := view.match(_HARD_SIGMOID, output[0]):
+            made = helper.make_node(
+                "HardSigmoid", [found["x"]], output, node.name, alpha=1 / 6, beta=0.5
+            )
+            fused[output[0]] = [made]
+    replace_nodes(graph, fused)
+
+
+def fold_into_convolutions(graph: Any) -> None:
+    """Put factors and summands of channels behind a Conv into its weights.
+
+    Args:
+        graph: An ``onnx.GraphProto`` whose weights are initializers, with channels first.
+    """
+    _Folding(graph).run()
+    drop_unread(graph)
+
+
+class _Folding:
+    def __init__(self, graph: Any) -> None:
+        self.graph, self.values = graph, View(graph).constants
+        self.readers = Counter(name for node in all_nodes(graph) for name in node.input)
+        self.readers.update(value.name for inner in all_graphs(graph) for value in inner.output)
+        self.convolutions: dict[str, Any] = {}
+        self.changed: dict[str, Array] = {}
+
+    def run(self) -> None:
+        kept: list[Any] = []
+        same: dict[str, str] = {}
+        for node in self.graph.node:
+            node.input[:] = [same.get(name, name) for name in node.input]
+            source = self._folds(node)
+            if source:
+                same[node.output[0]] = source
+                self.readers[source] = self.readers[node.output[0]]
+                continue
+            if node.op_type == "Conv" and all(name in self.values for name in node.input[1:]):
+                self.convolutions[node.output[0]] = node
+            kept.append(node)
+        set_nodes(self.graph, kept)
+        self._keep_names(same)
+        self.graph.initializer.extend(
+            numpy_helper.from_array(value, name) for name, value in self.changed.items()
+        )
+
+    def _folds(self, node: Any) -> str:
+        """Return the convolution's output that stands for the node's from now on, or nothing."""
+        if node.op_type not in {"Mul", "Add"}:
+            return ""
+        for source, other in (tuple(node.input), tuple(node.input)[::-1]):
+            convolution = self.convolutions.get(source)
+            if convolution is None or self.readers[source] > 1 or other not in self.values:
+                continue
+            vector = _by_channel(self.values[other], self.values[convolution.input[1]])
+            if vector is not None:
+                self._change(convolution, node.op_type, vector.astype(np.float64))
+                return str(source)
+        return ""
+
+    def _change(self, convolution: Any, operator: str, vector: Array) -> None:
+        weights = self.values[convolution.input[1]]
+        bias = np.zeros(len(weights))
+        if len(convolution.input) > 2:
+            bias = self.values[convolution.input[2]].astype(np.float64)
+        else:
+            convolution.input.append("")
+        if operator == "Mul":
+            scaled = weights * vector.reshape(-1, *[1] * (weights.ndim - 1))
+            convolution.input[1] = self._new(convolution.input[1], convolution, scaled, weights)
+            bias = bias * vector
+        else:
+            bias = bias + vector
+        name = convolution.input[2] or f"{convolution.name}/bias"
+        convolution.input[2] = self._new(name, convolution, bias, weights)
+
+    def _new(self, name: str, convolution: Any, value: Array, like: Array) -> str:
+        # Another convolution may share the weights: they get a name of their own.
+        mark = f"/{convolution.name}/folded"
+        name = name if name.endswith(mark) else name + mark
+        self.values[name] = self.changed[name] = value.astype(like.dtype)
+        return name
+
+    def _keep_names(self, same: dict[str, str]) -> None:
+        # An output of the graph has to be called as it was.
+        for value in self.graph.output:
+            convolution = self.convolutions.get(same.get(value.name, ""))
+            if convolution is not None:
+                rename(self.graph, {convolution.output[0]: value.name})
+                convolution.output[0] = value.name
+        rename(self.graph, same)  # what graphs inside of nodes read
+
+
+def _by_channel(value: Array, weights: Array) -> Array | None:
+    channels, spatial = len(weights), [1] * (weights.ndim - 2)
+    if value.size == 1:
+        return np.full(channels, value.reshape(()))
+    shapes = ((channels, *spatial), (1, channels, *spatial))
+    return value.reshape(-1) if value.shape in shapes else None

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 
 @contextmanager
 def exportable_operations() -> Iterator[None]:
@@ -23,6 +25,42 @@ def exportable_operations() -> Iterator[None]:
         yield
     finally:
         backend.argmax, backend.argmin = before
+
+
+@contextmanager
+def images_scaled_by_rows() -> Iterator[None]:
+    """Let Rescaling layers traced inside multiply and add whole rows of pixels.
+
+    The numbers are the same. XNNPACK takes several times as long for factors of three neighbours,
+    which in a small network is a fifth of all its time.
+    """
+    import keras
+
+    before = keras.layers.Rescaling.call
+
+    def call(layer: Any, inputs: Any) -> Any:
+        scaled = _scaled_by_rows(layer, inputs)
+        return before(layer, inputs) if scaled is None else scaled
+
+    keras.layers.Rescaling.call = call
+    try:
+        yield
+    finally:
+        keras.layers.Rescaling.call = before
+
+
+def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
+    import tensorflow as tf
+
+    factors = [np.asarray(factor, layer.compute_dtype) for factor in (layer.scale, layer.offset)]
+    sizes = inputs.shape[1:]
+    by_channel = any(factor.shape == tuple(sizes[-1:]) and factor.size > 1 for factor in factors)
+    if len(sizes) != 3 or None in sizes or not by_channel or max(f.ndim for f in factors) > 1:
+        return None
+    height, width, channels = sizes
+    scale, offset = (np.tile(f, width) if f.size > 1 else f for f in factors)
+    rows = tf.reshape(tf.cast(inputs, layer.compute_dtype), [-1, height, width * channels])
+    return tf.reshape(rows * scale + offset, [-1, height, width, channels])
 
 
 def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:

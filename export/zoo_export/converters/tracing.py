@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import inference
-from zoo_export.converters.exportable import exportable_operations
+from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
 from zoo_export.errors import Blame
 from zoo_export.tensors import Arrays, Tensor
 
@@ -55,7 +55,7 @@ def trace(conversion: Conversion) -> tuple[Any, Any]:
         return {name: tf.identity(value) for name, value in outputs.items()}
 
     function = tf.function(serve, autograph=False)
-    with exportable_operations():
+    with exportable_operations(), images_scaled_by_rows():
         return function, function.get_concrete_function(**tensor_specs(conversion.inputs))
 
 

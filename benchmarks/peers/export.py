@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision
@@ -56,13 +57,9 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
 }
 # What optimum exports is a folder of transformers', at a level of optimisation where it has one for
 # the architecture; it has no LSTM and no MobileNetV3.
-SNAPSHOTS: dict[str, tuple[Callable[[], nn.Module], str, str | None]] = {
-    "resnet50": (
-        lambda: ResNetForImageClassification(ResNetConfig()),
-        "image-classification",
-        None,
-    ),
-    "bert-base": (lambda: BertModel(BertConfig()), "feature-extraction", "O2"),
+SNAPSHOTS: dict[str, tuple[type, Any, str, str | None]] = {
+    "resnet50": (ResNetForImageClassification, ResNetConfig(), "image-classification", None),
+    "bert-base": (BertModel, BertConfig(), "feature-extraction", "O2"),
 }
 
 

@@ -126,7 +126,7 @@ class _Sinking:
         for at, name in enumerate(node.input):
             if name in self.first:
                 made.input[at] = self.first[name][0]
-            elif name in self.constants:
+            elif name in self.constants and self.constants[name].ndim <= rank:
                 made.input[at] = self._moved(name, rank)
             elif name:
                 return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo_export.formats import find
 from zoo_export.manifest import Artifact, Manifest
+from zoo_export.remarks import remarks
 from zoo_export.snippets import snippets
 from zoo_export.tensors import Tensor
 
@@ -18,6 +19,7 @@ def render(manifest: Manifest) -> str:
     sections = [
         _title(manifest),
         f"## Files\n\n{_artifact_table(manifest.artifacts)}\n\n{_how_verified(manifest)}",
+        _remarks(manifest.artifacts),
         f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
         _preprocessing(manifest),
         _python(manifest),
@@ -101,6 +103,11 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
     ]
     header = ["format", "file", "kB", "difference", "batches", "same answers", "runs with"]
     return table(header, rows, right=[2, 3])
+
+
+def _remarks(artifacts: Sequence[Artifact]) -> str:
+    rows = [(artifact.path, " ".join(remarks(artifact.facts))) for artifact in artifacts]
+    return "\n".join(f"- `{path}`: {said}" for path, said in rows if said)
 
 
 def _agreement(artifact: Artifact) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from zoo_export.converters.delegation import xnnpack_share
 from zoo_export.converters.tracing import SIGNATURE, Conversion, blame, holder, layer_of, trace
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Tensor
@@ -67,7 +68,12 @@ def inspect(
     inputs, outputs = _signature(conversion, signature)
     _check("inputs", conversion.inputs, inputs, integer)
     _check("outputs", conversion.outputs, outputs, integer)
-    facts = {"signature": signature, "operators": operators, "weights": _weights(content)}
+    facts = {
+        "signature": signature,
+        "operators": operators,
+        "weights": _weights(content),
+        "xnnpack": xnnpack_share(conversion.path, signature),
+    }
     if integer:
         facts["quantization"] = _affine(inputs) | _affine(outputs)
         facts["layers"] = _layers(content, conversion.model)

@@ -163,6 +163,8 @@ def progress(
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
+    from zoo_export.remarks import remarks
+
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
     for artifact in bundle.artifacts:
@@ -183,6 +185,9 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         rows,
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
+    for artifact in bundle.artifacts:
+        for remark in remarks(artifact.facts):
+            click.echo(f"{artifact.format}: {remark}")
 
 
 def print_targets(bundle: Bundle) -> None:

@@ -1,0 +1,37 @@
+"""What a converter found in a file that is worth a sentence: for the bundle's card and the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+_SHOWN_KINDS = 6
+
+
+def remarks(facts: Mapping[str, Any]) -> list[str]:
+    """Return what to know about an artifact beyond its size and difference, a sentence each.
+
+    Args:
+        facts: Those of a :class:`zoo_export.manifest.Artifact`.
+
+    Example:
+        >>> remarks({"xnnpack": {"nodes": 9, "taken": 8, "left": {"CUMSUM": 1}}})
+        ["XNNPACK computes 8 of 9 nodes (88 %), LiteRT's own kernels the rest: 1 CUMSUM."]
+    """
+    return list(_sentences(facts))
+
+
+def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
+    if "xnnpack" in facts:
+        yield _xnnpack(facts["xnnpack"])
+
+
+def _xnnpack(share: Mapping[str, Any]) -> str:
+    nodes, taken, left = share["nodes"], share["taken"], list(share["left"].items())
+    # Rounded down: 449 of 450 are not all.
+    computes = f"XNNPACK computes {taken:,} of {nodes:,} nodes ({taken * 100 // nodes} %)"
+    if not left:
+        return f"{computes}."
+    kinds = ", ".join(f"{count:,} {name}" for name, count in left[:_SHOWN_KINDS])
+    more = f" and {len(left) - _SHOWN_KINDS} other kinds" if len(left) > _SHOWN_KINDS else ""
+    return f"{computes}, LiteRT's own kernels the rest: {kinds}{more}."

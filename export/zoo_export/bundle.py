@@ -101,6 +101,7 @@ class Bundle:
                 files.safe_path(self.path, artifact.path),
                 artifact.inputs,
                 artifact.outputs,
+                batch_sizes=artifact.batch_sizes,
                 threads=threads,
                 provider=provider,
             )

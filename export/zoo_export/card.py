@@ -132,11 +132,20 @@ def _tensor_table(manifest: Manifest) -> str:
     rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
     fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
     notes = [
-        f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. "
-        "The runtime below runs larger batches in pieces."
+        f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. {_batches(a)}"
         for a in fixed
     ]
     return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *notes])
+
+
+def _batches(artifact: Artifact) -> str:
+    sizes = artifact.batch_sizes
+    if not sizes:
+        return "Its batch is what it is given."
+    if len(sizes) == 1:
+        return "The runtime below runs other batches in pieces."
+    last = f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]}"
+    return f"It has signatures for batches of {last}: the runtime below puts others together."
 
 
 def _preprocessing(manifest: Manifest) -> str:

@@ -1,4 +1,4 @@
-"""What a converter found in a file that is worth a sentence: for the bundle's card and the shell."""
+"""What a converter found in a file that is worth a sentence, in the card and in the shell."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
 def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     if "xnnpack" in facts:
         yield _xnnpack(facts["xnnpack"])
+    signatures = facts.get("signatures", {})
+    if isinstance(signatures, Mapping):  # a SavedModel has a list of names
+        for name, row in signatures.items():
+            share = row["xnnpack"]
+            yield (
+                f"Its signature {name} takes {row['batch']} rows at once "
+                f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
+            )
 
 
 def _xnnpack(share: Mapping[str, Any]) -> str:

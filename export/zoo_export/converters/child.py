@@ -61,6 +61,7 @@ def _convert(task: Task) -> dict[str, object]:
         calibration=task.calibration,
         samples=task.cases,
         about=job.about,
+        batch_sizes=job.batch_sizes,
         train_batch=job.train_batch,
         trained_for_int8=loaded if is_quantization_aware(loaded) else None,
     )
@@ -70,7 +71,7 @@ def _convert(task: Task) -> dict[str, object]:
 
 def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
-    runner = Runner(session, job.inputs, job.outputs)
+    runner = Runner(session, job.inputs, job.outputs, job.batch_sizes)
     return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 

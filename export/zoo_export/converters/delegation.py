@@ -33,7 +33,7 @@ def xnnpack_share(path: Path, signature: str) -> dict[str, Any]:
     left: Counter[str] = Counter()
     for number in _reached(content, signature):
         # The first needs no copy, which would fill the memory where the file is large.
-        given = {"model_content": _with_first(content, number)} if number else {}
+        given: Any = {"model_content": _with_first(content, number)} if number else {}
         rows = _listed(**given or {"model_path": str(path)})
         delegates = [row for row in rows if row["op_name"] == _DELEGATE]
         others = [row for row in rows if row["op_name"] != _DELEGATE]

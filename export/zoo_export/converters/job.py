@@ -32,6 +32,7 @@ class Job:
         outputs: Outputs of the artifact.
         about: What a file may say about itself: name, task, labels, preprocessing, license and
             versions, as plain data.
+        batch_sizes: Batches that it has a signature for, smallest first; none where it varies.
         train_batch: Rows of one step of training on the device.
     """
 
@@ -44,6 +45,7 @@ class Job:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
+    batch_sizes: tuple[int, ...] = ()
     train_batch: int = 8
 
 

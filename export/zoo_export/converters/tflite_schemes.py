@@ -14,8 +14,9 @@ from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
+from zoo_export.runtime.batching import split
 from zoo_export.runtime.sessions import open_tflite
-from zoo_export.tensors import Arrays, batches
+from zoo_export.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
@@ -133,7 +134,9 @@ def _calibrated(
     rows = conversion.calibration
 
     def representative() -> Iterator[Any]:
-        yield from batches(rows, 1)
+        for signature, size in conversion.signatures.items():
+            for part in split(rows, [size or 1]):
+                yield signature, part
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -45,6 +45,8 @@ def make_task(
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
         about=_about(source),
         batch_sizes=static_batches,
+        dynamic=row.static and not static_batches,
+        rnn=source.request.rnn,
         train_batch=source.request.train_batch,
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _SHOWN_KINDS = 6
@@ -24,6 +25,10 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
 def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     if "xnnpack" in facts:
         yield _xnnpack(facts["xnnpack"])
+    if "rnn" in facts:
+        yield _recurrent(facts["rnn"].values())
+    if "dynamic_batch" in facts:
+        yield _dynamic(facts["dynamic_batch"])
     signatures = facts.get("signatures", {})
     if isinstance(signatures, Mapping):  # a SavedModel has a list of names
         for name, row in signatures.items():
@@ -32,6 +37,22 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
                 f"Its signature {name} takes {row['batch']} rows at once "
                 f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
             )
+
+
+def _recurrent(layers: Iterable[Mapping[str, Any]]) -> str:
+    kinds = Counter((row["strategy"], row["steps"]) for row in layers)
+    forms = {"loop": "{} a loop of {} steps", "unroll": "{} unrolled, {} steps"}
+    told = [forms[strategy].format(n, steps) for (strategy, steps), n in kinds.items()]
+    return f"Recurrent layers: {'; '.join(told)}."
+
+
+def _dynamic(cost: Mapping[str, Any]) -> str:
+    static = cost["static_xnnpack"]
+    return (
+        f"It takes any batch: one row took {cost['times']:.2f} times as long as in a file of "
+        f"batch 1 ({cost['ms']:.3g} ms, there {cost['static_ms']:.3g} ms with {static['taken']:,} "
+        f"of {static['nodes']:,} nodes in XNNPACK)."
+    )
 
 
 def _xnnpack(share: Mapping[str, Any]) -> str:

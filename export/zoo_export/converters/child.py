@@ -14,6 +14,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from zoo_export.converters import dynamic_batch
 from zoo_export.converters.inference import inference_clone, load_model
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
@@ -62,10 +63,14 @@ def _convert(task: Task) -> dict[str, object]:
         samples=task.cases,
         about=job.about,
         batch_sizes=job.batch_sizes,
+        rnn=job.rnn,
         train_batch=job.train_batch,
         trained_for_int8=loaded if is_quantization_aware(loaded) else None,
     )
-    facts: dict[str, object] = load_target(job.converter)(conversion)
+    convert = load_target(job.converter)
+    facts: dict[str, object] = convert(conversion)
+    if job.dynamic:
+        facts["dynamic_batch"] = dynamic_batch.cost(conversion, convert, load_target(job.runtime))
     return facts
 
 

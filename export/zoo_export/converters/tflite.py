@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zoo_export.converters.delegation import xnnpack_share
+from zoo_export.converters.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
     Conversion,
     blame,
@@ -30,6 +31,7 @@ def convert(
     configure: Callable[[Any], None] = lambda converter: None,
     *,
     integer: bool = False,
+    loops: bool = True,
 ) -> dict[str, Any]:
     """Write a flatbuffer with a named signature for each batch and return what it holds.
 
@@ -37,13 +39,16 @@ def convert(
         conversion: What is converted.
         configure: Sets further options of the ``TFLiteConverter``.
         integer: Whether the file is to take and give int8 where the model has floats.
+        loops: Whether recurrent layers may be loops, which need a fixed batch too.
 
     Raises:
         ExportError: An operator that LiteRT has no built-in kernel for.
     """
     import tensorflow as tf
 
-    traced = [trace(conversion, signature) for signature in conversion.signatures]
+    loops = loops and None not in conversion.signatures.values()
+    with recurrent_layers(conversion.model, conversion.rnn, loops=loops) as layers:
+        traced = [trace(conversion, signature) for signature in conversion.signatures]
     concretes = [concrete for _, concrete in traced]
     module = holder(concretes[0])
     module.serve = [function for function, _ in traced]
@@ -56,7 +61,8 @@ def convert(
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise refused(conversion.model, concretes[0].graph, error) from error
     conversion.path.write_bytes(content)
-    return inspect(conversion, integer=integer)
+    facts = inspect(conversion, integer=integer)
+    return {**facts, "rnn": layers} if layers else facts
 
 
 def inspect(

@@ -28,6 +28,7 @@ class Conversion:
         about: What the file may say about itself.
         batch_sizes: Batches that it has a signature for, the first that of ``inputs``; none
             where it varies.
+        rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
         train_batch: Rows of one step of training on the device.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
@@ -40,6 +41,7 @@ class Conversion:
     samples: tuple[Arrays, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] = ()
+    rnn: str | None = None
     train_batch: int = 8
     trained_for_int8: Any = None
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch-sizes", help="Batches of LiteRT files, such as 1,8, or dynamic for any, slower [1]."
 )
+@click.option("--rnn", help="Recurrent layers of LiteRT files: loop or unroll [what suits].")
 @click.option(
     "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."
 )
@@ -63,6 +64,7 @@ def export(
     no_cache: bool,
     sequence_length: int | None,
     batch_sizes: str | None,
+    rnn: str | None,
     max_drop: float | None,
     max_mb: float | None,
     max_ms: float | None,
@@ -75,7 +77,7 @@ def export(
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
-        others |= {"--batch-sizes": batch_sizes}
+        others |= {"--batch-sizes": batch_sizes, "--rnn": rnn}
         for option in (name for name, given in others.items() if given):
             raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
         export_within_budget(
@@ -103,6 +105,7 @@ def export(
         "sequence_length": sequence_length,
         "train_batch": train_batch,
         "batch_sizes": _numbers(batch_sizes),
+        "rnn": rnn,
     }
     if Path(source).exists():
         for option, value in (("--task", task), ("--weights", weights)):

@@ -1,14 +1,16 @@
-"""Which batches a file of fixed batch is made for, as the user asks for them."""
+"""What a user may ask of a LiteRT file: its batches, and how recurrent layers are written."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from zoo_export.formats import Format, find
 from zoo_export.targets import Target
-from zoo_registry import UsageError
+from zoo_registry import UsageError, did_you_mean
 
 DYNAMIC = "dynamic"
+LOOP, UNROLL = "loop", "unroll"
 
 
 def read_batch_sizes(
@@ -40,6 +42,50 @@ def read_batch_sizes(
             "Leave it out, or the target."
         )
     return sizes
+
+
+def check_rnn(
+    given: str | None, rows: Sequence[Format], batch_sizes: Sequence[int] | None, model: Any
+) -> None:
+    """Refuse a way to write recurrent layers that cannot be had.
+
+    Args:
+        given: ``"loop"`` or ``"unroll"``; ``None`` where nothing was asked for.
+        rows: The formats to export to.
+        batch_sizes: As :func:`read_batch_sizes` gave them.
+        model: The Keras model.
+
+    Raises:
+        UsageError: Another word, no recurrent layer, or a format or scheme that has no such way.
+    """
+    if given is None:
+        return
+    if given not in {LOOP, UNROLL}:
+        hint = did_you_mean(given, [LOOP, UNROLL])
+        raise UsageError(f"There is no rnn='{given}'.{hint} There are: {LOOP}, {UNROLL}.")
+    fixed = [row for row in rows if row.static]
+    if not fixed:
+        names = ", ".join(row.name for row in rows)
+        raise UsageError(f"rnn='{given}' is for tflite; {names} always has loops. Leave it out.")
+    if not _is_recurrent(model):
+        raise UsageError(f"Model '{model.name}' has no recurrent layer: leave rnn='{given}' out.")
+    needy = [row.name for row in fixed if row.scheme is not None and row.scheme.calibrated]
+    if given == LOOP and needy:
+        raise UsageError(
+            f"rnn='{LOOP}': {needy[0]} measures the ranges of activations, which LiteRT cannot do "
+            f"in a loop. Leave it out, or say '{UNROLL}'."
+        )
+    if given == LOOP and batch_sizes == ():
+        raise UsageError(
+            f"rnn='{LOOP}': LiteRT has no loop of any batch. Leave it out, or give batch_sizes as "
+            "numbers."
+        )
+
+
+def _is_recurrent(model: Any) -> bool:
+    import keras
+
+    return any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers())
 
 
 def _numbers(given: Sequence[int] | str) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _recurrent(layers: Iterable[Mapping[str, Any]]) -> str:
     kinds = Counter((row["strategy"], row["steps"]) for row in layers)
-    forms = {"loop": "{} a loop of {} steps", "unroll": "{} unrolled, {} steps"}
+    forms = {"loop": "{} in a loop of {} steps", "unroll": "{} unrolled, {} steps"}
     told = [forms[strategy].format(n, steps) for (strategy, steps), n in kinds.items()]
     return f"Recurrent layers: {'; '.join(told)}."
 

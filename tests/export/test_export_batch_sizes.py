@@ -1,11 +1,15 @@
 """LiteRT files for several batches, or any, in one set of weights."""
 
+import json
+import shutil
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from zoo_export import export, load_bundle, verify
+from zoo_export import BundleError, export, load_bundle, verify
+from zoo_export.manifest import seal
 from zoo_export.runtime import Runner
 from zoo_export.runtime.batching import pieces
 from zoo_export.tensors import Tensor
@@ -101,6 +105,45 @@ def test_a_single_larger_batch(model, tmp_path):
     assert artifact.batch_sizes == (4,)
     outputs = bundle.run({"image": ROWS[:5]})
     np.testing.assert_allclose(outputs["logits"], np.asarray(model(ROWS[:5])), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_any_batch_and_what_it_costs(model, tmp_path):
+    to = ["tflite", "tflite:dynamic-int8", "onnx"]
+    bundle = exported_with(model, tmp_path / "net", to, batch_sizes="dynamic")
+
+    for artifact in bundle.artifacts[:2]:
+        assert artifact.inputs == (Tensor("image", "float32", ("batch", 12, 12, 1)),)
+        assert artifact.batch_sizes == ()
+        # XNNPACK leaves what turns the batch, which it does not know, into shapes.
+        share, cost = artifact.facts["xnnpack"], artifact.facts["dynamic_batch"]
+        assert {"SHAPE", "PACK", "RESHAPE"} <= set(share["left"])
+        assert cost["static_xnnpack"]["left"] == {}
+        assert cost["times"] == pytest.approx(cost["ms"] / cost["static_ms"], abs=0.01)
+        assert cost["ms"] > 0
+    assert "dynamic_batch" not in bundle.artifact("onnx").facts
+    card = (bundle.path / "README.md").read_text()
+    assert f"one row took {bundle.artifact('tflite').facts['dynamic_batch']['times']:.2f}" in card
+    assert sorted(path.name for path in bundle.path.glob("*.tflite")) == [
+        "net.dynamic-int8.tflite",
+        "net.tflite",
+    ]
+    for rows in (5, 1, 40):
+        outputs = bundle.run({"image": ROWS[:rows]}, "tflite")
+        np.testing.assert_allclose(outputs["logits"], np.asarray(model(ROWS[:rows])), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sizes", [[0], [1, 2**40]])
+def test_a_manifest_of_impossible_batches(one, tmp_path, sizes):
+    folder = tmp_path / "bundle"
+    shutil.copytree(one.path, folder)
+    data = json.loads((folder / "manifest.json").read_text())
+    data["artifacts"][0]["batch_sizes"] = sizes
+    (folder / "manifest.json").write_text(json.dumps(seal(data)))
+
+    with pytest.raises(BundleError, match="has an impossible tensor: image: float32"):
+        load_bundle(folder)
 
 
 @pytest.mark.parametrize("given", [[], [0, 8], [8, 8], [1.5], [True], "1,x"])

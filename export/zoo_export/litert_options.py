@@ -66,7 +66,7 @@ def check_rnn(
     fixed = [row for row in rows if row.static]
     if not fixed:
         names = ", ".join(row.name for row in rows)
-        raise UsageError(f"rnn='{given}' is for tflite; {names} always has loops. Leave it out.")
+        raise UsageError(f"rnn='{given}' is for tflite, not for {names}. Leave it out.")
     if not _is_recurrent(model):
         raise UsageError(f"Model '{model.name}' has no recurrent layer: leave rnn='{given}' out.")
     needy = [row.name for row in fixed if row.scheme is not None and row.scheme.calibrated]

@@ -82,7 +82,7 @@ def test_any_batch_needs_every_step_written_out(tmp_path):
         ),
         (
             {"rnn": "unroll", "to": ["onnx"]},
-            "rnn='unroll' is for tflite; onnx always has loops. Leave it out.",
+            "rnn='unroll' is for tflite, not for onnx. Leave it out.",
         ),
         (
             {"rnn": "loop", "to": ["tflite:int8"]},

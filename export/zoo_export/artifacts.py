@@ -33,6 +33,7 @@ def make_task(
         bundle: The folder that the artifact is written to.
     """
     sizes = source.sizes if row.static else {}
+    static_batches = source.request.batch_sizes if row.static else ()
     job = Job(
         format=row.name,
         converter=row.converter,
@@ -43,6 +44,9 @@ def make_task(
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
         about=_about(source),
+        batch_sizes=static_batches,
+        dynamic=row.static and not static_batches,
+        rnn=source.request.rnn,
         train_batch=source.request.train_batch,
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))
@@ -102,6 +106,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         facts=_with_calibration(source, row, facts),
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
+        batch_sizes=job.batch_sizes,
     )
 
 

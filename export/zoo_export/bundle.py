@@ -101,6 +101,7 @@ class Bundle:
                 files.safe_path(self.path, artifact.path),
                 artifact.inputs,
                 artifact.outputs,
+                batch_sizes=artifact.batch_sizes,
                 threads=threads,
                 provider=provider,
             )
@@ -273,6 +274,10 @@ def _check_artifacts(folder: Path, manifest: Manifest) -> None:
         inside = f"{artifact.path}/"
         if not any(n == artifact.path or n.startswith(inside) for n in manifest.files):
             raise BundleError(f"Artifact '{artifact.path}' of bundle '{folder}' has no file.")
-        for tensor in (*artifact.inputs, *artifact.outputs):
+        tensors = (*artifact.inputs, *artifact.outputs)
+        sized = [
+            replace(t, shape=(size, *t.shape[1:])) for size in artifact.batch_sizes for t in tensors
+        ]
+        for tensor in (*tensors, *sized):
             if not tensor.is_plausible():
                 raise BundleError(f"The manifest of '{folder}' has an impossible tensor: {tensor}.")

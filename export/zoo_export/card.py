@@ -7,6 +7,7 @@ from typing import Any
 
 from zoo_export.formats import find
 from zoo_export.manifest import Artifact, Manifest
+from zoo_export.remarks import remarks
 from zoo_export.snippets import snippets
 from zoo_export.tensors import Tensor
 
@@ -18,6 +19,7 @@ def render(manifest: Manifest) -> str:
     sections = [
         _title(manifest),
         f"## Files\n\n{_artifact_table(manifest.artifacts)}\n\n{_how_verified(manifest)}",
+        _remarks(manifest.artifacts),
         f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
         _preprocessing(manifest),
         _python(manifest),
@@ -103,6 +105,11 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
     return table(header, rows, right=[2, 3])
 
 
+def _remarks(artifacts: Sequence[Artifact]) -> str:
+    rows = [(artifact.path, " ".join(remarks(artifact.facts))) for artifact in artifacts]
+    return "\n".join(f"- `{path}`: {said}" for path, said in rows if said)
+
+
 def _agreement(artifact: Artifact) -> str:
     share = artifact.verification.top1_agreement
     return "-" if share is None else f"{share:.1%} of {artifact.verification.examples}"
@@ -125,11 +132,20 @@ def _tensor_table(manifest: Manifest) -> str:
     rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
     fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
     notes = [
-        f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. "
-        "The runtime below runs larger batches in pieces."
+        f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. {_batches(a)}"
         for a in fixed
     ]
     return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *notes])
+
+
+def _batches(artifact: Artifact) -> str:
+    sizes = artifact.batch_sizes
+    if not sizes:
+        return "Its batch is what it is given."
+    if len(sizes) == 1:
+        return "The runtime below runs other batches in pieces."
+    last = f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]}"
+    return f"It has signatures for batches of {last}: the runtime below puts others together."
 
 
 def _preprocessing(manifest: Manifest) -> str:

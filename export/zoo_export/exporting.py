@@ -14,6 +14,7 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
+from zoo_export.litert_options import check_rnn, read_batch_sizes
 from zoo_export.manifest import (
     ASSETS,
     CARD,
@@ -70,6 +71,8 @@ def export(
     calibration: Mapping[str, Any] | None = None,
     sequence_length: int | None = None,
     train_batch: int | None = None,
+    batch_sizes: Sequence[int] | str | None = None,
+    rnn: str | None = None,
     time_limit: float = TIME_LIMIT,
     keep_going: bool = False,
     cached: bool = False,
@@ -99,6 +102,11 @@ def export(
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
         train_batch: Rows that one step of training takes in ``tflite:train``; 8 by default.
+        batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
+            ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any
+            batch and are only verified at these.
+        rnn: How LiteRT files hold recurrent layers: ``"loop"``, or ``"unroll"`` for every step
+            written out; by default, what the scheme and the number of steps ask for.
         time_limit: Seconds that one conversion may take.
         keep_going: Write a bundle of the formats that succeeded although another failed; what
             failed is told to ``on_event`` and leaves nothing.
@@ -139,6 +147,8 @@ def export(
         "calibration": calibration,
         "sequence_length": sequence_length,
         "train_batch": train_batch,
+        "batch_sizes": read_batch_sizes(batch_sizes, rows, place),
+        "rnn": rnn,
     }
     options = {key: value for key, value in given.items() if value is not None}
     folder = Path(out) if out is not None else Path("bundles") / (name or name_of(source))
@@ -153,6 +163,7 @@ def export(
         if kept is None:
             request = replace(_request(source), **options)
             check_calibrated(rows, request)
+            check_rnn(rnn, rows, request.batch_sizes, request.model)
             told = read_source(request)
             artifacts, failures = convert(told, rows, work, time_limit, notify)
             # A target needs all of its formats.

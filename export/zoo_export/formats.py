@@ -27,7 +27,7 @@ class Format:
             :class:`zoo_export.runtime.Session`.
         requires: The package that the runtime needs beside NumPy.
         module: What that package is imported as.
-        static: Whether the artifact has a fixed batch of 1 and a fixed sequence length.
+        static: Whether the artifact has a fixed batch, 1 if none is asked for, and sequence length.
         tolerance: Largest difference from Keras, as a share of the largest output value.
         schemes: The other ways than float32 in which it can hold numbers.
         scheme: The one of them that this is, if it is no float32.

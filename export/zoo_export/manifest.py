@@ -104,6 +104,8 @@ class Artifact:
         facts: What its converter found in the file: operators, opset, signature.
         seconds: Time that conversion, inspection and running took, with process start.
         peak_mb: Peak memory of that process in MB.
+        batch_sizes: Batches that a LiteRT file has a signature for, smallest first; none where
+            the batch varies.
     """
 
     format: str
@@ -115,6 +117,7 @@ class Artifact:
     facts: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     peak_mb: float = 0.0
+    batch_sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ class Request:
     targets: Array | None = None
     calibration: Mapping[str, Any] | None = None
     sequence_length: int | None = None
+    # Of a file whose batch is fixed; none lets it vary there too.
+    batch_sizes: tuple[int, ...] = (1,)
+    rnn: str | None = None
     train_batch: int = 8
     decoding: Decoding | None = None
     license: str = ""

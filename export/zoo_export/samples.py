@@ -12,23 +12,27 @@ from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, b
 from zoo_registry import UsageError
 
 BATCHES = (1, 3)
+DRAWN = 4
 DEFAULT_SEQUENCE = 128
 DEFAULT_SIDE = 64
 # What layers call the number of positions that they can tell apart.
 _LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
 
 
-def sample_cases(tensors: Sequence[Tensor], rows: Arrays) -> tuple[dict[str, Array], ...]:
+def sample_cases(
+    tensors: Sequence[Tensor], rows: Arrays, batch_sizes: Sequence[int] = ()
+) -> tuple[dict[str, Array], ...]:
     """Return batches of 1 and 3 rows and, where the sequence may vary, one of shorter rows.
 
     Args:
         tensors: The inputs, with named sizes.
         rows: Any number of rows by input name; they are repeated if there are too few.
+        batch_sizes: Other batches to have, before these.
     """
     count = len(next(iter(rows.values())))
     cases = []
     start = 0
-    for batch in BATCHES:
+    for batch in dict.fromkeys((*batch_sizes, *BATCHES)):
         chosen = [(start + i) % count for i in range(batch)]
         cases.append({name: array[chosen] for name, array in rows.items()})
         start += batch
@@ -62,9 +66,14 @@ def given_rows(tensors: Sequence[Tensor], samples: Mapping[str, Any]) -> dict[st
 
 
 def drawn_rows(
-    model: Any, tensors: Sequence[Tensor], sizes: Mapping[str, int], *, seed: int = 0
+    model: Any,
+    tensors: Sequence[Tensor],
+    sizes: Mapping[str, int],
+    *,
+    seed: int = 0,
+    count: int = DRAWN,
 ) -> dict[str, Array]:
-    """Draw four rows of inputs that the model can take.
+    """Draw rows of inputs that the model can take.
 
     Token numbers stay below the size of the embedding they enter, images that are rescaled
     inside the graph are drawn in 0..255, masks have rows that are padded at the end.
@@ -74,12 +83,13 @@ def drawn_rows(
         tensors: Its inputs, with named sizes.
         sizes: Numbers for the named sizes.
         seed: Seed of the draw.
+        count: Number of rows.
     """
     generator = np.random.default_rng(seed)
     symbolic = named_inputs(model)
     rows = {}
     for tensor in tensors:
-        shape = tensor.fixed({**sizes, BATCH: 4}).shape
+        shape = tensor.fixed({**sizes, BATCH: count}).shape
         layers = _consumers(model, symbolic[tensor.name])
         rows[tensor.name] = _draw(generator, tensor, [int(size) for size in shape], layers)
     return rows

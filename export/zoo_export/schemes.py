@@ -19,6 +19,7 @@ class Scheme:
         tolerance: Largest difference from Keras, as a share of the largest output value.
         min_agreement: Smallest share of a run's held-out examples with Keras' own answer.
         calibrated: Whether it needs real inputs to measure the ranges of activations.
+        batch_sizes: Whether a file of fixed batch can be made for other batches than 1.
         searched: Whether a search for the smallest file that keeps a budget begins with it.
         summary: One line.
     """
@@ -29,6 +30,7 @@ class Scheme:
     tolerance: float
     min_agreement: float
     calibrated: bool = False
+    batch_sizes: bool = True
     searched: bool = True
     summary: str
 
@@ -63,6 +65,7 @@ TFLITE_SCHEMES = (
         name="int8-mixed",
         converter=f"{_TFLITE}:int8_mixed",
         searched=False,
+        batch_sizes=False,
         dtype="int8",
         tolerance=0.3,
         min_agreement=0.95,
@@ -82,6 +85,7 @@ TFLITE_SCHEMES = (
     Scheme(
         name="int16x8",
         converter=f"{_TFLITE}:int16x8",
+        batch_sizes=False,
         dtype="int8",
         tolerance=0.1,
         min_agreement=0.98,
@@ -100,6 +104,7 @@ TFLITE_SCHEMES = (
         name="train",
         converter="zoo_export.converters.tflite_train:convert",
         searched=False,
+        batch_sizes=False,
         dtype="float32",
         tolerance=1e-5,
         min_agreement=0.99,

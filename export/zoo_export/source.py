@@ -79,9 +79,12 @@ def read_source(request: Request) -> Source:
     inputs = input_tensors(model)
     named_outputs(model)
     rows = _rows(request, model, inputs)
-    sizes = {**named_sizes(inputs, rows), BATCH: 1}
+    sizes = named_sizes(inputs, rows)
+    sizes.pop(BATCH, None)
+    if request.batch_sizes:
+        sizes[BATCH] = request.batch_sizes[0]
     _check_length(request, sizes)
-    cases = sampling.sample_cases(inputs, rows)
+    cases = sampling.sample_cases(inputs, rows, request.batch_sizes)
     expected = tuple(_reference(request, model, case) for case in cases)
     runs = [
         (named_sizes(inputs, case), outputs) for case, outputs in zip(cases, expected, strict=True)
@@ -131,7 +134,8 @@ def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, A
     length = request.sequence_length or next(iter(lengths), None)
     sizes = sampling.default_sizes(model, inputs, length)
     sizes |= _image_sizes(request, inputs)
-    return sampling.drawn_rows(model, inputs, sizes)
+    count = max(sampling.DRAWN, *request.batch_sizes, 0)
+    return sampling.drawn_rows(model, inputs, sizes, count=count)
 
 
 def _calibration(

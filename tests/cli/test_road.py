@@ -114,6 +114,16 @@ def test_predict_gives_the_same_in_every_runtime(road: Path, runtime: str) -> No
         )
 
 
+def test_batches_of_a_litert_file(road: Path) -> None:
+    options = ("--to", "litert,onnx", "--batch-sizes", "8,1", "--out", "bundles/batches")
+    done = zoo("export", "runs/digits-mlp", *options, cwd=road)
+    assert done.returncode == 0, done.stderr
+    assert "\ntflite: XNNPACK computes " in done.stdout
+    assert "\ntflite: Its signature batch_8 takes 8 rows at once (XNNPACK: " in done.stdout
+    proved = zoo("verify", "bundles/batches", cwd=road)
+    assert proved.stdout.count("1, 3, 8") == 2
+
+
 def test_a_budget_keeps_one_scheme_or_refuses_with_the_table(road: Path) -> None:
     tried = ("--to", "tflite:dynamic-int8,onnx:dynamic-int8", "--out", "bundles/small")
     done = zoo("export", "runs/digits-mlp", "--max-drop", "5%", *tried, cwd=road)
@@ -165,6 +175,18 @@ WRONG_USE = {
     ),
     "existing run": (("train", "digits-mlp", *SHORT), "--force"),
     "existing bundle": (("export", "runs/digits-mlp"), "--force"),
+    "batches beside a budget": (
+        ("export", "runs/digits-mlp", "--max-drop", "1%", "--batch-sizes", "1,8"),
+        "--batch-sizes does not go with a budget: leave it or --max-drop out.",
+    ),
+    "no batches": (
+        ("export", "runs/digits-mlp", "--batch-sizes", "1,x", "--out", "bundles/x"),
+        "batch_sizes='1,x': give different whole numbers from 1, such as [1, 8], or 'dynamic'.",
+    ),
+    "no recurrent layer": (
+        ("export", "runs/digits-mlp", "--rnn", "loop", "--out", "bundles/x"),
+        "has no recurrent layer: leave rnn='loop' out.",
+    ),
     "option beside a budget": (
         ("export", "runs/digits-mlp", "--max-drop", "1%", "--zip", "--out", "bundles/x"),
         "--zip does not go with a budget: leave it or --max-drop out.",

@@ -141,11 +141,13 @@ def test_a_bert_with_masks(typical, tmp_path):
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_a_loop_is_unrolled_to_be_calibrated(cell, typical, tmp_path):
     # Calibrating the loop itself kills the process.
-    model = get_model("rnn", input_shape=(6, 4), hidden_dim=16, cell=cell)
+    model = get_model("rnn", input_shape=(20, 4), hidden_dim=16, cell=cell)
 
     found = _export(model, tmp_path, ["tflite", "tflite:int8"], calibration=typical(model))
 
-    assert found["tflite:int8"].facts["rnn"] == "unroll"
+    kinds = {n: [*row.facts["rnn"].values()] for n, row in found.items()}
+    assert kinds["tflite"] == [{"strategy": "loop", "steps": 20}] * 2
+    assert kinds["tflite:int8"] == [{"strategy": "unroll", "steps": 20}] * 2
     assert "WHILE" in found["tflite"].facts["operators"]
     assert "WHILE" not in found["tflite:int8"].facts["operators"]
 

@@ -47,7 +47,8 @@ class Measurement:
         self.artifact = bundle.artifact(name)
         self.threads = threads
         cases = load_samples(bundle.path / SAMPLES)
-        self.inputs = next(c.inputs for c in cases if fits(self.artifact.inputs, c.inputs))
+        inputs = next(c.inputs for c in cases if fits(self.artifact.inputs, c.inputs))
+        self.inputs = {name: array[:1] for name, array in inputs.items()}
 
     @property
     def runner(self) -> Runner:

@@ -27,7 +27,7 @@ class Turn:
         bundle: The bundle.
         artifact: One of its artifacts.
         threads: Threads of its runtime; its own choice by default.
-        batch_size: The larger batch, where the artifact takes any.
+        batch_size: The larger batch, where the artifact takes it.
         time_limit: Seconds that each answer of the process may take.
     """
 
@@ -44,7 +44,8 @@ class Turn:
         self._bundle = bundle
         self._time_limit = time_limit
         takes_any = isinstance(artifact.inputs[0].shape[0], str)
-        self._batch = batch_size if takes_any and batch_size > 1 else None
+        takes = takes_any or batch_size in artifact.batch_sizes
+        self._batch = batch_size if takes and batch_size > 1 else None
         self._worker: Worker | None = None
         self._times: list[float] = []
         self._batch_times: list[float] = []

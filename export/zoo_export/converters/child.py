@@ -14,6 +14,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from zoo_export.converters import dynamic_batch
 from zoo_export.converters.inference import inference_clone, load_model
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
@@ -61,16 +62,21 @@ def _convert(task: Task) -> dict[str, object]:
         calibration=task.calibration,
         samples=task.cases,
         about=job.about,
+        batch_sizes=job.batch_sizes,
+        rnn=job.rnn,
         train_batch=job.train_batch,
         trained_for_int8=loaded if is_quantization_aware(loaded) else None,
     )
-    facts: dict[str, object] = load_target(job.converter)(conversion)
+    convert = load_target(job.converter)
+    facts: dict[str, object] = convert(conversion)
+    if job.dynamic:
+        facts["dynamic_batch"] = dynamic_batch.cost(conversion, convert, load_target(job.runtime))
     return facts
 
 
 def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
-    runner = Runner(session, job.inputs, job.outputs)
+    runner = Runner(session, job.inputs, job.outputs, job.batch_sizes)
     return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 

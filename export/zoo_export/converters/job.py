@@ -32,6 +32,9 @@ class Job:
         outputs: Outputs of the artifact.
         about: What a file may say about itself: name, task, labels, preprocessing, license and
             versions, as plain data.
+        batch_sizes: Batches that it has a signature for, smallest first; none where it varies.
+        dynamic: Whether the batch varies in a format that would fix it: what that costs is told.
+        rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
         train_batch: Rows of one step of training on the device.
     """
 
@@ -44,6 +47,9 @@ class Job:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
+    batch_sizes: tuple[int, ...] = ()
+    dynamic: bool = False
+    rnn: str | None = None
     train_batch: int = 8
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from zoo_export.converters import pixels_in_graph, warm_up
-from zoo_export.converters.tracing import SIGNATURE, Conversion, holder, trace
+from zoo_export.converters.tracing import Conversion, holder, trace
 from zoo_export.preprocess import as_step
 from zoo_export.preprocess.steps import ImageStep
+from zoo_export.runtime.sessions import SIGNATURE
 
 IMAGE_SIGNATURE, IMAGE_INPUT = "serving_image_bytes", "image_bytes"
 

@@ -8,9 +8,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from zoo_export.converters.tracing import SIGNATURE, Conversion, blame, holder, layer_of, trace
+from zoo_export.converters.delegation import xnnpack_share
+from zoo_export.converters.recurrent import recurrent_layers
+from zoo_export.converters.tracing import (
+    Conversion,
+    blame,
+    holder,
+    layer_of,
+    trace,
+    with_batch,
+)
 from zoo_export.errors import Blame, ExportError
-from zoo_export.tensors import Tensor
+from zoo_export.runtime.sessions import SIGNATURE
+from zoo_export.tensors import BATCH, Tensor
 
 # How the converter's messages name what it has no kernel for.
 _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")
@@ -21,31 +31,38 @@ def convert(
     configure: Callable[[Any], None] = lambda converter: None,
     *,
     integer: bool = False,
+    loops: bool = True,
 ) -> dict[str, Any]:
-    """Write a flatbuffer with one named signature and return what it holds.
+    """Write a flatbuffer with a named signature for each batch and return what it holds.
 
     Args:
         conversion: What is converted.
         configure: Sets further options of the ``TFLiteConverter``.
         integer: Whether the file is to take and give int8 where the model has floats.
+        loops: Whether recurrent layers may be loops, which need a fixed batch too.
 
     Raises:
         ExportError: An operator that LiteRT has no built-in kernel for.
     """
     import tensorflow as tf
 
-    function, concrete = trace(conversion)
-    module = holder(concrete)
-    module.serve = function
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    loops = loops and None not in conversion.signatures.values()
+    with recurrent_layers(conversion.model, conversion.rnn, loops=loops) as layers:
+        traced = [trace(conversion, signature) for signature in conversion.signatures]
+    concretes = [concrete for _, concrete in traced]
+    module = holder(concretes[0])
+    module.serve = [function for function, _ in traced]
+    # Signatures are called after the graphs.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     configure(converter)
     try:
         content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
-        raise refused(conversion.model, concrete.graph, error) from error
+        raise refused(conversion.model, concretes[0].graph, error) from error
     conversion.path.write_bytes(content)
-    return inspect(conversion, integer=integer)
+    facts = inspect(conversion, integer=integer)
+    return {**facts, "rnn": layers} if layers else facts
 
 
 def inspect(
@@ -55,7 +72,7 @@ def inspect(
 
     Args:
         conversion: What was converted.
-        signature: The signature that has the model's inputs and outputs.
+        signature: The signature that has the model's inputs and outputs, at the first batch.
         integer: Whether it must take and give int8 where the model has floats.
 
     Raises:
@@ -64,10 +81,18 @@ def inspect(
     content = conversion.path.read_bytes()
     operators = _operators(content)
     _check_operators(operators)
-    inputs, outputs = _signature(conversion, signature)
-    _check("inputs", conversion.inputs, inputs, integer)
-    _check("outputs", conversion.outputs, outputs, integer)
-    facts = {"signature": signature, "operators": operators, "weights": _weights(content)}
+    (_, batch), *others = conversion.signatures.items()
+    inputs, outputs = _signature(conversion, signature, batch, integer)
+    facts: dict[str, Any] = {
+        "signature": signature,
+        "operators": operators,
+        "weights": _weights(content),
+        "xnnpack": xnnpack_share(conversion.path, signature),
+    }
+    for name, size in others:
+        _signature(conversion, name, size, integer)
+        share = xnnpack_share(conversion.path, name)
+        facts.setdefault("signatures", {})[name] = {"batch": size, "xnnpack": share}
     if integer:
         facts["quantization"] = _affine(inputs) | _affine(outputs)
         facts["layers"] = _layers(content, conversion.model)
@@ -154,8 +179,7 @@ def _check_operators(operators: dict[str, int]) -> None:
 
 def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], integer: bool) -> None:
     found = {
-        Tensor(name, entry["dtype"].__name__, tuple(map(int, entry["shape"])))
-        for name, entry in details.items()
+        Tensor(name, entry["dtype"].__name__, _shape(entry)) for name, entry in details.items()
     }
     expected = {
         replace(tensor, dtype="int8") if integer and tensor.dtype == "float32" else tensor
@@ -164,6 +188,11 @@ def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], inte
     if found != expected:
         names = sorted(map(str, found))
         raise ExportError(f"the file's {kind} are {names}, not {sorted(map(str, expected))}")
+
+
+def _shape(entry: Mapping[str, Any]) -> tuple[int | str, ...]:
+    sizes = entry["shape_signature"]
+    return tuple(int(size) if size >= 0 else BATCH for size in sizes)
 
 
 def _affine(details: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -175,11 +204,17 @@ def _affine(details: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
-def _signature(conversion: Conversion, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def _signature(
+    conversion: Conversion, name: str, batch: int | None, integer: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a signature takes and gives, which must be what the model does."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(conversion.path)).get_signature_runner(name)
-    return runner.get_input_details(), runner.get_output_details()
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    _check("inputs", with_batch(conversion.inputs, batch), inputs, integer)
+    _check("outputs", with_batch(conversion.outputs, batch), outputs, integer)
+    return inputs, outputs
 
 
 def _join(blames: list[Blame]) -> str:

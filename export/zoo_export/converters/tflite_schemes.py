@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import tflite
-from zoo_export.converters.inference import load_config
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
+from zoo_export.runtime.batching import split
 from zoo_export.runtime.sessions import open_tflite
-from zoo_export.tensors import Arrays, batches
+from zoo_export.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
@@ -118,11 +118,11 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
         from litert_quantizer import quantizer, recipe
     except ImportError as error:
         raise ExportError("it needs litert-quantizer: pip install 'kerazoo[int4]'") from error
-    tflite.convert(conversion)
+    facts = tflite.convert(conversion)
     work = quantizer.Quantizer(str(conversion.path))
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
     conversion.path.write_bytes(work.quantize().quantized_model)
-    return tflite.inspect(conversion)
+    return {**facts, **tflite.inspect(conversion)}
 
 
 def _calibrated(
@@ -133,7 +133,9 @@ def _calibrated(
     rows = conversion.calibration
 
     def representative() -> Iterator[Any]:
-        yield from batches(rows, 1)
+        for signature, size in conversion.signatures.items():
+            for part in split(rows, [size or 1]):
+                yield signature, part
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -146,9 +148,8 @@ def _calibrated(
             converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
         converter._experimental_calibrate_only = ranges_only
 
-    unrolled = _unrolled(conversion)
-    facts = tflite.convert(unrolled, configure, integer=integer)
-    return facts if unrolled is conversion else {**facts, "rnn": "unroll"}
+    # Calibrating the loop of an RNN kills the process (tensorflow#75140).
+    return tflite.convert(conversion, configure, integer=integer, loops=False)
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
@@ -162,27 +163,3 @@ def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
         # A model's output has lost the name of its layer; the weights have it.
         taken = [names[index] for index in operator["inputs"][1:] if index in names]
         yield given, given.split(";") if "/" in given else taken
-
-
-def _unrolled(conversion: Conversion) -> Conversion:
-    # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    import keras
-
-    model = conversion.model
-    if not any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers()):
-        return conversion
-    shapes = {tensor.name: tensor.shape for tensor in conversion.inputs}
-    clone = load_config(model, _with_unroll(model.get_config(), shapes))
-    return replace(conversion, model=clone)
-
-
-def _with_unroll(config: Any, shapes: Mapping[str, Any]) -> Any:
-    if isinstance(config, list | tuple):
-        return type(config)(_with_unroll(item, shapes) for item in config)
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == "InputLayer" and config["config"].get("name") in shapes:
-        shape = (None, *shapes[config["config"]["name"]][1:])
-        return {**config, "config": {**config["config"], "batch_shape": shape}}
-    inner = {key: _with_unroll(value, shapes) for key, value in config.items()}
-    return {**inner, "unroll": True} if "unroll" in inner else inner

@@ -21,6 +21,7 @@ import numpy as np
 
 from zoo_export.converters import inference, tflite
 from zoo_export.converters.head import Head, find_head
+from zoo_export.converters.recurrent import recurrent_layers
 from zoo_export.converters.tracing import Conversion, tensor_specs
 from zoo_export.errors import ExportError
 from zoo_export.runtime.training import (
@@ -53,7 +54,8 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     if reserved:
         raise ExportError(f"its input '{min(reserved)}' has a name that training uses: rename it")
     module = _module(head)
-    signatures = _signatures(module, head, conversion)
+    with recurrent_layers(head.features, conversion.rnn, loops=True) as layers:
+        signatures = _signatures(module, head, conversion)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=signatures)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[*signatures])
@@ -67,6 +69,8 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     conversion.path.write_bytes(content)
     facts = tflite.inspect(conversion, signature=INFER)
     loss = "softmax-cross-entropy" if head.classifies else "mean-squared-error"
+    if layers:
+        facts["rnn"] = layers
     described = {"head": head.name, "loss": loss, "batch": conversion.train_batch}
     return {**facts, "train": {**described, **_try_out(conversion, head)}}
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
 from zoo_export.errors import Blame
+from zoo_export.runtime.sessions import BATCH_SIGNATURE, SIGNATURE
 from zoo_export.tensors import Arrays, Tensor
-
-SIGNATURE = "serving_default"
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,9 @@ class Conversion:
         calibration: Rows that the ranges of activations are measured on.
         samples: Sample batches that the artifact can take.
         about: What the file may say about itself.
+        batch_sizes: Batches that it has a signature for, the first that of ``inputs``; none
+            where it varies.
+        rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
         train_batch: Rows of one step of training on the device.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
@@ -38,14 +40,27 @@ class Conversion:
     calibration: Arrays = field(default_factory=dict)
     samples: tuple[Arrays, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    batch_sizes: tuple[int, ...] = ()
+    rnn: str | None = None
     train_batch: int = 8
     trained_for_int8: Any = None
 
+    @property
+    def signatures(self) -> dict[str, int | None]:
+        """The batch that each signature takes, by its name; ``None`` where it varies."""
+        first = self.inputs[0].shape[0]
+        others = {BATCH_SIGNATURE.format(size): size for size in self.batch_sizes[1:]}
+        return {SIGNATURE: first if isinstance(first, int) else None, **others}
 
-def trace(conversion: Conversion) -> tuple[Any, Any]:
+
+def trace(conversion: Conversion, signature: str = SIGNATURE) -> tuple[Any, Any]:
     """Return the model as a ``tf.function`` with one trace, and that concrete function.
 
     Keyword names become the signature's input names, dictionary keys its output names.
+
+    Args:
+        conversion: What is converted.
+        signature: Whose batch is taken; the trace has its name.
     """
     import tensorflow as tf
 
@@ -54,9 +69,16 @@ def trace(conversion: Conversion) -> tuple[Any, Any]:
         outputs = inference.call(conversion.model, arrays)
         return {name: tf.identity(value) for name, value in outputs.items()}
 
+    serve.__name__ = signature
     function = tf.function(serve, autograph=False)
+    inputs = with_batch(conversion.inputs, conversion.signatures[signature])
     with exportable_operations(), images_scaled_by_rows():
-        return function, function.get_concrete_function(**tensor_specs(conversion.inputs))
+        return function, function.get_concrete_function(**tensor_specs(inputs))
+
+
+def with_batch(tensors: Sequence[Tensor], batch: int | None) -> tuple[Tensor, ...]:
+    """Return tensors with another first size; with that they have if it is ``None``."""
+    return tuple(t if batch is None else replace(t, shape=(batch, *t.shape[1:])) for t in tensors)
 
 
 def tensor_specs(tensors: Sequence[Tensor]) -> dict[str, Any]:

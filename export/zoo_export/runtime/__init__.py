@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import Format
+from zoo_export.runtime.batching import split
 from zoo_export.tensors import BATCH, Array, Arrays, Tensor, bind
 from zoo_registry import UsageError, ZooError, load_target
 
@@ -30,16 +31,22 @@ class Runner:
         session: The loaded artifact.
         inputs: What it takes; where the batch is a number, other batches are run in pieces.
         outputs: What it gives.
+        batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
     """
 
     def __init__(
-        self, session: Session, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+        self,
+        session: Session,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        batch_sizes: Sequence[int] = (),
     ) -> None:
         self.session = session
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         first = self.inputs[0].shape[0]
-        self._batch = first if isinstance(first, int) else None
+        fixed = (first,) if isinstance(first, int) else ()
+        self._batch_sizes = tuple(batch_sizes) or fixed
         # What the caller may give: the batch varies, whether the file's does or not.
         self._accepted = [_any_batch(tensor) for tensor in self.inputs]
 
@@ -54,9 +61,11 @@ class Runner:
             BundleError: The artifact fails, or gives other outputs than its manifest says.
         """
         arrays = bind(self._accepted, inputs)
-        if self._batch is None:
+        if not self._batch_sizes:
             return self._run(arrays)
-        return self._in_pieces(arrays, self._batch)
+        rows = len(next(iter(arrays.values())))
+        parts = [self._run(part) for part in split(arrays, self._batch_sizes)]
+        return {t.name: np.concatenate([p[t.name] for p in parts])[:rows] for t in self.outputs}
 
     def _run(self, arrays: Arrays) -> dict[str, Array]:
         try:
@@ -68,14 +77,6 @@ class Runner:
             raise BundleError(f"The model gives {sorted(outputs)}; its manifest says {wanted}.")
         return outputs
 
-    def _in_pieces(self, arrays: Arrays, batch: int) -> dict[str, Array]:
-        rows = len(next(iter(arrays.values())))
-        pieces = []
-        for start in range(0, rows, batch):
-            piece = {name: array[start : start + batch] for name, array in arrays.items()}
-            pieces.append(self._run({n: _filled(a, batch) for n, a in piece.items()}))
-        return {t.name: np.concatenate([p[t.name] for p in pieces])[:rows] for t in self.outputs}
-
 
 def open_runner(
     fmt: Format,
@@ -83,6 +84,7 @@ def open_runner(
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     *,
+    batch_sizes: Sequence[int] = (),
     threads: int | None = None,
     provider: str | None = None,
 ) -> Runner:
@@ -93,6 +95,7 @@ def open_runner(
         path: Its file or folder.
         inputs: What it takes.
         outputs: What it gives.
+        batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
         threads: Threads to use; the runtime's own choice by default.
         provider: What computes, as the runtime calls it; its processor code by default.
 
@@ -114,7 +117,7 @@ def open_runner(
         raise
     except Exception as error:  # each runtime has its own kinds
         raise BundleError(f"{fmt.requires} refuses '{path}': {_told(error)}") from error
-    return Runner(session, inputs, outputs)
+    return Runner(session, inputs, outputs, batch_sizes)
 
 
 def check_installed(fmt: Format) -> None:
@@ -142,8 +145,3 @@ def _told(error: Exception) -> str:
 
 def _any_batch(tensor: Tensor) -> Tensor:
     return Tensor(tensor.name, tensor.dtype, (BATCH, *tensor.shape[1:]))
-
-
-def _filled(array: Array, batch: int) -> Array:
-    # The last piece is filled up with its own last row; what that gives is cut off again.
-    return np.concatenate([array, np.repeat(array[-1:], batch - len(array), axis=0)])

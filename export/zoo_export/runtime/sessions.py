@@ -15,30 +15,51 @@ from zoo_registry import UsageError, did_you_mean
 
 SIGNATURE = "serving_default"
 INFER = "infer"
+# Of the same model for another batch; the smallest batch has the first name.
+BATCH_SIGNATURE = "batch_{}"
 _LIBRARIES = {".so", ".dylib", ".dll"}
 
 
 class LiteRTSession:
-    """One signature of a LiteRT file; integers that stand for real numbers come and go as those.
+    """A LiteRT file; integers that stand for real numbers come and go as those.
 
     Args:
         interpreter: The loaded file.
-        signature: Name of the signature.
+        signature: Name of the signature to run, where the file has none for a batch of its own.
     """
 
     # Interpreters share their buffers between calls: one at a time.
     def __init__(self, interpreter: Any, signature: str) -> None:
         self._lock = threading.Lock()
         self._interpreter = interpreter
-        self._runner = interpreter.get_signature_runner(signature)
+        self._default = _Signature(interpreter, signature)
+        self._by_batch: dict[int, _Signature] = {}
+        self._names = set(interpreter.get_signature_list())
+
+    def run(self, arrays: Arrays) -> dict[str, Array]:
+        """Return the outputs by name."""
+        rows = len(next(iter(arrays.values())))
+        with self._lock:
+            return self._signature(rows).run(arrays)
+
+    def _signature(self, rows: int) -> _Signature:
+        name = BATCH_SIGNATURE.format(rows)
+        if name not in self._names:
+            return self._default
+        if rows not in self._by_batch:
+            self._by_batch[rows] = _Signature(self._interpreter, name)
+        return self._by_batch[rows]
+
+
+class _Signature:
+    def __init__(self, interpreter: Any, name: str) -> None:
+        self._runner = interpreter.get_signature_runner(name)
         self._inputs = affines(self._runner.get_input_details())
         self._outputs = affines(self._runner.get_output_details())
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
-        """Return the outputs by name."""
         quantized = {name: row.quantize(arrays[name]) for name, row in self._inputs.items()}
-        with self._lock:
-            outputs: dict[str, Array] = self._runner(**{**arrays, **quantized})
+        outputs: dict[str, Array] = self._runner(**{**arrays, **quantized})
         reals = {name: row.dequantize(outputs[name]) for name, row in self._outputs.items()}
         return {**outputs, **reals}
 

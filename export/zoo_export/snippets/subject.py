@@ -55,7 +55,9 @@ def subject_of(manifest: Manifest, artifact: Artifact) -> Subject:
     lengths = [s.get("length", _LENGTH) for s in manifest.preprocessing if s["step"] == "tokenize"]
     sizes = {BATCH: 1, SEQUENCE: next(iter(lengths), _LENGTH)}
     logits = {t.name: t.shape for t in artifact.outputs}.get("logits", ())
-    labels = manifest.labels if logits[1:] == (len(manifest.labels or ()),) else None
+    # One answer: a file of a larger batch gives one for each row.
+    one = logits[:1] in {(1,), (BATCH,)} and logits[1:] == (len(manifest.labels or ()),)
+    labels = manifest.labels if one else None
     return Subject(
         path=artifact.path,
         inputs=tuple(tensor.fixed(sizes) for tensor in artifact.inputs),

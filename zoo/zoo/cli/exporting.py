@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 @click.option("--no-cache", is_flag=True, help="Convert again, though nothing has changed.")
 @click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
 @click.option(
+    "--batch-sizes", help="Batches of LiteRT files, such as 1,8, or dynamic for any, slower [1]."
+)
+@click.option("--rnn", help="Recurrent layers of LiteRT files: loop or unroll [what suits].")
+@click.option(
     "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."
 )
 @click.option("--max-mb", type=float, help="With --max-drop: largest size in MB.")
@@ -59,6 +63,8 @@ def export(
     weights: str | None,
     no_cache: bool,
     sequence_length: int | None,
+    batch_sizes: str | None,
+    rnn: str | None,
     max_drop: float | None,
     max_mb: float | None,
     max_ms: float | None,
@@ -71,6 +77,7 @@ def export(
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
+        others |= {"--batch-sizes": batch_sizes, "--rnn": rnn}
         for option in (name for name, given in others.items() if given):
             raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
         export_within_budget(
@@ -97,6 +104,8 @@ def export(
         "cached": not no_cache and (weights is not None or Path(source).exists()),
         "sequence_length": sequence_length,
         "train_batch": train_batch,
+        "batch_sizes": _numbers(batch_sizes),
+        "rnn": rnn,
     }
     if Path(source).exists():
         for option, value in (("--task", task), ("--weights", weights)):
@@ -123,6 +132,12 @@ def export(
         raise ExportError("\n".join([f"{count}; '{bundle.path}' holds the others.", *rows]))
     if not as_json:
         next_step(_after(bundle.path, target))
+
+
+def _numbers(text: str | None) -> list[int] | str | None:
+    words = text.split(",") if text else []
+    is_list = bool(words) and all(word.strip().isdigit() for word in words)
+    return [int(word) for word in words] if is_list else text
 
 
 def _after(bundle: Path, target: str | None) -> str:
@@ -163,6 +178,8 @@ def progress(
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
+    from zoo_export.remarks import remarks
+
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
     for artifact in bundle.artifacts:
@@ -183,6 +200,9 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         rows,
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
+    for artifact in bundle.artifacts:
+        for remark in remarks(artifact.facts):
+            click.echo(f"{artifact.format}: {remark}")
 
 
 def print_targets(bundle: Bundle) -> None:

@@ -1,0 +1,66 @@
+"""What a converter found in a file that is worth a sentence, in the card and in the shell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+_SHOWN_KINDS = 6
+
+
+def remarks(facts: Mapping[str, Any]) -> list[str]:
+    """Return what to know about an artifact beyond its size and difference, a sentence each.
+
+    Args:
+        facts: Those of a :class:`zoo_export.manifest.Artifact`.
+
+    Example:
+        >>> remarks({"xnnpack": {"nodes": 9, "taken": 8, "left": {"CUMSUM": 1}}})
+        ["XNNPACK computes 8 of 9 nodes (88 %), LiteRT's own kernels the rest: 1 CUMSUM."]
+    """
+    return list(_sentences(facts))
+
+
+def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
+    if "xnnpack" in facts:
+        yield _xnnpack(facts["xnnpack"])
+    if "rnn" in facts:
+        yield _recurrent(facts["rnn"].values())
+    if "dynamic_batch" in facts:
+        yield _dynamic(facts["dynamic_batch"])
+    signatures = facts.get("signatures", {})
+    if isinstance(signatures, Mapping):  # a SavedModel has a list of names
+        for name, row in signatures.items():
+            share = row["xnnpack"]
+            yield (
+                f"Its signature {name} takes {row['batch']} rows at once "
+                f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
+            )
+
+
+def _recurrent(layers: Iterable[Mapping[str, Any]]) -> str:
+    kinds = Counter((row["strategy"], row["steps"]) for row in layers)
+    forms = {"loop": "{} in a loop of {} steps", "unroll": "{} unrolled, {} steps"}
+    told = [forms[strategy].format(n, steps) for (strategy, steps), n in kinds.items()]
+    return f"Recurrent layers: {'; '.join(told)}."
+
+
+def _dynamic(cost: Mapping[str, Any]) -> str:
+    static = cost["static_xnnpack"]
+    return (
+        f"It takes any batch: one row took {cost['times']:.2f} times as long as in a file of "
+        f"batch 1 ({cost['ms']:.3g} ms, there {cost['static_ms']:.3g} ms with {static['taken']:,} "
+        f"of {static['nodes']:,} nodes in XNNPACK)."
+    )
+
+
+def _xnnpack(share: Mapping[str, Any]) -> str:
+    nodes, taken, left = share["nodes"], share["taken"], list(share["left"].items())
+    # Rounded down: 449 of 450 are not all.
+    computes = f"XNNPACK computes {taken:,} of {nodes:,} nodes ({taken * 100 // nodes} %)"
+    if not left:
+        return f"{computes}."
+    kinds = ", ".join(f"{count:,} {name}" for name, count in left[:_SHOWN_KINDS])
+    more = f" and {len(left) - _SHOWN_KINDS} other kinds" if len(left) > _SHOWN_KINDS else ""
+    return f"{computes}, LiteRT's own kernels the rest: {kinds}{more}."

@@ -28,7 +28,7 @@ def make_task(
     Args:
         source: What is exported.
         row: The format.
-        model: The ``.keras`` file.
+        model: The model as Keras loads it, a file or folder.
         modules: Modules that the child process imports first.
         bundle: The folder that the artifact is written to.
     """

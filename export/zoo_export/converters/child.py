@@ -18,7 +18,7 @@ from zoo_export.converters.inference import inference_clone, load_model
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
-from zoo_export.processes import end_with, peak_mb
+from zoo_export.processes import end_with, free_memory, peak_mb
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
@@ -31,6 +31,7 @@ def main(folder: Path) -> None:
     outputs: tuple[dict[str, Array], ...] = ()
     try:
         result = Result(facts=_convert(task))
+        free_memory()  # the runtime needs as much as the model just had
         outputs = _run(task.job, task.cases)
     except ExportError as error:
         operators = tuple((b.operator, b.layer) for b in error.blames)

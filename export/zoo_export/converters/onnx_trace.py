@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.tracing import Conversion, tensor_specs
@@ -69,7 +71,7 @@ def trace(conversion: Conversion) -> Traced:
         concrete,
         {**inputs, **{name: name for name in captured}},
         {tensor.name: name for name, tensor in concrete.structured_outputs.items()},
-        {**{names[key]: v.numpy() for key, v in free.items()}, **captured},
+        {**{names[key]: _shared(v) for key, v in free.items()}, **captured},
     )
 
 
@@ -108,6 +110,13 @@ def _captured(concrete: Any) -> dict[str, Array]:
         for value, placeholder in concrete.graph.captures
         if hasattr(value, "numpy") and value.dtype != "resource"
     }
+
+
+def _shared(variable: Any) -> Array:
+    # The tensor's own memory: numpy() would copy all weights.
+    import tensorflow as tf
+
+    return np.asarray(memoryview(tf.convert_to_tensor(variable)))
 
 
 def _weight_names(variables: Iterable[Any]) -> list[str]:

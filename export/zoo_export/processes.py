@@ -95,6 +95,15 @@ def free_memory() -> None:
             library.malloc_trim(0)
 
 
+def free_bytes() -> int | None:
+    """Return how much memory new processes can have, ``None`` where the system does not say."""
+    status = Path("/proc/meminfo")
+    if not status.is_file():
+        return None
+    kilobytes = re.search(r"MemAvailable:\s+(\d+)", status.read_text(encoding="ascii"))
+    return int(kilobytes[1]) * 1024 if kilobytes else None
+
+
 def peak_mb() -> float:
     """Return the most memory that this process ever held, in MB."""
     status = Path("/proc/self/status")

@@ -76,5 +76,7 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
 
 
 if __name__ == "__main__":
+    # With oneDNN, TensorFlow keeps for itself whatever memory it ever had.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     end_with(os.getppid())
     main(Path(sys.argv[1]))

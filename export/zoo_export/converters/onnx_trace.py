@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters import inference
+from zoo_export.converters.einsum import einsum_as_products
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.tracing import Conversion, tensor_specs
 from zoo_export.tensors import Array
@@ -58,7 +59,7 @@ def trace(conversion: Conversion) -> Traced:
 
     specs = tensor_specs(conversion.inputs).values()
     function = tf.function(serve, autograph=False)
-    with _inlined(), exportable_operations():
+    with _inlined(), exportable_operations(), einsum_as_products():
         concrete = function.get_concrete_function(
             {name: _spec(variable, name) for name, variable in free.items()},
             {f"x{i}": _spec(spec, f"x{i}") for i, spec in enumerate(specs)},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -55,6 +56,9 @@ def _keras(model: Any, name: str, path: Path) -> None:
 
 
 def _measured(act: Callable[[], object]) -> None:
+    from zoo_export.processes import free_memory
+
+    free_memory()
     # From here on the peak is counted anew.
     Path("/proc/self/clear_refs").write_text("5")
     before_mb, began, usage = _memory("VmRSS"), time.process_time(), _children()
@@ -92,7 +96,9 @@ def _run(name: str, wanted: str, who: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{'.tflite' if wanted == 'tflite' else ''}"
         words = [sys.executable, __file__, "--child", name, wanted, who, str(path)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        # With oneDNN, TensorFlow keeps freed memory, and what a step takes would not be seen.
+        environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": "0"}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             sys.exit(f"{name} {wanted} {who}:\n{done.stderr[-2000:]}")
         figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -11,6 +11,7 @@ from zoo_export.converters.calibration import fingerprint
 from zoo_export.converters.conversion import Converted
 from zoo_export.converters.job import Job, Task
 from zoo_export.errors import ExportError
+from zoo_export.files import size_of
 from zoo_export.formats import Format
 from zoo_export.manifest import Artifact, Comparison, Verification
 from zoo_export.source import Source, versions
@@ -28,7 +29,7 @@ def make_task(
     Args:
         source: What is exported.
         row: The format.
-        model: The ``.keras`` file.
+        model: The model as Keras loads it, a file or folder.
         modules: Modules that the child process imports first.
         bundle: The folder that the artifact is written to.
     """
@@ -99,7 +100,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     return Artifact(
         format=row.name,
         path=path.name,
-        bytes=_size(path),
+        bytes=size_of(path),
         inputs=job.inputs,
         outputs=job.outputs,
         verification=Verification(row.name, row.tolerance, rows, examples, agreement, **metric),
@@ -155,8 +156,3 @@ def _with_calibration(source: Source, row: Format, facts: dict[str, Any]) -> dic
 def _check(rows: Sequence[Comparison]) -> None:
     if not all(row.ok for row in rows):
         raise ExportError(worst(rows), comparisons=rows)
-
-
-def _size(path: Path) -> int:
-    paths = path.rglob("*") if path.is_dir() else [path, *path.parent.glob(f"{path.name}.*")]
-    return sum(file.stat().st_size for file in paths if file.is_file())

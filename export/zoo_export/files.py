@@ -142,6 +142,15 @@ def put_in_place(finished: Path, out: Path, work: Path) -> None:
         raise
 
 
+def size_of(artifact: Path) -> int:
+    """Return the bytes of an artifact, with those of the files that hold its larger weights."""
+    if artifact.is_dir():
+        paths = [*artifact.rglob("*")]
+    else:
+        paths = [artifact, *artifact.parent.glob(f"{artifact.name}.*")]
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
 def remove(artifact: Path) -> None:
     """Delete an artifact, with the files that hold its larger weights."""
     if artifact.is_dir():

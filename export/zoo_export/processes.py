@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import gc
 import os
 import re
 import resource
@@ -82,6 +84,24 @@ def own_stdout() -> IO[str]:
     private = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return private
+
+
+def free_memory() -> None:
+    """Collect what nothing holds, and give its memory back to the system."""
+    gc.collect()
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "malloc_trim"):  # glibc keeps freed weights for itself
+            library.malloc_trim(0)
+
+
+def free_bytes() -> int | None:
+    """Return how much memory new processes can have, ``None`` where the system does not say."""
+    status = Path("/proc/meminfo")
+    if not status.is_file():
+        return None
+    kilobytes = re.search(r"MemAvailable:\s+(\d+)", status.read_text(encoding="ascii"))
+    return int(kilobytes[1]) * 1024 if kilobytes else None
 
 
 def peak_mb() -> float:

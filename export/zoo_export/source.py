@@ -6,13 +6,13 @@ import contextlib
 import json
 import re
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from zoo_export import files
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
 from zoo_export.converters.calibration import check_calibration
@@ -108,18 +108,19 @@ def read_source(request: Request) -> Source:
 
 @contextlib.contextmanager
 def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Give the model as a ``.keras`` file and the modules that its own layers come from.
+    """Give the model as a folder that Keras loads, and the modules its own layers come from.
 
     Raises:
         UsageError: A layer that a new process cannot import.
     """
-    path = work / "model.keras"
+    path = work / "model"
     with naming_failures(f"Model '{request.name}'"):
-        request.model.save(path)
+        # A zip would be built, and read, in memory: twice the weights more.
+        request.model.save(path, zipped=False)
     try:
         yield path, (*request.modules, *_own_modules(request, path))
     finally:
-        path.unlink(missing_ok=True)
+        files.remove(path)
 
 
 def versions() -> dict[str, str]:
@@ -210,8 +211,7 @@ def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
 
 
 def _own_modules(request: Request, path: Path) -> tuple[str, ...]:
-    with zipfile.ZipFile(path) as archive:
-        found = sorted(set(_modules(json.loads(archive.read("config.json")))))
+    found = sorted(set(_modules(json.loads((path / "config.json").read_bytes()))))
     if "__main__" in found:
         raise UsageError(
             f"Model '{request.name}' has layers that are defined in the running script: a new "

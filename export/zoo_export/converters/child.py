@@ -19,7 +19,7 @@ from zoo_export.converters.inference import inference_clone, load_model
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
-from zoo_export.processes import end_with, peak_mb
+from zoo_export.processes import end_with, free_memory, peak_mb
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
@@ -32,6 +32,7 @@ def main(folder: Path) -> None:
     outputs: tuple[dict[str, Array], ...] = ()
     try:
         result = Result(facts=_convert(task))
+        free_memory()  # the runtime needs as much as the model just had
         outputs = _run(task.job, task.cases)
     except ExportError as error:
         operators = tuple((b.operator, b.layer) for b in error.blames)
@@ -81,5 +82,7 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
 
 
 if __name__ == "__main__":
+    # With oneDNN, TensorFlow keeps for itself whatever memory it ever had.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     end_with(os.getppid())
     main(Path(sys.argv[1]))

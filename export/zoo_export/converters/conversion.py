@@ -11,9 +11,12 @@ from pathlib import Path
 from zoo_export import processes
 from zoo_export.converters.job import Job, Result, Task, read_result, write_task
 from zoo_export.errors import Blame, ExportError
+from zoo_export.files import size_of
 from zoo_export.tensors import Array
 
 WORKERS = 2
+# What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
+_TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
 _POLL_SECONDS = 0.05
 _LOG = "log.txt"
 
@@ -45,6 +48,23 @@ class _Child:
     started: float
 
 
+def workers(weights: int, free: int | None) -> int:
+    """Return how many conversions of a model may run side by side.
+
+    Args:
+        weights: Bytes of the model.
+        free: Bytes of memory that can be had, ``None`` where that is unknown.
+
+    Example:
+        >>> workers(weights=440_000_000, free=16_000_000_000)  # bert-base
+        2
+        >>> workers(weights=1_340_000_000, free=16_000_000_000)  # bert-large
+        1
+    """
+    needed = _TIMES_WEIGHTS * weights + _LIBRARIES
+    return WORKERS if free is None or WORKERS * needed <= free else 1
+
+
 def convert_all(
     tasks: Sequence[Task],
     work: Path,
@@ -52,7 +72,7 @@ def convert_all(
     time_limit: float,
     started: Callable[[str], None],
 ) -> Iterator[Converted]:
-    """Carry out the tasks, two at a time, and yield each as it ends.
+    """Carry out the tasks, two at a time if memory allows, and yield each as it ends.
 
     Args:
         tasks: Every job with its arrays.
@@ -62,9 +82,11 @@ def convert_all(
     """
     waiting = list(tasks)
     running: list[_Child] = []
+    largest = max((size_of(Path(task.job.model)) for task in tasks), default=0)
+    count = workers(largest, processes.free_bytes())
     try:
         while waiting or running:
-            while waiting and len(running) < WORKERS:
+            while waiting and len(running) < count:
                 task = waiting.pop(0)
                 started(task.job.format)
                 running.append(_start(task, work))

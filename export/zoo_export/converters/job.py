@@ -25,7 +25,7 @@ class Job:
         format: Name of the format, for messages.
         converter: Target of the converter.
         runtime: Target of the runtime.
-        model: The ``.keras`` file.
+        model: The model as Keras loads it, a file or folder.
         modules: Modules to import first, which register the model's own layers.
         path: The artifact to write.
         inputs: Inputs of the artifact.

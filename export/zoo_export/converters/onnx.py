@@ -17,13 +17,14 @@ from zoo_export.converters import (
     onnx_rnn,
     onnx_simplify,
     onnx_trace,
+    onnx_weights,
 )
 from zoo_export.converters.tracing import Conversion
 
 # tf2onnx writes none higher; from 20 on GELU is one operator.
 _TF2ONNX_OPSET, OPSET = 18, 20
-# A protocol buffer cannot exceed 2 GB; the rest of the graph needs some of it.
-_LARGEST_FILE = 1_900_000_000
+# An operator with a dtype and a shape, and a value that is not there before it runs.
+_UNREAD = "ImmutableConst"
 
 
 def convert(conversion: Conversion) -> dict[str, Any]:
@@ -32,7 +33,6 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     Raises:
         ExportError: An operator that ONNX does not have, or a file that is not as it should be.
     """
-    import onnx
     import onnx.version_converter
 
     traced = onnx_trace.trace(conversion)
@@ -40,31 +40,24 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     onnx_file.refuse_foreign(proto, conversion.model)
     proto = onnx.version_converter.convert_version(proto, OPSET)
     onnx_simplify.simplify(proto)
-    onnx_file.attach_weights(proto.graph, traced.constants)
-    onnx_file.fold_weights(proto.graph, OPSET)
-    onnx_layout.channels_first(proto.graph)
-    onnx_convolutions.fuse_activations(proto.graph)
-    onnx_convolutions.fold_into_convolutions(proto.graph)
+    weights = onnx_weights.take_weights(proto.graph, traced.constants)
+    onnx_weights.fold_weights(proto.graph, weights, OPSET)
+    onnx_layout.channels_first(proto.graph, weights)
+    onnx_convolutions.fuse_activations(proto.graph, weights)
+    onnx_convolutions.fold_into_convolutions(proto.graph, weights)
     onnx_file.describe(proto, conversion)
-    external = sum(tensor.ByteSize() for tensor in proto.graph.initializer) > _LARGEST_FILE
-    if not external:
-        proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
-    onnx.save_model(
-        proto,
-        str(conversion.path),
-        save_as_external_data=external,
-        location=f"{conversion.path.name}.data",
-    )
+    proto = onnx_weights.infer_shapes(proto, weights)
+    onnx_weights.save(proto, weights, conversion.path)
     return onnx_file.inspect(conversion)
 
 
 def _tf2onnx(traced: onnx_trace.Traced) -> Any:
     import tensorflow as tf
-    from tf2onnx import optimizer, tf_loader
+    from tf2onnx import optimizer
     from tf2onnx.tfonnx import process_tf_graph
 
     inputs, outputs = list(traced.inputs), list(traced.outputs)
-    definition = tf_loader.from_function(traced.concrete, inputs, outputs)
+    definition = _definition(traced)
     with tf.Graph().as_default() as graph:
         tf.import_graph_def(definition, name="")
         converted = process_tf_graph(
@@ -80,3 +73,32 @@ def _tf2onnx(traced: onnx_trace.Traced) -> Any:
         rest = {k: v for k, v in optimizer._get_optimizers().items() if k != "optimize_transpose"}
         optimized = optimizer.optimize_graph(converted, catch_errors=False, optimizers=rest)
         return optimized.make_model("kerazoo")
+
+
+def _definition(traced: onnx_trace.Traced) -> Any:
+    """Return the traced graph, with what TensorFlow can compute beforehand computed."""
+    import tensorflow as tf
+    from tf2onnx import tf_loader
+
+    concrete, inputs, outputs = traced.concrete, list(traced.inputs), list(traced.outputs)
+    definition = concrete.graph.as_graph_def(add_shapes=True)
+    if concrete.graph.variables or definition.library.function:
+        # Loops, and state that is no weight, need freezing, which takes as much memory again.
+        return tf_loader.from_function(concrete, inputs, outputs)
+    weights = {tensor[:-2] for tensor, name in traced.inputs.items() if name in traced.constants}
+    # TensorFlow's optimizer makes up a value for every placeholder: as much memory as the model.
+    _retype(definition, weights, "Placeholder", _UNREAD)
+    with tf.Graph().as_default():
+        optimized = tf_loader.tf_optimize(inputs, outputs, definition)
+    _retype(optimized, weights, _UNREAD, "Placeholder")
+    return optimized
+
+
+def _retype(definition: Any, names: set[str], old: str, new: str) -> None:
+    for node in definition.node:
+        if node.name in names and node.op == old:
+            node.op = new
+            if new == _UNREAD:
+                node.attr["memory_region_name"].s = b"weights"
+            else:
+                del node.attr["memory_region_name"]

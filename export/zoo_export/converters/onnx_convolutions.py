@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from zoo_export.converters.onnx_graph import (
     Pattern,
@@ -24,9 +25,14 @@ _HARD_SIGMOID: Pattern = ("Mul", ("Clip", ("Add", "x", 3.0), 0.0, 6.0), 1 / 6)
 _HARD_SWISH: Pattern = ("Mul", "x", _HARD_SIGMOID)
 
 
-def fuse_activations(graph: Any) -> None:
-    """Write what Keras clips and scales as HardSwish and HardSigmoid."""
-    view, fused = View(graph), {}
+def fuse_activations(graph: Any, weights: Mapping[str, Array]) -> None:
+    """Write what Keras clips and scales as HardSwish and HardSigmoid.
+
+    Args:
+        graph: An ``onnx.GraphProto``.
+        weights: Values of its constants.
+    """
+    view, fused = View(graph, weights), {}
     for node in graph.node:
         if node.op_type != "Mul":
             continue
@@ -41,23 +47,23 @@ def fuse_activations(graph: Any) -> None:
     replace_nodes(graph, fused)
 
 
-def fold_into_convolutions(graph: Any) -> None:
+def fold_into_convolutions(graph: Any, weights: dict[str, Array]) -> None:
     """Put factors and summands of channels behind a Conv into its weights.
 
     Args:
-        graph: An ``onnx.GraphProto`` whose weights are initializers, with channels first.
+        graph: An ``onnx.GraphProto`` with channels first.
+        weights: Values of its constants; the new ones are added.
     """
-    _Folding(graph).run()
+    _Folding(graph, weights).run()
     drop_unread(graph)
 
 
 class _Folding:
-    def __init__(self, graph: Any) -> None:
-        self.graph, self.values = graph, View(graph).constants
+    def __init__(self, graph: Any, weights: dict[str, Array]) -> None:
+        self.graph, self.values = graph, weights
         self.readers = Counter(name for node in all_nodes(graph) for name in node.input)
         self.readers.update(value.name for inner in all_graphs(graph) for value in inner.output)
         self.convolutions: dict[str, Any] = {}
-        self.changed: dict[str, Array] = {}
 
     def run(self) -> None:
         kept: list[Any] = []
@@ -74,9 +80,6 @@ class _Folding:
             kept.append(node)
         set_nodes(self.graph, kept)
         self._keep_names(same)
-        self.graph.initializer.extend(
-            numpy_helper.from_array(value, name) for name, value in self.changed.items()
-        )
 
     def _folds(self, node: Any) -> str:
         """Return the convolution's output that stands for the node's from now on, or nothing."""
@@ -112,7 +115,7 @@ class _Folding:
         # Another convolution may share the weights: they get a name of their own.
         mark = f"/{convolution.name}/folded"
         name = name if name.endswith(mark) else name + mark
-        self.values[name] = self.changed[name] = value.astype(like.dtype)
+        self.values[name] = value.astype(like.dtype)
         return name
 
     def _keep_names(self, same: dict[str, str]) -> None:

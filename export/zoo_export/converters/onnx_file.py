@@ -1,74 +1,18 @@
-"""The ONNX graph itself: weights put back, names and sizes described, the file inspected."""
+"""The ONNX graph itself: names and sizes described, the file inspected."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
-from zoo_export.converters.onnx_graph import all_graphs, all_nodes, drop_unread, rename
+from zoo_export.converters.onnx_graph import all_nodes
 from zoo_export.converters.tracing import Conversion, layer_of
 from zoo_export.errors import Blame, ExportError
-from zoo_export.tensors import Array, Tensor
+from zoo_export.tensors import Tensor
 
-# What a converter puts between a weight and the operator that wants it in another layout.
-_RELAYOUTS = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"}
-# What is computed of weights alone, as by a batch normalization; only for small ones, which may be
-# read elsewhere too.
-_ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Neg", "Pow"}
-_SMALL = 100_000
 _DOMAINS = {"", "ai.onnx"}
-
-
-def attach_weights(graph: Any, constants: Mapping[str, Array]) -> None:
-    """Turn the inputs that stand for weights into initializers; unused ones are left out."""
-    from onnx import numpy_helper
-
-    used = {name for node in all_nodes(graph) for name in node.input}
-    for name in used & constants.keys():
-        graph.initializer.append(numpy_helper.from_array(constants[name], name))
-    kept = [value for value in graph.input if value.name not in constants]
-    del graph.input[:]
-    graph.input.extend(kept)
-
-
-def fold_weights(graph: Any, opset: int) -> None:
-    """Apply changes of layout to the weights themselves, where nothing else reads the weight.
-
-    Small sums and products of weights are computed too.
-
-    A tied embedding, read by a Gather and through a Transpose, stays one tensor.
-    """
-    from onnx import numpy_helper
-
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    readers = Counter(name for node in all_nodes(graph) for name in node.input)
-    outputs = {value.name for inner in all_graphs(graph) for value in inner.output}
-    for node in list(graph.node):
-        constant = all(name in weights for name in node.input)
-        moves = node.op_type in _RELAYOUTS and readers[node.input[0]] == 1
-        if not constant or not (moves or _is_small_sum(node, weights)):
-            continue
-        name, output = node.input[0], node.output[0]
-        if output in outputs:
-            continue
-        folded = _evaluate(node, [numpy_helper.to_array(weights[i]) for i in node.input], opset)
-        if moves:
-            weights[name].CopyFrom(numpy_helper.from_array(folded, name))
-            rename(graph, {output: name})
-            readers[name] = readers.pop(output, 0)
-        else:
-            weights[output] = graph.initializer.add()
-            weights[output].CopyFrom(numpy_helper.from_array(folded, output))
-        graph.node.remove(node)
-    drop_unread(graph)
-
-
-def _is_small_sum(node: Any, weights: Mapping[str, Any]) -> bool:
-    sizes = [math.prod(weights[name].dims) for name in node.input]
-    return node.op_type in _ARITHMETIC and sum(sizes) < _SMALL
 
 
 def describe(proto: Any, conversion: Conversion) -> None:
@@ -172,20 +116,3 @@ def _tensor(value: Any) -> Tensor:
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     shape = tuple(dim.dim_param or dim.dim_value for dim in kind.shape.dim)
     return Tensor(value.name, dtype.name, shape)
-
-
-def _evaluate(node: Any, arrays: list[Array], opset: int) -> Array:
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
-    values = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), None)
-        for name, array in zip(node.input, arrays, strict=True)
-    ]
-    result = helper.make_empty_tensor_value_info(node.output[0])
-    graph = helper.make_graph([node], "fold", values, [result])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
-    folded: Array = ReferenceEvaluator(model).run(None, dict(zip(node.input, arrays, strict=True)))[
-        0
-    ]
-    return folded

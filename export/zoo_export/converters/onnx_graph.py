@@ -21,17 +21,19 @@ class View:
 
     Args:
         graph: An ``onnx.GraphProto``; only its own nodes are looked at, not those of subgraphs.
+        constants: Values of constants that are none of its initializers.
     """
 
     graph: Any
+    constants: Mapping[str, Array] = field(default_factory=dict)
     makers: dict[str, Any] = field(init=False)
-    constants: dict[str, Array] = field(init=False)
 
     def __post_init__(self) -> None:
         from onnx import numpy_helper
 
         self.makers = {name: node for node in self.graph.node for name in node.output}
-        self.constants = {t.name: numpy_helper.to_array(t) for t in self.graph.initializer}
+        own = {t.name: numpy_helper.to_array(t) for t in self.graph.initializer}
+        self.constants = {**self.constants, **own}
 
     def match(self, pattern: Pattern, name: str) -> dict[str, str] | None:
         """Return the tensors that the names of a pattern stand for, or ``None``.

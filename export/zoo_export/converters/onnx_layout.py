@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from zoo_export.converters.onnx_graph import View, drop_unread, rename, set_nodes
+from zoo_export.converters.onnx_graph import drop_unread, rename, set_nodes
 from zoo_export.tensors import Array
 
 _BY_NUMBER = {
@@ -24,15 +24,16 @@ _BY_NUMBER = {
 _REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceSum"}
 
 
-def channels_first(graph: Any) -> None:
+def channels_first(graph: Any, weights: dict[str, Array]) -> None:
     """Move every Transpose to channels last as far down as it goes; those that meet vanish.
 
     Args:
-        graph: An ``onnx.GraphProto`` whose weights are initializers.
+        graph: An ``onnx.GraphProto``.
+        weights: Values of its constants; those that have to be turned are added.
     """
     if any(node.op_type == "Conv" for node in graph.node):
         _turn_images(graph)
-        _Sinking(graph).run()
+        _Sinking(graph, weights).run()
         drop_unread(graph)
 
 
@@ -76,8 +77,8 @@ def _to_first(rank: int) -> list[int]:
 
 class _Sinking:
     # `first` tells for a tensor with channels last which one has the same with channels first.
-    def __init__(self, graph: Any) -> None:
-        self.graph, self.constants = graph, View(graph).constants
+    def __init__(self, graph: Any, weights: dict[str, Array]) -> None:
+        self.graph, self.constants = graph, weights
         self.first: dict[str, tuple[str, int]] = {}
         self.nodes: list[Any] = []
         outputs = {value.name for value in graph.output}
@@ -170,9 +171,7 @@ class _Sinking:
         return self._constant(f"{name}/first{rank}", full.transpose(_to_first(rank)))
 
     def _constant(self, name: str, value: Array | Sequence[int]) -> str:
-        if name not in self.constants:
-            self.constants[name] = np.ascontiguousarray(value)
-            self.graph.initializer.append(numpy_helper.from_array(self.constants[name], name))
+        self.constants.setdefault(name, np.ascontiguousarray(value))
         return name
 
 

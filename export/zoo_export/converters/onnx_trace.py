@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from zoo_export.converters import inference
+from zoo_export.converters.einsum import einsum_as_products
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.onnx_rnn import recurrent_operators
 from zoo_export.converters.tracing import Conversion, tensor_specs
@@ -57,7 +60,10 @@ def trace(conversion: Conversion) -> Traced:
 
     specs = tensor_specs(conversion.inputs).values()
     function = tf.function(serve, autograph=False)
-    with _inlined(), exportable_operations(), recurrent_operators():
+    operations = (_inlined, exportable_operations, einsum_as_products, recurrent_operators)
+    with ExitStack() as stack:
+        for operation in operations:
+            stack.enter_context(operation())
         concrete = function.get_concrete_function(
             {name: _spec(variable, name) for name, variable in free.items()},
             {f"x{i}": _spec(spec, f"x{i}") for i, spec in enumerate(specs)},
@@ -70,7 +76,7 @@ def trace(conversion: Conversion) -> Traced:
         concrete,
         {**inputs, **{name: name for name in captured}},
         {tensor.name: name for name, tensor in concrete.structured_outputs.items()},
-        {**{names[key]: v.numpy() for key, v in free.items()}, **captured},
+        {**{names[key]: _shared(v) for key, v in free.items()}, **captured},
     )
 
 
@@ -110,6 +116,13 @@ def _captured(concrete: Any) -> dict[str, Array]:
         for value, placeholder in concrete.graph.captures
         if hasattr(value, "numpy") and value.dtype != "resource"
     }
+
+
+def _shared(variable: Any) -> Array:
+    # The tensor's own memory: numpy() would copy all weights.
+    import tensorflow as tf
+
+    return np.asarray(memoryview(tf.convert_to_tensor(variable)))
 
 
 def _weight_names(variables: Iterable[Any]) -> list[str]:

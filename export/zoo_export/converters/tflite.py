@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from zoo_export.converters.tracing import (
     with_batch,
 )
 from zoo_export.errors import Blame, ExportError
+from zoo_export.processes import free_memory
 from zoo_export.runtime.sessions import SIGNATURE
 from zoo_export.tensors import BATCH, Tensor
 
@@ -55,14 +58,48 @@ def convert(
     # Signatures are called after the graphs.
     converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart
     configure(converter)
     try:
-        content = converter.convert()
+        with _without_copies():
+            content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise refused(conversion.model, concretes[0].graph, error) from error
     conversion.path.write_bytes(content)
     facts = inspect(conversion, integer=integer)
     return {**facts, "rnn": layers} if layers else facts
+
+
+@contextmanager
+def _without_copies() -> Iterator[None]:
+    """Let the converter leave out what only costs memory.
+
+    It loads the weights that it saved a second time, to hold them, and takes every file apart
+    and builds it anew in Python, to share equal constants, even where there are none.
+    """
+    from tensorflow.lite.python import lite
+
+    before = lite._load, lite._deduplicate_readonly_buffers
+
+    def share(content: bytes) -> bytes:
+        free_memory()
+        shared: bytes = before[1](content) if _has_equal_buffers(content) else content
+        return shared
+
+    lite._load, lite._deduplicate_readonly_buffers = (lambda *_: None), share
+    try:
+        yield
+    finally:
+        lite._load, lite._deduplicate_readonly_buffers = before
+
+
+def _has_equal_buffers(content: bytes) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    buffers = map(model.Buffers, range(model.BuffersLength()))
+    constants = [b.DataAsNumpy().data for b in buffers if b.DataLength()]
+    return len({hashlib.sha256(data).digest() for data in constants}) < len(constants)
 
 
 def inspect(

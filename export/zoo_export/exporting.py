@@ -24,6 +24,7 @@ from zoo_export.manifest import (
     Comparison,
     Manifest,
 )
+from zoo_export.pace import beside_float
 from zoo_export.probes import save_probes
 from zoo_export.request import Request, from_model, from_run, name_of
 from zoo_export.source import Source, model_file, read_source, versions
@@ -169,6 +170,7 @@ def export(
             # A target needs all of its formats.
             if failures and not (keep_going and artifacts and place is None):
                 _raise(told, failures)
+            artifacts = beside_float(work / "bundle", artifacts, told.cases)
             complete(told, artifacts, work / "bundle", place)
             if key is not None and not failures:
                 cache.keep(key, work / "bundle")

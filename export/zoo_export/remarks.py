@@ -25,6 +25,8 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
 def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     if "xnnpack" in facts:
         yield _xnnpack(facts["xnnpack"])
+    if "times_float" in facts:
+        yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
     if "rnn" in facts:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:

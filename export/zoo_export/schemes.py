@@ -21,6 +21,7 @@ class Scheme:
         calibrated: Whether it needs real inputs to measure the ranges of activations.
         batch_sizes: Whether a file of fixed batch can be made for other batches than 1.
         searched: Whether a search for the smallest file that keeps a budget begins with it.
+        quantizes: Whether it is the float file with other numbers.
         summary: One line.
     """
 
@@ -32,6 +33,7 @@ class Scheme:
     calibrated: bool = False
     batch_sizes: bool = True
     searched: bool = True
+    quantizes: bool = True
     summary: str
 
 
@@ -104,6 +106,7 @@ TFLITE_SCHEMES = (
         name="train",
         converter="zoo_export.converters.tflite_train:convert",
         searched=False,
+        quantizes=False,
         batch_sizes=False,
         dtype="float32",
         tolerance=1e-5,

@@ -100,6 +100,11 @@ def test_all_schemes_are_proved_again_from_the_bundle(bundle):
     assert len(set(answers.values())) == 1, answers
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
     assert all(f"`{artifact.path}`" in card for artifact in bundle.artifacts)
+    for name in SCHEMES:
+        times = bundle.artifact(name).facts["times_float"]
+        assert times > 0
+        assert f"One row takes {times:.2f} times as long as in the float file." in card
+    assert "times_float" not in bundle.artifact("onnx").facts
 
 
 @pytest.mark.slow

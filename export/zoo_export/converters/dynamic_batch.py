@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.tracing import Conversion, with_batch
+from zoo_export.pace import medians
 from zoo_export.runtime import Session
-
-RUNS = 200
-_SECONDS = 5.0
-_WARM_UP = 3
 
 
 def cost(
@@ -46,24 +41,10 @@ def cost(
         )
         facts = convert(fixed)
         sessions = [open_session(path, threads=1) for path in (conversion.path, fixed.path)]
-        milliseconds, static = _medians([partial(session.run, inputs) for session in sessions])
+        milliseconds, static = medians([partial(session.run, inputs) for session in sessions])
     return {
         "ms": round(milliseconds, 4),
         "static_ms": round(static, 4),
         "times": round(milliseconds / static, 2),
         "static_xnnpack": facts["xnnpack"],
     }
-
-
-def _medians(acts: list[Callable[[], object]]) -> list[float]:
-    taken: list[list[float]] = [[] for _ in acts]
-    ends = time.perf_counter() + _SECONDS
-    for run in range(_WARM_UP + RUNS):
-        for act, times in zip(acts, taken, strict=True):
-            before = time.perf_counter()
-            act()
-            if run >= _WARM_UP:
-                times.append((time.perf_counter() - before) * 1000)
-        if run > _WARM_UP and time.perf_counter() > ends:
-            break
-    return [statistics.median(times) for times in taken]

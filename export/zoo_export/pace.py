@@ -1,0 +1,68 @@
+"""How long files take beside each other, run in turns in this process."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from zoo_export.formats import find
+from zoo_export.manifest import Artifact
+from zoo_export.runtime import Runner
+from zoo_export.tensors import Arrays, fits
+from zoo_registry import load_target
+
+RUNS = 200
+_SECONDS = 2.0
+_WARM_UP = 3
+
+
+def medians(acts: Sequence[Callable[[], object]]) -> list[float]:
+    """Return the median milliseconds of functions that are called in turns.
+
+    Args:
+        acts: Functions without arguments; all see the same weather.
+    """
+    taken: list[list[float]] = [[] for _ in acts]
+    ends = time.perf_counter() + _SECONDS * len(acts)
+    for run in range(_WARM_UP + RUNS):
+        for act, times in zip(acts, taken, strict=True):
+            before = time.perf_counter()
+            act()
+            if run >= _WARM_UP:
+                times.append((time.perf_counter() - before) * 1000)
+        if run > _WARM_UP and time.perf_counter() > ends:
+            break
+    return [statistics.median(times) for times in taken]
+
+
+def beside_float(
+    folder: Path, artifacts: Sequence[Artifact], cases: Sequence[Arrays]
+) -> list[Artifact]:
+    """Return artifacts that say how long a quantized file takes, if the float one is there too.
+
+    Args:
+        folder: Where the files are.
+        artifacts: All that a bundle has.
+        cases: Sample batches; one row of the first that the file can take is run, on one thread.
+    """
+    found = {artifact.format: artifact for artifact in artifacts}
+    for name, artifact in found.items():
+        scheme, plain = find(name).scheme, found.get(name.partition(":")[0])
+        if scheme is None or not scheme.quantizes or plain is None:
+            continue
+        rows = next(case for case in cases if fits(artifact.inputs, case))
+        first = {name: array[:1] for name, array in rows.items()}
+        quantized, floats = medians([_run(folder, file, first) for file in (artifact, plain)])
+        facts = {**artifact.facts, "times_float": round(quantized / floats, 2)}
+        found[name] = replace(artifact, facts=facts)
+    return list(found.values())
+
+
+def _run(folder: Path, artifact: Artifact, rows: Arrays) -> Callable[[], object]:
+    session = load_target(find(artifact.format).runtime)(folder / artifact.path, threads=1)
+    runner = Runner(session, artifact.inputs, artifact.outputs, artifact.batch_sizes)
+    return partial(runner.run, rows)

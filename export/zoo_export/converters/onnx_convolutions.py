@@ -108,12 +108,12 @@ class _Folding:
             bias = bias * vector
         else:
             bias = bias + vector
-        name = convolution.input[2] or f"{convolution.name}/bias"
+        name = convolution.input[2] or f"{convolution.output[0]}/bias"
         convolution.input[2] = self._new(name, convolution, bias, weights)
 
     def _new(self, name: str, convolution: Any, value: Array, like: Array) -> str:
         # Another convolution may share the weights: they get a name of their own.
-        mark = f"/{convolution.name}/folded"
+        mark = f"/{convolution.output[0]}/folded"
         name = name if name.endswith(mark) else name + mark
         self.values[name] = value.astype(like.dtype)
         return name

@@ -150,7 +150,10 @@ class _Sinking:
         if not _attribute(node, "keepdims", 1) and moved != list(range(2, rank)):
             return None
         made = _copy(node)
-        made.input[:] = [self.first[node.input[0]][0], self._constant(f"{node.name}/axes", moved)]
+        made.input[:] = [
+            self.first[node.input[0]][0],
+            self._constant(f"{node.output[0]}/axes", moved),
+        ]
         return made
 
     def _padded(self, node: Any, rank: int) -> Any:
@@ -160,12 +163,12 @@ class _Sinking:
         moved = [pads.reshape(2, rank)[side][axis] for side in (0, 1) for axis in _to_first(rank)]
         made = _copy(node)
         made.input[0] = self.first[node.input[0]][0]
-        made.input[1] = self._constant(f"{node.name}/pads", moved)
+        made.input[1] = self._constant(f"{node.output[0]}/pads", moved)
         return made
 
     def _moved(self, name: str, rank: int) -> str:
         value = self.constants[name]
-        if value.size == 1 or value.ndim == 0:
+        if value.size == 1:
             return name
         full = value.reshape((1,) * (rank - value.ndim) + value.shape)
         return self._constant(f"{name}/first{rank}", full.transpose(_to_first(rank)))

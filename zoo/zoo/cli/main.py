@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "zoo.cli.training:train",
     "evaluate": "zoo.cli.training:evaluate",
     "runs": "zoo.cli.runs:runs",
+    "reproduce": "zoo.cli.runs:reproduce",
     "export": "zoo.cli.exporting:export",
     "verify": "zoo.cli.exporting:verify",
     "bench": "zoo.cli.benching:bench",

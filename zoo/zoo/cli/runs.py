@@ -1,4 +1,4 @@
-"""``zoo runs`` and ``zoo runs compare``."""
+"""``zoo runs``, ``zoo runs compare`` and ``zoo reproduce``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.training import data_dir, download
+from zoo_registry import ZooError
 
 if TYPE_CHECKING:
     from zoo_recipes.comparing import RunRow
@@ -126,3 +128,32 @@ def _print_comparison(
         for name in names
     ]
     print_table(["", *metrics], rows)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the new run here.")
+@data_dir
+@download
+@as_json
+def reproduce(
+    *, run: Path, out: Path | None, data_dir: Path | None, download: bool, as_json: bool
+) -> None:
+    """Train a run again and compare the weights; exits with 1 if they are not the same."""
+    from zoo_recipes.reproducing import reproduce as train_again
+
+    found = train_again(run, out=out, data_dir=data_dir, download=download, verbose=not as_json)
+    if as_json:
+        print_json({**asdict(found), "path": str(found.path)})
+    else:
+        _print_comparison(found.changed, {"recorded": found.metrics, "again": found.again})
+    if not found.equal:
+        raise ZooError(f"Run '{run}' did not come out the same again: {_unequal(found.largest)}.")
+    if not as_json:
+        click.echo("\nThe weights are the same, bit for bit.")
+
+
+def _unequal(largest: float | None) -> str:
+    if largest is None:
+        return "its weights have other shapes"
+    return f"its weights differ by up to {largest:.2g}"

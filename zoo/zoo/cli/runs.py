@@ -111,8 +111,9 @@ def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
         print_json({"differences": unequal, "metrics": metrics})
         return
     _print_comparison(unequal, metrics)
-    click.echo(f"\nCurves: {plot}" if plot is not None else "")
-    if plot is None:
+    if plot is not None:
+        click.echo(f"\nCurves: {plot}")
+    else:
         next_step(f"zoo runs compare {' '.join(found)} --plot curves.png")
 
 

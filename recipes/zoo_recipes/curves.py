@@ -14,18 +14,47 @@ def draw_curves(history: Mapping[str, Sequence[float]], title: str, path: Path) 
         title: Above the picture.
         path: The PNG to write.
     """
+    panels = {
+        name: {
+            label: history[key]
+            for key, label in ((name, "training"), (f"val_{name}", "validation"))
+            if key in history
+        }
+        for name in history
+        if not name.startswith("val_") and name != "learning_rate"
+    }
+    _draw(panels, title, path)
+
+
+def draw_side_by_side(histories: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
+    """Draw a panel for each metric with a curve for each run, by epoch.
+
+    Args:
+        histories: Values of each epoch by metric, of each run by its name.
+        path: The PNG to write.
+    """
+    metrics = dict.fromkeys(key for history in histories.values() for key in history)
+    panels = {
+        metric.replace("val_", "validation "): {
+            name: history[metric] for name, history in histories.items() if metric in history
+        }
+        for metric in metrics
+        if metric != "learning_rate"
+    }
+    _draw(panels, " and ".join(histories) if len(histories) < 4 else "", path)
+
+
+def _draw(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    names = [name for name in history if not name.startswith("val_") and name != "learning_rate"]
-    figure = Figure(figsize=(5 * len(names), 3.6), layout="constrained")
+    figure = Figure(figsize=(5 * len(panels), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for key, label in ((name, "training"), (f"val_{name}", "validation")):
-            if key in history:
-                epochs = range(1, len(history[key]) + 1)
-                panel.plot(epochs, history[key], marker=".", label=label)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (name, curves) in zip(axes, panels.items(), strict=True):
+        for label, values in curves.items():
+            panel.plot(range(1, len(values) + 1), values, marker=".", label=label)
         panel.set(xlabel="epoch", title=name.replace("_", " "))
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)

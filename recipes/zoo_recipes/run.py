@@ -81,6 +81,23 @@ def load_run(path: str | Path) -> Run:
     Raises:
         UsageError: No run, or one that is not complete.
     """
+    run = read_run(path)
+    if run.status != "complete":
+        state = "was not finished" if run.status == "running" else f"was {run.status}"
+        reason = f": {run.info['error']}" if run.info.get("error") else ""
+        raise UsageError(
+            f"Run '{run.path}' {state.replace('was failed', 'failed')}{reason}. Train it again: "
+            f"zoo train {run.info['recipe']['name']} --out {run.path} --force"
+        )
+    return run
+
+
+def read_run(path: str | Path) -> Run:
+    """Return the run in a folder, also one that is not complete.
+
+    Raises:
+        UsageError: No run, a damaged one, or one of another version.
+    """
     folder = Path(path)
     info_path = folder / INFO
     if not info_path.is_file():
@@ -100,13 +117,6 @@ def load_run(path: str | Path) -> Run:
     recipe = info.get("recipe")
     if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
         raise UsageError(f"'{info_path}' is damaged: it needs 'status' and 'recipe' with a name.")
-    if status != "complete":
-        state = "was not finished" if status == "running" else f"was {status}"
-        reason = f": {info['error']}" if info.get("error") else ""
-        raise UsageError(
-            f"Run '{folder}' {state.replace('was failed', 'failed')}{reason}. Train it again: "
-            f"zoo train {recipe['name']} --out {folder} --force"
-        )
     return Run(folder, info)
 
 

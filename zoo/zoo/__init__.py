@@ -29,8 +29,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
+    from zoo_recipes.comparing import list_runs as list_runs
     from zoo_recipes.evaluation import evaluate as evaluate
     from zoo_recipes.recipe import Recipe as Recipe
+    from zoo_recipes.reproducing import reproduce as reproduce
     from zoo_recipes.run import Run as Run
     from zoo_recipes.run import load_run as load_run
     from zoo_recipes.training import train as train
@@ -60,6 +62,7 @@ _EXPORTS = {
     "list_formats": "zoo.api:list_formats",
     "list_models": "zoo.api:list_models",
     "list_recipes": "zoo.api:list_recipes",
+    "list_runs": "zoo_recipes.comparing:list_runs",
     "load_bundle": "zoo_export.bundle:load_bundle",
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
@@ -67,6 +70,7 @@ _EXPORTS = {
     "merge_lora": "zoo_registry.build:merge_lora",
     "quantization_aware": "zoo_registry.build:quantization_aware",
     "register": "zoo.api:register",
+    "reproduce": "zoo_recipes.reproducing:reproduce",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "size": "zoo.sizing.size:size",
     "train": "zoo_recipes.training:train",

@@ -23,6 +23,8 @@ COMMANDS = {
     "formats": "zoo.cli.listing:formats",
     "train": "zoo.cli.training:train",
     "evaluate": "zoo.cli.training:evaluate",
+    "runs": "zoo.cli.runs:runs",
+    "reproduce": "zoo.cli.runs:reproduce",
     "export": "zoo.cli.exporting:export",
     "verify": "zoo.cli.exporting:verify",
     "bench": "zoo.cli.benching:bench",

@@ -1,0 +1,160 @@
+"""``zoo runs``, ``zoo runs compare`` and ``zoo reproduce``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.training import data_dir, download
+from zoo_registry import ZooError
+
+if TYPE_CHECKING:
+    from zoo_recipes.comparing import RunRow
+
+STATES = ("complete", "running", "interrupted", "failed", "unreadable")
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Where the runs are; folders inside are searched too.",
+)
+@click.option("--recipe", default="*", metavar="GLOB", help="Only those of such recipes.")
+@click.option("--status", type=click.Choice(STATES), help="Only those in this state.")
+@click.option(
+    "--sort",
+    type=click.Choice(("started", "name", "metric", "seconds")),
+    default="started",
+    show_default=True,
+    help="Newest first, by name, best first, or shortest first.",
+)
+@as_json
+@click.pass_context
+def runs(
+    ctx: click.Context,
+    *,
+    root: Path,
+    recipe: str,
+    status: str | None,
+    sort: str,
+    as_json: bool,
+) -> None:
+    """List runs with their results; `zoo runs compare A B` tells in what they differ."""
+    if ctx.invoked_subcommand is not None:
+        return
+    from zoo_recipes.comparing import list_runs
+
+    rows = list_runs(root, recipe=recipe, status=status, sort=sort)
+    if as_json:
+        print_json([{**asdict(row), "path": str(row.path)} for row in rows])
+        return
+    if not rows:
+        click.echo(f"No runs in '{root}' are like that.")
+        next_step("zoo train digits-cnn")
+        return
+    print_table(
+        ("RUN", "RECIPE", "STATUS", "SEED", "METRIC", "VALUE", "PARAMETERS", "SECONDS", "STARTED"),
+        [_cells(row) for row in rows],
+        right=("SEED", "VALUE", "PARAMETERS", "SECONDS"),
+    )
+    for row in rows:
+        if row.error:
+            click.echo(f"{row.path}: {row.error}")
+    done = [str(row.path) for row in rows if row.status == "complete"]
+    if len(done) > 1:
+        next_step(f"zoo runs compare {done[0]} {done[1]}")
+    elif done:
+        next_step(f"zoo export {done[0]}")
+
+
+def _cells(row: RunRow) -> tuple[str, ...]:
+    return (
+        str(row.path),
+        row.recipe,
+        row.status,
+        "" if row.seed is None else str(row.seed),
+        row.metric,
+        "" if row.value is None else f"{row.value:.4f}",
+        "" if row.num_params is None else f"{row.num_params:,}",
+        "" if row.seconds is None else f"{row.seconds:,.0f}",
+        row.started.replace("T", " ")[:16],
+    )
+
+
+@runs.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="A PNG of curves.")
+@as_json
+def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
+    """Show in what complete runs differ: settings, data, versions and results."""
+    from zoo_recipes.comparing import differences
+    from zoo_recipes.curves import draw_side_by_side
+    from zoo_recipes.run import load_run
+
+    if len(paths) < 2:
+        raise click.UsageError("Name two runs or more.")
+    found = {str(path): load_run(path) for path in paths}
+    unequal = differences(list(found.values()))
+    metrics = {name: run.metrics for name, run in found.items()}
+    if plot is not None:
+        draw_side_by_side({name: run.history for name, run in found.items()}, plot)
+    if as_json:
+        print_json({"differences": unequal, "metrics": metrics})
+        return
+    _print_comparison(unequal, metrics)
+    if plot is not None:
+        click.echo(f"\nCurves: {plot}")
+    else:
+        next_step(f"zoo runs compare {' '.join(found)} --plot curves.png")
+
+
+def _print_comparison(
+    unequal: Mapping[str, Sequence[str]], metrics: Mapping[str, Mapping[str, float]]
+) -> None:
+    names = dict.fromkeys(name for values in metrics.values() for name in values)
+    if not unequal:
+        click.echo("Same recipe, data, seed and versions.\n")
+    rows = [[key, *values] for key, values in unequal.items()]
+    rows += [
+        [name, *(f"{values[name]:.4f}" if name in values else "-" for values in metrics.values())]
+        for name in names
+    ]
+    print_table(["", *metrics], rows)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Keep the new run here.")
+@data_dir
+@download
+@as_json
+def reproduce(
+    *, run: Path, out: Path | None, data_dir: Path | None, download: bool, as_json: bool
+) -> None:
+    """Train a run again and compare the weights; exits with 1 if they are not the same."""
+    from zoo_recipes.reproducing import reproduce as train_again
+
+    found = train_again(run, out=out, data_dir=data_dir, download=download, verbose=not as_json)
+    if as_json:
+        print_json({**asdict(found), "path": str(found.path)})
+    else:
+        _print_comparison(found.changed, {"recorded": found.metrics, "again": found.again})
+    if not found.equal:
+        raise ZooError(f"Run '{run}' did not come out the same again: {_unequal(found.largest)}.")
+    if not as_json:
+        click.echo("\nThe weights are the same, bit for bit.")
+
+
+def _unequal(largest: float | None) -> str:
+    if largest is None:
+        return "its weights have other shapes"
+    return f"its weights differ by up to {largest:.2g}"

@@ -5,7 +5,8 @@
 
 Every file runs in a process of its own, all in turns, in this environment's runtimes. Weights are
 drawn: they change neither the graph nor its speed. A ratio is the time of a file over that of our
-float file in the same runtime, so above 1 is slower than ours.
+float file in the same runtime, so above 1 is slower than ours. A share is that of the best large
+matrix product's floating-point operations a second.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -199,7 +201,8 @@ def table(name: str, folder: Path, threads: list[int], missing: dict[str, str]) 
     found = {n: measure([*map(str, files), *PRODUCTS], n) for n in threads}
     gflop = 2 * int((folder / "macs").read_text()) / 1e9
     columns = [c for n in threads for c in (f"ms, {n} thr.", "ratio", "share")]
-    shown = Table("file", "MB", *columns, title=f"{name}, {gflop:.1f} GFLOP a run")
+    shown = Table("file", "MB", *columns, box=box.MARKDOWN)
+    shown.title = f"{name}, {gflop:.2g} GFLOP a run"
     for file in files:
         cells = [file.name, f"{file.stat().st_size / 1e6:.1f}"]
         for times in found.values():

@@ -15,6 +15,7 @@ from zoo_export.runtime.batching import pieces
 from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
 
+pytestmark = pytest.mark.xdist_group("batch-sizes")
 FORMATS = ["tflite", "tflite:dynamic-int8", "tflite:int8"]
 ROWS = np.random.default_rng(0).normal(size=(64, 12, 12, 1)).astype("float32")
 

@@ -14,6 +14,9 @@ from zoo_export.samples import drawn_rows
 from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
+# One worker makes the bundle of all schemes.
+pytestmark = pytest.mark.xdist_group("schemes")
+
 # Which layers stay in float is tested on a model that needs it, with the accuracy budget; what
 # trains on the device, and what takes integers, with those.
 SCHEMES = {

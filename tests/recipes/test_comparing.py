@@ -12,7 +12,7 @@ from zoo_recipes.run import INFO, load_run, write_json
 from zoo_recipes.training import resolve_recipe, train
 from zoo_registry import UsageError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]
 
 
 @pytest.fixture(scope="module")

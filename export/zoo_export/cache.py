@@ -25,6 +25,7 @@ import numpy as np
 
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError
+from zoo_export.files import size_of
 from zoo_export.source import VERSIONS
 from zoo_registry import UsageError
 from zoo_registry.packages import cache_folder
@@ -69,7 +70,7 @@ def keep(key: str, bundle: Path) -> None:
 
     A cache that cannot be written, or is full, costs time at the next export and nothing else.
     """
-    if _size(bundle) > _MOST_BYTES:
+    if size_of(bundle) > _MOST_BYTES:
         return
     folder = _folder()
     with contextlib.suppress(OSError):
@@ -90,13 +91,9 @@ def _make_room(folder: Path) -> None:
     entries = sorted(complete, key=lambda entry: entry.stat().st_mtime, reverse=True)
     total = 0
     for entry in entries:
-        total += _size(entry)
+        total += size_of(entry)
         if total > _MOST_BYTES:
             shutil.rmtree(entry, ignore_errors=True)
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _code(config: str) -> Iterable[str]:

@@ -143,7 +143,7 @@ def put_in_place(finished: Path, out: Path, work: Path) -> None:
 
 
 def size_of(artifact: Path) -> int:
-    """Return the bytes of an artifact, with those of the files that hold its larger weights."""
+    """Return the bytes of a folder, or of a file and those that hold its larger weights."""
     if artifact.is_dir():
         paths = [*artifact.rglob("*")]
     else:

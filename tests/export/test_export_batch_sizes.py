@@ -10,7 +10,6 @@ from keras import layers
 
 from zoo_export import BundleError, export, load_bundle, verify
 from zoo_export.manifest import seal
-from zoo_export.runtime import Runner
 from zoo_export.runtime.batching import pieces
 from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
@@ -177,25 +176,6 @@ def test_what_has_no_use_for_batches(model, options, message):
     with pytest.raises(UsageError) as caught:
         export(model, batch_sizes=[1, 8], **options)
     assert str(caught.value) == message
-
-
-class _Recorder:
-    def __init__(self):
-        self.batches = []
-
-    def run(self, arrays):
-        self.batches.append(arrays["x"][:, 0].tolist())
-        return {"y": arrays["x"] * 2}
-
-
-def test_the_batches_that_fit_best_are_run_and_the_last_is_filled_up():
-    session = _Recorder()
-    x, y = Tensor("x", "float32", (2, 1)), Tensor("y", "float32", (2, 1))
-
-    outputs = Runner(session, [x], [y], [3, 5]).run({"x": np.arange(7)[:, None]})
-
-    assert session.batches == [[0, 1, 2, 3, 4], [5, 6, 6]]
-    assert outputs["y"][:, 0].tolist() == [0, 2, 4, 6, 8, 10, 12]
 
 
 @pytest.mark.parametrize("sizes", [(1,), (1, 8), (3,), (5, 8), (1, 4, 32)])

@@ -181,6 +181,16 @@ class _Recorder:
         return {"y": arrays["x"] * 2}
 
 
+def test_the_batches_that_fit_best_are_run_and_the_last_is_filled_up():
+    session = _Recorder()
+    x, y = Tensor("x", "float32", (2, 1)), Tensor("y", "float32", (2, 1))
+
+    outputs = Runner(session, [x], [y], [3, 5]).run({"x": np.arange(7)[:, None]})
+
+    assert session.batches == [[0, 1, 2, 3, 4], [5, 6, 6]]
+    assert outputs["y"][:, 0].tolist() == [0, 2, 4, 6, 8, 10, 12]
+
+
 def test_a_fixed_batch_is_filled_up_and_cut_again():
     session = _Recorder()
     x, y = Tensor("x", "float32", (2, 1)), Tensor("y", "float32", (2, 1))

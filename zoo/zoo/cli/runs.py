@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
+from zoo_recipes.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
-
-if TYPE_CHECKING:
-    from zoo_recipes.comparing import RunRow
 
 STATES = ("complete", "running", "interrupted", "failed", "unreadable")
 
@@ -32,7 +29,7 @@ STATES = ("complete", "running", "interrupted", "failed", "unreadable")
 @click.option("--status", type=click.Choice(STATES), help="Only those in this state.")
 @click.option(
     "--sort",
-    type=click.Choice(("started", "name", "metric", "seconds")),
+    type=click.Choice(SORTED_BY),
     default="started",
     show_default=True,
     help="Newest first, by name, best first, or shortest first.",
@@ -51,14 +48,12 @@ def runs(
     """List runs with their results; `zoo runs compare A B` tells in what they differ."""
     if ctx.invoked_subcommand is not None:
         return
-    from zoo_recipes.comparing import list_runs
-
     rows = list_runs(root, recipe=recipe, status=status, sort=sort)
     if as_json:
         print_json([{**asdict(row), "path": str(row.path)} for row in rows])
         return
     if not rows:
-        click.echo(f"No runs in '{root}' are like that.")
+        click.echo(f"There is no such run in '{root}'.")
         next_step("zoo train digits-cnn")
         return
     print_table(
@@ -96,7 +91,6 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     """Show in what complete runs differ: settings, data, versions and results."""
-    from zoo_recipes.comparing import differences
     from zoo_recipes.curves import draw_side_by_side
     from zoo_recipes.run import load_run
 

@@ -43,18 +43,17 @@ def text_marks(tokenizer: Any) -> TextMarks:
     return TextMarks(tokenizer.token_to_id(UNKNOWN), head, special[head:].count(1))
 
 
-def make_changes(components: Sequence[Component], seed: int, marks: TextMarks) -> list[Change]:
-    """Return what changes a batch of inputs.
+def make_changes(components: Sequence[Component], marks: TextMarks) -> list[Change]:
+    """Return what changes a batch of inputs; all that is random comes from its second argument.
 
     Args:
         components: The recipe's list.
-        seed: Decides all that is random in the Keras layers.
         marks: For texts.
 
     Raises:
         UsageError: A name or an argument that does not exist.
     """
-    return [_make(component, seed + at, marks) for at, component in enumerate(components)]
+    return [_make(component, marks) for component in components]
 
 
 def token_dropout(
@@ -113,9 +112,9 @@ TEXT_CHANGES: dict[str, tuple[Callable[..., Arrays], tuple[str, ...]]] = {
 }
 
 
-def _make(component: Component, seed: int, marks: TextMarks) -> Change:
+def _make(component: Component, marks: TextMarks) -> Change:
     if component.name not in TEXT_CHANGES:
-        return _image_change(component, seed)
+        return _image_change(component)
     change, known = TEXT_CHANGES[component.name]
     for key, value in component.arguments.items():
         if key not in known:
@@ -130,10 +129,13 @@ def _make(component: Component, seed: int, marks: TextMarks) -> Change:
     return partial(change, marks=marks, **component.arguments)
 
 
-def _image_change(component: Component, seed: int) -> Change:
-    layer = make_augmentation(component, seed)
+def _image_change(component: Component) -> Change:
+    layer = make_augmentation(component)
+    states = [v for v in layer.variables if v.name == "seed_generator_state"]
 
     def change(inputs: Arrays, rng: np.random.Generator) -> Arrays:
+        for state in states:
+            state.assign(rng.integers(2**31, size=2))
         return {**inputs, "image": np.asarray(layer(inputs["image"], training=True))}
 
     return change

@@ -1,29 +1,29 @@
-"""Batches whose order depends on nothing but the seed and the epoch."""
-
-# Keras has no types: its classes are Any.
-# mypy: disable-error-code="misc"
+"""Batches whose content depends on nothing but the seed, the epoch and the step."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
-import keras
 import numpy as np
 
 from zoo_recipes.augmentation import TextMarks, make_changes
 from zoo_recipes.configs import Component
 from zoo_recipes.sources import Source
 
+Batch = tuple[Any, Any]
 
-class Batches(keras.utils.PyDataset):
-    """Examples of a source in a new order each epoch.
+
+class Batches:
+    """Examples of a source in a new order each epoch, from any step on.
 
     Args:
         source: Where they are taken from.
         batch_size: Examples a batch; the last one of an epoch may have fewer.
-        seed: Decides the order and the augmentation, together with the epoch.
+        seed: Decides the order and the augmentation, together with epoch and step.
         augmentation: Of the recipe.
         marks: What the tokenizer puts into every text.
         feed: Brings the inputs into the structure that the model takes.
@@ -39,37 +39,44 @@ class Batches(keras.utils.PyDataset):
         marks: TextMarks | None = None,
         feed: Callable[[dict[str, Any]], Any] = dict,
     ) -> None:
-        super().__init__()
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
-        self.augmentation = augmentation
-        self.marks = marks or TextMarks()
+        self.changes = make_changes(augmentation, marks or TextMarks())
         self.feed = feed
-        self.start(0)
-
-    def start(self, epoch: int) -> None:
-        """Make ready for an epoch: everything random in it follows from its number."""
-        rng = np.random.default_rng([self.seed, epoch])
-        self.epoch = epoch
-        self.order = rng.permutation(len(self.source))
-        self.shift = int(rng.integers(2**31)) if epoch else 0
-        layer_seed = int(rng.integers(2**31))
-        self.changes = make_changes(self.augmentation, layer_seed, self.marks)
-
-    def on_epoch_end(self) -> None:
-        """Go on to the next epoch."""
-        self.start(self.epoch + 1)
 
     def __len__(self) -> int:
         """Return the number of batches an epoch."""
         return math.ceil(len(self.source) / self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        """Return the inputs, as the model takes them, and the targets of one batch."""
-        numbers = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        inputs, targets = self.source.take(numbers, self.shift)
-        rng = np.random.default_rng([self.seed, self.epoch, index])
+    def of_epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Return the inputs, as the model takes them, and the targets of one batch after the other.
+
+        Args:
+            epoch: From 0 on.
+            first: The step to begin at: it and those after it are as in the whole epoch.
+        """
+        rng = np.random.default_rng([self.seed, epoch])
+        order = rng.permutation(len(self.source))
+        # Windows of a text begin elsewhere each epoch.
+        shift = int(rng.integers(2**31)) if epoch else 0
+        return _ahead(partial(self._batch, epoch, order, shift), range(first, len(self)))
+
+    def _batch(self, epoch: int, order: Any, shift: int, step: int) -> Batch:
+        numbers = order[step * self.batch_size : (step + 1) * self.batch_size]
+        inputs, targets = self.source.take(numbers, shift)
+        rng = np.random.default_rng([self.seed, epoch, step])
         for change in self.changes:
             inputs = change(inputs, rng)
         return self.feed(inputs), targets
+
+
+def _ahead(make: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
+    """Yield what ``make`` returns for each step; the next is made while one is trained on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = [pool.submit(make, step) for step in steps[:1]]
+        for step in steps:
+            batch = coming.pop().result()
+            if step + 1 in steps:
+                coming.append(pool.submit(make, step + 1))
+            yield batch

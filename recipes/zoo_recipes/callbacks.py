@@ -5,33 +5,40 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from zoo_registry import ZooError
+from zoo_recipes.run import HISTORY, write, write_json
 
 
-class StopAtNaN(keras.callbacks.Callback):
-    """Ends a training whose loss is no number any more."""
+class Recorder(keras.callbacks.Callback):
+    """Writes the metrics of all epochs after each of them.
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Look at the loss.
+    Args:
+        history: By name; added to.
+        folder: Of the run.
+    """
 
-        Raises:
-            ZooError: It is infinite or not a number.
-        """
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
-            raise ZooError(
-                f"The loss became {loss} at batch {batch + 1} of an epoch. Lower "
-                "compile.optimizer.learning_rate or set compile.optimizer.global_clipnorm=1.0."
-            )
+    def __init__(self, history: dict[str, list[float]], folder: Path) -> None:
+        super().__init__()
+        self.history = history
+        self.folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Add an epoch."""
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        write_json(self.folder / HISTORY, self.history)
+        rows = zip(*self.history.values(), strict=True)
+        lines = [[*self.history], *([f"{value:.6g}" for value in row] for row in rows)]
+        text = "".join(",".join(line) + "\n" for line in lines)
+        write(self.folder / "history.csv", lambda path: path.write_text(text, encoding="utf-8"))
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -94,14 +101,17 @@ class ProgressLines(keras.callbacks.Callback):
         super().__init__()
         self.console = console
 
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Start the clock."""
-        self.began = time.perf_counter()
+        self.began: float | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Start the clock, in the first epoch: a training that goes on has it later."""
+        if self.began is None:
+            self.began, self.first = time.perf_counter(), epoch
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Write the line."""
-        spent = time.perf_counter() - self.began
-        left = spent / (epoch + 1) * (self.params["epochs"] - epoch - 1)
+        spent = time.perf_counter() - (self.began or 0)
+        left = spent / (epoch + 1 - self.first) * (self.params["epochs"] - epoch - 1)
         line = f"epoch {epoch + 1}/{self.params['epochs']}  {metrics_line(logs)}  {left:.0f} s left"
         self.console.print(line, highlight=False, soft_wrap=True)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
 
 import keras
 
 from zoo_recipes import losses
 from zoo_recipes.configs import CompileConfig, Component
-from zoo_registry import UsageError, closest, did_you_mean
+from zoo_registry import UsageError, ZooError, closest, did_you_mean
 
 
 def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
 
     Args:
         config: The recipe's table.
-        steps: Batches of the whole training, for schedules.
+        steps: Batches of the whole training, for schedules; of accumulated gradients, fewer count.
 
     Raises:
         UsageError: A name that Keras does not have, or an argument that it does not take.
@@ -28,8 +30,19 @@ def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
         "optimizer": make_optimizer(config, steps),
         "loss": make_loss(config.loss),
         "metrics": [make_metric(metric) for metric in config.metrics],
-        "jit_compile": config.jit_compile,
+        "jit_compile": use_xla(config.jit_compile),
     }
+
+
+def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
+    """Return what ``keras.Model.compile`` is told of XLA.
+
+    ``auto`` leaves it to Keras on a GPU. Without one XLA made every built-in recipe slower, 1.2
+    to 7 times (``benchmarks/training_speed.py``), while Keras would use it.
+    """
+    import tensorflow as tf
+
+    return wanted if wanted != "auto" or tf.config.list_physical_devices("GPU") else False
 
 
 def make_optimizer(config: CompileConfig, steps: int) -> Any:
@@ -37,7 +50,9 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
     arguments = dict(config.optimizer.arguments)
     if config.schedule is not None:
         peak = arguments.get("learning_rate", 1e-3)
-        arguments["learning_rate"] = _schedule(config.schedule, peak, steps)
+        # Keras counts the updates, not the batches.
+        updates = steps // (arguments.get("gradient_accumulation_steps") or 1)
+        arguments["learning_rate"] = _schedule(config.schedule, peak, updates)
     kinds = _classes(keras.optimizers, keras.Optimizer)
     return _make("compile.optimizer", kinds, config.optimizer.name, arguments)
 
@@ -60,12 +75,48 @@ def make_metric(metric: Component) -> Any:
     return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
 
 
-def make_augmentation(layer: Component, seed: int) -> Any:
+def make_augmentation(layer: Component) -> Any:
     """Return a random Keras image layer."""
     kinds = _classes(keras.layers, keras.layers.Layer)
-    is_random = "seed" in _parameters(_find("augmentation", kinds, layer.name))
-    arguments = {**({"seed": seed} if is_random else {}), **layer.arguments}
-    return _make("augmentation", kinds, layer.name, arguments)
+    return _make("augmentation", kinds, layer.name, layer.arguments)
+
+
+# The callbacks of Keras that a run has no better way for.
+CALLBACKS = ("ReduceLROnPlateau", "TensorBoard")
+INSTEAD = {
+    "BackupAndRestore": "every run can be gone on with: `zoo train --resume RUN`.",
+    "CSVLogger": "every run writes history.csv.",
+    "EarlyStopping": "write the table fit.early_stopping.",
+    "LearningRateScheduler": "write compile.schedule.",
+    "ModelCheckpoint": 'write fit.keep_best = "val_loss".',
+    "SwapEMAWeights": "compile.optimizer.use_ema = true does so by itself.",
+    "TerminateOnNaN": "every training stops at a loss that is no number.",
+}
+
+
+def make_callback(callback: Component, folder: Path) -> Any:
+    """Return a Keras callback.
+
+    Args:
+        callback: Its name and arguments.
+        folder: Of the run: logs for TensorBoard go there.
+
+    Raises:
+        UsageError: A name or argument that does not exist, or what a run does by itself.
+        ZooError: TensorBoard is not installed.
+    """
+    kinds = _classes(keras.callbacks, keras.callbacks.Callback)
+    kind = _find("fit.callbacks", kinds, callback.name).__name__
+    if kind not in CALLBACKS:
+        hint = INSTEAD.get(kind, f"there are: {', '.join(CALLBACKS)}.")
+        raise UsageError(f'fit.callbacks = "{callback.name}": {hint}')
+    if kind != "TensorBoard":
+        return _make("fit.callbacks", kinds, kind, callback.arguments)
+    if find_spec("tensorboard") is None:
+        raise ZooError("TensorBoard is not installed: pip install 'kerazoo[tensorboard]'.")
+    arguments = {"log_dir": "tensorboard", **callback.arguments}
+    arguments["log_dir"] = str(folder / arguments["log_dir"])
+    return _make("fit.callbacks", kinds, kind, arguments)
 
 
 def _schedule(schedule: Component, peak: float, steps: int) -> Any:

@@ -116,7 +116,7 @@ class CompileConfig:
         precision: Keras dtype policy of the training.
         quantization_aware: Whether dense and convolutional layers round weights and activations as
             int8 does while they train; an export to ``tflite:int8`` then loses next to nothing.
-        jit_compile: As in Keras: XLA or not.
+        jit_compile: XLA or not; ``auto`` is without it on a CPU, where it is slower.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -151,12 +151,17 @@ class FitConfig:
         epochs: Times the training split is gone through.
         batch_size: Examples a step.
         early_stopping: Needs a validation split if it watches one.
+        keep_best: What is watched, such as ``val_accuracy``: the weights of the epoch in which it
+            was best are kept. Early stopping does so by itself.
+        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras.
     """
 
     __pydantic_config__: ClassVar = STRICT
     epochs: PositiveInt = 10
     batch_size: PositiveInt = 32
     early_stopping: EarlyStopping | None = None
+    keep_best: str | None = None
+    callbacks: tuple[Component, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

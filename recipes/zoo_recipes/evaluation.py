@@ -121,13 +121,15 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         recipe: Names loss and metrics.
         source: The examples.
     """
-    from zoo_recipes.components import make_loss, make_metric
+    from zoo_recipes.components import make_loss, make_metric, use_xla
 
     if isinstance(source, Windows):
         return _measure_language(model, source)
     compiled = recipe.compile
     model.compile(
-        loss=make_loss(compiled.loss), metrics=[make_metric(metric) for metric in compiled.metrics]
+        loss=make_loss(compiled.loss),
+        metrics=[make_metric(metric) for metric in compiled.metrics],
+        jit_compile=use_xla(compiled.jit_compile),
     )
     inputs, targets = source.take(slice(None))
     results = model.evaluate(

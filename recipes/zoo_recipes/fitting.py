@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 from rich.console import Console
 
 import zoo_registry
 from zoo_recipes.augmentation import TextMarks
 from zoo_recipes.batches import Batches
-from zoo_recipes.callbacks import ProgressBar, ProgressLines, StopAtNaN
-from zoo_recipes.components import compile_arguments
+from zoo_recipes.callbacks import ProgressBar, ProgressLines, Recorder
+from zoo_recipes.checkpoints import Checkpoint, Saver
+from zoo_recipes.components import compile_arguments, make_callback
+from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, fed
 from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
@@ -67,20 +68,24 @@ def fit(
     model: Any,
     recipe: Recipe,
     sources: Mapping[str, Source],
-    history: dict[str, list[float]],
+    folder: Path,
     *,
     marks: TextMarks,
     verbose: bool,
-) -> None:
-    """Train a model in place.
+    checkpoint_seconds: float,
+    checkpoint: Checkpoint | None = None,
+) -> dict[str, list[float]]:
+    """Train a model in place and return the metrics of each epoch.
 
     Args:
         model: As :func:`build` returned it.
         recipe: The recipe.
         sources: Those of ``train`` and, where there is one, ``validation``.
-        history: Filled epoch by epoch, so that it is there after an interruption too.
+        folder: Of the run.
         marks: What the tokenizer puts into every text.
         verbose: Whether progress is shown.
+        checkpoint_seconds: Least time between two checkpoints.
+        checkpoint: Where to go on.
 
     Raises:
         ZooError: The loss became infinite or not a number.
@@ -93,27 +98,29 @@ def fit(
         marks=marks,
         feed=lambda inputs: fed(model, inputs),
     )
-    steps = recipe.fit.epochs * len(batches)
-    model.compile(**compile_arguments(recipe.compile, steps))
+    model.compile(**compile_arguments(recipe.compile, recipe.fit.epochs * len(batches)))
+    build_training(model, sources["train"])
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)
-    callbacks = [StopAtNaN(), _recorder(history), *_early_stopping(recipe)]
-    validation = sources.get("validation")
-    with _progress(verbose, model) as shown:
-        model.fit(
-            batches,
+    history = checkpoint.history if checkpoint else {}
+    counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
+    with _progress(verbose, model, checkpoint) as shown:
+        callbacks = keras.callbacks.CallbackList(
+            [*counting, Recorder(history, folder), *shown],
+            model=model,
             epochs=recipe.fit.epochs,
-            validation_data=_all_of(model, validation) if validation else None,
-            validation_batch_size=256,
-            callbacks=[*callbacks, *shown],
-            shuffle=False,
-            verbose=0,
+            steps=len(batches),
         )
-
-
-def _all_of(model: Any, source: Source) -> tuple[Any, Any]:
-    inputs, targets = source.take(np.arange(len(source)))
-    return fed(model, inputs), targets
+        train_epochs(
+            model,
+            batches,
+            callbacks,
+            Saver(folder, model, counting, history, checkpoint_seconds),
+            epochs=recipe.fit.epochs,
+            validation=sources.get("validation"),
+            checkpoint=checkpoint,
+        )
+    return history
 
 
 def save_model(model: Any, path: Path) -> None:
@@ -145,14 +152,15 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(verbose: bool, model: Any) -> Iterator[list[Any]]:
+def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Iterator[list[Any]]:
     if not verbose:
         yield []
         return
     console = Console(stderr=True)
     trained, total = size_of(model.trainable_variables), size_of(model.weights)
     share = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
-    console.print(f"training {share}", highlight=False, soft_wrap=True)
+    where = f", going on at {checkpoint.place}" if checkpoint else ""
+    console.print(f"training {share}{where}", highlight=False, soft_wrap=True)
     shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
     try:
         yield [shown]
@@ -160,20 +168,14 @@ def _progress(verbose: bool, model: Any) -> Iterator[list[Any]]:
         shown.close()
 
 
-def _recorder(history: dict[str, list[float]]) -> Any:
-    def record(epoch: int, logs: Mapping[str, Any] | None) -> None:
-        for name, value in (logs or {}).items():
-            history.setdefault(name, []).append(float(value))
-
-    return keras.callbacks.LambdaCallback(on_epoch_end=record)
-
-
-def _early_stopping(recipe: Recipe) -> list[Any]:
-    stopping = recipe.fit.early_stopping
-    if stopping is None:
+def _keep_best(recipe: Recipe) -> list[Any]:
+    stopping, best = recipe.fit.early_stopping, recipe.fit.keep_best
+    if stopping is not None:
+        monitor, patience = stopping.monitor, stopping.patience
+    elif best is not None:
+        monitor, patience = best, recipe.fit.epochs
+    else:
         return []
     return [
-        keras.callbacks.EarlyStopping(
-            monitor=stopping.monitor, patience=stopping.patience, restore_best_weights=True
-        )
+        keras.callbacks.EarlyStopping(monitor=monitor, patience=patience, restore_best_weights=True)
     ]

@@ -30,7 +30,7 @@ def first_info(recipe: Recipe, task: str) -> dict[str, Any]:
         "preprocessing": frozen.get("preprocessing", []),
         "decoding": _decoding(recipe, task),
         "seed": recipe.seed,
-        "versions": _versions(),
+        "versions": versions(),
         "dataset": {"name": recipe.dataset.name, "splits": {}},
         "metrics": {},
         "expected": frozen.get("expected"),
@@ -82,7 +82,8 @@ def data_info(
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what a training depends on."""
     from importlib.metadata import version
 
     found = {package: version(package) for package in PACKAGES}

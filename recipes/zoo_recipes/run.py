@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_registry.build import know_fake_quantization
 
 FORMAT_VERSION = 1
-INFO, MODEL, HISTORY = "run.json", "model.keras", "history.json"
+INFO, MODEL, HISTORY, LOCK = "run.json", "model.keras", "history.json", ".lock"
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,10 @@ def load_run(path: str | Path) -> Run:
     """
     run = read_run(path)
     if run.status != "complete":
-        state = "was not finished" if run.status == "running" else f"was {run.status}"
-        reason = f": {run.info['error']}" if run.info.get("error") else ""
+        states = {"running": "was not finished", "failed": f"failed: {run.info.get('error')}"}
         raise UsageError(
-            f"Run '{run.path}' {state.replace('was failed', 'failed')}{reason}. Train it again: "
-            f"zoo train {run.info['recipe']['name']} --out {run.path} --force"
+            f"Run '{run.path}' {states.get(run.status, f'was {run.status}')}. Go on with it: "
+            f"zoo train --resume {run.path}"
         )
     return run
 
@@ -135,6 +135,31 @@ def check_free(path: Path, *, force: bool) -> None:
             raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
         if not (path / INFO).is_file():
             raise UsageError(f"'{path}' is no run: --force deletes runs only.")
+        with held(path):
+            """It is not being trained."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep a run's folder from other processes while it is written; the dead hold nothing.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise UsageError(
+            f"'{folder}' is being trained by another process: wait for it, or choose another --out."
+        ) from error
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
 
 
 def new_folder(path: Path) -> None:

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
-from zoo_recipes.evaluation import label_feature, make_source, measure
-from zoo_recipes.provenance import data_info, first_info, now
+from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.evaluation import label_feature, measure
+from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
+from zoo_recipes.provenance import data_info, first_info, now, versions
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.run import (
-    HISTORY,
     INFO,
     MODEL,
     Run,
     check_free,
+    held,
     load_run,
     new_folder,
+    read_run,
     write,
     write_json,
 )
-from zoo_recipes.sources import Rows, Source
-from zoo_registry import UsageError
-from zoo_registry.build import check_overrides, open_weights, read_tokenizer
-
-Shapes = Mapping[str, tuple[int | None, ...]]
-# 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
-NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
-MAX_EXAMPLE_BYTES = 8_000_000
-NUM_CALIBRATION = 128
+from zoo_registry import UsageError, ZooError
+from zoo_registry.build import check_overrides, open_weights
 
 
 def train(
@@ -43,6 +43,7 @@ def train(
     data_dir: str | Path | None = None,
     download: bool = False,
     verbose: bool = True,
+    checkpoint_seconds: float = SECONDS,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -54,6 +55,7 @@ def train(
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
+        checkpoint_seconds: Least time between two checkpoints, from which :func:`resume` goes on.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -76,18 +78,92 @@ def train(
     builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
     new_folder(folder)
     info = first_info(recipe, task)
-    write_json(folder / INFO, info)
-    write(folder / "recipe.toml", lambda path: path.write_text(recipe.to_toml(), encoding="utf-8"))
-    try:
-        _train(recipe, builder, folder, info, verbose=verbose)
-    except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt)
-        info["status"] = "interrupted" if stopped else "failed"
-        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
-        info["finished"] = now()
-        write_json(folder / INFO, info)
-        raise
+    with _recorded(folder, info):
+        text = recipe.to_toml()
+        write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
+        _train(
+            recipe,
+            builder,
+            folder,
+            info,
+            checkpoint=None,
+            checkpoint_seconds=checkpoint_seconds,
+            verbose=verbose,
+        )
     return load_run(folder)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    verbose: bool = True,
+    checkpoint_seconds: float = SECONDS,
+) -> Run:
+    """Go on with a training that was interrupted, failed or killed.
+
+    It ends with the weights, bit for bit, that the training would have had without the break, on
+    the same machine and with the same versions.
+
+    Args:
+        run: Its folder.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+        download: Whether a dataset that is not prepared may be downloaded.
+        verbose: Whether progress is shown.
+        checkpoint_seconds: As for :func:`train`.
+
+    Raises:
+        UsageError: No run, a complete one, or one that another process is training.
+        ZooError: The data are not those that the run began with, or as for :func:`train`.
+    """
+    found = read_run(run)
+    if found.status == "complete":
+        raise UsageError(f"Run '{found.path}' is complete: there is nothing to go on with.")
+    recipe, info = found.recipe, dict(found.info)
+    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    info |= {"status": "running", "error": None, "finished": None}
+    with _recorded(found.path, info):
+        checkpoint = newest(found.path)
+        place = checkpoint.place if checkpoint else Place()
+        info["resumed"] = [*info.get("resumed", []), str(place)]
+        _warn_of_versions(info)
+        _train(
+            recipe,
+            builder,
+            found.path,
+            info,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            verbose=verbose,
+        )
+    return load_run(found.path)
+
+
+@contextmanager
+def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
+    """Hold the folder, and write in the end what became of the training."""
+    with held(folder):
+        write_json(folder / INFO, info)
+        try:
+            yield
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            info["status"] = "interrupted" if stopped else "failed"
+            info["error"] = None if stopped else f"{type(error).__name__}: {error}"
+            info["finished"] = now()
+            write_json(folder / INFO, info)
+            raise
+
+
+def _warn_of_versions(info: dict[str, Any]) -> None:
+    now_used = versions()
+    changed = {k: v for k, v in info["versions"].items() if now_used.get(k) != v}
+    if changed:
+        listed = ", ".join(f"{k} {v} (now {now_used.get(k)})" for k, v in changed.items())
+        warnings.warn(
+            f"the run began with other versions, so the weights may differ: {listed}", stacklevel=3
+        )
 
 
 def resolve_recipe(recipe: str | Path | Recipe) -> Recipe:
@@ -101,125 +177,55 @@ def resolve_recipe(recipe: str | Path | Recipe) -> Recipe:
 
 
 def _train(
-    recipe: Recipe, builder: Any, folder: Path, info: dict[str, Any], *, verbose: bool
+    recipe: Recipe,
+    builder: Any,
+    folder: Path,
+    info: dict[str, Any],
+    *,
+    checkpoint: Checkpoint | None,
+    **options: Any,
 ) -> None:
     from zoo_recipes.augmentation import text_marks
     from zoo_recipes.fitting import build, fit, model_info, save_model
 
     task = info["task"]
     label = label_feature(recipe, task)
-    examples = _read(recipe, builder, label)
-    info |= data_info(recipe, builder, label, examples)
-    tokenizer = _make_tokenizer(recipe, examples["train"], folder)
+    examples = read_examples(recipe, builder, label)
+    found = data_info(recipe, builder, label, examples)
+    _check_same_data(folder, info["dataset"], found["dataset"])
+    info |= found
+    tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer)
-    sources = _sources(recipe, task, examples, folder, model)
+    sources = make_sources(recipe, task, examples, folder, model)
     info["model"] = model_info(recipe, model)
     write_json(folder / INFO, info)
-    history: dict[str, list[float]] = {}
-    try:
-        fit(model, recipe, sources, history, marks=text_marks(tokenizer), verbose=verbose)
-    finally:
-        write_json(folder / HISTORY, history)
+    history = fit(
+        model,
+        recipe,
+        sources,
+        folder,
+        marks=text_marks(tokenizer),
+        checkpoint=checkpoint,
+        **options,
+    )
     info["metrics"] = measure(model, recipe, sources["test"])
     write(folder / MODEL, lambda path: save_model(model, path))
-    _save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
-    _save_rows(sources["train"], _typical(sources["train"]), folder / "calibration.npz")
+    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
+    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
     _save_curves(recipe, history, info, folder)
     info |= {"status": "complete", "finished": now()}
     write_json(folder / INFO, info)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
-def _read(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
-    dataset = recipe.dataset
-    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    return {
-        part: read_split(builder, split, input=dataset.input, label=label)
-        for part, split in splits.items()
-        if split is not None
-    }
-
-
-def _make_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
-    from zoo_recipes.vocabulary import make_tokenizer
-
-    if recipe.tokenizer is None:
-        return None
-    if recipe.tokenizer.kind == "pretrained":
-        spec = zoo_registry.models.get(recipe.model.name)
-        tokenizer = read_tokenizer(spec, str(recipe.model.weights))
-    else:
-        # The sides of a pair share their tokens.
-        is_pairs = examples.labels is not None and examples.labels.dtype.kind == "U"
-        targets = examples.labels.tolist() if is_pairs else []
-        tokenizer = make_tokenizer(recipe.tokenizer, [*examples.raws, *targets])
-    text = tokenizer.to_str(pretty=True)
-    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
-    for name in names or {"tokenizer.json"}:
-        write(folder / "assets" / name, lambda path: path.write_text(text, encoding="utf-8"))
-    return tokenizer
-
-
-def _sources(
-    recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
-) -> dict[str, Source]:
-    from zoo_export.preprocess import Preprocessor
-
-    wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
-    preprocessor = Preprocessor(recipe.preprocessing, folder / "assets", list(wanted))
-    sources = {
-        part: make_source(found, preprocessor, task, recipe.dataset.target_length)
-        for part, found in examples.items()
-    }
-    made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
-    if not _fits(made, wanted):
-        raise UsageError(
-            f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
-            f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
+def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    known = before.get("fingerprint")
+    if known not in (None, found["fingerprint"]):
+        raise ZooError(
+            f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
+            f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "
+            "the start with --force."
         )
-    return sources
-
-
-def _fits(made: Shapes, wanted: Shapes) -> bool:
-    return set(made) == set(wanted) and all(
-        len(made[name]) == len(shape)
-        and all(size in (None, got) for got, size in zip(made[name], shape, strict=True))
-        for name, shape in wanted.items()
-    )
-
-
-def _listed(shapes: Shapes, others: Shapes) -> str:
-    # Shapes are of interest only where the names agree.
-    with_shapes = set(shapes) == set(others)
-    return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
-
-
-def held_out_rows(test: Source) -> Any:
-    """Return the numbers of the test examples that a run keeps for its exports: the first ones."""
-    import numpy as np
-
-    row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
-    count = max(NUM_EXAMPLES, min(MAX_EXAMPLES, MAX_EXAMPLE_BYTES // row_bytes))
-    return np.arange(min(count, len(test)))
-
-
-def _typical(source: Source) -> Any:
-    """Return the numbers of examples, evenly over the classes or, without them, over the split."""
-    import numpy as np
-
-    targets = source.targets if isinstance(source, Rows) else None
-    by_class = np.arange(len(source))
-    if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iu":
-        by_class = np.argsort(targets, kind="stable")
-    count = min(NUM_CALIBRATION, len(source))
-    return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])
-
-
-def _save_rows(source: Source, numbers: Any, path: Path) -> None:
-    import numpy as np
-
-    inputs, targets = source.take(numbers)
-    arrays = {f"x/{name}": array for name, array in inputs.items()}
-    write(path, lambda part: np.savez_compressed(part, y=targets, **arrays))
 
 
 def _save_curves(

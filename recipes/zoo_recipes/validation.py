@@ -54,6 +54,8 @@ def _with_components(data: Mapping[str, Any]) -> dict[str, Any]:
         for key in {"optimizer", "schedule", "loss", "metrics"} & set(compile_config):
             compile_config[key] = _components(compile_config[key])
         result["compile"] = compile_config
+    if isinstance(data.get("fit"), Mapping) and "callbacks" in data["fit"]:
+        result["fit"] = {**data["fit"], "callbacks": _components(data["fit"]["callbacks"])}
     if "augmentation" in data:
         result["augmentation"] = _components(data["augmentation"])
     return result
@@ -207,7 +209,18 @@ def _split_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _fit_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    stopping = _table(_table(data, "fit"), "early_stopping")
-    monitor = stopping.get("monitor", "val_loss") if stopping else ""
-    if str(monitor).startswith("val_") and "validation" not in _table(data, "dataset"):
-        yield f'fit.early_stopping: monitor "{monitor}" needs dataset.validation.'
+    fit = _table(data, "fit")
+    stopping = _table(fit, "early_stopping")
+    watched = {"keep_best": fit.get("keep_best")}
+    if stopping:
+        watched["early_stopping"] = stopping.get("monitor", "val_loss")
+    for key, monitor in watched.items():
+        if str(monitor).startswith("val_") and "validation" not in _table(data, "dataset"):
+            yield f'fit.{key}: monitor "{monitor}" needs dataset.validation.'
+    callbacks = fit.get("callbacks")
+    for callback in callbacks if isinstance(callbacks, list | tuple) else ():
+        name = callback.get("name") if isinstance(callback, Mapping) else callback
+        if name == "ReduceLROnPlateau" and _table(data, "compile").get("schedule"):
+            yield f"fit.callbacks: {name} cannot change what compile.schedule sets; leave one out."
+    if stopping and fit.get("keep_best") is not None:
+        yield "fit.keep_best: fit.early_stopping keeps the best weights already; leave one out."

@@ -24,8 +24,8 @@ from zoo_recipes.vocabulary import make_tokenizer
 from zoo_registry import UsageError, ZooError
 
 
-def numbers_of(batches):
-    return [targets.tolist() for _, targets in (batches[i] for i in range(len(batches)))]
+def numbers_of(batches, epoch=0, first=0):
+    return [targets.tolist() for _, targets in batches.of_epoch(epoch, first)]
 
 
 def test_every_example_comes_once_an_epoch_in_an_order_of_its_own():
@@ -34,32 +34,35 @@ def test_every_example_comes_once_an_epoch_in_an_order_of_its_own():
     first = numbers_of(batches)
     assert [len(batch) for batch in first] == [5, 5, 5, 5, 3]
     assert sorted(chain(*first)) == list(range(23))
-    batches.on_epoch_end()
-    second = numbers_of(batches)
+    second = numbers_of(batches, epoch=1)
     assert sorted(chain(*second)) == list(range(23))
     assert second != first
     resumed = Batches(source, batch_size=5, seed=7)
-    resumed.start(1)
-    assert numbers_of(resumed) == second
+    assert numbers_of(resumed, epoch=1, first=3) == second[3:]
+    assert numbers_of(resumed, epoch=1, first=5) == []
     assert numbers_of(Batches(source, batch_size=5, seed=8)) != first
 
 
-def test_image_augmentation_follows_from_seed_and_epoch():
-    images = np.random.default_rng(0).uniform(0, 255, (8, 8, 8, 1)).astype("float32")
+@pytest.mark.parametrize(
+    "change",
+    [
+        Component(name="random_translation", arguments={"height_factor": 0.3, "width_factor": 0}),
+        Component(name="rand_augment"),
+    ],
+    ids=lambda change: change.name,
+)
+def test_image_augmentation_follows_from_seed_epoch_and_step(change):
+    images = np.random.default_rng(0).uniform(0, 255, (8, 8, 8, 3)).astype("float32")
     source = Rows({"image": images}, np.arange(8))
-    change = Component(
-        name="random_translation", arguments={"height_factor": 0.3, "width_factor": 0}
-    )
 
-    def images_of(epoch):
-        batches = Batches(source, batch_size=8, seed=1, augmentation=[change])
-        batches.start(epoch)
-        inputs, targets = batches[0]
-        return inputs["image"][np.argsort(targets)]
+    def images_of(epoch, first=0):
+        batches = Batches(source, batch_size=4, seed=1, augmentation=[change])
+        made = list(batches.of_epoch(epoch, first))
+        return np.concatenate([inputs["image"] for inputs, _ in made])
 
     np.testing.assert_array_equal(images_of(2), images_of(2))
+    np.testing.assert_array_equal(images_of(2)[4:], images_of(2, first=1))
     assert np.abs(images_of(2) - images_of(3)).max() > 1
-    assert np.abs(images_of(2) - images).max() > 1
 
 
 IDS = np.array([[2, 10, 11, 12, 13, 3, 0, 0], [2, 10, 3, 0, 0, 0, 0, 0]], np.int32)

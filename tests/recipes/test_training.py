@@ -15,11 +15,12 @@ from PIL import Image
 import zoo_registry
 from zoo_recipes.datasets.loading import open_dataset, read_split
 from zoo_recipes.evaluation import evaluate
+from zoo_recipes.kept_examples import held_out_rows
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import load_run
 from zoo_recipes.sources import Rows
-from zoo_recipes.training import held_out_rows, resolve_recipe, train
+from zoo_recipes.training import resolve_recipe, train
 from zoo_registry import UsageError, ZooError
 from zoo_registry.build import is_quantization_aware
 
@@ -40,7 +41,7 @@ def run(quick, data_dir, tmp_path_factory):
 
 def test_a_run_holds_everything(run, quick):
     assert {path.name for path in run.path.iterdir()} == {
-        *("run.json", "recipe.toml", "history.json", "model.keras"),
+        *("run.json", "recipe.toml", "history.json", "history.csv", "model.keras"),
         *("curves.png", "examples.npz", "calibration.npz", "assets"),
     }
     info = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
@@ -177,14 +178,12 @@ def test_a_folder_that_cannot_be_made(quick, data_dir, tmp_path):
 
 def test_a_loss_that_is_no_number_stops_the_training(quick, data_dir, tmp_path):
     wild = with_overrides(quick, ["compile.optimizer.learning_rate=1e30", "fit.epochs=9"])
-    with pytest.raises(ZooError, match=r"^The loss became (nan|inf) at batch \d+ of an epoch\. L"):
+    with pytest.raises(ZooError, match=r"^The loss became (nan|inf) at epoch \d, step \d+\. L"):
         train(wild, out=tmp_path / "wild", data_dir=data_dir, verbose=False)
     with pytest.raises(UsageError) as caught:
         load_run(tmp_path / "wild")
     assert str(caught.value).startswith(f"Run '{tmp_path}/wild' failed: ZooError: The loss became ")
-    assert str(caught.value).endswith(
-        f"Train it again: zoo train digits-cnn --out {tmp_path}/wild --force"
-    )
+    assert str(caught.value).endswith(f"Go on with it: zoo train --resume {tmp_path}/wild")
     again = train(quick, out=tmp_path / "wild", data_dir=data_dir, force=True, verbose=False)
     assert again.status == "complete"
 
@@ -278,7 +277,7 @@ WEIGHTS = """
 import hashlib, sys
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.sources import Rows
-from zoo_recipes.training import held_out_rows, resolve_recipe, train
+from zoo_recipes.training import resolve_recipe, train
 name, out, data_dir, seed, *overrides = sys.argv[1:]
 recipe = with_overrides(resolve_recipe(name), overrides)
 run = train(recipe, out=out, data_dir=data_dir, seed=int(seed), verbose=False)
@@ -342,7 +341,7 @@ def test_ctrl_c_leaves_a_run_that_says_so(data_dir, tmp_path):
         with pytest.raises(UsageError) as caught:
             use(out)
         assert str(caught.value) == (
-            f"Run '{out}' was interrupted. Train it again: zoo train digits-cnn --out {out} --force"
+            f"Run '{out}' was interrupted. Go on with it: zoo train --resume {out}"
         )
 
 
@@ -354,7 +353,7 @@ def test_ctrl_c_leaves_a_run_that_says_so(data_dir, tmp_path):
         ('{"format_version": 99}', "' has format 99; this Kerazoo reads 1."),
         (
             '{"format_version": 1, "status": "running", "recipe": {"name": "a"}}',
-            "' was not finished. Train it again: zoo train a --out ",
+            "' was not finished. Go on with it: zoo train --resume ",
         ),
     ],
 )

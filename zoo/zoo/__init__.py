@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_recipes.reproducing import reproduce as reproduce
     from zoo_recipes.run import Run as Run
     from zoo_recipes.run import load_run as load_run
+    from zoo_recipes.training import resume as resume
     from zoo_recipes.training import train as train
     from zoo_registry import ModelSpec as ModelSpec
     from zoo_registry import TensorSpec as TensorSpec
@@ -71,6 +72,7 @@ _EXPORTS = {
     "quantization_aware": "zoo_registry.build:quantization_aware",
     "register": "zoo.api:register",
     "reproduce": "zoo_recipes.reproducing:reproduce",
+    "resume": "zoo_recipes.training:resume",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "size": "zoo.sizing.size:size",
     "train": "zoo_recipes.training:train",

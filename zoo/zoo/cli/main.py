@@ -71,8 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
         cli.main([word for word in given if word != "--debug"], standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.Abort:
-        sys.exit(INTERRUPTED)
+    except click.Abort as aborted:  # what click makes of Ctrl-C, after a new line
+        sys.exit(_report(aborted.__cause__ or KeyboardInterrupt()))
     except (Exception, KeyboardInterrupt) as error:
         if debug:
             raise

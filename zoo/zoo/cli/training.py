@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,46 +19,63 @@ download = click.option("--download", is_flag=True, help="Download the data set 
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", required=False)
+@click.option("--resume", type=click.Path(path_type=Path), help="Go on with a run that stopped.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.epochs=3")
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/RECIPE].")
 @click.option("--force", is_flag=True, help="Replace an existing run folder.")
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="Least time between two checkpoints.",
+)
 @data_dir
 @download
 @as_json
 def train(
     *,
-    recipe: str,
+    recipe: str | None,
+    resume: Path | None,
     overrides: tuple[str, ...],
     seed: int | None,
     out: Path | None,
     force: bool,
-    data_dir: Path | None,
-    download: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Train a recipe, given by name or as a TOML file, into a run folder."""
+    """Train a recipe, given by name or as a TOML file, into a run folder.
+
+    What was interrupted or killed goes on with --resume RUN, and ends with the same weights.
+    """
+    options["verbose"] = not as_json
+    if resume is not None:
+        if recipe or overrides or out or force or seed is not None:
+            raise click.UsageError("--resume goes on as the run began: give the run alone.")
+        from zoo_recipes.training import resume as go_on
+
+        _print_run(go_on(resume, **options), as_json=as_json)
+        return
+    if recipe is None:
+        raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
     from zoo_recipes.overrides import with_overrides
     from zoo_recipes.training import resolve_recipe
     from zoo_recipes.training import train as train_recipe
 
     chosen = with_overrides(resolve_recipe(recipe), overrides)
-    run = train_recipe(
-        chosen,
-        out=out,
-        seed=seed,
-        force=force,
-        data_dir=data_dir,
-        download=download,
-        verbose=not as_json,
-    )
+    run = train_recipe(chosen, out=out, seed=seed, force=force, **options)
+    _print_run(run, as_json=as_json, changed=bool(overrides))
+
+
+def _print_run(run: Any, *, as_json: bool, changed: bool = False) -> None:
     if as_json:
         print_json({"run": str(run.path), **run.info})
         return
     _print_metrics(run.metrics, "test")
-    if chosen.expected and not overrides:
-        promised = chosen.expected
+    promised = run.recipe.expected
+    if promised and not changed:
         click.echo(f"expected: {promised.metric} {promised.value:g} ± {promised.tolerance:g}")
     next_step(f"zoo export {run.path} --to tflite,onnx,saved_model")
 

@@ -1,0 +1,106 @@
+"""From a recipe's data to what its model takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.datasets.loading import Examples, read_split
+from zoo_recipes.evaluation import make_source
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import write
+from zoo_recipes.sources import Source
+from zoo_registry import UsageError
+from zoo_registry.build import read_tokenizer
+
+Shapes = Mapping[str, tuple[int | None, ...]]
+
+
+def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
+    """Return the examples of ``train``, ``validation`` and ``test``, as far as there are such.
+
+    Args:
+        recipe: Names the splits.
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        label: Feature that is the class, or ``None``.
+    """
+    dataset = recipe.dataset
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return {
+        part: read_split(builder, split, input=dataset.input, label=label)
+        for part, split in splits.items()
+        if split is not None
+    }
+
+
+def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
+    """Make the recipe's tokenizer from the training split and write it into the run's assets.
+
+    Returns:
+        A ``tokenizers.Tokenizer``, or ``None`` where the recipe has none.
+    """
+    from zoo_recipes.vocabulary import make_tokenizer
+
+    if recipe.tokenizer is None:
+        return None
+    if recipe.tokenizer.kind == "pretrained":
+        spec = zoo_registry.models.get(recipe.model.name)
+        tokenizer = read_tokenizer(spec, str(recipe.model.weights))
+    else:
+        # The sides of a pair share their tokens.
+        is_pairs = examples.labels is not None and examples.labels.dtype.kind == "U"
+        targets = examples.labels.tolist() if is_pairs else []
+        tokenizer = make_tokenizer(recipe.tokenizer, [*examples.raws, *targets])
+    text = tokenizer.to_str(pretty=True)
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    for name in names or {"tokenizer.json"}:
+        write(folder / "assets" / name, lambda path: path.write_text(text, encoding="utf-8"))
+    return tokenizer
+
+
+def make_sources(
+    recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
+) -> dict[str, Source]:
+    """Return prepared examples by part.
+
+    Args:
+        recipe: Its preprocessing is applied.
+        task: The model's head.
+        examples: By part.
+        folder: Of the run, with the assets.
+        model: It must take what is made.
+
+    Raises:
+        UsageError: Other inputs or shapes than the model takes.
+    """
+    from zoo_export.preprocess import Preprocessor
+
+    wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    preprocessor = Preprocessor(recipe.preprocessing, folder / "assets", list(wanted))
+    sources = {
+        part: make_source(found, preprocessor, task, recipe.dataset.target_length)
+        for part, found in examples.items()
+    }
+    made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
+    if not _fits(made, wanted):
+        raise UsageError(
+            f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
+            f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
+        )
+    return sources
+
+
+def _fits(made: Shapes, wanted: Shapes) -> bool:
+    return set(made) == set(wanted) and all(
+        len(made[name]) == len(shape)
+        and all(size in (None, got) for got, size in zip(made[name], shape, strict=True))
+        for name, shape in wanted.items()
+    )
+
+
+def _listed(shapes: Shapes, others: Shapes) -> str:
+    # Shapes are of interest only where the names agree.
+    with_shapes = set(shapes) == set(others)
+    return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))

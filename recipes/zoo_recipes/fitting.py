@@ -17,6 +17,7 @@ from zoo_recipes.batches import Batches
 from zoo_recipes.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.checkpoints import Checkpoint, Saver
 from zoo_recipes.components import compile_arguments, make_callback
+from zoo_recipes.data_checks import check_vocabulary
 from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, fed
@@ -40,6 +41,9 @@ def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: An
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
+    if tokenizer is not None and "vocab_size" in accepted:
+        known = overrides.get("vocab_size", spec.defaults.get("vocab_size"))
+        check_vocabulary(spec.name, known, tokenizer.get_vocab_size())
     keras.utils.set_random_seed(recipe.seed)
     with _precision(recipe.compile.precision):
         model = get_model(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_recipes.data_checks import count_truncated
 from zoo_recipes.datasets.loading import Examples, read_split
-from zoo_recipes.evaluation import make_source
+from zoo_recipes.evaluation import LANGUAGE_MODEL, make_source
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import write
 from zoo_recipes.sources import Source
@@ -62,8 +64,8 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
 
 def make_sources(
     recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
-) -> dict[str, Source]:
-    """Return prepared examples by part.
+) -> tuple[dict[str, Source], dict[str, int]]:
+    """Return prepared examples by part, and how many texts of each part were cut.
 
     Args:
         recipe: Its preprocessing is applied.
@@ -89,7 +91,18 @@ def make_sources(
             f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
-    return sources
+    # A language model is given all of a text, window by window.
+    texts = {} if task == LANGUAGE_MODEL else examples
+    cut = {part: count_truncated(preprocessor, found.raws) for part, found in texts.items()}
+    cut = {part: count for part, count in cut.items() if count}
+    if cut:
+        shares = (f"{n:,} of {len(examples[part].raws):,} ({part})" for part, n in cut.items())
+        warnings.warn(
+            f"texts longer than the {recipe.preprocessing[0]['length']} tokens of the model were "
+            f"cut: {', '.join(shares)}",
+            stacklevel=2,
+        )
+    return sources, cut
 
 
 def _fits(made: Shapes, wanted: Shapes) -> bool:

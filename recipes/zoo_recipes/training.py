@@ -12,6 +12,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
+from zoo_recipes.data_checks import check_classes, check_targets
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.evaluation import label_feature, measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
@@ -191,13 +192,15 @@ def _train(
     task = info["task"]
     label = label_feature(recipe, task)
     examples = read_examples(recipe, builder, label)
+    check_classes(recipe, examples["train"].labels)
     found = data_info(recipe, builder, label, examples)
     _check_same_data(folder, info["dataset"], found["dataset"])
     info |= found
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer)
-    sources = make_sources(recipe, task, examples, folder, model)
-    info["model"] = model_info(recipe, model)
+    sources, truncated = make_sources(recipe, task, examples, folder, model)
+    check_targets(recipe, model, sources)
+    info |= {"model": model_info(recipe, model), "truncated": truncated}
     write_json(folder / INFO, info)
     history = fit(
         model,

@@ -223,13 +223,16 @@ def _num_examples(builder: Any, split: str) -> int:
     if not builder.info.splits:
         return 0  # Nothing is known of the mocked builders of `tfds.testing`.
     try:
-        return int(builder.info.splits[split].num_examples)
+        count = int(builder.info.splits[split].num_examples)
     except (KeyError, ValueError, AssertionError) as error:
         names = list(builder.info.splits)
         raise UsageError(
             f"Dataset '{builder.info.full_name}' has no split '{split}'."
             f"{did_you_mean(split, names)} It has: {', '.join(names)}."
         ) from error
+    if not count:
+        raise UsageError(f"Split '{split}' of '{builder.info.full_name}' has no examples.")
+    return count
 
 
 def _check_memory(name: str, split: str, raw: Any, count: int) -> None:

@@ -1,0 +1,89 @@
+"""What would make a training silently worthless, looked for before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.sources import Rows, Source
+from zoo_registry import UsageError
+
+
+def check_classes(recipe: Recipe, labels: Any) -> None:
+    """Refuse training examples that are all of one class.
+
+    Args:
+        recipe: Names the split.
+        labels: One an example, or ``None``.
+
+    Raises:
+        UsageError: Which class it is.
+    """
+    if labels is not None and _are_classes(labels) and len(labels) > 1 and len(set(labels)) == 1:
+        raise UsageError(
+            f"All {len(labels)} examples of split '{recipe.dataset.train}' of "
+            f"'{recipe.dataset.name}' are of class {labels[0]}: there is nothing to tell apart."
+        )
+
+
+def check_vocabulary(model: str, model_size: int | None, tokenizer_size: int) -> None:
+    """Refuse a tokenizer with more tokens than the model has.
+
+    Raises:
+        UsageError: The two numbers and what to do.
+    """
+    if model_size is not None and tokenizer_size > model_size:
+        raise UsageError(
+            f"The tokenizer has {tokenizer_size:,} tokens, and model '{model}' only "
+            f"{model_size:,}: set tokenizer.vocab_size={model_size}, or leave "
+            "model.overrides.vocab_size out."
+        )
+
+
+def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> None:
+    """Refuse classes that the model has no output for.
+
+    Args:
+        recipe: Names the splits.
+        model: Its last axis is the classes.
+        sources: By part.
+
+    Raises:
+        UsageError: The label, its split and the number of classes.
+    """
+    if len(model.outputs) != 1 or "sparse" not in recipe.compile.loss.name:
+        return
+    count = model.outputs[0].shape[-1]
+    for part, source in sources.items():
+        targets = source.targets if isinstance(source, Rows) else None
+        if targets is None or not _are_classes(targets) or count is None:
+            continue
+        for worst in (int(targets.min()), int(targets.max())):
+            if not 0 <= worst < count:
+                raise UsageError(
+                    f"Split '{getattr(recipe.dataset, part)}' of '{recipe.dataset.name}' has label "
+                    f"{worst}, and the model {count} classes, 0 to {count - 1}."
+                )
+
+
+def count_truncated(preprocessor: Any, raws: Any) -> int:
+    """Return how many texts are longer than the tokens that the model is given.
+
+    Args:
+        preprocessor: A :class:`zoo_export.preprocess.Preprocessor`.
+        raws: Texts, or what has no tokens.
+    """
+    step = next((step for step in preprocessor.steps if hasattr(step, "tokenizer")), None)
+    if step is None:
+        return 0
+    tokenizer = preprocessor.tokenizer(step.tokenizer)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(step.length)
+    return sum(bool(encoding.overflowing) for encoding in tokenizer.encode_batch(list(raws)))
+
+
+def _are_classes(labels: Any) -> bool:
+    return bool(np.ndim(labels) == 1 and np.asarray(labels).dtype.kind in "iu")

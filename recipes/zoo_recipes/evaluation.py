@@ -28,6 +28,7 @@ def evaluate(
     data_dir: str | Path | None = None,
     download: bool = False,
     other_data: bool = False,
+    data: str | Path | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a run's model, computed anew from its folder and the dataset.
 
@@ -37,6 +38,7 @@ def evaluate(
         data_dir: Where prepared datasets are.
         download: Whether a dataset that is not prepared may be downloaded.
         other_data: Whether data that differ from those of the run are measured all the same.
+        data: Other own data than those of the run, or the same in another place.
 
     Returns:
         Loss and metrics by name; ``bits_per_character`` too for language models.
@@ -47,12 +49,15 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else load_run(run)
     recipe = run.recipe
-    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    name = recipe.dataset.name if data is None else str(Path(data).expanduser().absolute())
+    builder = open_dataset(name, **recipe.dataset.reading, data_dir=data_dir, download=download)
+    if data is not None:
+        _check_labels(run, builder)
     chosen = split or recipe.dataset.test
     examples = read_split(
         builder, chosen, input=recipe.dataset.input, label=label_feature(recipe, run.info["task"])
     )
-    if not other_data:
+    if data is None and not other_data:
         _check_same(run, chosen, examples.sha256)
     model = run.model()
     given = Given(
@@ -103,7 +108,7 @@ class Given:
         """
         wanted = self.recipe.dataset
         examples = read_split(
-            open_dataset(dataset, **options),
+            open_dataset(dataset, **wanted.reading, **options),
             split or wanted.test,
             input=wanted.input,
             label=label_feature(self.recipe, self.task),
@@ -174,6 +179,16 @@ def _measure_language(model: Any, source: Windows) -> dict[str, float]:
         "accuracy": hits / len(places),
         "bits_per_character": nats / math.log(2) / source.characters,
     }
+
+
+def _check_labels(run: Run, builder: Any) -> None:
+    feature = builder.info.features.get(run.recipe.dataset.label)
+    names, known = list(getattr(feature, "names", None) or []), run.info["labels"] or []
+    if names != known:
+        raise UsageError(
+            f"The classes of '{builder.info.full_name}' are {', '.join(names) or 'none'}; those of "
+            f"run '{run.path}' are {', '.join(known) or 'none'}."
+        )
 
 
 def _check_same(run: Run, split: str, sha256: str) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
 from zoo_recipes.evaluation import label_feature, make_source, measure
+from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.preparing import show_own_data
 from zoo_recipes.provenance import data_info, first_info, now
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.run import (
@@ -43,6 +46,9 @@ def train(
     data_dir: str | Path | None = None,
     download: bool = False,
     verbose: bool = True,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_bad_record: BadRecords | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -54,6 +60,9 @@ def train(
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
+        data: Own data, a file or a folder, in place of the recipe's.
+        columns: Of own data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -62,7 +71,7 @@ def train(
         UsageError: A recipe that cannot work, or a folder that is there already.
         ZooError: Data that cannot be had, a loss that is no number, a disk that is full.
     """
-    recipe = resolve_recipe(recipe)
+    recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
     if seed is not None:
         recipe = replace(recipe, seed=seed)
     spec = zoo_registry.models.get(recipe.model.name)
@@ -73,7 +82,11 @@ def train(
     check_overrides(spec, recipe.model.overrides)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
-    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    builder = open_dataset(
+        recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+    )
+    if verbose:
+        show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task)
     write_json(folder / INFO, info)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -16,8 +14,10 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
+from zoo_recipes.own_data.files import is_path
+from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
-from zoo_registry.packages import put_in_place
+from zoo_registry.packages import made_in_place
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
@@ -38,19 +38,33 @@ class Examples:
     sha256: str
 
 
-def open_dataset(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Any:
+def open_dataset(
+    name: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    on_bad_record: str = "error",
+    data_dir: str | Path | None = None,
+    download: bool = False,
+) -> Any:
     """Return the prepared ``tfds.core.DatasetBuilder`` of a name.
 
     Args:
-        name: A registered dataset, prepared here from installed packages where it is not yet, or
-            any name of tensorflow-datasets.
+        name: A registered dataset, prepared here from installed packages where it is not yet, any
+            name of tensorflow-datasets, or the path of own data, such as ``./flowers``.
+        columns: Of own data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
 
     Raises:
-        UsageError: No such dataset, or one that must be downloaded first.
+        UsageError: No such dataset, one that must be downloaded first, or own data with problems.
         ZooError: It cannot be prepared.
     """
+    if is_path(name):
+        path = Path(name).expanduser().absolute()
+        own = OwnData(path=path, columns=columns or {}, on_bad_record=on_bad_record)
+        with _quiet():
+            return prepared(own, data_dir)
     found = _registered(name)
     with _quiet():
         if found is not None:
@@ -145,7 +159,8 @@ def _prepared_here(
             "which is not on this machine. Allow the download with `zoo train ... --download`."
         )
     try:
-        _prepare_and_move(spec, options, Path(builder.data_dir))
+        home = Path(builder.data_dir)
+        made_in_place(home, lambda folder: _prepare(spec, options, folder))
     except OSError as error:
         raise ZooError(
             f"Dataset '{spec.name}' cannot be written to '{builder.data_dir}': {error}"
@@ -153,19 +168,7 @@ def _prepared_here(
     return _builder(spec, data_dir, options)
 
 
-def _prepare_and_move(spec: DatasetSpec, options: Mapping[str, str], home: Path) -> None:
-    # Under a name of its own, then renamed: two processes may do this at once.
-    home.parent.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
-    try:
-        _prepare(spec, options, own)
-        made = next(path.parent for path in own.rglob("dataset_info.json"))
-        put_in_place(made, home)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
-
-
-def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> None:
+def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Path:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
@@ -181,6 +184,7 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Non
         ) from error
     finally:
         tfds.enable_progress_bar()
+    return next(path.parent for path in folder.rglob("dataset_info.json"))
 
 
 def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:

@@ -1,0 +1,60 @@
+"""The ways of laying out data that are understood, and which of them a path has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zoo_recipes.own_data.arrays import array_kind, is_arrays, read_arrays
+from zoo_recipes.own_data.content import Layout
+from zoo_recipes.own_data.files import files_of
+from zoo_recipes.own_data.images import image_kind, is_image_folder, read_images
+from zoo_recipes.own_data.parallel import is_parallel, pair_kind, read_parallel
+from zoo_recipes.own_data.tables import is_table, read_table, table_kind
+from zoo_recipes.own_data.tags import is_tagged, read_tagged, tag_kind
+from zoo_recipes.own_data.texts import is_text, read_texts, text_kind
+from zoo_registry import UsageError
+
+LAYOUTS = (
+    Layout(
+        "images: a folder for each class, also below train/, validation/ and test/",
+        is_image_folder,
+        image_kind,
+        read_images,
+    ),
+    Layout(
+        "tables: .csv, .tsv, .jsonl or .parquet with text and label, source and target, or user, "
+        "item and rating; also a folder with train.csv, validation.csv and test.csv",
+        is_table,
+        table_kind,
+        read_table,
+    ),
+    Layout("plain text: a .txt file, or a folder of them", is_text, text_kind, read_texts),
+    Layout(
+        "tagged words: .conll, .bio, .iob or .iob2, one word and its tag a line",
+        is_tagged,
+        tag_kind,
+        read_tagged,
+    ),
+    Layout(
+        "pairs of texts: a folder with files in twos, such as train.src and train.tgt",
+        is_parallel,
+        pair_kind,
+        read_parallel,
+    ),
+    Layout("arrays: .npz with x and y, or x_train and y_train", is_arrays, array_kind, read_arrays),
+)
+
+
+def layout_of(path: Path) -> Layout:
+    """Return how the data at a path are laid out, from the names of the files alone.
+
+    Raises:
+        UsageError: Nothing is there, or nothing that is understood.
+    """
+    if not files_of(path):
+        raise UsageError(f"'{path}' is empty: there are no data in it.")
+    for layout in LAYOUTS:
+        if layout.matches(path):
+            return layout
+    known = "".join(f"\n  {layout.what}" for layout in LAYOUTS)
+    raise UsageError(f"'{path}' is not laid out as any data that are understood:{known}")

@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from zoo_recipes.own_data.content import Content, Example
+from zoo_recipes.own_data.files import watched
 
 
 class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -48,7 +49,7 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {part: self._generate_examples(found) for part, found in self._parts.items()}
 
     def _generate_examples(self, examples: Sequence[Example]) -> Iterator[tuple[str, Any]]:
-        for example in examples:
+        for example in watched(examples, "preparing"):
             yield example.place, {name: _value(value) for name, value in example.values.items()}
 
 

@@ -24,7 +24,7 @@ def on_own_data(
 ) -> Recipe:
     """Return a recipe that is trained on own data, whose absolute path it holds.
 
-    What the recipe promised of its former data, and their licence, are no longer in it.
+    With ``data``, what the recipe said and promised of its former data is no longer in it.
 
     Args:
         recipe: A recipe; unchanged where neither it nor ``data`` names a path.
@@ -60,6 +60,7 @@ def on_own_data(
     return replace(
         recipe,
         name=f"{recipe.name}-{slug(path)}",
+        summary=f"Recipe {recipe.name} on own {kind.name}.",
         license="",
         expected=None,
         dataset=replace(dataset, label=kind.label or dataset.label),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from zoo_recipes.own_data.content import Problem
 from zoo_registry import UsageError
 
+T = TypeVar("T")
+# Fewer are read in a second or two.
+MANY = 1000
 # What operating systems put beside the files of people.
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 SPLITS = {
@@ -56,6 +60,16 @@ def folders_of(path: Path) -> list[Path]:
 
 def _counts(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in IGNORED
+
+
+def watched(items: Sequence[T], what: str) -> Iterable[T]:
+    """Return the same items; a bar on the terminal shows how many of many were taken."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    hidden = len(items) < MANY or not console.is_terminal
+    return track(items, description=what, console=console, transient=True, disable=hidden)
 
 
 def place(file: Path, path: Path, line: int | None = None) -> str:

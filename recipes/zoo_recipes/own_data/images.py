@@ -7,8 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import Columns, Content, Example, Kind, Problem, digest_of
-from zoo_recipes.own_data.files import SPLITS, files_of, folders_of, place
+from zoo_recipes.own_data.content import (
+    Columns,
+    Content,
+    Example,
+    Kind,
+    Problem,
+    class_names,
+    digest_of,
+)
+from zoo_recipes.own_data.files import SPLITS, files_of, folders_of, place, watched
 
 IMAGES = Kind(
     name="images in classes",
@@ -48,17 +56,17 @@ def read_images(path: Path, columns: Columns) -> Content:
     examples: list[Example] = []
     problems = list(_strays(path))
     all_grey = True
-    names: list[str] = []
     for split, folder in _classes(path):
-        names.append(folder.name)
         files = files_of(folder)
         if not files:
             problems.append(Problem(place(folder, path) + "/", "the class is empty"))
-        for file in files:
+        for file in watched(files, f"reading {place(folder, path)}"):
             try:
                 image = _opened(file)
             except Exception as error:  # Pillow raises anything on a damaged file
-                problems.append(Problem(place(file, path), f"is no picture: {_reason(error)}"))
+                problems.append(
+                    Problem(place(file, path), f"is no picture: {_reason(error, file)}")
+                )
                 continue
             all_grey &= _is_grey(image)
             colours = _pixels_of(image, 3)
@@ -74,7 +82,9 @@ def read_images(path: Path, columns: Columns) -> Content:
     channels = 1 if all_grey else 3
     features = {
         "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=sorted(set(names))),
+        "label": tfds.features.ClassLabel(
+            names=class_names([str(e.values["label"]) for e in examples])
+        ),
     }
     return Content(IMAGES, features, [_later(e, channels) for e in examples], problems)
 
@@ -133,10 +143,10 @@ def _is_grey(image: Any) -> bool:
     return image.mode in GREY or image.mode.startswith("I;")
 
 
-def _reason(error: Exception) -> str:
-    # The reader's own message names the file once more.
+def _reason(error: Exception, file: Path) -> str:
     cause = error.__cause__ or error
-    return str(cause).replace(f" '{getattr(cause, 'filename', '')}'", "") or type(cause).__name__
+    # Pillow's own message names the file once more.
+    return str(cause).replace(f" {str(file)!r}", "") or type(cause).__name__
 
 
 def _suffixes() -> set[str]:

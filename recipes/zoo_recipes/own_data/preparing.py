@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +141,9 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
         builder = Builder(content=content, parts=parts, config=name, data_dir=folder)
         tfds.disable_progress_bar()
         try:
-            builder.download_and_prepare()
+            # What it prints is about a folder that is renamed in a moment.
+            with redirect_stdout(StringIO()):
+                builder.download_and_prepare()
         finally:
             tfds.enable_progress_bar()
         made = Path(str(builder.data_dir))

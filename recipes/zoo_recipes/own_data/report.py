@@ -91,7 +91,10 @@ def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[s
         part: Counter(str(example.values[feature]) for example in examples)
         for part, examples in parts.items()
     }
-    return {label: {part: counts[part][label] for part in parts} for label in content.features[feature].names}
+    return {
+        label: {part: counts[part][label] for part in parts}
+        for label in content.features[feature].names
+    }
 
 
 def _sizes(examples: Sequence[Example]) -> dict[str, tuple[int, int, int, int]]:

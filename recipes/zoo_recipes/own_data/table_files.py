@@ -13,7 +13,9 @@ from typing import Any
 from zoo_recipes.own_data.content import Columns
 from zoo_registry import UsageError
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+# Their rows name the columns.
+OBJECTS = (".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", *OBJECTS)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _delimited_rows(file: Path, columns: Columns) -> Iterator[Row]:
         if len(fields) != len(names):
             yield Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
         elif bad := next((field for field in fields if not _is_utf8(field)), None):
-            yield Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'backslashreplace').decode()}")
+            yield Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
         else:
             yield Row(line, dict(zip(names, fields, strict=True)))
 
@@ -91,7 +93,10 @@ def _split_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
                 yield before + 1, fields
             before = reader.line_num
     except csv.Error as error:
-        raise UsageError(f"'{file}', line {before + 1}, cannot be read: {error}.") from error
+        # A quotation mark that is never closed takes in all that comes after it.
+        raise UsageError(
+            f"'{file}', line {before + 1}, cannot be read: {error}. Is a quotation mark not closed?"
+        ) from error
 
 
 def _header(file: Path, header: list[str], columns: Columns) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from zoo_recipes.own_data.content import (
 )
 from zoo_recipes.own_data.files import SPLITS, files_of, place, splits_of
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
-from zoo_recipes.own_data.table_files import SUFFIXES, Row, column_names, rows_of
+from zoo_recipes.own_data.table_files import OBJECTS, SUFFIXES, Row, column_names, rows_of
 from zoo_registry import UsageError, did_you_mean
 
 TEXTS = Kind(
@@ -35,7 +36,7 @@ RATINGS = Kind(
 KINDS = (TEXTS, PAIRS, RATINGS)
 # What people call the columns, the most telling name first.
 NAMES = {
-    "text": ("text", "sentence", "review", "comment", "content", "message", "document"),
+    "text": ("text", "sentence", "review", "body", "comment", "content", "message", "document"),
     "label": ("label", "class", "category", "sentiment", "intent", "topic", "target", "stars"),
     "source": ("source", "src"),
     "target": ("target", "tgt"),
@@ -112,8 +113,8 @@ def _named(role: str, names: list[str]) -> str | None:
 
 
 def _unclear(file: Path, names: list[str]) -> str:
-    one, other = (*names, *names)[:2]
-    numbers = "" if file.suffix == ".parquet" else " Columns of a file without header are 1, 2..."
+    one, other = (shlex.quote(name) for name in (*names, *names)[:2])
+    numbers = "" if file.suffix in OBJECTS else " In a file without a header they are 1, 2..."
     return (
         f"'{file}' has the columns {', '.join(names)}: say which are text and label, source and "
         f"target, or user, item and rating, such as --column text={one} --column label={other}."

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoo_recipes.own_data.content import Columns, Content, Example, Kind, Problem, digest_of
 from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
 
-TEXT = Kind(name="plain text", input="text", tasks=("causal-lm",))
+TEXT = Kind(name="passages of plain text", input="text", tasks=("causal-lm",))
 # Splits are made of them: long enough to learn from, and a book has hundreds.
 PASSAGE = 2000
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.own_data.files import is_path
 from zoo_recipes.pairs import Pairs, decoded_metrics, pairs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, load_run
@@ -50,12 +51,21 @@ def evaluate(
     run = run if isinstance(run, Run) else load_run(run)
     recipe = run.recipe
     name = recipe.dataset.name if data is None else str(Path(data).expanduser().absolute())
+    if is_path(name) and not Path(name).exists():
+        raise UsageError(
+            f"There are no data at '{name}': if they are elsewhere now, say where with --data "
+            "(data=)."
+        )
     builder = open_dataset(name, **recipe.dataset.reading, data_dir=data_dir, download=download)
     if data is not None:
         _check_labels(run, builder)
     chosen = split or recipe.dataset.test
     examples = read_split(
-        builder, chosen, input=recipe.dataset.input, label=label_feature(recipe, run.info["task"])
+        builder,
+        chosen,
+        input=recipe.dataset.input,
+        label=label_feature(recipe, run.info["task"]),
+        steps=recipe.preprocessing,
     )
     if data is None and not other_data:
         _check_same(run, chosen, examples.sha256)
@@ -112,6 +122,7 @@ class Given:
             split or wanted.test,
             input=wanted.input,
             label=label_feature(self.recipe, self.task),
+            steps=self.preprocessing,
         )
         source = self.source(examples)
         # Windows of text are taken by number: a slice would not do.
@@ -182,8 +193,9 @@ def _measure_language(model: Any, source: Windows) -> dict[str, float]:
 
 
 def _check_labels(run: Run, builder: Any) -> None:
-    feature = builder.info.features.get(run.recipe.dataset.label)
-    names, known = list(getattr(feature, "names", None) or []), run.info["labels"] or []
+    features, label = builder.info.features, run.recipe.dataset.label
+    names = list(getattr(features[label], "names", None) or []) if label in features else []
+    known = run.info["labels"] or []
     if names != known:
         raise UsageError(
             f"The classes of '{builder.info.full_name}' are {', '.join(names) or 'none'}; those of "

@@ -146,7 +146,9 @@ def _read(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples
     dataset = recipe.dataset
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     return {
-        part: read_split(builder, split, input=dataset.input, label=label)
+        part: read_split(
+            builder, split, input=dataset.input, label=label, steps=recipe.preprocessing
+        )
         for part, split in splits.items()
         if split is not None
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -72,7 +72,14 @@ def open_dataset(
         return _of_tfds(name, data_dir, download)
 
 
-def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Examples:  # noqa: A002
+def read_split(
+    builder: Any,
+    split: str,
+    *,
+    input: str,  # noqa: A002
+    label: str | None,
+    steps: Sequence[Mapping[str, Any]] = (),
+) -> Examples:
     """Return one split of a prepared dataset, always in the same order.
 
     Args:
@@ -80,6 +87,8 @@ def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Ex
         split: In slicing syntax, such as ``train[:90%]``.
         input: Feature that is the raw input.
         label: Feature that is the class, or ``None``.
+        steps: Of the preprocessing: images are brought to its size as they are read, so that
+            photographs need no more memory than what the model takes of them.
 
     Raises:
         UsageError: No such split or feature, or more data than memory holds.
@@ -89,20 +98,40 @@ def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Ex
 
     _check_features(builder, {"input": input, **({"label": label} if label else {})})
     count = _num_examples(builder, split)
+    resized = _resizer(steps)
     raws: list[Any] = []
     labels: list[Any] = []
     digest = hashlib.sha256()
     with _quiet():
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
             raw = example[input]
+            _update(digest, raw)
+            raw = resized(raw)
             if not raws:
                 _check_memory(builder.info.full_name, split, raw, count)
-            _update(digest, raw)
             raws.append(_text_or_same(raw))
             if label:
                 _update(digest, example[label])
                 labels.append(_text_or_same(example[label]))
     return Examples(raws, np.asarray(labels) if label else None, digest.hexdigest())
+
+
+def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
+    import numpy as np
+
+    from zoo_export.preprocess import Preprocessor
+
+    if [step.get("step") for step in steps] != ["image"]:
+        return lambda raw: raw
+    preprocessor = Preprocessor(steps)
+
+    def resized(raw: Any) -> Any:
+        (pixels,) = preprocessor.batch([raw]).values()
+        # Pillow resizes uint8 to uint8: nothing is lost, and preprocessing leaves it as it is.
+        smaller = raw.dtype == np.uint8 and pixels.size < raw.size
+        return pixels[0].astype(np.uint8) if smaller else raw
+
+    return resized
 
 
 def _text_or_same(value: Any) -> Any:

@@ -78,18 +78,18 @@ def refuse_problems(path: Path, problems: Sequence[Problem]) -> None:
     """
     if not problems:
         return
-    count = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}"
     raise UsageError(
-        f"The data at '{path}' have {count}:{listed(problems)}\nMend them, or leave these records "
+        f"The data at '{path}' have {listed(problems)}\nMend them, or leave these records "
         'out with --on-bad-record report (on_bad_record="report").'
     )
 
 
 def listed(problems: Sequence[object]) -> str:
-    """Return the first twenty problems, one a line, and how many more there are."""
+    """Return how many problems there are, and the first twenty, one a line."""
+    count = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}:"
     lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
     more = len(problems) - SHOWN
-    return lines + (f"\n  ... and {more:,} more" if more > 0 else "")
+    return count + lines + (f"\n  ... and {more:,} more" if more > 0 else "")
 
 
 def refuse_unusable(path: Path, content: Content, parts: dict[str, list[Example]]) -> None:
@@ -100,7 +100,8 @@ def refuse_unusable(path: Path, content: Content, parts: dict[str, list[Example]
             train on.
     """
     if not content.examples:
-        raise UsageError(f"The data at '{path}' have no good example.{listed(content.problems)}")
+        problems = f" They have {listed(content.problems)}" if content.problems else ""
+        raise UsageError(f"The data at '{path}' have no good example.{problems}")
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
         raise UsageError(
@@ -126,6 +127,6 @@ def _refuse_classes(path: Path, content: Content, trained: set[str]) -> None:
     unseen = set(labels) - {label for example, label in pairs if example.place in trained}
     if unseen:
         raise UsageError(
-            f"Class '{min(unseen)}' at '{path}' has {labels[min(unseen)]} examples and none of "
-            "them falls to train: give more, or splits of your own."
+            f"No example of class '{min(unseen)}' at '{path}' falls to train: give more, or splits "
+            "of your own."
         )

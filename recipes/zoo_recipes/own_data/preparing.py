@@ -95,7 +95,7 @@ def show_own_data(builder: Any) -> None:
     console.print(f"data: {note['kind']}: {splits} ({note['splits']})")
     left_out = note["left_out"]
     if left_out:
-        console.print(f"left out: {len(left_out):,} bad records{listed(left_out)}")
+        console.print(f"left out: {listed(left_out)}")
 
 
 def slug(path: Path) -> str:

@@ -80,7 +80,7 @@ def _print_classes(report: DataReport, total: int) -> None:
 def _print_problems(report: DataReport) -> None:
     from zoo_recipes.own_data.checking import listed
 
-    click.echo(f"\n{len(report.problems):,} problems:{listed(report.problems)}")
+    click.echo(f"\n{listed(report.problems)}")
 
 
 def _next(report: DataReport, columns: tuple[str, ...]) -> None:

@@ -81,7 +81,7 @@ def write_data(name, folder):
         np.savez(folder / "data.npz", x=x, y=np.arange(60) % 4)
         return folder / "data.npz", None
     if name == "pydoc-gpt":
-        lines = [f"{n} and {n * n}, in other words {n:b}. " * 50 for n in range(15)]
+        lines = [f"{n} and {n * n}, in other words {n:b}. " * 50 for n in range(30)]
         (folder / "book.txt").write_text("\n\n".join(lines), encoding="utf-8")
         return folder / "book.txt", None
     rows = [f"{n} is {n:b},{n % 3}" for n in range(60)]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.pairs import Pairs, decoded_metrics, pairs
 from zoo_recipes.recipe import Recipe
@@ -30,6 +31,7 @@ def evaluate(
     download: bool = False,
     other_data: bool = False,
     data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a run's model, computed anew from its folder and the dataset.
 
@@ -40,6 +42,7 @@ def evaluate(
         download: Whether a dataset that is not prepared may be downloaded.
         other_data: Whether data that differ from those of the run are measured all the same.
         data: Other own data than those of the run, or the same in another place.
+        columns: Of ``data``, where they are not those of the run.
 
     Returns:
         Loss and metrics by name; ``bits_per_character`` too for language models.
@@ -50,20 +53,23 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else load_run(run)
     recipe = run.recipe
-    name = recipe.dataset.name if data is None else str(Path(data).expanduser().absolute())
-    if is_path(name) and not Path(name).exists():
+    name = recipe.dataset.name
+    if data is not None:
+        recipe = on_own_data(recipe, data, columns=columns)
+    elif is_path(name) and not Path(name).exists():
         raise UsageError(
             f"There are no data at '{name}': if they are elsewhere now, say where with --data "
             "(data=)."
         )
-    builder = open_dataset(name, **recipe.dataset.reading, data_dir=data_dir, download=download)
+    dataset = recipe.dataset
+    builder = open_dataset(dataset.name, **dataset.reading, data_dir=data_dir, download=download)
     if data is not None:
-        _check_labels(run, builder)
-    chosen = split or recipe.dataset.test
+        _check_labels(run, builder, dataset.label)
+    chosen = split or dataset.test
     examples = read_split(
         builder,
         chosen,
-        input=recipe.dataset.input,
+        input=dataset.input,
         label=label_feature(recipe, run.info["task"]),
         steps=recipe.preprocessing,
     )
@@ -192,8 +198,8 @@ def _measure_language(model: Any, source: Windows) -> dict[str, float]:
     }
 
 
-def _check_labels(run: Run, builder: Any) -> None:
-    features, label = builder.info.features, run.recipe.dataset.label
+def _check_labels(run: Run, builder: Any, label: str) -> None:
+    features = builder.info.features
     names = list(getattr(features[label], "names", None) or []) if label in features else []
     known = run.info["labels"] or []
     if names != known:

@@ -167,6 +167,8 @@ def _dataset_mistakes(name: str) -> Iterator[str]:
     known = tfds.list_builders(with_community_datasets=False)
     if bare not in known:
         hint = did_you_mean(name, [*ours.names(), *known])
+        if Path(name).exists():
+            hint = f' Own data are written "./{name}".'
         yield (
             f'dataset.name = "{name}": neither Kerazoo nor tensorflow-datasets has it.{hint} '
             f"Ours: {', '.join(ours.names())}."

@@ -36,11 +36,6 @@ def is_arrays(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() == ".npz"
 
 
-def array_kind(path: Path, columns: Columns) -> Kind:
-    """Return the kind of every ``.npz`` file."""
-    return ARRAYS
-
-
 def read_arrays(path: Path, columns: Columns) -> Content:
     """Read ``x`` and ``y``, or ``x_train``, ``y_train``, ``x_val``... of a file.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,6 @@ def is_image_folder(path: Path) -> bool:
     )
 
 
-def image_kind(path: Path, columns: Columns) -> Kind:
-    """Return the kind of every folder of pictures."""
-    return IMAGES
-
-
 def read_images(path: Path, columns: Columns) -> Content:
     """Decode every picture once.
 
@@ -51,8 +47,6 @@ def read_images(path: Path, columns: Columns) -> Content:
         path: ``class/picture``, or ``train/class/picture`` with its siblings.
         columns: Not used.
     """
-    import tensorflow_datasets as tfds
-
     examples: list[Example] = []
     problems = list(_strays(path))
     all_grey = True
@@ -61,32 +55,37 @@ def read_images(path: Path, columns: Columns) -> Content:
         if not files:
             problems.append(Problem(place(folder, path) + "/", "the class is empty"))
         for file in watched(files, f"reading {place(folder, path)}"):
+            where = place(file, path)
             try:
                 image = _opened(file)
+                colours = _pixels_of(image, 3)
             except Exception as error:  # Pillow raises anything on a damaged file
-                problems.append(
-                    Problem(place(file, path), f"is no picture: {_reason(error, file)}")
-                )
+                problems.append(Problem(where, f"is no picture: {_reason(error, file)}"))
                 continue
             all_grey &= _is_grey(image)
-            colours = _pixels_of(image, 3)
-            examples.append(
-                Example(
-                    place(file, path),
-                    split,
-                    digest_of(str(colours.shape), colours.tobytes()),
-                    {"image": file, "label": folder.name},
-                    colours.shape[:2],
-                )
-            )
+            digest = digest_of(str(colours.shape), colours.tobytes())
+            values = {"image": file, "label": folder.name}
+            examples.append(Example(where, split, digest, values, colours.shape[:2]))
     channels = 1 if all_grey else 3
-    features = {
+    return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
+
+
+def _features(examples: Sequence[Example], channels: int) -> dict[str, Any]:
+    import tensorflow_datasets as tfds
+
+    names = class_names([str(example.values["label"]) for example in examples])
+    return {
         "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
-        "label": tfds.features.ClassLabel(
-            names=class_names([str(e.values["label"]) for e in examples])
-        ),
+        "label": tfds.features.ClassLabel(names=names),
     }
-    return Content(IMAGES, features, [_later(e, channels) for e in examples], problems)
+
+
+def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
+    # When they are written: all at once would not fit the memory.
+    return [
+        replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
+        for e in examples
+    ]
 
 
 def _classes(path: Path) -> Iterator[tuple[str | None, Path]]:
@@ -106,12 +105,6 @@ def _strays(path: Path) -> Iterator[Problem]:
     for folder in [path, *(folders_of(path) if _are_splits(path) else [])]:
         files = [file for file in files_of(folder) if file.parent == folder]
         yield from (Problem(place(file, path), "lies outside the class folders") for file in files)
-
-
-def _later(example: Example, channels: int) -> Example:
-    read = partial(pixels, example.values["image"], channels)
-    values = {**example.values, "image": read}
-    return Example(example.place, example.split, example.digest, values, example.size)
 
 
 def pixels(file: Path, channels: int) -> Any:

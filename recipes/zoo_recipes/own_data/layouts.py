@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from zoo_recipes.own_data.arrays import array_kind, is_arrays, read_arrays
-from zoo_recipes.own_data.content import Layout
+from zoo_recipes.own_data.arrays import ARRAYS, is_arrays, read_arrays
+from zoo_recipes.own_data.content import Columns, Kind, Layout
 from zoo_recipes.own_data.files import files_of
-from zoo_recipes.own_data.images import image_kind, is_image_folder, read_images
-from zoo_recipes.own_data.parallel import is_parallel, pair_kind, read_parallel
+from zoo_recipes.own_data.images import IMAGES, is_image_folder, read_images
+from zoo_recipes.own_data.parallel import PAIRS, is_parallel, read_parallel
 from zoo_recipes.own_data.tables import is_table, read_table, table_kind
-from zoo_recipes.own_data.tags import is_tagged, read_tagged, tag_kind
-from zoo_recipes.own_data.texts import is_text, read_texts, text_kind
+from zoo_recipes.own_data.tags import TAGS, is_tagged, read_tagged
+from zoo_recipes.own_data.texts import TEXT, is_text, read_texts
 from zoo_registry import UsageError
+
+
+def _always(kind: Kind) -> Callable[[Path, Columns], Kind]:
+    return lambda path, columns: kind
+
 
 LAYOUTS = (
     Layout(
         "images: a folder for each class, also below train/, validation/ and test/",
         is_image_folder,
-        image_kind,
+        _always(IMAGES),
         read_images,
     ),
     Layout(
@@ -28,20 +34,22 @@ LAYOUTS = (
         table_kind,
         read_table,
     ),
-    Layout("plain text: a .txt file, or a folder of them", is_text, text_kind, read_texts),
+    Layout("plain text: a .txt file, or a folder of them", is_text, _always(TEXT), read_texts),
     Layout(
         "tagged words: .conll, .bio, .iob or .iob2, one word and its tag a line",
         is_tagged,
-        tag_kind,
+        _always(TAGS),
         read_tagged,
     ),
     Layout(
         "pairs of texts: a folder with files in twos, such as train.src and train.tgt",
         is_parallel,
-        pair_kind,
+        _always(PAIRS),
         read_parallel,
     ),
-    Layout("arrays: .npz with x and y, or x_train and y_train", is_arrays, array_kind, read_arrays),
+    Layout(
+        "arrays: .npz with x and y, or x_train and y_train", is_arrays, _always(ARRAYS), read_arrays
+    ),
 )
 
 

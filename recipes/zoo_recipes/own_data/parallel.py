@@ -35,11 +35,6 @@ def _ends(path: Path) -> dict[str, list[str]]:
     return found
 
 
-def pair_kind(path: Path, columns: Columns) -> Kind:
-    """Return the kind of every parallel text."""
-    return PAIRS
-
-
 def read_parallel(path: Path, columns: Columns) -> Content:
     """Read the files two by two.
 

@@ -30,9 +30,7 @@ TEXTS = Kind(
     tasks=("text-classification",),
     roles=("text", "label"),
 )
-RATINGS = Kind(
-    name="ratings", input="user", label="rating", roles=("user", "item", "rating"), unit="ratings"
-)
+RATINGS = Kind(name="ratings", input="user", label="rating", roles=("user", "item", "rating"))
 KINDS = (TEXTS, PAIRS, RATINGS)
 # What people call the columns, the most telling name first.
 NAMES = {
@@ -136,8 +134,8 @@ def _example(
     if kind == PAIRS:
         return pair(where, split, **values)
     if kind == RATINGS:
-        digest, size = digest_of(values["user"], values["item"]), 1
-        return Example(where, split, digest, {**values, "rating": _rating(values)}, (size,))
+        digest = digest_of(values["user"], values["item"])
+        return Example(where, split, digest, {**values, "rating": _rating(values)}, ())
     return Example(where, split, digest_of(values["text"]), values, (len(values["text"]),))
 
 

@@ -25,11 +25,6 @@ def is_tagged(path: Path) -> bool:
     return all(file.suffix.lower() in SUFFIXES for file in files_of(path))
 
 
-def tag_kind(path: Path, columns: Columns) -> Kind:
-    """Return the kind of every tagged text."""
-    return TAGS
-
-
 def read_tagged(path: Path, columns: Columns) -> Content:
     """Read sentences, which blank lines part.
 

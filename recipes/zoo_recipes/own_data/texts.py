@@ -20,11 +20,6 @@ def is_text(path: Path) -> bool:
     return all(file.suffix.lower() == ".txt" for file in files_of(path))
 
 
-def text_kind(path: Path, columns: Columns) -> Kind:
-    """Return the kind of every plain text."""
-    return TEXT
-
-
 def read_texts(path: Path, columns: Columns) -> Content:
     """Cut every file into passages of about 2,000 characters, at blank lines where it has them.
 

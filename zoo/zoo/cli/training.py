@@ -85,6 +85,7 @@ def train(
 @click.option("--split", help="TFDS split [the recipe's test split].")
 @click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
 @click.option("--data", type=click.Path(path_type=Path), help="Other own data than the run's.")
+@column
 @data_dir
 @download
 @as_json
@@ -94,6 +95,7 @@ def evaluate(
     split: str | None,
     other_data: bool,
     data: Path | None,
+    columns: tuple[str, ...],
     data_dir: Path | None,
     download: bool,
     as_json: bool,
@@ -106,6 +108,7 @@ def evaluate(
         split=split,
         other_data=other_data,
         data=data,
+        columns=as_columns(columns),
         data_dir=data_dir,
         download=download,
     )

@@ -63,7 +63,6 @@ def test_a_path_in_a_recipe_is_frozen_absolute(pictures, tmp_path, monkeypatch):
 
 # Recipe, and what makes its training short.
 SHORT = {
-    "language-id-lstm": ("tokenizer.vocab_size=280",),
     "g2p-transformer": (
         "tokenizer.vocab_size=280",
         "model.num_layers=1",
@@ -84,10 +83,9 @@ def write_data(name, folder):
         lines = [f"{n} and {n * n}, in other words {n:b}. " * 50 for n in range(30)]
         (folder / "book.txt").write_text("\n\n".join(lines), encoding="utf-8")
         return folder / "book.txt", None
-    rows = [f"{n} is {n:b},{n % 3}" for n in range(60)]
-    (folder / "data.csv").write_text("words,answer\n" + "\n".join(rows), encoding="utf-8")
-    roles = ("source", "target") if name == "g2p-transformer" else ("text", "label")
-    return folder / "data.csv", dict(zip(roles, ("words", "answer"), strict=True))
+    rows = [f"{n}\t{n:b}" for n in range(60)]
+    (folder / "data.tsv").write_text("\n".join(rows), encoding="utf-8")
+    return folder / "data.tsv", {"source": "1", "target": "2"}
 
 
 @pytest.mark.slow
@@ -126,3 +124,22 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
         "your file or folder with --data (data=)."
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_a_bare_name_of_a_file_is_told_apart(pictures, monkeypatch):
+    monkeypatch.chdir(pictures.parent)
+    with pytest.raises(UsageError, match=r'has it\. Own data are written "\./pictures"\. Ours: '):
+        with_overrides(resolve_recipe("digits-cnn"), ["dataset.name=pictures"])
+
+
+@pytest.mark.slow
+def test_other_data_have_columns_of_their_own(reviews, tmp_path):
+    short = ["fit.epochs=1", "tokenizer.vocab_size=280"]
+    recipe = with_overrides(resolve_recipe("language-id-lstm"), short)
+    run = train(recipe, data=reviews, out=tmp_path / "run", data_dir=tmp_path, verbose=False)
+    other = tmp_path / "other.csv"
+    text = reviews.read_text(encoding="utf-8").replace("text,label", "words,mark")
+    other.write_text(text, encoding="utf-8")
+    columns = {"text": "words", "label": "mark"}
+    measured = evaluate(run, data=other, columns=columns, data_dir=tmp_path)
+    assert measured == pytest.approx(run.metrics)

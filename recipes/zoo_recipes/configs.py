@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 # Read by pydantic: no unknown keys, and "3" is not 3.
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
+BadRecords = Literal["error", "report"]
 # What NumPy and Keras both take.
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -57,7 +58,8 @@ class DatasetConfig:
     """Which data to train and test on.
 
     Args:
-        name: A registered dataset or any name of tensorflow-datasets, ``name/config:version``.
+        name: A registered dataset, any name of tensorflow-datasets, ``name/config:version``, or
+            the path of own data, such as ``./flowers``.
         train: Split in slicing syntax, such as ``train[:90%]``.
         validation: Split looked at after each epoch, or ``None``.
         test: Held-out split, looked at once.
@@ -65,6 +67,8 @@ class DatasetConfig:
         label: Feature that is the class, or the target text of ``seq2seq``; language models read
             none.
         target_length: Tokens of a target text, for ``seq2seq``.
+        columns: Of own data: role to column, such as ``text = "review"``.
+        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -75,6 +79,13 @@ class DatasetConfig:
     input: str = "image"
     label: str = "label"
     target_length: PositiveInt = 64
+    columns: Mapping[str, str] = field(default_factory=dict)
+    on_bad_record: BadRecords = "error"
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How own data are read, as :func:`zoo_recipes.datasets.loading.open_dataset` takes it."""
+        return {"columns": self.columns, "on_bad_record": self.on_bad_record}
 
 
 @dataclass(frozen=True, kw_only=True)

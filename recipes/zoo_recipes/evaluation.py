@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.files import is_path
 from zoo_recipes.pairs import Pairs, decoded_metrics, pairs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, load_run
@@ -28,6 +30,8 @@ def evaluate(
     data_dir: str | Path | None = None,
     download: bool = False,
     other_data: bool = False,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
     """Return the metrics of a run's model, computed anew from its folder and the dataset.
 
@@ -37,6 +41,8 @@ def evaluate(
         data_dir: Where prepared datasets are.
         download: Whether a dataset that is not prepared may be downloaded.
         other_data: Whether data that differ from those of the run are measured all the same.
+        data: Other own data than those of the run, or the same in another place.
+        columns: Of ``data``, where they are not those of the run.
 
     Returns:
         Loss and metrics by name; ``bits_per_character`` too for language models.
@@ -47,12 +53,27 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else load_run(run)
     recipe = run.recipe
-    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
-    chosen = split or recipe.dataset.test
+    name = recipe.dataset.name
+    if data is not None:
+        recipe = on_own_data(recipe, data, columns=columns)
+    elif is_path(name) and not Path(name).exists():
+        raise UsageError(
+            f"There are no data at '{name}': if they are elsewhere now, say where with --data "
+            "(data=)."
+        )
+    dataset = recipe.dataset
+    builder = open_dataset(dataset.name, **dataset.reading, data_dir=data_dir, download=download)
+    if data is not None:
+        _check_labels(run, builder, dataset.label)
+    chosen = split or dataset.test
     examples = read_split(
-        builder, chosen, input=recipe.dataset.input, label=label_feature(recipe, run.info["task"])
+        builder,
+        chosen,
+        input=dataset.input,
+        label=label_feature(recipe, run.info["task"]),
+        steps=recipe.preprocessing,
     )
-    if not other_data:
+    if data is None and not other_data:
         _check_same(run, chosen, examples.sha256)
     model = run.model()
     given = Given(
@@ -103,10 +124,11 @@ class Given:
         """
         wanted = self.recipe.dataset
         examples = read_split(
-            open_dataset(dataset, **options),
+            open_dataset(dataset, **wanted.reading, **options),
             split or wanted.test,
             input=wanted.input,
             label=label_feature(self.recipe, self.task),
+            steps=self.preprocessing,
         )
         source = self.source(examples)
         # Windows of text are taken by number: a slice would not do.
@@ -176,6 +198,17 @@ def _measure_language(model: Any, source: Windows) -> dict[str, float]:
         "accuracy": hits / len(places),
         "bits_per_character": nats / math.log(2) / source.characters,
     }
+
+
+def _check_labels(run: Run, builder: Any, label: str) -> None:
+    features = builder.info.features
+    names = list(getattr(features[label], "names", None) or []) if label in features else []
+    known = run.info["labels"] or []
+    if names != known:
+        raise UsageError(
+            f"The classes of '{builder.info.full_name}' are {', '.join(names) or 'none'}; those of "
+            f"run '{run.path}' are {', '.join(known) or 'none'}."
+        )
 
 
 def _check_same(run: Run, split: str, sha256: str) -> None:

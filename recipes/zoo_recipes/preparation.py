@@ -31,7 +31,9 @@ def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, 
     dataset = recipe.dataset
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     return {
-        part: read_split(builder, split, input=dataset.input, label=label)
+        part: read_split(
+            builder, split, input=dataset.input, label=label, steps=recipe.preprocessing
+        )
         for part, split in splits.items()
         if split is not None
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo_recipes.datasets.loading import Examples, fingerprint
 from zoo_recipes.evaluation import LANGUAGE_MODEL, PAIRS
+from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import FORMAT_VERSION
 from zoo_recipes.vocabulary import END
@@ -70,6 +71,7 @@ def data_info(
         for part, found in examples.items()
     }
     name, version = builder.info.full_name.rpartition("/")[0], str(builder.info.version)
+    own = note_of(builder)
     hashes = [found.sha256 for found in examples.values()]
     return {
         "labels": list(getattr(feature, "names", None) or []) or None,
@@ -78,6 +80,7 @@ def data_info(
             "version": version,
             "fingerprint": fingerprint(name, version, hashes),
             "splits": splits,
+            **({"own": own} if own else {}),
         },
     }
 

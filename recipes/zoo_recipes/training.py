@@ -12,10 +12,13 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
+from zoo_recipes.configs import BadRecords
 from zoo_recipes.data_checks import check_classes, check_targets
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.evaluation import label_feature, measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.preparing import show_own_data
 from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.provenance import data_info, first_info, now, versions
 from zoo_recipes.recipe import Recipe, as_recipe
@@ -45,6 +48,9 @@ def train(
     download: bool = False,
     verbose: bool = True,
     checkpoint_seconds: float = SECONDS,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_bad_record: BadRecords | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -57,6 +63,9 @@ def train(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints, from which :func:`resume` goes on.
+        data: Own data, a file or a folder, in place of the recipe's.
+        columns: Of own data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -65,7 +74,7 @@ def train(
         UsageError: A recipe that cannot work, or a folder that is there already.
         ZooError: Data that cannot be had, a loss that is no number, a disk that is full.
     """
-    recipe = resolve_recipe(recipe)
+    recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
     if seed is not None:
         recipe = replace(recipe, seed=seed)
     spec = zoo_registry.models.get(recipe.model.name)
@@ -76,7 +85,11 @@ def train(
     check_overrides(spec, recipe.model.overrides)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
-    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    builder = open_dataset(
+        recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+    )
+    if verbose:
+        show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task)
     with _recorded(folder, info):
@@ -121,8 +134,10 @@ def resume(
     found = read_run(run)
     if found.status == "complete":
         raise UsageError(f"Run '{found.path}' is complete: there is nothing to go on with.")
-    recipe, info = found.recipe, dict(found.info)
-    builder = open_dataset(recipe.dataset.name, data_dir=data_dir, download=download)
+    recipe, info = on_own_data(found.recipe), dict(found.info)
+    builder = open_dataset(
+        recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+    )
     info |= {"status": "running", "error": None, "finished": None}
     with _recorded(found.path, info):
         checkpoint = newest(found.path)

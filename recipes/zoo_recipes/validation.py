@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import zoo_registry
+from zoo_recipes.own_data.files import is_path
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
 from zoo_registry.build import check_trainable
@@ -155,6 +156,8 @@ def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _dataset_mistakes(name: str) -> Iterator[str]:
+    if is_path(name):
+        return  # a run is read when its data are gone, too: opening them says so
     bare = re.split(r"[/:]", name)[0]
     ours = zoo_registry.datasets
     # `huggingface:org/name`: nobody knows those without the network.
@@ -166,6 +169,8 @@ def _dataset_mistakes(name: str) -> Iterator[str]:
     known = tfds.list_builders(with_community_datasets=False)
     if bare not in known:
         hint = did_you_mean(name, [*ours.names(), *known])
+        if Path(name).exists():
+            hint = f' Own data are written "./{name}".'
         yield (
             f'dataset.name = "{name}": neither Kerazoo nor tensorflow-datasets has it.{hint} '
             f"Ours: {', '.join(ours.names())}."

@@ -66,16 +66,13 @@ def kept(home: Path, make: Callable[[Path], None]) -> Path:
         home: Its place.
         make: Gets an empty folder to work in and makes the folder ``files`` there.
     """
-    if home.is_dir():
-        return home
-    # Under a name of its own, then renamed: two processes may do this at once.
-    home.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=home.parent))
-    try:
-        make(partial)
-        put_in_place(partial / "files", home)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+
+    def made(folder: Path) -> Path:
+        make(folder)
+        return folder / "files"
+
+    if not home.is_dir():
+        made_in_place(home, made)
     return home
 
 
@@ -110,13 +107,23 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise ZooError(f"'{archive.name}' cannot be unpacked: {error}") from error
 
 
-def put_in_place(made: Path, home: Path) -> None:
-    """Give a complete folder its own name, unless another process has put one there before.
+def made_in_place(home: Path, make: Callable[[Path], Path]) -> None:
+    """Have a folder made under a name of its own, then rename it: two processes may do it at once.
 
     Args:
-        made: The folder, on the same disk.
-        home: Its name.
+        home: Its final name.
+        make: Takes an empty folder on the same disk and returns the complete folder in it.
     """
+    home.parent.mkdir(parents=True, exist_ok=True)
+    own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
+    try:
+        _put_in_place(make(own), home)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _put_in_place(made: Path, home: Path) -> None:
+    # Unless another process has put one there before.
     try:
         made.rename(home)
     except OSError:

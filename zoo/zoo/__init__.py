@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.verification import verify as verify
     from zoo_recipes.comparing import list_runs as list_runs
     from zoo_recipes.evaluation import evaluate as evaluate
+    from zoo_recipes.own_data.report import inspect_data as inspect_data
     from zoo_recipes.recipe import Recipe as Recipe
     from zoo_recipes.reproducing import reproduce as reproduce
     from zoo_recipes.run import Run as Run
@@ -59,6 +60,7 @@ _EXPORTS = {
     "evaluate": "zoo_recipes.evaluation:evaluate",
     "export": "zoo_export.exporting:export",
     "get_model": "zoo_registry.build:get_model",
+    "inspect_data": "zoo_recipes.own_data.report:inspect_data",
     "list_datasets": "zoo.api:list_datasets",
     "list_formats": "zoo.api:list_formats",
     "list_models": "zoo.api:list_models",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -16,8 +14,10 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
+from zoo_recipes.own_data.files import is_path
+from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
-from zoo_registry.packages import put_in_place
+from zoo_registry.packages import made_in_place
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
@@ -38,19 +38,33 @@ class Examples:
     sha256: str
 
 
-def open_dataset(name: str, *, data_dir: str | Path | None = None, download: bool = False) -> Any:
+def open_dataset(
+    name: str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    on_bad_record: str = "error",
+    data_dir: str | Path | None = None,
+    download: bool = False,
+) -> Any:
     """Return the prepared ``tfds.core.DatasetBuilder`` of a name.
 
     Args:
-        name: A registered dataset, prepared here from installed packages where it is not yet, or
-            any name of tensorflow-datasets.
+        name: A registered dataset, prepared here from installed packages where it is not yet, any
+            name of tensorflow-datasets, or the path of own data, such as ``./flowers``.
+        columns: Of own data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
 
     Raises:
-        UsageError: No such dataset, or one that must be downloaded first.
+        UsageError: No such dataset, one that must be downloaded first, or own data with problems.
         ZooError: It cannot be prepared.
     """
+    if is_path(name):
+        path = Path(name).expanduser().absolute()
+        own = OwnData(path=path, columns=columns or {}, on_bad_record=on_bad_record)
+        with _quiet():
+            return prepared(own, data_dir)
     found = _registered(name)
     with _quiet():
         if found is not None:
@@ -58,7 +72,14 @@ def open_dataset(name: str, *, data_dir: str | Path | None = None, download: boo
         return _of_tfds(name, data_dir, download)
 
 
-def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Examples:  # noqa: A002
+def read_split(
+    builder: Any,
+    split: str,
+    *,
+    input: str,  # noqa: A002
+    label: str | None,
+    steps: Sequence[Mapping[str, Any]] = (),
+) -> Examples:
     """Return one split of a prepared dataset, always in the same order.
 
     Args:
@@ -66,6 +87,8 @@ def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Ex
         split: In slicing syntax, such as ``train[:90%]``.
         input: Feature that is the raw input.
         label: Feature that is the class, or ``None``.
+        steps: Of the preprocessing: images are brought to its size as they are read, so that
+            photographs need no more memory than what the model takes of them.
 
     Raises:
         UsageError: No such split or feature, or more data than memory holds.
@@ -75,20 +98,40 @@ def read_split(builder: Any, split: str, *, input: str, label: str | None) -> Ex
 
     _check_features(builder, {"input": input, **({"label": label} if label else {})})
     count = _num_examples(builder, split)
+    resized = _resizer(steps)
     raws: list[Any] = []
     labels: list[Any] = []
     digest = hashlib.sha256()
     with _quiet():
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
             raw = example[input]
+            _update(digest, raw)
+            raw = resized(raw)
             if not raws:
                 _check_memory(builder.info.full_name, split, raw, count)
-            _update(digest, raw)
             raws.append(_text_or_same(raw))
             if label:
                 _update(digest, example[label])
                 labels.append(_text_or_same(example[label]))
     return Examples(raws, np.asarray(labels) if label else None, digest.hexdigest())
+
+
+def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
+    import numpy as np
+
+    from zoo_export.preprocess import Preprocessor
+
+    if [step.get("step") for step in steps] != ["image"]:
+        return lambda raw: raw
+    preprocessor = Preprocessor(steps)
+
+    def resized(raw: Any) -> Any:
+        (pixels,) = preprocessor.batch([raw]).values()
+        # Pillow resizes uint8 to uint8: nothing is lost, and preprocessing leaves it as it is.
+        smaller = raw.dtype == np.uint8 and pixels.size < raw.size
+        return pixels[0].astype(np.uint8) if smaller else raw
+
+    return resized
 
 
 def _text_or_same(value: Any) -> Any:
@@ -145,7 +188,8 @@ def _prepared_here(
             "which is not on this machine. Allow the download with `zoo train ... --download`."
         )
     try:
-        _prepare_and_move(spec, options, Path(builder.data_dir))
+        home = Path(builder.data_dir)
+        made_in_place(home, lambda folder: _prepare(spec, options, folder))
     except OSError as error:
         raise ZooError(
             f"Dataset '{spec.name}' cannot be written to '{builder.data_dir}': {error}"
@@ -153,19 +197,7 @@ def _prepared_here(
     return _builder(spec, data_dir, options)
 
 
-def _prepare_and_move(spec: DatasetSpec, options: Mapping[str, str], home: Path) -> None:
-    # Under a name of its own, then renamed: two processes may do this at once.
-    home.parent.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
-    try:
-        _prepare(spec, options, own)
-        made = next(path.parent for path in own.rglob("dataset_info.json"))
-        put_in_place(made, home)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
-
-
-def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> None:
+def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Path:
     import tensorflow_datasets as tfds
 
     tfds.disable_progress_bar()
@@ -181,6 +213,7 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Non
         ) from error
     finally:
         tfds.enable_progress_bar()
+    return next(path.parent for path in folder.rglob("dataset_info.json"))
 
 
 def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:

@@ -20,6 +20,7 @@ COMMANDS = {
     "recipes": "zoo.cli.listing:recipes",
     "recipe": "zoo.cli.listing:recipe",
     "datasets": "zoo.cli.listing:datasets",
+    "data": "zoo.cli.data:data",
     "formats": "zoo.cli.listing:formats",
     "train": "zoo.cli.training:train",
     "evaluate": "zoo.cli.training:evaluate",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json
+from zoo_registry import UsageError
 
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="Where prepared data sets are; by default where TFDS keeps them.",
+)
+column = click.option(
+    "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of own data: text=review."
 )
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
 
@@ -25,6 +29,13 @@ download = click.option("--download", is_flag=True, help="Download the data set 
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/RECIPE].")
 @click.option("--force", is_flag=True, help="Replace an existing run folder.")
+@click.option("--data", type=click.Path(path_type=Path), help="Your own file or folder of data.")
+@column
+@click.option(
+    "--on-bad-record",
+    type=click.Choice(["error", "report"]),
+    help="Refuse own data with bad records, or leave these out and say which [error].",
+)
 @click.option(
     "--checkpoint-seconds",
     type=click.FloatRange(min=0),
@@ -43,6 +54,9 @@ def train(
     seed: int | None,
     out: Path | None,
     force: bool,
+    data: Path | None,
+    columns: tuple[str, ...],
+    on_bad_record: Literal["error", "report"] | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -52,7 +66,7 @@ def train(
     """
     options["verbose"] = not as_json
     if resume is not None:
-        if recipe or overrides or out or force or seed is not None:
+        if recipe or overrides or out or force or data or seed is not None:
             raise click.UsageError("--resume goes on as the run began: give the run alone.")
         from zoo_recipes.training import resume as go_on
 
@@ -65,7 +79,16 @@ def train(
     from zoo_recipes.training import train as train_recipe
 
     chosen = with_overrides(resolve_recipe(recipe), overrides)
-    run = train_recipe(chosen, out=out, seed=seed, force=force, **options)
+    run = train_recipe(
+        chosen,
+        out=out,
+        seed=seed,
+        force=force,
+        data=data,
+        columns=as_columns(columns),
+        on_bad_record=on_bad_record,
+        **options,
+    )
     _print_run(run, as_json=as_json, changed=bool(overrides))
 
 
@@ -84,6 +107,8 @@ def _print_run(run: Any, *, as_json: bool, changed: bool = False) -> None:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--split", help="TFDS split [the recipe's test split].")
 @click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
+@click.option("--data", type=click.Path(path_type=Path), help="Other own data than the run's.")
+@column
 @data_dir
 @download
 @as_json
@@ -92,6 +117,8 @@ def evaluate(
     run: Path,
     split: str | None,
     other_data: bool,
+    data: Path | None,
+    columns: tuple[str, ...],
     data_dir: Path | None,
     download: bool,
     as_json: bool,
@@ -100,13 +127,27 @@ def evaluate(
     from zoo_recipes.evaluation import evaluate as evaluate_run
 
     metrics = evaluate_run(
-        run, split=split, other_data=other_data, data_dir=data_dir, download=download
+        run,
+        split=split,
+        other_data=other_data,
+        data=data,
+        columns=as_columns(columns),
+        data_dir=data_dir,
+        download=download,
     )
     if as_json:
         print_json(metrics)
         return
     _print_metrics(metrics, split or "test")
     next_step(f"zoo export {run} --to tflite,onnx,saved_model")
+
+
+def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:
+    """Return the columns that ``--column ROLE=NAME`` names; ``None`` where there are none."""
+    for column in columns:
+        if "=" not in column:
+            raise UsageError(f"--column {column} is not ROLE=NAME, such as text=review.")
+    return dict(column.split("=", 1) for column in columns) or None
 
 
 def _print_metrics(metrics: dict[str, float], split: str) -> None:

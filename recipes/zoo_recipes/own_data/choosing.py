@@ -1,0 +1,93 @@
+"""A recipe put on a person's own data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import zoo_registry
+from zoo_recipes.configs import BadRecords
+from zoo_recipes.own_data.checking import PARTS
+from zoo_recipes.own_data.content import Columns, Kind
+from zoo_recipes.own_data.files import is_path
+from zoo_recipes.own_data.preparing import OwnData, slug
+from zoo_recipes.recipe import Recipe
+from zoo_registry import UsageError
+
+
+def on_own_data(
+    recipe: Recipe,
+    data: str | Path | None = None,
+    *,
+    columns: Columns | None = None,
+    on_bad_record: BadRecords | None = None,
+) -> Recipe:
+    """Return a recipe that is trained on own data, whose absolute path it holds.
+
+    With ``data``, what the recipe said and promised of its former data is no longer in it.
+
+    Args:
+        recipe: A recipe; unchanged where neither it nor ``data`` names a path.
+        data: File or folder in place of the recipe's data.
+        columns: Role to column, such as ``{"text": "review"}``.
+        on_bad_record: ``error`` or ``report``, in place of the recipe's.
+
+    Raises:
+        UsageError: Data that are not there, not understood, or that the recipe cannot train on.
+    """
+    dataset = recipe.dataset
+    if data is None and not is_path(dataset.name):
+        if columns or on_bad_record:
+            raise UsageError(
+                f"Columns and bad records are settings of own data, and dataset '{dataset.name}' "
+                "is none: name your file or folder with --data (data=)."
+            )
+        return recipe
+    path = Path(dataset.name if data is None else data).expanduser().absolute()
+    dataset = replace(
+        dataset,
+        name=str(path),
+        columns=dict(dataset.columns if columns is None else columns),
+        on_bad_record=on_bad_record or dataset.on_bad_record,
+    )
+    own = OwnData(path=path, **dataset.reading)
+    kind = own.kind()
+    _check_task(own, kind, recipe)
+    if data is None:
+        return replace(recipe, dataset=dataset)
+    train, validation, test = PARTS
+    dataset = replace(dataset, train=train, validation=validation, test=test, input=kind.input)
+    return replace(
+        recipe,
+        name=f"{recipe.name}-{slug(path)}",
+        summary=f"Recipe {recipe.name} on own {kind.name}.",
+        license="",
+        expected=None,
+        dataset=replace(dataset, label=kind.label or dataset.label),
+    )
+
+
+def task_of(recipe: Recipe) -> str:
+    """Return the head that a recipe trains: its own, or the first of its model."""
+    spec = zoo_registry.models.get(recipe.model.name)
+    return recipe.model.task or (spec.tasks[0] if spec.tasks else "")
+
+
+def recipes_for(kind: Kind) -> list[str]:
+    """Return the registered recipes that train on data of a kind; a plugin's are not imported."""
+    known = ((name, zoo_registry.recipes.peek(name)) for name in zoo_registry.recipes.names())
+    return [name for name, recipe in known if recipe and task_of(recipe) in kind.tasks]
+
+
+def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
+    if not kind.tasks:
+        raise UsageError(
+            f"'{own.path}' holds {kind.name}: `zoo data` reads and reports them, and no recipe "
+            "trains on them yet."
+        )
+    task = task_of(recipe)
+    if task not in kind.tasks:
+        raise UsageError(
+            f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
+            f"{' or '.join(kind.tasks)}. Recipes for them: {', '.join(recipes_for(kind))}."
+        )

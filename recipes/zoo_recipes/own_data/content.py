@@ -1,0 +1,138 @@
+"""What is read from a person's own data, whatever the files are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Role, such as ``text``, to the name of the column that plays it.
+Columns = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What data hold, and what can be trained on them.
+
+    Args:
+        name: Plural, as messages have it.
+        input: Feature that is the raw input.
+        label: Feature that is the class or the target text; ``None`` where there is none.
+        tasks: Heads that recipes can train on it.
+        roles: Columns that it is made of, where it is read from a table.
+        unit: Of the sizes of its examples.
+    """
+
+    name: str
+    input: str
+    label: str | None = None
+    tasks: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    unit: str = "characters"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example, not decoded yet.
+
+    Args:
+        place: File, and line where it has lines, as messages have it.
+        split: Where the data put it, or ``None``.
+        digest: sha256 of the input alone: decides the split where the data do not.
+        values: By feature: what TFDS takes, or a function that returns it.
+        size: Such as (height, width) of an image, (characters,) of a text.
+    """
+
+    place: str
+    split: str | None
+    digest: str
+    values: Mapping[str, Any]
+    size: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one record, and where."""
+
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return ``place: text``."""
+        return f"{self.place}: {self.text}"
+
+
+class BadRecordError(Exception):
+    """Something in one record that makes it unusable; its text becomes that of a problem."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that was read.
+
+    Args:
+        kind: What it is.
+        features: TFDS features by name.
+        examples: The good ones, in the order of the files.
+        problems: The bad ones.
+    """
+
+    kind: Kind
+    features: Mapping[str, Any]
+    examples: Sequence[Example]
+    problems: Sequence[Problem] = ()
+
+    def labels(self) -> list[str] | None:
+        """Return the class of each example; ``None`` where an example has no class."""
+        import tensorflow_datasets as tfds
+
+        name = self.kind.label
+        if name is None or not isinstance(self.features[name], tfds.features.ClassLabel):
+            return None
+        return [str(example.values[name]) for example in self.examples]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A way to lay out data on disk.
+
+    Args:
+        what: One line for the list of what is understood.
+        matches: Whether a path is laid out so, from names alone.
+        kind: What a path holds; may read the head of a file.
+        read: Reads all of it, and finds all that is wrong.
+    """
+
+    what: str
+    matches: Callable[[Path], bool]
+    kind: Callable[[Path, Columns], Kind]
+    read: Callable[[Path, Columns], Content]
+
+
+def digest_of(*parts: str | bytes) -> str:
+    """Return the sha256 of texts or bytes, one after the other.
+
+    Example:
+        >>> digest_of("ab", "c") == digest_of("a", "bc")
+        False
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+        digest.update(f"{len(data)} ".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def class_names(labels: Sequence[str]) -> list[str]:
+    """Return the classes, numbers in the order of their values, all else by name.
+
+    Example:
+        >>> class_names(["10", "9", "9"]), class_names(["b", "10", "a"])
+        (['9', '10'], ['10', 'a', 'b'])
+    """
+    found = set(labels)
+    numbers = all(label.lstrip("-").isdecimal() for label in found)
+    return sorted(found, key=int) if numbers else sorted(found)

@@ -1,0 +1,123 @@
+"""Files of a folder, and lines of a file, as people leave them lying about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from zoo_recipes.own_data.content import Problem
+from zoo_registry import UsageError
+
+T = TypeVar("T")
+# Fewer are read in a second or two.
+MANY = 1000
+# What operating systems put beside the files of people.
+IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+}
+
+
+def is_path(name: str) -> bool:
+    """Return whether the name of a dataset is the path of own data.
+
+    Example:
+        >>> is_path("./flowers"), is_path("/data/flowers.csv"), is_path("glue/sst2")
+        (True, True, False)
+    """
+    return name in {".", ".."} or name.startswith(("./", "../", "~")) or Path(name).is_absolute()
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a file, or all files below a folder in a fixed order; hidden ones do not count.
+
+    Raises:
+        UsageError: There is nothing.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UsageError(f"There are no data at '{path}'.")
+    return sorted(_below(path))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if _counts(name)]
+        yield from (Path(root, name) for name in names if _counts(name))
+
+
+def folders_of(path: Path) -> list[Path]:
+    """Return the folders right below a folder; hidden ones do not count."""
+    if not path.is_dir():
+        return []
+    return sorted(entry for entry in path.iterdir() if entry.is_dir() and _counts(entry.name))
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in IGNORED
+
+
+def watched(items: Sequence[T], what: str) -> Iterable[T]:
+    """Return the same items; a bar on the terminal shows how many of many were taken."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    hidden = len(items) < MANY or not console.is_terminal
+    return track(items, description=what, console=console, transient=True, disable=hidden)
+
+
+def place(file: Path, path: Path, line: int | None = None) -> str:
+    """Return how messages name a file of the data, and a line in it."""
+    name = file.name if file == path else file.relative_to(path).as_posix()
+    return name if line is None else f"{name}:{line}"
+
+
+def split_of(file: Path) -> str | None:
+    """Return the split that a file is named after, such as ``train.csv``.
+
+    Example:
+        >>> split_of(Path("val.csv")), split_of(Path("reviews.csv"))
+        ('validation', None)
+    """
+    return SPLITS.get(file.stem.lower())
+
+
+def splits_of(files: list[Path], path: Path) -> dict[Path, str | None]:
+    """Return the split of each file: that of its name where all are named after one, or ``None``.
+
+    Raises:
+        UsageError: Some files are named after splits and others are not.
+    """
+    found = {file: split_of(file) for file in files}
+    named = [file for file, split in found.items() if split]
+    if named and len(named) < len(files):
+        other = next(file for file, split in found.items() if not split)
+        raise UsageError(
+            f"'{path}': '{place(named[0], path)}' is named after a split and "
+            f"'{place(other, path)}' is not: name all files train, validation or test, or none."
+        )
+    return found
+
+
+def lines_of(file: Path, path: Path, problems: list[Problem]) -> list[str | None]:
+    """Return the lines of a text file; one that is no UTF-8 is a problem, and ``None``."""
+    found: list[str | None] = []
+    data = file.read_bytes().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
+    for number, line in enumerate(data.split(b"\n"), 1):
+        try:
+            found.append(line.removesuffix(b"\r").decode("utf-8"))
+        except UnicodeDecodeError as error:
+            found.append(None)
+            problems.append(Problem(place(file, path, number), not_utf8(line, error.start)))
+    return found
+
+
+def not_utf8(line: bytes, at: int) -> str:
+    """Return what is wrong with a line that cannot be decoded."""
+    return f"is not UTF-8: byte 0x{line[at]:02x} at column {at + 1}"

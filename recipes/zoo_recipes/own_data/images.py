@@ -1,0 +1,148 @@
+"""A folder of pictures for each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.own_data.content import (
+    Columns,
+    Content,
+    Example,
+    Kind,
+    Problem,
+    class_names,
+    digest_of,
+)
+from zoo_recipes.own_data.files import SPLITS, files_of, folders_of, place, watched
+
+IMAGES = Kind(
+    name="images in classes",
+    input="image",
+    label="label",
+    tasks=("image-classification",),
+    unit="pixels",
+)
+GREY = {"1", "L", "LA", "La", "I", "F"}
+
+
+def is_image_folder(path: Path) -> bool:
+    """Return whether a folder has folders, and pictures in them."""
+    known = _suffixes()
+    return any(
+        file.suffix.lower() in known for folder in folders_of(path) for file in files_of(folder)
+    )
+
+
+def read_images(path: Path, columns: Columns) -> Content:
+    """Decode every picture once.
+
+    They are turned as their camera says, transparency is laid over white, 16 bits are brought to 8.
+    All become RGB, or grey with one channel where every one of them is grey.
+
+    Args:
+        path: ``class/picture``, or ``train/class/picture`` with its siblings.
+        columns: Not used.
+    """
+    examples: list[Example] = []
+    problems = list(_strays(path))
+    all_grey = True
+    for split, folder in _classes(path):
+        files = files_of(folder)
+        if not files:
+            problems.append(Problem(place(folder, path) + "/", "the class is empty"))
+        for file in watched(files, f"reading {place(folder, path)}"):
+            where = place(file, path)
+            try:
+                image = _opened(file)
+                colours = _pixels_of(image, 3)
+            except Exception as error:  # Pillow raises anything on a damaged file
+                problems.append(Problem(where, f"is no picture: {_reason(error, file)}"))
+                continue
+            all_grey &= _is_grey(image)
+            digest = digest_of(str(colours.shape), colours.tobytes())
+            values = {"image": file, "label": folder.name}
+            examples.append(Example(where, split, digest, values, colours.shape[:2]))
+    channels = 1 if all_grey else 3
+    return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
+
+
+def _features(examples: Sequence[Example], channels: int) -> dict[str, Any]:
+    import tensorflow_datasets as tfds
+
+    names = class_names([str(example.values["label"]) for example in examples])
+    return {
+        "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=names),
+    }
+
+
+def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
+    # When they are written: all at once would not fit the memory.
+    return [
+        replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
+        for e in examples
+    ]
+
+
+def _classes(path: Path) -> Iterator[tuple[str | None, Path]]:
+    tops = folders_of(path)
+    if _are_splits(path):
+        for top in tops:
+            yield from ((SPLITS[top.name.lower()], folder) for folder in folders_of(top))
+    else:
+        yield from ((None, folder) for folder in tops)
+
+
+def _are_splits(path: Path) -> bool:
+    return all(top.name.lower() in SPLITS and folders_of(top) for top in folders_of(path))
+
+
+def _strays(path: Path) -> Iterator[Problem]:
+    for folder in [path, *(folders_of(path) if _are_splits(path) else [])]:
+        files = [file for file in files_of(folder) if file.parent == folder]
+        yield from (Problem(place(file, path), "lies outside the class folders") for file in files)
+
+
+def pixels(file: Path, channels: int) -> Any:
+    """Return a picture as the preprocessing of a bundle reads it, uint8 (height, width, channels).
+
+    Args:
+        file: Of any format that Pillow reads.
+        channels: 1 for grey, 3 for RGB.
+    """
+    return _pixels_of(_opened(file), channels)
+
+
+def _opened(file: Path) -> Any:
+    from zoo_export.preprocess.pixels import as_pillow
+
+    return as_pillow(file)
+
+
+def _pixels_of(image: Any, channels: int) -> Any:
+    import numpy as np
+
+    from zoo_export.preprocess.pixels import MODES, grey_or_rgb
+
+    array = np.asarray(grey_or_rgb(image, MODES[channels]), np.uint8)
+    return array.reshape(*array.shape[:2], channels)
+
+
+def _is_grey(image: Any) -> bool:
+    return image.mode in GREY or image.mode.startswith("I;")
+
+
+def _reason(error: Exception, file: Path) -> str:
+    cause = error.__cause__ or error
+    # Pillow's own message names the file once more.
+    return str(cause).replace(f" {str(file)!r}", "") or type(cause).__name__
+
+
+def _suffixes() -> set[str]:
+    from PIL import Image
+
+    return set(Image.registered_extensions())

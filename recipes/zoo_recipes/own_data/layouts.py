@@ -1,0 +1,68 @@
+"""The ways of laying out data that are understood, and which of them a path has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from zoo_recipes.own_data.arrays import ARRAYS, is_arrays, read_arrays
+from zoo_recipes.own_data.content import Columns, Kind, Layout
+from zoo_recipes.own_data.files import files_of
+from zoo_recipes.own_data.images import IMAGES, is_image_folder, read_images
+from zoo_recipes.own_data.parallel import PAIRS, is_parallel, read_parallel
+from zoo_recipes.own_data.tables import is_table, read_table, table_kind
+from zoo_recipes.own_data.tags import TAGS, is_tagged, read_tagged
+from zoo_recipes.own_data.texts import TEXT, is_text, read_texts
+from zoo_registry import UsageError
+
+
+def _always(kind: Kind) -> Callable[[Path, Columns], Kind]:
+    return lambda path, columns: kind
+
+
+LAYOUTS = (
+    Layout(
+        "images: a folder for each class, also below train/, validation/ and test/",
+        is_image_folder,
+        _always(IMAGES),
+        read_images,
+    ),
+    Layout(
+        "tables: .csv, .tsv, .jsonl or .parquet with text and label, source and target, or user, "
+        "item and rating; also a folder with train.csv, validation.csv and test.csv",
+        is_table,
+        table_kind,
+        read_table,
+    ),
+    Layout("plain text: a .txt file, or a folder of them", is_text, _always(TEXT), read_texts),
+    Layout(
+        "tagged words: .conll, .bio, .iob or .iob2, one word and its tag a line",
+        is_tagged,
+        _always(TAGS),
+        read_tagged,
+    ),
+    Layout(
+        "pairs of texts: a folder with files in twos, such as train.src and train.tgt",
+        is_parallel,
+        _always(PAIRS),
+        read_parallel,
+    ),
+    Layout(
+        "arrays: .npz with x and y, or x_train and y_train", is_arrays, _always(ARRAYS), read_arrays
+    ),
+)
+
+
+def layout_of(path: Path) -> Layout:
+    """Return how the data at a path are laid out, from the names of the files alone.
+
+    Raises:
+        UsageError: Nothing is there, or nothing that is understood.
+    """
+    if not files_of(path):
+        raise UsageError(f"'{path}' is empty: there are no data in it.")
+    for layout in LAYOUTS:
+        if layout.matches(path):
+            return layout
+    known = "".join(f"\n  {layout.what}" for layout in LAYOUTS)
+    raise UsageError(f"'{path}' is not laid out as any data that are understood:{known}")

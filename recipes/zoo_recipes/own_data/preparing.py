@@ -1,0 +1,156 @@
+"""Own data made into a prepared TFDS dataset, once for each content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.own_data.checking import (
+    checked,
+    listed,
+    refuse_problems,
+    refuse_unusable,
+    with_splits,
+)
+from zoo_recipes.own_data.content import Columns, Kind
+from zoo_recipes.own_data.files import files_of, place
+from zoo_recipes.own_data.layouts import layout_of
+from zoo_registry import ZooError
+from zoo_registry.packages import made_in_place
+
+VERSION = "1.0.0"
+NOTE = "own_data.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnData:
+    """Where own data are, and how they are to be read.
+
+    Args:
+        path: File or folder.
+        columns: Role to column, such as ``{"text": "review"}``.
+        on_bad_record: ``error``, or ``report``: leave bad records out and say which.
+    """
+
+    path: Path
+    columns: Columns = field(default_factory=dict)
+    on_bad_record: str = "error"
+
+    def kind(self) -> Kind:
+        """Return what the data hold, from their names and at most the head of a file.
+
+        Raises:
+            UsageError: Nothing is there, or nothing that is understood.
+        """
+        return layout_of(self.path).kind(self.path, self.columns)
+
+
+def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
+    """Return the prepared builder of own data; content that was prepared before is not read again.
+
+    Args:
+        own: The data.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+
+    Raises:
+        UsageError: Data that are not understood or have problems, all of them found before
+            anything is written.
+    """
+    import tensorflow_datasets as tfds
+
+    files = files_of(own.path)
+    name = f"{slug(own.path)}-{_fingerprint(own, files)[:12]}"
+    base = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    home = base / "own_data" / name / VERSION
+    if not (home / NOTE).is_file():
+        _prepare(own, name, home)
+    return tfds.builder_from_directory(home)
+
+
+def note_of(builder: Any) -> dict[str, Any] | None:
+    """Return what is noted of own data: kind, splits, what was left out; ``None`` for others."""
+    path = Path(str(builder.data_dir), NOTE)
+    if not path.is_file():
+        return None
+    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return note
+
+
+def show_own_data(builder: Any) -> None:
+    """Print to standard error what own data hold, how they are split, and what was left out."""
+    from rich.console import Console
+
+    note = note_of(builder)
+    if note is None:
+        return
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    splits = ", ".join(f"{name} {s.num_examples:,}" for name, s in builder.info.splits.items())
+    console.print(f"data: {note['kind']}: {splits} ({note['splits']})")
+    left_out = note["left_out"]
+    if left_out:
+        console.print(f"left out: {listed(left_out)}")
+
+
+def slug(path: Path) -> str:
+    """Return a name for data that any file system takes.
+
+    Example:
+        >>> slug(Path("/data/My flowers.csv"))
+        'my-flowers'
+    """
+    resolved = path.resolve()
+    stem = resolved.name if resolved.is_dir() else resolved.stem
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "data"
+
+
+def _fingerprint(own: OwnData, files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    settings: Mapping[str, Any] = {"columns": dict(own.columns), "bad": own.on_bad_record}
+    digest.update(json.dumps([VERSION, settings], sort_keys=True).encode())
+    for file in files:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"\n{place(file, own.path)}\n{content}".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _prepare(own: OwnData, name: str, home: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    from zoo_recipes.own_data.builder import OwnData as Builder
+
+    content = checked(layout_of(own.path).read(own.path, own.columns))
+    if own.on_bad_record == "error":
+        refuse_problems(own.path, content.problems)
+    parts, rule = with_splits(content)
+    refuse_unusable(own.path, content, parts)
+    note = {
+        "kind": content.kind.name,
+        "splits": rule,
+        "left_out": [str(problem) for problem in content.problems],
+    }
+
+    def make(folder: Path) -> Path:
+        builder = Builder(content=content, parts=parts, config=name, data_dir=folder)
+        tfds.disable_progress_bar()
+        try:
+            # What it prints is about a folder that is renamed in a moment.
+            with redirect_stdout(StringIO()):
+                builder.download_and_prepare()
+        finally:
+            tfds.enable_progress_bar()
+        made = Path(str(builder.data_dir))
+        (made / NOTE).write_text(json.dumps(note, ensure_ascii=False), encoding="utf-8")
+        return made
+
+    try:
+        made_in_place(home, make)
+    except OSError as error:
+        raise ZooError(f"Data '{own.path}' cannot be prepared in '{home}': {error}") from error

@@ -1,0 +1,123 @@
+"""A report of own data before any training: balance, sizes, duplicates, problems."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.own_data.checking import checked, with_splits
+from zoo_recipes.own_data.choosing import recipes_for
+from zoo_recipes.own_data.content import Columns, Content, Example
+from zoo_recipes.own_data.layouts import layout_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What is known of own data before they are trained on.
+
+    Args:
+        path: File or folder.
+        kind: What they hold, such as ``images in classes``.
+        splits: Good examples of each split.
+        split_rule: How they came to be there.
+        classes: By class: good examples of each split; empty where there are no classes.
+        sizes: Least, median, 95th percentile and largest of each size, such as ``height``.
+        unit: Of the sizes.
+        duplicates: Examples whose input is that of an earlier one.
+        leaks: Inputs that are in several splits.
+        problems: Bad records, each with its place.
+        recipes: Those that train on such data.
+    """
+
+    path: Path
+    kind: str
+    splits: Mapping[str, int]
+    split_rule: str
+    classes: Mapping[str, Mapping[str, int]]
+    sizes: Mapping[str, tuple[int, int, int, int]]
+    unit: str
+    duplicates: int
+    leaks: int
+    problems: Sequence[str]
+    recipes: Sequence[str]
+
+
+def inspect_data(path: str | Path, columns: Columns | None = None) -> DataReport:
+    r"""Read own data and report what they hold and what is wrong with them; nothing is written.
+
+    Args:
+        path: File or folder.
+        columns: Role to column, such as ``{"text": "review"}``.
+
+    Raises:
+        UsageError: Nothing is there, or nothing that is understood.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     file = Path(folder, "reviews.csv")
+        ...     _ = file.write_text("text,label\ngood,1\nbad,0\nbad,0\n", encoding="utf-8")
+        ...     report = inspect_data(file)
+        >>> report.kind, sum(report.splits.values()), report.duplicates
+        ('texts in classes', 3, 1)
+    """
+    path, columns = Path(path).expanduser(), columns or {}
+    content = checked(layout_of(path).read(path, columns))
+    parts, rule = with_splits(content)
+    counts = Counter(example.digest for example in content.examples)
+    return DataReport(
+        path=path,
+        kind=content.kind.name,
+        splits={part: len(examples) for part, examples in parts.items()},
+        split_rule=rule,
+        classes=_classes(content, parts),
+        sizes=_sizes(content.examples),
+        unit=content.kind.unit,
+        duplicates=sum(counts.values()) - len(counts),
+        leaks=_leaks(parts),
+        problems=[str(problem) for problem in content.problems],
+        recipes=recipes_for(content.kind),
+    )
+
+
+def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, int]]:
+    if content.labels() is None:
+        return {}
+    feature = content.kind.label or ""
+    counts = {
+        part: Counter(str(example.values[feature]) for example in examples)
+        for part, examples in parts.items()
+    }
+    return {
+        label: {part: counts[part][label] for part in parts}
+        for label in content.features[feature].names
+    }
+
+
+def _sizes(examples: Sequence[Example]) -> dict[str, tuple[int, int, int, int]]:
+    import numpy as np
+
+    if not examples or len({len(example.size) for example in examples}) > 1:
+        return {}
+    columns = np.asarray([example.size for example in examples]).T
+    names = {1: ("length",), 2: ("height", "width")}.get(len(columns))
+    names = names or tuple(f"axis {at}" for at in range(len(columns)))
+    return {name: _quantiles(column) for name, column in zip(names, columns, strict=True)}
+
+
+def _quantiles(column: Any) -> tuple[int, int, int, int]:
+    import numpy as np
+
+    low, middle, high, top = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest").tolist()
+    return int(low), int(middle), int(high), int(top)
+
+
+def _leaks(parts: Mapping[str, Sequence[Example]]) -> int:
+    seen: defaultdict[str, set[str]] = defaultdict(set)
+    for part, examples in parts.items():
+        for example in examples:
+            seen[example.digest].add(part)
+    return sum(len(found) > 1 for found in seen.values())

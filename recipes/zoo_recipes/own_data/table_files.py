@@ -1,0 +1,149 @@
+"""Rows of CSV, TSV, JSONL and Parquet files, each with the line it stands in."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.own_data.content import Columns
+from zoo_registry import UsageError
+
+# Their rows name the columns.
+OBJECTS = (".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", *OBJECTS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its values by column, or what is wrong with it."""
+
+    line: int
+    values: Mapping[str, Any]
+    problem: str | None = None
+
+
+def column_names(file: Path, columns: Columns) -> list[str]:
+    """Return the columns of a table.
+
+    Args:
+        file: Its suffix says how it is written.
+        columns: Where all of them are numbers, the file has no header: columns are ``1``, ``2``...
+
+    Raises:
+        UsageError: There is no header, or none that can be read.
+    """
+    if file.suffix.lower() == ".parquet":
+        return list(_parquet(file).schema_arrow.names)
+    if file.suffix.lower() in {".jsonl", ".ndjson"}:
+        # The first rows tell; a row that misses one of them is reported.
+        rows = (row.values for row, _ in zip(_json_rows(file), range(100), strict=False))
+        return list(dict.fromkeys(name for values in rows for name in values))
+    header = next(_split_lines(file), (0, []))[1]
+    return _header(file, header, columns)
+
+
+def rows_of(file: Path, columns: Columns) -> Iterator[Row]:
+    """Yield all rows of a table; ``columns`` as for :func:`column_names`."""
+    suffix = file.suffix.lower()
+    if suffix == ".parquet":
+        table = _parquet(file).read()
+        yield from (Row(at, values) for at, values in enumerate(table.to_pylist(), 1))
+    elif suffix in {".jsonl", ".ndjson"}:
+        yield from _json_rows(file)
+    else:
+        yield from _delimited_rows(file, columns)
+
+
+def _delimited_rows(file: Path, columns: Columns) -> Iterator[Row]:
+    lines = _split_lines(file)
+    if not _without_header(columns):
+        next(lines, None)
+    names = column_names(file, columns)
+    for line, fields in lines:
+        if len(fields) != len(names):
+            yield Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
+        elif bad := next((field for field in fields if not _is_utf8(field)), None):
+            yield Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
+        else:
+            yield Row(line, dict(zip(names, fields, strict=True)))
+
+
+def _split_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
+    # What is not UTF-8 is carried along, to be reported with its row.
+    text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    is_tsv = file.suffix.lower() == ".tsv"
+    top = text.partition("\n")[0]
+    delimiter = "\t" if is_tsv else max(",;\t", key=top.count)
+    # In TSV a quotation mark is a mark like any other.
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
+        strict=True,
+    )
+    before = 0
+    try:
+        for fields in reader:
+            if fields:
+                yield before + 1, fields
+            before = reader.line_num
+    except csv.Error as error:
+        # A quotation mark that is never closed takes in all that comes after it.
+        raise UsageError(
+            f"'{file}', line {before + 1}, cannot be read: {error}. Is a quotation mark not closed?"
+        ) from error
+
+
+def _header(file: Path, header: list[str], columns: Columns) -> list[str]:
+    if not header:
+        raise UsageError(f"'{file}' is empty: a table needs at least a header.")
+    if _without_header(columns):
+        return [str(number) for number in range(1, len(header) + 1)]
+    names = [name.strip() for name in header]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"'{file}' has two columns '{twice}': give each a name of its own.")
+    return names
+
+
+def _without_header(columns: Columns) -> bool:
+    return bool(columns) and all(name.isdecimal() for name in columns.values())
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _json_rows(file: Path) -> Iterator[Row]:
+    for number, line in enumerate(file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            yield Row(number, {}, f"is not UTF-8: {error}")
+        except ValueError as error:
+            yield Row(number, {}, f"is no JSON: {error}")
+        else:
+            is_object = isinstance(values, dict)
+            problem = None if is_object else f"is no object: {type(values).__name__}"
+            yield Row(number, values if is_object else {}, problem)
+
+
+def _parquet(file: Path) -> Any:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.ParquetFile(file)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UsageError(f"'{file}' is no Parquet file: {error}") from error

@@ -1,0 +1,97 @@
+"""Plain text for language models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from zoo_recipes.own_data.content import Columns, Content, Example, Kind, Problem, digest_of
+from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
+
+TEXT = Kind(name="passages of plain text", input="text", tasks=("causal-lm",))
+# Splits are made of them: long enough to learn from, and a book has hundreds.
+PASSAGE = 2000
+
+
+def is_text(path: Path) -> bool:
+    """Return whether a path is a ``.txt`` file or a folder of nothing else."""
+    return all(file.suffix.lower() == ".txt" for file in files_of(path))
+
+
+def read_texts(path: Path, columns: Columns) -> Content:
+    """Cut every file into passages of about 2,000 characters, at blank lines where it has them.
+
+    Args:
+        path: A ``.txt`` file, or a folder of them.
+        columns: Not used.
+    """
+    import tensorflow_datasets as tfds
+
+    examples: list[Example] = []
+    problems: list[Problem] = []
+    for file, split in splits_of(files_of(path), path).items():
+        lines = lines_of(file, path, problems)
+        found = list(passages([line for line in lines if line is not None]))
+        if not found:
+            problems.append(Problem(place(file, path), "the file is empty"))
+        examples += [
+            Example(
+                place(file, path, passage.line),
+                split,
+                digest_of(passage.text),
+                {"text": passage.text},
+                (len(passage.text),),
+            )
+            for passage in found
+        ]
+    return Content(TEXT, {"text": tfds.features.Text()}, examples, problems)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a text, and the line that it begins with."""
+
+    line: int
+    text: str
+
+
+def passages(lines: list[str]) -> Iterator[Passage]:
+    r"""Yield a text in pieces of at least 2,000 characters, whole paragraphs where it has any.
+
+    What is added at the end of a text changes no passage but the last.
+
+    Example:
+        >>> [(p.line, len(p.text)) for p in passages(["a" * 1500, "", "b" * 700, "", "c"])]
+        [(1, 2202), (5, 1)]
+    """
+    held: list[str] = []
+    first, size = 1, 0
+    for number, paragraph in _paragraphs(lines):
+        if not held:
+            first = number
+        held.append(paragraph)
+        size += len(paragraph)
+        if size >= PASSAGE:
+            yield Passage(first, "\n\n".join(held))
+            held, size = [], 0
+    if held:
+        yield Passage(first, "\n\n".join(held))
+
+
+def _paragraphs(lines: list[str]) -> Iterator[tuple[int, str]]:
+    for is_blank, group in groupby(enumerate(lines, 1), key=lambda item: not item[1].strip()):
+        if not is_blank:
+            yield from _pieces(list(group))
+
+
+def _pieces(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    # Verse and logs go on for pages without a blank line.
+    start, size = 0, 0
+    for at, (_, line) in enumerate(lines, 1):
+        size += len(line)
+        if size >= PASSAGE or at == len(lines):
+            piece = lines[start:at]
+            yield piece[0][0], "\n".join(text for _, text in piece)
+            start, size = at, 0

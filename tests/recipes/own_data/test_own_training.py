@@ -1,0 +1,145 @@
+"""Recipes trained on own data, and what their runs can do afterwards."""
+
+import numpy as np
+import pytest
+
+from zoo_recipes.evaluation import evaluate
+from zoo_recipes.overrides import with_overrides
+from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.training import resolve_recipe, train
+from zoo_registry import UsageError
+
+
+@pytest.fixture
+def run(pictures, tmp_path):
+    recipe = with_overrides(resolve_recipe("digits-cnn"), ["fit.epochs=1", "fit.batch_size=8"])
+    (pictures / "dark" / "broken.png").write_bytes(b"broken")
+    return train(
+        recipe,
+        data=pictures,
+        on_bad_record="report",
+        out=tmp_path / "run",
+        data_dir=tmp_path,
+        verbose=False,
+    )
+
+
+def test_a_run_on_own_pictures(run, pictures, tmp_path):
+    recipe = run.recipe
+    assert recipe.name == "digits-cnn-pictures"
+    assert recipe.summary == "Recipe digits-cnn on own images in classes."
+    assert recipe.dataset.name == str(pictures)
+    assert (recipe.dataset.validation, recipe.license, recipe.expected) == ("validation", "", None)
+    assert run.info["labels"] == ["dark", "light"]
+    assert run.model().output_shape == (None, 2)
+    own = run.info["dataset"]["own"]
+    assert own["left_out"] == ["dark/broken.png: is no picture: cannot identify image file"]
+    assert own["splits"] == "80/10/10, by the hash of each example"
+    assert evaluate(run, data_dir=tmp_path) == pytest.approx(run.metrics)
+
+    moved = pictures.rename(tmp_path / "moved")
+    with pytest.raises(UsageError) as caught:
+        evaluate(run, data_dir=tmp_path)
+    assert str(caught.value) == (
+        f"There are no data at '{pictures}': if they are elsewhere now, say where with --data "
+        "(data=)."
+    )
+    assert evaluate(run, data=moved, data_dir=tmp_path) == pytest.approx(run.metrics)
+    (moved / "light").rename(moved / "bright")
+    with pytest.raises(UsageError) as caught:
+        evaluate(run, data=moved, data_dir=tmp_path)
+    assert str(caught.value).endswith(
+        f"are bright, dark; those of run '{run.path}' are dark, light."
+    )
+
+
+def test_a_path_in_a_recipe_is_frozen_absolute(pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = with_overrides(resolve_recipe("digits-cnn"), ["dataset.name=./pictures"])
+    frozen = on_own_data(recipe)
+    assert frozen.dataset.name == str(pictures)
+    assert (frozen.name, frozen.license) == (recipe.name, recipe.license)
+
+
+# Recipe, and what makes its training short.
+SHORT = {
+    "g2p-transformer": (
+        "tokenizer.vocab_size=280",
+        "model.num_layers=1",
+        "dataset.target_length=9",
+    ),
+    "pydoc-gpt": ("tokenizer.vocab_size=280", "model.num_layers=1"),
+    "digits-mlp": (),
+}
+
+
+def write_data(name, folder):
+    """Write data for a recipe; return their path and the columns to name."""
+    if name == "digits-mlp":
+        x = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+        np.savez(folder / "data.npz", x=x, y=np.arange(60) % 4)
+        return folder / "data.npz", None
+    if name == "pydoc-gpt":
+        lines = [f"{n} and {n * n}, in other words {n:b}. " * 50 for n in range(30)]
+        (folder / "book.txt").write_text("\n\n".join(lines), encoding="utf-8")
+        return folder / "book.txt", None
+    rows = [f"{n}\t{n:b}" for n in range(60)]
+    (folder / "data.tsv").write_text("\n".join(rows), encoding="utf-8")
+    return folder / "data.tsv", {"source": "1", "target": "2"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHORT)
+def test_each_task_takes_its_kind(name, tmp_path):
+    data, columns = write_data(name, tmp_path)
+    recipe = with_overrides(resolve_recipe(name), ["fit.epochs=1", *SHORT[name]])
+    run = train(
+        recipe, data=data, columns=columns, out=tmp_path / "run", data_dir=tmp_path, verbose=False
+    )
+    assert np.isfinite(list(run.metrics.values())).all()
+    assert run.recipe.dataset.columns == (columns or {})
+    assert evaluate(run, data_dir=tmp_path) == pytest.approx(run.metrics)
+
+
+def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        train("digits-cnn", data=reviews, out=tmp_path / "run")
+    assert str(caught.value) == (
+        f"Recipe 'digits-cnn' trains image-classification, and '{reviews}' holds texts in "
+        "classes, for text-classification. Recipes for them: language-id-bert, language-id-lstm, "
+        "language-id-transformer, movie-reviews-minilm, movie-reviews-minilm-head."
+    )
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text("user,item,rating\n1,2,3\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        train("digits-cnn", data=ratings, out=tmp_path / "run")
+    assert str(caught.value) == (
+        f"'{ratings}' holds ratings: `zoo data` reads and reports them, and no recipe trains on "
+        "them yet."
+    )
+    with pytest.raises(UsageError) as caught:
+        train("digits-cnn", columns={"text": "review"}, out=tmp_path / "run")
+    assert str(caught.value) == (
+        "Columns and bad records are settings of own data, and dataset 'digits' is none: name "
+        "your file or folder with --data (data=)."
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_bare_name_of_a_file_is_told_apart(pictures, monkeypatch):
+    monkeypatch.chdir(pictures.parent)
+    with pytest.raises(UsageError, match=r'has it\. Own data are written "\./pictures"\. Ours: '):
+        with_overrides(resolve_recipe("digits-cnn"), ["dataset.name=pictures"])
+
+
+@pytest.mark.slow
+def test_other_data_have_columns_of_their_own(reviews, tmp_path):
+    short = ["fit.epochs=1", "tokenizer.vocab_size=280"]
+    recipe = with_overrides(resolve_recipe("language-id-lstm"), short)
+    run = train(recipe, data=reviews, out=tmp_path / "run", data_dir=tmp_path, verbose=False)
+    other = tmp_path / "other.csv"
+    text = reviews.read_text(encoding="utf-8").replace("text,label", "words,mark")
+    other.write_text(text, encoding="utf-8")
+    columns = {"text": "words", "label": "mark"}
+    measured = evaluate(run, data=other, columns=columns, data_dir=tmp_path)
+    assert measured == pytest.approx(run.metrics)

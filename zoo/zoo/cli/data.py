@@ -1,0 +1,91 @@
+"""``zoo data``."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo.cli.training import as_columns, column
+from zoo_recipes.own_data.report import DataReport
+
+MOST_CLASSES = 40
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@column
+@as_json
+def data(*, path: Path, columns: tuple[str, ...], as_json: bool) -> None:
+    """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
+
+    PATH is a folder of images in class folders, a CSV, TSV, JSONL or Parquet table, plain text,
+    pairs of texts, tagged words or arrays. Nothing is written.
+    """
+    from zoo_recipes.own_data.report import inspect_data
+
+    report = inspect_data(path, as_columns(columns))
+    if as_json:
+        print_json({**asdict(report), "path": str(path)})
+        return
+    _print(report)
+    if report.recipes:
+        _next(report, columns)
+
+
+def _print(report: DataReport) -> None:
+    total = sum(report.splits.values())
+    splits = ", ".join(f"{name} {count:,}" for name, count in report.splits.items())
+    sizes = [
+        f"{name} {low:,} to {top:,}, median {middle:,}, 95 % up to {high:,}"
+        for name, (low, middle, high, top) in report.sizes.items()
+    ]
+    print_fields(
+        {
+            "holds": f"{total:,} {report.kind}",
+            "splits": f"{splits} ({report.split_rule})",
+            f"sizes in {report.unit}": "\n".join(sizes),
+            "duplicates": _duplicates(report),
+            "recipes": ", ".join(report.recipes) or "none trains on such data yet",
+        }
+    )
+    if report.classes:
+        click.echo()
+        _print_classes(report, total)
+    if report.problems:
+        _print_problems(report)
+
+
+def _duplicates(report: DataReport) -> str:
+    leaks = f"; {report.leaks:,} are in several splits: tests on them are too good"
+    return f"{report.duplicates:,}" + (leaks if report.leaks else "")
+
+
+def _print_classes(report: DataReport, total: int) -> None:
+    ranked = sorted(report.classes.items(), key=lambda item: -sum(item[1].values()))
+    rows = [
+        (f"{sum(counts.values()) / total:.1%}", *(f"{n:,}" for n in counts.values()), label)
+        for label, counts in ranked[:MOST_CLASSES]
+    ]
+    numbers = ("SHARE", *(part.upper() for part in report.splits))
+    print_table((*numbers, "CLASS"), rows, right=numbers)
+    if len(ranked) > MOST_CLASSES:
+        click.echo(f"... and {len(ranked) - MOST_CLASSES} smaller classes")
+
+
+def _print_problems(report: DataReport) -> None:
+    from zoo_recipes.own_data.checking import listed
+
+    click.echo(f"\n{listed(report.problems)}")
+
+
+def _next(report: DataReport, columns: tuple[str, ...]) -> None:
+    words = ["zoo", "train", report.recipes[0], "--data", str(report.path)]
+    words += [word for column in columns for word in ("--column", column)]
+    if report.problems:
+        words += ["--on-bad-record", "report"]
+    next_step(shlex.join(words))

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.augmentation import TextMarks, make_changes
+from zoo_recipes.balance import balanced_order
 from zoo_recipes.configs import Component
 from zoo_recipes.sources import Source
 
-Batch = tuple[Any, Any]
+# Inputs, targets, and weights of the examples where classes have such.
+Batch = tuple[Any, ...]
 
 
 class Batches:
@@ -27,6 +29,8 @@ class Batches:
         augmentation: Of the recipe.
         marks: What the tokenizer puts into every text.
         feed: Brings the inputs into the structure that the model takes.
+        class_weights: Of the loss, float32 (classes,).
+        balanced: Whether every class comes equally often.
     """
 
     def __init__(
@@ -38,26 +42,33 @@ class Batches:
         augmentation: Sequence[Component] = (),
         marks: TextMarks | None = None,
         feed: Callable[[dict[str, Any]], Any] = dict,
+        class_weights: Any = None,
+        balanced: bool = False,
     ) -> None:
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.changes = make_changes(augmentation, marks or TextMarks())
         self.feed = feed
+        self.class_weights = class_weights
+        self.balanced = balanced
 
     def __len__(self) -> int:
         """Return the number of batches an epoch."""
         return math.ceil(len(self.source) / self.batch_size)
 
     def of_epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Return the inputs, as the model takes them, and the targets of one batch after the other.
+        """Return the inputs, as the model takes them, and the targets of batch after batch.
 
         Args:
             epoch: From 0 on.
             first: The step to begin at: it and those after it are as in the whole epoch.
         """
         rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(len(self.source))
+        if self.balanced:
+            order = balanced_order(self.source.targets, rng)
+        else:
+            order = rng.permutation(len(self.source))
         # Windows of a text begin elsewhere each epoch.
         shift = int(rng.integers(2**31)) if epoch else 0
         return _ahead(partial(self._batch, epoch, order, shift), range(first, len(self)))
@@ -68,7 +79,9 @@ class Batches:
         rng = np.random.default_rng([self.seed, epoch, step])
         for change in self.changes:
             inputs = change(inputs, rng)
-        return self.feed(inputs), targets
+        if self.class_weights is None:
+            return self.feed(inputs), targets
+        return self.feed(inputs), targets, self.class_weights[targets]
 
 
 def _ahead(make: Callable[[int], Batch], steps: range) -> Iterator[Batch]:

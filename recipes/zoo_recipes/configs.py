@@ -165,6 +165,8 @@ class FitConfig:
         keep_best: What is watched, such as ``val_accuracy``: the weights of the epoch in which it
             was best are kept. Early stopping does so by itself.
         callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras.
+        class_weight: Of the loss: ``balanced``, or weights by class name.
+        sampling: ``balanced`` draws every class equally often; an epoch is as long as before.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -173,6 +175,8 @@ class FitConfig:
     early_stopping: EarlyStopping | None = None
     keep_best: str | None = None
     callbacks: tuple[Component, ...] = ()
+    class_weight: Literal["balanced"] | Mapping[str, NonNegativeFloat] | None = None
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
 
 
 @dataclass(frozen=True, kw_only=True)

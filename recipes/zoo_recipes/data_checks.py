@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Rows, Source
+from zoo_recipes.sources import Source
 from zoo_registry import UsageError
 
 
@@ -58,7 +58,7 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
         return
     count = model.outputs[0].shape[-1]
     for part, source in sources.items():
-        targets = source.targets if isinstance(source, Rows) else None
+        targets = source.targets
         if targets is None or not _are_classes(targets) or count is None:
             continue
         for worst in (int(targets.min()), int(targets.max())):

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import zoo_registry
 from zoo_recipes.augmentation import TextMarks
+from zoo_recipes.balance import class_weights
 from zoo_recipes.batches import Batches
 from zoo_recipes.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.checkpoints import Checkpoint, Saver
@@ -74,6 +75,7 @@ def fit(
     sources: Mapping[str, Source],
     folder: Path,
     *,
+    labels: Sequence[str] | None,
     marks: TextMarks,
     verbose: bool,
     checkpoint_seconds: float,
@@ -86,6 +88,7 @@ def fit(
         recipe: The recipe.
         sources: Those of ``train`` and, where there is one, ``validation``.
         folder: Of the run.
+        labels: Names of the classes.
         marks: What the tokenizer puts into every text.
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints.
@@ -101,6 +104,8 @@ def fit(
         augmentation=recipe.augmentation,
         marks=marks,
         feed=lambda inputs: fed(model, inputs),
+        class_weights=_class_weights(recipe, sources["train"], labels),
+        balanced=recipe.fit.sampling == "balanced",
     )
     model.compile(**compile_arguments(recipe.compile, recipe.fit.epochs * len(batches)))
     build_training(model, sources["train"])
@@ -170,6 +175,11 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
         yield [shown]
     finally:
         shown.close()
+
+
+def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None) -> Any:
+    setting = recipe.fit.class_weight
+    return None if setting is None else class_weights(setting, source.targets, labels)
 
 
 def _keep_best(recipe: Recipe) -> list[Any]:

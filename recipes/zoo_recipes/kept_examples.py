@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.run import write
-from zoo_recipes.sources import Rows, Source
+from zoo_recipes.sources import Source
 
 # 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
 NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
@@ -25,7 +25,7 @@ def held_out_rows(test: Source) -> Any:
 
 def typical_rows(source: Source) -> Any:
     """Return the numbers of examples, evenly over the classes or, without them, over the split."""
-    targets = source.targets if isinstance(source, Rows) else None
+    targets = source.targets
     by_class = np.arange(len(source))
     if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iu":
         by_class = np.argsort(targets, kind="stable")

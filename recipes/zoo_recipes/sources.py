@@ -17,6 +17,11 @@ Arrays = dict[str, Any]
 class Source(Protocol):
     """Examples by number."""
 
+    @property
+    def targets(self) -> Any:
+        """One an example, or ``None`` where they are made as they are taken."""
+        ...
+
     def __len__(self) -> int:
         """Return the number of examples."""
         ...
@@ -63,6 +68,11 @@ class Windows:
     stream: Any
     length: int
     characters: int
+
+    @property
+    def targets(self) -> None:
+        """They are made as they are taken."""
+        return None
 
     def __len__(self) -> int:
         """Return the number of windows that there are at every shift."""

@@ -222,6 +222,7 @@ def _train(
         recipe,
         sources,
         folder,
+        labels=info["labels"],
         marks=text_marks(tokenizer),
         checkpoint=checkpoint,
         **options,

@@ -27,6 +27,8 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
         yield _xnnpack(facts["xnnpack"])
     if "times_float" in facts:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
+    if "optimized" in facts:
+        yield _optimized(facts["optimized"])
     if "rnn" in facts:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:
@@ -39,6 +41,14 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
                 f"Its signature {name} takes {row['batch']} rows at once "
                 f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
             )
+
+
+def _optimized(by: Mapping[str, Any]) -> str:
+    done = f"Optimised by {by['by']} {by['version']}"
+    kinds = ", ".join(f"{count:,} {name}" for name, count in by["operators"].items())
+    if not kinds:
+        return f"{done}, with standard operators alone."
+    return f"{done}, the only runtime that has its {kinds} of the domain {by['domain']}."
 
 
 def _recurrent(layers: Iterable[Mapping[str, Any]]) -> str:

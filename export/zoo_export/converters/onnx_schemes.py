@@ -164,4 +164,5 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path, Path], None]) -
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(conversion.path), str(prepared), skip_symbolic_shape=True)
         quantize(prepared, conversion.path)
+    onnx_file.drop_domains(conversion.path)
     return onnx_file.inspect(conversion)

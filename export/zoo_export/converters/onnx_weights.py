@@ -81,8 +81,10 @@ def _is_small_sum(node: Any, weights: Mapping[str, Array]) -> bool:
 def infer_shapes(proto: Any, weights: dict[str, Array]) -> Any:
     """Return the model with the shapes of all tensors; small weights move into its graph."""
     graph = proto.graph
+    read = {name for node in all_nodes(graph) for name in node.input}
     for name in [name for name, array in weights.items() if array.nbytes <= _SMALL_BYTES]:
-        graph.initializer.append(numpy_helper.from_array(weights.pop(name), name))
+        tensor = numpy_helper.from_array(weights.pop(name), name)
+        graph.initializer.extend([tensor] if name in read else [])
     count = len(graph.input)
     for name, array in weights.items():
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)

@@ -6,7 +6,6 @@ import json
 import math
 from collections import Counter
 from collections.abc import Set
-from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.onnx_graph import all_nodes
@@ -24,7 +23,7 @@ def describe(proto: Any, conversion: Conversion) -> None:
     """
     from onnx import helper
 
-    _drop_domains(proto)
+    drop_domains(proto)
     graph = proto.graph
     for values, tensors in ((graph.input, conversion.inputs), (graph.output, conversion.outputs)):
         described = {value.name: value for value in values}
@@ -45,16 +44,8 @@ def describe(proto: Any, conversion: Conversion) -> None:
     helper.set_model_props(proto, texts)
 
 
-def drop_domains(path: Path) -> None:
-    """Drop the domains that no node of a file belongs to: ONNX Runtime writes all it knows."""
-    import onnx
-
-    proto = onnx.load(str(path), load_external_data=False)
-    _drop_domains(proto)
-    path.write_bytes(proto.SerializeToString())
-
-
-def _drop_domains(proto: Any) -> None:
+def drop_domains(proto: Any) -> None:
+    """Drop the domains that no node belongs to; ONNX Runtime names all that it knows."""
     domains = {node.domain for node in all_nodes(proto.graph)} | {""}
     opsets = [entry for entry in proto.opset_import if entry.domain in domains]
     del proto.opset_import[:]

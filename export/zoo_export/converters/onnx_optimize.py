@@ -26,6 +26,7 @@ def optimize(path: Path) -> None:
     Args:
         path: The file; its weights may lie beside it.
     """
+    import onnx
     import onnxruntime
 
     data = f"{path.name}.data"
@@ -41,7 +42,9 @@ def optimize(path: Path) -> None:
         onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         for file in Path(folder).iterdir():
             file.replace(path.with_name(file.name))
-    onnx_file.drop_domains(path)
+    proto = onnx.load(str(path), load_external_data=False)
+    onnx_file.drop_domains(proto)
+    path.write_bytes(proto.SerializeToString())
 
 
 def facts(path: Path) -> dict[str, Any]:

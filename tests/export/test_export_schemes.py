@@ -161,7 +161,7 @@ def test_a_loop_is_unrolled_to_be_calibrated(cell, typical, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tied_embedding_is_stored_once_in_float_and_twice_in_8_bits(typical, tmp_path):
+def test_a_tied_embedding_is_stored_once(typical, tmp_path):
     model = get_model("gpt-nano", vocab_size=500, max_length=16)
     to = ["tflite", "tflite:dynamic-int8", "onnx", "onnx:int8"]
 
@@ -169,16 +169,10 @@ def test_a_tied_embedding_is_stored_once_in_float_and_twice_in_8_bits(typical, t
         model, tmp_path, to, calibration=typical(model, sequence=12), sequence_length=12
     )
 
-    for name in ("tflite", "onnx"):
-        plain, quantized = (
-            sum(artifact.facts["weights"].values())
-            for artifact in found.values()
-            if artifact.format.startswith(name)
-        )
-        # A second table of its size would make this 1.2.
-        assert plain < 1.05 * 4 * model.count_params()
-        # The quantizers give each of the table's readers a copy: 0.25 without the second one.
-        assert quantized < 0.36 * plain
+    for name, artifact in found.items():
+        # A second table of its size would make this 1.2, or in 8 bits 0.35.
+        most = 1.05 if artifact.format in {"tflite", "onnx"} else 0.3
+        assert sum(artifact.facts["weights"].values()) < most * 4 * model.count_params(), name
 
 
 # -- what is refused ----------------------------------------------------------------------------

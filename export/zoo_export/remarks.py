@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _SHOWN_KINDS = 6
@@ -29,6 +29,8 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
     if "optimized" in facts:
         yield _optimized(facts["optimized"])
+    if facts.get("float_layers"):
+        yield f"Layers that stayed in float32: {_some(facts['float_layers'])}."
     if "rnn" in facts:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:
@@ -41,6 +43,11 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
                 f"Its signature {name} takes {row['batch']} rows at once "
                 f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
             )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_KINDS} more" if len(names) > _SHOWN_KINDS else ""
+    return ", ".join(names[:_SHOWN_KINDS]) + more
 
 
 def _optimized(by: Mapping[str, Any]) -> str:

@@ -175,6 +175,28 @@ def test_a_tied_embedding_is_stored_once(typical, tmp_path):
         assert sum(artifact.facts["weights"].values()) < most * 4 * model.count_params(), name
 
 
+@pytest.mark.slow
+def test_where_all_layers_cost_the_same_most_bytes_stay_in_int8(typical, tmp_path):
+    # 90 % of the error of drawn weights is in nearly all layers.
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 3), name="image")
+    x = inputs
+    for at in range(6):
+        x = layers.Conv2D(16, 3, padding="same", activation="relu", name=f"conv_{at}")(x)
+    x = layers.Dense(10, name="logits")(layers.GlobalAveragePooling2D(name="pool")(x))
+    model = keras.Model(inputs, x, name="drawn")
+    to = ["tflite:int8-mixed", "onnx:int8-mixed"]
+
+    found = _export(model, tmp_path, to, calibration=typical(model))
+
+    card = (tmp_path / "bundle/README.md").read_text(encoding="utf-8")
+    for artifact in found.values():
+        weights, kept = artifact.facts["weights"], artifact.facts["float_layers"]
+        assert weights["int8"] > weights["float32"] > 0
+        assert kept[0] in list(artifact.facts["layer_errors"])[:6]
+        assert f"Layers that stayed in float32: {kept[0]}" in card
+
+
 # -- what is refused ----------------------------------------------------------------------------
 
 

@@ -13,7 +13,13 @@ import numpy as np
 
 from zoo_export.converters import onnx, onnx_file, onnx_tied, onnx_weights
 from zoo_export.converters.tracing import Conversion
-from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
+from zoo_export.converters.worst_layers import (
+    by_layer,
+    layer_errors,
+    room_for_float,
+    some_rows,
+    worst,
+)
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_onnx
 from zoo_export.tensors import Array, Arrays, batches
@@ -113,7 +119,8 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
             return Runner(session, conversion.inputs, conversion.outputs).run(rows)
 
         found["layer_errors"] = layer_errors(layers, run)
-        found["float_layers"] = worst(found["layer_errors"])
+        room = room_for_float(conversion.model, layers)
+        found["float_layers"] = worst(found["layer_errors"], *room)
         kept = [node for layer in found["float_layers"] for node in layers[layer]]
         return onnx_package.load(str(_calibrated(conversion, source, kept, ranges)))
 

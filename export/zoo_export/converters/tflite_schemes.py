@@ -10,7 +10,13 @@ from typing import Any
 
 from zoo_export.converters import tflite, tflite_tables
 from zoo_export.converters.tracing import Conversion
-from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
+from zoo_export.converters.worst_layers import (
+    by_layer,
+    layer_errors,
+    room_for_float,
+    some_rows,
+    worst,
+)
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
 from zoo_export.runtime.batching import split
@@ -77,7 +83,7 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
             return Runner(session, conversion.inputs, conversion.outputs).run(rows)
 
     errors = layer_errors(layers, run)
-    found = worst(errors)
+    found = worst(errors, *room_for_float(conversion.model, layers))
     quantize([node for layer in found for node in layers[layer]], conversion.path)
     return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
 

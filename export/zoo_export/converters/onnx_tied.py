@@ -24,7 +24,7 @@ def tied(graph: Any) -> list[Pair]:
         graph: An ``onnx.GraphProto`` with its weights in float.
     """
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    tables = {node.input[0] for node in graph.node if node.op_type == "Gather"} & weights.keys()
+    tables = {node.input[0] for node in graph.node if _gathers_rows(node)} & weights.keys()
     factors = {node.input[1] for node in graph.node if node.op_type == "MatMul"} & weights.keys()
     return [
         (table, factor)
@@ -35,6 +35,10 @@ def tied(graph: Any) -> list[Pair]:
             numpy_helper.to_array(weights[table]).T, numpy_helper.to_array(weights[factor])
         )
     ]
+
+
+def _gathers_rows(node: Any) -> bool:
+    return node.op_type == "Gather" and not any(a.i for a in node.attribute if a.name == "axis")
 
 
 def share(graph: Any, pairs: Sequence[Pair]) -> None:
@@ -51,9 +55,11 @@ def share(graph: Any, pairs: Sequence[Pair]) -> None:
         weights = {tensor.name: tensor for tensor in graph.initializer}
         if {table, factor} <= weights.keys():
             _turn_round(graph, table, weights[factor])
-        quantized = weights.get(f"{factor}_quantized")
-        if f"{table}_quantized" in weights and quantized is not None:
-            rows = f"{table}_rows"
+        elif {f"{table}_quantized", f"{factor}_quantized"} <= weights.keys():
+            zeros = numpy_helper.to_array(weights[f"{factor}_zero_point"])
+            if zeros.any() or zeros.ndim != 1:  # no scale for each column, or not that alone
+                continue
+            rows, quantized = f"{table}_rows", weights[f"{factor}_quantized"]
             array = np.ascontiguousarray(numpy_helper.to_array(quantized).T)
             graph.initializer.append(numpy_helper.from_array(array, rows))
             nodes = {

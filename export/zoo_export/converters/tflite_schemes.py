@@ -43,6 +43,8 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
     facts = tflite.convert(conversion, configure)
+    if "GATHER" not in facts["operators"]:
+        return facts
     conversion.path.write_bytes(tflite_tables.share(conversion.path.read_bytes()))
     return {**facts, **tflite.inspect(conversion)}
 

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 )
 @click.option("--rnn", help="Recurrent layers of LiteRT files: loop or unroll [what suits].")
 @click.option(
-    "--optimize", help="onnxruntime: an ONNX file with operators of its own [standard ones]."
+    "--optimize",
+    help="onnxruntime: an ONNX file with ONNX Runtime's own operators [standard ones].",
 )
 @click.option(
     "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."

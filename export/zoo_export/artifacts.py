@@ -48,6 +48,7 @@ def make_task(
         batch_sizes=static_batches,
         dynamic=row.static and not static_batches,
         rnn=source.request.rnn,
+        optimize=source.request.optimize if row.optimizers else None,
         train_batch=source.request.train_batch,
     )
     cases = tuple(case for case in source.cases if fits(job.inputs, case))

@@ -24,6 +24,7 @@ from zoo_export.manifest import (
     Comparison,
     Manifest,
 )
+from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
 from zoo_export.probes import save_probes
 from zoo_export.request import Request, from_model, from_run, name_of
@@ -74,6 +75,7 @@ def export(
     train_batch: int | None = None,
     batch_sizes: Sequence[int] | str | None = None,
     rnn: str | None = None,
+    optimize: str | None = None,
     time_limit: float = TIME_LIMIT,
     keep_going: bool = False,
     cached: bool = False,
@@ -108,6 +110,9 @@ def export(
             batch and are only verified at these.
         rnn: How LiteRT files hold recurrent layers: ``"loop"``, or ``"unroll"`` for every step
             written out; by default, what the scheme and the number of steps ask for.
+        optimize: ``"onnxruntime"`` keeps in the float32 ONNX file what ONNX Runtime makes of the
+            graph, with operators of its own that no other runtime has; by default all are
+            standard ones.
         time_limit: Seconds that one conversion may take.
         keep_going: Write a bundle of the formats that succeeded although another failed; what
             failed is told to ``on_event`` and leaves nothing.
@@ -136,6 +141,7 @@ def export(
     if place is not None:
         targets.check_installed(place)
     rows = choose_formats(to, target)
+    check_optimize(optimize, rows)
     if train_batch is not None and train_batch < 1:
         raise UsageError(f"train_batch={train_batch}: a step of training takes 1 row or more.")
     given: dict[str, Any] = {
@@ -150,6 +156,7 @@ def export(
         "train_batch": train_batch,
         "batch_sizes": read_batch_sizes(batch_sizes, rows, place),
         "rnn": rnn,
+        "optimize": optimize,
     }
     options = {key: value for key, value in given.items() if value is not None}
     folder = Path(out) if out is not None else Path("bundles") / (name or name_of(source))

@@ -31,6 +31,7 @@ class Format:
         tolerance: Largest difference from Keras, as a share of the largest output value.
         schemes: The other ways than float32 in which it can hold numbers.
         scheme: The one of them that this is, if it is no float32.
+        optimizers: Runtimes that may put operators of their own into the float32 file.
         aliases: Other words for a built-in one.
         summary: One line.
         origin: Filled in by the registry.
@@ -49,6 +50,7 @@ class Format:
     tolerance: float = 1e-5
     schemes: tuple[Scheme, ...] = ()
     scheme: Scheme | None = None
+    optimizers: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     summary: str = ""
     origin: Origin | None = None
@@ -92,6 +94,7 @@ class Format:
             converter=row.converter,
             tolerance=row.tolerance,
             scheme=row,
+            optimizers=(),
         )
 
 
@@ -119,6 +122,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 requires="onnxruntime",
                 module="onnxruntime",
                 schemes=ONNX_SCHEMES,
+                optimizers=("onnxruntime",),
                 summary="ONNX, opset 20, operators of the standard domain",
             ),
             Format(

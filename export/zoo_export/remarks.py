@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _SHOWN_KINDS = 6
@@ -27,6 +27,10 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
         yield _xnnpack(facts["xnnpack"])
     if "times_float" in facts:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
+    if "optimized" in facts:
+        yield _optimized(facts["optimized"])
+    if facts.get("float_layers"):
+        yield f"Layers that stayed in float32: {_some(facts['float_layers'])}."
     if "rnn" in facts:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:
@@ -39,6 +43,19 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
                 f"Its signature {name} takes {row['batch']} rows at once "
                 f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
             )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_KINDS} more" if len(names) > _SHOWN_KINDS else ""
+    return ", ".join(names[:_SHOWN_KINDS]) + more
+
+
+def _optimized(by: Mapping[str, Any]) -> str:
+    done = f"Optimised by {by['by']} {by['version']}"
+    kinds = ", ".join(f"{count:,} {name}" for name, count in by["operators"].items())
+    if not kinds:
+        return f"{done}, with standard operators alone."
+    return f"{done}, the only runtime that has its {kinds} of the domain {by['domain']}."
 
 
 def _recurrent(layers: Iterable[Mapping[str, Any]]) -> str:

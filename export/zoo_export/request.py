@@ -39,6 +39,7 @@ class Request:
     # Of a file whose batch is fixed; none lets it vary there too.
     batch_sizes: tuple[int, ...] = (1,)
     rnn: str | None = None
+    optimize: str | None = None
     train_batch: int = 8
     decoding: Decoding | None = None
     license: str = ""

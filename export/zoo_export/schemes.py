@@ -72,7 +72,7 @@ TFLITE_SCHEMES = (
         tolerance=0.3,
         min_agreement=0.95,
         calibrated=True,
-        summary="int8, but for the layers that cost most, which are kept in float32",
+        summary="int8, but for layers that cost most: up to half of the bytes stay in float32",
     ),
     Scheme(
         name="int8-io",
@@ -149,6 +149,6 @@ ONNX_SCHEMES = (
         tolerance=0.3,
         min_agreement=0.95,
         calibrated=True,
-        summary="int8, but for the layers that cost most, which are kept in float32",
+        summary="int8, but for layers that cost most: up to half of the bytes stay in float32",
     ),
 )

@@ -187,6 +187,10 @@ WRONG_USE = {
         ("export", "runs/digits-mlp", "--rnn", "loop", "--out", "bundles/x"),
         "has no recurrent layer: leave rnn='loop' out.",
     ),
+    "no optimizer": (
+        ("export", "runs/digits-mlp", "--optimize", "onnx-runtime", "--out", "bundles/x"),
+        "There is no optimize='onnx-runtime'. Did you mean 'onnxruntime'? There is: onnxruntime.",
+    ),
     "option beside a budget": (
         ("export", "runs/digits-mlp", "--max-drop", "1%", "--zip", "--out", "bundles/x"),
         "--zip does not go with a budget: leave it or --max-drop out.",

@@ -44,6 +44,7 @@ def text_page(tokenizers, tmp_path_factory):
     return export(
         model,
         target="browser",
+        optimize="onnxruntime",  # whose own operators onnxruntime-web has too
         out=tmp_path_factory.mktemp("pages") / "texts",
         task="text-classification",
         labels=["ja", "nein", "vielleicht", "<b>egal</b>"],

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zoo
-from zoo_export.converters import conversion, onnx_trace, onnx_weights
+from zoo_export.converters import conversion, onnx_schemes, onnx_trace, onnx_weights
 from zoo_export.converters.inference import input_tensors, output_tensors, reference
 from zoo_export.converters.tracing import Conversion
 from zoo_export.processes import free_bytes
@@ -86,6 +86,30 @@ def test_large_weights_are_verified_beside_the_file(tmp_path, monkeypatch):
     assert path.stat().st_size < 500_000
     for name, array in open_onnx(path).run(rows).items():
         np.testing.assert_allclose(array, expected[name], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_large_quantized_weights_are_beside_the_file_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_weights, "_LARGEST_FILE", 500_000)
+    keras.utils.set_random_seed(0)
+    model = zoo.get_model("bert-tiny", vocab_size=3000, task="masked-lm")
+    rows = {t.name: np.ones((8, 16), t.dtype) for t in input_tensors(model)}
+    rows["token_ids"] = np.random.default_rng(0).integers(0, 3000, (8, 16)).astype("int32")
+    expected = reference(model, rows)
+    outputs = output_tensors(model, [({"batch": 8, "sequence": 16}, expected)])
+    schemes = {"float16": 0.51, "dynamic_int8": 0.34, "int8": 0.34}
+    for name, share in schemes.items():
+        path = tmp_path / f"{name}.onnx"
+        conversion = Conversion(model, input_tensors(model), outputs, path, calibration=rows)
+        facts = getattr(onnx_schemes, name)(conversion)
+        assert facts["domains"] == ["ai.onnx"]
+        # The table of embeddings, which is the output's kernel too, is there once.
+        assert sum(facts["weights"].values()) < share * 4 * model.count_params()
+        assert path.stat().st_size < 100_000 < path.with_name(f"{name}.onnx.data").stat().st_size
+        logits = open_onnx(path).run(rows)["logits"]
+        np.testing.assert_allclose(logits, expected["logits"], atol=0.05 * np.abs(logits).max())
+    # Neither the float file nor any step on the way stays behind.
+    assert len(list(tmp_path.iterdir())) == 2 * len(schemes)
 
 
 def test_conversions_share_the_machine_only_where_memory_allows():

@@ -161,7 +161,7 @@ def test_a_loop_is_unrolled_to_be_calibrated(cell, typical, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tied_embedding_is_stored_once_in_float_and_twice_in_8_bits(typical, tmp_path):
+def test_a_tied_embedding_is_stored_once(typical, tmp_path):
     model = get_model("gpt-nano", vocab_size=500, max_length=16)
     to = ["tflite", "tflite:dynamic-int8", "onnx", "onnx:int8"]
 
@@ -169,16 +169,32 @@ def test_a_tied_embedding_is_stored_once_in_float_and_twice_in_8_bits(typical, t
         model, tmp_path, to, calibration=typical(model, sequence=12), sequence_length=12
     )
 
-    for name in ("tflite", "onnx"):
-        plain, quantized = (
-            sum(artifact.facts["weights"].values())
-            for artifact in found.values()
-            if artifact.format.startswith(name)
-        )
-        # A second table of its size would make this 1.2.
-        assert plain < 1.05 * 4 * model.count_params()
-        # The quantizers give each of the table's readers a copy: 0.25 without the second one.
-        assert quantized < 0.36 * plain
+    for name, artifact in found.items():
+        # A second table of its size would make this 1.2, or in 8 bits 0.35.
+        most = 1.05 if artifact.format in {"tflite", "onnx"} else 0.3
+        assert sum(artifact.facts["weights"].values()) < most * 4 * model.count_params(), name
+
+
+@pytest.mark.slow
+def test_where_all_layers_cost_the_same_most_bytes_stay_in_int8(typical, tmp_path):
+    # 90 % of the error of drawn weights is in nearly all layers.
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, 3), name="image")
+    x = inputs
+    for at in range(6):
+        x = layers.Conv2D(16, 3, padding="same", activation="relu", name=f"conv_{at}")(x)
+    x = layers.Dense(10, name="logits")(layers.GlobalAveragePooling2D(name="pool")(x))
+    model = keras.Model(inputs, x, name="drawn")
+    to = ["tflite:int8-mixed", "onnx:int8-mixed"]
+
+    found = _export(model, tmp_path, to, calibration=typical(model))
+
+    card = (tmp_path / "bundle/README.md").read_text(encoding="utf-8")
+    for artifact in found.values():
+        weights, kept = artifact.facts["weights"], artifact.facts["float_layers"]
+        assert weights["int8"] > weights["float32"] > 0
+        assert kept[0] in list(artifact.facts["layer_errors"])[:6]
+        assert f"Layers that stayed in float32: {kept[0]}" in card
 
 
 # -- what is refused ----------------------------------------------------------------------------

@@ -65,6 +65,7 @@ def _convert(task: Task) -> dict[str, object]:
         about=job.about,
         batch_sizes=job.batch_sizes,
         rnn=job.rnn,
+        optimize=job.optimize,
         train_batch=job.train_batch,
         trained_for_int8=loaded if is_quantization_aware(loaded) else None,
     )

@@ -35,6 +35,7 @@ class Job:
         batch_sizes: Batches that it has a signature for, smallest first; none where it varies.
         dynamic: Whether the batch varies in a format that would fix it: what that costs is told.
         rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
+        optimize: The runtime that may put operators of its own into the file.
         train_batch: Rows of one step of training on the device.
     """
 
@@ -50,6 +51,7 @@ class Job:
     batch_sizes: tuple[int, ...] = ()
     dynamic: bool = False
     rnn: str | None = None
+    optimize: str | None = None
     train_batch: int = 8
 
 

@@ -14,6 +14,7 @@ from zoo_export.converters import (
     onnx_file,
     onnx_layout,
     onnx_operators,
+    onnx_optimize,
     onnx_rnn,
     onnx_simplify,
     onnx_trace,
@@ -28,7 +29,9 @@ _UNREAD = "ImmutableConst"
 
 
 def convert(conversion: Conversion) -> dict[str, Any]:
-    """Write an ONNX file of the standard domain and return what it holds.
+    """Write an ONNX file and return what it holds.
+
+    Its operators are of the standard domain, unless a runtime was asked to optimise it.
 
     Raises:
         ExportError: An operator that ONNX does not have, or a file that is not as it should be.
@@ -48,7 +51,11 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     onnx_file.describe(proto, conversion)
     proto = onnx_weights.infer_shapes(proto, weights)
     onnx_weights.save(proto, weights, conversion.path)
-    return onnx_file.inspect(conversion)
+    if conversion.optimize is None:
+        return onnx_file.inspect(conversion)
+    onnx_optimize.optimize(conversion.path)
+    facts = onnx_file.inspect(conversion, {onnx_optimize.DOMAIN})
+    return {**facts, "optimized": onnx_optimize.facts(conversion.path)}
 
 
 def _tf2onnx(traced: onnx_trace.Traced) -> Any:

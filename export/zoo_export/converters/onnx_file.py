@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Set
 from typing import Any
 
 from zoo_export.converters.onnx_graph import all_nodes
@@ -22,11 +23,8 @@ def describe(proto: Any, conversion: Conversion) -> None:
     """
     from onnx import helper
 
+    drop_domains(proto)
     graph = proto.graph
-    domains = {node.domain for node in all_nodes(graph)} | {""}
-    opsets = [entry for entry in proto.opset_import if entry.domain in domains]
-    del proto.opset_import[:]
-    proto.opset_import.extend(opsets)
     for values, tensors in ((graph.input, conversion.inputs), (graph.output, conversion.outputs)):
         described = {value.name: value for value in values}
         extra = sorted(described.keys() - {tensor.name for tensor in tensors})
@@ -46,8 +44,21 @@ def describe(proto: Any, conversion: Conversion) -> None:
     helper.set_model_props(proto, texts)
 
 
-def refuse_foreign(proto: Any, model: Any) -> None:
+def drop_domains(proto: Any) -> None:
+    """Drop the domains that no node belongs to; ONNX Runtime names all that it knows."""
+    domains = {node.domain for node in all_nodes(proto.graph)} | {""}
+    opsets = [entry for entry in proto.opset_import if entry.domain in domains]
+    del proto.opset_import[:]
+    proto.opset_import.extend(opsets)
+
+
+def refuse_foreign(proto: Any, model: Any, allowed: Set[str] = frozenset()) -> None:
     """Refuse nodes that standard ONNX does not have.
+
+    Args:
+        proto: An ``onnx.ModelProto``.
+        model: The Keras model.
+        allowed: Other domains, all of whose operators may be there.
 
     Raises:
         ExportError: Such a node, with the layer it came from.
@@ -58,15 +69,22 @@ def refuse_foreign(proto: Any, model: Any) -> None:
     blames = {
         Blame(node.op_type, layer_of(model, node.name))
         for node in all_nodes(proto.graph)
-        if node.domain not in _DOMAINS or not onnx.defs.has(node.op_type, versions.get("", 1), "")
+        if node.domain not in allowed
+        and (
+            node.domain not in _DOMAINS or not onnx.defs.has(node.op_type, versions.get("", 1), "")
+        )
     }
     if blames:
         ordered = sorted(blames, key=str)
         raise ExportError(f"ONNX has no operator for {', '.join(map(str, ordered))}", ordered)
 
 
-def inspect(conversion: Conversion) -> dict[str, Any]:
+def inspect(conversion: Conversion, allowed: Set[str] = frozenset()) -> dict[str, Any]:
     """Read the written file back, check it and return what it holds.
+
+    Args:
+        conversion: What was converted.
+        allowed: Domains other than the standard one whose operators may be there.
 
     Raises:
         ExportError: The checker refuses it, or its inputs or outputs are not the model's.
@@ -79,7 +97,7 @@ def inspect(conversion: Conversion) -> dict[str, Any]:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ExportError(f"the ONNX checker refuses the file: {error}") from error
     proto = onnx.load(path, load_external_data=False)
-    refuse_foreign(proto, conversion.model)
+    refuse_foreign(proto, conversion.model, allowed)
     for kind, values, tensors in (
         ("inputs", proto.graph.input, conversion.inputs),
         ("outputs", proto.graph.output, conversion.outputs),

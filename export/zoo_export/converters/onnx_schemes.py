@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_export.converters import onnx, onnx_file
+from zoo_export.converters import onnx, onnx_file, onnx_tied, onnx_weights
 from zoo_export.converters.tracing import Conversion
-from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
+from zoo_export.converters.worst_layers import (
+    by_layer,
+    layer_errors,
+    room_for_float,
+    some_rows,
+    worst,
+)
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_onnx
 from zoo_export.tensors import Array, Arrays, batches
@@ -27,12 +34,14 @@ def float16(conversion: Conversion) -> dict[str, Any]:
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    onnx.convert(conversion)
-    proto = onnx_package.load(str(conversion.path))
-    halved = convert_float_to_float16(proto, keep_io_types=True)
-    OnnxModel(halved).topological_sort()
-    onnx_package.save(halved, str(conversion.path))
-    return onnx_file.inspect(conversion)
+    def halve(source: Path) -> Any:
+        proto = onnx_package.load(str(source))
+        # The file has all shapes, and inferring them takes no more than 2 GB.
+        halved = convert_float_to_float16(proto, keep_io_types=True, disable_shape_infer=True)
+        OnnxModel(halved).topological_sort()
+        return halved
+
+    return _changed(conversion, halve)
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
@@ -40,9 +49,11 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
     Those of convolutions are only stored so: in integers ONNX Runtime takes five times as long.
     """
+    import onnx as onnx_package
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    def quantize(source: Path, target: Path) -> None:
+    def quantize(source: Path) -> Any:
+        target = source.with_name("dynamic.onnx")
         quantize_dynamic(
             str(source),
             str(target),
@@ -50,18 +61,18 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
             per_channel=True,
             reduce_range=True,  # without it AVX2 adds up beyond 16 bits, and answers change
             weight_type=QuantType.QInt8,
+            use_external_data_format=True,
         )
-        _store_convolutions(target)
+        proto = onnx_package.load(str(target))
+        _store_convolutions(proto.graph)
+        return proto
 
     return _quantized(conversion, quantize)
 
 
-def _store_convolutions(path: Path) -> None:
-    import onnx as onnx_package
+def _store_convolutions(graph: Any) -> None:
     from onnx import helper, numpy_helper
 
-    proto = onnx_package.load(str(path))
-    graph = proto.graph
     weights = {tensor.name: tensor for tensor in graph.initializer}
     names = {node.input[1] for node in graph.node if node.op_type == "Conv"} & weights.keys()
     for at, name in enumerate(sorted(names)):
@@ -76,14 +87,14 @@ def _store_convolutions(path: Path) -> None:
         inputs = [f"{name}/{kind}" for kind in stored]
         node = helper.make_node("DequantizeLinear", inputs, [name], f"{name}/dequantize", axis=0)
         graph.node.insert(at, node)
-    onnx_package.save(proto, str(path))
 
 
 def int8(conversion: Conversion) -> dict[str, Any]:
     """Surround each operator with QuantizeLinear and DequantizeLinear of calibrated ranges."""
+    import onnx as onnx_package
 
-    def quantize(source: Path, target: Path) -> None:
-        _calibrated(conversion, source, target)
+    def quantize(source: Path) -> Any:
+        return onnx_package.load(str(_calibrated(conversion, source)))
 
     return _quantized(conversion, quantize)
 
@@ -94,23 +105,24 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     Returns:
         What is in the file, the error of each layer and which of them stayed in float.
     """
+    import onnx as onnx_package
+
     found: dict[str, Any] = {}
 
-    def quantize(source: Path, target: Path) -> None:
+    def quantize(source: Path) -> Any:
         layers = by_layer(conversion.model, ((name, [name]) for name in _nodes(source)))
         rows = some_rows(conversion.calibration)
         ranges = source.with_name("ranges.json")
 
         def run(kept: Sequence[str]) -> Arrays:
-            trial = source.with_name("trial.onnx")
-            _calibrated(conversion, source, trial, kept, ranges)
-            session = open_onnx(trial, threads=None)
+            session = open_onnx(_calibrated(conversion, source, kept, ranges), threads=None)
             return Runner(session, conversion.inputs, conversion.outputs).run(rows)
 
         found["layer_errors"] = layer_errors(layers, run)
-        found["float_layers"] = worst(found["layer_errors"])
+        room = room_for_float(conversion.model, layers)
+        found["float_layers"] = worst(found["layer_errors"], *room)
         kept = [node for layer in found["float_layers"] for node in layers[layer]]
-        _calibrated(conversion, source, target, kept, ranges)
+        return onnx_package.load(str(_calibrated(conversion, source, kept, ranges)))
 
     return {**_quantized(conversion, quantize), **found}
 
@@ -118,19 +130,21 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
 def _nodes(path: Path) -> list[str]:
     import onnx as onnx_package
 
-    graph = onnx_package.load(str(path)).graph
+    graph = onnx_package.load(str(path), load_external_data=False).graph
     return [node.name for node in graph.node if node.op_type in _OPERATORS]
 
 
 def _calibrated(
     conversion: Conversion,
     source: Path,
-    target: Path,
     kept: Sequence[str] = (),
     ranges: Path | None = None,
-) -> None:
+) -> Path:
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    target = source.with_name("calibrated.onnx")
+    for old in source.parent.glob(f"{target.name}*"):
+        old.unlink()  # weights would be appended to what an earlier trial left
     quantize_static(
         str(source),
         str(target),
@@ -143,7 +157,9 @@ def _calibrated(
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
         calibration_cache_path=ranges,  # measured once for all trials
+        use_external_data_format=True,
     )
+    return target
 
 
 class _Reader:
@@ -155,13 +171,43 @@ class _Reader:
         return next(self._batches, None)
 
 
-def _quantized(conversion: Conversion, quantize: Callable[[Path, Path], None]) -> dict[str, Any]:
+def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[str, Any]:
+    import onnx as onnx_package
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    onnx.convert(conversion)
     logging.getLogger().setLevel(logging.ERROR)  # its advice to preprocess, which is done here
+
+    def change(source: Path) -> Any:
+        prepared = source.with_name("prepared.onnx")
+        quant_pre_process(
+            str(source),
+            str(prepared),
+            skip_symbolic_shape=True,
+            save_as_external_data=True,
+            all_tensors_to_one_file=True,
+            external_data_location=f"{prepared.name}.data",
+        )
+        pairs = onnx_tied.tied(onnx_package.load(str(prepared)).graph)
+        proto = quantize(prepared)
+        onnx_tied.share(proto.graph, pairs)
+        return proto
+
+    return _changed(conversion, change)
+
+
+def _changed(conversion: Conversion, change: Callable[[Path], Any]) -> dict[str, Any]:
+    """Write what becomes of the float file, and return what it holds.
+
+    Between the steps weights lie beside the graph, as a file takes no more than 2 GB of them.
+
+    Args:
+        conversion: What is converted.
+        change: Takes the float file, in a folder for whatever it writes, and returns the model.
+    """
     with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
-        prepared = Path(folder) / "prepared.onnx"
-        quant_pre_process(str(conversion.path), str(prepared), skip_symbolic_shape=True)
-        quantize(prepared, conversion.path)
+        source = Path(folder) / "float.onnx"
+        onnx.convert(replace(conversion, path=source))
+        proto = change(source)
+    onnx_file.drop_domains(proto)
+    onnx_weights.save_whole(proto, conversion.path)
     return onnx_file.inspect(conversion)

@@ -81,8 +81,7 @@ def _is_small_sum(node: Any, weights: Mapping[str, Array]) -> bool:
 def infer_shapes(proto: Any, weights: dict[str, Array]) -> Any:
     """Return the model with the shapes of all tensors; small weights move into its graph."""
     graph = proto.graph
-    for name in [name for name, array in weights.items() if array.nbytes <= _SMALL_BYTES]:
-        graph.initializer.append(numpy_helper.from_array(weights.pop(name), name))
+    _keep_small(graph, weights)
     count = len(graph.input)
     for name, array in weights.items():
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -90,6 +89,20 @@ def infer_shapes(proto: Any, weights: dict[str, Array]) -> Any:
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     del inferred.graph.input[count:]
     return inferred
+
+
+def _keep_small(graph: Any, weights: dict[str, Array]) -> None:
+    read = {name for node in all_nodes(graph) for name in node.input}
+    for name in [name for name, array in weights.items() if array.nbytes <= _SMALL_BYTES]:
+        tensor = numpy_helper.from_array(weights.pop(name), name)
+        graph.initializer.extend([tensor] if name in read else [])
+
+
+def save_whole(proto: Any, path: Path) -> None:
+    """Write a model whose weights are in its graph, where :func:`save` would put them."""
+    weights = take_weights(proto.graph, {})
+    _keep_small(proto.graph, weights)
+    save(proto, weights, path)
 
 
 def save(proto: Any, weights: Mapping[str, Array], path: Path) -> None:

@@ -8,9 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters import tflite
+from zoo_export.converters import tflite, tflite_tables
 from zoo_export.converters.tracing import Conversion
-from zoo_export.converters.worst_layers import by_layer, layer_errors, some_rows, worst
+from zoo_export.converters.worst_layers import (
+    by_layer,
+    layer_errors,
+    room_for_float,
+    some_rows,
+    worst,
+)
 from zoo_export.errors import ExportError
 from zoo_export.runtime import Runner
 from zoo_export.runtime.batching import split
@@ -36,7 +42,11 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
-    return tflite.convert(conversion, configure)
+    facts = tflite.convert(conversion, configure)
+    if "GATHER" not in facts["operators"]:
+        return facts
+    conversion.path.write_bytes(tflite_tables.share(conversion.path.read_bytes()))
+    return {**facts, **tflite.inspect(conversion)}
 
 
 def int8(conversion: Conversion) -> dict[str, Any]:
@@ -75,7 +85,7 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
             return Runner(session, conversion.inputs, conversion.outputs).run(rows)
 
     errors = layer_errors(layers, run)
-    found = worst(errors)
+    found = worst(errors, *room_for_float(conversion.model, layers))
     quantize([node for layer in found for node in layers[layer]], conversion.path)
     return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
 
@@ -119,6 +129,7 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     except ImportError as error:
         raise ExportError("it needs litert-quantizer: pip install 'kerazoo[int4]'") from error
     facts = tflite.convert(conversion)
+    conversion.path.write_bytes(tflite_tables.look_up(conversion.path.read_bytes()))
     work = quantizer.Quantizer(str(conversion.path))
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
     conversion.path.write_bytes(work.quantize().quantized_model)

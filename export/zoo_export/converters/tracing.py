@@ -29,6 +29,7 @@ class Conversion:
         batch_sizes: Batches that it has a signature for, the first that of ``inputs``; none
             where it varies.
         rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
+        optimize: The runtime that may put operators of its own into the file.
         train_batch: Rows of one step of training on the device.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
@@ -42,6 +43,7 @@ class Conversion:
     about: Mapping[str, Any] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] = ()
     rnn: str | None = None
+    optimize: str | None = None
     train_batch: int = 8
     trained_for_int8: Any = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from zoo_export.tensors import Array, Arrays
 
 # Kept in float are the fewest layers that make so much of the whole squared error.
 SHARE = 0.9
+# And no more of them than this share of what would weigh as much as all that is in int8: biases,
+# and what a format adds, weigh too.
+FILLED = 0.75
 # Rows that each layer is tried on, and layers that are tried one by one.
 NUM_ROWS = 32
 MAX_LAYERS = 64
@@ -68,21 +72,65 @@ def layer_errors(
     return dict(sorted(errors.items(), key=lambda item: -item[1]))
 
 
-def worst(errors: Mapping[str, float], share: float = SHARE) -> list[str]:
-    """Return the fewest layers that make ``share`` of the sum of all squared errors.
+def room_for_float(model: Any, layers: Iterable[str]) -> tuple[dict[str, int], float]:
+    """Return how many numbers each layer's kernels hold, and how many of all may stay in float.
+
+    Args:
+        model: The Keras model.
+        layers: Names of those that int8 reaches, as :func:`by_layer` gives them.
 
     Example:
-        >>> worst({"conv": 0.3, "dense": 0.05, "logits": 0.01}), worst({"conv": 0.0})
-        (['conv'], [])
+        >>> import keras
+        >>> layers = [keras.layers.Dense(5, name="hidden"), keras.layers.Dense(2, name="logits")]
+        >>> model = keras.Sequential([keras.Input((4,)), *layers])
+        >>> room_for_float(model, ["hidden", "logits"]), room_for_float(model, ["hidden"])
+        (({'hidden': 20, 'logits': 10}, 4.5), ({'hidden': 20}, 0.0))
+    """
+    kernels = {w.path: math.prod(w.shape) for w in model.weights if len(w.shape) > 1}
+    sizes = dict.fromkeys(layers, 0)
+    for path, count in kernels.items():
+        # A layer of a model inside the model has weights that do not name the outer one.
+        within = [name for name in sizes if path.startswith(f"{name}/")] or [
+            name for name in sizes if path.startswith(f"{name.rpartition('/')[2]}/")
+        ]
+        if within:
+            sizes[max(within, key=len)] += count
+    reached = sum(sizes.values())
+    unreached = max(0, sum(kernels.values()) - reached)
+    # Four bytes for each in float, one for each in int8: (reached - kept) = 4 (kept + unreached).
+    return sizes, max(0.0, FILLED * (reached - 4 * unreached) / 5)
+
+
+def worst(errors: Mapping[str, float], sizes: Mapping[str, int], room: float) -> list[str]:
+    """Return the layers to keep in float, worst first.
+
+    They are the fewest that make :data:`SHARE` of the sum of all squared errors, without those
+    for which there is no room: where every layer costs about the same, as with drawn weights,
+    that sum takes most of the model.
+
+    Args:
+        errors: What each layer costs, as :func:`layer_errors` gives it.
+        sizes: The numbers in its kernels.
+        room: How many of all of them may stay in float.
+
+    Example:
+        >>> worst({"conv": 0.3, "dense": 0.05}, {"conv": 9, "dense": 91}, 100)
+        ['conv']
+        >>> worst({"dense": 0.3, "conv": 0.3}, {"conv": 9, "dense": 91}, 15)
+        ['conv']
+        >>> worst({"conv": 0.0}, {"conv": 9}, 9)
+        []
     """
     left = sum(error**2 for error in errors.values())
-    enough = (1 - share) * left
+    enough = (1 - SHARE) * left
     chosen = []
     for layer, error in sorted(errors.items(), key=lambda item: -item[1]):
         if left <= enough:
             break
-        chosen.append(layer)
-        left -= error**2
+        if sizes[layer] <= room:
+            chosen.append(layer)
+            room -= sizes[layer]
+            left -= error**2
     return chosen
 
 

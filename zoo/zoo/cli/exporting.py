@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 )
 @click.option("--rnn", help="Recurrent layers of LiteRT files: loop or unroll [what suits].")
 @click.option(
+    "--optimize",
+    help="onnxruntime: an ONNX file with ONNX Runtime's own operators [standard ones].",
+)
+@click.option(
     "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."
 )
 @click.option("--max-mb", type=float, help="With --max-drop: largest size in MB.")
@@ -65,6 +69,7 @@ def export(
     sequence_length: int | None,
     batch_sizes: str | None,
     rnn: str | None,
+    optimize: str | None,
     max_drop: float | None,
     max_mb: float | None,
     max_ms: float | None,
@@ -77,7 +82,7 @@ def export(
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
-        others |= {"--batch-sizes": batch_sizes, "--rnn": rnn}
+        others |= {"--batch-sizes": batch_sizes, "--rnn": rnn, "--optimize": optimize}
         for option in (name for name, given in others.items() if given):
             raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
         export_within_budget(
@@ -106,6 +111,7 @@ def export(
         "train_batch": train_batch,
         "batch_sizes": _numbers(batch_sizes),
         "rnn": rnn,
+        "optimize": optimize,
     }
     if Path(source).exists():
         for option, value in (("--task", task), ("--weights", weights)):

@@ -17,7 +17,6 @@ def matrix():
     return read(FILE)
 
 
-@pytest.mark.xfail(reason="the table is still being filled: python -m zoo.support takes hours")
 def test_every_built_in_model_is_in_it(matrix):
     rows = {row.case for row in matrix.rows}
     missing = [str(case) for case in wanted() if case not in rows]

@@ -56,7 +56,7 @@ def contestants(model: str, peers: str | None) -> dict[str, Contestant]:
     found = {kind: Contestant(sys.executable, here, model, kind) for kind in OURS}
     if peers:
         found["keras on jax"] = Contestant(peers, here, model, "fit", KERAS_BACKEND="jax")
-        found["torch"] = Contestant(peers, PEERS / "train.py", model, "torch")
+        found["torch"] = Contestant(peers, PEERS / "train.py", model, "torch", KERAS_BACKEND="jax")
     return found
 
 

@@ -15,7 +15,8 @@ from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from training_contestant import MODELS, data, serve
+from export import Lstm
+from training_contestant import EPOCHS, Turns, data
 
 
 class Cnn(nn.Sequential):
@@ -35,7 +36,7 @@ class Block(nn.Module):
 
     def __init__(self, before: int, channels: int) -> None:
         super().__init__()
-        self.stride = channels // before if before != 16 or channels != 16 else 1
+        self.stride = channels // before
         self.conv_1 = nn.Conv2d(before, channels, 3, self.stride, 1, bias=False)
         self.conv_2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
         self.norm_1, self.norm_2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
@@ -61,14 +62,8 @@ class ResNet20(nn.Sequential):
         )
 
 
-class Lstm(nn.Module):
-    """The zoo's bidirectional classifier, with packed sequences for its mask."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(20_000, 128)
-        self.lstm = nn.LSTM(128, 64, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(128, 2)
+class MaskedLstm(Lstm):
+    """It with packed sequences for its mask."""
 
     def forward(self, token_ids: torch.Tensor, padding_mask: torch.Tensor) -> torch.Tensor:
         """Return logits (batch, 2)."""
@@ -96,7 +91,7 @@ def gpt() -> Callable[..., torch.Tensor]:
 BUILDERS: dict[str, Callable[[], Any]] = {
     "cnn": Cnn,
     "resnet20": ResNet20,
-    "lstm-classifier": Lstm,
+    "lstm-classifier": MaskedLstm,
     "bert-tiny": bert,
     "gpt-mini": gpt,
 }
@@ -113,19 +108,18 @@ def main(name: str) -> None:
     model = BUILDERS[name]().train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
-    def train(epochs: int) -> None:
-        for _ in range(epochs):
-            order = torch.randperm(len(targets))
-            for rows in order.split(batch):
-                logits = model(*(array[rows] for array in arrays))
-                logits = getattr(logits, "logits", logits)
-                loss = functional.cross_entropy(logits.flatten(0, -2), targets[rows].flatten())
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                loss.item()
-
-    serve(train, 4 * MODELS[name][-1])
+    turns = Turns(len(targets))
+    for epoch in range(EPOCHS):
+        turns.on_epoch_begin(epoch)
+        for rows in torch.randperm(len(targets)).split(batch):
+            logits = model(*(array[rows] for array in arrays))
+            logits = getattr(logits, "logits", logits)
+            loss = functional.cross_entropy(logits.flatten(0, -2), targets[rows].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            loss.item()
+        turns.on_epoch_end(epoch)
 
 
 if __name__ == "__main__":

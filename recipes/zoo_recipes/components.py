@@ -37,8 +37,8 @@ def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
 def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
     """Return what ``keras.Model.compile`` is told of XLA.
 
-    ``auto`` leaves it to Keras on a GPU. Without one XLA made every built-in recipe slower, 1.2
-    to 7 times (``benchmarks/training_speed.py``), while Keras would use it.
+    ``auto`` leaves it to Keras on a GPU. Without one Keras would use XLA too, and it is slower
+    there: see ``benchmarks/training_speed.py``.
     """
     import tensorflow as tf
 
@@ -51,7 +51,7 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
     if config.schedule is not None:
         peak = arguments.get("learning_rate", 1e-3)
         # Keras counts the updates, not the batches.
-        updates = steps // (arguments.get("gradient_accumulation_steps") or 1)
+        updates = max(1, steps // (arguments.get("gradient_accumulation_steps") or 1))
         arguments["learning_rate"] = _schedule(config.schedule, peak, updates)
     kinds = _classes(keras.optimizers, keras.Optimizer)
     return _make("compile.optimizer", kinds, config.optimizer.name, arguments)

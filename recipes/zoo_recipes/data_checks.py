@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,12 +54,12 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
     Raises:
         UsageError: The label, its split and the number of classes.
     """
-    if len(model.outputs) != 1 or "sparse" not in recipe.compile.loss.name:
-        return
     count = model.outputs[0].shape[-1]
+    if len(model.outputs) != 1 or count is None or count == 1:
+        return
     for part, source in sources.items():
         targets = source.targets
-        if targets is None or not _are_classes(targets) or count is None:
+        if targets is None or not _are_classes(targets):
             continue
         for worst in (int(targets.min()), int(targets.max())):
             if not 0 <= worst < count:
@@ -69,20 +69,17 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
                 )
 
 
-def count_truncated(preprocessor: Any, raws: Any) -> int:
-    """Return how many texts are longer than the tokens that the model is given.
+def count_truncated(tokenizer: Any, texts: Sequence[Any], length: int) -> int:
+    """Return how many texts, or pairs of texts, have more tokens than the model is given.
 
     Args:
-        preprocessor: A :class:`zoo_export.preprocess.Preprocessor`.
-        raws: Texts, or what has no tokens.
+        tokenizer: A ``tokenizers.Tokenizer``.
+        texts: As they were read.
+        length: Tokens that the model is given.
     """
-    step = next((step for step in preprocessor.steps if hasattr(step, "tokenizer")), None)
-    if step is None:
-        return 0
-    tokenizer = preprocessor.tokenizer(step.tokenizer)
     tokenizer.no_padding()
-    tokenizer.enable_truncation(step.length)
-    return sum(bool(encoding.overflowing) for encoding in tokenizer.encode_batch(list(raws)))
+    tokenizer.enable_truncation(length)
+    return sum(bool(encoding.overflowing) for encoding in tokenizer.encode_batch(list(texts)))
 
 
 def _are_classes(labels: Any) -> bool:

@@ -165,7 +165,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, target_length:
     """Return prepared examples: windows of text for language models, pairs of texts, or rows."""
     if task not in {LANGUAGE_MODEL, PAIRS}:
         return Rows(preprocessor.batch(examples.raws), examples.labels)
-    step = next((step for step in preprocessor.steps if hasattr(step, "tokenizer")), None)
+    step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
     tokenizer = preprocessor.tokenizer(step.tokenizer)

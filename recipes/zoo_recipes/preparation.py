@@ -93,15 +93,21 @@ def make_sources(
             f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
+    step = preprocessor.tokenize_step
     # A language model is given all of a text, window by window.
-    texts = {} if task == LANGUAGE_MODEL else examples
-    cut = {part: count_truncated(preprocessor, found.raws) for part, found in texts.items()}
-    cut = {part: count for part, count in cut.items() if count}
+    if step is None or task == LANGUAGE_MODEL:
+        return sources, {}
+    tokenizer = preprocessor.tokenizer(step.tokenizer)
+    cut = {
+        part: count
+        for part, found in examples.items()
+        if (count := count_truncated(tokenizer, found.raws, step.length))
+    }
     if cut:
         shares = (f"{n:,} of {len(examples[part].raws):,} ({part})" for part, n in cut.items())
         warnings.warn(
-            f"texts longer than the {recipe.preprocessing[0]['length']} tokens of the model were "
-            f"cut: {', '.join(shares)}",
+            f"texts longer than the {step.length} tokens of the model were cut: "
+            f"{', '.join(shares)}",
             stacklevel=2,
         )
     return sources, cut

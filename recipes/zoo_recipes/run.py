@@ -136,7 +136,7 @@ def check_free(path: Path, *, force: bool) -> None:
         if not (path / INFO).is_file():
             raise UsageError(f"'{path}' is no run: --force deletes runs only.")
         with held(path):
-            """It is not being trained."""
+            pass  # nobody is training it
 
 
 @contextmanager

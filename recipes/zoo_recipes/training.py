@@ -83,6 +83,7 @@ def train(
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
     check_overrides(spec, recipe.model.overrides)
+    _check_components(recipe, folder)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
     builder = open_dataset(
@@ -92,7 +93,7 @@ def train(
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task)
-    with _recorded(folder, info):
+    with held(folder), _recorded(folder, info):
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
         _train(
@@ -131,45 +132,58 @@ def resume(
         UsageError: No run, a complete one, or one that another process is training.
         ZooError: The data are not those that the run began with, or as for :func:`train`.
     """
-    found = read_run(run)
-    if found.status == "complete":
-        raise UsageError(f"Run '{found.path}' is complete: there is nothing to go on with.")
-    recipe, info = on_own_data(found.recipe), dict(found.info)
-    builder = open_dataset(
-        recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
-    )
-    info |= {"status": "running", "error": None, "finished": None}
-    with _recorded(found.path, info):
-        checkpoint = newest(found.path)
+    folder = read_run(run).path
+    with held(folder):
+        # Only now does nobody else change it.
+        found = read_run(folder)
+        if found.status == "complete":
+            raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
+        recipe, info = on_own_data(found.recipe), dict(found.info)
+        builder = open_dataset(
+            recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+        )
+        checkpoint = newest(folder)
         place = checkpoint.place if checkpoint else Place()
+        info |= {"status": "running", "error": None, "finished": None}
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_versions(info)
-        _train(
-            recipe,
-            builder,
-            found.path,
-            info,
-            checkpoint=checkpoint,
-            checkpoint_seconds=checkpoint_seconds,
-            verbose=verbose,
-        )
-    return load_run(found.path)
+        with _recorded(folder, info):
+            _train(
+                recipe,
+                builder,
+                folder,
+                info,
+                checkpoint=checkpoint,
+                checkpoint_seconds=checkpoint_seconds,
+                verbose=verbose,
+            )
+    return load_run(folder)
+
+
+def _check_components(recipe: Recipe, folder: Path) -> None:
+    """Make once, in vain, what Keras may refuse."""
+    from zoo_recipes.augmentation import TextMarks, make_changes
+    from zoo_recipes.components import compile_arguments, make_callback
+
+    make_changes(recipe.augmentation, TextMarks())
+    compile_arguments(recipe.compile, steps=1_000_000)
+    for callback in recipe.fit.callbacks:
+        make_callback(callback, folder)
 
 
 @contextmanager
 def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
-    """Hold the folder, and write in the end what became of the training."""
-    with held(folder):
+    """Write in the end what became of the training."""
+    write_json(folder / INFO, info)
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt)
+        info["status"] = "interrupted" if stopped else "failed"
+        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
+        info["finished"] = now()
         write_json(folder / INFO, info)
-        try:
-            yield
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            info["status"] = "interrupted" if stopped else "failed"
-            info["error"] = None if stopped else f"{type(error).__name__}: {error}"
-            info["finished"] = now()
-            write_json(folder / INFO, info)
-            raise
+        raise
 
 
 def _warn_of_versions(info: dict[str, Any]) -> None:

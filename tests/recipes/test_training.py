@@ -170,6 +170,37 @@ def test_an_existing_folder_is_refused(run, quick, data_dir, tmp_path):
     assert (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            'fit.callbacks=["ModelCheckpoint"]',
+            'fit.callbacks = "ModelCheckpoint": write fit.keep_best = "val_loss".',
+        ),
+        (
+            "compile.optimizer=adamm",
+            "compile.optimizer = \"adamm\": Keras has no such name. Did you mean 'Adam'?",
+        ),
+        (
+            'augmentation=["random_translatoin"]',
+            'augmentation = "random_translatoin": Keras has no such name. '
+            "Did you mean 'RandomTranslation'?",
+        ),
+        (
+            "compile.optimizer.momentun=0.9",
+            "compile.optimizer.momentun: AdamW takes no 'momentun'. Did you mean 'ema_momentum'?",
+        ),
+    ],
+)
+def test_what_keras_would_refuse_replaces_no_run(quick, data_dir, tmp_path, override, message):
+    run = train(quick, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+    recipe = with_overrides(quick, [override])
+    with pytest.raises(UsageError) as caught:
+        train(recipe, out=run.path, data_dir=data_dir, force=True, verbose=False)
+    assert str(caught.value) == message
+    assert load_run(run.path).metrics == run.metrics
+
+
 def test_a_folder_that_cannot_be_made(quick, data_dir, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ZooError, match=r"file/run' cannot be written: "):
@@ -192,10 +223,6 @@ def test_a_loss_that_is_no_number_stops_the_training(quick, data_dir, tmp_path):
     ("overrides", "message"),
     [
         (
-            ["compile.optimizer.name=adamm"],
-            "compile.optimizer = \"adamm\": Keras has no such name. Did you mean 'Adam'?",
-        ),
-        (
             ['preprocessing=[{step="array",input="pixels",shape=[8,8,1]}]'],
             "Recipe 'digits-cnn': preprocessing makes pixels, but model 'cnn' takes image.",
         ),
@@ -207,11 +234,6 @@ def test_a_loss_that_is_no_number_stops_the_training(quick, data_dir, tmp_path):
         (
             ["dataset.train=trian"],
             "Dataset 'digits/1.0.0' has no split 'trian'. Did you mean 'train'?",
-        ),
-        (
-            ['augmentation=["random_translatoin"]'],
-            'augmentation = "random_translatoin": Keras has no such name. '
-            "Did you mean 'RandomTranslation'?",
         ),
     ],
 )

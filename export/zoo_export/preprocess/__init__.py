@@ -63,6 +63,11 @@ class Preprocessor:
             arrays |= self._apply(step, raws, arrays)
         return arrays
 
+    @property
+    def tokenize_step(self) -> TokenizeStep | None:
+        """The step that makes tokens of texts, if there is one."""
+        return next((step for step in self.steps if isinstance(step, TokenizeStep)), None)
+
     def tokenizer(self, name: str = "tokenizer.json") -> Any:
         """Return the ``tokenizers.Tokenizer`` of one asset, read once.
 

@@ -70,7 +70,8 @@ def train(
             raise click.UsageError("--resume goes on as the run began: give the run alone.")
         from zoo_recipes.training import resume as go_on
 
-        _print_run(go_on(resume, **options), as_json=as_json)
+        # Whether it began as the recipe promises, nobody knows any more.
+        _print_run(go_on(resume, **options), as_json=as_json, changed=True)
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
@@ -92,7 +93,7 @@ def train(
     _print_run(run, as_json=as_json, changed=bool(overrides))
 
 
-def _print_run(run: Any, *, as_json: bool, changed: bool = False) -> None:
+def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), **run.info})
         return

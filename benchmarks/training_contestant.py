@@ -23,23 +23,24 @@ SECONDS = 2.0
 # More than any turns take: who waits for them ends the process.
 EPOCHS = 1_000_000
 TOKENS, VOCABULARY = 128, 50_257
-# Task, inputs (shape, lowest number, what all are below), shape and number of the targets, batch.
+# Task, inputs (shape, lowest number, what all are below), shape and number of the targets, batch,
+# batches an epoch: so many that the cost of an epoch itself is small.
 IMAGE = {"image": ((32, 32, 3), 0, 256)}
 TEXT = {"token_ids": ((TOKENS,), 1, 20_000), "padding_mask": ((TOKENS,), 1, 2)}
 MODELS: dict[str, Any] = {
-    "cnn": ("image-classification", IMAGE, (), 10, 64),
-    "resnet20": ("image-classification", IMAGE, (), 10, 64),
-    "lstm-classifier": ("text-classification", TEXT, (), 2, 64),
-    "bert-tiny": ("text-classification", TEXT, (), 2, 32),
-    "gpt-mini": ("causal-lm", {"token_ids": TEXT["token_ids"]}, (TOKENS,), VOCABULARY, 8),
+    "cnn": ("image-classification", IMAGE, (), 10, 64, 100),
+    "resnet20": ("image-classification", IMAGE, (), 10, 64, 24),
+    "lstm-classifier": ("text-classification", TEXT, (), 2, 64, 40),
+    "bert-tiny": ("text-classification", TEXT, (), 2, 32, 24),
+    "gpt-mini": ("causal-lm", {"token_ids": TEXT["token_ids"]}, (TOKENS,), VOCABULARY, 8, 6),
 }
 
 
 def data(name: str) -> tuple[dict[str, Any], Any, int]:
     """Return inputs by name, targets and the size of a batch."""
-    _, inputs, shape, classes, batch = MODELS[name]
+    _, inputs, shape, classes, batch, batches = MODELS[name]
     rng = np.random.default_rng(0)
-    count = 4 * batch
+    count = batches * batch
     arrays = {
         key: rng.integers(low, high, (count, *size)).astype(
             "float32" if key == "image" else "int32"

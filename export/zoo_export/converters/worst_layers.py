@@ -88,7 +88,9 @@ def room_for_float(model: Any, layers: Iterable[str]) -> tuple[dict[str, int], f
     """
     kernels = {w.path: math.prod(w.shape) for w in model.weights if len(w.shape) > 1}
     sizes = dict.fromkeys(layers, 0)
-    for path, count in kernels.items():
+    for name, count in kernels.items():
+        # Without the model's own name, which those of a Sequential begin with.
+        path = f"{path_of(model, name)}/"
         # A layer of a model inside the model has weights that do not name the outer one.
         within = [name for name in sizes if path.startswith(f"{name}/")] or [
             name for name in sizes if path.startswith(f"{name.rpartition('/')[2]}/")

@@ -7,10 +7,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from zoo_export import benchmarking, files
+from zoo_export.assembly import Progress, complete, convert
 from zoo_export.budget import Budget, BudgetError, Candidate, Report
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import accuracy
-from zoo_export.exporting import TIME_LIMIT, Progress, check_calibrated, complete, convert
+from zoo_export.exporting import TIME_LIMIT, check_calibrated
 from zoo_export.formats import Format, find
 from zoo_export.manifest import Artifact
 from zoo_export.request import from_run

@@ -2,59 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo_export import cache, card, files, targets
-from zoo_export.artifacts import make_task, verified
+from zoo_export import cache, files, targets
+from zoo_export.assembly import Progress, complete, convert
 from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
-from zoo_export.manifest import (
-    ASSETS,
-    CARD,
-    MANIFEST,
-    SAMPLES,
-    Artifact,
-    Comparison,
-    Manifest,
-)
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
-from zoo_export.probes import save_probes
 from zoo_export.request import Request, from_model, from_run, name_of
-from zoo_export.source import Source, model_file, read_source, versions
-from zoo_export.stored import save_samples
+from zoo_export.source import Source, read_source
 from zoo_export.trial import remember
-from zoo_registry import UsageError, load_target
+from zoo_registry import UsageError
 
 TIME_LIMIT = 1800.0
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What just happened to one format.
-
-    Args:
-        format: Its name.
-        state: ``"started"``, ``"verified"``, ``"cached"`` or ``"failed"``.
-        artifact: Figures, once verified or taken from the cache.
-        error: The message, if it failed.
-        facts: What the converter found in a file that then failed.
-        comparisons: Its outputs against Keras, if it failed for being too far from it.
-    """
-
-    format: str
-    state: str
-    artifact: Artifact | None = None
-    error: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    comparisons: tuple[Comparison, ...] = ()
 
 
 def export(
@@ -172,13 +138,16 @@ def export(
             request = replace(_request(source), **options)
             check_calibrated(rows, request)
             check_rnn(rnn, rows, request.batch_sizes, request.model)
-            told = read_source(request)
-            artifacts, failures = convert(told, rows, work, time_limit, notify)
-            # A target needs all of its formats.
-            if failures and not (keep_going and artifacts and place is None):
-                _raise(told, failures)
-            artifacts = beside_float(work / "bundle", artifacts, told.cases)
-            complete(told, artifacts, work / "bundle", place)
+            failures = _produce(
+                request,
+                rows,
+                work,
+                place=place,
+                # A target needs all of its formats.
+                whole=not keep_going or place is not None,
+                time_limit=time_limit,
+                notify=notify,
+            )
             if key is not None and not failures:
                 cache.keep(key, work / "bundle")
         files.put_in_place(work / "bundle", folder, work)
@@ -234,52 +203,23 @@ def _request(source: Any) -> Request:
     return from_model(source)
 
 
-def convert(
-    source: Source,
+def _produce(
+    request: Request,
     rows: Sequence[Format],
     work: Path,
+    *,
+    place: targets.Target | None,
+    whole: bool,
     time_limit: float,
     notify: Callable[[Progress], None],
-) -> tuple[list[Artifact], list[tuple[str, ExportError]]]:
-    """Convert and verify; what failed leaves no file.
-
-    Args:
-        source: What is exported.
-        rows: The formats.
-        work: A folder; the artifacts are put into ``bundle`` inside it.
-        time_limit: Seconds that one conversion may take.
-        notify: Told what happens to each format.
-
-    Returns:
-        The artifacts, and the names of the formats that failed with their errors.
-    """
-    bundle = work / "bundle"
-    bundle.mkdir(exist_ok=True)
-    artifacts, failures = [], []
-    with model_file(source.request, work) as (model, modules):
-        tasks = [make_task(source, row, model, modules, bundle) for row in rows]
-        by_name = {row.name: row for row in rows}
-        for converted in convert_all(
-            tasks,
-            work,
-            time_limit=time_limit,
-            started=lambda format_name: notify(Progress(format_name, "started")),
-        ):
-            row = by_name[converted.job.format]
-            try:
-                artifact = verified(source, row, converted)
-            except ExportError as error:
-                failures.append((row.name, error))
-                files.remove(Path(converted.job.path))
-                facts = converted.result.facts if converted.result else {}
-                notify(Progress(row.name, "failed", None, str(error), facts, error.comparisons))
-            else:
-                artifacts.append(artifact)
-                notify(Progress(row.name, "verified", artifact))
-    order = [row.name for row in rows]
-    failures.sort(key=lambda failure: order.index(failure[0]))
-    artifacts.sort(key=lambda artifact: order.index(artifact.format))
-    return artifacts, failures
+) -> list[tuple[str, ExportError]]:
+    source = read_source(request)
+    artifacts, failures = convert(source, rows, work, time_limit, notify)
+    if failures and (whole or not artifacts):
+        _raise(source, failures)
+    artifacts = beside_float(work / "bundle", artifacts, source.cases)
+    complete(source, artifacts, work / "bundle", place)
+    return failures
 
 
 def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> NoReturn:
@@ -287,49 +227,3 @@ def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> NoRet
     messages = [f"Model '{name}' cannot be exported to {row}: {error}." for row, error in failures]
     blames: list[Blame] = [blame for _, error in failures for blame in error.blames]
     raise ExportError("\n".join([*messages, "Nothing was written."]), blames) from failures[0][1]
-
-
-def complete(
-    source: Source,
-    artifacts: Sequence[Artifact],
-    bundle: Path,
-    place: targets.Target | None = None,
-    budget: Mapping[str, Any] | None = None,
-) -> None:
-    """Write all of a bundle but its artifacts, which are there.
-
-    Args:
-        source: What is exported.
-        artifacts: Figures of the files.
-        bundle: The folder.
-        place: What the bundle is made ready for.
-        budget: What was tried to choose the artifacts.
-    """
-    request = source.request
-    (bundle / ASSETS).mkdir(exist_ok=True)
-    if request.assets is not None:
-        shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
-    save_samples(bundle / SAMPLES, source.cases, source.expected)
-    save_probes(bundle / ASSETS, request.preprocessing)
-    manifest = Manifest(
-        name=request.name,
-        task=request.task,
-        labels=request.labels,
-        inputs=source.inputs,
-        outputs=source.outputs,
-        preprocessing=request.preprocessing,
-        decoding=request.decoding,
-        license=request.license,
-        num_params=int(request.model.count_params()),
-        provenance={**request.provenance, "export": versions()},
-        files={},
-        artifacts=tuple(artifacts),
-        budget=budget or {},
-    )
-    (bundle / CARD).write_text(card.render(manifest), encoding="utf-8")
-    if place is not None:
-        (bundle / place.name).mkdir()
-        facts = load_target(place.write)(bundle, manifest)
-        manifest = replace(manifest, targets={place.name: facts})
-    manifest = replace(manifest, files=files.list_files(bundle))
-    (bundle / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

@@ -18,8 +18,8 @@ from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
 if TYPE_CHECKING:
+    from zoo_export.assembly import Progress as ExportProgress
     from zoo_export.bundle import Bundle
-    from zoo_export.exporting import Progress as ExportProgress
 
 
 @click.command()
@@ -83,8 +83,7 @@ def export(
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
         others |= {"--batch-sizes": batch_sizes, "--rnn": rnn, "--optimize": optimize}
-        for option in (name for name, given in others.items() if given):
-            raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
+        _refuse_with_budget(others)
         export_within_budget(
             source,
             wanted=wanted,
@@ -113,13 +112,8 @@ def export(
         "rnn": rnn,
         "optimize": optimize,
     }
-    if Path(source).exists():
-        for option, value in (("--task", task), ("--weights", weights)):
-            if value:
-                raise UsageError(f"{option} is for a model given by name; '{source}' is a run.")
-        given: Any = Path(source)
-    else:
-        given = get_model(source, task=task, weights=weights)
+    given = _model_or_run(source, task, weights)
+    if not Path(source).exists():
         options |= {"name": source.rpartition("/")[2], "task": task}
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
@@ -138,6 +132,20 @@ def export(
         raise ExportError("\n".join([f"{count}; '{bundle.path}' holds the others.", *rows]))
     if not as_json:
         next_step(_after(bundle.path, target))
+
+
+def _refuse_with_budget(others: Mapping[str, object]) -> None:
+    for option in (name for name, given in others.items() if given):
+        raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
+
+
+def _model_or_run(source: str, task: str | None, weights: str | None) -> Any:
+    if not Path(source).exists():
+        return get_model(source, task=task, weights=weights)
+    for option, value in (("--task", task), ("--weights", weights)):
+        if value:
+            raise UsageError(f"{option} is for a model given by name; '{source}' is a run.")
+    return Path(source)
 
 
 def _numbers(text: str | None) -> list[int] | str | None:

@@ -37,11 +37,12 @@ from zoo.support.matrix import (
     write_text,
 )
 from zoo_export import processes
+from zoo_export.assembly import Progress
 from zoo_export.benchmarking import bench
 from zoo_export.benchmarking.machine import in_short
 from zoo_export.bundle import Bundle
 from zoo_export.comparing import largest_share
-from zoo_export.exporting import Progress, export
+from zoo_export.exporting import export
 from zoo_export.formats import find
 from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for

@@ -274,6 +274,10 @@ def _check_artifacts(folder: Path, manifest: Manifest) -> None:
         inside = f"{artifact.path}/"
         if not any(n == artifact.path or n.startswith(inside) for n in manifest.files):
             raise BundleError(f"Artifact '{artifact.path}' of bundle '{folder}' has no file.")
+        if not artifact.inputs or not artifact.outputs:
+            raise BundleError(
+                f"Artifact '{artifact.path}' of bundle '{folder}' needs an input and an output."
+            )
         tensors = (*artifact.inputs, *artifact.outputs)
         sized = [
             replace(t, shape=(size, *t.shape[1:])) for size in artifact.batch_sizes for t in tensors

@@ -208,6 +208,8 @@ def test_a_manifest_of_a_later_version(bundle_copy):
         (lambda d: d["inputs"][0].update(shape=[1.5]), "inputs[0].shape[0] must be int or str"),
         (lambda d: d.update(files=[]), "manifest.files must be an object, not list '[]'."),
         (lambda d: d.update(artifacts=[]), "lists no artifact."),
+        (lambda d: d["artifacts"][0].update(inputs=[]), "needs an input and an output."),
+        (lambda d: d["artifacts"][0].update(outputs=[]), "needs an input and an output."),
         (lambda d: _first_input(d).update(shape=[-1, 8]), "impossible tensor: image: float32[-1, "),
         (lambda d: _first_input(d).update(shape=[2**40]), "impossible tensor: image: float32[1099"),
         (lambda d: _first_input(d).update(dtype="object"), "impossible tensor: image: object[1, "),

@@ -195,3 +195,38 @@ class Expected:
     value: float
     tolerance: NonNegativeFloat
     seeds: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The values of one setting that a search may try: those between two ends, or a list.
+
+    Args:
+        low: The smallest. Whole numbers at both ends mean that only whole numbers are tried.
+        high: The largest.
+        log: Whether 0.001 to 0.01 is as long a way as 0.01 to 0.1.
+        choices: The values themselves.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    choices: tuple[bool | int | float | str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """What ``zoo tune`` searches.
+
+    Args:
+        metric: Of the validation split, such as ``val_loss``; that of the recipe's first metric by
+            default.
+        direction: ``max`` or ``min``; known for losses, errors, accuracies and the like.
+        space: Dotted key of a setting, as ``--set`` takes it, to its values.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    metric: str | None = None
+    direction: Literal["max", "min"] | None = None
+    space: Mapping[str, Range] = field(default_factory=dict)

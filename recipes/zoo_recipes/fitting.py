@@ -21,6 +21,7 @@ from zoo_recipes.components import compile_arguments, make_callback
 from zoo_recipes.data_checks import check_vocabulary
 from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import OnEpoch
 from zoo_recipes.sources import Source, fed
 from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
 
@@ -80,6 +81,7 @@ def fit(
     verbose: bool,
     checkpoint_seconds: float,
     checkpoint: Checkpoint | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> dict[str, list[float]]:
     """Train a model in place and return the metrics of each epoch.
 
@@ -93,6 +95,7 @@ def fit(
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints.
         checkpoint: Where to go on.
+        on_epoch: Told the number and the metrics of each epoch.
 
     Raises:
         ZooError: The loss became infinite or not a number.
@@ -113,9 +116,10 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     history = checkpoint.history if checkpoint else {}
     counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
+    watching = [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)] if on_epoch else []
     with _progress(verbose, model, checkpoint) as shown:
         callbacks = keras.callbacks.CallbackList(
-            [*counting, Recorder(history, folder), *shown],
+            [*counting, Recorder(history, folder), *shown, *watching],
             model=model,
             epochs=recipe.fit.epochs,
             steps=len(batches),

@@ -17,6 +17,7 @@ from zoo_recipes.configs import (
     ModelConfig,
     Seed,
     TokenizerConfig,
+    TuneConfig,
 )
 from zoo_recipes.plain import plain
 from zoo_registry import UsageError
@@ -40,6 +41,7 @@ class Recipe:
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         expected: The promised result.
+        tune: What :func:`zoo.tune` may change.
 
     Example:
         >>> data = {"model": {"name": "mlp"}, "dataset": {"name": "digits"}}
@@ -61,6 +63,7 @@ class Recipe:
     compile: CompileConfig = field(default_factory=CompileConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     expected: Expected | None = None
+    tune: TuneConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as TOML-shaped plain data; what is ``None`` is left out."""

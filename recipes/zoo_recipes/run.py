@@ -19,6 +19,12 @@ from zoo_registry.build import know_fake_quantization
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = "run.json", "model.keras", "history.json", ".lock"
+# Told the number of an epoch, from 0, and its metrics by name.
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+class StoppedError(Exception):
+    """Ends a training that was told to stop; it can be resumed."""
 
 
 @dataclass(frozen=True)

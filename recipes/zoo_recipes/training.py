@@ -25,7 +25,9 @@ from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.run import (
     INFO,
     MODEL,
+    OnEpoch,
     Run,
+    StoppedError,
     check_free,
     held,
     load_run,
@@ -51,6 +53,7 @@ def train(
     data: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     on_bad_record: BadRecords | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -66,6 +69,7 @@ def train(
         data: Own data, a file or a folder, in place of the recipe's.
         columns: Of own data: role to column, such as ``{"text": "review"}``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
+        on_epoch: Told the number and the metrics of each epoch, from 0.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -104,6 +108,7 @@ def train(
             checkpoint=None,
             checkpoint_seconds=checkpoint_seconds,
             verbose=verbose,
+            on_epoch=on_epoch,
         )
     return load_run(folder)
 
@@ -115,6 +120,7 @@ def resume(
     download: bool = False,
     verbose: bool = True,
     checkpoint_seconds: float = SECONDS,
+    on_epoch: OnEpoch | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, failed or killed.
 
@@ -127,6 +133,7 @@ def resume(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: As for :func:`train`.
+        on_epoch: As for :func:`train`.
 
     Raises:
         UsageError: No run, a complete one, or one that another process is training.
@@ -156,6 +163,7 @@ def resume(
                 checkpoint=checkpoint,
                 checkpoint_seconds=checkpoint_seconds,
                 verbose=verbose,
+                on_epoch=on_epoch,
             )
     return load_run(folder)
 
@@ -178,7 +186,7 @@ def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt)
+        stopped = isinstance(error, KeyboardInterrupt | StoppedError)
         info["status"] = "interrupted" if stopped else "failed"
         info["error"] = None if stopped else f"{type(error).__name__}: {error}"
         info["finished"] = now()

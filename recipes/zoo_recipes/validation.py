@@ -40,7 +40,7 @@ def validated(data: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         mistakes += [_mistake(details) for details in error.errors()]
     mistakes += [*_name_mistakes(data), *_step_mistakes(data), *_split_mistakes(data)]
-    mistakes += [*_fit_mistakes(data), *_weights_mistakes(data)]
+    mistakes += [*_fit_mistakes(data), *_weights_mistakes(data), *_tune_mistakes(data)]
     if mistakes or recipe is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -229,3 +229,17 @@ def _fit_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             yield f"fit.callbacks: {name} cannot change what compile.schedule sets; leave one out."
     if stopping and fit.get("keep_best") is not None:
         yield "fit.keep_best: fit.early_stopping keeps the best weights already; leave one out."
+
+
+def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    for key, values in _table(_table(data, "tune"), "space").items():
+        if not isinstance(values, Mapping):
+            continue
+        ends = [values[name] for name in ("low", "high") if name in values]
+        where = f"tune.space.{key}"
+        if bool(values.get("choices")) == bool(ends):
+            yield f"{where}: needs low and high, or choices."
+        elif ends and (len(ends) < 2 or not ends[0] < ends[1]):
+            yield f"{where}: needs a low that is less than its high."
+        elif ends and values.get("log") and ends[0] <= 0:
+            yield f"{where}: log needs a low above 0, not {ends[0]}."

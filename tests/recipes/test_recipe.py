@@ -161,7 +161,7 @@ def test_overrides():
     [
         ("fit.epochs", "Override 'fit.epochs' is not key=value, such as fit.epochs=3."),
         ("=3", "Override '=3' is not key=value, such as fit.epochs=3."),
-        ("seed.x=3", "Override 'seed.x=3': 'seed' holds no keys."),
+        ("seed.x=3", "Override of 'seed.x': 'seed' holds no keys."),
         (
             "fit.epohcs=3",
             "Recipe 'mine' has 1 mistake:\n  fit.epohcs = 3: there is no such key. "

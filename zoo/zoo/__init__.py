@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_recipes.run import load_run as load_run
     from zoo_recipes.training import resume as resume
     from zoo_recipes.training import train as train
+    from zoo_recipes.tuning.study import tune as tune
     from zoo_registry import ModelSpec as ModelSpec
     from zoo_registry import TensorSpec as TensorSpec
     from zoo_registry import UsageError as UsageError
@@ -78,6 +79,7 @@ _EXPORTS = {
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "size": "zoo.sizing.size:size",
     "train": "zoo_recipes.training:train",
+    "tune": "zoo_recipes.tuning.study:tune",
     "verify": "zoo_export.verification:verify",
 }
 

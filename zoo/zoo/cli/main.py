@@ -23,6 +23,7 @@ COMMANDS = {
     "data": "zoo.cli.data:data",
     "formats": "zoo.cli.listing:formats",
     "train": "zoo.cli.training:train",
+    "tune": "zoo.cli.tuning:tune",
     "evaluate": "zoo.cli.training:evaluate",
     "runs": "zoo.cli.runs:runs",
     "reproduce": "zoo.cli.runs:reproduce",

@@ -1,0 +1,149 @@
+"""What a search may try, what it goes for, and the recipe of one trial."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.configs import Range, TuneConfig
+from zoo_recipes.overrides import read_value, value_at, with_values
+from zoo_recipes.recipe import Recipe
+from zoo_registry import UsageError
+
+HELD_OUT = 20
+_LESS = re.compile(r"loss|error|perplexity|crossentropy|divergence|bits")
+_MORE = re.compile(r"acc|auc|precision|recall|f1|fbeta|iou|dice|r2|exact_match|bleu|similarity")
+
+
+def parse_ranges(words: Sequence[str]) -> dict[str, Range]:
+    """Return the ranges that the command line names.
+
+    Args:
+        words: ``KEY=LOW..HIGH``, with ``:log`` behind it where wanted, or ``KEY=A,B,C``.
+
+    Raises:
+        UsageError: Something else.
+
+    Example:
+        >>> parse_ranges(["fit.batch_size=32,64", "model.num_layers=1..4"])["model.num_layers"]
+        Range(low=1, high=4, log=False, choices=())
+    """
+    return dict(map(_parse, words))
+
+
+def _parse(word: str) -> tuple[str, Range]:
+    key, equals, text = (part.strip() for part in word.partition("="))
+    span, _, log = text.partition(":")
+    low, dots, high = span.partition("..")
+    if equals and dots and log in {"", "log"}:
+        ends = read_value(low), read_value(high)
+        if all(isinstance(end, int | float) for end in ends):
+            return key, Range(low=ends[0], high=ends[1], log=bool(log))
+    elif equals and "," in text:
+        return key, Range(choices=tuple(read_value(part.strip()) for part in text.split(",")))
+    raise UsageError(
+        f"--search {word} is not KEY=LOW..HIGH, such as compile.optimizer.learning_rate="
+        "1e-4..1e-2:log, or KEY=A,B,C."
+    )
+
+
+def for_tuning(recipe: Recipe, ranges: Mapping[str, Range]) -> Recipe:
+    """Return the recipe that is searched: its space, and a validation split to search with.
+
+    Args:
+        recipe: What to start from.
+        ranges: By dotted key; they come on top of those of the recipe.
+
+    Raises:
+        UsageError: There is nothing to search, a setting that the recipe cannot have, or no
+            validation split and none that can be taken from the training split.
+    """
+    known = recipe.tune or TuneConfig()
+    recipe = replace(recipe, tune=replace(known, space={**known.space, **ranges}), expected=None)
+    space = recipe.tune.space if recipe.tune else {}
+    if not space:
+        raise UsageError(
+            f"Recipe '{recipe.name}' has no [tune.space]: say what to search, such as "
+            "--search compile.optimizer.learning_rate=1e-4..1e-2:log (space=)."
+        )
+    recipe = _with_validation(recipe)
+    # A mistake in a name or a range is found here, not by every trial.
+    with_values(recipe, {k: r.choices[0] if r.choices else r.low for k, r in space.items()})
+    return recipe
+
+
+def _with_validation(recipe: Recipe) -> Recipe:
+    train = recipe.dataset.train
+    if recipe.dataset.validation is not None:
+        return recipe
+    if not re.fullmatch(r"[\w.-]+", train):
+        raise UsageError(
+            f"Recipe '{recipe.name}' has no validation split to search with, and train "
+            f'"{train}" is a slice already: set dataset.validation.'
+        )
+    kept = f"{100 - HELD_OUT}%"
+    data = replace(recipe.dataset, train=f"{train}[:{kept}]", validation=f"{train}[{kept}:]")
+    return replace(recipe, dataset=data)
+
+
+def goal(recipe: Recipe) -> tuple[str, str]:
+    """Return the metric that is searched for, and whether the ``max`` or the ``min`` of it.
+
+    Raises:
+        UsageError: Nobody knows whether more of it is better.
+    """
+    config = recipe.tune or TuneConfig()
+    first = recipe.compile.metrics[0].name if recipe.compile.metrics else "loss"
+    metric = config.metric or f"val_{first}"
+    if config.direction:
+        return metric, config.direction
+    if _LESS.search(metric):
+        return metric, "min"
+    if _MORE.search(metric):
+        return metric, "max"
+    raise UsageError(f'tune.metric = "{metric}": set tune.direction to "max" or "min".')
+
+
+def own_values(recipe: Recipe) -> dict[str, Any] | None:
+    """Return the recipe's own settings where the search may try them, for its first trial."""
+    space = recipe.tune.space if recipe.tune else {}
+    values = {key: value_at(recipe, key) for key in space}
+    return values if all(_holds(space[key], value) for key, value in values.items()) else None
+
+
+def _holds(values: Range, value: Any) -> bool:
+    if values.choices:
+        return value in values.choices
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and values.low <= value <= values.high
+
+
+def suggest(trial: Any, key: str, values: Range) -> Any:
+    """Return the value that an Optuna trial tries."""
+    if values.choices:
+        return trial.suggest_categorical(key, list(values.choices))
+    whole = isinstance(values.low, int) and isinstance(values.high, int)
+    draw = trial.suggest_int if whole else trial.suggest_float
+    return draw(key, values.low, values.high, log=values.log)
+
+
+def kept_value(recipe: Recipe, history: Mapping[str, Sequence[float]], metric: str) -> float:
+    """Return a metric of the epoch whose weights the run keeps: the best, or the last.
+
+    Example:
+        >>> data = {"model": {"name": "mlp"}, "dataset": {"name": "digits"}}
+        >>> from zoo_recipes.recipe import as_recipe
+        >>> kept_value(as_recipe(data, "mine"), {"val_loss": [2.0, 1.0, 1.5]}, "val_loss")
+        1.5
+    """
+    watched = (
+        recipe.fit.early_stopping.monitor if recipe.fit.early_stopping else recipe.fit.keep_best
+    )
+    if watched is None:
+        return history[metric][-1]
+    find = np.argmin if _LESS.search(watched) else np.argmax
+    return history[metric][int(find(history[watched]))]

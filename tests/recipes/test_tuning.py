@@ -1,0 +1,179 @@
+"""The search for better settings."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from zoo_recipes.configs import Range
+from zoo_recipes.overrides import value_at
+from zoo_recipes.recipe import as_recipe
+from zoo_recipes.run import read_run
+from zoo_recipes.training import resolve_recipe
+from zoo_recipes.tuning.picture import draw_trials
+from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, parse_ranges
+from zoo_recipes.tuning.study import tune
+from zoo_registry import UsageError, ZooError
+
+RATE = "compile.optimizer.learning_rate"
+SMALL = {
+    "model": {"name": "mlp", "overrides": {"hidden_dims": [16], "input_shape": [8, 8, 1]}},
+    "dataset": {"name": "digits", "test": "test"},
+    "preprocessing": [{"step": "image", "size": [8, 8], "channels": 1}],
+    "fit": {"epochs": 2, "batch_size": 128},
+    "tune": {"space": {RATE: {"low": 1e-5, "high": 1e-1, "log": True}}},
+}
+
+
+def small(**changes):
+    return as_recipe({**SMALL, **changes}, "small")
+
+
+def test_ranges_of_the_command_line():
+    found = parse_ranges([f"{RATE}=1e-4..1e-2:log", "model.n=1..4", "fit.batch_size=32, 64"])
+    assert found == {
+        RATE: Range(low=1e-4, high=1e-2, log=True),
+        "model.n": Range(low=1, high=4),
+        "fit.batch_size": Range(choices=(32, 64)),
+    }
+
+
+@pytest.mark.parametrize("word", ["lr", "lr=3", "lr=a..b", "lr=1..2:lin"])
+def test_a_range_that_is_none(word):
+    with pytest.raises(UsageError, match=f"^--search {word} is not KEY=LOW..HIGH, such as"):
+        parse_ranges([word])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "needs low and high, or choices."),
+        ({"low": 1, "choices": [1]}, "needs low and high, or choices."),
+        ({"low": 1}, "needs a low that is less than its high."),
+        ({"low": 2, "high": 1}, "needs a low that is less than its high."),
+        ({"low": 0, "high": 1, "log": True}, "log needs a low above 0, not 0."),
+    ],
+)
+def test_a_range_in_the_recipe_that_is_none(values, message):
+    with pytest.raises(UsageError) as raised:
+        small(tune={"space": {"fit.epochs": values}})
+    assert str(raised.value) == f"Recipe 'small' has 1 mistake:\n  tune.space.fit.epochs: {message}"
+
+
+def test_a_setting_that_the_recipe_cannot_have_is_found_before_any_trial():
+    with pytest.raises(UsageError, match=r"fit\.epoch = 1: there is no such key\. Did you mean"):
+        for_tuning(small(), {"fit.epoch": Range(low=1, high=2)})
+
+
+def test_nothing_to_search():
+    with pytest.raises(UsageError, match=r"^Recipe 'small' has no \[tune\.space\]: say what to"):
+        for_tuning(small(tune={}), {})
+
+
+def test_validation_is_taken_from_the_training_split_where_there_is_none():
+    searched = for_tuning(small(), {})
+    assert (searched.dataset.train, searched.dataset.validation) == ("train[:80%]", "train[80%:]")
+    assert searched.dataset.test == "test"
+    given = {**SMALL["dataset"], "train": "train[:90%]"}
+    with pytest.raises(UsageError, match=r'train "train.:90%." is a slice already: set dataset'):
+        for_tuning(small(dataset=given), {})
+
+
+@pytest.mark.parametrize(
+    ("tuned", "expected"),
+    [
+        ({}, ("val_accuracy", "max")),
+        ({"metric": "val_loss"}, ("val_loss", "min")),
+        ({"metric": "val_wer", "direction": "min"}, ("val_wer", "min")),
+    ],
+)
+def test_what_is_searched_for(tuned, expected):
+    assert goal(small(tune=tuned)) == expected
+
+
+def test_a_metric_of_which_nobody_knows_whether_more_is_better():
+    with pytest.raises(UsageError, match=r'"val_wer": set tune\.direction to "max" or "min"'):
+        goal(small(tune={"metric": "val_wer"}))
+
+
+def test_own_settings_are_tried_where_they_are_in_the_space():
+    recipe = small(compile={"optimizer": {"name": "adam", "learning_rate": 0.01}})
+    assert own_values(recipe) == {RATE: 0.01}
+    assert own_values(small()) is None  # Keras' default is not in the recipe
+
+
+def test_the_value_is_that_of_the_weights_that_are_kept():
+    history = {"val_loss": [2.0, 1.0, 1.5], "val_accuracy": [0.5, 0.6, 0.9]}
+    assert kept_value(small(), history, "val_accuracy") == 0.9
+    recipe = small(
+        dataset={**SMALL["dataset"], "validation": "test"}, fit={"keep_best": "val_loss"}
+    )
+    assert kept_value(recipe, history, "val_accuracy") == 0.6
+
+
+def test_recipes_of_ours_may_be_searched():
+    assert "fit.batch_size" in resolve_recipe("digits-cnn").tune.space
+
+
+@pytest.mark.slow
+def test_a_search_goes_on_and_ends_in_a_recipe(tmp_path, data_dir):
+    told = []
+    out = tmp_path / "search"
+    options = {"out": out, "data_dir": data_dir, "on_trial": told.append}
+    own = small(compile={"optimizer": {"name": "adam", "learning_rate": 0.03}})
+    first = tune(own, trials=2, **options)
+    assert [trial.own for trial in first.trials] == [True, False]
+    assert first.trials[0].values == {RATE: 0.03}
+    found = tune(own, trials=9, **options)
+    assert len(found.trials) == 9
+    assert [trial.number for trial in told] == list(range(9))
+    assert tune(own, trials=9, **options) == found  # nothing is left to do
+    best = found.ranked[0]
+    assert best.value == max(t.value for t in found.trials if t.state == "complete")
+    assert best.value == found.run(best).history["val_accuracy"][-1] > 0.6
+    # Drawn evenly by order of magnitude, and never the same again after a break.
+    rates = [trial.values[RATE] for trial in found.trials]
+    assert min(rates) < 1e-3 < max(rates)
+    assert len(set(rates)) == 9
+    tuned = resolve_recipe(out / "best.toml")
+    assert (tuned.name, value_at(tuned, RATE)) == ("small-tuned", best.values[RATE])
+    assert (tuned.dataset.train, tuned.dataset.validation, tuned.tune) == ("train", None, None)
+    draw_trials(found, tmp_path / "trials.png")
+    assert (tmp_path / "trials.png").stat().st_size > 10_000
+    with pytest.raises(UsageError, match="holds the search of another recipe or space"):
+        tune(small(seed=3), trials=1, **options)
+    with pytest.raises(UsageError, match="already exists and holds no search"):
+        tune(own, trials=1, out=tmp_path, data_dir=data_dir)
+
+
+@pytest.mark.slow
+def test_trials_that_all_fail_are_told(tmp_path, data_dir):
+    wild = small(tune={"space": {RATE: {"choices": [1e38]}}})
+    with pytest.raises(ZooError, match=r"No trial of '.*' came to its end\.\n  0: ZooError: "):
+        tune(wild, trials=2, out=tmp_path / "search", data_dir=data_dir)
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_killed_is_gone_on_with(tmp_path, data_dir):
+    out = tmp_path / "search"
+    long = small(fit={"epochs": 100, "batch_size": 128})
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from zoo_recipes.tuning.study import tune\n"
+        "tune(Path(sys.argv[1]), trials=1, out=sys.argv[2], data_dir=sys.argv[3])"
+    )
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(long.to_toml())
+    arguments = [sys.executable, "-c", code, str(recipe), str(out), str(data_dir)]
+    history = out / "trials" / "0000" / "history.json"
+    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as process:
+        while not history.exists() and process.poll() is None:
+            time.sleep(0.02)
+        process.kill()
+    assert read_run(history.parent).status == "running"
+    found = tune(recipe, trials=1, out=out, data_dir=data_dir)
+    (trial,) = found.trials
+    assert (trial.number, trial.state, trial.epochs) == (1, "complete", 100)
+    assert found.run(trial).info["resumed"] == ["epoch 1, step 0"]
+    assert not history.parent.exists()

@@ -1,0 +1,136 @@
+"""``zoo tune``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import console, next_step, print_json, print_table
+from zoo.cli.training import as_columns, column, data_dir, download
+
+if TYPE_CHECKING:
+    from zoo_recipes.tuning.study import Trial, Tuning
+
+_SHOWN = 10
+
+
+@click.command()
+@click.argument("recipe")
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option(
+    "--search",
+    multiple=True,
+    metavar="KEY=VALUES",
+    help="What to search: compile.optimizer.learning_rate=1e-4..1e-2:log, fit.batch_size=32,64.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.epochs=3")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder [tunings/RECIPE].")
+@click.option("--data", type=click.Path(path_type=Path), help="Your own file or folder of data.")
+@column
+@data_dir
+@download
+@as_json
+def tune(
+    *,
+    recipe: str,
+    trials: int,
+    search: tuple[str, ...],
+    overrides: tuple[str, ...],
+    out: Path | None,
+    data: Path | None,
+    columns: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search better settings of a recipe on its validation split.
+
+    A search that was interrupted goes on when it is asked for again; with more --trials it goes
+    further. The best settings become a recipe of their own.
+    """
+    from zoo_recipes.overrides import with_overrides
+    from zoo_recipes.run import write
+    from zoo_recipes.training import resolve_recipe
+    from zoo_recipes.tuning.picture import draw_trials
+    from zoo_recipes.tuning.space import parse_ranges
+    from zoo_recipes.tuning.study import BEST
+    from zoo_recipes.tuning.study import tune as tune_recipe
+
+    with _progress(trials, shown=not as_json) as on_trial:
+        found = tune_recipe(
+            with_overrides(resolve_recipe(recipe), overrides),
+            trials=trials,
+            out=out,
+            space=parse_ranges(search),
+            data=data,
+            columns=as_columns(columns),
+            on_trial=on_trial,
+            **options,
+        )
+    picture = found.path / "trials.png"
+    write(picture, lambda path: draw_trials(found, path))
+    if as_json:
+        print_json({**asdict(found), "path": str(found.path), "best": asdict(found.ranked[0])})
+        return
+    _print(found)
+    click.echo(f"\nPicture: {picture}")
+    next_step(f"zoo train {found.path / BEST}")
+
+
+@contextmanager
+def _progress(trials: int, *, shown: bool) -> Iterator[Callable[[Trial], None] | None]:
+    if not shown:
+        yield None
+        return
+    screen = console(stderr=True)
+    with screen.status(f"searching: {trials} trials"):
+        yield lambda trial: screen.print(_line(trial, trials), soft_wrap=True)
+
+
+def _line(trial: Trial, trials: int) -> str:
+    value = f"{trial.value:.4f}" if trial.value is not None else trial.error
+    settings = "  ".join(f"{key.rpartition('.')[2]} {_cell(v)}" for key, v in trial.values.items())
+    return f"trial {trial.number} (of {trials}): {trial.state} {value}  {settings}"
+
+
+def _print(found: Tuning) -> None:
+    ranked = found.ranked
+    keys = list(found.importances or ranked[0].values)
+    names = [key.rpartition(".")[2].upper() for key in keys]
+    rows = [
+        (
+            f"{trial.number}{' (recipe)' if trial.own else ''}",
+            f"{trial.value:.4f}",
+            str(trial.epochs),
+            *(_cell(trial.values[key]) for key in keys),
+        )
+        for trial in ranked
+        if trial in ranked[:_SHOWN] or trial.own
+    ]
+    goal = found.metric.replace("val_", "VALIDATION ").upper()
+    print_table(("TRIAL", goal, "EPOCHS", *names), rows, right=(goal, "EPOCHS", *names))
+    states = [trial.state for trial in found.trials]
+    counts = (f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    click.echo(f"\n{len(states)} trials: {', '.join(counts)}.")
+    if found.importances:
+        shares = (f"{key} {share:.0%}" for key, share in found.importances.items())
+        click.echo(f"What matters: {', '.join(shares)}.")
+    _print_tests(found)
+
+
+def _print_tests(found: Tuning) -> None:
+    """Show what the test split says, which the search has not seen."""
+    best, *others = found.ranked
+    for trial in (best, *(other for other in others if other.own)):
+        metrics = "  ".join(f"{k} {v:.4f}" for k, v in found.run(trial).metrics.items())
+        name = "the recipe's own settings" if trial.own else "the best"
+        click.echo(f"Test split, {name} (trial {trial.number}): {metrics}")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

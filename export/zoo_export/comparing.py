@@ -102,21 +102,25 @@ def top1_agreement(expected: Arrays, received: Arrays) -> float | None:
 
 
 def accuracy(outputs: Arrays, targets: Array | None) -> float | None:
-    """Return the share of rows whose largest logit is the target, where each row has one.
+    """Return the share of rows, or of steps of a text, whose largest logit is the target.
 
-    Steps of a text are not counted: which of them are padding, the arrays do not tell.
+    Steps are counted where negative targets tell which of them are not: padding is not, and no
+    other mark says so.
 
     Example:
         >>> accuracy({"logits": np.array([[1.0, 2.0], [3.0, 0.0]])}, np.array([1, 1]))
         0.5
+        >>> accuracy({"logits": np.array([[[1.0, 2.0], [3.0, 0.0]]])}, np.array([[1, -1]]))
+        1.0
     """
     logits = outputs.get("logits")
-    if targets is None or logits is None or targets.dtype.kind not in "iu" or targets.ndim > 1:
+    if targets is None or logits is None or targets.dtype.kind not in "iu":
         return None
     rows = targets[: len(logits)]
-    if rows.shape != logits.shape[:-1]:
+    counted = rows >= 0
+    if rows.shape != logits.shape[:-1] or (rows.ndim > 1 and counted.all()):
         return None
-    return float((logits.argmax(-1) == rows).mean())
+    return float((logits.argmax(-1) == rows)[counted].mean())
 
 
 def _check_shape(name: str, wanted: Array, given: Array) -> None:

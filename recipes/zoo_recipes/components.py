@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -16,12 +16,15 @@ from zoo_recipes.configs import CompileConfig, Component
 from zoo_registry import UsageError, ZooError, closest, did_you_mean
 
 
-def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
+def compile_arguments(
+    config: CompileConfig, steps: int, outputs: Sequence[str] = ("logits",)
+) -> dict[str, Any]:
     """Return the arguments of ``keras.Model.compile``.
 
     Args:
         config: The recipe's table.
         steps: Batches of the whole training, for schedules; of accumulated gradients, fewer count.
+        outputs: Names of the model's outputs; loss and metrics are those of each.
 
     Raises:
         UsageError: A name that Keras does not have, or an argument that it does not take.
@@ -29,7 +32,7 @@ def compile_arguments(config: CompileConfig, steps: int) -> dict[str, Any]:
     return {
         "optimizer": make_optimizer(config, steps),
         "loss": make_loss(config.loss),
-        "metrics": [make_metric(metric) for metric in config.metrics],
+        "metrics": make_metrics(config, outputs),
         "jit_compile": use_xla(config.jit_compile),
     }
 
@@ -66,10 +69,23 @@ def make_loss(loss: Component) -> Any:
     return _make("compile.loss", kinds, name, {**defaults, **loss.arguments})
 
 
-def make_metric(metric: Component) -> Any:
-    """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss."""
+def make_metrics(config: CompileConfig, outputs: Sequence[str]) -> Any:
+    """Return the metrics of the one output, or of each output by its name."""
+    ignored = config.loss.arguments.get("ignore_class")
+    if len(outputs) == 1:
+        return [make_metric(metric, ignored) for metric in config.metrics]
+    return {name: [make_metric(metric, ignored) for metric in config.metrics] for name in outputs}
+
+
+def make_metric(metric: Component, ignored: int | None = None) -> Any:
+    """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss.
+
+    Args:
+        metric: Its name and arguments.
+        ignored: A class that the loss does not count, and so ``accuracy`` does not.
+    """
     if _bare(metric.name) == "accuracy" and not metric.arguments:
-        return "accuracy"
+        return "accuracy" if ignored is None else losses.CountedAccuracy(ignored)
     kinds = _classes(keras.metrics, keras.Metric)
     arguments = {"name": metric.name, **metric.arguments}
     return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)

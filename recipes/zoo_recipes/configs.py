@@ -63,9 +63,9 @@ class DatasetConfig:
         train: Split in slicing syntax, such as ``train[:90%]``.
         validation: Split looked at after each epoch, or ``None``.
         test: Held-out split, looked at once.
-        input: Feature that is the raw input.
-        label: Feature that is the class, or the target text of ``seq2seq``; language models read
-            none.
+        input: Feature that is the raw input; a list of two for pairs of texts.
+        label: Feature that is the class, the target text of ``seq2seq``, the tags of words, or the
+            answers to a question; language models read none.
         target_length: Tokens of a target text, for ``seq2seq``.
         columns: Of own data: role to column, such as ``text = "review"``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
@@ -76,7 +76,7 @@ class DatasetConfig:
     train: str = "train"
     validation: str | None = None
     test: str = "test"
-    input: str = "image"
+    input: str | tuple[str, ...] = "image"
     label: str = "label"
     target_length: PositiveInt = 64
     columns: Mapping[str, str] = field(default_factory=dict)

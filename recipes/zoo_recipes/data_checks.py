@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Source
+from zoo_recipes.sources import IGNORED, Source
 from zoo_registry import UsageError
 
 
@@ -59,9 +59,10 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
         return
     for part, source in sources.items():
         targets = source.targets
-        if targets is None or not _are_classes(targets):
+        if targets is None or isinstance(targets, dict) or targets.dtype.kind not in "iu":
             continue
-        for worst in (int(targets.min()), int(targets.max())):
+        known = targets[targets != IGNORED] if targets.ndim > 1 else targets
+        for worst in (int(known.min()), int(known.max())):
             if not 0 <= worst < count:
                 raise UsageError(
                     f"Split '{getattr(recipe.dataset, part)}' of '{recipe.dataset.name}' has label "
@@ -83,4 +84,4 @@ def count_truncated(tokenizer: Any, texts: Sequence[Any], length: int) -> int:
 
 
 def _are_classes(labels: Any) -> bool:
-    return bool(np.ndim(labels) == 1 and np.asarray(labels).dtype.kind in "iu")
+    return isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo_recipes.answers import Answers, answer_metrics
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.objectives import label_feature, make_source
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.files import is_path
-from zoo_recipes.pairs import Pairs, decoded_metrics, pairs
+from zoo_recipes.pairs import Pairs, decoded_metrics
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, load_run
-from zoo_recipes.sources import Rows, Source, Windows, fed, windows
+from zoo_recipes.sources import Source, Windows, fed
+from zoo_recipes.tagging import Tags, tag_metrics
 from zoo_registry import UsageError, ZooError
 
 BATCH_SIZE = 256
-LANGUAGE_MODEL, PAIRS = "causal-lm", "seq2seq"
+# What is known of an output only once it is words again.
+MEASURED: tuple[tuple[type, Callable[[Any, Any], dict[str, float]]], ...] = (
+    (Pairs, decoded_metrics),
+    (Tags, tag_metrics),
+    (Answers, answer_metrics),
+)
 
 
 def evaluate(
@@ -109,7 +117,7 @@ class Given:
         from zoo_export.preprocess import Preprocessor
 
         preprocessor = Preprocessor(self.preprocessing, self.assets, list(self.inputs))
-        return make_source(examples, preprocessor, self.task, self.recipe.dataset.target_length)
+        return make_source(examples, preprocessor, self.task, self.recipe)
 
     def read(self, dataset: str, split: str | None, **options: Any) -> tuple[dict[str, Any], Any]:
         """Return inputs by name and targets of a data set that has the recipe's features.
@@ -143,41 +151,22 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         recipe: Names loss and metrics.
         source: The examples.
     """
-    from zoo_recipes.components import make_loss, make_metric, use_xla
+    from zoo_recipes.components import make_loss, make_metrics, use_xla
 
     if isinstance(source, Windows):
         return _measure_language(model, source)
     compiled = recipe.compile
     model.compile(
         loss=make_loss(compiled.loss),
-        metrics=[make_metric(metric) for metric in compiled.metrics],
+        metrics=make_metrics(compiled, model.output_names),
         jit_compile=use_xla(compiled.jit_compile),
     )
-    inputs, targets = source.take(slice(None))
+    inputs, targets = source.take(np.arange(len(source)))
     results = model.evaluate(
         fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
     )
     measured = {name: float(value) for name, value in results.items()}
-    return measured | (decoded_metrics(model, source) if isinstance(source, Pairs) else {})
-
-
-def make_source(examples: Examples, preprocessor: Any, task: str, target_length: int) -> Source:
-    """Return prepared examples: windows of text for language models, pairs of texts, or rows."""
-    if task not in {LANGUAGE_MODEL, PAIRS}:
-        return Rows(preprocessor.batch(examples.raws), examples.labels)
-    step = preprocessor.tokenize_step
-    if step is None:
-        raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
-    tokenizer = preprocessor.tokenizer(step.tokenizer)
-    if task == LANGUAGE_MODEL:
-        return windows(tokenizer, examples.raws, step.length, step.input)
-    inputs = preprocessor.batch(examples.raws)
-    return pairs(inputs, examples.labels.tolist(), tokenizer, target_length)
-
-
-def label_feature(recipe: Recipe, task: str) -> str | None:
-    """Return the feature that holds the class; language models have none."""
-    return None if task == LANGUAGE_MODEL else recipe.dataset.label
+    return measured | next((m(model, source) for k, m in MEASURED if isinstance(source, k)), {})
 
 
 def _measure_language(model: Any, source: Windows) -> dict[str, float]:

@@ -110,7 +110,8 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
     )
-    model.compile(**compile_arguments(recipe.compile, recipe.fit.epochs * len(batches)))
+    steps = recipe.fit.epochs * len(batches)
+    model.compile(**compile_arguments(recipe.compile, steps, model.output_names))
     build_training(model, sources["train"])
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)

@@ -27,14 +27,16 @@ def typical_rows(source: Source) -> Any:
     """Return the numbers of examples, evenly over the classes or, without them, over the split."""
     targets = source.targets
     by_class = np.arange(len(source))
-    if targets is not None and targets.ndim == 1 and targets.dtype.kind in "iu":
+    if isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype.kind in "iu":
         by_class = np.argsort(targets, kind="stable")
     count = min(NUM_CALIBRATION, len(source))
     return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])
 
 
 def save_rows(source: Source, numbers: Any, path: Path) -> None:
-    """Write the inputs, as ``x/NAME``, and the targets, as ``y``, of some examples."""
+    """Write some examples: inputs as ``x/NAME``, targets as ``y``, or as ``y/NAME`` if several."""
     inputs, targets = source.take(numbers)
     arrays = {f"x/{name}": array for name, array in inputs.items()}
-    write(path, lambda part: np.savez_compressed(part, y=targets, **arrays))
+    several = targets if isinstance(targets, dict) else {}
+    right = {f"y/{name}": array for name, array in several.items()} or {"y": targets}
+    write(path, lambda part: np.savez_compressed(part, **right, **arrays))

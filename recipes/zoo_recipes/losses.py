@@ -1,4 +1,4 @@
-"""Losses that recipes may name and Keras does not have."""
+"""Losses that recipes may name and Keras does not have, and the accuracy that goes with them."""
 
 # Keras has no types: its classes are Any.
 # mypy: disable-error-code="misc"
@@ -72,3 +72,39 @@ class SmoothedCrossentropy(keras.losses.Loss):
             "from_logits": self.from_logits,
             "ignore_class": self.ignore_class,
         }
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class CountedAccuracy(keras.metrics.MeanMetricWrapper):
+    """Share of steps with the right class, of those whose target counts.
+
+    Args:
+        ignore_class: The target that does not count.
+
+    Example:
+        >>> metric = CountedAccuracy(ignore_class=-1)
+        >>> metric.update_state([[1, 0, -1]], [[[0.0, 4.0], [0.0, 4.0], [0.0, 4.0]]])
+        >>> float(metric.result())
+        0.5
+    """
+
+    def __init__(self, ignore_class: int, name: str = "accuracy", **kwargs: Any) -> None:
+        super().__init__(keras.metrics.sparse_categorical_accuracy, name=name, **kwargs)
+        self.ignore_class = ignore_class
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Count a batch.
+
+        Args:
+            y_true: Class numbers, int (batch, ...).
+            y_pred: float (batch, ..., num_classes).
+            sample_weight: As for any metric of Keras.
+        """
+        numbers = ops.reshape(ops.convert_to_tensor(y_true), ops.shape(y_pred)[:-1])
+        counted = ops.cast(ops.not_equal(numbers, self.ignore_class), self.dtype)
+        weights = counted if sample_weight is None else counted * sample_weight
+        return super().update_state(numbers, y_pred, sample_weight=weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make it again."""
+        return {"ignore_class": self.ignore_class, "name": self.name, "dtype": self.dtype}

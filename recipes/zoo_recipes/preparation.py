@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
 from zoo_recipes.data_checks import count_truncated
 from zoo_recipes.datasets.loading import Examples, read_split
-from zoo_recipes.evaluation import LANGUAGE_MODEL, make_source
+from zoo_recipes.objectives import UNLABELLED, make_source
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import write
 from zoo_recipes.sources import Source
@@ -54,14 +54,20 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
         tokenizer = read_tokenizer(spec, str(recipe.model.weights))
     else:
         # The sides of a pair share their tokens.
-        is_pairs = examples.labels is not None and examples.labels.dtype.kind == "U"
-        targets = examples.labels.tolist() if is_pairs else []
-        tokenizer = make_tokenizer(recipe.tokenizer, [*examples.raws, *targets])
+        tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
     for name in names or {"tokenizer.json"}:
         write(folder / "assets" / name, lambda path: path.write_text(text, encoding="utf-8"))
     return tokenizer
+
+
+def _texts(examples: Examples) -> Iterator[str]:
+    for raw in examples.raws:
+        yield from raw if isinstance(raw, tuple) else (raw,)
+    # The sides of a pair share their tokens.
+    if getattr(getattr(examples.labels, "dtype", None), "kind", "") == "U":
+        yield from examples.labels.tolist()
 
 
 def make_sources(
@@ -84,8 +90,7 @@ def make_sources(
     wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
     preprocessor = Preprocessor(recipe.preprocessing, folder / "assets", list(wanted))
     sources = {
-        part: make_source(found, preprocessor, task, recipe.dataset.target_length)
-        for part, found in examples.items()
+        part: make_source(found, preprocessor, task, recipe) for part, found in examples.items()
     }
     made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
     if not _fits(made, wanted):
@@ -95,7 +100,7 @@ def make_sources(
         )
     step = preprocessor.tokenize_step
     # A language model is given all of a text, window by window.
-    if step is None or task == LANGUAGE_MODEL:
+    if step is None or task in UNLABELLED:
         return sources, {}
     tokenizer = preprocessor.tokenizer(step.tokenizer)
     cut = {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zoo_recipes.datasets.loading import Examples, fingerprint
-from zoo_recipes.evaluation import LANGUAGE_MODEL, PAIRS
+from zoo_recipes.objectives import LANGUAGE_MODEL, PAIRS
 from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import FORMAT_VERSION
@@ -62,6 +62,7 @@ def data_info(
         examples: By part: ``train``, ``validation``, ``test``.
     """
     feature: Any = builder.info.features[label] if label else None
+    feature = getattr(feature, "feature", feature)  # of the tags of a sequence
     splits = {
         part: {
             "split": getattr(recipe.dataset, part),

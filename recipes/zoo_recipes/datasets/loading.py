@@ -28,8 +28,9 @@ class Examples:
     """One split, decoded.
 
     Attributes:
-        raws: What preprocessing takes: uint8 images, texts or arrays.
-        labels: The class, or the target text, of each; or ``None``.
+        raws: What preprocessing takes: uint8 images, texts, tuples of texts, or arrays.
+        labels: The class, or the target text, of each, as one array; a list where they are several
+            to an example, such as tags of words; or ``None``.
         sha256: Of all the content, in order.
     """
 
@@ -76,7 +77,7 @@ def read_split(
     builder: Any,
     split: str,
     *,
-    input: str,  # noqa: A002
+    input: str | Sequence[str],  # noqa: A002
     label: str | None,
     steps: Sequence[Mapping[str, Any]] = (),
 ) -> Examples:
@@ -85,7 +86,8 @@ def read_split(
     Args:
         builder: What :func:`open_dataset` returned.
         split: In slicing syntax, such as ``train[:90%]``.
-        input: Feature that is the raw input.
+        input: Feature that is the raw input, or several of texts that are one together. Words are
+            one text, with a space between them.
         label: Feature that is the class, or ``None``.
         steps: Of the preprocessing: images are brought to its size as they are read, so that
             photographs need no more memory than what the model takes of them.
@@ -93,10 +95,11 @@ def read_split(
     Raises:
         UsageError: No such split or feature, or more data than memory holds.
     """
-    import numpy as np
     import tensorflow_datasets as tfds
 
-    _check_features(builder, {"input": input, **({"label": label} if label else {})})
+    inputs = [input] if isinstance(input, str) else list(input)
+    features = [*inputs, label] if label else inputs
+    _check_features(builder, [("label" if f == label else "input", f) for f in features])
     count = _num_examples(builder, split)
     resized = _resizer(steps)
     raws: list[Any] = []
@@ -104,16 +107,29 @@ def read_split(
     digest = hashlib.sha256()
     with _quiet():
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
-            raw = example[input]
-            _update(digest, raw)
-            raw = resized(raw)
+            for name in features:
+                _update(digest, example[name])
+            parts = [resized(example[name]) for name in inputs]
             if not raws:
-                _check_memory(builder.info.full_name, split, raw, count)
-            raws.append(_text_or_same(raw))
+                _check_memory(builder.info.full_name, split, parts, count)
+            raw = tuple(_joined(_text_or_same(part)) for part in parts)
+            raws.append(raw if len(inputs) > 1 else raw[0])
             if label:
-                _update(digest, example[label])
                 labels.append(_text_or_same(example[label]))
-    return Examples(raws, np.asarray(labels) if label else None, digest.hexdigest())
+    return Examples(raws, _stacked(labels) if label else None, digest.hexdigest())
+
+
+def _joined(raw: Any) -> Any:
+    # A space inside a word would make two of it.
+    return " ".join("".join(word.split()) or "?" for word in raw) if isinstance(raw, list) else raw
+
+
+def _stacked(labels: list[Any]) -> Any:
+    import numpy as np
+
+    # Of tags there are as many as words, of answers as people gave.
+    is_table = not isinstance(labels[0], dict) and len({np.shape(label) for label in labels}) == 1
+    return np.asarray(labels) if is_table else labels
 
 
 def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
@@ -135,7 +151,13 @@ def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
 
 
 def _text_or_same(value: Any) -> Any:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _text_or_same(part) for key, part in value.items()}
+    if _is_of_texts(value):
+        return [_text_or_same(part) for part in value.tolist()]
+    return value
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:
@@ -242,8 +264,12 @@ def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:
     return builder
 
 
-def _check_features(builder: Any, wanted: dict[str, str]) -> None:
-    for key, feature in wanted.items():
+def _is_of_texts(value: Any) -> bool:
+    return getattr(getattr(value, "dtype", None), "kind", "") == "O"
+
+
+def _check_features(builder: Any, wanted: Sequence[tuple[str, str]]) -> None:
+    for key, feature in wanted:
         if feature not in builder.info.features:
             names = list(builder.info.features)
             raise UsageError(
@@ -268,9 +294,9 @@ def _num_examples(builder: Any, split: str) -> int:
     return count
 
 
-def _check_memory(name: str, split: str, raw: Any, count: int) -> None:
+def _check_memory(name: str, split: str, parts: Sequence[Any], count: int) -> None:
     # Preprocessing makes float32 of uint8: four times the bytes.
-    needed = 5 * count * (len(raw) if isinstance(raw, bytes) else raw.nbytes)
+    needed = 5 * count * sum(len(p) if isinstance(p, bytes) else p.nbytes for p in parts)
     available = MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > available:
         raise UsageError(
@@ -283,6 +309,12 @@ def _check_memory(name: str, split: str, raw: Any, count: int) -> None:
 def _update(digest: Any, value: Any) -> None:
     import numpy as np
 
+    if isinstance(value, dict):
+        value = [part for _, part in sorted(value.items())]
+    if isinstance(value, list) or _is_of_texts(value):
+        for part in value:
+            _update(digest, part)
+        return
     data = value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()
     digest.update(f"{len(data)} {getattr(value, 'shape', '')}".encode())
     digest.update(data)

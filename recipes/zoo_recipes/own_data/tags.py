@@ -16,7 +16,14 @@ from zoo_recipes.own_data.content import (
 from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
 from zoo_registry import UsageError
 
-TAGS = Kind(name="tagged words", input="tokens", label="tags", roles=("token", "tag"), unit="words")
+TAGS = Kind(
+    name="tagged words",
+    input="tokens",
+    label="tags",
+    tasks=("token-classification",),
+    roles=("token", "tag"),
+    unit="words",
+)
 SUFFIXES = {".conll", ".bio", ".iob", ".iob2"}
 
 

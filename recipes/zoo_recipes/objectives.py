@@ -1,0 +1,81 @@
+"""What a task makes of examples: classes, tags, answers, target texts, or hidden or next tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_export.preprocess.texts import padded_encodings
+from zoo_recipes.answers import answer_rows
+from zoo_recipes.datasets.loading import Examples
+from zoo_recipes.masking import Masked, check_marks
+from zoo_recipes.pairs import pairs
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.sources import Rows, Source, token_stream, windows
+from zoo_recipes.tagging import tag_rows
+from zoo_recipes.vocabulary import SEPARATOR
+from zoo_registry import UsageError
+
+LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
+ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
+# They learn from texts alone.
+UNLABELLED = {LANGUAGE_MODEL, MASKED, PRETRAINING}
+ENCODED_AT_ONCE = 1000
+
+
+def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe) -> Source:
+    """Return prepared examples as a task learns them.
+
+    Args:
+        examples: One split.
+        preprocessor: Carries out the recipe's preprocessing.
+        task: The model's head.
+        recipe: Says how long targets are, and the seed of what is hidden.
+
+    Raises:
+        UsageError: A task of texts without the step that makes tokens of them, or a tokenizer
+            without the tokens that the task needs.
+    """
+    if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
+        return Rows(preprocessor.batch(examples.raws), examples.labels)
+    step = preprocessor.tokenize_step
+    if step is None:
+        raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
+    tokenizer = preprocessor.tokenizer(step.tokenizer)
+    if task == LANGUAGE_MODEL:
+        return windows(tokenizer, examples.raws, step.length, step.input)
+    if task in UNLABELLED:
+        return _masked(examples, step, tokenizer, task, recipe.seed)
+    inputs = preprocessor.batch(examples.raws)
+    if task == PAIRS:
+        return pairs(inputs, examples.labels.tolist(), tokenizer, recipe.dataset.target_length)
+    encodings = _encodings(tokenizer, examples.raws, step.length)
+    make = tag_rows if task == TAGS else answer_rows
+    return make(inputs, examples.raws, examples.labels, encodings)
+
+
+def _encodings(tokenizer: Any, raws: Sequence[Any], length: int) -> Iterator[Any]:
+    # Encodings hold far more than is needed of them: not those of all texts at once.
+    for start in range(0, len(raws), ENCODED_AT_ONCE):
+        yield from padded_encodings(tokenizer, raws[start : start + ENCODED_AT_ONCE], length)
+
+
+def _masked(examples: Examples, step: Any, tokenizer: Any, task: str, seed: int) -> Masked:
+    check_marks(tokenizer, task)
+    made = {"token_ids": step.input}
+    made |= {"padding_mask": "padding_mask"} if step.padding_mask else {}
+    made |= {"segment_ids": "segment_ids"} if step.segment_ids else {}
+    stream = np.asarray(token_stream(tokenizer, examples.raws, SEPARATOR), np.int32)
+    source = Masked(stream, step.length, tokenizer, made, seed, pairs=task == PRETRAINING)
+    if not len(source):
+        raise UsageError(
+            f"The split has {len(stream)} tokens: too few for one row of {step.length}."
+        )
+    return source
+
+
+def label_feature(recipe: Recipe, task: str) -> str | None:
+    """Return the feature that holds what is to be told; what learns from texts alone has none."""
+    return None if task in UNLABELLED else recipe.dataset.label

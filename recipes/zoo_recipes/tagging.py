@@ -1,0 +1,83 @@
+"""Words with a tag each: the arrays of training, and how many words are tagged right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.sources import IGNORED, Arrays, Rows, fed
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Tags(Rows):
+    """Rows of texts whose targets are the tags of the words that their tokens are parts of.
+
+    Args:
+        first: bool (examples, tokens), the token that a word begins with.
+        words: The tags of all words of each text, those that were cut off too.
+    """
+
+    first: Any
+    words: Sequence[Any]
+
+
+def tag_rows(
+    inputs: Arrays, texts: Sequence[str], words: Sequence[Any], encodings: Iterable[Any]
+) -> Tags:
+    """Return prepared texts with a target for every token.
+
+    A text is its words with one space between them, as a device is given it. All tokens of a word
+    learn its tag, as they are all asked for it there.
+
+    Args:
+        inputs: By name of the model input, int32 (examples, tokens).
+        texts: The texts.
+        words: The tags of each text's words.
+        encodings: A ``tokenizers.Encoding`` of each text, cut and padded to all tokens.
+    """
+    shape = next(iter(inputs.values())).shape
+    targets, first = np.full(shape, IGNORED, np.int32), np.zeros(shape, bool)
+    for row, (text, tags, encoding) in enumerate(zip(texts, words, encodings, strict=True)):
+        places = _places(text, encoding)
+        own = np.flatnonzero(places >= 0)
+        targets[row, own] = np.asarray(tags)[places[own]]
+        first[row, own] = np.diff(places[own], prepend=-1) > 0
+    return Tags(inputs, targets, first, words)
+
+
+def _places(text: str, encoding: Any) -> Any:
+    """Return the number of the word that each token is a part of, or -1."""
+    # Of each character: how many spaces are before it.
+    word_of = np.cumsum([character == " " for character in text])
+    special = np.asarray(encoding.special_tokens_mask, bool)
+    # Some tokenizers put the space before a word into its first token: its last character tells.
+    ends = np.asarray([end for _, end in encoding.offsets])
+    empty = np.asarray([start == end for start, end in encoding.offsets])
+    return np.where(special | empty, -1, word_of[np.maximum(ends - 1, 0)])
+
+
+def predicted_words(model: Any, source: Tags) -> list[Any]:
+    """Return the tags, as numbers, that a model gives the words of each text.
+
+    Each word has the tag of its first token; one that was cut off has :data:`IGNORED`.
+    """
+    rows: list[Any] = []
+    for start in range(0, len(source), BATCH_SIZE):
+        numbers = np.arange(start, min(start + BATCH_SIZE, len(source)))
+        logits = model.predict_on_batch(fed(model, source.take(numbers)[0]))
+        for number, tags in zip(numbers.tolist(), np.argmax(logits, axis=-1), strict=True):
+            told = tags[source.first[number]]
+            missing = len(source.words[number]) - len(told)
+            rows.append(np.pad(told, (0, missing), constant_values=IGNORED))
+    return rows
+
+
+def tag_metrics(model: Any, source: Tags) -> dict[str, float]:
+    """Return ``word_accuracy``: the share of words with the right tag; those cut off have none."""
+    made = np.concatenate(predicted_words(model, source))
+    return {"word_accuracy": float((made == np.concatenate(list(source.words))).mean())}

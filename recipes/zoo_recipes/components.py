@@ -48,6 +48,24 @@ def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
     return wanted if wanted != "auto" or tf.config.list_physical_devices("GPU") else False
 
 
+def precision(wanted: str) -> str:
+    """Return the Keras dtype policy that ``compile.precision`` means on this machine.
+
+    ``auto`` is ``mixed_bfloat16`` on NVIDIA's GPUs from Ampere on, ``mixed_float16`` on those from
+    Volta on, and ``float32`` elsewhere: processors have no units for the others.
+    """
+    import tensorflow as tf
+
+    if wanted != "auto":
+        return wanted
+    devices = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
+    oldest = min((d.get("compute_capability", (0, 0)) for d in details), default=(0, 0))
+    if oldest >= (8, 0):
+        return "mixed_bfloat16"
+    return "mixed_float16" if oldest >= (7, 0) else "float32"
+
+
 def make_optimizer(config: CompileConfig, steps: int) -> Any:
     """Return the optimizer, with its learning-rate schedule if there is one."""
     arguments = dict(config.optimizer.arguments)
@@ -136,16 +154,27 @@ def make_callback(callback: Component, folder: Path) -> Any:
 
 
 def _schedule(schedule: Component, peak: float, steps: int) -> Any:
-    arguments: dict[str, Any] = {"initial_learning_rate": peak, **schedule.arguments}
+    arguments = dict(schedule.arguments)
     for key in ("decay_steps", "warmup_steps"):
-        if isinstance(arguments.get(key), int | float) and 0 < arguments[key] <= 1:
-            arguments[key] = round(arguments[key] * steps)
+        if key in arguments:
+            arguments[key] = _counted(arguments[key], steps)
+    if "boundaries" in arguments:
+        arguments["boundaries"] = [_counted(part, steps) for part in arguments["boundaries"]]
     if "warmup_steps" in arguments and "warmup_target" not in arguments:
         arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
     kinds = _classes(keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule)
-    if "decay_steps" in _parameters(_find("compile.schedule", kinds, schedule.name)):
+    known = _parameters(_find("compile.schedule", kinds, schedule.name))
+    if "initial_learning_rate" in known:
+        arguments.setdefault("initial_learning_rate", peak)
+    if "decay_steps" in known:
         arguments.setdefault("decay_steps", steps - arguments.get("warmup_steps", 0))
     return _make("compile.schedule", kinds, schedule.name, arguments)
+
+
+def _counted(amount: Any, steps: int) -> Any:
+    # Up to 1 it is a share of all steps.
+    is_share = isinstance(amount, int | float) and 0 < amount <= 1
+    return round(amount * steps) if is_share else amount
 
 
 def _full_name(registry: Any, name: str) -> str:

@@ -124,7 +124,8 @@ class CompileConfig:
         loss: A Keras loss, or ``smoothed_crossentropy``; ``from_logits`` is true unless it is
             given, as our models end there.
         metrics: Keras metrics.
-        precision: Keras dtype policy of the training.
+        precision: Keras dtype policy of the training; ``auto`` is mixed precision on a GPU that has
+            the units for it, and ``float32`` elsewhere.
         quantization_aware: Whether dense and convolutional layers round weights and activations as
             int8 does while they train; an export to ``tflite:int8`` then loses next to nothing.
         jit_compile: XLA or not; ``auto`` is without it on a CPU, where it is slower.
@@ -135,7 +136,7 @@ class CompileConfig:
     schedule: Component | None = None
     loss: Component = Component(name="sparse_categorical_crossentropy")
     metrics: tuple[Component, ...] = (Component(name="accuracy"),)
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     quantization_aware: bool = False
     jit_compile: Literal["auto"] | bool = "auto"
 
@@ -181,20 +182,31 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The result on the test split that the recipe promises.
+    """The result on the test split that the recipe promises, or that others have published.
 
     Args:
         metric: Such as ``accuracy``, or ``bits_per_character`` for language models.
         value: Mean over the seeds.
         tolerance: How far from it a run of any seed may be.
         seeds: Those it was measured with.
+        published: Where the value is from, if it was not measured with this recipe.
+
+    Example:
+        >>> print(Expected(metric="accuracy", value=0.9125, published="He et al. 2016"))
+        accuracy 0.9125 (published)
     """
 
     __pydantic_config__: ClassVar = STRICT
     metric: str = "accuracy"
     value: float
-    tolerance: NonNegativeFloat
+    tolerance: NonNegativeFloat = 0.0
     seeds: tuple[int, ...] = ()
+    published: str = ""
+
+    def __str__(self) -> str:
+        """Return it as it is shown."""
+        how = "(published)" if self.published else f"± {self.tolerance:g}"
+        return f"{self.metric} {self.value:g} {how}"
 
 
 @dataclass(frozen=True, kw_only=True)

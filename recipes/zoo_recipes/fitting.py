@@ -17,7 +17,7 @@ from zoo_recipes.balance import class_weights
 from zoo_recipes.batches import Batches
 from zoo_recipes.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.checkpoints import Checkpoint, Saver
-from zoo_recipes.components import compile_arguments, make_callback
+from zoo_recipes.components import compile_arguments, make_callback, precision
 from zoo_recipes.data_checks import check_vocabulary
 from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
@@ -66,6 +66,7 @@ def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
         "name": recipe.model.name,
         "num_params": size_of(saved),
         "num_trained": size_of(model.trainable_variables),
+        "precision": precision(recipe.compile.precision),
         "weights": {"source": loaded.source, "sha256": dict(loaded.sha256)} if loaded else None,
     }
 
@@ -158,7 +159,7 @@ def size_of(variables: Iterable[Any]) -> int:
 @contextmanager
 def _precision(policy: str) -> Iterator[None]:
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy(precision(policy))
     try:
         yield
     finally:

@@ -28,17 +28,29 @@ def test_every_builtin_recipe_is_valid_and_survives_toml(name):
     assert recipe.summary.endswith(".")
     assert recipe.license
     assert Recipe.from_toml(recipe.to_toml()) == recipe
-    assert recipe.expected is not None
-    assert len(recipe.expected.seeds) >= 3
-    assert 0 < recipe.expected.tolerance < 0.2
+    is_ours = recipe.dataset.name in zoo_registry.datasets
+    if is_ours or recipe.expected:
+        # What can be had here was measured, and of the rest it is said who published it.
+        assert recipe.expected is not None
+        assert bool(recipe.expected.published) is not is_ours
+    if is_ours:
+        assert len(recipe.expected.seeds) >= 3
+        assert 0 < recipe.expected.tolerance < 0.2
 
 
 def test_the_promised_recipes_are_there():
     assert set(RECIPES) == {
         *("digits-mlp", "digits-cnn", "digits-lstm", "mnist5k-cnn"),
         *("language-id-lstm", "language-id-transformer", "language-id-bert", "pydoc-gpt"),
-        "g2p-transformer",
+        *("g2p-transformer", "brown-tagger"),
         *("movie-reviews-minilm", "movie-reviews-minilm-head"),
+        *("mnist-mlp", "mnist-lenet5", "fashion-mnist-cnn"),
+        *("cifar10-cnn", "cifar10-resnet20", "cifar10-resnet56"),
+        *("imagenet-resnet50", "imagenet-mobilenet-v3-small", "imagenet-vit-small"),
+        *("flowers-transfer", "imdb-lstm", "imdb-bert", "sst2-bert", "ag-news-transformer"),
+        *("conll-bert-ner", "squad-bert-qa", "pretrain-bert-mlm-nsp"),
+        *("wikitext-gpt2", "shakespeare-gpt"),
+        *("translate-ted-pt-en-transformer", "cnn-dailymail-summarize-transformer"),
     }
 
 
@@ -56,7 +68,7 @@ def test_five_mistakes_are_told_at_once():
         "  model.name = \"cnm\": There is no model 'cnm'. Did you mean 'cnn'? "
         "`zoo models` lists all.\n"
         '  dataset.name = "digit": neither Kerazoo nor tensorflow-datasets has it. '
-        "Did you mean 'digits'? Ours: cmudict, digits, language_id, mnist5k, "
+        "Did you mean 'digits'? Ours: brown, cmudict, digits, language_id, mnist5k, "
         "movie_reviews, pydoc, reuters_r8.\n"
         '  dataset.train = "train[:80": is no split, such as "train", "train[:90%]" '
         'or "train+test".'
@@ -72,7 +84,7 @@ def test_five_mistakes_are_told_at_once():
         ({"compile": {"optimizer": {"lr": 1}}}, "compile.optimizer.name: is missing."),
         (
             {"compile": {"precision": "float8"}},
-            "compile.precision = \"float8\": it should be 'float32', 'mixed_float16' or "
+            "compile.precision = \"float8\": it should be 'auto', 'float32', 'mixed_float16' or "
             "'mixed_bfloat16'.",
         ),
         (

@@ -148,7 +148,7 @@ def _recipes(name: str, spec: ModelSpec, task: str) -> dict[str, str]:
     """Return the recipes for a model and task, with their results in words."""
     found = {key: zoo_registry.recipes.peek(key) for key in zoo_registry.recipes}
     return {
-        key: f"{key}: {recipe.expected.metric} {recipe.expected.value:g}"
+        key: f"{key}: {recipe.expected}"
         for key, recipe in found.items()
         if recipe is not None
         and recipe.expected is not None

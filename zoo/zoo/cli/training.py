@@ -100,7 +100,8 @@ def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:
     _print_metrics(run.metrics, "test")
     promised = run.recipe.expected
     if promised and not changed:
-        click.echo(f"expected: {promised.metric} {promised.value:g} ± {promised.tolerance:g}")
+        source = f": {promised.published}; not reproduced here" if promised.published else ""
+        click.echo(f"expected: {promised}{source}")
     next_step(f"zoo export {run.path} --to tflite,onnx,saved_model")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -16,10 +17,14 @@ import zoo_registry
 from zoo_export import schema
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
+from zoo_export.files import sha256
 from zoo_export.manifest import Decoding
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 from zoo_registry.build import know_fake_quantization
+
+# HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
+_OF_DAMAGE = {None, errno.EINVAL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +91,11 @@ def from_run(folder: Path) -> Request:
     modules = _builder_modules(known.model.get("name"))
     assets = folder / "assets"
     know_fake_quantization()
+    file = folder / "model.keras"
+    if file.is_file() and known.model.get("sha256") not in {None, sha256(file)}:
+        raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
     with naming_failures(f"The model of run '{folder}'"):
-        model = load_model(folder / "model.keras")
+        model = load_model(file)
     examples = _stored(folder / "examples.npz")
     stored = folder / "calibration.npz"
     keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
@@ -205,7 +213,7 @@ def naming_failures(what: str) -> Iterator[None]:
     """Turn whatever Keras raises while saving or loading into an error that says what failed."""
     try:
         yield
-    except OSError:
-        raise
     except Exception as error:  # Keras raises many kinds, and so do the user's own layers
+        if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
+            raise
         raise ExportError(f"{what} cannot be saved or loaded: {error}") from error

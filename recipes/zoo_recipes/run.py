@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -68,7 +69,7 @@ class Run:
         """Load the trained ``keras.Model``.
 
         Raises:
-            ZooError: The file is missing or damaged.
+            ZooError: The file is missing, damaged, or not the one that training left.
         """
         import keras
 
@@ -76,6 +77,8 @@ class Run:
         zoo_registry.models.get(self.info["model"]["name"]).load_builder()
         know_fake_quantization()
         path = self.path / MODEL
+        if path.is_file() and self.info["model"].get("sha256") not in {None, sha256(path)}:
+            raise ZooError(f"'{path}' was changed: its sha256 is not the one in {INFO}.")
         try:
             return keras.models.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
@@ -180,6 +183,12 @@ def new_folder(path: Path) -> None:
         (path / "assets").mkdir(parents=True)
     except OSError as error:
         raise ZooError(f"'{path}' cannot be written: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -34,6 +34,7 @@ from zoo_recipes.run import (
     load_run,
     new_folder,
     read_run,
+    sha256,
     write,
     write_json,
 )
@@ -252,6 +253,7 @@ def _train(
     )
     info["metrics"] = measure(model, recipe, sources["test"])
     write(folder / MODEL, lambda path: save_model(model, path))
+    info["model"]["sha256"] = sha256(folder / MODEL)
     save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
     save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
     _save_curves(recipe, history, info, folder)

@@ -109,6 +109,34 @@ def test_a_lambda_layer_is_refused(tmp_path, make_run):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_a_model_that_is_not_the_one_that_was_trained(tmp_path, make_run):
+    from zoo_export import ExportError, export
+
+    folder = make_run()
+    info = json.loads((folder / "run.json").read_text())
+    info["model"]["sha256"] = "0" * 64
+    (folder / "run.json").write_text(json.dumps(info))
+    with pytest.raises(
+        ExportError, match=r"model.keras' was changed: its sha256 is not the one in"
+    ):
+        export(folder, to=["onnx"], out=tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_weights_that_hdf5_cannot_read(tmp_path, make_run):
+    from zoo_export import ExportError, export
+
+    folder = make_run()
+    with zipfile.ZipFile(folder / "model.keras") as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(folder / "model.keras", "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content[:-64] if name.endswith(".h5") else content)
+    with pytest.raises(ExportError, match=r"cannot be saved or loaded: Unable to .*truncated file"):
+        export(folder, to=["onnx"], out=tmp_path / "out")
+
+
 # -- one zip ------------------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from zoo_recipes.evaluation import evaluate
 from zoo_recipes.kept_examples import held_out_rows
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import load_run
+from zoo_recipes.run import load_run, sha256
 from zoo_recipes.sources import Rows
 from zoo_recipes.training import resolve_recipe, train
 from zoo_registry import UsageError, ZooError
@@ -55,7 +55,9 @@ def test_a_run_holds_everything(run, quick):
         "name": "cnn",
         "num_params": size,
         "num_trained": size,
+        "precision": "float32",
         "weights": None,
+        "sha256": sha256(run.path / "model.keras"),
     }
     assert info["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert set(info["versions"]) >= {"kerazoo", "keras", "tensorflow", "numpy"}
@@ -393,6 +395,11 @@ def test_a_damaged_model_is_refused(run, tmp_path):
     folder = shutil.copytree(run.path, tmp_path / "copy")
     model = folder / "model.keras"
     model.write_bytes(model.read_bytes()[:1000])
+    with pytest.raises(ZooError, match=r"model.keras' was changed: its sha256 is not the"):
+        load_run(folder).model()
+    info = json.loads((folder / "run.json").read_text())
+    del info["model"]["sha256"]  # as earlier versions wrote it
+    (folder / "run.json").write_text(json.dumps(info))
     with pytest.raises(ZooError, match=r"model.keras' cannot be loaded: "):
         load_run(folder).model()
 

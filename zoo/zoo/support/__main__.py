@@ -10,7 +10,7 @@ import click
 
 from zoo.support.cases import Case, wanted
 from zoo.support.document import save
-from zoo.support.matrix import OK, Matrix, Support, read
+from zoo.support.matrix import OK, Matrix, Support, columns, read
 from zoo.support.measuring import TIME_LIMIT, measure
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -26,10 +26,21 @@ DOCS = Path(__file__).parents[3] / "docs"
 )
 @click.option("--only", multiple=True, help="Names of models, as globs; all by default.")
 @click.option("--redo", is_flag=True, help="Also rows whose versions are current.")
+@click.option(
+    "--formats",
+    multiple=True,
+    help="With --redo: only such columns, as globs, and those in float beside them.",
+)
 @click.option("--document-only", is_flag=True, help="Measure nothing.")
 @click.option("--time-limit", type=float, default=TIME_LIMIT, show_default=True, help="Seconds.")
 def main(
-    *, file: Path, only: tuple[str, ...], redo: bool, document_only: bool, time_limit: float
+    *,
+    file: Path,
+    only: tuple[str, ...],
+    redo: bool,
+    formats: tuple[str, ...],
+    document_only: bool,
+    time_limit: float,
 ) -> None:
     """Measure every built-in model that the matrix lacks, and write it after each one."""
     # A model that is gone has no row.
@@ -39,20 +50,32 @@ def main(
     cases = [case for case in wanted() if _is_meant(case, only)]
     if not cases:
         raise click.UsageError(f"No row of the matrix has a name like {' or '.join(only)}.")
-    current = {row.case for row in read(file).rows if row.is_current and not redo}
-    todo = [case for case in cases if case not in current]
+    current = {row.case for row in read(file).rows if row.is_current}
+    todo = [case for case in cases if redo or case not in current]
     click.echo(f"{len(cases)} rows, {len(cases) - len(todo)} of them current")
     for number, case in enumerate(todo, 1):
         click.echo(f"{number}/{len(todo)} {case}: ", nl=False)
         started = time.monotonic()
-        row = measure(case, time_limit=time_limit)
+        names = _columns(formats) if case in current else columns()
+        row = measure(case, formats=names, time_limit=time_limit)
         # Another process may have measured other rows meanwhile.
         save(file, read(file).with_row(row))
         click.echo(f"{_summary(row)}, {time.monotonic() - started:.0f} s")
 
 
+def _columns(patterns: tuple[str, ...]) -> list[str]:
+    meant = [name for name in columns() if not patterns or _is_like(name, patterns)]
+    # Sizes and times are told as a share of those in float.
+    bases = {name.partition(":")[0] for name in meant}
+    return [name for name in columns() if name in bases or name in meant]
+
+
+def _is_like(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def _is_meant(case: Case, only: tuple[str, ...]) -> bool:
-    return not only or any(fnmatch.fnmatchcase(case.name, pattern) for pattern in only)
+    return not only or _is_like(case.name, only)
 
 
 def _summary(row: Support) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,15 @@ class Matrix:
     rows: tuple[Support, ...] = field(default=())
 
     def with_row(self, row: Support) -> Matrix:
-        """Return the matrix with a row added, or in the place of an older one."""
-        by_case = {old.case: old for old in self.rows} | {row.case: row}
+        """Return the matrix with a row added, or in the place of an older one.
+
+        A row of some columns leaves the others of the older one as they are.
+        """
+        by_case = {old.case: old for old in self.rows}
+        older = by_case[row.case].cells if row.case in by_case else {}
+        cells = {name: row.cells.get(name, older.get(name)) for name in columns()}
+        known = {name: cell for name, cell in cells.items() if cell is not None}
+        by_case[row.case] = replace(row, cells=known)
         order = sorted(by_case, key=lambda case: (case.full_size, case.name, case.task or ""))
         return Matrix(tuple(by_case[case] for case in order))
 

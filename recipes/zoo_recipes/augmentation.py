@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo_recipes.components import make_augmentation
 from zoo_recipes.configs import Component
+from zoo_recipes.mixing import MIXES
 from zoo_recipes.vocabulary import UNKNOWN
 from zoo_registry import UsageError, did_you_mean
 
@@ -47,13 +48,13 @@ def make_changes(components: Sequence[Component], marks: TextMarks) -> list[Chan
     """Return what changes a batch of inputs; all that is random comes from its second argument.
 
     Args:
-        components: The recipe's list.
+        components: The recipe's list; what changes targets too is left to ``mixing``.
         marks: For texts.
 
     Raises:
         UsageError: A name or an argument that does not exist.
     """
-    return [_make(component, marks) for component in components]
+    return [_make(component, marks) for component in components if component.name not in MIXES]
 
 
 def token_dropout(

@@ -13,6 +13,7 @@ import numpy as np
 from zoo_recipes.augmentation import TextMarks, make_changes
 from zoo_recipes.balance import balanced_order
 from zoo_recipes.configs import Component
+from zoo_recipes.mixing import make_mixes, mixed
 from zoo_recipes.sources import Source
 
 # Inputs, targets, and weights of the examples where classes have such.
@@ -31,6 +32,7 @@ class Batches:
         feed: Brings the inputs into the structure that the model takes.
         class_weights: Of the loss, float32 (classes,).
         balanced: Whether every class comes equally often.
+        num_classes: Of the model, where images are mixed.
     """
 
     def __init__(
@@ -44,14 +46,17 @@ class Batches:
         feed: Callable[[dict[str, Any]], Any] = dict,
         class_weights: Any = None,
         balanced: bool = False,
+        num_classes: int = 0,
     ) -> None:
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
         self.changes = make_changes(augmentation, marks or TextMarks())
+        self.mixes = make_mixes(augmentation)
         self.feed = feed
         self.class_weights = class_weights
         self.balanced = balanced
+        self.num_classes = num_classes
 
     def __len__(self) -> int:
         """Return the number of batches an epoch."""
@@ -79,6 +84,8 @@ class Batches:
         rng = np.random.default_rng([self.seed, epoch, step])
         for change in self.changes:
             inputs = change(inputs, rng)
+        if self.mixes:
+            inputs, targets = mixed(inputs, targets, self.mixes, self.num_classes, rng)
         if self.class_weights is None:
             return self.feed(inputs), targets
         return self.feed(inputs), targets, self.class_weights[targets]

@@ -89,21 +89,23 @@ def make_loss(loss: Component) -> Any:
 
 def make_metrics(config: CompileConfig, outputs: Sequence[str]) -> Any:
     """Return the metrics of the one output, or of each output by its name."""
-    ignored = config.loss.arguments.get("ignore_class")
     if len(outputs) == 1:
-        return [make_metric(metric, ignored) for metric in config.metrics]
-    return {name: [make_metric(metric, ignored) for metric in config.metrics] for name in outputs}
+        return [make_metric(metric, config.loss) for metric in config.metrics]
+    return {name: [make_metric(m, config.loss) for m in config.metrics] for name in outputs}
 
 
-def make_metric(metric: Component, ignored: int | None = None) -> Any:
+def make_metric(metric: Component, loss: Component | None = None) -> Any:
     """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss.
 
     Args:
         metric: Its name and arguments.
-        ignored: A class that the loss does not count, and so ``accuracy`` does not.
+        loss: What it does not count, and what it takes for a target, holds for ``accuracy`` too.
     """
     if _bare(metric.name) == "accuracy" and not metric.arguments:
-        return "accuracy" if ignored is None else losses.CountedAccuracy(ignored)
+        ignored = loss.arguments.get("ignore_class") if loss else None
+        is_smoothed = loss is not None and _bare(loss.name) == "smoothedcrossentropy"
+        is_plain = ignored is None and not is_smoothed
+        return "accuracy" if is_plain else losses.CountedAccuracy(ignored)
     kinds = _classes(keras.metrics, keras.Metric)
     arguments = {"name": metric.name, **metric.arguments}
     return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)

@@ -110,6 +110,7 @@ def fit(
         feed=lambda inputs: fed(model, inputs),
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
+        num_classes=model.outputs[0].shape[-1],
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(**compile_arguments(recipe.compile, steps, model.output_names))

@@ -11,12 +11,25 @@ import keras
 from keras import ops
 
 
+def are_shares(y_true: Any, y_pred: Any) -> bool:
+    """Return whether targets are shares of all classes, and not class numbers."""
+    return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] > 1
+
+
+def class_numbers(y_true: Any, y_pred: Any) -> Any:
+    """Return the class of each step, int32 (batch, ...); of shares, the largest one's."""
+    if are_shares(y_true, y_pred):
+        return ops.cast(ops.argmax(y_true, axis=-1), "int32")
+    return ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:-1]), "int32")
+
+
 @keras.saving.register_keras_serializable(package="kerazoo")
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of class numbers with label smoothing (https://arxiv.org/abs/1512.00567).
+    """Cross-entropy of classes with label smoothing (https://arxiv.org/abs/1512.00567).
 
     The target of a class is ``1 - label_smoothing``, and ``label_smoothing / num_classes`` is added
-    to all of them. Keras smooths one-hot targets only, which a vocabulary is too large for.
+    to all of them. Keras smooths one-hot targets only, which a vocabulary is too large for. Where
+    images are mixed, targets are the shares of all classes.
 
     Args:
         label_smoothing: In 0..1.
@@ -49,12 +62,16 @@ class SmoothedCrossentropy(keras.losses.Loss):
         """Return the loss of each step, float (batch, ...).
 
         Args:
-            y_true: Class numbers, int (batch, ...).
+            y_true: Class numbers, int (batch, ...), or shares, float (batch, ..., num_classes).
             y_pred: float (batch, ..., num_classes).
         """
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         log = ops.log_softmax(y_pred) if self.from_logits else ops.log(y_pred)
-        numbers = ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:-1]), "int32")
-        chosen = ops.take_along_axis(log, ops.expand_dims(numbers, -1), axis=-1)[..., 0]
+        numbers = class_numbers(y_true, y_pred)
+        if are_shares(y_true, y_pred):
+            chosen = ops.sum(ops.cast(y_true, log.dtype) * log, axis=-1)
+        else:
+            chosen = ops.take_along_axis(log, ops.expand_dims(numbers, -1), axis=-1)[..., 0]
         smoothing = self.label_smoothing
         losses = -(1 - smoothing) * chosen - smoothing * ops.mean(log, axis=-1)
         if self.ignore_class is None:
@@ -79,7 +96,7 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
     """Share of steps with the right class, of those whose target counts.
 
     Args:
-        ignore_class: The target that does not count.
+        ignore_class: The target that does not count, if there is one.
 
     Example:
         >>> metric = CountedAccuracy(ignore_class=-1)
@@ -88,7 +105,9 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
         0.5
     """
 
-    def __init__(self, ignore_class: int, name: str = "accuracy", **kwargs: Any) -> None:
+    def __init__(
+        self, ignore_class: int | None = None, name: str = "accuracy", **kwargs: Any
+    ) -> None:
         super().__init__(keras.metrics.sparse_categorical_accuracy, name=name, **kwargs)
         self.ignore_class = ignore_class
 
@@ -96,14 +115,16 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
         """Count a batch.
 
         Args:
-            y_true: Class numbers, int (batch, ...).
+            y_true: Class numbers, int (batch, ...), or shares, float (batch, ..., num_classes).
             y_pred: float (batch, ..., num_classes).
             sample_weight: As for any metric of Keras.
         """
-        numbers = ops.reshape(ops.convert_to_tensor(y_true), ops.shape(y_pred)[:-1])
-        counted = ops.cast(ops.not_equal(numbers, self.ignore_class), self.dtype)
-        weights = counted if sample_weight is None else counted * sample_weight
-        return super().update_state(numbers, y_pred, sample_weight=weights)
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        numbers = class_numbers(y_true, y_pred)
+        if self.ignore_class is not None:
+            counted = ops.cast(ops.not_equal(numbers, self.ignore_class), self.dtype)
+            sample_weight = counted if sample_weight is None else counted * sample_weight
+        return super().update_state(numbers, y_pred, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again."""

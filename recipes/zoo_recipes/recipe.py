@@ -36,8 +36,9 @@ class Recipe:
         dataset: Which data.
         preprocessing: Steps of :class:`zoo_export.preprocess.Preprocessor`.
         tokenizer: For texts.
-        augmentation: Random changes of training examples only: Keras image layers, or
-            ``token_dropout`` and ``token_crop`` for texts.
+        augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
+            ``cut_mix``, of which each batch has one, or ``token_dropout`` and ``token_crop`` for
+            texts.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         expected: The promised result.

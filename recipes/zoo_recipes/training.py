@@ -174,8 +174,10 @@ def _check_components(recipe: Recipe, folder: Path) -> None:
     """Make once, in vain, what Keras may refuse."""
     from zoo_recipes.augmentation import TextMarks, make_changes
     from zoo_recipes.components import compile_arguments, make_callback
+    from zoo_recipes.mixing import make_mixes
 
     make_changes(recipe.augmentation, TextMarks())
+    make_mixes(recipe.augmentation)
     compile_arguments(recipe.compile, steps=1_000_000)
     for callback in recipe.fit.callbacks:
         make_callback(callback, folder)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import zoo_registry
+from zoo_recipes.contradictions import contradictions, table
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
-from zoo_registry.build import check_trainable
 
 # train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
 _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
@@ -40,7 +40,7 @@ def validated(data: Mapping[str, Any]) -> Recipe:
     except ValidationError as error:
         mistakes += [_mistake(details) for details in error.errors()]
     mistakes += [*_name_mistakes(data), *_step_mistakes(data), *_split_mistakes(data)]
-    mistakes += [*_fit_mistakes(data), *_weights_mistakes(data), *_tune_mistakes(data)]
+    mistakes += contradictions(data)
     if mistakes or recipe is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}"
         lines = "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -112,13 +112,8 @@ def _shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = data.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
 def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    model, dataset = _table(data, "model"), _table(data, "dataset")
+    model, dataset = table(data, "model"), table(data, "dataset")
     name = model.get("name")
     if isinstance(name, str):
         try:
@@ -136,23 +131,6 @@ def _task_mistakes(spec: Any, task: Any) -> Iterator[str]:
     if spec is not None and isinstance(task, str) and task not in spec.tasks:
         hint = did_you_mean(task, spec.tasks) or f" It has: {', '.join(spec.tasks)}."
         yield f"model.task = \"{task}\": model '{spec.name}' has no such task.{hint}"
-
-
-def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    model = _table(data, "model")
-    trainable, kind = model.get("trainable", "all"), _table(data, "tokenizer").get("kind")
-    if isinstance(trainable, str):
-        try:
-            check_trainable(trainable)
-        except UsageError as error:
-            yield f"model.{error}"
-    if _table(data, "compile").get("quantization_aware") is True and trainable != "all":
-        yield (
-            f'model.trainable = "{trainable}": compile.quantization_aware trains all of a model; '
-            "leave one of them out."
-        )
-    if kind == "pretrained" and "weights" not in model:
-        yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
 
 
 def _dataset_mistakes(name: str) -> Iterator[str]:
@@ -205,7 +183,7 @@ def _step_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    dataset = _table(data, "dataset")
+    dataset = table(data, "dataset")
     for key in ("train", "validation", "test"):
         split = dataset.get(key)
         if isinstance(split, str) and not _SPLIT.fullmatch(split):
@@ -213,35 +191,3 @@ def _split_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
                 f'dataset.{key} = "{split}": is no split, such as "train", "train[:90%]" '
                 'or "train+test".'
             )
-
-
-def _fit_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    fit = _table(data, "fit")
-    stopping = _table(fit, "early_stopping")
-    watched = {"keep_best": fit.get("keep_best")}
-    if stopping:
-        watched["early_stopping"] = stopping.get("monitor", "val_loss")
-    for key, monitor in watched.items():
-        if str(monitor).startswith("val_") and "validation" not in _table(data, "dataset"):
-            yield f'fit.{key}: monitor "{monitor}" needs dataset.validation.'
-    callbacks = fit.get("callbacks")
-    for callback in callbacks if isinstance(callbacks, list | tuple) else ():
-        name = callback.get("name") if isinstance(callback, Mapping) else callback
-        if name == "ReduceLROnPlateau" and _table(data, "compile").get("schedule"):
-            yield f"fit.callbacks: {name} cannot change what compile.schedule sets; leave one out."
-    if stopping and fit.get("keep_best") is not None:
-        yield "fit.keep_best: fit.early_stopping keeps the best weights already; leave one out."
-
-
-def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    for key, values in _table(_table(data, "tune"), "space").items():
-        if not isinstance(values, Mapping):
-            continue
-        ends = [values[name] for name in ("low", "high") if name in values]
-        where = f"tune.space.{key}"
-        if bool(values.get("choices")) == bool(ends):
-            yield f"{where}: needs low and high, or choices."
-        elif ends and (len(ends) < 2 or not ends[0] < ends[1]):
-            yield f"{where}: needs a low that is less than its high."
-        elif ends and values.get("log") and ends[0] <= 0:
-            yield f"{where}: log needs a low above 0, not {ends[0]}."

@@ -1,0 +1,93 @@
+"""Settings of a recipe that contradict each other, or miss what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from zoo_recipes.mixing import MIXES
+from zoo_registry import UsageError
+from zoo_registry.build import check_trainable
+
+
+def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a recipe in which every setting by itself may be right.
+
+    Args:
+        data: TOML-shaped.
+    """
+    yield from _fit_mistakes(data)
+    yield from _weights_mistakes(data)
+    yield from _mixing_mistakes(data)
+    yield from _tune_mistakes(data)
+
+
+def table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Return a table of the recipe, empty if it is none."""
+    value = data.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _fit_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    fit = table(data, "fit")
+    stopping = table(fit, "early_stopping")
+    watched = {"keep_best": fit.get("keep_best")}
+    if stopping:
+        watched["early_stopping"] = stopping.get("monitor", "val_loss")
+    for key, monitor in watched.items():
+        if str(monitor).startswith("val_") and "validation" not in table(data, "dataset"):
+            yield f'fit.{key}: monitor "{monitor}" needs dataset.validation.'
+    callbacks = fit.get("callbacks")
+    for callback in callbacks if isinstance(callbacks, list | tuple) else ():
+        name = callback.get("name") if isinstance(callback, Mapping) else callback
+        if name == "ReduceLROnPlateau" and table(data, "compile").get("schedule"):
+            yield f"fit.callbacks: {name} cannot change what compile.schedule sets; leave one out."
+    if stopping and fit.get("keep_best") is not None:
+        yield "fit.keep_best: fit.early_stopping keeps the best weights already; leave one out."
+
+
+def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    model = table(data, "model")
+    trainable, kind = model.get("trainable", "all"), table(data, "tokenizer").get("kind")
+    if isinstance(trainable, str):
+        try:
+            check_trainable(trainable)
+        except UsageError as error:
+            yield f"model.{error}"
+    if table(data, "compile").get("quantization_aware") is True and trainable != "all":
+        yield (
+            f'model.trainable = "{trainable}": compile.quantization_aware trains all of a model; '
+            "leave one of them out."
+        )
+    if kind == "pretrained" and "weights" not in model:
+        yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
+
+
+def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    listed = data.get("augmentation")
+    rows = listed if isinstance(listed, list | tuple) else ()
+    names = {str(row.get("name") if isinstance(row, Mapping) else row) for row in rows}
+    loss = table(data, "compile").get("loss")
+    loss = loss.get("name") if isinstance(loss, Mapping) else loss
+    for name in sorted(names & set(MIXES)):
+        if loss != "smoothed_crossentropy":
+            yield (
+                f"augmentation: {name} makes shares of classes, which of all losses only "
+                "smoothed_crossentropy takes: set compile.loss (label_smoothing may be 0)."
+            )
+        if table(data, "fit").get("class_weight") is not None:
+            yield f"augmentation: {name} does not go with fit.class_weight: leave one of them out."
+
+
+def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    for key, values in table(table(data, "tune"), "space").items():
+        if not isinstance(values, Mapping):
+            continue
+        ends = [values[name] for name in ("low", "high") if name in values]
+        where = f"tune.space.{key}"
+        if bool(values.get("choices")) == bool(ends):
+            yield f"{where}: needs low and high, or choices."
+        elif ends and (len(ends) < 2 or not ends[0] < ends[1]):
+            yield f"{where}: needs a low that is less than its high."
+        elif ends and values.get("log") and ends[0] <= 0:
+            yield f"{where}: log needs a low above 0, not {ends[0]}."

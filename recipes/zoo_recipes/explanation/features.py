@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -141,8 +142,7 @@ def tokens(
     blank = {name: np.where(inside, np.int32(blank_id), inputs[name])}
     if "padding_mask" in inputs:
         blank["padding_mask"] = np.where(inside, np.int32(0), inputs["padding_mask"])
-    names = tuple(text[start:end].strip() or text[start:end] for start, end in spans)
-    return Features("text", inputs, blank, name, members, names, tuple(spans), text)
+    return Features("text", inputs, blank, name, members, _words(text, spans), tuple(spans), text)
 
 
 def columns(
@@ -167,6 +167,15 @@ def columns(
     return Features("table", inputs, {name: blank}, name, np.arange(len(row)), found)
 
 
+def _words(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    words = [text[start:end].strip() or text[start:end] for start, end in spans]
+    counts = Counter(words)
+    return tuple(
+        word if counts[word] == 1 else f"{word} (at {start})"
+        for word, (start, _) in zip(words, spans, strict=True)
+    )
+
+
 def _grid(image: Array, patches: int) -> Array:
     height, width = image.shape[:2]
     side = max(1.0, np.sqrt(height * width / patches))
@@ -177,13 +186,15 @@ def _grid(image: Array, patches: int) -> Array:
 
 def _superpixels(image: Array, patches: int) -> Array:
     """Cluster pixels by place and colour (SLIC, https://doi.org/10.1109/TPAMI.2012.120)."""
+    from scipy.ndimage import gaussian_filter
     from sklearn.cluster import KMeans
 
     grid = _grid(image, patches)
     side = np.sqrt(grid.size / (grid.max() + 1))
     places = np.moveaxis(np.indices(grid.shape), 0, -1) / side
-    # A patch's width weighs as much as a tenth of the range of colours, as in the paper.
-    colours = image / max(float(np.ptp(image)), 1e-9) * 10
+    smooth = gaussian_filter(image, (side / 12, side / 12, 0))
+    # A patch's width weighs as much as a third of the range of colours.
+    colours = smooth / max(float(np.ptp(smooth)), 1e-9) * 3
     points = np.concatenate([places, colours], axis=-1).reshape(grid.size, -1)
     centres = [points[grid.ravel() == number].mean(axis=0) for number in range(grid.max() + 1)]
     found = KMeans(len(centres), init=np.array(centres), n_init=1, max_iter=10).fit(points).labels_

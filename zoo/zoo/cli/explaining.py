@@ -55,6 +55,7 @@ def explain(
     source: Path,
     raw: str,
     method: str,
+    label: str | None,
     runtime: str | None,
     names: str | None,
     out: Path | None,
@@ -73,14 +74,17 @@ def explain(
     from zoo_recipes.explanation.result import PAGE
 
     opened = open_source(source)
-    is_bundle = isinstance(opened, Bundle)
-    folder = out or _folder(opened, runtime, raw, method)
+    preprocessing = (
+        opened.manifest.preprocessing
+        if isinstance(opened, Bundle)
+        else opened.info["preprocessing"]
+    )
+    folder = out or _folder(opened, runtime, raw, method, label)
     explanation = explain_source(
         opened,
-        read_input(
-            raw, opened.manifest.preprocessing if is_bundle else opened.info["preprocessing"]
-        ),
+        read_input(raw, preprocessing),
         method,
+        label=label,
         runtime=runtime,
         names=None if names is None else names.split(","),
         out=folder,
@@ -96,16 +100,23 @@ def explain(
     next_step(f"zoo explain {source} {shlex.quote(raw)} --method {other}")
 
 
-def _folder(source: Run | Bundle, runtime: str | None, raw: str, method: str) -> Path:
+def _folder(
+    source: Run | Bundle, runtime: str | None, raw: str, method: str, label: str | None
+) -> Path:
     from zoo_export.bundle import Bundle
 
-    word = Path(raw).stem if Path(raw).is_file() else raw
-    name = re.sub(r"[^\w.-]+", "-", word)[:_NAME_LENGTH].strip("-.") or "text"
+    # No file has so long a name, and asking for it would be an error.
+    word = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw
+    name = "-".join([_slug(word), method, *([_slug(label)] if label else [])])
     if isinstance(source, Bundle):
         # A bundle is sealed: nothing is added to its folder.
         used = source.artifact(runtime).format.replace(":", "-")
-        return Path("explanations") / f"{source.name}-{used}-{name}-{method}"
-    return source.path / "explanations" / f"{name}-{method}"
+        return Path("explanations") / f"{source.name}-{used}-{name}"
+    return source.path / "explanations" / name
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", words)[:_NAME_LENGTH].strip("-.") or "text"
 
 
 def _print(explanation: Explanation) -> None:

@@ -183,6 +183,6 @@ def _subject_of_bundle(bundle: Bundle, runtime: str | None) -> Subject:
         labels=manifest.labels,
         preprocessing=manifest.preprocessing,
         assets=bundle.path / ASSETS,
-        inputs=[tensor.name for tensor in manifest.inputs],
+        inputs={tensor.name: tensor.dtype for tensor in manifest.inputs},
         predict=predict,
     )

@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.target import Array, Arrays, Predict, Target
 from zoo_recipes.sources import fed
-from zoo_registry import UsageError, did_you_mean
+from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (
     keras.layers.Conv2D,
@@ -116,6 +116,7 @@ def grad_cam(
 
     Raises:
         UsageError: No convolution, or no such layer.
+        ZooError: Nothing in the maps speaks for the class.
     """
     chosen = _map_layer(model, features.inputs, layer)
     maps: list[Any] = []
@@ -131,6 +132,11 @@ def grad_cam(
     gradients = tape.gradient(logit, maps[0])
     weights = tf.reduce_mean(gradients[0], axis=(0, 1))
     coarse = tf.nn.relu(tf.tensordot(maps[0][0], weights, axes=1))
+    if not np.any(coarse):
+        raise ZooError(
+            f"Nothing in the maps of layer '{chosen.name}' speaks for '{target.label}' on the "
+            "whole, so Grad-CAM shows nothing: name another layer (--layer), or use another method."
+        )
     height, width = features.members.shape
     fine = tf.image.resize(tf.cast(coarse, tf.float32)[..., tf.newaxis], (height, width))
     return np.asarray(fine)[..., 0], str(chosen.name)

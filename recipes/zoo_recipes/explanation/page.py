@@ -74,10 +74,10 @@ def about(explanation: Explanation) -> str:
 def verdict(explanation: Explanation) -> str:
     """Return in a sentence whether the explanation is better than a random one."""
     if explanation.is_faithful:
-        return "Taking the strongest features away loses the class sooner than a random order does."
+        return "Without its strongest features the score falls sooner than in a random order."
     return (
-        "Taking the strongest features away loses the class no sooner than a random order does: "
-        "do not rely on this explanation."
+        "Without its strongest features the score falls no sooner than in a random order: do not "
+        "rely on this explanation."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,9 +58,10 @@ def read_features(subject: Subject, raw: Any, cutting: Cutting) -> Features:
         cutting: How it is cut.
 
     Raises:
-        UsageError: An input that preprocessing cannot take, or a model of several inputs.
+        UsageError: An input that preprocessing cannot take, or a model of several inputs or of
+            numbers that stand for something else.
     """
-    preprocessor = Preprocessor(subject.preprocessing, subject.assets, subject.inputs)
+    preprocessor = Preprocessor(subject.preprocessing, subject.assets, list(subject.inputs))
     inputs = preprocessor.batch([raw])
     step = preprocessor.tokenize_step
     if step is not None:
@@ -67,12 +69,23 @@ def read_features(subject: Subject, raw: Any, cutting: Cutting) -> Features:
             raise UsageError("One text is explained at a time, not a pair.")
         tokenizer = preprocessor.tokenizer(step.tokenizer)
         (encoding,) = padded_encodings(tokenizer, [raw], step.length)
+        if encoding.overflowing:
+            warnings.warn(
+                f"the text is longer than the {step.length} tokens of the model: the rest was not "
+                "read",
+                stacklevel=2,
+            )
         mask = tokenizer.token_to_id("[MASK]")
         blank = padding_id(tokenizer) if mask is None else mask
         return tokens(inputs, step.input, raw, encoding, blank, words=cutting.words)
     if len(inputs) > 1:
         raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
     ((name, array),) = inputs.items()
+    if not subject.inputs[name].startswith("float"):
+        raise UsageError(
+            f"'{name}' holds {subject.inputs[name]}, numbers that only a tokenizer explains: this "
+            "model has none recorded."
+        )
     inputs = {name: array.astype(np.float32)}
     if array.ndim == 4:
         return pixels(

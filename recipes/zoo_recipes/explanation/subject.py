@@ -24,7 +24,7 @@ class Subject:
         labels: Names of the classes in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
         assets: Folder with the files that the steps name.
-        inputs: Names of the model's inputs.
+        inputs: Dtype of each of the model's inputs by name.
         predict: From prepared inputs to logits.
         model: The Keras model, where it is at hand.
         typical: A file of typical inputs, where there is one.
@@ -40,7 +40,7 @@ class Subject:
     labels: Sequence[str] | None
     preprocessing: Sequence[Mapping[str, Any]]
     assets: Path
-    inputs: Sequence[str]
+    inputs: Mapping[str, str]
     predict: Predict
     model: Any = None
     typical: Path | None = None
@@ -65,14 +65,14 @@ def subject_of_run(run: Run) -> Subject:
     model = run.model()
     calibration = run.path / "calibration.npz"
     return Subject(
-        name=run.recipe.name,
+        name=run.info["recipe"]["name"],
         place=run.path,
         computes="Keras",
         task=run.info["task"],
         labels=run.info["labels"],
         preprocessing=run.info["preprocessing"],
         assets=run.assets,
-        inputs=[tensor.name for tensor in model.inputs],
+        inputs={tensor.name: tensor.dtype for tensor in model.inputs},
         predict=keras_predict(model),
         model=model,
         typical=calibration if calibration.is_file() else None,

@@ -1,6 +1,7 @@
 """Explanations of a real model of texts, as run and as exported file."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -24,15 +25,13 @@ def run(data_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", ["integrated-gradients", "occlusion", "shap", "lime"])
-def test_each_language_is_known_by_its_own_words(run, method):
-    for label in ("german", "russian"):
-        found = zoo.explain(run, TEXT, method, label=label, words=True, samples=300)
-        is_german = np.array([end <= TEXT.index("?") for _, end in found.features.spans])
-        own = is_german if label == "german" else ~is_german
-        assert found.values[own].sum() > found.values[~own].sum()
-        if method == "integrated-gradients":
-            assert abs(found.facts["completeness gap"]) < 1e-3
+def test_russian_is_known_by_its_own_words(run, method):
+    found = zoo.explain(run, TEXT, method, label="russian", words=True, samples=300)
+    own = np.array([start > TEXT.index("?") for start, _ in found.features.spans])
+    assert found.values[own].sum() > 2 * found.values[~own].sum()
     assert found.is_faithful
+    if method == "integrated-gradients":
+        assert abs(found.facts["completeness gap"]) < 1e-3
 
 
 def test_the_exported_file_is_explained_alike(run, tmp_path):
@@ -46,13 +45,13 @@ def test_the_exported_file_is_explained_alike(run, tmp_path):
 def test_the_command_colours_the_text(run, tmp_path):
     path = tmp_path / "page.txt"
     path.write_text(f"<b>{TEXT}</b>", encoding="utf-8")
-    words = ["explain", str(run.path), str(path), "--class", "german"]
+    words = ["explain", str(run.path), str(path), "--class", "russian"]
     done = CliRunner().invoke(cli, words, catch_exceptions=False, color=True)
     assert f"<b>{TEXT}</b>" in done.output
-    folder = run.path / "explanations" / "page-occlusion-german"
+    folder = run.path / "explanations" / "page-occlusion-russian"
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert "<b>Wie" not in html
-    assert 'style="background: rgba(178, 24, 43, 0.600)"' in html
+    assert re.search(r'style="background: rgba\(\d+, \d+, \d+, 0.600\)" title="', html)
     told = json.loads((folder / "explanation.json").read_text(encoding="utf-8"))
     whole = path.read_text(encoding="utf-8")
     for row in told["features"]:

@@ -29,7 +29,7 @@ def explain(
     typical: str | Path | None = None,
     names: Sequence[str] | None = None,
     steps: int = 64,
-    samples: int = 1000,
+    samples: int | None = None,
     layer: str | None = None,
     seed: int = 0,
     out: str | Path | None = None,
@@ -52,7 +52,8 @@ def explain(
         typical: Rows of a table, whose mean stands in place of a column: ``.npy`` or ``.npz``.
         names: Of the columns of a table.
         steps: Points on the way of integrated gradients.
-        samples: Predictions of SHAP and LIME.
+        samples: Predictions of LIME, 1000 by default, and of SHAP, by default 2048 and two for
+            each feature.
         layer: Of Grad-CAM; the last convolution by default.
         seed: Of all that is drawn.
         out: Folder to write the page, pictures and numbers into.

@@ -26,7 +26,8 @@ class Effort:
 
     Args:
         steps: Points on the way of integrated gradients.
-        samples: Predictions of LIME and SHAP.
+        samples: Predictions of LIME, 1000 by default, and of SHAP, by default 2048 and two for
+            each feature; their authors have it so.
         layer: Of Grad-CAM; the last convolution by default.
         seed: Of all that is drawn.
 
@@ -35,14 +36,14 @@ class Effort:
     """
 
     steps: int = 64
-    samples: int = 1000
+    samples: int | None = None
     layer: str | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("steps", 1), ("samples", 10)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name}={getattr(self, name)}: use {least} or more.")
+        for name, number, least in (("steps", self.steps, 1), ("samples", self.samples, 10)):
+            if number is not None and number < least:
+                raise UsageError(f"{name}={number}: use {least} or more.")
 
 
 @dataclass(frozen=True)
@@ -101,18 +102,16 @@ def _occlusion(case: _Case) -> _Attribution:
 
 
 def _lime(case: _Case) -> _Attribution:
-    effort = case.effort
-    values, explained = lime(
-        case.logit, len(case.features), samples=effort.samples, seed=effort.seed
-    )
+    count, effort = len(case.features), case.effort
+    samples = effort.samples or 1000
+    values, explained = lime(case.logit, count, samples=samples, seed=effort.seed)
     return _Attribution(values, facts={"variance explained (R2)": explained})
 
 
 def _shap(case: _Case) -> _Attribution:
-    effort = case.effort
-    values, nothing = kernel_shap(
-        case.logit, len(case.features), samples=effort.samples, seed=effort.seed
-    )
+    count, effort = len(case.features), case.effort
+    samples = effort.samples or 2 * count + 2048
+    values, nothing = kernel_shap(case.logit, count, samples=samples, seed=effort.seed)
     facts = {"logit of nothing": nothing, "sum of attributions": float(values.sum())}
     return _Attribution(values, facts=facts)
 

@@ -82,7 +82,7 @@ class Features:
 def pixels(
     inputs: Arrays, name: str, *, patches: int, superpixels: bool, baseline: str
 ) -> Features:
-    """Cut an image into patches.
+    """Cut an image into patches; those that are as if they were taken away are left out.
 
     Args:
         inputs: With the image, float (1, height, width, channels).
@@ -92,10 +92,10 @@ def pixels(
         baseline: What stands where a patch is taken away: one of ``BASELINES``.
 
     Raises:
-        UsageError: No such baseline.
+        UsageError: No such baseline, or an image that is its own baseline.
 
     Example:
-        >>> image = {"image": np.zeros((1, 28, 28, 1))}
+        >>> image = {"image": np.ones((1, 28, 28, 1))}
         >>> parts = pixels(image, "image", patches=49, superpixels=False, baseline="black")
         >>> len(parts), parts.names[1]
         (49, 'rows 0-3, columns 4-7')
@@ -105,9 +105,14 @@ def pixels(
         raise UsageError(f"baseline='{baseline}' is not one of: {', '.join(BASELINES)}.{hint}")
     image = inputs[name][0]
     members = _superpixels(image, patches) if superpixels else _grid(image, patches)
-    names = [_place(np.argwhere(members == number)) for number in range(members.max() + 1)]
-    blank = _blank(image, baseline)[np.newaxis]
-    return Features("image", inputs, {name: blank}, name, members, tuple(names))
+    blank = _blank(image, baseline)
+    kept = np.unique(members[(image != blank).any(axis=-1)])
+    if len(kept) == 0:
+        raise UsageError(f"The image is all {baseline}: choose another baseline (--baseline).")
+    numbers = np.full(members.max() + 1, -1)
+    numbers[kept] = np.arange(len(kept))
+    names = tuple(_place(np.argwhere(members == number)) for number in kept)
+    return Features("image", inputs, {name: blank[np.newaxis]}, name, numbers[members], names)
 
 
 def tokens(

@@ -64,7 +64,7 @@ def test_tokens_of_a_word_go_together(tmp_path):
 
 
 def test_a_grid_of_patches():
-    rows = np.arange(28 * 28, dtype="float32").reshape(1, 28, 28, 1)
+    rows = 1 + np.arange(28 * 28, dtype="float32").reshape(1, 28, 28, 1)
     parts = pixels({"image": rows}, "image", patches=16, superpixels=False, baseline="black")
     assert len(parts) == 16
     assert parts.names[0] == "rows 0-6, columns 0-6"
@@ -81,8 +81,21 @@ def test_a_grid_of_patches():
     assert (len(wide), wide.names[0]) == (16, "rows 0-3, columns 0-3")
 
 
+def test_patches_that_are_black_already_are_no_features():
+    rows = np.zeros((1, 8, 8, 1), "float32")
+    rows[0, 2:4, 5] = 7
+    grid = {"patches": 16, "superpixels": False, "baseline": "black"}
+    parts = pixels({"image": rows}, "image", **grid)
+    assert parts.names == ("rows 2-3, columns 4-5",)
+    assert np.array_equal(parts.keep(np.array([[True], [False]]))["image"], [rows[0], 0 * rows[0]])
+    assert parts.spread(np.array([3.0])).sum() == 4 * 3
+    with pytest.raises(UsageError) as failure:
+        pixels({"image": 0 * rows}, "image", **grid)
+    assert str(failure.value) == ("The image is all black: choose another baseline (--baseline).")
+
+
 def test_superpixels_keep_to_the_edges_of_what_is_shown():
-    rows = np.zeros((1, 40, 40, 3), "float32")
+    rows = np.full((1, 40, 40, 3), 10, "float32")
     rows[:, :, 17:] = (200, 100, 50)
     parts = pixels({"image": rows}, "image", patches=16, superpixels=True, baseline="black")
     left, right = set(parts.members[:, :16].flat), set(parts.members[:, 18:].flat)

@@ -44,7 +44,9 @@ _NAME_LENGTH = 32
 )
 @click.option("--names", metavar="A,B,...", help="Of the columns of a table.")
 @click.option("--steps", type=click.IntRange(min=1), help="Of integrated gradients [64].")
-@click.option("--samples", type=click.IntRange(min=10), help="Of shap and lime [1000].")
+@click.option(
+    "--samples", type=click.IntRange(min=10), help="Of lime [1000] and shap [2048 and 2 a feature]."
+)
 @click.option("--layer", help="Of grad-cam [the last convolution].")
 @click.option("--seed", type=int, help="Of all that is drawn [0].")
 @click.option("--out", type=click.Path(path_type=Path), help="[RUN/explanations/INPUT-METHOD]")
@@ -66,7 +68,7 @@ def explain(
     """Show what in an input the answer hangs on: a page with pictures, and a table.
 
     INPUT is an image file, a text, a .txt file or a .npy file. Of a bundle, the exported file
-    itself is explained; the folder is then explanations/BUNDLE-INPUT-METHOD.
+    itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.
     """
     from zoo.explaining import explain as explain_source
     from zoo.explaining import open_source

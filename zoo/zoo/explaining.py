@@ -79,7 +79,7 @@ def explain(
     if out is not None:
         check_free(Path(out), force=force)
     explanation = explain_subject(
-        _subject(open_source(source), runtime),
+        _subject(source, runtime),
         x,
         method,
         label=label,
@@ -150,21 +150,24 @@ def save(explanation: Explanation, out: Path) -> None:
         put_in_place(finished, out, work)
 
 
-def _subject(source: Run | Bundle, runtime: str | None) -> Subject:
+def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
     from zoo_export.bundle import Bundle
     from zoo_recipes.explanation.subject import subject_of_run
 
-    if isinstance(source, Bundle):
-        return _subject_of_bundle(source, runtime)
+    opened = open_source(source)
+    if isinstance(opened, Bundle):
+        # One in a zip was unpacked elsewhere.
+        place = Path(source) if isinstance(source, str | Path) else opened.path
+        return _subject_of_bundle(opened, place, runtime)
     if runtime is not None:
         raise UsageError(
-            f"Run '{source.path}' is explained in Keras: runtime '{runtime}' is for a bundle, "
-            f"which `zoo export {source.path}` makes."
+            f"Run '{opened.path}' is explained in Keras: runtime '{runtime}' is for a bundle, "
+            f"which `zoo export {opened.path}` makes."
         )
-    return subject_of_run(source)
+    return subject_of_run(opened)
 
 
-def _subject_of_bundle(bundle: Bundle, runtime: str | None) -> Subject:
+def _subject_of_bundle(bundle: Bundle, place: Path, runtime: str | None) -> Subject:
     import numpy as np
 
     from zoo_export.manifest import ASSETS
@@ -178,7 +181,7 @@ def _subject_of_bundle(bundle: Bundle, runtime: str | None) -> Subject:
 
     return Subject(
         name=manifest.name,
-        place=bundle.path,
+        place=place,
         computes=used,
         task=manifest.task or "",
         labels=manifest.labels,

@@ -55,25 +55,26 @@ def integrated_gradients(
     Raises:
         UsageError: A model that reads token numbers and has no embedding layer.
     """
-    end, start = features.inputs[features.name], features.blank[features.name]
-    others = {name: array for name, array in features.inputs.items() if name != features.name}
+    start, end = features.blank[features.name], features.inputs[features.name]
+
+    def logit(rows: Any) -> Any:
+        others = {name: np.repeat(array, len(rows), 0) for name, array in features.inputs.items()}
+        return target.logit(_logits(model, {**others, features.name: rows}))
+
     if end.dtype.kind not in "iu":
-
-        def forward(points: Any) -> Any:
-            rows = {name: np.repeat(array, len(points), 0) for name, array in others.items()}
-            return target.logit(_logits(model, {**rows, features.name: points}))
-
-        return _integral(forward, tf.constant(start), tf.constant(end), steps)
-
+        return _integral(logit, start, end, steps)
     layer = embedding_of(model, features)
 
-    def forward_vectors(points: Any) -> Any:
-        rows = {name: np.repeat(array, len(points), 0) for name, array in features.inputs.items()}
+    def logit_of_vectors(points: Any) -> Any:
         # The layer may also be called the other way round, with vectors.
-        with _changed(layer, lambda output, given: points if _are_ids(given) else output):
-            return target.logit(_logits(model, rows))
+        def put(output: Any, given: Any) -> Any:
+            return tf.cast(points, output.dtype) if _are_ids(given) else output
 
-    return _integral(forward_vectors, layer(start), layer(end), steps)
+        with _changed(layer, put):
+            return logit(np.repeat(end, len(points), 0))
+
+    first, last = (tf.cast(layer(ids), tf.float32) for ids in (start, end))
+    return _integral(logit_of_vectors, first, last, steps)
 
 
 def embedding_of(model: Any, features: Features) -> Any:
@@ -233,8 +234,8 @@ def _changed(layer: Any, change: Callable[[Any, Any], Any]) -> Iterator[None]:
     """Let what a layer gives, at any depth of a model, go through ``change(output, given)``."""
     original = layer.call
 
-    def call(given: Any, *others: Any, **named: Any) -> Any:
-        return change(original(given, *others, **named), given)
+    def call(*given: Any, **named: Any) -> Any:
+        return change(original(*given, **named), [*given, *named.values()][0])
 
     layer.call = call
     try:

@@ -83,7 +83,7 @@ def explain(
     )
     folder = out or _folder(opened, runtime, raw, method, label)
     explanation = explain_source(
-        opened,
+        source,
         read_input(raw, preprocessing),
         method,
         label=label,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.api import load_model as load_model
     from zoo.api import register as register
     from zoo.choosing import choose as choose
+    from zoo.explaining import explain as explain
     from zoo.sizing.size import size as size
     from zoo.weights.saving import save_pretrained as save_pretrained
     from zoo.weights.tokenizer import load_tokenizer as load_tokenizer
@@ -59,6 +60,7 @@ _EXPORTS = {
     "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
     "evaluate": "zoo_recipes.evaluation:evaluate",
+    "explain": "zoo.explaining:explain",
     "export": "zoo_export.exporting:export",
     "get_model": "zoo_registry.build:get_model",
     "inspect_data": "zoo_recipes.own_data.report:inspect_data",

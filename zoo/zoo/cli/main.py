@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": "zoo.cli.exporting:verify",
     "bench": "zoo.cli.benching:bench",
     "predict": "zoo.cli.predicting:predict",
+    "explain": "zoo.cli.explaining:explain",
     "check": "zoo.cli.checking:check",
     "plugins": "zoo.cli.plugins:plugins",
     "demo": "zoo.cli.demo:demo",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,6 @@ from zoo_registry import UsageError
 _TOP_K = 3
 
 if TYPE_CHECKING:
-    from zoo_export.bundle import Bundle
     from zoo_export.runtime.prediction import Prediction
 
 
@@ -48,7 +48,7 @@ def predict(
     from zoo_export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
-    given = read_input(raw, loaded)
+    given = read_input(raw, loaded.manifest.preprocessing)
     (prediction,) = loaded.predict(
         [given if question is None else (question, given)],
         runtime=runtime,
@@ -112,20 +112,24 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
     }
 
 
-def read_input(word: str, bundle: Bundle) -> Any:
+def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     """Return what the word on the command line stands for: an array, an image path or a text.
+
+    Args:
+        word: As it was typed.
+        preprocessing: The steps of the model that it is for.
 
     Raises:
         UsageError: A file that is not there or cannot be read, where the model takes no text.
     """
     path = Path(word)
-    takes_text = any(step["step"] == "tokenize" for step in bundle.manifest.preprocessing)
+    takes_text = any(step["step"] == "tokenize" for step in preprocessing)
     if path.suffix == ".npy" and path.is_file():
         return _read_array(path)
     if takes_text:
         return path.read_text(encoding="utf-8") if path.suffix == ".txt" else word
     if not path.is_file():
-        raise UsageError(f"There is no file '{word}': this bundle takes an image or a .npy file.")
+        raise UsageError(f"There is no file '{word}': this model takes an image or a .npy file.")
     return path
 
 

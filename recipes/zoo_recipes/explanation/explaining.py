@@ -1,0 +1,224 @@
+"""One explanation from its request: the input is read, attributed and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.explanation.faithfulness import faithfulness
+from zoo_recipes.explanation.features import Features
+from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlusion
+from zoo_recipes.explanation.reading import Cutting, read_features
+from zoo_recipes.explanation.result import Explanation
+from zoo_recipes.explanation.subject import Subject
+from zoo_recipes.explanation.target import Array, Target, choose_target
+from zoo_registry import UsageError, ZooError, did_you_mean
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much work a method does.
+
+    Args:
+        steps: Points on the way of integrated gradients.
+        samples: Predictions of LIME, 1000 by default, and of SHAP, by default 2048 and two for
+            each feature; their authors have it so.
+        layer: Of Grad-CAM; the last convolution by default.
+        seed: Of all that is drawn.
+
+    Raises:
+        UsageError: Too few steps or samples.
+    """
+
+    steps: int = 64
+    samples: int | None = None
+    layer: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, number, least in (("steps", self.steps, 1), ("samples", self.samples, 10)):
+            if number is not None and number < least:
+                raise UsageError(f"{name}={number}: use {least} or more.")
+
+
+@dataclass(frozen=True)
+class _Case:
+    subject: Subject
+    features: Features
+    target: Target
+    logit: Score
+    effort: Effort
+
+
+@dataclass(frozen=True)
+class _Attribution:
+    values: Array
+    elements: Array | None = None
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of ``METHODS``.
+
+    Args:
+        attribute: Does it.
+        paper: Where it is from.
+        needs_model: Whether it looks inside the Keras model, or predictions are enough.
+        images_only: Whether it knows images alone.
+    """
+
+    attribute: Callable[[_Case], _Attribution]
+    paper: str
+    needs_model: bool = False
+    images_only: bool = False
+
+
+def _integrated_gradients(case: _Case) -> _Attribution:
+    from zoo_recipes.explanation.gradients import integrated_gradients
+
+    elements, gap = integrated_gradients(
+        case.subject.model, case.features, case.target, case.effort.steps
+    )
+    total = float(elements.sum())
+    facts = {"sum of attributions": total, "completeness gap": gap}
+    return _Attribution(case.features.sums(elements), elements, facts)
+
+
+def _grad_cam(case: _Case) -> _Attribution:
+    from zoo_recipes.explanation.gradients import grad_cam
+
+    elements, layer = grad_cam(case.subject.model, case.features, case.target, case.effort.layer)
+    return _Attribution(case.features.sums(elements), elements, {"layer": layer})
+
+
+def _occlusion(case: _Case) -> _Attribution:
+    return _Attribution(occlusion(case.logit, len(case.features)))
+
+
+def _lime(case: _Case) -> _Attribution:
+    count, effort = len(case.features), case.effort
+    samples = effort.samples or 1000
+    values, explained = lime(case.logit, count, samples=samples, seed=effort.seed)
+    return _Attribution(values, facts={"variance explained (R2)": explained})
+
+
+def _shap(case: _Case) -> _Attribution:
+    count, effort = len(case.features), case.effort
+    samples = effort.samples or 2 * count + 2048
+    values, nothing = kernel_shap(case.logit, count, samples=samples, seed=effort.seed)
+    facts = {"logit of nothing": nothing, "sum of attributions": float(values.sum())}
+    return _Attribution(values, facts=facts)
+
+
+METHODS = {
+    "integrated-gradients": Method(
+        _integrated_gradients, "https://arxiv.org/abs/1703.01365", needs_model=True
+    ),
+    "grad-cam": Method(
+        _grad_cam, "https://arxiv.org/abs/1610.02391", needs_model=True, images_only=True
+    ),
+    "occlusion": Method(_occlusion, "https://arxiv.org/abs/1311.2901"),
+    "shap": Method(_shap, "https://arxiv.org/abs/1705.07874"),
+    "lime": Method(_lime, "https://arxiv.org/abs/1602.04938"),
+}
+
+
+def explain_subject(
+    subject: Subject,
+    raw: Any,
+    method: str,
+    *,
+    label: str | None = None,
+    cutting: Cutting | None = None,
+    effort: Effort | None = None,
+) -> Explanation:
+    """Say what in an input a model's answer hangs on.
+
+    Args:
+        subject: The model.
+        raw: Path of an image, a text, or an array.
+        method: One of ``METHODS``.
+        label: The class; the most probable one by default.
+        cutting: How the input is cut into features.
+        effort: How much work is done.
+
+    Raises:
+        UsageError: An unknown method or class, or a method that this model or input cannot have.
+        ZooError: The model gives no finite answer once features are taken away.
+    """
+    chosen = find_method(method)
+    if chosen.needs_model and subject.model is None:
+        others = ", ".join(name for name, row in METHODS.items() if not row.needs_model)
+        raise UsageError(
+            f"Method '{method}' looks inside the Keras model, which a bundle does not have: "
+            f"explain the run, or use one of: {others}."
+        )
+    effort = effort or Effort()
+    features = read_features(subject, raw, cutting or Cutting())
+    if chosen.images_only and features.kind != "image":
+        raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")
+    logits = subject.predict(features.inputs)
+    target = choose_target(subject.task, logits, subject.labels, label)
+
+    def logit(present: Array) -> Array:
+        return np.asarray(target.logit(_logits(subject, features, present)), np.float64)
+
+    found = chosen.attribute(_Case(subject, features, target, logit, effort))
+    return Explanation(
+        model=subject.name,
+        place=subject.place,
+        computes=subject.computes,
+        method=method,
+        paper=chosen.paper,
+        features=features,
+        target=target,
+        score=float(target.score(logits)[0]),
+        best=choose_target(subject.task, logits, subject.labels, None).label,
+        values=found.values,
+        elements=features.spread(found.values) if found.elements is None else found.elements,
+        facts=found.facts,
+        faithfulness=faithfulness(
+            lambda present: target.score(_logits(subject, features, present)),
+            found.values,
+            seed=effort.seed,
+        ),
+    )
+
+
+def find_method(name: str) -> Method:
+    """Return a method.
+
+    Raises:
+        UsageError: There is none of that name.
+
+    Example:
+        >>> find_method("lime").paper
+        'https://arxiv.org/abs/1602.04938'
+    """
+    if name not in METHODS:
+        raise UsageError(
+            f"There is no method '{name}'.{did_you_mean(name, METHODS)} There are: "
+            f"{', '.join(METHODS)}."
+        )
+    return METHODS[name]
+
+
+def _logits(subject: Subject, features: Features, present: Array) -> Array:
+    # Inputs are made a batch at a time: all at once would fill the memory.
+    parts = [
+        subject.predict(features.keep(present[at : at + _BATCH]))
+        for at in range(0, len(present), _BATCH)
+    ]
+    logits = np.concatenate(parts)
+    if not np.isfinite(logits).all():
+        raise ZooError(
+            f"'{subject.place}' gives NaN or infinite logits once parts of the input are taken "
+            "away: try another baseline."
+        )
+    return logits

@@ -1,0 +1,109 @@
+"""Attributions from predictions alone: what changes when features are taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.explanation.target import Array
+from zoo_registry import ZooError
+
+# From which features are present, bool (rows, features), to what is explained, float (rows,).
+Score = Callable[[Array], Array]
+# Of cosine distances, as in the authors' own code.
+_KERNEL_WIDTH = 0.25
+
+
+def occlusion(score: Score, count: int) -> Array:
+    """Take one feature away at a time (https://arxiv.org/abs/1311.2901).
+
+    Args:
+        score: What is explained.
+        count: Number of features.
+
+    Returns:
+        float (count,): by how much the score falls without each feature.
+
+    Example:
+        >>> occlusion(lambda present: present @ np.array([2.0, -1.0]), 2)
+        array([ 2., -1.])
+    """
+    whole = score(np.ones((1, count), bool))
+    return whole - score(~np.eye(count, dtype=bool))
+
+
+def lime(score: Score, count: int, *, samples: int, seed: int) -> tuple[Array, float]:
+    """Fit a linear model around the input (https://arxiv.org/abs/1602.04938).
+
+    Inputs with some features taken away are weighted by how near they are to the whole input.
+
+    Args:
+        score: What is explained.
+        count: Number of features.
+        samples: How many such inputs to draw.
+        seed: Of the draw.
+
+    Returns:
+        The coefficients, float (count,), and the share of the variance that they explain.
+    """
+    from sklearn.linear_model import Ridge
+
+    rng = np.random.default_rng(seed)
+    absent = rng.integers(1, count + 1, samples)
+    present = rng.random((samples, count)).argsort(axis=1) >= absent[:, np.newaxis]
+    present[0] = True
+    different, which = np.unique(present, axis=0, return_inverse=True)
+    values = score(different)[which]
+    distance = 1 - np.sqrt(present.mean(axis=1))
+    weights = np.exp(-((distance / _KERNEL_WIDTH) ** 2) / 2)
+    fitted = Ridge(alpha=1.0).fit(present, values, sample_weight=weights)
+    return np.asarray(fitted.coef_), float(fitted.score(present, values, weights))
+
+
+def kernel_shap(score: Score, count: int, *, samples: int, seed: int) -> tuple[Array, float]:
+    """Return Shapley values by weighted regression (https://arxiv.org/abs/1705.07874).
+
+    They add up to the score of the whole input less that of nothing.
+
+    Args:
+        score: What is explained.
+        count: Number of features.
+        samples: How many sets of features to try; all are tried where there are not more.
+        seed: Of the draw.
+
+    Returns:
+        The values, float (count,), and the score of nothing.
+
+    Raises:
+        ZooError: The library is not installed.
+
+    Example:
+        >>> values, nothing = kernel_shap(
+        ...     lambda present: 5 + present @ np.array([2.0, -1.0, 0.5]), 3, samples=50, seed=0
+        ... )
+        >>> values.round(6).tolist(), nothing
+        ([2.0, -1.0, 0.5], 5.0)
+    """
+    try:
+        import shap
+    except ImportError as error:
+        raise ZooError(
+            "Method 'shap' needs the library of its authors: pip install 'kerazoo[explain]'"
+        ) from error
+
+    def of_numbers(rows: Any) -> Array:
+        return score(np.asarray(rows) > 0.5)
+
+    # The library draws from NumPy's global generator.
+    state = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        explainer = shap.KernelExplainer(of_numbers, np.zeros((1, count)))
+        values = explainer.shap_values(
+            np.ones((1, count)), nsamples=samples, l1_reg=False, silent=True
+        )
+    finally:
+        np.random.set_state(state)
+    return np.asarray(values[0], np.float64), float(explainer.expected_value)

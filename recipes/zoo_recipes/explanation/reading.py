@@ -1,0 +1,121 @@
+"""From a raw input to the features that it is explained by."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.preprocess import Preprocessor
+from zoo_export.preprocess.texts import padded_encodings, padding_id
+from zoo_recipes.explanation.features import Features, columns, pixels, tokens
+from zoo_recipes.explanation.subject import Subject
+from zoo_recipes.explanation.target import Array, Arrays
+from zoo_registry import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cutting:
+    """How an input is cut into features, and what stands where one is taken away.
+
+    Args:
+        patches: Of an image: about how many.
+        superpixels: Whether these follow the colours, or are a grid.
+        baseline: In place of a patch: ``black``, ``white``, ``mean`` (the image's mean colour) or
+            ``blur``.
+        words: Whether the tokens of a word are one feature.
+        typical: Rows of a table, whose mean stands in place of a column: ``.npy``, or ``.npz``
+            as a run's ``calibration.npz``. By default that of the run.
+        names: Of the columns of a table.
+
+    Raises:
+        UsageError: Fewer than one patch.
+    """
+
+    patches: int = 64
+    superpixels: bool = False
+    baseline: str = "black"
+    words: bool = False
+    typical: str | Path | None = None
+    names: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.patches < 1:
+            raise UsageError(f"patches={self.patches}: use 1 or more.")
+
+
+def read_features(subject: Subject, raw: Any, cutting: Cutting) -> Features:
+    """Return a raw input as the model sees it, cut into features.
+
+    Args:
+        subject: Says how inputs are prepared.
+        raw: Path of an image, a text, or an array.
+        cutting: How it is cut.
+
+    Raises:
+        UsageError: An input that preprocessing cannot take, or a model of several inputs or of
+            numbers that stand for something else.
+    """
+    preprocessor = Preprocessor(subject.preprocessing, subject.assets, list(subject.inputs))
+    inputs = preprocessor.batch([raw])
+    step = preprocessor.tokenize_step
+    if step is not None:
+        if not isinstance(raw, str):
+            raise UsageError("One text is explained at a time, not a pair.")
+        tokenizer = preprocessor.tokenizer(step.tokenizer)
+        (encoding,) = padded_encodings(tokenizer, [raw], step.length)
+        if encoding.overflowing:
+            warnings.warn(
+                f"the text is longer than the {step.length} tokens of the model: the rest was not "
+                "read",
+                stacklevel=2,
+            )
+        mask = tokenizer.token_to_id("[MASK]")
+        blank = padding_id(tokenizer) if mask is None else mask
+        return tokens(inputs, step.input, raw, encoding, blank, words=cutting.words)
+    if len(inputs) > 1:
+        raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
+    ((name, array),) = inputs.items()
+    if not subject.inputs[name].startswith("float"):
+        raise UsageError(
+            f"'{name}' holds {subject.inputs[name]}, numbers that only a tokenizer explains: this "
+            "model has none recorded."
+        )
+    inputs = {name: array.astype(np.float32)}
+    if array.ndim == 4:
+        return pixels(
+            inputs,
+            name,
+            patches=cutting.patches,
+            superpixels=cutting.superpixels,
+            baseline=cutting.baseline,
+        )
+    return columns(inputs, name, _typical_row(subject, cutting, inputs, name), cutting.names)
+
+
+def _typical_row(subject: Subject, cutting: Cutting, inputs: Arrays, name: str) -> Array:
+    path = cutting.typical or subject.typical
+    if path is None:
+        raise UsageError(
+            "A column is taken away by giving it its mean over typical rows, and a bundle has "
+            "none: name a file of them with --typical (typical=), such as the calibration.npz of "
+            "the run."
+        )
+    rows = _rows(Path(path), name)
+    wanted = inputs[name].shape[1:]
+    if rows.shape[1:] != wanted or len(rows) == 0:
+        raise UsageError(f"'{path}' holds {rows.shape}: rows of shape {wanted} are wanted.")
+    return np.asarray(rows.mean(axis=0, keepdims=True), np.float32)
+
+
+def _rows(path: Path, name: str) -> Array:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return np.asarray(loaded if path.suffix == ".npy" else loaded[f"x/{name}"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UsageError(f"'{path}' cannot be read as rows of '{name}': {error}") from error

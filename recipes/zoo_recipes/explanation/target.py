@@ -1,0 +1,108 @@
+"""What of a model's answer is explained: the logit of one class, or the value of a regression."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import UsageError, did_you_mean
+
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+# From prepared inputs by name, batch first, to logits float (batch, classes).
+Predict = Callable[[Arrays], Array]
+MULTI_LABEL, REGRESSION = "multi-label", "regression"
+TASKS = (
+    *("image-classification", "text-classification", "sequence-classification"),
+    *("classification", MULTI_LABEL, REGRESSION),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One class of a model that ends in logits.
+
+    Args:
+        task: The model's head.
+        index: Of the class among the logits; with one logit, 1 is yes and 0 is no.
+        label: Its name.
+    """
+
+    task: str
+    index: int
+    label: str
+
+    def logit(self, logits: Any) -> Any:
+        """Return (batch,) of ``logits`` (batch, classes): an array of one or a tensor of one.
+
+        Example:
+            >>> Target("classification", 0, "no").logit(np.array([[3.0]]))
+            array([-3.])
+        """
+        if logits.shape[-1] > 1:
+            return logits[:, self.index]
+        # One logit speaks for yes; what speaks against it speaks for no.
+        return logits[:, 0] if self.task == REGRESSION or self.index else -logits[:, 0]
+
+    def score(self, logits: Array) -> Array:
+        """Return the probability of the class, or the value of a regression, float (batch,)."""
+        if self.task == REGRESSION:
+            return np.asarray(self.logit(logits))
+        return scores(logits, self.task)[:, self.index]
+
+
+def scores(logits: Array, task: str) -> Array:
+    """Return probabilities float (batch, classes) of logits, or the values of a regression.
+
+    Example:
+        >>> scores(np.array([[0.0]]), "classification")
+        array([[0.5, 0.5]])
+    """
+    from scipy.special import expit, softmax
+
+    if task == REGRESSION:
+        return logits
+    if task == MULTI_LABEL:
+        return np.asarray(expit(logits))
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    return np.asarray(softmax(logits, axis=-1))
+
+
+def choose_target(
+    task: str, logits: Array, labels: Sequence[str] | None, wanted: str | None
+) -> Target:
+    """Return the class to explain.
+
+    Args:
+        task: The model's head.
+        logits: Of the input, float (1, classes).
+        labels: Names in the order of the classes; numbers name them where there are none.
+        wanted: Name of the class; the most probable one by default.
+
+    Raises:
+        UsageError: There is no such class.
+
+    Example:
+        >>> choose_target("classification", np.array([[0.0, 2.0]]), ["cat", "dog"], None).label
+        'dog'
+    """
+    found = scores(logits, task)[0]
+    if task == REGRESSION:
+        if wanted is not None:
+            raise UsageError(f"A regression has no classes: leave the class '{wanted}' out.")
+        return Target(task, 0, "value")
+    names = list(labels) if labels else [str(number) for number in range(len(found))]
+    if wanted is None:
+        index = int(found.argmax())
+    elif wanted in names:
+        index = names.index(wanted)
+    else:
+        listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        raise UsageError(
+            f"There is no class '{wanted}'.{did_you_mean(wanted, names)} The classes are: {listed}."
+        )
+    return Target(task, index, names[index])

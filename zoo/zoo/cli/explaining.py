@@ -1,0 +1,171 @@
+"""``zoo explain``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import console, next_step, print_fields, print_json, print_table
+from zoo.cli.predicting import read_input
+
+if TYPE_CHECKING:
+    from zoo_export.bundle import Bundle
+    from zoo_recipes.explanation.result import Explanation
+    from zoo_recipes.run import Run
+
+_ROWS = 10
+_NAME_LENGTH = 32
+
+
+@click.command()
+@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.argument("raw", metavar="INPUT")
+@click.option(
+    "--method",
+    default="occlusion",
+    show_default=True,
+    help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
+)
+@click.option("--class", "label", help="The class to explain [the most probable one].")
+@click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
+@click.option("--patches", type=click.IntRange(min=1), help="Of an image, about so many [64].")
+@click.option("--superpixels", is_flag=True, help="Patches that follow the colours.")
+@click.option("--baseline", help="In place of a patch: black, white, mean or blur [black].")
+@click.option("--words", is_flag=True, help="Take whole words away, not single tokens.")
+@click.option(
+    "--typical",
+    type=click.Path(path_type=Path),
+    help="Rows of a table, .npy or .npz; their mean replaces a column [the run's own].",
+)
+@click.option("--names", metavar="A,B,...", help="Of the columns of a table.")
+@click.option("--steps", type=click.IntRange(min=1), help="Of integrated gradients [64].")
+@click.option(
+    "--samples", type=click.IntRange(min=10), help="Of lime [1000] and shap [2048 and 2 a feature]."
+)
+@click.option("--layer", help="Of grad-cam [the last convolution].")
+@click.option("--seed", type=int, help="Of all that is drawn [0].")
+@click.option("--out", type=click.Path(path_type=Path), help="[RUN/explanations/INPUT-METHOD]")
+@click.option("--force", is_flag=True, help="Replace an explanation that is there.")
+@as_json
+def explain(
+    *,
+    source: Path,
+    raw: str,
+    method: str,
+    label: str | None,
+    runtime: str | None,
+    names: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show what in an input the answer hangs on: a page with pictures, and a table.
+
+    INPUT is an image file, a text, a .txt file or a .npy file. Of a bundle, the exported file
+    itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.
+    """
+    from zoo.explaining import explain as explain_source
+    from zoo.explaining import open_source
+    from zoo_export.bundle import Bundle
+    from zoo_recipes.explanation.result import PAGE
+
+    opened = open_source(source)
+    preprocessing = (
+        opened.manifest.preprocessing
+        if isinstance(opened, Bundle)
+        else opened.info["preprocessing"]
+    )
+    folder = out or _folder(opened, runtime, raw, method, label)
+    explanation = explain_source(
+        source,
+        read_input(raw, preprocessing),
+        method,
+        label=label,
+        runtime=runtime,
+        names=None if names is None else names.split(","),
+        out=folder,
+        force=force,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    if as_json:
+        print_json({**explanation.to_dict(), "folder": str(folder)})
+        return
+    _print(explanation)
+    click.echo(f"\n{folder / PAGE} shows it.")
+    other = "shap" if method != "shap" else "occlusion"
+    next_step(f"zoo explain {source} {shlex.quote(raw)} --method {other}")
+
+
+def _folder(
+    source: Run | Bundle, runtime: str | None, raw: str, method: str, label: str | None
+) -> Path:
+    from zoo_export.bundle import Bundle
+
+    # No file has so long a name, and asking for it would be an error.
+    word = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw
+    name = "-".join([_slug(word), method, *([_slug(label)] if label else [])])
+    if isinstance(source, Bundle):
+        # A bundle is sealed: nothing is added to its folder.
+        used = source.artifact(runtime).format.replace(":", "-")
+        return Path("explanations") / f"{source.name}-{used}-{name}"
+    return source.path / "explanations" / name
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", words)[:_NAME_LENGTH].strip("-.") or "text"
+
+
+def _print(explanation: Explanation) -> None:
+    from zoo_recipes.explanation.page import facts, verdict
+
+    measured = explanation.faithfulness
+    print_fields(
+        {
+            "class": f"{explanation.target.label} ({explanation.score:.4f})",
+            "predicted": "" if explanation.best == explanation.target.label else explanation.best,
+            "computed by": explanation.computes,
+            explanation.method: ", ".join(facts(explanation)),
+        }
+    )
+    if explanation.features.kind == "text":
+        console().print(_coloured(explanation))
+    click.echo()
+    print_table(
+        ("FEATURE", "ATTRIBUTION"),
+        [(name, f"{value:+.4g}") for name, value in explanation.ranked[:_ROWS]],
+        right=("ATTRIBUTION",),
+    )
+    click.echo()
+    print_fields(
+        {
+            "deletion area": f"{measured.deletion_area:.4f} (random {measured.random_area:.4f})",
+            "insertion area": f"{measured.insertion_area:.4f} (random {measured.random_area:.4f})",
+        }
+    )
+    click.echo(verdict(explanation))
+
+
+def _coloured(explanation: Explanation) -> Any:
+    from rich.text import Text
+
+    from zoo_recipes.explanation.pictures import AGAINST, FOR
+    from zoo_recipes.explanation.result import pieces
+
+    found = pieces(explanation.features, explanation.values)
+    largest = max(abs(value) for _, value in found if value is not None) or 1.0
+    text = Text("\n")
+    for piece, value in found:
+        if value is None:
+            text.append(piece)
+            continue
+        share = abs(value) / largest
+        colour = FOR if value > 0 else AGAINST
+        mixed = ",".join(str(round(255 + (part - 255) * share)) for part in colour)
+        text.append(piece, f"{'white' if share > 0.6 else 'black'} on rgb({mixed})")
+    return text

@@ -1,0 +1,192 @@
+"""Explanations of runs and of bundles through one function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo_registry import UsageError
+
+if TYPE_CHECKING:
+    from zoo_export.bundle import Bundle
+    from zoo_recipes.explanation.result import Explanation
+    from zoo_recipes.explanation.subject import Subject
+    from zoo_recipes.run import Run
+
+
+def explain(
+    source: Run | Bundle | str | Path,
+    x: Any,
+    method: str = "occlusion",
+    *,
+    label: str | None = None,
+    runtime: str | None = None,
+    patches: int = 64,
+    superpixels: bool = False,
+    baseline: str = "black",
+    words: bool = False,
+    typical: str | Path | None = None,
+    names: Sequence[str] | None = None,
+    steps: int = 64,
+    samples: int | None = None,
+    layer: str | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    force: bool = False,
+) -> Explanation:
+    """Say what in an input a model's answer hangs on, and whether that is true.
+
+    Args:
+        source: A run, a bundle, or the folder of one.
+        x: Path of an image, a text, or an array.
+        method: ``integrated-gradients`` and ``grad-cam`` look inside a run's Keras model;
+            ``occlusion``, ``shap`` and ``lime`` need predictions alone, of a run or of a bundle.
+        label: The class; the most probable one by default.
+        runtime: Format of a bundle; the first one whose runtime is installed by default.
+        patches: Of an image: about how many it is cut into.
+        superpixels: Whether these follow the colours, or are a grid.
+        baseline: In place of a patch that is taken away: ``black``, ``white``, ``mean`` or
+            ``blur``.
+        words: Whether the tokens of a word are taken away together.
+        typical: Rows of a table, whose mean stands in place of a column: ``.npy`` or ``.npz``.
+        names: Of the columns of a table.
+        steps: Points on the way of integrated gradients.
+        samples: Predictions of LIME, 1000 by default, and of SHAP, by default 2048 and two for
+            each feature.
+        layer: Of Grad-CAM; the last convolution by default.
+        seed: Of all that is drawn.
+        out: Folder to write the page, pictures and numbers into.
+        force: Whether an explanation that is there is replaced.
+
+    Returns:
+        Values of the features and curves of faithfulness; a notebook shows its page.
+
+    Raises:
+        UsageError: No run or bundle, an unknown method or class, or a method that this model or
+            input cannot have.
+        ZooError: A library that the method needs is not installed.
+
+    Example:
+        >>> explain("runs/none", "digit.png")
+        Traceback (most recent call last):
+        zoo_registry.errors.UsageError: 'runs/none' is neither a run nor a bundle.
+    """
+    from zoo_recipes.explanation.explaining import Effort, explain_subject, find_method
+    from zoo_recipes.explanation.reading import Cutting
+
+    find_method(method)
+    if out is not None:
+        check_free(Path(out), force=force)
+    explanation = explain_subject(
+        _subject(source, runtime),
+        x,
+        method,
+        label=label,
+        cutting=Cutting(
+            patches=patches,
+            superpixels=superpixels,
+            baseline=baseline,
+            words=words,
+            typical=typical,
+            names=names,
+        ),
+        effort=Effort(steps=steps, samples=samples, layer=layer, seed=seed),
+    )
+    if out is not None:
+        save(explanation, Path(out))
+    return explanation
+
+
+def open_source(source: Run | Bundle | str | Path) -> Run | Bundle:
+    """Return a run or bundle, read from its folder where a path is given.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    from zoo_export.bundle import Bundle, load_bundle
+    from zoo_export.manifest import MANIFEST
+    from zoo_recipes.run import INFO, Run, load_run
+
+    if isinstance(source, Run | Bundle):
+        return source
+    if isinstance(source, str | Path) and (Path(source) / INFO).is_file():
+        return load_run(source)
+    if isinstance(source, str | Path) and (
+        Path(source).is_file() or (Path(source) / MANIFEST).is_file()
+    ):
+        return load_bundle(source)
+    raise UsageError(f"{str(source)!r} is neither a run nor a bundle.")
+
+
+def check_free(out: Path, *, force: bool) -> None:
+    """Refuse a folder that an explanation may not be written to.
+
+    Raises:
+        UsageError: It exists and ``force`` is not set, or it holds something else.
+    """
+    from zoo_recipes.explanation.result import INFO
+
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / INFO).is_file():
+        raise UsageError(f"'{out}' is no explanation: it will not be replaced.")
+    if not force:
+        raise UsageError(f"'{out}' already exists: choose another --out, or use --force.")
+
+
+def save(explanation: Explanation, out: Path) -> None:
+    """Write an explanation, all or nothing, in place of one that is there.
+
+    Raises:
+        ZooError: The disk is full or cannot be written.
+    """
+    from zoo_export.files import put_in_place, work_folder
+
+    with work_folder(out) as work:
+        finished = work / "finished"
+        finished.mkdir()
+        explanation.write(finished)
+        put_in_place(finished, out, work)
+
+
+def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
+    from zoo_export.bundle import Bundle
+    from zoo_recipes.explanation.subject import subject_of_run
+
+    opened = open_source(source)
+    if isinstance(opened, Bundle):
+        # One in a zip was unpacked elsewhere.
+        place = Path(source) if isinstance(source, str | Path) else opened.path
+        return _subject_of_bundle(opened, place, runtime)
+    if runtime is not None:
+        raise UsageError(
+            f"Run '{opened.path}' is explained in Keras: runtime '{runtime}' is for a bundle, "
+            f"which `zoo export {opened.path}` makes."
+        )
+    return subject_of_run(opened)
+
+
+def _subject_of_bundle(bundle: Bundle, place: Path, runtime: str | None) -> Subject:
+    import numpy as np
+
+    from zoo_export.manifest import ASSETS
+    from zoo_recipes.explanation.subject import Subject
+
+    manifest, used = bundle.manifest, bundle.artifact(runtime).format
+
+    def predict(inputs: Any) -> Any:
+        outputs = bundle.run(inputs, used)
+        return np.asarray(outputs.get("logits", next(iter(outputs.values()))))
+
+    return Subject(
+        name=manifest.name,
+        place=place,
+        computes=used,
+        task=manifest.task or "",
+        labels=manifest.labels,
+        preprocessing=manifest.preprocessing,
+        assets=bundle.path / ASSETS,
+        inputs={tensor.name: tensor.dtype for tensor in manifest.inputs},
+        predict=predict,
+    )

@@ -13,6 +13,7 @@ import numpy as np
 from zoo_recipes.augmentation import TextMarks, make_changes
 from zoo_recipes.balance import balanced_order
 from zoo_recipes.configs import Component
+from zoo_recipes.distilling import Teach
 from zoo_recipes.mixing import make_mixes, mixed
 from zoo_recipes.sources import Source
 
@@ -33,6 +34,7 @@ class Batches:
         class_weights: Of the loss, float32 (classes,).
         balanced: Whether every class comes equally often.
         num_classes: Of the model, where images are mixed.
+        teach: Puts what a teacher says behind the targets.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Batches:
         class_weights: Any = None,
         balanced: bool = False,
         num_classes: int = 0,
+        teach: Teach | None = None,
     ) -> None:
         self.source = source
         self.batch_size = batch_size
@@ -57,6 +60,7 @@ class Batches:
         self.class_weights = class_weights
         self.balanced = balanced
         self.num_classes = num_classes
+        self.teach = teach
 
     def __len__(self) -> int:
         """Return the number of batches an epoch."""
@@ -86,9 +90,10 @@ class Batches:
             inputs = change(inputs, rng)
         if self.mixes:
             inputs, targets = mixed(inputs, targets, self.mixes, self.num_classes, rng)
+        learned = targets if self.teach is None else self.teach(inputs, targets)
         if self.class_weights is None:
-            return self.feed(inputs), targets
-        return self.feed(inputs), targets, self.class_weights[targets]
+            return self.feed(inputs), learned
+        return self.feed(inputs), learned, self.class_weights[targets]
 
 
 def _ahead(make: Callable[[int], Batch], steps: range) -> Iterator[Batch]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +13,15 @@ from typing import Any, Literal
 import keras
 
 from zoo_recipes import losses
-from zoo_recipes.configs import CompileConfig, Component
+from zoo_recipes.configs import CompileConfig, Component, DistillationConfig
 from zoo_registry import UsageError, ZooError, closest, did_you_mean
 
 
 def compile_arguments(
-    config: CompileConfig, steps: int, outputs: Sequence[str] = ("logits",)
+    config: CompileConfig,
+    steps: int,
+    outputs: Sequence[str] = ("logits",),
+    distillation: DistillationConfig | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of ``keras.Model.compile``.
 
@@ -25,14 +29,19 @@ def compile_arguments(
         config: The recipe's table.
         steps: Batches of the whole training, for schedules; of accumulated gradients, fewer count.
         outputs: Names of the model's outputs; loss and metrics are those of each.
+        distillation: Whether, and how, targets have a teacher's logits behind them.
 
     Raises:
         UsageError: A name that Keras does not have, or an argument that it does not take.
     """
+    loss = make_loss(config.loss)
+    metrics = make_metrics(config, outputs, always_counted=distillation is not None)
+    if distillation is not None:
+        loss = losses.Distilled(loss, distillation.temperature, distillation.weight)
     return {
         "optimizer": make_optimizer(config, steps),
-        "loss": make_loss(config.loss),
-        "metrics": make_metrics(config, outputs),
+        "loss": loss,
+        "metrics": metrics,
         "jit_compile": use_xla(config.jit_compile),
     }
 
@@ -87,25 +96,37 @@ def make_loss(loss: Component) -> Any:
     return _make("compile.loss", kinds, name, {**defaults, **loss.arguments})
 
 
-def make_metrics(config: CompileConfig, outputs: Sequence[str]) -> Any:
-    """Return the metrics of the one output, or of each output by its name."""
-    if len(outputs) == 1:
-        return [make_metric(metric, config.loss) for metric in config.metrics]
-    return {name: [make_metric(m, config.loss) for m in config.metrics] for name in outputs}
+def make_metrics(
+    config: CompileConfig, outputs: Sequence[str], *, always_counted: bool = False
+) -> Any:
+    """Return the metrics of the one output, or of each output by its name.
+
+    Args:
+        config: The recipe's table.
+        outputs: Names of the model's outputs.
+        always_counted: Whether ``accuracy`` has to take more than class numbers for targets.
+    """
+    ignored = config.loss.arguments.get("ignore_class")
+    is_smoothed = _bare(config.loss.name) == "smoothedcrossentropy"
+    is_counted = always_counted or is_smoothed or ignored is not None
+
+    def made() -> list[Any]:
+        # Keras fits a plain accuracy to the targets that it sees first.
+        counted = partial(losses.CountedAccuracy, ignored) if is_counted else None
+        return [make_metric(metric, counted) for metric in config.metrics]
+
+    return made() if len(outputs) == 1 else {name: made() for name in outputs}
 
 
-def make_metric(metric: Component, loss: Component | None = None) -> Any:
+def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) -> Any:
     """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss.
 
     Args:
         metric: Its name and arguments.
-        loss: What it does not count, and what it takes for a target, holds for ``accuracy`` too.
+        accuracy: Makes what stands for plain ``accuracy``.
     """
     if _bare(metric.name) == "accuracy" and not metric.arguments:
-        ignored = loss.arguments.get("ignore_class") if loss else None
-        is_smoothed = loss is not None and _bare(loss.name) == "smoothedcrossentropy"
-        is_plain = ignored is None and not is_smoothed
-        return "accuracy" if is_plain else losses.CountedAccuracy(ignored)
+        return accuracy() if accuracy else "accuracy"
     kinds = _classes(keras.metrics, keras.Metric)
     arguments = {"name": metric.name, **metric.arguments}
     return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)

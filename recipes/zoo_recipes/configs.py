@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 # Read by pydantic: no unknown keys, and "3" is not 3.
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True}
@@ -178,6 +178,22 @@ class FitConfig:
     callbacks: tuple[Component, ...] = ()
     class_weight: Literal["balanced"] | Mapping[str, NonNegativeFloat] | None = None
     sampling: Literal["shuffled", "balanced"] = "shuffled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """A trained model whose answers are learned beside the right ones.
+
+    Args:
+        teacher: Folder of a run with the same inputs and classes.
+        temperature: What both models' logits are divided by before they are compared.
+        weight: Share of the teacher in the loss.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    teacher: str
+    temperature: PositiveFloat = 4.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

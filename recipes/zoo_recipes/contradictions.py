@@ -20,6 +20,8 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _weights_mistakes(data)
     yield from _mixing_mistakes(data)
     yield from _tune_mistakes(data)
+    if table(data, "distillation") and any(name in MIXES for name in _augmentations(data)):
+        yield "distillation: mixed images have no one class; leave mix_up and cut_mix out."
 
 
 def table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -63,10 +65,14 @@ def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
         yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
 
 
-def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+def _augmentations(data: Mapping[str, Any]) -> set[str]:
     listed = data.get("augmentation")
     rows = listed if isinstance(listed, list | tuple) else ()
-    names = {str(row.get("name") if isinstance(row, Mapping) else row) for row in rows}
+    return {str(row.get("name") if isinstance(row, Mapping) else row) for row in rows}
+
+
+def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    names = _augmentations(data)
     loss = table(data, "compile").get("loss")
     loss = loss.get("name") if isinstance(loss, Mapping) else loss
     for name in sorted(names & set(MIXES)):

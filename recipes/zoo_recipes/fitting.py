@@ -19,6 +19,7 @@ from zoo_recipes.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.checkpoints import Checkpoint, Saver
 from zoo_recipes.components import compile_arguments, make_callback, precision
 from zoo_recipes.data_checks import check_vocabulary
+from zoo_recipes.distilling import make_teaching
 from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import OnEpoch
@@ -101,6 +102,7 @@ def fit(
     Raises:
         ZooError: The loss became infinite or not a number.
     """
+    distillation = recipe.distillation
     batches = Batches(
         sources["train"],
         batch_size=recipe.fit.batch_size,
@@ -111,9 +113,10 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
+        teach=make_teaching(distillation, model) if distillation else None,
     )
     steps = recipe.fit.epochs * len(batches)
-    model.compile(**compile_arguments(recipe.compile, steps, model.output_names))
+    model.compile(**compile_arguments(recipe.compile, steps, model.output_names, distillation))
     build_training(model, sources["train"])
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)

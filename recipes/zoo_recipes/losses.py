@@ -16,10 +16,17 @@ def are_shares(y_true: Any, y_pred: Any) -> bool:
     return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] > 1
 
 
+def are_taught(y_true: Any, y_pred: Any) -> bool:
+    """Return whether targets are classes with a teacher's logits behind them."""
+    return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] + 1
+
+
 def class_numbers(y_true: Any, y_pred: Any) -> Any:
     """Return the class of each step, int32 (batch, ...); of shares, the largest one's."""
     if are_shares(y_true, y_pred):
         return ops.cast(ops.argmax(y_true, axis=-1), "int32")
+    if are_taught(y_true, y_pred):
+        return ops.cast(y_true[..., 0], "int32")
     return ops.cast(ops.reshape(y_true, ops.shape(y_pred)[:-1]), "int32")
 
 
@@ -89,6 +96,68 @@ class SmoothedCrossentropy(keras.losses.Loss):
             "from_logits": self.from_logits,
             "ignore_class": self.ignore_class,
         }
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class Distilled(keras.losses.Loss):
+    """A loss of the right classes, and the distance to a teacher (https://arxiv.org/abs/1503.02531).
+
+    The distance is the cross-entropy of both models' probabilities with their logits divided by the
+    temperature, times its square; less the teacher's own entropy, so that 0 is an equal answer.
+
+    Args:
+        loss: Of the right classes.
+        temperature: Above 0.
+        weight: Share of the teacher, in 0..1.
+        name: Of the loss.
+
+    Example:
+        >>> loss = Distilled(SmoothedCrossentropy(from_logits=True), weight=1.0)
+        >>> float(loss([[1.0, 2.0, 3.0]], [[2.0, 3.0]]))
+        0.0
+    """
+
+    def __init__(
+        self,
+        loss: Any,
+        temperature: float = 4.0,
+        weight: float = 0.5,
+        name: str = "distilled",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.loss, self.temperature, self.weight = loss, temperature, weight
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each example, float (batch,).
+
+        Args:
+            y_true: float (batch, 1 + num_classes), the class and the teacher's logits; or class
+                numbers, int (batch,), where there is no teacher, as in validation.
+            y_pred: Logits, float (batch, num_classes).
+        """
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        right = self.loss.call(class_numbers(y_true, y_pred), y_pred)
+        if not are_taught(y_true, y_pred):
+            return right
+        theirs = ops.log_softmax(ops.cast(y_true[..., 1:], y_pred.dtype) / self.temperature)
+        ours = ops.log_softmax(y_pred / self.temperature)
+        distance = ops.sum(ops.exp(theirs) * (theirs - ours), axis=-1) * self.temperature**2
+        return (1 - self.weight) * right + self.weight * distance
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {
+            **super().get_config(),
+            "loss": keras.saving.serialize_keras_object(self.loss),
+            "temperature": self.temperature,
+            "weight": self.weight,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Distilled:
+        """Return the loss that :meth:`get_config` describes."""
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")

@@ -12,6 +12,7 @@ from zoo_recipes.configs import (
     CompileConfig,
     Component,
     DatasetConfig,
+    DistillationConfig,
     Expected,
     FitConfig,
     ModelConfig,
@@ -41,6 +42,7 @@ class Recipe:
             texts.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
+        distillation: A trained run to learn from beside the data.
         expected: The promised result.
         tune: What :func:`zoo.tune` may change.
 
@@ -63,6 +65,7 @@ class Recipe:
     augmentation: tuple[Component, ...] = ()
     compile: CompileConfig = field(default_factory=CompileConfig)
     fit: FitConfig = field(default_factory=FitConfig)
+    distillation: DistillationConfig | None = None
     expected: Expected | None = None
     tune: TuneConfig | None = None
 

@@ -40,7 +40,7 @@ def test_every_builtin_recipe_is_valid_and_survives_toml(name):
 
 def test_the_promised_recipes_are_there():
     assert set(RECIPES) == {
-        *("digits-mlp", "digits-cnn", "digits-lstm", "mnist5k-cnn"),
+        *("digits-mlp", "digits-cnn", "digits-lstm", "mnist5k-cnn", "mnist5k-lenet5"),
         *("language-id-lstm", "language-id-transformer", "language-id-bert", "pydoc-gpt"),
         *("g2p-transformer", "brown-tagger"),
         *("movie-reviews-minilm", "movie-reviews-minilm-head"),

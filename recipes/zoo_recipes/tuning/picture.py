@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.tuning.study import Trial, Tuning
+from zoo_recipes.tuning.result import Trial, Tuning
 
 _MAX_SETTINGS = 5
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,74 +13,18 @@ from zoo_recipes.configs import Range
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, Run, StoppedError, held, load_run, read_run, write
+from zoo_recipes.run import INFO, StoppedError, held, read_run, write
 from zoo_recipes.training import resolve_recipe, resume, train
+from zoo_recipes.tuning.result import TRIALS, Trial, Tuning
 from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, suggest
 from zoo_registry import UsageError, ZooError, did_you_mean
 
-STUDY, TRIALS, RECIPE, BEST = "study.db", "trials", "recipe.toml", "best.toml"
+STUDY, RECIPE, BEST = "study.db", "recipe.toml", "best.toml"
 # Trials that end before any is pruned, to know what is usual.
 _BEFORE_PRUNING = 5
 # And before it is told what matters: fewer say nothing.
 _BEFORE_IMPORTANCES = 8
 _CONTINUES = "continues"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One training of a search.
-
-    Args:
-        number: From 0; the first one has the recipe's own settings where the search may try them.
-        state: ``complete``, ``pruned``, ``failed`` or ``running``.
-        values: Setting by dotted key.
-        value: Of the metric, for the weights that are kept; of a pruned trial, when it was.
-        epochs: How many were trained.
-        seconds: Time that it took.
-        own: Whether it is the recipe's own settings.
-        error: Why it failed.
-    """
-
-    number: int
-    state: str
-    values: Mapping[str, Any]
-    value: float | None = None
-    epochs: int = 0
-    seconds: float | None = None
-    own: bool = False
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """What a search has found so far.
-
-    Args:
-        path: Its folder; trial 3 is the run ``trials/0003`` in it.
-        metric: What it goes for, on the validation split.
-        direction: ``max`` or ``min``.
-        space: What was searched.
-        trials: All of them.
-        importances: Share of each setting in how much the metric varies; empty before there are
-            enough trials.
-    """
-
-    path: Path
-    metric: str
-    direction: str
-    space: Mapping[str, Range]
-    trials: tuple[Trial, ...]
-    importances: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def ranked(self) -> list[Trial]:
-        """Complete trials, best first."""
-        done = [trial for trial in self.trials if trial.state == "complete"]
-        return sorted(done, key=lambda t: t.value or 0.0, reverse=self.direction == "max")
-
-    def run(self, trial: Trial) -> Run:
-        """Return the run of a complete trial."""
-        return load_run(self.path / TRIALS / f"{trial.number:04d}")
 
 
 def tune(

@@ -15,7 +15,7 @@ from zoo.cli.output import console, next_step, print_json, print_table
 from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:
-    from zoo_recipes.tuning.study import Trial, Tuning
+    from zoo_recipes.tuning.result import Trial, Tuning
 
 _SHOWN = 10
 

@@ -31,11 +31,13 @@ class Examples:
         raws: What preprocessing takes: uint8 images, texts or arrays.
         labels: The class, or the target text, of each; or ``None``.
         sha256: Of all the content, in order.
+        groups: What a further feature says of each, classes by name; or ``None``.
     """
 
     raws: list[Any]
     labels: Any
     sha256: str
+    groups: list[Any] | None = None
 
 
 def open_dataset(
@@ -79,6 +81,7 @@ def read_split(
     input: str,  # noqa: A002
     label: str | None,
     steps: Sequence[Mapping[str, Any]] = (),
+    group: str | None = None,
 ) -> Examples:
     """Return one split of a prepared dataset, always in the same order.
 
@@ -89,6 +92,7 @@ def read_split(
         label: Feature that is the class, or ``None``.
         steps: Of the preprocessing: images are brought to its size as they are read, so that
             photographs need no more memory than what the model takes of them.
+        group: Feature that puts the examples into groups, or ``None``.
 
     Raises:
         UsageError: No such split or feature, or more data than memory holds.
@@ -96,11 +100,13 @@ def read_split(
     import numpy as np
     import tensorflow_datasets as tfds
 
-    _check_features(builder, {"input": input, **({"label": label} if label else {})})
+    wanted = {"dataset.input": input, "dataset.label": label, "slice": group}
+    _check_features(builder, {key: feature for key, feature in wanted.items() if feature})
     count = _num_examples(builder, split)
     resized = _resizer(steps)
     raws: list[Any] = []
     labels: list[Any] = []
+    groups: list[Any] = []
     digest = hashlib.sha256()
     with _quiet():
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
@@ -113,7 +119,19 @@ def read_split(
             if label:
                 _update(digest, example[label])
                 labels.append(_text_or_same(example[label]))
-    return Examples(raws, np.asarray(labels) if label else None, digest.hexdigest())
+            if group:
+                groups.append(_text_or_same(example[group]))
+    return Examples(
+        raws,
+        np.asarray(labels) if label else None,
+        digest.hexdigest(),
+        _named(groups, builder.info.features[group]) if group else None,
+    )
+
+
+def _named(values: list[Any], feature: Any) -> list[Any]:
+    names = getattr(feature, "names", None)
+    return [names[int(value)] for value in values] if names else values
 
 
 def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
@@ -247,7 +265,7 @@ def _check_features(builder: Any, wanted: dict[str, str]) -> None:
         if feature not in builder.info.features:
             names = list(builder.info.features)
             raise UsageError(
-                f"Dataset '{builder.info.full_name}' has no feature '{feature}' (dataset.{key})."
+                f"Dataset '{builder.info.full_name}' has no feature '{feature}' ({key})."
                 f"{did_you_mean(feature, names)} It has: {', '.join(names)}."
             )
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "data": "zoo.cli.data:data",
     "formats": "zoo.cli.listing:formats",
     "train": "zoo.cli.training:train",
-    "evaluate": "zoo.cli.training:evaluate",
+    "evaluate": "zoo.cli.evaluating:evaluate",
     "runs": "zoo.cli.runs:runs",
     "reproduce": "zoo.cli.runs:reproduce",
     "export": "zoo.cli.exporting:export",

@@ -1,0 +1,104 @@
+"""What a model answers on examples, as outcomes that figures are counted from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.evaluation import BATCH_SIZE, Scores
+from zoo_recipes.metrics.classification import Classes, MultiLabels
+from zoo_recipes.metrics.entities import count_entities
+from zoo_recipes.metrics.language import read_windows
+from zoo_recipes.metrics.regression import Numbers
+from zoo_recipes.metrics.resampling import Outcomes, WithLoss
+from zoo_recipes.metrics.texts import count_texts
+from zoo_recipes.pairs import Pairs, written
+from zoo_recipes.predicting import Predictor
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.sources import Source, Windows
+from zoo_registry import UsageError
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model answered.
+
+    Args:
+        outcomes: An example, or a window of text, a row.
+        scores: Loss and metrics of the recipe.
+        losses: Of each row, or ``None`` where it has none of its own.
+    """
+
+    outcomes: Outcomes
+    scores: dict[str, float]
+    losses: Any = None
+
+    @property
+    def rows(self) -> Outcomes:
+        """The outcomes, with the losses where there are any."""
+        return self.outcomes if self.losses is None else WithLoss(self.outcomes, self.losses)
+
+
+def answers(
+    predict: Predictor, recipe: Recipe, task: str, source: Source, labels: Sequence[str]
+) -> Answers:
+    """Run a model on all examples of a split.
+
+    Args:
+        predict: Computes its logits.
+        recipe: Names loss and metrics.
+        task: The model's head.
+        source: The examples.
+        labels: Class names, for tags of words.
+
+    Raises:
+        UsageError: A task that has no figures yet.
+    """
+    if isinstance(source, Windows):
+        return Answers(read_windows(predict, source), {})
+    scores = Scores(recipe)
+    kept = []
+    for start in range(0, len(source), BATCH_SIZE):
+        inputs, targets = source.take(slice(start, start + BATCH_SIZE))
+        logits = np.asarray(predict(inputs))
+        scores.add(targets, logits)
+        # Of texts there would be one of each token in each place.
+        if not isinstance(source, Pairs):
+            kept.append(logits)
+    outcomes = (
+        count_texts(*written(predict, source))
+        if isinstance(source, Pairs)
+        else _outcomes(task, source, np.concatenate(kept), labels)
+    )
+    return Answers(outcomes, scores.results(), scores.losses())
+
+
+def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Outcomes:
+    targets = np.asarray(source.targets)
+    if task == "multi-label":
+        return MultiLabels(targets, logits)
+    if targets.dtype.kind in "iub" and targets.ndim == 1 and logits.ndim == 2:
+        return Classes(targets.astype(np.int64), logits)
+    if task == "token-classification" and targets.shape == logits.shape[:2]:
+        return _entities(source, targets, logits, labels)
+    if targets.dtype.kind == "f" and targets.size == logits.size:
+        return Numbers(targets, logits)
+    raise UsageError(
+        f"Task '{task}' with targets {targets.dtype}{list(targets.shape)} and outputs "
+        f"{list(logits.shape)} has no figures yet: there are some for classes, several classes, "
+        "tagged words, numbers, written texts and language models."
+    )
+
+
+def _entities(source: Any, targets: Any, logits: Any, labels: Sequence[str]) -> Outcomes:
+    mask = source.inputs.get("padding_mask", np.ones_like(targets)) > 0
+    # A negative tag marks a token that does not count, such as the rest of a word.
+    counted = mask & (targets >= 0)
+    wanted, given = (
+        [[labels[tag] for tag in row[keep]] for row, keep in zip(tags, counted, strict=True)]
+        for tags in (targets, logits.argmax(axis=-1))
+    )
+    return count_entities(wanted, given)

@@ -1,0 +1,196 @@
+"""A trained model measured on a split: figures, intervals, groups, likely label errors."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes import groups as grouping
+from zoo_recipes.answers import Answers, answers
+from zoo_recipes.datasets.loading import Examples
+from zoo_recipes.evaluation import LANGUAGE_MODEL
+from zoo_recipes.metrics.classification import Classes
+from zoo_recipes.metrics.entities import Entities
+from zoo_recipes.metrics.fairness import parity
+from zoo_recipes.metrics.label_errors import LabelError, likely_label_errors, usual_confidence
+from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
+from zoo_recipes.results import Evaluation, Group, Groups, Interval, find_gaps
+from zoo_recipes.subjects import Subject, read_for
+from zoo_registry import UsageError
+
+_SHOWN_TEXT = 80
+
+
+def evaluate_subject(
+    subject: Subject,
+    *,
+    split: str | None = None,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    slice_by: str | Sequence[Any] | None = None,
+    other_data: bool = False,
+    resamples: int = RESAMPLES,
+    **options: Any,
+) -> Evaluation:
+    """Measure a model on a split; the arguments are those of :func:`zoo.evaluate`."""
+    given = subject.given
+    _check(given.task, slice_by, resamples)
+    in_file = grouping.file_column(slice_by) if isinstance(slice_by, str) else None
+    feature = slice_by if isinstance(slice_by, str) and in_file is None else None
+    read = read_for(
+        subject,
+        split=split,
+        data=data,
+        columns=columns,
+        group=feature,
+        other_data=other_data,
+        **options,
+    )
+    names = _groups_of(read.examples, slice_by, in_file)
+    found = answers(
+        subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
+    )
+    figures = measured(found.rows, resamples=resamples)
+    labels = subject.labels or _numbered(found.outcomes)
+    groups = None
+    if names is not None:
+        column = in_file[1] if in_file else feature or "group"
+        groups = _by_group(found, names, column, labels, resamples)
+    return Evaluation(
+        where=str(subject.where),
+        runtime=subject.runtime,
+        task=given.task,
+        dataset=read.dataset,
+        split=read.split,
+        num_examples=len(found.outcomes),
+        # Both may count the same: ours in float64, and what the intervals are of.
+        metrics={**found.scores, **figures.metrics},
+        intervals=figures.intervals,
+        labels=labels,
+        groups=groups,
+        **_classified(found.outcomes, labels, figures, read.examples),
+    )
+
+
+def _check(task: str, slice_by: Any, resamples: int) -> None:
+    if resamples < 1:
+        raise UsageError(f"resamples={resamples}: use 1 or more.")
+    if slice_by is not None and task == LANGUAGE_MODEL:
+        raise UsageError(
+            "A language model is measured by windows of one long text: there are no examples to "
+            "put into groups (slice)."
+        )
+
+
+def _groups_of(
+    examples: Examples, slice_by: str | Sequence[Any] | None, in_file: tuple[Path, str] | None
+) -> list[str] | None:
+    if slice_by is None:
+        return None
+    values = slice_by if not isinstance(slice_by, str) else examples.groups or []
+    if in_file is not None:
+        values = grouping.read_column(*in_file)
+    word = slice_by if isinstance(slice_by, str) else "slice_by"
+    return grouping.as_groups(values, word, len(examples.raws))
+
+
+def _numbered(outcomes: Outcomes) -> tuple[str, ...]:
+    if not isinstance(outcomes, Classes):
+        return ()
+    return tuple(str(at) for at in range(outcomes.count))
+
+
+def _by_group(
+    found: Answers, names: Sequence[str], column: str, labels: Sequence[str], resamples: int
+) -> Groups:
+    named = np.asarray(names)
+    groups = []
+    for name, count in Counter(names).most_common():
+        figures = measured(found.rows.take(np.flatnonzero(named == name)), resamples=resamples)
+        small = count < grouping.SMALL
+        groups.append(
+            Group(
+                name=name,
+                num_examples=count,
+                small=small,
+                metrics=figures.metrics,
+                intervals=figures.intervals,
+            )
+        )
+    _warn_of_small(column, [group.name for group in groups if group.small])
+    outcomes = found.outcomes
+    return Groups(
+        column=column,
+        groups=tuple(groups),
+        gaps=find_gaps(groups),
+        parity=parity(outcomes.targets, outcomes.predicted, names, labels)
+        if isinstance(outcomes, Classes)
+        else {},
+    )
+
+
+def _warn_of_small(column: str, small: Sequence[str]) -> None:
+    if small:
+        warnings.warn(
+            f"groups of '{column}' with fewer than {grouping.SMALL} examples are too small to say "
+            "much, as shares of so few are known to 10 points at best: "
+            f"{', '.join(small)}",
+            stacklevel=4,
+        )
+
+
+def _classified(
+    outcomes: Outcomes, labels: Sequence[str], figures: Figures, examples: Examples
+) -> dict[str, Any]:
+    names = outcomes.kinds if isinstance(outcomes, Entities) else labels
+    found: dict[str, Any] = {}
+    if figures.per_class:
+        found["per_class"] = {
+            name: {
+                figure: float(values[at])
+                for figure, values in figures.per_class.items()
+                if np.isfinite(values[at])
+            }
+            for at, name in enumerate(names)
+        }
+        found["class_intervals"] = {
+            name: {
+                figure: _pair(figures.class_intervals[figure][at])
+                for figure in found["per_class"][name]
+            }
+            for at, name in enumerate(names)
+        }
+    if isinstance(outcomes, Classes):
+        found["confusion"] = tuple(map(tuple, outcomes.confusion.tolist()))
+        found["label_errors"] = _label_errors(outcomes, labels, examples)
+    return found
+
+
+def _pair(bounds: Any) -> Interval:
+    return float(bounds[0]), float(bounds[1])
+
+
+def _label_errors(
+    outcomes: Classes, labels: Sequence[str], examples: Examples
+) -> tuple[LabelError, ...]:
+    probabilities = np.exp(outcomes.log_probabilities)
+    usual = usual_confidence(outcomes.targets, probabilities)
+    found = []
+    for row in likely_label_errors(outcomes.targets, probabilities):
+        given, raw = outcomes.targets[row], examples.raws[row]
+        found.append(
+            LabelError(
+                index=row,
+                given=labels[given],
+                predicted=labels[outcomes.predicted[row]],
+                self_confidence=float(probabilities[row, given]),
+                usual=float(usual[given]),
+                text=raw[:_SHOWN_TEXT] if isinstance(raw, str) else "",
+            )
+        )
+    return tuple(found)

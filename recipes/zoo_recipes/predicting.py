@@ -1,0 +1,53 @@
+"""A model as a function of arrays, whatever computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.sources import Arrays, fed
+from zoo_registry import UsageError
+
+# Takes inputs by name, batch first; returns logits (batch, ...).
+Predictor = Callable[[Arrays], Any]
+LOGITS = "logits"
+
+
+def keras_predictor(model: Any, jit_compile: Any = False) -> Predictor:
+    """Return what computes the logits of a Keras model.
+
+    Args:
+        model: A functional model.
+        jit_compile: XLA or not, as Keras takes it.
+    """
+    model.compile(jit_compile=jit_compile)
+    names = list(model.output) if isinstance(model.output, dict) else list(model.output_names)
+
+    def predict(inputs: Arrays) -> Any:
+        made = model.predict_on_batch(fed(model, inputs))
+        if isinstance(made, np.ndarray):
+            return made
+        return only_logits(made if isinstance(made, dict) else dict(zip(names, made, strict=True)))
+
+    return predict
+
+
+def only_logits(outputs: Mapping[str, Any]) -> Any:
+    """Return the output that figures are counted on: the logits, or the only one that there is.
+
+    Raises:
+        UsageError: Several, none of them logits.
+
+    Example:
+        >>> only_logits({"logits": [1.0], "features": [2.0]})
+        [1.0]
+    """
+    if LOGITS in outputs:
+        return outputs[LOGITS]
+    if len(outputs) > 1:
+        raise UsageError(
+            f"The model gives {', '.join(outputs)}: figures are counted on one output, '{LOGITS}'."
+        )
+    return next(iter(outputs.values()))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 # More numbers than these would not be read.
-MOST_NUMBERS = 25
+MOST_NUMBERS = 30
 MOST_NAMES = 60
 LONGEST_NAME = 18
 
@@ -31,7 +31,7 @@ def draw_confusion(
 
     counts = np.asarray(confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = float(np.clip(0.36 * len(counts) + 1.6, 3.6, 13))
+    side = float(np.clip(0.36 * len(counts) + 1.6, 3.6, 11))
     figure = Figure(figsize=(side + 1, side + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -41,8 +41,8 @@ def draw_confusion(
     step = -(-len(counts) // MOST_NAMES)
     places = range(0, len(counts), step)
     names = [_short(labels[at]) for at in places]
-    size = float(np.clip(220 * side / 4 / len(names), 4, 9)) if len(names) > 12 else 9
-    turn = 90 if max(map(len, names)) > 3 else 0
+    size = float(np.clip(36 * side / len(names), 4, 9))
+    turn = 90 if len(names) > 20 or max(map(len, names)) > 3 else 0
     axes.set_xticks(places, names, rotation=turn, fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
     axes.set(xlabel="answer", ylabel="right class")

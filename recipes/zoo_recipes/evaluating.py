@@ -112,34 +112,45 @@ def _by_group(
     groups = []
     for name, count in Counter(names).most_common():
         figures = measured(found.rows.take(np.flatnonzero(named == name)), resamples=resamples)
-        small = count < grouping.SMALL
         groups.append(
             Group(
                 name=name,
                 num_examples=count,
-                small=small,
+                small=count < grouping.SMALL,
                 metrics=figures.metrics,
                 intervals=figures.intervals,
             )
         )
-    _warn_of_small(column, [group.name for group in groups if group.small])
-    outcomes = found.outcomes
+    large = [group for group in groups if not group.small]
+    compared = large if len(large) > 1 else groups
+    _warn_of_small(column, groups, compared)
     return Groups(
         column=column,
         groups=tuple(groups),
-        gaps=find_gaps(groups),
-        parity=parity(outcomes.targets, outcomes.predicted, names, labels)
-        if isinstance(outcomes, Classes)
-        else {},
+        compared=tuple(group.name for group in compared),
+        gaps=find_gaps(compared),
+        parity=_parity(found.outcomes, named, [group.name for group in compared], labels),
     )
 
 
-def _warn_of_small(column: str, small: Sequence[str]) -> None:
+def _parity(
+    outcomes: Outcomes, names: Any, compared: Sequence[str], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    if not isinstance(outcomes, Classes):
+        return {}
+    rows = np.flatnonzero(np.isin(names, compared))
+    some = outcomes.take(rows)
+    return parity(some.targets, some.predicted, names[rows].tolist(), labels)
+
+
+def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Group]) -> None:
+    small = [group.name for group in groups if group.small]
     if small:
+        left_out = len(compared) < len(groups)
         warnings.warn(
             f"groups of '{column}' with fewer than {grouping.SMALL} examples are too small to say "
-            "much, as shares of so few are known to 10 points at best: "
-            f"{', '.join(small)}",
+            f"much, as shares of so few are known to 10 points at best: {', '.join(small)}; gaps "
+            + ("are without them" if left_out else "are of all groups, and may be chance"),
             stacklevel=4,
         )
 

@@ -54,12 +54,15 @@ class Groups:
     Args:
         column: What puts the examples into groups.
         groups: Largest first.
+        compared: Those that gaps and parity are of: the ones that are not small, if they are two
+            or more, or else all.
         gaps: By metric.
         parity: By class, the measures of fairlearn; empty where nothing is classified.
     """
 
     column: str
     groups: tuple[Group, ...]
+    compared: tuple[str, ...]
     gaps: Mapping[str, Gap]
     parity: Mapping[str, Mapping[str, float]]
 
@@ -131,15 +134,17 @@ class Evaluation:
     @property
     def title(self) -> str:
         """What was measured, on what, in one line."""
+        unit = "windows" if self.task == "causal-lm" else "examples"
         return (
             f"{self.where} in {self.runtime} on {self.dataset}, {self.split} "
-            f"({self.num_examples:,} examples)"
+            f"({self.num_examples:,} {unit})"
         )
 
     @property
     def name(self) -> str:
         """A name for a folder: runtime, data, split and column."""
-        parts = [self.runtime, self.dataset, self.split]
+        dataset = self.dataset.removeprefix("own_data/").rpartition("/")[0]
+        parts = [self.runtime, dataset, self.split]
         parts += [f"by-{self.groups.column}"] if self.groups else []
         return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(parts)).strip("-")
 
@@ -197,7 +202,7 @@ def find_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
     """Return the gap between the best and the worst group in each metric that all have.
 
     Args:
-        groups: Two or more.
+        groups: One or more.
     """
     gaps = {}
     for name in groups[0].metrics:

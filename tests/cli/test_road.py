@@ -48,9 +48,37 @@ def copy(road: Path, tmp_path: Path) -> Path:
 
 
 def test_evaluate_repeats_what_training_recorded(road: Path) -> None:
-    recorded = json.loads((road / "runs/digits-mlp/run.json").read_text())["metrics"]
-    done = zoo("evaluate", "runs/digits-mlp", "--json", cwd=road)
-    assert json.loads(done.stdout)["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
+    run = road / "runs/digits-mlp"
+    recorded = json.loads((run / "run.json").read_text())["metrics"]
+    done = zoo("evaluate", "runs/digits-mlp", cwd=road)
+    assert done.returncode == 0, done.stderr
+    folder = run / "evaluations" / "keras-digits-test"
+    assert f"Written: {folder.relative_to(road)}" in done.stdout
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["metrics"]["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
+    low, high = found["intervals"]["accuracy"]
+    assert f"({low:.4f} to {high:.4f})" in done.stdout
+    with Image.open(folder / "confusion.png") as picture:
+        assert picture.width > 500
+
+
+def test_evaluate_a_bundle_by_group(road: Path, tmp_path: Path) -> None:
+    groups = tmp_path / "pens.csv"
+    rows = ["blue" if n % 7 else "black" for n in range(360)]
+    groups.write_text("pen\n" + "\n".join(rows) + "\n")
+    command = ("evaluate", "bundles/digits-mlp", "--runtime", "tflite")
+    done = zoo(*command, "--slice", f"{groups}:pen", "--out", tmp_path / "out", cwd=road)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().endswith(
+        "warning: groups of 'pen' with fewer than 100 examples are too small to say much, as "
+        "shares of so few are known to 10 points at best: black; gaps are of all groups, and may "
+        "be chance"
+    )
+    assert "black (small)" in done.stdout
+    assert "EQUALIZED ODDS RATIO" in done.stdout
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [group["num_examples"] for group in found["groups"]["groups"]] == [308, 52]
+    assert (found["runtime"], found["groups"]["column"]) == ("tflite", "pen")
 
 
 def test_verify(road: Path) -> None:

@@ -208,12 +208,13 @@ def speller(tmp_path_factory):
 def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
     from zoo_export.preprocess import Preprocessor
     from zoo_recipes.pairs import decode, pairs
+    from zoo_recipes.predicting import keras_predictor
 
     run, bundle = speller
     words = ["hello", "kerazoo", "abacus", "a", "transformations", "zebra"]
     preprocessor = Preprocessor(run.info["preprocessing"], run.assets)
     inputs, tokenizer = preprocessor.batch(words), preprocessor.tokenizer()
-    made = decode(run.model(), pairs(inputs, words, tokenizer, 24))
+    made = decode(keras_predictor(run.model()), pairs(inputs, words, tokenizer, 24))
     wanted = [tokenizer.decode(row.tolist()) for row in made]
 
     assert [row.text for row in bundle.predict(words, runtime=runtime)] == wanted

@@ -14,7 +14,7 @@ BINS = 15
 TOP = 5
 # Each class is sorted by its probability and each resample summed in that order: of more values
 # than these the area under the curve has no interval.
-MOST_SORTED = 1_000_000
+MOST_SORTED = 500_000
 
 
 @dataclass(frozen=True)

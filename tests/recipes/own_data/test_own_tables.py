@@ -71,7 +71,7 @@ def test_tsv_has_no_quotation_marks_and_columns_go_by_number(tmp_path):
         (
             {"txt": "stars"},
             "--column txt=stars: there is no role 'txt'. Did you mean 'text'? There are: text, "
-            "label, source, target, user, item, rating, split.",
+            "label, source, target, user, item, rating, split, group.",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,24 +132,30 @@ def _print_groups(groups: Groups) -> None:
         right=("EXAMPLES", *heads),
     )
     _say_rest(len(groups.groups), "groups")
-    click.echo()
+    click.echo(f"\nGaps between {', '.join(groups.compared)}:")
     print_table(
         ("METRIC", "GAP", "BEST", "WORST"),
         [(name, f"{g.difference:.4f}", g.best, g.worst) for name, g in groups.gaps.items()],
         right=("GAP",),
     )
     if groups.parity:
-        measures = list(next(iter(groups.parity.values())))
-        heads = [name.replace("_", " ").upper() for name in measures]
-        click.echo()
-        print_table(
-            (*heads, "CLASS"),
-            [
-                (*(_number(values.get(name)) for name in measures), label)
-                for label, values in list(groups.parity.items())[:MOST_ROWS]
-            ],
-            right=heads,
-        )
+        _print_parity(groups.parity)
+
+
+def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:
+    from zoo_recipes.metrics.fairness import ODDS, PARITY
+
+    measures = (*PARITY, *ODDS)
+    heads = [name.replace("_", " ").upper() for name in measures]
+    click.echo()
+    print_table(
+        (*heads, "CLASS"),
+        [
+            (*(_number(values.get(name)) for name in measures), label)
+            for label, values in list(parity.items())[:MOST_ROWS]
+        ],
+        right=heads,
+    )
 
 
 def _print_label_errors(rows: tuple[LabelError, ...]) -> None:

@@ -105,8 +105,8 @@ def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -
     Example:
         >>> from zoo_recipes.metrics.regression import Numbers
         >>> found = measured(Numbers(np.arange(50.0), np.arange(50.0) + [1, 3] * 25))
-        >>> found.metrics["mae"], found.intervals["mae"]
-        (2.0, (1.72, 2.28))
+        >>> found.metrics["mae"], [round(bound, 2) for bound in found.intervals["mae"]]
+        (2.0, [1.72, 2.28])
     """
     values = {
         name: array[0] for name, array in outcomes.figures(np.ones((1, len(outcomes)))).items()

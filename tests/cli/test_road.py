@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from zoo import Evaluation, evaluate
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("road")]
 SHORT = ("--set", "fit.epochs=2")
@@ -60,6 +63,30 @@ def test_evaluate_repeats_what_training_recorded(road: Path) -> None:
     assert f"({low:.4f} to {high:.4f})" in done.stdout
     with Image.open(folder / "confusion.png") as picture:
         assert picture.width > 500
+
+
+# What is counted is equal; what is summed of probabilities differs by so much at most.
+ROUNDING = 1e-6
+SUMMED = {"loss", "log_loss", "calibration_error"}
+
+
+@pytest.mark.parametrize("runtime", ["tflite", "onnx", "saved_model"])
+def test_a_float_file_is_worth_what_keras_is(road: Path, runtime: str) -> None:
+    wanted = in_keras(road)
+    found = evaluate(road / "bundles/digits-mlp", runtime=runtime)
+    assert (found.runtime, found.num_examples) == (runtime, 360)
+    assert found.confusion == wanted.confusion
+    assert set(found.metrics) == set(wanted.metrics) > SUMMED
+    for name, value in wanted.metrics.items():
+        allowed = ROUNDING if name in SUMMED else 0
+        assert abs(found.metrics[name] - value) <= allowed, name
+        # The same rows are drawn.
+        assert found.intervals[name] == pytest.approx(wanted.intervals[name], abs=allowed)
+
+
+@cache
+def in_keras(road: Path) -> Evaluation:
+    return evaluate(road / "runs/digits-mlp")
 
 
 def test_evaluate_a_bundle_by_group(road: Path, tmp_path: Path) -> None:

@@ -225,6 +225,18 @@ def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_written_texts_are_worth_what_those_of_keras_are(speller, runtime):
+    from zoo import evaluate
+
+    run, bundle = speller
+    wanted = evaluate(run, split="test[:1%]")
+    found = evaluate(bundle, runtime=runtime, split="test[:1%]")
+    assert found.metrics == pytest.approx(wanted.metrics, rel=1e-5)
+    assert found.metrics["chrf"] > 0
+
+
+@pytest.mark.slow
 def test_the_command_prints_the_target_text(speller):
     _, bundle = speller
     command = [sys.executable, "-m", "zoo.cli", "predict", str(bundle.path), "abacus"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,12 +73,15 @@ def evaluate(
 def _print(found: Evaluation) -> None:
     from zoo_recipes.results import between
 
+    # Where every example has one class, the micro means are the accuracy once more.
+    one_class = found.confusion is not None
+    shown = [name for name in found.metrics if not (one_class and name.endswith("_micro"))]
     click.echo(f"{found.title}\n")
     print_table(
         ("METRIC", "VALUE", "95 % INTERVAL"),
         [
-            (name, f"{value:.4f}", between(found.intervals.get(name)))
-            for name, value in found.metrics.items()
+            (name, f"{found.metrics[name]:.4f}", between(found.intervals.get(name)))
+            for name in shown
         ],
         right=("VALUE",),
     )
@@ -86,6 +89,7 @@ def _print(found: Evaluation) -> None:
         _print_classes(found)
     if found.groups:
         _print_groups(found.groups)
+        _print_gaps(found.groups, shown)
     if found.label_errors:
         _print_label_errors(found.label_errors)
 
@@ -132,10 +136,17 @@ def _print_groups(groups: Groups) -> None:
         right=("EXAMPLES", *heads),
     )
     _say_rest(len(groups.groups), "groups")
+
+
+def _print_gaps(groups: Groups, shown: Sequence[str]) -> None:
     click.echo(f"\nGaps between {', '.join(groups.compared)}:")
     print_table(
         ("METRIC", "GAP", "BEST", "WORST"),
-        [(name, f"{g.difference:.4f}", g.best, g.worst) for name, g in groups.gaps.items()],
+        [
+            (name, f"{gap.difference:.4f}", gap.best, gap.worst)
+            for name, gap in groups.gaps.items()
+            if name in shown
+        ],
         right=("GAP",),
     )
     if groups.parity:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes import groups as grouping
-from zoo_recipes.answers import Answers, answers
 from zoo_recipes.datasets.loading import Examples
 from zoo_recipes.evaluation import LANGUAGE_MODEL
 from zoo_recipes.metrics.classification import Classes
@@ -19,6 +18,7 @@ from zoo_recipes.metrics.entities import Entities
 from zoo_recipes.metrics.fairness import parity
 from zoo_recipes.metrics.label_errors import LabelError, likely_label_errors, usual_confidence
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
+from zoo_recipes.observing import Observed, observe
 from zoo_recipes.results import Evaluation, Group, Groups, Interval, find_gaps
 from zoo_recipes.subjects import Subject, read_for
 from zoo_registry import UsageError
@@ -52,7 +52,7 @@ def evaluate_subject(
         **options,
     )
     names = _groups_of(read.examples, slice_by, in_file)
-    found = answers(
+    found = observe(
         subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
     )
     figures = measured(found.rows, resamples=resamples)
@@ -106,7 +106,7 @@ def _numbered(outcomes: Outcomes) -> tuple[str, ...]:
 
 
 def _by_group(
-    found: Answers, names: Sequence[str], column: str, labels: Sequence[str], resamples: int
+    found: Observed, names: Sequence[str], column: str, labels: Sequence[str], resamples: int
 ) -> Groups:
     named = np.asarray(names)
     groups = []

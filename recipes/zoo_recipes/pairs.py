@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.predicting import Predictor
+from zoo_recipes.predicting import Predictor, only_logits
 from zoo_recipes.sources import Arrays, Rows
 from zoo_recipes.vocabulary import END, PADDING
 from zoo_registry import UsageError
@@ -89,7 +89,7 @@ def _decode_batch(predict: Predictor, source: Pairs, numbers: Any) -> Any:
             "decoder_token_ids": tokens[:, :length],
             "decoder_padding_mask": np.broadcast_to(np.arange(length) <= step, targets.shape),
         }
-        logits = predict({**inputs, **_as_int32(decoder)})
+        logits = only_logits(predict({**inputs, **_as_int32(decoder)}))
         tokens[:, step + 1] = np.where(going, np.argmax(logits[:, step], axis=-1), 0)
         going &= tokens[:, step + 1] != source.end
         if not going.any():

@@ -10,26 +10,26 @@ import numpy as np
 from zoo_recipes.sources import Arrays, fed
 from zoo_registry import UsageError
 
-# Takes inputs by name, batch first; returns logits (batch, ...).
-Predictor = Callable[[Arrays], Any]
+# Takes inputs by name, batch first; returns outputs by name.
+Predictor = Callable[[Arrays], Mapping[str, Any]]
 LOGITS = "logits"
 
 
 def keras_predictor(model: Any, jit_compile: Any = False) -> Predictor:
-    """Return what computes the logits of a Keras model.
+    """Return what computes the outputs of a Keras model.
 
     Args:
         model: A functional model.
         jit_compile: XLA or not, as Keras takes it.
     """
     model.compile(jit_compile=jit_compile)
-    names = list(model.output) if isinstance(model.output, dict) else list(model.output_names)
 
-    def predict(inputs: Arrays) -> Any:
+    def predict(inputs: Arrays) -> Mapping[str, Any]:
         made = model.predict_on_batch(fed(model, inputs))
-        if isinstance(made, np.ndarray):
+        if isinstance(made, dict):
             return made
-        return only_logits(made if isinstance(made, dict) else dict(zip(names, made, strict=True)))
+        arrays = [made] if isinstance(made, np.ndarray) else made
+        return dict(zip(model.output_names, arrays, strict=True))
 
     return predict
 

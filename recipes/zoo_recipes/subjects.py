@@ -29,7 +29,7 @@ class Subject:
         where: Its folder.
         runtime: What computes: ``keras``, or a format of a bundle.
         given: What turns examples into its inputs.
-        predict: Computes its logits.
+        predict: Computes its outputs.
         labels: Class names.
         dataset: What the run recorded of its data: name, version, and sha256 of each split.
     """
@@ -157,7 +157,7 @@ def _check_labels(subject: Subject, builder: Any, label: str) -> None:
 
 
 def _check_same(subject: Subject, split: str, sha256: str) -> None:
-    for known in subject.dataset["splits"].values():
+    for known in subject.dataset.get("splits", {}).values():
         if known["split"] == split and known["sha256"] != sha256:
             raise ZooError(
                 f"Split '{split}' of dataset '{subject.dataset['name']}' on this machine "

@@ -100,8 +100,6 @@ def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
 
 
 def _subject_of_bundle(bundle: Bundle, runtime: str | None) -> Subject:
-    from zoo_recipes.predicting import only_logits
-
     manifest = bundle.manifest
     if runtime == KERAS:
         raise UsageError(
@@ -114,9 +112,9 @@ def _subject_of_bundle(bundle: Bundle, runtime: str | None) -> Subject:
         where=bundle.path,
         runtime=bundle.artifact(runtime).format,
         given=given,
-        predict=lambda inputs: only_logits(runner.run(inputs)),
+        predict=runner.run,
         labels=tuple(manifest.labels or ()),
-        dataset=manifest.provenance["dataset"],
+        dataset=manifest.provenance.get("dataset", {}),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from zoo_recipes.sources import Arrays, Windows
+from zoo_recipes.predicting import Predictor, only_logits
+from zoo_recipes.sources import Windows
 
 _BATCH = 16
 
@@ -50,11 +50,11 @@ class Tokens:
         }
 
 
-def read_windows(predict: Callable[[Arrays], Any], source: Windows) -> Tokens:
+def read_windows(predict: Predictor, source: Windows) -> Tokens:
     """Return what a model makes of every token of a stream, once, the shorter last window too.
 
     Args:
-        predict: Takes inputs by name, returns logits (windows, length, tokens).
+        predict: Its logits are float (windows, length, tokens).
         source: The stream.
     """
     length, count = source.length, len(source.stream) - 1
@@ -62,7 +62,8 @@ def read_windows(predict: Callable[[Arrays], Any], source: Windows) -> Tokens:
     nats, hits = np.zeros(-(-count // length) * length), np.zeros(-(-count // length) * length, int)
     for rows in np.array_split(places, range(0, count, length * _BATCH)[1:]):
         padded = np.resize(rows, (-(-len(rows) // length), length))
-        logits = np.asarray(predict({source.name: source.stream[padded]}), np.float64)
+        outputs = predict({source.name: source.stream[padded]})
+        logits = np.asarray(only_logits(outputs), np.float64)
         logits = logits.reshape(-1, logits.shape[-1])[: len(rows)]
         targets = source.stream[rows + 1]
         logits -= logits.max(axis=-1, keepdims=True)

@@ -16,14 +16,14 @@ from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import Outcomes, WithLoss
 from zoo_recipes.metrics.texts import count_texts
 from zoo_recipes.pairs import Pairs, written
-from zoo_recipes.predicting import Predictor
+from zoo_recipes.predicting import Predictor, only_logits
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, Windows
 from zoo_registry import UsageError
 
 
 @dataclass(frozen=True)
-class Answers:
+class Observed:
     """What a model answered.
 
     Args:
@@ -42,13 +42,13 @@ class Answers:
         return self.outcomes if self.losses is None else WithLoss(self.outcomes, self.losses)
 
 
-def answers(
+def observe(
     predict: Predictor, recipe: Recipe, task: str, source: Source, labels: Sequence[str]
-) -> Answers:
+) -> Observed:
     """Run a model on all examples of a split.
 
     Args:
-        predict: Computes its logits.
+        predict: Computes its outputs.
         recipe: Names loss and metrics.
         task: The model's head.
         source: The examples.
@@ -58,12 +58,12 @@ def answers(
         UsageError: A task that has no figures yet.
     """
     if isinstance(source, Windows):
-        return Answers(read_windows(predict, source), {})
+        return Observed(read_windows(predict, source), {})
     scores = Scores(recipe)
     kept = []
     for start in range(0, len(source), BATCH_SIZE):
         inputs, targets = source.take(slice(start, start + BATCH_SIZE))
-        logits = np.asarray(predict(inputs))
+        logits = np.asarray(only_logits(predict(inputs)))
         scores.add(targets, logits)
         # Of texts there would be one of each token in each place.
         if not isinstance(source, Pairs):
@@ -73,7 +73,7 @@ def answers(
         if isinstance(source, Pairs)
         else _outcomes(task, source, np.concatenate(kept), labels)
     )
-    return Answers(outcomes, scores.results(), scores.losses())
+    return Observed(outcomes, scores.results(), scores.losses())
 
 
 def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Outcomes:

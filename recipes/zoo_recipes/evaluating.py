@@ -12,12 +12,13 @@ import numpy as np
 
 from zoo_recipes import groups as grouping
 from zoo_recipes.datasets.loading import Examples
-from zoo_recipes.evaluation import LANGUAGE_MODEL
+from zoo_recipes.evaluation import LANGUAGE_MODEL, PAIRS
 from zoo_recipes.metrics.classification import Classes
 from zoo_recipes.metrics.entities import Entities
-from zoo_recipes.metrics.fairness import parity
+from zoo_recipes.metrics.fairness import fairlearn_metrics, parity
 from zoo_recipes.metrics.label_errors import LabelError, likely_label_errors, usual_confidence
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
+from zoo_recipes.metrics.texts import text_metrics
 from zoo_recipes.observing import Observed, observe
 from zoo_recipes.results import Evaluation, Group, Groups, Interval, find_gaps
 from zoo_recipes.subjects import Subject, read_for
@@ -56,7 +57,7 @@ def evaluate_subject(
         subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
     )
     figures = measured(found.rows, resamples=resamples)
-    labels = subject.labels or _numbered(found.outcomes)
+    labels = _names(subject.labels, found.outcomes)
     groups = None
     if names is not None:
         column = in_file[1] if in_file else feature or "group"
@@ -69,7 +70,7 @@ def evaluate_subject(
         split=read.split,
         num_examples=len(found.outcomes),
         # Both may count the same: ours in float64, and what the intervals are of.
-        metrics={**found.scores, **figures.metrics},
+        metrics={**_finite(found.scores), **figures.metrics},
         intervals=figures.intervals,
         labels=labels,
         groups=groups,
@@ -85,6 +86,11 @@ def _check(task: str, slice_by: Any, resamples: int) -> None:
             "A language model is measured by windows of one long text: there are no examples to "
             "put into groups (slice)."
         )
+    # Found missing before the work, not after it.
+    if task == PAIRS:
+        text_metrics()
+    if slice_by is not None and task.endswith("classification"):
+        fairlearn_metrics()
 
 
 def _groups_of(
@@ -99,10 +105,14 @@ def _groups_of(
     return grouping.as_groups(values, word, len(examples.raws))
 
 
-def _numbered(outcomes: Outcomes) -> tuple[str, ...]:
-    if not isinstance(outcomes, Classes):
-        return ()
-    return tuple(str(at) for at in range(outcomes.count))
+def _names(labels: tuple[str, ...], outcomes: Outcomes) -> tuple[str, ...]:
+    # A model may have more classes than the data.
+    unnamed = range(len(labels), outcomes.count) if isinstance(outcomes, Classes) else ()
+    return (*labels, *map(str, unnamed))
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
 
 
 def _by_group(
@@ -162,11 +172,7 @@ def _classified(
     found: dict[str, Any] = {}
     if figures.per_class:
         found["per_class"] = {
-            name: {
-                figure: float(values[at])
-                for figure, values in figures.per_class.items()
-                if np.isfinite(values[at])
-            }
+            name: _finite({figure: row[at] for figure, row in figures.per_class.items()})
             for at, name in enumerate(names)
         }
         found["class_intervals"] = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.table_files import SUFFIXES, column_names, rows_of
-from zoo_recipes.own_data.tables import is_table
+from zoo_recipes.own_data.tables import NO_GROUP, is_table
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError, did_you_mean
 
@@ -93,7 +93,7 @@ def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
         )
     if any(np.ndim(value) for value in values):
         raise UsageError(f"'{column}' has no single value an example: it makes no groups.")
-    found = [str(value) for value in values]
+    found = [NO_GROUP if value in (None, "") else str(value) for value in values]
     if len(set(found)) <= MOST_GROUPS:
         return found
     try:

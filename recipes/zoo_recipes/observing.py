@@ -63,7 +63,9 @@ def observe(
     kept = []
     for start in range(0, len(source), BATCH_SIZE):
         inputs, targets = source.take(slice(start, start + BATCH_SIZE))
-        logits = np.asarray(only_logits(predict(inputs)))
+        logits = np.asarray(only_logits(predict(inputs)), np.float32)
+        if _one_class(targets, logits):
+            _check_classes(targets, max(2, logits.shape[1]))
         scores.add(targets, logits)
         # Of texts there would be one of each token in each place.
         if not isinstance(source, Pairs):
@@ -80,7 +82,7 @@ def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Out
     targets = np.asarray(source.targets)
     if task == "multi-label":
         return MultiLabels(targets, logits)
-    if targets.dtype.kind in "iub" and targets.ndim == 1 and logits.ndim == 2:
+    if _one_class(targets, logits):
         return Classes(targets.astype(np.int64), logits)
     if task == "token-classification" and targets.shape == logits.shape[:2]:
         return _entities(source, targets, logits, labels)
@@ -91,6 +93,20 @@ def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Out
         f"{list(logits.shape)} has no figures yet: there are some for classes, several classes, "
         "tagged words, numbers, written texts and language models."
     )
+
+
+def _one_class(targets: Any, logits: Any) -> bool:
+    return bool(targets.dtype.kind in "iub" and targets.ndim == 1 and logits.ndim == 2)
+
+
+def _check_classes(targets: Any, count: int) -> None:
+    # Test splits of competitions have -1 for what is kept secret.
+    for worst in (int(targets.min()), int(targets.max())):
+        if not 0 <= worst < count:
+            raise UsageError(
+                f"The split has label {worst}, and the model {count} classes, 0 to {count - 1}: "
+                "choose a split whose right classes are known (--split, split=)."
+            )
 
 
 def _entities(source: Any, targets: Any, logits: Any, labels: Sequence[str]) -> Outcomes:

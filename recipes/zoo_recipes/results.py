@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo_recipes.metrics.label_errors import LabelError
 from zoo_recipes.run import write, write_json
-from zoo_registry import UsageError
+from zoo_registry import UsageError, ZooError
 
 FORMAT_VERSION = 1
 FILE, PICTURE = "evaluation.json", "confusion.png"
@@ -178,7 +178,10 @@ class Evaluation:
         from zoo_recipes.confusion_picture import draw_confusion
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ZooError(f"'{folder}' cannot be written: {error}") from error
         write_json(folder / FILE, asdict(self))
         if self.confusion is not None:
             confusion, labels = self.confusion, self.labels

@@ -38,12 +38,7 @@ def parity(
         >>> found["yes"]["demographic_parity_difference"]
         0.5
     """
-    try:
-        from fairlearn import metrics
-    except ModuleNotFoundError as error:
-        raise ZooError(
-            "Parity measures of groups need fairlearn: pip install 'kerazoo[fairness]'."
-        ) from error
+    metrics = fairlearn_metrics()
     names = np.asarray(groups)
     numbers = range(1, 2) if len(classes) == 2 else range(len(classes))
     found = {}
@@ -56,3 +51,18 @@ def parity(
         }
         found[classes[at]] = {name: value for name, value in values.items() if np.isfinite(value)}
     return found
+
+
+def fairlearn_metrics() -> Any:
+    """Return the module ``fairlearn.metrics``.
+
+    Raises:
+        ZooError: It is not installed.
+    """
+    try:
+        from fairlearn import metrics
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            "Parity measures of groups need fairlearn: pip install 'kerazoo[fairness]'."
+        ) from error
+    return metrics

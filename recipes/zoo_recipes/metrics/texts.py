@@ -88,7 +88,7 @@ class Texts:
     def figures(self, weights: Any) -> dict[str, Any]:
         """Return figures by name; BLEU and chrF are in 0..100, all else is a share."""
         figures = self.words.figures(weights)
-        for name, metric in _ngram_metrics().items():
+        for name, metric in text_metrics().items():
             sums = (weights @ self.ngrams[name]).astype(int)
             # What sacrebleu's own bootstrap calls: the score of a corpus from its counts.
             scores = [metric._compute_score_from_stats(row.tolist()).score for row in sums]
@@ -113,7 +113,7 @@ def count_texts(made: Sequence[str], wanted: Sequence[str]) -> Texts:
         >>> found.figures(np.ones((1, 1)))["rouge_1"].tolist()
         [0.75]
     """
-    metrics = _ngram_metrics()
+    metrics = text_metrics()
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(list(ROUGE))
@@ -128,7 +128,12 @@ def count_texts(made: Sequence[str], wanted: Sequence[str]) -> Texts:
     )
 
 
-def _ngram_metrics() -> dict[str, Any]:
+def text_metrics() -> dict[str, Any]:
+    """Return the metrics of sacrebleu by name.
+
+    Raises:
+        ZooError: sacrebleu or rouge-score is not installed.
+    """
     try:
         import rouge_score as _  # noqa: F401
         from sacrebleu.metrics import BLEU, CHRF

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import Evaluation, evaluate
+from zoo import Evaluation, UsageError, evaluate, load_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("road")]
 SHORT = ("--set", "fit.epochs=2")
@@ -82,6 +82,17 @@ def test_a_float_file_is_worth_what_keras_is(road: Path, runtime: str) -> None:
         assert abs(found.metrics[name] - value) <= allowed, name
         # The same rows are drawn.
         assert found.intervals[name] == pytest.approx(wanted.intervals[name], abs=allowed)
+
+
+def test_a_bundle_in_one_file_is_worth_the_same(road: Path, tmp_path: Path) -> None:
+    packed = load_bundle(road / "bundles/digits-mlp").to_zip(tmp_path / "digits.zip")
+    found = evaluate(packed, runtime="onnx", split="test[:50]")
+    assert found.where == str(packed)
+    assert found.metrics == evaluate(load_bundle(packed), runtime="onnx", split="test[:50]").metrics
+    with pytest.raises(
+        UsageError, match=r"digits\.zip' has no Keras model: evaluate the run that "
+    ):
+        evaluate(packed, runtime="keras")
 
 
 @cache

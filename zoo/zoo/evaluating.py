@@ -89,30 +89,31 @@ def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
                 "and evaluate the bundle."
             )
         return subject_of(run)
-    if not isinstance(source, Bundle):
-        if not Path(source).is_file() and not Path(source, MANIFEST).is_file():
-            raise UsageError(
-                f"'{source}' is no run and no bundle: it has no {INFO} and no {MANIFEST}. "
-                "`zoo train` makes runs, `zoo export` bundles."
-            )
-        source = load_bundle(source)
-    return _subject_of_bundle(source, runtime)
+    if isinstance(source, Bundle):
+        return _subject_of_bundle(source, source.path, runtime)
+    if not Path(source).is_file() and not Path(source, MANIFEST).is_file():
+        raise UsageError(
+            f"'{source}' is no run and no bundle: it has no {INFO} and no {MANIFEST}. "
+            "`zoo train` makes runs, `zoo export` bundles."
+        )
+    return _subject_of_bundle(load_bundle(source), Path(source), runtime)
 
 
-def _subject_of_bundle(bundle: Bundle, runtime: str | None) -> Subject:
+def _subject_of_bundle(bundle: Bundle, where: Path, runtime: str | None) -> Subject:
     manifest = bundle.manifest
     if runtime == KERAS:
         raise UsageError(
-            f"Bundle '{bundle.path}' has no Keras model: evaluate the run that it was made from."
+            f"Bundle '{where}' has no Keras model: evaluate the run that it was made from."
         )
     given = given_of(bundle, "export a run (zoo export RUN) and evaluate that bundle.")
-    runner = bundle.runner(runtime)
+    artifact = bundle.artifact(runtime)
     return Subject(
         kind="bundle",
-        where=bundle.path,
-        runtime=bundle.artifact(runtime).format,
+        where=where,
+        runtime=artifact.format,
         given=given,
-        predict=runner.run,
+        # It holds the bundle: what was unpacked from a zip is there as long.
+        predict=lambda inputs: bundle.run(inputs, artifact.format),
         labels=tuple(manifest.labels or ()),
         dataset=manifest.provenance.get("dataset", {}),
     )

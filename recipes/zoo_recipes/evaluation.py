@@ -14,7 +14,7 @@ from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import count_words
 from zoo_recipes.pairs import Pairs, pairs, written
-from zoo_recipes.predicting import keras_predictor
+from zoo_recipes.predicting import eager_predictor, keras_predictor
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Rows, Source, Windows, fed, windows
 from zoo_registry import UsageError
@@ -82,10 +82,10 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     """
     from zoo_recipes.components import use_xla
 
-    jit_compile = use_xla(recipe.compile.jit_compile)
     if isinstance(source, Windows):
-        figures = point(read_windows(keras_predictor(model, jit_compile), source))
+        figures = point(read_windows(eager_predictor(model), source))
         return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
+    jit_compile = use_xla(recipe.compile.jit_compile)
     model.compile(**_scored(recipe), jit_compile=jit_compile)
     inputs, targets = source.take(slice(None))
     results = model.evaluate(

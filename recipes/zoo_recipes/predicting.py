@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from zoo_recipes.sources import Arrays, fed
 from zoo_registry import UsageError
 
@@ -16,22 +14,29 @@ LOGITS = "logits"
 
 
 def keras_predictor(model: Any, jit_compile: Any = False) -> Predictor:
-    """Return what computes the outputs of a Keras model.
+    """Return what computes the outputs of a Keras model as a graph.
 
     Args:
         model: A functional model.
         jit_compile: XLA or not, as Keras takes it.
     """
     model.compile(jit_compile=jit_compile)
+    return lambda inputs: _by_name(model, model.predict_on_batch(fed(model, inputs)))
 
-    def predict(inputs: Arrays) -> Mapping[str, Any]:
-        made = model.predict_on_batch(fed(model, inputs))
-        if isinstance(made, dict):
-            return made
-        arrays = [made] if isinstance(made, np.ndarray) else made
-        return dict(zip(model.output_names, arrays, strict=True))
 
-    return predict
+def eager_predictor(model: Any) -> Predictor:
+    """Return what computes the outputs of a Keras model layer by layer.
+
+    On a CPU the graph of a GPT takes twelve times as long; that of other models is faster.
+    """
+    return lambda inputs: _by_name(model, model(fed(model, inputs), training=False))
+
+
+def _by_name(model: Any, made: Any) -> Mapping[str, Any]:
+    if isinstance(made, dict):
+        return made
+    outputs = made if isinstance(made, list | tuple) else [made]
+    return dict(zip(model.output_names, outputs, strict=True))
 
 
 def only_logits(outputs: Mapping[str, Any]) -> Any:

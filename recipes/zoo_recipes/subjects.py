@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
-from zoo_recipes.evaluation import Given, label_feature
+from zoo_recipes.evaluation import LANGUAGE_MODEL, Given, label_feature
 from zoo_recipes.groups import reading
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.files import is_path
-from zoo_recipes.predicting import Predictor, keras_predictor
+from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run
 from zoo_registry import UsageError, ZooError
@@ -52,19 +52,22 @@ def subject_of(run: Run) -> Subject:
     """Return the Keras model of a run."""
     from zoo_recipes.components import use_xla
 
-    model = run.model()
+    model, task = run.model(), run.info["task"]
+    jit_compile = use_xla(run.recipe.compile.jit_compile)
     return Subject(
         kind="run",
         where=run.path,
         runtime=KERAS,
         given=Given(
             run.recipe,
-            run.info["task"],
+            task,
             run.info["preprocessing"],
             run.assets,
             [tensor.name for tensor in model.inputs],
         ),
-        predict=keras_predictor(model, use_xla(run.recipe.compile.jit_compile)),
+        predict=eager_predictor(model)
+        if task == LANGUAGE_MODEL
+        else keras_predictor(model, jit_compile),
         labels=tuple(run.info["labels"] or ()),
         dataset=run.info["dataset"],
     )

@@ -96,14 +96,17 @@ def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
     found = [NO_GROUP if value in (None, "") else str(value) for value in values]
     if len(set(found)) <= MOST_GROUPS:
         return found
+    known = [at for at, name in enumerate(found) if name != NO_GROUP]
     try:
-        numbers = np.asarray(values, np.float64)
+        numbers = np.asarray([values[at] for at in known], np.float64)
     except ValueError as error:
         raise UsageError(
             f"'{column}' has {len(set(found)):,} different values: up to {MOST_GROUPS} make "
             "groups, or numbers, which are put into four."
         ) from error
-    return _quarters(numbers)
+    for at, name in zip(known, _quarters(numbers), strict=True):
+        found[at] = name
+    return found
 
 
 def _quarters(numbers: Any) -> list[str]:

@@ -157,6 +157,12 @@ def test_neither_a_run_nor_a_bundle(tmp_path):
     )
 
 
+def test_numbers_with_gaps():
+    found = as_groups(["", *map(str, range(80)), None], "age", 82)
+    assert found[:2] == ["(none)", "0 to 19"]
+    assert found[-2:] == ["60 to 79", "(none)"]
+
+
 def test_a_feature_without_a_single_value():
     with pytest.raises(UsageError, match=r"^'image' has no single value an example"):
         as_groups([np.zeros(3)], "image", 1)

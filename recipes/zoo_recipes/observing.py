@@ -62,7 +62,7 @@ def observe(
     scores = Scores(recipe)
     kept = []
     for start in range(0, len(source), BATCH_SIZE):
-        inputs, targets = source.take(slice(start, start + BATCH_SIZE))
+        inputs, targets = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
         logits = np.asarray(only_logits(predict(inputs)), np.float32)
         if _one_class(targets, logits):
             _check_classes(targets, max(2, logits.shape[1]))

@@ -21,8 +21,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
+from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset, read_split
-from zoo_recipes.evaluation import evaluate
 from zoo_recipes.run import load_run
 from zoo_recipes.training import train
 
@@ -77,7 +77,7 @@ def main() -> None:
     for name in RECIPES if not arguments.runs else arguments.runs:
         began = time.perf_counter()
         run = load_run(name) if arguments.runs else train(name, data_dir=arguments.data_dir)
-        add(run.recipe.name, evaluate(run, data_dir=arguments.data_dir)["accuracy"], began)
+        add(run.recipe.name, evaluate(run, data_dir=arguments.data_dir).metrics["accuracy"], began)
     Console().print(table)
 
 

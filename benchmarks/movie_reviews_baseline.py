@@ -16,8 +16,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
+from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset, read_split
-from zoo_recipes.evaluation import evaluate
 from zoo_recipes.run import load_run
 
 
@@ -39,7 +39,7 @@ def main() -> None:
         score = model.score(test.raws, test.labels)
         table.add_row(f"logistic regression, 1 to {words} words", f"{score:.4f}")
     for path in arguments.runs:
-        accuracy = evaluate(path, data_dir=arguments.data_dir)["accuracy"]
+        accuracy = evaluate(path, data_dir=arguments.data_dir).metrics["accuracy"]
         table.add_row(load_run(path).recipe.name, f"{accuracy:.4f}")
     Console().print(table)
 

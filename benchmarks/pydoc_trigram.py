@@ -16,8 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset, read_split
-from zoo_recipes.evaluation import evaluate
 from zoo_recipes.training import train
 
 END = "\0"
@@ -63,7 +63,7 @@ def main() -> None:
     ):
         table.add_row(f"character {name}", f"{bits_per_character(*texts, order):.4f}")
     run = arguments.run or train("pydoc-gpt", data_dir=arguments.data_dir).path
-    metrics = evaluate(run, data_dir=arguments.data_dir)
+    metrics = evaluate(run, data_dir=arguments.data_dir).metrics
     table.add_row("pydoc-gpt", f"{metrics['bits_per_character']:.4f}")
     Console().print(table)
 

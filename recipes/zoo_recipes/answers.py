@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.sources import IGNORED, Arrays, Rows, fed
+from zoo_recipes.metrics.resampling import point
+from zoo_recipes.metrics.shares import Shares
+from zoo_recipes.predicting import Predictor
+from zoo_recipes.sources import IGNORED, Arrays, Rows
 
 BATCH_SIZE = 64
 # Of an answer, as the runtime looks for one.
@@ -73,28 +76,42 @@ def _tokens_between(offsets: Any, own: Any, start: int, end: int) -> tuple[int, 
     return (int(places[0]), int(places[-1])) if is_whole else (IGNORED, IGNORED)
 
 
-def answer_metrics(model: Any, source: Answers) -> dict[str, float]:
+def answer_metrics(predict: Predictor, source: Answers) -> dict[str, float]:
     """Return ``exact_match`` and ``f1`` of the answers as SQuAD counts them, with the best answer.
 
     Case, punctuation and articles do not count (https://arxiv.org/abs/1606.05250).
     """
-    made = predicted_answers(model, source)
-    scored = [(text, known) for text, known in zip(made, source.known, strict=True) if known]
-    exact = [max(normal(text) == normal(right) for right in known) for text, known in scored]
-    shared = [max(overlap(text, right) for right in known) for text, known in scored]
-    return {"exact_match": float(np.mean(exact)), "f1": float(np.mean(shared))}
-
-
-def predicted_answers(model: Any, source: Answers) -> list[str]:
-    """Return the part of each text that a model takes for the answer."""
-    found = []
+    made = []
     for start in range(0, len(source), BATCH_SIZE):
-        numbers = np.arange(start, min(start + BATCH_SIZE, len(source)))
-        outputs = model.predict_on_batch(fed(model, source.take(numbers)[0]))
-        for number, first, last in zip(numbers, *(outputs[name] for name in ENDS), strict=True):
-            begin, stop = _best(source.own[number], first, last)
-            offsets = source.offsets[number]
-            found.append(source.texts[number][offsets[begin, 0] : offsets[stop, 1]])
+        inputs, _ = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
+        made.append(predict(inputs))
+    ends = {name: np.concatenate([outputs[name] for outputs in made]) for name in ENDS}
+    return point(count_answers(source, ends))
+
+
+def count_answers(source: Answers, ends: Mapping[str, Any]) -> Shares:
+    """Return ``exact_match`` and ``f1`` of each question that has an answer.
+
+    Args:
+        source: The questions.
+        ends: Logits of all of them by output, float (examples, tokens).
+    """
+    made = predicted_answers(source, ends)
+    exact, shared = np.zeros((2, len(made)))
+    for row, (text, known) in enumerate(zip(made, source.known, strict=True)):
+        exact[row] = any(normal(text) == normal(right) for right in known)
+        shared[row] = max((overlap(text, right) for right in known), default=0.0)
+    answered = np.array([bool(known) for known in source.known], float)
+    return Shares({"exact_match": (exact, answered), "f1": (shared, answered)})
+
+
+def predicted_answers(source: Answers, ends: Mapping[str, Any]) -> list[str]:
+    """Return the part of each text that is the most probable answer."""
+    found = []
+    rows = zip(source.texts, source.offsets, source.own, *(ends[n] for n in ENDS), strict=True)
+    for text, offsets, own, first, last in rows:
+        begin, stop = _best(own, first, last)
+        found.append(text[offsets[begin, 0] : offsets[stop, 1]])
     return found
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.configs import DistillationConfig
+from zoo_recipes.predicting import keras_predictor, only_logits
 from zoo_recipes.run import load_run
-from zoo_recipes.sources import Arrays, fed
+from zoo_recipes.sources import Arrays
 from zoo_registry import UsageError
 
 Teach = Callable[[Arrays, Any], Any]
@@ -29,11 +30,14 @@ def make_teaching(config: DistillationConfig, student: Any) -> Teach:
     Raises:
         UsageError: No complete run, or a model of other inputs or classes.
     """
+    from zoo_recipes.components import use_xla
+
     teacher = load_run(config.teacher).model()
     _check_like(config.teacher, teacher, student)
+    predict = keras_predictor(teacher, use_xla("auto"))
 
     def teach(inputs: Arrays, targets: Any) -> Any:
-        logits = np.asarray(teacher.predict_on_batch(fed(teacher, inputs)), np.float32)
+        logits = np.asarray(only_logits(predict(inputs)), np.float32)
         return np.concatenate([np.asarray(targets, np.float32)[:, np.newaxis], logits], axis=1)
 
     return teach

@@ -1,9 +1,8 @@
-"""Metrics of a model on a split."""
+"""What a model is given of a split, and the metrics of it that a run records."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,86 +11,17 @@ import numpy as np
 
 from zoo_recipes.answers import Answers, answer_metrics
 from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.metrics.language import read_windows
+from zoo_recipes.metrics.resampling import point
+from zoo_recipes.metrics.texts import count_words
 from zoo_recipes.objectives import label_feature, make_source
-from zoo_recipes.own_data.choosing import on_own_data
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.pairs import Pairs, decoded_metrics
+from zoo_recipes.pairs import Pairs, written
+from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import Run, load_run
 from zoo_recipes.sources import Source, Windows, fed
 from zoo_recipes.tagging import Tags, tag_metrics
-from zoo_registry import UsageError, ZooError
 
 BATCH_SIZE = 256
-# What is known of an output only once it is words again.
-MEASURED: tuple[tuple[type, Callable[[Any, Any], dict[str, float]]], ...] = (
-    (Pairs, decoded_metrics),
-    (Tags, tag_metrics),
-    (Answers, answer_metrics),
-)
-
-
-def evaluate(
-    run: Run | str | Path,
-    *,
-    split: str | None = None,
-    data_dir: str | Path | None = None,
-    download: bool = False,
-    other_data: bool = False,
-    data: str | Path | None = None,
-    columns: Mapping[str, str] | None = None,
-) -> dict[str, float]:
-    """Return the metrics of a run's model, computed anew from its folder and the dataset.
-
-    Args:
-        run: A run or its folder.
-        split: In slicing syntax; the recipe's test split by default.
-        data_dir: Where prepared datasets are.
-        download: Whether a dataset that is not prepared may be downloaded.
-        other_data: Whether data that differ from those of the run are measured all the same.
-        data: Other own data than those of the run, or the same in another place.
-        columns: Of ``data``, where they are not those of the run.
-
-    Returns:
-        Loss and metrics by name; ``bits_per_character`` too for language models.
-
-    Raises:
-        UsageError: No complete run, or no such split.
-        ZooError: The data are not those that the run was trained and tested with.
-    """
-    run = run if isinstance(run, Run) else load_run(run)
-    recipe = run.recipe
-    name = recipe.dataset.name
-    if data is not None:
-        recipe = on_own_data(recipe, data, columns=columns)
-    elif is_path(name) and not Path(name).exists():
-        raise UsageError(
-            f"There are no data at '{name}': if they are elsewhere now, say where with --data "
-            "(data=)."
-        )
-    dataset = recipe.dataset
-    builder = open_dataset(dataset.name, **dataset.reading, data_dir=data_dir, download=download)
-    if data is not None:
-        _check_labels(run, builder, dataset.label)
-    chosen = split or dataset.test
-    examples = read_split(
-        builder,
-        chosen,
-        input=dataset.input,
-        label=label_feature(recipe, run.info["task"]),
-        steps=recipe.preprocessing,
-    )
-    if data is None and not other_data:
-        _check_same(run, chosen, examples.sha256)
-    model = run.model()
-    given = Given(
-        recipe,
-        run.info["task"],
-        run.info["preprocessing"],
-        run.assets,
-        [tensor.name for tensor in model.inputs],
-    )
-    return measure(model, recipe, given.source(examples))
 
 
 @dataclass(frozen=True)
@@ -125,7 +55,7 @@ class Given:
         Args:
             dataset: Its name.
             split: In slicing syntax; the recipe's test split by default.
-            options: ``data_dir`` and ``download``, as :func:`evaluate` takes them.
+            options: ``data_dir`` and ``download``, as :func:`zoo.evaluate` takes them.
 
         Raises:
             UsageError: No such data set or split, or other features.
@@ -144,68 +74,92 @@ class Given:
 
 
 def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
-    """Return loss and metrics of a model on examples.
+    """Return what a run records of its model: loss and metrics on examples.
 
     Args:
         model: Ends in logits.
         recipe: Names loss and metrics.
         source: The examples.
     """
-    from zoo_recipes.components import make_loss, make_metrics, use_xla
+    from zoo_recipes.components import use_xla
 
     if isinstance(source, Windows):
-        return _measure_language(model, source)
-    compiled = recipe.compile
-    model.compile(
-        loss=make_loss(compiled.loss),
-        metrics=make_metrics(compiled, model.output_names),
-        jit_compile=use_xla(compiled.jit_compile),
-    )
+        figures = point(read_windows(eager_predictor(model), source))
+        return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
+    jit_compile = use_xla(recipe.compile.jit_compile)
+    model.compile(**_scored(recipe, model.output_names), jit_compile=jit_compile)
     inputs, targets = source.take(np.arange(len(source)))
     results = model.evaluate(
         fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
     )
     measured = {name: float(value) for name, value in results.items()}
-    return measured | next((m(model, source) for k, m in MEASURED if isinstance(source, k)), {})
+    return measured | _in_words(keras_predictor(model, jit_compile), source)
 
 
-def _measure_language(model: Any, source: Windows) -> dict[str, float]:
-    # Every token of the stream once, the shorter last window too.
-    places = np.arange(len(source.stream) - 1)
-    nats, hits = 0.0, 0
-    for rows in np.array_split(places, range(0, len(places), source.length * 16)[1:]):
-        padded = np.resize(rows, (-(-len(rows) // source.length), source.length))
-        logits = np.asarray(model(source.stream[padded], training=False), np.float64)
-        logits = logits.reshape(-1, logits.shape[-1])[: len(rows)]
-        targets = source.stream[rows + 1]
-        logits -= logits.max(axis=-1, keepdims=True)
-        chosen = logits[np.arange(len(rows)), targets]
-        nats += float((np.log(np.exp(logits).sum(axis=-1)) - chosen).sum())
-        hits += int((logits.argmax(axis=-1) == targets).sum())
-    return {
-        "loss": nats / len(places),
-        "accuracy": hits / len(places),
-        "bits_per_character": nats / math.log(2) / source.characters,
-    }
+def _in_words(predict: Predictor, source: Source) -> dict[str, float]:
+    """Return what is known of an answer only once it is words again."""
+    if isinstance(source, Pairs):
+        return point(count_words(*written(predict, source)))
+    if isinstance(source, Tags):
+        return tag_metrics(predict, source)
+    return answer_metrics(predict, source) if isinstance(source, Answers) else {}
 
 
-def _check_labels(run: Run, builder: Any, label: str) -> None:
-    features = builder.info.features
-    names = list(getattr(features[label], "names", None) or []) if label in features else []
-    known = run.info["labels"] or []
-    if names != known:
-        raise UsageError(
-            f"The classes of '{builder.info.full_name}' are {', '.join(names) or 'none'}; those of "
-            f"run '{run.path}' are {', '.join(known) or 'none'}."
-        )
+class Scores:
+    """Loss and metrics of a recipe, from outputs that anything may have computed.
 
+    Args:
+        recipe: Names loss and metrics.
+    """
 
-def _check_same(run: Run, split: str, sha256: str) -> None:
-    for known in run.info["dataset"]["splits"].values():
-        if known["split"] == split and known["sha256"] != sha256:
-            raise ZooError(
-                f"Split '{split}' of dataset '{run.info['dataset']['name']}' on this machine "
-                f"differs from the one that run '{run.path}' had: sha256 {sha256[:12]}, not "
-                f"{known['sha256'][:12]}. Another version of the package it is made from, or of "
-                "Python, gives other data: --other-data (other_data=True) measures all the same."
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._scored: dict[str, Any] = {}
+        self._model: Any = None
+        self._results: dict[str, Any] = {}
+        self._losses: list[Any] = []
+
+    def add(self, targets: Any, made: Any) -> None:
+        """Count a batch of examples.
+
+        Args:
+            targets: As the source gives them: by name where the model has several outputs.
+            made: The outputs, in the same way.
+        """
+        import keras
+
+        if self._model is None:
+            self._scored = _scored(
+                self._recipe, list(made) if isinstance(made, dict) else ["logits"]
             )
+            # Keras scores what a model gives: this one gives what it is given.
+            given = keras.tree.map_structure(lambda a: keras.Input(a.shape[1:]), made)
+            self._model = keras.Model(given, keras.tree.map_structure(lambda t: t * 1.0, given))
+            self._model.compile(**self._scored, jit_compile=False)
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, made)
+        # Counted from the first batch on, where `test_on_batch` would forget those before.
+        self._results = self._model.test_step((tensors, targets))
+        if not isinstance(made, dict):
+            losses = np.asarray(self._scored["loss"].call(targets, tensors))
+            self._losses.append(losses.reshape(len(made), -1).mean(axis=1, dtype=np.float64))
+
+    def results(self) -> dict[str, float]:
+        """Return loss and metrics of all batches by name."""
+        return {name: float(value) for name, value in self._results.items()}
+
+    def losses(self) -> Any:
+        """Return the loss of each example; ``None`` where the mean of them is not the loss.
+
+        That is so where some steps do not count, and examples have unequal numbers of them.
+        """
+        if not self._losses:
+            return None
+        rows = np.concatenate(self._losses)
+        return rows if np.isclose(rows.mean(), self._results["loss"], rtol=1e-4) else None
+
+
+def _scored(recipe: Recipe, outputs: Sequence[str]) -> dict[str, Any]:
+    from zoo_recipes.components import make_loss, make_metrics
+
+    compiled = recipe.compile
+    return {"loss": make_loss(compiled.loss), "metrics": make_metrics(compiled, outputs)}

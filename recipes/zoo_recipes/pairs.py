@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.sources import Arrays, Rows, fed
+from zoo_recipes.predicting import Predictor, only_logits
+from zoo_recipes.sources import Arrays, Rows
 from zoo_recipes.vocabulary import END, PADDING
 from zoo_registry import UsageError
 
@@ -63,21 +64,21 @@ def pairs(sources: Arrays, targets: Sequence[str], tokenizer: Any, length: int) 
     return Pairs({**sources, **decoder}, following, tokenizer)
 
 
-def decode(model: Any, source: Pairs) -> Any:
+def decode(predict: Predictor, source: Pairs) -> Any:
     """Return the most probable next tokens, one after the other, int32 (examples, target tokens).
 
     Args:
-        model: A seq2seq model.
+        predict: A seq2seq model.
         source: Its targets tell only how long an answer may be.
     """
     made = [
-        _decode_batch(model, source, np.arange(start, min(start + BATCH_SIZE, len(source))))
+        _decode_batch(predict, source, np.arange(start, min(start + BATCH_SIZE, len(source))))
         for start in range(0, len(source), BATCH_SIZE)
     ]
     return np.concatenate(made)
 
 
-def _decode_batch(model: Any, source: Pairs, numbers: Any) -> Any:
+def _decode_batch(predict: Predictor, source: Pairs, numbers: Any) -> Any:
     inputs, targets = source.take(numbers)
     count, length = targets.shape
     tokens = np.zeros((count, length + 1), np.int32)
@@ -88,7 +89,7 @@ def _decode_batch(model: Any, source: Pairs, numbers: Any) -> Any:
             "decoder_token_ids": tokens[:, :length],
             "decoder_padding_mask": np.broadcast_to(np.arange(length) <= step, targets.shape),
         }
-        logits = model.predict_on_batch(fed(model, {**inputs, **_as_int32(decoder)}))
+        logits = only_logits(predict({**inputs, **_as_int32(decoder)}))
         tokens[:, step + 1] = np.where(going, np.argmax(logits[:, step], axis=-1), 0)
         going &= tokens[:, step + 1] != source.end
         if not going.any():
@@ -100,35 +101,16 @@ def _as_int32(arrays: Arrays) -> Arrays:
     return {name: np.ascontiguousarray(array, np.int32) for name, array in arrays.items()}
 
 
-def decoded_metrics(model: Any, source: Pairs) -> dict[str, float]:
-    """Return how many decoded texts are right, and the share of wrong words in them.
+def written(predict: Predictor, source: Pairs) -> tuple[list[str], list[str]]:
+    """Return the texts that a model writes, and those that it was to write.
 
-    Returns:
-        ``exact_match``, and ``error_rate``: the words to insert, delete or replace, over the
-        words of the targets.
+    Args:
+        predict: A seq2seq model.
+        source: The pairs.
     """
-    made, wanted = (_texts(source, rows) for rows in (decode(model, source), source.targets))
-    edits = sum(edit_distance(a, b) for a, b in zip(made, wanted, strict=True))
-    right = sum(a == b for a, b in zip(made, wanted, strict=True))
-    return {"exact_match": right / len(wanted), "error_rate": edits / sum(map(len, wanted))}
-
-
-def _texts(source: Pairs, rows: Any) -> list[list[str]]:
-    # Special tokens, the end among them, are left out.
-    return [text.split() for text in source.tokenizer.decode_batch([row.tolist() for row in rows])]
-
-
-def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Return the fewest insertions, deletions and replacements between two lists of words.
-
-    Example:
-        >>> edit_distance("HH AH L OW".split(), "HH EH L OW Z".split())
-        2
-    """
-    row = list(range(len(other) + 1))
-    for at, word in enumerate(one, 1):
-        previous, row[0] = row[0], at
-        for place, wanted in enumerate(other, 1):
-            replaced = previous + (word != wanted)
-            previous, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, replaced)
-    return row[-1]
+    made, wanted = (
+        # Special tokens, the end among them, are left out.
+        list(source.tokenizer.decode_batch([row.tolist() for row in rows]))
+        for rows in (decode(predict, source), source.targets)
+    )
+    return made, wanted

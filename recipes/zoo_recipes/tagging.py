@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.sources import IGNORED, Arrays, Rows, fed
+from zoo_recipes.predicting import Predictor, only_logits
+from zoo_recipes.sources import IGNORED, Arrays, Rows
 
 BATCH_SIZE = 256
 
@@ -61,23 +62,28 @@ def _places(text: str, encoding: Any) -> Any:
     return np.where(special | empty, -1, word_of[np.maximum(ends - 1, 0)])
 
 
-def predicted_words(model: Any, source: Tags) -> list[Any]:
-    """Return the tags, as numbers, that a model gives the words of each text.
+def tags_of_words(source: Tags, tags: Any) -> list[Any]:
+    """Return the tags, as numbers, of the words of each text.
 
-    Each word has the tag of its first token; one that was cut off has :data:`IGNORED`.
+    Args:
+        source: The texts.
+        tags: int (examples, tokens), the most probable one of each token.
+
+    Returns:
+        Each word has the tag of its first token; one that was cut off has :data:`IGNORED`.
     """
-    rows: list[Any] = []
-    for start in range(0, len(source), BATCH_SIZE):
-        numbers = np.arange(start, min(start + BATCH_SIZE, len(source)))
-        logits = model.predict_on_batch(fed(model, source.take(numbers)[0]))
-        for number, tags in zip(numbers.tolist(), np.argmax(logits, axis=-1), strict=True):
-            told = tags[source.first[number]]
-            missing = len(source.words[number]) - len(told)
-            rows.append(np.pad(told, (0, missing), constant_values=IGNORED))
+    rows = []
+    for first, right, row in zip(source.first, source.words, tags, strict=True):
+        told = row[first]
+        rows.append(np.pad(told, (0, len(right) - len(told)), constant_values=IGNORED))
     return rows
 
 
-def tag_metrics(model: Any, source: Tags) -> dict[str, float]:
+def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
     """Return ``word_accuracy``: the share of words with the right tag; those cut off have none."""
-    made = np.concatenate(predicted_words(model, source))
+    tags = []
+    for start in range(0, len(source), BATCH_SIZE):
+        inputs, _ = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
+        tags.append(np.argmax(only_logits(predict(inputs)), axis=-1))
+    made = np.concatenate(tags_of_words(source, np.concatenate(tags)))
     return {"word_accuracy": float((made == np.concatenate(list(source.words))).mean())}

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from zoo import Evaluation, UsageError, evaluate, load_bundle
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("road")]
 SHORT = ("--set", "fit.epochs=2")
@@ -48,9 +51,72 @@ def copy(road: Path, tmp_path: Path) -> Path:
 
 
 def test_evaluate_repeats_what_training_recorded(road: Path) -> None:
-    recorded = json.loads((road / "runs/digits-mlp/run.json").read_text())["metrics"]
-    done = zoo("evaluate", "runs/digits-mlp", "--json", cwd=road)
-    assert json.loads(done.stdout)["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
+    run = road / "runs/digits-mlp"
+    recorded = json.loads((run / "run.json").read_text())["metrics"]
+    done = zoo("evaluate", "runs/digits-mlp", cwd=road)
+    assert done.returncode == 0, done.stderr
+    folder = run / "evaluations" / "keras-digits-test"
+    assert f"Written: {folder.relative_to(road)}" in done.stdout
+    found = json.loads((folder / "evaluation.json").read_text())
+    assert found["metrics"]["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
+    low, high = found["intervals"]["accuracy"]
+    assert f"({low:.4f} to {high:.4f})" in done.stdout
+    with Image.open(folder / "confusion.png") as picture:
+        assert picture.width > 500
+
+
+# What is counted is equal; what is summed of probabilities differs by so much at most.
+ROUNDING = 1e-6
+SUMMED = {"loss", "log_loss", "calibration_error"}
+
+
+@pytest.mark.parametrize("runtime", ["tflite", "onnx", "saved_model"])
+def test_a_float_file_is_worth_what_keras_is(road: Path, runtime: str) -> None:
+    wanted = in_keras(road)
+    found = evaluate(road / "bundles/digits-mlp", runtime=runtime)
+    assert (found.runtime, found.num_examples) == (runtime, 360)
+    assert found.confusion == wanted.confusion
+    assert set(found.metrics) == set(wanted.metrics) > SUMMED
+    for name, value in wanted.metrics.items():
+        allowed = ROUNDING if name in SUMMED else 0
+        assert abs(found.metrics[name] - value) <= allowed, name
+        # The same rows are drawn.
+        assert found.intervals[name] == pytest.approx(wanted.intervals[name], abs=allowed)
+
+
+def test_a_bundle_in_one_file_is_worth_the_same(road: Path, tmp_path: Path) -> None:
+    packed = load_bundle(road / "bundles/digits-mlp").to_zip(tmp_path / "digits.zip")
+    found = evaluate(packed, runtime="onnx", split="test[:50]")
+    assert found.where == str(packed)
+    assert found.metrics == evaluate(load_bundle(packed), runtime="onnx", split="test[:50]").metrics
+    with pytest.raises(
+        UsageError, match=r"digits\.zip' has no Keras model: evaluate the run that "
+    ):
+        evaluate(packed, runtime="keras")
+
+
+@cache
+def in_keras(road: Path) -> Evaluation:
+    return evaluate(road / "runs/digits-mlp")
+
+
+def test_evaluate_a_bundle_by_group(road: Path, tmp_path: Path) -> None:
+    groups = tmp_path / "pens.csv"
+    rows = ["blue" if n % 7 else "black" for n in range(360)]
+    groups.write_text("pen\n" + "\n".join(rows) + "\n")
+    command = ("evaluate", "bundles/digits-mlp", "--runtime", "tflite")
+    done = zoo(*command, "--slice", f"{groups}:pen", "--out", tmp_path / "out", cwd=road)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip().endswith(
+        "warning: groups of 'pen' with fewer than 100 examples are too small to say much, as "
+        "shares of so few are known to 10 points at best: black; gaps are of all groups, and may "
+        "be chance"
+    )
+    assert "black (small)" in done.stdout
+    assert "EQUALIZED ODDS RATIO" in done.stdout
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [group["num_examples"] for group in found["groups"]["groups"]] == [308, 52]
+    assert (found["runtime"], found["groups"]["column"]) == ("tflite", "pen")
 
 
 def test_verify(road: Path) -> None:

@@ -208,12 +208,13 @@ def speller(tmp_path_factory):
 def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
     from zoo_export.preprocess import Preprocessor
     from zoo_recipes.pairs import decode, pairs
+    from zoo_recipes.predicting import keras_predictor
 
     run, bundle = speller
     words = ["hello", "kerazoo", "abacus", "a", "transformations", "zebra"]
     preprocessor = Preprocessor(run.info["preprocessing"], run.assets)
     inputs, tokenizer = preprocessor.batch(words), preprocessor.tokenizer()
-    made = decode(run.model(), pairs(inputs, words, tokenizer, 24))
+    made = decode(keras_predictor(run.model()), pairs(inputs, words, tokenizer, 24))
     wanted = [tokenizer.decode(row.tolist()) for row in made]
 
     assert [row.text for row in bundle.predict(words, runtime=runtime)] == wanted
@@ -221,6 +222,18 @@ def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
     assert bundle.manifest.decoding.length == 24
     by_name = {tensor.name: tensor.shape for tensor in bundle.artifact("tflite").inputs}
     assert (by_name["token_ids"], by_name["decoder_token_ids"]) == ((1, 20), (1, 24))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_written_texts_are_worth_what_those_of_keras_are(speller, runtime):
+    from zoo import evaluate
+
+    run, bundle = speller
+    wanted = evaluate(run, split="test[:1%]")
+    found = evaluate(bundle, runtime=runtime, split="test[:1%]")
+    assert found.metrics == pytest.approx(wanted.metrics, rel=1e-5)
+    assert found.metrics["chrf"] > 0
 
 
 @pytest.mark.slow

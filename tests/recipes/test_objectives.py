@@ -7,10 +7,12 @@ from zoo_export.preprocess import Preprocessor
 from zoo_recipes.answers import ENDS, answer_metrics, normal, overlap, predicted_answers
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.datasets.loading import Examples
+from zoo_recipes.metrics.resampling import measured
 from zoo_recipes.objectives import make_source
+from zoo_recipes.observing import observe
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.sources import IGNORED
-from zoo_recipes.tagging import predicted_words, tag_metrics
+from zoo_recipes.tagging import tag_metrics, tags_of_words
 from zoo_recipes.training import train
 from zoo_recipes.vocabulary import make_tokenizer
 from zoo_registry import UsageError
@@ -38,21 +40,20 @@ def source_of(kind, examples, task, tmp_path, length=40, **step):
     return make_source(examples, Preprocessor(steps, tmp_path), task, recipe)
 
 
-class Oracle:
-    """Gives the targets themselves, as logits of so many classes."""
+def oracle(source, classes=None):
+    """Return what gives the targets themselves, as logits of so many classes."""
+    at = 0
 
-    def __init__(self, source, classes=None):
-        self.source, self.classes, self.at = source, classes, 0
-        self.input = dict.fromkeys(source.inputs)
+    def predict(inputs):
+        nonlocal at
+        count, length = inputs["token_ids"].shape
+        rows = slice(at, at + count)
+        at += count
+        if classes:
+            return {"logits": np.eye(classes)[source.targets[rows]]}
+        return {name: 9 * np.eye(length)[t[rows]] for name, t in source.targets.items()}
 
-    def predict_on_batch(self, inputs):
-        count = len(inputs["token_ids"])
-        rows = slice(self.at, self.at + count)
-        self.at += count
-        if self.classes:
-            return np.eye(self.classes)[self.source.targets[rows]]
-        length = inputs["token_ids"].shape[1]
-        return {name: 9 * np.eye(length)[t[rows]] for name, t in self.source.targets.items()}
+    return predict
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,16 +76,16 @@ def test_every_token_of_a_word_learns_its_tag(kind, tmp_path):
         assert list(spelled.values()) == words
         assert (learned[len(encoding.ids) :] == IGNORED).all()
     assert source.first.sum(axis=1).tolist() == [6, 2]
-    made = predicted_words(Oracle(source, 7), source)
+    made = tags_of_words(source, source.targets)
     assert [row.tolist() for row in made] == [tags.tolist() for tags in WORD_TAGS]
-    assert tag_metrics(Oracle(source, 7), source) == {"word_accuracy": 1.0}
+    assert tag_metrics(oracle(source, 7), source) == {"word_accuracy": 1.0}
 
 
 def test_words_that_were_cut_off_count_as_wrong(tmp_path):
     examples = Examples(TEXTS, WORD_TAGS, "")
     source = source_of("char", examples, "token-classification", tmp_path, length=10)
-    assert predicted_words(Oracle(source, 7), source)[0].tolist() == [3, 4, 0, -1, -1, -1]
-    assert tag_metrics(Oracle(source, 7), source) == {"word_accuracy": 5 / 8}
+    assert tags_of_words(source, source.targets)[0].tolist() == [3, 4, 0, -1, -1, -1]
+    assert tag_metrics(oracle(source, 7), source) == {"word_accuracy": 5 / 8}
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "framed bpe"])
@@ -92,9 +93,9 @@ def test_an_answer_is_from_its_first_to_its_last_token(kind, tmp_path):
     examples = Examples(QUESTIONS, ANSWERS, "")
     source = source_of(kind, examples, "question-answering", tmp_path)
     assert set(source.targets) == set(ENDS)
-    made = predicted_answers(Oracle(source), source)
+    made = predicted_answers(source, oracle(source)(source.inputs))
     assert [text.strip() for text in made] == ["New York", "Nobody"]
-    assert answer_metrics(Oracle(source), source) == {"exact_match": 1.0, "f1": 1.0}
+    assert answer_metrics(oracle(source), source) == {"exact_match": 1.0, "f1": 1.0}
 
 
 def test_an_answer_that_was_cut_off_is_not_learned(tmp_path):
@@ -177,3 +178,38 @@ def test_own_tagged_words_are_trained_on(tmp_path, data_dir):
     # What is not counted would be most of it: 11 of 16 tokens are padding.
     assert run.metrics["accuracy"] > 0.9
     assert run.metrics["word_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("task", ["masked-lm", "pretraining"])
+def test_hidden_tokens_are_measured(task, tmp_path):
+    texts = ["the quick brown fox jumps over the lazy dog and runs away"] * 100
+    source = source_of("wordpiece", Examples(texts, None, ""), task, tmp_path, length=16)
+    size = source.tokenizer.get_vocab_size()
+    recipe = as_recipe(
+        {
+            "model": {"name": "bert"},
+            "dataset": {"name": "pydoc"},
+            "compile": {"loss": {"name": "sparse_categorical_crossentropy", "ignore_class": -1}},
+        },
+        "r",
+    )
+
+    def predict(inputs):
+        # Half of what is hidden is told rightly: where the place is even.
+        _, targets = source.take(np.arange(len(source)))
+        hidden = targets["logits"] if task == "pretraining" else targets
+        said = np.where(np.arange(16) % 2, (hidden + 1) % size, hidden)
+        logits = 9 * np.eye(size)[said]
+        follows = np.eye(2)[targets["next_sentence_logits"]] if task == "pretraining" else None
+        return {"logits": logits, "next_sentence_logits": follows}
+
+    found = observe(predict, recipe, task, source, [])
+    figures = measured(found.rows, resamples=20).metrics
+    _, targets = source.take(np.arange(len(source)))
+    hidden = targets["logits"] if task == "pretraining" else targets
+    even = (hidden[:, ::2] != IGNORED).sum() / (hidden != IGNORED).sum()
+    name = "logits_accuracy" if task == "pretraining" else "accuracy"
+    assert figures[name] == pytest.approx(even)
+    assert found.scores[name] == pytest.approx(even)
+    if task == "pretraining":
+        assert figures["next_sentence_logits_accuracy"] == 1.0

@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 import zoo_registry
+from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset, read_split
-from zoo_recipes.evaluation import evaluate
 from zoo_recipes.kept_examples import held_out_rows
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.results import Evaluation
 from zoo_recipes.run import load_run, sha256
 from zoo_recipes.sources import Rows
 from zoo_recipes.training import resolve_recipe, train
@@ -118,7 +119,9 @@ def test_as_many_held_out_examples_as_stay_small(shape, rows, kept):
     np.testing.assert_array_equal(held_out_rows(source), np.arange(kept))
 
 
-def test_quantization_aware_training_is_an_option_of_a_recipe(quick, data_dir, tmp_path):
+def test_quantization_aware_training_is_an_option_of_a_recipe(
+    quick, measured_again, data_dir, tmp_path
+):
     recipe = with_overrides(quick, ["compile.quantization_aware=true"])
     assert Recipe.from_toml(recipe.to_toml()) == recipe
     run = train(recipe, out=tmp_path / "run", data_dir=data_dir, verbose=False)
@@ -129,7 +132,7 @@ def test_quantization_aware_training_is_an_option_of_a_recipe(quick, data_dir, t
     # The image reaches the first convolution in 0..1.
     assert float(limits["rescale_range"].high) == pytest.approx(1.0, abs=1e-3)
     assert float(limits["rescale_range"].low) == 0.0
-    assert evaluate(run.path, data_dir=data_dir) == run.metrics
+    assert measured_again(run, data_dir=data_dir) == run.metrics
 
 
 def test_quantization_aware_training_of_a_part_is_refused(quick):
@@ -141,13 +144,13 @@ def test_quantization_aware_training_of_a_part_is_refused(quick):
     ]
 
 
-def test_evaluate_repeats_the_metrics(run, data_dir):
+def test_evaluate_repeats_the_metrics(run, measured_again, data_dir):
     assert set(run.metrics) == {"loss", "accuracy"}
-    assert evaluate(run.path, data_dir=data_dir) == run.metrics
-    assert evaluate(run, split="train[:10%]", data_dir=data_dir) != run.metrics
+    assert measured_again(run, data_dir=data_dir) == run.metrics
+    assert measured_again(run, split="train[:10%]", data_dir=data_dir) != run.metrics
 
 
-def test_other_data_are_told_apart(run, data_dir, tmp_path):
+def test_other_data_are_told_apart(run, measured_again, data_dir, tmp_path):
     info = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
     info["dataset"]["splits"]["test"]["sha256"] = "0" * 64
     with pytest.raises(ZooError) as caught:
@@ -156,7 +159,8 @@ def test_other_data_are_told_apart(run, data_dir, tmp_path):
         "Split 'test' of dataset 'digits' on this machine differs from the one that run "
         f"'{run.path}' had: sha256 "
     )
-    assert evaluate(replace(run, info=info), data_dir=data_dir, other_data=True) == run.metrics
+    changed = replace(run, info=info)
+    assert measured_again(changed, data_dir=data_dir, other_data=True) == run.metrics
 
 
 def test_an_existing_folder_is_refused(run, quick, data_dir, tmp_path):
@@ -281,9 +285,8 @@ def test_early_stopping_keeps_the_best_weights(quick, data_dir, tmp_path):
     losses = stopped.history["val_loss"]
     assert len(losses) < 30
     assert losses[-1] >= min(losses)
-    assert evaluate(stopped, split="train[90%:]", data_dir=data_dir)["loss"] == pytest.approx(
-        min(losses), rel=1e-4
-    )
+    found = evaluate(stopped, split="train[90%:]", data_dir=data_dir)
+    assert found.metrics["loss"] == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_progress_is_seen_unless_it_is_not_wanted(quick, data_dir, tmp_path, capfd):
@@ -415,12 +418,14 @@ def test_a_text_run_is_evaluated_in_a_fresh_process(data_dir, tmp_path):
     assert (run.path / "assets" / "tokenizer.json").is_file()
     with np.load(run.path / "examples.npz", allow_pickle=False) as examples:
         np.testing.assert_array_equal(examples["x/token_ids"][:, 1:], examples["y"][:, :-1])
-    code = (
-        "import sys, json; from zoo_recipes.evaluation import evaluate\n"
-        "print(json.dumps(evaluate(sys.argv[1], data_dir=sys.argv[2])))"
-    )
+    code = "import sys, zoo\nprint(zoo.evaluate(sys.argv[1], data_dir=sys.argv[2]).to_json())"
     command = [sys.executable, "-c", code, str(run.path), str(data_dir)]
-    assert json.loads(subprocess.check_output(command, text=True)) == run.metrics
+    found = Evaluation.from_json(subprocess.check_output(command, text=True))
+    assert {name: found.metrics[name] for name in run.metrics} == run.metrics
+    assert found.metrics["perplexity"] == pytest.approx(np.exp(run.metrics["loss"]))
+    low, high = found.intervals["bits_per_character"]
+    assert low < run.metrics["bits_per_character"] < high
+    assert set(found.intervals) == set(found.metrics)
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.api import load_model as load_model
     from zoo.api import register as register
     from zoo.choosing import choose as choose
+    from zoo.evaluating import evaluate as evaluate
     from zoo.explaining import explain as explain
     from zoo.sizing.size import size as size
     from zoo.weights.saving import save_pretrained as save_pretrained
@@ -31,10 +32,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
     from zoo_recipes.comparing import list_runs as list_runs
-    from zoo_recipes.evaluation import evaluate as evaluate
     from zoo_recipes.own_data.report import inspect_data as inspect_data
     from zoo_recipes.recipe import Recipe as Recipe
     from zoo_recipes.reproducing import reproduce as reproduce
+    from zoo_recipes.results import Evaluation as Evaluation
     from zoo_recipes.run import Run as Run
     from zoo_recipes.run import load_run as load_run
     from zoo_recipes.training import resume as resume
@@ -50,6 +51,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
+    "Evaluation": "zoo_recipes.results:Evaluation",
     "ModelSpec": "zoo_registry:ModelSpec",
     "Recipe": "zoo_recipes.recipe:Recipe",
     "Run": "zoo_recipes.run:Run",
@@ -59,7 +61,7 @@ _EXPORTS = {
     "bench": "zoo_export.benchmarking:bench",
     "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
-    "evaluate": "zoo_recipes.evaluation:evaluate",
+    "evaluate": "zoo.evaluating:evaluate",
     "explain": "zoo.explaining:explain",
     "export": "zoo_export.exporting:export",
     "get_model": "zoo_registry.build:get_model",

@@ -32,11 +32,13 @@ class Examples:
         labels: The class, or the target text, of each, as one array; a list where they are several
             to an example, such as tags of words; or ``None``.
         sha256: Of all the content, in order.
+        groups: What a further feature says of each, classes by name; or ``None``.
     """
 
     raws: list[Any]
     labels: Any
     sha256: str
+    groups: list[Any] | None = None
 
 
 def open_dataset(
@@ -80,6 +82,7 @@ def read_split(
     input: str | Sequence[str],  # noqa: A002
     label: str | None,
     steps: Sequence[Mapping[str, Any]] = (),
+    group: str | None = None,
 ) -> Examples:
     """Return one split of a prepared dataset, always in the same order.
 
@@ -91,6 +94,7 @@ def read_split(
         label: Feature that is the class, or ``None``.
         steps: Of the preprocessing: images are brought to its size as they are read, so that
             photographs need no more memory than what the model takes of them.
+        group: Feature that puts the examples into groups, or ``None``.
 
     Raises:
         UsageError: No such split or feature, or more data than memory holds.
@@ -99,11 +103,13 @@ def read_split(
 
     inputs = [input] if isinstance(input, str) else list(input)
     features = [*inputs, label] if label else inputs
-    _check_features(builder, [("label" if f == label else "input", f) for f in features])
+    wanted = [("dataset.label" if f == label else "dataset.input", f) for f in features]
+    _check_features(builder, [*wanted, ("slice", group)] if group else wanted)
     count = _num_examples(builder, split)
     resized = _resizer(steps)
     raws: list[Any] = []
     labels: list[Any] = []
+    groups: list[Any] = []
     digest = hashlib.sha256()
     with _quiet():
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
@@ -116,7 +122,19 @@ def read_split(
             raws.append(raw if len(inputs) > 1 else raw[0])
             if label:
                 labels.append(_text_or_same(example[label]))
-    return Examples(raws, _stacked(labels) if label else None, digest.hexdigest())
+            if group:
+                groups.append(_text_or_same(example[group]))
+    return Examples(
+        raws,
+        _stacked(labels) if label else None,
+        digest.hexdigest(),
+        _named(groups, builder.info.features[group]) if group else None,
+    )
+
+
+def _named(values: list[Any], feature: Any) -> list[Any]:
+    names = getattr(feature, "names", None)
+    return [names[int(value)] for value in values] if names else values
 
 
 def _joined(raw: Any) -> Any:
@@ -273,7 +291,7 @@ def _check_features(builder: Any, wanted: Sequence[tuple[str, str]]) -> None:
         if feature not in builder.info.features:
             names = list(builder.info.features)
             raise UsageError(
-                f"Dataset '{builder.info.full_name}' has no feature '{feature}' (dataset.{key})."
+                f"Dataset '{builder.info.full_name}' has no feature '{feature}' ({key})."
                 f"{did_you_mean(feature, names)} It has: {', '.join(names)}."
             )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ NAMES = {
     "item": ("item", "item_id", "itemid", "movie_id", "movieid", "product_id"),
     "rating": ("rating", "score", "stars"),
     "split": ("split",),
+    # Of an evaluation by group: never guessed.
+    "group": (),
 }
+OPTIONAL = ("split", "group")
+NO_GROUP = "(none)"
 
 
 def is_table(path: Path) -> bool:
@@ -93,12 +98,14 @@ def _roles(file: Path, columns: Columns) -> tuple[Kind, dict[str, str]]:
                 f"There are: {', '.join(NAMES)}."
             )
         if column not in names:
+            said = f"--slice {column}" if role == "group" else f"--column {role}={column}"
             raise UsageError(
-                f"'{file}' has no column '{column}' (--column {role}={column})."
+                f"'{file}' has no column '{column}' ({said})."
                 f"{did_you_mean(column, names)} It has: {', '.join(names)}."
             )
     for kind in KINDS:
-        known = {role: columns.get(role) or _named(role, names) for role in (*kind.roles, "split")}
+        roles = (*kind.roles, *OPTIONAL)
+        known = {role: columns.get(role) or _named(role, names) for role in roles}
         found = {role: column for role, column in known.items() if column is not None}
         if {*kind.roles, *columns} <= set(found):
             return kind, found
@@ -126,13 +133,16 @@ def _example(
     if row.problem:
         raise BadRecordError(row.problem)
     values = {role: _text(row.values.get(column)) for role, column in roles.items()}
+    if values.get("group") == "":
+        values["group"] = NO_GROUP
     missing = next((role for role in roles if not values[role]), None)
     if missing is not None:
         raise BadRecordError(f"column '{roles[missing]}' is empty")
     if "split" in values:
         split = _split(values.pop("split"), split)
     if kind == PAIRS:
-        return pair(where, split, **values)
+        example = pair(where, split, values["source"], values["target"])
+        return replace(example, values={**values, **example.values})
     if kind == RATINGS:
         digest = digest_of(values["user"], values["item"])
         return Example(where, split, digest, {**values, "rating": _rating(values)}, ())
@@ -169,10 +179,11 @@ def _features(kind: Kind, examples: list[Example]) -> dict[str, Any]:
     import numpy as np
     import tensorflow_datasets as tfds
 
-    if kind == PAIRS:
-        return pair_features()
     text = tfds.features.Text()
+    grouped = {"group": text} if examples and "group" in examples[0].values else {}
+    if kind == PAIRS:
+        return {**pair_features(), **grouped}
     if kind == RATINGS:
-        return {"user": text, "item": text, "rating": tfds.features.Scalar(np.float32)}
+        return {"user": text, "item": text, "rating": tfds.features.Scalar(np.float32), **grouped}
     names = class_names([example.values["label"] for example in examples])
-    return {"text": text, "label": tfds.features.ClassLabel(names=names)}
+    return {"text": text, "label": tfds.features.ClassLabel(names=names), **grouped}

@@ -71,7 +71,7 @@ def test_tsv_has_no_quotation_marks_and_columns_go_by_number(tmp_path):
         (
             {"txt": "stars"},
             "--column txt=stars: there is no role 'txt'. Did you mean 'text'? There are: text, "
-            "label, source, target, user, item, rating, split.",
+            "label, source, target, user, item, rating, split, group.",
         ),
     ],
 )
@@ -138,3 +138,13 @@ def test_ratings(tmp_path):
     assert content.examples[0].values == {"user": "1", "item": "2", "rating": 3.5}
     assert str(content.problems[0]) == "ratings.csv:3: rating 'good' is no number"
     assert content.kind.tasks == ()
+
+
+@pytest.mark.parametrize("header", ["text,label", "source,target", "user,item,rating"])
+def test_a_column_of_groups_is_read_beside_the_others(header, tmp_path):
+    cells = ["a", "1", "2"][: header.count(",") + 1]
+    lines = [f"{header},shop", *(",".join([*cells, shop]) for shop in ("north", ""))]
+    content = read(write(tmp_path / "t.csv", "\n".join(lines)), group="shop")
+    assert [example.values["group"] for example in content.examples] == ["north", "(none)"]
+    assert "group" in content.features
+    assert "group" not in read(tmp_path / "t.csv").features

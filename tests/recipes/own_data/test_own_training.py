@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo_recipes.evaluation import evaluate
+from zoo import evaluate
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.training import resolve_recipe, train
@@ -24,7 +24,7 @@ def run(pictures, tmp_path):
     )
 
 
-def test_a_run_on_own_pictures(run, pictures, tmp_path):
+def test_a_run_on_own_pictures(run, measured_again, pictures, tmp_path):
     recipe = run.recipe
     assert recipe.name == "digits-cnn-pictures"
     assert recipe.summary == "Recipe digits-cnn on own images in classes."
@@ -35,7 +35,7 @@ def test_a_run_on_own_pictures(run, pictures, tmp_path):
     own = run.info["dataset"]["own"]
     assert own["left_out"] == ["dark/broken.png: is no picture: cannot identify image file"]
     assert own["splits"] == "80/10/10, by the hash of each example"
-    assert evaluate(run, data_dir=tmp_path) == pytest.approx(run.metrics)
+    assert measured_again(run, data_dir=tmp_path) == run.metrics
 
     moved = pictures.rename(tmp_path / "moved")
     with pytest.raises(UsageError) as caught:
@@ -44,7 +44,7 @@ def test_a_run_on_own_pictures(run, pictures, tmp_path):
         f"There are no data at '{pictures}': if they are elsewhere now, say where with --data "
         "(data=)."
     )
-    assert evaluate(run, data=moved, data_dir=tmp_path) == pytest.approx(run.metrics)
+    assert measured_again(run, data=moved, data_dir=tmp_path) == run.metrics
     (moved / "light").rename(moved / "bright")
     with pytest.raises(UsageError) as caught:
         evaluate(run, data=moved, data_dir=tmp_path)
@@ -90,7 +90,7 @@ def write_data(name, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHORT)
-def test_each_task_takes_its_kind(name, tmp_path):
+def test_each_task_takes_its_kind(name, measured_again, tmp_path):
     data, columns = write_data(name, tmp_path)
     recipe = with_overrides(resolve_recipe(name), ["fit.epochs=1", *SHORT[name]])
     run = train(
@@ -98,7 +98,7 @@ def test_each_task_takes_its_kind(name, tmp_path):
     )
     assert np.isfinite(list(run.metrics.values())).all()
     assert run.recipe.dataset.columns == (columns or {})
-    assert evaluate(run, data_dir=tmp_path) == pytest.approx(run.metrics)
+    assert measured_again(run, data_dir=tmp_path) == run.metrics
 
 
 def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
@@ -133,7 +133,7 @@ def test_a_bare_name_of_a_file_is_told_apart(pictures, monkeypatch):
 
 
 @pytest.mark.slow
-def test_other_data_have_columns_of_their_own(reviews, tmp_path):
+def test_other_data_have_columns_of_their_own(reviews, measured_again, tmp_path):
     short = ["fit.epochs=1", "tokenizer.vocab_size=280"]
     recipe = with_overrides(resolve_recipe("language-id-lstm"), short)
     run = train(recipe, data=reviews, out=tmp_path / "run", data_dir=tmp_path, verbose=False)
@@ -141,5 +141,4 @@ def test_other_data_have_columns_of_their_own(reviews, tmp_path):
     text = reviews.read_text(encoding="utf-8").replace("text,label", "words,mark")
     other.write_text(text, encoding="utf-8")
     columns = {"text": "words", "label": "mark"}
-    measured = evaluate(run, data=other, columns=columns, data_dir=tmp_path)
-    assert measured == pytest.approx(run.metrics)
+    assert measured_again(run, data=other, columns=columns, data_dir=tmp_path) == run.metrics

@@ -150,29 +150,16 @@ def read_data(
     Raises:
         UsageError: A file or data set that does not fit the bundle.
     """
-    from zoo_export.manifest import ASSETS
+    from zoo.evaluating import given_of
     from zoo_export.request import stored_examples
 
     if word.endswith(".npz"):
         return stored_examples(Path(word))
-    from zoo_recipes.evaluation import Given
-    from zoo_recipes.recipe import as_recipe
-
-    manifest = bundle.manifest
-    recipe = manifest.provenance.get("recipe")
-    if recipe is None:
-        raise UsageError(
-            f"Bundle '{bundle.path}' is of no recipe that tells how data are read: give an .npz "
-            "file with an array x/INPUT for each input and the answers as y."
-        )
-    name, _, split = word.partition(":")
-    given = Given(
-        as_recipe(recipe, recipe["name"]),
-        manifest.task or "",
-        manifest.preprocessing,
-        bundle.path / ASSETS,
-        [tensor.name for tensor in manifest.inputs],
+    given = given_of(
+        bundle,
+        "give an .npz file with an array x/INPUT for each input and the answers as y.",
     )
+    name, _, split = word.partition(":")
     return given.read(name, split or None, data_dir=data_dir, download=download)
 
 

@@ -24,7 +24,7 @@ COMMANDS = {
     "formats": "zoo.cli.listing:formats",
     "train": "zoo.cli.training:train",
     "tune": "zoo.cli.tuning:tune",
-    "evaluate": "zoo.cli.training:evaluate",
+    "evaluate": "zoo.cli.evaluating:evaluate",
     "runs": "zoo.cli.runs:runs",
     "reproduce": "zoo.cli.runs:reproduce",
     "export": "zoo.cli.exporting:export",

@@ -1,4 +1,4 @@
-"""``zoo train`` and ``zoo evaluate``."""
+"""``zoo train``."""
 
 from __future__ import annotations
 
@@ -97,51 +97,12 @@ def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:
     if as_json:
         print_json({"run": str(run.path), **run.info})
         return
-    _print_metrics(run.metrics, "test")
+    print_fields({f"test {name}": f"{value:.4f}" for name, value in run.metrics.items()})
     promised = run.recipe.expected
     if promised and not changed:
         source = f": {promised.published}; not reproduced here" if promised.published else ""
         click.echo(f"expected: {promised}{source}")
     next_step(f"zoo export {run.path} --to tflite,onnx,saved_model")
-
-
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--split", help="TFDS split [the recipe's test split].")
-@click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
-@click.option("--data", type=click.Path(path_type=Path), help="Other own data than the run's.")
-@column
-@data_dir
-@download
-@as_json
-def evaluate(
-    *,
-    run: Path,
-    split: str | None,
-    other_data: bool,
-    data: Path | None,
-    columns: tuple[str, ...],
-    data_dir: Path | None,
-    download: bool,
-    as_json: bool,
-) -> None:
-    """Evaluate a run on its test split, or on another one."""
-    from zoo_recipes.evaluation import evaluate as evaluate_run
-
-    metrics = evaluate_run(
-        run,
-        split=split,
-        other_data=other_data,
-        data=data,
-        columns=as_columns(columns),
-        data_dir=data_dir,
-        download=download,
-    )
-    if as_json:
-        print_json(metrics)
-        return
-    _print_metrics(metrics, split or "test")
-    next_step(f"zoo export {run} --to tflite,onnx,saved_model")
 
 
 def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:
@@ -150,7 +111,3 @@ def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:
         if "=" not in column:
             raise UsageError(f"--column {column} is not ROLE=NAME, such as text=review.")
     return dict(column.split("=", 1) for column in columns) or None
-
-
-def _print_metrics(metrics: dict[str, float], split: str) -> None:
-    print_fields({f"{split} {name}": f"{value:.4f}" for name, value in metrics.items()})

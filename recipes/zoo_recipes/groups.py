@@ -1,0 +1,119 @@
+"""Groups of examples, from a feature of the data, a column of own data, or another file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.own_data.files import is_path
+from zoo_recipes.own_data.table_files import SUFFIXES, column_names, rows_of
+from zoo_recipes.own_data.tables import NO_GROUP, is_table
+from zoo_recipes.recipe import Recipe
+from zoo_registry import UsageError, did_you_mean
+
+# A share of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
+SMALL = 100
+MOST_GROUPS = 50
+QUARTERS = 4
+
+
+def reading(recipe: Recipe, column: str) -> tuple[Recipe, str]:
+    """Return a recipe whose data are read with a column, and the feature that it becomes.
+
+    Args:
+        recipe: Tables of own data keep only the columns that play a role in it.
+        column: A feature of the dataset, or a column of own data.
+    """
+    dataset = recipe.dataset
+    if not (is_path(dataset.name) and is_table(Path(dataset.name).expanduser())):
+        return recipe, column
+    columns = {**dataset.columns, "group": column}
+    return replace(recipe, dataset=replace(dataset, columns=columns)), "group"
+
+
+def file_column(word: str) -> tuple[Path, str] | None:
+    """Return the file and the column of ``FILE:COLUMN``; ``None`` for a column alone.
+
+    Example:
+        >>> file_column("people.csv:gender"), file_column("gender")
+        ((PosixPath('people.csv'), 'gender'), None)
+    """
+    name, _, column = word.rpartition(":")
+    path = Path(name)
+    return (path, column) if path.suffix.lower() in SUFFIXES else None
+
+
+def read_column(file: Path, column: str) -> list[Any]:
+    """Return one column of a table, a value for each row.
+
+    Raises:
+        UsageError: No such file or column, or a row that cannot be read.
+    """
+    if not file.is_file():
+        raise UsageError(f"There is no file '{file}' (--slice {file}:{column}).")
+    names = column_names(file, {})
+    if column not in names:
+        raise UsageError(
+            f"'{file}' has no column '{column}'.{did_you_mean(column, names)} It has: "
+            f"{', '.join(names)}."
+        )
+    values = []
+    for row in rows_of(file, {}):
+        if row.problem:
+            raise UsageError(f"'{file}', line {row.line}, {row.problem}.")
+        values.append(row.values.get(column))
+    return values
+
+
+def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
+    """Return the group of each example; many different numbers become four groups of equal size.
+
+    Args:
+        values: Of each example.
+        column: Where they come from, for messages.
+        count: Number of examples.
+
+    Raises:
+        UsageError: Not one value an example, or too many different ones.
+
+    Example:
+        >>> as_groups(["f", "m", "f"], "gender", 3)
+        ['f', 'm', 'f']
+        >>> sorted(set(as_groups(range(80), "age", 80)))
+        ['0 to 19', '20 to 39', '40 to 59', '60 to 79']
+    """
+    if len(values) != count:
+        raise UsageError(
+            f"'{column}' has {len(values):,} values for {count:,} examples: it needs one for each, "
+            "in the order of the split."
+        )
+    if any(np.ndim(value) for value in values):
+        raise UsageError(f"'{column}' has no single value an example: it makes no groups.")
+    found = [NO_GROUP if value in (None, "") else str(value) for value in values]
+    if len(set(found)) <= MOST_GROUPS:
+        return found
+    known = [at for at, name in enumerate(found) if name != NO_GROUP]
+    try:
+        numbers = np.asarray([values[at] for at in known], np.float64)
+    except ValueError as error:
+        raise UsageError(
+            f"'{column}' has {len(set(found)):,} different values: up to {MOST_GROUPS} make "
+            "groups, or numbers, which are put into four."
+        ) from error
+    for at, name in zip(known, _quarters(numbers), strict=True):
+        found[at] = name
+    return found
+
+
+def _quarters(numbers: Any) -> list[str]:
+    bounds = np.unique(np.quantile(numbers, np.linspace(0, 1, QUARTERS + 1)[1:-1]))
+    places = np.searchsorted(bounds, numbers, side="right")
+    names = {}
+    for place in np.unique(places):
+        inside = numbers[places == place]
+        names[place] = f"{inside.min():g} to {inside.max():g}"
+    return [names[place] for place in places]

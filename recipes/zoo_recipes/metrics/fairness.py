@@ -1,0 +1,68 @@
+"""Whether groups are treated alike: parity measures of fairlearn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import ZooError
+
+PARITY = ("demographic_parity_difference", "demographic_parity_ratio")
+ODDS = ("equalized_odds_difference", "equalized_odds_ratio")
+
+
+def parity(
+    targets: Any, predicted: Any, groups: Sequence[str], classes: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Return fairlearn's measures by class: how unequally the groups are given it.
+
+    Demographic parity compares how often a class is given; equalized odds compares how often it
+    is given rightly and wrongly. A difference of 0 and a ratio of 1 are equal treatment. Of two
+    classes only the second is told, the positive one: of the first the measures follow. What is
+    not defined is left out: a ratio of nothing, and odds where a group has no example of a class,
+    or none of the others.
+
+    Args:
+        targets: int (rows,): the right class.
+        predicted: int (rows,): the given class.
+        groups: Name of that of each row.
+        classes: Their names.
+
+    Raises:
+        ZooError: fairlearn is not installed.
+
+    Example:
+        >>> found = parity(*np.array([[0, 1, 0, 1], [0, 1, 1, 1]]), list("aabb"), ["no", "yes"])
+        >>> found["yes"]["demographic_parity_difference"]
+        0.5
+    """
+    metrics = fairlearn_metrics()
+    names = np.asarray(groups)
+    numbers = range(1, 2) if len(classes) == 2 else range(len(classes))
+    found = {}
+    for at in numbers:
+        wanted, given = targets == at, predicted == at
+        has_odds = all(0 < wanted[names == name].mean() < 1 for name in set(groups))
+        values = {
+            name: float(getattr(metrics, name)(wanted, given, sensitive_features=names))
+            for name in PARITY + ODDS * has_odds
+        }
+        found[classes[at]] = {name: value for name, value in values.items() if np.isfinite(value)}
+    return found
+
+
+def fairlearn_metrics() -> Any:
+    """Return the module ``fairlearn.metrics``.
+
+    Raises:
+        ZooError: It is not installed.
+    """
+    try:
+        from fairlearn import metrics
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            "Parity measures of groups need fairlearn: pip install 'kerazoo[fairness]'."
+        ) from error
+    return metrics

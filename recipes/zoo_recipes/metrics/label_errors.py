@@ -1,0 +1,71 @@
+"""Examples whose label is likely wrong, by confident learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MOST = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelError:
+    """One example whose label is likely wrong.
+
+    Args:
+        index: Its place in the split, from 0.
+        given: The class that it is in.
+        predicted: The class that it looks like.
+        self_confidence: Probability of the given class.
+        usual: Mean probability of that class over the examples in it.
+        text: Its beginning, where it is a text.
+    """
+
+    index: int
+    given: str
+    predicted: str
+    self_confidence: float
+    usual: float
+    text: str = ""
+
+
+def likely_label_errors(targets: Any, probabilities: Any, most: int = MOST) -> list[int]:
+    """Return the numbers of the rows whose class is likely another, the likeliest first.
+
+    Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068): a row counts as of
+    a class where its probability is at least the mean over the rows labelled so. Those that count
+    as of another class than their own are listed, lowest probability of the own class first, as
+    measured from the usual one of that class.
+
+    Args:
+        targets: int (rows,): the given classes.
+        probabilities: float (rows, classes), of a model that was not trained on these rows.
+        most: How many to return at most.
+
+    Example:
+        >>> rows = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.05, 0.95]])
+        >>> likely_label_errors(np.array([0, 0, 1, 0]), rows)
+        [3]
+    """
+    own = probabilities[np.arange(len(targets)), targets]
+    usual = usual_confidence(targets, probabilities)
+    confident = np.where(probabilities >= usual, probabilities, -1)
+    looks_like = confident.argmax(axis=1)
+    suspects = np.flatnonzero((confident.max(axis=1) > 0) & (looks_like != targets))
+    order = np.argsort((own - usual[targets])[suspects], kind="stable")
+    return [int(row) for row in suspects[order][:most]]
+
+
+def usual_confidence(targets: Any, probabilities: Any) -> Any:
+    """Return the mean probability of each class over the rows in it; infinite where there is none.
+
+    Args:
+        targets: int (rows,).
+        probabilities: float (rows, classes).
+    """
+    counts = np.bincount(targets, minlength=probabilities.shape[1])
+    own = probabilities[np.arange(len(targets)), targets]
+    sums = np.bincount(targets, weights=own, minlength=probabilities.shape[1])
+    return np.divide(sums, counts, out=np.full(len(counts), np.inf), where=counts > 0)

@@ -1,0 +1,143 @@
+"""Figures of some examples, and how sure they are: bootstrap confidence intervals."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+RESAMPLES = 1000
+LEVEL = 0.95
+# Weights of so many examples, over all resamples, are in memory at a time.
+_BLOCK = 1 << 22
+
+Interval = tuple[float, float]
+
+
+class Outcomes(Protocol):
+    """What was right and what a model answered, an example a row.
+
+    An example that is drawn twice counts twice: every figure is defined for weighted rows, which
+    makes a thousand resamples a few products of matrices.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        ...
+
+    def take(self, rows: Any) -> Self:
+        """Return some of the rows."""
+        ...
+
+    def figures(self, weights: Any) -> dict[str, Any]:
+        """Return figures by name.
+
+        Args:
+            weights: float (resamples, rows).
+
+        Returns:
+            float (resamples,), or (resamples, classes) where there is one a class; NaN where a
+            figure is not defined, such as the recall of a class that does not occur.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class WithLoss:
+    """Outcomes, and the loss of each row.
+
+    Args:
+        outcomes: Any kind of them.
+        losses: float (rows,).
+    """
+
+    outcomes: Outcomes
+    losses: Any
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.losses)
+
+    def take(self, rows: Any) -> WithLoss:
+        """Return some of the rows."""
+        return WithLoss(self.outcomes.take(rows), self.losses[rows])
+
+    def figures(self, weights: Any) -> dict[str, Any]:
+        """Return the loss, and the figures of the outcomes."""
+        loss = weights @ self.losses / weights.sum(axis=1)
+        return {"loss": loss, **self.outcomes.figures(weights)}
+
+
+def point(outcomes: Outcomes) -> dict[str, float]:
+    """Return the figures of all rows that are one number."""
+    found = outcomes.figures(np.ones((1, len(outcomes))))
+    return {name: float(value[0]) for name, value in found.items() if value.ndim == 1}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures with their intervals; those that are not defined are left out.
+
+    Attributes:
+        metrics: By name.
+        intervals: Of each metric, at 95 %.
+        per_class: By figure, one a class; NaN where it is not defined.
+        class_intervals: Of those, (classes, 2).
+    """
+
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    per_class: Mapping[str, Any]
+    class_intervals: Mapping[str, Any]
+
+
+def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -> Figures:
+    """Return the figures of all rows, and percentile bootstrap intervals (Efron 1979) at 95 %.
+
+    Args:
+        outcomes: Any kind of them.
+        resamples: How often as many rows are drawn, with replacement.
+        seed: Of the draws: the same rows have the same intervals.
+
+    Example:
+        >>> from zoo_recipes.metrics.regression import Numbers
+        >>> found = measured(Numbers(np.arange(50.0), np.arange(50.0) + [1, 3] * 25))
+        >>> found.metrics["mae"], [round(bound, 2) for bound in found.intervals["mae"]]
+        (2.0, [1.72, 2.28])
+    """
+    values = {
+        name: array[0] for name, array in outcomes.figures(np.ones((1, len(outcomes)))).items()
+    }
+    drawn = [outcomes.figures(weights) for weights in _weights(len(outcomes), resamples, seed)]
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    bounds = {}
+    for name in drawn[0]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # A class that was never drawn.
+            bounds[name] = np.nanquantile(
+                [row for block in drawn for row in block[name]], tails, axis=0
+            )
+    scalars = {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
+    return Figures(
+        metrics={name: value for name, value in scalars.items() if np.isfinite(value)},
+        intervals={
+            name: (float(low), float(high))
+            for name, (low, high) in bounds.items()
+            if np.isfinite(scalars.get(name, np.nan))
+        },
+        per_class={name: value for name, value in values.items() if name not in scalars},
+        class_intervals={name: b.T for name, b in bounds.items() if name not in scalars},
+    )
+
+
+def _weights(rows: int, resamples: int, seed: int) -> Iterator[Any]:
+    generator = np.random.default_rng(seed)
+    block = max(1, _BLOCK // rows)
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = generator.integers(0, rows, (size, rows)) + np.arange(size)[:, np.newaxis] * rows
+        counts = np.bincount(drawn.ravel(), minlength=size * rows)
+        yield counts.reshape(size, rows).astype(np.float64)

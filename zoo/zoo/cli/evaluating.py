@@ -1,0 +1,198 @@
+"""``zoo evaluate``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zoo.cli.listing import as_json
+from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.training import as_columns, column, data_dir, download
+
+if TYPE_CHECKING:
+    from zoo_recipes.metrics.label_errors import LabelError
+    from zoo_recipes.results import Evaluation, Groups
+
+# The shell shows so many classes and groups; evaluation.json has all.
+MOST_ROWS = 40
+# The figures that a table of groups has room for, the first of these that there are.
+HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "r2")
+MOST_HEADLINES = 3
+
+
+@click.command()
+@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
+@click.option("--runtime", help="Of a bundle: FORMAT[:SCHEME], such as tflite:int8 [its first].")
+@click.option("--split", help="TFDS split [the recipe's test split].")
+@click.option(
+    "--slice",
+    "slice_by",
+    metavar="COLUMN",
+    help="Also by group: a feature of the data, a column of own data, or FILE:COLUMN of a table "
+    "with a row for each example.",
+)
+@click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
+@click.option("--data", type=click.Path(path_type=Path), help="Other own data than the run's.")
+@column
+@data_dir
+@download
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for evaluation.json and confusion.png [evaluations/NAME of a run; none for a "
+    "bundle].",
+)
+@as_json
+def evaluate(
+    *, source: Path, columns: tuple[str, ...], out: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Measure a run, or a bundle in its own runtime, on its test split or on another one."""
+    from zoo.evaluating import evaluate as evaluate_source
+    from zoo.evaluating import is_run
+
+    found = evaluate_source(source, columns=as_columns(columns), **options)
+    # A bundle is sealed: nothing is added to it.
+    folder = out or (source / "evaluations" / found.name if is_run(source) else None)
+    if folder is not None:
+        found.save(folder)
+    if as_json:
+        print_json(asdict(found))
+        return
+    _print(found)
+    if folder is not None:
+        click.echo(f"\nWritten: {folder}")
+    words = shlex.quote(str(source))
+    next_step(f"zoo export {words}" if is_run(source) else f"zoo bench {words}")
+
+
+def _print(found: Evaluation) -> None:
+    from zoo_recipes.results import between
+
+    # Where every example has one class, the micro means are the accuracy once more.
+    one_class = found.confusion is not None
+    shown = [name for name in found.metrics if not (one_class and name.endswith("_micro"))]
+    click.echo(f"{found.title}\n")
+    print_table(
+        ("METRIC", "VALUE", "95 % INTERVAL"),
+        [
+            (name, f"{found.metrics[name]:.4f}", between(found.intervals.get(name)))
+            for name in shown
+        ],
+        right=("VALUE",),
+    )
+    if found.per_class:
+        _print_classes(found)
+    if found.groups:
+        _print_groups(found.groups)
+        _print_gaps(found.groups, shown)
+    if found.label_errors:
+        _print_label_errors(found.label_errors)
+
+
+def _print_classes(found: Evaluation) -> None:
+    from zoo_recipes.results import between
+
+    per_class, intervals = found.per_class or {}, found.class_intervals or {}
+    # The worst ones first: they are what there is to do.
+    ranked = sorted(per_class, key=lambda name: per_class[name].get("f1", 2.0))
+    rows = [
+        (
+            *(_number(per_class[name].get(figure)) for figure in ("precision", "recall", "f1")),
+            between(intervals[name].get("f1")),
+            name,
+        )
+        for name in ranked[:MOST_ROWS]
+    ]
+    right = ("PRECISION", "RECALL", "F1")
+    click.echo()
+    print_table((*right, "95 % INTERVAL OF F1", "CLASS"), rows, right=right)
+    _say_rest(len(ranked), "classes")
+
+
+def _print_groups(groups: Groups) -> None:
+    from zoo_recipes.results import between
+
+    known = groups.groups[0].metrics
+    shown = [name for name in HEADLINES if name in known][:MOST_HEADLINES]
+    heads = [name.upper() for name in shown]
+    rows = [
+        (
+            f"{group.num_examples:,}",
+            *(_number(group.metrics.get(name)) for name in shown),
+            between(group.intervals.get(shown[0])),
+            group.name + (" (small)" if group.small else ""),
+        )
+        for group in groups.groups[:MOST_ROWS]
+    ]
+    click.echo()
+    print_table(
+        ("EXAMPLES", *heads, f"95 % INTERVAL OF {heads[0]}", groups.column.upper()),
+        rows,
+        right=("EXAMPLES", *heads),
+    )
+    _say_rest(len(groups.groups), "groups")
+
+
+def _print_gaps(groups: Groups, shown: Sequence[str]) -> None:
+    click.echo(f"\nGaps between {', '.join(groups.compared)}:")
+    print_table(
+        ("METRIC", "GAP", "BEST", "WORST"),
+        [
+            (name, f"{gap.difference:.4f}", gap.best, gap.worst)
+            for name, gap in groups.gaps.items()
+            if name in shown
+        ],
+        right=("GAP",),
+    )
+    if groups.parity:
+        _print_parity(groups.parity)
+
+
+def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:
+    from zoo_recipes.metrics.fairness import ODDS, PARITY
+
+    measures = (*PARITY, *ODDS)
+    heads = [name.replace("_", " ").upper() for name in measures]
+    click.echo()
+    print_table(
+        (*heads, "CLASS"),
+        [
+            (*(_number(values.get(name)) for name in measures), label)
+            for label, values in list(parity.items())[:MOST_ROWS]
+        ],
+        right=heads,
+    )
+
+
+def _print_label_errors(rows: tuple[LabelError, ...]) -> None:
+    click.echo("\nLikely label errors: look at them before you trust the figures.")
+    numbers = ("INDEX", "CONFIDENCE", "USUAL")
+    print_table(
+        (*numbers, "GIVEN", "LOOKS LIKE", "TEXT")[: 5 + any(row.text for row in rows)],
+        [
+            (
+                str(row.index),
+                f"{row.self_confidence:.3f}",
+                f"{row.usual:.3f}",
+                row.given,
+                row.predicted,
+                row.text,
+            )[: 5 + any(row.text for row in rows)]
+            for row in rows
+        ],
+        right=numbers,
+    )
+
+
+def _say_rest(count: int, what: str) -> None:
+    if count > MOST_ROWS:
+        click.echo(f"... and {count - MOST_ROWS} more {what}")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -129,16 +129,18 @@ class Scores:
         import keras
 
         if self._model is None:
-            self._scored = _scored(
-                self._recipe, list(made) if isinstance(made, dict) else ["logits"]
-            )
+            several = isinstance(made, dict)
+            parts = made if several else {"logits": made}
+            self._scored = _scored(self._recipe, list(parts))
             # Keras scores what a model gives: this one gives what it is given.
-            given = keras.tree.map_structure(lambda a: keras.Input(a.shape[1:]), made)
-            self._model = keras.Model(given, keras.tree.map_structure(lambda t: t * 1.0, given))
+            given = {name: keras.Input(part.shape[1:], name=name) for name, part in parts.items()}
+            same = {name: tensor * 1.0 for name, tensor in given.items()}
+            self._model = keras.Model(given, same if several else same["logits"])
             self._model.compile(**self._scored, jit_compile=False)
         tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, made)
         # Counted from the first batch on, where `test_on_batch` would forget those before.
-        self._results = self._model.test_step((tensors, targets))
+        inputs = tensors if isinstance(made, dict) else {"logits": tensors}
+        self._results = self._model.test_step((inputs, targets))
         if not isinstance(made, dict):
             losses = np.asarray(self._scored["loss"].call(targets, tensors))
             self._losses.append(losses.reshape(len(made), -1).mean(axis=1, dtype=np.float64))

@@ -61,7 +61,7 @@ def count_entities(
 
     Args:
         wanted: The right tags of each sentence, such as ``["B-PER", "I-PER", "O"]``.
-        given: The model's, as many.
+        given: The model's, as many; an empty tag is none, and never right.
         share: How the share of right tags is called.
 
     Raises:
@@ -81,8 +81,9 @@ def count_entities(
     marked = any(tag[:2] in _MARKS for tags in wanted for tag in tags)
 
     def found_in(tags: Tags) -> set[Any]:
-        alone = [tag if tag == _OUTSIDE else f"B-{tag}" for tag in tags]
-        return set(get_entities(list(tags) if marked else alone))
+        known = [tag or _OUTSIDE for tag in tags]
+        alone = [tag if tag == _OUTSIDE else f"B-{tag}" for tag in known]
+        return set(get_entities(known if marked else alone))
 
     rows = [(found_in(right), found_in(made)) for right, made in zip(wanted, given, strict=True)]
     kinds = sorted({kind for row in rows for found in row for kind, _, _ in found})

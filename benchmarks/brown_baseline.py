@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 from collections import Counter, defaultdict
 
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.training import resolve_recipe
 
 

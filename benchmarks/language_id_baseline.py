@@ -22,7 +22,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from zoo import evaluate
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.run import load_run
 from zoo_recipes.training import train
 

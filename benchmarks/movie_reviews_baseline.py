@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from zoo import evaluate
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.run import load_run
 
 

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from zoo import evaluate
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.training import train
 
 END = "\0"

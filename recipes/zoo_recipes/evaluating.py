@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes import groups as grouping
-from zoo_recipes.datasets.loading import Examples
+from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.metrics.classification import Classes
 from zoo_recipes.metrics.entities import Entities
 from zoo_recipes.metrics.fairness import fairlearn_metrics, parity

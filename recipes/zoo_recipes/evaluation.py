@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.answers import Answers, answer_metrics
-from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import count_words
 from zoo_recipes.objectives import label_feature, make_source
 from zoo_recipes.pairs import Pairs, written
-from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor
+from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor, only_logits
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Source, Windows, fed
+from zoo_recipes.sources import Pictures, Source, Windows, fed
 from zoo_recipes.tagging import Tags, tag_metrics
 
 BATCH_SIZE = 256
@@ -87,6 +88,8 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         figures = point(read_windows(eager_predictor(model), source))
         return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
     jit_compile = use_xla(recipe.compile.jit_compile)
+    if isinstance(source, Pictures):
+        return _in_batches(keras_predictor(model, jit_compile), recipe, source)
     model.compile(**_scored(recipe, model.output_names), jit_compile=jit_compile)
     inputs, targets = source.take(np.arange(len(source)))
     results = model.evaluate(
@@ -94,6 +97,14 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     )
     measured = {name: float(value) for name, value in results.items()}
     return measured | _in_words(keras_predictor(model, jit_compile), source)
+
+
+def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
+    scores = Scores(recipe)
+    for start in range(0, len(source), BATCH_SIZE):
+        inputs, targets = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
+        scores.add(targets, np.asarray(only_logits(predict(inputs)), np.float32))
+    return scores.results()
 
 
 def _in_words(predict: Predictor, source: Source) -> dict[str, float]:

@@ -9,11 +9,11 @@ import numpy as np
 
 from zoo_export.preprocess.texts import padded_encodings
 from zoo_recipes.answers import answer_rows
-from zoo_recipes.datasets.loading import Examples
+from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.masking import Masked, check_marks
 from zoo_recipes.pairs import pairs
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Rows, Source, token_stream, windows
+from zoo_recipes.sources import Pictures, Rows, Source, token_stream, windows
 from zoo_recipes.tagging import tag_rows
 from zoo_recipes.vocabulary import SEPARATOR
 from zoo_registry import UsageError
@@ -23,6 +23,8 @@ ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
 # They learn from texts alone.
 UNLABELLED = {LANGUAGE_MODEL, MASKED, PRETRAINING}
 ENCODED_AT_ONCE = 1000
+# More than that as float32, and pictures are prepared batch by batch.
+PREPARED_BYTES = 1 << 30
 
 
 def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe) -> Source:
@@ -39,6 +41,8 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
             without the tokens that the task needs.
     """
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
+        if _are_large(examples.raws):
+            return Pictures(examples.raws, examples.labels, preprocessor.batch)
         return Rows(preprocessor.batch(examples.raws), examples.labels)
     step = preprocessor.tokenize_step
     if step is None:
@@ -54,6 +58,13 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     encodings = _encodings(tokenizer, examples.raws, step.length)
     make = tag_rows if task == TAGS else answer_rows
     return make(inputs, examples.raws, examples.labels, encodings)
+
+
+def _are_large(raws: Sequence[Any]) -> bool:
+    first = raws[0]
+    is_picture = isinstance(first, np.ndarray) and first.dtype == np.uint8 and first.ndim > 1
+    as_floats = np.dtype(np.float32).itemsize * len(raws) * (first.size if is_picture else 0)
+    return as_floats > PREPARED_BYTES
 
 
 def _encodings(tokenizer: Any, raws: Sequence[Any], length: int) -> Iterator[Any]:

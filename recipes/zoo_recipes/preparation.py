@@ -9,7 +9,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.data_checks import count_truncated
-from zoo_recipes.datasets.loading import Examples, read_split
+from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.objectives import UNLABELLED, make_source
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import write

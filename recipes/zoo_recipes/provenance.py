@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from zoo_recipes.datasets.loading import Examples, fingerprint
+from zoo_recipes.datasets.reading import Examples, fingerprint
 from zoo_recipes.objectives import LANGUAGE_MODEL, PAIRS
 from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.datasets.loading import Examples, open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.evaluation import Given
 from zoo_recipes.groups import reading
 from zoo_recipes.objectives import LANGUAGE_MODEL, label_feature

@@ -10,10 +10,14 @@ import numpy as np
 import pytest
 
 import zoo_registry
-from zoo_recipes.datasets import loading
+from zoo_recipes import objectives
+from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
 from zoo_recipes.datasets.language_id import LANGUAGES, unshared
-from zoo_recipes.datasets.loading import fingerprint, open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import fingerprint, read_split
+from zoo_recipes.overrides import with_overrides
+from zoo_recipes.training import resolve_recipe, train
 from zoo_registry import UsageError, ZooError
 from zoo_registry.packages import Package, unpacked
 
@@ -214,7 +218,8 @@ def test_wrong_splits_and_features(data_dir, split, feature, message):
 
 
 def test_more_data_than_memory_is_refused(data_dir, monkeypatch):
-    monkeypatch.setattr(loading, "MEMORY_SHARE", 1e-9)
+    monkeypatch.setattr(reading, "MEMORY_SHARE", 1e-9)
+    # Without the step that says their size, they are no pictures to be resized.
     builder = open_dataset("digits", data_dir=data_dir)
     with pytest.raises(UsageError, match=r"^Split 'train' of 'digits/1.0.0' needs about 0.0 GiB"):
         read_split(builder, "train", input="image", label="label")
@@ -241,6 +246,7 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_two_processes_may_prepare_at_once(tmp_path):
     code = (
         "import sys; from zoo_recipes.datasets.loading import *\n"
+        "from zoo_recipes.datasets.reading import *\n"
         "b = open_dataset('digits', data_dir=sys.argv[1])\n"
         "print(read_split(b, 'test', input='image', label='label').sha256)"
     )
@@ -275,3 +281,25 @@ def test_what_a_plugin_may_register():
     assert as_dataset("pkg.module:Class", "mine").builder == "pkg.module:Class"
     with pytest.raises(TypeError, match=r"^dataset 'mine' is a int: it must be a DatasetSpec"):
         as_dataset(3, "mine")
+
+
+@pytest.mark.slow
+def test_pictures_that_memory_does_not_hold_are_trained_on_all_the_same(
+    data_dir, monkeypatch, tmp_path
+):
+    recipe = with_overrides(resolve_recipe("digits-cnn"), ["fit.epochs=1"])
+    options = {"data_dir": data_dir, "verbose": False}
+    usual = train(recipe, out=tmp_path / "usual", **options)
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(reading, "MEMORY_SHARE", 1e-9)
+    monkeypatch.setattr(objectives, "PREPARED_BYTES", 1)
+    small = train(recipe, out=tmp_path / "small", **options)
+    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").rglob("*.npy")}
+    assert sorted(path.name for path in files) == ["labels.npy"] * 2 + ["raws.npy"] * 2
+    assert small.info["dataset"] == usual.info["dataset"]
+    for one, other in zip(usual.model().weights, small.model().weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert small.metrics == pytest.approx(usual.metrics, rel=1e-5)
+    again = train(recipe, out=tmp_path / "again", **options)
+    assert again.metrics == small.metrics
+    assert {path: path.stat().st_mtime_ns for path in files} == files  # decoded once

@@ -6,7 +6,7 @@ import pytest
 from zoo_export.preprocess import Preprocessor
 from zoo_recipes.answers import ENDS, answer_metrics, normal, overlap, predicted_answers
 from zoo_recipes.configs import TokenizerConfig
-from zoo_recipes.datasets.loading import Examples
+from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.metrics.resampling import measured
 from zoo_recipes.objectives import make_source
 from zoo_recipes.observing import observe

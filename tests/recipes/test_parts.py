@@ -134,7 +134,7 @@ def test_bits_per_character_of_a_model_that_knows_nothing():
 def test_tokenizers_are_the_same_in_every_process(kind, data_dir):
     code = (
         "import sys, hashlib\n"
-        "from zoo_recipes.datasets.loading import *\n"
+        "from zoo_recipes.datasets.loading import *; from zoo_recipes.datasets.reading import *\n"
         "from zoo_recipes.vocabulary import *\n"
         "b = open_dataset('language_id', data_dir=sys.argv[1])\n"
         "texts = read_split(b, 'train', input='text', label='label').raws\n"

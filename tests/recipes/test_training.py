@@ -14,7 +14,8 @@ from PIL import Image
 
 import zoo_registry
 from zoo import evaluate
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.kept_examples import held_out_rows
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_registry import UsageError
 

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from zoo_export.preprocess import Preprocessor
-from zoo_recipes.datasets.loading import open_dataset, read_split
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import layout_of
 

@@ -1,0 +1,72 @@
+"""Pictures that memory does not hold: decoded and resized once, and read from the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.datasets.reading import Examples, Rows, stacked
+from zoo_registry import ZooError
+from zoo_registry.packages import cache_folder, kept
+
+_RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
+
+
+def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
+    """Return a split whose pictures stay in a file of the cache, written the first time.
+
+    Args:
+        rows: The split.
+        count: Its examples.
+        size: Height, width and channels of the pictures.
+
+    Raises:
+        ZooError: The disk is full or cannot be written.
+    """
+    import numpy as np
+
+    what = [rows.builder.info.full_name, rows.split, rows.inputs, rows.label, rows.group]
+    key = hashlib.sha256(json.dumps([*what, list(map(dict, rows.steps))]).encode()).hexdigest()
+    home = cache_folder() / "decoded" / key[:24]
+    try:
+        folder = kept(home, lambda work: _decode(rows, count, size, work / "files"))
+    except OSError as error:
+        raise ZooError(
+            f"Split '{rows.split}' of '{rows.builder.info.full_name}' needs "
+            f"{count * int(np.prod(size)) / 2**30:.1f} GiB in '{home.parent}', which cannot be "
+            f"written: {error}"
+        ) from error
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    labels = np.load(folder / _LABELS) if rows.label else None
+    raws = np.load(folder / _RAWS, mmap_mode="r")
+    return Examples(raws, labels, about["sha256"], about["groups"])
+
+
+def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None:
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from zoo_export.preprocess import Preprocessor
+
+    folder.mkdir()
+    preprocessor, digest = Preprocessor(rows.steps), hashlib.sha256()
+    raws = np.lib.format.open_memmap(
+        folder / _RAWS, mode="w+", dtype=np.uint8, shape=(count, *size)
+    )
+    labels: list[Any] = []
+    groups: list[Any] = []
+    title = f"decoding '{rows.split}' of {rows.builder.info.full_name} once"
+    shown = track(rows.read(digest), title, total=count, console=Console(stderr=True))
+    for number, row in enumerate(shown):
+        (pixels,) = preprocessor.batch([row.raw]).values()
+        raws[number] = pixels[0]
+        labels.append(row.label)
+        groups.append(row.group)
+    raws.flush()
+    if rows.label:
+        np.save(folder / _LABELS, stacked(labels))
+    about = {"sha256": digest.hexdigest(), "groups": groups if rows.group else None}
+    (folder / _ABOUT).write_text(json.dumps(about, default=str), encoding="utf-8")

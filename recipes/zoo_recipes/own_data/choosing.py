@@ -74,9 +74,14 @@ def task_of(recipe: Recipe) -> str:
 
 
 def recipes_for(kind: Kind) -> list[str]:
-    """Return the registered recipes that train on data of a kind; a plugin's are not imported."""
+    """Return the registered recipes that train on data of a kind; a plugin's are not imported.
+
+    Those whose result was measured come first.
+    """
     known = ((name, zoo_registry.recipes.peek(name)) for name in zoo_registry.recipes.names())
-    return [name for name, recipe in known if recipe and task_of(recipe) in kind.tasks]
+    fitting = {name: recipe for name, recipe in known if recipe and task_of(recipe) in kind.tasks}
+    measured = [name for name, r in fitting.items() if r.expected and r.expected.seeds]
+    return [*measured, *(name for name in fitting if name not in measured)]
 
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:

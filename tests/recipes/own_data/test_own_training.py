@@ -107,7 +107,8 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
     assert str(caught.value) == (
         f"Recipe 'digits-cnn' trains image-classification, and '{reviews}' holds texts in "
         "classes, for text-classification. Recipes for them: language-id-bert, language-id-lstm, "
-        "language-id-transformer, movie-reviews-minilm, movie-reviews-minilm-head."
+        "language-id-transformer, movie-reviews-minilm, movie-reviews-minilm-head, "
+        "ag-news-transformer, imdb-bert, imdb-lstm, sst2-bert."
     )
     ratings = tmp_path / "ratings.csv"
     ratings.write_text("user,item,rating\n1,2,3\n", encoding="utf-8")

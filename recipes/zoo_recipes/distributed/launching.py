@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo_recipes.distributed.cluster import Member, Workers
 from zoo_recipes.distributed.ranks import Ranks, join
+from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run
 from zoo_registry import UsageError, ZooError
@@ -77,20 +78,21 @@ def launch(
     """
     if on_epoch is not None:
         raise UsageError("on_epoch is not called from workers: read the run's history.csv.")
+    from zoo_recipes.distributed.by_ray import run_by_ray
+    from zoo_recipes.distributed.supervising import run_here, supervise
+
+    by_ray = workers.launcher == "ray"
+    if by_ray:  # whose workers are in other folders
+        folder = folder.absolute()
     job = {
         "folder": str(folder),
         "recipe": recipe.to_toml() if recipe else None,
+        "before": stamp(folder),
         "begin": dict(begin or {}),
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
         "workers": asdict(workers),
     }
-    if workers.launcher == "ray":
-        from zoo_recipes.distributed.by_ray import supervise_by_ray
-
-        return supervise_by_ray(job, workers)
-    from zoo_recipes.distributed.supervising import supervise
-
-    return supervise(job, workers)
+    return supervise(job, workers, run_by_ray if by_ray else run_here)
 
 
 def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:

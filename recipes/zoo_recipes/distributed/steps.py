@@ -45,7 +45,6 @@ def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
 
     # A graph for each size of the whole batch: ranks that traced at different times would wait
     # for each other for ever. Not XLA, which knows no collectives.
-    @tf.function(autograph=False)
     def run(data: Batch, weight: Any, share: Any, asked: Any, size: int) -> Any:
         gradients, loss, asked = ranks.strategy.run(on_replica, args=(data, weight, share, asked))
         # Of a variable that the loss does not need, Keras expects None.
@@ -54,6 +53,7 @@ def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
         tracker.update_state(loss, sample_weight=size)
         return model.get_metrics_result(), asked
 
+    run = tf.function(run, autograph=False)
     ignored = getattr(model.loss, "ignore_class", None)
 
     def step(batch: Batch) -> Any:
@@ -95,8 +95,8 @@ def part_of(
 
     Example:
         >>> part, weight, _ = part_of((np.arange(5), np.arange(5)), 0, 2)
-        >>> part[0].tolist(), float(weight.round(1))
-        ([0, 1, 2], 0.6)
+        >>> part[0].tolist(), f"{weight:.1f}"
+        ([0, 1, 2], '0.6')
     """
     number = len(batch[1])
     if number < size:
@@ -104,12 +104,11 @@ def part_of(
     start, end = (-(-number * at // size) for at in (rank, rank + 1))
     part = keras.tree.map_structure(lambda array: array[start:end], batch)
     counted, every = (_counted(each[1], ignored) for each in (part, batch))
-    return part, np.float32(counted / every), np.float32(1)
+    return part, np.float32(counted / max(1, every)), np.float32(1)
 
 
 def _counted(targets: Any, ignored: int | None) -> int:
-    # Of nothing but padding the loss is 0, whatever it weighs.
-    return len(targets) if ignored is None else max(1, int((targets != ignored).sum()))
+    return len(targets) if ignored is None else int((targets != ignored).sum())
 
 
 @contextmanager

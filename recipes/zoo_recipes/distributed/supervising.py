@@ -6,12 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from zoo_recipes.checkpoints import newest
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
-from zoo_recipes.distributed.worker import Outcome
+from zoo_recipes.distributed.worker import Outcome, has_begun, said, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, write_json
 from zoo_registry import UsageError, ZooError
 
@@ -29,6 +28,7 @@ _TOGETHER = 2.0
 # To finish a step and to write a checkpoint after Ctrl-C.
 _PATIENCE = 60.0
 _LAST_LINES = 15
+RunTeam = Callable[[Mapping[str, Any], int], "Failure | None"]
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,18 @@ class Failure:
         return f"worker {self.rank} ended with code {self.code}{self.log}"
 
 
-def supervise(job: Mapping[str, Any], workers: Workers) -> Run:
-    """Train with several processes on this machine.
+def cause(failures: Sequence[Failure]) -> Failure:
+    """Return the failure that the others follow from: a worker that lost another one says so."""
+    return min(failures, key=lambda f: f.outcome is not None and f.outcome.kind == "lost")
+
+
+def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Run:
+    """Train with several processes until they have come to the end.
 
     Args:
         job: What :func:`zoo_recipes.distributed.worker.work` does.
         workers: How many, and how often they start again.
+        run_team: Starts the workers once and returns why they failed, or ``None``.
 
     Returns:
         The complete run.
@@ -77,23 +83,34 @@ def supervise(job: Mapping[str, Any], workers: Workers) -> Run:
     """
     folder = Path(job["folder"])
     for restart in range(1, workers.restarts + 2):
-        before = _stamp(folder)
-        with _sigterm_as_ctrl_c(), tempfile.TemporaryDirectory() as scratch:
-            failure = _Team(job, workers.number, Path(scratch)).run()
+        with _sigterm_as_ctrl_c():
+            failure = run_team(job, workers.number)
         if failure is None:
             return load_run(folder)
-        has_begun = job["recipe"] is None or _stamp(folder) != before
+        run = folder if has_begun(job) else None
         if not failure.is_loss:
-            raise _error(failure, folder if has_begun else None)
-        if has_begun:
-            job = {**job, "recipe": None}
+            raise _error(failure, run)
         if restart <= workers.restarts:
-            _tell(failure, folder if has_begun else None, restart, workers)
+            _tell(failure, run, restart, workers)
     message = f"{failure}; all workers had started {workers.restarts + 1} times."
-    if has_begun:
-        _change(folder, status="failed", error=message)
-        message += f" Go on with `zoo train --resume {folder}`."
+    if run is not None:
+        _change(run, status="failed", error=message)
+        message += f" Go on with `zoo train --resume {run}`."
     raise ZooError(f"Training was given up: {message}")
+
+
+def run_here(job: Mapping[str, Any], number: int) -> Failure | None:
+    """Train with workers on this machine, and return why they failed, or ``None``.
+
+    Args:
+        job: What :func:`zoo_recipes.distributed.worker.work` does.
+        number: How many workers.
+
+    Raises:
+        UsageError: More workers than GPUs.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        return _Team(job, number, Path(scratch)).run()
 
 
 class _Team:
@@ -110,20 +127,11 @@ class _Team:
         ]
 
     def _start(self, rank: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-P", "-m", "zoo_recipes.distributed.worker"]
-        paths = [str(self.scratch / "job.json"), str(self._outcome(rank))]
+        job, outcome = self.scratch / "job.json", self._outcome(rank)
+        if rank == 0:  # tells how the training goes
+            return start(job, outcome, environment)
         with self._log(rank).open("wb") as log:
-            return subprocess.Popen(
-                [*command, *paths],
-                env={**os.environ, **environment},
-                stdin=subprocess.PIPE,
-                # Worker 0 tells how the training goes; what the others say is looked at if they
-                # fail.
-                stdout=2 if rank == 0 else log,
-                stderr=None if rank == 0 else log,
-                # Ctrl-C is for us: we stop all of them after the same step.
-                start_new_session=True,
-            )
+            return start(job, outcome, environment, log)
 
     def _log(self, rank: int) -> Path:
         return self.scratch / f"worker-{rank}.log"
@@ -144,7 +152,7 @@ class _Team:
             for process in self.processes:
                 process.terminate()
             self._wait(_PATIENCE)
-            return Failure(0, 1, self._said(0) or Outcome("interrupted", ""))
+            return Failure(0, 1, said(self._outcome(0)) or Outcome("interrupted", ""))
         finally:
             self._end()
 
@@ -157,24 +165,19 @@ class _Team:
             time.sleep(_POLL)
 
     def _cause(self) -> Failure:
-        """Return the failure that the others follow from: those who lost another say so."""
-        failures = [
-            Failure(rank, code, self._said(rank), self._last_lines(rank))
-            for rank, code in enumerate(self._codes())
-            if code
-        ]
-        failures.sort(key=lambda f: f.outcome is not None and f.outcome.kind == "lost")
-        return failures[0]
-
-    def _said(self, rank: int) -> Outcome | None:
-        path = self._outcome(rank)
-        return Outcome(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        return cause(
+            [
+                Failure(rank, code, said(self._outcome(rank)), self._last_lines(rank))
+                for rank, code in enumerate(self._codes())
+                if code
+            ]
+        )
 
     def _last_lines(self, rank: int) -> str:
-        said = self._said(rank)
-        lines = self._log(rank).read_text(encoding="utf-8", errors="replace").splitlines()
-        if not lines or (said and said.kind != "bug"):
+        outcome, log = said(self._outcome(rank)), self._log(rank)
+        if not log.exists() or (outcome and outcome.kind != "bug"):
             return ""
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(["\nIts last lines:", *lines[-_LAST_LINES:]])
 
     def _end(self) -> None:
@@ -211,12 +214,6 @@ def _gpus() -> list[str]:
     except (OSError, subprocess.CalledProcessError):
         return []  # no GPU, or no driver
     return found.stdout.split()
-
-
-def _stamp(folder: Path) -> tuple[int, int] | None:
-    """Return what changes when a run begins in a folder."""
-    path = folder / INFO
-    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def _error(failure: Failure, folder: Path | None) -> BaseException:

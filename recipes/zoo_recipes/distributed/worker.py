@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import traceback
@@ -12,8 +13,9 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
+from zoo_recipes.run import INFO, write
 from zoo_registry import UsageError, ZooError
 from zoo_registry.quiet import quiet_tensorflow
 
@@ -49,6 +51,17 @@ def outcome_of(error: BaseException) -> Outcome:
     return Outcome("bug", f"{type(error).__name__}: {error}")
 
 
+def stamp(folder: Path) -> list[int] | None:
+    """Return what changes when a run begins in a folder."""
+    path = folder / INFO
+    return [path.stat().st_ino, path.stat().st_mtime_ns] if path.exists() else None
+
+
+def has_begun(job: Mapping[str, Any]) -> bool:
+    """Return whether there is a run to go on with."""
+    return job["recipe"] is None or stamp(Path(job["folder"])) != job["before"]
+
+
 def work(job: Mapping[str, Any]) -> None:
     """Train, or go on with the training if it has begun.
 
@@ -60,10 +73,39 @@ def work(job: Mapping[str, Any]) -> None:
     from zoo_recipes.training import resume, train
 
     options = {**job["options"], "workers": Workers(**job["workers"])}
-    if job["recipe"] is None:
+    if has_begun(job):
         resume(job["folder"], **options)
     else:
         train(Recipe.from_toml(job["recipe"]), out=job["folder"], **job["begin"], **options)
+
+
+def start(
+    job: Path, outcome: Path, environment: Mapping[str, str], log: BinaryIO | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a worker; it ends when we do, or when its standard input is closed.
+
+    Args:
+        job: A file with what :func:`work` does.
+        outcome: The file that it will leave if it fails.
+        environment: What is added to ours.
+        log: Where its output goes; by default to our standard error.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "zoo_recipes.distributed.worker", str(job), str(outcome)],
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=2 if log is None else log,
+        stderr=log,
+        # Ctrl-C is for the supervisor, which stops all after the same step.
+        start_new_session=True,
+    )
+
+
+def said(outcome: Path) -> Outcome | None:
+    """Return what a worker left, ``None`` if it was killed."""
+    if not outcome.exists():
+        return None
+    return Outcome(**json.loads(outcome.read_text(encoding="utf-8")))
 
 
 def main(job: Path, outcome: Path) -> None:
@@ -78,7 +120,8 @@ def main(job: Path, outcome: Path) -> None:
         found = outcome_of(error)
         if found.kind == "bug":
             traceback.print_exc()
-        outcome.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        text = json.dumps(asdict(found))
+        write(outcome, lambda path: path.write_text(text, encoding="utf-8"))
         # The connections of TensorFlow may wait for what is gone.
         os._exit(1)
 

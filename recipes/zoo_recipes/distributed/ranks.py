@@ -192,6 +192,6 @@ def telling_of_loss(folder: Path, ranks: Ranks | None) -> Iterator[None]:
         tf.errors.InternalError,
     ) as error:
         raise LostError(
-            f"Another worker is gone: {str(error).strip().splitlines()[0]} Start all {ranks.size} "
-            f"workers again: zoo train --resume {folder}"
+            f"Another worker is gone. Start all {ranks.size} again, each with `zoo train --resume "
+            f"{folder}`."
         ) from error

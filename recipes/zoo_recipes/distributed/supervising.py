@@ -92,7 +92,7 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
             raise _error(failure, run)
         if restart <= workers.restarts:
             _tell(failure, run, restart, workers)
-    message = f"{failure}; all workers had started {workers.restarts + 1} times."
+    message = f"{failure}, after {workers.restarts} restarts."
     if run is not None:
         _change(run, status="failed", error=message)
         message += f" Go on with `zoo train --resume {run}`."

@@ -7,16 +7,18 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 
 import numpy as np
 import psutil
 import pytest
 
-from zoo_recipes.distributed.cluster import free_addresses
+from zoo_recipes.distributed.cluster import Workers, free_addresses
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe
-from zoo_recipes.run import load_run
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.run import load_run, read_run
+from zoo_recipes.training import resolve_recipe, resume, train
+from zoo_registry import UsageError, ZooError
 
 pytestmark = pytest.mark.slow
 
@@ -83,27 +85,77 @@ def tf_config(addresses, rank):
     return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
-def test_kill_9_of_a_worker_changes_nothing(data_dir, tmp_path):
+OPTIONS = {"verbose": False, "checkpoint_seconds": 0, "workers": 2}
+
+
+@pytest.fixture(scope="module")
+def whole(data_dir, tmp_path_factory):
+    """A training by two workers that nothing happens to."""
+    out = tmp_path_factory.mktemp("whole") / "run"
     recipe = with_overrides(resolve_recipe("digits-cnn"), DROPOUT)
-    options = {"data_dir": data_dir, "verbose": False, "checkpoint_seconds": 0, "workers": 2}
-    whole = train(recipe, out=tmp_path / "whole", **options)
-    killer = threading.Thread(target=kill_a_worker, args=(tmp_path / "killed", 1))
-    killer.start()
-    with pytest.warns(UserWarning, match=r"worker 1 was killed \(SIGKILL\): all 2 start again fro"):
-        killed = train(recipe, out=tmp_path / "killed", **options)
-    killer.join()
-    (restart,) = killed.info["restarts"]
-    assert restart["cause"] == "worker 1 was killed (SIGKILL)"
-    assert killed.info["resumed"] == [restart["from"]]
-    assert restart["from"].startswith("epoch 1, step ")
-    assert killed.history == whole.history
-    for mine, theirs in zip(whole.model().get_weights(), killed.model().get_weights(), strict=True):
+    return train(recipe, out=out, data_dir=data_dir, **OPTIONS)
+
+
+def assert_same(run, whole):
+    assert run.history == whole.history
+    for mine, theirs in zip(whole.model().get_weights(), run.model().get_weights(), strict=True):
         np.testing.assert_array_equal(theirs, mine)
 
 
-def kill_a_worker(out, rank, after="*step-00000003.npz"):
-    while not list(out.glob(f"checkpoints/{after}")):
+def test_kill_9_of_a_worker_changes_nothing(whole, data_dir, tmp_path):
+    killer = threading.Thread(target=after_a_checkpoint, args=(tmp_path / "run", kill_worker_1))
+    killer.start()
+    with pytest.warns(UserWarning, match=r"worker 1 was killed \(SIGKILL\): all 2 start again fro"):
+        run = train(whole.recipe, out=tmp_path / "run", data_dir=data_dir, **OPTIONS)
+    killer.join()
+    (restart,) = run.info["restarts"]
+    assert restart["cause"] == "worker 1 was killed (SIGKILL)"
+    assert run.info["resumed"] == [restart["from"]]
+    assert restart["from"].startswith("epoch 1, step ")
+    assert_same(run, whole)
+
+
+def test_all_stop_after_the_same_step_and_go_on(whole, data_dir, tmp_path):
+    stop = threading.Thread(
+        target=after_a_checkpoint,
+        args=(tmp_path / "run", lambda: os.kill(os.getpid(), signal.SIGTERM)),
+    )
+    stop.start()
+    with pytest.raises(KeyboardInterrupt, match=r"saved at epoch 1, step \d+. Go on with `zoo tra"):
+        train(whole.recipe, out=tmp_path / "run", data_dir=data_dir, **OPTIONS)
+    stop.join()
+    assert read_run(tmp_path / "run").status == "interrupted"
+    # As many workers as before, without being told.
+    options = {**OPTIONS, "workers": None}
+    assert_same(resume(tmp_path / "run", data_dir=data_dir, **options), whole)
+
+
+def after_a_checkpoint(out, do):
+    while not list(out.glob("checkpoints/*.npz")):
         time.sleep(0.002)
+    do()
+
+
+def kill_worker_1():
     for child in psutil.Process().children():
-        if f"outcome-{rank}.json" in " ".join(child.cmdline()):
+        if "outcome-1.json" in " ".join(child.cmdline()):
             child.send_signal(signal.SIGKILL)
+
+
+def test_an_error_of_a_worker_is_told_as_it_is(whole, data_dir):
+    with pytest.raises(UsageError, match=f"'{whole.path}' already exists: choose another --out"):
+        train(whole.recipe, out=whole.path, data_dir=data_dir, **OPTIONS)
+    assert load_run(whole.path).info["started"] == whole.info["started"]
+
+
+def test_ray_trains_the_same(whole, data_dir, tmp_path):
+    pytest.importorskip("ray", reason="Ray Train is an extra of 240 MB: kerazoo[distributed]")
+    options = {**OPTIONS, "workers": Workers(2, launcher="ray")}
+    assert_same(train(whole.recipe, out=tmp_path / "run", data_dir=data_dir, **options), whole)
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_the_extra_is_named(tmp_path):
+    workers = Workers(2, launcher="ray")
+    with pytest.raises(ZooError, match=r"needs Ray Train: pip install 'kerazoo\[distributed\]'"):
+        train("digits-cnn", out=tmp_path / "run", workers=workers)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.distributed.supervising import Failure, cause
-from zoo_recipes.distributed.worker import Outcome, said, start
+from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
+from zoo_recipes.distributed.worker import start
 from zoo_registry import ZooError
 
 

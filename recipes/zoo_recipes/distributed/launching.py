@@ -13,7 +13,7 @@ from zoo_recipes.distributed.cluster import Member, Workers
 from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import Run
+from zoo_recipes.run import Run, check_free
 from zoo_registry import UsageError, ZooError
 
 
@@ -74,10 +74,13 @@ def launch(
         options: Of both.
 
     Raises:
-        UsageError: A function that cannot be called from other processes.
+        UsageError: A function that cannot be called from other processes, or a folder that is
+            there already.
     """
     if on_epoch is not None:
         raise UsageError("on_epoch is not called from workers: read the run's history.csv.")
+    if recipe is not None:
+        check_free(folder, force=(begin or {}).get("force", False))
     from zoo_recipes.distributed.by_ray import run_by_ray
     from zoo_recipes.distributed.supervising import run_here, supervise
 

@@ -12,13 +12,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.checkpoints import newest
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
-from zoo_recipes.distributed.worker import Outcome, has_begun, said, start
+from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
+from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, write_json
 from zoo_registry import UsageError, ZooError
 
@@ -28,42 +28,7 @@ _TOGETHER = 2.0
 # To finish a step and to write a checkpoint after Ctrl-C.
 _PATIENCE = 60.0
 _LAST_LINES = 15
-RunTeam = Callable[[Mapping[str, Any], int], "Failure | None"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a team of workers ended.
-
-    Args:
-        rank: Of the worker that was the cause.
-        code: What it returned, or the negative number of the signal that killed it.
-        outcome: What it said, if it could.
-        log: The end of what it wrote, if it is not on the terminal.
-    """
-
-    rank: int
-    code: int
-    outcome: Outcome | None = None
-    log: str = ""
-
-    @property
-    def is_loss(self) -> bool:
-        """Whether a new start may get further."""
-        return self.outcome is None or self.outcome.kind == "lost"
-
-    def __str__(self) -> str:
-        """Return it as part of a sentence."""
-        if self.outcome is not None:
-            return f"worker {self.rank} failed: {self.outcome.message}{self.log}"
-        if self.code < 0:
-            return f"worker {self.rank} was killed ({signal.Signals(-self.code).name})"
-        return f"worker {self.rank} ended with code {self.code}{self.log}"
-
-
-def cause(failures: Sequence[Failure]) -> Failure:
-    """Return the failure that the others follow from: a worker that lost another one says so."""
-    return min(failures, key=lambda f: f.outcome is not None and f.outcome.kind == "lost")
+RunTeam = Callable[[Mapping[str, Any], int], Failure | None]
 
 
 def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Run:
@@ -146,8 +111,9 @@ class _Team:
                 if all(code == 0 for code in self._codes()):
                     return None
                 time.sleep(_POLL)
+            first = self._codes()
             self._wait(_TOGETHER)
-            return self._cause()
+            return self._cause(first)
         except KeyboardInterrupt:
             for process in self.processes:
                 process.terminate()
@@ -164,14 +130,14 @@ class _Team:
         while None in self._codes() and time.monotonic() < until:
             time.sleep(_POLL)
 
-    def _cause(self) -> Failure:
-        return cause(
-            [
-                Failure(rank, code, said(self._outcome(rank)), self._last_lines(rank))
-                for rank, code in enumerate(self._codes())
-                if code
-            ]
-        )
+    def _cause(self, first: Sequence[int | None]) -> Failure:
+        failures = [
+            Failure(rank, code, said(self._outcome(rank)), self._last_lines(rank))
+            for rank, code in enumerate(self._codes())
+            if code
+        ]
+        # TensorFlow may abort a worker that has lost another one.
+        return cause(sorted(failures, key=lambda failure: not first[failure.rank]))
 
     def _last_lines(self, rank: int) -> str:
         outcome, log = said(self._outcome(rank)), self._log(rank)

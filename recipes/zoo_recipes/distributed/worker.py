@@ -11,44 +11,12 @@ import threading
 import traceback
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
-from zoo_recipes.run import INFO, write
-from zoo_registry import UsageError, ZooError
+from zoo_recipes.distributed.outcomes import leave
+from zoo_recipes.run import INFO
 from zoo_registry.quiet import quiet_tensorflow
-
-Kind = Literal["usage", "zoo", "interrupted", "lost", "bug"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Why a worker ended before the training did.
-
-    Args:
-        kind: ``lost`` is the end of another one; a ``bug`` is an error that is not ours.
-        message: Of the error.
-    """
-
-    kind: Kind
-    message: str
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """Return what the supervisor is told of an error."""
-    from zoo_recipes.distributed.ranks import LostError
-
-    kinds: tuple[tuple[type[BaseException], Kind], ...] = (
-        (LostError, "lost"),
-        (UsageError, "usage"),
-        (ZooError, "zoo"),
-        (KeyboardInterrupt, "interrupted"),
-    )
-    for kind, name in kinds:
-        if isinstance(error, kind):
-            return Outcome(name, str(error))
-    return Outcome("bug", f"{type(error).__name__}: {error}")
 
 
 def stamp(folder: Path) -> list[int] | None:
@@ -66,7 +34,7 @@ def work(job: Mapping[str, Any]) -> None:
     """Train, or go on with the training if it has begun.
 
     Args:
-        job: What :func:`zoo_recipes.distributed.supervising.launch` wrote.
+        job: What :func:`zoo_recipes.distributed.launching.launch` wrote.
     """
     from zoo_recipes.distributed.cluster import Workers
     from zoo_recipes.recipe import Recipe
@@ -101,13 +69,6 @@ def start(
     )
 
 
-def said(outcome: Path) -> Outcome | None:
-    """Return what a worker left, ``None`` if it was killed."""
-    if not outcome.exists():
-        return None
-    return Outcome(**json.loads(outcome.read_text(encoding="utf-8")))
-
-
 def main(job: Path, outcome: Path) -> None:
     """Do what a file says, and leave in another one why it failed."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -117,11 +78,8 @@ def main(job: Path, outcome: Path) -> None:
     try:
         work(json.loads(job.read_text(encoding="utf-8")))
     except BaseException as error:
-        found = outcome_of(error)
-        if found.kind == "bug":
+        if leave(error, outcome).kind == "bug":
             traceback.print_exc()
-        text = json.dumps(asdict(found))
-        write(outcome, lambda path: path.write_text(text, encoding="utf-8"))
         # The connections of TensorFlow may wait for what is gone.
         os._exit(1)
 

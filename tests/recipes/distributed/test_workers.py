@@ -142,10 +142,11 @@ def kill_worker_1():
             child.send_signal(signal.SIGKILL)
 
 
-def test_an_error_of_a_worker_is_told_as_it_is(whole, data_dir):
+def test_what_cannot_work_is_refused_before_anybody_starts(whole, data_dir):
     with pytest.raises(UsageError, match=f"'{whole.path}' already exists: choose another --out"):
         train(whole.recipe, out=whole.path, data_dir=data_dir, **OPTIONS)
-    assert load_run(whole.path).info["started"] == whole.info["started"]
+    with pytest.raises(UsageError, match="on_epoch is not called from workers: read the run's hi"):
+        train(whole.recipe, out=whole.path, on_epoch=print, **OPTIONS)
 
 
 def test_ray_trains_the_same(whole, data_dir, tmp_path):

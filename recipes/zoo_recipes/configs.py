@@ -161,13 +161,16 @@ class FitConfig:
 
     Args:
         epochs: Times the training split is gone through.
-        batch_size: Examples a step.
+        batch_size: Examples a step, of all workers together.
         early_stopping: Needs a validation split if it watches one.
         keep_best: What is watched, such as ``val_accuracy``: the weights of the epoch in which it
             was best are kept. Early stopping does so by itself.
         callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras.
         class_weight: Of the loss: ``balanced``, or weights by class name.
         sampling: ``balanced`` draws every class equally often; an epoch is as long as before.
+        scale_with_workers: What N workers change: ``batch`` takes N times the batch, ``linear`` N
+            times the learning rate too (https://arxiv.org/abs/1706.02677), ``sqrt`` its square
+            root; ``none`` trains as one process does.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -178,6 +181,7 @@ class FitConfig:
     callbacks: tuple[Component, ...] = ()
     class_weight: Literal["balanced"] | Mapping[str, NonNegativeFloat] | None = None
     sampling: Literal["shuffled", "balanced"] = "shuffled"
+    scale_with_workers: Literal["none", "batch", "linear", "sqrt"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)

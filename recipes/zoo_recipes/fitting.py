@@ -20,6 +20,8 @@ from zoo_recipes.checkpoints import Checkpoint, Saver
 from zoo_recipes.components import compile_arguments, make_callback, precision
 from zoo_recipes.data_checks import check_vocabulary
 from zoo_recipes.distilling import make_teaching
+from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.steps import together
 from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import OnEpoch
@@ -84,6 +86,7 @@ def fit(
     checkpoint_seconds: float,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
+    ranks: Ranks | None = None,
 ) -> dict[str, list[float]]:
     """Train a model in place and return the metrics of each epoch.
 
@@ -98,6 +101,7 @@ def fit(
         checkpoint_seconds: Least time between two checkpoints.
         checkpoint: Where to go on.
         on_epoch: Told the number and the metrics of each epoch.
+        ranks: The processes that train together, of which this is one.
 
     Raises:
         ZooError: The loss became infinite or not a number.
@@ -123,7 +127,7 @@ def fit(
     history = checkpoint.history if checkpoint else {}
     counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
     watching = [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)] if on_epoch else []
-    with _progress(verbose, model, checkpoint) as shown:
+    with _progress(verbose, model, checkpoint) as shown, together(model, ranks):
         callbacks = keras.callbacks.CallbackList(
             [*counting, Recorder(history, folder), *shown, *watching],
             model=model,
@@ -138,6 +142,7 @@ def fit(
             epochs=recipe.fit.epochs,
             validation=sources.get("validation"),
             checkpoint=checkpoint,
+            ranks=ranks,
         )
     return history
 

@@ -17,7 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_recipes.batches import Batches
-from zoo_recipes.checkpoints import Checkpoint, Place, Saver, restore
+from zoo_recipes.checkpoints import Checkpoint, Place, Saver, restore, variables_of
+from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.steps import train_step
 from zoo_recipes.sources import Source, fed
 from zoo_registry import ZooError
 
@@ -50,6 +52,7 @@ def train_epochs(
     epochs: int,
     validation: Source | None,
     checkpoint: Checkpoint | None,
+    ranks: Ranks | None = None,
 ) -> None:
     """Train a model in place.
 
@@ -61,6 +64,7 @@ def train_epochs(
         epochs: Times the training split is gone through.
         validation: Looked at after each epoch.
         checkpoint: Where to go on, or ``None``.
+        ranks: The processes that train together, of which this is one.
 
     Raises:
         ZooError: The loss became infinite or not a number.
@@ -68,7 +72,11 @@ def train_epochs(
     """
     # No `reduce_retracing`: a graph for batches of any size rounds otherwise than one for this
     # size, and a training that goes on would not know which of them had been used.
-    step = tf.function(model.train_step, jit_compile=model.jit_compile)
+    step = (
+        train_step(model, ranks)
+        if ranks
+        else tf.function(model.train_step, jit_compile=model.jit_compile)
+    )
     test = tf.function(model.test_step, jit_compile=model.jit_compile)
     model.stop_training = False
     callbacks.on_train_begin()
@@ -76,7 +84,9 @@ def train_epochs(
     if checkpoint is not None:
         restore(checkpoint, model, saver.callbacks)
         start = checkpoint.place
-    with _Stop(saver) as stop:
+    if ranks:
+        ranks.begin(model, variables_of(model), start)
+    with _Stop(saver, ranks) as stop:
         for epoch in range(start.epoch, epochs):
             if model.stop_training:
                 break
@@ -93,19 +103,22 @@ def train_epochs(
             results = _as_floats(model.get_metrics_result())
             with _averaged(model):
                 if validation is not None:
-                    results |= _validate(model, test, validation)
+                    results |= _validate(model, test, validation, ranks)
                 callbacks.on_epoch_end(epoch, results)
             stop.or_save(Place(epoch + 1))
     model.optimizer.finalize_variable_values(model.trainable_variables)
     callbacks.on_train_end()
 
 
-def _validate(model: Any, test: Any, source: Source) -> dict[str, float]:
+def _validate(model: Any, test: Any, source: Source, ranks: Ranks | None) -> dict[str, float]:
     model.reset_metrics()
-    for start in range(0, len(source), VALIDATION_BATCH):
+    starts = range(0, len(source), VALIDATION_BATCH)
+    for start in starts[ranks.rank :: ranks.size] if ranks else starts:
         numbers = np.arange(start, min(start + VALIDATION_BATCH, len(source)))
         inputs, targets = source.take(numbers)
         test((fed(model, inputs), targets))
+    if ranks:
+        ranks.add_up(model.metrics_variables)
     results = _as_floats(model.get_metrics_result())
     return {f"val_{name}": value for name, value in results.items()}
 
@@ -146,8 +159,9 @@ class _Stop:
     A second one is heard at once. Outside of the main thread Python knows no signals.
     """
 
-    def __init__(self, saver: Saver) -> None:
+    def __init__(self, saver: Saver, ranks: Ranks | None) -> None:
         self.saver = saver
+        self.ranks = ranks
         self.asked = False
         self.before: dict[signal.Signals, Any] = {}
 
@@ -164,10 +178,13 @@ class _Stop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+        if self.ranks:
+            self.ranks.asked = True
 
     def or_save(self, place: Place) -> None:
         """Write a checkpoint if it is time for one, or if it is time to stop."""
-        if not self.asked:
+        # Several processes stop after the same step.
+        if not (self.ranks.agreed if self.ranks else self.asked):
             self.saver.save_if_due(place)
             return
         self.saver.save(place)

@@ -22,6 +22,7 @@ LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
 ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
 # They learn from texts alone.
 UNLABELLED = {LANGUAGE_MODEL, MASKED, PRETRAINING}
+SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING}
 ENCODED_AT_ONCE = 1000
 # More than that as float32, and pictures are prepared batch by batch.
 PREPARED_BYTES = 1 << 30

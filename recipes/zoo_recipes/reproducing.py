@@ -68,6 +68,7 @@ def reproduce(
             data_dir=data_dir,
             download=download,
             verbose=verbose,
+            workers=run.info.get("workers"),
         )
         largest = _largest_difference(run, again)
         return Reproduction(

@@ -15,6 +15,16 @@ from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.data_checks import check_classes, check_targets
 from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.distributed.cluster import Workers, this_member
+from zoo_recipes.distributed.launching import (
+    as_workers,
+    follow,
+    joined,
+    launch,
+    workers_info,
+)
+from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
+from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.evaluation import measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.objectives import label_feature
@@ -38,6 +48,7 @@ from zoo_recipes.run import (
     write,
     write_json,
 )
+from zoo_recipes.sources import Source
 from zoo_registry import UsageError, ZooError
 from zoo_registry.build import check_overrides, open_weights
 
@@ -56,6 +67,7 @@ def train(
     columns: Mapping[str, str] | None = None,
     on_bad_record: BadRecords | None = None,
     on_epoch: OnEpoch | None = None,
+    workers: int | Workers | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -72,20 +84,38 @@ def train(
         columns: Of own data: role to column, such as ``{"text": "review"}``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         on_epoch: Told the number and the metrics of each epoch, from 0.
+        workers: How many processes train together. Where ``TF_CONFIG`` names several, this one is
+            one of them, and each of them makes the same call.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
-        ZooError: Data that cannot be had, a loss that is no number, a disk that is full.
+        ZooError: Data that cannot be had, a loss that is no number, a disk that is full, workers
+            that did not come up or were lost too often.
     """
     recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
     if seed is not None:
         recipe = replace(recipe, seed=seed)
+    folder = Path(out) if out is not None else Path("runs") / recipe.name
+    options: dict[str, Any] = {
+        "verbose": verbose,
+        "checkpoint_seconds": checkpoint_seconds,
+        "on_epoch": on_epoch,
+    }
+    member, team = this_member(), as_workers(workers)
+    if member is None and team.number > 1:
+        begin = {"force": force}
+        return launch(folder, team, recipe, begin, data_dir=data_dir, download=download, **options)
+    ranks = joined(member, workers)
+    if ranks and ranks.rank:
+        return follow(ranks, folder, data_dir=data_dir, download=download)
     spec = zoo_registry.models.get(recipe.model.name)
     task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
-    folder = Path(out) if out is not None else Path("runs") / recipe.name
+    if ranks:
+        recipe = scaled(recipe, ranks.size)
+        check_recipe(recipe, ranks.size)
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
     check_overrides(spec, recipe.model.overrides)
@@ -98,8 +128,8 @@ def train(
     if verbose:
         show_own_data(builder)
     new_folder(folder)
-    info = first_info(recipe, task)
-    with held(folder), _recorded(folder, info):
+    info = first_info(recipe, task) | workers_info(ranks)
+    with held(folder), _recorded(folder, info), telling_of_loss(folder, ranks):
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
         _train(
@@ -108,9 +138,8 @@ def train(
             folder,
             info,
             checkpoint=None,
-            checkpoint_seconds=checkpoint_seconds,
-            verbose=verbose,
-            on_epoch=on_epoch,
+            ranks=ranks,
+            **options,
         )
     return load_run(folder)
 
@@ -123,6 +152,7 @@ def resume(
     verbose: bool = True,
     checkpoint_seconds: float = SECONDS,
     on_epoch: OnEpoch | None = None,
+    workers: int | Workers | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, failed or killed.
 
@@ -136,12 +166,25 @@ def resume(
         verbose: Whether progress is shown.
         checkpoint_seconds: As for :func:`train`.
         on_epoch: As for :func:`train`.
+        workers: As for :func:`train`; as many as the run began with by default.
 
     Raises:
         UsageError: No run, a complete one, or one that another process is training.
         ZooError: The data are not those that the run began with, or as for :func:`train`.
     """
-    folder = read_run(run).path
+    before = read_run(run)
+    folder = before.path
+    options: dict[str, Any] = {
+        "verbose": verbose,
+        "checkpoint_seconds": checkpoint_seconds,
+        "on_epoch": on_epoch,
+    }
+    member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
+    if member is None and team.number > 1:
+        return launch(folder, team, data_dir=data_dir, download=download, **options)
+    ranks = joined(member, workers)
+    if ranks and ranks.rank:
+        return follow(ranks, folder, data_dir=data_dir, download=download)
     with held(folder):
         # Only now does nobody else change it.
         found = read_run(folder)
@@ -155,17 +198,17 @@ def resume(
         place = checkpoint.place if checkpoint else Place()
         info |= {"status": "running", "error": None, "finished": None}
         info["resumed"] = [*info.get("resumed", []), str(place)]
-        _warn_of_versions(info)
-        with _recorded(folder, info):
+        _warn_of_changes(info, ranks)
+        info |= workers_info(ranks)
+        with _recorded(folder, info), telling_of_loss(folder, ranks):
             _train(
                 recipe,
                 builder,
                 folder,
                 info,
                 checkpoint=checkpoint,
-                checkpoint_seconds=checkpoint_seconds,
-                verbose=verbose,
-                on_epoch=on_epoch,
+                ranks=ranks,
+                **options,
             )
     return load_run(folder)
 
@@ -198,13 +241,14 @@ def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
         raise
 
 
-def _warn_of_versions(info: dict[str, Any]) -> None:
-    now_used = versions()
-    changed = {k: v for k, v in info["versions"].items() if now_used.get(k) != v}
+def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:
+    now_used = versions() | {"workers": ranks.size if ranks else 1}
+    before = info["versions"] | {"workers": info.get("workers", 1)}
+    changed = {k: v for k, v in before.items() if now_used.get(k) != v}
     if changed:
         listed = ", ".join(f"{k} {v} (now {now_used.get(k)})" for k, v in changed.items())
         warnings.warn(
-            f"the run began with other versions, so the weights may differ: {listed}", stacklevel=3
+            f"the run began with others, so the weights may differ: {listed}", stacklevel=3
         )
 
 
@@ -224,11 +268,50 @@ def _train(
     folder: Path,
     info: dict[str, Any],
     *,
-    checkpoint: Checkpoint | None,
+    ranks: Ranks | None,
     **options: Any,
 ) -> None:
+    from zoo_recipes.fitting import save_model
+
+    if ranks:
+        ranks.meet_versions()
+    model, sources, history = trained(recipe, builder, folder, info, ranks=ranks, **options)
+    info["metrics"] = measure(model, recipe, sources["test"])
+    write(folder / MODEL, lambda path: save_model(model, path))
+    info["model"]["sha256"] = sha256(folder / MODEL)
+    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
+    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
+    _save_curves(recipe, history, info, folder)
+    info |= {"status": "complete", "finished": now()}
+    write_json(folder / INFO, info)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    if ranks:
+        ranks.meet_at_the_end()
+
+
+def trained(
+    recipe: Recipe,
+    builder: Any,
+    folder: Path,
+    info: dict[str, Any],
+    *,
+    ranks: Ranks | None,
+    checkpoint: Checkpoint | None,
+    **options: Any,
+) -> tuple[Any, dict[str, Source], dict[str, list[float]]]:
+    """Return the trained model, the examples by part and the metrics of each epoch.
+
+    Args:
+        recipe: The recipe.
+        builder: Of its data, prepared.
+        folder: Of the run, or of what is not kept.
+        info: What ``run.json`` holds; added to.
+        ranks: The processes that train together, of which this is one.
+        checkpoint: Where to go on.
+        options: As :func:`zoo_recipes.fitting.fit` takes them.
+    """
     from zoo_recipes.augmentation import text_marks
-    from zoo_recipes.fitting import build, fit, model_info, save_model
+    from zoo_recipes.fitting import build, fit, model_info
 
     task = info["task"]
     label = label_feature(recipe, task)
@@ -236,6 +319,8 @@ def _train(
     check_classes(recipe, examples["train"].labels)
     found = data_info(recipe, builder, label, examples)
     _check_same_data(folder, info["dataset"], found["dataset"])
+    if ranks:
+        ranks.same("The data", found["dataset"]["fingerprint"].encode())
     info |= found
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer)
@@ -251,17 +336,10 @@ def _train(
         labels=info["labels"],
         marks=text_marks(tokenizer),
         checkpoint=checkpoint,
+        ranks=ranks,
         **options,
     )
-    info["metrics"] = measure(model, recipe, sources["test"])
-    write(folder / MODEL, lambda path: save_model(model, path))
-    info["model"]["sha256"] = sha256(folder / MODEL)
-    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
-    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
-    _save_curves(recipe, history, info, folder)
-    info |= {"status": "complete", "finished": now()}
-    write_json(folder / INFO, info)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    return model, sources, history
 
 
 def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:

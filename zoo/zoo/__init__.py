@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
     from zoo_recipes.comparing import list_runs as list_runs
+    from zoo_recipes.distributed.cluster import Workers as Workers
     from zoo_recipes.own_data.report import inspect_data as inspect_data
     from zoo_recipes.recipe import Recipe as Recipe
     from zoo_recipes.reproducing import reproduce as reproduce
@@ -57,6 +58,7 @@ _EXPORTS = {
     "Run": "zoo_recipes.run:Run",
     "TensorSpec": "zoo_registry:TensorSpec",
     "UsageError": "zoo_registry:UsageError",
+    "Workers": "zoo_recipes.distributed.cluster:Workers",
     "ZooError": "zoo_registry:ZooError",
     "bench": "zoo_export.benchmarking:bench",
     "choose": "zoo.choosing:choose",

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from zoo.cli.quiet import quiet_tensorflow
 from zoo_registry import ZooError, did_you_mean, load_target
+from zoo_registry.quiet import quiet_tensorflow
 
 # In the order of `zoo --help`. A command's module is imported when it is asked for, so that
 # listing names never pays for training.

@@ -9,6 +9,7 @@ import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json
+from zoo_recipes.distributed.cluster import Workers
 from zoo_registry import UsageError
 
 data_dir = click.option(
@@ -43,6 +44,28 @@ download = click.option("--download", is_flag=True, help="Download the data set 
     show_default=True,
     help="Least time between two checkpoints.",
 )
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that train together [1].")
+@click.option(
+    "--launcher",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Who starts the workers: this machine, or Ray on a cluster.",
+)
+@click.option(
+    "--worker-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    show_default=True,
+    help="Seconds until all workers must be up.",
+)
+@click.option(
+    "--restarts",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="How often all start again from the last checkpoint when a worker is lost.",
+)
 @data_dir
 @download
 @as_json
@@ -57,6 +80,10 @@ def train(
     data: Path | None,
     columns: tuple[str, ...],
     on_bad_record: Literal["error", "report"] | None,
+    workers: int | None,
+    launcher: Literal["local", "ray"],
+    worker_timeout: float,
+    restarts: int,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -65,6 +92,7 @@ def train(
     What was interrupted or killed goes on with --resume RUN, and ends with the same weights.
     """
     options["verbose"] = not as_json
+    options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
     if resume is not None:
         if recipe or overrides or out or force or data or seed is not None:
             raise click.UsageError("--resume goes on as the run began: give the run alone.")

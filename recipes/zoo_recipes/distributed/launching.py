@@ -1,0 +1,146 @@
+"""A training handed to workers, and what the workers after the first one do."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.distributed.cluster import Member, Workers
+from zoo_recipes.distributed.ranks import Ranks, join
+from zoo_recipes.distributed.worker import stamp
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import Run, check_free
+from zoo_registry import UsageError, ZooError
+
+
+def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
+    """Return how many workers there are to be, and who looks after them.
+
+    Args:
+        workers: What the user asked for.
+        default: How many, where the user has not said it.
+    """
+    asked = workers if isinstance(workers, Workers) else Workers(workers or 0)
+    return asked if asked.number else replace(asked, number=default)
+
+
+def joined(member: Member | None, workers: int | Workers | None) -> Ranks | None:
+    """Connect to the others where ``TF_CONFIG`` names some.
+
+    Args:
+        member: This process among them.
+        workers: What the user asked for; it must be as many.
+
+    Raises:
+        UsageError: ``TF_CONFIG`` has another number of workers.
+        ZooError: As :func:`zoo_recipes.distributed.ranks.join`.
+    """
+    if member is None:
+        return None
+    wanted = as_workers(workers, member.size)
+    if wanted.number != member.size:
+        raise UsageError(
+            f"workers={wanted.number}, but TF_CONFIG names {member.size}: leave workers out."
+        )
+    return join(member, wanted.seconds)
+
+
+def workers_info(ranks: Ranks | None) -> dict[str, int]:
+    """Return what ``run.json`` says of the workers."""
+    return {"workers": ranks.size if ranks else 1}
+
+
+def launch(
+    folder: Path,
+    workers: Workers,
+    recipe: Recipe | None = None,
+    begin: Mapping[str, Any] | None = None,
+    *,
+    on_epoch: Any,
+    **options: Any,
+) -> Run:
+    """Train with several processes.
+
+    Args:
+        folder: Of the run.
+        workers: How many, and who looks after them.
+        recipe: What to train; ``None`` goes on with the run.
+        begin: What else :func:`zoo_recipes.training.train` takes and ``resume`` does not.
+        on_epoch: Cannot be told anything from another process.
+        options: Of both.
+
+    Raises:
+        UsageError: A function that cannot be called from other processes, or a folder that is
+            there already.
+    """
+    if on_epoch is not None:
+        raise UsageError("on_epoch is not called from workers: read the run's history.csv.")
+    if recipe is not None:
+        check_free(folder, force=(begin or {}).get("force", False))
+    from zoo_recipes.distributed.by_ray import run_by_ray
+    from zoo_recipes.distributed.supervising import run_here, supervise
+
+    by_ray = workers.launcher == "ray"
+    if by_ray:  # whose workers are in other folders
+        folder = folder.absolute()
+    job = {
+        "folder": str(folder),
+        "recipe": recipe.to_toml() if recipe else None,
+        "before": stamp(folder),
+        "begin": dict(begin or {}),
+        "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
+        "workers": asdict(workers),
+    }
+    return supervise(job, workers, run_by_ray if by_ray else run_here)
+
+
+def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:
+    """Train with worker 0, which writes the run; nothing of ours is kept.
+
+    Args:
+        ranks: Those that train together.
+        folder: Of the run, on a disk that all of them see.
+        data_dir: Where prepared datasets are.
+        download: Whether a dataset that is not prepared may be downloaded.
+
+    Raises:
+        ZooError: The folder is not seen here, or as :func:`zoo_recipes.training.train`.
+    """
+    from zoo_recipes.checkpoints import newest
+    from zoo_recipes.datasets.loading import open_dataset
+    from zoo_recipes.distributed.ranks import telling_of_loss
+    from zoo_recipes.own_data.choosing import on_own_data
+    from zoo_recipes.run import load_run, read_run
+    from zoo_recipes.training import trained
+
+    with telling_of_loss(folder, ranks), tempfile.TemporaryDirectory() as scratch:
+        ranks.meet_versions()
+        try:
+            run = read_run(folder)
+        except UsageError as error:
+            raise ZooError(
+                f"Worker {ranks.rank} does not see run '{folder}' that worker 0 has begun: all "
+                "workers need the same --out, on a disk that they share."
+            ) from error
+        recipe = on_own_data(run.recipe)
+        builder = open_dataset(
+            recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+        )
+        Path(scratch, "assets").mkdir()
+        trained(
+            recipe,
+            builder,
+            Path(scratch),
+            dict(run.info),
+            checkpoint=newest(folder),
+            checkpoint_seconds=math.inf,
+            verbose=False,
+            on_epoch=None,
+            ranks=ranks,
+        )
+        ranks.meet_at_the_end()
+    return load_run(folder)

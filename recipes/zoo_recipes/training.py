@@ -13,8 +13,10 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
 from zoo_recipes.configs import BadRecords
+from zoo_recipes.cost import Meter, devices, metered
 from zoo_recipes.data_checks import check_classes, check_targets
 from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.energy import check_country
 from zoo_recipes.evaluation import measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.objectives import label_feature
@@ -56,6 +58,7 @@ def train(
     columns: Mapping[str, str] | None = None,
     on_bad_record: BadRecords | None = None,
     on_epoch: OnEpoch | None = None,
+    energy: str | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -72,6 +75,7 @@ def train(
         columns: Of own data: role to column, such as ``{"text": "review"}``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         on_epoch: Told the number and the metrics of each epoch, from 0.
+        energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -89,6 +93,8 @@ def train(
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
     check_overrides(spec, recipe.model.overrides)
+    if energy is not None:
+        check_country(energy)
     _check_components(recipe, folder)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
@@ -99,7 +105,7 @@ def train(
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task)
-    with held(folder), _recorded(folder, info):
+    with held(folder), _recorded(folder, info), metered(folder, info, energy) as meter:
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
         _train(
@@ -107,6 +113,7 @@ def train(
             builder,
             folder,
             info,
+            meter,
             checkpoint=None,
             checkpoint_seconds=checkpoint_seconds,
             verbose=verbose,
@@ -123,6 +130,7 @@ def resume(
     verbose: bool = True,
     checkpoint_seconds: float = SECONDS,
     on_epoch: OnEpoch | None = None,
+    energy: str | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, failed or killed.
 
@@ -136,12 +144,15 @@ def resume(
         verbose: Whether progress is shown.
         checkpoint_seconds: As for :func:`train`.
         on_epoch: As for :func:`train`.
+        energy: As for :func:`train`; a run that began with it goes on with it.
 
     Raises:
         UsageError: No run, a complete one, or one that another process is training.
         ZooError: The data are not those that the run began with, or as for :func:`train`.
     """
     folder = read_run(run).path
+    if energy is not None:
+        check_country(energy)
     with held(folder):
         # Only now does nobody else change it.
         found = read_run(folder)
@@ -156,12 +167,13 @@ def resume(
         info |= {"status": "running", "error": None, "finished": None}
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_versions(info)
-        with _recorded(folder, info):
+        with _recorded(folder, info), metered(folder, info, energy) as meter:
             _train(
                 recipe,
                 builder,
                 folder,
                 info,
+                meter,
                 checkpoint=checkpoint,
                 checkpoint_seconds=checkpoint_seconds,
                 verbose=verbose,
@@ -223,6 +235,7 @@ def _train(
     builder: Any,
     folder: Path,
     info: dict[str, Any],
+    meter: Meter,
     *,
     checkpoint: Checkpoint | None,
     **options: Any,
@@ -241,7 +254,7 @@ def _train(
     model = build(recipe, task, info["labels"], tokenizer)
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
-    info |= {"model": model_info(recipe, model), "truncated": truncated}
+    info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
     write_json(folder / INFO, info)
     history = fit(
         model,
@@ -251,6 +264,7 @@ def _train(
         labels=info["labels"],
         marks=text_marks(tokenizer),
         checkpoint=checkpoint,
+        on_step=meter.write_if_due,
         **options,
     )
     info["metrics"] = measure(model, recipe, sources["test"])
@@ -260,6 +274,7 @@ def _train(
     save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
     _save_curves(recipe, history, info, folder)
     info |= {"status": "complete", "finished": now()}
+    meter.read()
     write_json(folder / INFO, info)
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
 

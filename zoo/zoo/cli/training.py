@@ -9,6 +9,7 @@ import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json
+from zoo_recipes.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
 
 data_dir = click.option(
@@ -43,6 +44,13 @@ download = click.option("--download", is_flag=True, help="Download the data set 
     show_default=True,
     help="Least time between two checkpoints.",
 )
+@click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
+@click.option(
+    "--country",
+    envvar=COUNTRY_VARIABLE,
+    metavar="DEU",
+    help=f"With --energy: of whose grid it comes [{COUNTRY_VARIABLE}].",
+)
 @data_dir
 @download
 @as_json
@@ -57,6 +65,8 @@ def train(
     data: Path | None,
     columns: tuple[str, ...],
     on_bad_record: Literal["error", "report"] | None,
+    energy: bool,
+    country: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -65,6 +75,12 @@ def train(
     What was interrupted or killed goes on with --resume RUN, and ends with the same weights.
     """
     options["verbose"] = not as_json
+    if energy and country is None:
+        raise click.UsageError(
+            "--energy needs the country of whose grid it comes: --country DEU, or "
+            f"{COUNTRY_VARIABLE}=DEU in the environment."
+        )
+    options["energy"] = country if energy else None
     if resume is not None:
         if recipe or overrides or out or force or data or seed is not None:
             raise click.UsageError("--resume goes on as the run began: give the run alone.")

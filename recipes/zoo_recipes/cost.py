@@ -80,13 +80,15 @@ def metered(folder: Path, info: dict[str, Any], country: str | None) -> Iterator
             energy.stop()
 
 
-def devices() -> list[str]:
-    """Return what TensorFlow computes on: the accelerators, or else the processor."""
+def devices() -> list[dict[str, str]]:
+    """Return type and name of what TensorFlow computes on."""
     import tensorflow as tf
 
     found = [
-        str(tf.config.experimental.get_device_details(device).get("device_name", device.name))
+        (device.device_type, tf.config.experimental.get_device_details(device).get("device_name"))
         for device in tf.config.list_physical_devices()
-        if device.device_type != "CPU"
     ]
-    return [*found, machine.in_short()]
+    return [
+        {"type": kind, "name": machine.in_short() if kind == "CPU" else str(name or kind)}
+        for kind, name in found
+    ]

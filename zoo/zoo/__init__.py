@@ -30,10 +30,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
+    from zoo_recipes.card import card as card
     from zoo_recipes.comparing import list_runs as list_runs
     from zoo_recipes.evaluation import evaluate as evaluate
     from zoo_recipes.own_data.report import inspect_data as inspect_data
     from zoo_recipes.recipe import Recipe as Recipe
+    from zoo_recipes.report import report as report
     from zoo_recipes.reproducing import reproduce as reproduce
     from zoo_recipes.run import Run as Run
     from zoo_recipes.run import load_run as load_run
@@ -57,6 +59,7 @@ _EXPORTS = {
     "UsageError": "zoo_registry:UsageError",
     "ZooError": "zoo_registry:ZooError",
     "bench": "zoo_export.benchmarking:bench",
+    "card": "zoo_recipes.card:card",
     "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
     "evaluate": "zoo_recipes.evaluation:evaluate",
@@ -76,6 +79,7 @@ _EXPORTS = {
     "merge_lora": "zoo_registry.build:merge_lora",
     "quantization_aware": "zoo_registry.build:quantization_aware",
     "register": "zoo.api:register",
+    "report": "zoo_recipes.report:report",
     "reproduce": "zoo_recipes.reproducing:reproduce",
     "resume": "zoo_recipes.training:resume",
     "save_pretrained": "zoo.weights.saving:save_pretrained",

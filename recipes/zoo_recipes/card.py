@@ -59,15 +59,14 @@ def metadata(run: Run) -> Any:
     from huggingface_hub import ModelCardData
 
     info, spec = run.info, facts.model_spec(run)
+    named = (spec.family, *spec.tags) if spec else ()
     source = (info["model"].get("weights") or {}).get("source") or ""
     base = re.fullmatch(r"hf://([^@]+)(@.*)?", source)
     return ModelCardData(
         model_name=run.recipe.name,
         library_name="keras",
         pipeline_tag=PIPELINE_TAGS.get(info["task"]),
-        tags=list(
-            dict.fromkeys(["keras", "kerazoo", *((spec.family, *spec.tags) if spec else ())])
-        ),
+        tags=list(dict.fromkeys(["keras", "kerazoo", *named])),
         datasets=[info["dataset"]["name"]],
         metrics=[name for name in run.metrics if name != "loss"],
         base_model=base[1] if base else None,
@@ -123,10 +122,8 @@ def _license(text: str) -> dict[str, str]:
         return {}
     if _LICENSES.fullmatch(identifier):
         return {"license": identifier}
-    return {
-        "license": "other",
-        "license_name": re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-"),
-    }
+    name = re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-")
+    return {"license": "other", "license_name": name}
 
 
 def _emissions(run: Run) -> dict[str, Any]:
@@ -152,22 +149,20 @@ def _description(run: Run) -> str:
 
 
 def _use(run: Run) -> str:
-    lines = """
+    answer = "outputs"
+    if run.info["task"] in ("image-classification", "text-classification") and run.info["labels"]:
+        answer = '[run.info["labels"][best] for best in outputs.argmax(axis=-1)]'
+    lines = f"""
         import numpy as np
         import zoo
 
         run = zoo.load_run(".")
         model = run.model()
         with np.load("examples.npz") as stored:  # held-out examples, prepared
-            inputs = {name[2:]: stored[name][:3] for name in stored if name.startswith("x/")}
+            inputs = {{name[2:]: stored[name][:3] for name in stored if name.startswith("x/")}}
         outputs = model.predict(inputs, verbose=0)
-        print(outputs)
+        print({answer})
     """
-    if run.info["task"] in ("image-classification", "text-classification") and run.info["labels"]:
-        lines = lines.replace(
-            "print(outputs)",
-            'print([run.info["labels"][best] for best in outputs.argmax(axis=-1)])',
-        )
     return (
         "Run this in the folder that this card is in (`pip install kerazoo`):\n\n"
         f"```python\n{textwrap.dedent(lines).strip()}\n```\n\n"

@@ -13,6 +13,7 @@ from zoo_recipes.run import Run
 from zoo_registry import ModelSpec
 
 Facts = list[tuple[str, str]]
+_USES = {"train": "training", "validation": "validation", "test": "the test"}
 _MAX_LABELS = 30
 
 
@@ -47,14 +48,16 @@ def data(run: Run) -> Facts:
     """Return what it was trained on."""
     dataset = run.info["dataset"]
     parts = [
-        (f"{part}: {split['split']}", f"{split['examples']:,} examples, sha256 {split['sha256']}")
+        (
+            f"Split for {_USES[part]}",
+            f"{split['split']}, {split['examples']:,} examples, sha256 {split['sha256']}",
+        )
         for part, split in dataset["splits"].items()
     ]
     return _said(
         ("Data set", f"{dataset['name']} {dataset.get('version', '')}".strip()),
         *parts,
         ("Fingerprint", dataset.get("fingerprint")),
-        ("Licence", run.info.get("license")),
     )
 
 

@@ -19,6 +19,7 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.energy import check_country
 from zoo_recipes.evaluation import measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.mlflow_log import check_mlflow, logged
 from zoo_recipes.objectives import label_feature
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
@@ -59,6 +60,7 @@ def train(
     on_bad_record: BadRecords | None = None,
     on_epoch: OnEpoch | None = None,
     energy: str | None = None,
+    mlflow: str | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -76,6 +78,7 @@ def train(
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         on_epoch: Told the number and the metrics of each epoch, from 0.
         energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
+        mlflow: Log to MLflow: the URI of a store, or a folder for one.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -95,6 +98,8 @@ def train(
     check_overrides(spec, recipe.model.overrides)
     if energy is not None:
         check_country(energy)
+    if mlflow is not None:
+        check_mlflow()
     _check_components(recipe, folder)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
@@ -105,7 +110,12 @@ def train(
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task)
-    with held(folder), _recorded(folder, info), metered(folder, info, energy) as meter:
+    with (
+        held(folder),
+        logged(mlflow, folder, info, on_epoch) as told,
+        _recorded(folder, info),
+        metered(folder, info, energy) as meter,
+    ):
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
         _train(
@@ -117,7 +127,7 @@ def train(
             checkpoint=None,
             checkpoint_seconds=checkpoint_seconds,
             verbose=verbose,
-            on_epoch=on_epoch,
+            on_epoch=told,
         )
     return load_run(folder)
 
@@ -131,6 +141,7 @@ def resume(
     checkpoint_seconds: float = SECONDS,
     on_epoch: OnEpoch | None = None,
     energy: str | None = None,
+    mlflow: str | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, failed or killed.
 
@@ -145,6 +156,7 @@ def resume(
         checkpoint_seconds: As for :func:`train`.
         on_epoch: As for :func:`train`.
         energy: As for :func:`train`; a run that began with it goes on with it.
+        mlflow: The same.
 
     Raises:
         UsageError: No run, a complete one, or one that another process is training.
@@ -167,7 +179,11 @@ def resume(
         info |= {"status": "running", "error": None, "finished": None}
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_versions(info)
-        with _recorded(folder, info), metered(folder, info, energy) as meter:
+        with (
+            logged(mlflow, folder, info, on_epoch) as told,
+            _recorded(folder, info),
+            metered(folder, info, energy) as meter,
+        ):
             _train(
                 recipe,
                 builder,
@@ -177,7 +193,7 @@ def resume(
                 checkpoint=checkpoint,
                 checkpoint_seconds=checkpoint_seconds,
                 verbose=verbose,
-                on_epoch=on_epoch,
+                on_epoch=told,
             )
     return load_run(folder)
 

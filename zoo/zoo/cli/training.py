@@ -51,6 +51,7 @@ download = click.option("--download", is_flag=True, help="Download the data set 
     metavar="DEU",
     help=f"With --energy: of whose grid it comes [{COUNTRY_VARIABLE}].",
 )
+@click.option("--mlflow", metavar="URI|FOLDER", help="Log to this MLflow store, or a new one.")
 @data_dir
 @download
 @as_json

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_registry import UsageError, ZooError, did_you_mean
+from zoo_registry import UsageError, ZooError
 
 COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"
 _PARTS = ("cpu", "gpu", "ram")
@@ -32,8 +32,8 @@ def check_country(country: str) -> None:
     known = DataSource().get_global_energy_mix_data()
     if country not in known:
         raise UsageError(
-            f"Country '{country}' is not one whose grid is known: give the three letters of "
-            f"ISO 3166, such as DEU.{did_you_mean(country.upper(), known)}"
+            f"Country '{country}' is not one whose grid is known: give the three capital letters "
+            "of ISO 3166, such as DEU."
         )
 
 

@@ -85,6 +85,7 @@ class _Log:
         self.folder = folder
         self.info = info
         self.pending: list[tuple[int, int, dict[str, float]]] = []
+        self.known: set[int] = set()
         self.client: Any = None
         self.works = self._tried(self._open)
 
@@ -120,6 +121,8 @@ class _Log:
         if before.get("uri") == _public(self.uri):
             self.run_id = before["run_id"]
             client.update_run(self.run_id, status="RUNNING")
+            # The last epoch is trained again where it had no checkpoint yet.
+            self.known = {point.step for point in client.get_metric_history(self.run_id, "loss")}
         else:
             name = self.info["recipe"]["name"]
             experiment = client.get_experiment_by_name(name)
@@ -140,6 +143,8 @@ class _Log:
         from mlflow.entities import Metric
 
         for epoch, at, metrics in self.pending:
+            if epoch in self.known:
+                continue
             values = [Metric(_key(key), float(value), at, epoch) for key, value in metrics.items()]
             self.client.log_batch(self.run_id, metrics=values)
         self.pending.clear()

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -41,6 +42,7 @@ def check_mlflow() -> None:
     except ImportError as error:
         raise ZooError("MLflow is not installed: pip install 'kerazoo[mlflow]'.") from error
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each retry, in full
 
 
 @contextmanager
@@ -104,7 +106,7 @@ class _Log:
         except Exception as error:  # MLflow, requests, SQLAlchemy and the disk each raise their own
             warnings.warn(
                 f"MLflow at '{_public(self.uri)}' failed, and lacks a part of run '{self.folder}', "
-                f"which itself has everything: {str(error).splitlines()[0]}",
+                f"which itself has everything: {shorten(str(error), 200)}",
                 stacklevel=2,
             )
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def _commands(run: Run) -> str:
     return f"<pre>{escape(lines)}</pre>"
 
 
-def _folders(parent: Path, tell: Any) -> Iterator[str]:
+def _folders(parent: Path, tell: Callable[[Mapping[str, Any]], Iterator[str]]) -> Iterator[str]:
     """Tell of each folder that holds a JSON file, and show its pictures."""
     for path in sorted(parent.glob("*/*.json")):
         yield f"<h3>{escape(path.parent.name)}</h3>"

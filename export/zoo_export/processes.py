@@ -7,7 +7,6 @@ import errno
 import gc
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -102,14 +101,3 @@ def free_bytes() -> int | None:
         return None
     kilobytes = re.search(r"MemAvailable:\s+(\d+)", status.read_text(encoding="ascii"))
     return int(kilobytes[1]) * 1024 if kilobytes else None
-
-
-def peak_mb() -> float:
-    """Return the most memory that this process ever held, in MB."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count what the parent had before this program began
-        kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))
-        if kilobytes:
-            return round(int(kilobytes[1]) / 1024, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)

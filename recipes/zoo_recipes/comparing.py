@@ -149,14 +149,24 @@ def _cost(row: RunRow) -> float:
 
 def _settings(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     recipe = {key: value for key, value in info["recipe"].items() if key != "seed"}
-    yield from _flat(recipe, "")
+    yield from flat(recipe)
     yield "seed", str(info.get("seed"))
-    yield from _flat({"data": info.get("dataset") or {}, "versions": info["versions"]}, "")
+    yield from flat({"data": info.get("dataset") or {}, "versions": info["versions"]})
 
 
-def _flat(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Return the values of nested tables by dotted key.
+
+    Args:
+        value: A table.
+        path: Key of it.
+
+    Example:
+        >>> dict(flat({"fit": {"epochs": 3}, "seed": 0}))
+        {'fit.epochs': '3', 'seed': '0'}
+    """
     if not isinstance(value, Mapping):
         yield path, str(value)
         return
     for key, inner in value.items():
-        yield from _flat(inner, f"{path}.{key}" if path else key)
+        yield from flat(inner, f"{path}.{key}" if path else key)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 
-def draw_curves(history: Mapping[str, Sequence[float]], title: str, path: Path) -> None:
+def draw_curves(history: Mapping[str, Sequence[float]], title: str, path: Path | BinaryIO) -> None:
     """Draw a panel for each metric, training and validation, by epoch.
 
     Args:
         history: Values of each epoch by metric; those of validation begin with ``val_``.
         title: Above the picture.
-        path: The PNG to write.
+        path: The PNG to write, or what takes its bytes.
     """
     panels = {
         name: {
@@ -24,6 +26,13 @@ def draw_curves(history: Mapping[str, Sequence[float]], title: str, path: Path) 
         if not name.startswith("val_") and name != "learning_rate"
     }
     _draw(panels, title, path)
+
+
+def curves_png(history: Mapping[str, Sequence[float]]) -> bytes:
+    """Return the picture of :func:`draw_curves`, with no title, as the bytes of a PNG."""
+    picture = BytesIO()
+    draw_curves(history, "", picture)
+    return picture.getvalue()
 
 
 def draw_side_by_side(histories: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
@@ -44,7 +53,9 @@ def draw_side_by_side(histories: Mapping[str, Mapping[str, Sequence[float]]], pa
     _draw(panels, " and ".join(histories) if len(histories) < 4 else "", path)
 
 
-def _draw(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, path: Path) -> None:
+def _draw(
+    panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, path: Path | BinaryIO
+) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,7 @@ def fit(
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
     ranks: Ranks | None = None,
+    on_step: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
     """Train a model in place and return the metrics of each epoch.
 
@@ -102,6 +103,7 @@ def fit(
         checkpoint: Where to go on.
         on_epoch: Told the number and the metrics of each epoch.
         ranks: The processes that train together, of which this is one.
+        on_step: Called after each step.
 
     Raises:
         ZooError: The loss became infinite or not a number.
@@ -126,10 +128,12 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     history = checkpoint.history if checkpoint else {}
     counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
-    watching = [keras.callbacks.LambdaCallback(on_epoch_end=on_epoch)] if on_epoch else []
+    watching = keras.callbacks.LambdaCallback(
+        on_epoch_end=on_epoch, on_train_batch_end=lambda batch, logs: on_step()
+    )
     with _progress(verbose, model, checkpoint) as shown, together(model, ranks):
         callbacks = keras.callbacks.CallbackList(
-            [*counting, Recorder(history, folder), *shown, *watching],
+            [*counting, Recorder(history, folder), *shown, watching],
             model=model,
             epochs=recipe.fit.epochs,
             steps=len(batches),

@@ -13,6 +13,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
 from zoo_recipes.configs import BadRecords
+from zoo_recipes.cost import Meter, devices, metered
 from zoo_recipes.data_checks import check_classes, check_targets
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
@@ -25,8 +26,10 @@ from zoo_recipes.distributed.launching import (
 )
 from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
 from zoo_recipes.distributed.scaling import scaled
+from zoo_recipes.energy import check_country
 from zoo_recipes.evaluation import measure
 from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.mlflow_log import check_mlflow, logged
 from zoo_recipes.objectives import label_feature
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
@@ -68,6 +71,8 @@ def train(
     on_bad_record: BadRecords | None = None,
     on_epoch: OnEpoch | None = None,
     workers: int | Workers | None = None,
+    energy: str | None = None,
+    mlflow: str | None = None,
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -86,6 +91,8 @@ def train(
         on_epoch: Told the number and the metrics of each epoch, from 0.
         workers: How many processes train together. Where ``TF_CONFIG`` names several, this one is
             one of them, and each of them makes the same call.
+        energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
+        mlflow: Log to MLflow: the URI of a store, or a folder for one.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so.
@@ -106,6 +113,7 @@ def train(
     }
     member, team = this_member(), as_workers(workers)
     if member is None and team.number > 1:
+        _refuse_with_workers(energy, mlflow)
         begin = {"force": force}
         return launch(folder, team, recipe, begin, data_dir=data_dir, download=download, **options)
     ranks = joined(member, workers)
@@ -119,6 +127,10 @@ def train(
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
     check_overrides(spec, recipe.model.overrides)
+    if energy is not None:
+        check_country(energy)
+    if mlflow is not None:
+        check_mlflow()
     _check_components(recipe, folder)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
@@ -129,7 +141,13 @@ def train(
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task) | workers_info(ranks)
-    with held(folder), _recorded(folder, info), telling_of_loss(folder, ranks):
+    with (
+        held(folder),
+        logged(mlflow, folder, info, on_epoch) as told,
+        _recorded(folder, info),
+        telling_of_loss(folder, ranks),
+        metered(folder, info, energy) as meter,
+    ):
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
         _train(
@@ -137,9 +155,10 @@ def train(
             builder,
             folder,
             info,
+            meter,
             checkpoint=None,
             ranks=ranks,
-            **options,
+            **{**options, "on_epoch": told},
         )
     return load_run(folder)
 
@@ -153,6 +172,8 @@ def resume(
     checkpoint_seconds: float = SECONDS,
     on_epoch: OnEpoch | None = None,
     workers: int | Workers | None = None,
+    energy: str | None = None,
+    mlflow: str | None = None,
 ) -> Run:
     """Go on with a training that was interrupted, failed or killed.
 
@@ -167,6 +188,8 @@ def resume(
         checkpoint_seconds: As for :func:`train`.
         on_epoch: As for :func:`train`.
         workers: As for :func:`train`; as many as the run began with by default.
+        energy: As for :func:`train`; a run that began with it goes on with it.
+        mlflow: The same.
 
     Raises:
         UsageError: No run, a complete one, or one that another process is training.
@@ -181,10 +204,13 @@ def resume(
     }
     member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
     if member is None and team.number > 1:
+        _refuse_with_workers(energy, mlflow)
         return launch(folder, team, data_dir=data_dir, download=download, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
         return follow(ranks, folder, data_dir=data_dir, download=download)
+    if energy is not None:
+        check_country(energy)
     with held(folder):
         # Only now does nobody else change it.
         found = read_run(folder)
@@ -200,17 +226,32 @@ def resume(
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_changes(info, ranks)
         info |= workers_info(ranks)
-        with _recorded(folder, info), telling_of_loss(folder, ranks):
+        with (
+            logged(mlflow, folder, info, on_epoch) as told,
+            _recorded(folder, info),
+            telling_of_loss(folder, ranks),
+            metered(folder, info, energy) as meter,
+        ):
             _train(
                 recipe,
                 builder,
                 folder,
                 info,
+                meter,
                 checkpoint=checkpoint,
                 ranks=ranks,
-                **options,
+                **{**options, "on_epoch": told},
             )
     return load_run(folder)
+
+
+def _refuse_with_workers(energy: str | None, mlflow: str | None) -> None:
+    given = {"energy": energy, "mlflow": mlflow}
+    for name in (name for name, value in given.items() if value is not None):
+        raise UsageError(
+            f"{name} does not go with workers that are launched here, of which each is a process "
+            f"of its own: leave --{name} or --workers out."
+        )
 
 
 def _check_components(recipe: Recipe, folder: Path) -> None:
@@ -267,6 +308,7 @@ def _train(
     builder: Any,
     folder: Path,
     info: dict[str, Any],
+    meter: Meter,
     *,
     ranks: Ranks | None,
     **options: Any,
@@ -275,7 +317,9 @@ def _train(
 
     if ranks:
         ranks.meet_versions()
-    model, sources, history = trained(recipe, builder, folder, info, ranks=ranks, **options)
+    model, sources, history = trained(
+        recipe, builder, folder, info, ranks=ranks, on_step=meter.write_if_due, **options
+    )
     info["metrics"] = measure(model, recipe, sources["test"])
     write(folder / MODEL, lambda path: save_model(model, path))
     info["model"]["sha256"] = sha256(folder / MODEL)
@@ -283,6 +327,7 @@ def _train(
     save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
     _save_curves(recipe, history, info, folder)
     info |= {"status": "complete", "finished": now()}
+    meter.read()
     write_json(folder / INFO, info)
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
     if ranks:
@@ -326,7 +371,7 @@ def trained(
     model = build(recipe, task, info["labels"], tokenizer)
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
-    info |= {"model": model_info(recipe, model), "truncated": truncated}
+    info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
     write_json(folder / INFO, info)
     history = fit(
         model,

@@ -31,10 +31,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
+    from zoo_recipes.card import card as card
     from zoo_recipes.comparing import list_runs as list_runs
     from zoo_recipes.distributed.cluster import Workers as Workers
     from zoo_recipes.own_data.report import inspect_data as inspect_data
     from zoo_recipes.recipe import Recipe as Recipe
+    from zoo_recipes.report import report as report
     from zoo_recipes.reproducing import reproduce as reproduce
     from zoo_recipes.results import Evaluation as Evaluation
     from zoo_recipes.run import Run as Run
@@ -61,6 +63,7 @@ _EXPORTS = {
     "Workers": "zoo_recipes.distributed.cluster:Workers",
     "ZooError": "zoo_registry:ZooError",
     "bench": "zoo_export.benchmarking:bench",
+    "card": "zoo_recipes.card:card",
     "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
     "evaluate": "zoo.evaluating:evaluate",
@@ -80,6 +83,7 @@ _EXPORTS = {
     "merge_lora": "zoo_registry.build:merge_lora",
     "quantization_aware": "zoo_registry.build:quantization_aware",
     "register": "zoo.api:register",
+    "report": "zoo_recipes.report:report",
     "reproduce": "zoo_recipes.reproducing:reproduce",
     "resume": "zoo_recipes.training:resume",
     "save_pretrained": "zoo.weights.saving:save_pretrained",

@@ -20,12 +20,13 @@ from zoo_export.bundle import Bundle
 from zoo_export.comparing import accuracy, largest_share
 from zoo_export.converters.job import load_cases
 from zoo_export.manifest import MANIFEST, SAMPLES, Manifest
-from zoo_export.processes import end_with, own_stdout, peak_mb
+from zoo_export.processes import end_with, own_stdout
 from zoo_export.runtime import Runner
 from zoo_export.stored import load_samples
 from zoo_export.tensors import fits
 from zoo_export.verification import run_samples
 from zoo_registry import UsageError
+from zoo_registry.machine import peak_mb
 
 WARM_UP = 3
 RELOADS = 3

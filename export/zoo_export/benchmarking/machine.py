@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from zoo_registry.machine import cores, cpu
 
 # Load that is not ours, as a share of the cores, above which milliseconds are not to be trusted.
 _BUSY = 0.5
@@ -49,7 +49,7 @@ def look(packages: Iterable[str], load_before: float) -> Machine:
         load_before: What :func:`load` returned at its beginning.
     """
     return Machine(
-        cpu=_cpu(),
+        cpu=cpu(),
         cores=cores(),
         memory_gb=round(_memory() / 1e9, 1),
         os=platform.platform(terse=True),
@@ -58,11 +58,6 @@ def look(packages: Iterable[str], load_before: float) -> Machine:
         load_before=load_before,
         load_after=load(),
     )
-
-
-def in_short() -> str:
-    """Return processor and cores, for tables that were measured in several places."""
-    return f"{_cpu()}, {cores()} cores"
 
 
 def warnings(load_before: float) -> tuple[str, ...]:
@@ -83,13 +78,6 @@ def warnings(load_before: float) -> tuple[str, ...]:
 def load() -> float:
     """Return the load average of the last minute."""
     return round(os.getloadavg()[0], 2)
-
-
-def cores() -> int:
-    """Return the number of logical cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def free_memory() -> int | None:
@@ -117,15 +105,3 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
 
 def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
-def _cpu() -> str:
-    path = Path("/proc/cpuinfo")
-    if path.is_file():
-        names = re.findall(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", path.read_text(), re.M)
-        return str(names[0]) if names else platform.machine()
-    if sys.platform == "darwin":
-        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        return said or platform.machine()
-    return platform.processor() or platform.machine()

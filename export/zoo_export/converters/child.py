@@ -19,11 +19,12 @@ from zoo_export.converters.inference import inference_clone, load_model
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
-from zoo_export.processes import end_with, free_memory, peak_mb
+from zoo_export.processes import end_with, free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
 from zoo_registry.build import is_quantization_aware
+from zoo_registry.machine import peak_mb
 
 
 def main(folder: Path) -> None:

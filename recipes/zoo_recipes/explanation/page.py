@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
 from zoo_recipes.explanation.pictures import AGAINST, CURVES, FOR, HEAT_MAP, INPUT, pictures
 from zoo_recipes.explanation.result import pieces
+from zoo_recipes.pages import document, image
 
 if TYPE_CHECKING:
     from zoo_recipes.explanation.result import Explanation
 
 _ROWS = 20
 _STYLE = """
-body { margin: 2rem auto; max-width: 54rem; padding: 0 1rem; background: #fff; color: #1b1f24;
-  font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin-bottom: 0.25rem; }
-h2 { font-size: 1.1rem; margin-top: 2rem; }
-p, figcaption { color: #4a525c; }
-.pictures { display: flex; flex-wrap: wrap; gap: 1.5rem; }
-figure { margin: 0; }
-img { max-width: 100%; }
 .text { color: #1b1f24; font-size: 1.15rem; line-height: 2.1; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 .text span { padding: 0.2em 0; border-radius: 0.2em; }
-table { border-collapse: collapse; width: 100%; }
-td { padding: 0.15rem 0.75rem 0.15rem 0; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; width: 6rem; }
 td.bar { width: 50%; }
 .bar div { height: 0.9rem; border-radius: 0.15rem; min-width: 1px; }
-""".strip()
+""".lstrip()
 
 
 def page(explanation: Explanation) -> str:
     """Return the HTML of an explanation."""
     measured = explanation.faithfulness
     title = f"Why {explanation.target.label}: {explanation.model} by {explanation.method}"
-    images = {name: _image(png, name) for name, png in pictures(explanation).items()}
+    images = {name: image(png, name) for name, png in pictures(explanation).items()}
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(about(explanation))}</p>",
@@ -55,13 +44,7 @@ def page(explanation: Explanation) -> str:
         f'<p>{escape(explanation.method)} (<a href="{explanation.paper}">paper</a>)'
         f"{escape(''.join(f'; {fact}' for fact in facts(explanation)))}.</p>",
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body>\n</html>\n"
-    )
+    return document(title, body, _STYLE)
 
 
 def about(explanation: Explanation) -> str:
@@ -133,7 +116,3 @@ def _swatch(colour: tuple[int, int, int]) -> str:
 def _rgb(value: float, strength: float) -> str:
     red, green, blue = FOR if value > 0 else AGAINST
     return f"rgba({red}, {green}, {blue}, {strength:.3f})"
-
-
-def _image(png: bytes, name: str) -> str:
-    return f'<img alt="{name}" src="data:image/png;base64,{b64encode(png).decode()}">'

@@ -27,6 +27,8 @@ COMMANDS = {
     "evaluate": "zoo.cli.evaluating:evaluate",
     "runs": "zoo.cli.runs:runs",
     "reproduce": "zoo.cli.runs:reproduce",
+    "report": "zoo.cli.reporting:report",
+    "card": "zoo.cli.reporting:card",
     "export": "zoo.cli.exporting:export",
     "verify": "zoo.cli.exporting:verify",
     "bench": "zoo.cli.benching:bench",

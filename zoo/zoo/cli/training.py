@@ -10,6 +10,7 @@ import click
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json
 from zoo_recipes.distributed.cluster import Workers
+from zoo_recipes.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
 
 data_dir = click.option(
@@ -66,6 +67,14 @@ download = click.option("--download", is_flag=True, help="Download the data set 
     show_default=True,
     help="How often all start again from the last checkpoint when a worker is lost.",
 )
+@click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
+@click.option(
+    "--country",
+    envvar=COUNTRY_VARIABLE,
+    metavar="DEU",
+    help=f"With --energy: of whose grid it comes [{COUNTRY_VARIABLE}].",
+)
+@click.option("--mlflow", metavar="URI|FOLDER", help="Log to this MLflow store, or a new one.")
 @data_dir
 @download
 @as_json
@@ -84,6 +93,8 @@ def train(
     launcher: Literal["local", "ray"],
     worker_timeout: float,
     restarts: int,
+    energy: bool,
+    country: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -93,6 +104,12 @@ def train(
     """
     options["verbose"] = not as_json
     options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
+    if energy and country is None:
+        raise click.UsageError(
+            "--energy needs the country of whose grid it comes: --country DEU, or "
+            f"{COUNTRY_VARIABLE}=DEU in the environment."
+        )
+    options["energy"] = country if energy else None
     if resume is not None:
         if recipe or overrides or out or force or data or seed is not None:
             raise click.UsageError("--resume goes on as the run began: give the run alone.")

@@ -39,7 +39,6 @@ from zoo.support.matrix import (
 from zoo_export import processes
 from zoo_export.assembly import Progress
 from zoo_export.benchmarking import bench
-from zoo_export.benchmarking.machine import in_short
 from zoo_export.bundle import Bundle
 from zoo_export.comparing import largest_share
 from zoo_export.exporting import export
@@ -47,6 +46,7 @@ from zoo_export.formats import find
 from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
+from zoo_registry.machine import in_short
 
 TIME_LIMIT = 7200.0
 _EXPORT_LIMIT = 900.0

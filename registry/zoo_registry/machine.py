@@ -1,0 +1,47 @@
+"""The machine that this process runs on, told by the standard library alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+
+def cpu() -> str:
+    """Return the model of the processor."""
+    path = Path("/proc/cpuinfo")
+    if path.is_file():
+        names = re.findall(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", path.read_text(), re.M)
+        return str(names[0]) if names else platform.machine()
+    if sys.platform == "darwin":
+        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        return said or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Return the number of logical cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def in_short() -> str:
+    """Return processor and cores, for tables that were measured in several places."""
+    return f"{cpu()}, {cores()} cores"
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process ever held, in MB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent had before this program began
+        kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))
+        if kilobytes:
+            return round(int(kilobytes[1]) / 1024, 1)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)

@@ -25,7 +25,7 @@ def test_every_block_runs(tmp_path: Path) -> None:
         for line in (line for line in text.splitlines() if line.startswith("zoo ")):
             ran["sh"] += 1
             _run([sys.executable, "-m", "zoo.cli", *line.split()[1:]], tmp_path)
-    assert ran == {"python": 4, "sh": 16}
+    assert ran == {"python": 4, "sh": 19}
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.training import resolve_recipe
+from zoo_recipes.recipe import resolve_recipe
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ import zoo_recipes.fitting
 from zoo_export.preprocess import Preprocessor
 from zoo_recipes.batches import Batches
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 
 TURNS = 5
 NAIVE_EXAMPLES = 500

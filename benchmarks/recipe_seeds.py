@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 
 
 def main() -> None:

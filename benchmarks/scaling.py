@@ -54,8 +54,8 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
     from zoo_recipes.overrides import with_overrides
     from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
     from zoo_recipes.provenance import data_info
+    from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.sources import fed
-    from zoo_recipes.training import resolve_recipe
 
     recipe = with_overrides(resolve_recipe(name), ["dataset.train=train[:20%]"])
     task = recipe.model.task or zoo_registry.models.get(recipe.model.name).tasks[0]

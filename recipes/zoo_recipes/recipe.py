@@ -5,8 +5,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import zoo_registry
 from zoo_recipes.configs import (
     STRICT,
     CompileConfig,
@@ -131,3 +133,13 @@ def as_recipe(value: object, name: str) -> Recipe:
         f"recipe '{name}' is a {type(value).__name__}: "
         "it must be the path of a TOML file, a mapping or a Recipe"
     )
+
+
+def resolve_recipe(recipe: str | Path | Recipe) -> Recipe:
+    """Return the recipe that a registered name, a path ending in ``.toml`` or a recipe means."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Path) or recipe.endswith(".toml"):
+        return as_recipe(Path(recipe), Path(recipe).stem)
+    registered: Recipe = zoo_registry.recipes.get(recipe)
+    return registered

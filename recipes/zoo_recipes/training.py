@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.checkpoints import FOLDER, SECONDS, Checkpoint, Place, newest
+from zoo_recipes.checkpoints import SECONDS, Place, newest
 from zoo_recipes.configs import BadRecords
-from zoo_recipes.cost import Meter, devices, metered
-from zoo_recipes.data_checks import check_classes, check_targets
+from zoo_recipes.cost import Meter, metered
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
 from zoo_recipes.distributed.launching import (
@@ -27,18 +25,14 @@ from zoo_recipes.distributed.launching import (
 from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.energy import check_country
-from zoo_recipes.evaluation import measure
-from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.execution import carry_out
 from zoo_recipes.mlflow_log import check_mlflow, logged
-from zoo_recipes.objectives import label_feature
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
-from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
-from zoo_recipes.provenance import data_info, first_info, now, versions
-from zoo_recipes.recipe import Recipe, as_recipe
+from zoo_recipes.provenance import first_info, now, versions
+from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import (
     INFO,
-    MODEL,
     OnEpoch,
     Run,
     StoppedError,
@@ -47,12 +41,10 @@ from zoo_recipes.run import (
     load_run,
     new_folder,
     read_run,
-    sha256,
     write,
     write_json,
 )
-from zoo_recipes.sources import Source
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights
 
 
@@ -141,16 +133,11 @@ def train(
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task) | workers_info(ranks)
-    with (
-        held(folder),
-        logged(mlflow, folder, info, on_epoch) as told,
-        _recorded(folder, info),
-        telling_of_loss(folder, ranks),
-        metered(folder, info, energy) as meter,
-    ):
+    watched = _watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
+    with held(folder), watched as (meter, told):
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
-        _train(
+        carry_out(
             recipe,
             builder,
             folder,
@@ -226,13 +213,9 @@ def resume(
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_changes(info, ranks)
         info |= workers_info(ranks)
-        with (
-            logged(mlflow, folder, info, on_epoch) as told,
-            _recorded(folder, info),
-            telling_of_loss(folder, ranks),
-            metered(folder, info, energy) as meter,
-        ):
-            _train(
+        watched = _watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
+        with watched as (meter, told):
+            carry_out(
                 recipe,
                 builder,
                 folder,
@@ -268,6 +251,26 @@ def _check_components(recipe: Recipe, folder: Path) -> None:
 
 
 @contextmanager
+def _watched(
+    folder: Path,
+    info: dict[str, Any],
+    ranks: Ranks | None,
+    *,
+    energy: str | None,
+    mlflow: str | None,
+    on_epoch: OnEpoch | None,
+) -> Iterator[tuple[Meter, OnEpoch | None]]:
+    """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
+    with (
+        logged(mlflow, folder, info, on_epoch) as told,
+        _recorded(folder, info),
+        telling_of_loss(folder, ranks),
+        metered(folder, info, energy) as meter,
+    ):
+        yield meter, told
+
+
+@contextmanager
 def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
     """Write in the end what became of the training."""
     write_json(folder / INFO, info)
@@ -291,117 +294,3 @@ def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:
         warnings.warn(
             f"the run began with others, so the weights may differ: {listed}", stacklevel=3
         )
-
-
-def resolve_recipe(recipe: str | Path | Recipe) -> Recipe:
-    """Return the recipe that a registered name, a path ending in ``.toml`` or a recipe means."""
-    if isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, Path) or recipe.endswith(".toml"):
-        return as_recipe(Path(recipe), Path(recipe).stem)
-    registered: Recipe = zoo_registry.recipes.get(recipe)
-    return registered
-
-
-def _train(
-    recipe: Recipe,
-    builder: Any,
-    folder: Path,
-    info: dict[str, Any],
-    meter: Meter,
-    *,
-    ranks: Ranks | None,
-    **options: Any,
-) -> None:
-    from zoo_recipes.fitting import save_model
-
-    if ranks:
-        ranks.meet_versions()
-    model, sources, history = trained(
-        recipe, builder, folder, info, ranks=ranks, on_step=meter.write_if_due, **options
-    )
-    info["metrics"] = measure(model, recipe, sources["test"])
-    write(folder / MODEL, lambda path: save_model(model, path))
-    info["model"]["sha256"] = sha256(folder / MODEL)
-    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
-    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
-    _save_curves(recipe, history, info, folder)
-    info |= {"status": "complete", "finished": now()}
-    meter.read()
-    write_json(folder / INFO, info)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    if ranks:
-        ranks.meet_at_the_end()
-
-
-def trained(
-    recipe: Recipe,
-    builder: Any,
-    folder: Path,
-    info: dict[str, Any],
-    *,
-    ranks: Ranks | None,
-    checkpoint: Checkpoint | None,
-    **options: Any,
-) -> tuple[Any, dict[str, Source], dict[str, list[float]]]:
-    """Return the trained model, the examples by part and the metrics of each epoch.
-
-    Args:
-        recipe: The recipe.
-        builder: Of its data, prepared.
-        folder: Of the run, or of what is not kept.
-        info: What ``run.json`` holds; added to.
-        ranks: The processes that train together, of which this is one.
-        checkpoint: Where to go on.
-        options: As :func:`zoo_recipes.fitting.fit` takes them.
-    """
-    from zoo_recipes.augmentation import text_marks
-    from zoo_recipes.fitting import build, fit, model_info
-
-    task = info["task"]
-    label = label_feature(recipe, task)
-    examples = read_examples(recipe, builder, label)
-    check_classes(recipe, examples["train"].labels)
-    found = data_info(recipe, builder, label, examples)
-    _check_same_data(folder, info["dataset"], found["dataset"])
-    if ranks:
-        ranks.same("The data", found["dataset"]["fingerprint"].encode())
-    info |= found
-    tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
-    model = build(recipe, task, info["labels"], tokenizer)
-    sources, truncated = make_sources(recipe, task, examples, folder, model)
-    check_targets(recipe, model, sources)
-    info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
-    write_json(folder / INFO, info)
-    history = fit(
-        model,
-        recipe,
-        sources,
-        folder,
-        labels=info["labels"],
-        marks=text_marks(tokenizer),
-        checkpoint=checkpoint,
-        ranks=ranks,
-        **options,
-    )
-    return model, sources, history
-
-
-def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    known = before.get("fingerprint")
-    if known not in (None, found["fingerprint"]):
-        raise ZooError(
-            f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
-            f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "
-            "the start with --force."
-        )
-
-
-def _save_curves(
-    recipe: Recipe, history: dict[str, list[float]], info: dict[str, Any], folder: Path
-) -> None:
-    from zoo_recipes.curves import draw_curves
-
-    results = "  ".join(f"{name} {value:.4f}" for name, value in info["metrics"].items())
-    title = f"{recipe.name}, seed {recipe.seed}: test {results}"
-    write(folder / "curves.png", lambda path: draw_curves(history, title, path))

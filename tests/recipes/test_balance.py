@@ -6,8 +6,9 @@ import pytest
 from zoo_recipes.balance import balanced_order, class_weights
 from zoo_recipes.batches import Batches
 from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.sources import Rows
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.training import train
 from zoo_registry import UsageError
 
 LABELS = np.array([0] * 90 + [1] * 10 + [3] * 20)

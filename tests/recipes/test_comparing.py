@@ -8,8 +8,9 @@ from PIL import Image
 from zoo_recipes.comparing import differences, list_runs
 from zoo_recipes.curves import draw_side_by_side
 from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import INFO, load_run, write_json
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.training import train
 from zoo_registry import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]

@@ -7,7 +7,8 @@ import pytest
 
 from zoo_recipes.data_checks import check_classes
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 from zoo_registry import UsageError
 
 QUICK = ["fit.epochs=1", "dataset.train=train[:10%]"]

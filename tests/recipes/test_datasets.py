@@ -17,7 +17,8 @@ from zoo_recipes.datasets.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import fingerprint, read_split
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 from zoo_registry import UsageError, ZooError
 from zoo_registry.packages import Package, unpacked
 

@@ -11,7 +11,8 @@ import zoo
 from zoo_recipes.confusion_picture import draw_confusion
 from zoo_recipes.groups import as_groups
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 from zoo_registry import UsageError
 
 

@@ -18,9 +18,10 @@ from zoo_recipes import facts
 from zoo_recipes.card import _license, card
 from zoo_recipes.mlflow_log import store_of
 from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.report import report
 from zoo_recipes.run import INFO, StoppedError, load_run, read_run, write_json
-from zoo_recipes.training import resolve_recipe, resume, train
+from zoo_recipes.training import resume, train
 from zoo_registry import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]

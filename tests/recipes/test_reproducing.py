@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.reproducing import reproduce
 from zoo_recipes.run import INFO, load_run, write_json
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.training import train
 from zoo_registry import UsageError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]

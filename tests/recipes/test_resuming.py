@@ -16,8 +16,9 @@ import pytest
 from zoo_recipes.batches import Batches
 from zoo_recipes.checkpoints import newest
 from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import held, read_run
-from zoo_recipes.training import resolve_recipe, resume, train
+from zoo_recipes.training import resume, train
 from zoo_registry import UsageError, ZooError
 
 # How often the training is killed; CONTRIBUTING.md says when to ask for more.
@@ -123,7 +124,8 @@ def whole(data_dir, tmp_path_factory):
 SCRIPT = """
 import sys
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, resume, train
+from zoo_recipes.training import resume, train
+from zoo_recipes.recipe import resolve_recipe
 name, out, data_dir, *overrides = sys.argv[1:]
 options = {"data_dir": data_dir, "verbose": False, "checkpoint_seconds": 0}
 if overrides:

@@ -18,11 +18,11 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.kept_examples import held_out_rows
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.recipe import Recipe
+from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.results import Evaluation
 from zoo_recipes.run import load_run, sha256
 from zoo_recipes.sources import Rows
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.training import train
 from zoo_registry import UsageError, ZooError
 from zoo_registry.build import is_quantization_aware
 
@@ -305,7 +305,8 @@ WEIGHTS = """
 import hashlib, sys
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.sources import Rows
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.training import train
+from zoo_recipes.recipe import resolve_recipe
 name, out, data_dir, seed, *overrides = sys.argv[1:]
 recipe = with_overrides(resolve_recipe(name), overrides)
 run = train(recipe, out=out, data_dir=data_dir, seed=int(seed), verbose=False)

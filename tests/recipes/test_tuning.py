@@ -8,9 +8,8 @@ import pytest
 
 from zoo_recipes.configs import Range
 from zoo_recipes.overrides import value_at
-from zoo_recipes.recipe import as_recipe
+from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import read_run
-from zoo_recipes.training import resolve_recipe
 from zoo_recipes.tuning.picture import draw_trials
 from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, parse_ranges
 from zoo_recipes.tuning.study import tune

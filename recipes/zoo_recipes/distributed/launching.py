@@ -113,9 +113,9 @@ def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:
     from zoo_recipes.checkpoints import newest
     from zoo_recipes.datasets.loading import open_dataset
     from zoo_recipes.distributed.ranks import telling_of_loss
+    from zoo_recipes.execution import trained
     from zoo_recipes.own_data.choosing import on_own_data
     from zoo_recipes.run import load_run, read_run
-    from zoo_recipes.training import trained
 
     with telling_of_loss(folder, ranks), tempfile.TemporaryDirectory() as scratch:
         ranks.meet_versions()

@@ -12,9 +12,9 @@ from typing import Any
 from zoo_recipes.configs import Range
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
-from zoo_recipes.recipe import Recipe
+from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import INFO, StoppedError, held, read_run, write
-from zoo_recipes.training import resolve_recipe, resume, train
+from zoo_recipes.training import resume, train
 from zoo_recipes.tuning.result import TRIALS, Trial, Tuning
 from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, suggest
 from zoo_registry import UsageError, ZooError, did_you_mean

@@ -13,7 +13,7 @@ from zoo_recipes.distributed.ranks import check_recipe
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.distributed.steps import part_of
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe
+from zoo_recipes.recipe import resolve_recipe
 from zoo_registry import UsageError, ZooError
 
 

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 import zoo
 from zoo.cli.main import cli
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("explained-texts")]
 TEXT = "Wie geht es dir heute? Я люблю эту книгу."

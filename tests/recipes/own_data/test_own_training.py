@@ -6,7 +6,8 @@ import pytest
 from zoo import evaluate
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.choosing import on_own_data
-from zoo_recipes.training import resolve_recipe, train
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training import train
 from zoo_registry import UsageError
 
 

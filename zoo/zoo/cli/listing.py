@@ -178,7 +178,7 @@ def _recipe_row(name: str, recipe: Any) -> dict[str, Any]:
 @as_json
 def recipe(name: str, as_json: bool) -> None:
     """Print a recipe as TOML, to copy and change."""
-    from zoo_recipes.training import resolve_recipe
+    from zoo_recipes.recipe import resolve_recipe
 
     found = resolve_recipe(name)
     if as_json:

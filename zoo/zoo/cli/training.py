@@ -121,7 +121,7 @@ def train(
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
     from zoo_recipes.overrides import with_overrides
-    from zoo_recipes.training import resolve_recipe
+    from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.training import train as train_recipe
 
     chosen = with_overrides(resolve_recipe(recipe), overrides)

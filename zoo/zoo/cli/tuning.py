@@ -54,8 +54,8 @@ def tune(
     further. The best settings become a recipe of their own.
     """
     from zoo_recipes.overrides import with_overrides
+    from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.run import write
-    from zoo_recipes.training import resolve_recipe
     from zoo_recipes.tuning.picture import draw_trials
     from zoo_recipes.tuning.space import parse_ranges
     from zoo_recipes.tuning.study import BEST

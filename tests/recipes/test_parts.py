@@ -1,6 +1,5 @@
 """The parts of a training: batches, augmentation, tokenizers, names of Keras."""
 
-import hashlib
 import os
 import subprocess
 import sys

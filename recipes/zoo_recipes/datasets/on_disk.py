@@ -39,8 +39,8 @@ def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
             f"written: {error}"
         ) from error
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-    labels = np.load(folder / _LABELS) if rows.label else None
-    raws = np.load(folder / _RAWS, mmap_mode="r")
+    labels = np.load(folder / _LABELS, allow_pickle=False) if rows.label else None
+    raws = np.load(folder / _RAWS, mmap_mode="r", allow_pickle=False)
     return Examples(raws, labels, about["sha256"], about["groups"])
 
 

@@ -138,7 +138,9 @@ else:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["digits-cnn", "pydoc-gpt"])
 def test_it_survives_kill_9_at_random_steps(name, whole, data_dir, tmp_path):
-    overrides = HARD if name == "digits-cnn" else ["fit.epochs=2", "dataset.train=train[:3%]"]
+    # Long enough for all kills.
+    small = [f"fit.epochs={4 * KILLS}", "dataset.train=train[:3%]"]
+    overrides = HARD if name == "digits-cnn" else small
     recipe = with_overrides(resolve_recipe(name), overrides)
     chance = random.Random(KILLS)
     out = tmp_path / "run"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ from zoo_recipes.run import INFO, Run, read_run
 from zoo_registry import UsageError, did_you_mean
 
 # The best is the smallest.
-_COSTS = {"loss", "bits_per_character", "error_rate"}
+_COSTS = re.compile(r"loss|error|perplexity|crossentropy|divergence|bits")
 SORTED_BY = ("started", "name", "metric", "seconds")
 _ABSENT = "-"
 
@@ -144,7 +145,7 @@ def _seconds(info: Mapping[str, Any]) -> float | None:
 
 def _cost(row: RunRow) -> float:
     value = row.value or 0.0
-    return value if row.metric in _COSTS else -value
+    return value if is_cost(row.metric) else -value
 
 
 def _settings(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -170,3 +171,13 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         return
     for key, inner in value.items():
         yield from flat(inner, f"{path}.{key}" if path else key)
+
+
+def is_cost(metric: str) -> bool:
+    """Return whether less of a metric is better.
+
+    Example:
+        >>> [is_cost(name) for name in ("val_loss", "bits_per_character", "accuracy")]
+        [True, True, False]
+    """
+    return bool(_COSTS.search(metric))

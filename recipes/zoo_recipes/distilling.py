@@ -44,6 +44,11 @@ def make_teaching(config: DistillationConfig, student: Any) -> Teach:
 
 
 def _check_like(run: str, teacher: Any, student: Any) -> None:
+    if len(student.outputs) != 1 or len(student.outputs[0].shape) != 2:
+        raise UsageError(
+            f'distillation.teacher = "{run}": a model learns from another one where each example '
+            f"has one class; this one gives {', '.join(_described(student, 'outputs'))}."
+        )
     for what in ("inputs", "outputs"):
         theirs, ours = (_described(model, what) for model in (teacher, student))
         if theirs != ours:

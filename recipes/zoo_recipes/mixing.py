@@ -99,7 +99,15 @@ def mixed(
 
     Returns:
         Inputs, and the shares of the classes, float32 (batch, num_classes).
+
+    Raises:
+        UsageError: There are no images.
     """
+    if "image" not in inputs:
+        raise UsageError(
+            f"augmentation: only images can be mixed, and the inputs are {', '.join(inputs)}: "
+            "leave mix_up and cut_mix out."
+        )
     images, others, share = mixes[int(rng.integers(len(mixes)))](inputs["image"], rng)
     classes = np.eye(num_classes, dtype=np.float32)[targets]
     shares = np.float32(share) * classes + np.float32(1 - share) * classes[others]

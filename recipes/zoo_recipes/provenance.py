@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from zoo_recipes.datasets.reading import Examples, fingerprint
+from zoo_recipes.datasets.reading import Examples, class_names, fingerprint
 from zoo_recipes.objectives import LANGUAGE_MODEL, PAIRS
 from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
@@ -61,8 +61,6 @@ def data_info(
         label: Feature that is the class, or ``None``.
         examples: By part: ``train``, ``validation``, ``test``.
     """
-    feature: Any = builder.info.features[label] if label else None
-    feature = getattr(feature, "feature", feature)  # of the tags of a sequence
     splits = {
         part: {
             "split": getattr(recipe.dataset, part),
@@ -75,7 +73,7 @@ def data_info(
     own = note_of(builder)
     hashes = [found.sha256 for found in examples.values()]
     return {
-        "labels": list(getattr(feature, "names", None) or []) or None,
+        "labels": class_names(builder, label) or None,
         "dataset": {
             "name": name,
             "version": version,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.reading import Examples, read_split
+from zoo_recipes.datasets.reading import Examples, class_names, read_split
 from zoo_recipes.evaluation import Given
 from zoo_recipes.groups import reading
 from zoo_recipes.objectives import LANGUAGE_MODEL, label_feature
@@ -151,8 +151,7 @@ def _on_data(recipe: Recipe, data: str | Path | None, columns: Mapping[str, str]
 
 
 def _check_labels(subject: Subject, builder: Any, label: str) -> None:
-    features = builder.info.features
-    names = list(getattr(features[label], "names", None) or []) if label in features else []
+    names = class_names(builder, label)
     known = list(subject.labels)
     if names != known:
         raise UsageError(

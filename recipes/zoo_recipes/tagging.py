@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo_recipes.predicting import Predictor, only_logits
 from zoo_recipes.sources import IGNORED, Arrays, Rows
+from zoo_registry import UsageError
 
 BATCH_SIZE = 256
 
@@ -40,10 +41,18 @@ def tag_rows(
         texts: The texts.
         words: The tags of each text's words.
         encodings: A ``tokenizers.Encoding`` of each text, cut and padded to all tokens.
+
+    Raises:
+        UsageError: A text with another number of tags than of words.
     """
     shape = next(iter(inputs.values())).shape
     targets, first = np.full(shape, IGNORED, np.int32), np.zeros(shape, bool)
     for row, (text, tags, encoding) in enumerate(zip(texts, words, encodings, strict=True)):
+        count = text.count(" ") + 1
+        if len(tags) != count:
+            raise UsageError(
+                f"Example {row} has {count} words and {len(tags)} tags: {text[:40]!r}."
+            )
         places = _places(text, encoding)
         own = np.flatnonzero(places >= 0)
         targets[row, own] = np.asarray(tags)[places[own]]

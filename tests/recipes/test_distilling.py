@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from zoo_recipes.configs import DistillationConfig
+from zoo_recipes.distilling import make_teaching
 from zoo_recipes.losses import CountedAccuracy, Distilled
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.run import load_run
@@ -79,6 +81,14 @@ def test_a_teacher_of_other_inputs(teacher, tmp_path, data_dir):
         f'distillation.teacher = "{teacher.path}": its inputs are image (8, 8, 1), and those of '
         "the model to be trained image (6, 6, 1): they must be the same."
     )
+
+
+def test_a_model_that_gives_every_token_a_class(teacher):
+    inputs = keras.Input((5, 3), name="x")
+    tagger = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
+    with pytest.raises(UsageError, match=r"has one class; this one gives logits \(5, 2\)") as e:
+        make_teaching(DistillationConfig(teacher=str(teacher.path)), tagger)
+    assert str(teacher.path) in str(e.value)
 
 
 def test_mixed_images_have_no_one_class(teacher):

@@ -53,6 +53,11 @@ def test_loss_and_accuracy_take_shares():
     assert float(metric.result()) == 0.75
 
 
+def test_only_images_are_mixed():
+    with pytest.raises(UsageError, match="only images can be mixed, and the inputs are token_ids"):
+        mixed({"token_ids": CLASSES}, CLASSES, [mix_up], 16, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from zoo.evaluating import evaluate
 from zoo_export.preprocess import Preprocessor
 from zoo_recipes.answers import ENDS, answer_metrics, normal, overlap, predicted_answers
 from zoo_recipes.configs import TokenizerConfig
@@ -79,6 +80,12 @@ def test_every_token_of_a_word_learns_its_tag(kind, tmp_path):
     made = tags_of_words(source, source.targets)
     assert [row.tolist() for row in made] == [tags.tolist() for tags in WORD_TAGS]
     assert tag_metrics(oracle(source, 7), source) == {"word_accuracy": 1.0}
+
+
+def test_a_text_with_another_number_of_tags(tmp_path):
+    examples = Examples(TEXTS, [WORD_TAGS[0], WORD_TAGS[1][:1]], "")
+    with pytest.raises(UsageError, match=r"^Example 1 has 2 words and 1 tags: 'a cat'\.$"):
+        source_of("char", examples, "token-classification", tmp_path)
 
 
 def test_words_that_were_cut_off_count_as_wrong(tmp_path):
@@ -178,6 +185,9 @@ def test_own_tagged_words_are_trained_on(tmp_path, data_dir):
     # What is not counted would be most of it: 11 of 16 tokens are padding.
     assert run.metrics["accuracy"] > 0.9
     assert run.metrics["word_accuracy"] > 0.9
+    found = evaluate(run.path, data=tmp_path / "seen.conll", split="train", data_dir=data_dir)
+    assert found.metrics["word_accuracy"] > 0.9
+    assert {"CITY", "NAME"} <= set(found.per_class)
 
 
 @pytest.mark.parametrize("task", ["masked-lm", "pretraining"])

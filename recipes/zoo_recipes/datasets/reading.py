@@ -185,6 +185,13 @@ def _text_or_same(value: Any) -> Any:
     return value
 
 
+def class_names(builder: Any, label: str | None) -> list[str]:
+    """Return the names of the classes of a feature, or of the tags that it is a sequence of."""
+    features = builder.info.features
+    feature = features[label] if label and label in features else None
+    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
+
+
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:
     """Return the sha256 of a dataset: its name, its version and the content of its splits."""
     return hashlib.sha256("\n".join([name, version, *hashes]).encode()).hexdigest()

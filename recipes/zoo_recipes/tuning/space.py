@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.comparing import is_cost
 from zoo_recipes.configs import Range, TuneConfig
 from zoo_recipes.overrides import read_value, value_at, with_values
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
 
 HELD_OUT = 20
-_LESS = re.compile(r"loss|error|perplexity|crossentropy|divergence|bits")
 _MORE = re.compile(r"acc|auc|precision|recall|f1|fbeta|iou|dice|r2|exact_match|bleu|similarity")
 
 
@@ -101,7 +101,7 @@ def goal(recipe: Recipe) -> tuple[str, str]:
     metric = config.metric or f"val_{first}"
     if config.direction:
         return metric, config.direction
-    if _LESS.search(metric):
+    if is_cost(metric):
         return metric, "min"
     if _MORE.search(metric):
         return metric, "max"
@@ -145,5 +145,5 @@ def kept_value(recipe: Recipe, history: Mapping[str, Sequence[float]], metric: s
     )
     if watched is None:
         return history[metric][-1]
-    find = np.argmin if _LESS.search(watched) else np.argmax
+    find = np.argmin if is_cost(watched) else np.argmax
     return history[metric][int(find(history[watched]))]

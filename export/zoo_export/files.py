@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.manifest import MANIFEST, FileEntry
 from zoo_registry import UsageError
+from zoo_registry.hashing import sha256
 
 # What common file systems take.
 _MAX_NAME = 255
@@ -27,12 +27,6 @@ def list_files(folder: Path) -> dict[str, FileEntry]:
         for name, path in entries.items()
         if name != MANIFEST
     }
-
-
-def sha256(path: Path) -> str:
-    """Return the hash of a file as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_files(folder: Path, entries: Mapping[str, FileEntry]) -> None:

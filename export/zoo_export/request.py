@@ -17,11 +17,11 @@ import zoo_registry
 from zoo_export import schema
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
-from zoo_export.files import sha256
 from zoo_export.manifest import Decoding
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 from zoo_registry.build import know_fake_quantization
+from zoo_registry.hashing import sha256
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
 _OF_DAMAGE = {None, errno.EINVAL}

@@ -17,9 +17,10 @@ from zoo_recipes.objectives import label_feature
 from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.provenance import data_info, now
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, MODEL, sha256, write, write_json
+from zoo_recipes.run import INFO, MODEL, write, write_json
 from zoo_recipes.sources import Source
 from zoo_registry import ZooError
+from zoo_registry.hashing import sha256
 
 
 def carry_out(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError
 from zoo_registry.build import know_fake_quantization
+from zoo_registry.hashing import sha256
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = "run.json", "model.keras", "history.json", ".lock"
@@ -183,12 +183,6 @@ def new_folder(path: Path) -> None:
         (path / "assets").mkdir(parents=True)
     except OSError as error:
         raise ZooError(f"'{path}' cannot be written: {error}") from error
-
-
-def sha256(path: Path) -> str:
-    """Return the hash of a file as hexadecimal text."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -6,7 +6,6 @@ kind, with whatever index it is set up for.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_registry.errors import ZooError
+from zoo_registry.hashing import sha256
 
 NPM_SECONDS = 60
 
@@ -113,7 +113,7 @@ def _fetch_npm(package: Package, folder: Path) -> Path:
             shutil.copyfileobj(answer, out)
     except OSError as error:
         raise ZooError(f"'{url}' cannot be fetched: {error}") from error
-    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    found = sha256(archive)
     if found != package.sha256:
         raise ZooError(f"'{url}' has the sha256 {found}, not {package.sha256}: it is not used.")
     return archive

@@ -10,10 +10,11 @@ import numpy as np
 
 from zoo_export import VerificationError, load_bundle
 from zoo_export.comparing import worst
-from zoo_export.files import list_files, sha256
+from zoo_export.files import list_files
 from zoo_export.manifest import FileEntry, seal
 from zoo_export.stored import load_samples
 from zoo_export.verification import prove, run_samples
+from zoo_registry.hashing import sha256
 
 # A worker loads files at once, as the child process of a trial does; a user does not.
 TRUSTED = True

@@ -19,6 +19,7 @@ from zoo_export.manifest import FileEntry, seal
 from zoo_export.runtime.external import check_external_data
 from zoo_export.stored import load_arrays
 from zoo_registry import UsageError
+from zoo_registry.hashing import sha256
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -41,7 +42,7 @@ def rehash(folder, name):
     path = folder / "manifest.json"
     data = json.loads(path.read_text())
     file = folder / name
-    entry = FileEntry(file.stat().st_size, zoo_export.files.sha256(file))
+    entry = FileEntry(file.stat().st_size, sha256(file))
     data["files"][name] = vars(entry)
     path.write_text(json.dumps(seal(data)))
 

@@ -20,11 +20,12 @@ from zoo_recipes.kept_examples import held_out_rows
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.results import Evaluation
-from zoo_recipes.run import load_run, sha256
+from zoo_recipes.run import load_run
 from zoo_recipes.sources import Rows
 from zoo_recipes.training import train
 from zoo_registry import UsageError, ZooError
 from zoo_registry.build import is_quantization_aware
+from zoo_registry.hashing import sha256
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
 SMALL_RECIPES = ("digits-mlp", "digits-cnn", "digits-lstm")

@@ -11,8 +11,9 @@ from typing import Any
 
 from zoo.weights.converter import HEAD, Converter, Row
 from zoo.weights.snapshot import Snapshot
-from zoo.weights.tensors import opened, sha256, tensor_files
+from zoo.weights.tensors import opened, tensor_files
 from zoo_registry import ModelSpec, UsageError
+from zoo_registry.hashing import sha256
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.weights.snapshot import CONFIG, Snapshot
-from zoo.weights.tensors import sha256
 from zoo_registry import UsageError, ZooError
+from zoo_registry.hashing import sha256
 from zoo_registry.packages import Package, unpacked
 
 SCHEMES = ("hf://", "kaggle://", "pypi://")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo.weights.foreign import Report
-from zoo.weights.tensors import sha256
 from zoo_registry import ModelSpec, UsageError
+from zoo_registry.hashing import sha256
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,9 +50,3 @@ def opened(path: Path) -> Iterator[Any]:
             f"'{path}' is no whole safetensors file: {error}. Download it again; a pickle under "
             "this name is not read."
         ) from error
-
-
-def sha256(path: Path) -> str:
-    """Return the hash of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,13 @@ from typing import Any, Literal
 import keras
 
 from zoo_recipes import losses
-from zoo_recipes.configs import CompileConfig, Component, DistillationConfig
+from zoo_recipes.configs import (
+    CompileConfig,
+    Component,
+    ContrastiveConfig,
+    DistillationConfig,
+)
+from zoo_recipes.contrasting import Contrastive, TwinAccuracy
 from zoo_registry import UsageError, ZooError, closest, did_you_mean
 
 
@@ -22,6 +28,7 @@ def compile_arguments(
     steps: int,
     outputs: Sequence[str] = ("logits",),
     distillation: DistillationConfig | None = None,
+    contrastive: ContrastiveConfig | None = None,
 ) -> dict[str, Any]:
     """Return the arguments of ``keras.Model.compile``.
 
@@ -30,12 +37,16 @@ def compile_arguments(
         steps: Batches of the whole training, for schedules; of accumulated gradients, fewer count.
         outputs: Names of the model's outputs; loss and metrics are those of each.
         distillation: Whether, and how, targets have a teacher's logits behind them.
+        contrastive: Whether, and how, twins are learned in place of targets.
 
     Raises:
         UsageError: A name that Keras does not have, or an argument that it does not take.
     """
-    loss = make_loss(config.loss)
-    metrics = make_metrics(config, outputs, always_counted=distillation is not None)
+    if contrastive is not None:
+        loss, metrics = Contrastive(contrastive.temperature), [TwinAccuracy()]
+    else:
+        loss = make_loss(config.loss)
+        metrics = make_metrics(config, outputs, always_counted=distillation is not None)
     if distillation is not None:
         loss = losses.Distilled(loss, distillation.temperature, distillation.weight)
     return {

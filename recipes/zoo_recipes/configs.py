@@ -201,6 +201,25 @@ class DistillationConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ContrastiveConfig:
+    """Embeddings that are learned from which examples belong together.
+
+    Of one input these are two views of it, which differ by augmentation and dropout, and of two
+    texts the texts. It needs no compile.loss and no compile.metrics: ``accuracy`` is the share of
+    rows of a batch to which their twin is the nearest.
+
+    Args:
+        temperature: What cosines are divided by.
+        projection_dim: Width of what is compared, behind two dense layers that only training has;
+            0 compares the embeddings themselves.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    temperature: PositiveFloat = 0.1
+    projection_dim: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Expected:
     """The result on the test split that the recipe promises, or that others have published.
 

@@ -20,7 +20,8 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _weights_mistakes(data)
     yield from _mixing_mistakes(data)
     yield from _tune_mistakes(data)
-    if table(data, "distillation") and any(name in MIXES for name in _augmentations(data)):
+    yield from _contrastive_mistakes(data)
+    if table(data, "distillation") and _names(data.get("augmentation")) & set(MIXES):
         yield "distillation: mixed images have no one class; leave mix_up and cut_mix out."
 
 
@@ -65,24 +66,45 @@ def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
         yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
 
 
-def _augmentations(data: Mapping[str, Any]) -> set[str]:
-    listed = data.get("augmentation")
-    rows = listed if isinstance(listed, list | tuple) else ()
+def _names(components: Any) -> set[str]:
+    """Return the names of a component, or of a list of them, as people write them."""
+    listed = [] if components is None else components
+    rows = listed if isinstance(listed, list | tuple) else [listed]
     return {str(row.get("name") if isinstance(row, Mapping) else row) for row in rows}
 
 
 def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    names = _augmentations(data)
-    loss = table(data, "compile").get("loss")
-    loss = loss.get("name") if isinstance(loss, Mapping) else loss
-    for name in sorted(names & set(MIXES)):
-        if loss != "smoothed_crossentropy":
+    loss = _names(table(data, "compile").get("loss"))
+    for name in sorted(_names(data.get("augmentation")) & set(MIXES)):
+        if loss != {"smoothed_crossentropy"}:
             yield (
                 f"augmentation: {name} makes shares of classes, which of all losses only "
                 "smoothed_crossentropy takes: set compile.loss (label_smoothing may be 0)."
             )
         if table(data, "fit").get("class_weight") is not None:
             yield f"augmentation: {name} does not go with fit.class_weight: leave one of them out."
+
+
+def _contrastive_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    if data.get("contrastive") is None:
+        return
+    compiled, fit, dataset = (table(data, key) for key in ("compile", "fit", "dataset"))
+    # What a recipe has by default says nothing.
+    given = {
+        "compile.loss": _names(compiled.get("loss")) - {"sparse_categorical_crossentropy"},
+        "compile.metrics": _names(compiled.get("metrics")) - {"accuracy"},
+        "fit.class_weight": fit.get("class_weight"),
+        "fit.sampling": fit.get("sampling", "shuffled") != "shuffled",
+        "distillation": data.get("distillation"),
+        "mix_up and cut_mix": _names(data.get("augmentation")) & set(MIXES),
+    }
+    for key in (key for key, is_given in given.items() if is_given):
+        yield f"contrastive: there are no targets to learn; leave {key} out."
+    if dataset.get("validation") and isinstance(dataset.get("input", "image"), str):
+        yield (
+            "contrastive: views of one example differ by augmentation, which validation has none "
+            "of; leave dataset.validation out."
+        )
 
 
 def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:

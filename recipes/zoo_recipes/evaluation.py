@@ -21,6 +21,7 @@ from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor, 
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Pictures, Source, Windows, fed
 from zoo_recipes.tagging import Tags, tag_metrics
+from zoo_recipes.twins import Twins, count_twins
 
 BATCH_SIZE = 256
 
@@ -88,6 +89,8 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         figures = point(read_windows(eager_predictor(model), source))
         return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
     jit_compile = use_xla(recipe.compile.jit_compile)
+    if isinstance(source, Twins):
+        return point(count_twins(keras_predictor(model, jit_compile), source))
     if isinstance(source, Pictures):
         return _in_batches(keras_predictor(model, jit_compile), recipe, source)
     model.compile(**_scored(recipe, model.output_names), jit_compile=jit_compile)

@@ -18,6 +18,7 @@ from zoo_recipes.batches import Batches
 from zoo_recipes.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.checkpoints import Checkpoint, Saver
 from zoo_recipes.components import compile_arguments, make_callback, precision
+from zoo_recipes.contrasting import with_projection
 from zoo_recipes.data_checks import check_vocabulary
 from zoo_recipes.distilling import make_teaching
 from zoo_recipes.distributed.ranks import Ranks
@@ -108,7 +109,10 @@ def fit(
     Raises:
         ZooError: The loss became infinite or not a number.
     """
-    distillation = recipe.distillation
+    distillation, contrastive = recipe.distillation, recipe.contrastive
+    if contrastive is not None:
+        # It has the layers of the model, which are what is trained and kept.
+        model = with_projection(model, contrastive, recipe.seed)
     batches = Batches(
         sources["train"],
         batch_size=recipe.fit.batch_size,
@@ -122,7 +126,9 @@ def fit(
         teach=make_teaching(distillation, model) if distillation else None,
     )
     steps = recipe.fit.epochs * len(batches)
-    model.compile(**compile_arguments(recipe.compile, steps, model.output_names, distillation))
+    model.compile(
+        **compile_arguments(recipe.compile, steps, model.output_names, distillation, contrastive)
+    )
     build_training(model, sources["train"])
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)

@@ -15,6 +15,7 @@ from zoo_recipes.pairs import pairs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Pictures, Rows, Source, token_stream, windows
 from zoo_recipes.tagging import tag_rows
+from zoo_recipes.twins import Twins
 from zoo_recipes.vocabulary import SEPARATOR
 from zoo_registry import UsageError
 
@@ -41,10 +42,10 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
         UsageError: A task of texts without the step that makes tokens of them, or a tokenizer
             without the tokens that the task needs.
     """
+    if recipe.contrastive is not None:
+        return _twins(examples, preprocessor)
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
-        if _are_large(examples.raws):
-            return Pictures(examples.raws, examples.labels, preprocessor.batch)
-        return Rows(preprocessor.batch(examples.raws), examples.labels)
+        return _labelled(examples, preprocessor)
     step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
@@ -59,6 +60,22 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     encodings = _encodings(tokenizer, examples.raws, step.length)
     make = tag_rows if task == TAGS else answer_rows
     return make(inputs, examples.raws, examples.labels, encodings)
+
+
+def _labelled(examples: Examples, preprocessor: Any) -> Source:
+    if _are_large(examples.raws):
+        return Pictures(examples.raws, examples.labels, preprocessor.batch)
+    return Rows(preprocessor.batch(examples.raws), examples.labels)
+
+
+def _twins(examples: Examples, preprocessor: Any) -> Twins:
+    if not isinstance(examples.raws[0], tuple):
+        views = _labelled(examples, preprocessor)
+        return Twins(views, views, classes=views.targets)
+    first, second = ([*side] for side in zip(*examples.raws, strict=True))
+    nothing = np.zeros(len(first), np.float32)
+    sides = (Rows(preprocessor.batch(texts), nothing) for texts in (first, second))
+    return Twins(*sides, texts=second)
 
 
 def _are_large(raws: Sequence[Any]) -> bool:
@@ -90,4 +107,8 @@ def _masked(examples: Examples, step: Any, tokenizer: Any, task: str, seed: int)
 
 def label_feature(recipe: Recipe, task: str) -> str | None:
     """Return the feature that holds what is to be told; what learns from texts alone has none."""
-    return None if task in UNLABELLED else recipe.dataset.label
+    learns_alone = task in UNLABELLED
+    if recipe.contrastive is not None:
+        # Views of one example are measured by classes, though no training looks at them.
+        learns_alone = not isinstance(recipe.dataset.input, str)
+    return None if learns_alone else recipe.dataset.label

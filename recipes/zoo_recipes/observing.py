@@ -23,6 +23,7 @@ from zoo_recipes.predicting import Predictor, only_logits
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, Windows
 from zoo_recipes.tagging import Tags, tags_of_words
+from zoo_recipes.twins import Twins, count_twins
 from zoo_registry import UsageError
 
 
@@ -63,6 +64,8 @@ def observe(
     """
     if isinstance(source, Windows):
         return Observed(read_windows(predict, source), {})
+    if isinstance(source, Twins):
+        return Observed(count_twins(predict, source), {})
     scores = Scores(recipe)
     kept = []
     for start in range(0, len(source), BATCH_SIZE):

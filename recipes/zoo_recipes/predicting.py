@@ -11,6 +11,8 @@ from zoo_registry import UsageError
 # Takes inputs by name, batch first; returns outputs by name.
 Predictor = Callable[[Arrays], Mapping[str, Any]]
 LOGITS = "logits"
+# What a model gives for a whole example, the first of them that it has.
+EMBEDDINGS = ("sentence_embedding", "pooled_output")
 
 
 def keras_predictor(model: Any, jit_compile: Any = False) -> Predictor:
@@ -56,3 +58,21 @@ def only_logits(outputs: Mapping[str, Any]) -> Any:
             f"The model gives {', '.join(outputs)}: figures are counted on one output, '{LOGITS}'."
         )
     return next(iter(outputs.values()))
+
+
+def only_embedding(outputs: Mapping[str, Any]) -> Any:
+    """Return the output that is the embedding of an example, or the only one that there is.
+
+    Raises:
+        UsageError: Several, none of them known as an embedding.
+
+    Example:
+        >>> only_embedding({"sequence_output": [1.0], "pooled_output": [2.0]})
+        [2.0]
+    """
+    found = [outputs[name] for name in EMBEDDINGS if name in outputs]
+    if not found and len(outputs) > 1:
+        raise UsageError(
+            f"The model gives {', '.join(outputs)}, and none of them is {' or '.join(EMBEDDINGS)}."
+        )
+    return found[0] if found else next(iter(outputs.values()))

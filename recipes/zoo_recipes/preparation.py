@@ -103,13 +103,18 @@ def make_sources(
     if step is None or task in UNLABELLED:
         return sources, {}
     tokenizer = preprocessor.tokenizer(step.tokenizer)
+    # Both texts of twins are rows of their own; other pairs are one text.
+    texts = {
+        part: [*_texts(Examples(found.raws, None, ""))] if recipe.contrastive else found.raws
+        for part, found in examples.items()
+    }
     cut = {
         part: count
-        for part, found in examples.items()
-        if (count := count_truncated(tokenizer, found.raws, step.length))
+        for part, found in texts.items()
+        if (count := count_truncated(tokenizer, found, step.length))
     }
     if cut:
-        shares = (f"{n:,} of {len(examples[part].raws):,} ({part})" for part, n in cut.items())
+        shares = (f"{n:,} of {len(texts[part]):,} ({part})" for part, n in cut.items())
         warnings.warn(
             f"texts longer than the {step.length} tokens of the model were cut: "
             f"{', '.join(shares)}",

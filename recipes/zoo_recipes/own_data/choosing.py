@@ -8,7 +8,13 @@ from pathlib import Path
 import zoo_registry
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.own_data.checking import PARTS
-from zoo_recipes.own_data.content import Columns, Kind
+from zoo_recipes.own_data.content import (
+    CONTRASTIVE_IMAGES,
+    CONTRASTIVE_PAIRS,
+    CONTRASTIVE_TEXTS,
+    Columns,
+    Kind,
+)
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, slug
 from zoo_recipes.recipe import Recipe
@@ -56,7 +62,11 @@ def on_own_data(
     if data is None:
         return replace(recipe, dataset=dataset)
     train, validation, test = PARTS
-    dataset = replace(dataset, train=train, validation=validation, test=test, input=kind.input)
+    are_pairs = learned(recipe) == CONTRASTIVE_PAIRS
+    inputs = (kind.input, str(kind.label)) if are_pairs else kind.input
+    dataset = replace(dataset, train=train, validation=validation, test=test, input=inputs)
+    if recipe.contrastive and not are_pairs:
+        dataset = replace(dataset, validation=None)
     return replace(
         recipe,
         name=f"{recipe.name}-{slug(path)}",
@@ -67,8 +77,13 @@ def on_own_data(
     )
 
 
-def task_of(recipe: Recipe) -> str:
-    """Return the head that a recipe trains: its own, or the first of its model."""
+def learned(recipe: Recipe) -> str:
+    """Return what a recipe trains: a head, its own or the first of its model, or embeddings."""
+    if recipe.contrastive is not None:
+        if not isinstance(recipe.dataset.input, str):
+            return CONTRASTIVE_PAIRS
+        of_texts = any(step.get("step") == "tokenize" for step in recipe.preprocessing)
+        return CONTRASTIVE_TEXTS if of_texts else CONTRASTIVE_IMAGES
     spec = zoo_registry.models.get(recipe.model.name)
     return recipe.model.task or (spec.tasks[0] if spec.tasks else "")
 
@@ -79,7 +94,7 @@ def recipes_for(kind: Kind) -> list[str]:
     Those whose result was measured come first.
     """
     known = ((name, zoo_registry.recipes.peek(name)) for name in zoo_registry.recipes.names())
-    fitting = {name: recipe for name, recipe in known if recipe and task_of(recipe) in kind.tasks}
+    fitting = {name: recipe for name, recipe in known if recipe and learned(recipe) in kind.tasks}
     measured = [name for name, r in fitting.items() if r.expected and r.expected.seeds]
     return [*measured, *(name for name in fitting if name not in measured)]
 
@@ -90,7 +105,7 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
             f"'{own.path}' holds {kind.name}: `zoo data` reads and reports them, and no recipe "
             "trains on them yet."
         )
-    task = task_of(recipe)
+    task = learned(recipe)
     if task not in kind.tasks:
         raise UsageError(
             f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "

@@ -10,6 +10,10 @@ from typing import Any
 
 # Role, such as ``text``, to the name of the column that plays it.
 Columns = Mapping[str, str]
+# What recipes train that learn which examples belong together: views of one, or both of a pair.
+CONTRASTIVE_IMAGES, CONTRASTIVE_TEXTS, CONTRASTIVE_PAIRS = (
+    f"contrastive {what}" for what in ("images", "texts", "pairs")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +24,7 @@ class Kind:
         name: Plural, as messages have it.
         input: Feature that is the raw input.
         label: Feature that is the class or the target text; ``None`` where there is none.
-        tasks: Heads that recipes can train on it.
+        tasks: Heads, or contrastive embeddings, that recipes can train on it.
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
     """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.content import (
+    CONTRASTIVE_IMAGES,
     Columns,
     Content,
     Example,
@@ -23,7 +24,7 @@ IMAGES = Kind(
     name="images in classes",
     input="image",
     label="label",
-    tasks=("image-classification",),
+    tasks=("image-classification", CONTRASTIVE_IMAGES),
     unit="pixels",
 )
 GREY = {"1", "L", "LA", "La", "I", "F"}

@@ -6,7 +6,15 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import Columns, Content, Example, Kind, Problem, digest_of
+from zoo_recipes.own_data.content import (
+    CONTRASTIVE_PAIRS,
+    Columns,
+    Content,
+    Example,
+    Kind,
+    Problem,
+    digest_of,
+)
 from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
 from zoo_registry import UsageError
 
@@ -14,7 +22,7 @@ PAIRS = Kind(
     name="pairs of texts",
     input="source",
     label="target",
-    tasks=("seq2seq",),
+    tasks=("seq2seq", CONTRASTIVE_PAIRS),
     roles=("source", "target"),
 )
 NAMED = {"source": "src", "target": "tgt"}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.content import (
+    CONTRASTIVE_TEXTS,
     BadRecordError,
     Columns,
     Content,
@@ -28,7 +29,7 @@ TEXTS = Kind(
     name="texts in classes",
     input="text",
     label="label",
-    tasks=("text-classification",),
+    tasks=("text-classification", CONTRASTIVE_TEXTS),
     roles=("text", "label"),
 )
 RATINGS = Kind(name="ratings", input="user", label="rating", roles=("user", "item", "rating"))

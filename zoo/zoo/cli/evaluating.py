@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40
-# The figures that a table of groups has room for, the first of these that there are.
+# A table of groups has room for a few figures: for these first, then for the others in their order.
 HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "r2")
 MOST_HEADLINES = 3
 
@@ -118,7 +118,7 @@ def _print_groups(groups: Groups) -> None:
     from zoo_recipes.results import between
 
     known = groups.groups[0].metrics
-    shown = [name for name in HEADLINES if name in known][:MOST_HEADLINES]
+    shown = sorted(known, key=_prominence)[:MOST_HEADLINES]
     heads = [name.upper() for name in shown]
     rows = [
         (
@@ -136,6 +136,10 @@ def _print_groups(groups: Groups) -> None:
         right=("EXAMPLES", *heads),
     )
     _say_rest(len(groups.groups), "groups")
+
+
+def _prominence(metric: str) -> int:
+    return HEADLINES.index(metric) if metric in HEADLINES else len(HEADLINES)
 
 
 def _print_gaps(groups: Groups, shown: Sequence[str]) -> None:

@@ -47,6 +47,32 @@ class Report:
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
 
 
+def checked(report: Report, spec: ModelSpec, *, strict: bool) -> Report:
+    """Return a report, and warn of a head that starts fresh.
+
+    Args:
+        report: What was loaded.
+        spec: The model.
+        strict: Whether all else that was not loaded is an error.
+
+    Raises:
+        UsageError: With ``strict``, everything that is missing, left over or misshapen.
+    """
+    if strict and str(report):
+        raise UsageError(
+            f"weights='{report.source}' do not fit model '{spec.name}': {report}. "
+            "strict=False loads what fits."
+        )
+    if report.fresh:
+        warnings.warn(
+            f"The head of '{spec.name}' starts fresh, as '{report.source}' has none for it: "
+            f"{', '.join(report.fresh)}.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return report
+
+
 @dataclass(frozen=True)
 class ForeignCheckpoint:
     """Weights under the names that a converter knows.
@@ -125,19 +151,7 @@ class ForeignCheckpoint:
         hashes = {name: sha256(path) for name, path in self.snapshot.files.items()}
         lists = {key: tuple(value) for key, value in report.items()}
         result = Report(self.source, hashes, loaded, unexpected=tuple(sorted(unexpected)), **lists)
-        if strict and str(result):
-            raise UsageError(
-                f"weights='{self.source}' do not fit model '{self.spec.name}': {result}. "
-                "strict=False loads what fits."
-            )
-        if result.fresh:
-            warnings.warn(
-                f"The head of '{self.spec.name}' starts fresh, as '{self.source}' has none for it: "
-                f"{', '.join(result.fresh)}.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return result
+        return checked(result, self.spec, strict=strict)
 
     def _fill(  # one step of `load`
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zoo.weights.foreign import ForeignCheckpoint
 from zoo.weights.hubs import SCHEMES, download
-from zoo.weights.native import NativeFile
+from zoo.weights.native import MODEL, RUN, NativeFile, RunFolder
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import PICKLES
 from zoo_registry import ModelSpec, UsageError, load_target
@@ -37,6 +37,8 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
     path = place_of(source)
     if path.name.endswith(NATIVE):
         return NativeFile(spec, path)
+    if all((path / name).is_file() for name in (RUN, MODEL)):
+        return RunFolder(spec, path / MODEL)
     if path.is_file() and path.suffix != ".safetensors":
         pickle = " It is a pickle, which can run any code." if path.suffix in PICKLES else ""
         raise UsageError(

@@ -1,0 +1,72 @@
+"""Messages of the web framework Django and their translations."""
+
+# mypy: disable-error-code="misc,call-arg"
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from zoo_recipes.datasets.catalog import DJANGO
+from zoo_registry.packages import unpacked
+
+# Those in Latin letters that have nearly all messages, one of each language.
+LANGUAGES = ("ca", "da", "de", "es", "fr", "it", "nl", "pt", "ro", "sv")
+# Of 256 messages, on average.
+TEST_MESSAGES = 26
+
+Row = tuple[str, str, str]
+
+
+class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Messages for users and administrators of web sites in ten languages, each with its English.
+
+    One in ten English messages is for testing, with all its translations: none of them was seen
+    in training. https://docs.djangoproject.com/en/5.2/topics/i18n/
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> Any:
+        features = {
+            "text": tfds.features.Text(),
+            "english": tfds.features.Text(),
+            "language": tfds.features.ClassLabel(names=LANGUAGES),
+        }
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("text", "english"),
+            homepage="https://www.djangoproject.com",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        rows = sorted(set(_messages(unpacked(DJANGO))))
+        return {
+            "train": self._generate_examples(row for row in rows if not _is_for_test(row)),
+            "test": self._generate_examples(row for row in rows if _is_for_test(row)),
+        }
+
+    def _generate_examples(self, rows: Iterable[Row]) -> Iterator[tuple[int, Any]]:
+        for number, (english, language, text) in enumerate(rows):
+            yield number, {"text": text, "english": english, "language": language}
+
+
+def _is_for_test(row: Row) -> bool:
+    return hashlib.sha256(row[0].encode()).digest()[0] < TEST_MESSAGES
+
+
+def _messages(folder: Path) -> Iterator[Row]:
+    import polib
+
+    for language in LANGUAGES:
+        for path in sorted(folder.rglob(f"{language}/LC_MESSAGES/*.po")):
+            for entry in polib.pofile(str(path)).translated_entries():
+                english, text = (" ".join(t.split()) for t in (entry.msgid, entry.msgstr))
+                # Those with a plural have several texts, and some words are the same.
+                if text and text != english:
+                    yield english, language, text

@@ -33,7 +33,8 @@ class RunRow:
         metrics: All of them.
         num_params: Parameters of the model.
         started: ISO date and time.
-        seconds: From the start to the end; ``None`` where there is no end.
+        seconds: Of training, without what lay between a break and its resumption; of a run of an
+            older version from the start to the end, ``None`` where there is no end.
         error: Why it failed, or cannot be read.
     """
 
@@ -137,6 +138,8 @@ def _row(folder: Path) -> RunRow:
 
 
 def _seconds(info: Mapping[str, Any]) -> float | None:
+    if info.get("cost"):
+        return float(info["cost"]["seconds"])
     if not info.get("started") or not info.get("finished"):
         return None
     times = [datetime.fromisoformat(info[key]) for key in ("started", "finished")]

@@ -189,13 +189,15 @@ class DistillationConfig:
     """A trained model whose answers are learned beside the right ones.
 
     Args:
-        teacher: Folder of a run with the same inputs and classes.
+        teacher: A run or a bundle with the same inputs and classes.
+        runtime: Of a bundle, a format of it, such as ``onnx``; its first by default.
         temperature: What both models' logits are divided by before they are compared.
         weight: Share of the teacher in the loss.
     """
 
     __pydantic_config__: ClassVar = STRICT
     teacher: str
+    runtime: str | None = None
     temperature: PositiveFloat = 4.0
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 

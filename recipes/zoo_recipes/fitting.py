@@ -123,7 +123,7 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
-        teach=make_teaching(distillation, model) if distillation else None,
+        teach=make_teaching(distillation, model, folder / "assets") if distillation else None,
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(

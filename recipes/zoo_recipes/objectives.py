@@ -74,8 +74,8 @@ def _twins(examples: Examples, preprocessor: Any) -> Twins:
         return Twins(views, views, classes=views.targets)
     first, second = ([*side] for side in zip(*examples.raws, strict=True))
     nothing = np.zeros(len(first), np.float32)
-    sides = (Rows(preprocessor.batch(texts), nothing) for texts in (first, second))
-    return Twins(*sides, texts=second)
+    ours, theirs = (Rows(preprocessor.batch(texts), nothing) for texts in (first, second))
+    return Twins(ours, theirs, texts=second)
 
 
 def _are_large(raws: Sequence[Any]) -> bool:

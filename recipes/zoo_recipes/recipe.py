@@ -45,7 +45,7 @@ class Recipe:
             texts.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
-        distillation: A trained run to learn from beside the data.
+        distillation: A trained model to learn from beside the data.
         contrastive: Whether embeddings are learned from which examples belong together.
         expected: The promised result.
         tune: What :func:`zoo.tune` may change.

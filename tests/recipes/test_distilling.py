@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import zoo
 from zoo_recipes.configs import DistillationConfig
 from zoo_recipes.distilling import make_teaching
 from zoo_recipes.losses import CountedAccuracy, Distilled
@@ -83,11 +84,37 @@ def test_a_teacher_of_other_inputs(teacher, tmp_path, data_dir):
     )
 
 
+def test_a_bundle_teaches_what_its_run_does(teacher, tmp_path):
+    bundle = zoo.export(teacher.path, to=["tflite", "onnx"], out=tmp_path / "bundle")
+    packed = bundle.to_zip(tmp_path / "bundle.zip")
+    inputs, classes = {"image": np.full((3, 8, 8, 1), 90, np.float32)}, np.array([1, 0, 2])
+    model = teacher.model()
+
+    def taught(where, runtime=None):
+        config = DistillationConfig(teacher=str(where), runtime=runtime)
+        return make_teaching(config, model, teacher.assets)(inputs, classes)
+
+    expected = taught(teacher.path)
+    assert expected.shape == (3, 11)
+    for where, runtime in ((bundle.path, None), (bundle.path, "onnx"), (packed, "onnx")):
+        np.testing.assert_allclose(taught(where, runtime), expected, atol=1e-4)
+    with pytest.raises(UsageError, match="Bundle .* has no format 'saved_model'"):
+        taught(bundle.path, "saved_model")
+    with pytest.raises(UsageError, match="runs in Keras; only a bundle has others"):
+        taught(teacher.path, "onnx")
+
+
+def test_a_teacher_that_reads_other_tokens(teacher, tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"its tokenizer\.json is not that of the model to be tr"):
+        make_teaching(DistillationConfig(teacher=str(teacher.path)), teacher.model(), tmp_path)
+
+
 def test_a_model_that_gives_every_token_a_class(teacher):
     inputs = keras.Input((5, 3), name="x")
     tagger = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
     with pytest.raises(UsageError, match=r"has one class; this one gives logits \(5, 2\)") as e:
-        make_teaching(DistillationConfig(teacher=str(teacher.path)), tagger)
+        make_teaching(DistillationConfig(teacher=str(teacher.path)), tagger, teacher.assets)
     assert str(teacher.path) in str(e.value)
 
 

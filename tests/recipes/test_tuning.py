@@ -121,8 +121,11 @@ def test_a_search_goes_on_and_ends_in_a_recipe(tmp_path, data_dir):
     out = tmp_path / "search"
     options = {"out": out, "data_dir": data_dir, "on_trial": told.append}
     own = small(compile={"optimizer": {"name": "adam", "learning_rate": 0.03}})
-    first = tune(own, trials=2, **options)
+    first = tune(own, trials=2, energy="DEU", mlflow=str(tmp_path / "log"), **options)
     assert [trial.own for trial in first.trials] == [True, False]
+    infos = [first.run(trial).info for trial in first.trials]
+    assert {info["cost"]["energy"]["country"] for info in infos} == {"DEU"}
+    assert len({info["mlflow"]["run_id"] for info in infos}) == 2
     assert first.trials[0].values == {RATE: 0.03}
     found = tune(own, trials=9, **options)
     assert len(found.trials) == 9
@@ -144,6 +147,12 @@ def test_a_search_goes_on_and_ends_in_a_recipe(tmp_path, data_dir):
         tune(small(seed=3), trials=1, **options)
     with pytest.raises(UsageError, match="already exists and holds no search"):
         tune(own, trials=1, out=tmp_path, data_dir=data_dir)
+
+
+def test_a_country_that_is_none_is_no_failed_trial(tmp_path):
+    with pytest.raises(UsageError, match="XYZ"):
+        tune(small(), trials=1, out=tmp_path / "search", energy="XYZ")
+    assert not (tmp_path / "search").exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.configs import Range
+from zoo_recipes.energy import check_country
+from zoo_recipes.mlflow_log import check_mlflow
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
@@ -38,6 +40,8 @@ def tune(
     data_dir: str | Path | None = None,
     download: bool = False,
     on_trial: Callable[[Trial], None] | None = None,
+    energy: str | None = None,
+    mlflow: str | None = None,
 ) -> Tuning:
     """Search better settings of a recipe; what is interrupted goes on when it is called again.
 
@@ -56,16 +60,24 @@ def tune(
         data_dir: Where prepared datasets are.
         download: Whether a dataset that is not prepared may be downloaded.
         on_trial: Called as each trial ends.
+        energy: Measure that of each trial; three letters of the country of whose grid it comes.
+        mlflow: Log each trial to MLflow, a run each: the URI of a store, or a folder for one.
 
     Returns:
         All trials; the best settings are the recipe ``best.toml`` in the folder.
 
     Raises:
         UsageError: A recipe that has nothing to search, or a folder of another search.
-        ZooError: Optuna is not installed, or no trial came to its end.
+        ZooError: Optuna, or what the other options need, is not installed, or no trial came to
+            its end.
     """
     if find_spec("optuna") is None:
         raise ZooError("Optuna is not installed: pip install 'kerazoo[tune]'.")
+    # In a trial it would count as that trial's failure.
+    if energy is not None:
+        check_country(energy)
+    if mlflow is not None:
+        check_mlflow()
     if trials < 1:
         raise UsageError(f"trials={trials}: a search needs 1 trial or more.")
     before = on_own_data(resolve_recipe(recipe), data, columns=columns)
@@ -73,7 +85,13 @@ def tune(
     goal(searched)
     folder = Path(out) if out is not None else Path("tunings") / before.name
     _claim(folder, searched)
-    options = {"data_dir": data_dir, "download": download, "verbose": False}
+    options = {
+        "data_dir": data_dir,
+        "download": download,
+        "verbose": False,
+        "energy": energy,
+        "mlflow": mlflow,
+    }
     search = _Search(searched, folder, options, on_trial)
     search.go_on(trials)
     found = search.found()

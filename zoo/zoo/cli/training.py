@@ -22,6 +22,16 @@ column = click.option(
     "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of own data: text=review."
 )
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
+energy = click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
+country = click.option(
+    "--country",
+    envvar=COUNTRY_VARIABLE,
+    metavar="DEU",
+    help=f"With --energy: of whose grid it comes [{COUNTRY_VARIABLE}].",
+)
+mlflow = click.option(
+    "--mlflow", metavar="URI|FOLDER", help="Log to this MLflow store, or a new one."
+)
 
 
 @click.command()
@@ -67,14 +77,9 @@ download = click.option("--download", is_flag=True, help="Download the data set 
     show_default=True,
     help="How often all start again from the last checkpoint when a worker is lost.",
 )
-@click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
-@click.option(
-    "--country",
-    envvar=COUNTRY_VARIABLE,
-    metavar="DEU",
-    help=f"With --energy: of whose grid it comes [{COUNTRY_VARIABLE}].",
-)
-@click.option("--mlflow", metavar="URI|FOLDER", help="Log to this MLflow store, or a new one.")
+@energy
+@country
+@mlflow
 @data_dir
 @download
 @as_json
@@ -104,12 +109,7 @@ def train(
     """
     options["verbose"] = not as_json
     options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
-    if energy and country is None:
-        raise click.UsageError(
-            "--energy needs the country of whose grid it comes: --country DEU, or "
-            f"{COUNTRY_VARIABLE}=DEU in the environment."
-        )
-    options["energy"] = country if energy else None
+    options["energy"] = country_of(energy=energy, country=country)
     if resume is not None:
         if recipe or overrides or out or force or data or seed is not None:
             raise click.UsageError("--resume goes on as the run began: give the run alone.")
@@ -148,6 +148,16 @@ def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:
         source = f": {promised.published}; not reproduced here" if promised.published else ""
         click.echo(f"expected: {promised}{source}")
     next_step(f"zoo export {run.path} --to tflite,onnx,saved_model")
+
+
+def country_of(*, energy: bool, country: str | None) -> str | None:
+    """Return the country of ``--energy --country DEU``; ``None`` where no energy is measured."""
+    if energy and country is None:
+        raise click.UsageError(
+            "--energy needs the country of whose grid it comes: --country DEU, or "
+            f"{COUNTRY_VARIABLE}=DEU in the environment."
+        )
+    return country if energy else None
 
 
 def as_columns(columns: tuple[str, ...]) -> dict[str, str] | None:

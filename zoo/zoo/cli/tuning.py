@@ -12,7 +12,16 @@ import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import console, next_step, print_json, print_table
-from zoo.cli.training import as_columns, column, data_dir, download
+from zoo.cli.training import (
+    as_columns,
+    column,
+    country,
+    country_of,
+    data_dir,
+    download,
+    energy,
+    mlflow,
+)
 
 if TYPE_CHECKING:
     from zoo_recipes.tuning.result import Trial, Tuning
@@ -33,6 +42,9 @@ _SHOWN = 10
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [tunings/RECIPE].")
 @click.option("--data", type=click.Path(path_type=Path), help="Your own file or folder of data.")
 @column
+@energy
+@country
+@mlflow
 @data_dir
 @download
 @as_json
@@ -45,6 +57,8 @@ def tune(
     out: Path | None,
     data: Path | None,
     columns: tuple[str, ...],
+    energy: bool,
+    country: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -70,6 +84,7 @@ def tune(
             data=data,
             columns=as_columns(columns),
             on_trial=on_trial,
+            energy=country_of(energy=energy, country=country),
             **options,
         )
     picture = found.path / "trials.png"

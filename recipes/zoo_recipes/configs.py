@@ -230,6 +230,7 @@ class Expected:
         value: Mean over the seeds.
         tolerance: How far from it a run of any seed may be.
         seeds: Those it was measured with.
+        cpu_minutes: Processor time of a training of one of them, without a GPU.
         published: Where the value is from, if it was not measured with this recipe.
 
     Example:
@@ -242,6 +243,7 @@ class Expected:
     value: float
     tolerance: NonNegativeFloat = 0.0
     seeds: tuple[int, ...] = ()
+    cpu_minutes: NonNegativeFloat = 0.0
     published: str = ""
 
     def __str__(self) -> str:

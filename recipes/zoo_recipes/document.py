@@ -15,7 +15,8 @@ _HEAD = """# Recipes
 Written by `python -m zoo_recipes.document` from the recipes themselves. `zoo train NAME` trains
 one, `zoo recipe NAME` prints it. A result with ± was measured on the recipe's test split, as the
 mean over its seeds, by `python benchmarks/recipe_seeds.py NAME`; a run of any seed comes within
-that distance.
+that distance. Beside it stands the processor time of a training on a server without a GPU: on two
+cores the clock shows between half of it and all of it.
 
 """
 _OURS = """## On data that packages carry
@@ -60,7 +61,8 @@ def _row(recipe: Recipe) -> str:
         result = f"{expected.metric} {expected.value:g} ({expected.published})"
     elif expected:
         seeds = ", ".join(map(str, expected.seeds))
-        result = f"{expected}, seeds {seeds}"
+        time = f"; {expected.cpu_minutes:g} min" if expected.cpu_minutes else ""
+        result = f"{expected}, seeds {seeds}{time}"
     cells = (
         f"`{recipe.name}`",
         recipe.summary.removesuffix("."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from zoo_registry.hashing import sha256
 
 # What every complete run of a recipe has.
 RUN, MODEL, ASSETS, TOKENIZER = "run.json", "model.keras", "assets", "tokenizer.json"
+# BERT has it for classes of whole texts; models of hidden tokens and of sentences learn none.
+POOLER = re.compile("pooled_output/")
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class NativeFile:
             if found is not None and found.shape == variable.shape:
                 variable.assign(found)
                 loaded += 1
-            elif HEAD.match(variable.path):
+            elif HEAD.match(variable.path) or (found is None and POOLER.match(variable.path)):
                 lists["fresh"].append(variable.path)
             elif found is None:
                 lists["missing"].append(variable.path)

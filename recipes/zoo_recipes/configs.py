@@ -185,6 +185,21 @@ class FitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskingConfig:
+    """Which tokens are hidden, for the tasks ``masked-lm`` and ``pretraining``.
+
+    Args:
+        rate: Share of the tokens that are to be told.
+        mean_span: Tokens in a row that are hidden together, on average: 1 hides each by itself, as
+            BERT does; SpanBERT has 5 (https://arxiv.org/abs/1907.10529).
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+    rate: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    mean_span: Annotated[float, Field(ge=1)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
     """A trained model whose answers are learned beside the right ones.
 

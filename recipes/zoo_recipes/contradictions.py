@@ -9,6 +9,8 @@ from zoo_recipes.mixing import MIXES
 from zoo_registry import UsageError
 from zoo_registry.build import check_trainable
 
+MASKS_TOKENS = ("masked-lm", "pretraining")
+
 
 def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong with a recipe in which every setting by itself may be right.
@@ -20,6 +22,7 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _weights_mistakes(data)
     yield from _mixing_mistakes(data)
     yield from _tune_mistakes(data)
+    yield from _masking_mistakes(data)
     yield from _contrastive_mistakes(data)
     if table(data, "distillation") and _names(data.get("augmentation")) & set(MIXES):
         yield "distillation: mixed images have no one class; leave mix_up and cut_mix out."
@@ -83,6 +86,15 @@ def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             )
         if table(data, "fit").get("class_weight") is not None:
             yield f"augmentation: {name} does not go with fit.class_weight: leave one of them out."
+
+
+def _masking_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    task = table(data, "model").get("task")
+    if data.get("masking") is not None and task not in MASKS_TOKENS:
+        yield (
+            f"masking: only the tasks {' and '.join(MASKS_TOKENS)} hide tokens; set model.task to "
+            "one of them, or leave masking out."
+        )
 
 
 def _contrastive_mistakes(data: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from zoo_export.preprocess.texts import padded_encodings
 from zoo_recipes.answers import answer_rows
+from zoo_recipes.configs import MaskingConfig
 from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.masking import Masked, check_marks
 from zoo_recipes.pairs import pairs
@@ -53,7 +54,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     if task == LANGUAGE_MODEL:
         return windows(tokenizer, examples.raws, step.length, step.input)
     if task in UNLABELLED:
-        return _masked(examples, step, tokenizer, task, recipe.seed)
+        return _masked(examples, step, tokenizer, task, recipe)
     inputs = preprocessor.batch(examples.raws)
     if task == PAIRS:
         return pairs(inputs, examples.labels.tolist(), tokenizer, recipe.dataset.target_length)
@@ -91,13 +92,21 @@ def _encodings(tokenizer: Any, raws: Sequence[Any], length: int) -> Iterator[Any
         yield from padded_encodings(tokenizer, raws[start : start + ENCODED_AT_ONCE], length)
 
 
-def _masked(examples: Examples, step: Any, tokenizer: Any, task: str, seed: int) -> Masked:
+def _masked(examples: Examples, step: Any, tokenizer: Any, task: str, recipe: Recipe) -> Masked:
     check_marks(tokenizer, task)
     made = {"token_ids": step.input}
     made |= {"padding_mask": "padding_mask"} if step.padding_mask else {}
     made |= {"segment_ids": "segment_ids"} if step.segment_ids else {}
     stream = np.asarray(token_stream(tokenizer, examples.raws, SEPARATOR), np.int32)
-    source = Masked(stream, step.length, tokenizer, made, seed, pairs=task == PRETRAINING)
+    source = Masked(
+        stream,
+        step.length,
+        tokenizer,
+        made,
+        recipe.seed,
+        recipe.masking or MaskingConfig(),
+        pairs=task == PRETRAINING,
+    )
     if not len(source):
         raise UsageError(
             f"The split has {len(stream)} tokens: too few for one row of {step.length}."

@@ -18,6 +18,7 @@ from zoo_recipes.configs import (
     DistillationConfig,
     Expected,
     FitConfig,
+    MaskingConfig,
     ModelConfig,
     Seed,
     TokenizerConfig,
@@ -43,6 +44,7 @@ class Recipe:
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
             ``cut_mix``, of which each batch has one, or ``token_dropout`` and ``token_crop`` for
             texts.
+        masking: Which tokens are hidden, where hidden tokens are learned.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         distillation: A trained model to learn from beside the data.
@@ -67,6 +69,7 @@ class Recipe:
     preprocessing: tuple[Mapping[str, Any], ...] = ()
     tokenizer: TokenizerConfig | None = None
     augmentation: tuple[Component, ...] = ()
+    masking: MaskingConfig | None = None
     compile: CompileConfig = field(default_factory=CompileConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     distillation: DistillationConfig | None = None

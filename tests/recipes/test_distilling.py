@@ -98,7 +98,7 @@ def test_a_bundle_teaches_what_its_run_does(teacher, tmp_path):
     assert expected.shape == (3, 11)
     for where, runtime in ((bundle.path, None), (bundle.path, "onnx"), (packed, "onnx")):
         np.testing.assert_allclose(taught(where, runtime), expected, atol=1e-4)
-    with pytest.raises(UsageError, match="Bundle .* has no format 'saved_model'"):
+    with pytest.raises(UsageError, match=r"Bundle .* has no format 'saved_model'"):
         taught(bundle.path, "saved_model")
     with pytest.raises(UsageError, match="runs in Keras; only a bundle has others"):
         taught(teacher.path, "onnx")

@@ -33,11 +33,12 @@ KINDS = {
 }
 
 
-def source_of(kind, examples, task, tmp_path, length=40, **step):
+def source_of(kind, examples, task, tmp_path, length=40, masking=None, **step):
     texts = [text for raw in examples.raws for text in (raw if isinstance(raw, tuple) else [raw])]
     make_tokenizer(KINDS[kind], texts).save(str(tmp_path / "tokenizer.json"))
     steps = [{"step": "tokenize", "length": length, **step}]
-    recipe = as_recipe({"model": {"name": "bert"}, "dataset": {"name": "pydoc"}, "seed": 4}, "r")
+    data = {"model": {"name": "bert", "task": task}, "dataset": {"name": "pydoc"}, "seed": 4}
+    recipe = as_recipe({**data, "masking": masking} if masking else data, "r")
     return make_source(examples, Preprocessor(steps, tmp_path), task, recipe)
 
 
@@ -149,6 +150,46 @@ def test_hidden_tokens(task, tmp_path):
             start = row * source.stretch
             assert (run == source.stream[start : start + source.stretch]).all()
         assert inputs["segment_ids"][0].sum() == 32 - half - 2
+
+
+def test_hidden_spans(tmp_path):
+    texts = ["the quick brown fox jumps over the lazy dog and runs away"] * 400
+    config = {"rate": 0.2, "mean_span": 4.0}
+    source = source_of(
+        "wordpiece", Examples(texts, None, ""), "masked-lm", tmp_path, masking=config, length=64
+    )
+    ids, hidden = source.take(np.arange(len(source)))
+    told = hidden != IGNORED
+    mask, head, tail = (source.tokenizer.token_to_id(t) for t in ("[MASK]", "[CLS]", "[SEP]"))
+    words = ~np.isin(np.where(told, hidden, ids["token_ids"]), [head, tail])
+    assert (told.sum(axis=1) == np.round(0.2 * words.sum(axis=1))).all()
+    assert not told[~words].any()
+    # One by one, 4 of 5 tokens that are told would stand behind one that is not.
+    starts = (told[:, 1:] & ~told[:, :-1]).sum()
+    assert 2.5 < told.sum() / starts < 5
+    masked = (ids["token_ids"] == mask) & told
+    assert masked.sum() / told.sum() == pytest.approx(0.8, abs=0.05)
+    # A span is hidden as a whole.
+    inner = told[:, 1:] & told[:, :-1]
+    assert (masked[:, 1:] == masked[:, :-1])[inner].mean() > 0.9
+
+
+def test_masking_of_a_task_that_hides_nothing():
+    with pytest.raises(UsageError) as raised:
+        as_recipe(
+            {
+                "model": {"name": "bert", "task": "text-classification"},
+                "dataset": {"name": "language_id"},
+                "masking": {"rate": 1.0},
+            },
+            "mine",
+        )
+    assert str(raised.value) == (
+        "Recipe 'mine' has 2 mistakes:\n"
+        "  masking.rate = 1.0: it should be less than 1.\n"
+        "  masking: only the tasks masked-lm and pretraining hide tokens; set model.task to one of "
+        "them, or leave masking out."
+    )
 
 
 def test_a_tokenizer_that_cannot_hide(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import keras
 
-from zoo_recipes import losses
+from zoo_recipes import losses, schedules
 from zoo_recipes.configs import (
     CompileConfig,
     Component,
@@ -194,15 +194,21 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
             arguments[key] = _counted(arguments[key], steps)
     if "boundaries" in arguments:
         arguments["boundaries"] = [_counted(part, steps) for part in arguments["boundaries"]]
-    if "warmup_steps" in arguments and "warmup_target" not in arguments:
-        arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
-    kinds = _classes(keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule)
+    base = keras.optimizers.schedules.LearningRateSchedule
+    kinds = _classes(keras.optimizers.schedules, base)
+    kinds |= {"onecycle": schedules.OneCycle}
     known = _parameters(_find("compile.schedule", kinds, schedule.name))
+    warmup = arguments.get("warmup_steps", 0)
+    if warmup and "warmup_steps" not in known:
+        del arguments["warmup_steps"]
+    elif warmup and "warmup_target" not in arguments:
+        arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
     if "initial_learning_rate" in known:
         arguments.setdefault("initial_learning_rate", peak)
     if "decay_steps" in known:
-        arguments.setdefault("decay_steps", steps - arguments.get("warmup_steps", 0))
-    return _make("compile.schedule", kinds, schedule.name, arguments)
+        arguments.setdefault("decay_steps", steps - warmup)
+    made = _make("compile.schedule", kinds, schedule.name, arguments)
+    return made if "warmup_steps" in known or not warmup else schedules.WarmUp(made, warmup)
 
 
 def _counted(amount: Any, steps: int) -> Any:

@@ -118,9 +118,10 @@ class CompileConfig:
 
     Args:
         optimizer: A Keras optimizer and its arguments.
-        schedule: A Keras learning-rate schedule. It starts from the optimizer's
-            ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a share of all
-            steps, and ``decay_steps`` left out is the whole training.
+        schedule: A Keras learning-rate schedule, or ``one_cycle``. It starts from, or peaks at, the
+            optimizer's ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a share
+            of all steps, and ``decay_steps`` left out is the whole training. Any of them may have
+            ``warmup_steps``.
         loss: A Keras loss, or ``smoothed_crossentropy``; ``from_logits`` is true unless it is
             given, as our models end there.
         metrics: Keras metrics.

@@ -159,6 +159,16 @@ def test_names_of_keras():
     rates = made.get_config()["learning_rate"]["config"]
     assert (rates["warmup_steps"], rates["decay_steps"]) == (100, 900)
     assert (rates["initial_learning_rate"], rates["warmup_target"]) == (0.0, 0.5)
+    for name, peak_at in (("polynomial_decay", 100), ("one_cycle", 300)):
+        arguments = {"warmup_steps": 0.1} if name == "polynomial_decay" else {}
+        cycle = Component(name=name, arguments=arguments)
+        found = make_optimizer(CompileConfig(optimizer=optimizer, schedule=cycle), steps=1000)
+        rates = [float(found._learning_rate(step)) for step in range(1001)]
+        assert np.argmax(rates) == peak_at
+        assert max(rates) == pytest.approx(0.5)
+        assert rates[1000] < 0.001
+        again = keras.optimizers.deserialize(keras.optimizers.serialize(found))
+        assert float(again._learning_rate(50)) == pytest.approx(rates[50])
     assert make_loss(Component(name="sparse_categorical_crossentropy")).get_config()["from_logits"]
     assert isinstance(make_loss(Component(name="mse")), keras.losses.MeanSquaredError)
     top = Component(name="SparseTopKCategoricalAccuracy", arguments={"k": 3})

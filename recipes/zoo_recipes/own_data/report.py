@@ -12,6 +12,7 @@ from zoo_recipes.own_data.checking import checked, with_splits
 from zoo_recipes.own_data.choosing import recipes_for
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.suspects import Suspect, find_suspects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class DataReport:
         leaks: Inputs that are in several splits.
         problems: Bad records, each with its place.
         recipes: Those that train on such data.
+        suspects: Examples whose class is likely wrong, where they were looked for.
     """
 
     path: Path
@@ -43,17 +45,21 @@ class DataReport:
     leaks: int
     problems: Sequence[str]
     recipes: Sequence[str]
+    suspects: Sequence[Suspect] | None = None
 
 
-def inspect_data(path: str | Path, columns: Columns | None = None) -> DataReport:
+def inspect_data(
+    path: str | Path, columns: Columns | None = None, *, label_errors: bool = False
+) -> DataReport:
     r"""Read own data and report what they hold and what is wrong with them; nothing is written.
 
     Args:
         path: File or folder.
         columns: Role to column, such as ``{"text": "review"}``.
+        label_errors: Whether likely wrong classes are looked for too; it takes longer.
 
     Raises:
-        UsageError: Nothing is there, or nothing that is understood.
+        UsageError: Nothing is there, nothing that is understood, or no classes that can be judged.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -80,6 +86,7 @@ def inspect_data(path: str | Path, columns: Columns | None = None) -> DataReport
         leaks=_leaks(parts),
         problems=[str(problem) for problem in content.problems],
         recipes=recipes_for(content.kind),
+        suspects=find_suspects(content) if label_errors else None,
     )
 
 

@@ -4,7 +4,11 @@ import json
 import subprocess
 import sys
 
+import numpy as np
+import pytest
+
 from zoo_recipes.own_data.report import inspect_data
+from zoo_registry import UsageError
 
 
 def zoo(*arguments):
@@ -49,3 +53,31 @@ def test_the_report_on_the_command_line(tmp_path):
     refused = zoo("data", path, "--column", "mark")
     assert refused.returncode == 2
     assert refused.stderr == "error: --column mark is not ROLE=NAME, such as text=review.\n"
+
+
+def test_classes_that_are_likely_wrong(pictures, reviews, tmp_path):
+    (pictures / "light" / "00.png").rename(pictures / "dark" / "wrong.png")
+    (found,) = inspect_data(pictures, label_errors=True).suspects
+    assert (found.place, found.given, found.looks_like) == ("dark/wrong.png", "dark", "light")
+    assert found.confidence < 0.2
+    text = reviews.read_text(encoding="utf-8")
+    reviews.write_text(text.replace("film number 8 was bad,0", "film number 8 was bad,1"), "utf-8")
+    (found,) = inspect_data(reviews, label_errors=True).suspects
+    assert (found.place, found.given, found.looks_like) == ("reviews.csv:10", "1", "0")
+    assert found.text == "film number 8 was bad"
+    classes = np.arange(60) % 2
+    x = np.random.default_rng(0).normal(size=(60, 4)) + 4 * classes[:, np.newaxis]
+    np.savez(tmp_path / "a.npz", x=x, y=np.where(np.arange(60) == 7, 0, classes))
+    suspects = inspect_data(tmp_path / "a.npz", label_errors=True).suspects
+    assert suspects[0].place == "a.npz:x[7]"
+    assert inspect_data(reviews).suspects is None
+
+
+def test_no_classes_to_judge(tmp_path):
+    (tmp_path / "few.csv").write_text("text,label\na,0\nb,1\nc,1\nd,0\n", encoding="utf-8")
+    with pytest.raises(UsageError) as raised:
+        inspect_data(tmp_path / "few.csv", label_errors=True)
+    assert str(raised.value) == (
+        "Likely label errors are looked for in two classes or more of 5 examples or more each: "
+        "these texts in classes have 0."
+    )

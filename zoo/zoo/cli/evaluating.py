@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40
 # The figures that a table of groups has room for, the first of these that there are.
-HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "r2")
+HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "ndcg_10")
 MOST_HEADLINES = 3
 
 

@@ -56,7 +56,7 @@ def evaluate_subject(
     found = observe(
         subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
     )
-    figures = measured(found.rows, resamples=resamples, drawn_as=found.drawn)
+    figures = measured(found.rows, resamples=resamples, together=found.together)
     labels = _names(subject.labels, found.outcomes)
     groups = None
     if names is not None:
@@ -122,8 +122,8 @@ def _by_group(
     groups = []
     for name, count in Counter(names).most_common():
         rows = np.flatnonzero(named == name)
-        drawn = None if found.drawn is None else found.drawn[rows]
-        figures = measured(found.rows.take(rows), resamples=resamples, drawn_as=drawn)
+        together = None if found.together is None else found.together[rows]
+        figures = measured(found.rows.take(rows), resamples=resamples, together=together)
         groups.append(
             Group(
                 name=name,

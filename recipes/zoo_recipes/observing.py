@@ -35,14 +35,14 @@ class Observed:
         outcomes: An example, or a window of text, a row.
         scores: Loss and metrics of the recipe.
         losses: Of each row, or ``None`` where it has none of its own.
-        drawn: int (rows,): rows of the same number are drawn together for intervals; ``None``
+        together: int (rows,): rows of the same number are drawn together for intervals; ``None``
             draws each by itself.
     """
 
     outcomes: Outcomes
     scores: dict[str, float]
     losses: Any = None
-    drawn: Any = None
+    together: Any = None
 
     @property
     def rows(self) -> Outcomes:
@@ -90,8 +90,8 @@ def observe(
         outcomes = _tagged_words(source, np.concatenate(kept), labels)
     else:
         outcomes = _outcomes(task, source, np.concatenate(kept), labels)
-    drawn = source.users if isinstance(source, Ratings) else None
-    return Observed(outcomes, scores.results(), scores.losses(), drawn)
+    together = source.users if isinstance(source, Ratings) else None
+    return Observed(outcomes, scores.results(), scores.losses(), together)
 
 
 def _made(outputs: Mapping[str, Any], targets: Any) -> Any:

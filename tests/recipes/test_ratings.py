@@ -179,10 +179,10 @@ def test_rows_that_belong_together_are_drawn_together():
     groups = np.repeat(np.arange(50), 100)
     rows = RatingFigures(np.zeros(5000), errors[groups], groups)
     alone = measured(rows, resamples=300).intervals["mae"]
-    together = measured(rows, resamples=300, drawn_as=groups).intervals["mae"]
+    jointly = measured(rows, resamples=300, together=groups).intervals["mae"]
     one_each = RatingFigures(np.zeros(50), errors, np.arange(50))
-    assert together == pytest.approx(measured(one_each, resamples=300).intervals["mae"])
-    assert together[1] - together[0] > 5 * (alone[1] - alone[0])
+    assert jointly == pytest.approx(measured(one_each, resamples=300).intervals["mae"])
+    assert jointly[1] - jointly[0] > 5 * (alone[1] - alone[0])
 
 
 @pytest.mark.slow

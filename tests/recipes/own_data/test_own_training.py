@@ -116,8 +116,8 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
     with pytest.raises(UsageError) as caught:
         train("digits-cnn", data=ratings, out=tmp_path / "run")
     assert str(caught.value) == (
-        f"'{ratings}' holds ratings: `zoo data` reads and reports them, and no recipe trains on "
-        "them yet."
+        f"Recipe 'digits-cnn' trains image-classification, and '{ratings}' holds ratings, for "
+        "rating. Recipes for them: movielens-factorization, movielens-100k-factorization."
     )
     with pytest.raises(UsageError) as caught:
         train("digits-cnn", columns={"text": "review"}, out=tmp_path / "run")

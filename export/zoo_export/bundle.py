@@ -140,8 +140,8 @@ class Bundle:
         """Preprocess raw inputs, run them and say what the outputs mean.
 
         Args:
-            x: One raw input, such as the path of an image, a text, a pair of question and text in
-                a tuple, or an array; or a list of them.
+            x: One raw input, such as the path of an image, a text, a pair of question and text or
+                of user and item in a tuple, or an array; or a list of them.
             runtime: Name of a format; the first one whose runtime is installed by default.
             top_k: How many of the most probable answers to list; five by default, or one part
                 of a text.

@@ -204,13 +204,16 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '"a text"'
     elif "image" in kinds:
         raw = '"picture.png"'
+    elif "lookup" in kinds:
+        raw = '("a user", "an item")'
     else:
         return ""
+    answer = "value" if manifest.task == "rating" else "label"
     return f"""
 From a raw input:
 
 ```text
-bundle.predict({raw})[0].label
+bundle.predict({raw})[0].{answer}
 ```"""
 
 

@@ -21,6 +21,7 @@ PIPELINE_TAGS = {
     "masked-lm": "fill-mask",
     "pretraining": "fill-mask",
     "question-answering": "question-answering",
+    "rating": "tabular-regression",
     "sentence-embedding": "sentence-similarity",
     "seq2seq": "text2text-generation",
     "text-classification": "text-classification",

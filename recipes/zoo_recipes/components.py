@@ -218,11 +218,12 @@ def _counted(amount: Any, steps: int) -> Any:
 
 
 def _full_name(registry: Any, name: str) -> str:
-    # Keras knows `mse` as the function `mean_squared_error`.
+    # Keras knows the loss `mse` as a function, and the metric `mse` as an object.
     try:
-        return str(getattr(registry.get(name), "__name__", name))
+        found = registry.get(name)
     except ValueError:
         return name
+    return str(getattr(found, "__name__", type(found).__name__))
 
 
 def _classes(module: Any, base: type) -> dict[str, Any]:

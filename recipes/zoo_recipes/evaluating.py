@@ -14,13 +14,13 @@ from zoo_recipes import groups as grouping
 from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.metrics.classification import Classes
 from zoo_recipes.metrics.entities import Entities
-from zoo_recipes.metrics.fairness import fairlearn_metrics, parity
+from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
 from zoo_recipes.metrics.label_errors import LabelError, likely_label_errors, usual_confidence
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
 from zoo_recipes.metrics.texts import text_metrics
 from zoo_recipes.objectives import PAIRS, UNLABELLED
 from zoo_recipes.observing import Observed, observe
-from zoo_recipes.results import Evaluation, Group, Groups, Interval, find_gaps
+from zoo_recipes.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
 from zoo_recipes.subjects import Subject, read_for
 from zoo_registry import UsageError
 
@@ -56,7 +56,7 @@ def evaluate_subject(
     found = observe(
         subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
     )
-    figures = measured(found.rows, resamples=resamples)
+    figures = measured(found.rows, resamples=resamples, together=found.together)
     labels = _names(subject.labels, found.outcomes)
     groups = None
     if names is not None:
@@ -121,7 +121,9 @@ def _by_group(
     named = np.asarray(names)
     groups = []
     for name, count in Counter(names).most_common():
-        figures = measured(found.rows.take(np.flatnonzero(named == name)), resamples=resamples)
+        rows = np.flatnonzero(named == name)
+        together = None if found.together is None else found.together[rows]
+        figures = measured(found.rows.take(rows), resamples=resamples, together=together)
         groups.append(
             Group(
                 name=name,
@@ -140,6 +142,7 @@ def _by_group(
         compared=tuple(group.name for group in compared),
         gaps=find_gaps(compared),
         parity=_parity(found.outcomes, named, [group.name for group in compared], labels),
+        rates=_rates(found.outcomes, named, [group.name for group in groups], labels, resamples),
     )
 
 
@@ -151,6 +154,31 @@ def _parity(
     rows = np.flatnonzero(np.isin(names, compared))
     some = outcomes.take(rows)
     return parity(some.targets, some.predicted, names[rows].tolist(), labels)
+
+
+def _rates(
+    outcomes: Outcomes, named: Any, names: Sequence[str], labels: Sequence[str], resamples: int
+) -> dict[str, dict[str, Rates]]:
+    if not isinstance(outcomes, Classes):
+        return {}
+    rates = ClassRates(outcomes.targets, outcomes.predicted, outcomes.count)
+    found = {
+        name: measured(rates.take(np.flatnonzero(named == name)), resamples=resamples)
+        for name in names
+    }
+    return {
+        labels[at]: {name: _rates_of(figures, at) for name, figures in found.items()}
+        for at in told_classes(outcomes.count)
+    }
+
+
+def _rates_of(figures: Figures, at: int) -> Rates:
+    return Rates(
+        wanted=float(figures.per_class["wanted"][at]),
+        wanted_interval=_pair(figures.class_intervals["wanted"][at]),
+        given=float(figures.per_class["given"][at]),
+        given_interval=_pair(figures.class_intervals["given"][at]),
+    )
 
 
 def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Group]) -> None:

@@ -18,6 +18,7 @@ from zoo_recipes.metrics.texts import count_words
 from zoo_recipes.objectives import label_feature, make_source
 from zoo_recipes.pairs import Pairs, written
 from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor, only_logits
+from zoo_recipes.ratings import Ratings, rating_metrics
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Pictures, Source, Windows, fed
 from zoo_recipes.tagging import Tags, tag_metrics
@@ -99,6 +100,8 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
     )
     measured = {name: float(value) for name, value in results.items()}
+    # Keras adds what the sizes of weights cost, which is no loss of these examples.
+    measured["loss"] -= sum(map(float, model.losses))
     return measured | _in_words(keras_predictor(model, jit_compile), source)
 
 
@@ -111,11 +114,13 @@ def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str,
 
 
 def _in_words(predict: Predictor, source: Source) -> dict[str, float]:
-    """Return what is known of an answer only once it is words again."""
+    """Return what is known only once answers are words again, or all of a user's are there."""
     if isinstance(source, Pairs):
         return point(count_words(*written(predict, source)))
     if isinstance(source, Tags):
         return tag_metrics(predict, source)
+    if isinstance(source, Ratings):
+        return rating_metrics(predict, source)
     return answer_metrics(predict, source) if isinstance(source, Answers) else {}
 
 

@@ -16,6 +16,7 @@ from zoo_recipes.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.objectives import label_feature
 from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.provenance import data_info, now
+from zoo_recipes.ratings import make_vocabularies
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import INFO, MODEL, write, write_json
 from zoo_recipes.sources import Source
@@ -99,7 +100,8 @@ def trained(
         ranks.same("The data", found["dataset"]["fingerprint"].encode())
     info |= found
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
-    model = build(recipe, task, info["labels"], tokenizer)
+    sizes = make_vocabularies(recipe, examples["train"], folder)
+    model = build(recipe, task, info["labels"], tokenizer, sizes)
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
     info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}

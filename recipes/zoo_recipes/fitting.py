@@ -30,7 +30,13 @@ from zoo_recipes.sources import Source, fed
 from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
 
 
-def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: Any) -> Any:
+def build(
+    recipe: Recipe,
+    task: str,
+    labels: Sequence[str] | None,
+    tokenizer: Any,
+    sizes: Mapping[str, Any] | None = None,
+) -> Any:
     """Return the recipe's model with fresh weights that follow from its seed.
 
     Args:
@@ -38,12 +44,14 @@ def build(recipe: Recipe, task: str, labels: Sequence[str] | None, tokenizer: An
         task: The head.
         labels: Names of the classes; their number is ``num_classes`` where the recipe has none.
         tokenizer: Its size is ``vocab_size`` where the recipe has none.
+        sizes: Other arguments that follow from the data where the recipe has none.
     """
     spec = zoo_registry.models.get(recipe.model.name)
     overrides = dict(recipe.model.overrides)
     accepted = accepted_overrides(spec.load_builder())
     if labels is not None and "num_classes" in accepted:
         overrides.setdefault("num_classes", len(labels))
+    overrides = {k: v for k, v in (sizes or {}).items() if k in accepted} | overrides
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())

@@ -1,4 +1,4 @@
-"""What a task makes of examples: classes, tags, answers, target texts, or hidden or next tokens."""
+"""What a task makes of examples: classes, ratings, tags, answers, texts, hidden or next tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zoo_recipes.configs import MaskingConfig
 from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.masking import Masked, check_marks
 from zoo_recipes.pairs import pairs
+from zoo_recipes.ratings import RATING, rating_rows
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Pictures, Rows, Source, token_stream, windows
 from zoo_recipes.tagging import tag_rows
@@ -44,9 +45,9 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
             without the tokens that the task needs.
     """
     if recipe.contrastive is not None:
-        return _twins(examples, preprocessor)
+        return _twins(examples, preprocessor, task)
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
-        return _labelled(examples, preprocessor)
+        return _rows(examples, preprocessor, task)
     step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
@@ -63,15 +64,18 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     return make(inputs, examples.raws, examples.labels, encodings)
 
 
-def _labelled(examples: Examples, preprocessor: Any) -> Source:
+def _rows(examples: Examples, preprocessor: Any, task: str) -> Source:
     if _are_large(examples.raws):
         return Pictures(examples.raws, examples.labels, preprocessor.batch)
-    return Rows(preprocessor.batch(examples.raws), examples.labels)
+    inputs = preprocessor.batch(examples.raws)
+    if task == RATING:
+        return rating_rows(inputs, examples.raws, examples.labels)
+    return Rows(inputs, examples.labels)
 
 
-def _twins(examples: Examples, preprocessor: Any) -> Twins:
+def _twins(examples: Examples, preprocessor: Any, task: str) -> Twins:
     if not isinstance(examples.raws[0], tuple):
-        views = _labelled(examples, preprocessor)
+        views = _rows(examples, preprocessor, task)
         return Twins(views, views, classes=views.targets)
     first, second = ([*side] for side in zip(*examples.raws, strict=True))
     nothing = np.zeros(len(first), np.float32)

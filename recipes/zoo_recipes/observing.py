@@ -20,6 +20,7 @@ from zoo_recipes.metrics.shares import joined, told_tokens
 from zoo_recipes.metrics.texts import count_texts
 from zoo_recipes.pairs import Pairs, written
 from zoo_recipes.predicting import Predictor, only_logits
+from zoo_recipes.ratings import RatingFigures, Ratings
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import Source, Windows
 from zoo_recipes.tagging import Tags, tags_of_words
@@ -35,11 +36,14 @@ class Observed:
         outcomes: An example, or a window of text, a row.
         scores: Loss and metrics of the recipe.
         losses: Of each row, or ``None`` where it has none of its own.
+        together: int (rows,): rows of the same number are drawn together for intervals; ``None``
+            draws each by itself.
     """
 
     outcomes: Outcomes
     scores: dict[str, float]
     losses: Any = None
+    together: Any = None
 
     @property
     def rows(self) -> Outcomes:
@@ -83,11 +87,14 @@ def observe(
         outcomes = count_answers(
             source, {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
         )
+    elif isinstance(source, Ratings):
+        outcomes = RatingFigures(source.targets, np.concatenate(kept), source.users)
     elif isinstance(source, Tags):
         outcomes = _tagged_words(source, np.concatenate(kept), labels)
     else:
         outcomes = _outcomes(task, source, np.concatenate(kept), labels)
-    return Observed(outcomes, scores.results(), scores.losses())
+    together = source.users if isinstance(source, Ratings) else None
+    return Observed(outcomes, scores.results(), scores.losses(), together)
 
 
 def _made(outputs: Mapping[str, Any], targets: Any) -> Any:

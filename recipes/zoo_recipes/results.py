@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from zoo_recipes.metrics.label_errors import LabelError
@@ -48,6 +48,23 @@ class Gap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rates:
+    """How often a class is right in a group, and how often it was given there.
+
+    Args:
+        wanted: Share of the examples that are of the class.
+        wanted_interval: At 95 %.
+        given: Share of the examples that it was given to.
+        given_interval: At 95 %.
+    """
+
+    wanted: float
+    wanted_interval: Interval
+    given: float
+    given_interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
 class Groups:
     """An evaluation by group.
 
@@ -58,6 +75,7 @@ class Groups:
             or more, or else all.
         gaps: By metric.
         parity: By class, the measures of fairlearn; empty where nothing is classified.
+        rates: By class and group, what the measures compare; of the same classes.
     """
 
     column: str
@@ -65,6 +83,7 @@ class Groups:
     compared: tuple[str, ...]
     gaps: Mapping[str, Gap]
     parity: Mapping[str, Mapping[str, float]]
+    rates: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ def _values(rng, tensor, batch, length):
         return (np.arange(length) < np.resize([length - 2, length], batch)[:, None]).astype("int32")
     if tensor.name == "segment_ids":
         return rng.integers(0, 2, shape, dtype="int32")
-    if tensor.name.endswith("token_ids"):
+    if tensor.name.endswith(("token_ids", "user_id", "item_id")):
         return rng.integers(0, 40, shape, dtype="int32")
     high = 255 if tensor.name == "image" else 1
     return rng.uniform(0, high, shape).astype("float32")

@@ -13,7 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess.steps import STEPS, Arrays, ArrayStep, Step, TokenizeStep, as_numbers
+from zoo_export.preprocess.lookups import load_vocabulary
+from zoo_export.preprocess.steps import (
+    STEPS,
+    Arrays,
+    ArrayStep,
+    LookupStep,
+    Step,
+    TokenizeStep,
+    as_numbers,
+)
 from zoo_export.preprocess.texts import load_tokenizer
 from zoo_registry import UsageError, did_you_mean
 
@@ -47,6 +56,7 @@ class Preprocessor:
         self.assets = assets
         self.inputs = tuple(inputs)
         self._tokenizers: dict[str, Any] = {}
+        self._vocabularies: dict[str, Mapping[str, int]] = {}
 
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return the model inputs by name, batch first, for a list of raw inputs.
@@ -78,9 +88,21 @@ class Preprocessor:
             self._tokenizers[name] = load_tokenizer(self.assets, name)
         return self._tokenizers[name]
 
+    def vocabulary(self, name: str) -> Mapping[str, int]:
+        """Return the numbers of the words of one asset, from 1 on, read once.
+
+        Raises:
+            UsageError: There is no such file, or it is no list of words.
+        """
+        if name not in self._vocabularies:
+            self._vocabularies[name] = load_vocabulary(self.assets, name)
+        return self._vocabularies[name]
+
     def _apply(self, step: Step, raws: Sequence[Any], arrays: Arrays) -> Arrays:
         if isinstance(step, TokenizeStep):
             return step.batch(raws, self.tokenizer(step.tokenizer))
+        if isinstance(step, LookupStep):
+            return step.batch(raws, self.vocabulary(step.vocabulary))
         if isinstance(step, ArrayStep) and step.source is not None:
             if step.source not in arrays:
                 hint = did_you_mean(step.source, arrays)

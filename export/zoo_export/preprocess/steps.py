@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,11 +143,69 @@ class ArrayStep:
         return scaled.reshape(self.shape).astype(self.dtype)
 
 
-Step = ImageStep | TokenizeStep | ArrayStep
+@dataclass(frozen=True, kw_only=True)
+class LookupStep:
+    """Turn a word, such as the name of a user or an item, into its number in a vocabulary.
+
+    A word that the vocabulary does not have is number 0.
+
+    Args:
+        vocabulary: File among the assets: a JSON list of words, the first of which is number 1.
+        input: Name of the model input.
+        part: Which of the values of a raw input is the word; ``None`` takes the raw input itself.
+        min_count: How often training examples must have a word for a number of its own. What is
+            rarer is number 0 too, and so teaches the model about words that it will not know.
+    """
+
+    vocabulary: str
+    input: str
+    part: int | None = None
+    min_count: int = 1
+
+    def __post_init__(self) -> None:
+        is_name = isinstance(self.vocabulary, str) and Path(self.vocabulary).name == self.vocabulary
+        _check(self, "vocabulary", is_name, "the name of a file among the assets")
+        is_part = self.part is None or self.part == 0 or _is_shape([self.part], 1)
+        _check(self, "part", is_part, "a number from 0 on")
+        _check(self, "min_count", _is_shape([self.min_count], 1), "a positive integer")
+
+    def words(self, raws: Sequence[Any]) -> list[str]:
+        """Return the word of each raw input.
+
+        Raises:
+            UsageError: A raw input that has none.
+        """
+        return [self._word(raw, index) for index, raw in enumerate(raws)]
+
+    def batch(self, raws: Sequence[Any], numbers: Mapping[str, int]) -> Arrays:
+        """Return ``{input: int32 (batch, 1)}``."""
+        found = [[numbers.get(word, 0)] for word in self.words(raws)]
+        return {self.input: np.asarray(found, np.int32)}
+
+    def _word(self, raw: Any, index: int) -> str:
+        value = raw
+        if self.part is not None:
+            if not isinstance(raw, list | tuple) or len(raw) <= self.part:
+                raise UsageError(
+                    f"Input {index} must have the value for '{self.input}' in place "
+                    f"{self.part + 1} of several, not {kind_of(raw)}."
+                )
+            value = raw[self.part]
+        # Numbers that are names, such as 7, are the words that people write for them.
+        if not isinstance(value, str | int | np.integer) or isinstance(value, bool):
+            raise UsageError(
+                f"Input {index}: '{self.input}' is looked up by a word or a whole number, not "
+                f"{kind_of(value)}."
+            )
+        return str(value)
+
+
+Step = ImageStep | TokenizeStep | ArrayStep | LookupStep
 STEPS: dict[str, type[Step]] = {
     "image": ImageStep,
     "tokenize": TokenizeStep,
     "array": ArrayStep,
+    "lookup": LookupStep,
 }
 
 

@@ -19,6 +19,8 @@ from zoo_export.tensors import Array, Arrays
 TOP_K = 5
 _THRESHOLD = 0.5
 _OF_TEXT = {"question-answering", "token-classification"}
+# The output that is the answer of a task whose answer is a number.
+_NUMBERS = {"regression": "logits", "rating": "rating"}
 _MASK = "padding_mask"
 
 
@@ -36,7 +38,7 @@ class Prediction:
         labels: Where several may apply, those whose probability is at least a half.
         spans: Parts of the raw text where the task has them: answers, best first, or entities.
         text: What a model that writes has written.
-        value: The number that a regression gives.
+        value: The number that a regression gives, or a rating.
     """
 
     outputs: Mapping[str, Array]
@@ -99,8 +101,9 @@ def answer(
         cut = _best_spans if task == "question-answering" else _entities
         parts = [cut(manifest, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
         return [Prediction(row, spans=spans) for row, spans in zip(rows, parts, strict=True)]
-    if task == "regression" and logits is not None and logits.size == count:
-        return [Prediction(row, value=float(row["logits"].item())) for row in rows]
+    number = _NUMBERS.get(task or "", "")
+    if number in outputs and outputs[number].size == count:
+        return [Prediction(row, value=float(row[number].item())) for row in rows]
     table = None if logits is None else _table(task, logits, ends)
     if table is None:
         return [Prediction(row) for row in rows]

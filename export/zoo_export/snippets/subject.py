@@ -107,5 +107,8 @@ def _meanings(manifest: Manifest) -> Iterator[tuple[str, str]]:
             yield step.get("input", "token_ids"), f"numbers from assets/{file}, cut or padded"
             yield "padding_mask", "1 where a token is real, 0 where it is padding"
             yield "segment_ids", "0 in the first text, 1 in the second of a pair"
+        elif step["step"] == "lookup":
+            file = step["vocabulary"]
+            yield step["input"], f"place in the list assets/{file}, from 1 on; 0 if it is not there"
         elif step["step"] == "array" and step.get("scale", 1) != 1:
             yield step["input"], f"multiplied by {step['scale']:g}"

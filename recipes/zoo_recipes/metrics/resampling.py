@@ -94,13 +94,17 @@ class Figures:
     class_intervals: Mapping[str, Any]
 
 
-def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -> Figures:
+def measured(
+    outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0, together: Any = None
+) -> Figures:
     """Return the figures of all rows, and percentile bootstrap intervals (Efron 1979) at 95 %.
 
     Args:
         outcomes: Any kind of them.
         resamples: How often as many rows are drawn, with replacement.
         seed: Of the draws: the same rows have the same intervals.
+        together: int (rows,): rows of the same number are drawn together, such as the ratings of
+            one user, who is no new user with each of them; ``None`` draws each by itself.
 
     Example:
         >>> from zoo_recipes.metrics.regression import Numbers
@@ -111,7 +115,8 @@ def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -
     values = {
         name: array[0] for name, array in outcomes.figures(np.ones((1, len(outcomes)))).items()
     }
-    drawn = [outcomes.figures(weights) for weights in _weights(len(outcomes), resamples, seed)]
+    units = np.arange(len(outcomes)) if together is None else np.unique_inverse(together)[1]
+    drawn = [outcomes.figures(weights) for weights in _weights(units, resamples, seed)]
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     bounds = {}
     for name in drawn[0]:
@@ -133,11 +138,12 @@ def measured(outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0) -
     )
 
 
-def _weights(rows: int, resamples: int, seed: int) -> Iterator[Any]:
+def _weights(units: Any, resamples: int, seed: int) -> Iterator[Any]:
     generator = np.random.default_rng(seed)
-    block = max(1, _BLOCK // rows)
+    count = int(units.max()) + 1
+    block = max(1, _BLOCK // len(units))
     for start in range(0, resamples, block):
         size = min(block, resamples - start)
-        drawn = generator.integers(0, rows, (size, rows)) + np.arange(size)[:, np.newaxis] * rows
-        counts = np.bincount(drawn.ravel(), minlength=size * rows)
-        yield counts.reshape(size, rows).astype(np.float64)
+        drawn = generator.integers(0, count, (size, count)) + np.arange(size)[:, np.newaxis] * count
+        counts = np.bincount(drawn.ravel(), minlength=size * count)
+        yield counts.reshape(size, count).astype(np.float64)[:, units]

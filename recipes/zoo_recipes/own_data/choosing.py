@@ -63,7 +63,7 @@ def on_own_data(
         return replace(recipe, dataset=dataset)
     train, validation, test = PARTS
     are_pairs = learned(recipe) == CONTRASTIVE_PAIRS
-    inputs = (kind.input, str(kind.label)) if are_pairs else kind.input
+    inputs = (str(kind.input), str(kind.label)) if are_pairs else kind.input
     dataset = replace(dataset, train=train, validation=validation, test=test, input=inputs)
     if recipe.contrastive and not are_pairs:
         dataset = replace(dataset, validation=None)
@@ -100,11 +100,6 @@ def recipes_for(kind: Kind) -> list[str]:
 
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
-    if not kind.tasks:
-        raise UsageError(
-            f"'{own.path}' holds {kind.name}: `zoo data` reads and reports them, and no recipe "
-            "trains on them yet."
-        )
     task = learned(recipe)
     if task not in kind.tasks:
         raise UsageError(

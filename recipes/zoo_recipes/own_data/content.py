@@ -22,7 +22,7 @@ class Kind:
 
     Args:
         name: Plural, as messages have it.
-        input: Feature that is the raw input.
+        input: Feature that is the raw input, or several that are one together.
         label: Feature that is the class or the target text; ``None`` where there is none.
         tasks: Heads, or contrastive embeddings, that recipes can train on it.
         roles: Columns that it is made of, where it is read from a table.
@@ -30,7 +30,7 @@ class Kind:
     """
 
     name: str
-    input: str
+    input: str | tuple[str, ...]
     label: str | None = None
     tasks: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from zoo_recipes.own_data.content import Content, Example
+from zoo_recipes.own_data.content import Content
 from zoo_registry import UsageError
 
 FOLDS = 5
@@ -63,7 +63,9 @@ def find_suspects(content: Content) -> list[Suspect]:
         )
     examples = [content.examples[row] for row in rows]
     targets = [names.index(labels[row]) for row in rows]
-    probabilities = _judged(content, examples, targets)
+    # Data in classes have one input.
+    values = [example.values[cast(str, content.kind.input)] for example in examples]
+    probabilities = _judged(content, values, targets)
     own = np.eye(len(names), dtype=bool)[targets]
     looks_like = np.where(own, -1, probabilities).argmax(axis=1)
     return [
@@ -72,19 +74,18 @@ def find_suspects(content: Content) -> list[Suspect]:
             given=names[targets[row]],
             looks_like=names[looks_like[row]],
             confidence=float(probabilities[own][row]),
-            text=_text(examples[row].values[content.kind.input]),
+            text=_text(values[row]),
         )
         for row in likely_label_errors(np.asarray(targets), probabilities)
     ]
 
 
-def _judged(content: Content, examples: Sequence[Example], targets: Sequence[int]) -> Any:
+def _judged(content: Content, values: Sequence[Any], targets: Sequence[int]) -> Any:
     """Return the probabilities of all classes, of models that have not seen the example."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.pipeline import make_pipeline
 
-    values = [example.values[content.kind.input] for example in examples]
     prepared, given = _features(content, values)
     return cross_val_predict(
         make_pipeline(prepared, LogisticRegression(max_iter=300)),

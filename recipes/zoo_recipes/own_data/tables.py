@@ -32,7 +32,13 @@ TEXTS = Kind(
     tasks=("text-classification", CONTRASTIVE_TEXTS),
     roles=("text", "label"),
 )
-RATINGS = Kind(name="ratings", input="user", label="rating", roles=("user", "item", "rating"))
+RATINGS = Kind(
+    name="ratings",
+    input=("user", "item"),
+    label="rating",
+    tasks=("rating",),
+    roles=("user", "item", "rating"),
+)
 KINDS = (TEXTS, PAIRS, RATINGS)
 # What people call the columns, the most telling name first.
 NAMES = {
@@ -160,9 +166,12 @@ def _split(name: str, of_file: str | None) -> str:
 
 def _rating(values: Mapping[str, str]) -> float:
     try:
-        return float(values["rating"])
+        rating = float(values["rating"])
     except ValueError as error:
         raise BadRecordError(f"rating '{values['rating']}' is no number") from error
+    if not math.isfinite(rating):
+        raise BadRecordError(f"rating '{values['rating']}' is no finite number")
+    return rating
 
 
 def _text(value: Any) -> str:

@@ -51,7 +51,7 @@ def test_every_format_gives_the_same(tmp_path):
 def test_tsv_has_no_quotation_marks_and_columns_go_by_number(tmp_path):
     path = write(tmp_path / "t.tsv", 'good\t"a\nbad\tb"\n')
     assert pairs_of(read(path, text="2", label="1")) == [('"a', "good"), ('b"', "bad")]
-    assert read(path, source="1", target="2").kind.tasks == ("seq2seq",)
+    assert read(path, source="1", target="2").kind.tasks == ("seq2seq", "contrastive pairs")
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,13 @@ def test_splits_are_said_by_the_names_of_files(tmp_path):
 
 
 def test_ratings(tmp_path):
-    path = write(tmp_path / "ratings.csv", "userId,movieId,rating\n1,2,3.5\n1,3,good\n")
+    path = write(tmp_path / "ratings.csv", "userId,movieId,rating\n1,2,3.5\n1,3,good\n1,4,nan\n")
     content = read(path)
     assert content.examples[0].values == {"user": "1", "item": "2", "rating": 3.5}
-    assert str(content.problems[0]) == "ratings.csv:3: rating 'good' is no number"
-    assert content.kind.tasks == ()
+    assert [str(problem) for problem in content.problems] == [
+        "ratings.csv:3: rating 'good' is no number",
+        "ratings.csv:4: rating 'nan' is no finite number",
+    ]
 
 
 @pytest.mark.parametrize("header", ["text,label", "source,target", "user,item,rating"])

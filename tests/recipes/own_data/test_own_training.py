@@ -107,7 +107,8 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
         train("digits-cnn", data=reviews, out=tmp_path / "run")
     assert str(caught.value) == (
         f"Recipe 'digits-cnn' trains image-classification, and '{reviews}' holds texts in "
-        "classes, for text-classification. Recipes for them: language-id-bert, language-id-lstm, "
+        "classes, for text-classification or contrastive texts. Recipes for them: "
+        "language-id-bert, language-id-lstm, "
         "language-id-transformer, movie-reviews-minilm, movie-reviews-minilm-head, "
         "ag-news-transformer, imdb-bert, imdb-lstm, sst2-bert."
     )
@@ -116,8 +117,8 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
     with pytest.raises(UsageError) as caught:
         train("digits-cnn", data=ratings, out=tmp_path / "run")
     assert str(caught.value) == (
-        f"'{ratings}' holds ratings: `zoo data` reads and reports them, and no recipe trains on "
-        "them yet."
+        f"Recipe 'digits-cnn' trains image-classification, and '{ratings}' holds ratings, for "
+        "rating. Recipes for them: movielens-factorization, movielens-100k-factorization."
     )
     with pytest.raises(UsageError) as caught:
         train("digits-cnn", columns={"text": "review"}, out=tmp_path / "run")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40
 # A table of groups has room for a few figures: for these first, then for the others in their order.
-HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "r2")
+HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "ndcg_10")
 MOST_HEADLINES = 3
 
 
@@ -153,8 +153,33 @@ def _print_gaps(groups: Groups, shown: Sequence[str]) -> None:
         ],
         right=("GAP",),
     )
+    if groups.rates:
+        _print_rates(groups)
     if groups.parity:
         _print_parity(groups.parity)
+
+
+def _print_rates(groups: Groups) -> None:
+    from zoo_recipes.results import between
+
+    rows = [
+        (
+            _number(rates.wanted),
+            between(rates.wanted_interval),
+            _number(rates.given),
+            between(rates.given_interval),
+            group,
+            label,
+        )
+        for label, by_group in groups.rates.items()
+        for group, rates in by_group.items()
+    ]
+    click.echo()
+    print_table(
+        ("TRUE SHARE", "95 % INTERVAL", "GIVEN", "95 % INTERVAL", groups.column.upper(), "CLASS"),
+        rows[:MOST_ROWS],
+    )
+    _say_rest(len(rows), "shares")
 
 
 def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -44,7 +45,10 @@ def predict(
     provider: str | None,
     as_json: bool,
 ) -> None:
-    """Predict with a bundle: INPUT is an image file, a text, a .txt file or a .npy file."""
+    """Predict with a bundle: INPUT is an image file, a text, a .txt file or a .npy file.
+
+    Of ratings it is a JSON list of user and item, such as '["7", "31"]'.
+    """
     from zoo_export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
@@ -126,11 +130,24 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     takes_text = any(step["step"] == "tokenize" for step in preprocessing)
     if path.suffix == ".npy" and path.is_file():
         return _read_array(path)
+    if any(step["step"] == "lookup" for step in preprocessing):
+        return _read_words(word)
     if takes_text:
         return path.read_text(encoding="utf-8") if path.suffix == ".txt" else word
     if not path.is_file():
         raise UsageError(f"There is no file '{word}': this model takes an image or a .npy file.")
     return path
+
+
+def _read_words(word: str) -> Any:
+    try:
+        words = json.loads(word)
+    except ValueError as error:
+        raise UsageError(
+            f"'{word}' is no JSON: this model takes a list of user and item, such as "
+            f'\'["7", "31"]\' ({error}).'
+        ) from error
+    return tuple(words) if isinstance(words, list) else words
 
 
 def _read_array(path: Path) -> Any:

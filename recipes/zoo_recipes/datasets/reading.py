@@ -186,10 +186,16 @@ def _text_or_same(value: Any) -> Any:
 
 
 def class_names(builder: Any, label: str | None) -> list[str]:
-    """Return the names of the classes of a feature, or of the tags that it is a sequence of."""
+    """Return the names of the classes of a feature, or of what it is a sequence of.
+
+    Tags of words are such, and boxes, whose class is their ``label``.
+    """
     features = builder.info.features
-    feature = features[label] if label and label in features else None
-    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
+    feature: Any = features[label] if label and label in features else None
+    feature = getattr(feature, "feature", feature)
+    if hasattr(feature, "items") and "label" in feature:
+        feature = feature["label"]
+    return list(getattr(feature, "names", None) or [])
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:

@@ -206,11 +206,12 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '"picture.png"'
     else:
         return ""
+    told = "boxes" if manifest.task == "object-detection" else "label"
     return f"""
 From a raw input:
 
 ```text
-bundle.predict({raw})[0].label
+bundle.predict({raw})[0].{told}
 ```"""
 
 

@@ -1,4 +1,4 @@
-"""What a task makes of examples: classes, tags, answers, target texts, or hidden or next tokens."""
+"""What a task makes of examples: classes, boxes, tags, answers, texts, hidden or next tokens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from zoo_export.preprocess.texts import padded_encodings
 from zoo_recipes.answers import answer_rows
+from zoo_recipes.boxes import Scenes
+from zoo_recipes.contradictions import DETECTION
 from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.masking import Masked, check_marks
 from zoo_recipes.pairs import pairs
@@ -22,7 +24,7 @@ LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
 ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
 # They learn from texts alone.
 UNLABELLED = {LANGUAGE_MODEL, MASKED, PRETRAINING}
-SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING}
+SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING, DETECTION}
 ENCODED_AT_ONCE = 1000
 # More than that as float32, and pictures are prepared batch by batch.
 PREPARED_BYTES = 1 << 30
@@ -38,13 +40,11 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
         recipe: Says how long targets are, and the seed of what is hidden.
 
     Raises:
-        UsageError: A task of texts without the step that makes tokens of them, or a tokenizer
-            without the tokens that the task needs.
+        UsageError: A task of texts without the step that makes tokens of them, a tokenizer
+            without the tokens that the task needs, or boxes of more classes than the model has.
     """
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
-        if _are_large(examples.raws):
-            return Pictures(examples.raws, examples.labels, preprocessor.batch)
-        return Rows(preprocessor.batch(examples.raws), examples.labels)
+        return _without_tokens(examples, preprocessor.batch, task, recipe)
     step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
@@ -59,6 +59,20 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     encodings = _encodings(tokenizer, examples.raws, step.length)
     make = tag_rows if task == TAGS else answer_rows
     return make(inputs, examples.raws, examples.labels, encodings)
+
+
+def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Source:
+    raws, labels = examples.raws, examples.labels
+    if task == DETECTION:
+        there = len(examples.classes)
+        count = recipe.model.overrides.get("num_classes", there)
+        if count < there:
+            raise UsageError(
+                f"model.overrides.num_classes={count}, and the boxes of '{recipe.dataset.name}' "
+                f"are of {there} classes: leave it out."
+            )
+        return Scenes(raws, labels, prepare, count)
+    return Pictures(raws, labels, prepare) if _are_large(raws) else Rows(prepare(raws), labels)
 
 
 def _are_large(raws: Sequence[Any]) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zoo_recipes.answers import Answers, count_answers
-from zoo_recipes.evaluation import BATCH_SIZE, Scores
+from zoo_recipes.boxes import Scenes, count_boxes, found_in
+from zoo_recipes.evaluation import Scores, scored_outputs
 from zoo_recipes.masking import Masked
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.entities import count_entities
@@ -19,9 +20,9 @@ from zoo_recipes.metrics.resampling import Outcomes, WithLoss
 from zoo_recipes.metrics.shares import joined, told_tokens
 from zoo_recipes.metrics.texts import count_texts
 from zoo_recipes.pairs import Pairs, written
-from zoo_recipes.predicting import Predictor, only_logits
+from zoo_recipes.predicting import Predictor
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Source, Windows
+from zoo_recipes.sources import Source, Windows, batches_of
 from zoo_recipes.tagging import Tags, tags_of_words
 from zoo_registry import UsageError
 
@@ -65,9 +66,9 @@ def observe(
         return Observed(read_windows(predict, source), {})
     scores = Scores(recipe)
     kept = []
-    for start in range(0, len(source), BATCH_SIZE):
-        inputs, targets = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
-        made = _made(predict(inputs), targets)
+    for numbers in batches_of(source):
+        inputs, targets = source.take(numbers)
+        made = scored_outputs(predict(inputs), targets)
         if _one_class(targets, made):
             _check_classes(targets, max(2, made.shape[1]))
         scores.add(targets, made)
@@ -80,18 +81,13 @@ def observe(
         outcomes = count_answers(
             source, {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
         )
+    elif isinstance(source, Scenes):
+        outcomes = count_boxes(source, [found for part in kept for found in part])
     elif isinstance(source, Tags):
         outcomes = _tagged_words(source, np.concatenate(kept), labels)
     else:
         outcomes = _outcomes(task, source, np.concatenate(kept), labels)
     return Observed(outcomes, scores.results(), scores.losses())
-
-
-def _made(outputs: Mapping[str, Any], targets: Any) -> Any:
-    """Return the outputs that targets are of, by name where there are several."""
-    if isinstance(targets, dict):
-        return {name: np.asarray(outputs[name], np.float32) for name in targets}
-    return np.asarray(only_logits(outputs), np.float32)
 
 
 def _kept(source: Source, targets: Any, made: Any) -> Any:
@@ -100,6 +96,8 @@ def _kept(source: Source, targets: Any, made: Any) -> Any:
         return None
     if isinstance(source, Tags):
         return made.argmax(axis=-1)
+    if isinstance(source, Scenes):
+        return found_in(made)
     if isinstance(source, Masked):
         if isinstance(targets, dict):
             return {f"{name}_accuracy": told_tokens(targets[name], made[name]) for name in targets}

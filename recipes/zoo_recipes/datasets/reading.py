@@ -24,15 +24,17 @@ class Examples:
     Attributes:
         raws: What preprocessing takes: uint8 images, texts, tuples of texts, or arrays.
         labels: The class, or the target text, of each, as one array; a list where they are several
-            to an example, such as tags of words; or ``None``.
+            to an example, such as tags of words or boxes; or ``None``.
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
+        classes: Their names, in the order of their numbers.
     """
 
     raws: Sequence[Any]
     labels: Any
     sha256: str
     groups: Sequence[Any] | None = None
+    classes: Sequence[str] = ()
 
 
 def read_split(
@@ -86,6 +88,7 @@ def read_split(
         stacked([row.label for row in read]) if label else None,
         digest.hexdigest(),
         [row.group for row in read] if group else None,
+        class_names(builder, label),
     )
 
 

@@ -6,15 +6,15 @@ The format: https://cocodataset.org/#format-data.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.boxes import Box, Pictures, Scenes, split_in
+from zoo_recipes.own_data.boxes import Box, Gathered
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content
 from zoo_recipes.own_data.files import files_of, place, splits_of, watched
 from zoo_recipes.own_data.images import is_picture
+from zoo_recipes.own_data.named_pictures import Pictures, split_in
 
 KEYS = {"images": list, "annotations": list, "categories": list}
 # A file of COCO names one of its tables near its beginning.
@@ -40,18 +40,18 @@ def read_coco(path: Path, columns: Columns) -> Content:
             image has a box.
     """
     files = files_of(path)
-    scenes = Scenes(Pictures(path, files), flag="is_crowd")
+    gathered = Gathered(Pictures(path, files), flag="is_crowd")
     for file, split in splits_of(_annotation_files(files), path, split_in).items():
         where = place(file, path)
         try:
             tables = _tables(file)
             names = dict(_categories(tables["categories"]))
         except BadRecordError as error:
-            scenes.bad(where, str(error))
+            gathered.bad(where, str(error))
             continue
-        scenes.names += [name for name in names.values() if name not in scenes.names]
-        _read_images(scenes, file, split, tables, names)
-    return scenes.content()
+        gathered.names += [name for name in names.values() if name not in gathered.names]
+        _read_images(gathered, file, split, tables, names)
+    return gathered.content()
 
 
 def _annotation_files(files: Sequence[Path]) -> list[Path]:
@@ -93,44 +93,69 @@ def _categories(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
 
 
 def _read_images(
-    scenes: Scenes,
+    gathered: Gathered,
     file: Path,
     split: str | None,
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     names: Mapping[int, str],
 ) -> None:
-    where = place(file, scenes.pictures.path)
-    images: dict[Any, Mapping[str, Any]] = {}
-    broken = set()
-    for row in tables["images"]:
-        number = row.get("id")
-        if not isinstance(number, int | str) or not isinstance(row.get("file_name"), str):
-            scenes.bad(f"{where}, image {number}", "has no id or no file_name")
-        elif number in images:
-            scenes.bad(f"{where}, image {number}", "is there twice")
-            broken.add(number)
-        else:
-            images[number] = row
-    boxes: defaultdict[Any, list[tuple[str, Box]]] = defaultdict(list)
-    for row in tables["annotations"]:
-        number, at = row.get("image_id"), f"{where}, annotation {row.get('id')}"
-        if not isinstance(number, int | str) or number not in images:
-            scenes.bad(at, f"is of image {number}, which is not among the images")
-            continue
-        try:
-            boxes[number].append((at, _box(row, names)))
-        except BadRecordError as error:
-            scenes.bad(at, str(error))
-            broken.add(number)
-    good = [(number, row) for number, row in images.items() if number not in broken]
-    for number, row in watched(good, f"reading {where}"):
+    where = place(file, gathered.pictures.path)
+    images = _images(gathered, where, tables["images"])
+    boxes = _boxes_by_image(gathered, where, tables["annotations"], images, names)
+    for number, row in watched(list(images.items()), f"reading {where}"):
         at = f"{where}, image {number}"
         try:
-            picture = scenes.pictures.find(row["file_name"], file)
+            picture = gathered.pictures.find(row["file_name"], file)
         except BadRecordError as error:
-            scenes.bad(at, str(error))
+            gathered.bad(at, str(error))
             continue
-        scenes.add(at, picture, split, _size(row), boxes[number])
+        found = boxes[number]
+        if found is not None:
+            gathered.add(at, picture, split, _size(row), found)
+
+
+def _images(
+    gathered: Gathered, where: str, rows: Sequence[Mapping[str, Any]]
+) -> dict[int | str, Mapping[str, Any]]:
+    """Return the images by id; none of those whose id comes twice."""
+    images: dict[int | str, Mapping[str, Any]] = {}
+    twice = set()
+    for row in rows:
+        number = row.get("id")
+        if not isinstance(number, int | str) or not isinstance(row.get("file_name"), str):
+            gathered.bad(f"{where}, image {number}", "has no id or no file_name")
+        elif number in images:
+            gathered.bad(f"{where}, image {number}", "is there twice")
+            twice.add(number)
+        else:
+            images[number] = row
+    return {number: row for number, row in images.items() if number not in twice}
+
+
+def _boxes_by_image(
+    gathered: Gathered,
+    where: str,
+    rows: Sequence[Mapping[str, Any]],
+    images: Mapping[int | str, Any],
+    names: Mapping[int, str],
+) -> dict[int | str, list[tuple[str, Box]] | None]:
+    """Return the boxes of each image, each with its place; ``None`` where one of them is wrong."""
+    boxes: dict[int | str, list[tuple[str, Box]] | None] = {number: [] for number in images}
+    for row in rows:
+        number, at = row.get("image_id"), f"{where}, annotation {row.get('id')}"
+        if not isinstance(number, int | str) or number not in images:
+            gathered.bad(at, f"is of image {number}, which is not among the good images")
+            continue
+        try:
+            box = _box(row, names)
+        except BadRecordError as error:
+            gathered.bad(at, str(error))
+            boxes[number] = None
+            continue
+        found = boxes[number]
+        if found is not None:
+            found.append((at, box))
+    return boxes
 
 
 def _size(row: Mapping[str, Any]) -> tuple[int, int] | None:

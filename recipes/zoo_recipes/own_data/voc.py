@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.boxes import Box, Pictures, Scenes, split_in
+from zoo_recipes.own_data.boxes import Box, Gathered
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content, class_names
 from zoo_recipes.own_data.files import files_of, place, splits_of, watched
 from zoo_recipes.own_data.images import is_picture
+from zoo_recipes.own_data.named_pictures import Pictures, split_in
 
 FOLDER = "Annotations"
 LISTS = Path("ImageSets", "Main")
@@ -43,22 +44,22 @@ def read_voc(path: Path, columns: Columns) -> Content:
         UsageError: Some folders are named after splits and others are not, or no image has a box.
     """
     files = files_of(path)
-    scenes = Scenes(Pictures(path, files), flag="is_difficult")
-    found = list(_annotations(path, _xml(files), scenes))
+    gathered = Gathered(Pictures(path, files), flag="is_difficult")
+    found = list(_annotations(path, _xml(files), gathered))
     for file, split in watched(found, f"reading {path.name}"):
         where = place(file, path)
         try:
             root = _parsed(file)
-            picture = _picture(root, file, scenes.pictures)
+            picture = _picture(root, file, gathered.pictures)
         except BadRecordError as error:
-            scenes.bad(where, str(error))
+            gathered.bad(where, str(error))
             continue
-        boxes = _boxes(scenes, root, where)
+        boxes = _boxes(gathered, root, where)
         if boxes is not None:
-            scenes.add(where, picture, split, _size(root), boxes)
-    labels = (box.label for example in scenes.examples for box in example.values["objects"])
-    scenes.names += class_names(list(labels))
-    return scenes.content()
+            gathered.add(where, picture, split, _size(root), boxes)
+    labels = (box.label for example in gathered.examples for box in example.values["objects"])
+    gathered.names += class_names(list(labels))
+    return gathered.content()
 
 
 def _xml(files: Sequence[Path]) -> list[Path]:
@@ -66,7 +67,7 @@ def _xml(files: Sequence[Path]) -> list[Path]:
 
 
 def _annotations(
-    path: Path, files: Sequence[Path], scenes: Scenes
+    path: Path, files: Sequence[Path], gathered: Gathered
 ) -> Iterator[tuple[Path, str | None]]:
     """Yield the XML files that are to be read, with the split that the data put them in."""
     free = []
@@ -74,7 +75,7 @@ def _annotations(
         own = [file for file in files if _root(file) == root]
         lists = _lists(root)
         if lists:
-            yield from _listed(path, {file.stem: file for file in own}, lists, scenes)
+            yield from _listed(path, {file.stem: file for file in own}, lists, gathered)
         else:
             free += own
     yield from splits_of(free, path, split_in).items()
@@ -94,7 +95,7 @@ def _lists(root: Path) -> dict[Path, str]:
 
 
 def _listed(
-    path: Path, files: dict[str, Path], lists: dict[Path, str], scenes: Scenes
+    path: Path, files: dict[str, Path], lists: dict[Path, str], gathered: Gathered
 ) -> Iterator[tuple[Path, str]]:
     seen: dict[str, str] = {}
     for file, part in lists.items():
@@ -104,9 +105,9 @@ def _listed(
             if not name:
                 continue
             if name not in files:
-                scenes.bad(where, f"there is no annotation '{name}.xml'")
+                gathered.bad(where, f"there is no annotation '{name}.xml'")
             elif name in seen:
-                scenes.bad(where, f"'{name}' has been listed before, at {seen[name]}")
+                gathered.bad(where, f"'{name}' has been listed before, at {seen[name]}")
             else:
                 seen[name] = where
                 yield files[name], part
@@ -150,16 +151,16 @@ def _size(root: Any) -> tuple[int, int] | None:
     return (height, width) if height and width else None
 
 
-def _boxes(scenes: Scenes, root: Any, where: str) -> list[tuple[str, Box]] | None:
+def _boxes(gathered: Gathered, root: Any, where: str) -> list[tuple[str, Box]] | None:
     found = []
-    before = len(scenes.problems)
+    before = len(gathered.problems)
     for number, thing in enumerate(root.findall("object"), 1):
         at = f"{where}, object {number}"
         try:
             found.append((at, _box(thing)))
         except BadRecordError as error:
-            scenes.bad(at, str(error))
-    return found if len(scenes.problems) == before else None
+            gathered.bad(at, str(error))
+    return found if len(gathered.problems) == before else None
 
 
 def _box(thing: Any) -> Box:

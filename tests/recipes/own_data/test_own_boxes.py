@@ -167,7 +167,7 @@ def test_every_problem_of_coco_has_its_place(image, tmp_path):
     assert lines[1:-1] == [
         "  my.json, image 3: is there twice",
         "  my.json, annotation 50: has category 8, which is not among the categories",
-        "  my.json, annotation 51: is of image 99, which is not among the images",
+        "  my.json, annotation 51: is of image 99, which is not among the good images",
         "  my.json, annotation 54: has no bbox of four numbers: [1, 2, 3]",
         "  my.json, image 5: the image has 30x30 pixels, its annotation says 40x20",
         "  my.json, image 6: is no picture: cannot identify image file",

@@ -208,12 +208,12 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '("a user", "an item")'
     else:
         return ""
-    answer = "value" if manifest.task == "rating" else "label"
+    told = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
     return f"""
 From a raw input:
 
 ```text
-bundle.predict({raw})[0].{answer}
+bundle.predict({raw})[0].{told}
 ```"""
 
 

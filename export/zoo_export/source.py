@@ -25,6 +25,7 @@ from zoo_export.converters.inference import (
 )
 from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
+from zoo_export.preprocess.boxes import HEATMAP
 from zoo_export.request import Request, naming_failures
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
@@ -199,7 +200,7 @@ def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[
 
 
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
-    logits = next((tensor for tensor in outputs if tensor.name == "logits"), None)
+    logits = next((tensor for tensor in outputs if tensor.name in {"logits", HEATMAP}), None)
     if request.labels is None or logits is None:
         return
     size = logits.shape[-1]

@@ -12,9 +12,11 @@ import numpy as np
 
 from zoo_recipes.augmentation import TextMarks, make_changes
 from zoo_recipes.balance import balanced_order
+from zoo_recipes.boxes import Scenes, flipped
 from zoo_recipes.configs import Component
 from zoo_recipes.distilling import Teach
 from zoo_recipes.mixing import make_mixes, mixed
+from zoo_recipes.moving import is_flip
 from zoo_recipes.sources import Source
 
 # Inputs, targets, and weights of the examples where classes have such.
@@ -54,7 +56,9 @@ class Batches:
         self.source = source
         self.batch_size = batch_size
         self.seed = seed
-        self.changes = make_changes(augmentation, marks or TextMarks())
+        self.flips = isinstance(source, Scenes) and any(is_flip(c.name) for c in augmentation)
+        still = [c for c in augmentation if not (self.flips and is_flip(c.name))]
+        self.changes = make_changes(still, marks or TextMarks())
         self.mixes = make_mixes(augmentation)
         self.feed = feed
         self.class_weights = class_weights
@@ -88,6 +92,8 @@ class Batches:
         rng = np.random.default_rng([self.seed, epoch, step])
         for change in self.changes:
             inputs = change(inputs, rng)
+        if self.flips:
+            inputs, targets = flipped(inputs, targets, rng)
         if self.mixes:
             inputs, targets = mixed(inputs, targets, self.mixes, self.num_classes, rng)
         learned = targets if self.teach is None else self.teach(inputs, targets)

@@ -19,6 +19,7 @@ PIPELINE_TAGS = {
     "features": "feature-extraction",
     "image-classification": "image-classification",
     "masked-lm": "fill-mask",
+    "object-detection": "object-detection",
     "pretraining": "fill-mask",
     "question-answering": "question-answering",
     "rating": "tabular-regression",

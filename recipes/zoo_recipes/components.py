@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import keras
 
-from zoo_recipes import losses, schedules
+from zoo_recipes import centernet, losses, schedules
 from zoo_recipes.configs import (
     CompileConfig,
     Component,
@@ -99,8 +99,9 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
 
 
 def make_loss(loss: Component) -> Any:
-    """Return the loss; it is told that the model ends in logits unless the recipe says so."""
+    """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
     kinds = _classes(keras.losses, keras.Loss) | _classes(losses, keras.Loss)
+    kinds[centernet.NAME] = centernet.centernet
     name = _full_name(keras.losses, loss.name)
     takes_logits = "from_logits" in _parameters(_find("compile.loss", kinds, name))
     defaults = {"from_logits": True} if takes_logits else {}

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo_recipes.mixing import MIXES
+from zoo_recipes.moving import moving_mistakes
 from zoo_registry import UsageError
 from zoo_registry.build import check_trainable
 
 MASKS_TOKENS = ("masked-lm", "pretraining")
+DETECTION, DETECTION_LOSS = "object-detection", "centernet"
 
 
 def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
@@ -21,6 +23,7 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _fit_mistakes(data)
     yield from _weights_mistakes(data)
     yield from _mixing_mistakes(data)
+    yield from _detection_mistakes(data)
     yield from _tune_mistakes(data)
     yield from _masking_mistakes(data)
     yield from _contrastive_mistakes(data)
@@ -76,10 +79,21 @@ def _names(components: Any) -> set[str]:
     return {str(row.get("name") if isinstance(row, Mapping) else row) for row in rows}
 
 
+def _augmentations(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the arguments of each by name."""
+    listed = data.get("augmentation")
+    rows = listed if isinstance(listed, list | tuple) else ()
+    tables = [row if isinstance(row, Mapping) else {"name": row} for row in rows]
+    return {str(row.get("name")): row for row in tables}
+
+
+def _loss_name(data: Mapping[str, Any]) -> Any:
+    return next(iter(_names(table(data, "compile").get("loss"))), None)
+
+
 def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    loss = _names(table(data, "compile").get("loss"))
-    for name in sorted(_names(data.get("augmentation")) & set(MIXES)):
-        if loss != {"smoothed_crossentropy"}:
+    for name in sorted(set(_augmentations(data)) & set(MIXES)):
+        if _loss_name(data) != "smoothed_crossentropy":
             yield (
                 f"augmentation: {name} makes shares of classes, which of all losses only "
                 "smoothed_crossentropy takes: set compile.loss (label_smoothing may be 0)."
@@ -117,6 +131,37 @@ def _contrastive_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             "contrastive: views of one example differ by augmentation, which validation has none "
             "of; leave dataset.validation out."
         )
+
+
+def loss_mistakes(data: Mapping[str, Any], task: str | None) -> Iterator[str]:
+    """Yield what is wrong with a loss that its task cannot be trained with.
+
+    Args:
+        data: TOML-shaped.
+        task: The model's head.
+    """
+    name = _loss_name(data)
+    if task == DETECTION and name != DETECTION_LOSS:
+        yield f'compile.loss: task "{task}" is trained with loss = "{DETECTION_LOSS}".'
+    elif task != DETECTION and name == DETECTION_LOSS:
+        yield f'compile.loss = "{name}": it is for task "{DETECTION}", not "{task}".'
+
+
+def _detection_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    if _loss_name(data) != DETECTION_LOSS:
+        return
+    fit, listed = table(data, "fit"), table(data, "compile").get("metrics", ("accuracy",))
+    if listed:
+        yield (
+            f"compile.metrics: what {DETECTION_LOSS} trains is measured by mean average precision, "
+            "and by no metric of Keras: set compile.metrics=[]."
+        )
+    for key in ("class_weight", "sampling"):
+        if fit.get(key) not in (None, "shuffled"):
+            yield f"fit.{key}: an image with boxes is of no one class; leave it out."
+    if table(data, "distillation"):
+        yield "distillation: a teacher of classes has no boxes; leave it out."
+    yield from moving_mistakes(_augmentations(data))
 
 
 def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:

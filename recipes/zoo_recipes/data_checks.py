@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.preprocess.boxes import HEATMAP
+from zoo_recipes.boxes import Scenes
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.sources import IGNORED, Source
 from zoo_registry import UsageError
@@ -54,6 +56,7 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
     Raises:
         UsageError: The label, its split and the number of classes.
     """
+    _check_maps(recipe, model, sources["train"])
     count = model.outputs[0].shape[-1]
     if len(model.outputs) != 1 or count is None or count == 1:
         return
@@ -68,6 +71,20 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
                     f"Split '{getattr(recipe.dataset, part)}' of '{recipe.dataset.name}' has label "
                     f"{worst}, and the model {count} classes, 0 to {count - 1}."
                 )
+
+
+def _check_maps(recipe: Recipe, model: Any, source: Source) -> None:
+    if not isinstance(source, Scenes):
+        return
+    outputs = zip(model.output_names, model.outputs, strict=True)
+    given = {name: tuple(tensor.shape[1:]) for name, tensor in outputs}
+    if given.get(HEATMAP) != source.shape:
+        raise UsageError(
+            f"The boxes of '{recipe.dataset.name}' make a heatmap of {source.shape} (rows, "
+            f"columns, classes), and model '{model.name}' gives {given.get(HEATMAP)}: set "
+            "model.overrides.input_shape to the size of the images that preprocessing makes, and "
+            "model.overrides.num_classes to the number of classes, or leave it out."
+        )
 
 
 def count_truncated(tokenizer: Any, texts: Sequence[Any], length: int) -> int:

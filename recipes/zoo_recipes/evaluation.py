@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.answers import Answers, answer_metrics
+from zoo_recipes.boxes import Scenes, count_boxes, found_in
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.metrics.language import read_windows
@@ -20,11 +21,9 @@ from zoo_recipes.pairs import Pairs, written
 from zoo_recipes.predicting import Predictor, eager_predictor, keras_predictor, only_logits
 from zoo_recipes.ratings import Ratings, rating_metrics
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Pictures, Source, Windows, fed
+from zoo_recipes.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of, fed
 from zoo_recipes.tagging import Tags, tag_metrics
 from zoo_recipes.twins import Twins, count_twins
-
-BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     jit_compile = use_xla(recipe.compile.jit_compile)
     if isinstance(source, Twins):
         return point(count_twins(keras_predictor(model, jit_compile), source))
-    if isinstance(source, Pictures):
+    if isinstance(source, Pictures | Scenes):
         return _in_batches(keras_predictor(model, jit_compile), recipe, source)
     model.compile(**_scored(recipe, model.output_names), jit_compile=jit_compile)
     inputs, targets = source.take(np.arange(len(source)))
@@ -106,11 +105,21 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
 
 
 def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
-    scores = Scores(recipe)
-    for start in range(0, len(source), BATCH_SIZE):
-        inputs, targets = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
-        scores.add(targets, np.asarray(only_logits(predict(inputs)), np.float32))
-    return scores.results()
+    scores, found = Scores(recipe), []
+    for numbers in batches_of(source):
+        inputs, targets = source.take(numbers)
+        made = scored_outputs(predict(inputs), targets)
+        scores.add(targets, made)
+        found += found_in(made) if isinstance(source, Scenes) else []
+    figures = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
+    return scores.results() | figures
+
+
+def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
+    """Return the outputs that targets are of, float32, by name where there are several."""
+    if isinstance(targets, dict):
+        return {name: np.asarray(outputs[name], np.float32) for name in targets}
+    return np.asarray(only_logits(outputs), np.float32)
 
 
 def _in_words(predict: Predictor, source: Source) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.boxes import Scenes
 from zoo_recipes.run import write
 from zoo_recipes.sources import Source
 
@@ -36,7 +37,9 @@ def typical_rows(source: Source) -> Any:
 def save_rows(source: Source, numbers: Any, path: Path) -> None:
     """Write some examples: inputs as ``x/NAME``, targets as ``y``, or as ``y/NAME`` if several."""
     inputs, targets = source.take(numbers)
+    if isinstance(source, Scenes):
+        targets = {}  # maps are larger than images, and no export reads them
     arrays = {f"x/{name}": array for name, array in inputs.items()}
-    several = targets if isinstance(targets, dict) else {}
-    right = {f"y/{name}": array for name, array in several.items()} or {"y": targets}
+    several = targets if isinstance(targets, dict) else {"": targets}
+    right = {f"y/{name}".rstrip("/"): array for name, array in several.items()}
     write(path, lambda part: np.savez_compressed(part, **right, **arrays))

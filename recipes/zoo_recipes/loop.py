@@ -20,10 +20,9 @@ from zoo_recipes.batches import Batches
 from zoo_recipes.checkpoints import Checkpoint, Place, Saver, restore, variables_of
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import train_step
-from zoo_recipes.sources import Source, fed
+from zoo_recipes.sources import Source, batches_of, fed
 from zoo_registry import ZooError
 
-VALIDATION_BATCH = 256
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -112,9 +111,8 @@ def train_epochs(
 
 def _validate(model: Any, test: Any, source: Source, ranks: Ranks | None) -> dict[str, float]:
     model.reset_metrics()
-    starts = range(0, len(source), VALIDATION_BATCH)
-    for start in starts[ranks.rank :: ranks.size] if ranks else starts:
-        numbers = np.arange(start, min(start + VALIDATION_BATCH, len(source)))
+    parts = list(batches_of(source))
+    for numbers in parts[ranks.rank :: ranks.size] if ranks else parts:
         inputs, targets = source.take(numbers)
         test((fed(model, inputs), targets))
     if ranks:

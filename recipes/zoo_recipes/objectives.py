@@ -1,4 +1,4 @@
-"""What a task makes of examples: classes, ratings, tags, answers, texts, hidden or next tokens."""
+"""What a task makes of examples: classes, ratings, boxes, tags, answers, texts, hidden tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import numpy as np
 
 from zoo_export.preprocess.texts import padded_encodings
 from zoo_recipes.answers import answer_rows
+from zoo_recipes.boxes import Scenes
 from zoo_recipes.configs import MaskingConfig
+from zoo_recipes.contradictions import DETECTION
 from zoo_recipes.datasets.reading import Examples
 from zoo_recipes.masking import Masked, check_marks
 from zoo_recipes.pairs import pairs
@@ -25,7 +27,7 @@ LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
 ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
 # They learn from texts alone.
 UNLABELLED = {LANGUAGE_MODEL, MASKED, PRETRAINING}
-SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING}
+SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING, DETECTION}
 ENCODED_AT_ONCE = 1000
 # More than that as float32, and pictures are prepared batch by batch.
 PREPARED_BYTES = 1 << 30
@@ -41,13 +43,13 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
         recipe: Says how long targets are, and the seed of what is hidden.
 
     Raises:
-        UsageError: A task of texts without the step that makes tokens of them, or a tokenizer
-            without the tokens that the task needs.
+        UsageError: A task of texts without the step that makes tokens of them, a tokenizer
+            without the tokens that the task needs, or boxes of more classes than the model has.
     """
     if recipe.contrastive is not None:
-        return _twins(examples, preprocessor, task)
+        return _twins(examples, preprocessor.batch, task, recipe)
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
-        return _rows(examples, preprocessor, task)
+        return _without_tokens(examples, preprocessor.batch, task, recipe)
     step = preprocessor.tokenize_step
     if step is None:
         raise UsageError(f"Task '{task}' needs the preprocessing step 'tokenize'.")
@@ -64,22 +66,30 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     return make(inputs, examples.raws, examples.labels, encodings)
 
 
-def _rows(examples: Examples, preprocessor: Any, task: str) -> Source:
-    if _are_large(examples.raws):
-        return Pictures(examples.raws, examples.labels, preprocessor.batch)
-    inputs = preprocessor.batch(examples.raws)
-    if task == RATING:
-        return rating_rows(inputs, examples.raws, examples.labels)
-    return Rows(inputs, examples.labels)
+def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Source:
+    raws, labels = examples.raws, examples.labels
+    if task == DETECTION:
+        there = len(examples.classes)
+        count = recipe.model.overrides.get("num_classes", there)
+        if count < there:
+            raise UsageError(
+                f"model.overrides.num_classes={count}, and the boxes of '{recipe.dataset.name}' "
+                f"are of {there} classes: leave it out."
+            )
+        return Scenes(raws, labels, prepare, count)
+    if _are_large(raws):
+        return Pictures(raws, labels, prepare)
+    inputs = prepare(raws)
+    return rating_rows(inputs, raws, labels) if task == RATING else Rows(inputs, labels)
 
 
-def _twins(examples: Examples, preprocessor: Any, task: str) -> Twins:
+def _twins(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Twins:
     if not isinstance(examples.raws[0], tuple):
-        views = _rows(examples, preprocessor, task)
+        views = _without_tokens(examples, prepare, task, recipe)
         return Twins(views, views, classes=views.targets)
     first, second = ([*side] for side in zip(*examples.raws, strict=True))
     nothing = np.zeros(len(first), np.float32)
-    ours, theirs = (Rows(preprocessor.batch(texts), nothing) for texts in (first, second))
+    ours, theirs = (Rows(prepare(texts), nothing) for texts in (first, second))
     return Twins(ours, theirs, texts=second)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zoo_recipes.answers import Answers, count_answers
-from zoo_recipes.evaluation import BATCH_SIZE, Scores
+from zoo_recipes.boxes import Scenes, count_boxes, found_in
+from zoo_recipes.evaluation import Scores, scored_outputs
 from zoo_recipes.masking import Masked
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.entities import count_entities
@@ -19,10 +20,10 @@ from zoo_recipes.metrics.resampling import Outcomes, WithLoss
 from zoo_recipes.metrics.shares import joined, told_tokens
 from zoo_recipes.metrics.texts import count_texts
 from zoo_recipes.pairs import Pairs, written
-from zoo_recipes.predicting import Predictor, only_logits
+from zoo_recipes.predicting import Predictor
 from zoo_recipes.ratings import RatingFigures, Ratings
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.sources import Source, Windows
+from zoo_recipes.sources import Source, Windows, batches_of
 from zoo_recipes.tagging import Tags, tags_of_words
 from zoo_recipes.twins import Twins, count_twins
 from zoo_registry import UsageError
@@ -72,36 +73,38 @@ def observe(
         return Observed(count_twins(predict, source), {})
     scores = Scores(recipe)
     kept = []
-    for start in range(0, len(source), BATCH_SIZE):
-        inputs, targets = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
-        made = _made(predict(inputs), targets)
+    for numbers in batches_of(source):
+        inputs, targets = source.take(numbers)
+        made = scored_outputs(predict(inputs), targets)
         if _one_class(targets, made):
             _check_classes(targets, max(2, made.shape[1]))
         scores.add(targets, made)
         kept.append(_kept(source, targets, made))
-    if isinstance(source, Pairs):
-        outcomes: Outcomes = count_texts(*written(predict, source))
-    elif isinstance(source, Masked):
-        outcomes = joined(kept)
-    elif isinstance(source, Answers):
-        outcomes = count_answers(
-            source, {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
-        )
-    elif isinstance(source, Ratings):
-        outcomes = RatingFigures(source.targets, np.concatenate(kept), source.users)
-    elif isinstance(source, Tags):
-        outcomes = _tagged_words(source, np.concatenate(kept), labels)
-    else:
-        outcomes = _outcomes(task, source, np.concatenate(kept), labels)
+    # Nothing is kept of answers that are written token by token.
+    outcomes: Outcomes = (
+        count_texts(*written(predict, source))
+        if isinstance(source, Pairs)
+        else _counted(task, source, kept, labels)
+    )
     together = source.users if isinstance(source, Ratings) else None
     return Observed(outcomes, scores.results(), scores.losses(), together)
 
 
-def _made(outputs: Mapping[str, Any], targets: Any) -> Any:
-    """Return the outputs that targets are of, by name where there are several."""
-    if isinstance(targets, dict):
-        return {name: np.asarray(outputs[name], np.float32) for name in targets}
-    return np.asarray(only_logits(outputs), np.float32)
+def _counted(task: str, source: Source, kept: Sequence[Any], labels: Sequence[str]) -> Outcomes:
+    """Return the outcomes of what was kept of each batch."""
+    if isinstance(source, Masked):
+        return joined(list(kept))
+    if isinstance(source, Scenes):
+        return count_boxes(source, [found for part in kept for found in part])
+    if isinstance(source, Answers):
+        ends = {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
+        return count_answers(source, ends)
+    made = np.concatenate(kept)
+    if isinstance(source, Ratings):
+        return RatingFigures(source.targets, made, source.users)
+    if isinstance(source, Tags):
+        return _tagged_words(source, made, labels)
+    return _outcomes(task, source, made, labels)
 
 
 def _kept(source: Source, targets: Any, made: Any) -> Any:
@@ -110,6 +113,8 @@ def _kept(source: Source, targets: Any, made: Any) -> Any:
         return None
     if isinstance(source, Tags):
         return made.argmax(axis=-1)
+    if isinstance(source, Scenes):
+        return found_in(made)
     if isinstance(source, Masked):
         if isinstance(targets, dict):
             return {f"{name}_accuracy": told_tokens(targets[name], made[name]) for name in targets}

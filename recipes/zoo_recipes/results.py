@@ -100,7 +100,8 @@ class Evaluation:
         metrics: By name: what the run recorded, and the figures of the task.
         intervals: 95 % bootstrap intervals of metrics.
         labels: Class names.
-        per_class: By class: precision, recall, F1 and support, where they are defined.
+        per_class: By class: precision, recall, F1 and support, or the average precision of boxes,
+            where they are defined.
         class_intervals: By class, the intervals of those.
         confusion: How often each class (row) was taken for each (column).
         groups: By group, if it was asked for.

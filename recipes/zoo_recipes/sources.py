@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ from zoo_recipes.vocabulary import END
 from zoo_registry import UsageError
 
 Arrays = dict[str, Any]
+# Examples that are looked at together, without learning.
+BATCH_SIZE = 256
 # A target that no loss and no metric counts.
 IGNORED = -1
 
@@ -111,6 +113,13 @@ class Windows:
         places = starts + np.arange(self.length)
         size = len(self.stream)
         return {self.name: self.stream[places % size]}, self.stream[(places + 1) % size]
+
+
+def batches_of(source: Source) -> Iterator[Any]:
+    """Yield the numbers of all examples, as many at a time as are looked at together."""
+    size = min(BATCH_SIZE, getattr(source, "rows_at_once", BATCH_SIZE))
+    for start in range(0, len(source), size):
+        yield np.arange(start, min(start + size, len(source)))
 
 
 def fed(model: Any, inputs: Arrays) -> Any:

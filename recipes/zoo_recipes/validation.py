@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import zoo_registry
-from zoo_recipes.contradictions import contradictions, table
+from zoo_recipes.contradictions import contradictions, loss_mistakes, table
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
@@ -122,6 +122,8 @@ def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             yield f'model.name = "{name}": {error}'
         else:
             yield from _task_mistakes(spec, model.get("task"))
+            if spec is not None and spec.tasks:
+                yield from loss_mistakes(data, model.get("task") or spec.tasks[0])
     if isinstance(dataset.get("name"), str):
         yield from _dataset_mistakes(dataset["name"])
 

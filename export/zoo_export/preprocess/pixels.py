@@ -32,6 +32,17 @@ def as_pillow(raw: Any) -> Any:
         raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
 
 
+def size_of(raw: Any) -> tuple[int, int]:
+    """Return height and width of a picture in pixels, turned as its camera says.
+
+    Example:
+        >>> size_of(np.zeros((4, 6, 3), np.uint8))
+        (4, 6)
+    """
+    width, height = as_pillow(raw).size
+    return height, width
+
+
 def _array_to_pillow(raw: np.ndarray[Any, Any]) -> Any:
     from PIL import Image
 

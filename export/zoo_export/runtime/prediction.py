@@ -1,4 +1,4 @@
-"""From raw inputs to what the outputs mean: labels, parts of a text, or the next token."""
+"""From raw inputs to what the outputs mean: labels, boxes, parts of a text, or the next token."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from zoo_export.manifest import Manifest
 from zoo_export.preprocess import Preprocessor, as_step
-from zoo_export.preprocess.steps import TokenizeStep
+from zoo_export.preprocess.boxes import MAPS
+from zoo_export.preprocess.steps import ImageStep, TokenizeStep
 from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
+from zoo_export.runtime.boxes import Box, boxes_in
 from zoo_export.runtime.spans import Span, best_spans, entities
 from zoo_export.tensors import Array, Arrays
 
@@ -39,6 +41,7 @@ class Prediction:
         spans: Parts of the raw text where the task has them: answers, best first, or entities.
         text: What a model that writes has written.
         value: The number that a regression gives, or a rating.
+        boxes: Things in a picture where the task finds such, the most probable first.
     """
 
     outputs: Mapping[str, Array]
@@ -51,6 +54,7 @@ class Prediction:
     spans: tuple[Span, ...] | None = None
     text: str | None = None
     value: float | None = None
+    boxes: tuple[Box, ...] | None = None
 
 
 def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
@@ -101,6 +105,10 @@ def answer(
         cut = _best_spans if task == "question-answering" else _entities
         parts = [cut(manifest, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
         return [Prediction(row, spans=spans) for row, spans in zip(rows, parts, strict=True)]
+    if task == "object-detection" and _are_pictures(manifest, outputs):
+        name = _label_names(manifest)
+        things = [boxes_in(raw, row, name, top_k) for row, raw in zip(rows, raws, strict=True)]
+        return [Prediction(row, boxes=boxes) for row, boxes in zip(rows, things, strict=True)]
     number = _NUMBERS.get(task or "", "")
     if number in outputs and outputs[number].size == count:
         return [Prediction(row, value=float(row[number].item())) for row in rows]
@@ -110,6 +118,11 @@ def answer(
     name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
     found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
     return [_marked(row, name) for row in found] if task == "multi-label" else found
+
+
+def _are_pictures(manifest: Manifest, outputs: Arrays) -> bool:
+    steps = [as_step(step) for step in manifest.preprocessing]
+    return set(MAPS) <= set(outputs) and any(isinstance(step, ImageStep) for step in steps)
 
 
 def _table(task: str | None, logits: Array, ends: Array | None) -> Array | None:

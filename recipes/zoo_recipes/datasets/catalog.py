@@ -78,6 +78,13 @@ _SPECS = (
         extra="data",
     ),
     DatasetSpec(
+        name="mnist5k_scenes",
+        builder="zoo_recipes.datasets.mnist5k_scenes:Mnist5kScenes",
+        summary="5,500 scenes of 96x96 pixels with one to six digits of mnist5k and their boxes.",
+        license="CC-BY-SA-3.0 (MNIST)",
+        extra="data",
+    ),
+    DatasetSpec(
         name="language_id",
         builder="zoo_recipes.datasets.language_id:LanguageId",
         summary="Sentences of 28 languages, from chatterbot-corpus.",

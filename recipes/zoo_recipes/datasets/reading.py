@@ -24,15 +24,17 @@ class Examples:
     Attributes:
         raws: What preprocessing takes: uint8 images, texts, tuples of texts, or arrays.
         labels: The class, or the target text, of each, as one array; a list where they are several
-            to an example, such as tags of words; or ``None``.
+            to an example, such as tags of words or boxes; or ``None``.
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
+        classes: Their names, in the order of their numbers.
     """
 
     raws: Sequence[Any]
     labels: Any
     sha256: str
     groups: Sequence[Any] | None = None
+    classes: Sequence[str] = ()
 
 
 def read_split(
@@ -86,6 +88,7 @@ def read_split(
         stacked([row.label for row in read]) if label else None,
         digest.hexdigest(),
         [row.group for row in read] if group else None,
+        class_names(builder, label),
     )
 
 
@@ -186,10 +189,16 @@ def _text_or_same(value: Any) -> Any:
 
 
 def class_names(builder: Any, label: str | None) -> list[str]:
-    """Return the names of the classes of a feature, or of the tags that it is a sequence of."""
+    """Return the names of the classes of a feature, or of what it is a sequence of.
+
+    Tags of words are such, and boxes, whose class is their ``label``.
+    """
     features = builder.info.features
-    feature = features[label] if label and label in features else None
-    return list(getattr(getattr(feature, "feature", feature), "names", None) or [])
+    feature: Any = features[label] if label and label in features else None
+    feature = getattr(feature, "feature", feature)
+    if hasattr(feature, "items") and "label" in feature:
+        feature = feature["label"]
+    return list(getattr(feature, "names", None) or [])
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:

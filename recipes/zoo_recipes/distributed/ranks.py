@@ -181,7 +181,7 @@ def check_recipe(recipe: Recipe, size: int) -> None:
     if recipe.model.task in SEVERAL_OUTPUTS:
         raise UsageError(
             f'model.task = "{recipe.model.task}": several workers can train one output only, and '
-            "this task has two. Train it with one."
+            "this task has several. Train it with one."
         )
 
 

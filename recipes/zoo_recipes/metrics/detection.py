@@ -24,11 +24,14 @@ class Boxes:
         corners: float (boxes, 4): left, top, right, bottom, in any unit.
         classes: int (boxes,).
         scores: float (boxes,), of those that a model gives.
+        ignored: bool (boxes,), of those that there are: crowds and the like. Whether a model finds
+            them or not is not counted.
     """
 
     corners: Any
     classes: Any
     scores: Any = None
+    ignored: Any = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Detections:
         classes: int (boxes,).
         scores: float (boxes,).
         right: bool (boxes, overlaps).
+        counted: bool (boxes, overlaps): not of what is ignored.
         wanted: int (images, classes): how many boxes there are to be found.
     """
 
@@ -47,6 +51,7 @@ class Detections:
     classes: Any
     scores: Any
     right: Any
+    counted: Any
     wanted: Any
 
     def __len__(self) -> int:
@@ -64,6 +69,7 @@ class Detections:
             self.classes[kept],
             self.scores[kept],
             self.right[kept],
+            self.counted[kept],
             self.wanted[rows],
         )
 
@@ -83,12 +89,12 @@ class Detections:
         """Return the average precision of a class, float (resamples, overlaps)."""
         rows = np.flatnonzero(self.classes == at)
         rows = rows[np.argsort(-self.scores[rows], kind="stable")]
-        counted = weights[:, self.images[rows]]
+        drawn = weights[:, self.images[rows]]
         wanted = weights @ self.wanted[:, at]
-        given = np.cumsum(counted, axis=1)
         found = np.full((len(weights), len(OVERLAPS)), np.nan)
         for number in range(len(OVERLAPS)):
-            right = np.cumsum(counted * self.right[rows, number], axis=1)
+            right = np.cumsum(drawn * self.right[rows, number], axis=1)
+            given = np.cumsum(drawn * self.counted[rows, number], axis=1)
             for resample in np.flatnonzero(wanted > 0):
                 found[resample, number] = _area(right[resample], given[resample], wanted[resample])
         return found
@@ -106,7 +112,7 @@ def match(wanted: Sequence[Boxes], given: Sequence[Boxes], count: int) -> Detect
     """Return which of a model's boxes are right: each may find one that no better one has found.
 
     Args:
-        wanted: Of each image; none of them is a crowd.
+        wanted: Of each image.
         given: Of each image, with scores; of more than a hundred the best count.
         count: Number of classes.
 
@@ -118,12 +124,16 @@ def match(wanted: Sequence[Boxes], given: Sequence[Boxes], count: int) -> Detect
         [0.7, 1.0]
     """
     parts = [_in_image(at, *pair, count) for at, pair in enumerate(zip(wanted, given, strict=True))]
-    images, classes, scores, right = (
+    images, classes, scores, right, counted = (
         np.concatenate([part[name] for part in parts])
-        for name in ("images", "classes", "scores", "right")
+        for name in ("images", "classes", "scores", "right", "counted")
     )
-    there = [np.bincount(boxes.classes, minlength=count) for boxes in wanted]
-    return Detections(images, classes, scores, right, np.stack(there))
+    there = [np.bincount(boxes.classes[_real(boxes)], minlength=count) for boxes in wanted]
+    return Detections(images, classes, scores, right, counted, np.stack(there))
+
+
+def _real(boxes: Boxes) -> Any:
+    return np.ones(len(boxes.classes), bool) if boxes.ignored is None else ~boxes.ignored
 
 
 def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any]:
@@ -133,8 +143,11 @@ def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any
             for rows in (np.flatnonzero(given.classes == number) for number in range(count))
         ]
     ).astype(int)
+    real, other = _real(wanted), given.classes[kept][:, np.newaxis] != wanted.classes
     shared = overlaps(given.corners[kept], wanted.corners)
-    shared[given.classes[kept][:, np.newaxis] != wanted.classes] = -1
+    shared[other | ~real] = -1
+    within = covered(given.corners[kept], wanted.corners)
+    within[other | real] = -1
     right = np.zeros((len(kept), len(OVERLAPS)), bool)
     for number, least in enumerate(OVERLAPS):
         free = np.ones(len(wanted.classes), bool)
@@ -148,6 +161,7 @@ def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any
         "classes": given.classes[kept],
         "scores": given.scores[kept],
         "right": right,
+        "counted": right | (within.max(axis=1, initial=-1)[:, np.newaxis] < OVERLAPS - 1e-10),
     }
 
 
@@ -158,9 +172,27 @@ def overlaps(one: Any, other: Any) -> Any:
         >>> overlaps(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2]])).tolist()
         [[0.3333333333333333]]
     """
+    shared = _shared(one, other)
+    union = _area_of(one)[:, np.newaxis] + _area_of(other) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def covered(one: Any, other: Any) -> Any:
+    """Return which share of each box others cover, float (boxes, other boxes).
+
+    Example:
+        >>> covered(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 9, 9]])).tolist()
+        [[0.5]]
+    """
+    shared, own = _shared(one, other), _area_of(one)[:, np.newaxis]
+    return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
+
+
+def _shared(one: Any, other: Any) -> Any:
     low = np.maximum(one[:, np.newaxis, :2], other[:, :2])
     high = np.minimum(one[:, np.newaxis, 2:], other[:, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    sizes = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
-    union = sizes[0][:, np.newaxis] + sizes[1] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return np.clip(high - low, 0, None).prod(axis=2)
+
+
+def _area_of(boxes: Any) -> Any:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -78,23 +78,30 @@ def place(file: Path, path: Path, line: int | None = None) -> str:
     return name if line is None else f"{name}:{line}"
 
 
-def split_of(file: Path) -> str | None:
-    """Return the split that a file is named after, such as ``train.csv``.
+def split_of(file: Path, path: Path) -> str | None:
+    """Return the split that a file of the data is named after, such as ``train.csv``.
 
     Example:
-        >>> split_of(Path("val.csv")), split_of(Path("reviews.csv"))
-        ('validation', None)
+        >>> [split_of(Path(name), Path()) for name in ("val.csv", "reviews.csv")]
+        ['validation', None]
     """
     return SPLITS.get(file.stem.lower())
 
 
-def splits_of(files: list[Path], path: Path) -> dict[Path, str | None]:
+def splits_of(
+    files: list[Path], path: Path, split_of: Callable[[Path, Path], str | None] = split_of
+) -> dict[Path, str | None]:
     """Return the split of each file: that of its name where all are named after one, or ``None``.
+
+    Args:
+        files: Of the data.
+        path: The data.
+        split_of: Gives the split of a file of the data.
 
     Raises:
         UsageError: Some files are named after splits and others are not.
     """
-    found = {file: split_of(file) for file in files}
+    found = {file: split_of(file, path) for file in files}
     named = [file for file, split in found.items() if split]
     if named and len(named) < len(files):
         other = next(file for file, split in found.items() if not split)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
+    BadRecordError,
     Columns,
     Content,
     Example,
@@ -32,10 +33,12 @@ GREY = {"1", "L", "LA", "La", "I", "F"}
 
 def is_image_folder(path: Path) -> bool:
     """Return whether a folder has folders, and pictures in them."""
-    known = _suffixes()
-    return any(
-        file.suffix.lower() in known for folder in folders_of(path) for file in files_of(folder)
-    )
+    return any(is_picture(file) for folder in folders_of(path) for file in files_of(folder))
+
+
+def is_picture(file: Path) -> bool:
+    """Return whether a file has the suffix of a picture."""
+    return file.suffix.lower() in _suffixes()
 
 
 def read_images(path: Path, columns: Columns) -> Content:
@@ -58,15 +61,13 @@ def read_images(path: Path, columns: Columns) -> Content:
         for file in watched(files, f"reading {place(folder, path)}"):
             where = place(file, path)
             try:
-                image = _opened(file)
-                colours = _pixels_of(image, 3)
-            except Exception as error:  # Pillow raises anything on a damaged file
-                problems.append(Problem(where, f"is no picture: {_reason(error, file)}"))
+                picture = look_at(file)
+            except BadRecordError as error:
+                problems.append(Problem(where, str(error)))
                 continue
-            all_grey &= _is_grey(image)
-            digest = digest_of(str(colours.shape), colours.tobytes())
+            all_grey &= picture.is_grey
             values = {"image": file, "label": folder.name}
-            examples.append(Example(where, split, digest, values, colours.shape[:2]))
+            examples.append(Example(where, split, picture.digest, values, picture.size))
     channels = 1 if all_grey else 3
     return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
 
@@ -108,6 +109,36 @@ def _strays(path: Path) -> Iterator[Problem]:
         yield from (Problem(place(file, path), "lies outside the class folders") for file in files)
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What is known of a picture that was decoded once.
+
+    Args:
+        digest: sha256 of its pixels.
+        size: Height and width.
+        is_grey: Whether it has no colours.
+    """
+
+    digest: str
+    size: tuple[int, int]
+    is_grey: bool
+
+
+def look_at(file: Path) -> Picture:
+    """Decode a picture and return what it is.
+
+    Raises:
+        BadRecordError: It is none, or damaged.
+    """
+    try:
+        image = _opened(file)
+        colours = _pixels_of(image, 3)
+    except Exception as error:  # Pillow raises anything on a damaged file
+        raise BadRecordError(f"is no picture: {_reason(error, file)}") from error
+    digest = digest_of(str(colours.shape), colours.tobytes())
+    return Picture(digest, colours.shape[:2], _is_grey(image))
+
+
 def pixels(file: Path, channels: int) -> Any:
     """Return a picture as the preprocessing of a bundle reads it, uint8 (height, width, channels).
 
@@ -143,6 +174,7 @@ def _reason(error: Exception, file: Path) -> str:
     return str(cause).replace(f" {str(file)!r}", "") or type(cause).__name__
 
 
+@cache
 def _suffixes() -> set[str]:
     from PIL import Image
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo_recipes.own_data.arrays import ARRAYS, is_arrays, read_arrays
+from zoo_recipes.own_data.boxes import BOXES
+from zoo_recipes.own_data.coco import is_coco, read_coco
 from zoo_recipes.own_data.content import Columns, Kind, Layout
 from zoo_recipes.own_data.files import files_of
 from zoo_recipes.own_data.images import IMAGES, is_image_folder, read_images
@@ -13,6 +15,7 @@ from zoo_recipes.own_data.parallel import PAIRS, is_parallel, read_parallel
 from zoo_recipes.own_data.tables import is_table, read_table, table_kind
 from zoo_recipes.own_data.tags import TAGS, is_tagged, read_tagged
 from zoo_recipes.own_data.texts import TEXT, is_text, read_texts
+from zoo_recipes.own_data.voc import is_voc, read_voc
 from zoo_registry import UsageError
 
 
@@ -21,6 +24,18 @@ def _always(kind: Kind) -> Callable[[Path, Columns], Kind]:
 
 
 LAYOUTS = (
+    Layout(
+        "images with boxes, COCO: pictures and instances*.json, or another JSON file of COCO's",
+        is_coco,
+        _always(BOXES),
+        read_coco,
+    ),
+    Layout(
+        "images with boxes, Pascal VOC: Annotations/*.xml and JPEGImages/, or both in one folder",
+        is_voc,
+        _always(BOXES),
+        read_voc,
+    ),
     Layout(
         "images: a folder for each class, also below train/, validation/ and test/",
         is_image_folder,

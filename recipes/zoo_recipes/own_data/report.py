@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.own_data.boxes import BOXES, Objects
 from zoo_recipes.own_data.checking import checked, with_splits
 from zoo_recipes.own_data.choosing import recipes_for
 from zoo_recipes.own_data.content import Columns, Content, Example
@@ -24,13 +25,16 @@ class DataReport:
         kind: What they hold, such as ``images in classes``.
         splits: Good examples of each split.
         split_rule: How they came to be there.
-        classes: By class: good examples of each split; empty where there are no classes.
+        classes: By class: good examples of each split, or their boxes; empty where there are no
+            classes.
         sizes: Least, median, 95th percentile and largest of each size, such as ``height``.
         unit: Of the sizes.
         duplicates: Examples whose input is that of an earlier one.
         leaks: Inputs that are in several splits.
         problems: Bad records, each with its place.
         recipes: Those that train on such data.
+        boxes: Of boxes, the same as of sizes: how many there are an image, their height and width
+            in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
     """
 
@@ -45,6 +49,7 @@ class DataReport:
     leaks: int
     problems: Sequence[str]
     recipes: Sequence[str]
+    boxes: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
     suspects: Sequence[Suspect] | None = None
 
 
@@ -86,21 +91,39 @@ def inspect_data(
         leaks=_leaks(parts),
         problems=[str(problem) for problem in content.problems],
         recipes=recipes_for(content.kind),
+        boxes=_box_sizes(content),
         suspects=find_suspects(content) if label_errors else None,
     )
 
 
 def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, int]]:
-    if content.labels() is None:
-        return {}
     feature = content.kind.label or ""
+    if content.kind is BOXES:
+        names = content.features[feature].feature["label"].names
+    elif content.labels() is not None:
+        names = content.features[feature].names
+    else:
+        return {}
     counts = {
-        part: Counter(str(example.values[feature]) for example in examples)
+        part: Counter(label for example in examples for label in _labels(example.values[feature]))
         for part, examples in parts.items()
     }
+    return {label: {part: counts[part][label] for part in parts} for label in names}
+
+
+def _labels(value: Any) -> list[str]:
+    return [box.label for box in value.boxes] if isinstance(value, Objects) else [str(value)]
+
+
+def _box_sizes(content: Content) -> dict[str, tuple[int, int, int, int]]:
+    if content.kind is not BOXES or not content.examples:
+        return {}
+    found = [example.values["objects"].boxes for example in content.examples]
+    boxes = [box for row in found for box in row]
     return {
-        label: {part: counts[part][label] for part in parts}
-        for label in content.features[feature].names
+        "an image": _quantiles([len(row) for row in found]),
+        "height": _quantiles([box.bottom - box.top for box in boxes]),
+        "width": _quantiles([box.right - box.left for box in boxes]),
     }
 
 
@@ -119,7 +142,7 @@ def _quantiles(column: Any) -> tuple[int, int, int, int]:
     import numpy as np
 
     low, middle, high, top = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest").tolist()
-    return int(low), int(middle), int(high), int(top)
+    return round(low), round(middle), round(high), round(top)
 
 
 def _leaks(parts: Mapping[str, Sequence[Example]]) -> int:

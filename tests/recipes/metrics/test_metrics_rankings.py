@@ -11,6 +11,7 @@ from zoo_recipes.metrics.resampling import measured, point
 CLASSES = 4
 # Printed by COCOeval of pycocotools 2.0.11 for the boxes below.
 COCO = (0.1810118859176035, 0.3903448810573341, 0.12184938086256905)
+COCO_WITH_CROWDS = (0.15585974399843208, 0.323945695999072, 0.11655126978863299)
 
 
 def boxes(generator, count):
@@ -18,10 +19,9 @@ def boxes(generator, count):
     return np.concatenate([corners, corners + generator.uniform(5, 30, (count, 2))], axis=1)
 
 
-@pytest.fixture(scope="module")
-def found():
-    """Return what a poor detector finds in 60 images: shifted boxes, false ones, other classes."""
-    generator = np.random.default_rng(0)
+def poor_detector(crowds=0.0):
+    """Return what there is in 60 images and what is found: shifted boxes, false ones."""
+    generator, chance = np.random.default_rng(0), np.random.default_rng(1)
     wanted, given = [], []
     for _ in range(60):
         there = boxes(generator, generator.integers(0, 7))
@@ -31,9 +31,14 @@ def found():
         false = boxes(generator, generator.integers(0, 5))
         told = np.concatenate([classes[seen], generator.integers(0, CLASSES, len(false))])
         scores = generator.random(len(told)).round(3)
-        wanted.append(Boxes(there, classes))
+        wanted.append(Boxes(there, classes, ignored=chance.random(len(there)) < crowds))
         given.append(Boxes(np.concatenate([shifted, false]), told, scores))
-    return match(wanted, given, CLASSES)
+    return wanted, given
+
+
+@pytest.fixture(scope="module")
+def found():
+    return match(*poor_detector(), CLASSES)
 
 
 def test_mean_average_precision_is_that_of_coco(found):
@@ -46,6 +51,11 @@ def test_mean_average_precision_is_that_of_coco(found):
         np.testing.assert_allclose(value, found.figures(weights)[name])
     low, high = measured(found, resamples=100).intervals["map_50"]
     assert low < COCO[1] < high
+
+
+def test_crowds_are_left_out_as_coco_leaves_them_out():
+    wanted = dict(zip(("map", "map_50", "map_75"), COCO_WITH_CROWDS, strict=True))
+    assert point(match(*poor_detector(crowds=0.3), CLASSES)) == pytest.approx(wanted, abs=1e-8)
 
 
 def test_a_second_box_around_the_same_thing_is_wrong():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,8 +26,9 @@ MOST_CLASSES = 40
 def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
-    PATH is a folder of images in class folders, a CSV, TSV, JSONL or Parquet table, plain text,
-    pairs of texts, tagged words or arrays. Nothing is written.
+    PATH is a folder of images in class folders, or with boxes as COCO or Pascal VOC have them, a
+    CSV, TSV, JSONL or Parquet table, plain text, pairs of texts, tagged words or arrays. Nothing is
+    written.
     """
     from zoo_recipes.own_data.report import inspect_data
 
@@ -43,26 +44,31 @@ def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: b
 def _print(report: DataReport) -> None:
     total = sum(report.splits.values())
     splits = ", ".join(f"{name} {count:,}" for name, count in report.splits.items())
-    sizes = [
-        f"{name} {low:,} to {top:,}, median {middle:,}, 95 % up to {high:,}"
-        for name, (low, middle, high, top) in report.sizes.items()
-    ]
+    boxes = {"boxes": _ranges(report.boxes)} if report.boxes else {}
     print_fields(
         {
             "holds": f"{total:,} {report.kind}",
             "splits": f"{splits} ({report.split_rule})",
-            f"sizes in {report.unit}": "\n".join(sizes),
+            f"sizes in {report.unit}": _ranges(report.sizes),
+            **boxes,
             "duplicates": _duplicates(report),
             "recipes": ", ".join(report.recipes) or "none trains on such data yet",
         }
     )
     if report.classes:
         click.echo()
-        _print_classes(report, total)
+        _print_classes(report)
     if report.problems:
         _print_problems(report)
     if report.suspects is not None:
         _print_suspects(report.suspects)
+
+
+def _ranges(sizes: Mapping[str, tuple[int, int, int, int]]) -> str:
+    return "\n".join(
+        f"{name} {low:,} to {top:,}, median {middle:,}, 95 % up to {high:,}"
+        for name, (low, middle, high, top) in sizes.items()
+    )
 
 
 def _duplicates(report: DataReport) -> str:
@@ -70,7 +76,8 @@ def _duplicates(report: DataReport) -> str:
     return f"{report.duplicates:,}" + (leaks if report.leaks else "")
 
 
-def _print_classes(report: DataReport, total: int) -> None:
+def _print_classes(report: DataReport) -> None:
+    total = sum(sum(counts.values()) for counts in report.classes.values())
     ranked = sorted(report.classes.items(), key=lambda item: -sum(item[1].values()))
     rows = [
         (f"{sum(counts.values()) / total:.1%}", *(f"{n:,}" for n in counts.values()), label)

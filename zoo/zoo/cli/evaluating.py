@@ -21,8 +21,20 @@ if TYPE_CHECKING:
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40
 # A table of groups has room for a few figures: for these first, then for the others in their order.
-HEADLINES = ("accuracy", "f1_macro", "roc_auc", "bleu", "exact_match", "rmse", "mae", "ndcg_10")
+HEADLINES = (
+    "accuracy",
+    "f1_macro",
+    "roc_auc",
+    "map",
+    "bleu",
+    "exact_match",
+    "rmse",
+    "mae",
+    "ndcg_10",
+)
 MOST_HEADLINES = 3
+# Of classes, and of what boxes are of; the last one ranks.
+CLASS_FIGURES = (("precision", "recall", "f1"), ("average_precision",))
 
 
 @click.command()
@@ -98,19 +110,22 @@ def _print_classes(found: Evaluation) -> None:
     from zoo_recipes.results import between
 
     per_class, intervals = found.per_class or {}, found.class_intervals or {}
+    known = {figure for row in per_class.values() for figure in row}
+    figures = next(row for row in CLASS_FIGURES if known & set(row))
+    last = figures[-1]
     # The worst ones first: they are what there is to do.
-    ranked = sorted(per_class, key=lambda name: per_class[name].get("f1", 2.0))
+    ranked = sorted(per_class, key=lambda name: per_class[name].get(last, 2.0))
     rows = [
         (
-            *(_number(per_class[name].get(figure)) for figure in ("precision", "recall", "f1")),
-            between(intervals[name].get("f1")),
+            *(_number(per_class[name].get(figure)) for figure in figures),
+            between(intervals[name].get(last)),
             name,
         )
         for name in ranked[:MOST_ROWS]
     ]
-    right = ("PRECISION", "RECALL", "F1")
+    right = tuple(_head(figure) for figure in figures)
     click.echo()
-    print_table((*right, "95 % INTERVAL OF F1", "CLASS"), rows, right=right)
+    print_table((*right, f"95 % INTERVAL OF {right[-1]}", "CLASS"), rows, right=right)
     _say_rest(len(ranked), "classes")
 
 
@@ -186,7 +201,7 @@ def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:
     from zoo_recipes.metrics.fairness import ODDS, PARITY
 
     measures = (*PARITY, *ODDS)
-    heads = [name.replace("_", " ").upper() for name in measures]
+    heads = [_head(name) for name in measures]
     click.echo()
     print_table(
         (*heads, "CLASS"),
@@ -221,6 +236,10 @@ def _print_label_errors(rows: tuple[LabelError, ...]) -> None:
 def _say_rest(count: int, what: str) -> None:
     if count > MOST_ROWS:
         click.echo(f"... and {count - MOST_ROWS} more {what}")
+
+
+def _head(figure: str) -> str:
+    return figure.replace("_", " ").upper()
 
 
 def _number(value: float | None) -> str:

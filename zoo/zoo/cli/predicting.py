@@ -18,6 +18,7 @@ from zoo_registry import UsageError
 _TOP_K = 3
 
 if TYPE_CHECKING:
+    from zoo_export.runtime.boxes import Box
     from zoo_export.runtime.prediction import Prediction
 
 
@@ -25,18 +26,24 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.argument("raw", metavar="INPUT")
 @click.option("--runtime", help="tflite, onnx or saved_model [the bundle's first].")
-@click.option("--top-k", type=click.IntRange(min=1), help="Answers to list [3].")
+@click.option(
+    "--top-k", type=click.IntRange(min=1), help="Answers to list [3; of boxes, those of score .3]."
+)
 @click.option("--question", help="What is asked about the text INPUT.")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), help="Let a language model write so many tokens."
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
 @click.option("--provider", help=PROVIDER_HELP)
+@click.option(
+    "--save", type=click.Path(path_type=Path), help="Draw boxes into the picture, into this file."
+)
 @as_json
 def predict(
     *,
     bundle: Path,
     raw: str,
+    save: Path | None,
     runtime: str | None,
     top_k: int | None,
     question: str | None,
@@ -53,14 +60,18 @@ def predict(
 
     loaded = load_bundle(bundle)
     given = read_input(raw, loaded.manifest.preprocessing)
+    # Things in a picture are as many as there are.
+    usual = None if loaded.manifest.task == "object-detection" else _TOP_K
     (prediction,) = loaded.predict(
         [given if question is None else (question, given)],
         runtime=runtime,
-        top_k=top_k or _TOP_K,
+        top_k=top_k or usual,
         threads=threads,
         provider=provider,
         max_tokens=max_tokens,
     )
+    if save is not None:
+        _save(given, prediction, save)
     if as_json:
         print_json(_as_json(prediction))
         return
@@ -69,6 +80,17 @@ def predict(
     others = [artifact.format for artifact in loaded.artifacts if artifact.format != used]
     if others:
         next_step(f"zoo predict {bundle} {shlex.quote(raw)} --runtime {others[0]}")
+
+
+def _save(picture: Any, prediction: Prediction, path: Path) -> None:
+    from zoo.cli.box_picture import draw_boxes
+
+    if prediction.boxes is None:
+        raise UsageError("--save draws boxes, and this model finds none: leave it out.")
+    try:
+        draw_boxes(picture, prediction.boxes, path)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--save {path}: the picture cannot be written: {error}") from error
 
 
 def _print(prediction: Prediction) -> None:
@@ -85,6 +107,8 @@ def _print(prediction: Prediction) -> None:
             ],
             right=("FROM", "TO", "SCORE"),
         )
+    elif prediction.boxes is not None:
+        _print_boxes(prediction.boxes)
     elif prediction.value is not None:
         click.echo(f"{prediction.value:g}")
     elif prediction.top:
@@ -98,11 +122,32 @@ def _print(prediction: Prediction) -> None:
             console().print(f"{name}: {array.dtype}{list(array.shape)}\n{array}")
 
 
+def _print_boxes(boxes: Sequence[Box]) -> None:
+    if not boxes:
+        click.echo("There is nothing in it that is known.")
+        return
+    sides = ("LEFT", "TOP", "RIGHT", "BOTTOM")
+    print_table(
+        ("LABEL", "SCORE", *sides),
+        [
+            (
+                box.label,
+                f"{box.score:.4f}",
+                *(f"{x:.1f}" for x in (box.left, box.top, box.right, box.bottom)),
+            )
+            for box in boxes
+        ],
+        right=("SCORE", *sides),
+    )
+
+
 def _as_json(prediction: Prediction) -> dict[str, Any]:
     if prediction.text is not None:
         return {"text": prediction.text}
     if prediction.spans is not None:
         return {"spans": [asdict(span) for span in prediction.spans]}
+    if prediction.boxes is not None:
+        return {"boxes": [asdict(box) for box in prediction.boxes]}
     if prediction.value is not None:
         return {"value": prediction.value}
     if prediction.label is None:

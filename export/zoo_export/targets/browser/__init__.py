@@ -123,6 +123,8 @@ def _check(bundle: Path, manifest: Manifest, artifact: Artifact) -> None:
         raise ExportError(
             f"The page takes one text; '{manifest.name}' answers a question about another."
         )
+    if manifest.task == "object-detection":
+        raise ExportError(f"The page draws no boxes, and '{manifest.name}' finds such.")
     for tensor in artifact.inputs:
         if tensor.dtype not in _DTYPES:
             raise ExportError(

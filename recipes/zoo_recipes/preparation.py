@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.data_checks import count_truncated
+from zoo_recipes.data_checks import cutting
 from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.objectives import UNLABELLED, make_source
 from zoo_recipes.recipe import Recipe
@@ -73,7 +73,7 @@ def _texts(examples: Examples) -> Iterator[str]:
 def make_sources(
     recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
 ) -> tuple[dict[str, Source], dict[str, int]]:
-    """Return prepared examples by part, and how many texts of each part were cut.
+    """Return prepared examples by part, and how many texts or sounds of each were cut.
 
     Args:
         recipe: Its preprocessing is applied.
@@ -98,24 +98,24 @@ def make_sources(
             f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
-    step = preprocessor.tokenize_step
     # A language model is given all of a text, window by window.
-    if step is None or task in UNLABELLED:
-        return sources, {}
-    tokenizer = preprocessor.tokenizer(step.tokenizer)
-    cut = {
-        part: count
-        for part, found in examples.items()
-        if (count := count_truncated(tokenizer, found.raws, step.length))
-    }
+    return sources, {} if task in UNLABELLED else _count_cut(preprocessor, examples)
+
+
+def _count_cut(preprocessor: Any, examples: dict[str, Examples]) -> dict[str, int]:
+    """Return how many texts or sounds of each part were cut, and warn of them."""
+    found = cutting(preprocessor)
+    if found is None:
+        return {}
+    counts = {part: found.count(one.raws) for part, one in examples.items()}
+    cut = {part: count for part, count in counts.items() if count}
     if cut:
         shares = (f"{n:,} of {len(examples[part].raws):,} ({part})" for part, n in cut.items())
         warnings.warn(
-            f"texts longer than the {step.length} tokens of the model were cut: "
-            f"{', '.join(shares)}",
-            stacklevel=2,
+            f"{found.what} of the model were cut: {', '.join(shares)}",
+            stacklevel=3,
         )
-    return sources, cut
+    return cut
 
 
 def _fits(made: Shapes, wanted: Shapes) -> bool:

@@ -40,8 +40,8 @@ class Recipe:
         preprocessing: Steps of :class:`zoo_export.preprocess.Preprocessor`.
         tokenizer: For texts.
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
-            ``cut_mix``, of which each batch has one, or ``token_dropout`` and ``token_crop`` for
-            texts.
+            ``cut_mix``, of which each batch has one; ``token_dropout`` and ``token_crop`` for
+            texts; ``time_shift`` and ``white_noise`` for sounds.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         distillation: A trained run to learn from beside the data.

@@ -70,6 +70,8 @@ def examples():
         if isinstance(feature, tfds.features.Image):
             shape = [size or 40 for size in feature.shape]
             return rng.integers(256, size=shape).astype("uint8")
+        if isinstance(feature, tfds.features.Audio):
+            return rng.integers(-(2**15), 2**15, 15_000)
         return "0" if feature.get_tensor_spec().dtype == "string" else 0
 
     def as_dataset(self, *_, **__):

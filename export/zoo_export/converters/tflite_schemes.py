@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import tflite, tflite_tables
+from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -57,7 +58,18 @@ def int8(conversion: Conversion) -> dict[str, Any]:
         # The roundings in its graph tell the converter all the ranges.
         trained = replace(conversion, model=conversion.trained_for_int8)
         return {**dynamic_int8(trained), "ranges": "trained"}
-    return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    if not float_layers(conversion.model):
+        return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
+    kept = float_nodes(conversion.model, _nodes(conversion.path))
+    _quantize(conversion.path.read_bytes(), kept, conversion.path)
+    return with_float_layers(conversion.model, {**facts, **tflite.inspect(conversion)})
+
+
+def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
 
 
 def int8_mixed(conversion: Conversion) -> dict[str, Any]:
@@ -67,15 +79,16 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
         What is in the file, the error of each layer and which of them stayed in float.
     """
     import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
 
     facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
     with_ranges = conversion.path.read_bytes()
-    layers = by_layer(conversion.model, _nodes(conversion.path))
+    always = set(float_nodes(conversion.model, _nodes(conversion.path)))
+    nodes = by_layer(conversion.model, _nodes(conversion.path))
+    layers = {layer: found for layer, found in nodes.items() if not always.issuperset(found)}
     rows = some_rows(conversion.calibration)
 
     def quantize(kept: Sequence[str], path: Path) -> None:
-        path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
+        _quantize(with_ranges, [*always, *kept], path)
 
     def run(kept: Sequence[str]) -> Arrays:
         with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
@@ -87,7 +100,8 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     errors = layer_errors(layers, run)
     found = worst(errors, *room_for_float(conversion.model, layers))
     quantize([node for layer in found for node in layers[layer]], conversion.path)
-    return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
+    facts |= {**tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
+    return with_float_layers(conversion.model, facts)
 
 
 def int8_io(conversion: Conversion) -> dict[str, Any]:

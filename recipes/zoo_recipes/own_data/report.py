@@ -30,6 +30,7 @@ class DataReport:
         leaks: Inputs that are in several splits.
         problems: Bad records, each with its place.
         recipes: Those that train on such data.
+        remarks: What is no problem and yet worth knowing, such as several sample rates.
     """
 
     path: Path
@@ -37,12 +38,13 @@ class DataReport:
     splits: Mapping[str, int]
     split_rule: str
     classes: Mapping[str, Mapping[str, int]]
-    sizes: Mapping[str, tuple[int, int, int, int]]
+    sizes: Mapping[str, tuple[float, float, float, float]]
     unit: str
     duplicates: int
     leaks: int
     problems: Sequence[str]
     recipes: Sequence[str]
+    remarks: Sequence[str] = ()
 
 
 def inspect_data(path: str | Path, columns: Columns | None = None) -> DataReport:
@@ -80,6 +82,7 @@ def inspect_data(path: str | Path, columns: Columns | None = None) -> DataReport
         leaks=_leaks(parts),
         problems=[str(problem) for problem in content.problems],
         recipes=recipes_for(content.kind),
+        remarks=list(content.remarks),
     )
 
 
@@ -97,7 +100,7 @@ def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[s
     }
 
 
-def _sizes(examples: Sequence[Example]) -> dict[str, tuple[int, int, int, int]]:
+def _sizes(examples: Sequence[Example]) -> dict[str, tuple[float, float, float, float]]:
     import numpy as np
 
     if not examples or len({len(example.size) for example in examples}) > 1:
@@ -108,11 +111,12 @@ def _sizes(examples: Sequence[Example]) -> dict[str, tuple[int, int, int, int]]:
     return {name: _quantiles(column) for name, column in zip(names, columns, strict=True)}
 
 
-def _quantiles(column: Any) -> tuple[int, int, int, int]:
+def _quantiles(column: Any) -> tuple[float, float, float, float]:
     import numpy as np
 
-    low, middle, high, top = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest").tolist()
-    return int(low), int(middle), int(high), int(top)
+    found = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest")
+    low, middle, high, top = (np.round(found, 2) if column.dtype.kind == "f" else found).tolist()
+    return low, middle, high, top
 
 
 def _leaks(parts: Mapping[str, Sequence[Example]]) -> int:

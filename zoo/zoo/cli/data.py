@@ -23,8 +23,8 @@ MOST_CLASSES = 40
 def data(*, path: Path, columns: tuple[str, ...], as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
-    PATH is a folder of images in class folders, a CSV, TSV, JSONL or Parquet table, plain text,
-    pairs of texts, tagged words or arrays. Nothing is written.
+    PATH is a folder of images or sounds in class folders, a CSV, TSV, JSONL or Parquet table,
+    plain text, pairs of texts, tagged words or arrays. Nothing is written.
     """
     from zoo_recipes.own_data.report import inspect_data
 
@@ -49,6 +49,7 @@ def _print(report: DataReport) -> None:
             "holds": f"{total:,} {report.kind}",
             "splits": f"{splits} ({report.split_rule})",
             f"sizes in {report.unit}": "\n".join(sizes),
+            **({"note": "\n".join(report.remarks)} if report.remarks else {}),
             "duplicates": _duplicates(report),
             "recipes": ", ".join(report.recipes) or "none trains on such data yet",
         }

@@ -75,6 +75,12 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]  # Keras ship
         count = num_coefficients
         self._cosines = None if count is None else _cosine_transform(num_bands, count)
 
+    @property
+    def float_constants(self) -> list[Array]:
+        """What an export keeps in float, with all that this layer does."""
+        held = (self._waves, self._bands, self._cosines)
+        return [array for array in held if array is not None]
+
     def call(self, sound: Any) -> Any:
         """Return float32 (batch, frames, bands or coefficients).
 
@@ -95,8 +101,8 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]  # Keras ship
 
     def get_config(self) -> dict[str, Any]:
         """Return what makes the same layer again."""
-        own = ("sample_rate", "frame_length", "frame_step", "num_bands", "low", "high")
-        own = (*own, "num_coefficients", "floor")
+        own: tuple[str, ...] = ("sample_rate", "frame_length", "frame_step", "num_bands")
+        own += ("low", "high", "num_coefficients", "floor")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 

@@ -14,6 +14,7 @@ from zoo_recipes.run import Run, load_run, write
 CARD = "README.md"
 # Our tasks in the hub's words; `multi-label` and others have no word of their own there.
 PIPELINE_TAGS = {
+    "audio-classification": "audio-classification",
     "causal-lm": "text-generation",
     "classification": "tabular-classification",
     "features": "feature-extraction",
@@ -150,7 +151,8 @@ def _description(run: Run) -> str:
 
 def _use(run: Run) -> str:
     answer = "outputs"
-    if run.info["task"] in ("image-classification", "text-classification") and run.info["labels"]:
+    told = ("image-classification", "text-classification", "audio-classification")
+    if run.info["task"] in told and run.info["labels"]:
         answer = '[run.info["labels"][best] for best in outputs.argmax(axis=-1)]'
     lines = f"""
         import numpy as np

@@ -79,5 +79,5 @@ def test_other_preprocessing_than_at_export_is_found(bundle, tmp_path):
     check_probes(bundle.manifest, bundle.path / "assets")
     stored["x/audio"] = stored["x/audio"] + 0.01
     np.savez(tmp_path / "probes.npz", **stored)
-    with pytest.raises(VerificationError, match="^Preprocessing gives another 'audio' here"):
+    with pytest.raises(VerificationError, match=r"^Preprocessing gives another 'audio' here"):
         check_probes(bundle.manifest, tmp_path)

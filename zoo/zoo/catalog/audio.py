@@ -37,7 +37,7 @@ def _ds_cnn(size: str, num_params: int, defaults: dict[str, Any]) -> ModelSpec:
 
 
 SPECS = (
-    _ds_cnn("s", 24_332, {"filters": 64, "block_strides": (1, 1, 1, 1)}),
-    _ds_cnn("m", 139_676, {**WIDE, "filters": 172, "block_strides": (2, 1, 1, 1)}),
-    _ds_cnn("l", 419_808, {**WIDE, "filters": 276, "block_strides": (2, 1, 1, 1, 1)}),
+    _ds_cnn("s", 23_180, {"filters": 64, "block_strides": (1, 1, 1, 1)}),
+    _ds_cnn("m", 136_580, {**WIDE, "filters": 172, "block_strides": (2, 1, 1, 1)}),
+    _ds_cnn("l", 413_736, {**WIDE, "filters": 276, "block_strides": (2, 1, 1, 1, 1)}),
 )

@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from zoo_export import export
+from zoo_export import ExportError, export
+from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import VerificationError
 from zoo_export.probes import check_probes
+from zoo_export.schemes import TFLITE_SCHEMES
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training import train
+from zoo_registry import load_target
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sounds")]
 
@@ -57,6 +60,17 @@ def test_int8_files_keep_the_accuracy_as_their_front_end_stays_in_float(run, bun
     assert weights["int8"] > 0.5 * (sum(weights.values()) - constants)
     said = "Layers that stayed in float32: spectrogram."
     assert said in (bundle.path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["dynamic-int8", "int8-io", "int16x8", "int4-weights"])
+def test_schemes_that_would_reach_the_front_end_are_refused(run, scheme, tmp_path):
+    (convert,) = (row.converter for row in TFLITE_SCHEMES if row.name == scheme)
+    with pytest.raises(ExportError) as caught:
+        load_target(convert)(Conversion(run.model(), (), (), tmp_path / "tones.tflite"))
+    assert str(caught.value) == (
+        "layer 'spectrogram' has to stay in float, and LiteRT's converter leaves no layer out of "
+        "this scheme: tflite:int8 does"
+    )
 
 
 def test_files_of_any_rate_and_samples_give_the_same_answer(bundle, tmp_path):

@@ -37,8 +37,14 @@ def float16(conversion: Conversion) -> dict[str, Any]:
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in int8; activations are quantized while the model runs."""
+    """Store the weights in int8; activations are quantized while the model runs.
+
+    Raises:
+        ExportError: A layer that has to stay in float.
+    """
     import tensorflow as tf
+
+    _refuse_float_layers(conversion)
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -54,12 +60,14 @@ def int8(conversion: Conversion) -> dict[str, Any]:
     """Compute in int8 with ranges measured on the calibration rows, or found in training."""
     import tensorflow as tf
 
-    if conversion.trained_for_int8 is not None:
+    stays = float_layers(conversion.model)
+    if conversion.trained_for_int8 is not None and not stays:
         # The roundings in its graph tell the converter all the ranges.
         trained = replace(conversion, model=conversion.trained_for_int8)
         return {**dynamic_int8(trained), "ranges": "trained"}
-    if not float_layers(conversion.model):
+    if not stays:
         return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    # The converter leaves layers out only where it is given ranges, not roundings.
     facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
     kept = float_nodes(conversion.model, _nodes(conversion.path))
     _quantize(conversion.path.read_bytes(), kept, conversion.path)
@@ -108,10 +116,11 @@ def int8_io(conversion: Conversion) -> dict[str, Any]:
     """Compute in int8 alone; the file takes and gives int8 where the model has floats.
 
     Raises:
-        ExportError: An operator that has no int8 kernel.
+        ExportError: An operator that has no int8 kernel, or a layer that has to stay in float.
     """
     import tensorflow as tf
 
+    _refuse_float_layers(conversion)
     return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, integer=True)
 
 
@@ -119,10 +128,11 @@ def int16x8(conversion: Conversion) -> dict[str, Any]:
     """Compute with int16 activations and int8 weights.
 
     Raises:
-        ExportError: A model that takes whole numbers.
+        ExportError: A model that takes whole numbers, or a layer that has to stay in float.
     """
     import tensorflow as tf
 
+    _refuse_float_layers(conversion)
     whole = [tensor.name for tensor in conversion.inputs if tensor.dtype.startswith("int")]
     if whole:
         raise ExportError(
@@ -136,8 +146,9 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     """Store the weights of a float file in int4.
 
     Raises:
-        ExportError: litert-quantizer is not installed.
+        ExportError: litert-quantizer is not installed, or a layer has to stay in float.
     """
+    _refuse_float_layers(conversion)
     try:
         from litert_quantizer import quantizer, recipe
     except ImportError as error:
@@ -148,6 +159,14 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
     conversion.path.write_bytes(work.quantize().quantized_model)
     return {**facts, **tflite.inspect(conversion)}
+
+
+def _refuse_float_layers(conversion: Conversion) -> None:
+    for name in float_layers(conversion.model):
+        raise ExportError(
+            f"layer '{name}' has to stay in float, and LiteRT's converter leaves no layer out of "
+            "this scheme: tflite:int8 does"
+        )
 
 
 def _calibrated(

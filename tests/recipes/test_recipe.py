@@ -43,6 +43,7 @@ def test_the_promised_recipes_are_there():
         *("digits-mlp", "digits-cnn", "digits-lstm", "mnist5k-cnn", "mnist5k-lenet5"),
         *("language-id-lstm", "language-id-transformer", "language-id-bert", "pydoc-gpt"),
         *("g2p-transformer", "brown-tagger"),
+        *("asterisk-ds-cnn", "speech-commands-ds-cnn"),
         *("movie-reviews-minilm", "movie-reviews-minilm-head"),
         *("mnist-mlp", "mnist-lenet5", "fashion-mnist-cnn"),
         *("cifar10-cnn", "cifar10-resnet20", "cifar10-resnet56"),
@@ -68,8 +69,8 @@ def test_five_mistakes_are_told_at_once():
         "  model.name = \"cnm\": There is no model 'cnm'. Did you mean 'cnn'? "
         "`zoo models` lists all.\n"
         '  dataset.name = "digit": neither Kerazoo nor tensorflow-datasets has it. '
-        "Did you mean 'digits'? Ours: brown, cmudict, digits, language_id, mnist5k, "
-        "movie_reviews, pydoc, reuters_r8.\n"
+        "Did you mean 'digits'? Ours: asterisk_prompts, brown, cmudict, digits, "
+        "language_id, mnist5k, movie_reviews, pydoc, reuters_r8.\n"
         '  dataset.train = "train[:80": is no split, such as "train", "train[:90%]" '
         'or "train+test".'
     )

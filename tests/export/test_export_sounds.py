@@ -5,10 +5,12 @@ import pytest
 import soundfile
 
 from zoo_export import ExportError, export
+from zoo_export.converters import tflite_schemes
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import VerificationError
 from zoo_export.probes import check_probes
 from zoo_export.schemes import TFLITE_SCHEMES
+from zoo_export.tensors import Tensor
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training import train
@@ -70,6 +72,17 @@ def test_schemes_that_would_reach_the_front_end_are_refused(run, scheme, tmp_pat
     assert str(caught.value) == (
         "layer 'spectrogram' has to stay in float, and LiteRT's converter leaves no layer out of "
         "this scheme: tflite:int8 does"
+    )
+
+
+def test_several_batch_sizes_are_refused_in_int8(run, tmp_path):
+    tensor = Tensor("audio", "float32", (1, 8000))
+    path = tmp_path / "tones.tflite"
+    with pytest.raises(ExportError) as caught:
+        tflite_schemes.int8(Conversion(run.model(), (tensor,), (), path, batch_sizes=(1, 4)))
+    assert str(caught.value) == (
+        "layer 'spectrogram' has to stay in float, which the converter does in files of one batch "
+        "size alone"
     )
 
 

@@ -67,6 +67,7 @@ def test_channels_are_mixed_cut_and_padded():
         (np.full(9, np.nan), "Samples in floats are in -1..1; these reach nan."),
         (np.zeros(9, np.int64), "Samples in whole numbers are int16 or int32, not int64."),
         ((np.zeros(9), 0), "A sample rate is a number of Hz, not 0."),
+        ((np.zeros(9), "8k"), "A sample rate is a number of Hz, not '8k'."),
         (
             np.zeros((2, 3, 4)),
             "A sound is a path, or an array (samples,) or (samples, channels) of floats, int16 or "

@@ -57,7 +57,11 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
 
 def int8(conversion: Conversion) -> dict[str, Any]:
-    """Compute in int8 with ranges measured on the calibration rows, or found in training."""
+    """Compute in int8 with ranges measured on the calibration rows, or found in training.
+
+    Raises:
+        ExportError: Several batch sizes, and a layer that has to stay in float.
+    """
     import tensorflow as tf
 
     stays = float_layers(conversion.model)
@@ -67,6 +71,11 @@ def int8(conversion: Conversion) -> dict[str, Any]:
         return {**dynamic_int8(trained), "ranges": "trained"}
     if not stays:
         return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    if len(conversion.signatures) > 1:
+        raise ExportError(
+            f"layer '{next(iter(stays))}' has to stay in float, which the converter does in files "
+            "of one batch size alone"
+        )
     # The converter leaves layers out only where it is given ranges, not roundings.
     facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
     kept = float_nodes(conversion.model, _nodes(conversion.path))

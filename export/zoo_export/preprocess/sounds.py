@@ -61,7 +61,7 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
     mono = _floats(samples).mean(axis=1)
     if mono.size == 0:
         raise UsageError(f"There is no sound in {_name(raw)}: it has no samples.")
-    if int(rate) < 1:
+    if not isinstance(rate, int | float | np.number) or not rate >= 1:
         raise UsageError(f"A sample rate is a number of Hz, not {rate!r}.")
     if int(rate) != sample_rate:
         resampler = _library("soxr", f"bring {int(rate)} Hz to {sample_rate}")

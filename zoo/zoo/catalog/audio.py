@@ -26,6 +26,7 @@ def _ds_cnn(size: str, num_params: int, defaults: dict[str, Any]) -> ModelSpec:
             "frame_step": 128,
             "num_bands": 20,
             "filters": 8,
+            "stem_strides": (2, 1),
             "block_strides": (2, 1),
             "num_classes": 5,
         },

@@ -126,7 +126,7 @@ def mel_bands(
 
     Example:
         >>> mel_bands(8000, 8, 2, 0, 4000).round(2).T.tolist()
-        [[0.0, 0.86, 0.32, 0.0, 0.0], [0.0, 0.14, 0.68, 0.65, 0.0]]
+        [[0.0, 0.6, 0.0, 0.0, 0.0], [0.0, 0.4, 0.87, 0.38, 0.0]]
     """
     if not 0 <= low < high <= sample_rate / 2:
         raise UsageError(

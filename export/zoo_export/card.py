@@ -206,6 +206,8 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '"picture.png"'
     elif "lookup" in kinds:
         raw = '("a user", "an item")'
+    elif "audio" in kinds:
+        raw = '"sound.wav"'
     else:
         return ""
     told = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")

@@ -18,15 +18,21 @@ from zoo_registry import UsageError
 
 PROBES = "probes.npz"
 _TEXTS = ("Zürich isn't far: 3.14 km!", "the quick brown fox jumps over the lazy dog", "HELLO")
-# Grey levels that another version of Pillow may round differently.
-_LEVELS = 2.0
+# By step: grey levels that another version of Pillow, samples that another of soxr may round
+# differently.
+_ALLOWED = {"image": 2.0, "audio": 1e-3}
 _RAW = "raw"
-_NEEDS = {"image": "PIL", "tokenize": "tokenizers"}
+_NEEDS = {"image": "PIL", "tokenize": "tokenizers", "audio": "soxr"}
+# Of the stored sound, in Hz: no model's own, so that it is resampled.
+_RATE = 11_000
 
 
 def save_probes(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
-    """Write fixed raw inputs and what the steps make of them, if they take pictures or texts."""
-    raws = _raws(steps, assets)
+    """Write fixed raw inputs and what the steps make of them.
+
+    There are none for bare arrays, nor where a library that the steps need is not installed.
+    """
+    raws = _raws(steps, assets) if _can_prepare(steps) else []
     if raws:
         made = Preprocessor(steps, assets).batch([_plain(raw) for raw in raws])
         stored: dict[str, Any] = {_RAW: np.stack(raws), **_named(made)}
@@ -41,25 +47,39 @@ def check_probes(manifest: Manifest, assets: Path) -> None:
         BundleError: The stored inputs cannot be read.
         UsageError: Steps or a tokenizer that cannot be used.
     """
-    kinds = {str(step.get("step")) for step in manifest.preprocessing}
-    needs = {_NEEDS[kind] for kind in kinds if kind in _NEEDS}
-    if not (assets / PROBES).is_file() or not all(map(find_spec, needs)):
+    if not (assets / PROBES).is_file() or not _can_prepare(manifest.preprocessing):
         return  # a device that is only given arrays
     stored = load_arrays(assets / PROBES)
     raws = [_plain(raw) for raw in stored.pop(_RAW, np.zeros(0))]
     made = _named(Preprocessor(manifest.preprocessing, assets).batch(raws))
     if sorted(made) != sorted(stored):
         raise VerificationError(f"Preprocessing makes {sorted(made)}; stored are {sorted(stored)}.")
+    kinds = _kinds(manifest.preprocessing)
+    allowed = max((_ALLOWED[kind] for kind in kinds if kind in _ALLOWED), default=0.0)
     for name, array in made.items():
-        _compare(name.partition("/")[2], stored[name], array)
+        _compare(name.partition("/")[2], stored[name], array, allowed)
+
+
+def _kinds(steps: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {str(step.get("step")) for step in steps}
+
+
+def _can_prepare(steps: Sequence[Mapping[str, Any]]) -> bool:
+    return all(find_spec(_NEEDS[kind]) for kind in _kinds(steps) if kind in _NEEDS)
 
 
 def _plain(raw: Any) -> Any:
-    return raw if raw.ndim else str(raw)
+    if raw.ndim == 0:
+        return str(raw)
+    return (raw, _RATE) if raw.dtype == np.int16 else raw
 
 
 def _raws(steps: Sequence[Mapping[str, Any]], assets: Path) -> list[Any]:
-    kinds = {step.get("step") for step in steps}
+    kinds = _kinds(steps)
+    if "audio" in kinds:
+        seconds = np.arange(_RATE // 4) / _RATE
+        tones = [np.sin(2 * np.pi * 4000 * seconds**2), np.cos(2 * np.pi * 500 * seconds)]
+        return [(np.stack(tones, axis=-1) * 20_000).astype(np.int16)]
     if "image" in kinds:
         rows, columns = np.mgrid[0:61, 0:83]
         bands = [rows * 4, columns * 3, (rows * columns) % 256]
@@ -86,9 +106,9 @@ def _named(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {f"x/{name}": array for name, array in arrays.items()}
 
 
-def _compare(name: str, stored: Array, made: Array) -> None:
+def _compare(name: str, stored: Array, made: Array, allowed: float) -> None:
     same = made.shape == stored.shape and made.dtype == stored.dtype
-    allowed = _LEVELS if made.dtype.kind == "f" else 0
+    allowed = allowed if made.dtype.kind == "f" else 0
     if not same or np.abs(made.astype(np.float64) - stored).max() > allowed:
         raise VerificationError(
             f"Preprocessing gives another '{name}' here than where the bundle was made: install "

@@ -12,6 +12,7 @@ import numpy as np
 from zoo_recipes.components import make_augmentation
 from zoo_recipes.configs import Component
 from zoo_recipes.mixing import MIXES
+from zoo_recipes.sound_changes import SOUND_CHANGES
 from zoo_recipes.vocabulary import UNKNOWN
 from zoo_registry import UsageError, did_you_mean
 
@@ -114,6 +115,8 @@ TEXT_CHANGES: dict[str, tuple[Callable[..., Arrays], tuple[str, ...]]] = {
 
 
 def _make(component: Component, marks: TextMarks) -> Change:
+    if component.name in SOUND_CHANGES:
+        return _sound_change(component)
     if component.name not in TEXT_CHANGES:
         return _image_change(component)
     change, known = TEXT_CHANGES[component.name]
@@ -128,6 +131,18 @@ def _make(component: Component, marks: TextMarks) -> Change:
     if "rate" not in component.arguments:
         raise UsageError(f"augmentation: '{component.name}' needs a rate.")
     return partial(change, marks=marks, **component.arguments)
+
+
+def _sound_change(component: Component) -> Change:
+    change, key, (low, high) = SOUND_CHANGES[component.name]
+    value = component.arguments.get(key)
+    given = isinstance(value, int | float) and len(component.arguments) == 1
+    if not (given and low <= float(value or 0) <= high):
+        raise UsageError(
+            f"augmentation: '{component.name}' takes {key} in {low:g}..{high:g} and nothing else, "
+            f"not {dict(component.arguments)}."
+        )
+    return partial(change, **component.arguments)
 
 
 def _image_change(component: Component) -> Change:

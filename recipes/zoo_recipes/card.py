@@ -14,6 +14,7 @@ from zoo_recipes.run import Run, load_run, write
 CARD = "README.md"
 # Our tasks in the hub's words; `multi-label` and others have no word of their own there.
 PIPELINE_TAGS = {
+    "audio-classification": "audio-classification",
     "causal-lm": "text-generation",
     "classification": "tabular-classification",
     "features": "feature-extraction",
@@ -152,7 +153,8 @@ def _description(run: Run) -> str:
 
 def _use(run: Run) -> str:
     answer = "outputs"
-    if run.info["task"] in ("image-classification", "text-classification") and run.info["labels"]:
+    told = ("image-classification", "text-classification", "audio-classification")
+    if run.info["task"] in told and run.info["labels"]:
         answer = '[run.info["labels"][best] for best in outputs.argmax(axis=-1)]'
     lines = f"""
         import numpy as np
@@ -186,7 +188,7 @@ def _limits(run: Run) -> Iterator[str]:
             "is shown."
         )
     for part, count in (run.info.get("truncated") or {}).items():
-        yield f"{count} texts of the {part} split were longer than it takes, and were cut off."
+        yield f"{count} inputs of the {part} split were longer than it takes, and were cut off."
     if not any((run.path / "evaluations").glob("*-by-*")):
         yield "It was not measured group by group: whom it serves worse is not known."
     if changed := facts.changes(run):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.data_checks import count_truncated
+from zoo_recipes.data_checks import cutting
 from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.objectives import UNLABELLED, make_source
 from zoo_recipes.recipe import Recipe
@@ -73,7 +73,7 @@ def _texts(examples: Examples) -> Iterator[str]:
 def make_sources(
     recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
 ) -> tuple[dict[str, Source], dict[str, int]]:
-    """Return prepared examples by part, and how many texts of each part were cut.
+    """Return prepared examples by part, and how many texts or sounds of each were cut.
 
     Args:
         recipe: Its preprocessing is applied.
@@ -98,29 +98,29 @@ def make_sources(
             f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
-    step = preprocessor.tokenize_step
-    # A language model is given all of a text, window by window.
-    if step is None or task in UNLABELLED:
-        return sources, {}
-    tokenizer = preprocessor.tokenizer(step.tokenizer)
     # Both texts of twins are rows of their own; other pairs are one text.
-    texts = {
+    raws = {
         part: [*_texts(Examples(found.raws, None, ""))] if recipe.contrastive else found.raws
         for part, found in examples.items()
     }
-    cut = {
-        part: count
-        for part, found in texts.items()
-        if (count := count_truncated(tokenizer, found, step.length))
-    }
+    # A language model is given all of a text, window by window.
+    return sources, {} if task in UNLABELLED else _count_cut(preprocessor, raws)
+
+
+def _count_cut(preprocessor: Any, raws: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    """Return how many texts or sounds of each part were cut, and warn of them."""
+    found = cutting(preprocessor)
+    if found is None:
+        return {}
+    counts = {part: found.count(some) for part, some in raws.items()}
+    cut = {part: count for part, count in counts.items() if count}
     if cut:
-        shares = (f"{n:,} of {len(texts[part]):,} ({part})" for part, n in cut.items())
+        shares = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
         warnings.warn(
-            f"texts longer than the {step.length} tokens of the model were cut: "
-            f"{', '.join(shares)}",
-            stacklevel=2,
+            f"{found.what} of the model were cut: {', '.join(shares)}",
+            stacklevel=3,
         )
-    return sources, cut
+    return cut
 
 
 def _fits(made: Shapes, wanted: Shapes) -> bool:

@@ -42,8 +42,8 @@ class Recipe:
         preprocessing: Steps of :class:`zoo_export.preprocess.Preprocessor`.
         tokenizer: For texts.
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
-            ``cut_mix``, of which each batch has one, or ``token_dropout`` and ``token_crop`` for
-            texts.
+            ``cut_mix``, of which each batch has one; ``token_dropout`` and ``token_crop`` for
+            texts; ``time_shift`` and ``white_noise`` for sounds.
         masking: Which tokens are hidden, where hidden tokens are learned.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.

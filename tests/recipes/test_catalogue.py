@@ -57,6 +57,13 @@ def small(recipe):
     return replace(recipe, model=model, tokenizer=tokenizer)
 
 
+def noise(feature, rng):
+    """Return the pixels of a picture, or the samples of a sound, at random."""
+    if isinstance(feature, tfds.features.Audio):
+        return rng.integers(-(2**15), 2**15, 15_000)
+    return rng.integers(256, size=[size or 40 for size in feature.shape]).astype("uint8")
+
+
 def examples():
     """Texts of words, where the mocked ones would be letters by chance."""
     rng = np.random.default_rng(0)
@@ -76,9 +83,8 @@ def examples():
             return {key: [BOX] if key == "bbox" else [value(key, part)] for key, part in parts}
         if isinstance(feature, tfds.features.Sequence):
             return [value(name, feature.feature) if name != "tokens" else "old" for _ in range(9)]
-        if isinstance(feature, tfds.features.Image):
-            shape = [size or 40 for size in feature.shape]
-            return rng.integers(256, size=shape).astype("uint8")
+        if isinstance(feature, tfds.features.Image | tfds.features.Audio):
+            return noise(feature, rng)
         return "0" if feature.get_tensor_spec().dtype == "string" else 0
 
     def as_dataset(self, *_, **__):

@@ -16,6 +16,7 @@ from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
 from zoo_recipes.datasets.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import fingerprint, read_split
+from zoo_recipes.datasets.sounds import sound_reader
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training import train
@@ -128,6 +129,37 @@ def test_words_and_phonemes(data_dir):
     assert spoken["hello"] == "HH AH L OW"
     # ARPAbet has 39 without stress.
     assert len({phoneme for text in spoken.values() for phoneme in text.split()}) == 39
+
+
+def test_prompts_in_two_languages_are_split_by_what_they_say(data_dir):
+    builder = open_dataset("asterisk_prompts", data_dir=data_dir, download=True)
+    parts = {}
+    for split, count in (("train", 2631), ("validation", 322), ("test", 334)):
+        options = {"input": "audio", "label": "label", "group": "prompt"}
+        examples = read_split(builder, split, **options)
+        assert len(examples.raws) == count
+        assert {rate for _, rate in examples.raws} == {8000}
+        assert max(len(samples) for samples, _ in examples.raws) == 8000
+        assert all(samples.dtype == np.int16 for samples, _ in examples.raws)
+        assert 0.4 < examples.labels.mean() < 0.6
+        parts[split] = set(examples.groups)
+    assert not parts["train"] & parts["test"]
+    assert not parts["train"] & parts["validation"]
+    assert len(set.union(*parts.values())) == 581
+    heard = {samples.tobytes() for samples, _ in examples.raws}
+    assert len(heard) == len(examples.raws)
+
+
+def test_a_feature_of_sounds_that_does_not_say_its_rate():
+    import tensorflow_datasets as tfds
+
+    with pytest.raises(UsageError) as caught:
+        sound_reader(tfds.features.Audio(), [])
+    assert str(caught.value) == "An audio feature of this dataset does not say its sample rate."
+    read = sound_reader(tfds.features.Audio(sample_rate=8000), [])
+    samples, rate = read(np.array([-32768, 32767]))
+    assert (samples.dtype, rate) == (np.int16, 8000)
+    assert sound_reader(tfds.features.Text(), []) is None
 
 
 def test_another_file_than_the_pinned_one_is_refused(monkeypatch, tmp_path):

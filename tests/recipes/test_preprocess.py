@@ -233,10 +233,13 @@ def test_without_steps_arrays_go_through_by_name():
     [
         (
             {"step": "imge"},
-            "There is no step 'imge'. Did you mean 'image'? There are: image, tokenize, array, "
-            "lookup.",
+            "There is no step 'imge'. Did you mean 'image'? There are: image, tokenize, audio, "
+            "array, lookup.",
         ),
-        ({"size": [1, 1]}, "There is no step 'None'. There are: image, tokenize, array, lookup."),
+        (
+            {"size": [1, 1]},
+            "There is no step 'None'. There are: image, tokenize, audio, array, lookup.",
+        ),
         ({"step": "image"}, "Step 'image' needs 'size'."),
         (
             {"step": "image", "size": [8]},

@@ -45,6 +45,7 @@ def test_the_promised_recipes_are_there():
         *("g2p-transformer", "brown-tagger"),
         *("resume-bias", "movielens-factorization", "movielens-100k-factorization"),
         *("mnist5k-scenes-centernet", "voc-centernet"),
+        *("asterisk-ds-cnn", "speech-commands-ds-cnn"),
         *("movie-reviews-minilm", "movie-reviews-minilm-head"),
         *("mnist-mlp", "mnist-lenet5", "fashion-mnist-cnn"),
         *("cifar10-cnn", "cifar10-resnet20", "cifar10-resnet56"),
@@ -70,8 +71,9 @@ def test_five_mistakes_are_told_at_once():
         "  model.name = \"cnm\": There is no model 'cnm'. Did you mean 'cnn'? "
         "`zoo models` lists all.\n"
         '  dataset.name = "digit": neither Kerazoo nor tensorflow-datasets has it. '
-        "Did you mean 'digits'? Ours: brown, cmudict, digits, django_translations, language_id, "
-        "mnist5k, mnist5k_scenes, movie_reviews, movielens_small, pydoc, resume, reuters_r8.\n"
+        "Did you mean 'digits'? Ours: asterisk_prompts, brown, cmudict, digits, "
+        "django_translations, language_id, mnist5k, mnist5k_scenes, movie_reviews, "
+        "movielens_small, pydoc, resume, reuters_r8.\n"
         '  dataset.train = "train[:80": is no split, such as "train", "train[:90%]" '
         'or "train+test".'
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters import onnx, onnx_file, onnx_tied, onnx_weights
+from zoo_export.converters.float_layers import float_nodes, with_float_layers
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -54,27 +55,34 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
     def quantize(source: Path) -> Any:
         target = source.with_name("dynamic.onnx")
+        kept = _float_nodes(conversion, source)
         quantize_dynamic(
             str(source),
             str(target),
             op_types_to_quantize=[name for name in _OPERATORS if name != "Conv"],
+            nodes_to_exclude=kept,
             per_channel=True,
             reduce_range=True,  # without it AVX2 adds up beyond 16 bits, and answers change
             weight_type=QuantType.QInt8,
             use_external_data_format=True,
         )
         proto = onnx_package.load(str(target))
-        _store_convolutions(proto.graph)
+        _store_convolutions(proto.graph, kept)
         return proto
 
     return _quantized(conversion, quantize)
 
 
-def _store_convolutions(graph: Any) -> None:
+def _float_nodes(conversion: Conversion, source: Path) -> list[str]:
+    return float_nodes(conversion.model, ((name, [name]) for name in _nodes(source)))
+
+
+def _store_convolutions(graph: Any, kept: Sequence[str]) -> None:
     from onnx import helper, numpy_helper
 
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    names = {node.input[1] for node in graph.node if node.op_type == "Conv"} & weights.keys()
+    nodes = [node for node in graph.node if node.op_type == "Conv" and node.name not in kept]
+    names = {node.input[1] for node in nodes} & weights.keys()
     for at, name in enumerate(sorted(names)):
         array = numpy_helper.to_array(weights[name])
         largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True)
@@ -110,7 +118,9 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     found: dict[str, Any] = {}
 
     def quantize(source: Path) -> Any:
-        layers = by_layer(conversion.model, ((name, [name]) for name in _nodes(source)))
+        always = _float_nodes(conversion, source)
+        nodes = [(name, [name]) for name in _nodes(source) if name not in always]
+        layers = by_layer(conversion.model, nodes)
         rows = some_rows(conversion.calibration)
         ranges = source.with_name("ranges.json")
 
@@ -124,7 +134,8 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
         kept = [node for layer in found["float_layers"] for node in layers[layer]]
         return onnx_package.load(str(_calibrated(conversion, source, kept, ranges)))
 
-    return {**_quantized(conversion, quantize), **found}
+    facts = _quantized(conversion, quantize)
+    return {**facts, **found, "float_layers": found["float_layers"] + facts.get("float_layers", [])}
 
 
 def _nodes(path: Path) -> list[str]:
@@ -151,7 +162,7 @@ def _calibrated(
         _Reader(conversion.calibration),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=_OPERATORS,
-        nodes_to_exclude=list(kept),
+        nodes_to_exclude=[*kept, *_float_nodes(conversion, source)],
         per_channel=True,
         reduce_range=True,
         activation_type=QuantType.QUInt8,
@@ -192,7 +203,7 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
         onnx_tied.share(proto.graph, pairs)
         return proto
 
-    return _changed(conversion, change)
+    return with_float_layers(conversion.model, _changed(conversion, change))
 
 
 def _changed(conversion: Conversion, change: Callable[[Path], Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import tflite, tflite_tables
+from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -36,8 +37,14 @@ def float16(conversion: Conversion) -> dict[str, Any]:
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in int8; activations are quantized while the model runs."""
+    """Store the weights in int8; activations are quantized while the model runs.
+
+    Raises:
+        ExportError: A layer that has to stay in float.
+    """
     import tensorflow as tf
+
+    _refuse_float_layers(conversion)
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -50,14 +57,36 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
 
 
 def int8(conversion: Conversion) -> dict[str, Any]:
-    """Compute in int8 with ranges measured on the calibration rows, or found in training."""
+    """Compute in int8 with ranges measured on the calibration rows, or found in training.
+
+    Raises:
+        ExportError: Several batch sizes, and a layer that has to stay in float.
+    """
     import tensorflow as tf
 
-    if conversion.trained_for_int8 is not None:
+    stays = float_layers(conversion.model)
+    if conversion.trained_for_int8 is not None and not stays:
         # The roundings in its graph tell the converter all the ranges.
         trained = replace(conversion, model=conversion.trained_for_int8)
         return {**dynamic_int8(trained), "ranges": "trained"}
-    return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    if not stays:
+        return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    if len(conversion.signatures) > 1:
+        raise ExportError(
+            f"layer '{next(iter(stays))}' has to stay in float, which the converter does in files "
+            "of one batch size alone"
+        )
+    # The converter leaves layers out only where it is given ranges, not roundings.
+    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
+    kept = float_nodes(conversion.model, _nodes(conversion.path))
+    _quantize(conversion.path.read_bytes(), kept, conversion.path)
+    return with_float_layers(conversion.model, {**facts, **tflite.inspect(conversion)})
+
+
+def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
 
 
 def int8_mixed(conversion: Conversion) -> dict[str, Any]:
@@ -67,15 +96,16 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
         What is in the file, the error of each layer and which of them stayed in float.
     """
     import tensorflow as tf
-    from tensorflow.lite.python.convert import mlir_quantize
 
     facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
     with_ranges = conversion.path.read_bytes()
-    layers = by_layer(conversion.model, _nodes(conversion.path))
+    always = set(float_nodes(conversion.model, _nodes(conversion.path)))
+    nodes = by_layer(conversion.model, _nodes(conversion.path))
+    layers = {layer: found for layer, found in nodes.items() if not always.issuperset(found)}
     rows = some_rows(conversion.calibration)
 
     def quantize(kept: Sequence[str], path: Path) -> None:
-        path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
+        _quantize(with_ranges, [*always, *kept], path)
 
     def run(kept: Sequence[str]) -> Arrays:
         with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
@@ -87,17 +117,19 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     errors = layer_errors(layers, run)
     found = worst(errors, *room_for_float(conversion.model, layers))
     quantize([node for layer in found for node in layers[layer]], conversion.path)
-    return {**facts, **tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
+    facts |= {**tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
+    return with_float_layers(conversion.model, facts)
 
 
 def int8_io(conversion: Conversion) -> dict[str, Any]:
     """Compute in int8 alone; the file takes and gives int8 where the model has floats.
 
     Raises:
-        ExportError: An operator that has no int8 kernel.
+        ExportError: An operator that has no int8 kernel, or a layer that has to stay in float.
     """
     import tensorflow as tf
 
+    _refuse_float_layers(conversion)
     return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, integer=True)
 
 
@@ -105,10 +137,11 @@ def int16x8(conversion: Conversion) -> dict[str, Any]:
     """Compute with int16 activations and int8 weights.
 
     Raises:
-        ExportError: A model that takes whole numbers.
+        ExportError: A model that takes whole numbers, or a layer that has to stay in float.
     """
     import tensorflow as tf
 
+    _refuse_float_layers(conversion)
     whole = [tensor.name for tensor in conversion.inputs if tensor.dtype.startswith("int")]
     if whole:
         raise ExportError(
@@ -122,8 +155,9 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     """Store the weights of a float file in int4.
 
     Raises:
-        ExportError: litert-quantizer is not installed.
+        ExportError: litert-quantizer is not installed, or a layer has to stay in float.
     """
+    _refuse_float_layers(conversion)
     try:
         from litert_quantizer import quantizer, recipe
     except ImportError as error:
@@ -134,6 +168,14 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
     conversion.path.write_bytes(work.quantize().quantized_model)
     return {**facts, **tflite.inspect(conversion)}
+
+
+def _refuse_float_layers(conversion: Conversion) -> None:
+    for name in float_layers(conversion.model):
+        raise ExportError(
+            f"layer '{name}' has to stay in float, and LiteRT's converter leaves no layer out of "
+            "this scheme: tflite:int8 does"
+        )
 
 
 def _calibrated(

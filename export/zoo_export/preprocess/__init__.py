@@ -1,7 +1,7 @@
 """From a raw input to the arrays a model takes: one code for training, evaluation and the device.
 
-Steps are plain data, kept in recipes, runs and bundles. Only NumPy is needed, and Pillow or
-tokenizers for the steps that say so.
+Steps are plain data, kept in recipes, runs and bundles. Only NumPy is needed, and Pillow,
+tokenizers, or soundfile and soxr for the steps that say so.
 """
 
 from __future__ import annotations

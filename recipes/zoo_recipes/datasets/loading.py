@@ -77,8 +77,8 @@ def _prepared_here(
     builder = _builder(spec, data_dir, options)
     if builder.is_prepared():
         return builder
-    package = spec.package
-    if package is not None and not (download or package.folder.is_dir()):
+    package = next((found for found in spec.packages if not found.folder.is_dir()), None)
+    if package is not None and not download:
         raise UsageError(
             f"Dataset '{spec.name}' is made from the package '{package.name}' {package.version}, "
             "which is not on this machine. Allow the download with `zoo train ... --download`."

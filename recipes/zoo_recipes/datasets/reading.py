@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from zoo_recipes.datasets.sounds import sound_reader
 from zoo_registry import UsageError, did_you_mean
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
@@ -22,7 +23,7 @@ class Examples:
     """One split, decoded.
 
     Attributes:
-        raws: What preprocessing takes: uint8 images, texts, tuples of texts, or arrays.
+        raws: What preprocessing takes: uint8 images, sounds, texts, tuples of texts, or arrays.
         labels: The class, or the target text, of each, as one array; a list where they are several
             to an example, such as tags of words or boxes; or ``None``.
         sha256: Of all the content, in order.
@@ -117,13 +118,15 @@ class Rows:
         import tensorflow_datasets as tfds
 
         features = [*self.inputs, *([self.label] if self.label else [])]
+        known = self.builder.info.features
         resized = _resizer(self.steps)
-        names = self.builder.info.features[self.group] if self.group else None
+        read = {name: sound_reader(known[name], self.steps) or resized for name in self.inputs}
+        names = known[self.group] if self.group else None
         dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
         for example in tfds.as_numpy(dataset):
             for name in features:
                 _update(digest, example[name])
-            parts = tuple(_joined(_text_or_same(resized(example[name]))) for name in self.inputs)
+            parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
             yield Row(
                 parts if len(parts) > 1 else parts[0],
                 _text_or_same(example[self.label]) if self.label else None,
@@ -251,7 +254,8 @@ def _num_examples(builder: Any, split: str) -> int:
 def _bytes(raw: Any) -> int:
     if isinstance(raw, tuple):
         return sum(map(_bytes, raw))
-    return len(raw) if isinstance(raw, str) else int(raw.nbytes)
+    # Beside a sound stands its rate, a plain number.
+    return len(raw) if isinstance(raw, str) else int(getattr(raw, "nbytes", 0))
 
 
 def _refuse_as_too_large(name: str, split: str, needed: float, available: float) -> NoReturn:

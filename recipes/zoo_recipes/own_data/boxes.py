@@ -178,7 +178,7 @@ class Objects:
     """The boxes of an image; called, it returns them as TFDS takes them, in 0..1."""
 
     boxes: Sequence[Box]
-    size: tuple[int, ...]
+    size: tuple[float, ...]
     flag: str
 
     def __call__(self) -> list[dict[str, Any]]:

@@ -46,14 +46,14 @@ class Example:
         split: Where the data put it, or ``None``.
         digest: sha256 of the input alone: decides the split where the data do not.
         values: By feature: what TFDS takes, or a function that returns it.
-        size: Such as (height, width) of an image, (characters,) of a text.
+        size: Such as (height, width) of an image, (characters,) of a text, (seconds,) of a sound.
     """
 
     place: str
     split: str | None
     digest: str
     values: Mapping[str, Any]
-    size: tuple[int, ...]
+    size: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,14 @@ class Content:
         features: TFDS features by name.
         examples: The good ones, in the order of the files.
         problems: The bad ones.
+        remarks: What is no problem and yet worth knowing.
     """
 
     kind: Kind
     features: Mapping[str, Any]
     examples: Sequence[Example]
     problems: Sequence[Problem] = ()
+    remarks: Sequence[str] = ()
 
     def labels(self) -> list[str] | None:
         """Return the class of each example; ``None`` where an example has no class."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.own_data.class_folders import class_members, has_class_folders
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
     BadRecordError,
@@ -19,7 +20,6 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.files import SPLITS, files_of, folders_of, place, watched
 
 IMAGES = Kind(
     name="images in classes",
@@ -33,7 +33,7 @@ GREY = {"1", "L", "LA", "La", "I", "F"}
 
 def is_image_folder(path: Path) -> bool:
     """Return whether a folder has folders, and pictures in them."""
-    return any(is_picture(file) for folder in folders_of(path) for file in files_of(folder))
+    return has_class_folders(path, _suffixes())
 
 
 def is_picture(file: Path) -> bool:
@@ -52,22 +52,17 @@ def read_images(path: Path, columns: Columns) -> Content:
         columns: Not used.
     """
     examples: list[Example] = []
-    problems = list(_strays(path))
+    problems: list[Problem] = []
     all_grey = True
-    for split, folder in _classes(path):
-        files = files_of(folder)
-        if not files:
-            problems.append(Problem(place(folder, path) + "/", "the class is empty"))
-        for file in watched(files, f"reading {place(folder, path)}"):
-            where = place(file, path)
-            try:
-                picture = look_at(file)
-            except BadRecordError as error:
-                problems.append(Problem(where, str(error)))
-                continue
-            all_grey &= picture.is_grey
-            values = {"image": file, "label": folder.name}
-            examples.append(Example(where, split, picture.digest, values, picture.size))
+    for member in class_members(path, problems):
+        try:
+            picture = look_at(member.file)
+        except BadRecordError as error:
+            problems.append(Problem(member.where, str(error)))
+            continue
+        all_grey &= picture.is_grey
+        values = {"image": member.file, "label": member.label}
+        examples.append(Example(member.where, member.split, picture.digest, values, picture.size))
     channels = 1 if all_grey else 3
     return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
 
@@ -88,25 +83,6 @@ def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
         replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
         for e in examples
     ]
-
-
-def _classes(path: Path) -> Iterator[tuple[str | None, Path]]:
-    tops = folders_of(path)
-    if _are_splits(path):
-        for top in tops:
-            yield from ((SPLITS[top.name.lower()], folder) for folder in folders_of(top))
-    else:
-        yield from ((None, folder) for folder in tops)
-
-
-def _are_splits(path: Path) -> bool:
-    return all(top.name.lower() in SPLITS and folders_of(top) for top in folders_of(path))
-
-
-def _strays(path: Path) -> Iterator[Problem]:
-    for folder in [path, *(folders_of(path) if _are_splits(path) else [])]:
-        files = [file for file in files_of(folder) if file.parent == folder]
-        yield from (Problem(place(file, path), "lies outside the class folders") for file in files)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from zoo_recipes.own_data.content import Columns, Kind, Layout
 from zoo_recipes.own_data.files import files_of
 from zoo_recipes.own_data.images import IMAGES, is_image_folder, read_images
 from zoo_recipes.own_data.parallel import PAIRS, is_parallel, read_parallel
+from zoo_recipes.own_data.sounds import SOUNDS, is_sound_folder, read_sounds
 from zoo_recipes.own_data.tables import is_table, read_table, table_kind
 from zoo_recipes.own_data.tags import TAGS, is_tagged, read_tagged
 from zoo_recipes.own_data.texts import TEXT, is_text, read_texts
@@ -41,6 +42,12 @@ LAYOUTS = (
         is_image_folder,
         _always(IMAGES),
         read_images,
+    ),
+    Layout(
+        "sounds: a folder for each class, also below train/, validation/ and test/",
+        is_sound_folder,
+        _always(SOUNDS),
+        read_sounds,
     ),
     Layout(
         "tables: .csv, .tsv, .jsonl or .parquet with text and label, source and target, or user, "

@@ -36,6 +36,7 @@ class DataReport:
         boxes: Of boxes, the same as of sizes: how many there are an image, their height and width
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
+        remarks: What is no problem and yet worth knowing, such as several sample rates.
     """
 
     path: Path
@@ -43,14 +44,15 @@ class DataReport:
     splits: Mapping[str, int]
     split_rule: str
     classes: Mapping[str, Mapping[str, int]]
-    sizes: Mapping[str, tuple[int, int, int, int]]
+    sizes: Mapping[str, tuple[float, float, float, float]]
     unit: str
     duplicates: int
     leaks: int
     problems: Sequence[str]
     recipes: Sequence[str]
-    boxes: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    boxes: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     suspects: Sequence[Suspect] | None = None
+    remarks: Sequence[str] = ()
 
 
 def inspect_data(
@@ -93,6 +95,7 @@ def inspect_data(
         recipes=recipes_for(content.kind),
         boxes=_box_sizes(content),
         suspects=find_suspects(content) if label_errors else None,
+        remarks=list(content.remarks),
     )
 
 
@@ -115,19 +118,22 @@ def _labels(value: Any) -> list[str]:
     return [box.label for box in value.boxes] if isinstance(value, Objects) else [str(value)]
 
 
-def _box_sizes(content: Content) -> dict[str, tuple[int, int, int, int]]:
+def _box_sizes(content: Content) -> dict[str, tuple[float, float, float, float]]:
+    import numpy as np
+
     if content.kind is not BOXES or not content.examples:
         return {}
     found = [example.values["objects"].boxes for example in content.examples]
     boxes = [box for row in found for box in row]
-    return {
-        "an image": _quantiles([len(row) for row in found]),
-        "height": _quantiles([box.bottom - box.top for box in boxes]),
-        "width": _quantiles([box.right - box.left for box in boxes]),
+    sizes = {
+        "an image": [len(row) for row in found],
+        "height": [box.bottom - box.top for box in boxes],
+        "width": [box.right - box.left for box in boxes],
     }
+    return {name: _quantiles(np.rint(column).astype(int)) for name, column in sizes.items()}
 
 
-def _sizes(examples: Sequence[Example]) -> dict[str, tuple[int, int, int, int]]:
+def _sizes(examples: Sequence[Example]) -> dict[str, tuple[float, float, float, float]]:
     import numpy as np
 
     if not examples or len({len(example.size) for example in examples}) > 1:
@@ -138,11 +144,12 @@ def _sizes(examples: Sequence[Example]) -> dict[str, tuple[int, int, int, int]]:
     return {name: _quantiles(column) for name, column in zip(names, columns, strict=True)}
 
 
-def _quantiles(column: Any) -> tuple[int, int, int, int]:
+def _quantiles(column: Any) -> tuple[float, float, float, float]:
     import numpy as np
 
-    low, middle, high, top = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest").tolist()
-    return round(low), round(middle), round(high), round(top)
+    found = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest")
+    low, middle, high, top = (np.round(found, 2) if column.dtype.kind == "f" else found).tolist()
+    return low, middle, high, top
 
 
 def _leaks(parts: Mapping[str, Sequence[Example]]) -> int:

@@ -26,9 +26,9 @@ MOST_CLASSES = 40
 def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
-    PATH is a folder of images in class folders, or with boxes as COCO or Pascal VOC have them, a
-    CSV, TSV, JSONL or Parquet table, plain text, pairs of texts, tagged words or arrays. Nothing is
-    written.
+    PATH is a folder of images or sounds in class folders, or of images with boxes as COCO or Pascal
+    VOC have them, a CSV, TSV, JSONL or Parquet table, plain text, pairs of texts, tagged words or
+    arrays. Nothing is written.
     """
     from zoo_recipes.own_data.report import inspect_data
 
@@ -51,6 +51,7 @@ def _print(report: DataReport) -> None:
             "splits": f"{splits} ({report.split_rule})",
             f"sizes in {report.unit}": _ranges(report.sizes),
             **boxes,
+            **({"note": "\n".join(report.remarks)} if report.remarks else {}),
             "duplicates": _duplicates(report),
             "recipes": ", ".join(report.recipes) or "none trains on such data yet",
         }
@@ -64,7 +65,7 @@ def _print(report: DataReport) -> None:
         _print_suspects(report.suspects)
 
 
-def _ranges(sizes: Mapping[str, tuple[int, int, int, int]]) -> str:
+def _ranges(sizes: Mapping[str, tuple[float, float, float, float]]) -> str:
     return "\n".join(
         f"{name} {low:,} to {top:,}, median {middle:,}, 95 % up to {high:,}"
         for name, (low, middle, high, top) in sizes.items()

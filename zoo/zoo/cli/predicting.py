@@ -52,7 +52,7 @@ def predict(
     provider: str | None,
     as_json: bool,
 ) -> None:
-    """Predict with a bundle: INPUT is an image file, a text, a .txt file or a .npy file.
+    """Predict with a bundle: INPUT is an image or sound file, a text, a .txt or a .npy file.
 
     Of ratings it is a JSON list of user and item, such as '["7", "31"]'.
     """
@@ -162,7 +162,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
 
 
 def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
-    """Return what the word on the command line stands for: an array, an image path or a text.
+    """Return what the word on the command line stands for: an array, a path or a text.
 
     Args:
         word: As it was typed.
@@ -180,7 +180,9 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     if takes_text:
         return path.read_text(encoding="utf-8") if path.suffix == ".txt" else word
     if not path.is_file():
-        raise UsageError(f"There is no file '{word}': this model takes an image or a .npy file.")
+        takes_sound = any(step["step"] == "audio" for step in preprocessing)
+        what = "a sound" if takes_sound else "an image"
+        raise UsageError(f"There is no file '{word}': this model takes {what} or a .npy file.")
     return path
 
 

@@ -29,6 +29,7 @@ from zoo.layers.inputs import (
 )
 from zoo.layers.normalization import LayerNorm, RMSNorm
 from zoo.layers.pooling import BiasAdd, LastStep, MaskedMeanPooling
+from zoo.layers.spectrogram import LogMelSpectrogram
 from zoo.layers.transformer import TransformerBlock, encoder_blocks
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "LastStep",
     "LayerNorm",
     "LearnedPositions",
+    "LogMelSpectrogram",
     "MaskedMeanPooling",
     "QuantizedWeights",
     "RMSNorm",

@@ -12,9 +12,9 @@ Activation = Literal["relu", "relu6", "hard_silu"]
 def conv_norm(
     x: Any,
     filters: int | None,
-    kernel_size: int = 3,
+    kernel_size: int | tuple[int, int] = 3,
     *,
-    strides: int = 1,
+    strides: int | tuple[int, int] = 1,
     activation: Activation | None = None,
     symmetric: bool = False,
     epsilon: float = 1e-5,
@@ -27,8 +27,8 @@ def conv_norm(
     Args:
         x: float (batch, height, width, channels).
         filters: Output channels; ``None`` is a depthwise convolution.
-        kernel_size: Height and width of the kernel, odd.
-        strides: Factor by which height and width shrink.
+        kernel_size: Height and width of the kernel; odd, and one number, for ``symmetric``.
+        strides: Factor by which height and width shrink; one number for ``symmetric``.
         activation: After the normalization.
         symmetric: Where to put the zeros that a stride needs: equally on all sides, as PyTorch
             does, or rather at the end, as TensorFlow does (``"same"``). They differ for strides
@@ -39,8 +39,8 @@ def conv_norm(
         number: Of the convolution within its block, put behind the names.
     """
     suffix = "" if number is None else f"_{number}"
-    explicit = symmetric and strides > 1 and kernel_size > 1
-    if explicit:
+    explicit = symmetric and strides != 1 and kernel_size != 1
+    if explicit and isinstance(kernel_size, int):
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad{suffix}")(x)
     arguments: dict[str, Any] = {
         "strides": strides,

@@ -140,8 +140,8 @@ def _kind(manifest: Manifest, steps: list[Step]) -> str:
         ArrayStep: "numbers",
     }
     raw = [s for s in steps if not (isinstance(s, ArrayStep) and s.source is not None)]
-    kinds = {names.get(type(step), "") for step in raw} or {"numbers"}
-    if "" in kinds or len(kinds) > 1 or (len(raw) > 1 and "numbers" not in kinds):
+    kinds = {names.get(type(step), "other") for step in raw} or {"numbers"}
+    if "other" in kinds or len(kinds) > 1 or (len(raw) > 1 and "numbers" not in kinds):
         said = ", ".join(str(step["step"]) for step in manifest.preprocessing)
         raise ExportError(
             f"The page takes one picture, one text, or numbers; '{manifest.name}' is prepared by "

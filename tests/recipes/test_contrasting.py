@@ -118,6 +118,9 @@ def test_a_run_is_what_another_model_begins_with(encoder, tmp_path):
     with pytest.raises(UsageError) as raised:
         zoo.get_model("mlp", weights=weights)
     assert str(raised.value) == f"weights='{weights}' are of model 'cnn', not of 'mlp'."
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(UsageError, match="is a run that is not complete: `zoo train --resume"):
+        zoo.get_model("cnn", weights=tmp_path)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import warnings
 import zipfile
@@ -13,6 +12,7 @@ from typing import Any
 
 from zoo.weights.converter import HEAD
 from zoo.weights.foreign import Report, checked
+from zoo.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
 from zoo_registry.build import accepted_overrides, check_overrides
 from zoo_registry.hashing import sha256
@@ -114,15 +114,15 @@ class RunFolder(NativeFile):
         Raises:
             UsageError: The run is of another model.
         """
-        recipe = json.loads((self.path.parent / RUN).read_text(encoding="utf-8"))["recipe"]
-        name = recipe["model"]["name"]
+        known = read_json(self.path.parent / RUN)["recipe"]["model"]
+        name = known["name"]
         if name != self.spec.name:
             raise UsageError(
                 f"weights='{self.path.parent}' are of model '{name}', not of '{self.spec.name}'."
             )
         wanted = {
             **self._vocab_size(),
-            **check_overrides(self.spec, recipe["model"].get("overrides", {})),
+            **check_overrides(self.spec, known.get("overrides", {})),
         }
         theirs = {*overrides, "num_classes"}
         return {key: value for key, value in wanted.items() if key not in theirs}

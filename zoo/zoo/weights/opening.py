@@ -37,7 +37,12 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
     path = place_of(source)
     if path.name.endswith(NATIVE):
         return NativeFile(spec, path)
-    if all((path / name).is_file() for name in (RUN, MODEL)):
+    if (path / RUN).is_file():
+        if not (path / MODEL).is_file():
+            raise UsageError(
+                f"weights='{source}' is a run that is not complete: `zoo train --resume {source}` "
+                "goes on with it."
+            )
         return RunFolder(spec, path / MODEL)
     if path.is_file() and path.suffix != ".safetensors":
         pickle = " It is a pickle, which can run any code." if path.suffix in PICKLES else ""

@@ -5,7 +5,8 @@ import pytest
 
 from zoo import evaluate
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.choosing import on_own_data, recipes_for
+from zoo_recipes.own_data.tables import TEXTS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training import train
 from zoo_registry import UsageError
@@ -108,10 +109,11 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
     assert str(caught.value) == (
         f"Recipe 'digits-cnn' trains image-classification, and '{reviews}' holds texts in "
         "classes, for text-classification or contrastive texts. Recipes for them: "
-        "language-id-bert, language-id-lstm, "
-        "language-id-transformer, movie-reviews-minilm, movie-reviews-minilm-head, "
-        "ag-news-transformer, imdb-bert, imdb-lstm, sst2-bert."
+        f"{', '.join(recipes_for(TEXTS))}."
     )
+    # Those whose result was measured come first.
+    measured = recipes_for(TEXTS).index("movie-reviews-minilm")
+    assert measured < recipes_for(TEXTS).index("ag-news-transformer")
     ratings = tmp_path / "ratings.csv"
     ratings.write_text("user,item,rating\n1,2,3\n", encoding="utf-8")
     with pytest.raises(UsageError) as caught:

@@ -72,7 +72,8 @@ class NativeFile:
         """Fill the weights that the file's model has under the same names."""
         import keras
 
-        saved = {v.path: v for v in keras.models.load_model(self.path, compile=False).weights}
+        theirs = keras.models.load_model(self.path, compile=False, safe_mode=True)
+        saved = {variable.path: variable for variable in theirs.weights}
         lists: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
         loaded = 0
         for variable in model.weights:

@@ -45,7 +45,7 @@ def test_multiply_adds_are_the_papers(name, figure):
 def test_the_table_is_fresh_and_nothing_is_made():
     assert counted() == json.loads(FILE.read_text()), "run: python -m zoo.sizing.table"
     assert not global_state.get_global_attribute(PENDING)
-    assert {name for name in BUILTIN if models.get(name).macs} == set(BUILTIN)
+    assert [name for name in BUILTIN if models.get(name).macs is None] == []
 
 
 def cost(outputs, inputs, **shapes):
@@ -155,7 +155,9 @@ print(size.num_params, re.search(r"VmHWM:\s+(\d+)", status)[1])
 def test_choices_are_ranked_by_weights_then_results_then_size():
     few = [choice.name for choice in choose("text-classification", examples=5000)]
     assert few[0] == "llama-7b"
-    assert few.index("bert-tiny") < few.index("lstm-classifier") < few.index("gru-classifier")
+    # A recipe that was measured counts more than size, and among equals the smaller one is first.
+    order = ["bert-tiny", "gru-classifier", "lstm-classifier", "gpt-nano"]
+    assert sorted(order, key=few.index) == order
     many = choose("text-classification", max_mb=20, examples=10**9)
     assert not many[0].reason.startswith("pretrained")
     assert "bert" not in few

@@ -27,12 +27,18 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError
 from zoo_export.files import size_of
 from zoo_export.source import VERSIONS
-from zoo_registry import UsageError
+from zoo_registry import UsageError, folders
 from zoo_registry.packages import cache_folder
 
 _MOST_BYTES = 10_000_000_000
 _PARTIAL = ".partial-"
-_RUN_FILES = ("run.json", "model.keras", "examples.npz", "calibration.npz", "assets")
+_RUN_FILES = (
+    folders.INFO,
+    folders.MODEL,
+    "examples.npz",
+    "calibration.npz",
+    folders.ASSETS,
+)
 
 
 def key_of(source: Any, options: Mapping[str, Any]) -> str:
@@ -123,7 +129,7 @@ def _source(source: Any) -> Iterable[bytes | str]:
         for weight in source.weights:
             yield from _plain(np.asarray(weight))
         return
-    yield from _code(_config(Path(source) / "model.keras"))
+    yield from _code(_config(Path(source) / folders.MODEL))
     for name in _RUN_FILES:
         yield from _files(Path(source) / name)
 

@@ -12,12 +12,12 @@ from typing import Any
 from zoo_export import schema
 from zoo_export.errors import BundleError
 from zoo_export.tensors import Tensor
-from zoo_registry import UsageError
+from zoo_registry import UsageError, folders
 
 FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
+MANIFEST = folders.MANIFEST
 CARD = "README.md"
-ASSETS = "assets"
+ASSETS = folders.ASSETS
 SAMPLES = "assets/samples.npz"
 SEAL = "sha256"
 

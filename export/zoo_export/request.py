@@ -19,7 +19,7 @@ from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
 from zoo_export.manifest import Decoding
 from zoo_export.tensors import Array, Arrays
-from zoo_registry import UsageError
+from zoo_registry import UsageError, folders
 from zoo_registry.build import know_fake_quantization
 from zoo_registry.hashing import sha256
 
@@ -89,9 +89,9 @@ def from_run(folder: Path) -> Request:
     """
     info, known = read_info(folder)
     modules = _builder_modules(known.model.get("name"))
-    assets = folder / "assets"
+    assets = folder / folders.ASSETS
     know_fake_quantization()
-    file = folder / "model.keras"
+    file = folder / folders.MODEL
     if file.is_file() and known.model.get("sha256") not in {None, sha256(file)}:
         raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
     with naming_failures(f"The model of run '{folder}'"):
@@ -170,7 +170,7 @@ def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
     Raises:
         UsageError: It is no run, one that was not completed, or a damaged one.
     """
-    path = folder / "run.json"
+    path = folder / folders.INFO
     if not path.is_file():
         raise UsageError(f"'{folder}' is no run: it has no run.json.")
     try:

@@ -27,7 +27,7 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _tune_mistakes(data)
     yield from _masking_mistakes(data)
     yield from _contrastive_mistakes(data)
-    if table(data, "distillation") and _names(data.get("augmentation")) & set(MIXES):
+    if table(data, "distillation") and _augmentations(data).keys() & MIXES.keys():
         yield "distillation: mixed images have no one class; leave mix_up and cut_mix out."
 
 
@@ -72,27 +72,23 @@ def _weights_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
         yield 'tokenizer.kind = "pretrained" needs model.weights, which it comes with.'
 
 
-def _names(components: Any) -> set[str]:
-    """Return the names of a component, or of a list of them, as people write them."""
-    listed = [] if components is None else components
-    rows = listed if isinstance(listed, list | tuple) else [listed]
-    return {str(row.get("name") if isinstance(row, Mapping) else row) for row in rows}
-
-
-def _augmentations(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the arguments of each by name."""
-    listed = data.get("augmentation")
-    rows = listed if isinstance(listed, list | tuple) else ()
+def _components(value: Any) -> dict[str, Mapping[str, Any]]:
+    """Return the arguments of a component, or of each of a list of them, by name."""
+    rows = value if isinstance(value, list | tuple) else [] if value is None else [value]
     tables = [row if isinstance(row, Mapping) else {"name": row} for row in rows]
     return {str(row.get("name")): row for row in tables}
 
 
-def _loss_name(data: Mapping[str, Any]) -> Any:
-    return next(iter(_names(table(data, "compile").get("loss"))), None)
+def _augmentations(data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return _components(data.get("augmentation"))
+
+
+def _loss_name(data: Mapping[str, Any]) -> str | None:
+    return next(iter(_components(table(data, "compile").get("loss"))), None)
 
 
 def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted(set(_augmentations(data)) & set(MIXES)):
+    for name in sorted(_augmentations(data).keys() & MIXES.keys()):
         if _loss_name(data) != "smoothed_crossentropy":
             yield (
                 f"augmentation: {name} makes shares of classes, which of all losses only "
@@ -117,12 +113,13 @@ def _contrastive_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
     compiled, fit, dataset = (table(data, key) for key in ("compile", "fit", "dataset"))
     # What a recipe has by default says nothing.
     given = {
-        "compile.loss": _names(compiled.get("loss")) - {"sparse_categorical_crossentropy"},
-        "compile.metrics": _names(compiled.get("metrics")) - {"accuracy"},
+        "compile.loss": _components(compiled.get("loss")).keys()
+        - {"sparse_categorical_crossentropy"},
+        "compile.metrics": _components(compiled.get("metrics")).keys() - {"accuracy"},
         "fit.class_weight": fit.get("class_weight"),
         "fit.sampling": fit.get("sampling", "shuffled") != "shuffled",
         "distillation": data.get("distillation"),
-        "mix_up and cut_mix": _names(data.get("augmentation")) & set(MIXES),
+        "mix_up and cut_mix": _augmentations(data).keys() & MIXES.keys(),
     }
     for key in (key for key, is_given in given.items() if is_given):
         yield f"contrastive: there are no targets to learn; leave {key} out."

@@ -12,13 +12,13 @@ import numpy as np
 from zoo_recipes.configs import DistillationConfig
 from zoo_recipes.predicting import Predictor, keras_predictor, only_logits
 from zoo_recipes.run import load_run
+from zoo_recipes.shapes import Shapes, fit
 from zoo_recipes.sources import Arrays
-from zoo_registry import UsageError
+from zoo_registry import UsageError, folders
 from zoo_registry.bundles import is_bundle, load_bundle
 from zoo_registry.hashing import sha256
 
 Teach = Callable[[Arrays, Any], Any]
-Shapes = dict[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _of_bundle(where: Path, runtime: str | None) -> Teacher:
         inputs,
         outputs,
         lambda arrays: bundle.run(arrays, artifact.format),
-        bundle.path / "assets",
+        bundle.path / folders.ASSETS,
     )
 
 
@@ -104,7 +104,7 @@ def _check_like(name: str, teacher: Teacher, student: Any) -> None:
         )
     both = {"inputs": (teacher.inputs, inputs), "outputs": (teacher.outputs, outputs)}
     for what, (theirs, ours) in both.items():
-        if not _fit(theirs, ours):
+        if not fit(theirs, ours):
             raise UsageError(
                 f'distillation.teacher = "{name}": its {what} are {_listed(theirs)}, and those of '
                 f"the model to be trained {_listed(ours)}: they must be the same."
@@ -137,14 +137,6 @@ def _shapes(tensors: Iterable[tuple[str, Any]]) -> Shapes:
         name: tuple(size if isinstance(size, int) else "?" for size in shape)
         for name, shape in tensors
     }
-
-
-def _fit(theirs: Shapes, ours: Shapes) -> bool:
-    return theirs.keys() == ours.keys() and all(
-        len(shape) == len(ours[name])
-        and all(a == b or "?" in (a, b) for a, b in zip(shape, ours[name], strict=True))
-        for name, shape in theirs.items()
-    )
 
 
 def _listed(shapes: Shapes) -> str:

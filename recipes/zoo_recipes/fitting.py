@@ -27,6 +27,7 @@ from zoo_recipes.loop import build_training, train_epochs
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import OnEpoch
 from zoo_recipes.sources import Source, fed
+from zoo_registry import folders
 from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
 
 
@@ -131,7 +132,7 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
-        teach=make_teaching(distillation, model, folder / "assets") if distillation else None,
+        teach=make_teaching(distillation, model, folder / folders.ASSETS) if distillation else None,
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(

@@ -13,11 +13,10 @@ from zoo_recipes.datasets.reading import Examples, read_split
 from zoo_recipes.objectives import UNLABELLED, make_source
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import write
+from zoo_recipes.shapes import Shapes, fit
 from zoo_recipes.sources import Source
-from zoo_registry import UsageError
+from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
-
-Shapes = Mapping[str, tuple[int | None, ...]]
 
 
 def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
@@ -57,14 +56,18 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
-    for name in names or {"tokenizer.json"}:
-        write(folder / "assets" / name, lambda path: path.write_text(text, encoding="utf-8"))
+    for name in names or {folders.TOKENIZER}:
+        write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
     return tokenizer
 
 
-def _texts(examples: Examples) -> Iterator[str]:
-    for raw in examples.raws:
+def _flat(raws: Sequence[Any]) -> Iterator[Any]:
+    for raw in raws:
         yield from raw if isinstance(raw, tuple) else (raw,)
+
+
+def _texts(examples: Examples) -> Iterator[str]:
+    yield from _flat(examples.raws)
     # The sides of a pair share their tokens.
     if getattr(getattr(examples.labels, "dtype", None), "kind", "") == "U":
         yield from examples.labels.tolist()
@@ -88,30 +91,32 @@ def make_sources(
     from zoo_export.preprocess import Preprocessor
 
     wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
-    preprocessor = Preprocessor(recipe.preprocessing, folder / "assets", list(wanted))
+    preprocessor = Preprocessor(recipe.preprocessing, folder / folders.ASSETS, list(wanted))
     sources = {
         part: make_source(found, preprocessor, task, recipe) for part, found in examples.items()
     }
     made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
-    if not _fits(made, wanted):
+    if not fit(made, wanted):
         raise UsageError(
             f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
-    # Both texts of twins are rows of their own; other pairs are one text.
-    raws = {
-        part: [*_texts(Examples(found.raws, None, ""))] if recipe.contrastive else found.raws
-        for part, found in examples.items()
-    }
     # A language model is given all of a text, window by window.
-    return sources, {} if task in UNLABELLED else _count_cut(preprocessor, raws)
+    return sources, {} if task in UNLABELLED else _count_cut(recipe, preprocessor, examples)
 
 
-def _count_cut(preprocessor: Any, raws: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+def _count_cut(
+    recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
+) -> dict[str, int]:
     """Return how many texts or sounds of each part were cut, and warn of them."""
     found = cutting(preprocessor)
     if found is None:
         return {}
+    # Both texts of twins are rows of their own; other pairs are one text.
+    raws = {
+        part: [*_flat(some.raws)] if recipe.contrastive else some.raws
+        for part, some in examples.items()
+    }
     counts = {part: found.count(some) for part, some in raws.items()}
     cut = {part: count for part, count in counts.items() if count}
     if cut:
@@ -121,14 +126,6 @@ def _count_cut(preprocessor: Any, raws: Mapping[str, Sequence[Any]]) -> dict[str
             stacklevel=3,
         )
     return cut
-
-
-def _fits(made: Shapes, wanted: Shapes) -> bool:
-    return set(made) == set(wanted) and all(
-        len(made[name]) == len(shape)
-        and all(size in (None, got) for got, size in zip(made[name], shape, strict=True))
-        for name, shape in wanted.items()
-    )
 
 
 def _listed(shapes: Shapes, others: Shapes) -> str:

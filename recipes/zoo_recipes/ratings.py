@@ -22,7 +22,7 @@ from zoo_recipes.predicting import Predictor, only_logits
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import write
 from zoo_recipes.sources import Arrays, Rows
-from zoo_registry import UsageError
+from zoo_registry import UsageError, folders
 
 RATING = "rating"
 BATCH_SIZE = 4096
@@ -141,7 +141,7 @@ def make_vocabularies(recipe: Recipe, examples: Examples, folder: Path) -> dict[
         counts = Counter(step.words(examples.raws))
         words = sorted(word for word, count in counts.items() if count >= step.min_count)
         put = partial(Path.write_text, data=json.dumps(words, indent=0), encoding="utf-8")
-        write(folder / "assets" / step.vocabulary, put)
+        write(folder / folders.ASSETS / step.vocabulary, put)
         if step.input in SIZES:
             found[SIZES[step.input]] = len(words) + 1
     for key, needed in found.items():

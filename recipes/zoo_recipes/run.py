@@ -14,12 +14,12 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, folders
 from zoo_registry.build import know_fake_quantization
 from zoo_registry.hashing import sha256
 
 FORMAT_VERSION = 1
-INFO, MODEL, HISTORY, LOCK = "run.json", "model.keras", "history.json", ".lock"
+INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -63,7 +63,7 @@ class Run:
     @property
     def assets(self) -> Path:
         """Folder with the files that preprocessing needs."""
-        return self.path / "assets"
+        return self.path / folders.ASSETS
 
     def model(self) -> Any:
         """Load the trained ``keras.Model``.
@@ -180,7 +180,7 @@ def new_folder(path: Path) -> None:
     try:
         if path.is_dir():
             shutil.rmtree(path)
-        (path / "assets").mkdir(parents=True)
+        (path / folders.ASSETS).mkdir(parents=True)
     except OSError as error:
         raise ZooError(f"'{path}' cannot be written: {error}") from error
 

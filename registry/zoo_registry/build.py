@@ -16,6 +16,7 @@ from typing import Any
 import zoo_registry
 from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
+from zoo_registry.folders import INFO
 from zoo_registry.specs import ModelSpec, load_target
 
 # What `get_model` itself passes to a builder.
@@ -191,7 +192,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> Any:
 
 def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
     # Builders of foreign models know where their weights are; our own files are ours to read.
-    if str(weights).endswith((".keras", ".weights.h5")) or Path(weights, "run.json").is_file():
+    if str(weights).endswith((".keras", ".weights.h5")) or Path(weights, INFO).is_file():
         return False
     return "weights" in inspect.signature(_load_builder(spec)).parameters
 

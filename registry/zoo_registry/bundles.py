@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from zoo_registry.folders import MANIFEST
 from zoo_registry.specs import load_target
 
 # The room that runs them: named here as the registries name their tables.
 LOAD_BUNDLE = "zoo_export.bundle:load_bundle"
-MANIFEST = "manifest.json"
 
 
 def is_bundle(path: Path) -> bool:

@@ -14,7 +14,7 @@ from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, check_free
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, folders
 
 
 def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
@@ -130,7 +130,7 @@ def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:
         builder = open_dataset(
             recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
         )
-        Path(scratch, "assets").mkdir()
+        Path(scratch, folders.ASSETS).mkdir()
         trained(
             recipe,
             builder,

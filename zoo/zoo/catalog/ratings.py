@@ -20,7 +20,7 @@ SPECS = (
         name="matrix-factorization",
         **SHARED,
         builder="zoo.models.matrix_factorization:matrix_factorization",
-        family="matrix_factorization",
+        family="matrix-factorization",
         defaults={**SIZES, "embedding_dim": 32},
         num_params=86_691,
         summary="Biases and the product of a vector for each user and item.",

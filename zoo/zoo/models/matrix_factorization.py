@@ -54,7 +54,7 @@ def matrix_factorization(
         >>> matrix_factorization(num_users=5, num_items=7, embedding_dim=3).count_params()
         48
     """
-    check_task("matrix_factorization", task, get_args(Task))
+    check_task("matrix-factorization", task, get_args(Task))
     user, item = inputs = rating_inputs()
     x: Any = table(num_users, 1, l2, None, "user_bias")(user)
     x = keras.layers.Add(name="biases")([x, table(num_items, 1, l2, None, "item_bias")(item)])

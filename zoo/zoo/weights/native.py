@@ -15,10 +15,9 @@ from zoo.weights.foreign import Report, checked
 from zoo.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
 from zoo_registry.build import accepted_overrides, check_overrides
+from zoo_registry.folders import ASSETS, INFO, TOKENIZER
 from zoo_registry.hashing import sha256
 
-# What every complete run of a recipe has.
-RUN, MODEL, ASSETS, TOKENIZER = "run.json", "model.keras", "assets", "tokenizer.json"
 # BERT has it for classes of whole texts; models of hidden tokens and of sentences learn none.
 POOLER = re.compile("pooled_output/")
 
@@ -115,7 +114,7 @@ class RunFolder(NativeFile):
         Raises:
             UsageError: The run is of another model.
         """
-        known = read_json(self.path.parent / RUN)["recipe"]["model"]
+        known = read_json(self.path.parent / INFO)["recipe"]["model"]
         name = known["name"]
         if name != self.spec.name:
             raise UsageError(

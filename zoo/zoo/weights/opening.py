@@ -6,10 +6,11 @@ from pathlib import Path
 
 from zoo.weights.foreign import ForeignCheckpoint
 from zoo.weights.hubs import SCHEMES, download
-from zoo.weights.native import MODEL, RUN, NativeFile, RunFolder
+from zoo.weights.native import NativeFile, RunFolder
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import PICKLES
 from zoo_registry import ModelSpec, UsageError, load_target
+from zoo_registry.folders import INFO, MODEL
 
 NATIVE = (".keras", ".weights.h5")
 # What every KerasHub preset has, and no snapshot of another kind.
@@ -37,7 +38,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
     path = place_of(source)
     if path.name.endswith(NATIVE):
         return NativeFile(spec, path)
-    if (path / RUN).is_file():
+    if (path / INFO).is_file():
         if not (path / MODEL).is_file():
             raise UsageError(
                 f"weights='{source}' is a run that is not complete: `zoo train --resume {source}` "

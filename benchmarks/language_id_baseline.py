@@ -25,7 +25,7 @@ from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.run import load_run
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 
 RECIPES = ("language-id-lstm", "language-id-transformer", "language-id-bert")
 GRID = {

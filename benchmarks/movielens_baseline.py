@@ -16,8 +16,8 @@ import numpy as np
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.ratings import RatingFigures
 from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.tasks.ratings import RatingFigures
 
 TURNS = 20
 FURTHER = [1, 2, 5, 10, 20]

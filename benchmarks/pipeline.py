@@ -23,12 +23,12 @@ import tensorflow_datasets as tfds
 from rich.console import Console
 from rich.table import Table
 
-import zoo_recipes.fitting
+import zoo_recipes.training.fitting
 from zoo_export.preprocess import Preprocessor
-from zoo_recipes.batches import Batches
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training import train
+from zoo_recipes.training.batches import Batches
+from zoo_recipes.training.training import train
 
 TURNS = 5
 NAIVE_EXAMPLES = 500
@@ -95,12 +95,12 @@ def _trained(recipe: Any, download: bool) -> tuple[Any, Path, list[str]]:
 
     Watched.waited.clear()
     Watched.epochs.clear()
-    before, zoo_recipes.fitting.Batches = zoo_recipes.fitting.Batches, Kept
+    before, zoo_recipes.training.fitting.Batches = zoo_recipes.training.fitting.Batches, Kept
     folder = Path(tempfile.mkdtemp()) / "run"
     try:
         run = train(recipe, out=folder, verbose=False, download=download)
     finally:
-        zoo_recipes.fitting.Batches = before
+        zoo_recipes.training.fitting.Batches = before
     return kept["source"], run.assets, [tensor.name for tensor in run.model().inputs]
 
 

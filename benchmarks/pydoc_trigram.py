@@ -19,7 +19,7 @@ from rich.table import Table
 from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 
 END = "\0"
 

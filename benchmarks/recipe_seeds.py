@@ -17,7 +17,7 @@ from rich.table import Table
 
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 
 
 def main() -> None:

@@ -97,11 +97,11 @@ def by_fit(name: str, **options: Any) -> None:
 
 
 def by_kerazoo(name: str) -> None:
-    from zoo_recipes.batches import Batches
-    from zoo_recipes.checkpoints import Saver
-    from zoo_recipes.components import use_xla
-    from zoo_recipes.loop import build_training, train_epochs
-    from zoo_recipes.sources import Rows, fed
+    from zoo_recipes.arrays.sources import Rows, fed
+    from zoo_recipes.compiling.components import use_xla
+    from zoo_recipes.training.batches import Batches
+    from zoo_recipes.training.checkpoints import Saver
+    from zoo_recipes.training.loop import build_training, train_epochs
 
     model = model_of(name, jit_compile=use_xla("auto"))
     inputs, targets, batch = data(name)

@@ -23,6 +23,20 @@ ALLOWED = {
     "zoo/zoo/sizing": {"zoo_registry"},
     "zoo/zoo/bridges": {"zoo_registry", "zoo.sizing"},
 }
+# The rooms of zoo_recipes: each may import those above it, those of one line each other.
+RECIPES = (
+    ("arrays", "metrics"),
+    ("own_data",),
+    ("datasets",),
+    ("tasks",),
+    ("compiling",),
+    ("augmentation",),
+    ("evaluation",),
+    ("reporting",),
+    ("training", "distributed"),
+    ("explanation",),
+    ("tuning",),
+)
 
 
 def imports(path: Path) -> set[str]:
@@ -45,6 +59,17 @@ def test_a_room_imports_only_what_it_may(package: str) -> None:
         for name in imports(path):
             if name.partition(".")[0] in OURS:
                 assert any(name == a or name.startswith(f"{a}.") for a in allowed), (path, name)
+
+
+def test_the_rooms_of_recipes_stand_on_each_other() -> None:
+    root = ROOT / "recipes/zoo_recipes"
+    height = {room: number for number, rooms in enumerate(RECIPES) for room in rooms}
+    assert set(height) == {path.parent.name for path in root.glob("*/__init__.py")}
+    for room, floor in height.items():
+        for path in (root / room).glob("*.py"):
+            for name in imports(path):
+                other = name.removeprefix("zoo_recipes.").partition(".")[0]
+                assert height.get(other, 0) <= floor, (path, name)
 
 
 def test_the_registry_imports_nothing_heavy() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo_recipes.mixing import MIXES
-from zoo_recipes.moving import moving_mistakes
+from zoo_recipes.augmentation.mixing import MIXES
+from zoo_recipes.augmentation.moving import moving_mistakes
 from zoo_registry import UsageError
 from zoo_registry.build import check_trainable
 

@@ -71,8 +71,8 @@ def served(folder: Path) -> Iterator[str]:
 def write_tokenizers(folder: Path) -> None:
     """Write a file for each kind of tokenizer that recipes and snapshots bring."""
     from zoo.weights.tokenizer import read_tokenizer
+    from zoo_recipes.arrays.vocabulary import make_tokenizer
     from zoo_recipes.configs import TokenizerConfig
-    from zoo_recipes.vocabulary import make_tokenizer
 
     texts = [*TEXTS, *(text.lower() for text in TEXTS)] * 3
     kinds = {

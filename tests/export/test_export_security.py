@@ -63,7 +63,8 @@ def test_no_module_imports_what_unpickles():
                 names = [node.module or ""]
             found += [(path.name, name) for name in names if name.partition(".")[0] in UNPICKLERS]
     assert len(SOURCES) > 100
-    # It reads tables with a stand-in for every name in them: tests/recipes/test_resume_bias.py.
+    # It reads tables with a stand-in for every name in them:
+    # tests/recipes/datasets/test_resume_bias.py.
     assert found == [(RESTRICTED, "pickle")]
     (restricted,) = [path for path in SOURCES if path.name == RESTRICTED]
     used = re.findall(r"pickle\.\w+", restricted.read_text())

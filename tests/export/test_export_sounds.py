@@ -13,7 +13,7 @@ from zoo_export.schemes import TFLITE_SCHEMES
 from zoo_export.tensors import Tensor
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 from zoo_registry import load_target
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sounds")]

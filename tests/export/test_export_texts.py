@@ -171,7 +171,7 @@ def test_several_labels_and_a_number(tmp_path):
 def speller(tmp_path_factory):
     """A run that turns words into phonemes, and its bundle in both static and variable length."""
     from zoo_recipes.recipe import as_recipe
-    from zoo_recipes.training import train
+    from zoo_recipes.training.training import train
 
     recipe = as_recipe(
         {
@@ -207,8 +207,8 @@ def speller(tmp_path_factory):
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
     from zoo_export.preprocess import Preprocessor
-    from zoo_recipes.pairs import decode, pairs
-    from zoo_recipes.predicting import keras_predictor
+    from zoo_recipes.arrays.predicting import keras_predictor
+    from zoo_recipes.tasks.pairs import decode, pairs
 
     run, bundle = speller
     words = ["hello", "kerazoo", "abacus", "a", "transformations", "zebra"]

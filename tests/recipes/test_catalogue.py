@@ -8,17 +8,17 @@ import pytest
 import tensorflow_datasets as tfds
 
 import zoo_registry
+from zoo_recipes.arrays.sources import fed
 from zoo_recipes.catalog import RECIPES
-from zoo_recipes.components import compile_arguments
+from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import TokenizerConfig
-from zoo_recipes.data_checks import check_targets
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.fitting import build
-from zoo_recipes.objectives import label_feature
-from zoo_recipes.preparation import make_run_tokenizer, make_sources, read_examples
-from zoo_recipes.provenance import data_info
-from zoo_recipes.ratings import make_vocabularies
-from zoo_recipes.sources import fed
+from zoo_recipes.tasks.objectives import label_feature
+from zoo_recipes.tasks.ratings import make_vocabularies
+from zoo_recipes.training.data_checks import check_targets
+from zoo_recipes.training.fitting import build
+from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
+from zoo_recipes.training.provenance import data_info
 
 # Small enough to be tried in a second or two; what they do is the same.
 SMALL = {

@@ -31,18 +31,18 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
-    from zoo_recipes.card import card as card
-    from zoo_recipes.comparing import list_runs as list_runs
     from zoo_recipes.distributed.cluster import Workers as Workers
+    from zoo_recipes.evaluation.results import Evaluation as Evaluation
     from zoo_recipes.own_data.report import inspect_data as inspect_data
     from zoo_recipes.recipe import Recipe as Recipe
-    from zoo_recipes.report import report as report
-    from zoo_recipes.reproducing import reproduce as reproduce
-    from zoo_recipes.results import Evaluation as Evaluation
+    from zoo_recipes.reporting.card import card as card
+    from zoo_recipes.reporting.comparing import list_runs as list_runs
+    from zoo_recipes.reporting.report import report as report
     from zoo_recipes.run import Run as Run
     from zoo_recipes.run import load_run as load_run
-    from zoo_recipes.training import resume as resume
-    from zoo_recipes.training import train as train
+    from zoo_recipes.training.reproducing import reproduce as reproduce
+    from zoo_recipes.training.training import resume as resume
+    from zoo_recipes.training.training import train as train
     from zoo_recipes.tuning.study import tune as tune
     from zoo_registry import ModelSpec as ModelSpec
     from zoo_registry import TensorSpec as TensorSpec
@@ -54,7 +54,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
-    "Evaluation": "zoo_recipes.results:Evaluation",
+    "Evaluation": "zoo_recipes.evaluation.results:Evaluation",
     "ModelSpec": "zoo_registry:ModelSpec",
     "Recipe": "zoo_recipes.recipe:Recipe",
     "Run": "zoo_recipes.run:Run",
@@ -63,7 +63,7 @@ _EXPORTS = {
     "Workers": "zoo_recipes.distributed.cluster:Workers",
     "ZooError": "zoo_registry:ZooError",
     "bench": "zoo_export.benchmarking:bench",
-    "card": "zoo_recipes.card:card",
+    "card": "zoo_recipes.reporting.card:card",
     "choose": "zoo.choosing:choose",
     "describe": "zoo.api:describe",
     "evaluate": "zoo.evaluating:evaluate",
@@ -75,7 +75,7 @@ _EXPORTS = {
     "list_formats": "zoo.api:list_formats",
     "list_models": "zoo.api:list_models",
     "list_recipes": "zoo.api:list_recipes",
-    "list_runs": "zoo_recipes.comparing:list_runs",
+    "list_runs": "zoo_recipes.reporting.comparing:list_runs",
     "load_bundle": "zoo_export.bundle:load_bundle",
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
@@ -83,12 +83,12 @@ _EXPORTS = {
     "merge_lora": "zoo_registry.build:merge_lora",
     "quantization_aware": "zoo_registry.build:quantization_aware",
     "register": "zoo.api:register",
-    "report": "zoo_recipes.report:report",
-    "reproduce": "zoo_recipes.reproducing:reproduce",
-    "resume": "zoo_recipes.training:resume",
+    "report": "zoo_recipes.reporting.report:report",
+    "reproduce": "zoo_recipes.training.reproducing:reproduce",
+    "resume": "zoo_recipes.training.training:resume",
     "save_pretrained": "zoo.weights.saving:save_pretrained",
     "size": "zoo.sizing.size:size",
-    "train": "zoo_recipes.training:train",
+    "train": "zoo_recipes.training.training:train",
     "tune": "zoo_recipes.tuning.study:tune",
     "verify": "zoo_export.verification:verify",
 }

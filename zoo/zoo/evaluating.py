@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo_recipes.evaluation import Given
+from zoo_recipes.evaluation.measuring import Given
+from zoo_recipes.evaluation.results import Evaluation
+from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
-from zoo_recipes.results import Evaluation
 from zoo_recipes.run import INFO, Run, load_run
-from zoo_recipes.subjects import KERAS, Subject
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:
@@ -47,14 +47,15 @@ def evaluate(
         resamples: How often examples are drawn for the intervals.
 
     Returns:
-        All figures; nothing is written (:meth:`zoo_recipes.results.Evaluation.save` does).
+        All figures; nothing is written
+            (:meth:`zoo_recipes.evaluation.results.Evaluation.save` does).
 
     Raises:
         UsageError: No complete run and no bundle of one, no such split, format or column.
         ZooError: The data are not those that the run was trained and tested with, or a library
             for the figures of this task is not installed.
     """
-    from zoo_recipes.evaluating import evaluate_subject
+    from zoo_recipes.evaluation.evaluating import evaluate_subject
 
     return evaluate_subject(
         _subject(source, runtime),
@@ -79,7 +80,7 @@ def is_run(source: Any) -> bool:
 def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
     from zoo_export.bundle import Bundle, load_bundle
     from zoo_export.manifest import MANIFEST
-    from zoo_recipes.subjects import subject_of
+    from zoo_recipes.evaluation.subjects import subject_of
 
     if isinstance(source, Run) or is_run(source):
         run = source if isinstance(source, Run) else load_run(str(source))

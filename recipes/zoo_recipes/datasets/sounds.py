@@ -10,19 +10,8 @@ import numpy as np
 from zoo_export.preprocess import as_step
 from zoo_export.preprocess.sounds import as_mono
 from zoo_export.preprocess.steps import AudioStep
+from zoo_recipes.own_data.sounds import RATE, SAMPLES
 from zoo_registry import UsageError
-
-SAMPLES, RATE = "samples", "sample_rate"
-
-
-def sound_feature() -> Any:
-    """Return the TFDS feature of sounds of one channel that may each have a rate of their own."""
-    import tensorflow_datasets as tfds
-
-    samples = tfds.features.Tensor(
-        shape=(None,), dtype=np.float32, encoding=tfds.features.Encoding.ZLIB
-    )
-    return tfds.features.FeaturesDict({SAMPLES: samples, RATE: tfds.features.Scalar(np.int32)})
 
 
 def sound_reader(

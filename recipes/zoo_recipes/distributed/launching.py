@@ -69,7 +69,7 @@ def launch(
         folder: Of the run.
         workers: How many, and who looks after them.
         recipe: What to train; ``None`` goes on with the run.
-        begin: What else :func:`zoo_recipes.training.train` takes and ``resume`` does not.
+        begin: What else :func:`zoo_recipes.training.training.train` takes and ``resume`` does not.
         on_epoch: Cannot be told anything from another process.
         options: Of both.
 
@@ -108,14 +108,14 @@ def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:
         download: Whether a dataset that is not prepared may be downloaded.
 
     Raises:
-        ZooError: The folder is not seen here, or as :func:`zoo_recipes.training.train`.
+        ZooError: The folder is not seen here, or as :func:`zoo_recipes.training.training.train`.
     """
-    from zoo_recipes.checkpoints import newest
     from zoo_recipes.datasets.loading import open_dataset
     from zoo_recipes.distributed.ranks import telling_of_loss
-    from zoo_recipes.execution import trained
     from zoo_recipes.own_data.choosing import on_own_data
     from zoo_recipes.run import load_run, read_run
+    from zoo_recipes.training.checkpoints import newest
+    from zoo_recipes.training.execution import trained
 
     with telling_of_loss(folder, ranks), tempfile.TemporaryDirectory() as scratch:
         ranks.meet_versions()

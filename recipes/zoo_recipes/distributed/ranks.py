@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.distributed.cluster import Member, meet
-from zoo_recipes.objectives import SEVERAL_OUTPUTS
-from zoo_recipes.provenance import versions
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.tasks.objectives import SEVERAL_OUTPUTS
+from zoo_recipes.training.provenance import versions
 from zoo_registry import UsageError, ZooError
 
 # Added to the seed of each rank's dropout; odd, so that no two of them are the same.

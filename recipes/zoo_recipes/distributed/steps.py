@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo_recipes.batches import Batch
 from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.training.batches import Batch
 
 
 def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:

@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.checkpoints import newest
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
 from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
 from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, write_json
+from zoo_recipes.training.checkpoints import newest
 from zoo_registry import UsageError, ZooError
 
 _POLL = 0.1

@@ -38,7 +38,7 @@ def work(job: Mapping[str, Any]) -> None:
     """
     from zoo_recipes.distributed.cluster import Workers
     from zoo_recipes.recipe import Recipe
-    from zoo_recipes.training import resume, train
+    from zoo_recipes.training.training import resume, train
 
     options = {**job["options"], "workers": Workers(**job["workers"])}
     if has_begun(job):

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from zoo_recipes.arrays.sources import fed
 from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.target import Array, Arrays, Predict, Target
-from zoo_recipes.sources import fed
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (

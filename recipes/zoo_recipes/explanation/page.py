@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from zoo_recipes.explanation.pictures import AGAINST, CURVES, FOR, HEAT_MAP, INPUT, pictures
 from zoo_recipes.explanation.result import pieces
-from zoo_recipes.pages import document, image
+from zoo_recipes.reporting.pages import document, image
 
 if TYPE_CHECKING:
     from zoo_recipes.explanation.result import Explanation

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.predicting import Predictor, only_logits
-from zoo_recipes.sources import Windows
+from zoo_recipes.arrays.predicting import Predictor, only_logits
+from zoo_recipes.arrays.sources import Windows
 
 _BATCH = 16
 

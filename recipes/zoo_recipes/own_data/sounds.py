@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.datasets.sounds import RATE, SAMPLES, sound_feature
 from zoo_recipes.own_data.class_folders import class_members, has_class_folders
 from zoo_recipes.own_data.content import (
     Columns,
@@ -27,6 +26,18 @@ SOUNDS = Kind(
     tasks=("audio-classification",),
     unit="seconds",
 )
+SAMPLES, RATE = "samples", "sample_rate"
+
+
+def sound_feature() -> Any:
+    """Return the TFDS feature of sounds of one channel that may each have a rate of their own."""
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    samples = tfds.features.Tensor(
+        shape=(None,), dtype=np.float32, encoding=tfds.features.Encoding.ZLIB
+    )
+    return tfds.features.FeaturesDict({SAMPLES: samples, RATE: tfds.features.Scalar(np.int32)})
 
 
 def is_sound_folder(path: Path) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.comparing import is_cost
 from zoo_recipes.configs import Range, TuneConfig
 from zoo_recipes.overrides import read_value, value_at, with_values
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.reporting.comparing import is_cost
 from zoo_registry import UsageError
 
 HELD_OUT = 20

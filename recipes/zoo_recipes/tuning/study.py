@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.configs import Range
-from zoo_recipes.energy import check_country
-from zoo_recipes.mlflow_log import check_mlflow
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import INFO, StoppedError, held, read_run, write
-from zoo_recipes.training import resume, train
+from zoo_recipes.training.energy import check_country
+from zoo_recipes.training.mlflow_log import check_mlflow
+from zoo_recipes.training.training import resume, train
 from zoo_recipes.tuning.result import TRIALS, Trial, Tuning
 from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, suggest
 from zoo_registry import UsageError, ZooError, did_you_mean

@@ -17,7 +17,7 @@ from zoo_recipes.distributed.cluster import Workers, free_addresses
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import load_run, read_run
-from zoo_recipes.training import resume, train
+from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError, ZooError
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ import zoo
 from zoo.cli.main import cli
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("explained-texts")]
 TEXT = "Wie geht es dir heute? Я люблю эту книгу."

@@ -12,7 +12,7 @@ from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.report import inspect_data
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 
 STEP = {"step": "audio", "sample_rate": 8000, "length": 6000}

@@ -8,7 +8,7 @@ from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.choosing import on_own_data, recipes_for
 from zoo_recipes.own_data.tables import TEXTS
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training import train
+from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 
 

@@ -29,7 +29,7 @@ def demo(out: Path, force: bool) -> None:
 
     from zoo_export.benchmarking import measure
     from zoo_export.exporting import export
-    from zoo_recipes.training import train
+    from zoo_recipes.training.training import train
 
     click.echo(f"1. Train {RECIPE} on 1,437 handwritten digits that scikit-learn ships.")
     run = train(RECIPE, out=out / "run", force=force)

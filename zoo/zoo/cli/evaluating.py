@@ -15,8 +15,8 @@ from zoo.cli.output import next_step, print_json, print_table
 from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:
+    from zoo_recipes.evaluation.results import Evaluation, Groups
     from zoo_recipes.metrics.label_errors import LabelError
-    from zoo_recipes.results import Evaluation, Groups
 
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def _print(found: Evaluation) -> None:
-    from zoo_recipes.results import between
+    from zoo_recipes.evaluation.results import between
 
     # Where every example has one class, the micro means are the accuracy once more.
     one_class = found.confusion is not None
@@ -107,7 +107,7 @@ def _print(found: Evaluation) -> None:
 
 
 def _print_classes(found: Evaluation) -> None:
-    from zoo_recipes.results import between
+    from zoo_recipes.evaluation.results import between
 
     per_class, intervals = found.per_class or {}, found.class_intervals or {}
     known = {figure for row in per_class.values() for figure in row}
@@ -130,7 +130,7 @@ def _print_classes(found: Evaluation) -> None:
 
 
 def _print_groups(groups: Groups) -> None:
-    from zoo_recipes.results import between
+    from zoo_recipes.evaluation.results import between
 
     known = groups.groups[0].metrics
     shown = sorted(known, key=_prominence)[:MOST_HEADLINES]
@@ -175,7 +175,7 @@ def _print_gaps(groups: Groups, shown: Sequence[str]) -> None:
 
 
 def _print_rates(groups: Groups) -> None:
-    from zoo_recipes.results import between
+    from zoo_recipes.evaluation.results import between
 
     rows = [
         (

@@ -11,7 +11,7 @@ import click
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
-from zoo_recipes.comparing import SORTED_BY, RunRow, differences, list_runs
+from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
 
 STATES = ("complete", "running", "interrupted", "failed", "unreadable")
@@ -91,7 +91,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     """Show in what complete runs differ: settings, data, versions and results."""
-    from zoo_recipes.curves import draw_side_by_side
+    from zoo_recipes.reporting.curves import draw_side_by_side
     from zoo_recipes.run import load_run
 
     if len(paths) < 2:
@@ -135,7 +135,7 @@ def reproduce(
     *, run: Path, out: Path | None, data_dir: Path | None, download: bool, as_json: bool
 ) -> None:
     """Train a run again and compare the weights; exits with 1 if they are not the same."""
-    from zoo_recipes.reproducing import reproduce as train_again
+    from zoo_recipes.training.reproducing import reproduce as train_again
 
     found = train_again(run, out=out, data_dir=data_dir, download=download, verbose=not as_json)
     if as_json:

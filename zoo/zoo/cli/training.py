@@ -10,7 +10,7 @@ import click
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json
 from zoo_recipes.distributed.cluster import Workers
-from zoo_recipes.energy import COUNTRY_VARIABLE
+from zoo_recipes.training.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
 
 data_dir = click.option(
@@ -113,7 +113,7 @@ def train(
     if resume is not None:
         if recipe or overrides or out or force or data or seed is not None:
             raise click.UsageError("--resume goes on as the run began: give the run alone.")
-        from zoo_recipes.training import resume as go_on
+        from zoo_recipes.training.training import resume as go_on
 
         # Whether it began as the recipe promises, nobody knows any more.
         _print_run(go_on(resume, **options), as_json=as_json, changed=True)
@@ -122,7 +122,7 @@ def train(
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
     from zoo_recipes.overrides import with_overrides
     from zoo_recipes.recipe import resolve_recipe
-    from zoo_recipes.training import train as train_recipe
+    from zoo_recipes.training.training import train as train_recipe
 
     chosen = with_overrides(resolve_recipe(recipe), overrides)
     run = train_recipe(

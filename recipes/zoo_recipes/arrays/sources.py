@@ -1,0 +1,170 @@
+"""Where batches are taken from: rows of arrays, or windows of one long text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from zoo_recipes.arrays.vocabulary import END
+from zoo_registry import UsageError
+
+Arrays = dict[str, Any]
+# Examples that are looked at together, without learning.
+BATCH_SIZE = 256
+# A target that no loss and no metric counts.
+IGNORED = -1
+
+
+class Source(Protocol):
+    """Examples by number."""
+
+    @property
+    def targets(self) -> Any:
+        """One an example, or ``None`` where they are made as they are taken."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return the inputs by name and the targets of some examples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Prepared arrays, one row an example.
+
+    Args:
+        inputs: By name of the model input, examples first.
+        targets: One an example; by name where the model has several outputs.
+    """
+
+    inputs: Arrays
+    targets: Any
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(next(iter(self.inputs.values())))
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return the inputs by name and the targets of some examples."""
+        inputs = {name: array[numbers] for name, array in self.inputs.items()}
+        if isinstance(self.targets, dict):
+            return inputs, {name: array[numbers] for name, array in self.targets.items()}
+        return inputs, self.targets[numbers]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images in uint8 that are prepared as they are taken: as float32 they are four times as large.
+
+    Args:
+        raws: uint8 (examples, height, width, channels), in memory or on the disk, or a list.
+        targets: One an example.
+        prepare: Makes the inputs by name of a list of them.
+    """
+
+    raws: Sequence[Any]
+    targets: Any
+    prepare: Callable[[Sequence[Any]], Arrays]
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.raws)
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return the inputs by name and the targets of some examples."""
+        return self.prepare([self.raws[number] for number in numbers]), self.targets[numbers]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of a stream of tokens; the targets are the tokens one further on.
+
+    Args:
+        name: Of the model input.
+        stream: int32 (tokens,).
+        length: Tokens a window.
+        characters: Of the texts that the stream was made from.
+    """
+
+    name: str
+    stream: Any
+    length: int
+    characters: int
+
+    @property
+    def targets(self) -> None:
+        """They are made as they are taken."""
+        return None
+
+    def __len__(self) -> int:
+        """Return the number of windows that there are at every shift."""
+        return (len(self.stream) - 1) // self.length
+
+    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+        """Return inputs and targets; ``shift`` moves all windows, around the end of the stream."""
+        starts = np.asarray(numbers)[:, np.newaxis] * self.length + shift
+        places = starts + np.arange(self.length)
+        size = len(self.stream)
+        return {self.name: self.stream[places % size]}, self.stream[(places + 1) % size]
+
+
+def batches_of(source: Source) -> Iterator[Any]:
+    """Yield the numbers of all examples, as many at a time as are looked at together."""
+    size = min(BATCH_SIZE, getattr(source, "rows_at_once", BATCH_SIZE))
+    for start in range(0, len(source), size):
+        yield np.arange(start, min(start + size, len(source)))
+
+
+def fed(model: Any, inputs: Arrays) -> Any:
+    """Return inputs by name in the structure that a functional model was built with."""
+    structure = model.input
+    if isinstance(structure, dict):
+        return inputs
+    arrays = [inputs[tensor.name] for tensor in model.inputs]
+    return arrays if isinstance(structure, list | tuple) else arrays[0]
+
+
+def windows(tokenizer: Any, texts: Sequence[str], length: int, name: str) -> Windows:
+    """Return texts as one stream of tokens, each text after an end mark.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer`` with the token ``[EOS]``.
+        texts: In their fixed order.
+        length: Tokens a window.
+        name: Of the model input.
+
+    Raises:
+        UsageError: Too little text for one window, or a tokenizer without the end mark.
+    """
+    if tokenizer.token_to_id(END) is None:
+        raise UsageError(f"A language model needs a tokenizer with {END}: kind 'bpe' or 'char'.")
+    numbers = token_stream(tokenizer, texts, END)
+    if len(numbers) <= length:
+        raise UsageError(
+            f"The split has {len(numbers)} tokens: too few for one window of {length + 1}."
+        )
+    return Windows(name, np.asarray(numbers, np.int32), length, sum(map(len, texts)))
+
+
+def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
+    """Return the tokens of all texts in one row, with a mark before, between and after them.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``.
+        texts: In their fixed order.
+        mark: A token of it.
+    """
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    between = tokenizer.token_to_id(mark)
+    numbers = [between]
+    for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False):
+        numbers += [*encoding.ids, between]
+    return numbers

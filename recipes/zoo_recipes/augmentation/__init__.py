@@ -1,0 +1,1 @@
+"""Random changes of training examples, which never reach an export."""

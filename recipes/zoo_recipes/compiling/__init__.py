@@ -1,0 +1,1 @@
+"""What `compile` takes, by name: optimizers, schedules, losses and metrics."""

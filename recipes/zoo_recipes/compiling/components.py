@@ -1,0 +1,264 @@
+"""From names in a recipe to objects of Keras, through Keras' own registries."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from zoo_recipes.compiling import losses, schedules
+from zoo_recipes.configs import (
+    CompileConfig,
+    Component,
+    ContrastiveConfig,
+    DistillationConfig,
+)
+from zoo_recipes.tasks import centernet
+from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
+from zoo_registry import UsageError, ZooError, closest, did_you_mean
+
+
+def compile_arguments(
+    config: CompileConfig,
+    steps: int,
+    outputs: Sequence[str] = ("logits",),
+    distillation: DistillationConfig | None = None,
+    contrastive: ContrastiveConfig | None = None,
+) -> dict[str, Any]:
+    """Return the arguments of ``keras.Model.compile``.
+
+    Args:
+        config: The recipe's table.
+        steps: Batches of the whole training, for schedules; of accumulated gradients, fewer count.
+        outputs: Names of the model's outputs; loss and metrics are those of each.
+        distillation: Whether, and how, targets have a teacher's logits behind them.
+        contrastive: Whether, and how, twins are learned in place of targets.
+
+    Raises:
+        UsageError: A name that Keras does not have, or an argument that it does not take.
+    """
+    if contrastive is not None:
+        loss, metrics = Contrastive(contrastive.temperature), [TwinAccuracy()]
+    else:
+        loss = make_loss(config.loss)
+        metrics = make_metrics(config, outputs, always_counted=distillation is not None)
+    if distillation is not None:
+        loss = losses.Distilled(loss, distillation.temperature, distillation.weight)
+    return {
+        "optimizer": make_optimizer(config, steps),
+        "loss": loss,
+        "metrics": metrics,
+        "jit_compile": use_xla(config.jit_compile),
+    }
+
+
+def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
+    """Return what ``keras.Model.compile`` is told of XLA.
+
+    ``auto`` leaves it to Keras on a GPU. Without one Keras would use XLA too, and it is slower
+    there: see ``benchmarks/training_speed.py``.
+    """
+    import tensorflow as tf
+
+    return wanted if wanted != "auto" or tf.config.list_physical_devices("GPU") else False
+
+
+def precision(wanted: str) -> str:
+    """Return the Keras dtype policy that ``compile.precision`` means on this machine.
+
+    ``auto`` is ``mixed_bfloat16`` on NVIDIA's GPUs from Ampere on, ``mixed_float16`` on those from
+    Volta on, and ``float32`` elsewhere: processors have no units for the others.
+    """
+    import tensorflow as tf
+
+    if wanted != "auto":
+        return wanted
+    devices = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(device) for device in devices]
+    oldest = min((d.get("compute_capability", (0, 0)) for d in details), default=(0, 0))
+    if oldest >= (8, 0):
+        return "mixed_bfloat16"
+    return "mixed_float16" if oldest >= (7, 0) else "float32"
+
+
+def make_optimizer(config: CompileConfig, steps: int) -> Any:
+    """Return the optimizer, with its learning-rate schedule if there is one."""
+    arguments = dict(config.optimizer.arguments)
+    if config.schedule is not None:
+        peak = arguments.get("learning_rate", 1e-3)
+        # Keras counts the updates, not the batches.
+        updates = max(1, steps // (arguments.get("gradient_accumulation_steps") or 1))
+        arguments["learning_rate"] = _schedule(config.schedule, peak, updates)
+    kinds = _classes(keras.optimizers, keras.Optimizer)
+    return _make("compile.optimizer", kinds, config.optimizer.name, arguments)
+
+
+def make_loss(loss: Component) -> Any:
+    """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
+    kinds = _classes(keras.losses, keras.Loss) | _classes(losses, keras.Loss)
+    kinds[centernet.NAME] = centernet.centernet
+    name = _full_name(keras.losses, loss.name)
+    takes_logits = "from_logits" in _parameters(_find("compile.loss", kinds, name))
+    defaults = {"from_logits": True} if takes_logits else {}
+    return _make("compile.loss", kinds, name, {**defaults, **loss.arguments})
+
+
+def make_metrics(
+    config: CompileConfig, outputs: Sequence[str], *, always_counted: bool = False
+) -> Any:
+    """Return the metrics of the one output, or of each output by its name.
+
+    Args:
+        config: The recipe's table.
+        outputs: Names of the model's outputs.
+        always_counted: Whether ``accuracy`` has to take more than class numbers for targets.
+    """
+    ignored = config.loss.arguments.get("ignore_class")
+    is_smoothed = _bare(config.loss.name) == "smoothedcrossentropy"
+    is_counted = always_counted or is_smoothed or ignored is not None
+
+    def made() -> list[Any]:
+        # Keras fits a plain accuracy to the targets that it sees first.
+        counted = partial(losses.CountedAccuracy, ignored) if is_counted else None
+        return [make_metric(metric, counted) for metric in config.metrics]
+
+    return made() if len(outputs) == 1 else {name: made() for name in outputs}
+
+
+def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) -> Any:
+    """Return the metric; plain ``accuracy`` is left to Keras, which fits it to the loss.
+
+    Args:
+        metric: Its name and arguments.
+        accuracy: Makes what stands for plain ``accuracy``.
+    """
+    if _bare(metric.name) == "accuracy" and not metric.arguments:
+        return accuracy() if accuracy else "accuracy"
+    kinds = _classes(keras.metrics, keras.Metric)
+    arguments = {"name": metric.name, **metric.arguments}
+    return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
+
+
+def make_augmentation(layer: Component) -> Any:
+    """Return a random Keras image layer."""
+    kinds = _classes(keras.layers, keras.layers.Layer)
+    return _make("augmentation", kinds, layer.name, layer.arguments)
+
+
+# The callbacks of Keras that a run has no better way for.
+CALLBACKS = ("ReduceLROnPlateau", "TensorBoard")
+INSTEAD = {
+    "BackupAndRestore": "every run can be gone on with: `zoo train --resume RUN`.",
+    "CSVLogger": "every run writes history.csv.",
+    "EarlyStopping": "write the table fit.early_stopping.",
+    "LearningRateScheduler": "write compile.schedule.",
+    "ModelCheckpoint": 'write fit.keep_best = "val_loss".',
+    "SwapEMAWeights": "compile.optimizer.use_ema = true does so by itself.",
+    "TerminateOnNaN": "every training stops at a loss that is no number.",
+}
+
+
+def make_callback(callback: Component, folder: Path) -> Any:
+    """Return a Keras callback.
+
+    Args:
+        callback: Its name and arguments.
+        folder: Of the run: logs for TensorBoard go there.
+
+    Raises:
+        UsageError: A name or argument that does not exist, or what a run does by itself.
+        ZooError: TensorBoard is not installed.
+    """
+    kinds = _classes(keras.callbacks, keras.callbacks.Callback)
+    kind = _find("fit.callbacks", kinds, callback.name).__name__
+    if kind not in CALLBACKS:
+        hint = INSTEAD.get(kind, f"there are: {', '.join(CALLBACKS)}.")
+        raise UsageError(f'fit.callbacks = "{callback.name}": {hint}')
+    if kind != "TensorBoard":
+        return _make("fit.callbacks", kinds, kind, callback.arguments)
+    if find_spec("tensorboard") is None:
+        raise ZooError("TensorBoard is not installed: pip install 'kerazoo[tensorboard]'.")
+    arguments = {"log_dir": "tensorboard", **callback.arguments}
+    arguments["log_dir"] = str(folder / arguments["log_dir"])
+    return _make("fit.callbacks", kinds, kind, arguments)
+
+
+def _schedule(schedule: Component, peak: float, steps: int) -> Any:
+    arguments = dict(schedule.arguments)
+    for key in ("decay_steps", "warmup_steps"):
+        if key in arguments:
+            arguments[key] = _counted(arguments[key], steps)
+    if "boundaries" in arguments:
+        arguments["boundaries"] = [_counted(part, steps) for part in arguments["boundaries"]]
+    base = keras.optimizers.schedules.LearningRateSchedule
+    kinds = _classes(keras.optimizers.schedules, base)
+    kinds |= {"onecycle": schedules.OneCycle}
+    known = _parameters(_find("compile.schedule", kinds, schedule.name))
+    warmup = arguments.get("warmup_steps", 0)
+    if warmup and "warmup_steps" not in known:
+        del arguments["warmup_steps"]
+    elif warmup and "warmup_target" not in arguments:
+        arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
+    if "initial_learning_rate" in known:
+        arguments.setdefault("initial_learning_rate", peak)
+    if "decay_steps" in known:
+        arguments.setdefault("decay_steps", steps - warmup)
+    made = _make("compile.schedule", kinds, schedule.name, arguments)
+    return made if "warmup_steps" in known or not warmup else schedules.WarmUp(made, warmup)
+
+
+def _counted(amount: Any, steps: int) -> Any:
+    # Up to 1 it is a share of all steps.
+    is_share = isinstance(amount, int | float) and 0 < amount <= 1
+    return round(amount * steps) if is_share else amount
+
+
+def _full_name(registry: Any, name: str) -> str:
+    # Keras knows the loss `mse` as a function, and the metric `mse` as an object.
+    try:
+        found = registry.get(name)
+    except ValueError:
+        return name
+    return str(getattr(found, "__name__", type(found).__name__))
+
+
+def _classes(module: Any, base: type) -> dict[str, Any]:
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind is not base]
+    return {_bare(kind.__name__): kind for kind in kinds if issubclass(kind, base)}
+
+
+def _find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
+    kind = kinds.get(_bare(name))
+    if kind is None:
+        near = closest(_bare(name), kinds)
+        hint = f" Did you mean '{kinds[near].__name__}'?" if near else ""
+        raise UsageError(f'{where} = "{name}": Keras has no such name.{hint}')
+    return kind
+
+
+def _make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str, Any]) -> Any:
+    kind = _find(where, kinds, name)
+    known = _parameters(kind)
+    for key in arguments:
+        if key not in known:
+            hint = did_you_mean(key, known) or f" It takes: {', '.join(known)}."
+            raise UsageError(f"{where}.{key}: {kind.__name__} takes no '{key}'.{hint}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: {kind.__name__} refuses {dict(arguments)}: {error}") from error
+
+
+def _parameters(kind: Any) -> list[str]:
+    return [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+
+
+def _bare(name: str) -> str:
+    # adamw, AdamW and adam_w are the same; so are CosineDecay and cosine_decay.
+    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -1,0 +1,241 @@
+"""A trained model measured on a split: figures, intervals, groups, likely label errors."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.datasets.reading import Examples
+from zoo_recipes.evaluation import groups as grouping
+from zoo_recipes.evaluation.observing import Observed, observe
+from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
+from zoo_recipes.evaluation.subjects import Subject, read_for
+from zoo_recipes.metrics.classification import Classes
+from zoo_recipes.metrics.entities import Entities
+from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
+from zoo_recipes.metrics.label_errors import LabelError, likely_label_errors, usual_confidence
+from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
+from zoo_recipes.metrics.texts import text_metrics
+from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED
+from zoo_registry import UsageError
+
+_SHOWN_TEXT = 80
+
+
+def evaluate_subject(
+    subject: Subject,
+    *,
+    split: str | None = None,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    slice_by: str | Sequence[Any] | None = None,
+    other_data: bool = False,
+    resamples: int = RESAMPLES,
+    **options: Any,
+) -> Evaluation:
+    """Measure a model on a split; the arguments are those of :func:`zoo.evaluate`."""
+    given = subject.given
+    _check(given.task, slice_by, resamples)
+    in_file = grouping.file_column(slice_by) if isinstance(slice_by, str) else None
+    feature = slice_by if isinstance(slice_by, str) and in_file is None else None
+    read = read_for(
+        subject,
+        split=split,
+        data=data,
+        columns=columns,
+        group=feature,
+        other_data=other_data,
+        **options,
+    )
+    names = _groups_of(read.examples, slice_by, in_file)
+    found = observe(
+        subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
+    )
+    figures = measured(found.rows, resamples=resamples, together=found.together)
+    labels = _names(subject.labels, found.outcomes)
+    groups = None
+    if names is not None:
+        column = in_file[1] if in_file else feature or "group"
+        groups = _by_group(found, names, column, labels, resamples)
+    return Evaluation(
+        where=str(subject.where),
+        runtime=subject.runtime,
+        task=given.task,
+        dataset=read.dataset,
+        split=read.split,
+        num_examples=len(found.outcomes),
+        # Both may count the same: ours in float64, and what the intervals are of.
+        metrics={**_finite(found.scores), **figures.metrics},
+        intervals=figures.intervals,
+        labels=labels,
+        groups=groups,
+        **_classified(found.outcomes, labels, figures, read.examples),
+    )
+
+
+def _check(task: str, slice_by: Any, resamples: int) -> None:
+    if resamples < 1:
+        raise UsageError(f"resamples={resamples}: use 1 or more.")
+    if slice_by is not None and task in UNLABELLED:
+        raise UsageError(
+            "A language model is measured by windows of one long text: there are no examples to "
+            "put into groups (slice)."
+        )
+    # Found missing before the work, not after it.
+    if task == PAIRS:
+        text_metrics()
+    if slice_by is not None and task.endswith("classification"):
+        fairlearn_metrics()
+
+
+def _groups_of(
+    examples: Examples, slice_by: str | Sequence[Any] | None, in_file: tuple[Path, str] | None
+) -> list[str] | None:
+    if slice_by is None:
+        return None
+    values = slice_by if not isinstance(slice_by, str) else examples.groups or []
+    if in_file is not None:
+        values = grouping.read_column(*in_file)
+    word = slice_by if isinstance(slice_by, str) else "slice_by"
+    return grouping.as_groups(values, word, len(examples.raws))
+
+
+def _names(labels: tuple[str, ...], outcomes: Outcomes) -> tuple[str, ...]:
+    # A model may have more classes than the data.
+    unnamed = range(len(labels), outcomes.count) if isinstance(outcomes, Classes) else ()
+    return (*labels, *map(str, unnamed))
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items() if np.isfinite(value)}
+
+
+def _by_group(
+    found: Observed, names: Sequence[str], column: str, labels: Sequence[str], resamples: int
+) -> Groups:
+    named = np.asarray(names)
+    groups = []
+    for name, count in Counter(names).most_common():
+        rows = np.flatnonzero(named == name)
+        together = None if found.together is None else found.together[rows]
+        figures = measured(found.rows.take(rows), resamples=resamples, together=together)
+        groups.append(
+            Group(
+                name=name,
+                num_examples=count,
+                small=count < grouping.SMALL,
+                metrics=figures.metrics,
+                intervals=figures.intervals,
+            )
+        )
+    large = [group for group in groups if not group.small]
+    compared = large if len(large) > 1 else groups
+    _warn_of_small(column, groups, compared)
+    return Groups(
+        column=column,
+        groups=tuple(groups),
+        compared=tuple(group.name for group in compared),
+        gaps=find_gaps(compared),
+        parity=_parity(found.outcomes, named, [group.name for group in compared], labels),
+        rates=_rates(found.outcomes, named, [group.name for group in groups], labels, resamples),
+    )
+
+
+def _parity(
+    outcomes: Outcomes, names: Any, compared: Sequence[str], labels: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    if not isinstance(outcomes, Classes):
+        return {}
+    rows = np.flatnonzero(np.isin(names, compared))
+    some = outcomes.take(rows)
+    return parity(some.targets, some.predicted, names[rows].tolist(), labels)
+
+
+def _rates(
+    outcomes: Outcomes, named: Any, names: Sequence[str], labels: Sequence[str], resamples: int
+) -> dict[str, dict[str, Rates]]:
+    if not isinstance(outcomes, Classes):
+        return {}
+    rates = ClassRates(outcomes.targets, outcomes.predicted, outcomes.count)
+    found = {
+        name: measured(rates.take(np.flatnonzero(named == name)), resamples=resamples)
+        for name in names
+    }
+    return {
+        labels[at]: {name: _rates_of(figures, at) for name, figures in found.items()}
+        for at in told_classes(outcomes.count)
+    }
+
+
+def _rates_of(figures: Figures, at: int) -> Rates:
+    return Rates(
+        wanted=float(figures.per_class["wanted"][at]),
+        wanted_interval=_pair(figures.class_intervals["wanted"][at]),
+        given=float(figures.per_class["given"][at]),
+        given_interval=_pair(figures.class_intervals["given"][at]),
+    )
+
+
+def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Group]) -> None:
+    small = [group.name for group in groups if group.small]
+    if small:
+        left_out = len(compared) < len(groups)
+        warnings.warn(
+            f"groups of '{column}' with fewer than {grouping.SMALL} examples are too small to say "
+            f"much, as shares of so few are known to 10 points at best: {', '.join(small)}; gaps "
+            + ("are without them" if left_out else "are of all groups, and may be chance"),
+            stacklevel=4,
+        )
+
+
+def _classified(
+    outcomes: Outcomes, labels: Sequence[str], figures: Figures, examples: Examples
+) -> dict[str, Any]:
+    names = outcomes.kinds if isinstance(outcomes, Entities) else labels
+    found: dict[str, Any] = {}
+    if figures.per_class:
+        found["per_class"] = {
+            name: _finite({figure: row[at] for figure, row in figures.per_class.items()})
+            for at, name in enumerate(names)
+        }
+        found["class_intervals"] = {
+            name: {
+                figure: _pair(figures.class_intervals[figure][at])
+                for figure in found["per_class"][name]
+            }
+            for at, name in enumerate(names)
+        }
+    if isinstance(outcomes, Classes):
+        found["confusion"] = tuple(map(tuple, outcomes.confusion.tolist()))
+        found["label_errors"] = _label_errors(outcomes, labels, examples)
+    return found
+
+
+def _pair(bounds: Any) -> Interval:
+    return float(bounds[0]), float(bounds[1])
+
+
+def _label_errors(
+    outcomes: Classes, labels: Sequence[str], examples: Examples
+) -> tuple[LabelError, ...]:
+    probabilities = np.exp(outcomes.log_probabilities)
+    usual = usual_confidence(outcomes.targets, probabilities)
+    found = []
+    for row in likely_label_errors(outcomes.targets, probabilities):
+        given, raw = outcomes.targets[row], examples.raws[row]
+        found.append(
+            LabelError(
+                index=row,
+                given=labels[given],
+                predicted=labels[outcomes.predicted[row]],
+                self_confidence=float(probabilities[row, given]),
+                usual=float(usual[given]),
+                text=raw[:_SHOWN_TEXT] if isinstance(raw, str) else "",
+            )
+        )
+    return tuple(found)

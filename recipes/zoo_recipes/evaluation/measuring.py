@@ -1,0 +1,195 @@
+"""What a model is given of a split, and the metrics of it that a run records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor, only_logits
+from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of, fed
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import Examples, read_split
+from zoo_recipes.metrics.language import read_windows
+from zoo_recipes.metrics.resampling import point
+from zoo_recipes.metrics.texts import count_words
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.tasks.answers import Answers, answer_metrics
+from zoo_recipes.tasks.boxes import Scenes, count_boxes, found_in
+from zoo_recipes.tasks.objectives import label_feature, make_source
+from zoo_recipes.tasks.pairs import Pairs, written
+from zoo_recipes.tasks.ratings import Ratings, rating_metrics
+from zoo_recipes.tasks.tagging import Tags, tag_metrics
+from zoo_recipes.tasks.twins import Twins, count_twins
+
+
+@dataclass(frozen=True)
+class Given:
+    """What turns the examples of a data set into what a trained model takes.
+
+    Args:
+        recipe: The recipe that the model was trained with.
+        task: The model's head.
+        preprocessing: The recipe's steps.
+        assets: Folder with the files that the steps name.
+        inputs: Names of the model's inputs.
+    """
+
+    recipe: Recipe
+    task: str
+    preprocessing: Sequence[Mapping[str, Any]]
+    assets: Path
+    inputs: Sequence[str]
+
+    def source(self, examples: Examples) -> Source:
+        """Return examples as the model takes them."""
+        from zoo_export.preprocess import Preprocessor
+
+        preprocessor = Preprocessor(self.preprocessing, self.assets, list(self.inputs))
+        return make_source(examples, preprocessor, self.task, self.recipe)
+
+    def read(self, dataset: str, split: str | None, **options: Any) -> tuple[dict[str, Any], Any]:
+        """Return inputs by name and targets of a data set that has the recipe's features.
+
+        Args:
+            dataset: Its name.
+            split: In slicing syntax; the recipe's test split by default.
+            options: ``data_dir`` and ``download``, as :func:`zoo.evaluate` takes them.
+
+        Raises:
+            UsageError: No such data set or split, or other features.
+        """
+        wanted = self.recipe.dataset
+        examples = read_split(
+            open_dataset(dataset, **wanted.reading, **options),
+            split or wanted.test,
+            input=wanted.input,
+            label=label_feature(self.recipe, self.task),
+            steps=self.preprocessing,
+        )
+        source = self.source(examples)
+        # Windows of text are taken by number: a slice would not do.
+        return source.take(np.arange(len(source)))
+
+
+def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
+    """Return what a run records of its model: loss and metrics on examples.
+
+    Args:
+        model: Ends in logits.
+        recipe: Names loss and metrics.
+        source: The examples.
+    """
+    from zoo_recipes.compiling.components import use_xla
+
+    if isinstance(source, Windows):
+        figures = point(read_windows(eager_predictor(model), source))
+        return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
+    jit_compile = use_xla(recipe.compile.jit_compile)
+    if isinstance(source, Twins):
+        return point(count_twins(keras_predictor(model, jit_compile), source))
+    if isinstance(source, Pictures | Scenes):
+        return _in_batches(keras_predictor(model, jit_compile), recipe, source)
+    model.compile(**_scored(recipe, model.output_names), jit_compile=jit_compile)
+    inputs, targets = source.take(np.arange(len(source)))
+    results = model.evaluate(
+        fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
+    )
+    measured = {name: float(value) for name, value in results.items()}
+    # Keras adds what the sizes of weights cost, which is no loss of these examples.
+    measured["loss"] -= sum(map(float, model.losses))
+    return measured | _in_words(keras_predictor(model, jit_compile), source)
+
+
+def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
+    scores, found = Scores(recipe), []
+    for numbers in batches_of(source):
+        inputs, targets = source.take(numbers)
+        made = scored_outputs(predict(inputs), targets)
+        scores.add(targets, made)
+        found += found_in(made) if isinstance(source, Scenes) else []
+    figures = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
+    return scores.results() | figures
+
+
+def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
+    """Return the outputs that targets are of, float32, by name where there are several."""
+    if isinstance(targets, dict):
+        return {name: np.asarray(outputs[name], np.float32) for name in targets}
+    return np.asarray(only_logits(outputs), np.float32)
+
+
+def _in_words(predict: Predictor, source: Source) -> dict[str, float]:
+    """Return what is known only once answers are words again, or all of a user's are there."""
+    if isinstance(source, Pairs):
+        return point(count_words(*written(predict, source)))
+    if isinstance(source, Tags):
+        return tag_metrics(predict, source)
+    if isinstance(source, Ratings):
+        return rating_metrics(predict, source)
+    return answer_metrics(predict, source) if isinstance(source, Answers) else {}
+
+
+class Scores:
+    """Loss and metrics of a recipe, from outputs that anything may have computed.
+
+    Args:
+        recipe: Names loss and metrics.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._scored: dict[str, Any] = {}
+        self._model: Any = None
+        self._results: dict[str, Any] = {}
+        self._losses: list[Any] = []
+
+    def add(self, targets: Any, made: Any) -> None:
+        """Count a batch of examples.
+
+        Args:
+            targets: As the source gives them: by name where the model has several outputs.
+            made: The outputs, in the same way.
+        """
+        import keras
+
+        if self._model is None:
+            several = isinstance(made, dict)
+            parts = made if several else {"logits": made}
+            self._scored = _scored(self._recipe, list(parts))
+            # Keras scores what a model gives: this one gives what it is given.
+            given = {name: keras.Input(part.shape[1:], name=name) for name, part in parts.items()}
+            same = {name: tensor * 1.0 for name, tensor in given.items()}
+            self._model = keras.Model(given, same if several else same["logits"])
+            self._model.compile(**self._scored, jit_compile=False)
+        tensors = keras.tree.map_structure(keras.ops.convert_to_tensor, made)
+        # Counted from the first batch on, where `test_on_batch` would forget those before.
+        inputs = tensors if isinstance(made, dict) else {"logits": tensors}
+        self._results = self._model.test_step((inputs, targets))
+        if not isinstance(made, dict):
+            losses = np.asarray(self._scored["loss"].call(targets, tensors))
+            self._losses.append(losses.reshape(len(made), -1).mean(axis=1, dtype=np.float64))
+
+    def results(self) -> dict[str, float]:
+        """Return loss and metrics of all batches by name."""
+        return {name: float(value) for name, value in self._results.items()}
+
+    def losses(self) -> Any:
+        """Return the loss of each example; ``None`` where the mean of them is not the loss.
+
+        That is so where some steps do not count, and examples have unequal numbers of them.
+        """
+        if not self._losses:
+            return None
+        rows = np.concatenate(self._losses)
+        return rows if np.isclose(rows.mean(), self._results["loss"], rtol=1e-4) else None
+
+
+def _scored(recipe: Recipe, outputs: Sequence[str]) -> dict[str, Any]:
+    from zoo_recipes.compiling.components import make_loss, make_metrics
+
+    compiled = recipe.compile
+    return {"loss": make_loss(compiled.loss), "metrics": make_metrics(compiled, outputs)}

@@ -1,0 +1,240 @@
+"""What an evaluation found, as data that any program can read."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from zoo_recipes.metrics.label_errors import LabelError
+from zoo_recipes.run import write, write_json
+from zoo_registry import UsageError, ZooError
+
+FORMAT_VERSION = 1
+FILE, PICTURE = "evaluation.json", "confusion.png"
+Interval = tuple[float, float]
+# Of these a group with less is better off.
+LOWER_IS_BETTER = frozenset(["loss", "log_loss", "calibration_error", "error_rate", "rmse", "mae"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The figures of some of the examples.
+
+    Args:
+        name: Their value of the column.
+        num_examples: How many they are.
+        small: Whether they are too few to say much.
+        metrics: By name.
+        intervals: At 95 %.
+    """
+
+    name: str
+    num_examples: int
+    small: bool
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """How far apart the best and the worst group are in one metric."""
+
+    best: str
+    worst: str
+    difference: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """How often a class is right in a group, and how often it was given there.
+
+    Args:
+        wanted: Share of the examples that are of the class.
+        wanted_interval: At 95 %.
+        given: Share of the examples that it was given to.
+        given_interval: At 95 %.
+    """
+
+    wanted: float
+    wanted_interval: Interval
+    given: float
+    given_interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """An evaluation by group.
+
+    Args:
+        column: What puts the examples into groups.
+        groups: Largest first.
+        compared: Those that gaps and parity are of: the ones that are not small, if they are two
+            or more, or else all.
+        gaps: By metric.
+        parity: By class, the measures of fairlearn; empty where nothing is classified.
+        rates: By class and group, what the measures compare; of the same classes.
+    """
+
+    column: str
+    groups: tuple[Group, ...]
+    compared: tuple[str, ...]
+    gaps: Mapping[str, Gap]
+    parity: Mapping[str, Mapping[str, float]]
+    rates: Mapping[str, Mapping[str, Rates]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What a model is worth on a split.
+
+    Args:
+        where: Folder of the run or bundle.
+        runtime: ``keras``, or the format of the bundle's file.
+        task: The model's head.
+        dataset: Name and version of the data.
+        split: In slicing syntax.
+        num_examples: Rows that were measured; windows of text for a language model.
+        metrics: By name: what the run recorded, and the figures of the task.
+        intervals: 95 % bootstrap intervals of metrics.
+        labels: Class names.
+        per_class: By class: precision, recall, F1 and support, or the average precision of boxes,
+            where they are defined.
+        class_intervals: By class, the intervals of those.
+        confusion: How often each class (row) was taken for each (column).
+        groups: By group, if it was asked for.
+        label_errors: Examples whose label is likely wrong, the likeliest first.
+        format_version: Version of this layout.
+
+    Example:
+        >>> found = Evaluation(
+        ...     where="runs/mine",
+        ...     runtime="keras",
+        ...     task="regression",
+        ...     dataset="mine/1.0.0",
+        ...     split="test",
+        ...     num_examples=90,
+        ...     metrics={"mae": 0.25},
+        ...     intervals={"mae": (0.2, 0.31)},
+        ... )
+        >>> print(found)
+        runs/mine in keras on mine/1.0.0, test (90 examples)
+        mae  0.2500  (0.2000 to 0.3100)
+        >>> Evaluation.from_json(found.to_json()) == found
+        True
+    """
+
+    where: str
+    runtime: str
+    task: str
+    dataset: str
+    split: str
+    num_examples: int
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, Interval]
+    labels: tuple[str, ...] = ()
+    per_class: Mapping[str, Mapping[str, float]] | None = None
+    class_intervals: Mapping[str, Mapping[str, Interval]] | None = None
+    confusion: tuple[tuple[int, ...], ...] | None = None
+    groups: Groups | None = None
+    label_errors: tuple[LabelError, ...] = ()
+    format_version: int = FORMAT_VERSION
+
+    def __str__(self) -> str:
+        """Return the metrics as a table."""
+        width = max(map(len, self.metrics))
+        rows = [
+            f"{name:{width}}  {value:.4f}  {between(self.intervals.get(name))}".rstrip()
+            for name, value in self.metrics.items()
+        ]
+        return "\n".join([self.title, *rows])
+
+    @property
+    def title(self) -> str:
+        """What was measured, on what, in one line."""
+        unit = "windows" if self.task == "causal-lm" else "examples"
+        return (
+            f"{self.where} in {self.runtime} on {self.dataset}, {self.split} "
+            f"({self.num_examples:,} {unit})"
+        )
+
+    @property
+    def name(self) -> str:
+        """A name for a folder: runtime, data, split and column."""
+        dataset = self.dataset.removeprefix("own_data/").rpartition("/")[0]
+        parts = [self.runtime, dataset, self.split]
+        parts += [f"by-{self.groups.column}"] if self.groups else []
+        return re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(parts)).strip("-")
+
+    def to_json(self) -> str:
+        """Return all of it as JSON."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Evaluation:
+        """Return what :meth:`to_json` wrote.
+
+        Raises:
+            UsageError: Text that is no evaluation.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(cls).validate_json(text)
+        except ValidationError as error:
+            raise UsageError(f"The text is no evaluation: {error}") from error
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``evaluation.json`` and, for classes, ``confusion.png``; return the folder.
+
+        Args:
+            folder: It is made if needed; files of an earlier evaluation are replaced.
+
+        Raises:
+            ZooError: It cannot be written.
+        """
+        from zoo_recipes.evaluation.confusion_picture import draw_confusion
+
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ZooError(f"'{folder}' cannot be written: {error}") from error
+        write_json(folder / FILE, asdict(self))
+        if self.confusion is not None:
+            confusion, labels = self.confusion, self.labels
+            write(
+                folder / PICTURE, lambda path: draw_confusion(confusion, labels, self.title, path)
+            )
+        return folder
+
+
+def between(interval: Interval | None) -> str:
+    """Return an interval as people read it, or nothing.
+
+    Example:
+        >>> between((0.25, 0.5))
+        '(0.2500 to 0.5000)'
+    """
+    return "" if interval is None else f"({interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def find_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
+    """Return the gap between the best and the worst group in each metric that all have.
+
+    Args:
+        groups: One or more.
+    """
+    gaps = {}
+    for name in groups[0].metrics:
+        if not all(name in group.metrics for group in groups):
+            continue
+        ranked = sorted(groups, key=lambda group: group.metrics[name])
+        best, worst = (
+            (ranked[0], ranked[-1]) if name in LOWER_IS_BETTER else (ranked[-1], ranked[0])
+        )
+        difference = abs(best.metrics[name] - worst.metrics[name])
+        gaps[name] = Gap(best=best.name, worst=worst.name, difference=difference)
+    return gaps

@@ -1,0 +1,187 @@
+"""What there is to say of a run, for its report and its card."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.configs import Expected
+from zoo_recipes.reporting.comparing import flat
+from zoo_recipes.run import Run
+from zoo_registry import ModelSpec
+
+Facts = list[tuple[str, str]]
+_USES = {"train": "training", "validation": "validation", "test": "the test"}
+_MAX_LABELS = 30
+
+
+def model_spec(run: Run) -> ModelSpec | None:
+    """Return what is known of the run's model, ``None`` where its package is not installed."""
+    name = run.info["model"]["name"]
+    return zoo_registry.models.get(name) if name in zoo_registry.models else None
+
+
+def about(run: Run) -> Facts:
+    """Return what was trained."""
+    info = run.info
+    weights = info["model"].get("weights") or {}
+    settings = run.recipe
+    return _said(
+        ("Recipe", settings.name),
+        ("Model", f"{info['model']['name']} for {info['task'] or 'its own task'}"),
+        ("Parameters", _parameters(info["model"])),
+        ("Began with", weights.get("source") or "fresh weights"),
+        ("Precision", info["model"].get("precision")),
+        ("Classes", _labels(info.get("labels"))),
+        ("Seed", info["seed"]),
+        ("Status", run.status if run.status == "complete" else _stopped(run)),
+        ("Trained", f"{info['started']} to {info['finished'] or 'now'}"),
+        ("Resumed", ", ".join(f"at {place}" for place in info.get("resumed", []))),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in info["versions"].items())),
+        ("Licence", info.get("license")),
+    )
+
+
+def data(run: Run) -> Facts:
+    """Return what it was trained on."""
+    dataset = run.info["dataset"]
+    parts = [
+        (
+            f"Split for {_USES[part]}",
+            f"{split['split']}, {split['examples']:,} examples, sha256 {split['sha256']}",
+        )
+        for part, split in dataset["splits"].items()
+    ]
+    return _said(
+        ("Data set", f"{dataset['name']} {dataset.get('version', '')}".strip()),
+        *parts,
+        ("Fingerprint", dataset.get("fingerprint")),
+    )
+
+
+def cost(info: Mapping[str, Any]) -> Facts:
+    """Return what a training took; nothing where an older version recorded nothing.
+
+    Args:
+        info: What ``run.json`` holds.
+
+    Example:
+        >>> cost({"cost": {"seconds": 75, "cpu_seconds": 140.2, "peak_memory_mb": 851.2}})[0]
+        ('Time', '1 min 15 s')
+    """
+    found = info.get("cost")
+    if not found:
+        return []
+    devices = info.get("devices", [])
+    gpus = sum(device["type"] == "GPU" for device in devices)
+    energy = found.get("energy") or {}
+    return _said(
+        ("Time", duration(found["seconds"])),
+        ("Processor time", duration(found["cpu_seconds"])),
+        ("GPU time", duration(gpus * found["seconds"]) if gpus else ""),
+        ("Peak memory", f"{found['peak_memory_mb']:,.0f} MB of the process"),
+        ("Devices", "; ".join(f"{device['type']}: {device['name']}" for device in devices)),
+        ("Energy", f"{energy['kwh']:.3g} kWh" if energy else ""),
+        ("CO2eq", f"{energy['kg_co2eq']:.3g} kg, grid of {energy['country']}" if energy else ""),
+        ("Energy of", _share(energy, found["seconds"]) if energy else ""),
+        ("Energy by", energy.get("found_by")),
+    )
+
+
+def verdict(run: Run) -> str:
+    """Return in sentences what came out, and whether it is what the recipe promises."""
+    promised = run.recipe.expected
+    if run.status != "complete":
+        return f"There is no result: the training {_stopped(run)}."
+    if promised is None or promised.metric not in run.metrics:
+        return "The recipe promises no result."
+    said = _compared(run.metrics[promised.metric], promised)
+    changed = changes(run)
+    if not changed:
+        return said
+    settings = "; ".join(f"{key} {mine} (not {its})" for key, (its, mine) in changed.items())
+    return f"{said} This run has other settings than the recipe of that name: {settings}."
+
+
+def changes(run: Run) -> dict[str, tuple[str, str]]:
+    """Return the settings that are not those of the registered recipe: its value and the run's."""
+    if run.recipe.name not in zoo_registry.recipes:
+        return {}
+    registered = zoo_registry.recipes.get(run.recipe.name).to_dict()
+    its, mine = (dict(flat(recipe)) for recipe in (registered, run.recipe.to_dict()))
+    keys = [key for key in {**its, **mine} if key != "seed" and its.get(key) != mine.get(key)]
+    return {key: (its.get(key, "unset"), mine.get(key, "unset")) for key in keys}
+
+
+def commands(run: Run) -> Facts:
+    """Return what can be done with a run: in words, and the command."""
+    folder = shlex.quote(str(run.path))
+    if run.status != "complete":
+        return [("Go on with it", f"zoo train --resume {folder}")]
+    recipe = shlex.quote(str(run.path / "recipe.toml"))
+    return [
+        ("Train it again and compare the weights", f"zoo reproduce {folder}"),
+        ("Train it with another seed", f"zoo train {recipe} --seed 1 --out runs/again"),
+        ("Measure it again", f"zoo evaluate {folder}"),
+        ("Export it", f"zoo export {folder} --to tflite,onnx,saved_model"),
+        ("Write its model card", f"zoo card {folder}"),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people read it.
+
+    Example:
+        >>> duration(6.387), duration(75), duration(7384)
+        ('6.4 s', '1 min 15 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _said(*facts: tuple[str, Any]) -> Facts:
+    return [(name, str(value)) for name, value in facts if value not in (None, "")]
+
+
+def _parameters(model: Mapping[str, Any]) -> str:
+    if model.get("num_params") is None:
+        return ""
+    trained = model.get("num_trained", model["num_params"])
+    return f"{model['num_params']:,}, of which {trained:,} were trained"
+
+
+def _labels(labels: list[str] | None) -> str:
+    if not labels:
+        return ""
+    rest = len(labels) - _MAX_LABELS
+    return ", ".join(labels[:_MAX_LABELS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _stopped(run: Run) -> str:
+    error = run.info.get("error")
+    return f"was {run.status}" if error is None else f"failed: {error}"
+
+
+def _share(energy: Mapping[str, Any], seconds: float) -> str:
+    measured = energy["seconds"]
+    return "" if measured > 0.99 * seconds else f"{duration(measured)} of {duration(seconds)}"
+
+
+def _compared(value: float, promised: Expected) -> str:
+    said = f"{promised.metric} {value:.4f} on the test split"
+    if promised.published:
+        return f"{said}. Published is {promised.value:g} ({promised.published})."
+    off = value - promised.value
+    if abs(off) <= promised.tolerance:
+        return f"{said}: the {promised.value:g} ± {promised.tolerance:g} that the recipe promises."
+    where = "above" if off > 0 else "below"
+    return (
+        f"{said}: {abs(off):.4f} {where} the {promised.value:g} ± {promised.tolerance:g} that the "
+        "recipe promises."
+    )

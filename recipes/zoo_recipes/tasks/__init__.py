@@ -1,0 +1,1 @@
+"""What each task makes of examples, and what is right of its answers."""

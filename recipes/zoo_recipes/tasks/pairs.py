@@ -1,0 +1,116 @@
+"""Texts with the texts they are to become: the arrays of training, and what decoding gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.arrays.predicting import Predictor, only_logits
+from zoo_recipes.arrays.sources import Arrays, Rows
+from zoo_recipes.arrays.vocabulary import END, PADDING
+from zoo_registry import UsageError
+
+BATCH_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Pairs(Rows):
+    """Rows of a source text, the target so far, and the target's next tokens.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer`` of both sides; ``[EOS]`` begins and ends a target.
+    """
+
+    tokenizer: Any
+
+    @property
+    def end(self) -> int:
+        """The token before and after every target."""
+        return int(self.tokenizer.token_to_id(END))
+
+
+def pairs(sources: Arrays, targets: Sequence[str], tokenizer: Any, length: int) -> Pairs:
+    """Return prepared source texts with their target texts.
+
+    Args:
+        sources: ``token_ids`` and ``padding_mask``, int32 (examples, source tokens).
+        targets: One text an example.
+        tokenizer: A ``tokenizers.Tokenizer`` with ``[EOS]``, and with ``[PAD]`` as token 0.
+        length: Tokens of a target with its end; a longer one is cut.
+
+    Raises:
+        UsageError: A tokenizer without those tokens.
+    """
+    end = tokenizer.token_to_id(END)
+    if end is None or tokenizer.token_to_id(PADDING) != 0:
+        raise UsageError(
+            f"Task 'seq2seq' needs a tokenizer with {END}, and with {PADDING} as token 0: kind "
+            "'bpe' or 'char'."
+        )
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    following = np.zeros((len(targets), length), np.int32)
+    for row, encoding in enumerate(tokenizer.encode_batch(list(targets))):
+        tokens = [*encoding.ids[: length - 1], end]
+        following[row, : len(tokens)] = tokens
+    before = np.concatenate([np.full((len(targets), 1), end, np.int32), following[:, :-1]], axis=1)
+    decoder = {
+        "decoder_token_ids": np.where(following > 0, before, 0),
+        "decoder_padding_mask": (following > 0).astype(np.int32),
+    }
+    return Pairs({**sources, **decoder}, following, tokenizer)
+
+
+def decode(predict: Predictor, source: Pairs) -> Any:
+    """Return the most probable next tokens, one after the other, int32 (examples, target tokens).
+
+    Args:
+        predict: A seq2seq model.
+        source: Its targets tell only how long an answer may be.
+    """
+    made = [
+        _decode_batch(predict, source, np.arange(start, min(start + BATCH_SIZE, len(source))))
+        for start in range(0, len(source), BATCH_SIZE)
+    ]
+    return np.concatenate(made)
+
+
+def _decode_batch(predict: Predictor, source: Pairs, numbers: Any) -> Any:
+    inputs, targets = source.take(numbers)
+    count, length = targets.shape
+    tokens = np.zeros((count, length + 1), np.int32)
+    tokens[:, 0] = source.end
+    going = np.ones(count, bool)
+    for step in range(length):
+        decoder = {
+            "decoder_token_ids": tokens[:, :length],
+            "decoder_padding_mask": np.broadcast_to(np.arange(length) <= step, targets.shape),
+        }
+        logits = only_logits(predict({**inputs, **_as_int32(decoder)}))
+        tokens[:, step + 1] = np.where(going, np.argmax(logits[:, step], axis=-1), 0)
+        going &= tokens[:, step + 1] != source.end
+        if not going.any():
+            break
+    return tokens[:, 1:]
+
+
+def _as_int32(arrays: Arrays) -> Arrays:
+    return {name: np.ascontiguousarray(array, np.int32) for name, array in arrays.items()}
+
+
+def written(predict: Predictor, source: Pairs) -> tuple[list[str], list[str]]:
+    """Return the texts that a model writes, and those that it was to write.
+
+    Args:
+        predict: A seq2seq model.
+        source: The pairs.
+    """
+    made, wanted = (
+        # Special tokens, the end among them, are left out.
+        list(source.tokenizer.decode_batch([row.tolist() for row in rows]))
+        for rows in (decode(predict, source), source.targets)
+    )
+    return made, wanted

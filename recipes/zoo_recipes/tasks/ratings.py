@@ -1,0 +1,154 @@
+"""Ratings that users give items: numbers for both, what a model learns from, and its figures."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.preprocess import as_step
+from zoo_export.preprocess.steps import LookupStep
+from zoo_recipes.arrays.predicting import Predictor, only_logits
+from zoo_recipes.arrays.sources import Arrays, Rows
+from zoo_recipes.datasets.reading import Examples
+from zoo_recipes.metrics.ranking import Rankings, rank
+from zoo_recipes.metrics.regression import Numbers
+from zoo_recipes.metrics.resampling import point
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import write
+from zoo_registry import UsageError, folders
+
+RATING = "rating"
+BATCH_SIZE = 4096
+# Argument of a model's builder that is the size of the vocabulary of an input.
+SIZES = {"user_id": "num_users", "item_id": "num_items"}
+
+
+@dataclass(frozen=True)
+class Ratings(Rows):
+    """Rows of user and item; the targets are ratings, float32 (examples,).
+
+    Args:
+        users: int (examples,): which of the users of the split each rating is of, those that the
+            model does not know among them.
+    """
+
+    users: Any
+
+
+def rating_rows(inputs: Arrays, raws: Sequence[Sequence[Any]], labels: Any) -> Ratings:
+    """Return prepared ratings.
+
+    Args:
+        inputs: By name of the model input, int32 (examples, 1).
+        raws: User and item of each.
+        labels: Numbers, (examples,).
+
+    Raises:
+        UsageError: Raw inputs that are no pairs, or ratings that are no numbers.
+    """
+    targets = np.asarray(labels)
+    if not all(isinstance(raw, tuple) for raw in raws) or targets.dtype.kind not in "iuf":
+        raise UsageError(
+            f"Task '{RATING}' needs dataset.input of two features, user and item, and numbers in "
+            "dataset.label."
+        )
+    _, users = np.unique([str(raw[0]) for raw in raws], return_inverse=True)
+    return Ratings(inputs, targets.astype(np.float32), users)
+
+
+@dataclass(frozen=True)
+class RatingFigures:
+    """Errors of predicted ratings, and how each user's items are ranked by them.
+
+    Args:
+        targets: float (rows,).
+        predictions: float (rows,) or (rows, 1).
+        users: int (rows,): the user of each row. All rows of a user weigh the same.
+
+    Example:
+        >>> found = RatingFigures(np.array([5.0, 1.0]), np.array([4.0, 2.0]), np.array([0, 0]))
+        >>> {name: float(value[0]) for name, value in found.figures(np.ones((1, 2))).items()}
+        {'rmse': 1.0, 'mae': 1.0, 'r2': 0.75, 'ndcg': 1.0, 'ndcg_10': 1.0}
+    """
+
+    targets: Any
+    predictions: Any
+    users: Any
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.targets)
+
+    def take(self, rows: Any) -> RatingFigures:
+        """Return some of the rows."""
+        return RatingFigures(self.targets[rows], self.predictions[rows], self.users[rows])
+
+    def figures(self, weights: Any) -> dict[str, Any]:
+        """Return figures by name; rankings are of users with two rows or more, none below 0."""
+        found = Numbers(self.targets, self.predictions).figures(weights)
+        places, rankings = self._ranked
+        # Where no user of a resample has two rows there is nothing to rank.
+        with np.errstate(invalid="ignore"):
+            return found | (rankings.figures(weights[:, places]) if len(places) else {})
+
+    @cached_property
+    def _ranked(self) -> tuple[Any, Rankings]:
+        """Return a row of each user whose items are ranked, and the rankings."""
+        order = np.argsort(self.users, kind="stable")
+        _, starts = np.unique(self.users[order], return_index=True)
+        rows = [part for part in np.split(order, starts[1:]) if len(part) > 1]
+        if not len(self) or self.targets.min() < 0:
+            rows = []
+        given = np.asarray(self.predictions).reshape(len(self))
+        rankings = rank([self.targets[part] for part in rows], [given[part] for part in rows])
+        return np.array([part[0] for part in rows], int), rankings
+
+
+def rating_metrics(predict: Predictor, source: Ratings) -> dict[str, float]:
+    """Return the figures of all ratings of a split, as :class:`RatingFigures` names them."""
+    batches = np.array_split(np.arange(len(source)), -(-len(source) // BATCH_SIZE))
+    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches]
+    return point(RatingFigures(source.targets, np.concatenate(made), source.users))
+
+
+def make_vocabularies(recipe: Recipe, examples: Examples, folder: Path) -> dict[str, Any]:
+    """Write the words of the training split that have numbers into the run's assets.
+
+    Args:
+        recipe: Its steps ``lookup`` say which.
+        examples: The training split.
+        folder: Of the run.
+
+    Returns:
+        What follows for the arguments of a builder: how many users and items there are, the
+        unknown ones counted, and the mean rating.
+
+    Raises:
+        UsageError: The recipe has a model with fewer numbers than that.
+    """
+    found: dict[str, Any] = {}
+    for data in recipe.preprocessing:
+        step = as_step(data)
+        if not isinstance(step, LookupStep):
+            continue
+        counts = Counter(step.words(examples.raws))
+        words = sorted(word for word, count in counts.items() if count >= step.min_count)
+        put = partial(Path.write_text, data=json.dumps(words, indent=0), encoding="utf-8")
+        write(folder / folders.ASSETS / step.vocabulary, put)
+        if step.input in SIZES:
+            found[SIZES[step.input]] = len(words) + 1
+    for key, needed in found.items():
+        size = recipe.model.overrides.get(key, needed)
+        if size < needed:
+            raise UsageError(
+                f"model.overrides.{key}={size}: the training split has {needed - 1:,} of them, and "
+                f"the unknown one: set it to {needed}, or leave it out."
+            )
+    return found | ({"mean_rating": float(np.mean(examples.labels))} if found else {})

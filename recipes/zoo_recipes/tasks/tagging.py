@@ -1,0 +1,98 @@
+"""Words with a tag each: the arrays of training, and how many words are tagged right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.arrays.predicting import Predictor, only_logits
+from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
+from zoo_registry import UsageError
+
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Tags(Rows):
+    """Rows of texts whose targets are the tags of the words that their tokens are parts of.
+
+    Args:
+        first: bool (examples, tokens), the token that a word begins with.
+        words: The tags of all words of each text, those that were cut off too.
+    """
+
+    first: Any
+    words: Sequence[Any]
+
+
+def tag_rows(
+    inputs: Arrays, texts: Sequence[str], words: Sequence[Any], encodings: Iterable[Any]
+) -> Tags:
+    """Return prepared texts with a target for every token.
+
+    A text is its words with one space between them, as a device is given it. All tokens of a word
+    learn its tag, as they are all asked for it there.
+
+    Args:
+        inputs: By name of the model input, int32 (examples, tokens).
+        texts: The texts.
+        words: The tags of each text's words.
+        encodings: A ``tokenizers.Encoding`` of each text, cut and padded to all tokens.
+
+    Raises:
+        UsageError: A text with another number of tags than of words.
+    """
+    shape = next(iter(inputs.values())).shape
+    targets, first = np.full(shape, IGNORED, np.int32), np.zeros(shape, bool)
+    for row, (text, tags, encoding) in enumerate(zip(texts, words, encodings, strict=True)):
+        count = text.count(" ") + 1
+        if len(tags) != count:
+            raise UsageError(
+                f"Example {row} has {count} words and {len(tags)} tags: {text[:40]!r}."
+            )
+        places = _places(text, encoding)
+        own = np.flatnonzero(places >= 0)
+        targets[row, own] = np.asarray(tags)[places[own]]
+        first[row, own] = np.diff(places[own], prepend=-1) > 0
+    return Tags(inputs, targets, first, words)
+
+
+def _places(text: str, encoding: Any) -> Any:
+    """Return the number of the word that each token is a part of, or -1."""
+    # Of each character: how many spaces are before it.
+    word_of = np.cumsum([character == " " for character in text])
+    special = np.asarray(encoding.special_tokens_mask, bool)
+    # Some tokenizers put the space before a word into its first token: its last character tells.
+    ends = np.asarray([end for _, end in encoding.offsets])
+    empty = np.asarray([start == end for start, end in encoding.offsets])
+    return np.where(special | empty, -1, word_of[np.maximum(ends - 1, 0)])
+
+
+def tags_of_words(source: Tags, tags: Any) -> list[Any]:
+    """Return the tags, as numbers, of the words of each text.
+
+    Args:
+        source: The texts.
+        tags: int (examples, tokens), the most probable one of each token.
+
+    Returns:
+        Each word has the tag of its first token; one that was cut off has :data:`IGNORED`.
+    """
+    rows = []
+    for first, right, row in zip(source.first, source.words, tags, strict=True):
+        told = row[first]
+        rows.append(np.pad(told, (0, len(right) - len(told)), constant_values=IGNORED))
+    return rows
+
+
+def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
+    """Return ``word_accuracy``: the share of words with the right tag; those cut off have none."""
+    tags = []
+    for start in range(0, len(source), BATCH_SIZE):
+        inputs, _ = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
+        tags.append(np.argmax(only_logits(predict(inputs)), axis=-1))
+    made = np.concatenate(tags_of_words(source, np.concatenate(tags)))
+    return {"word_accuracy": float((made == np.concatenate(list(source.words))).mean())}

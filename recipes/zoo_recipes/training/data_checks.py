@@ -1,0 +1,134 @@
+"""What would make a training silently worthless, looked for before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from zoo_export.preprocess.boxes import HEATMAP
+from zoo_recipes.arrays.sources import IGNORED, Source
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.tasks.boxes import Scenes
+from zoo_registry import UsageError
+
+
+def check_classes(recipe: Recipe, labels: Any) -> None:
+    """Refuse training examples that are all of one class.
+
+    Args:
+        recipe: Names the split.
+        labels: One an example, or ``None``.
+
+    Raises:
+        UsageError: Which class it is.
+    """
+    if labels is not None and _are_classes(labels) and len(labels) > 1 and len(set(labels)) == 1:
+        raise UsageError(
+            f"All {len(labels)} examples of split '{recipe.dataset.train}' of "
+            f"'{recipe.dataset.name}' are of class {labels[0]}: there is nothing to tell apart."
+        )
+
+
+def check_vocabulary(model: str, model_size: int | None, tokenizer_size: int) -> None:
+    """Refuse a tokenizer with more tokens than the model has.
+
+    Raises:
+        UsageError: The two numbers and what to do.
+    """
+    if model_size is not None and tokenizer_size > model_size:
+        raise UsageError(
+            f"The tokenizer has {tokenizer_size:,} tokens, and model '{model}' only "
+            f"{model_size:,}: set tokenizer.vocab_size={model_size}, or leave "
+            "model.overrides.vocab_size out."
+        )
+
+
+def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> None:
+    """Refuse classes that the model has no output for.
+
+    Args:
+        recipe: Names the splits.
+        model: Its last axis is the classes.
+        sources: By part.
+
+    Raises:
+        UsageError: The label, its split and the number of classes.
+    """
+    _check_maps(recipe, model, sources["train"])
+    count = model.outputs[0].shape[-1]
+    if len(model.outputs) != 1 or count is None or count == 1:
+        return
+    for part, source in sources.items():
+        targets = source.targets
+        if targets is None or isinstance(targets, dict) or targets.dtype.kind not in "iu":
+            continue
+        known = targets[targets != IGNORED] if targets.ndim > 1 else targets
+        for worst in (int(known.min()), int(known.max())):
+            if not 0 <= worst < count:
+                raise UsageError(
+                    f"Split '{getattr(recipe.dataset, part)}' of '{recipe.dataset.name}' has label "
+                    f"{worst}, and the model {count} classes, 0 to {count - 1}."
+                )
+
+
+def _check_maps(recipe: Recipe, model: Any, source: Source) -> None:
+    if not isinstance(source, Scenes):
+        return
+    outputs = zip(model.output_names, model.outputs, strict=True)
+    given = {name: tuple(tensor.shape[1:]) for name, tensor in outputs}
+    if given.get(HEATMAP) != source.shape:
+        raise UsageError(
+            f"The boxes of '{recipe.dataset.name}' make a heatmap of {source.shape} (rows, "
+            f"columns, classes), and model '{model.name}' gives {given.get(HEATMAP)}: set "
+            "model.overrides.input_shape to the size of the images that preprocessing makes, and "
+            "model.overrides.num_classes to the number of classes, or leave it out."
+        )
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """What preprocessing cuts off.
+
+    Args:
+        what: The longer ones, in words.
+        count: Returns how many of some raw inputs are longer.
+    """
+
+    what: str
+    count: Callable[[Sequence[Any]], int]
+
+
+def cutting(preprocessor: Any) -> Cutting | None:
+    """Return what a ``Preprocessor`` cuts off of texts or of sounds; ``None`` for all else."""
+    from zoo_export.preprocess.steps import AudioStep, TokenizeStep
+
+    for step in preprocessor.steps:
+        if isinstance(step, AudioStep):
+            return Cutting(
+                f"sounds longer than the {step.length} samples", partial(_count_long, step.length)
+            )
+        if isinstance(step, TokenizeStep):
+            tokenizer = preprocessor.tokenizer(step.tokenizer)
+            return Cutting(
+                f"texts longer than the {step.length} tokens",
+                partial(_count_truncated, tokenizer, step.length),
+            )
+    return None
+
+
+def _count_long(length: int, sounds: Sequence[Any]) -> int:
+    return sum(len(sound) > length for sound in sounds)
+
+
+def _count_truncated(tokenizer: Any, length: int, texts: Sequence[Any]) -> int:
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(length)
+    return sum(bool(encoding.overflowing) for encoding in tokenizer.encode_batch(list(texts)))
+
+
+def _are_classes(labels: Any) -> bool:
+    return isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"

@@ -1,0 +1,140 @@
+"""One training, from its data to its files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo_recipes.arrays.sources import Source
+from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.evaluation.measuring import measure
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import INFO, MODEL, write, write_json
+from zoo_recipes.tasks.objectives import label_feature
+from zoo_recipes.tasks.ratings import make_vocabularies
+from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
+from zoo_recipes.training.cost import Meter, devices
+from zoo_recipes.training.data_checks import check_classes, check_targets
+from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
+from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
+from zoo_recipes.training.provenance import data_info, now
+from zoo_registry import ZooError
+from zoo_registry.hashing import sha256
+
+
+def carry_out(
+    recipe: Recipe,
+    builder: Any,
+    folder: Path,
+    info: dict[str, Any],
+    meter: Meter,
+    *,
+    ranks: Ranks | None,
+    **options: Any,
+) -> None:
+    """Train, measure, and write all that a complete run has.
+
+    Args:
+        recipe: The recipe.
+        builder: Of its data, prepared.
+        folder: Of the run.
+        info: What ``run.json`` holds; added to.
+        meter: Of what the training costs.
+        ranks: The processes that train together, of which this is one.
+        options: As :func:`trained` takes them.
+    """
+    from zoo_recipes.training.fitting import save_model
+
+    if ranks:
+        ranks.meet_versions()
+    model, sources, history = trained(
+        recipe, builder, folder, info, ranks=ranks, on_step=meter.write_if_due, **options
+    )
+    info["metrics"] = measure(model, recipe, sources["test"])
+    write(folder / MODEL, lambda path: save_model(model, path))
+    info["model"]["sha256"] = sha256(folder / MODEL)
+    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
+    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
+    _save_curves(recipe, history, info, folder)
+    info |= {"status": "complete", "finished": now()}
+    meter.read()
+    write_json(folder / INFO, info)
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    if ranks:
+        ranks.meet_at_the_end()
+
+
+def trained(
+    recipe: Recipe,
+    builder: Any,
+    folder: Path,
+    info: dict[str, Any],
+    *,
+    ranks: Ranks | None,
+    checkpoint: Checkpoint | None,
+    **options: Any,
+) -> tuple[Any, dict[str, Source], dict[str, list[float]]]:
+    """Return the trained model, the examples by part and the metrics of each epoch.
+
+    Args:
+        recipe: The recipe.
+        builder: Of its data, prepared.
+        folder: Of the run, or of what is not kept.
+        info: What ``run.json`` holds; added to.
+        ranks: The processes that train together, of which this is one.
+        checkpoint: Where to go on.
+        options: As :func:`zoo_recipes.training.fitting.fit` takes them.
+    """
+    from zoo_recipes.augmentation.changes import text_marks
+    from zoo_recipes.training.fitting import build, fit, model_info
+
+    task = info["task"]
+    label = label_feature(recipe, task)
+    examples = read_examples(recipe, builder, label)
+    check_classes(recipe, examples["train"].labels)
+    found = data_info(recipe, builder, label, examples)
+    _check_same_data(folder, info["dataset"], found["dataset"])
+    if ranks:
+        ranks.same("The data", found["dataset"]["fingerprint"].encode())
+    info |= found
+    tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
+    sizes = make_vocabularies(recipe, examples["train"], folder)
+    model = build(recipe, task, info["labels"], tokenizer, sizes)
+    sources, truncated = make_sources(recipe, task, examples, folder, model)
+    check_targets(recipe, model, sources)
+    info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
+    write_json(folder / INFO, info)
+    history = fit(
+        model,
+        recipe,
+        sources,
+        folder,
+        labels=info["labels"],
+        marks=text_marks(tokenizer),
+        checkpoint=checkpoint,
+        ranks=ranks,
+        **options,
+    )
+    return model, sources, history
+
+
+def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    known = before.get("fingerprint")
+    if known not in (None, found["fingerprint"]):
+        raise ZooError(
+            f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
+            f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "
+            "the start with --force."
+        )
+
+
+def _save_curves(
+    recipe: Recipe, history: dict[str, list[float]], info: dict[str, Any], folder: Path
+) -> None:
+    from zoo_recipes.reporting.curves import draw_curves
+
+    results = "  ".join(f"{name} {value:.4f}" for name, value in info["metrics"].items())
+    title = f"{recipe.name}, seed {recipe.seed}: test {results}"
+    write(folder / "curves.png", lambda path: draw_curves(history, title, path))

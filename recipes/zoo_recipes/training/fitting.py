@@ -1,0 +1,229 @@
+"""Building, compiling and fitting the model of a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+from rich.console import Console
+
+import zoo_registry
+from zoo_recipes.arrays.sources import Source, fed
+from zoo_recipes.augmentation.changes import TextMarks
+from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
+from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.steps import together
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import OnEpoch
+from zoo_recipes.tasks.contrasting import with_projection
+from zoo_recipes.training.balance import class_weights
+from zoo_recipes.training.batches import Batches
+from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
+from zoo_recipes.training.checkpoints import Checkpoint, Saver
+from zoo_recipes.training.data_checks import check_vocabulary
+from zoo_recipes.training.distilling import make_teaching
+from zoo_recipes.training.loop import build_training, train_epochs
+from zoo_registry import folders
+from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
+
+
+def build(
+    recipe: Recipe,
+    task: str,
+    labels: Sequence[str] | None,
+    tokenizer: Any,
+    sizes: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the recipe's model with fresh weights that follow from its seed.
+
+    Args:
+        recipe: The recipe.
+        task: The head.
+        labels: Names of the classes; their number is ``num_classes`` where the recipe has none.
+        tokenizer: Its size is ``vocab_size`` where the recipe has none.
+        sizes: Other arguments that follow from the data where the recipe has none.
+    """
+    spec = zoo_registry.models.get(recipe.model.name)
+    overrides = dict(recipe.model.overrides)
+    accepted = accepted_overrides(spec.load_builder())
+    if labels is not None and "num_classes" in accepted:
+        overrides.setdefault("num_classes", len(labels))
+    overrides = {k: v for k, v in (sizes or {}).items() if k in accepted} | overrides
+    fresh = recipe.model.weights is None
+    if tokenizer is not None and fresh and "vocab_size" in accepted:
+        overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
+    if tokenizer is not None and "vocab_size" in accepted:
+        known = overrides.get("vocab_size", spec.defaults.get("vocab_size"))
+        check_vocabulary(spec.name, known, tokenizer.get_vocab_size())
+    keras.utils.set_random_seed(recipe.seed)
+    with _precision(recipe.compile.precision):
+        model = get_model(
+            spec,
+            task=task or None,
+            weights=recipe.model.weights,
+            trainable=recipe.model.trainable,
+            **overrides,
+        )
+        return quantization_aware(model) if recipe.compile.quantization_aware else model
+
+
+def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
+    """Return what ``run.json`` says of the model, before it is trained."""
+    saved = [v for v in model.weights if not v.name.startswith("lora_kernel")]
+    loaded = getattr(model, "zoo_weights", None)
+    return {
+        "name": recipe.model.name,
+        "num_params": size_of(saved),
+        "num_trained": size_of(model.trainable_variables),
+        "precision": precision(recipe.compile.precision),
+        "weights": {"source": loaded.source, "sha256": dict(loaded.sha256)} if loaded else None,
+    }
+
+
+def fit(
+    model: Any,
+    recipe: Recipe,
+    sources: Mapping[str, Source],
+    folder: Path,
+    *,
+    labels: Sequence[str] | None,
+    marks: TextMarks,
+    verbose: bool,
+    checkpoint_seconds: float,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: OnEpoch | None = None,
+    ranks: Ranks | None = None,
+    on_step: Callable[[], None] = lambda: None,
+) -> dict[str, list[float]]:
+    """Train a model in place and return the metrics of each epoch.
+
+    Args:
+        model: As :func:`build` returned it.
+        recipe: The recipe.
+        sources: Those of ``train`` and, where there is one, ``validation``.
+        folder: Of the run.
+        labels: Names of the classes.
+        marks: What the tokenizer puts into every text.
+        verbose: Whether progress is shown.
+        checkpoint_seconds: Least time between two checkpoints.
+        checkpoint: Where to go on.
+        on_epoch: Told the number and the metrics of each epoch.
+        ranks: The processes that train together, of which this is one.
+        on_step: Called after each step.
+
+    Raises:
+        ZooError: The loss became infinite or not a number.
+    """
+    distillation, contrastive = recipe.distillation, recipe.contrastive
+    if contrastive is not None:
+        # It has the layers of the model, which are what is trained and kept.
+        model = with_projection(model, contrastive, recipe.seed)
+    batches = Batches(
+        sources["train"],
+        batch_size=recipe.fit.batch_size,
+        seed=recipe.seed,
+        augmentation=recipe.augmentation,
+        marks=marks,
+        feed=lambda inputs: fed(model, inputs),
+        class_weights=_class_weights(recipe, sources["train"], labels),
+        balanced=recipe.fit.sampling == "balanced",
+        num_classes=model.outputs[0].shape[-1],
+        teach=make_teaching(distillation, model, folder / folders.ASSETS) if distillation else None,
+    )
+    steps = recipe.fit.epochs * len(batches)
+    model.compile(
+        **compile_arguments(recipe.compile, steps, model.output_names, distillation, contrastive)
+    )
+    build_training(model, sources["train"])
+    # After building, which draws as many numbers as the model has layers.
+    keras.utils.set_random_seed(recipe.seed)
+    history = checkpoint.history if checkpoint else {}
+    counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
+    watching = keras.callbacks.LambdaCallback(
+        on_epoch_end=on_epoch, on_train_batch_end=lambda batch, logs: on_step()
+    )
+    with _progress(verbose, model, checkpoint) as shown, together(model, ranks):
+        callbacks = keras.callbacks.CallbackList(
+            [*counting, Recorder(history, folder), *shown, watching],
+            model=model,
+            epochs=recipe.fit.epochs,
+            steps=len(batches),
+        )
+        train_epochs(
+            model,
+            batches,
+            callbacks,
+            Saver(folder, model, counting, history, checkpoint_seconds),
+            epochs=recipe.fit.epochs,
+            validation=sources.get("validation"),
+            checkpoint=checkpoint,
+            ranks=ranks,
+        )
+    return history
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a trained model without its optimizer, which weighs twice as much as the weights.
+
+    It has the plain architecture, and nothing of it is frozen; ``model`` is not frozen after it.
+    """
+    merged = merge_lora(model)
+    for layer in merged.layers:
+        layer.trainable = True  # a clone's variables keep what they were made with
+    final = keras.models.clone_model(merged)
+    final.set_weights(merged.get_weights())
+    final.save(path)
+
+
+def size_of(variables: Iterable[Any]) -> int:
+    """Return how many numbers variables hold."""
+    return sum(math.prod(variable.shape) for variable in variables)
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision(policy))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextmanager
+def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Iterator[list[Any]]:
+    if not verbose:
+        yield []
+        return
+    console = Console(stderr=True)
+    trained, total = size_of(model.trainable_variables), size_of(model.weights)
+    share = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
+    where = f", going on at {checkpoint.place}" if checkpoint else ""
+    console.print(f"training {share}{where}", highlight=False, soft_wrap=True)
+    shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
+    try:
+        yield [shown]
+    finally:
+        shown.close()
+
+
+def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None) -> Any:
+    setting = recipe.fit.class_weight
+    return None if setting is None else class_weights(setting, source.targets, labels)
+
+
+def _keep_best(recipe: Recipe) -> list[Any]:
+    stopping, best = recipe.fit.early_stopping, recipe.fit.keep_best
+    if stopping is not None:
+        monitor, patience = stopping.monitor, stopping.patience
+    elif best is not None:
+        monitor, patience = best, recipe.fit.epochs
+    else:
+        return []
+    return [
+        keras.callbacks.EarlyStopping(monitor=monitor, patience=patience, restore_best_weights=True)
+    ]

@@ -1,0 +1,134 @@
+"""From a recipe's data to what its model takes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.arrays.shapes import Shapes, fit
+from zoo_recipes.arrays.sources import Source
+from zoo_recipes.datasets.reading import Examples, read_split
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import write
+from zoo_recipes.tasks.objectives import UNLABELLED, make_source
+from zoo_recipes.training.data_checks import cutting
+from zoo_registry import UsageError, folders
+from zoo_registry.build import read_tokenizer
+
+
+def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
+    """Return the examples of ``train``, ``validation`` and ``test``, as far as there are such.
+
+    Args:
+        recipe: Names the splits.
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        label: Feature that is the class, or ``None``.
+    """
+    dataset = recipe.dataset
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return {
+        part: read_split(
+            builder, split, input=dataset.input, label=label, steps=recipe.preprocessing
+        )
+        for part, split in splits.items()
+        if split is not None
+    }
+
+
+def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
+    """Make the recipe's tokenizer from the training split and write it into the run's assets.
+
+    Returns:
+        A ``tokenizers.Tokenizer``, or ``None`` where the recipe has none.
+    """
+    from zoo_recipes.arrays.vocabulary import make_tokenizer
+
+    if recipe.tokenizer is None:
+        return None
+    if recipe.tokenizer.kind == "pretrained":
+        spec = zoo_registry.models.get(recipe.model.name)
+        tokenizer = read_tokenizer(spec, str(recipe.model.weights))
+    else:
+        # The sides of a pair share their tokens.
+        tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
+    text = tokenizer.to_str(pretty=True)
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    for name in names or {folders.TOKENIZER}:
+        write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
+    return tokenizer
+
+
+def _flat(raws: Sequence[Any]) -> Iterator[Any]:
+    for raw in raws:
+        yield from raw if isinstance(raw, tuple) else (raw,)
+
+
+def _texts(examples: Examples) -> Iterator[str]:
+    yield from _flat(examples.raws)
+    # The sides of a pair share their tokens.
+    if getattr(getattr(examples.labels, "dtype", None), "kind", "") == "U":
+        yield from examples.labels.tolist()
+
+
+def make_sources(
+    recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
+) -> tuple[dict[str, Source], dict[str, int]]:
+    """Return prepared examples by part, and how many texts or sounds of each were cut.
+
+    Args:
+        recipe: Its preprocessing is applied.
+        task: The model's head.
+        examples: By part.
+        folder: Of the run, with the assets.
+        model: It must take what is made.
+
+    Raises:
+        UsageError: Other inputs or shapes than the model takes.
+    """
+    from zoo_export.preprocess import Preprocessor
+
+    wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    preprocessor = Preprocessor(recipe.preprocessing, folder / folders.ASSETS, list(wanted))
+    sources = {
+        part: make_source(found, preprocessor, task, recipe) for part, found in examples.items()
+    }
+    made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
+    if not fit(made, wanted):
+        raise UsageError(
+            f"Recipe '{recipe.name}': preprocessing makes {_listed(made, wanted)}, "
+            f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
+        )
+    # A language model is given all of a text, window by window.
+    return sources, {} if task in UNLABELLED else _count_cut(recipe, preprocessor, examples)
+
+
+def _count_cut(
+    recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
+) -> dict[str, int]:
+    """Return how many texts or sounds of each part were cut, and warn of them."""
+    found = cutting(preprocessor)
+    if found is None:
+        return {}
+    # Both texts of twins are rows of their own; other pairs are one text.
+    raws = {
+        part: [*_flat(some.raws)] if recipe.contrastive else some.raws
+        for part, some in examples.items()
+    }
+    counts = {part: found.count(some) for part, some in raws.items()}
+    cut = {part: count for part, count in counts.items() if count}
+    if cut:
+        shares = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
+        warnings.warn(
+            f"{found.what} of the model were cut: {', '.join(shares)}",
+            stacklevel=3,
+        )
+    return cut
+
+
+def _listed(shapes: Shapes, others: Shapes) -> str:
+    # Shapes are of interest only where the names agree.
+    with_shapes = set(shapes) == set(others)
+    return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))

@@ -1,0 +1,97 @@
+"""Where a run came from: what ``run.json`` says of recipe, data and software."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from zoo_recipes.arrays.vocabulary import END
+from zoo_recipes.datasets.reading import Examples, class_names, fingerprint
+from zoo_recipes.own_data.preparing import note_of
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import FORMAT_VERSION
+from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, PAIRS
+
+PACKAGES = ("kerazoo", "tensorflow", "keras", "numpy", "tensorflow-datasets", "tokenizers")
+
+
+def first_info(recipe: Recipe, task: str) -> dict[str, Any]:
+    """Return what is known of a run before it has begun."""
+    frozen = recipe.to_dict()
+    return {
+        "format_version": FORMAT_VERSION,
+        "status": "running",
+        "recipe": frozen,
+        "task": task,
+        "model": {"name": recipe.model.name, "num_params": None},
+        "labels": None,
+        "preprocessing": frozen.get("preprocessing", []),
+        "decoding": _decoding(recipe, task),
+        "seed": recipe.seed,
+        "versions": versions(),
+        "dataset": {"name": recipe.dataset.name, "splits": {}},
+        "metrics": {},
+        "expected": frozen.get("expected"),
+        "license": recipe.license,
+        "error": None,
+        "started": now(),
+        "finished": None,
+    }
+
+
+def _decoding(recipe: Recipe, task: str) -> dict[str, Any] | None:
+    if task == LANGUAGE_MODEL:
+        return {"end": END}
+    if task == PAIRS:
+        return {"start": END, "end": END, "length": recipe.dataset.target_length}
+    return None
+
+
+def data_info(
+    recipe: Recipe, builder: Any, label: str | None, examples: Mapping[str, Examples]
+) -> dict[str, Any]:
+    """Return the classes, and what tells these data from any others.
+
+    Args:
+        recipe: Names the splits.
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        label: Feature that is the class, or ``None``.
+        examples: By part: ``train``, ``validation``, ``test``.
+    """
+    splits = {
+        part: {
+            "split": getattr(recipe.dataset, part),
+            "examples": len(found.raws),
+            "sha256": found.sha256,
+        }
+        for part, found in examples.items()
+    }
+    name, version = builder.info.full_name.rpartition("/")[0], str(builder.info.version)
+    own = note_of(builder)
+    hashes = [found.sha256 for found in examples.values()]
+    return {
+        "labels": class_names(builder, label) or None,
+        "dataset": {
+            "name": name,
+            "version": version,
+            "fingerprint": fingerprint(name, version, hashes),
+            "splits": splits,
+            **({"own": own} if own else {}),
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what a training depends on."""
+    from importlib.metadata import version
+
+    found = {package: version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), "platform": sys.platform, **found}
+
+
+def now() -> str:
+    """Return the time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

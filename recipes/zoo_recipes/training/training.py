@@ -1,0 +1,296 @@
+"""From a recipe to a run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import zoo_registry
+from zoo_recipes.configs import BadRecords
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.distributed.cluster import Workers, this_member
+from zoo_recipes.distributed.launching import (
+    as_workers,
+    follow,
+    joined,
+    launch,
+    workers_info,
+)
+from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
+from zoo_recipes.distributed.scaling import scaled
+from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.preparing import show_own_data
+from zoo_recipes.recipe import Recipe, resolve_recipe
+from zoo_recipes.run import (
+    INFO,
+    OnEpoch,
+    Run,
+    StoppedError,
+    check_free,
+    held,
+    load_run,
+    new_folder,
+    read_run,
+    write,
+    write_json,
+)
+from zoo_recipes.training.checkpoints import SECONDS, Place, newest
+from zoo_recipes.training.cost import Meter, metered
+from zoo_recipes.training.energy import check_country
+from zoo_recipes.training.execution import carry_out
+from zoo_recipes.training.mlflow_log import check_mlflow, logged
+from zoo_recipes.training.provenance import first_info, now, versions
+from zoo_registry import UsageError
+from zoo_registry.build import check_overrides, open_weights
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    force: bool = False,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    verbose: bool = True,
+    checkpoint_seconds: float = SECONDS,
+    data: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    on_bad_record: BadRecords | None = None,
+    on_epoch: OnEpoch | None = None,
+    workers: int | Workers | None = None,
+    energy: str | None = None,
+    mlflow: str | None = None,
+) -> Run:
+    """Train a recipe's model and leave all that came of it in a folder.
+
+    Args:
+        recipe: A registered name, a TOML file or a recipe.
+        out: The folder; ``runs/<recipe>`` by default.
+        seed: In place of the recipe's.
+        force: Whether a run that is there is replaced.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+        download: Whether a dataset that is not prepared may be downloaded.
+        verbose: Whether progress is shown.
+        checkpoint_seconds: Least time between two checkpoints, from which :func:`resume` goes on.
+        data: Own data, a file or a folder, in place of the recipe's.
+        columns: Of own data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
+        on_epoch: Told the number and the metrics of each epoch, from 0.
+        workers: How many processes train together. Where ``TF_CONFIG`` names several, this one is
+            one of them, and each of them makes the same call.
+        energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
+        mlflow: Log to MLflow: the URI of a store, or a folder for one.
+
+    Returns:
+        The complete run. A training that is interrupted or fails leaves a run that says so.
+
+    Raises:
+        UsageError: A recipe that cannot work, or a folder that is there already.
+        ZooError: Data that cannot be had, a loss that is no number, a disk that is full, workers
+            that did not come up or were lost too often.
+    """
+    recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
+    if seed is not None:
+        recipe = replace(recipe, seed=seed)
+    folder = Path(out) if out is not None else Path("runs") / recipe.name
+    options: dict[str, Any] = {
+        "verbose": verbose,
+        "checkpoint_seconds": checkpoint_seconds,
+        "on_epoch": on_epoch,
+    }
+    member, team = this_member(), as_workers(workers)
+    if member is None and team.number > 1:
+        _refuse_with_workers(energy, mlflow)
+        begin = {"force": force}
+        return launch(folder, team, recipe, begin, data_dir=data_dir, download=download, **options)
+    ranks = joined(member, workers)
+    if ranks and ranks.rank:
+        return follow(ranks, folder, data_dir=data_dir, download=download)
+    spec = zoo_registry.models.get(recipe.model.name)
+    task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
+    if ranks:
+        recipe = scaled(recipe, ranks.size)
+        check_recipe(recipe, ranks.size)
+    # What cannot work is refused before anything is written, or replaced.
+    check_free(folder, force=force)
+    check_overrides(spec, recipe.model.overrides)
+    if energy is not None:
+        check_country(energy)
+    if mlflow is not None:
+        check_mlflow()
+    _check_components(recipe, folder)
+    if recipe.model.weights is not None:
+        open_weights(spec, recipe.model.weights)
+    builder = open_dataset(
+        recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+    )
+    if verbose:
+        show_own_data(builder)
+    new_folder(folder)
+    info = first_info(recipe, task) | workers_info(ranks)
+    watched = _watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
+    with held(folder), watched as (meter, told):
+        text = recipe.to_toml()
+        write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
+        carry_out(
+            recipe,
+            builder,
+            folder,
+            info,
+            meter,
+            checkpoint=None,
+            ranks=ranks,
+            **{**options, "on_epoch": told},
+        )
+    return load_run(folder)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    verbose: bool = True,
+    checkpoint_seconds: float = SECONDS,
+    on_epoch: OnEpoch | None = None,
+    workers: int | Workers | None = None,
+    energy: str | None = None,
+    mlflow: str | None = None,
+) -> Run:
+    """Go on with a training that was interrupted, failed or killed.
+
+    It ends with the weights, bit for bit, that the training would have had without the break, on
+    the same machine and with the same versions.
+
+    Args:
+        run: Its folder.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+        download: Whether a dataset that is not prepared may be downloaded.
+        verbose: Whether progress is shown.
+        checkpoint_seconds: As for :func:`train`.
+        on_epoch: As for :func:`train`.
+        workers: As for :func:`train`; as many as the run began with by default.
+        energy: As for :func:`train`; a run that began with it goes on with it.
+        mlflow: The same.
+
+    Raises:
+        UsageError: No run, a complete one, or one that another process is training.
+        ZooError: The data are not those that the run began with, or as for :func:`train`.
+    """
+    before = read_run(run)
+    folder = before.path
+    options: dict[str, Any] = {
+        "verbose": verbose,
+        "checkpoint_seconds": checkpoint_seconds,
+        "on_epoch": on_epoch,
+    }
+    member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
+    if member is None and team.number > 1:
+        _refuse_with_workers(energy, mlflow)
+        return launch(folder, team, data_dir=data_dir, download=download, **options)
+    ranks = joined(member, workers)
+    if ranks and ranks.rank:
+        return follow(ranks, folder, data_dir=data_dir, download=download)
+    if energy is not None:
+        check_country(energy)
+    with held(folder):
+        # Only now does nobody else change it.
+        found = read_run(folder)
+        if found.status == "complete":
+            raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
+        recipe, info = on_own_data(found.recipe), dict(found.info)
+        builder = open_dataset(
+            recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
+        )
+        checkpoint = newest(folder)
+        place = checkpoint.place if checkpoint else Place()
+        info |= {"status": "running", "error": None, "finished": None}
+        info["resumed"] = [*info.get("resumed", []), str(place)]
+        _warn_of_changes(info, ranks)
+        info |= workers_info(ranks)
+        watched = _watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
+        with watched as (meter, told):
+            carry_out(
+                recipe,
+                builder,
+                folder,
+                info,
+                meter,
+                checkpoint=checkpoint,
+                ranks=ranks,
+                **{**options, "on_epoch": told},
+            )
+    return load_run(folder)
+
+
+def _refuse_with_workers(energy: str | None, mlflow: str | None) -> None:
+    given = {"energy": energy, "mlflow": mlflow}
+    for name in (name for name, value in given.items() if value is not None):
+        raise UsageError(
+            f"{name} does not go with workers that are launched here, of which each is a process "
+            f"of its own: leave --{name} or --workers out."
+        )
+
+
+def _check_components(recipe: Recipe, folder: Path) -> None:
+    """Make once, in vain, what Keras may refuse."""
+    from zoo_recipes.augmentation.changes import TextMarks, make_changes
+    from zoo_recipes.augmentation.mixing import make_mixes
+    from zoo_recipes.compiling.components import compile_arguments, make_callback
+
+    make_changes(recipe.augmentation, TextMarks())
+    make_mixes(recipe.augmentation)
+    compile_arguments(recipe.compile, steps=1_000_000)
+    for callback in recipe.fit.callbacks:
+        make_callback(callback, folder)
+
+
+@contextmanager
+def _watched(
+    folder: Path,
+    info: dict[str, Any],
+    ranks: Ranks | None,
+    *,
+    energy: str | None,
+    mlflow: str | None,
+    on_epoch: OnEpoch | None,
+) -> Iterator[tuple[Meter, OnEpoch | None]]:
+    """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
+    with (
+        logged(mlflow, folder, info, on_epoch) as told,
+        _recorded(folder, info),
+        telling_of_loss(folder, ranks),
+        metered(folder, info, energy) as meter,
+    ):
+        yield meter, told
+
+
+@contextmanager
+def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
+    """Write in the end what became of the training."""
+    write_json(folder / INFO, info)
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | StoppedError)
+        info["status"] = "interrupted" if stopped else "failed"
+        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
+        info["finished"] = now()
+        write_json(folder / INFO, info)
+        raise
+
+
+def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:
+    now_used = versions() | {"workers": ranks.size if ranks else 1}
+    before = info["versions"] | {"workers": info.get("workers", 1)}
+    changed = {k: v for k, v in before.items() if now_used.get(k) != v}
+    if changed:
+        listed = ", ".join(f"{k} {v} (now {now_used.get(k)})" for k, v in changed.items())
+        warnings.warn(
+            f"the run began with others, so the weights may differ: {listed}", stacklevel=3
+        )

@@ -10,7 +10,13 @@ from zoo_export.verification import run_samples
 from zoo_registry.build import get_model
 
 # Built by the same code as another case, in other sizes: the support matrix has them too.
-LIKE = {"cifar10-cnn": "cnn", "mnist-mlp": "mlp", "mobilenet-v3-large": "mobilenet-v3-small"}
+LIKE = {
+    "cifar10-cnn": "cnn",
+    "mnist-mlp": "mlp",
+    "mobilenet-v3-large": "mobilenet-v3-small",
+    "resnet18": "resnet",
+    "smollm2-135m": "llama",
+}
 TABLE = [(case.name, case.task) for case in distinct_cases() if case.name not in LIKE]
 
 

@@ -100,7 +100,6 @@ def test_every_promise_but_export(name, task):
 FULL_SIZE = {
     "resnet18": 3,
     "mobilenet-v3-small": 3,
-    "vit-tiny-patch16-224": 3,
     "minilm-l6": 4,
 }
 

@@ -21,6 +21,7 @@ def explain(
     method: str = "occlusion",
     *,
     label: str | None = None,
+    word: str | None = None,
     runtime: str | None = None,
     patches: int = 64,
     superpixels: bool = False,
@@ -42,7 +43,9 @@ def explain(
         x: Path of an image, a text, or an array.
         method: ``integrated-gradients`` and ``grad-cam`` look inside a run's Keras model;
             ``occlusion``, ``shap`` and ``lime`` need predictions alone, of a run or of a bundle.
-        label: The class; the most probable one by default.
+        label: The class, or the token of a language model; the most probable one by default.
+        word: Of a model that tags words: that whose tag is explained; ``the#2`` is the second of
+            several.
         runtime: Format of a bundle; the first one whose runtime is installed by default.
         patches: Of an image: about how many it is cut into.
         superpixels: Whether these follow the colours, or are a grid.
@@ -83,6 +86,7 @@ def explain(
         x,
         method,
         label=label,
+        word=word,
         cutting=Cutting(
             patches=patches,
             superpixels=superpixels,

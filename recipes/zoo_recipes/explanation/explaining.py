@@ -11,13 +11,14 @@ import numpy as np
 from zoo_recipes.explanation.faithfulness import faithfulness
 from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlusion
-from zoo_recipes.explanation.reading import Cutting, read_features
+from zoo_recipes.explanation.reading import Cutting, read_input
 from zoo_recipes.explanation.result import Explanation
 from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import Array, Target, choose_target
 from zoo_registry import UsageError, ZooError, did_you_mean
 
-_BATCH = 64
+# Rows, and numbers of an answer, that are predicted at once: more would fill the memory.
+_BATCH, _NUMBERS = 64, 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,7 @@ def explain_subject(
     method: str,
     *,
     label: str | None = None,
+    word: str | None = None,
     cutting: Cutting | None = None,
     effort: Effort | None = None,
 ) -> Explanation:
@@ -145,6 +147,7 @@ def explain_subject(
         raw: Path of an image, a text, or an array.
         method: One of ``METHODS``.
         label: The class; the most probable one by default.
+        word: That whose tag is explained; ``the#2`` is the second one of several.
         cutting: How the input is cut into features.
         effort: How much work is done.
 
@@ -160,14 +163,16 @@ def explain_subject(
             f"explain the run, or use one of: {others}."
         )
     effort = effort or Effort()
-    features = read_features(subject, raw, cutting or Cutting())
+    read = read_input(subject, raw, cutting or Cutting(), word)
+    features, place, names = read.features, read.place, read.names
     if chosen.images_only and features.kind != "image":
         raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")
     logits = subject.predict(features.inputs)
-    target = choose_target(subject.task, logits, subject.labels, label)
+    target = choose_target(subject.task, logits, names, label, place)
+    rows = max(1, min(_BATCH, _NUMBERS // logits.size))
 
     def logit(present: Array) -> Array:
-        return np.asarray(target.logit(_logits(subject, features, present)), np.float64)
+        return _answers(subject, features, present, target.logit, rows).astype(np.float64)
 
     found = chosen.attribute(_Case(subject, features, target, logit, effort))
     return Explanation(
@@ -179,12 +184,12 @@ def explain_subject(
         features=features,
         target=target,
         score=float(target.score(logits)[0]),
-        best=choose_target(subject.task, logits, subject.labels, None).label,
+        best=choose_target(subject.task, logits, names, None, place).label,
         values=found.values,
         elements=features.spread(found.values) if found.elements is None else found.elements,
         facts=found.facts,
         faithfulness=faithfulness(
-            lambda present: target.score(_logits(subject, features, present)),
+            lambda present: _answers(subject, features, present, target.score, rows),
             found.values,
             seed=effort.seed,
         ),
@@ -209,16 +214,21 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def _logits(subject: Subject, features: Features, present: Array) -> Array:
-    # Inputs are made a batch at a time: all at once would fill the memory.
+def _answers(
+    subject: Subject,
+    features: Features,
+    present: Array,
+    of: Callable[[Array], Array],
+    rows: int,
+) -> Array:
     parts = [
-        subject.predict(features.keep(present[at : at + _BATCH]))
-        for at in range(0, len(present), _BATCH)
+        of(subject.predict(features.keep(present[at : at + rows])))
+        for at in range(0, len(present), rows)
     ]
-    logits = np.concatenate(parts)
-    if not np.isfinite(logits).all():
+    answers = np.concatenate(parts)
+    if not np.isfinite(answers).all():
         raise ZooError(
             f"'{subject.place}' gives NaN or infinite logits once parts of the input are taken "
             "away: try another baseline."
         )
-    return logits
+    return answers

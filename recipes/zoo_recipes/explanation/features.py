@@ -116,7 +116,14 @@ def pixels(
 
 
 def tokens(
-    inputs: Arrays, name: str, text: str, encoding: Any, blank_id: int, *, words: bool
+    inputs: Arrays,
+    name: str,
+    text: str,
+    encoding: Any,
+    blank_id: int,
+    *,
+    words: bool,
+    hidden: int | None = None,
 ) -> Features:
     """Cut a text into its tokens; the marks of the tokenizer always stay.
 
@@ -129,11 +136,12 @@ def tokens(
         encoding: The ``tokenizers.Encoding`` of the text, padded to that length.
         blank_id: Number of the token for nothing.
         words: Whether the tokens of a word are one feature.
+        hidden: Position of a token that always stays too.
     """
     parts = encoding.word_ids if words else range(len(encoding.ids))
     of_token = [
-        None if special else part
-        for part, special in zip(parts, encoding.special_tokens_mask, strict=True)
+        None if special or at == hidden else part
+        for at, (part, special) in enumerate(zip(parts, encoding.special_tokens_mask, strict=True))
     ]
     distinct = dict.fromkeys(part for part in of_token if part is not None)
     order = {part: number for number, part in enumerate(distinct)}

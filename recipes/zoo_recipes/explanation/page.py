@@ -26,7 +26,7 @@ td.bar { width: 50%; }
 def page(explanation: Explanation) -> str:
     """Return the HTML of an explanation."""
     measured = explanation.faithfulness
-    title = f"Why {explanation.target.label}: {explanation.model} by {explanation.method}"
+    title = f"Why {explanation.answer}: {explanation.model} by {explanation.method}"
     images = {name: image(png, name) for name, png in pictures(explanation).items()}
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -49,7 +49,7 @@ def page(explanation: Explanation) -> str:
 
 def about(explanation: Explanation) -> str:
     """Return in a sentence what is explained."""
-    said = f"{explanation.target.label} ({explanation.score:.3f})"
+    said = f"{explanation.answer} ({explanation.score:.3f})"
     other = "" if explanation.best == explanation.target.label else f", not {explanation.best}"
     return f"{explanation.place}, computed by {explanation.computes}: {said}{other}."
 

@@ -1,4 +1,4 @@
-"""From a raw input to the features that it is explained by."""
+"""From a raw input to the features that it is explained by, and the answer that is explained."""
 
 from __future__ import annotations
 
@@ -14,8 +14,17 @@ import numpy as np
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.texts import padded_encodings, padding_id
 from zoo_recipes.explanation.features import Features, columns, pixels, tokens
+from zoo_recipes.explanation.places import place_of
 from zoo_recipes.explanation.subject import Subject
-from zoo_recipes.explanation.target import Array, Arrays
+from zoo_recipes.explanation.target import (
+    LANGUAGE_MODELS,
+    MASKED,
+    PER_TOKEN,
+    TAGS,
+    Array,
+    Arrays,
+    Place,
+)
 from zoo_registry import UsageError
 
 
@@ -49,35 +58,79 @@ class Cutting:
             raise UsageError(f"patches={self.patches}: use 1 or more.")
 
 
-def read_features(subject: Subject, raw: Any, cutting: Cutting) -> Features:
+@dataclass(frozen=True, eq=False)
+class Read:
+    """An input as the model sees it.
+
+    Args:
+        features: What it is cut into.
+        names: Of the classes, in the order of the logits.
+        place: Of the answer, where there is one at every token.
+    """
+
+    features: Features
+    names: Sequence[str] | None
+    place: Place | None = None
+
+
+def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
     """Return a raw input as the model sees it, cut into features.
 
     Args:
         subject: Says how inputs are prepared.
         raw: Path of an image, a text, or an array.
         cutting: How it is cut.
+        word: That whose tag is explained.
 
     Raises:
-        UsageError: An input that preprocessing cannot take, or a model of several inputs or of
-            numbers that stand for something else.
+        UsageError: An input that preprocessing cannot take, a model of several inputs or of
+            numbers that stand for something else, or a word that is not there.
     """
+    if word is not None and subject.task != TAGS:
+        raise UsageError(
+            f"A model for {subject.task} has no answer of its own for '{word}': leave the word out."
+        )
     preprocessor = Preprocessor(subject.preprocessing, subject.assets, list(subject.inputs))
+    if preprocessor.tokenize_step is not None:
+        return _text(subject, preprocessor, raw, cutting, word)
+    if subject.task in PER_TOKEN:
+        raise UsageError(f"A model for {subject.task} without a tokenizer cannot be explained.")
+    return Read(_numbers(subject, preprocessor.batch([raw]), cutting), subject.labels)
+
+
+def _text(
+    subject: Subject,
+    preprocessor: Preprocessor,
+    raw: Any,
+    cutting: Cutting,
+    word: str | None,
+) -> Read:
     inputs = preprocessor.batch([raw])
+    if not isinstance(raw, str):
+        raise UsageError("One text is explained at a time, not a pair.")
     step = preprocessor.tokenize_step
-    if step is not None:
-        if not isinstance(raw, str):
-            raise UsageError("One text is explained at a time, not a pair.")
-        tokenizer = preprocessor.tokenizer(step.tokenizer)
-        (encoding,) = padded_encodings(tokenizer, [raw], step.length)
-        if encoding.overflowing:
-            warnings.warn(
-                f"the text is longer than the {step.length} tokens of the model: the rest was not "
-                "read",
-                stacklevel=2,
-            )
-        mask = tokenizer.token_to_id("[MASK]")
-        blank = padding_id(tokenizer) if mask is None else mask
-        return tokens(inputs, step.input, raw, encoding, blank, words=cutting.words)
+    tokenizer = preprocessor.tokenizer(step.tokenizer)
+    (encoding,) = padded_encodings(tokenizer, [raw], step.length)
+    if encoding.overflowing:
+        warnings.warn(
+            f"the text is longer than the {step.length} tokens of the model: the rest was not read",
+            stacklevel=2,
+        )
+    mask = tokenizer.token_to_id("[MASK]")
+    blank = padding_id(tokenizer) if mask is None else mask
+    place = place_of(subject.task, raw, encoding, word, mask)
+    # What is hidden is not there already.
+    hidden = place.position if place is not None and subject.task == MASKED else None
+    features = tokens(
+        *(inputs, step.input, raw, encoding, blank), words=cutting.words, hidden=hidden
+    )
+    names = subject.labels
+    if subject.task in LANGUAGE_MODELS:
+        names = [tokenizer.decode([number]) for number in range(tokenizer.get_vocab_size())]
+    return Read(features, names, place)
+
+
+def _numbers(subject: Subject, inputs: Arrays, cutting: Cutting) -> Features:
     if len(inputs) > 1:
         raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
     ((name, array),) = inputs.items()

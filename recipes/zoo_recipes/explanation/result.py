@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,12 @@ class Explanation:
         return [(self.features.names[at], float(self.values[at])) for at in order]
 
     @property
+    def answer(self) -> str:
+        """The class, and where the answer is, of a model that has one at every token."""
+        place = self.target.place
+        return f"{self.target.label} {place.words}" if place else self.target.label
+
+    @property
     def is_faithful(self) -> bool:
         """Whether the class is lost sooner in the order of the explanation than in a random one."""
         return self.faithfulness.deletion_area < self.faithfulness.random_area
@@ -76,6 +82,7 @@ class Explanation:
             "paper": self.paper,
             "input": self.features.kind,
             "class": self.target.label,
+            **({"at": asdict(self.target.place)} if self.target.place else {}),
             "score": self.score,
             "predicted": self.best,
             "features": [

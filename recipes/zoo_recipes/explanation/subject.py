@@ -30,7 +30,7 @@ class Subject:
         typical: A file of typical inputs, where there is one.
 
     Raises:
-        UsageError: A task whose answers are not one row of logits.
+        UsageError: A task whose answers are no logits of classes or tokens.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Subject:
         if self.task not in TASKS:
             raise UsageError(
                 f"'{self.place}' is a model for {self.task or 'an unknown task'}: what can be "
-                f"explained is one answer for the whole input: {', '.join(TASKS)}."
+                f"explained is one answer, of {', '.join(TASKS)}."
             )
 
 
@@ -57,7 +57,7 @@ def subject_of_run(run: Run) -> Subject:
     """Return a run's Keras model.
 
     Raises:
-        UsageError: A task whose answers are not one row of logits.
+        UsageError: A task whose answers are no logits of classes or tokens.
         ZooError: The model cannot be loaded.
     """
     from zoo_recipes.explanation.gradients import keras_predict

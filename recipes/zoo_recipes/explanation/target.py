@@ -1,4 +1,4 @@
-"""What of a model's answer is explained: the logit of one class, or the value of a regression."""
+"""What of a model's answer is explained: the logit of a class or token, or a regression's value."""
 
 from __future__ import annotations
 
@@ -15,10 +15,27 @@ Arrays = dict[str, Array]
 # From prepared inputs by name, batch first, to logits float (batch, classes).
 Predict = Callable[[Arrays], Array]
 MULTI_LABEL, REGRESSION = "multi-label", "regression"
+TAGS, MASKED, NEXT = "token-classification", "masked-lm", "causal-lm"
+# Their classes are the tokens of a vocabulary.
+LANGUAGE_MODELS = (MASKED, NEXT)
+PER_TOKEN = (TAGS, *LANGUAGE_MODELS)
 TASKS = (
     *("image-classification", "text-classification", "sequence-classification"),
-    *("classification", MULTI_LABEL, REGRESSION),
+    *("classification", MULTI_LABEL, REGRESSION, *PER_TOKEN),
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a text the answer is that is explained, of a model that has one at every token.
+
+    Args:
+        position: Of the token.
+        words: It, as a title says it.
+    """
+
+    position: int
+    words: str
 
 
 @dataclass(frozen=True)
@@ -29,19 +46,24 @@ class Target:
         task: The model's head.
         index: Of the class among the logits; with one logit, 1 is yes and 0 is no.
         label: Its name.
+        place: Of the answer, where there is one at every token.
     """
 
     task: str
     index: int
     label: str
+    place: Place | None = None
 
     def logit(self, logits: Any) -> Any:
         """Return (batch,) of ``logits`` (batch, classes): an array of one or a tensor of one.
+
+        Those of a model that answers at every token are (batch, tokens, classes).
 
         Example:
             >>> Target("classification", 0, "no").logit(np.array([[3.0]]))
             array([-3.])
         """
+        logits = _at(self.place, logits)
         if logits.shape[-1] > 1:
             return logits[:, self.index]
         # One logit speaks for yes; what speaks against it speaks for no.
@@ -51,7 +73,7 @@ class Target:
         """Return the probability of the class, or the value of a regression, float (batch,)."""
         if self.task == REGRESSION:
             return np.asarray(self.logit(logits))
-        return scores(logits, self.task)[:, self.index]
+        return scores(_at(self.place, logits), self.task)[:, self.index]
 
 
 def scores(logits: Array, task: str) -> Array:
@@ -73,15 +95,20 @@ def scores(logits: Array, task: str) -> Array:
 
 
 def choose_target(
-    task: str, logits: Array, labels: Sequence[str] | None, wanted: str | None
+    task: str,
+    logits: Array,
+    labels: Sequence[str] | None,
+    wanted: str | None,
+    place: Place | None = None,
 ) -> Target:
     """Return the class to explain.
 
     Args:
         task: The model's head.
-        logits: Of the input, float (1, classes).
+        logits: Of the input, float (1, classes), or (1, tokens, classes).
         labels: Names in the order of the classes; numbers name them where there are none.
         wanted: Name of the class; the most probable one by default.
+        place: Of the answer, where there is one at every token.
 
     Raises:
         UsageError: There is no such class.
@@ -90,7 +117,7 @@ def choose_target(
         >>> choose_target("classification", np.array([[0.0, 2.0]]), ["cat", "dog"], None).label
         'dog'
     """
-    found = scores(logits, task)[0]
+    found = scores(_at(place, logits), task)[0]
     if task == REGRESSION:
         if wanted is not None:
             raise UsageError(f"A regression has no classes: leave the class '{wanted}' out.")
@@ -102,7 +129,13 @@ def choose_target(
         index = names.index(wanted)
     else:
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+        what, plural = ("token", "tokens") if task in LANGUAGE_MODELS else ("class", "classes")
         raise UsageError(
-            f"There is no class '{wanted}'.{did_you_mean(wanted, names)} The classes are: {listed}."
+            f"There is no {what} '{wanted}'.{did_you_mean(wanted, names)} The {plural} are: "
+            f"{listed}."
         )
-    return Target(task, index, names[index])
+    return Target(task, index, names[index], place)
+
+
+def _at(place: Place | None, logits: Any) -> Any:
+    return logits if place is None else logits[:, place.position]

@@ -316,8 +316,8 @@ def test_a_model_that_breaks_without_its_input_is_told(tmp_path):
 
 
 def test_a_model_of_many_answers_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="is a model for causal-lm: what can be explained is one"):
-        subject_of(dense(WEIGHTS, [0, 0, 0]), tmp_path, "causal-lm")
+    with pytest.raises(UsageError, match="is a model for seq2seq: what can be explained is one"):
+        subject_of(dense(WEIGHTS, [0, 0, 0]), tmp_path, "seq2seq")
 
 
 def test_without_its_library_shap_says_what_to_install(monkeypatch, linear):

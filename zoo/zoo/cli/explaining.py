@@ -32,6 +32,7 @@ _NAME_LENGTH = 32
     help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
 )
 @click.option("--class", "label", help="The class to explain [the most probable one].")
+@click.option("--word", help="Of a model of tags: whose is explained; the#2 is the second.")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option("--patches", type=click.IntRange(min=1), help="Of an image, about so many [64].")
 @click.option("--superpixels", is_flag=True, help="Patches that follow the colours.")
@@ -58,6 +59,7 @@ def explain(
     raw: str,
     method: str,
     label: str | None,
+    word: str | None,
     runtime: str | None,
     names: str | None,
     out: Path | None,
@@ -81,12 +83,13 @@ def explain(
         if isinstance(opened, Bundle)
         else opened.info["preprocessing"]
     )
-    folder = out or _folder(opened, runtime, raw, method, label)
+    folder = out or _folder(opened, runtime, raw, method, word, label)
     explanation = explain_source(
         source,
         read_input(raw, preprocessing),
         method,
         label=label,
+        word=word,
         runtime=runtime,
         names=None if names is None else names.split(","),
         out=folder,
@@ -103,13 +106,13 @@ def explain(
 
 
 def _folder(
-    source: Run | Bundle, runtime: str | None, raw: str, method: str, label: str | None
+    source: Run | Bundle, runtime: str | None, raw: str, method: str, *chosen: str | None
 ) -> Path:
     from zoo_export.bundle import Bundle
 
     # No file has so long a name, and asking for it would be an error.
-    word = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw
-    name = "-".join([_slug(word), method, *([_slug(label)] if label else [])])
+    given = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw
+    name = "-".join([_slug(given), method, *(_slug(words) for words in chosen if words)])
     if isinstance(source, Bundle):
         # A bundle is sealed: nothing is added to its folder.
         used = source.artifact(runtime).format.replace(":", "-")
@@ -127,7 +130,7 @@ def _print(explanation: Explanation) -> None:
     measured = explanation.faithfulness
     print_fields(
         {
-            "class": f"{explanation.target.label} ({explanation.score:.4f})",
+            "class": f"{explanation.answer} ({explanation.score:.4f})",
             "predicted": "" if explanation.best == explanation.target.label else explanation.best,
             "computed by": explanation.computes,
             explanation.method: ", ".join(facts(explanation)),

@@ -1,0 +1,145 @@
+"""Answers at one token: of tags, of a hidden token, of the next one."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
+from zoo_recipes.arrays.vocabulary import make_tokenizer
+from zoo_recipes.configs import TokenizerConfig
+from zoo_recipes.explanation.explaining import explain_subject
+from zoo_recipes.explanation.gradients import keras_predict
+from zoo_recipes.explanation.places import place_of
+from zoo_recipes.explanation.subject import Subject
+from zoo_registry import UsageError
+
+LENGTH, TAGS = 12, ("noun", "verb", "other")
+TEXT = "the cat and the mat"
+# Each token's logits are so much of its neighbour before it, and so much of its own vector.
+BEFORE, OWN = 0.5, 2.0
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("assets")
+    tokenizer = make_tokenizer(TokenizerConfig(kind="wordpiece", vocab_size=300), [TEXT])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def subject_of(assets, task, labels=None):
+    vocabulary = load_tokenizer(assets, "tokenizer.json").get_vocab_size()
+    classes = len(labels) if labels else vocabulary
+    ids = keras.Input((LENGTH,), name="token_ids", dtype="int32")
+    table = layers.Embedding(vocabulary, classes)
+    both = layers.Conv1D(classes, 2, padding="causal", use_bias=False, name="logits")
+    model = keras.Model(ids, both(table(ids)))
+    both.set_weights([np.stack([BEFORE * np.eye(classes), OWN * np.eye(classes)])])
+    return Subject(
+        name="known",
+        place=Path("known"),
+        computes="Keras",
+        task=task,
+        labels=labels,
+        preprocessing=[{"step": "tokenize", "length": LENGTH, "padding_mask": False}],
+        assets=assets,
+        inputs={"token_ids": "int32"},
+        predict=keras_predict(model),
+        model=model,
+    ), table.get_weights()[0]
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients", "shap"])
+@pytest.mark.parametrize(
+    ("task", "labels", "text", "request_", "at"),
+    [
+        ("token-classification", TAGS, TEXT, {"word": "cat", "label": "verb"}, 2),
+        ("token-classification", TAGS, TEXT, {"word": "the#2", "label": "noun"}, 4),
+        ("causal-lm", None, TEXT, {"label": "cat"}, 5),
+        ("masked-lm", None, "the cat and [MASK] mat", {"label": "the"}, 4),
+    ],
+)
+def test_a_token_is_explained_by_itself_and_its_neighbour(
+    assets, method, task, labels, text, request_, at
+):
+    subject, vectors = subject_of(assets, task, labels)
+    found = explain_subject(subject, text, method, **request_)
+    tokenizer = load_tokenizer(assets, "tokenizer.json")
+    ids, blank = tokenizer.encode(text).ids, tokenizer.token_to_id("[MASK]")
+    assert found.target.place.position == at
+    true = np.zeros(LENGTH)
+    true[at - 1] = BEFORE * (vectors[ids[at - 1]] - vectors[blank])[found.target.index]
+    true[at] = OWN * (vectors[ids[at]] - vectors[blank])[found.target.index]
+    expected = true[np.argsort(found.features.members)][-len(found.features) :]
+    np.testing.assert_allclose(found.values, expected, atol=1e-5)
+    # What is hidden is no feature.
+    assert len(found.features) == (4 if task == "masked-lm" else 5)
+    words = {"masked-lm": "in place of [MASK]", "causal-lm": "after the text"}
+    said = words.get(task, f"at '{request_.get('word')}'")
+    assert found.answer == f"{request_['label']} {said}"
+    assert found.to_dict()["at"] == {"position": at, "words": said}
+
+
+def test_without_a_class_the_most_probable_one_at_the_place_is_taken(assets):
+    subject, _ = subject_of(assets, "token-classification", TAGS)
+    for word in ("cat", "mat"):
+        found = explain_subject(subject, TEXT, "occlusion", word=word)
+        logits = subject.predict(found.features.inputs)[0, found.target.place.position]
+        assert found.best == found.target.label == TAGS[int(logits.argmax())]
+        assert found.score == pytest.approx(np.exp(logits).max() / np.exp(logits).sum(), rel=1e-5)
+
+
+def test_a_token_that_there_is_not(assets):
+    subject, _ = subject_of(assets, "causal-lm")
+    with pytest.raises(UsageError) as failure:
+        explain_subject(subject, TEXT, "occlusion", label="catt")
+    assert str(failure.value).startswith(
+        "There is no token 'catt'. Did you mean 'cat'? The tokens are: "
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "word", "message"),
+    [
+        (
+            *("token-classification", TEXT, None),
+            "This model has a tag for every word: name the one to explain, with --word (word=).",
+        ),
+        ("token-classification", TEXT, "dog", "There is no word 'dog' in the text."),
+        (
+            *("token-classification", TEXT, "the"),
+            "'the' is in the text 2 times: say which, such as 'the#2'.",
+        ),
+        (
+            *("token-classification", TEXT, "the#3"),
+            "'the' is in the text 2 times, and 'the#3' is none.",
+        ),
+        (
+            *("token-classification", "cat " * 20 + "mat", "mat"),
+            "'mat' is beyond the 12 tokens that the model reads.",
+        ),
+        (
+            *("masked-lm", TEXT, None),
+            "What is explained is one hidden token: write [MASK] in its place, once. There are 0 "
+            "in what the model reads of this text.",
+        ),
+    ],
+)
+def test_places_that_there_are_not(assets, task, text, word, message):
+    tokenizer = load_tokenizer(assets, "tokenizer.json")
+    (encoding,) = padded_encodings(tokenizer, [text], LENGTH)
+    with pytest.raises(UsageError) as failure:
+        place_of(task, text, encoding, word, tokenizer.token_to_id("[MASK]"))
+    assert str(failure.value) == message
+
+
+def test_a_word_is_for_models_of_tags(assets):
+    subject, _ = subject_of(assets, "causal-lm")
+    with pytest.raises(UsageError) as failure:
+        explain_subject(subject, TEXT, "occlusion", word="cat")
+    assert str(failure.value) == (
+        "A model for causal-lm has no answer of its own for 'cat': leave the word out."
+    )

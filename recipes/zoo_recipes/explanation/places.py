@@ -29,7 +29,7 @@ def place_of(
     """
     if task == TAGS:
         return _of_word(text, encoding, word)
-    if task == MASKED:
+    if task in MASKED:
         return _of_hidden(encoding, mask_id)
     if task == NEXT:
         return Place(_inside(encoding)[-1], "after the text")

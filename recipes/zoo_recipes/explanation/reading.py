@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.preprocess import Preprocessor
+from zoo_export.preprocess.steps import TokenizeStep
 from zoo_export.preprocess.texts import padded_encodings, padding_id
 from zoo_recipes.explanation.features import Features, columns, pixels, tokens
 from zoo_recipes.explanation.places import place_of
@@ -91,8 +92,9 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
             f"A model for {subject.task} has no answer of its own for '{word}': leave the word out."
         )
     preprocessor = Preprocessor(subject.preprocessing, subject.assets, list(subject.inputs))
-    if preprocessor.tokenize_step is not None:
-        return _text(subject, preprocessor, raw, cutting, word)
+    step = preprocessor.tokenize_step
+    if step is not None:
+        return _text(subject, preprocessor, step, raw, cutting=cutting, word=word)
     if subject.task in PER_TOKEN:
         raise UsageError(f"A model for {subject.task} without a tokenizer cannot be explained.")
     return Read(_numbers(subject, preprocessor.batch([raw]), cutting), subject.labels)
@@ -101,14 +103,15 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
 def _text(
     subject: Subject,
     preprocessor: Preprocessor,
+    step: TokenizeStep,
     raw: Any,
+    *,
     cutting: Cutting,
     word: str | None,
 ) -> Read:
     inputs = preprocessor.batch([raw])
     if not isinstance(raw, str):
         raise UsageError("One text is explained at a time, not a pair.")
-    step = preprocessor.tokenize_step
     tokenizer = preprocessor.tokenizer(step.tokenizer)
     (encoding,) = padded_encodings(tokenizer, [raw], step.length)
     if encoding.overflowing:
@@ -120,7 +123,7 @@ def _text(
     blank = padding_id(tokenizer) if mask is None else mask
     place = place_of(subject.task, raw, encoding, word, mask)
     # What is hidden is not there already.
-    hidden = place.position if place is not None and subject.task == MASKED else None
+    hidden = place.position if place is not None and subject.task in MASKED else None
     features = tokens(
         *(inputs, step.input, raw, encoding, blank), words=cutting.words, hidden=hidden
     )

@@ -62,7 +62,7 @@ class Explanation:
     def answer(self) -> str:
         """The class, and where the answer is, of a model that has one at every token."""
         place = self.target.place
-        return f"{self.target.label} {place.words}" if place else self.target.label
+        return f"'{self.target.label}' {place.words}" if place else self.target.label
 
     @property
     def is_faithful(self) -> bool:

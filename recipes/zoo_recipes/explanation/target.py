@@ -15,9 +15,9 @@ Arrays = dict[str, Array]
 # From prepared inputs by name, batch first, to logits float (batch, classes).
 Predict = Callable[[Arrays], Array]
 MULTI_LABEL, REGRESSION = "multi-label", "regression"
-TAGS, MASKED, NEXT = "token-classification", "masked-lm", "causal-lm"
+TAGS, NEXT, MASKED = "token-classification", "causal-lm", ("masked-lm", "pretraining")
 # Their classes are the tokens of a vocabulary.
-LANGUAGE_MODELS = (MASKED, NEXT)
+LANGUAGE_MODELS = (*MASKED, NEXT)
 PER_TOKEN = (TAGS, *LANGUAGE_MODELS)
 TASKS = (
     *("image-classification", "text-classification", "sequence-classification"),
@@ -128,12 +128,11 @@ def choose_target(
     elif wanted in names:
         index = names.index(wanted)
     else:
+        hint = did_you_mean(wanted, names)
+        if task in LANGUAGE_MODELS:
+            raise UsageError(f"'{wanted}' is no token of the vocabulary.{hint}")
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-        what, plural = ("token", "tokens") if task in LANGUAGE_MODELS else ("class", "classes")
-        raise UsageError(
-            f"There is no {what} '{wanted}'.{did_you_mean(wanted, names)} The {plural} are: "
-            f"{listed}."
-        )
+        raise UsageError(f"There is no class '{wanted}'.{hint} The classes are: {listed}.")
     return Target(task, index, names[index], place)
 
 

@@ -102,7 +102,8 @@ def explain(
     _print(explanation)
     click.echo(f"\n{folder / PAGE} shows it.")
     other = "shap" if method != "shap" else "occlusion"
-    next_step(f"zoo explain {source} {shlex.quote(raw)} --method {other}")
+    at = f" --word {shlex.quote(word)}" if word else ""
+    next_step(f"zoo explain {source} {shlex.quote(raw)}{at} --method {other}")
 
 
 def _folder(

@@ -40,14 +40,14 @@ def explain(
 
     Args:
         source: A run, a bundle, or the folder of one.
-        x: Path of an image, a text, or an array.
+        x: Path of an image or a sound, a text, or an array.
         method: ``integrated-gradients`` and ``grad-cam`` look inside a run's Keras model;
             ``occlusion``, ``shap`` and ``lime`` need predictions alone, of a run or of a bundle.
         label: The class, or the token of a language model; the most probable one by default.
         word: Of a model that tags words: that whose tag is explained; ``the#2`` is the second of
             several.
         runtime: Format of a bundle; the first one whose runtime is installed by default.
-        patches: Of an image: about how many it is cut into.
+        patches: Of an image or a sound: about how many it is cut into.
         superpixels: Whether these follow the colours, or are a grid.
         baseline: In place of a patch that is taken away: ``black``, ``white``, ``mean`` or
             ``blur``.

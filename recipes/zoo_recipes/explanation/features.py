@@ -1,4 +1,4 @@
-"""One input cut into features that can be taken away: patches, tokens, columns."""
+"""One input cut into features that can be taken away: patches, slices, tokens, columns."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class Features:
         members: int; the feature that each element of it belongs to, with its first axes as shape.
             Elements of feature -1 are never taken away.
         names: Of the features.
-        spans: Of a text: where each feature begins and ends in it, in characters.
+        spans: Where each feature begins and ends: in a text in characters, in a sound in samples.
         text: The text.
+        sample_rate: Of a sound, in Hz.
     """
 
-    kind: Literal["image", "text", "table"]
+    kind: Literal["image", "text", "sound", "table"]
     inputs: Arrays
     blank: Arrays
     name: str
@@ -40,6 +41,7 @@ class Features:
     names: tuple[str, ...]
     spans: tuple[tuple[int, int], ...] = ()
     text: str = ""
+    sample_rate: int = 0
 
     def __len__(self) -> int:
         """Return the number of features."""
@@ -109,10 +111,48 @@ def pixels(
     kept = np.unique(members[(image != blank).any(axis=-1)])
     if len(kept) == 0:
         raise UsageError(f"The image is all {baseline}: choose another baseline (--baseline).")
-    numbers = np.full(members.max() + 1, -1)
-    numbers[kept] = np.arange(len(kept))
     names = tuple(_place(np.argwhere(members == number)) for number in kept)
-    return Features("image", inputs, {name: blank[np.newaxis]}, name, numbers[members], names)
+    numbers = _renumbered(members, kept)
+    return Features("image", inputs, {name: blank[np.newaxis]}, name, numbers, names)
+
+
+def slices(inputs: Arrays, name: str, *, parts: int, sample_rate: int) -> Features:
+    """Cut a sound into slices of one length; those that are silent already are left out.
+
+    A slice that is taken away becomes silence.
+
+    Args:
+        inputs: With the sound, float (1, samples).
+        name: Of the sound.
+        parts: How many; a sound of fewer samples is cut into these.
+        sample_rate: In Hz.
+
+    Raises:
+        UsageError: There is only silence.
+
+    Example:
+        >>> sound = {"audio": np.array([[0.5, -0.5, 0.0, 0.0, 0.25, 0.0]])}
+        >>> slices(sound, "audio", parts=3, sample_rate=10).names
+        ('0.000-0.200 s', '0.400-0.600 s')
+    """
+    sound = inputs[name][0]
+    count = min(parts, len(sound))
+    members = np.arange(len(sound)) * count // len(sound)
+    kept = np.unique(members[sound != 0])
+    if len(kept) == 0:
+        raise UsageError("The sound is silent from its beginning to its end.")
+    starts = np.searchsorted(members, np.arange(count + 1))
+    spans = tuple((int(starts[number]), int(starts[number + 1])) for number in kept)
+    return Features(
+        kind="sound",
+        inputs=inputs,
+        blank={name: np.zeros_like(inputs[name])},
+        name=name,
+        members=_renumbered(members, kept),
+        names=tuple(f"{a / sample_rate:.3f}-{b / sample_rate:.3f} s" for a, b in spans),
+        spans=spans,
+        sample_rate=sample_rate,
+    )
 
 
 def tokens(
@@ -187,6 +227,12 @@ def _words(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
         word if counts[word] == 1 else f"{word} (at {start})"
         for word, (start, _) in zip(words, spans, strict=True)
     )
+
+
+def _renumbered(members: Array, kept: Array) -> Array:
+    numbers = np.full(members.max() + 1, -1)
+    numbers[kept] = np.arange(len(kept))
+    return np.asarray(numbers[members])
 
 
 def _grid(image: Array, patches: int) -> Array:

@@ -80,6 +80,8 @@ def _input(explanation: Explanation, images: dict[str, str]) -> str:
             for name, caption in captions.items()
         )
         return f'<div class="pictures">{"".join(figures)}</div>'
+    if explanation.features.kind == "sound":
+        return images[HEAT_MAP]
     if explanation.features.kind == "text":
         return f'<p class="text">{"".join(_coloured(explanation))}</p>'
     return ""

@@ -1,4 +1,4 @@
-"""Pictures of an explanation: the input as the model sees it, the heat map over it, the curves."""
+"""Pictures of an explanation: what the model takes, the heat map over it, the curves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _STRONGEST = 0.85
 
 
 def pictures(explanation: Explanation) -> dict[str, bytes]:
-    """Return PNG files by name: curves, and for an image itself and its heat map."""
+    """Return PNG files by name: curves, a heat map of images and sounds, and an image itself."""
     found = {CURVES: _curves(explanation)}
     if explanation.features.kind == "image":
         image = _shown(explanation.features.inputs[explanation.features.name][0])
         found |= {INPUT: _png(image), HEAT_MAP: _png(_heated(image, explanation.elements))}
+    if explanation.features.kind == "sound":
+        found[HEAT_MAP] = _wave(explanation)
     return found
 
 
@@ -67,13 +69,37 @@ def _png(pixels: Array) -> bytes:
     return _bytes(lambda file: image.save(file, "PNG"))
 
 
-def _curves(explanation: Explanation) -> bytes:
+def _wave(explanation: Explanation) -> bytes:
+    features = explanation.features
+    figure = _figure(7, 2)
+    panel = figure.subplots()
+    sound = features.inputs[features.name][0]
+    seconds = np.arange(len(sound)) / features.sample_rate
+    panel.plot(seconds, sound, color="#1b1f24", linewidth=0.6)
+    for (start, end), value in zip(features.spans, strengths(explanation.values), strict=True):
+        panel.axvspan(
+            *(start / features.sample_rate, end / features.sample_rate),
+            color=np.divide(FOR if value > 0 else AGAINST, 255),
+            alpha=abs(float(value)) * _STRONGEST,
+            linewidth=0,
+        )
+    panel.set(xlabel="seconds", xlim=(0, len(sound) / features.sample_rate))
+    panel.margins(y=0.05)
+    return _bytes(lambda file: figure.savefig(file, dpi=110, format="png"))
+
+
+def _figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    measured = explanation.faithfulness
-    figure = Figure(figsize=(7, 2.8), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    return figure
+
+
+def _curves(explanation: Explanation) -> bytes:
+    measured = explanation.faithfulness
+    figure = _figure(7, 2.8)
     left, right = figure.subplots(1, 2, sharey=True)
     panels = (
         (left, "deletion", measured.deletion, measured.deletion_area, measured.random),

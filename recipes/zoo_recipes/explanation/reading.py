@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from zoo_export.preprocess import Preprocessor
-from zoo_export.preprocess.steps import TokenizeStep
+from zoo_export.preprocess.steps import AudioStep, TokenizeStep
 from zoo_export.preprocess.texts import padded_encodings, padding_id
-from zoo_recipes.explanation.features import Features, columns, pixels, tokens
+from zoo_recipes.explanation.features import Features, columns, pixels, slices, tokens
 from zoo_recipes.explanation.places import place_of
 from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import (
@@ -34,7 +34,7 @@ class Cutting:
     """How an input is cut into features, and what stands where one is taken away.
 
     Args:
-        patches: Of an image: about how many.
+        patches: Of an image: about how many; of a sound: how many slices.
         superpixels: Whether these follow the colours, or are a grid.
         baseline: In place of a patch: ``black``, ``white``, ``mean`` (the image's mean colour) or
             ``blur``.
@@ -79,7 +79,7 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
 
     Args:
         subject: Says how inputs are prepared.
-        raw: Path of an image, a text, or an array.
+        raw: Path of an image or a sound, a text, or an array.
         cutting: How it is cut.
         word: That whose tag is explained.
 
@@ -97,7 +97,14 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
         return _text(subject, preprocessor, step, raw, cutting=cutting, word=word)
     if subject.task in PER_TOKEN:
         raise UsageError(f"A model for {subject.task} without a tokenizer cannot be explained.")
-    return Read(_numbers(subject, preprocessor.batch([raw]), cutting), subject.labels)
+    inputs = preprocessor.batch([raw])
+    for other in preprocessor.steps:
+        if isinstance(other, AudioStep):
+            sound = slices(
+                inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate
+            )
+            return Read(sound, subject.labels)
+    return Read(_numbers(subject, inputs, cutting), subject.labels)
 
 
 def _text(

@@ -21,7 +21,7 @@ LANGUAGE_MODELS = (*MASKED, NEXT)
 PER_TOKEN = (TAGS, *LANGUAGE_MODELS)
 TASKS = (
     *("image-classification", "text-classification", "sequence-classification"),
-    *("classification", MULTI_LABEL, REGRESSION, *PER_TOKEN),
+    *("audio-classification", "classification", MULTI_LABEL, REGRESSION, *PER_TOKEN),
 )
 
 

@@ -34,7 +34,9 @@ _NAME_LENGTH = 32
 @click.option("--class", "label", help="The class to explain [the most probable one].")
 @click.option("--word", help="Of a model of tags: whose is explained; the#2 is the second.")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
-@click.option("--patches", type=click.IntRange(min=1), help="Of an image, about so many [64].")
+@click.option(
+    "--patches", type=click.IntRange(min=1), help="Of an image or a sound, about so many [64]."
+)
 @click.option("--superpixels", is_flag=True, help="Patches that follow the colours.")
 @click.option("--baseline", help="In place of a patch: black, white, mean or blur [black].")
 @click.option("--words", is_flag=True, help="Take whole words away, not single tokens.")
@@ -69,8 +71,8 @@ def explain(
 ) -> None:
     """Show what in an input the answer hangs on: a page with pictures, and a table.
 
-    INPUT is an image file, a text, a .txt file or a .npy file. Of a bundle, the exported file
-    itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.
+    INPUT is an image or sound file, a text, a .txt file or a .npy file. Of a bundle, the exported
+    file itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.
     """
     from zoo.explaining import explain as explain_source
     from zoo.explaining import open_source

@@ -40,7 +40,7 @@ def explain(
 
     Args:
         source: A run, a bundle, or the folder of one.
-        x: Path of an image or a sound, a text, or an array.
+        x: Path of an image or a sound, a text or two in a tuple, or an array.
         method: ``integrated-gradients`` and ``grad-cam`` look inside a run's Keras model;
             ``occlusion``, ``shap`` and ``lime`` need predictions alone, of a run or of a bundle.
         label: The class, or the token of a language model; the most probable one by default.

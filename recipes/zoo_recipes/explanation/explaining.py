@@ -144,7 +144,7 @@ def explain_subject(
 
     Args:
         subject: The model.
-        raw: Path of an image or a sound, a text, or an array.
+        raw: Path of an image or a sound, a text or two in a tuple, or an array.
         method: One of ``METHODS``.
         label: The class; the most probable one by default.
         word: That whose tag is explained; ``the#2`` is the second one of several.

@@ -163,6 +163,7 @@ def tokens(
     blank_id: int,
     *,
     words: bool,
+    second_at: int = 0,
     hidden: int | None = None,
 ) -> Features:
     """Cut a text into its tokens; the marks of the tokenizer always stay.
@@ -176,9 +177,11 @@ def tokens(
         encoding: The ``tokenizers.Encoding`` of the text, padded to that length.
         blank_id: Number of the token for nothing.
         words: Whether the tokens of a word are one feature.
+        second_at: Of a pair that ``text`` joins: where its second text begins.
         hidden: Position of a token that always stays too.
     """
-    parts = encoding.word_ids if words else range(len(encoding.ids))
+    texts = encoding.sequence_ids
+    parts = zip(texts, encoding.word_ids, strict=True) if words else range(len(encoding.ids))
     of_token = [
         None if special or at == hidden else part
         for at, (part, special) in enumerate(zip(parts, encoding.special_tokens_mask, strict=True))
@@ -186,7 +189,8 @@ def tokens(
     distinct = dict.fromkeys(part for part in of_token if part is not None)
     order = {part: number for number, part in enumerate(distinct)}
     members = np.array([-1 if part is None else order[part] for part in of_token])
-    offsets = np.asarray(encoding.offsets)
+    shifts = np.array([second_at if number == 1 else 0 for number in texts])
+    offsets = np.asarray(encoding.offsets) + shifts[:, np.newaxis]
     spans = [
         (int(offsets[members == number, 0].min()), int(offsets[members == number, 1].max()))
         for number in range(len(order))

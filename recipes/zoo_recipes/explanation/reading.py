@@ -79,7 +79,7 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
 
     Args:
         subject: Says how inputs are prepared.
-        raw: Path of an image or a sound, a text, or an array.
+        raw: Path of an image or a sound, a text or two in a tuple, or an array.
         cutting: How it is cut.
         word: That whose tag is explained.
 
@@ -117,8 +117,9 @@ def _text(
     word: str | None,
 ) -> Read:
     inputs = preprocessor.batch([raw])
-    if not isinstance(raw, str):
-        raise UsageError("One text is explained at a time, not a pair.")
+    texts = raw if isinstance(raw, tuple) else (raw,)
+    if len(texts) > 1 and subject.task in PER_TOKEN:
+        raise UsageError(f"A model for {subject.task} is explained on one text, not on a pair.")
     tokenizer = preprocessor.tokenizer(step.tokenizer)
     (encoding,) = padded_encodings(tokenizer, [raw], step.length)
     if encoding.overflowing:
@@ -128,11 +129,14 @@ def _text(
         )
     mask = tokenizer.token_to_id("[MASK]")
     blank = padding_id(tokenizer) if mask is None else mask
-    place = place_of(subject.task, raw, encoding, word, mask)
+    place = place_of(subject.task, texts[0], encoding, word, mask)
     # What is hidden is not there already.
     hidden = place.position if place is not None and subject.task in MASKED else None
     features = tokens(
-        *(inputs, step.input, raw, encoding, blank), words=cutting.words, hidden=hidden
+        *(inputs, step.input, "\n".join(texts), encoding, blank),
+        words=cutting.words,
+        second_at=len(texts[0]) + 1,
+        hidden=hidden,
     )
     names = subject.labels
     if subject.task in LANGUAGE_MODELS:

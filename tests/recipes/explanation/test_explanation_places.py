@@ -1,5 +1,6 @@
-"""Answers at one token: of tags, of a hidden token, of the next one."""
+"""Answers at one token, of tags, of a hidden token, of the next one; and pairs of texts."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.explanation.explaining import explain_subject
 from zoo_recipes.explanation.gradients import keras_predict
 from zoo_recipes.explanation.places import place_of
+from zoo_recipes.explanation.reading import Cutting
 from zoo_recipes.explanation.subject import Subject
 from zoo_registry import UsageError
 
@@ -141,3 +143,32 @@ def test_a_word_is_for_models_of_tags(assets):
     assert str(failure.value) == (
         "A model for causal-lm has no answer of its own for 'cat': leave the word out."
     )
+
+
+@pytest.mark.parametrize("words", [False, True])
+def test_a_pair_is_explained_by_the_tokens_of_both_texts(assets, words):
+    tokenizer = load_tokenizer(assets, "tokenizer.json")
+    ids = keras.Input((LENGTH,), name="token_ids", dtype="int32")
+    table = layers.Embedding(tokenizer.get_vocab_size(), 2)
+    model = keras.Model(ids, keras.ops.sum(table(ids), axis=1))
+    known, _ = subject_of(assets, "token-classification", TAGS)
+    subject = replace(
+        known, task="text-classification", labels=("a", "b"), predict=keras_predict(model)
+    )
+    found = explain_subject(
+        subject, ("the cat", "the mat"), "occlusion", label="b", cutting=Cutting(words=words)
+    )
+    assert found.features.text == "the cat\nthe mat"
+    assert [found.features.text[slice(*span)] for span in found.features.spans] == (
+        ["the", "cat", "the", "mat"]
+    )
+    vectors, blank = table.get_weights()[0], tokenizer.token_to_id("[MASK]")
+    numbers = [tokenizer.token_to_id(word) for word in ("the", "cat", "the", "mat")]
+    true = (vectors[numbers] - vectors[blank])[:, 1]
+    np.testing.assert_allclose(found.values, true, atol=1e-6)
+
+
+def test_tags_are_of_one_text(assets):
+    subject, _ = subject_of(assets, "token-classification", TAGS)
+    with pytest.raises(UsageError, match="is explained on one text, not on a pair"):
+        explain_subject(subject, ("the cat", "the mat"), "occlusion", word="cat")

@@ -32,6 +32,7 @@ _NAME_LENGTH = 32
     help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
 )
 @click.option("--class", "label", help="The class to explain [the most probable one].")
+@click.option("--second", help="Of a model of pairs: the second text.")
 @click.option("--word", help="Of a model of tags: whose is explained; the#2 is the second.")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option(
@@ -60,6 +61,7 @@ def explain(
     source: Path,
     raw: str,
     method: str,
+    second: str | None,
     label: str | None,
     word: str | None,
     runtime: str | None,
@@ -85,10 +87,11 @@ def explain(
         if isinstance(opened, Bundle)
         else opened.info["preprocessing"]
     )
-    folder = out or _folder(opened, runtime, raw, method, word, label)
+    folder = out or _folder(opened, runtime, raw, method, second, word, label)
+    given = read_input(raw, preprocessing)
     explanation = explain_source(
         source,
-        read_input(raw, preprocessing),
+        given if second is None else (given, second),
         method,
         label=label,
         word=word,
@@ -104,8 +107,8 @@ def explain(
     _print(explanation)
     click.echo(f"\n{folder / PAGE} shows it.")
     other = "shap" if method != "shap" else "occlusion"
-    at = f" --word {shlex.quote(word)}" if word else ""
-    next_step(f"zoo explain {source} {shlex.quote(raw)}{at} --method {other}")
+    also = [f" --{name} {shlex.quote(v)}" for name, v in (("second", second), ("word", word)) if v]
+    next_step(f"zoo explain {source} {shlex.quote(raw)}{''.join(also)} --method {other}")
 
 
 def _folder(

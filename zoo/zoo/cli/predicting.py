@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--top-k", type=click.IntRange(min=1), help="Answers to list [3; of boxes, those of score .3]."
 )
 @click.option("--question", help="What is asked about the text INPUT.")
+@click.option("--second", help="Of a model of pairs: the second text.")
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), help="Let a language model write so many tokens."
 )
@@ -47,6 +48,7 @@ def predict(
     runtime: str | None,
     top_k: int | None,
     question: str | None,
+    second: str | None,
     max_tokens: int | None,
     threads: int | None,
     provider: str | None,
@@ -60,10 +62,11 @@ def predict(
 
     loaded = load_bundle(bundle)
     given = read_input(raw, loaded.manifest.preprocessing)
+    texts = tuple(text for text in (question, given, second) if text is not None)
     # Things in a picture are as many as there are.
     usual = None if loaded.manifest.task == "object-detection" else _TOP_K
     (prediction,) = loaded.predict(
-        [given if question is None else (question, given)],
+        [texts if len(texts) > 1 else given],
         runtime=runtime,
         top_k=top_k or usual,
         threads=threads,

@@ -40,7 +40,8 @@ def explain(
 
     Args:
         source: A run, a bundle, or the folder of one.
-        x: Path of an image or a sound, a text or two in a tuple, or an array.
+        x: Path of an image or a sound, a text, a tuple of two or of question
+            and text, or an array.
         method: ``integrated-gradients`` and ``grad-cam`` look inside a run's Keras model;
             ``occlusion``, ``shap`` and ``lime`` need predictions alone, of a run or of a bundle.
         label: The class, or the token of a language model; the most probable one by default.
@@ -176,12 +177,12 @@ def _subject_of_bundle(bundle: Bundle, place: Path, runtime: str | None) -> Subj
 
     from zoo_export.manifest import ASSETS
     from zoo_recipes.explanation.subject import Subject
+    from zoo_recipes.explanation.target import answer_in
 
     manifest, used = bundle.manifest, bundle.artifact(runtime).format
 
     def predict(inputs: Any) -> Any:
-        outputs = bundle.run(inputs, used)
-        return np.asarray(outputs.get("logits", next(iter(outputs.values()))))
+        return np.asarray(answer_in(bundle.run(inputs, used), np.stack))
 
     return Subject(
         name=manifest.name,

@@ -14,7 +14,7 @@ from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlu
 from zoo_recipes.explanation.reading import Cutting, read_input
 from zoo_recipes.explanation.result import Explanation
 from zoo_recipes.explanation.subject import Subject
-from zoo_recipes.explanation.target import Array, Target, choose_target
+from zoo_recipes.explanation.target import Array, SpanTarget, Target
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 # Rows, and numbers of an answer, that are predicted at once: more would fill the memory.
@@ -51,7 +51,7 @@ class Effort:
 class _Case:
     subject: Subject
     features: Features
-    target: Target
+    target: Target | SpanTarget
     logit: Score
     effort: Effort
 
@@ -164,11 +164,11 @@ def explain_subject(
         )
     effort = effort or Effort()
     read = read_input(subject, raw, cutting or Cutting(), word)
-    features, place, names = read.features, read.place, read.names
+    features = read.features
     if chosen.images_only and features.kind != "image":
         raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")
     logits = subject.predict(features.inputs)
-    target = choose_target(subject.task, logits, names, label, place)
+    target = read.choose(logits, label)
     rows = max(1, min(_BATCH, _NUMBERS // logits.size))
 
     def logit(present: Array) -> Array:
@@ -184,7 +184,7 @@ def explain_subject(
         features=features,
         target=target,
         score=float(target.score(logits)[0]),
-        best=choose_target(subject.task, logits, names, None, place).label,
+        best=read.choose(logits, None).label,
         values=found.values,
         elements=features.spread(found.values) if found.elements is None else found.elements,
         facts=found.facts,

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from zoo_recipes.arrays.sources import fed
 from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array, Arrays, Predict, Target
+from zoo_recipes.explanation.target import Array, Arrays, Predict, SpanTarget, Target, answer_in
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (
@@ -35,7 +35,7 @@ def keras_predict(model: Any) -> Predict:
 
 
 def integrated_gradients(
-    model: Any, features: Features, target: Target, steps: int
+    model: Any, features: Features, target: Target | SpanTarget, steps: int
 ) -> tuple[Array, float]:
     """Integrate the gradient on the way from nothing to the input (https://arxiv.org/abs/1703.01365).
 
@@ -101,7 +101,7 @@ def embedding_of(model: Any, features: Features) -> Any:
 
 
 def grad_cam(
-    model: Any, features: Features, target: Target, layer: str | None = None
+    model: Any, features: Features, target: Target | SpanTarget, layer: str | None = None
 ) -> tuple[Array, str]:
     """Weight the maps of a convolution by their mean gradients (https://arxiv.org/abs/1610.02391).
 
@@ -146,7 +146,7 @@ def grad_cam(
 def _logits(model: Any, inputs: Any) -> Any:
     outputs = model(fed(model, inputs), training=False)
     if isinstance(outputs, dict):
-        outputs = outputs["logits"] if "logits" in outputs else next(iter(outputs.values()))
+        outputs = answer_in(outputs, tf.stack)
     return tf.cast(outputs, tf.float32)
 
 

@@ -1,11 +1,15 @@
-"""Which token's answer is explained, of a model that has one at every token."""
+"""Which token's answer is explained, of a model that has one at every token; and which span."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from zoo_recipes.explanation.target import MASKED, NEXT, TAGS, Place
+import numpy as np
+
+from zoo_recipes.arrays.sources import IGNORED
+from zoo_recipes.explanation.target import MASKED, NEXT, TAGS, Array, Place, SpanTarget
+from zoo_recipes.tasks.answers import best_span, tokens_between
 from zoo_registry import UsageError
 
 
@@ -34,6 +38,31 @@ def place_of(
     if task == NEXT:
         return Place(_inside(encoding)[-1], "after the text")
     return None
+
+
+def span_of(encoding: Any, text: str, logits: Array, wanted: str | None) -> SpanTarget:
+    """Return the answer to a question that is explained.
+
+    Args:
+        encoding: The ``tokenizers.Encoding`` of the question and the text.
+        text: That answers are cut from.
+        logits: float (1, tokens, 2), of beginnings and ends.
+        wanted: Words of the text; the most probable answer by default.
+
+    Raises:
+        UsageError: Words that are not there, or not to their end.
+    """
+    own = np.array([number == 1 for number in encoding.sequence_ids])
+    offsets = np.asarray(encoding.offsets)
+    if wanted is None:
+        first, last = map(int, best_span(own, *np.moveaxis(logits[0], -1, 0)))
+    else:
+        start = text.find(wanted)
+        first, last = tokens_between(offsets, own, start, start + len(wanted))
+        if start < 0 or IGNORED in (first, last):
+            raise UsageError(f"'{wanted}' is not in what the model reads of the text.")
+    words = text[offsets[first, 0] : offsets[last, 1]]
+    return SpanTarget(first, last, words, tuple(np.flatnonzero(own).tolist()))
 
 
 def _inside(encoding: Any) -> list[int]:

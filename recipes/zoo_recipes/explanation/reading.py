@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.steps import AudioStep, TokenizeStep
 from zoo_export.preprocess.texts import padded_encodings, padding_id
 from zoo_recipes.explanation.features import Features, columns, pixels, slices, tokens
-from zoo_recipes.explanation.places import place_of
+from zoo_recipes.explanation.places import place_of, span_of
 from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import (
+    ANSWERS,
     LANGUAGE_MODELS,
     MASKED,
     PER_TOKEN,
@@ -25,6 +27,9 @@ from zoo_recipes.explanation.target import (
     Array,
     Arrays,
     Place,
+    SpanTarget,
+    Target,
+    choose_target,
 )
 from zoo_registry import UsageError
 
@@ -65,13 +70,12 @@ class Read:
 
     Args:
         features: What it is cut into.
-        names: Of the classes, in the order of the logits.
-        place: Of the answer, where there is one at every token.
+        choose: Returns what is explained of logits: of the class, token or answer of that name, by
+            default of the most probable one.
     """
 
     features: Features
-    names: Sequence[str] | None
-    place: Place | None = None
+    choose: Callable[[Array, str | None], Target | SpanTarget]
 
 
 def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
@@ -103,8 +107,17 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
             sound = slices(
                 inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate
             )
-            return Read(sound, subject.labels)
-    return Read(_numbers(subject, inputs, cutting), subject.labels)
+            return Read(sound, _of_classes(subject))
+    return Read(_numbers(subject, inputs, cutting), _of_classes(subject))
+
+
+def _of_classes(
+    subject: Subject, names: Sequence[str] | None = None, place: Place | None = None
+) -> Callable[[Array, str | None], Target]:
+    def choose(logits: Array, wanted: str | None) -> Target:
+        return choose_target(subject.task, logits, names or subject.labels, wanted, place)
+
+    return choose
 
 
 def _text(
@@ -120,6 +133,8 @@ def _text(
     texts = raw if isinstance(raw, tuple) else (raw,)
     if len(texts) > 1 and subject.task in PER_TOKEN:
         raise UsageError(f"A model for {subject.task} is explained on one text, not on a pair.")
+    if len(texts) == 1 and subject.task == ANSWERS:
+        raise UsageError("This model answers questions: say which, with --question (a tuple).")
     tokenizer = preprocessor.tokenizer(step.tokenizer)
     (encoding,) = padded_encodings(tokenizer, [raw], step.length)
     if encoding.overflowing:
@@ -138,10 +153,12 @@ def _text(
         second_at=len(texts[0]) + 1,
         hidden=hidden,
     )
-    names = subject.labels
+    if subject.task == ANSWERS:
+        return Read(features, partial(span_of, encoding, texts[-1]))
+    names = None
     if subject.task in LANGUAGE_MODELS:
         names = [tokenizer.decode([number]) for number in range(tokenizer.get_vocab_size())]
-    return Read(features, names, place)
+    return Read(features, _of_classes(subject, names, place))
 
 
 def _numbers(subject: Subject, inputs: Arrays, cutting: Cutting) -> Features:

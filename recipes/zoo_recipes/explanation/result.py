@@ -11,7 +11,7 @@ import numpy as np
 
 from zoo_recipes.explanation.faithfulness import Faithfulness
 from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array, Target
+from zoo_recipes.explanation.target import Array, SpanTarget, Target
 from zoo_recipes.run import write_json
 
 INFO = "explanation.json"
@@ -44,7 +44,7 @@ class Explanation:
     method: str
     paper: str
     features: Features
-    target: Target
+    target: Target | SpanTarget
     score: float
     best: str
     values: Array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ Arrays = dict[str, Array]
 Predict = Callable[[Arrays], Array]
 MULTI_LABEL, REGRESSION = "multi-label", "regression"
 TAGS, NEXT, MASKED = "token-classification", "causal-lm", ("masked-lm", "pretraining")
+ANSWERS = "question-answering"
+ENDS = ("start_logits", "end_logits")
 # Their classes are the tokens of a vocabulary.
 LANGUAGE_MODELS = (*MASKED, NEXT)
 PER_TOKEN = (TAGS, *LANGUAGE_MODELS)
 TASKS = (
     *("image-classification", "text-classification", "sequence-classification"),
-    *("audio-classification", "classification", MULTI_LABEL, REGRESSION, *PER_TOKEN),
+    *("audio-classification", "classification", MULTI_LABEL, REGRESSION, *PER_TOKEN, ANSWERS),
 )
 
 
@@ -74,6 +76,57 @@ class Target:
         if self.task == REGRESSION:
             return np.asarray(self.logit(logits))
         return scores(_at(self.place, logits), self.task)[:, self.index]
+
+
+@dataclass(frozen=True)
+class SpanTarget:
+    """An answer that is a part of a text: its beginning and its end together.
+
+    Args:
+        first: Number of its first token.
+        last: Number of its last one.
+        label: Its words.
+        own: Numbers of the tokens that answers are made of.
+    """
+
+    first: int
+    last: int
+    label: str
+    own: tuple[int, ...]
+    place: None = None
+
+    def logit(self, logits: Any) -> Any:
+        """Return (batch,) of ``logits`` (batch, tokens, 2), of beginnings and ends.
+
+        Example:
+            >>> SpanTarget(0, 1, "in Paris", (0, 1)).logit(np.array([[[3.0, 0.0], [0.0, 2.0]]]))
+            array([5.])
+        """
+        return logits[:, self.first, 0] + logits[:, self.last, 1]
+
+    def score(self, logits: Array) -> Array:
+        """Return the probability of the answer, float (batch,)."""
+        from scipy.special import softmax
+
+        probable = softmax(logits[:, self.own], axis=1)
+        first, last = self.own.index(self.first), self.own.index(self.last)
+        return np.asarray(probable[:, first, 0] * probable[:, last, 1])
+
+
+def answer_in(outputs: Mapping[str, Any], stack: Callable[..., Any]) -> Any:
+    """Return the logits among a model's outputs: (..., 2) of beginnings and ends, or the only ones.
+
+    Args:
+        outputs: By name.
+        stack: Of the library of their arrays.
+
+    Example:
+        >>> answer_in({"features": 0.5, "logits": 2.0}, np.stack)
+        2.0
+    """
+    if set(ENDS) <= set(outputs):
+        return stack([outputs[name] for name in ENDS], axis=-1)
+    return outputs.get("logits", next(iter(outputs.values())))
 
 
 def scores(logits: Array, task: str) -> Array:

@@ -63,13 +63,21 @@ def answer_rows(
         if len(answer["text"]):
             start = int(answer["answer_start"][0])
             end = start + len(answer["text"][0])
-            ends[row] = _tokens_between(offsets[row], own[row], start, end)
+            ends[row] = tokens_between(offsets[row], own[row], start, end)
     targets = {name: ends[:, at] for at, name in enumerate(ENDS)}
     texts, known = [text for _, text in raws], [list(answer["text"]) for answer in answers]
     return Answers(inputs, targets, texts, offsets, own, known)
 
 
-def _tokens_between(offsets: Any, own: Any, start: int, end: int) -> tuple[int, int]:
+def tokens_between(offsets: Any, own: Any, start: int, end: int) -> tuple[int, int]:
+    """Return the first and the last token of a part of a text; twice ``IGNORED`` if it was cut off.
+
+    Args:
+        offsets: int (tokens, 2), as :class:`Answers` has them.
+        own: bool (tokens,), whether a token is of the text.
+        start: First character of the part.
+        end: The one after its last.
+    """
     places = np.flatnonzero(own & (offsets[:, 0] < end) & (offsets[:, 1] > start))
     # The answer must be there to its end.
     is_whole = len(places) > 0 and offsets[places[-1], 1] >= end
@@ -110,12 +118,19 @@ def predicted_answers(source: Answers, ends: Mapping[str, Any]) -> list[str]:
     found = []
     rows = zip(source.texts, source.offsets, source.own, *(ends[n] for n in ENDS), strict=True)
     for text, offsets, own, first, last in rows:
-        begin, stop = _best(own, first, last)
+        begin, stop = best_span(own, first, last)
         found.append(text[offsets[begin, 0] : offsets[stop, 1]])
     return found
 
 
-def _best(own: Any, first: Any, last: Any) -> tuple[Any, ...]:
+def best_span(own: Any, first: Any, last: Any) -> tuple[Any, ...]:
+    """Return the first and the last token of the most probable answer.
+
+    Args:
+        own: bool (tokens,), whether a token is of the text.
+        first: Logits float (tokens,) of an answer beginning there.
+        last: Those of one ending there.
+    """
     scores = np.where(own[:, np.newaxis] & own, first[:, np.newaxis] + last, -np.inf)
     band = np.tril(np.triu(np.ones_like(scores)), MAX_TOKENS - 1)
     return np.unravel_index(int(np.argmax(np.where(band, scores, -np.inf))), scores.shape)

@@ -172,3 +172,65 @@ def test_tags_are_of_one_text(assets):
     subject, _ = subject_of(assets, "token-classification", TAGS)
     with pytest.raises(UsageError, match="is explained on one text, not on a pair"):
         explain_subject(subject, ("the cat", "the mat"), "occlusion", word="cat")
+
+
+QUESTION, ANSWERED = "the mat", "the cat and the mat"
+
+
+@pytest.fixture(scope="module")
+def answering(assets):
+    """A model in which each token alone says whether an answer begins or ends there."""
+    vocabulary = load_tokenizer(assets, "tokenizer.json").get_vocab_size()
+    ids = keras.Input((LENGTH,), name="token_ids", dtype="int32")
+    table = layers.Embedding(vocabulary, 2)
+    both = table(ids)
+    model = keras.Model(ids, {"start_logits": both[..., 0], "end_logits": both[..., 1]})
+    known, _ = subject_of(assets, "token-classification", TAGS)
+    changed = {"task": "question-answering", "labels": None, "model": model}
+    return replace(known, predict=keras_predict(model), **changed), table.get_weights()[0]
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients", "shap"])
+def test_an_answer_is_explained_by_its_two_ends(answering, assets, method):
+    subject, vectors = answering
+    found = explain_subject(subject, (QUESTION, ANSWERED), method, label="cat and")
+    tokenizer = load_tokenizer(assets, "tokenizer.json")
+    cat, and_, blank = (tokenizer.token_to_id(word) for word in ("cat", "and", "[MASK]"))
+    true = np.zeros(7)
+    true[3] = (vectors[cat] - vectors[blank])[0]
+    true[4] = (vectors[and_] - vectors[blank])[1]
+    np.testing.assert_allclose(found.values, true, atol=1e-5)
+    assert (found.target.label, found.answer) == ("cat and", "cat and")
+    texts = tokenizer.encode(QUESTION, ANSWERED)
+    own = np.array([number == 1 for number in texts.sequence_ids])
+    exponents = np.exp(vectors[np.array(texts.ids)[own]])
+    first, last = exponents[1, 0] / exponents[:, 0].sum(), exponents[2, 1] / exponents[:, 1].sum()
+    assert found.score == pytest.approx(first * last, rel=1e-5)
+
+
+def test_the_most_probable_answer_is_that_of_the_text(answering):
+    subject, _ = answering
+    found = explain_subject(subject, (QUESTION, ANSWERED), "occlusion")
+    assert found.best == found.target.label
+    assert found.target.label in ANSWERED
+    every = [ANSWERED.split()[a:b] for a in range(5) for b in range(a + 1, 6)]
+    scores = [
+        explain_subject(subject, (QUESTION, ANSWERED), "occlusion", label=" ".join(words)).score
+        for words in every
+        if ANSWERED.startswith(" ".join(words)) or " ".join(words).startswith(("cat", "and"))
+    ]
+    assert found.score >= max(scores) - 1e-7
+
+
+@pytest.mark.parametrize(
+    ("raw", "label", "message"),
+    [
+        (ANSWERED, None, "This model answers questions: say which, with --question (a tuple)."),
+        ((QUESTION, ANSWERED), "dog", "'dog' is not in what the model reads of the text."),
+    ],
+)
+def test_answers_that_there_are_not(answering, raw, label, message):
+    subject, _ = answering
+    with pytest.raises(UsageError) as failure:
+        explain_subject(subject, raw, "occlusion", label=label)
+    assert str(failure.value) == message

@@ -32,6 +32,7 @@ _NAME_LENGTH = 32
     help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
 )
 @click.option("--class", "label", help="The class to explain [the most probable one].")
+@click.option("--question", help="What is asked about the text INPUT.")
 @click.option("--second", help="Of a model of pairs: the second text.")
 @click.option("--word", help="Of a model of tags: whose is explained; the#2 is the second.")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
@@ -61,6 +62,7 @@ def explain(
     source: Path,
     raw: str,
     method: str,
+    question: str | None,
     second: str | None,
     label: str | None,
     word: str | None,
@@ -87,11 +89,12 @@ def explain(
         if isinstance(opened, Bundle)
         else opened.info["preprocessing"]
     )
-    folder = out or _folder(opened, runtime, raw, method, second, word, label)
+    folder = out or _folder(opened, runtime, raw, method, question, second, word, label)
     given = read_input(raw, preprocessing)
+    texts = tuple(text for text in (question, given, second) if text is not None)
     explanation = explain_source(
         source,
-        given if second is None else (given, second),
+        texts if len(texts) > 1 else given,
         method,
         label=label,
         word=word,
@@ -107,7 +110,8 @@ def explain(
     _print(explanation)
     click.echo(f"\n{folder / PAGE} shows it.")
     other = "shap" if method != "shap" else "occlusion"
-    also = [f" --{name} {shlex.quote(v)}" for name, v in (("second", second), ("word", word)) if v]
+    chosen = {"question": question, "second": second, "word": word}
+    also = [f" --{name} {shlex.quote(text)}" for name, text in chosen.items() if text]
     next_step(f"zoo explain {source} {shlex.quote(raw)}{''.join(also)} --method {other}")
 
 

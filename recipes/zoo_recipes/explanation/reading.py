@@ -99,7 +99,7 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
     step = preprocessor.tokenize_step
     if step is not None:
         return _text(subject, preprocessor, step, raw, cutting=cutting, word=word)
-    if subject.task in PER_TOKEN:
+    if subject.task in (*PER_TOKEN, ANSWERS):
         raise UsageError(f"A model for {subject.task} without a tokenizer cannot be explained.")
     inputs = preprocessor.batch([raw])
     for other in preprocessor.steps:

@@ -10,7 +10,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
-from zoo_recipes.datasets.reading import quiet
+from zoo_recipes.datasets.rows import quiet
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean

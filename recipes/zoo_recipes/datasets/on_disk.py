@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.datasets.reading import Examples, Rows, class_names, stacked
+from zoo_recipes.datasets.rows import Examples, Rows, class_names, stacked
 from zoo_registry import ZooError
 from zoo_registry.packages import cache_folder, kept
 

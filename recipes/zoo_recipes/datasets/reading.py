@@ -3,39 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from zoo_recipes.datasets.sounds import sound_reader
+from zoo_recipes.datasets.on_disk import examples_on_disk
+from zoo_recipes.datasets.rows import Examples, Rows, class_names, quiet, stacked
 from zoo_registry import UsageError, did_you_mean
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
-
-
-@dataclass(frozen=True)
-class Examples:
-    """One split, decoded.
-
-    Attributes:
-        raws: What preprocessing takes: uint8 images, sounds, texts, tuples of texts, or arrays.
-        labels: The class, or the target text, of each, as one array; a list where they are several
-            to an example, such as tags of words or boxes; or ``None``.
-        sha256: Of all the content, in order.
-        groups: What a further feature says of each, classes by name; or ``None``.
-        classes: Their names, in the order of their numbers.
-    """
-
-    raws: Sequence[Any]
-    labels: Any
-    sha256: str
-    groups: Sequence[Any] | None = None
-    classes: Sequence[str] = ()
 
 
 def read_split(
@@ -78,8 +56,6 @@ def read_split(
         needed = count * (math.prod(size) if size else 5 * _bytes(first.raw))
         available = MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if needed > available and size:
-            from zoo_recipes.datasets.on_disk import examples_on_disk
-
             return examples_on_disk(rows, count, size)
         if needed > available:
             _refuse_as_too_large(builder.info.full_name, split, needed, available)
@@ -93,136 +69,9 @@ def read_split(
     )
 
 
-@dataclass(frozen=True)
-class Row:
-    """One example: its raw input, label and group."""
-
-    raw: Any
-    label: Any
-    group: Any
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A split that is read one example after the other; the arguments are those of `read_split`."""
-
-    builder: Any
-    split: str
-    inputs: tuple[str, ...]
-    label: str | None
-    group: str | None
-    steps: Sequence[Mapping[str, Any]]
-
-    def read(self, digest: Any) -> Iterator[Row]:
-        """Yield the examples in their fixed order, and let a hash take in their content."""
-        import tensorflow_datasets as tfds
-
-        features = [*self.inputs, *([self.label] if self.label else [])]
-        known = self.builder.info.features
-        resized = _resizer(self.steps)
-        read = {name: sound_reader(known[name], self.steps) or resized for name in self.inputs}
-        names = known[self.group] if self.group else None
-        dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
-        for example in tfds.as_numpy(dataset):
-            for name in features:
-                _update(digest, example[name])
-            parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
-            yield Row(
-                parts if len(parts) > 1 else parts[0],
-                _text_or_same(example[self.label]) if self.label else None,
-                _named(_text_or_same(example[self.group]), names) if self.group else None,
-            )
-
-    def picture_size(self, first: Row) -> tuple[int, ...] | None:
-        """Return height, width and channels that preprocessing makes of pictures in uint8."""
-        import numpy as np
-
-        is_picture = getattr(first.raw, "dtype", None) == np.uint8
-        if not is_picture or [step.get("step") for step in self.steps] != ["image"]:
-            return None
-        step = self.steps[0]
-        return (*step["size"], step.get("channels", 3))
-
-
-def _named(value: Any, feature: Any) -> Any:
-    names = getattr(feature, "names", None)
-    return names[int(value)] if names else value
-
-
-def _joined(raw: Any) -> Any:
-    # A space inside a word would make two of it.
-    return " ".join("".join(word.split()) or "?" for word in raw) if isinstance(raw, list) else raw
-
-
-def stacked(labels: list[Any]) -> Any:
-    """Return labels as one array; a list where each example has as many as it likes."""
-    import numpy as np
-
-    # Of tags there are as many as words, of answers as people gave.
-    is_table = not isinstance(labels[0], dict) and len({np.shape(label) for label in labels}) == 1
-    return np.asarray(labels) if is_table else labels
-
-
-def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
-    import numpy as np
-
-    from zoo_export.preprocess import Preprocessor
-
-    if [step.get("step") for step in steps] != ["image"]:
-        return lambda raw: raw
-    preprocessor = Preprocessor(steps)
-
-    def resized(raw: Any) -> Any:
-        (pixels,) = preprocessor.batch([raw]).values()
-        # Pillow resizes uint8 to uint8: nothing is lost, and preprocessing leaves it as it is.
-        smaller = raw.dtype == np.uint8 and pixels.size < raw.size
-        return pixels[0].astype(np.uint8) if smaller else raw
-
-    return resized
-
-
-def _text_or_same(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, dict):
-        return {key: _text_or_same(part) for key, part in value.items()}
-    if _is_of_texts(value):
-        return [_text_or_same(part) for part in value.tolist()]
-    return value
-
-
-def class_names(builder: Any, label: str | None) -> list[str]:
-    """Return the names of the classes of a feature, or of what it is a sequence of.
-
-    Tags of words are such, and boxes, whose class is their ``label``.
-    """
-    features = builder.info.features
-    feature: Any = features[label] if label and label in features else None
-    feature = getattr(feature, "feature", feature)
-    if hasattr(feature, "items") and "label" in feature:
-        feature = feature["label"]
-    return list(getattr(feature, "names", None) or [])
-
-
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:
     """Return the sha256 of a dataset: its name, its version and the content of its splits."""
     return hashlib.sha256("\n".join([name, version, *hashes]).encode()).hexdigest()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what tensorflow-datasets warns of to itself."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def _is_of_texts(value: Any) -> bool:
-    return getattr(getattr(value, "dtype", None), "kind", "") == "O"
 
 
 def _check_features(builder: Any, wanted: Sequence[tuple[str, str]]) -> None:
@@ -264,17 +113,3 @@ def _refuse_as_too_large(name: str, split: str, needed: float, available: float)
         f"than the {available / 2**30:.1f} GiB set aside for it: train on a part of it, such "
         f"as dataset.train=train[:{max(1, int(100 * available / needed))}%]."
     )
-
-
-def _update(digest: Any, value: Any) -> None:
-    import numpy as np
-
-    if isinstance(value, dict):
-        value = [part for _, part in sorted(value.items())]
-    if isinstance(value, list) or _is_of_texts(value):
-        for part in value:
-            _update(digest, part)
-        return
-    data = value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()
-    digest.update(f"{len(data)} {getattr(value, 'shape', '')}".encode())
-    digest.update(data)

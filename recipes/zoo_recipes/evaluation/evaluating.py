@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.datasets.reading import Examples
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.evaluation import groups as grouping
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps

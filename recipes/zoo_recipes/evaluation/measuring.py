@@ -12,7 +12,8 @@ import numpy as np
 from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor, only_logits
 from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of, fed
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.reading import Examples, read_split
+from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import count_words

@@ -9,7 +9,8 @@ from typing import Any
 
 from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.reading import Examples, class_names, read_split
+from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.evaluation.groups import reading
 from zoo_recipes.evaluation.measuring import Given
 from zoo_recipes.own_data.choosing import on_own_data

@@ -12,7 +12,7 @@ from zoo_recipes.arrays.sources import Pictures, Rows, Source, token_stream, win
 from zoo_recipes.arrays.vocabulary import SEPARATOR
 from zoo_recipes.configs import MaskingConfig
 from zoo_recipes.contradictions import DETECTION
-from zoo_recipes.datasets.reading import Examples
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import answer_rows
 from zoo_recipes.tasks.boxes import Scenes

@@ -16,7 +16,7 @@ from zoo_export.preprocess import as_step
 from zoo_export.preprocess.steps import LookupStep
 from zoo_recipes.arrays.predicting import Predictor, only_logits
 from zoo_recipes.arrays.sources import Arrays, Rows
-from zoo_recipes.datasets.reading import Examples
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.metrics.ranking import Rankings, rank
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point

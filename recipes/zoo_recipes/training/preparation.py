@@ -10,7 +10,8 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.arrays.shapes import Shapes, fit
 from zoo_recipes.arrays.sources import Source
-from zoo_recipes.datasets.reading import Examples, read_split
+from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import write
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source

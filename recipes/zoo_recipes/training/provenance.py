@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zoo_recipes.arrays.vocabulary import END
-from zoo_recipes.datasets.reading import Examples, class_names, fingerprint
+from zoo_recipes.datasets.reading import fingerprint
+from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import FORMAT_VERSION

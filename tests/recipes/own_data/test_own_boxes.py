@@ -8,7 +8,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.reading import class_names, read_split
+from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.datasets.rows import class_names
 from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.report import inspect_data

@@ -31,10 +31,10 @@ _NAME_LENGTH = 32
     show_default=True,
     help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
 )
-@click.option("--class", "label", help="The class to explain [the most probable one].")
+@click.option("--class", "label", help="Class, token or answer [the most probable].")
 @click.option("--question", help="What is asked about the text INPUT.")
 @click.option("--second", help="Of a model of pairs: the second text.")
-@click.option("--word", help="Of a model of tags: whose is explained; the#2 is the second.")
+@click.option("--word", help="Of a tagger: whose tag; the#2 is the second one.")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option(
     "--patches", type=click.IntRange(min=1), help="Of an image or a sound, about so many [64]."

@@ -17,13 +17,17 @@ LIKE = {
     "resnet18": "resnet",
     "smollm2-135m": "llama",
 }
-TABLE = [(case.name, case.task) for case in distinct_cases() if case.name not in LIKE]
+# What other heads stand on is tried alone with these; the support matrix has that of every model.
+TRUNKS = ("bert", "resnet", "rnn")
+CASES = [case for case in distinct_cases() if case.name not in LIKE]
+TABLE = [(case.name, case.task) for case in CASES if case.task != "features" or case.name in TRUNKS]
 
 
 def test_what_is_left_out_is_like_another_case():
     for name, other in LIKE.items():
         assert zoo_registry.models.get(name).builder == zoo_registry.models.get(other).builder
         assert other in dict(TABLE)
+    assert {case.name for case in CASES} == {name for name, _ in TABLE}
 
 
 @pytest.mark.slow

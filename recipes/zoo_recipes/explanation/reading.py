@@ -15,7 +15,8 @@ import numpy as np
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.steps import AudioStep, TokenizeStep
 from zoo_export.preprocess.texts import padded_encodings, padding_id
-from zoo_recipes.explanation.features import Features, columns, pixels, slices, tokens
+from zoo_recipes.explanation.cutting import columns, pixels, slices, tokens
+from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.places import place_of, span_of
 from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import (

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from zoo_recipes.explanation.cutting import pixels
 from zoo_recipes.explanation.explaining import Effort, explain_subject
 from zoo_recipes.explanation.faithfulness import faithfulness
-from zoo_recipes.explanation.features import Features, pixels
+from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients, keras_predict
 from zoo_recipes.explanation.perturbation import kernel_shap, lime
 from zoo_recipes.explanation.reading import Cutting

@@ -77,8 +77,8 @@ def export_ours(name: str, folder: str) -> None:
         for key, shape in images.items()
     }
 
-    def ours(wanted: str, label: str = "", **options: Any) -> None:
-        bundle = export(model, to=(wanted,), out=place / "bundle", force=True, **options)
+    def ours(wanted: str, label: str = "", of: Any = model, **options: Any) -> None:
+        bundle = export(of, to=(wanted,), out=place / "bundle", force=True, **options)
         suffix, _, scheme = wanted.partition(":")
         file = "-".join(word for word in ("ours", scheme, label) if word)
         (bundle.path / bundle.artifact(wanted).path).rename(place / f"{file}.{suffix}")
@@ -92,9 +92,22 @@ def export_ours(name: str, folder: str) -> None:
         _try(f"ours {wanted}", lambda wanted=wanted: ours(wanted, calibration=calibration))
     runtime = "onnxruntime"
     _try(f"ours {runtime}", lambda: ours("onnx", f"for-{runtime}", optimize=runtime))
+    label = "without-mask"
+    for wanted in ("onnx", "tflite") if "lstm" in name else ():
+        _try(f"ours {label}", lambda wanted=wanted: ours(wanted, label, of=lstm_without_mask()))
     _try("keras.onnx", lambda: keras("onnx", "onnx"))
     _try("keras.tflite", lambda: keras("tflite", "litert"))
     (place / "macs").write_text(str(zoo.size(name, **MODELS[name]).macs))
+
+
+def lstm_without_mask() -> Any:
+    """Return the zoo's LSTM classifier as the peers have it: every text is as long as any other."""
+    import keras
+    from keras import layers
+
+    token_ids = keras.Input((TOKENS,), dtype="int32", name="token_ids")
+    states = layers.Bidirectional(layers.LSTM(64))(layers.Embedding(20_000, 128)(token_ids))
+    return keras.Model(token_ids, layers.Dense(2, name="logits")(states))
 
 
 def _try(file: str, act: Callable[[], object]) -> None:

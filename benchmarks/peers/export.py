@@ -47,6 +47,21 @@ class Bert(nn.Module):
         return self.bert(token_ids, padding_mask, return_dict=False)
 
 
+class Pixels(nn.Module):
+    """A network of images that takes raw pixels, channels last, as those of the zoo do."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        by_channel = (3, 1, 1)
+        self.register_buffer("std", torch.tensor([58.395, 57.12, 57.375]).view(by_channel))
+        self.register_buffer("mean", torch.tensor([123.675, 116.28, 103.53]).view(by_channel))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return logits (batch, 1000) of pixels (batch, height, width, 3) in 0..255."""
+        return self.body((image.permute(0, 3, 1, 2) - self.mean) / self.std)
+
+
 _TOKEN_IDS = torch.ones(1, TOKENS, dtype=torch.int64)
 _IMAGE = torch.zeros(1, 3, 224, 224)
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[torch.Tensor, ...]]] = {
@@ -68,6 +83,13 @@ def with_torch(name: str, path: Path) -> None:
     build, inputs = MODELS[name]
     program = torch.onnx.export(build().eval(), inputs, dynamo=True)
     program.save(str(path))
+
+
+def with_torch_of_pixels(name: str, path: Path) -> None:
+    """Export with ``torch.onnx`` what does the same work as the zoo's file: raw pixels come in."""
+    build, (image,) = MODELS[name]
+    model = Pixels(build()).eval()
+    torch.onnx.export(model, (image.permute(0, 2, 3, 1),), dynamo=True).save(str(path))
 
 
 def with_litert(name: str, path: Path) -> None:
@@ -108,6 +130,7 @@ def _optimum(name: str, path: Path, level: str | None) -> Path:
 
 EXPORTS: dict[str, Callable[[str, Path], None]] = {
     "torch.onnx": with_torch,
+    "torch-pixels.onnx": with_torch_of_pixels,
     "litert-torch.tflite": with_litert,
     "optimum.onnx": with_optimum,
     "optimum-int8.onnx": with_optimum_int8,
@@ -118,6 +141,8 @@ def main(name: str, folder: str) -> None:
     """Write every file that can be had."""
     for file, export in EXPORTS.items():
         if file.startswith("optimum") and name not in SNAPSHOTS:
+            continue
+        if "pixels" in file and MODELS[name][1][0] is not _IMAGE:
             continue
         try:
             export(name, Path(folder) / file)

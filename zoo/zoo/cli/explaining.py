@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_fields, print_json, print_table
+from zoo.cli.output import (
+    as_options,
+    console,
+    next_step,
+    print_fields,
+    print_json,
+    print_table,
+)
 from zoo.cli.predicting import read_input
 
 if TYPE_CHECKING:
@@ -110,9 +117,8 @@ def explain(
     _print(explanation)
     click.echo(f"\n{folder / PAGE} shows it.")
     other = "shap" if method != "shap" else "occlusion"
-    chosen = {"question": question, "second": second, "word": word}
-    also = [f" --{name} {shlex.quote(text)}" for name, text in chosen.items() if text]
-    next_step(f"zoo explain {source} {shlex.quote(raw)}{''.join(also)} --method {other}")
+    chosen = {"question": question, "second": second, "word": word, "method": other}
+    next_step(f"zoo explain {source} {shlex.quote(raw)}{as_options(chosen)}")
 
 
 def _folder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,6 +89,17 @@ def print_fields(fields: Mapping[str, str]) -> None:
 def next_step(text: str) -> None:
     """Print what to do next, after an empty line."""
     click.echo(f"\nNext: {click.style(text, bold=True)}")
+
+
+def as_options(chosen: Mapping[str, str | None]) -> str:
+    """Return options of a command as they are typed, each after a space; those without a value go.
+
+    Example:
+        >>> as_options({"word": "the#2", "second": None, "question": "who is it"})
+        " --word 'the#2' --question 'who is it'"
+    """
+    words = (f" --{name} {shlex.quote(value)}" for name, value in chosen.items() if value)
+    return "".join(words)
 
 
 class Number(click.ParamType[int]):

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table
+from zoo.cli.output import (
+    PROVIDER_HELP,
+    as_options,
+    console,
+    next_step,
+    print_json,
+    print_table,
+)
 from zoo_registry import UsageError
 
 _TOP_K = 3
@@ -82,7 +89,8 @@ def predict(
     used = loaded.artifact(runtime).format
     others = [artifact.format for artifact in loaded.artifacts if artifact.format != used]
     if others:
-        next_step(f"zoo predict {bundle} {shlex.quote(raw)} --runtime {others[0]}")
+        chosen = {"question": question, "second": second, "runtime": others[0]}
+        next_step(f"zoo predict {bundle} {shlex.quote(raw)}{as_options(chosen)}")
 
 
 def _save(picture: Any, prediction: Prediction, path: Path) -> None:

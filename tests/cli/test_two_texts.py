@@ -1,0 +1,74 @@
+"""Bundles that take two texts, on the command line: questions, and pairs."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from zoo.cli.main import cli
+from zoo_export import export
+from zoo_registry.build import get_model
+
+pytestmark = pytest.mark.slow
+
+QUESTION, TEXT = "who was ada", "ada lovelace was born in london"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({*QUESTION.split(), *TEXT.split()})]
+LENGTH = 16
+
+
+@pytest.fixture(scope="module")
+def assets(tmp_path_factory):
+    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    folder = tmp_path_factory.mktemp("assets")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def bundle_of(task, assets, out, **options):
+    sizes = {"vocab_size": len(WORDS), "num_layers": 1, "hidden_dim": 32, "num_heads": 2}
+    sizes |= {"ff_dim": 64, "max_length": LENGTH, "use_segments": True}
+    model = get_model("bert", task=task, **sizes, **options)
+    step = {"step": "tokenize", "length": LENGTH, "segment_ids": True}
+    return export(
+        model,
+        to="onnx",
+        out=out,
+        preprocessing=[step],
+        assets=assets,
+        labels=["same", "other"] if options else None,
+        sequence_length=LENGTH,
+    ).path
+
+
+def told(*words):
+    done = CliRunner().invoke(cli, [*map(str, words), "--json"], catch_exceptions=False)
+    return json.loads(done.output)
+
+
+def test_a_question_is_answered_and_the_answer_explained(assets, tmp_path):
+    path = bundle_of("question-answering", assets, tmp_path / "b")
+    answer = told("predict", path, TEXT, "--question", QUESTION)["spans"][0]["text"]
+    assert answer in TEXT
+    why = told("explain", path, TEXT, "--question", QUESTION, "--out", tmp_path / "why")
+    assert why["class"] == answer
+    words = {row["name"].partition(" (at")[0] for row in why["features"]}
+    assert words == {*QUESTION.split(), *TEXT.split()}
+
+
+def test_a_pair_is_classified_and_explained(assets, tmp_path):
+    path = bundle_of("text-classification", assets, tmp_path / "b", num_classes=2)
+    found = told("predict", path, QUESTION, "--second", TEXT)
+    why = told("explain", path, QUESTION, "--second", TEXT, "--out", tmp_path / "why")
+    assert why["class"] == why["predicted"] == found["top"][0]["label"]
+    both = f"{QUESTION}\n{TEXT}"
+    for row in why["features"]:
+        assert both[slice(*row["span"])] == row["name"].partition(" (at")[0]
+    swapped = told("predict", path, TEXT, "--second", QUESTION)
+    assert swapped["top"][0]["probability"] != found["top"][0]["probability"]

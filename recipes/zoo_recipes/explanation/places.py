@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.arrays.sources import IGNORED
-from zoo_recipes.explanation.target import MASKED, NEXT, TAGS, Array, Place, SpanTarget
+from zoo_recipes.explanation.target import HIDDEN, Array, Place, SpanTarget
 from zoo_recipes.tasks.answers import best_span, tokens_between
+from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, TAGS
 from zoo_registry import UsageError
 
 
@@ -33,9 +34,9 @@ def place_of(
     """
     if task == TAGS:
         return _of_word(text, encoding, word)
-    if task in MASKED:
+    if task in HIDDEN:
         return _of_hidden(encoding, mask_id)
-    if task == NEXT:
+    if task == LANGUAGE_MODEL:
         return Place(_inside(encoding)[-1], "after the text")
     return None
 

@@ -20,11 +20,9 @@ from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.places import place_of, span_of
 from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import (
-    ANSWERS,
+    HIDDEN,
     LANGUAGE_MODELS,
-    MASKED,
     PER_TOKEN,
-    TAGS,
     Array,
     Arrays,
     Place,
@@ -32,6 +30,7 @@ from zoo_recipes.explanation.target import (
     Target,
     choose_target,
 )
+from zoo_recipes.tasks.objectives import ANSWERS, TAGS
 from zoo_registry import UsageError
 
 
@@ -147,7 +146,7 @@ def _text(
     blank = padding_id(tokenizer) if mask is None else mask
     place = place_of(subject.task, texts[0], encoding, word, mask)
     # What is hidden is not there already.
-    hidden = place.position if place is not None and subject.task in MASKED else None
+    hidden = place.position if place is not None and subject.task in HIDDEN else None
     features = tokens(
         *(inputs, step.input, "\n".join(texts), encoding, blank),
         words=cutting.words,

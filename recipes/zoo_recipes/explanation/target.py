@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.tasks.answers import ENDS
+from zoo_recipes.tasks.objectives import ANSWERS, LANGUAGE_MODEL, MASKED, PRETRAINING, TAGS
 from zoo_registry import UsageError, did_you_mean
 
 Array = np.ndarray[Any, Any]
@@ -15,11 +17,10 @@ Arrays = dict[str, Array]
 # From prepared inputs by name, batch first, to logits float (batch, classes).
 Predict = Callable[[Arrays], Array]
 MULTI_LABEL, REGRESSION = "multi-label", "regression"
-TAGS, NEXT, MASKED = "token-classification", "causal-lm", ("masked-lm", "pretraining")
-ANSWERS = "question-answering"
-ENDS = ("start_logits", "end_logits")
+# They tell which token is hidden.
+HIDDEN = (MASKED, PRETRAINING)
 # Their classes are the tokens of a vocabulary.
-LANGUAGE_MODELS = (*MASKED, NEXT)
+LANGUAGE_MODELS = (*HIDDEN, LANGUAGE_MODEL)
 PER_TOKEN = (TAGS, *LANGUAGE_MODELS)
 TASKS = (
     *("image-classification", "text-classification", "sequence-classification"),

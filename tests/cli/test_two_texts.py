@@ -4,35 +4,30 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from zoo.cli.main import cli
 from zoo_export import export
+from zoo_recipes.arrays.vocabulary import make_tokenizer
+from zoo_recipes.configs import TokenizerConfig
 from zoo_registry.build import get_model
 
 pytestmark = pytest.mark.slow
 
 QUESTION, TEXT = "who was ada", "ada lovelace was born in london"
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted({*QUESTION.split(), *TEXT.split()})]
-LENGTH = 16
+VOCABULARY, LENGTH = 300, 16
 
 
 @pytest.fixture(scope="module")
 def assets(tmp_path_factory):
-    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
-    )
+    config = TokenizerConfig(kind="wordpiece", vocab_size=VOCABULARY)
+    tokenizer = make_tokenizer(config, [QUESTION, TEXT])
     folder = tmp_path_factory.mktemp("assets")
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
 
 
 def bundle_of(task, assets, out, **options):
-    sizes = {"vocab_size": len(WORDS), "num_layers": 1, "hidden_dim": 32, "num_heads": 2}
+    sizes = {"vocab_size": VOCABULARY, "num_layers": 1, "hidden_dim": 32, "num_heads": 2}
     sizes |= {"ff_dim": 64, "max_length": LENGTH, "use_segments": True}
     model = get_model("bert", task=task, **sizes, **options)
     step = {"step": "tokenize", "length": LENGTH, "segment_ids": True}

@@ -6,7 +6,7 @@ import pytest
 from zoo import evaluate
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.choosing import on_own_data, recipes_for
-from zoo_recipes.own_data.tables import TEXTS
+from zoo_recipes.own_data.tables import RATINGS, TEXTS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
@@ -120,7 +120,7 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
         train("digits-cnn", data=ratings, out=tmp_path / "run")
     assert str(caught.value) == (
         f"Recipe 'digits-cnn' trains image-classification, and '{ratings}' holds ratings, for "
-        "rating. Recipes for them: movielens-factorization, movielens-100k-factorization."
+        f"rating. Recipes for them: {', '.join(recipes_for(RATINGS))}."
     )
     with pytest.raises(UsageError) as caught:
         train("digits-cnn", columns={"text": "review"}, out=tmp_path / "run")

@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.training.batches import Batch
+from zoo_recipes.training.steps import gradients_of, loss_tracker
 
 
-def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
+def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
     """Return what takes a whole batch, trains on this rank's part of it, and returns the metrics.
 
     The gradients of all ranks are added up before the optimizer sees them, so clipping,
@@ -26,7 +27,7 @@ def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
         ranks: Those that train together.
     """
     variables = model.trainable_variables
-    tracker = next(metric for metric in model.metrics if metric.name == "loss")
+    tracker = loss_tracker(model)
     own = {id(variable) for variable in tracker.variables}
     counts = [v.value for v in model.metrics_variables if id(v) not in own]
 
@@ -34,7 +35,9 @@ def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
         before = [tf.identity(count) for count in counts]
         for count in counts:
             count.assign(tf.zeros_like(count))
-        gradients, loss = _gradients(model, data, weight * ranks.size)
+        # Keras has divided by the number of ranks.
+        found, loss = gradients_of(model, data, weight * ranks.size)
+        gradients = {at: tf.convert_to_tensor(g) for at, g in enumerate(found) if g is not None}
         changes = [count * tf.cast(share, count.dtype) for count in counts]
         gradients, changes, loss, asked = tf.distribute.get_replica_context().all_reduce(
             "SUM", [gradients, changes, loss, tf.identity(asked)]
@@ -63,20 +66,6 @@ def train_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
         return logs
 
     return step
-
-
-def _gradients(model: Any, data: Batch, factor: Any) -> tuple[dict[int, Any], Any]:
-    """Return this rank's share of the gradients and of the loss; its metrics are updated."""
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    with tf.GradientTape() as tape:
-        outputs = model(x, training=True)
-        loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
-        # Keras has divided by the number of ranks.
-        loss *= tf.cast(factor, loss.dtype)
-        scaled = model.optimizer.scale_loss(loss)
-    found = enumerate(tape.gradient(scaled, model.trainable_variables))
-    model.compute_metrics(x, y, outputs, sample_weight=weights)
-    return {at: tf.convert_to_tensor(g) for at, g in found if g is not None}, loss
 
 
 def part_of(

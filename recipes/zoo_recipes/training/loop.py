@@ -1,6 +1,7 @@
 """The training loop: ``keras.Model.fit`` step by step, so that it can stop and go on anywhere.
 
-It is made of the public parts of Keras and gives the weights that ``fit`` gives, bit for bit.
+It is made of the public parts of Keras, and gives the weights that ``fit`` gives but for the order
+in which gradients are added.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import tensorflow as tf
 
 from zoo_recipes.arrays.sources import Source, batches_of, fed
 from zoo_recipes.distributed.ranks import Ranks
-from zoo_recipes.distributed.steps import train_step
+from zoo_recipes.distributed.steps import shared_step
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of
+from zoo_recipes.training.steps import train_step
 from zoo_registry import ZooError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -69,13 +71,7 @@ def train_epochs(
         ZooError: The loss became infinite or not a number.
         KeyboardInterrupt: It was told to stop, and has saved where it was.
     """
-    # No `reduce_retracing`: a graph for batches of any size rounds otherwise than one for this
-    # size, and a training that goes on would not know which of them had been used.
-    step = (
-        train_step(model, ranks)
-        if ranks
-        else tf.function(model.train_step, jit_compile=model.jit_compile)
-    )
+    step = shared_step(model, ranks) if ranks else train_step(model)
     test = tf.function(model.test_step, jit_compile=model.jit_compile)
     model.stop_training = False
     callbacks.on_train_begin()

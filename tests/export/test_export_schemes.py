@@ -161,6 +161,24 @@ def test_a_loop_is_unrolled_to_be_calibrated(cell, typical, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_recurrent_layer_is_stored_in_int8(cell, typical, tmp_path):
+    # Standard ONNX computes it in float.
+    model = get_model("lstm-classifier", cell=cell, vocab_size=100, hidden_dim=128)
+    to = ["onnx", "onnx:dynamic-int8", "onnx:int8", "onnx:int8-mixed"]
+
+    found = _export(
+        model, tmp_path, to, calibration=typical(model, sequence=12), sequence_length=12
+    )
+
+    for name in to[1:3]:
+        assert found[name].bytes < 0.29 * found["onnx"].bytes
+    for artifact in found.values():
+        assert artifact.facts["operators"][cell.upper()] == 2
+    assert found["onnx:int8-mixed"].facts["weights"]["int8"] > 0
+
+
+@pytest.mark.slow
 def test_a_tied_embedding_is_stored_once(typical, tmp_path):
     model = get_model("gpt-nano", vocab_size=500, max_length=16)
     to = ["tflite", "tflite:dynamic-int8", "onnx", "onnx:int8"]

@@ -104,17 +104,15 @@ class _Folding:
             convolution.input.append("")
         if operator == "Mul":
             scaled = weights * vector.reshape(-1, *[1] * (weights.ndim - 1))
-            convolution.input[1] = self._new(convolution.input[1], convolution, scaled, weights)
+            convolution.input[1] = self._new("kernel", convolution, scaled, weights)
             bias = bias * vector
         else:
             bias = bias + vector
-        name = convolution.input[2] or f"{convolution.output[0]}/bias"
-        convolution.input[2] = self._new(name, convolution, bias, weights)
+        convolution.input[2] = self._new("bias", convolution, bias, weights)
 
-    def _new(self, name: str, convolution: Any, value: Array, like: Array) -> str:
+    def _new(self, kind: str, convolution: Any, value: Array, like: Array) -> str:
         # Another convolution may share the weights: they get a name of their own.
-        mark = f"/{convolution.output[0]}/folded"
-        name = name if name.endswith(mark) else name + mark
+        name = f"{convolution.output[0]}/{kind}"
         self.values[name] = value.astype(like.dtype)
         return name
 

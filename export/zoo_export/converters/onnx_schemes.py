@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from zoo_export.converters import onnx, onnx_file, onnx_tied, onnx_weights
+from zoo_export.converters import onnx, onnx_file, onnx_stored, onnx_tied, onnx_weights
 from zoo_export.converters.float_layers import float_nodes, with_float_layers
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
@@ -25,7 +23,7 @@ from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_onnx
 from zoo_export.tensors import Array, Arrays, batches
 
-# Operators that the standard domain has in integers. A quantized LSTM it has not.
+# Operators that ONNX Runtime's tools quantize.
 _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
 
 
@@ -48,7 +46,8 @@ def float16(conversion: Conversion) -> dict[str, Any]:
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     """Store the weights in int8 by channel; activations are quantized while the model runs.
 
-    Those of convolutions are only stored so: in integers ONNX Runtime takes five times as long.
+    Those of convolutions are only stored so: in integers ONNX Runtime takes five times as long. So
+    are those of an LSTM or GRU, which the standard domain has in float only.
     """
     import onnx as onnx_package
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -67,7 +66,7 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
             use_external_data_format=True,
         )
         proto = onnx_package.load(str(target))
-        _store_convolutions(proto.graph, kept)
+        onnx_stored.store(proto.graph, {**onnx_stored.CONVOLUTIONS, **onnx_stored.RECURRENT}, kept)
         return proto
 
     return _quantized(conversion, quantize)
@@ -77,34 +76,9 @@ def _float_nodes(conversion: Conversion, source: Path) -> list[str]:
     return float_nodes(conversion.model, ((name, [name]) for name in _nodes(source)))
 
 
-def _store_convolutions(graph: Any, kept: Sequence[str]) -> None:
-    from onnx import helper, numpy_helper
-
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    nodes = [node for node in graph.node if node.op_type == "Conv" and node.name not in kept]
-    names = {node.input[1] for node in nodes} & weights.keys()
-    for at, name in enumerate(sorted(names)):
-        array = numpy_helper.to_array(weights[name])
-        largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True)
-        scale = np.where(largest > 0, largest / 127, 1).astype(array.dtype)
-        stored = {"quantized": np.rint(array / scale).astype(np.int8), "scale": scale.ravel()}
-        graph.initializer.remove(weights[name])
-        graph.initializer.extend(
-            numpy_helper.from_array(value, f"{name}/{kind}") for kind, value in stored.items()
-        )
-        inputs = [f"{name}/{kind}" for kind in stored]
-        node = helper.make_node("DequantizeLinear", inputs, [name], f"{name}/dequantize", axis=0)
-        graph.node.insert(at, node)
-
-
 def int8(conversion: Conversion) -> dict[str, Any]:
     """Surround each operator with QuantizeLinear and DequantizeLinear of calibrated ranges."""
-    import onnx as onnx_package
-
-    def quantize(source: Path) -> Any:
-        return onnx_package.load(str(_calibrated(conversion, source)))
-
-    return _quantized(conversion, quantize)
+    return _quantized(conversion, lambda source: _calibrated(conversion, source))
 
 
 def int8_mixed(conversion: Conversion) -> dict[str, Any]:
@@ -113,8 +87,6 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     Returns:
         What is in the file, the error of each layer and which of them stayed in float.
     """
-    import onnx as onnx_package
-
     found: dict[str, Any] = {}
 
     def quantize(source: Path) -> Any:
@@ -125,14 +97,16 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
         ranges = source.with_name("ranges.json")
 
         def run(kept: Sequence[str]) -> Arrays:
-            session = open_onnx(_calibrated(conversion, source, kept, ranges), threads=None)
+            trial = source.with_name("trial.onnx")
+            onnx_weights.save_whole(_calibrated(conversion, source, kept, ranges), trial)
+            session = open_onnx(trial, threads=None)
             return Runner(session, conversion.inputs, conversion.outputs).run(rows)
 
         found["layer_errors"] = layer_errors(layers, run)
         room = room_for_float(conversion.model, layers)
         found["float_layers"] = worst(found["layer_errors"], *room)
         kept = [node for layer in found["float_layers"] for node in layers[layer]]
-        return onnx_package.load(str(_calibrated(conversion, source, kept, ranges)))
+        return _calibrated(conversion, source, kept, ranges)
 
     facts = _quantized(conversion, quantize)
     return {**facts, **found, "float_layers": found["float_layers"] + facts.get("float_layers", [])}
@@ -142,7 +116,8 @@ def _nodes(path: Path) -> list[str]:
     import onnx as onnx_package
 
     graph = onnx_package.load(str(path), load_external_data=False).graph
-    return [node.name for node in graph.node if node.op_type in _OPERATORS]
+    operators = {*_OPERATORS, *onnx_stored.RECURRENT}
+    return [node.name for node in graph.node if node.op_type in operators]
 
 
 def _calibrated(
@@ -150,9 +125,11 @@ def _calibrated(
     source: Path,
     kept: Sequence[str] = (),
     ranges: Path | None = None,
-) -> Path:
+) -> Any:
+    import onnx as onnx_package
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    kept = [*kept, *_float_nodes(conversion, source)]
     target = source.with_name("calibrated.onnx")
     for old in source.parent.glob(f"{target.name}*"):
         old.unlink()  # weights would be appended to what an earlier trial left
@@ -162,7 +139,7 @@ def _calibrated(
         _Reader(conversion.calibration),
         quant_format=QuantFormat.QDQ,
         op_types_to_quantize=_OPERATORS,
-        nodes_to_exclude=[*kept, *_float_nodes(conversion, source)],
+        nodes_to_exclude=kept,
         per_channel=True,
         reduce_range=True,
         activation_type=QuantType.QUInt8,
@@ -170,7 +147,9 @@ def _calibrated(
         calibration_cache_path=ranges,  # measured once for all trials
         use_external_data_format=True,
     )
-    return target
+    proto = onnx_package.load(str(target))
+    onnx_stored.store(proto.graph, onnx_stored.RECURRENT, kept)
+    return proto
 
 
 class _Reader:

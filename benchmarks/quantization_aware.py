@@ -31,7 +31,7 @@ from zoo_export.converters.tracing import Conversion
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_tflite
 from zoo_export.tensors import Tensor
-from zoo_registry.build import quantization_aware, without_fake_quantization
+from zoo_registry.model_changes import quantization_aware, without_fake_quantization
 
 BLOCKS, CHANNELS = 3, 16
 INPUT = (Tensor("image", "float32", (1, 8, 8, 1)),)

@@ -20,8 +20,8 @@ from zoo_export.errors import ExportError
 from zoo_export.manifest import Decoding
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError, folders
-from zoo_registry.build import know_fake_quantization
 from zoo_registry.hashing import sha256
+from zoo_registry.model_changes import know_fake_quantization
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
 _OF_DAMAGE = {None, errno.EINVAL}

@@ -15,8 +15,8 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
-from zoo_registry.build import know_fake_quantization
 from zoo_registry.hashing import sha256
+from zoo_registry.model_changes import know_fake_quantization
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"

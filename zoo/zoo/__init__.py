@@ -49,8 +49,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_registry import UsageError as UsageError
     from zoo_registry import ZooError as ZooError
     from zoo_registry.build import get_model as get_model
-    from zoo_registry.build import merge_lora as merge_lora
-    from zoo_registry.build import quantization_aware as quantization_aware
+    from zoo_registry.model_changes import merge_lora as merge_lora
+    from zoo_registry.model_changes import quantization_aware as quantization_aware
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
@@ -80,8 +80,8 @@ _EXPORTS = {
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
     "load_tokenizer": "zoo.weights.tokenizer:load_tokenizer",
-    "merge_lora": "zoo_registry.build:merge_lora",
-    "quantization_aware": "zoo_registry.build:quantization_aware",
+    "merge_lora": "zoo_registry.model_changes:merge_lora",
+    "quantization_aware": "zoo_registry.model_changes:quantization_aware",
     "register": "zoo.api:register",
     "report": "zoo_recipes.reporting.report:report",
     "reproduce": "zoo_recipes.training.reproducing:reproduce",

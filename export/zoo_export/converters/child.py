@@ -23,8 +23,8 @@ from zoo_export.processes import end_with, free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
-from zoo_registry.build import is_quantization_aware
 from zoo_registry.machine import peak_mb
+from zoo_registry.model_changes import is_quantization_aware
 
 
 def main(folder: Path) -> None:

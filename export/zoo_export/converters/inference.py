@@ -20,7 +20,7 @@ from zoo_export.tensors import (
     joined,
 )
 from zoo_registry import UsageError
-from zoo_registry.build import merge_lora, without_fake_quantization
+from zoo_registry.model_changes import merge_lora, without_fake_quantization
 
 _AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
 _NUMERIC = "biuf"

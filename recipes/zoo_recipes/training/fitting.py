@@ -28,7 +28,8 @@ from zoo_recipes.training.data_checks import check_vocabulary
 from zoo_recipes.training.distilling import make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_registry import folders
-from zoo_registry.build import accepted_overrides, get_model, merge_lora, quantization_aware
+from zoo_registry.build import accepted_overrides, get_model
+from zoo_registry.model_changes import merge_lora, quantization_aware
 
 
 def build(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,30 +19,27 @@ from zoo_recipes.distributed.launching import (
     launch,
     workers_info,
 )
-from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
+from zoo_recipes.distributed.ranks import Ranks, check_recipe
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import (
-    INFO,
     OnEpoch,
     Run,
-    StoppedError,
     check_free,
     held,
     load_run,
     new_folder,
     read_run,
     write,
-    write_json,
 )
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
-from zoo_recipes.training.cost import Meter, metered
 from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.execution import carry_out
-from zoo_recipes.training.mlflow_log import check_mlflow, logged
-from zoo_recipes.training.provenance import first_info, now, versions
+from zoo_recipes.training.mlflow_log import check_mlflow
+from zoo_recipes.training.provenance import first_info, versions
+from zoo_recipes.training.watching import watched
 from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights
 
@@ -133,8 +129,8 @@ def train(
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task) | workers_info(ranks)
-    watched = _watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
-    with held(folder), watched as (meter, told):
+    watching = watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
+    with held(folder), watching as (meter, told):
         text = recipe.to_toml()
         write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
         carry_out(
@@ -213,8 +209,8 @@ def resume(
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_changes(info, ranks)
         info |= workers_info(ranks)
-        watched = _watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
-        with watched as (meter, told):
+        watching = watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
+        with watching as (meter, told):
             carry_out(
                 recipe,
                 builder,
@@ -248,41 +244,6 @@ def _check_components(recipe: Recipe, folder: Path) -> None:
     compile_arguments(recipe.compile, steps=1_000_000)
     for callback in recipe.fit.callbacks:
         make_callback(callback, folder)
-
-
-@contextmanager
-def _watched(
-    folder: Path,
-    info: dict[str, Any],
-    ranks: Ranks | None,
-    *,
-    energy: str | None,
-    mlflow: str | None,
-    on_epoch: OnEpoch | None,
-) -> Iterator[tuple[Meter, OnEpoch | None]]:
-    """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
-    with (
-        logged(mlflow, folder, info, on_epoch) as told,
-        _recorded(folder, info),
-        telling_of_loss(folder, ranks),
-        metered(folder, info, energy) as meter,
-    ):
-        yield meter, told
-
-
-@contextmanager
-def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
-    """Write in the end what became of the training."""
-    write_json(folder / INFO, info)
-    try:
-        yield
-    except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt | StoppedError)
-        info["status"] = "interrupted" if stopped else "failed"
-        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
-        info["finished"] = now()
-        write_json(folder / INFO, info)
-        raise
 
 
 def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:

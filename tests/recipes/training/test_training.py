@@ -24,8 +24,8 @@ from zoo_recipes.run import load_run
 from zoo_recipes.training.kept_examples import held_out_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
-from zoo_registry.build import is_quantization_aware
 from zoo_registry.hashing import sha256
+from zoo_registry.model_changes import is_quantization_aware
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
 SMALL_RECIPES = ("digits-mlp", "digits-cnn", "digits-lstm")

@@ -43,16 +43,18 @@ def main() -> None:
             # On a machine that does other work too, processor time says more than the clock.
             times = {name: cost[name] for name in ("seconds", "cpu_seconds")}
             rows.append({**run.metrics, **times})
-    table = Table("seed", *rows[0], title=" ".join([recipe.name, *arguments.set]))
-    for seed, row in zip(arguments.seeds, rows, strict=True):
-        table.add_row(str(seed), *(f"{value:.4f}" for value in row.values()))
-    columns = list(zip(*(row.values() for row in rows), strict=True))
-    table.add_section()
-    table.add_row("mean", *(f"{mean(column):.4f}" for column in columns))
-    if len(rows) > 1:
-        table.add_row("spread", *(f"{stdev(column):.4f}" for column in columns))
-        table.add_row("range", *(f"{min(column):.4f}..{max(column):.4f}" for column in columns))
+    # A row for each figure: there are more of them than there are seeds.
+    table = Table("seed", *map(str, arguments.seeds), "mean", "spread")
+    table.title = " ".join([recipe.name, *arguments.set])
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        spread = shown(stdev(values)) if len(values) > 1 else "unknown"
+        table.add_row(name, *map(shown, values), shown(mean(values)), spread)
     Console().print(table)
+
+
+def shown(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.0f}"
 
 
 if __name__ == "__main__":

@@ -98,14 +98,13 @@ def launch(
     return supervise(job, workers, run_by_ray if by_ray else run_here)
 
 
-def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:
+def follow(ranks: Ranks, folder: Path, **reading: Any) -> Run:
     """Train with worker 0, which writes the run; nothing of ours is kept.
 
     Args:
         ranks: Those that train together.
         folder: Of the run, on a disk that all of them see.
-        data_dir: Where prepared datasets are.
-        download: Whether a dataset that is not prepared may be downloaded.
+        reading: ``data_dir`` and ``download``, as ``train`` takes them.
 
     Raises:
         ZooError: The folder is not seen here, or as :func:`zoo_recipes.training.training.train`.
@@ -127,9 +126,7 @@ def follow(ranks: Ranks, folder: Path, *, data_dir: Any, download: bool) -> Run:
                 "workers need the same --out, on a disk that they share."
             ) from error
         recipe = on_own_data(run.recipe)
-        builder = open_dataset(
-            recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
-        )
+        builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         Path(scratch, folders.ASSETS).mkdir()
         trained(
             recipe,

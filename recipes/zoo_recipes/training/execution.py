@@ -11,15 +11,16 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, MODEL, write, write_json
+from zoo_recipes.run import INFO, MODEL, OnEpoch, write, write_json
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.tasks.ratings import make_vocabularies
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
-from zoo_recipes.training.cost import Meter, devices
+from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
+from zoo_recipes.training.watching import Logs, watched
 from zoo_registry import ZooError
 from zoo_registry.hashing import sha256
 
@@ -29,9 +30,10 @@ def carry_out(
     builder: Any,
     folder: Path,
     info: dict[str, Any],
-    meter: Meter,
+    logs: Logs,
     *,
     ranks: Ranks | None,
+    on_epoch: OnEpoch | None,
     **options: Any,
 ) -> None:
     """Train, measure, and write all that a complete run has.
@@ -41,29 +43,27 @@ def carry_out(
         builder: Of its data, prepared.
         folder: Of the run.
         info: What ``run.json`` holds; added to.
-        meter: Of what the training costs.
+        logs: What else is recorded.
         ranks: The processes that train together, of which this is one.
+        on_epoch: Told the number and the metrics of each epoch.
         options: As :func:`trained` takes them.
     """
-    from zoo_recipes.training.fitting import save_model
-
-    if ranks:
-        ranks.meet_versions()
-    model, sources, history = trained(
-        recipe, builder, folder, info, ranks=ranks, on_step=meter.write_if_due, **options
-    )
-    info["metrics"] = measure(model, recipe, sources["test"])
-    write(folder / MODEL, lambda path: save_model(model, path))
-    info["model"]["sha256"] = sha256(folder / MODEL)
-    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
-    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
-    _save_curves(recipe, history, info, folder)
-    info |= {"status": "complete", "finished": now()}
-    meter.read()
-    write_json(folder / INFO, info)
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
-    if ranks:
-        ranks.meet_at_the_end()
+    with watched(folder, info, logs, ranks=ranks, on_epoch=on_epoch) as (meter, told):
+        text = recipe.to_toml()
+        write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
+        if ranks:
+            ranks.meet_versions()
+        options |= {"ranks": ranks, "on_epoch": told, "on_step": meter.write_if_due}
+        model, sources, history = trained(recipe, builder, folder, info, **options)
+        info["metrics"] = measure(model, recipe, sources["test"])
+        _save(model, sources, folder, info)
+        _save_curves(recipe, history, info, folder)
+        info |= {"status": "complete", "finished": now()}
+        meter.read()
+        write_json(folder / INFO, info)
+        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        if ranks:
+            ranks.meet_at_the_end()
 
 
 def trained(
@@ -128,6 +128,15 @@ def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str
             f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "
             "the start with --force."
         )
+
+
+def _save(model: Any, sources: Mapping[str, Source], folder: Path, info: dict[str, Any]) -> None:
+    from zoo_recipes.training.fitting import save_model
+
+    write(folder / MODEL, lambda path: save_model(model, path))
+    info["model"]["sha256"] = sha256(folder / MODEL)
+    save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
+    save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
 
 
 def _save_curves(

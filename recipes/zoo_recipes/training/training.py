@@ -32,14 +32,13 @@ from zoo_recipes.run import (
     load_run,
     new_folder,
     read_run,
-    write,
 )
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
-from zoo_recipes.training.watching import watched
+from zoo_recipes.training.watching import Logs
 from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights
 
@@ -94,6 +93,7 @@ def train(
     if seed is not None:
         recipe = replace(recipe, seed=seed)
     folder = Path(out) if out is not None else Path("runs") / recipe.name
+    reading: dict[str, Any] = {"data_dir": data_dir, "download": download}
     options: dict[str, Any] = {
         "verbose": verbose,
         "checkpoint_seconds": checkpoint_seconds,
@@ -102,11 +102,10 @@ def train(
     member, team = this_member(), as_workers(workers)
     if member is None and team.number > 1:
         _refuse_with_workers(energy, mlflow)
-        begin = {"force": force}
-        return launch(folder, team, recipe, begin, data_dir=data_dir, download=download, **options)
+        return launch(folder, team, recipe, {"force": force}, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
-        return follow(ranks, folder, data_dir=data_dir, download=download)
+        return follow(ranks, folder, **reading)
     spec = zoo_registry.models.get(recipe.model.name)
     task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
     if ranks:
@@ -122,27 +121,14 @@ def train(
     _check_components(recipe, folder)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
-    builder = open_dataset(
-        recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
-    )
+    builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
         show_own_data(builder)
     new_folder(folder)
     info = first_info(recipe, task) | workers_info(ranks)
-    watching = watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
-    with held(folder), watching as (meter, told):
-        text = recipe.to_toml()
-        write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
-        carry_out(
-            recipe,
-            builder,
-            folder,
-            info,
-            meter,
-            checkpoint=None,
-            ranks=ranks,
-            **{**options, "on_epoch": told},
-        )
+    logs = Logs(energy=energy, mlflow=mlflow)
+    with held(folder):
+        carry_out(recipe, builder, folder, info, logs, checkpoint=None, ranks=ranks, **options)
     return load_run(folder)
 
 
@@ -180,6 +166,7 @@ def resume(
     """
     before = read_run(run)
     folder = before.path
+    reading: dict[str, Any] = {"data_dir": data_dir, "download": download}
     options: dict[str, Any] = {
         "verbose": verbose,
         "checkpoint_seconds": checkpoint_seconds,
@@ -188,10 +175,10 @@ def resume(
     member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
     if member is None and team.number > 1:
         _refuse_with_workers(energy, mlflow)
-        return launch(folder, team, data_dir=data_dir, download=download, **options)
+        return launch(folder, team, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
-        return follow(ranks, folder, data_dir=data_dir, download=download)
+        return follow(ranks, folder, **reading)
     if energy is not None:
         check_country(energy)
     with held(folder):
@@ -200,27 +187,17 @@ def resume(
         if found.status == "complete":
             raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
         recipe, info = on_own_data(found.recipe), dict(found.info)
-        builder = open_dataset(
-            recipe.dataset.name, **recipe.dataset.reading, data_dir=data_dir, download=download
-        )
+        builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
         place = checkpoint.place if checkpoint else Place()
         info |= {"status": "running", "error": None, "finished": None}
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_changes(info, ranks)
         info |= workers_info(ranks)
-        watching = watched(folder, info, ranks, energy=energy, mlflow=mlflow, on_epoch=on_epoch)
-        with watching as (meter, told):
-            carry_out(
-                recipe,
-                builder,
-                folder,
-                info,
-                meter,
-                checkpoint=checkpoint,
-                ranks=ranks,
-                **{**options, "on_epoch": told},
-            )
+        logs = Logs(energy=energy, mlflow=mlflow)
+        carry_out(
+            recipe, builder, folder, info, logs, checkpoint=checkpoint, ranks=ranks, **options
+        )
     return load_run(folder)
 
 

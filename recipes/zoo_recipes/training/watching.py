@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,34 @@ from zoo_recipes.training.mlflow_log import logged
 from zoo_recipes.training.provenance import now
 
 
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """What is recorded of a training on request.
+
+    Args:
+        energy: The country of whose grid its energy comes; ``None`` for not measuring it.
+        mlflow: The store or folder of MLflow; ``None`` for no log there.
+    """
+
+    energy: str | None
+    mlflow: str | None
+
+
 @contextmanager
 def watched(
     folder: Path,
     info: dict[str, Any],
-    ranks: Ranks | None,
+    logs: Logs,
     *,
-    energy: str | None,
-    mlflow: str | None,
+    ranks: Ranks | None,
     on_epoch: OnEpoch | None,
 ) -> Iterator[tuple[Meter, OnEpoch | None]]:
     """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
     with (
-        logged(mlflow, folder, info, on_epoch) as told,
+        logged(logs.mlflow, folder, info, on_epoch) as told,
         _recorded(folder, info),
         telling_of_loss(folder, ranks),
-        metered(folder, info, energy) as meter,
+        metered(folder, info, logs.energy) as meter,
     ):
         yield meter, told
 

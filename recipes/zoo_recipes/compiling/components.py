@@ -35,7 +35,7 @@ def compile_arguments(
 
     Args:
         config: The recipe's table.
-        steps: Batches of the whole training, for schedules; of accumulated gradients, fewer count.
+        steps: Batches of the whole training, for schedules.
         outputs: Names of the model's outputs; loss and metrics are those of each.
         distillation: Whether, and how, targets have a teacher's logits behind them.
         contrastive: Whether, and how, twins are learned in place of targets.
@@ -90,11 +90,16 @@ def precision(wanted: str) -> str:
 def make_optimizer(config: CompileConfig, steps: int) -> Any:
     """Return the optimizer, with its learning-rate schedule if there is one."""
     arguments = dict(config.optimizer.arguments)
+    accumulated = arguments.get("gradient_accumulation_steps")
+    if isinstance(accumulated, int) and accumulated > steps:
+        raise UsageError(
+            f"compile.optimizer.gradient_accumulation_steps={accumulated}: the whole training has "
+            f"{steps} steps, so no weight would ever change. Take fewer, or more epochs."
+        )
     if config.schedule is not None:
         peak = arguments.get("learning_rate", 1e-3)
-        # Keras counts the updates, not the batches.
-        updates = max(1, steps // (arguments.get("gradient_accumulation_steps") or 1))
-        arguments["learning_rate"] = _schedule(config.schedule, peak, updates)
+        # Keras asks it with the number of batches, also where their gradients are accumulated.
+        arguments["learning_rate"] = _schedule(config.schedule, peak, steps)
     kinds = _classes(keras.optimizers, keras.Optimizer)
     return _make("compile.optimizer", kinds, config.optimizer.name, arguments)
 

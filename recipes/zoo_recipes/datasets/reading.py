@@ -60,6 +60,8 @@ def read_split(
         if needed > available:
             _refuse_as_too_large(builder.info.full_name, split, needed, available)
         read = [first, *coming]
+    if any(step.get("step") == "image" for step in steps):
+        _check_pixels(builder.info.full_name, split, [row.raw for row in read])
     return Examples(
         [row.raw for row in read],
         stacked([row.label for row in read]) if label else None,
@@ -67,6 +69,15 @@ def read_split(
         [row.group for row in read] if group else None,
         class_names(builder, label),
     )
+
+
+def _check_pixels(name: str, split: str, pictures: Sequence[Any]) -> None:
+    """Refuse pictures whose white is 1: here they would all be next to black."""
+    if max(picture.max() for picture in pictures) <= 1:
+        raise UsageError(
+            f"The pictures of split '{split}' of '{name}' have {pictures[0].dtype} pixels of 0 to "
+            "1, and here pixels go from 0 to 255: multiply them by 255."
+        )
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:

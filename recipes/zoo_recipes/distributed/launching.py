@@ -23,7 +23,12 @@ def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
     Args:
         workers: What the user asked for.
         default: How many, where the user has not said it.
+
+    Raises:
+        UsageError: Less than one.
     """
+    if workers == 0:
+        raise UsageError("workers=0 must be 1 or more.")
     asked = workers if isinstance(workers, Workers) else Workers(workers or 0)
     return asked if asked.number else replace(asked, number=default)
 

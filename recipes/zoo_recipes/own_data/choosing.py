@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import zoo_registry
 from zoo_recipes.configs import BadRecords
+from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
@@ -19,6 +22,33 @@ from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, slug
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
+
+# Settings that only the data on which a recipe is put can bear out.
+OF_THE_DATA = ("dataset.", "fit.keep_best", "fit.early_stopping")
+
+
+def overridden(
+    recipe: Recipe, overrides: Sequence[str], data: str | Path | None, columns: Columns | None
+) -> Recipe:
+    """Return a recipe with overrides, and on own data if there are any.
+
+    What is overridden of the model decides which data it takes, so it comes before them; what is
+    overridden of the data is said of these, so it comes after them.
+
+    Args:
+        recipe: What to start from.
+        overrides: As :func:`zoo_recipes.overrides.with_overrides` takes them.
+        data: File or folder in place of the recipe's data.
+        columns: Role to column.
+
+    Raises:
+        UsageError: As :func:`on_own_data` and ``with_overrides``.
+    """
+    if data is None:
+        return with_overrides(recipe, overrides)
+    before = [override for override in overrides if not override.startswith(OF_THE_DATA)]
+    put = on_own_data(with_overrides(recipe, before), data, columns=columns)
+    return with_overrides(put, overrides)
 
 
 def on_own_data(
@@ -42,6 +72,10 @@ def on_own_data(
         UsageError: Data that are not there, not understood, or that the recipe cannot train on.
     """
     dataset = recipe.dataset
+    if on_bad_record not in (None, *get_args(BadRecords)):
+        raise UsageError(
+            f"on_bad_record='{on_bad_record}' is not one of {', '.join(get_args(BadRecords))}."
+        )
     if data is None and not is_path(dataset.name):
         if columns or on_bad_record:
             raise UsageError(
@@ -58,6 +92,7 @@ def on_own_data(
     )
     own = OwnData(path=path, **dataset.reading)
     kind = own.kind()
+    _check_columns(own, kind)
     _check_task(own, kind, recipe)
     if data is None:
         return replace(recipe, dataset=dataset)
@@ -97,6 +132,15 @@ def recipes_for(kind: Kind) -> list[str]:
     fitting = {name: recipe for name, recipe in known if recipe and learned(recipe) in kind.tasks}
     measured = [name for name, r in fitting.items() if r.expected and r.expected.seeds]
     return [*measured, *(name for name in fitting if name not in measured)]
+
+
+def _check_columns(own: OwnData, kind: Kind) -> None:
+    if own.columns and not kind.roles:
+        given = " ".join(f"{role}={column}" for role, column in own.columns.items())
+        raise UsageError(
+            f"Columns ({given}) are those of tables, and '{own.path}' holds {kind.name}: leave "
+            "them out."
+        )
 
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:

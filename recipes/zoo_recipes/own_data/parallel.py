@@ -91,6 +91,10 @@ def pair_features() -> dict[str, Any]:
 
 def _sides(path: Path, columns: Columns) -> tuple[str, str]:
     ends = next(iter(_ends(path).values()))
+    for role in columns.keys() - set(PAIRS.roles):
+        raise UsageError(
+            f"--column {role}={columns[role]}: the files of pairs are {' and '.join(PAIRS.roles)}."
+        )
     given = {role: columns.get(role, NAMED[role]).removeprefix(".") for role in PAIRS.roles}
     if sorted(given.values()) != sorted(ends):
         one, other = ends

@@ -189,6 +189,8 @@ def _limits(run: Run) -> Iterator[str]:
         )
     for part, count in (run.info.get("truncated") or {}).items():
         yield f"{count} inputs of the {part} split were longer than it takes, and were cut off."
+    for part, count in (run.info.get("shared") or {}).items():
+        yield f"{count} inputs of the {part} split were trained on too: its figures may flatter it."
     if not any((run.path / "evaluations").glob("*-by-*")):
         yield "It was not measured group by group: whom it serves worse is not known."
     if changed := facts.changes(run):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +13,7 @@ import numpy as np
 
 from zoo_export.preprocess.boxes import HEATMAP
 from zoo_recipes.arrays.sources import IGNORED, Source
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_registry import UsageError
@@ -31,6 +34,41 @@ def check_classes(recipe: Recipe, labels: Any) -> None:
             f"All {len(labels)} examples of split '{recipe.dataset.train}' of "
             f"'{recipe.dataset.name}' are of class {labels[0]}: there is nothing to tell apart."
         )
+
+
+def count_shared(examples: Mapping[str, Examples]) -> dict[str, int]:
+    """Return how many inputs of each other part are training inputs too, and warn of them.
+
+    Pictures that memory does not hold are not looked through.
+
+    Args:
+        examples: By part.
+    """
+    held = {part: some.raws for part, some in examples.items() if isinstance(some.raws, list)}
+    known = {_digest(raw) for raw in held.get("train", ())}
+    counts = {
+        part: sum(_digest(raw) in known for raw in raws)
+        for part, raws in held.items()
+        if part != "train"
+    }
+    shared = {part: count for part, count in counts.items() if count}
+    if shared:
+        shares = (f"{n:,} of {len(held[part]):,} ({part})" for part, n in shared.items())
+        warnings.warn(
+            f"inputs that are trained on too: {', '.join(shares)}. What is measured on them may "
+            "be too good",
+            stacklevel=3,
+        )
+    return shared
+
+
+def _digest(raw: Any) -> bytes:
+    parts = raw if isinstance(raw, tuple) else (raw,)
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).data)
+        digest.update(b"\0")
+    return digest.digest()
 
 
 def check_vocabulary(model: str, model_size: int | None, tokenizer_size: int) -> None:

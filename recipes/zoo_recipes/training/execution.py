@@ -16,7 +16,7 @@ from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.tasks.ratings import make_vocabularies
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
 from zoo_recipes.training.cost import devices
-from zoo_recipes.training.data_checks import check_classes, check_targets
+from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
@@ -98,7 +98,7 @@ def trained(
     _check_same_data(folder, info["dataset"], found["dataset"])
     if ranks:
         ranks.same("The data", found["dataset"]["fingerprint"].encode())
-    info |= found
+    info |= found | {"shared": count_shared(examples)}
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
     sizes = make_vocabularies(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer, sizes)

@@ -5,7 +5,7 @@ import pytest
 
 from zoo import evaluate
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.choosing import on_own_data, recipes_for
+from zoo_recipes.own_data.choosing import on_own_data, overridden, recipes_for
 from zoo_recipes.own_data.tables import RATINGS, TEXTS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
@@ -129,6 +129,54 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
         "your file or folder with --data (data=)."
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_set_of_the_data_is_of_ones_own(pictures):
+    overrides = [
+        "dataset.train=train[:50%]",
+        "dataset.test=validation",
+        "fit.keep_best=val_accuracy",
+        "model.dropout=0.1",
+    ]
+    recipe = overridden(resolve_recipe("digits-cnn"), overrides, pictures, None)
+    dataset = recipe.dataset
+    assert (dataset.train, dataset.validation, dataset.test) == (
+        "train[:50%]",
+        "validation",
+        "validation",
+    )
+    assert (dataset.input, dataset.name) == ("image", str(pictures))
+    assert (recipe.fit.keep_best, recipe.model.overrides["dropout"]) == ("val_accuracy", 0.1)
+    assert on_own_data(recipe) == recipe
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"on_bad_record": "skip"}, "on_bad_record='skip' is not one of error, report."),
+        (
+            {"columns": {"txt": "a"}},
+            "Columns (txt=a) are those of tables, and '{data}' holds images in classes: leave them "
+            "out.",
+        ),
+        ({"workers": 0}, "workers=0 must be 1 or more."),
+    ],
+)
+def test_options_that_would_be_ignored(options, message, pictures, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        train("digits-cnn", data=pictures, out=tmp_path / "run", data_dir=tmp_path, **options)
+    assert str(caught.value) == message.format(data=pictures)
+
+
+def test_pixels_of_0_to_1(tmp_path):
+    x = np.random.default_rng(0).random((60, 8, 8))
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(60) % 4)
+    options = {"data": tmp_path / "data.npz", "data_dir": tmp_path, "verbose": False}
+    with pytest.raises(UsageError) as caught:
+        train("digits-cnn", out=tmp_path / "run", **options)
+    assert str(caught.value).endswith(
+        "have float64 pixels of 0 to 1, and here pixels go from 0 to 255: multiply them by 255."
+    )
 
 
 def test_a_bare_name_of_a_file_is_told_apart(pictures, monkeypatch):

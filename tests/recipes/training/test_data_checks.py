@@ -66,3 +66,13 @@ def test_texts_that_are_cut_are_counted_and_told(data_dir, tmp_path):
     with pytest.warns(UserWarning, match=r"^texts longer than the 128 tokens .* cut: [\d,]+ of \d"):
         run = train(short, out=tmp_path / "run", data_dir=data_dir, verbose=False)
     assert 0 < run.info["truncated"]["test"] < run.info["dataset"]["splits"]["test"]["examples"]
+
+
+def test_inputs_that_are_trained_on_too_are_counted_and_told(data_dir, tmp_path):
+    recipe = with_overrides(
+        resolve_recipe("digits-mlp"), [*QUICK, "dataset.train=train+test[:25%]"]
+    )
+    message = r"^inputs that are trained on too: 90 of 360 \(test\)\. What is measured on them may "
+    with pytest.warns(UserWarning, match=message):
+        run = train(recipe, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+    assert run.info["shared"] == {"test": 90}

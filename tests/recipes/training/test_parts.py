@@ -176,6 +176,22 @@ def test_names_of_keras():
     assert make_metric(Component(name="accuracy")) == "accuracy"
 
 
+def test_a_schedule_ends_with_the_training_also_where_gradients_are_accumulated():
+    optimizer = Component(name="sgd", arguments={"gradient_accumulation_steps": 4})
+    config = CompileConfig(optimizer=optimizer, schedule=Component(name="cosine_decay"))
+    made = make_optimizer(config, steps=100)
+    weight = keras.Variable([1.0])
+    made.build([weight])
+    rates = []
+    for _ in range(100):
+        rates.append(float(made.learning_rate))
+        made.apply([keras.ops.ones(1)])
+    plain = make_optimizer(CompileConfig(schedule=Component(name="cosine_decay")), steps=100)
+    assert rates == pytest.approx([float(plain._learning_rate(step)) for step in range(100)])
+    with pytest.raises(UsageError, match="the whole training has 3 steps, so no weight would"):
+        make_optimizer(config, steps=3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

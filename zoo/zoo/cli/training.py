@@ -120,18 +120,17 @@ def train(
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
-    from zoo_recipes.overrides import with_overrides
+    from zoo_recipes.own_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.training.training import train as train_recipe
 
-    chosen = with_overrides(resolve_recipe(recipe), overrides)
+    named = as_columns(columns)
     run = train_recipe(
-        chosen,
+        overridden(resolve_recipe(recipe), overrides, data, named),
         out=out,
         seed=seed,
         force=force,
-        data=data,
-        columns=as_columns(columns),
+        columns=named,
         on_bad_record=on_bad_record,
         **options,
     )

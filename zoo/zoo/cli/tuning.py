@@ -67,7 +67,7 @@ def tune(
     A search that was interrupted goes on when it is asked for again; with more --trials it goes
     further. The best settings become a recipe of their own.
     """
-    from zoo_recipes.overrides import with_overrides
+    from zoo_recipes.own_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.run import write
     from zoo_recipes.tuning.picture import draw_trials
@@ -75,14 +75,14 @@ def tune(
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe
 
+    named = as_columns(columns)
     with _progress(trials, shown=not as_json) as on_trial:
         found = tune_recipe(
-            with_overrides(resolve_recipe(recipe), overrides),
+            overridden(resolve_recipe(recipe), overrides, data, named),
             trials=trials,
             out=out,
             space=parse_ranges(search),
-            data=data,
-            columns=as_columns(columns),
+            columns=named,
             on_trial=on_trial,
             energy=country_of(energy=energy, country=country),
             **options,

@@ -77,6 +77,33 @@ def on_own_data(
     )
 
 
+def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:
+    """Return a run's recipe with the place where its own data are now; all else stays as it is.
+
+    Args:
+        recipe: Frozen, as a run has it.
+        data: Where they were moved to; ``None`` where they are as before.
+
+    Raises:
+        UsageError: They are not where the recipe says, or they are no own data.
+    """
+    name = recipe.dataset.name
+    if data is not None and not is_path(name):
+        raise UsageError(
+            f"--data (data=) says where own data were moved to, and dataset '{name}' is none: "
+            "leave it out."
+        )
+    if data is not None:
+        path = Path(data).expanduser().absolute()
+        return replace(recipe, dataset=replace(recipe.dataset, name=str(path)))
+    if is_path(name) and not Path(name).expanduser().exists():
+        raise UsageError(
+            f"There are no data at '{name}': if they are elsewhere now, say where with --data "
+            "(data=)."
+        )
+    return recipe
+
+
 def learned(recipe: Recipe) -> str:
     """Return what a recipe trains: a head, its own or the first of its model, or embeddings."""
     if recipe.contrastive is not None:

@@ -98,9 +98,7 @@ def launch(
     return supervise(job, workers, run_by_ray if by_ray else run_here)
 
 
-def follow(
-    ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any
-) -> Run:
+def follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any) -> Run:
     """Train with worker 0, which writes the run; nothing of ours is kept.
 
     Args:

@@ -124,10 +124,7 @@ def read_for(
         ZooError: Data that changed since the training.
     """
     recipe = subject.given.recipe
-    if data is None:
-        recipe = at_hand(recipe)
-    else:
-        recipe = on_own_data(recipe, data, columns=columns)
+    recipe = at_hand(recipe) if data is None else on_own_data(recipe, data, columns=columns)
     is_new = data is not None and not _are_its_own(subject, Path(recipe.dataset.name))
     feature = None
     if group is not None:

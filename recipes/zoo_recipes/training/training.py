@@ -179,8 +179,8 @@ def resume(
     if member is None and team.number > 1:
         _refuse_with_workers(energy, mlflow)
         # Workers may be started in other folders.
-        place = None if data is None else Path(data).expanduser().absolute()
-        return launch(folder, team, data=place, **reading, **options)
+        data = None if data is None else Path(data).expanduser().absolute()
+        return launch(folder, team, data=data, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
         return follow(ranks, folder, data, **reading)

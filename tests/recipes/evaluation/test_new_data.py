@@ -46,7 +46,9 @@ def run(room, data_dir):
 def test_every_row_is_measured_by_the_classes_of_the_run(classes, run, data_dir, tmp_path):
     x, y = write(tmp_path / "new.npz", 10, classes, seed=1)
     found = zoo.evaluate(run, data=tmp_path / "new.npz", data_dir=data_dir)
-    logits = keras_predictor(run.model(), False)({"image": np.float32(x[..., np.newaxis])})["logits"]
+    logits = keras_predictor(run.model(), False)({"image": np.float32(x[..., np.newaxis])})[
+        "logits"
+    ]
     right = logits.argmax(axis=1) == ["abcd".index(name) for name in y]
     assert found.metrics["accuracy"] == pytest.approx(right.mean())
     assert found.labels == ("a", "b", "c", "d")

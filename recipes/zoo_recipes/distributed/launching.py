@@ -103,12 +103,13 @@ def launch(
     return supervise(job, workers, run_by_ray if by_ray else run_here)
 
 
-def follow(ranks: Ranks, folder: Path, **reading: Any) -> Run:
+def follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any) -> Run:
     """Train with worker 0, which writes the run; nothing of ours is kept.
 
     Args:
         ranks: Those that train together.
         folder: Of the run, on a disk that all of them see.
+        data: Where the run's own data are, if they were moved.
         reading: ``data_dir`` and ``download``, as ``train`` takes them.
 
     Raises:
@@ -116,7 +117,7 @@ def follow(ranks: Ranks, folder: Path, **reading: Any) -> Run:
     """
     from zoo_recipes.datasets.loading import open_dataset
     from zoo_recipes.distributed.ranks import telling_of_loss
-    from zoo_recipes.own_data.choosing import on_own_data
+    from zoo_recipes.own_data.choosing import at_hand, on_own_data
     from zoo_recipes.run import load_run, read_run
     from zoo_recipes.training.checkpoints import newest
     from zoo_recipes.training.execution import trained
@@ -130,7 +131,7 @@ def follow(ranks: Ranks, folder: Path, **reading: Any) -> Run:
                 f"Worker {ranks.rank} does not see run '{folder}' that worker 0 has begun: all "
                 "workers need the same --out, on a disk that they share."
             ) from error
-        recipe = on_own_data(run.recipe)
+        recipe = on_own_data(at_hand(run.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         Path(scratch, folders.ASSETS).mkdir()
         trained(

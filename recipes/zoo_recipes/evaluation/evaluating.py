@@ -182,7 +182,7 @@ def _rates_of(figures: Figures, at: int) -> Rates:
 
 
 def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Group]) -> None:
-    small = [group.name for group in groups if group.small]
+    small = [" ".join(group.name.splitlines()) for group in groups if group.small]
     if small:
         left_out = len(compared) < len(groups)
         warnings.warn(

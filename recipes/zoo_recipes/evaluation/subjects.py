@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor
 from zoo_recipes.datasets.loading import open_dataset
@@ -13,14 +16,17 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.evaluation.groups import reading
 from zoo_recipes.evaluation.measuring import Given
-from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.checking import BY_HASH, listed
+from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.files import is_path
-from zoo_recipes.recipe import Recipe
+from zoo_recipes.own_data.preparing import OwnData, note_of
 from zoo_recipes.run import Run
 from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, label_feature
 from zoo_registry import UsageError, ZooError
 
 KERAS = "keras"
+# What TFDS calls the union of all splits.
+ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +111,8 @@ def read_for(
 
     Args:
         subject: Names recipe and data.
-        split: The recipe's test split by default.
-        data: Other own data.
+        split: By default the recipe's test split; of other own data without splits all of them.
+        data: Other own data, or those of the run in another place.
         columns: Of these.
         group: A feature or column to read beside.
         other_data: Whether data that changed since the training are read all the same.
@@ -117,15 +123,18 @@ def read_for(
         UsageError: Data that are not there, or of other classes.
         ZooError: Data that changed since the training.
     """
-    recipe = _on_data(subject.given.recipe, data, columns)
+    recipe = subject.given.recipe
+    recipe = at_hand(recipe) if data is None else on_own_data(recipe, data, columns=columns)
+    is_new = data is not None and not _are_its_own(subject, Path(recipe.dataset.name))
     feature = None
     if group is not None:
         recipe, feature = reading(recipe, group)
     dataset = recipe.dataset
-    builder = open_dataset(dataset.name, **dataset.reading, **options)
+    builder = open_dataset(dataset.name, **dataset.reading, to_train=not is_new, **options)
+    names = class_names(builder, dataset.label)
     if data is not None:
-        _check_labels(subject, builder, dataset.label)
-    chosen = split or dataset.test
+        _check_labels(subject, builder.info.full_name, names, some=is_new)
+    chosen = split or (_whole(builder) if is_new else None) or dataset.test
     examples = read_split(
         builder,
         chosen,
@@ -136,37 +145,83 @@ def read_for(
     )
     if data is None and not other_data:
         _check_same(subject, chosen, examples.sha256)
+    if is_new:
+        _warn_of_left_out(builder)
+    if is_new and names:
+        examples = _numbered(examples, names, subject.labels)
     return Read(dataset=builder.info.full_name, split=chosen, examples=examples)
 
 
-def _on_data(recipe: Recipe, data: str | Path | None, columns: Mapping[str, str] | None) -> Recipe:
-    name = recipe.dataset.name
-    if data is not None:
-        return on_own_data(recipe, data, columns=columns)
-    if is_path(name) and not Path(name).exists():
-        raise UsageError(
-            f"There are no data at '{name}': if they are elsewhere now, say where with --data "
-            "(data=)."
-        )
-    return recipe
+def _are_its_own(subject: Subject, path: Path) -> bool:
+    """Return whether data are those of the run, which was trained on most of them.
+
+    They may have moved, or be others by now in the place where they were.
+    """
+    before = subject.given.recipe.dataset
+    own = OwnData(path=path, **before.reading)
+    return before.name == str(path) or subject.dataset.get("name", "").endswith(own.fingerprint())
 
 
-def _check_labels(subject: Subject, builder: Any, label: str) -> None:
-    names = class_names(builder, label)
-    known = list(subject.labels)
-    if names != known:
+def _whole(builder: Any) -> str | None:
+    """Return the split of all examples; ``None`` where the data say themselves what is what."""
+    note = note_of(builder) or {}
+    return ALL if note.get("splits") == BY_HASH else None
+
+
+def _warn_of_left_out(builder: Any) -> None:
+    left_out = (note_of(builder) or {}).get("left_out")
+    if left_out:
+        warnings.warn(f"not measured, as the run leaves such out: {listed(left_out)}", stacklevel=4)
+
+
+def _check_labels(subject: Subject, dataset: str, names: Sequence[str], *, some: bool) -> None:
+    known = subject.labels
+    same = tuple(names) == known or (some and known and names and set(names) <= set(known))
+    if not same:
         raise UsageError(
-            f"The classes of '{builder.info.full_name}' are {', '.join(names) or 'none'}; those of "
+            f"The classes of '{dataset}' are {', '.join(names) or 'none'}; those of "
             f"{subject.title} are {', '.join(known) or 'none'}."
         )
+
+
+def _numbered(examples: Examples, names: Sequence[str], known: Sequence[str]) -> Examples:
+    """Return examples whose classes have the numbers that they have in the run.
+
+    Args:
+        examples: Of some of the classes.
+        names: Of these, in the order of their numbers here.
+        known: Of all, in the order of their numbers there.
+    """
+    numbers = np.asarray([known.index(name) for name in names])
+    labels: Any = examples.labels
+    if isinstance(labels, np.ndarray):
+        labels = numbers[labels]
+    elif labels is not None:
+        labels = [_renumbered(label, numbers) for label in labels]
+    return replace(examples, labels=labels, classes=known)
+
+
+def _renumbered(label: Any, numbers: Any) -> Any:
+    # Of boxes the class is a part, of tagged words there is one a word.
+    if isinstance(label, dict):
+        return {**label, "label": numbers[label["label"]]}
+    return numbers[label]
 
 
 def _check_same(subject: Subject, split: str, sha256: str) -> None:
     for known in subject.dataset.get("splits", {}).values():
         if known["split"] == split and known["sha256"] != sha256:
+            name = subject.given.recipe.dataset.name
+            cause = (
+                f"What is at '{name}' was changed since: bring it back, or give new data a place "
+                "of their own and measure all of them with --data (data=)."
+                if is_path(name)
+                else "Another version of the package it is made from, or of Python, gives other "
+                "data."
+            )
             raise ZooError(
                 f"Split '{split}' of dataset '{subject.dataset['name']}' on this machine "
                 f"differs from the one that {subject.title} had: sha256 {sha256[:12]}, not "
-                f"{known['sha256'][:12]}. Another version of the package it is made from, or of "
-                "Python, gives other data: --other-data (other_data=True) measures all the same."
+                f"{known['sha256'][:12]}. {cause} --other-data (other_data=True) measures this "
+                "split all the same."
             )

@@ -21,6 +21,8 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         content: What was read.
         parts: The examples of each split.
         config: Names the data and their content.
+        file: Name of data that are one file, ``""`` for a folder: what it is called must not move
+            its examples.
         data_dir: Where prepared datasets are.
     """
 
@@ -32,10 +34,12 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         content: Content,
         parts: Mapping[str, Sequence[Example]],
         config: str,
+        file: str,
         data_dir: Path,
     ) -> None:
         self._content = content
         self._parts = parts
+        self._file = file
         named = tfds.core.BuilderConfig(name=config, version=self.VERSION)
         super().__init__(data_dir=data_dir, config=named)
 
@@ -50,7 +54,9 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, examples: Sequence[Example]) -> Iterator[tuple[str, Any]]:
         for example in watched(examples, "preparing"):
-            yield example.place, {name: _value(value) for name, value in example.values.items()}
+            # TFDS puts examples into the order of the hashes of these keys.
+            key = example.place.removeprefix(self._file)
+            yield key, {name: _value(value) for name, value in example.values.items()}
 
 
 def _value(value: Any) -> Any:

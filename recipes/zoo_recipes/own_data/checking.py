@@ -15,6 +15,7 @@ PARTS = ("train", "validation", "test")
 # Of sha256, as a number from 0 to 1: examples below the first go to train, below the second to
 # validation.
 TRAIN, VALIDATION = 0.8, 0.9
+BY_HASH = "80/10/10, by the hash of each example"
 
 
 def part_of(digest: str) -> str:
@@ -44,7 +45,7 @@ def with_splits(content: Content) -> tuple[dict[str, list[Example]], str]:
         parts[own if takes else str(example.split)].append(example)
     missing = [part for part in PARTS if part not in given]
     if not given:
-        return parts, "80/10/10, by the hash of each example"
+        return parts, BY_HASH
     if missing:
         return parts, f"the data's own; {' and '.join(missing)} by hash, 10 % of train each"
     return parts, "the data's own"
@@ -92,6 +93,17 @@ def listed(problems: Sequence[object]) -> str:
     return count + lines + (f"\n  ... and {more:,} more" if more > 0 else "")
 
 
+def refuse_empty(path: Path, content: Content) -> None:
+    """Refuse data without a good example.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not content.examples:
+        problems = f" They have {listed(content.problems)}" if content.problems else ""
+        raise UsageError(f"The data at '{path}' have no good example.{problems}")
+
+
 def refuse_unusable(path: Path, content: Content, parts: dict[str, list[Example]]) -> None:
     """Refuse data that nothing can be learned from.
 
@@ -99,9 +111,7 @@ def refuse_unusable(path: Path, content: Content, parts: dict[str, list[Example]
         UsageError: No example, an empty split, one class only, or a class with no example to
             train on.
     """
-    if not content.examples:
-        problems = f" They have {listed(content.problems)}" if content.problems else ""
-        raise UsageError(f"The data at '{path}' have no good example.{problems}")
+    refuse_empty(path, content)
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
         raise UsageError(

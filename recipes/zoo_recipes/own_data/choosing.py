@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import zoo_registry
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.overrides import with_overrides
+from zoo_recipes.own_data.arrays import ARRAYS
 from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
     CONTRASTIVE_PAIRS,
     CONTRASTIVE_TEXTS,
     Columns,
+    Content,
     Kind,
 )
 from zoo_recipes.own_data.files import is_path
@@ -112,6 +114,33 @@ def on_own_data(
     )
 
 
+def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:
+    """Return a run's recipe with the place where its own data are now; all else stays as it is.
+
+    Args:
+        recipe: Frozen, as a run has it.
+        data: Where they were moved to; ``None`` where they are as before.
+
+    Raises:
+        UsageError: They are not where the recipe says, or they are no own data.
+    """
+    name = recipe.dataset.name
+    if data is not None and not is_path(name):
+        raise UsageError(
+            f"--data (data=) says where own data were moved to, and dataset '{name}' is none: "
+            "leave it out."
+        )
+    if data is not None:
+        path = Path(data).expanduser().absolute()
+        return replace(recipe, dataset=replace(recipe.dataset, name=str(path)))
+    if is_path(name) and not Path(name).expanduser().exists():
+        raise UsageError(
+            f"There are no data at '{name}': if they are elsewhere now, say where with --data "
+            "(data=)."
+        )
+    return recipe
+
+
 def learned(recipe: Recipe) -> str:
     """Return what a recipe trains: a head, its own or the first of its model, or embeddings."""
     if recipe.contrastive is not None:
@@ -132,6 +161,47 @@ def recipes_for(kind: Kind) -> list[str]:
     fitting = {name: recipe for name, recipe in known if recipe and learned(recipe) in kind.tasks}
     measured = [name for name, r in fitting.items() if r.expected and r.expected.seeds]
     return [*measured, *(name for name in fitting if name not in measured)]
+
+
+def recipes_that_take(content: Content) -> list[str]:
+    """Return those of :func:`recipes_for` that take data as they are, whatever their kind allows.
+
+    Arrays may be pictures, or rows of as many numbers as a recipe says, and have classes or not.
+    """
+    names = recipes_for(content.kind)
+    if content.kind is not ARRAYS:
+        return names
+    shape, classes = content.features["x"].shape, getattr(content.features["y"], "num_classes", 0)
+    are_pictures = all(_is_picture(example.values["x"]) for example in content.examples)
+    found = {name: zoo_registry.recipes.peek(name) for name in names}
+    return [
+        name
+        for name, recipe in found.items()
+        if _outputs_fit(recipe, classes)
+        and (are_pictures if _reads(recipe, "image") else _reads(recipe, "array", shape))
+    ]
+
+
+def _is_picture(array: Any) -> bool:
+    from zoo_export.preprocess.pixels import as_pillow
+
+    try:
+        as_pillow(array)
+    except UsageError:
+        return False
+    return True
+
+
+def _reads(recipe: Any, step: str, shape: Sequence[int] | None = None) -> bool:
+    """Return whether a recipe's preprocessing begins with a step, of a shape where one is given."""
+    first = recipe.preprocessing[0] if recipe.preprocessing else {}
+    return first.get("step") == step and shape in (None, tuple(first.get("shape", ())))
+
+
+def _outputs_fit(recipe: Any, classes: int) -> bool:
+    # One logit tells two classes apart; where nothing is said, there are as many as classes.
+    count = recipe.model.overrides.get("num_classes", classes)
+    return classes > 0 and max(count, 2) >= classes
 
 
 def _check_columns(own: OwnData, kind: Kind) -> None:

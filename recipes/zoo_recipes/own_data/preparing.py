@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
@@ -15,12 +14,13 @@ from typing import Any
 from zoo_recipes.own_data.checking import (
     checked,
     listed,
+    refuse_empty,
     refuse_problems,
     refuse_unusable,
     with_splits,
 )
 from zoo_recipes.own_data.content import Columns, Kind
-from zoo_recipes.own_data.files import files_of, place
+from zoo_recipes.own_data.files import files_of, place, split_of
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_registry import ZooError
 from zoo_registry.packages import made_in_place
@@ -37,11 +37,14 @@ class OwnData:
         path: File or folder.
         columns: Role to column, such as ``{"text": "review"}``.
         on_bad_record: ``error``, or ``report``: leave bad records out and say which.
+        to_train: Whether they are for a training, or for measuring a model that there is: that
+            needs no split to have examples of everything.
     """
 
     path: Path
     columns: Columns = field(default_factory=dict)
     on_bad_record: str = "error"
+    to_train: bool = True
 
     def kind(self) -> Kind:
         """Return what the data hold, from their names and at most the head of a file.
@@ -50,6 +53,30 @@ class OwnData:
             UsageError: Nothing is there, or nothing that is understood.
         """
         return layout_of(self.path).kind(self.path, self.columns)
+
+    def fingerprint(self) -> str:
+        """Return 12 hexadecimal digits that tell how the data are read, and all that they hold.
+
+        They stay the same where the data are moved or renamed.
+
+        Raises:
+            UsageError: Nothing is there.
+        """
+        settings: dict[str, Any] = {"columns": dict(self.columns), "bad": self.on_bad_record}
+        settings |= {} if self.to_train else {"to_train": False}
+        digest = hashlib.sha256(json.dumps([VERSION, settings], sort_keys=True).encode())
+        for file in files_of(self.path):
+            with file.open("rb") as stream:
+                content = hashlib.file_digest(stream, "sha256").hexdigest()
+            name = f"\n{self._name(file)}\n{content}"
+            digest.update(name.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:12]
+
+    def _name(self, file: Path) -> str:
+        """Return what of a file's name says how it is read."""
+        if file == self.path:
+            return f"{split_of(file, self.path) or ''}{file.suffix.lower()}"
+        return place(file, self.path)
 
 
 def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
@@ -65,8 +92,7 @@ def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
     """
     import tensorflow_datasets as tfds
 
-    files = files_of(own.path)
-    name = f"{slug(own.path)}-{_fingerprint(own, files)[:12]}"
+    name = f"{slug(own.path)}-{own.fingerprint()}"
     base = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     home = base / "own_data" / name / VERSION
     if not (home / NOTE).is_file():
@@ -110,17 +136,6 @@ def slug(path: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-") or "data"
 
 
-def _fingerprint(own: OwnData, files: list[Path]) -> str:
-    digest = hashlib.sha256()
-    settings: Mapping[str, Any] = {"columns": dict(own.columns), "bad": own.on_bad_record}
-    digest.update(json.dumps([VERSION, settings], sort_keys=True).encode())
-    for file in files:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"\n{place(file, own.path)}\n{content}".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
 def _prepare(own: OwnData, name: str, home: Path) -> None:
     import tensorflow_datasets as tfds
 
@@ -130,7 +145,11 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
     if own.on_bad_record == "error":
         refuse_problems(own.path, content.problems)
     parts, rule = with_splits(content)
-    refuse_unusable(own.path, content, parts)
+    if own.to_train:
+        refuse_unusable(own.path, content, parts)
+    else:
+        refuse_empty(own.path, content)
+        parts = {part: examples for part, examples in parts.items() if examples}
     note = {
         "kind": content.kind.name,
         "splits": rule,
@@ -138,7 +157,13 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
     }
 
     def make(folder: Path) -> Path:
-        builder = Builder(content=content, parts=parts, config=name, data_dir=folder)
+        builder = Builder(
+            content=content,
+            parts=parts,
+            config=name,
+            file=own.path.name if own.path.is_file() else "",
+            data_dir=folder,
+        )
         tfds.disable_progress_bar()
         try:
             # What it prints is about a folder that is renamed in a moment.

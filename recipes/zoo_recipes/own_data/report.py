@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.boxes import BOXES, Objects
-from zoo_recipes.own_data.checking import checked, with_splits
-from zoo_recipes.own_data.choosing import recipes_for
+from zoo_recipes.own_data.checking import checked, refuse_unusable, with_splits
+from zoo_recipes.own_data.choosing import recipes_that_take
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.suspects import Suspect, find_suspects
+from zoo_registry import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class DataReport:
         leaks: Inputs that are in several splits.
         problems: Bad records, each with its place.
         recipes: Those that train on such data.
+        refusal: Why a training would refuse the good ones; ``None`` where it would not.
         boxes: Of boxes, the same as of sizes: how many there are an image, their height and width
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
@@ -50,6 +52,7 @@ class DataReport:
     leaks: int
     problems: Sequence[str]
     recipes: Sequence[str]
+    refusal: str | None = None
     boxes: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     suspects: Sequence[Suspect] | None = None
     remarks: Sequence[str] = ()
@@ -92,11 +95,20 @@ def inspect_data(
         duplicates=sum(counts.values()) - len(counts),
         leaks=_leaks(parts),
         problems=[str(problem) for problem in content.problems],
-        recipes=recipes_for(content.kind),
+        recipes=recipes_that_take(content),
+        refusal=_refusal(path, content, parts),
         boxes=_box_sizes(content),
         suspects=find_suspects(content) if label_errors else None,
         remarks=list(content.remarks),
     )
+
+
+def _refusal(path: Path, content: Content, parts: dict[str, list[Example]]) -> str | None:
+    try:
+        refuse_unusable(path, content, parts)
+    except UsageError as error:
+        return str(error)
+    return None
 
 
 def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[str, dict[str, int]]:

@@ -75,7 +75,7 @@ def _delimited_rows(file: Path, columns: Columns) -> Iterator[Row]:
 
 def _split_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
     # What is not UTF-8 is carried along, to be reported with its row.
-    text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    text = _bytes(file).decode("utf-8", "surrogateescape")
     is_tsv = file.suffix.lower() == ".tsv"
     top = text.partition("\n")[0]
     delimiter = "\t" if is_tsv else max(",;\t", key=top.count)
@@ -97,6 +97,15 @@ def _split_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
         raise UsageError(
             f"'{file}', line {before + 1}, cannot be read: {error}. Is a quotation mark not closed?"
         ) from error
+
+
+def _bytes(file: Path) -> bytes:
+    """Return what is in a file, without the mark of UTF-8."""
+    data = file.read_bytes()
+    # Without a mark of its own, UTF-16 has a NUL beside each Latin letter; UTF-8 has none at all.
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:99].count(0) > len(data[:99]) / 3:
+        raise UsageError(f"'{file}' looks like UTF-16: save it as UTF-8.")
+    return data.removeprefix(b"\xef\xbb\xbf")
 
 
 def _header(file: Path, header: list[str], columns: Columns) -> list[str]:
@@ -124,7 +133,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _json_rows(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+    for number, line in enumerate(_bytes(file).split(b"\n"), 1):
         if not line.strip():
             continue
         try:

@@ -139,7 +139,7 @@ def _example(
 ) -> Example:
     if row.problem:
         raise BadRecordError(row.problem)
-    values = {role: _text(row.values.get(column)) for role, column in roles.items()}
+    values = {role: _text(column, row.values.get(column)) for role, column in roles.items()}
     if values.get("group") == "":
         values["group"] = NO_GROUP
     missing = next((role for role in roles if not values[role]), None)
@@ -174,7 +174,10 @@ def _rating(values: Mapping[str, str]) -> float:
     return rating
 
 
-def _text(value: Any) -> str:
+def _text(column: str, value: Any) -> str:
+    if isinstance(value, list | dict):
+        what = "a list" if isinstance(value, list) else "an object"
+        raise BadRecordError(f"column '{column}' holds {what}, not one text or number")
     # 5.0 of a column that has gaps is 5, and what JSON calls true is true.
     if value is None:
         return ""

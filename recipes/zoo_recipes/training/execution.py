@@ -98,7 +98,8 @@ def trained(
     _check_same_data(folder, info["dataset"], found["dataset"])
     if ranks:
         ranks.same("The data", found["dataset"]["fingerprint"].encode())
-    info |= found | {"shared": count_shared(examples)}
+    # Own data may have moved since the run began.
+    info |= found | {"shared": count_shared(examples), "recipe": recipe.to_dict()}
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
     sizes = make_vocabularies(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer, sizes)

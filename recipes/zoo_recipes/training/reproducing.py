@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo_recipes.own_data.choosing import at_hand
 from zoo_recipes.reporting.comparing import differences
 from zoo_recipes.run import Run, load_run
 from zoo_recipes.training.training import train
@@ -43,6 +44,7 @@ def reproduce(
     data_dir: str | Path | None = None,
     download: bool = False,
     verbose: bool = True,
+    data: str | Path | None = None,
 ) -> Reproduction:
     """Train a run's recipe again with its seed and compare the weights.
 
@@ -52,9 +54,10 @@ def reproduce(
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
+        data: Where the run's own data are, if they were moved.
 
     Raises:
-        UsageError: No complete run, or ``out`` is taken.
+        UsageError: No complete run, ``out`` is taken, or own data are no longer where they were.
         ZooError: As :func:`zoo_recipes.training.training.train`.
     """
     run = run if isinstance(run, Run) else load_run(run)
@@ -62,7 +65,7 @@ def reproduce(
         raise UsageError(f"'{out}' is the run itself: choose another --out.")
     with tempfile.TemporaryDirectory() as folder:
         again = train(
-            run.recipe,
+            at_hand(run.recipe, data),
             out=out if out is not None else Path(folder) / run.path.name,
             seed=run.info["seed"],
             data_dir=data_dir,

@@ -21,7 +21,7 @@ from zoo_recipes.distributed.launching import (
 )
 from zoo_recipes.distributed.ranks import Ranks, check_recipe
 from zoo_recipes.distributed.scaling import scaled
-from zoo_recipes.own_data.choosing import on_own_data
+from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import (
@@ -139,6 +139,7 @@ def resume(
     download: bool = False,
     verbose: bool = True,
     checkpoint_seconds: float = SECONDS,
+    data: str | Path | None = None,
     on_epoch: OnEpoch | None = None,
     workers: int | Workers | None = None,
     energy: str | None = None,
@@ -155,13 +156,15 @@ def resume(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: As for :func:`train`.
+        data: Where the run's own data are, if they were moved.
         on_epoch: As for :func:`train`.
         workers: As for :func:`train`; as many as the run began with by default.
         energy: As for :func:`train`; a run that began with it goes on with it.
         mlflow: The same.
 
     Raises:
-        UsageError: No run, a complete one, or one that another process is training.
+        UsageError: No run, a complete one, one that another process is training, or own data that
+            are no longer where they were.
         ZooError: The data are not those that the run began with, or as for :func:`train`.
     """
     before = read_run(run)
@@ -175,10 +178,12 @@ def resume(
     member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
     if member is None and team.number > 1:
         _refuse_with_workers(energy, mlflow)
-        return launch(folder, team, **reading, **options)
+        # Workers may be started in other folders.
+        data = None if data is None else Path(data).expanduser().absolute()
+        return launch(folder, team, data=data, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
-        return follow(ranks, folder, **reading)
+        return follow(ranks, folder, data, **reading)
     if energy is not None:
         check_country(energy)
     with held(folder):
@@ -186,7 +191,7 @@ def resume(
         found = read_run(folder)
         if found.status == "complete":
             raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
-        recipe, info = on_own_data(found.recipe), dict(found.info)
+        recipe, info = on_own_data(at_hand(found.recipe, data)), dict(found.info)
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
         place = checkpoint.place if checkpoint else Place()

@@ -9,7 +9,9 @@ from PIL import Image
 
 import zoo
 from zoo_recipes.evaluation.confusion_picture import draw_confusion
+from zoo_recipes.evaluation.evaluating import _warn_of_small
 from zoo_recipes.evaluation.groups import as_groups
+from zoo_recipes.evaluation.results import Group
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
@@ -147,6 +149,12 @@ def test_what_cannot_be_measured(options, message, run, by_shop, shops, data_dir
         zoo.evaluate(run, data_dir=data_dir, **options)
     wanted = message.format(shops=shops, run=run.path, count=by_shop.num_examples)
     assert str(caught.value) == wanted
+
+
+def test_a_warning_of_small_groups_is_one_line():
+    group = Group(name="a\nb", num_examples=3, small=True, metrics={}, intervals={})
+    with pytest.warns(UserWarning, match="known to 10 points at best: a b; gaps are of all groups"):
+        _warn_of_small("shop", [group], [group])
 
 
 def test_neither_a_run_nor_a_bundle(tmp_path):

@@ -81,3 +81,73 @@ def test_no_classes_to_judge(tmp_path):
         "Likely label errors are looked for in two classes or more of 5 examples or more each: "
         "these texts in classes have 0."
     )
+
+
+TWO, THREE = np.arange(120) % 2, np.arange(120) % 3
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale", "y", "first"),
+    [
+        ((8, 8), 1, TWO, "digits-cnn"),
+        ((8, 8, 3), 1, THREE, "digits-cnn"),
+        ((61,), 1, TWO, "resume-bias"),
+        ((61,), 1, THREE, None),
+        ((10,), 1, TWO, None),
+        ((8, 8), -1, TWO, None),
+        ((8, 8, 2), 1, TWO, None),
+        ((8, 8), 1, TWO / 3, None),
+        ((61,), 1, TWO / 3, None),
+    ],
+)
+def test_recipes_that_take_the_arrays_as_they_are(shape, scale, y, first, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (len(y), *shape))
+    np.savez(tmp_path / "a.npz", x=scale * x, y=y)
+    report = inspect_data(tmp_path / "a.npz")
+    assert (report.recipes[0] if report.recipes else None) == first
+    assert report.refusal is None
+    # Of pictures and rows of numbers it is one or the other.
+    assert ("resume-bias" in report.recipes) == (first == "resume-bias")
+
+
+def test_arrays_that_no_recipe_takes_have_no_next_step(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(60, 10)), y=TWO[:60])
+    shown = zoo("data", tmp_path / "a.npz")
+    assert shown.returncode == 0, shown.stderr
+    assert "Next: " not in shown.stdout
+    assert (
+        "recipes           none takes these as they are: write one of your own, with their shape "
+        "(`zoo recipe resume-bias` prints one for rows of numbers)"
+    ) in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("rows", "refusal"),
+    [
+        ([], "The data at '{path}' have no good example."),
+        ([f"film {n},same" for n in range(80)], "All examples at '{path}' are in class 'same'."),
+        (
+            ["one,a", "two,b"],
+            "Of 2 examples at '{path}' none falls to validation: give more, or splits of your own.",
+        ),
+    ],
+)
+def test_what_a_training_would_refuse_is_not_recommended(rows, refusal, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    assert inspect_data(path).refusal == refusal.format(path=path)
+    shown = zoo("data", path)
+    assert shown.returncode == 0, shown.stderr
+    last = shown.stdout.splitlines()[-1]
+    assert last == f"A training would refuse them: {refusal.format(path=path)}"
+    assert json.loads(zoo("data", path, "--json").stdout)["refusal"] == refusal.format(path=path)
+
+
+def test_classes_that_are_tested_and_not_trained(tmp_path):
+    x, y = np.random.default_rng(0).integers(0, 256, (200, 8, 8)), np.arange(200) % 3
+    y[150:] += 2
+    path = tmp_path / "t.npz"
+    np.savez(path, x_train=x[:150], y_train=y[:150], x_test=x[150:], y_test=y[150:])
+    assert inspect_data(path).refusal == (
+        f"No example of class '3' at '{path}' falls to train: give more, or splits of your own."
+    )

@@ -150,3 +150,29 @@ def test_a_column_of_groups_is_read_beside_the_others(header, tmp_path):
     assert [example.values["group"] for example in content.examples] == ["north", "(none)"]
     assert "group" in content.features
     assert "group" not in read(tmp_path / "t.csv").features
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.jsonl"])
+def test_another_encoding_is_named(name, encoding, tmp_path):
+    path = write(tmp_path / name, "text\tlabel\ngrün\t1\n".encode(encoding))
+    with pytest.raises(UsageError) as caught:
+        read(path)
+    assert str(caught.value) == f"'{path}' looks like UTF-16: save it as UTF-8."
+
+
+def test_cells_that_hold_several_values(tmp_path):
+    rows = [
+        {"text": "good", "label": ["gut", "neu"]},
+        {"text": {"de": "gut"}, "label": "gut"},
+        {"text": "bad", "label": "schlecht"},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows[:1]), tmp_path / "t.parquet")
+    said = "column 'label' holds a list, not one text or number"
+    assert [str(p) for p in read(tmp_path / "t.parquet").problems] == [f"t.parquet:1: {said}"]
+    content = read(write(tmp_path / "t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert [str(problem) for problem in content.problems] == [
+        f"t.jsonl:1: {said}",
+        "t.jsonl:2: column 'text' holds an object, not one text or number",
+    ]
+    assert content.features["label"].names == ["schlecht"]

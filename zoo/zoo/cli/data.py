@@ -16,6 +16,10 @@ from zoo_recipes.own_data.report import DataReport
 from zoo_recipes.own_data.suspects import Suspect
 
 MOST_CLASSES = 40
+NONE = (
+    "none takes these as they are: write one of your own, with their shape (`zoo recipe "
+    "resume-bias` prints one for rows of numbers)"
+)
 
 
 @click.command()
@@ -37,7 +41,9 @@ def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: b
         print_json({**asdict(report), "path": str(path)})
         return
     _print(report)
-    if report.recipes:
+    if report.refusal:
+        click.echo(f"\nA training would refuse them: {report.refusal}")
+    elif report.recipes:
         _next(report, columns)
 
 
@@ -53,7 +59,7 @@ def _print(report: DataReport) -> None:
             **boxes,
             **({"note": "\n".join(report.remarks)} if report.remarks else {}),
             "duplicates": _duplicates(report),
-            "recipes": ", ".join(report.recipes) or "none trains on such data yet",
+            "recipes": ", ".join(report.recipes) or NONE,
         }
     )
     if report.classes:

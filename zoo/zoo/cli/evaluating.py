@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.output import next_step, one_line, print_json, print_table
 from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _prominence(metric: str) -> int:
 
 
 def _print_gaps(groups: Groups, shown: Sequence[str]) -> None:
-    click.echo(f"\nGaps between {', '.join(groups.compared)}:")
+    click.echo(f"\nGaps between {one_line(', '.join(groups.compared))}:")
     print_table(
         ("METRIC", "GAP", "BEST", "WORST"),
         [

@@ -39,6 +39,16 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def one_line(text: str) -> str:
+    r"""Return a text without the line breaks that names of classes and groups may have.
+
+    Example:
+        >>> one_line("north\nand south\n")
+        'north and south'
+    """
+    return " ".join(text.splitlines())
+
+
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
@@ -52,13 +62,13 @@ def print_table(
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(
-            column,
+            one_line(column),
             justify="right" if column in right else "left",
             no_wrap=column != columns[-1],
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(one_line, row))
     console().print(table)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -128,16 +129,15 @@ def _print_comparison(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the new run here.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where its own data are now.")
 @data_dir
 @download
 @as_json
-def reproduce(
-    *, run: Path, out: Path | None, data_dir: Path | None, download: bool, as_json: bool
-) -> None:
+def reproduce(*, run: Path, as_json: bool, **options: Any) -> None:
     """Train a run again and compare the weights; exits with 1 if they are not the same."""
     from zoo_recipes.training.reproducing import reproduce as train_again
 
-    found = train_again(run, out=out, data_dir=data_dir, download=download, verbose=not as_json)
+    found = train_again(run, verbose=not as_json, **options)
     if as_json:
         print_json({**asdict(found), "path": str(found.path)})
     else:

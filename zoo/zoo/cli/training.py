@@ -111,12 +111,15 @@ def train(
     options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
     options["energy"] = country_of(energy=energy, country=country)
     if resume is not None:
-        if recipe or overrides or out or force or data or seed is not None:
-            raise click.UsageError("--resume goes on as the run began: give the run alone.")
+        if recipe or overrides or out or force or seed is not None:
+            raise click.UsageError(
+                "--resume goes on as the run began: give the run alone, or with --data where its "
+                "own data are now."
+            )
         from zoo_recipes.training.training import resume as go_on
 
         # Whether it began as the recipe promises, nobody knows any more.
-        _print_run(go_on(resume, **options), as_json=as_json, changed=True)
+        _print_run(go_on(resume, data=data, **options), as_json=as_json, changed=True)
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")

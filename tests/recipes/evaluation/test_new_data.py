@@ -1,0 +1,207 @@
+"""Models measured on data that they were not trained on."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo_recipes.arrays.predicting import keras_predictor
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.evaluation.measuring import Given
+from zoo_recipes.evaluation.subjects import Subject, read_for
+from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.training.training import train
+from zoo_registry import UsageError, ZooError
+
+
+def write(path, count, classes, seed, **more):
+    """Write pictures of some classes, each of which is bright in a corner of its own."""
+    rng = np.random.default_rng(seed)
+    y = np.asarray([classes[at % len(classes)] for at in range(count)])
+    x = rng.integers(0, 120, (count, 8, 8), dtype=np.uint8)
+    for at, name in enumerate(y):
+        row, column = divmod("abcd".index(name), 2)
+        x[at, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 60
+    np.savez(path, x=x, y=y, **more)
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    return tmp_path_factory.mktemp("new")
+
+
+@pytest.fixture(scope="module")
+def run(room, data_dir):
+    write(room / "own.npz", 200, "abcd", seed=0)
+    recipe = with_overrides(resolve_recipe("digits-mlp"), ["fit.epochs=2"])
+    return train(recipe, data=room / "own.npz", out=room / "run", data_dir=data_dir, verbose=False)
+
+
+@pytest.mark.parametrize("classes", ["abcd", "db", "c"])
+def test_every_row_is_measured_by_the_classes_of_the_run(classes, run, data_dir, tmp_path):
+    x, y = write(tmp_path / "new.npz", 10, classes, seed=1)
+    found = zoo.evaluate(run, data=tmp_path / "new.npz", data_dir=data_dir)
+    logits = keras_predictor(run.model(), False)({"image": np.float32(x[..., np.newaxis])})[
+        "logits"
+    ]
+    right = logits.argmax(axis=1) == ["abcd".index(name) for name in y]
+    assert found.metrics["accuracy"] == pytest.approx(right.mean())
+    assert found.labels == ("a", "b", "c", "d")
+    assert np.sum(found.confusion, axis=1).tolist() == [list(y).count(name) for name in "abcd"]
+    assert found.title.startswith(f"{run.path} in keras on own_data/new-")
+    assert found.title.endswith("/1.0.0, all (10 examples)")
+
+
+def test_a_part_on_request(run, data_dir, tmp_path):
+    write(tmp_path / "new.npz", 100, "ab", seed=2)
+    counts = {
+        split: zoo.evaluate(
+            run, data=tmp_path / "new.npz", split=split, data_dir=data_dir
+        ).num_examples
+        for split in ("train+validation+test", "train", "test")
+    }
+    assert counts["train+validation+test"] == 100
+    assert 0 < counts["test"] < 30 < counts["train"] < 100
+
+
+def test_splits_of_the_data_themselves_are_followed(run, data_dir, tmp_path):
+    x, y = write(tmp_path / "new.npz", 12, "ab", seed=3)
+    np.savez(tmp_path / "split.npz", x_train=x[:7], y_train=y[:7], x_test=x[7:], y_test=y[7:])
+    found = zoo.evaluate(run, data=tmp_path / "split.npz", data_dir=data_dir)
+    assert (found.split, found.num_examples) == ("test", 5)
+    np.savez(tmp_path / "alone.npz", x_test=x, y_test=y)
+    found = zoo.evaluate(run, data=tmp_path / "alone.npz", data_dir=data_dir)
+    assert (found.split, found.num_examples) == ("test", 12)
+
+
+def test_classes_that_the_run_does_not_know(run, data_dir, tmp_path):
+    x, _ = write(tmp_path / "new.npz", 4, "ab", seed=4)
+    for y, names in (("abez", "a, b, e, z"), ([0.5, 1.5, 2.5, 3.5], "none")):
+        np.savez(tmp_path / "other.npz", x=x, y=np.asarray(list(y)))
+        with pytest.raises(UsageError) as caught:
+            zoo.evaluate(run, data=tmp_path / "other.npz", data_dir=data_dir)
+        said = f"' are {names}; those of run '{run.path}' are a, b, c, d."
+        assert str(caught.value).endswith(said)
+
+
+def test_an_evaluation_prepares_nothing_for_a_training(run, data_dir, tmp_path):
+    write(tmp_path / "new.npz", 10, "c", seed=5)
+    path = str(tmp_path / "new.npz")
+    measured = zoo.evaluate(run, data=path, data_dir=data_dir).dataset
+    with pytest.raises(UsageError, match=r"^(All|Of 10) examples at"):
+        open_dataset(path, data_dir=data_dir)
+    write(tmp_path / "new.npz", 200, "ab", seed=6)
+    trained = open_dataset(path, data_dir=data_dir).info.full_name
+    found = zoo.evaluate(run, data=path, data_dir=data_dir)
+    assert len({measured, trained, found.dataset}) == 3
+    assert found.num_examples == 200
+
+
+def test_its_own_data_are_its_own_wherever_they_are(run, room, measured_again, data_dir, tmp_path):
+    moved = tmp_path / "under another name.npz"
+    moved.write_bytes((room / "own.npz").read_bytes())
+    assert measured_again(run, data=moved, data_dir=data_dir) == run.metrics
+    tested = run.info["dataset"]["splits"]["test"]["examples"]
+    found = zoo.evaluate(run, data=moved, data_dir=data_dir)
+    assert (found.split, found.num_examples) == ("test", tested)
+
+
+def test_its_own_data_changed_in_their_place(run, room, data_dir):
+    before = (room / "own.npz").read_bytes()
+    write(room / "own.npz", 240, "abcd", seed=0)
+    try:
+        with pytest.raises(ZooError) as caught:
+            zoo.evaluate(run, data_dir=data_dir)
+        assert str(caught.value).endswith(
+            f". What is at '{room / 'own.npz'}' was changed since: bring it back, or give new data "
+            "a place of their own and measure all of them with --data (data=). --other-data "
+            "(other_data=True) measures this split all the same."
+        )
+        same = zoo.evaluate(run, other_data=True, data_dir=data_dir)
+        named = zoo.evaluate(run, data=room / "own.npz", data_dir=data_dir)
+        assert (named.split, named.num_examples) == (same.split, same.num_examples)
+        assert same.num_examples < 50
+    finally:
+        (room / "own.npz").write_bytes(before)
+
+
+@pytest.mark.slow
+def test_a_bundle_and_the_command_line(run, data_dir, tmp_path):
+    write(tmp_path / "new.npz", 10, "ca", seed=7)
+    bundle = zoo.export(run.path, to="onnx", out=tmp_path / "bundle")
+    keras = zoo.evaluate(run, data=tmp_path / "new.npz", data_dir=data_dir)
+    onnx = zoo.evaluate(bundle, data=tmp_path / "new.npz", data_dir=data_dir)
+    assert onnx.num_examples == 10
+    assert onnx.confusion == keras.confusion
+    words = ["evaluate", run.path, "--data", tmp_path / "new.npz", "--data-dir", data_dir]
+    shown = subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith(f"{keras.title}\n")
+    assert f"Written: {run.path}/evaluations/keras-new-" in shown.stdout
+
+
+def subject(name, labels, **dataset):
+    """Return a model that is asked for nothing but how its data are read."""
+    recipe = with_overrides(
+        resolve_recipe(name), [f"dataset.{key}={value}" for key, value in dataset.items()]
+    )
+    given = Given(recipe, zoo.describe(recipe.model.name).tasks[0], recipe.preprocessing, None, [])
+    return Subject(
+        kind="run",
+        where="run",
+        runtime="keras",
+        given=given,
+        predict=None,
+        labels=labels,
+        dataset={},
+    )
+
+
+def read(subject, path, tmp_path):
+    return read_for(
+        subject,
+        split=None,
+        data=path,
+        columns=None,
+        group=None,
+        other_data=False,
+        data_dir=tmp_path,
+    )
+
+
+def test_tagged_words_and_boxes_have_the_numbers_of_the_run(tmp_path):
+    path = tmp_path / "new.conll"
+    path.write_text("Ada B-PER\nspoke O\n\nit O\nrained O\nhere O\n", encoding="utf-8")
+    found = read(subject("brown-tagger", ("B-LOC", "B-PER", "O")), path, tmp_path)
+    numbers = {raw: label.tolist() for raw, label in zip(*raws_and_labels(found), strict=True)}
+    assert (found.split, numbers) == ("all", {"Ada spoke": [1, 2], "it rained here": [2, 2, 2]})
+
+    folder = tmp_path / "farm"
+    (folder / "JPEGImages").mkdir(parents=True)
+    (folder / "Annotations").mkdir()
+    for name, what in (("one", "sheep"), ("two", "cow")):
+        Image.new("RGB", (64, 64), "green").save(folder / "JPEGImages" / f"{name}.jpg")
+        (folder / "Annotations" / f"{name}.xml").write_text(
+            f"<annotation><filename>{name}.jpg</filename><size><width>64</width><height>64</height>"
+            f"<depth>3</depth></size><object><name>{what}</name><bndbox><xmin>3</xmin>"
+            "<ymin>3</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>",
+            encoding="utf-8",
+        )
+    found = read(subject("voc-centernet", ("cow", "horse", "sheep")), folder, tmp_path)
+    _, labels = raws_and_labels(found)
+    assert (found.split, len(found.examples.classes)) == ("all", 3)
+    assert sorted(label["label"].tolist() for label in labels) == [[0], [2]]
+
+
+def raws_and_labels(found):
+    return found.examples.raws, found.examples.labels

@@ -13,6 +13,7 @@ from zoo.cli.output import next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
+from zoo_registry.errors import first_line
 
 STATES = ("complete", "running", "interrupted", "failed", "unreadable")
 
@@ -63,7 +64,7 @@ def runs(
     )
     for row in rows:
         if row.error:
-            click.echo(f"{row.path}: {row.error}")
+            click.echo(f"{row.path}: {first_line(row.error)}")
     done = [str(row.path) for row in rows if row.status == "complete"]
     if len(done) > 1:
         next_step(f"zoo runs compare {done[0]} {done[1]}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -198,5 +199,6 @@ class _Stop:
             return
         self.saver.save(place)
         raise KeyboardInterrupt(
-            f"saved at {place}. Go on with `zoo train --resume {self.saver.folder.parent}`"
+            f"saved at {place}. Go on with `zoo train --resume "
+            f"{shlex.quote(str(self.saver.folder.parent))}`"
         )

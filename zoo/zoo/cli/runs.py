@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -65,7 +66,7 @@ def runs(
     for row in rows:
         if row.error:
             click.echo(f"{row.path}: {first_line(row.error)}")
-    done = [str(row.path) for row in rows if row.status == "complete"]
+    done = [shlex.quote(str(row.path)) for row in rows if row.status == "complete"]
     if len(done) > 1:
         next_step(f"zoo runs compare {done[0]} {done[1]}")
     elif done:
@@ -109,7 +110,7 @@ def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     if plot is not None:
         click.echo(f"\nCurves: {plot}")
     else:
-        next_step(f"zoo runs compare {' '.join(found)} --plot curves.png")
+        next_step(f"zoo runs compare {shlex.join(found)} --plot curves.png")
 
 
 def _print_comparison(

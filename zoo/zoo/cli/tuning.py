@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -96,7 +97,7 @@ def tune(
         return
     _print(found)
     click.echo(f"\nPicture: {picture}")
-    next_step(f"zoo train {found.path / BEST}")
+    next_step(f"zoo train {shlex.quote(str(found.path / BEST))}")
 
 
 @contextmanager

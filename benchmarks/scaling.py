@@ -69,7 +69,7 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
         model = build(recipe, task, names, tokenizer)
         source = make_sources(recipe, task, examples, Path(folder), model)[0]["train"]
     model.compile(**compile_arguments(recipe.compile, steps=1000))
-    build_training(model, source)
+    build_training(model, source, recipe.compile)
     batches: Any = Batches(
         source,
         batch_size=recipe.fit.batch_size,

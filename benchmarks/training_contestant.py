@@ -99,6 +99,7 @@ def by_fit(name: str, **options: Any) -> None:
 def by_kerazoo(name: str) -> None:
     from zoo_recipes.arrays.sources import Rows, fed
     from zoo_recipes.compiling.components import use_xla
+    from zoo_recipes.configs import CompileConfig
     from zoo_recipes.training.batches import Batches
     from zoo_recipes.training.checkpoints import Saver
     from zoo_recipes.training.loop import build_training, train_epochs
@@ -106,7 +107,7 @@ def by_kerazoo(name: str) -> None:
     model = model_of(name, jit_compile=use_xla("auto"))
     inputs, targets, batch = data(name)
     source = Rows(inputs, targets)
-    build_training(model, source)
+    build_training(model, source, CompileConfig())
     train_epochs(
         model,
         Batches(source, batch_size=batch, seed=0, feed=lambda inputs: fed(model, inputs)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
+from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
 
@@ -93,10 +95,11 @@ def load_run(path: str | Path) -> Run:
     """
     run = read_run(path)
     if run.status != "complete":
-        states = {"running": "was not finished", "failed": f"failed: {run.info.get('error')}"}
+        why = first_line(str(run.info.get("error")))
+        states = {"running": "was not finished", "failed": f"failed: {why}"}
         raise UsageError(
             f"Run '{run.path}' {states.get(run.status, f'was {run.status}')}. Go on with it: "
-            f"zoo train --resume {run.path}"
+            f"zoo train --resume {shlex.quote(str(run.path))}"
         )
     return run
 

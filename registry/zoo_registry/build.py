@@ -176,7 +176,7 @@ def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, 
     mistakes = [
         f"no override '{key}'.{did_you_mean(key, accepted)}"
         if key not in accepted
-        else _type_mistake(key, value, hints.get(key, Any))
+        else type_mistake(key, value, hints.get(key, Any))
         for key, value in overrides.items()
     ]
     found = [mistake for mistake in mistakes if mistake]
@@ -235,7 +235,18 @@ def _check_task(spec: ModelSpec, task: str | None) -> str:
     return task
 
 
-def _type_mistake(key: str, value: Any, hint: Any) -> str | None:
+def type_mistake(key: str, value: Any, hint: Any) -> str | None:
+    """Return what is wrong with an argument of another type than wanted, or ``None``.
+
+    Args:
+        key: Its name.
+        value: What was received; no text is a number, and no number is a text.
+        hint: The type.
+
+    Example:
+        >>> type_mistake("rate", "abc", float)
+        "rate='abc' must be float (input should be a valid number)."
+    """
     from pydantic import TypeAdapter, ValidationError
 
     try:

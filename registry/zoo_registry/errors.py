@@ -58,3 +58,14 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """
     match = closest(word, candidates)
     return f" Did you mean '{match}'?" if match else ""
+
+
+def first_line(message: str) -> str:
+    r"""Return the first line of a message; ``[...]`` stands for others.
+
+    Example:
+        >>> first_line("Graph execution error:\n\nDetected at node")
+        'Graph execution error: [...]'
+    """
+    first, *others = message.strip().splitlines() or [""]
+    return f"{first} [...]" if others else first

@@ -61,10 +61,11 @@ def test_what_is_named_of_real_digits_is_what_the_model_goes_by(run, digits, met
 
 
 def test_the_command_writes_a_page_that_needs_nothing_else(run, picture):
-    words = ["explain", str(run), str(picture), "--method", "integrated-gradients"]
+    words = ["explain", str(run), str(picture), "--class", "digit 4"]
+    words += ["--method", "integrated-gradients"]
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0
-    folder = run / "explanations" / "four-integrated-gradients"
+    folder = run / "explanations" / "four-integrated-gradients-digit-4"
     assert {path.name for path in folder.iterdir()} == {
         *("index.html", "explanation.json", "attributions.npz"),
         *("input.png", "heat-map.png", "faithfulness.png"),
@@ -74,7 +75,7 @@ def test_the_command_writes_a_page_that_needs_nothing_else(run, picture):
     assert re.search(r"completeness gap -?\d", lines[2])
     assert "deletion area" in done.output
     assert "Without its strongest features the score falls sooner" in done.output
-    assert lines[-1] == f"Next: zoo explain {run} {picture} --method shap"
+    assert lines[-1] == f"Next: zoo explain {run} {picture} --class 'digit 4' --method shap"
     assert f"{folder}/index.html shows it." in done.output
 
     html = (folder / "index.html").read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,8 @@ def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
         run = source if isinstance(source, Run) else load_run(str(source))
         if runtime not in (None, KERAS):
             raise UsageError(
-                f"Run '{run.path}' runs in Keras: export it (zoo export {run.path} --to {runtime}) "
-                "and evaluate the bundle."
+                f"Run '{run.path}' runs in Keras: export it (zoo export "
+                f"{shlex.quote(str(run.path))} --to {runtime}) and evaluate the bundle."
             )
         return subject_of(run)
     if isinstance(source, Bundle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -167,7 +168,7 @@ def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
     if runtime is not None:
         raise UsageError(
             f"Run '{opened.path}' is explained in Keras: runtime '{runtime}' is for a bundle, "
-            f"which `zoo export {opened.path}` makes."
+            f"which `zoo export {shlex.quote(str(opened.path))}` makes."
         )
     return subject_of_run(opened)
 

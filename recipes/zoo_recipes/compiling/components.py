@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +11,14 @@ from typing import Any, Literal
 import keras
 
 from zoo_recipes.compiling import losses, schedules
+from zoo_recipes.compiling.keras_names import (
+    bare_name,
+    check_numbers,
+    classes,
+    find,
+    make,
+    parameters,
+)
 from zoo_recipes.configs import (
     CompileConfig,
     Component,
@@ -21,7 +27,7 @@ from zoo_recipes.configs import (
 )
 from zoo_recipes.tasks import centernet
 from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
-from zoo_registry import UsageError, ZooError, closest, did_you_mean
+from zoo_registry import UsageError, ZooError
 
 
 def compile_arguments(
@@ -90,8 +96,11 @@ def precision(wanted: str) -> str:
 def make_optimizer(config: CompileConfig, steps: int) -> Any:
     """Return the optimizer, with its learning-rate schedule if there is one."""
     arguments = dict(config.optimizer.arguments)
-    accumulated = arguments.get("gradient_accumulation_steps")
-    if isinstance(accumulated, int) and accumulated > steps:
+    kinds = classes(keras.optimizers, keras.Optimizer)
+    kind = find("compile.optimizer", kinds, config.optimizer.name)
+    check_numbers("compile.optimizer", kind, arguments)
+    accumulated = arguments.get("gradient_accumulation_steps") or 1
+    if accumulated > steps:
         raise UsageError(
             f"compile.optimizer.gradient_accumulation_steps={accumulated}: the whole training has "
             f"{steps} steps, so no weight would ever change. Take fewer, or more epochs."
@@ -100,18 +109,17 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
         peak = arguments.get("learning_rate", 1e-3)
         # Keras asks it with the number of batches, also where their gradients are accumulated.
         arguments["learning_rate"] = _schedule(config.schedule, peak, steps)
-    kinds = _classes(keras.optimizers, keras.Optimizer)
-    return _make("compile.optimizer", kinds, config.optimizer.name, arguments)
+    return make("compile.optimizer", kinds, config.optimizer.name, arguments)
 
 
 def make_loss(loss: Component) -> Any:
     """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
-    kinds = _classes(keras.losses, keras.Loss) | _classes(losses, keras.Loss)
+    kinds = classes(keras.losses, keras.Loss) | classes(losses, keras.Loss)
     kinds[centernet.NAME] = centernet.centernet
     name = _full_name(keras.losses, loss.name)
-    takes_logits = "from_logits" in _parameters(_find("compile.loss", kinds, name))
+    takes_logits = "from_logits" in parameters(find("compile.loss", kinds, name))
     defaults = {"from_logits": True} if takes_logits else {}
-    return _make("compile.loss", kinds, name, {**defaults, **loss.arguments})
+    return make("compile.loss", kinds, name, {**defaults, **loss.arguments})
 
 
 def make_metrics(
@@ -125,7 +133,7 @@ def make_metrics(
         always_counted: Whether ``accuracy`` has to take more than class numbers for targets.
     """
     ignored = config.loss.arguments.get("ignore_class")
-    is_smoothed = _bare(config.loss.name) == "smoothedcrossentropy"
+    is_smoothed = bare_name(config.loss.name) == "smoothedcrossentropy"
     is_counted = always_counted or is_smoothed or ignored is not None
 
     def made() -> list[Any]:
@@ -143,17 +151,17 @@ def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) ->
         metric: Its name and arguments.
         accuracy: Makes what stands for plain ``accuracy``.
     """
-    if _bare(metric.name) == "accuracy" and not metric.arguments:
+    if bare_name(metric.name) == "accuracy" and not metric.arguments:
         return accuracy() if accuracy else "accuracy"
-    kinds = _classes(keras.metrics, keras.Metric)
+    kinds = classes(keras.metrics, keras.Metric)
     arguments = {"name": metric.name, **metric.arguments}
-    return _make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
+    return make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
 
 
 def make_augmentation(layer: Component) -> Any:
     """Return a random Keras image layer."""
-    kinds = _classes(keras.layers, keras.layers.Layer)
-    return _make("augmentation", kinds, layer.name, layer.arguments)
+    kinds = classes(keras.layers, keras.layers.Layer)
+    return make("augmentation", kinds, layer.name, layer.arguments)
 
 
 # The callbacks of Keras that a run has no better way for.
@@ -180,31 +188,33 @@ def make_callback(callback: Component, folder: Path) -> Any:
         UsageError: A name or argument that does not exist, or what a run does by itself.
         ZooError: TensorBoard is not installed.
     """
-    kinds = _classes(keras.callbacks, keras.callbacks.Callback)
-    kind = _find("fit.callbacks", kinds, callback.name).__name__
+    kinds = classes(keras.callbacks, keras.callbacks.Callback)
+    kind = find("fit.callbacks", kinds, callback.name).__name__
     if kind not in CALLBACKS:
         hint = INSTEAD.get(kind, f"there are: {', '.join(CALLBACKS)}.")
         raise UsageError(f'fit.callbacks = "{callback.name}": {hint}')
     if kind != "TensorBoard":
-        return _make("fit.callbacks", kinds, kind, callback.arguments)
+        return make("fit.callbacks", kinds, kind, callback.arguments)
     if find_spec("tensorboard") is None:
         raise ZooError("TensorBoard is not installed: pip install 'kerazoo[tensorboard]'.")
     arguments = {"log_dir": "tensorboard", **callback.arguments}
     arguments["log_dir"] = str(folder / arguments["log_dir"])
-    return _make("fit.callbacks", kinds, kind, arguments)
+    return make("fit.callbacks", kinds, kind, arguments)
 
 
 def _schedule(schedule: Component, peak: float, steps: int) -> Any:
     arguments = dict(schedule.arguments)
+    base = keras.optimizers.schedules.LearningRateSchedule
+    kinds = classes(keras.optimizers.schedules, base)
+    kinds |= {"onecycle": schedules.OneCycle}
+    kind = find("compile.schedule", kinds, schedule.name)
+    check_numbers("compile.schedule", kind, arguments)
     for key in ("decay_steps", "warmup_steps"):
         if key in arguments:
             arguments[key] = _counted(arguments[key], steps)
     if "boundaries" in arguments:
         arguments["boundaries"] = [_counted(part, steps) for part in arguments["boundaries"]]
-    base = keras.optimizers.schedules.LearningRateSchedule
-    kinds = _classes(keras.optimizers.schedules, base)
-    kinds |= {"onecycle": schedules.OneCycle}
-    known = _parameters(_find("compile.schedule", kinds, schedule.name))
+    known = parameters(kind)
     warmup = arguments.get("warmup_steps", 0)
     if warmup and "warmup_steps" not in known:
         del arguments["warmup_steps"]
@@ -214,7 +224,7 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
         arguments.setdefault("initial_learning_rate", peak)
     if "decay_steps" in known:
         arguments.setdefault("decay_steps", steps - warmup)
-    made = _make("compile.schedule", kinds, schedule.name, arguments)
+    made = make("compile.schedule", kinds, schedule.name, arguments)
     return made if "warmup_steps" in known or not warmup else schedules.WarmUp(made, warmup)
 
 
@@ -231,39 +241,3 @@ def _full_name(registry: Any, name: str) -> str:
     except ValueError:
         return name
     return str(getattr(found, "__name__", type(found).__name__))
-
-
-def _classes(module: Any, base: type) -> dict[str, Any]:
-    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind is not base]
-    return {_bare(kind.__name__): kind for kind in kinds if issubclass(kind, base)}
-
-
-def _find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
-    kind = kinds.get(_bare(name))
-    if kind is None:
-        near = closest(_bare(name), kinds)
-        hint = f" Did you mean '{kinds[near].__name__}'?" if near else ""
-        raise UsageError(f'{where} = "{name}": Keras has no such name.{hint}')
-    return kind
-
-
-def _make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str, Any]) -> Any:
-    kind = _find(where, kinds, name)
-    known = _parameters(kind)
-    for key in arguments:
-        if key not in known:
-            hint = did_you_mean(key, known) or f" It takes: {', '.join(known)}."
-            raise UsageError(f"{where}.{key}: {kind.__name__} takes no '{key}'.{hint}")
-    try:
-        return kind(**arguments)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{where}: {kind.__name__} refuses {dict(arguments)}: {error}") from error
-
-
-def _parameters(kind: Any) -> list[str]:
-    return [name for name in inspect.signature(kind).parameters if name != "kwargs"]
-
-
-def _bare(name: str) -> str:
-    # adamw, AdamW and adam_w are the same; so are CosineDecay and cosine_decay.
-    return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -178,6 +178,7 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
         self, ignore_class: int | None = None, name: str = "accuracy", **kwargs: Any
     ) -> None:
         super().__init__(keras.metrics.sparse_categorical_accuracy, name=name, **kwargs)
+        self._direction = "up"  # as Keras' own have it, for callbacks that watch it
         self.ignore_class = ignore_class
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:

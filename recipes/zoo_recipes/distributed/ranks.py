@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -204,5 +205,5 @@ def telling_of_loss(folder: Path, ranks: Ranks | None) -> Iterator[None]:
     ) as error:
         raise LostError(
             f"Another worker is gone. Start all {ranks.size} again, each with `zoo train --resume "
-            f"{folder}`."
+            f"{shlex.quote(str(folder))}`."
         ) from error

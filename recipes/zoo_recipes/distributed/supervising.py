@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import tempfile
@@ -60,7 +61,7 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
     message = f"{failure}, after {workers.restarts} restarts."
     if run is not None:
         _change(run, status="failed", error=message)
-        message += f" Go on with `zoo train --resume {run}`."
+        message += f" Go on with `zoo train --resume {shlex.quote(str(run))}`."
     raise ZooError(f"Training was given up: {message}")
 
 

@@ -33,7 +33,7 @@ class Effort:
         seed: Of all that is drawn.
 
     Raises:
-        UsageError: Too few steps or samples.
+        UsageError: Too few steps or samples, or a seed below 0.
     """
 
     steps: int = 64
@@ -42,7 +42,9 @@ class Effort:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, number, least in (("steps", self.steps, 1), ("samples", self.samples, 10)):
+        least_of = {"steps": 1, "samples": 10, "seed": 0}
+        for name, least in least_of.items():
+            number = getattr(self, name)
             if number is not None and number < least:
                 raise UsageError(f"{name}={number}: use {least} or more.")
 

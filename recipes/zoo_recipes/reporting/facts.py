@@ -11,6 +11,7 @@ from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
 from zoo_recipes.run import Run
 from zoo_registry import ModelSpec
+from zoo_registry.errors import first_line
 
 Facts = list[tuple[str, str]]
 _USES = {"train": "training", "validation": "validation", "test": "the test"}
@@ -165,7 +166,7 @@ def _labels(labels: list[str] | None) -> str:
 
 def _stopped(run: Run) -> str:
     error = run.info.get("error")
-    return f"was {run.status}" if error is None else f"failed: {error}"
+    return f"was {run.status}" if error is None else f"failed: {first_line(error)}"
 
 
 def _share(energy: Mapping[str, Any], seconds: float) -> str:

@@ -13,10 +13,14 @@ import numpy as np
 
 from zoo_export.preprocess.boxes import HEATMAP
 from zoo_recipes.arrays.sources import IGNORED, Source
+from zoo_recipes.compiling.keras_names import bare_name
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_registry import UsageError
+
+# Losses of class numbers, by bare name.
+_OF_CLASSES = {"sparsecategoricalcrossentropy", "smoothedcrossentropy"}
 
 
 def check_classes(recipe: Recipe, labels: Any) -> None:
@@ -98,7 +102,9 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
     """
     _check_maps(recipe, model, sources["train"])
     count = model.outputs[0].shape[-1]
-    if len(model.outputs) != 1 or count is None or count == 1:
+    # Other losses take one output for two classes, or for a number.
+    is_number = count == 1 and bare_name(recipe.compile.loss.name) not in _OF_CLASSES
+    if len(model.outputs) != 1 or count is None or is_number:
         return
     for part, source in sources.items():
         targets = source.targets
@@ -107,9 +113,10 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
         known = targets[targets != IGNORED] if targets.ndim > 1 else targets
         for worst in (int(known.min()), int(known.max())):
             if not 0 <= worst < count:
+                has = f"{count} classes, 0 to {count - 1}" if count > 1 else "1 class, 0"
                 raise UsageError(
                     f"Split '{getattr(recipe.dataset, part)}' of '{recipe.dataset.name}' has label "
-                    f"{worst}, and the model {count} classes, 0 to {count - 1}."
+                    f"{worst}, and the model {has}."
                 )
 
 

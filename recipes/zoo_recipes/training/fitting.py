@@ -27,6 +27,7 @@ from zoo_recipes.training.checkpoints import Checkpoint, Saver
 from zoo_recipes.training.data_checks import check_vocabulary
 from zoo_recipes.training.distilling import make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
+from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry import folders
 from zoo_registry.build import accepted_overrides, get_model
 from zoo_registry.model_changes import merge_lora, quantization_aware
@@ -117,6 +118,8 @@ def fit(
         on_step: Called after each step.
 
     Raises:
+        UsageError: A loss or metrics that do not go with the targets, or a metric that is watched
+            and does not exist.
         ZooError: The loss became infinite or not a number.
     """
     distillation, contrastive = recipe.distillation, recipe.contrastive
@@ -139,7 +142,8 @@ def fit(
     model.compile(
         **compile_arguments(recipe.compile, steps, model.output_names, distillation, contrastive)
     )
-    build_training(model, sources["train"])
+    build_training(model, sources["train"], recipe.compile)
+    check_watched(recipe, _metrics_of_an_epoch(model, sources))
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)
     history = checkpoint.history if checkpoint else {}
@@ -215,6 +219,11 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
 def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None) -> Any:
     setting = recipe.fit.class_weight
     return None if setting is None else class_weights(setting, source.targets, labels)
+
+
+def _metrics_of_an_epoch(model: Any, sources: Mapping[str, Source]) -> list[str]:
+    names = [*model.get_metrics_result()]
+    return [*names, *(f"val_{name}" for name in names if "validation" in sources)]
 
 
 def _keep_best(recipe: Recipe) -> list[Any]:

@@ -6,7 +6,9 @@ in which gradients are added.
 
 from __future__ import annotations
 
+import itertools
 import math
+import shlex
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -18,30 +20,44 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_recipes.arrays.sources import Source, batches_of, fed
+from zoo_recipes.configs import CompileConfig
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import shared_step
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of
+from zoo_recipes.training.metric_checks import fitting
 from zoo_recipes.training.steps import train_step
 from zoo_registry import ZooError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def build_training(model: Any, source: Source) -> None:
+def build_training(model: Any, source: Source, config: CompileConfig) -> None:
     """Make the variables of optimizer, loss and metrics, which Keras makes in the first step.
 
     Args:
         model: Compiled.
-        source: One of its examples is looked at.
+        source: A few of its examples are looked at.
+        config: What it was compiled with.
+
+    Raises:
+        UsageError: A loss or metrics that do not take such targets and outputs.
     """
-    inputs, targets = source.take(np.arange(1))
+    inputs, targets = source.take(np.arange(_telling_size(model)) % len(source))
     inputs = fed(model, inputs)
     model.optimizer.build(model.trainable_variables)
     outputs = model(inputs, training=False)
-    model.compute_loss(x=inputs, y=targets, y_pred=outputs)
-    model.compute_metrics(inputs, targets, outputs)
+    with fitting("compile.loss", [config.loss], targets, outputs):
+        model.compute_loss(x=inputs, y=targets, y_pred=outputs)
+    with fitting("compile.metrics", config.metrics, targets, outputs):
+        model.compute_metrics(inputs, targets, outputs)
     model.reset_metrics()
+
+
+def _telling_size(model: Any) -> int:
+    """Return how many examples tell whether shapes fit: 1 or a size of the outputs may by luck."""
+    sizes = {size for output in model.outputs for size in output.shape}
+    return next(number for number in itertools.count(2) if number not in sizes)
 
 
 def train_epochs(
@@ -183,5 +199,6 @@ class _Stop:
             return
         self.saver.save(place)
         raise KeyboardInterrupt(
-            f"saved at {place}. Go on with `zoo train --resume {self.saver.folder.parent}`"
+            f"saved at {place}. Go on with `zoo train --resume "
+            f"{shlex.quote(str(self.saver.folder.parent))}`"
         )

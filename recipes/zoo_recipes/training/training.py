@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from zoo_recipes.distributed.launching import (
 )
 from zoo_recipes.distributed.ranks import Ranks, check_recipe
 from zoo_recipes.distributed.scaling import scaled
+from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
@@ -91,7 +91,7 @@ def train(
     """
     recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
     if seed is not None:
-        recipe = replace(recipe, seed=seed)
+        recipe = with_values(recipe, {"seed": seed})
     folder = Path(out) if out is not None else Path("runs") / recipe.name
     reading: dict[str, Any] = {"data_dir": data_dir, "download": download}
     options: dict[str, Any] = {
@@ -113,12 +113,11 @@ def train(
         check_recipe(recipe, ranks.size)
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
-    check_overrides(spec, recipe.model.overrides)
+    check_settings(recipe, folder)
     if energy is not None:
         check_country(energy)
     if mlflow is not None:
         check_mlflow()
-    _check_components(recipe, folder)
     if recipe.model.weights is not None:
         open_weights(spec, recipe.model.weights)
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
@@ -206,6 +205,29 @@ def resume(
     return load_run(folder)
 
 
+def check_settings(recipe: Recipe, folder: Path) -> None:
+    """Refuse what neither the model's builder nor Keras takes; nothing is built or written.
+
+    Args:
+        recipe: The recipe.
+        folder: Of the run that it is to become.
+
+    Raises:
+        UsageError: What does not exist, or has the wrong type.
+        ZooError: A callback needs what is not installed.
+    """
+    from zoo_recipes.augmentation.changes import TextMarks, make_changes
+    from zoo_recipes.augmentation.mixing import make_mixes
+    from zoo_recipes.compiling.components import compile_arguments, make_callback
+
+    check_overrides(zoo_registry.models.get(recipe.model.name), recipe.model.overrides)
+    make_changes(recipe.augmentation, TextMarks())
+    make_mixes(recipe.augmentation)
+    compile_arguments(recipe.compile, steps=1_000_000)
+    for callback in recipe.fit.callbacks:
+        make_callback(callback, folder)
+
+
 def _refuse_with_workers(energy: str | None, mlflow: str | None) -> None:
     given = {"energy": energy, "mlflow": mlflow}
     for name in (name for name, value in given.items() if value is not None):
@@ -213,19 +235,6 @@ def _refuse_with_workers(energy: str | None, mlflow: str | None) -> None:
             f"{name} does not go with workers that are launched here, of which each is a process "
             f"of its own: leave --{name} or --workers out."
         )
-
-
-def _check_components(recipe: Recipe, folder: Path) -> None:
-    """Make once, in vain, what Keras may refuse."""
-    from zoo_recipes.augmentation.changes import TextMarks, make_changes
-    from zoo_recipes.augmentation.mixing import make_mixes
-    from zoo_recipes.compiling.components import compile_arguments, make_callback
-
-    make_changes(recipe.augmentation, TextMarks())
-    make_mixes(recipe.augmentation)
-    compile_arguments(recipe.compile, steps=1_000_000)
-    for callback in recipe.fit.callbacks:
-        make_callback(callback, folder)
 
 
 def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,8 +59,8 @@ def for_tuning(recipe: Recipe, ranges: Mapping[str, Range]) -> Recipe:
         ranges: By dotted key; they come on top of those of the recipe.
 
     Raises:
-        UsageError: There is nothing to search, a setting that the recipe cannot have, or no
-            validation split and none that can be taken from the training split.
+        UsageError: There is nothing to search, or no validation split and none that can be taken
+            from the training split.
     """
     known = recipe.tune or TuneConfig()
     recipe = replace(recipe, tune=replace(known, space={**known.space, **ranges}), expected=None)
@@ -70,10 +70,22 @@ def for_tuning(recipe: Recipe, ranges: Mapping[str, Range]) -> Recipe:
             f"Recipe '{recipe.name}' has no [tune.space]: say what to search, such as "
             "--search compile.optimizer.learning_rate=1e-4..1e-2:log (space=)."
         )
-    recipe = _with_validation(recipe)
-    # A mistake in a name or a range is found here, not by every trial.
-    with_values(recipe, {k: r.choices[0] if r.choices else r.low for k, r in space.items()})
-    return recipe
+    return _with_validation(recipe)
+
+
+def extremes(recipe: Recipe) -> Iterator[Recipe]:
+    """Yield recipes that have every choice and both ends of every range once.
+
+    Raises:
+        UsageError: A setting that the recipe cannot have.
+    """
+    space = recipe.tune.space if recipe.tune else {}
+    tried = {key: known.choices or (known.low, known.high) for key, known in space.items()}
+    first = {key: values[0] for key, values in tried.items()}
+    yield with_values(recipe, first)
+    for key, values in tried.items():
+        for value in values[1:]:
+            yield with_values(recipe, {**first, key: value})
 
 
 def _with_validation(recipe: Recipe) -> Recipe:

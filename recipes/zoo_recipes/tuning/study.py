@@ -16,17 +16,18 @@ from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import INFO, StoppedError, held, read_run, write
 from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.mlflow_log import check_mlflow
-from zoo_recipes.training.training import resume, train
+from zoo_recipes.training.training import check_settings, resume, train
+from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import TRIALS, Trial, Tuning
-from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, suggest
+from zoo_recipes.tuning.space import extremes, for_tuning, goal, kept_value, own_values, suggest
 from zoo_registry import UsageError, ZooError, did_you_mean
 
-STUDY, RECIPE, BEST = "study.db", "recipe.toml", "best.toml"
+STUDY, BEST = "study.db", "best.toml"
 # Trials that end before any is pruned, to know what is usual.
 _BEFORE_PRUNING = 5
 # And before it is told what matters: fewer say nothing.
 _BEFORE_IMPORTANCES = 8
-_CONTINUES = "continues"
+_CONTINUES, _ERROR = "continues", "error"
 
 
 def tune(
@@ -42,6 +43,7 @@ def tune(
     on_trial: Callable[[Trial], None] | None = None,
     energy: str | None = None,
     mlflow: str | None = None,
+    force: bool = False,
 ) -> Tuning:
     """Search better settings of a recipe; what is interrupted goes on when it is called again.
 
@@ -62,12 +64,14 @@ def tune(
         on_trial: Called as each trial ends.
         energy: Measure that of each trial; three letters of the country of whose grid it comes.
         mlflow: Log each trial to MLflow, a run each: the URI of a store, or a folder for one.
+        force: Whether a search that is there is deleted, in place of going on with it.
 
     Returns:
         All trials; the best settings are the recipe ``best.toml`` in the folder.
 
     Raises:
-        UsageError: A recipe that has nothing to search, or a folder of another search.
+        UsageError: A recipe that has nothing to search or cannot have what is to be tried, or a
+            folder of another search.
         ZooError: Optuna, or what the other options need, is not installed, or no trial came to
             its end.
     """
@@ -84,7 +88,10 @@ def tune(
     searched = for_tuning(before, space or {})
     goal(searched)
     folder = Path(out) if out is not None else Path("tunings") / before.name
-    _claim(folder, searched)
+    # A mistake in a name or a value is found here, not by every trial.
+    for tried in extremes(searched):
+        check_settings(tried, folder)
+    claim(folder, searched, force=force)
     options = {
         "data_dir": data_dir,
         "download": download,
@@ -96,32 +103,17 @@ def tune(
     search.go_on(trials)
     found = search.found()
     if not found.ranked:
-        errors = "".join(f"\n  {t.number}: {t.error}" for t in found.trials if t.error)
-        raise ZooError(f"No trial of '{folder}' came to its end.{errors}")
+        errors = (
+            f" Trial {trial.number}: {trial.error}\nOnce that is mended, --force searches anew."
+            for trial in found.trials
+            if trial.state == "failed"
+        )
+        raise ZooError(f"No trial of '{folder}' came to its end.{next(errors, '')}")
     best = with_values(before, found.ranked[0].values)
     # What the recipe promised is not promised of other settings.
     text = replace(best, name=f"{before.name}-tuned", expected=None, tune=None).to_toml()
     write(folder / BEST, lambda path: path.write_text(text, encoding="utf-8"))
     return found
-
-
-def _claim(folder: Path, recipe: Recipe) -> None:
-    """Make the folder of a search, or refuse that of another one."""
-    path, text = folder / RECIPE, recipe.to_toml()
-    if path.exists():
-        if path.read_text(encoding="utf-8") != text:
-            raise UsageError(
-                f"'{folder}' holds the search of another recipe or space ('{path}'): go on with "
-                "that one, or choose another --out."
-            )
-        return
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise UsageError(f"'{folder}' already exists and holds no search: choose another --out.")
-    try:
-        (folder / TRIALS).mkdir(parents=True)
-    except OSError as error:
-        raise ZooError(f"'{folder}' cannot be written: {error}") from error
-    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
 class _Search:
@@ -200,6 +192,9 @@ class _Search:
                 run = resume(folder, on_epoch=watch, **self.options)
         except StoppedError as error:
             raise optuna.TrialPruned from error
+        except Exception as error:
+            trial.set_user_attr(_ERROR, f"{type(error).__name__}: {error}")
+            raise
         return kept_value(run.recipe, run.history, self.metric)
 
     def _revive(self) -> None:
@@ -228,9 +223,6 @@ class _Search:
     def _told(self, frozen: Any) -> Trial:
         state = {"FAIL": "failed"}.get(frozen.state.name, frozen.state.name.lower())
         reported = frozen.intermediate_values
-        error = ""
-        if state == "failed" and (self._run_folder(frozen.number) / INFO).exists():
-            error = read_run(self._run_folder(frozen.number)).info.get("error") or "interrupted"
         return Trial(
             number=frozen.number,
             state=state,
@@ -239,7 +231,7 @@ class _Search:
             epochs=max(reported, default=-1) + 1,
             seconds=frozen.duration.total_seconds() if frozen.duration else None,
             own=frozen.user_attrs.get("own", False),
-            error=error,
+            error=frozen.user_attrs.get(_ERROR, "interrupted") if state == "failed" else "",
         )
 
     def _run_folder(self, number: int) -> Path:

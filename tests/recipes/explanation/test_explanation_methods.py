@@ -288,6 +288,8 @@ def test_wrong_requests(linear, changes, message):
 def test_wrong_numbers():
     with pytest.raises(UsageError, match="samples=3: use 10 or more"):
         Effort(samples=3)
+    with pytest.raises(UsageError, match="seed=-1: use 0 or more"):
+        Effort(seed=-1)
     with pytest.raises(UsageError, match="patches=0: use 1 or more"):
         Cutting(patches=0)
 

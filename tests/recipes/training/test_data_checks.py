@@ -2,12 +2,17 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 
+from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.compiling.components import compile_arguments
+from zoo_recipes.configs import CompileConfig, Component
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.data_checks import check_classes
+from zoo_recipes.training.loop import build_training
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 
@@ -35,6 +40,82 @@ def test_labels_that_the_model_has_no_output_for(data_dir, tmp_path):
     assert message == (
         "Split 'train[:10%]' of 'digits' has label 9, and the model 7 classes, 0 to 6."
     )
+
+
+def test_one_output_is_no_two_classes(data_dir, tmp_path):
+    message = refused("digits-mlp", ["model.num_classes=1"], data_dir, tmp_path / "run")
+    assert message == "Split 'train[:10%]' of 'digits' has label 9, and the model 1 class, 0."
+
+
+CLASSES = "targets of int64 (batch,) and outputs of float32 (batch, 10)"
+RANKS = "Arguments `target` and `output` must have the same rank (ndim). Received: "
+
+
+@pytest.mark.parametrize(
+    ("override", "named", "said"),
+    [
+        ("loss=categorical_crossentropy", '"categorical_crossentropy"', RANKS),
+        ("loss=binary_crossentropy", '"binary_crossentropy"', RANKS),
+        ("loss=mse", '"mse"', "Incompatible shapes: [2] vs. [2,10]."),
+        ('metrics=["accuracy", "auc"]', '"accuracy", "auc"', "Argument `segment_ids` and `data`"),
+        ('metrics=["precision"]', '"precision"', "Incompatible shapes: [1,2] vs. [1,20]."),
+        ('metrics=["f1_score"]', '"f1_score"', "FBetaScore expects 2D inputs"),
+    ],
+)
+def test_what_does_not_go_with_class_numbers(data_dir, tmp_path, override, named, said):
+    # By luck the shapes of a batch of as many examples as there are classes would fit.
+    overrides = [f"compile.{override}", "fit.batch_size=10"]
+    message = refused("digits-mlp", overrides, data_dir, tmp_path / "run")
+    key = override.partition("=")[0]
+    assert message.startswith(f"compile.{key} = {named} does not fit {CLASSES}: {said}")
+    fits = {
+        "loss": "sparse_categorical_crossentropy, smoothed_crossentropy",
+        "metrics": "accuracy, sparse_top_k_categorical_accuracy",
+    }
+    assert message.endswith(f". Class numbers go with: {fits[key]}.")
+
+
+@pytest.mark.parametrize("metric", ["auc", "precision", "f1_score"])
+def test_metrics_of_one_output_with_two_classes(metric):
+    inputs = keras.Input((4,), name="numbers")
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
+    config = CompileConfig(metrics=(Component(name=metric),))
+    source = Rows({"numbers": np.ones((1, 4), np.float32)}, np.zeros(1, np.int32))
+    model.compile(**compile_arguments(config, 1))
+    with pytest.raises(UsageError) as caught:
+        build_training(model, source, config)
+    assert str(caught.value).startswith(
+        f'compile.metrics = "{metric}" does not fit targets of int32 (batch,) and outputs of '
+        "float32 (batch, 2): "
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ('fit.early_stopping={monitor="val_acc",patience=1}', "fit.early_stopping.monitor"),
+        ("fit.keep_best=val_acc", "fit.keep_best"),
+    ],
+)
+def test_a_metric_that_is_watched_and_does_not_exist(data_dir, tmp_path, override, key):
+    overrides = ["dataset.validation=test[:10%]", override]
+    message = refused("digits-mlp", overrides, data_dir, tmp_path / "run")
+    assert message == (
+        f"{key} = \"val_acc\": the training has no such metric. Did you mean 'val_accuracy'?"
+    )
+    far = override.replace("val_acc", "val_bleu_score_4")
+    message = refused("digits-mlp", [overrides[0], far], data_dir, tmp_path / "far")
+    assert message.endswith(" There are: loss, accuracy, val_loss, val_accuracy.")
+
+
+def test_the_accuracy_of_smoothed_targets_may_be_watched(data_dir, tmp_path):
+    recipe = with_overrides(
+        resolve_recipe("digits-mlp"),
+        [*QUICK, "dataset.validation=test", "fit.keep_best=val_accuracy"],
+    )
+    smoothed = with_overrides(recipe, ["compile.loss=smoothed_crossentropy"])
+    run = train(smoothed, out=tmp_path / "run", data_dir=data_dir, verbose=False)
+    assert run.status == "complete"
 
 
 def test_a_vocabulary_larger_than_the_models(data_dir, tmp_path):

@@ -226,6 +226,57 @@ def test_wrong_names_of_keras(make, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "message"),
+    [
+        (
+            {"learning_rate": "abc"},
+            None,
+            "compile.optimizer.learning_rate='abc' must be float (input should be a valid number).",
+        ),
+        (
+            {"learning_rate": "abc"},
+            {"name": "cosine_decay"},
+            "compile.optimizer.learning_rate='abc' must be float (input should be a valid number).",
+        ),
+        (
+            {"weight_decay": "abc"},
+            None,
+            "compile.optimizer.weight_decay='abc' must be float (input should be a valid number).",
+        ),
+        (
+            {"clipnorm": True},
+            None,
+            "compile.optimizer.clipnorm=True must be float (input should be a valid number).",
+        ),
+        (
+            {"use_ema": "yes"},
+            None,
+            "compile.optimizer.use_ema='yes' must be bool (input should be a valid boolean).",
+        ),
+        (
+            {},
+            {"name": "exponential_decay", "decay_rate": 0.5, "warmup_steps": "abc"},
+            "compile.schedule.warmup_steps='abc' must be float (input should be a valid number).",
+        ),
+        (
+            {},
+            {"name": "piecewise_constant_decay", "boundaries": ["a"], "values": [1.0, 2.0]},
+            "compile.schedule.boundaries=['a'] must be list[float] "
+            "(input should be a valid number).",
+        ),
+    ],
+)
+def test_what_is_no_number_for_keras(optimizer, schedule, message):
+    config = CompileConfig(
+        optimizer=Component(name="adam", arguments=optimizer),
+        schedule=schedule and Component(name=schedule.pop("name"), arguments=schedule),
+    )
+    with pytest.raises(UsageError) as caught:
+        make_optimizer(config, 100)
+    assert str(caught.value) == message
+
+
 def test_curves_are_drawn(tmp_path):
     history = {"loss": [2.0, 1.0], "val_loss": [2.1, 1.5], "accuracy": [0.2, 0.6]}
     draw_curves(history, "title", tmp_path / "curves.png")

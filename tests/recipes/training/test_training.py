@@ -209,6 +209,15 @@ def test_what_keras_would_refuse_replaces_no_run(quick, data_dir, tmp_path, over
     assert load_run(run.path).metrics == run.metrics
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_is_none_replaces_no_run(quick, tmp_path, seed):
+    with pytest.raises(
+        UsageError, match=rf"^Recipe '.*' has 1 mistake:\n  seed = {seed}: it should"
+    ):
+        train(quick, out=tmp_path / "run", seed=seed, verbose=False)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_folder_that_cannot_be_made(quick, data_dir, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ZooError, match=r"file/run' cannot be written: "):

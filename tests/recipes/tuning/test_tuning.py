@@ -6,12 +6,20 @@ import time
 
 import pytest
 
-from zoo_recipes.configs import Range
+from zoo_recipes.configs import Component, Range
 from zoo_recipes.overrides import value_at
+from zoo_recipes.plain import plain
 from zoo_recipes.recipe import as_recipe, resolve_recipe
-from zoo_recipes.run import read_run
+from zoo_recipes.run import held, read_run
 from zoo_recipes.tuning.picture import draw_trials
-from zoo_recipes.tuning.space import for_tuning, goal, kept_value, own_values, parse_ranges
+from zoo_recipes.tuning.space import (
+    extremes,
+    for_tuning,
+    goal,
+    kept_value,
+    own_values,
+    parse_ranges,
+)
 from zoo_recipes.tuning.study import tune
 from zoo_registry import UsageError, ZooError
 
@@ -60,9 +68,46 @@ def test_a_range_in_the_recipe_that_is_none(values, message):
     assert str(raised.value) == f"Recipe 'small' has 1 mistake:\n  tune.space.fit.epochs: {message}"
 
 
-def test_a_setting_that_the_recipe_cannot_have_is_found_before_any_trial():
-    with pytest.raises(UsageError, match=r"fit\.epoch = 1: there is no such key\. Did you mean"):
-        for_tuning(small(), {"fit.epoch": Range(low=1, high=2)})
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"fit.epoch": Range(low=1, high=2)}, "fit.epoch = 1: there is no such key. Did you mean"),
+        (
+            {"compile.optimizer.learning_rte": Range(low=1e-4, high=1e-2, log=True)},
+            "compile.optimizer.learning_rte: Adam takes no 'learning_rte'. "
+            "Did you mean 'learning_rate'?",
+        ),
+        (
+            {"model.drpout": Range(low=0.1, high=0.2)},
+            "Model 'mlp': no override 'drpout'. Did you mean 'dropout'?",
+        ),
+        ({"fit.batch_size": Range(choices=(32, "abc"))}, 'fit.batch_size = "abc": it should be'),
+        ({"compile.optimizer.name": Range(choices=("adam", "sgdd"))}, "Did you mean 'SGD'?"),
+        (
+            {RATE: Range(choices=(1e-3, "fast"))},
+            "compile.optimizer.learning_rate='fast' must be float",
+        ),
+        ({"fit.epochs": Range(low=0, high=3)}, "fit.epochs = 0: it should be greater than 0."),
+        ({"dataset.target_length": Range(low=-3, high=3)}, "dataset.target_length = -3: it should"),
+        ({"model.dropout": Range(choices=(0.1, "half"))}, "dropout='half' must be float"),
+    ],
+)
+def test_what_the_recipe_cannot_have_is_found_before_any_trial(tmp_path, space, message):
+    with pytest.raises(UsageError) as raised:
+        tune(small(), trials=2, space=space, out=tmp_path / "search")
+    assert message in str(raised.value)
+    assert not (tmp_path / "search").exists()
+
+
+def test_both_ends_and_all_choices_are_looked_at():
+    space = {"fit.epochs": Range(low=1, high=9), "fit.batch_size": Range(choices=(16, 32, 64))}
+    tried = extremes(small(tune={"space": plain(space, flat=Component)}))
+    assert [(recipe.fit.epochs, recipe.fit.batch_size) for recipe in tried] == [
+        (1, 16),
+        (9, 16),
+        (1, 32),
+        (1, 64),
+    ]
 
 
 def test_nothing_to_search():
@@ -158,8 +203,37 @@ def test_a_country_that_is_none_is_no_failed_trial(tmp_path):
 @pytest.mark.slow
 def test_trials_that_all_fail_are_told(tmp_path, data_dir):
     wild = small(tune={"space": {RATE: {"choices": [1e38]}}})
-    with pytest.raises(ZooError, match=r"No trial of '.*' came to its end\.\n  0: ZooError: "):
-        tune(wild, trials=2, out=tmp_path / "search", data_dir=data_dir)
+    options = {"trials": 1, "out": tmp_path / "search", "data_dir": data_dir}
+    with pytest.raises(ZooError) as raised:
+        tune(wild, **options)
+    assert str(raised.value).startswith(
+        f"No trial of '{tmp_path / 'search'}' came to its end. Trial 0: ZooError: The loss became "
+    )
+    assert str(raised.value).endswith("\nOnce that is mended, --force searches anew.")
+    with pytest.raises(UsageError, match=r"go on with that one, choose another --out, or use --f"):
+        tune(small(), **options)
+    with held(tmp_path / "search/trials/0000"), pytest.raises(UsageError, match="is being trained"):
+        tune(small(), force=True, **options)
+    (trial,) = tune(small(), force=True, **options).trials
+    assert (trial.state, trial.values.keys()) == ("complete", {RATE})
+
+
+def test_an_error_before_a_run_has_begun_is_told(tmp_path, data_dir):
+    gone = small(dataset={"name": "./gone", "test": "test"})
+    with pytest.raises(UsageError, match="gone"):
+        tune(gone, trials=1, out=tmp_path / "search", data_dir=data_dir)
+    started = small(model={**SMALL["model"], "weights": str(tmp_path / "gone.keras")})
+    with pytest.raises(ZooError) as raised:
+        tune(started, trials=2, out=tmp_path / "search", data_dir=data_dir)
+    assert "Trial 0: UsageError: " in str(raised.value)
+    assert "gone.keras" in str(raised.value)
+
+
+def test_force_deletes_searches_only(tmp_path):
+    (tmp_path / "recipe.toml").write_text("a recipe of a run", encoding="utf-8")
+    with pytest.raises(UsageError, match="already exists and holds no search: choose another"):
+        tune(small(), trials=1, out=tmp_path, force=True)
+    assert (tmp_path / "recipe.toml").exists()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,7 +235,8 @@ def _number(value: float | None, pattern: str) -> str:
 
 
 def _next(bundle: Bundle, threads: tuple[int | None, ...], chart: Path | None) -> str:
-    command = f"zoo bench {bundle.path}"
+    folder = shlex.quote(str(bundle.path))
+    command = f"zoo bench {folder}"
     if len(threads) == 1:
         return f"{command} --threads 1,2 --chart chart.svg"
-    return f"zoo verify {bundle.path}" if chart else f"{command} --chart chart.svg"
+    return f"zoo verify {folder}" if chart else f"{command} --chart chart.svg"

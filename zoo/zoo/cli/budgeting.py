@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -84,4 +85,4 @@ def _print(bundle: Bundle, report: Report) -> None:
         click.echo(note)
     kept = bundle.artifacts[0]
     click.echo(f"Kept: {bundle.path / kept.path}")
-    next_step(f"zoo verify {bundle.path}")
+    next_step(f"zoo verify {shlex.quote(str(bundle.path))}")

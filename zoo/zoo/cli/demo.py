@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,7 @@ def demo(out: Path, force: bool) -> None:
     _draw(picture, digits, labels, predictions)
     click.echo(f"\n{picture} shows them.")
     Image.fromarray(digits[0]).save(out / "digit.png")
-    next_step(f"zoo predict {bundle.path} {out / 'digit.png'}")
+    next_step(shlex.join(["zoo", "predict", str(bundle.path), str(out / "digit.png")]))
 
 
 def _test_digits(run: Run) -> tuple[list[Any], list[str]]:

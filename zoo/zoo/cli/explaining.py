@@ -117,8 +117,9 @@ def explain(
     _print(explanation)
     click.echo(f"\n{folder / PAGE} shows it.")
     other = "shap" if method != "shap" else "occlusion"
-    chosen = {"question": question, "second": second, "word": word, "method": other}
-    next_step(f"zoo explain {source} {shlex.quote(raw)}{as_options(chosen)}")
+    chosen = {"question": question, "second": second, "word": word, "class": label}
+    chosen |= {"runtime": runtime, "method": other}
+    next_step(f"zoo explain {shlex.join([str(source), raw])}{as_options(chosen)}")
 
 
 def _folder(

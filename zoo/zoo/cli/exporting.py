@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -158,8 +159,8 @@ def _after(bundle: Path, target: str | None) -> str:
     from zoo_export import targets
 
     if target is None:
-        return f"zoo verify {bundle}"
-    return targets.find(target).next_step.format(folder=bundle / target)
+        return f"zoo verify {shlex.quote(str(bundle))}"
+    return targets.find(target).next_step.format(folder=shlex.quote(str(bundle / target)))
 
 
 @contextmanager
@@ -256,4 +257,4 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
         right=("DIFFERENCE", "ALLOWED"),
     )
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
-    next_step(f"zoo predict {bundle} INPUT")
+    next_step(f"zoo predict {shlex.quote(str(bundle))} INPUT")

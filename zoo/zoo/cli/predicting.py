@@ -90,7 +90,7 @@ def predict(
     others = [artifact.format for artifact in loaded.artifacts if artifact.format != used]
     if others:
         chosen = {"question": question, "second": second, "runtime": others[0]}
-        next_step(f"zoo predict {bundle} {shlex.quote(raw)}{as_options(chosen)}")
+        next_step(f"zoo predict {shlex.join([str(bundle), raw])}{as_options(chosen)}")
 
 
 def _save(picture: Any, prediction: Prediction, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ def report(*, run: Path, out: Path | None) -> None:
     from zoo_recipes.reporting.report import report as write_report
 
     click.echo(write_report(run, out=out))
-    next_step(f"zoo card {run}")
+    next_step(f"zoo card {shlex.quote(str(run))}")
 
 
 @click.command()
@@ -30,4 +31,4 @@ def card(*, run: Path, out: Path | None) -> None:
     from zoo_recipes.reporting.card import card as write_card
 
     click.echo(write_card(run, out=out))
-    next_step(f"zoo export {run}")
+    next_step(f"zoo export {shlex.quote(str(run))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +15,7 @@ from zoo.cli.output import next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
+from zoo_registry.errors import first_line
 
 STATES = ("complete", "running", "interrupted", "failed", "unreadable")
 
@@ -64,8 +66,8 @@ def runs(
     )
     for row in rows:
         if row.error:
-            click.echo(f"{row.path}: {row.error}")
-    done = [str(row.path) for row in rows if row.status == "complete"]
+            click.echo(f"{row.path}: {first_line(row.error)}")
+    done = [shlex.quote(str(row.path)) for row in rows if row.status == "complete"]
     if len(done) > 1:
         next_step(f"zoo runs compare {done[0]} {done[1]}")
     elif done:
@@ -109,7 +111,7 @@ def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     if plot is not None:
         click.echo(f"\nCurves: {plot}")
     else:
-        next_step(f"zoo runs compare {' '.join(found)} --plot curves.png")
+        next_step(f"zoo runs compare {shlex.join(found)} --plot curves.png")
 
 
 def _print_comparison(

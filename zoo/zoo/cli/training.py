@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any, Literal
 
@@ -149,7 +150,7 @@ def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:
     if promised and not changed:
         source = f": {promised.published}; not reproduced here" if promised.published else ""
         click.echo(f"expected: {promised}{source}")
-    next_step(f"zoo export {run.path} --to tflite,onnx,saved_model")
+    next_step(f"zoo export {shlex.quote(str(run.path))} --to tflite,onnx,saved_model")
 
 
 def country_of(*, energy: bool, country: str | None) -> str | None:

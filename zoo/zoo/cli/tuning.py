@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +23,7 @@ from zoo.cli.training import (
     energy,
     mlflow,
 )
+from zoo_registry.errors import first_line
 
 if TYPE_CHECKING:
     from zoo_recipes.tuning.result import Trial, Tuning
@@ -40,6 +42,7 @@ _SHOWN = 10
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.epochs=3")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [tunings/RECIPE].")
+@click.option("--force", is_flag=True, help="Delete a search that is there, and begin anew.")
 @click.option("--data", type=click.Path(path_type=Path), help="Your own file or folder of data.")
 @column
 @energy
@@ -94,7 +97,7 @@ def tune(
         return
     _print(found)
     click.echo(f"\nPicture: {picture}")
-    next_step(f"zoo train {found.path / BEST}")
+    next_step(f"zoo train {shlex.quote(str(found.path / BEST))}")
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def _progress(trials: int, *, shown: bool) -> Iterator[Callable[[Trial], None] |
 
 
 def _line(trial: Trial, trials: int) -> str:
-    value = f"{trial.value:.4f}" if trial.value is not None else trial.error
+    value = f"{trial.value:.4f}" if trial.value is not None else first_line(trial.error)
     settings = "  ".join(f"{key.rpartition('.')[2]} {_cell(v)}" for key, v in trial.values.items())
     return f"trial {trial.number} (of {trials}): {trial.state} {value}  {settings}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from zoo.weights.foreign import ForeignCheckpoint
@@ -41,8 +42,8 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
     if (path / INFO).is_file():
         if not (path / MODEL).is_file():
             raise UsageError(
-                f"weights='{source}' is a run that is not complete: `zoo train --resume {source}` "
-                "goes on with it."
+                f"weights='{source}' is a run that is not complete: `zoo train --resume "
+                f"{shlex.quote(str(source))}` goes on with it."
             )
         return RunFolder(spec, path / MODEL)
     if path.is_file() and path.suffix != ".safetensors":

@@ -1,0 +1,104 @@
+"""Classes of Keras by name: found, their arguments checked, made."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from zoo_registry import UsageError, closest, did_you_mean
+from zoo_registry.build import type_mistake
+
+# What optimizers and schedules take beside numbers and what is true or false.
+_LISTS, _NO_NUMBERS = {"boundaries", "values"}, {"name", "exclude_layers"}
+
+
+def bare_name(name: str) -> str:
+    """Return a name as all its spellings have it.
+
+    Example:
+        >>> {bare_name(name) for name in ("adamw", "AdamW", "adam_w")}
+        {'adamw'}
+    """
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def classes(module: Any, base: type) -> dict[str, Any]:
+    """Return the subclasses of ``base`` that a module has, by bare name."""
+    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and kind is not base]
+    return {bare_name(kind.__name__): kind for kind in kinds if issubclass(kind, base)}
+
+
+def parameters(kind: Any) -> list[str]:
+    """Return the names of the arguments that a class takes."""
+    return [name for name in inspect.signature(kind).parameters if name != "kwargs"]
+
+
+def find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
+    """Return the class that a name in a recipe means.
+
+    Args:
+        where: Key of the recipe.
+        kinds: Classes by bare name.
+        name: In any spelling.
+
+    Raises:
+        UsageError: There is none, and which is the closest.
+    """
+    kind = kinds.get(bare_name(name))
+    if kind is None:
+        near = closest(bare_name(name), kinds)
+        hint = f" Did you mean '{kinds[near].__name__}'?" if near else ""
+        raise UsageError(f'{where} = "{name}": Keras has no such name.{hint}')
+    return kind
+
+
+def check_numbers(where: str, kind: Any, arguments: Mapping[str, Any]) -> None:
+    """Refuse what is no number where an optimizer or a schedule needs one.
+
+    Keras would find it out in the middle of a step. Names that the class does not take are left to
+    :func:`make`.
+
+    Args:
+        where: Key of the recipe.
+        kind: The class.
+        arguments: Of it, by name.
+
+    Raises:
+        UsageError: Which argument, and what was received.
+    """
+    known = inspect.signature(kind).parameters
+    for key, value in arguments.items():
+        # Any schedule may have a warmup.
+        if key in _NO_NUMBERS or key not in {*known, "warmup_steps"}:
+            continue
+        is_flag = key in known and isinstance(known[key].default, bool)
+        hint: Any = bool if is_flag else list[float] if key in _LISTS else float
+        mistake = type_mistake(key, value, hint)
+        if mistake:
+            raise UsageError(f"{where}.{mistake}")
+
+
+def make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str, Any]) -> Any:
+    """Return an object of the class that a name in a recipe means.
+
+    Args:
+        where: Key of the recipe.
+        kinds: Classes by bare name.
+        name: In any spelling.
+        arguments: Of the class, by name.
+
+    Raises:
+        UsageError: No such name or argument, or arguments that Keras refuses.
+    """
+    kind = find(where, kinds, name)
+    known = parameters(kind)
+    for key in arguments:
+        if key not in known:
+            hint = did_you_mean(key, known) or f" It takes: {', '.join(known)}."
+            raise UsageError(f"{where}.{key}: {kind.__name__} takes no '{key}'.{hint}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{where}: {kind.__name__} refuses {dict(arguments)}: {error}") from error

@@ -1,0 +1,83 @@
+"""Losses and metrics that do not go with the targets, and metrics that are watched in vain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from zoo_recipes.configs import Component
+from zoo_recipes.recipe import Recipe
+from zoo_registry import UsageError, did_you_mean
+
+_FOR_CLASSES = {
+    "compile.loss": ("sparse_categorical_crossentropy", "smoothed_crossentropy"),
+    "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
+}
+
+
+@contextmanager
+def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) -> Iterator[None]:
+    """Say what targets and outputs are where Keras cannot compute with them.
+
+    Args:
+        key: Of the recipe.
+        named: What it has there.
+        targets: Of a batch; by name of the output where there are several.
+        outputs: Of the model for it.
+
+    Raises:
+        UsageError: In place of what Keras or TensorFlow raises.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, AssertionError, tf.errors.InvalidArgumentError) as error:
+        names = ", ".join(f'"{component.name}"' for component in named)
+        # TensorFlow frames what it says in the names of its kernels.
+        said = re.sub(r"{{.*?}} *| *\[Op:.*", "", str(error)).partition("\n")[0]
+        fits = ""
+        if _are_classes(targets, outputs):
+            fits = f" Class numbers go with: {', '.join(_FOR_CLASSES[key])}."
+        raise UsageError(
+            f"{key} = {names} does not fit targets of {_described(targets)} and outputs of "
+            f"{_described(outputs)}: {said.rstrip('.')}.{fits}"
+        ) from error
+
+
+def check_watched(recipe: Recipe, metrics: Sequence[str]) -> None:
+    """Refuse to watch a metric that the training does not have.
+
+    Args:
+        recipe: Names what decides when to stop, or which weights are kept.
+        metrics: Those of an epoch.
+
+    Raises:
+        UsageError: The closest of them, or all.
+    """
+    fit = recipe.fit
+    watched = {
+        "fit.early_stopping.monitor": fit.early_stopping.monitor if fit.early_stopping else None,
+        "fit.keep_best": fit.keep_best,
+    }
+    for key, name in watched.items():
+        if name is not None and name not in metrics:
+            hint = did_you_mean(name, metrics) or f" There are: {', '.join(metrics)}."
+            raise UsageError(f'{key} = "{name}": the training has no such metric.{hint}')
+
+
+def _are_classes(targets: Any, outputs: Any) -> bool:
+    return not isinstance(targets, dict) and targets.dtype.kind in "iu" and outputs.shape[-1] > 1
+
+
+def _described(arrays: Any) -> str:
+    """Return dtype and shape of each, such as ``int32 (batch,)``."""
+    found = []
+    for array in keras.tree.flatten(arrays):
+        sizes = ", ".join(["batch", *map(str, array.shape[1:])])
+        comma = "," if len(array.shape) == 1 else ""
+        found.append(f"{keras.backend.standardize_dtype(array.dtype)} ({sizes}{comma})")
+    return ", ".join(found)

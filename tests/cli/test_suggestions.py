@@ -1,0 +1,71 @@
+"""What commands say next can be typed as it stands, and an error of many lines fills no table."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from zoo.cli.main import cli
+from zoo_recipes.run import load_run
+from zoo_registry import UsageError
+
+TRACE = "UnimplementedError: Graph execution error:\n\nDetected at node adam/Cast\n  File ..."
+
+
+def say(*words: object) -> str:
+    return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False).output
+
+
+def following(output: str) -> list[str]:
+    """Return the words of the command that is suggested, as a shell reads them."""
+    return shlex.split(output.rstrip().splitlines()[-1].removeprefix("Next: "))
+
+
+def write_run(folder: Path, status: str, error: str | None = None) -> None:
+    folder.mkdir(parents=True)
+    info = {"format_version": 1, "status": status, "recipe": {"name": "mine"}, "error": error}
+    (folder / "run.json").write_text(json.dumps(info), encoding="utf-8")
+
+
+def test_runs_whose_names_have_spaces_and_an_error_of_many_lines(tmp_path: Path) -> None:
+    root = tmp_path / "my runs"
+    for name in ("a b", "ü"):
+        write_run(root / name, "complete")
+    write_run(root / "failed", "failed", TRACE)
+    output = say("runs", "--root", root, "--sort", "name")
+    assert f"{root}/failed: UnimplementedError: Graph execution error: [...]\n" in output
+    assert "Detected at node" not in output
+    first, second = sorted([f"{root}/a b", f"{root}/ü"])
+    assert following(output) == ["zoo", "runs", "compare", first, second]
+
+
+def test_a_failed_run_is_told_in_one_line(tmp_path: Path) -> None:
+    write_run(tmp_path / "a b", "failed", TRACE)
+    with pytest.raises(UsageError) as raised:
+        load_run(tmp_path / "a b")
+    assert str(raised.value) == (
+        f"Run '{tmp_path}/a b' failed: UnimplementedError: Graph execution error: [...]. "
+        f"Go on with it: zoo train --resume '{tmp_path}/a b'"
+    )
+
+
+def test_the_road_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    run, bundle = tmp_path / "a b" / "run", tmp_path / "a b" / "bundle"
+    short = ["--set", "fit.epochs=1", "--set", "dataset.train=train[:10%]"]
+    trained = say("train", "digits-mlp", "--out", run, *short)
+    assert following(trained) == ["zoo", "export", str(run), "--to", "tflite,onnx,saved_model"]
+    assert following(say("report", run)) == ["zoo", "card", str(run)]
+    assert following(say("card", run)) == ["zoo", "export", str(run)]
+    shutil.copytree(run, tmp_path / "a b" / "other")
+    compared = say("runs", "compare", run, tmp_path / "a b" / "other")
+    assert following(compared)[3:5] == [str(run), str(tmp_path / "a b" / "other")]
+    exported = say("export", run, "--to", "onnx", "--out", bundle)
+    assert following(exported) == ["zoo", "verify", str(bundle)]
+    assert following(say("verify", bundle)) == ["zoo", "predict", str(bundle), "INPUT"]
+    benched = say("bench", bundle, "--runs", "1")
+    assert following(benched)[:3] == ["zoo", "bench", str(bundle)]

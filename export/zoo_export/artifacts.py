@@ -15,7 +15,7 @@ from zoo_export.files import size_of
 from zoo_export.formats import Format
 from zoo_export.manifest import Artifact, Comparison, Verification
 from zoo_export.source import Source, versions
-from zoo_export.tensors import Arrays, fits
+from zoo_export.tensors import Array, Arrays, Tensor, fits
 
 # Of the weights' bytes that a scheme must bring into its dtype.
 _MOST = 0.5
@@ -51,7 +51,7 @@ def make_task(
         optimize=source.request.optimize if row.optimizers else None,
         train_batch=source.request.train_batch,
     )
-    cases = tuple(case for case in source.cases if fits(job.inputs, case))
+    cases = tuple(case for case, _ in _tried(source, row, job.inputs))
     if source.examples is not None:
         cases = (*cases, source.examples)
     is_calibrated = row.scheme is not None and row.scheme.calibrated
@@ -82,11 +82,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     job, received = converted.job, list(converted.outputs)
     facts = dict(converted.result.facts)
     _check_weights(row, facts)
-    expected = [
-        outputs
-        for case, outputs in zip(source.cases, source.expected, strict=True)
-        if fits(job.inputs, case)
-    ]
+    expected = [outputs for _, outputs in _tried(source, row, job.inputs)]
     agreement, examples, metric = None, 0, {}
     if source.expected_examples is not None:
         given = received.pop()
@@ -110,6 +106,17 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.batch_sizes,
     )
+
+
+def _tried(
+    source: Source, row: Format, inputs: Sequence[Tensor]
+) -> list[tuple[dict[str, Array], dict[str, Array]]]:
+    """Return the cases that a file can take, each with what Keras gives."""
+    pairs = list(zip(source.cases, source.expected, strict=True))
+    if row.scheme is None:
+        # Other schemes are made for the ranges that inputs usually have.
+        pairs += zip(source.edges, source.expected_edges, strict=True)
+    return [(case, outputs) for case, outputs in pairs if fits(inputs, case)]
 
 
 def _check_weights(row: Format, facts: Mapping[str, Any]) -> None:

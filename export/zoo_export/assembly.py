@@ -16,6 +16,7 @@ from zoo_export.formats import Format
 from zoo_export.manifest import (
     ASSETS,
     CARD,
+    EDGES,
     MANIFEST,
     SAMPLES,
     Artifact,
@@ -118,6 +119,8 @@ def complete(
     if request.assets is not None:
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
     save_samples(bundle / SAMPLES, source.cases, source.expected)
+    if source.edges:
+        save_samples(bundle / EDGES, source.edges, source.expected_edges)
     save_probes(bundle / ASSETS, request.preprocessing)
     manifest = Manifest(
         name=request.name,

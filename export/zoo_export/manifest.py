@@ -18,7 +18,7 @@ FORMAT_VERSION = 1
 MANIFEST = folders.MANIFEST
 CARD = "README.md"
 ASSETS = folders.ASSETS
-SAMPLES = "assets/samples.npz"
+SAMPLES, EDGES = "assets/samples.npz", "assets/edges.npz"
 SEAL = "sha256"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.inference import input_tensors, named_inputs
+from zoo_export.comparing import compare
+from zoo_export.converters.inference import input_tensors, named_inputs, reference
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
@@ -15,6 +16,13 @@ BATCHES = (1, 3)
 DRAWN = 4
 DEFAULT_SEQUENCE = 128
 DEFAULT_SIDE = 64
+# Whole numbers that count nothing the model has a table of.
+_WHOLE = 100
+# Of the largest output: as far as Keras' answer may move with the last bit of its inputs. A file,
+# which rounds otherwise at every step, then stays within ten times that.
+_STEADY = 1e-6
+# What layers call the number of rows of a table that they look whole numbers up in.
+_TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
 # What layers call the number of positions that they can tell apart.
 _LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
 
@@ -40,6 +48,58 @@ def sample_cases(
     if length > 2:
         cases.append(_shortened(tensors, cases[-1], length // 2 + 1))
     return tuple(cases)
+
+
+def edge_cases(
+    model: Any, tensors: Sequence[Tensor], rows: Arrays, *, seed: int = 0
+) -> tuple[dict[str, Array], ...]:
+    """Return single rows at the edges of what a model may be given, beside those drawn for it.
+
+    One is zero wherever the model takes numbers, one a hundred times as large as usual but for
+    pixels, one has whole numbers of both signs wherever they index no table. Such a row is left
+    out where Keras fails or gives NaN, and where Keras' own answer hangs on the last bit of the
+    inputs: no file could be told right from wrong by it.
+
+    Args:
+        model: The Keras model.
+        tensors: Its inputs, with named sizes.
+        rows: Drawn rows by input name.
+        seed: Seed of the whole numbers.
+    """
+    generator = np.random.default_rng(seed)
+    first = {name: array[:1] for name, array in rows.items()}
+    zeros, large, whole = {}, {}, {}
+    for tensor in tensors:
+        name, array = tensor.name, first[tensor.name]
+        layers = _consumers(model, named_inputs(model)[name])
+        if "mask" in name:
+            continue
+        if array.dtype.kind == "f":
+            zeros[name] = np.zeros_like(array)
+            if not _are_pixels(layers):
+                large[name] = array * 100
+        elif array.dtype.kind == "i" and _vocabulary(layers) is None:
+            drawn = generator.integers(-_WHOLE, _WHOLE, array.shape, endpoint=True)
+            whole[name] = drawn.astype(array.dtype)
+    cases = [{**first, **changed} for changed in (zeros, large, whole) if changed]
+    return tuple(case for case in cases if _is_telling(model, case, generator))
+
+
+def _is_telling(model: Any, case: Arrays, generator: np.random.Generator) -> bool:
+    near = {name: _in_last_bit(generator, array) for name, array in case.items()}
+    try:
+        compared = compare([reference(model, case)], [reference(model, near)], _STEADY)
+    except Exception:  # whatever the user's own layers raise on what they were not made for
+        return False
+    return all(row.ok for row in compared)
+
+
+def _in_last_bit(generator: np.random.Generator, array: Array) -> Array:
+    if array.dtype.kind != "f":
+        return array
+    last = np.finfo(array.dtype).eps * generator.choice([-1, 1], array.shape)
+    changed: Array = array * (1 + last).astype(array.dtype)
+    return changed
 
 
 def _shortened(tensors: Sequence[Tensor], case: Arrays, length: int) -> dict[str, Array]:
@@ -76,7 +136,8 @@ def drawn_rows(
     """Draw rows of inputs that the model can take.
 
     Token numbers stay below the size of the embedding they enter, images that are rescaled
-    inside the graph are drawn in 0..255, masks have rows that are padded at the end.
+    inside the graph, and unsigned numbers, are drawn in 0..255, masks have rows that are padded at
+    the end.
 
     Args:
         model: The Keras model.
@@ -132,11 +193,16 @@ def _draw(
     if kind == "b":
         return generator.random(shape) < 0.5
     if kind in "iu":
-        return generator.integers(0, _vocabulary(layers), shape).astype(tensor.dtype)
-    parts = [part for layer in layers for part in layer._flatten_layers()]
-    if any(type(part).__name__ == "Rescaling" for part in parts):
+        size = _vocabulary(layers) or (2 if kind == "i" else 256)
+        return generator.integers(0, size, shape).astype(tensor.dtype)
+    if _are_pixels(layers):
         return generator.uniform(0, 255, shape).astype(tensor.dtype)
     return generator.standard_normal(shape).astype(tensor.dtype)
+
+
+def _are_pixels(layers: Sequence[Any]) -> bool:
+    parts = [part for layer in layers for part in layer._flatten_layers()]
+    return any(type(part).__name__ == "Rescaling" for part in parts)
 
 
 def _padded_tail(shape: list[int]) -> Array:
@@ -146,14 +212,14 @@ def _padded_tail(shape: list[int]) -> Array:
     return np.broadcast_to(np.arange(length) < real, shape)
 
 
-def _vocabulary(layers: Sequence[Any]) -> int:
+def _vocabulary(layers: Sequence[Any]) -> int | None:
     sizes = []
     for layer in layers:
         for part in layer._flatten_layers():
             config = part.get_config()
-            sizes += [config.get(key) for key in ("input_dim", "vocabulary_size", "vocab_size")]
+            sizes += [config.get(key) for key in _TABLES]
     known = [size for size in sizes if isinstance(size, int) and size > 0]
-    return min(known, default=2)
+    return min(known, default=None)
 
 
 def _consumers(model: Any, tensor: Any) -> list[Any]:

@@ -46,6 +46,8 @@ class Source:
         sizes: Numbers for the named sizes where a format needs them fixed.
         cases: Sample batches.
         expected: What Keras gives for them.
+        edges: Single rows of unusual numbers, for files that compute as Keras does.
+        expected_edges: What Keras gives for those.
         examples: Real examples to count agreement on, or ``None``.
         expected_examples: What Keras gives for those.
         targets: The right answers for those, where they are known.
@@ -62,6 +64,8 @@ class Source:
     expected_examples: dict[str, Array] | None = None
     targets: Array | None = None
     calibration: dict[str, Array] | None = None
+    edges: tuple[dict[str, Array], ...] = ()
+    expected_edges: tuple[dict[str, Array], ...] = ()
 
 
 def read_source(request: Request) -> Source:
@@ -93,6 +97,7 @@ def read_source(request: Request) -> Source:
     outputs = output_tensors(model, runs)
     _check_labels(request, outputs)
     examples = _examples(rows, expected[0]) if request.is_run else None
+    edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else ()
     return Source(
         request=request,
         inputs=inputs,
@@ -104,6 +109,8 @@ def read_source(request: Request) -> Source:
         expected_examples=None if examples is None else _reference(request, model, examples),
         targets=request.targets,
         calibration=_calibration(request, inputs, rows),
+        edges=edges,
+        expected_edges=tuple(_reference(request, model, case) for case in edges),
     )
 
 

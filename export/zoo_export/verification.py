@@ -9,7 +9,7 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import compare, worst
 from zoo_export.errors import BundleError, ExportError, VerificationError
 from zoo_export.formats import find
-from zoo_export.manifest import ASSETS, SAMPLES, Artifact, Comparison, Verification
+from zoo_export.manifest import ASSETS, EDGES, SAMPLES, Artifact, Comparison, Verification
 from zoo_export.probes import check_probes
 from zoo_export.stored import MAX_VALUES, load_samples
 from zoo_export.tensors import evenly, fits
@@ -98,6 +98,9 @@ def run_samples(
     """
     check_probes(bundle.manifest, bundle.path / ASSETS)
     cases = load_samples(bundle.path / SAMPLES)
+    edges = bundle.path / EDGES
+    if find(artifact.format).scheme is None and edges.is_file():
+        cases += load_samples(edges)
     runner = bundle.runner(artifact.format, threads, provider)
     tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []

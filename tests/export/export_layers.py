@@ -78,3 +78,11 @@ class NotANumber(keras.layers.Layer):
 
     def call(self, x):
         return (x - x) / (x - x)
+
+
+@keras.saving.register_keras_serializable(package="export_tests")
+class WrongAtZero(keras.layers.Layer):
+    """Gives NaN in the file where Keras gives zero, and only there."""
+
+    def call(self, x):
+        return x * x / x if _converting() else x

@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from export_layers import Hanging, Hungry, Killed, Noisy, NotANumber, Whiten
+from export_layers import Hanging, Hungry, Killed, Noisy, NotANumber, Whiten, WrongAtZero
 
 import zoo_registry
 from zoo_export import ExportError, export
@@ -110,6 +110,16 @@ def test_a_file_that_gives_other_numbers(dense, tmp_path):
 
     assert "cannot be exported to onnx: output 'logits' of shape [" in str(error)
     assert "differs from Keras by" in str(error)
+
+
+@pytest.mark.slow
+def test_a_file_that_gives_other_numbers_for_zeros_alone(dense, tmp_path):
+    error = _refused(dense(WrongAtZero()), tmp_path, to=["onnx"])
+
+    assert str(error) == (
+        "Model 'small' cannot be exported to onnx: output 'logits' of the artifact is NaN in 100% "
+        "of its values.\nNothing was written."
+    )
 
 
 def test_a_model_that_gives_nan_in_keras(dense, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from zoo_export.comparing import compare, top1_agreement, worst
 from zoo_export.converters.inference import call, inference_clone, input_tensors, named_outputs
 from zoo_export.errors import ExportError
-from zoo_export.samples import default_sizes, drawn_rows, sample_cases
+from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
 from zoo_export.tensors import Tensor, bind
 from zoo_registry import UsageError
 
@@ -92,6 +92,87 @@ def test_batches_of_one_and_three_and_a_shorter_one():
     tensors = [Tensor("token_ids", "int32", ("batch", "sequence"))]
     cases = sample_cases(tensors, {"token_ids": np.arange(20).reshape(2, 10)})
     assert [case["token_ids"].shape for case in cases] == [(1, 10), (3, 10), (2, 6)]
+
+
+def _edges(apply, *inputs):
+    """Return the edge cases of a model, and how they differ from the rows drawn for it."""
+    import keras
+
+    model = keras.Model(inputs, {"y": apply(*inputs)})
+    tensors = input_tensors(model)
+    rows = drawn_rows(model, tensors, default_sizes(model, tensors))
+    return edge_cases(model, tensors, rows), {name: row[:1] for name, row in rows.items()}
+
+
+def test_zeros_and_large_numbers_are_tried_too():
+    import keras
+
+    image = keras.Input((4, 4, 3), name="image")
+    sound, mask = keras.Input((6,), name="sound"), keras.Input((6,), name="sound_mask")
+    (zeros, large), drawn = _edges(
+        lambda image, sound, mask: (
+            keras.ops.sum(keras.layers.Rescaling(1 / 255)(image)) + sound * mask
+        ),
+        image,
+        sound,
+        mask,
+    )
+
+    assert not zeros["image"].any()
+    assert not zeros["sound"].any()
+    np.testing.assert_array_equal(large["sound"], drawn["sound"] * 100)
+    np.testing.assert_array_equal(large["image"], drawn["image"])  # pixels end at 255
+    assert (zeros["sound_mask"] == drawn["sound_mask"]).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "least", "most"), [("int32", -100, -50), ("uint8", 100, 255), ("int8", -100, -50)]
+)
+def test_whole_numbers_that_index_no_table_have_their_range(dtype, least, most):
+    import keras
+
+    edges, drawn = _edges(lambda x: x * 2, keras.Input((50,), name="x", dtype=dtype))
+    array = drawn["x"] if dtype == "uint8" else edges[0]["x"]
+
+    extreme = array.max() if dtype == "uint8" else array.min()
+    assert least <= extreme <= most
+    assert array.dtype == dtype
+
+
+def test_numbers_of_a_table_have_no_edges():
+    import keras
+
+    inputs = keras.Input((5,), name="ids", dtype="int32")
+
+    assert not _edges(keras.layers.Embedding(7, 2), inputs)[0]
+    assert not _edges(keras.layers.CategoryEncoding(7, output_mode="multi_hot"), inputs)[0]
+
+
+@pytest.mark.parametrize(
+    ("apply", "kept"),
+    [
+        ("log", [0.0]),  # NaN of what is negative; infinities are compared
+        ("divide", [1.0]),  # 0 / 0
+        ("sin_of_many", [0.0]),  # hangs on the last bit of large numbers
+        ("square", [0.0, 1.0]),
+        ("take", []),  # Keras fails beyond the table
+    ],
+)
+def test_edges_that_tell_nothing_are_left_out(apply, kept):
+    import keras
+    from keras import ops
+
+    functions = {
+        "log": ops.log,
+        "divide": lambda x: x / x,
+        "sin_of_many": lambda x: ops.sin(x * 1e3),
+        "square": ops.square,
+        "take": lambda x: ops.take(ops.arange(2), x, axis=0),
+    }
+    dtype = "int32" if apply == "take" else "float32"
+    edges, _ = _edges(functions[apply], keras.Input((6,), name="x", dtype=dtype))
+
+    assert [float(np.any(case["x"])) for case in edges] == kept
 
 
 def test_the_default_length_respects_what_positions_the_model_has():

@@ -28,6 +28,24 @@ def exportable_operations() -> Iterator[None]:
 
 
 @contextmanager
+def litert_arithmetic() -> Iterator[None]:
+    """Let models traced inside use no formula that LiteRT gets wrong for some numbers.
+
+    Its softplus is ``log(1 + exp(x))``, infinite from 89 on, and XNNPACK makes NaN of
+    ``rsqrt(0)``, which a row of zeros becomes when it is normalized.
+    """
+    from keras.src.backend.tensorflow import math, nn
+
+    before = nn.softplus, nn.log_sigmoid, math.rsqrt
+    nn.softplus, nn.log_sigmoid = _softplus, lambda x: -_softplus(-x)
+    math.rsqrt = _rsqrt
+    try:
+        yield
+    finally:
+        nn.softplus, nn.log_sigmoid, math.rsqrt = before
+
+
+@contextmanager
 def images_scaled_by_rows() -> Iterator[None]:
     """Let Rescaling layers traced inside multiply and add whole rows of pixels.
 
@@ -61,6 +79,21 @@ def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
     scale, offset = (np.tile(f, width) if f.size > 1 else f for f in factors)
     rows = tf.reshape(tf.cast(inputs, layer.compute_dtype), [-1, height, width * channels])
     return tf.reshape(rows * scale + offset, [-1, height, width, channels])
+
+
+def _softplus(x: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
+
+
+def _rsqrt(x: Any) -> Any:
+    import tensorflow as tf
+
+    x = tf.convert_to_tensor(x)
+    # A variance and its epsilon are never zero: normalizations keep their one operator. The
+    # converter makes that operator of 1 / sqrt(x) too.
+    return tf.math.rsqrt(x) if x.op.type == "AddV2" else tf.sqrt(1 / x)
 
 
 def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:

@@ -61,8 +61,8 @@ _LAYER_NORMS: tuple[Pattern, ...] = (
 )
 _WRAPPED_INDEX: Pattern = (
     "Add",
-    ("Mul", ("Cast", ("Less", ("Cast", "index"), 0.0)), ("Add", "index", "size")),
-    ("Mul", "index", ("Cast", ("Not", ("Less", ("Cast", "index"), 0.0)))),
+    ("Mul", ("Cast", ("Less", "index", 0.0)), ("Add", "index", "size")),
+    ("Mul", "index", ("Cast", ("Not", ("Less", "index", 0.0)))),
 )
 
 

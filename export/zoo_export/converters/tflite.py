@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from zoo_export.converters.delegation import xnnpack_share
+from zoo_export.converters.exportable import litert_arithmetic
 from zoo_export.converters.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
     Conversion,
@@ -50,7 +51,8 @@ def convert(
     import tensorflow as tf
 
     loops = loops and None not in conversion.signatures.values()
-    with recurrent_layers(conversion.model, conversion.rnn, loops=loops) as layers:
+    recurrent = recurrent_layers(conversion.model, conversion.rnn, loops=loops)
+    with recurrent as layers, litert_arithmetic():
         traced = [trace(conversion, signature) for signature in conversion.signatures]
     concretes = [concrete for _, concrete in traced]
     module = holder(concretes[0])

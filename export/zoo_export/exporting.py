@@ -150,8 +150,7 @@ def export(
             )
             if key is not None and not failures:
                 cache.keep(key, work / "bundle")
-        files.put_in_place(work / "bundle", folder, work)
-    bundle = load_bundle(folder, trusted=True)
+        bundle = put_in_place(work, folder, force=force)
     for artifact in bundle.artifacts:
         remember(bundle, artifact)
     return bundle
@@ -180,6 +179,23 @@ def choose_formats(to: str | Sequence[str] | None, target: str | None = None) ->
     if not rows:
         raise UsageError("There is no format to export to: name at least one (to=...).")
     return list(rows.values())
+
+
+def put_in_place(work: Path, folder: Path, *, force: bool) -> Bundle:
+    """Return the bundle in ``work``, checked, under its final name.
+
+    Args:
+        work: Holds the finished folder ``bundle``.
+        folder: Its final name.
+        force: Whether a bundle that is there is replaced.
+
+    Raises:
+        BundleError: It could not be loaded; it is not put in place.
+        UsageError: The place has been taken since.
+    """
+    bundle = load_bundle(work / "bundle", trusted=True)
+    files.put_in_place(bundle.path, folder, work, force=force)
+    return replace(bundle, path=folder)
 
 
 def check_calibrated(rows: Sequence[Format], request: Request) -> None:

@@ -13,7 +13,8 @@ import pytest
 from export_layers import Hanging, Hungry, Killed, Noisy, NotANumber, Whiten
 
 import zoo_registry
-from zoo_export import ExportError, export
+from zoo_export import ExportError, export, files
+from zoo_export.exporting import put_in_place
 from zoo_export.formats import Format
 from zoo_registry import Registry, UnknownNameError, UsageError
 
@@ -229,6 +230,49 @@ def test_force_replaces_a_bundle_only_by_a_finished_one(dense, bundle_copy):
         "newer.onnx",
     ]
     assert [path.name for path in bundle_copy.parent.iterdir()] == [bundle_copy.name]
+
+
+@pytest.mark.parametrize(
+    ("force", "name", "message"),
+    [
+        (False, "thesis.txt", "'{}' exists: choose another folder or use force (--force)."),
+        (False, "manifest.json", "'{}' exists: choose another folder or use force (--force)."),
+        (True, "thesis.txt", "'{}' is no bundle: it will not be replaced, with force or without."),
+    ],
+)
+def test_what_appears_during_the_work_is_kept(tmp_path, force, name, message):
+    out, work = tmp_path / "out", tmp_path / "work"
+    (work / "bundle").mkdir(parents=True)
+    out.mkdir()
+    (out / name).write_text("mine")
+
+    with pytest.raises(UsageError) as caught:
+        files.put_in_place(work / "bundle", out, work, force=force)
+
+    assert str(caught.value) == message.format(out)
+    assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_what_appears_during_an_export_is_kept(dense, tmp_path):
+    def write(event):
+        if event.state == "verified":
+            (tmp_path / "bundle").mkdir()
+            (tmp_path / "bundle" / "thesis.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match=r"bundle' exists: choose another folder or use force"):
+        export(dense(), out=tmp_path / "bundle", to="onnx", on_event=write)
+
+    assert (tmp_path / "bundle" / "thesis.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_that_cannot_be_loaded_is_not_put_in_place(tmp_path):
+    (tmp_path / "work" / "bundle").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"is no bundle: it has no manifest\.json"):
+        put_in_place(tmp_path / "work", tmp_path / "out", force=False)
+
+    assert not (tmp_path / "out").exists()
 
 
 # -- wrong use ----------------------------------------------------------------------------------

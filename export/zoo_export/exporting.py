@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
-from zoo_export.bundle import Bundle, load_bundle
+from zoo_export.bundle import TRAIN_FORMAT, Bundle, load_bundle
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
@@ -108,8 +108,7 @@ def export(
         targets.check_installed(place)
     rows = choose_formats(to, target)
     check_optimize(optimize, rows)
-    if train_batch is not None and train_batch < 1:
-        raise UsageError(f"train_batch={train_batch}: a step of training takes 1 row or more.")
+    _check_train_batch(train_batch, rows)
     given: dict[str, Any] = {
         "name": name,
         "task": task,
@@ -210,6 +209,19 @@ def check_calibrated(rows: Sequence[Format], request: Request) -> None:
             f"{needy[0]} measures the ranges of activations on real inputs, and '{request.name}' "
             "has none: export a run that this version trained, or give typical inputs "
             "(calibration={name: array})."
+        )
+
+
+def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
+    if given is None:
+        return
+    if given < 1:
+        raise UsageError(f"train_batch={given}: a step of training takes 1 row or more.")
+    names = [row.name for row in rows]
+    if TRAIN_FORMAT not in names:
+        raise UsageError(
+            f"train_batch={given} is for {TRAIN_FORMAT}, not for {', '.join(names)}. Leave it out, "
+            f"or export {TRAIN_FORMAT} too."
         )
 
 

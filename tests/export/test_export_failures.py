@@ -299,6 +299,11 @@ def test_a_misspelt_format(dense, tmp_path):
         ),
         ({"samples": {"features": np.full((1, 4), np.nan)}}, "The samples hold NaN or infinite"),
         ({"preprocessing": [{"step": "imag"}]}, "There is no step 'imag'. Did you mean 'image'?"),
+        (
+            {"to": ["onnx", "tflite"], "train_batch": 4},
+            "train_batch=4 is for tflite:train, not for onnx, tflite. Leave it out, or export "
+            "tflite:train too.",
+        ),
     ],
 )
 def test_wrong_arguments(dense, tmp_path, options, message):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from zoo_export import files
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
 from zoo_export.converters.calibration import check_calibration
 from zoo_export.converters.inference import (
     inference_clone,
     input_tensors,
+    named_inputs,
     named_outputs,
     output_tensors,
     reference,
@@ -26,7 +24,7 @@ from zoo_export.converters.inference import (
 from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
-from zoo_export.request import Request, naming_failures
+from zoo_export.request import Request
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
 
@@ -107,23 +105,6 @@ def read_source(request: Request) -> Source:
     )
 
 
-@contextlib.contextmanager
-def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Give the model as a folder that Keras loads, and the modules its own layers come from.
-
-    Raises:
-        UsageError: A layer that a new process cannot import.
-    """
-    path = work / "model"
-    with naming_failures(f"Model '{request.name}'"):
-        # A zip would be built, and read, in memory: twice the weights more.
-        request.model.save(path, zipped=False)
-    try:
-        yield path, (*request.modules, *_own_modules(request, path))
-    finally:
-        files.remove(path)
-
-
 def versions() -> dict[str, str]:
     """Return the versions that an export depends on."""
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
@@ -193,10 +174,21 @@ def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[
         shapes = {name: array.shape for name, array in case.items()}
         raise ExportError(
             f"Model '{request.name}' fails in Keras on inputs of shapes {shapes}: "
-            f"{type(error).__name__}: {error}. Give samples that it can take (samples=...)."
+            f"{type(error).__name__}: {error}. {_advice(model, case)}"
         ) from error
     check_finite(outputs, f"model '{request.name}' in Keras itself")
     return outputs
+
+
+def _advice(model: Any, case: Mapping[str, Array]) -> str:
+    batches = {name: tensor.shape[0] for name, tensor in named_inputs(model).items()}
+    fixed = [size for name, size in batches.items() if size not in {None, len(case[name])}]
+    if not fixed:
+        return "Give samples that it can take (samples=...)."
+    return (
+        f"Its inputs have a fixed batch of {fixed[0]}, and an export tries 1 and 3 rows: build "
+        "it from keras.Input((...)) without a batch size, and with stateful=False."
+    )
 
 
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
@@ -209,31 +201,3 @@ def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
         raise UsageError(
             f"Model '{request.name}' has {size} logits and there are {len(request.labels)} labels."
         )
-
-
-def _own_modules(request: Request, path: Path) -> tuple[str, ...]:
-    found = sorted(set(_modules(json.loads((path / "config.json").read_bytes()))))
-    if "__main__" in found:
-        raise UsageError(
-            f"Model '{request.name}' has layers that are defined in the running script: a new "
-            "process converts the model and must import them. Move them to a module."
-        )
-    # Only what this process has imported too: a file does not choose what code runs.
-    return tuple(module for module in found if module in sys.modules)
-
-
-def _modules(config: Any) -> Iterator[str]:
-    import keras
-
-    if isinstance(config, Mapping):
-        module, registered = config.get("module"), config.get("registered_name")
-        if isinstance(registered, str):
-            # Keras leaves the module out for what is defined in the running script.
-            module = getattr(keras.saving.get_registered_object(registered), "__module__", module)
-        if isinstance(module, str) and module.partition(".")[0] not in {"keras", "builtins"}:
-            yield module
-        for value in config.values():
-            yield from _modules(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _modules(value)

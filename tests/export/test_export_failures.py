@@ -356,13 +356,37 @@ def test_samples_that_the_model_cannot_take(tmp_path):
         export(model, samples={"token_ids": np.full((1, 3), 99)}, out=tmp_path / "b")
 
 
+def test_a_fixed_batch_that_no_other_batch_can_take(tmp_path):
+    steps = keras.Input(batch_shape=(1, 5, 3), name="steps")
+    model = keras.Model(steps, keras.layers.LSTM(2, stateful=True)(steps), name="memory")
+    with pytest.raises(ExportError) as caught:
+        export(model, out=tmp_path / "b")
+    assert str(caught.value).startswith("Model 'memory' fails in Keras on inputs of shapes")
+    assert str(caught.value).endswith(
+        "Its inputs have a fixed batch of 1, and an export tries 1 and 3 rows: build it from "
+        "keras.Input((...)) without a batch size, and with stateful=False."
+    )
+
+
+def test_a_lambda_cannot_reach_another_process(dense, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        export(dense(keras.layers.Lambda(lambda x: x * 2, name="twice")), out=tmp_path / "b")
+    assert str(caught.value) == (
+        "Layer 'twice' of model 'small' is a Lambda, whose code the process that converts the "
+        "model does not load, whatever is enabled in this one: use keras.ops on the tensors "
+        "instead, or a layer class of a module, registered with "
+        "keras.saving.register_keras_serializable()."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
-def test_layers_of_the_running_script_cannot_reach_another_process(tmp_path):
+@pytest.mark.parametrize("register", ["", "@keras.saving.register_keras_serializable('mine')\n"])
+def test_layers_of_the_running_script_cannot_reach_another_process(tmp_path, register):
     script = tmp_path / "mine.py"
     script.write_text(
         "import keras, zoo_export\n"
-        "@keras.saving.register_keras_serializable(package='mine')\n"
-        "class Twice(keras.layers.Layer):\n"
+        f"{register}class Twice(keras.layers.Layer):\n"
         "    def call(self, x): return 2 * x\n"
         "x = keras.Input((2,), name='x')\n"
         "zoo_export.export(keras.Model(x, Twice(name='y')(x)), out='b', name='mine')\n"

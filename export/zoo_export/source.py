@@ -7,20 +7,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
-from zoo_export.converters.calibration import check_calibration
-from zoo_export.converters.inference import (
-    inference_clone,
+from zoo_export.converters.axes import (
+    check_outputs,
     input_tensors,
-    named_inputs,
-    named_outputs,
     output_tensors,
-    reference,
+    related,
+    unrelated,
 )
+from zoo_export.converters.calibration import check_calibration
+from zoo_export.converters.inference import inference_clone, named_inputs, reference
 from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
@@ -75,20 +74,24 @@ def read_source(request: Request) -> Source:
         )
     Preprocessor(request.preprocessing, request.assets)
     model = inference_clone(request.model)
-    inputs = input_tensors(model)
-    named_outputs(model)
+    tensors = input_tensors(model)
+    check_outputs(model)
+    inputs = related(model, tensors, _first_rows(request, model, tensors))
     rows = _rows(request, model, inputs)
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
     if request.batch_sizes:
         sizes[BATCH] = request.batch_sizes[0]
     _check_length(request, sizes)
-    cases = sampling.sample_cases(inputs, rows, request.batch_sizes)
-    expected = tuple(_reference(request, model, case) for case in cases)
+    cases, expected = _tried(request, model, inputs, rows)
     runs = [
         (named_sizes(inputs, case), outputs) for case, outputs in zip(cases, expected, strict=True)
     ]
     outputs = output_tensors(model, runs)
+    inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
+    found = named_sizes(outputs, expected[0])
+    # A file with fixed inputs fixes what follows from them too.
+    sizes = {dim: found[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     examples = _examples(rows, expected[0]) if request.is_run else None
     return Source(
@@ -96,8 +99,8 @@ def read_source(request: Request) -> Source:
         inputs=inputs,
         outputs=outputs,
         sizes=sizes,
-        cases=cases,
-        expected=expected,
+        cases=tuple(cases),
+        expected=tuple(expected),
         examples=examples,
         expected_examples=None if examples is None else _reference(request, model, examples),
         targets=request.targets,
@@ -110,15 +113,41 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
 
 
+def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
+    if request.rows is not None:
+        return sampling.given_rows(unrelated(tensors), request.rows)
+    return sampling.drawn_rows(model, tensors, _sizes(request, model, tensors))
+
+
 def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, Array]:
     if request.rows is not None:
         return sampling.given_rows(inputs, request.rows)
-    lengths = [step["length"] for step in request.preprocessing if "length" in step]
-    length = request.sequence_length or next(iter(lengths), None)
-    sizes = sampling.default_sizes(model, inputs, length)
-    sizes |= _image_sizes(request, inputs)
+    sizes = sampling.oblong(_sizes(request, model, inputs)) | _image_sizes(request, inputs)
     count = max(sampling.DRAWN, *request.batch_sizes, 0)
     return sampling.drawn_rows(model, inputs, sizes, count=count)
+
+
+def _sizes(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, int]:
+    lengths = [step["length"] for step in request.preprocessing if "length" in step]
+    length = request.sequence_length or next(iter(lengths), None)
+    return sampling.default_sizes(model, inputs, length) | _image_sizes(request, inputs)
+
+
+def _tried(
+    request: Request, model: Any, inputs: Sequence[Tensor], rows: dict[str, Array]
+) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
+    """Return sample batches and what Keras gives for them."""
+    cases = sampling.sample_cases(rows, request.batch_sizes)
+    expected = [_reference(request, model, case) for case in cases]
+    other = sampling.other_sizes(inputs, cases[-1])
+    if other is None:
+        return cases, expected
+    try:
+        outputs = reference(model, other)
+    except Exception:  # not every size suits every model; that of the other cases does
+        return cases, expected
+    _check_answer(request, outputs)
+    return [*cases, other], [*expected, outputs]
 
 
 def _calibration(
@@ -176,8 +205,12 @@ def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[
             f"Model '{request.name}' fails in Keras on inputs of shapes {shapes}: "
             f"{type(error).__name__}: {error}. {_advice(model, case)}"
         ) from error
-    check_finite(outputs, f"model '{request.name}' in Keras itself")
+    _check_answer(request, outputs)
     return outputs
+
+
+def _check_answer(request: Request, outputs: Mapping[str, Array]) -> None:
+    check_finite(outputs, f"model '{request.name}' in Keras itself")
 
 
 def _advice(model: Any, case: Mapping[str, Array]) -> str:

@@ -50,8 +50,9 @@ def export(
     """Export a model to verified files.
 
     Every format is converted from a float32 inference clone in a process of its own, inspected,
-    run in its own runtime at batch 1 and 3 and compared with Keras: names, shapes, values. A
-    bundle is written if all of them agree, else nothing is, unless ``keep_going``.
+    run in its own runtime at batch 1 and 3, and in two sizes where lengths or sides vary, and
+    compared with Keras: names, shapes, values. A bundle is written if all of them agree, else
+    nothing is, unless ``keep_going``.
 
     Args:
         source: A run folder, or a functional or sequential ``keras.Model``.

@@ -40,18 +40,19 @@ def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str
 def other_sizes(tensors: Sequence[Tensor], case: Arrays) -> dict[str, Array] | None:
     """Return two rows in which every size that may vary is smaller, and none is like another.
 
-    None where no size may vary.
+    None where no size may vary, or can be smaller.
 
     Args:
         tensors: The inputs, with named sizes.
         case: Rows in other sizes.
     """
+    sizes = named_sizes(tensors, case)
+    sizes.pop(BATCH, None)
     chosen: dict[str, int] = {}
-    for name, size in named_sizes(tensors, case).items():
-        if name != BATCH:
-            free = (other for other in shorter(size) if other not in chosen.values())
-            chosen[name] = next(free, size)
-    if not chosen:
+    for name, size in sizes.items():
+        free = (other for other in shorter(size) if other not in chosen.values())
+        chosen[name] = next(free, size)
+    if chosen == sizes:
         return None
     cut = {}
     for tensor in tensors:

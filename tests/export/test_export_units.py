@@ -28,6 +28,8 @@ def _compare(wanted, given, tolerance=1e-5):
         ([1, 2], [1, 2], True),
         ([1, 2], [1, 3], False),
         ([True], [False], False),
+        (np.zeros((3, 0)), np.zeros((3, 0)), True),
+        (np.zeros((3, 0), "int32"), np.zeros((3, 0), "int32"), True),
     ],
 )
 def test_values_are_compared_on_the_scale_of_the_output(wanted, given, ok):

@@ -70,7 +70,8 @@ def related(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor
             can be, and all of them if Keras cannot run even ``rows``.
         rows: A row, or more, that it can take.
     """
-    axes = list(_unknown(tensors))
+    usual = _unknown(tensors)
+    axes = list(usual)
     first = {tensor.name: rows[tensor.name][: _batch(tensor)] for tensor in tensors}
     # One step less than three would be one, which goes with any size.
     is_short = any(first[name].shape[axis] < 3 for name, axis in axes)
@@ -78,7 +79,6 @@ def related(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor
         return tuple(tensors)
     with _quiet():
         groups = _groups(axes, _freedom(model, axes, first))
-    usual = {axis: str(_dim(tensors, axis)) for axis in axes}
     names: dict[_Axis, str] = {}
     for group in sorted(groups, key=lambda group: axes.index(group[0])):
         name = usual[group[0]]
@@ -160,15 +160,13 @@ def _usual_names(name: str, shape: Sequence[int | None]) -> tuple[int | str, ...
     return tuple(axis_name(i) if size is None else size for i, size in enumerate(shape))
 
 
-def _unknown(tensors: Sequence[Tensor]) -> Iterator[_Axis]:
-    for tensor in tensors:
-        for axis, dim in enumerate(tensor.shape):
-            if axis > 0 and isinstance(dim, str):
-                yield tensor.name, axis
-
-
-def _dim(tensors: Sequence[Tensor], axis: _Axis) -> int | str:
-    return next(tensor.shape[axis[1]] for tensor in tensors if tensor.name == axis[0])
+def _unknown(tensors: Sequence[Tensor]) -> dict[_Axis, str]:
+    return {
+        (tensor.name, axis): dim
+        for tensor in tensors
+        for axis, dim in enumerate(tensor.shape)
+        if axis > 0 and isinstance(dim, str)
+    }
 
 
 def _renamed(tensors: Sequence[Tensor], names: Mapping[_Axis, str]) -> tuple[Tensor, ...]:

@@ -23,8 +23,9 @@ from zoo_export.manifest import (
     Comparison,
     Manifest,
 )
+from zoo_export.model_file import model_file
 from zoo_export.probes import save_probes
-from zoo_export.source import Source, model_file, versions
+from zoo_export.source import Source, versions
 from zoo_export.stored import save_samples
 from zoo_registry import load_target
 

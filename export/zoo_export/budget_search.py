@@ -11,7 +11,7 @@ from zoo_export.assembly import Progress, complete, convert
 from zoo_export.budget import Budget, BudgetError, Candidate, Report
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import accuracy
-from zoo_export.exporting import TIME_LIMIT, check_calibrated
+from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
 from zoo_export.formats import Format, find
 from zoo_export.manifest import Artifact
 from zoo_export.request import from_run
@@ -79,8 +79,8 @@ def export_within(
         if report.kept is None:
             raise BudgetError(request.name, report)
         search.finish(report)
-        files.put_in_place(work / "bundle", folder, work)
-    return load_bundle(folder), report
+        bundle = put_in_place(work, folder, force=force)
+    return bundle, report
 
 
 def candidates(to: Sequence[str]) -> list[Format]:

@@ -133,12 +133,12 @@ def _check_shape(name: str, wanted: Array, given: Array) -> None:
 def _row(name: str, wanted: Array, given: Array, tolerance: float) -> Comparison:
     check_finite({name: given}, "the artifact")
     if wanted.dtype.kind != "f":
-        difference = np.abs(wanted.astype(np.float64) - given.astype(np.float64)).max()
+        difference = np.abs(wanted.astype(np.float64) - given.astype(np.float64)).max(initial=0.0)
         return Comparison(name, wanted.shape, float(difference), 0.0)
     # Equal infinities, as masked logits may have, differ by nothing.
     same = wanted == given
     with np.errstate(invalid="ignore"):
-        difference = np.where(same, 0, np.abs(wanted.astype(np.float64) - given)).max()
+        difference = np.where(same, 0, np.abs(wanted.astype(np.float64) - given)).max(initial=0.0)
     finite = np.abs(wanted[np.isfinite(wanted)])
     scale = max(float(finite.max(initial=0.0)), _SMALLEST_SCALE)
     return Comparison(name, wanted.shape, float(difference), tolerance * scale)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
-from zoo_export.bundle import Bundle, load_bundle
+from zoo_export.bundle import TRAIN_FORMAT, Bundle, load_bundle
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
@@ -50,8 +50,9 @@ def export(
     """Export a model to verified files.
 
     Every format is converted from a float32 inference clone in a process of its own, inspected,
-    run in its own runtime at batch 1 and 3 and compared with Keras: names, shapes, values. A
-    bundle is written if all of them agree, else nothing is, unless ``keep_going``.
+    run in its own runtime at batch 1 and 3, and in two sizes where lengths or sides vary, and
+    compared with Keras: names, shapes, values. A bundle is written if all of them agree, else
+    nothing is, unless ``keep_going``.
 
     Args:
         source: A run folder, or a functional or sequential ``keras.Model``.
@@ -108,8 +109,7 @@ def export(
         targets.check_installed(place)
     rows = choose_formats(to, target)
     check_optimize(optimize, rows)
-    if train_batch is not None and train_batch < 1:
-        raise UsageError(f"train_batch={train_batch}: a step of training takes 1 row or more.")
+    _check_train_batch(train_batch, rows)
     given: dict[str, Any] = {
         "name": name,
         "task": task,
@@ -150,8 +150,7 @@ def export(
             )
             if key is not None and not failures:
                 cache.keep(key, work / "bundle")
-        files.put_in_place(work / "bundle", folder, work)
-    bundle = load_bundle(folder, trusted=True)
+        bundle = put_in_place(work, folder, force=force)
     for artifact in bundle.artifacts:
         remember(bundle, artifact)
     return bundle
@@ -182,6 +181,23 @@ def choose_formats(to: str | Sequence[str] | None, target: str | None = None) ->
     return list(rows.values())
 
 
+def put_in_place(work: Path, folder: Path, *, force: bool) -> Bundle:
+    """Return the bundle in ``work``, checked, under its final name.
+
+    Args:
+        work: Holds the finished folder ``bundle``.
+        folder: Its final name.
+        force: Whether a bundle that is there is replaced.
+
+    Raises:
+        BundleError: It could not be loaded; it is not put in place.
+        UsageError: The place has been taken since.
+    """
+    bundle = load_bundle(work / "bundle", trusted=True)
+    files.put_in_place(bundle.path, folder, work, force=force)
+    return replace(bundle, path=folder)
+
+
 def check_calibrated(rows: Sequence[Format], request: Request) -> None:
     """Refuse formats that need typical inputs where there are none.
 
@@ -194,6 +210,19 @@ def check_calibrated(rows: Sequence[Format], request: Request) -> None:
             f"{needy[0]} measures the ranges of activations on real inputs, and '{request.name}' "
             "has none: export a run that this version trained, or give typical inputs "
             "(calibration={name: array})."
+        )
+
+
+def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
+    if given is None:
+        return
+    if given < 1:
+        raise UsageError(f"train_batch={given}: a step of training takes 1 row or more.")
+    names = [row.name for row in rows]
+    if TRAIN_FORMAT not in names:
+        raise UsageError(
+            f"train_batch={given} is for {TRAIN_FORMAT}, not for {', '.join(names)}. Leave it out, "
+            f"or export {TRAIN_FORMAT} too."
         )
 
 

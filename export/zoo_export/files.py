@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -124,9 +124,28 @@ def work_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def put_in_place(finished: Path, out: Path, work: Path) -> None:
-    """Rename a finished folder to its final name; a bundle that is there moves to ``work``."""
-    if out.exists():
+def put_in_place(
+    finished: Path,
+    out: Path,
+    work: Path,
+    *,
+    force: bool,
+    check: Callable[..., None] = check_target,
+) -> None:
+    """Rename a finished folder to its final name; what it replaces moves to ``work``.
+
+    Args:
+        finished: The folder.
+        out: Its final name.
+        work: As :func:`work_folder` gave it.
+        force: Whether something that is there is replaced.
+        check: Called as :func:`check_target`, once more: the work may have taken hours.
+
+    Raises:
+        UsageError: ``check`` refuses what is at ``out`` by now.
+    """
+    check(out, force=force)
+    if force and out.exists():
         out.rename(work / "replaced")
     try:
         finished.rename(out)

@@ -18,6 +18,8 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
     Example:
         >>> remarks({"xnnpack": {"nodes": 9, "taken": 8, "left": {"CUMSUM": 1}}})
         ["XNNPACK computes 8 of 9 nodes (88 %), LiteRT's own kernels the rest: 1 CUMSUM."]
+        >>> remarks({"xnnpack": {"nodes": 0, "taken": 0, "left": {}}})
+        ['It has no nodes: every output is an input as it came.']
     """
     return list(_sentences(facts))
 
@@ -76,6 +78,8 @@ def _dynamic(cost: Mapping[str, Any]) -> str:
 
 def _xnnpack(share: Mapping[str, Any]) -> str:
     nodes, taken, left = share["nodes"], share["taken"], list(share["left"].items())
+    if not nodes:
+        return "It has no nodes: every output is an input as it came."
     # Rounded down: 449 of 450 are not all.
     computes = f"XNNPACK computes {taken:,} of {nodes:,} nodes ({taken * 100 // nodes} %)"
     if not left:

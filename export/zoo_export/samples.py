@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from zoo_export.comparing import compare
-from zoo_export.converters.inference import input_tensors, named_inputs, reference
+from zoo_export.converters.axes import WIDTH, input_tensors, shorter
+from zoo_export.converters.inference import named_inputs, reference
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
@@ -27,13 +28,10 @@ _TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
 _LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
 
 
-def sample_cases(
-    tensors: Sequence[Tensor], rows: Arrays, batch_sizes: Sequence[int] = ()
-) -> tuple[dict[str, Array], ...]:
-    """Return batches of 1 and 3 rows and, where the sequence may vary, one of shorter rows.
+def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
+    """Return batches of 1 and 3 rows.
 
     Args:
-        tensors: The inputs, with named sizes.
         rows: Any number of rows by input name; they are repeated if there are too few.
         batch_sizes: Other batches to have, before these.
     """
@@ -44,10 +42,7 @@ def sample_cases(
         chosen = [(start + i) % count for i in range(batch)]
         cases.append({name: array[chosen] for name, array in rows.items()})
         start += batch
-    length = named_sizes(tensors, rows).get(SEQUENCE, 0)
-    if length > 2:
-        cases.append(_shortened(tensors, cases[-1], length // 2 + 1))
-    return tuple(cases)
+    return cases
 
 
 def edge_cases(
@@ -102,15 +97,30 @@ def _in_last_bit(generator: np.random.Generator, array: Array) -> Array:
     return changed
 
 
-def _shortened(tensors: Sequence[Tensor], case: Arrays, length: int) -> dict[str, Array]:
-    short = {}
+def other_sizes(tensors: Sequence[Tensor], case: Arrays) -> dict[str, Array] | None:
+    """Return two rows in which every size that may vary is smaller, and none is like another.
+
+    None where no size may vary, or can be smaller.
+
+    Args:
+        tensors: The inputs, with named sizes.
+        case: Rows in other sizes.
+    """
+    sizes = named_sizes(tensors, case)
+    sizes.pop(BATCH, None)
+    chosen: dict[str, int] = {}
+    for name, size in sizes.items():
+        free = (other for other in shorter(size) if other not in chosen.values())
+        chosen[name] = next(free, size)
+    if chosen == sizes:
+        return None
+    cut = {}
     for tensor in tensors:
         array = case[tensor.name][:2]
-        for axis, dim in enumerate(tensor.shape):
-            if dim == SEQUENCE:
-                array = np.take(array, range(length), axis=axis)
-        short[tensor.name] = array
-    return short
+        for axis, dim in enumerate(tensor.fixed(chosen).shape[1:], 1):
+            array = np.take(array, range(int(dim)), axis=axis)
+        cut[tensor.name] = array
+    return cut
 
 
 def given_rows(tensors: Sequence[Tensor], samples: Mapping[str, Any]) -> dict[str, Array]:
@@ -175,7 +185,18 @@ def default_sizes(
     names = {dim for tensor in tensors for dim in tensor.shape if isinstance(dim, str)} - {BATCH}
     longest = min([DEFAULT_SEQUENCE, *_position_limits(model)])
     lengths = {SEQUENCE: length or longest, TARGET: longest}
-    return {name: lengths.get(name, DEFAULT_SIDE) for name in names}
+    # The second sequence of its kind has the name of its input before.
+    return {name: lengths.get(name.rpartition("_")[2], DEFAULT_SIDE) for name in names}
+
+
+def oblong(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Return sizes with widths of which one can see that they are no heights.
+
+    Example:
+        >>> oblong({"height": 64, "width": 64})
+        {'height': 64, 'width': 96}
+    """
+    return {name: size * 3 // 2 if name.endswith(WIDTH) else size for name, size in sizes.items()}
 
 
 def _position_limits(model: Any) -> list[int]:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from zoo_export import files
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
-from zoo_export.converters.calibration import check_calibration
-from zoo_export.converters.inference import (
-    inference_clone,
+from zoo_export.converters.axes import (
+    check_outputs,
     input_tensors,
-    named_outputs,
     output_tensors,
-    reference,
+    related,
+    unrelated,
 )
+from zoo_export.converters.calibration import check_calibration
+from zoo_export.converters.inference import inference_clone, named_inputs, reference
 from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
-from zoo_export.request import Request, naming_failures
+from zoo_export.request import Request
 from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
 
@@ -81,20 +78,24 @@ def read_source(request: Request) -> Source:
         )
     Preprocessor(request.preprocessing, request.assets)
     model = inference_clone(request.model)
-    inputs = input_tensors(model)
-    named_outputs(model)
+    tensors = input_tensors(model)
+    check_outputs(model)
+    inputs = related(model, tensors, _first_rows(request, model, tensors))
     rows = _rows(request, model, inputs)
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
     if request.batch_sizes:
         sizes[BATCH] = request.batch_sizes[0]
     _check_length(request, sizes)
-    cases = sampling.sample_cases(inputs, rows, request.batch_sizes)
-    expected = tuple(_reference(request, model, case) for case in cases)
+    cases, expected = _tried(request, model, inputs, rows)
     runs = [
         (named_sizes(inputs, case), outputs) for case, outputs in zip(cases, expected, strict=True)
     ]
     outputs = output_tensors(model, runs)
+    inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
+    found = named_sizes(outputs, expected[0])
+    # A file with fixed inputs fixes what follows from them too.
+    sizes = {dim: found[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     examples = _examples(rows, expected[0]) if request.is_run else None
     edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else ()
@@ -103,8 +104,8 @@ def read_source(request: Request) -> Source:
         inputs=inputs,
         outputs=outputs,
         sizes=sizes,
-        cases=cases,
-        expected=expected,
+        cases=tuple(cases),
+        expected=tuple(expected),
         examples=examples,
         expected_examples=None if examples is None else _reference(request, model, examples),
         targets=request.targets,
@@ -114,37 +115,46 @@ def read_source(request: Request) -> Source:
     )
 
 
-@contextlib.contextmanager
-def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Give the model as a folder that Keras loads, and the modules its own layers come from.
-
-    Raises:
-        UsageError: A layer that a new process cannot import.
-    """
-    path = work / "model"
-    with naming_failures(f"Model '{request.name}'"):
-        # A zip would be built, and read, in memory: twice the weights more.
-        request.model.save(path, zipped=False)
-    try:
-        yield path, (*request.modules, *_own_modules(request, path))
-    finally:
-        files.remove(path)
-
-
 def versions() -> dict[str, str]:
     """Return the versions that an export depends on."""
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
 
 
+def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
+    if request.rows is not None:
+        return sampling.given_rows(unrelated(tensors), request.rows)
+    return sampling.drawn_rows(model, tensors, _sizes(request, model, tensors))
+
+
 def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, Array]:
     if request.rows is not None:
         return sampling.given_rows(inputs, request.rows)
-    lengths = [step["length"] for step in request.preprocessing if "length" in step]
-    length = request.sequence_length or next(iter(lengths), None)
-    sizes = sampling.default_sizes(model, inputs, length)
-    sizes |= _image_sizes(request, inputs)
+    sizes = sampling.oblong(_sizes(request, model, inputs)) | _image_sizes(request, inputs)
     count = max(sampling.DRAWN, *request.batch_sizes, 0)
     return sampling.drawn_rows(model, inputs, sizes, count=count)
+
+
+def _sizes(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, int]:
+    lengths = [step["length"] for step in request.preprocessing if "length" in step]
+    length = request.sequence_length or next(iter(lengths), None)
+    return sampling.default_sizes(model, inputs, length) | _image_sizes(request, inputs)
+
+
+def _tried(
+    request: Request, model: Any, inputs: Sequence[Tensor], rows: dict[str, Array]
+) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
+    """Return sample batches and what Keras gives for them."""
+    cases = sampling.sample_cases(rows, request.batch_sizes)
+    expected = [_reference(request, model, case) for case in cases]
+    other = sampling.other_sizes(inputs, cases[-1])
+    if other is None:
+        return cases, expected
+    try:
+        outputs = reference(model, other)
+    except Exception:  # not every size suits every model; that of the other cases does
+        return cases, expected
+    _check_answer(request, outputs)
+    return [*cases, other], [*expected, outputs]
 
 
 def _calibration(
@@ -200,10 +210,25 @@ def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[
         shapes = {name: array.shape for name, array in case.items()}
         raise ExportError(
             f"Model '{request.name}' fails in Keras on inputs of shapes {shapes}: "
-            f"{type(error).__name__}: {error}. Give samples that it can take (samples=...)."
+            f"{type(error).__name__}: {error}. {_advice(model, case)}"
         ) from error
-    check_finite(outputs, f"model '{request.name}' in Keras itself")
+    _check_answer(request, outputs)
     return outputs
+
+
+def _check_answer(request: Request, outputs: Mapping[str, Array]) -> None:
+    check_finite(outputs, f"model '{request.name}' in Keras itself")
+
+
+def _advice(model: Any, case: Mapping[str, Array]) -> str:
+    batches = {name: tensor.shape[0] for name, tensor in named_inputs(model).items()}
+    fixed = [size for name, size in batches.items() if size not in {None, len(case[name])}]
+    if not fixed:
+        return "Give samples that it can take (samples=...)."
+    return (
+        f"Its inputs have a fixed batch of {fixed[0]}, and an export tries 1 and 3 rows: build "
+        "it from keras.Input((...)) without a batch size, and with stateful=False."
+    )
 
 
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
@@ -216,31 +241,3 @@ def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
         raise UsageError(
             f"Model '{request.name}' has {size} logits and there are {len(request.labels)} labels."
         )
-
-
-def _own_modules(request: Request, path: Path) -> tuple[str, ...]:
-    found = sorted(set(_modules(json.loads((path / "config.json").read_bytes()))))
-    if "__main__" in found:
-        raise UsageError(
-            f"Model '{request.name}' has layers that are defined in the running script: a new "
-            "process converts the model and must import them. Move them to a module."
-        )
-    # Only what this process has imported too: a file does not choose what code runs.
-    return tuple(module for module in found if module in sys.modules)
-
-
-def _modules(config: Any) -> Iterator[str]:
-    import keras
-
-    if isinstance(config, Mapping):
-        module, registered = config.get("module"), config.get("registered_name")
-        if isinstance(registered, str):
-            # Keras leaves the module out for what is defined in the running script.
-            module = getattr(keras.saving.get_registered_object(registered), "__module__", module)
-        if isinstance(module, str) and module.partition(".")[0] not in {"keras", "builtins"}:
-            yield module
-        for value in config.values():
-            yield from _modules(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _modules(value)

@@ -10,6 +10,7 @@ from PIL import Image
 
 import zoo
 from zoo.cli.main import cli
+from zoo.explaining import save
 from zoo_registry import UsageError
 
 
@@ -129,3 +130,15 @@ def test_wrong_uses(run, exported, picture, tmp_path):
     assert refused(run, picture, "--class", "digit 44", "--out", tmp_path / "a").startswith(
         "There is no class 'digit 44'. Did you mean 'digit 4'? The classes are: digit 0, "
     )
+
+
+def test_what_appears_during_an_explanation_is_kept(tmp_path):
+    class Slow:
+        def write(self, folder):
+            (folder / "index.html").write_text("page")
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "thesis.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match=r"out' is no explanation: it will not be replaced\."):
+        save(Slow(), tmp_path / "out", force=True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "thesis.txt"]

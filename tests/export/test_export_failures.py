@@ -13,7 +13,8 @@ import pytest
 from export_layers import Hanging, Hungry, Killed, Noisy, NotANumber, Whiten, WrongAtZero
 
 import zoo_registry
-from zoo_export import ExportError, export
+from zoo_export import ExportError, export, files
+from zoo_export.exporting import put_in_place
 from zoo_export.formats import Format
 from zoo_registry import Registry, UnknownNameError, UsageError
 
@@ -241,6 +242,49 @@ def test_force_replaces_a_bundle_only_by_a_finished_one(dense, bundle_copy):
     assert [path.name for path in bundle_copy.parent.iterdir()] == [bundle_copy.name]
 
 
+@pytest.mark.parametrize(
+    ("force", "name", "message"),
+    [
+        (False, "thesis.txt", "'{}' exists: choose another folder or use force (--force)."),
+        (False, "manifest.json", "'{}' exists: choose another folder or use force (--force)."),
+        (True, "thesis.txt", "'{}' is no bundle: it will not be replaced, with force or without."),
+    ],
+)
+def test_what_appears_during_the_work_is_kept(tmp_path, force, name, message):
+    out, work = tmp_path / "out", tmp_path / "work"
+    (work / "bundle").mkdir(parents=True)
+    out.mkdir()
+    (out / name).write_text("mine")
+
+    with pytest.raises(UsageError) as caught:
+        files.put_in_place(work / "bundle", out, work, force=force)
+
+    assert str(caught.value) == message.format(out)
+    assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_what_appears_during_an_export_is_kept(dense, tmp_path):
+    def write(event):
+        if event.state == "verified":
+            (tmp_path / "bundle").mkdir()
+            (tmp_path / "bundle" / "thesis.txt").write_text("mine")
+
+    with pytest.raises(UsageError, match=r"bundle' exists: choose another folder or use force"):
+        export(dense(), out=tmp_path / "bundle", to="onnx", on_event=write)
+
+    assert (tmp_path / "bundle" / "thesis.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_that_cannot_be_loaded_is_not_put_in_place(tmp_path):
+    (tmp_path / "work" / "bundle").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"is no bundle: it has no manifest\.json"):
+        put_in_place(tmp_path / "work", tmp_path / "out", force=False)
+
+    assert not (tmp_path / "out").exists()
+
+
 # -- wrong use ----------------------------------------------------------------------------------
 
 
@@ -265,6 +309,11 @@ def test_a_misspelt_format(dense, tmp_path):
         ),
         ({"samples": {"features": np.full((1, 4), np.nan)}}, "The samples hold NaN or infinite"),
         ({"preprocessing": [{"step": "imag"}]}, "There is no step 'imag'. Did you mean 'image'?"),
+        (
+            {"to": ["onnx", "tflite"], "train_batch": 4},
+            "train_batch=4 is for tflite:train, not for onnx, tflite. Leave it out, or export "
+            "tflite:train too.",
+        ),
     ],
 )
 def test_wrong_arguments(dense, tmp_path, options, message):
@@ -317,13 +366,37 @@ def test_samples_that_the_model_cannot_take(tmp_path):
         export(model, samples={"token_ids": np.full((1, 3), 99)}, out=tmp_path / "b")
 
 
+def test_a_fixed_batch_that_no_other_batch_can_take(tmp_path):
+    steps = keras.Input(batch_shape=(1, 5, 3), name="steps")
+    model = keras.Model(steps, keras.layers.LSTM(2, stateful=True)(steps), name="memory")
+    with pytest.raises(ExportError) as caught:
+        export(model, out=tmp_path / "b")
+    assert str(caught.value).startswith("Model 'memory' fails in Keras on inputs of shapes")
+    assert str(caught.value).endswith(
+        "Its inputs have a fixed batch of 1, and an export tries 1 and 3 rows: build it from "
+        "keras.Input((...)) without a batch size, and with stateful=False."
+    )
+
+
+def test_a_lambda_cannot_reach_another_process(dense, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        export(dense(keras.layers.Lambda(lambda x: x * 2, name="twice")), out=tmp_path / "b")
+    assert str(caught.value) == (
+        "Layer 'twice' of model 'small' is a Lambda, whose code the process that converts the "
+        "model does not load, whatever is enabled in this one: use keras.ops on the tensors "
+        "instead, or a layer class of a module, registered with "
+        "keras.saving.register_keras_serializable()."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
-def test_layers_of_the_running_script_cannot_reach_another_process(tmp_path):
+@pytest.mark.parametrize("register", ["", "@keras.saving.register_keras_serializable('mine')\n"])
+def test_layers_of_the_running_script_cannot_reach_another_process(tmp_path, register):
     script = tmp_path / "mine.py"
     script.write_text(
         "import keras, zoo_export\n"
-        "@keras.saving.register_keras_serializable(package='mine')\n"
-        "class Twice(keras.layers.Layer):\n"
+        f"{register}class Twice(keras.layers.Layer):\n"
         "    def call(self, x): return 2 * x\n"
         "x = keras.Input((2,), name='x')\n"
         "zoo_export.export(keras.Model(x, Twice(name='y')(x)), out='b', name='mine')\n"

@@ -10,7 +10,8 @@ import zoo
 from zoo_export import export, load_bundle, verify
 from zoo_export.converters import onnx as converter
 from zoo_export.converters import onnx_weights
-from zoo_export.converters.inference import input_tensors, output_tensors, reference
+from zoo_export.converters.axes import input_tensors, output_tensors
+from zoo_export.converters.inference import reference
 from zoo_export.converters.tracing import Conversion
 from zoo_export.runtime.sessions import open_onnx
 from zoo_registry import UsageError

@@ -8,7 +8,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import zoo
 from zoo_export.converters import conversion, onnx_schemes, onnx_trace, onnx_weights
-from zoo_export.converters.inference import input_tensors, output_tensors, reference
+from zoo_export.converters.axes import input_tensors, output_tensors
+from zoo_export.converters.inference import reference
 from zoo_export.converters.tracing import Conversion
 from zoo_export.processes import free_bytes
 from zoo_export.runtime.sessions import open_onnx

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from zoo_export import ExportError, export, verify
-from zoo_export.converters.inference import input_tensors
+from zoo_export.converters.axes import input_tensors
 from zoo_export.formats import FORMATS
 from zoo_export.samples import drawn_rows
 from zoo_registry import UsageError

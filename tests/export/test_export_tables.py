@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from zoo_export.converters import tflite_schemes
-from zoo_export.converters.inference import input_tensors, output_tensors, reference
+from zoo_export.converters.axes import input_tensors, output_tensors
+from zoo_export.converters.inference import reference
 from zoo_export.converters.tracing import Conversion
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_tflite

@@ -100,7 +100,7 @@ def explain(
         effort=Effort(steps=steps, samples=samples, layer=layer, seed=seed),
     )
     if out is not None:
-        save(explanation, Path(out))
+        save(explanation, Path(out), force=force)
     return explanation
 
 
@@ -141,10 +141,11 @@ def check_free(out: Path, *, force: bool) -> None:
         raise UsageError(f"'{out}' already exists: choose another --out, or use --force.")
 
 
-def save(explanation: Explanation, out: Path) -> None:
-    """Write an explanation, all or nothing, in place of one that is there.
+def save(explanation: Explanation, out: Path, *, force: bool) -> None:
+    """Write an explanation, all or nothing; with ``force`` in place of one that is there.
 
     Raises:
+        UsageError: The place is taken, as for :func:`check_free`.
         ZooError: The disk is full or cannot be written.
     """
     from zoo_export.files import put_in_place, work_folder
@@ -153,7 +154,7 @@ def save(explanation: Explanation, out: Path) -> None:
         finished = work / "finished"
         finished.mkdir()
         explanation.write(finished)
-        put_in_place(finished, out, work)
+        put_in_place(finished, out, work, force=force, check=check_free)
 
 
 def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:

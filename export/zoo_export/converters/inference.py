@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from zoo_export.tensors import (
-    BATCH,
-    MAX_BATCH,
-    SEQUENCE,
-    TARGET,
-    Array,
-    Arrays,
-    Tensor,
-    batches,
-    joined,
-)
+from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import UsageError
 from zoo_registry.model_changes import merge_lora, without_fake_quantization
 
-_AXES = {4: {1: "height", 2: "width"}, 5: {1: "depth", 2: "height", 3: "width"}}
-_NUMERIC = "biuf"
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
 
 
@@ -91,9 +77,12 @@ def named_outputs(model: Any) -> dict[str, Any]:
     """Return the symbolic outputs by name: dictionary keys, or the layers that make them.
 
     Raises:
-        UsageError: Two outputs, or an output and an input, with one name.
+        UsageError: Outputs inside of others; two outputs, or an output and an input, with one
+            name.
     """
     struct = _struct(model, "_outputs_struct")
+    if isinstance(struct, list | tuple):
+        _check_flat(model, "output", struct)
     if isinstance(struct, Mapping):
         pairs = [(str(key), tensor) for key, tensor in struct.items()]
     else:
@@ -160,45 +149,6 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
     return joined([run(part) for part in batches(arrays, MAX_BATCH)])
 
 
-def input_tensors(model: Any) -> tuple[Tensor, ...]:
-    """Return the inputs with their unknown sizes named.
-
-    Raises:
-        UsageError: An input that is no array of numbers.
-    """
-    tensors = named_inputs(model)
-    for name, tensor in tensors.items():
-        if tensor.dtype == "string" or np.dtype(tensor.dtype).kind not in _NUMERIC:
-            raise UsageError(
-                f"Input '{name}' of model '{model.name}' is of dtype {tensor.dtype}: do in "
-                "preprocessing what turns it into numbers."
-            )
-    return tuple(
-        Tensor(name, tensor.dtype, _named_axes(name, tensor.shape))
-        for name, tensor in tensors.items()
-    )
-
-
-def output_tensors(
-    model: Any, runs: Sequence[tuple[Mapping[str, int], Arrays]]
-) -> tuple[Tensor, ...]:
-    """Return the outputs with their unknown sizes named, as runs of the model showed them.
-
-    Args:
-        model: The model.
-        runs: The named sizes of some inputs and the outputs they gave.
-    """
-    found = []
-    for name, symbolic in named_outputs(model).items():
-        array = runs[0][1][name]
-        shape = tuple(
-            size if size is not None else _axis_name(name, axis, runs)
-            for axis, size in enumerate(symbolic.shape)
-        )
-        found.append(Tensor(name, str(array.dtype), shape))
-    return tuple(found)
-
-
 def clean(name: str) -> str:
     """Return a name that every format can hold.
 
@@ -207,26 +157,6 @@ def clean(name: str) -> str:
         'tower_1_logits'
     """
     return re.sub(r"\W", "_", name)
-
-
-def _axis_name(output: str, axis: int, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> str:
-    for size in runs[0][0]:
-        if (size == BATCH) == (axis == 0) and all(
-            arrays[output].shape[axis] == sizes[size] for sizes, arrays in runs
-        ):
-            return size
-    return f"{output}_{axis}"
-
-
-def _named_axes(name: str, shape: Sequence[int | None]) -> tuple[int | str, ...]:
-    def axis_name(axis: int) -> str:
-        if axis == 0:
-            return BATCH
-        spatial = _AXES.get(len(shape), {}).get(axis)
-        steps = TARGET if name.startswith("decoder_") else SEQUENCE
-        return spatial or (steps if axis == 1 else f"{name}_{axis}")
-
-    return tuple(axis_name(i) if size is None else size for i, size in enumerate(shape))
 
 
 def _layer_names(tensors: Sequence[Any]) -> list[str]:
@@ -239,13 +169,17 @@ def _layer_names(tensors: Sequence[Any]) -> list[str]:
 
 
 def _unique(model: Any, kind: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    if not all(hasattr(tensor, "shape") for _, tensor in pairs):
-        raise UsageError(f"Model '{model.name}' has nested {kind}s: use one flat dictionary.")
+    _check_flat(model, kind, [tensor for _, tensor in pairs])
     named = {clean(name): tensor for name, tensor in pairs}
     if len(named) < len(pairs):
         names = ", ".join(name for name, _ in pairs)
         raise UsageError(f"Model '{model.name}' has {kind}s that share a name: {names}.")
     return named
+
+
+def _check_flat(model: Any, kind: str, tensors: Iterable[Any]) -> None:
+    if not all(hasattr(tensor, "shape") for tensor in tensors):
+        raise UsageError(f"Model '{model.name}' has nested {kind}s: use one flat dictionary.")
 
 
 def _struct(model: Any, attribute: str) -> Any:

@@ -25,6 +25,9 @@ from zoo_registry import ZooError
 from zoo_registry.hashing import sha256
 
 
+RECIPE = "recipe.toml"
+
+
 def carry_out(
     recipe: Recipe,
     builder: Any,
@@ -49,8 +52,8 @@ def carry_out(
         options: As :func:`trained` takes them.
     """
     with watched(folder, info, logs, ranks=ranks, on_epoch=on_epoch) as (meter, told):
-        text = recipe.to_toml()
-        write(folder / "recipe.toml", lambda path: path.write_text(text, encoding="utf-8"))
+        if not (folder / RECIPE).exists():
+            _write_recipe(recipe, folder)
         if ranks:
             ranks.meet_versions()
         options |= {"ranks": ranks, "on_epoch": told, "on_step": meter.write_if_due}
@@ -106,6 +109,7 @@ def trained(
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
     info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
+    _write_recipe(recipe, folder)
     write_json(folder / INFO, info)
     history = fit(
         model,
@@ -119,6 +123,11 @@ def trained(
         **options,
     )
     return model, sources, history
+
+
+def _write_recipe(recipe: Recipe, folder: Path) -> None:
+    text = recipe.to_toml()
+    write(folder / RECIPE, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:

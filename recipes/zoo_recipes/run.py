@@ -22,6 +22,7 @@ from zoo_registry.model_changes import know_fake_quantization
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
+RECIPE = "recipe.toml"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 

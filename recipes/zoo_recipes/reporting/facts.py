@@ -9,7 +9,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
-from zoo_recipes.run import Run
+from zoo_recipes.run import RECIPE, Run
 from zoo_registry import ModelSpec
 from zoo_registry.errors import first_line
 
@@ -121,7 +121,7 @@ def commands(run: Run) -> Facts:
     folder = shlex.quote(str(run.path))
     if run.status != "complete":
         return [("Go on with it", f"zoo train --resume {folder}")]
-    recipe = shlex.quote(str(run.path / "recipe.toml"))
+    recipe = shlex.quote(str(run.path / RECIPE))
     return [
         ("Train it again and compare the weights", f"zoo reproduce {folder}"),
         ("Train it with another seed", f"zoo train {recipe} --seed 1 --out runs/again"),

@@ -11,7 +11,7 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, MODEL, OnEpoch, write, write_json
+from zoo_recipes.run import INFO, MODEL, RECIPE, OnEpoch, write, write_json
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.tasks.ratings import make_vocabularies
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
@@ -23,9 +23,6 @@ from zoo_recipes.training.provenance import data_info, now
 from zoo_recipes.training.watching import Logs, watched
 from zoo_registry import ZooError
 from zoo_registry.hashing import sha256
-
-
-RECIPE = "recipe.toml"
 
 
 def carry_out(

@@ -158,9 +158,12 @@ def _factor(before: int, after: int) -> Any:
 
 
 def _computable(context: Any, node: Any) -> list[str]:
-    """Return the inputs in a dtype that ONNX Runtime computes in: of integers only the widest."""
+    """Return the inputs in a dtype that ONNX Runtime computes in: of integers the widest.
+
+    What counts the steps of a loop becomes an int64, whatever it is said to be.
+    """
     dtype = _numpy_dtype(context, node.input[0])
-    wide = dtype if dtype.kind == "f" or dtype == np.int32 else np.dtype(np.int64)
+    wide = dtype if dtype.kind == "f" else np.dtype(np.int64)
     return [_cast(context, name, wide) for name in node.input]
 
 

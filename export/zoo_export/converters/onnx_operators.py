@@ -158,13 +158,13 @@ def _factor(before: int, after: int) -> Any:
 
 
 def _computable(context: Any, node: Any) -> list[str]:
-    """Return the inputs in a dtype that ONNX Runtime computes in: of integers only the widest."""
-    from onnx import TensorProto
+    """Return the inputs in a dtype that ONNX Runtime computes in: of integers the widest.
 
-    if _numpy_dtype(context, node.input[0]).kind == "f":
-        return list(node.input)
-    # Also what is int64 by now: the counter of a loop becomes so only later.
-    return [_make(context, "Cast", name, to=TensorProto.INT64) for name in node.input]
+    What counts the steps of a loop becomes an int64, whatever it is said to be.
+    """
+    dtype = _numpy_dtype(context, node.input[0])
+    wide = dtype if dtype.kind == "f" else np.dtype(np.int64)
+    return [_cast(context, name, wide) for name in node.input]
 
 
 def _cast(context: Any, name: str, dtype: Any) -> str:

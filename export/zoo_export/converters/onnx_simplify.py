@@ -59,10 +59,13 @@ _LAYER_NORMS: tuple[Pattern, ...] = (
         ("Add", ("Mul", ("Neg", ("ReduceMean", "x", "axes_of_mean")), _INVERSE), "beta"),
     ),
 )
-_WRAPPED_INDEX: Pattern = (
-    "Add",
-    ("Mul", ("Cast", ("Less", "index", 0.0)), ("Add", "index", "size")),
-    ("Mul", "index", ("Cast", ("Not", ("Less", "index", 0.0)))),
+_WRAPPED_INDEX: tuple[Pattern, ...] = tuple(
+    (
+        "Add",
+        ("Mul", ("Cast", ("Less", compared, 0.0)), ("Add", "index", "size")),
+        ("Mul", "index", ("Cast", ("Not", ("Less", compared, 0.0)))),
+    )
+    for compared in ("index", ("Cast", "index"))
 )
 
 
@@ -85,7 +88,8 @@ def _read_negative_indices(graph: Any) -> None:
     view, plain = View(graph), {}
     for node in graph.node:
         if node.op_type == "Gather" and node.input[1] in view.makers:
-            found = view.match(_WRAPPED_INDEX, node.input[1])
+            matches = (view.match(pattern, node.input[1]) for pattern in _WRAPPED_INDEX)
+            found = next(filter(None, matches), None)
             if found and view.number(found["size"]) is not None:
                 plain[node.input[1]] = found["index"]
     rename(graph, plain)

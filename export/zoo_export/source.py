@@ -98,7 +98,7 @@ def read_source(request: Request) -> Source:
     sizes = {dim: found[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     examples = _examples(rows, expected[0]) if request.is_run else None
-    edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else ()
+    edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else []
     return Source(
         request=request,
         inputs=inputs,
@@ -110,8 +110,8 @@ def read_source(request: Request) -> Source:
         expected_examples=None if examples is None else _reference(request, model, examples),
         targets=request.targets,
         calibration=_calibration(request, inputs, rows),
-        edges=edges,
-        expected_edges=tuple(_reference(request, model, case) for case in edges),
+        edges=tuple(case for case, _ in edges),
+        expected_edges=tuple(outputs for _, outputs in edges),
     )
 
 

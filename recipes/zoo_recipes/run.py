@@ -100,7 +100,7 @@ def load_run(path: str | Path) -> Run:
         states = {"running": "was not finished", "failed": f"failed: {why}"}
         raise UsageError(
             f"Run '{run.path}' {states.get(run.status, f'was {run.status}')}. Go on with it: "
-            f"zoo train --resume {shlex.quote(str(run.path))}"
+            f"{resuming(run.path)}"
         )
     return run
 
@@ -131,6 +131,16 @@ def read_run(path: str | Path) -> Run:
     if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
         raise UsageError(f"'{info_path}' is damaged: it needs 'status' and 'recipe' with a name.")
     return Run(folder, info)
+
+
+def resuming(folder: Path) -> str:
+    """Return the command that goes on with a run.
+
+    Example:
+        >>> resuming(Path("runs/my digits"))
+        "zoo train --resume 'runs/my digits'"
+    """
+    return f"zoo train --resume {shlex.quote(str(folder))}"
 
 
 def check_free(path: Path, *, force: bool) -> None:

@@ -1,5 +1,8 @@
 """Data prepared once for the whole room, apart from the user's own."""
 
+import subprocess
+import sys
+
 import pytest
 
 
@@ -19,3 +22,14 @@ def measured_again():
         return {name: pytest.approx(metrics[name], rel=1e-5) for name in run.metrics}
 
     return again
+
+
+@pytest.fixture(scope="session")
+def cli():
+    """Run a command line of `zoo` in a process of its own."""
+
+    def run(*words):
+        command = [sys.executable, "-m", "zoo.cli", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return run

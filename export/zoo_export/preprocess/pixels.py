@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ def as_pillow(raw: Any) -> Any:
         raise UsageError(f"There is no image file '{raw}'.") from error
     except (UnidentifiedImageError, OSError) as error:
         raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
+
+
+def is_white_1(pictures: Iterable[np.ndarray[Any, Any]]) -> bool:
+    """Return whether the pixels of all pictures are 0 to 1, which is next to black in 0..255.
+
+    Example:
+        >>> is_white_1([np.ones((4, 6))]), is_white_1([np.full((4, 6), 255)])
+        (True, False)
+    """
+    return all(picture.min() >= 0 and picture.max() <= 1 for picture in pictures)
 
 
 def size_of(raw: Any) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from typing import Any
 from zoo_registry import UsageError, closest, did_you_mean
 from zoo_registry.build import type_mistake
 
+# Losses whose targets are numbers of classes.
+CLASS_LOSSES = ("sparse_categorical_crossentropy", "smoothed_crossentropy")
 # What optimizers and schedules take beside numbers and what is true or false.
 _LISTS, _NO_NUMBERS = {"boundaries", "values"}, {"name", "exclude_layers"}
 

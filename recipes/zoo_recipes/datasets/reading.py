@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from zoo_export.preprocess.pixels import is_white_1
 from zoo_recipes.datasets.on_disk import examples_on_disk
 from zoo_recipes.datasets.rows import Examples, Rows, class_names, quiet, stacked
 from zoo_registry import UsageError, did_you_mean
@@ -60,24 +61,16 @@ def read_split(
         if needed > available:
             _refuse_as_too_large(builder.info.full_name, split, needed, available)
         read = [first, *coming]
-    if any(step.get("step") == "image" for step in steps):
-        _check_pixels(builder.info.full_name, split, [row.raw for row in read])
+    raws = [row.raw for row in read]
+    if any(step.get("step") == "image" for step in steps) and is_white_1(raws):
+        _refuse_as_black(builder.info.full_name, split, raws[0].dtype)
     return Examples(
-        [row.raw for row in read],
+        raws,
         stacked([row.label for row in read]) if label else None,
         digest.hexdigest(),
         [row.group for row in read] if group else None,
         class_names(builder, label),
     )
-
-
-def _check_pixels(name: str, split: str, pictures: Sequence[Any]) -> None:
-    """Refuse pictures whose white is 1: here they would all be next to black."""
-    if max(picture.max() for picture in pictures) <= 1:
-        raise UsageError(
-            f"The pictures of split '{split}' of '{name}' have {pictures[0].dtype} pixels of 0 to "
-            "1, and here pixels go from 0 to 255: multiply them by 255."
-        )
 
 
 def fingerprint(name: str, version: str, hashes: list[str]) -> str:
@@ -116,6 +109,13 @@ def _bytes(raw: Any) -> int:
         return sum(map(_bytes, raw))
     # Beside a sound stands its rate, a plain number.
     return len(raw) if isinstance(raw, str) else int(getattr(raw, "nbytes", 0))
+
+
+def _refuse_as_black(name: str, split: str, dtype: Any) -> NoReturn:
+    raise UsageError(
+        f"The pictures of split '{split}' of '{name}' have {dtype} pixels of 0 to 1, and here "
+        "pixels go from 0 to 255: multiply them by 255."
+    )
 
 
 def _refuse_as_too_large(name: str, split: str, needed: float, available: float) -> NoReturn:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 
 from zoo_recipes.distributed.cluster import Member, meet
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.run import resuming
 from zoo_recipes.tasks.objectives import SEVERAL_OUTPUTS
 from zoo_recipes.training.provenance import versions
 from zoo_registry import UsageError, ZooError
@@ -204,6 +204,5 @@ def telling_of_loss(folder: Path, ranks: Ranks | None) -> Iterator[None]:
         tf.errors.InternalError,
     ) as error:
         raise LostError(
-            f"Another worker is gone. Start all {ranks.size} again, each with `zoo train --resume "
-            f"{shlex.quote(str(folder))}`."
+            f"Another worker is gone. Start all {ranks.size} again, each with `{resuming(folder)}`."
         ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from typing import Any
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
 from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
 from zoo_recipes.distributed.worker import has_begun, start
-from zoo_recipes.run import INFO, Run, load_run, read_run, write_json
+from zoo_recipes.run import INFO, Run, load_run, read_run, resuming, write_json
 from zoo_recipes.training.checkpoints import newest
 from zoo_registry import UsageError, ZooError
 
@@ -61,7 +60,7 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
     message = f"{failure}, after {workers.restarts} restarts."
     if run is not None:
         _change(run, status="failed", error=message)
-        message += f" Go on with `zoo train --resume {shlex.quote(str(run))}`."
+        message += f" Go on with `{resuming(run)}`."
     raise ZooError(f"Training was given up: {message}")
 
 

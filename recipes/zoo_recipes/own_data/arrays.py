@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.preprocess.pixels import is_white_1
 from zoo_recipes.own_data.content import (
     Columns,
     Content,
@@ -27,6 +28,7 @@ ARRAYS = Kind(
     tasks=("image-classification", "classification", "sequence-classification"),
     unit="numbers",
 )
+WHITE_1 = "x is 0 to 1: for recipes of images multiply it by 255, as their pixels are 0 to 255"
 # As Keras' own data sets name them.
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 
@@ -65,7 +67,9 @@ def read_arrays(path: Path, columns: Columns) -> Content:
             value = _name(target) if are_classes else np.float32(target)
             digest = digest_of(str(numbers.shape), numbers.tobytes())
             examples.append(Example(where, split, digest, {"x": numbers, "y": value}, x.shape[1:]))
-    return Content(ARRAYS, _features(parts, are_classes), examples, problems)
+    pictures = [x for x, _ in parts.values() if x.ndim > 2 and x.size]
+    remarks = [WHITE_1] if pictures and is_white_1(pictures) else []
+    return Content(ARRAYS, _features(parts, are_classes), examples, problems, remarks)
 
 
 def _pairs(path: Path) -> dict[str | None, tuple[Any, Any]]:

@@ -172,7 +172,7 @@ def recipes_that_take(content: Content) -> list[str]:
     if content.kind is not ARRAYS:
         return names
     shape, classes = content.features["x"].shape, getattr(content.features["y"], "num_classes", 0)
-    are_pictures = all(_is_picture(example.values["x"]) for example in content.examples)
+    are_pictures = _are_pictures([example.values["x"] for example in content.examples])
     found = {name: zoo_registry.recipes.peek(name) for name in names}
     return [
         name
@@ -182,14 +182,15 @@ def recipes_that_take(content: Content) -> list[str]:
     ]
 
 
-def _is_picture(array: Any) -> bool:
-    from zoo_export.preprocess.pixels import as_pillow
+def _are_pictures(arrays: Sequence[Any]) -> bool:
+    from zoo_export.preprocess.pixels import as_pillow, is_white_1
 
     try:
-        as_pillow(array)
+        for array in arrays:
+            as_pillow(array)
     except UsageError:
         return False
-    return True
+    return not is_white_1(arrays)
 
 
 def _reads(recipe: Any, step: str, shape: Sequence[int] | None = None) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
-from zoo_recipes.run import RECIPE, Run
+from zoo_recipes.run import RECIPE, Run, resuming
 from zoo_registry import ModelSpec
 from zoo_registry.errors import first_line
 
@@ -120,7 +120,7 @@ def commands(run: Run) -> Facts:
     """Return what can be done with a run: in words, and the command."""
     folder = shlex.quote(str(run.path))
     if run.status != "complete":
-        return [("Go on with it", f"zoo train --resume {folder}")]
+        return [("Go on with it", resuming(run.path))]
     recipe = shlex.quote(str(run.path / RECIPE))
     return [
         ("Train it again and compare the weights", f"zoo reproduce {folder}"),

@@ -13,14 +13,11 @@ import numpy as np
 
 from zoo_export.preprocess.boxes import HEATMAP
 from zoo_recipes.arrays.sources import IGNORED, Source
-from zoo_recipes.compiling.keras_names import bare_name
+from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_registry import UsageError
-
-# Losses of class numbers, by bare name.
-_OF_CLASSES = {"sparsecategoricalcrossentropy", "smoothedcrossentropy"}
 
 
 def check_classes(recipe: Recipe, labels: Any) -> None:
@@ -103,7 +100,9 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
     _check_maps(recipe, model, sources["train"])
     count = model.outputs[0].shape[-1]
     # Other losses take one output for two classes, or for a number.
-    is_number = count == 1 and bare_name(recipe.compile.loss.name) not in _OF_CLASSES
+    is_number = count == 1 and bare_name(recipe.compile.loss.name) not in map(
+        bare_name, CLASS_LOSSES
+    )
     if len(model.outputs) != 1 or count is None or is_number:
         return
     for part, source in sources.items():

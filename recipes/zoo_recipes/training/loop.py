@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import shlex
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from zoo_recipes.arrays.sources import Source, batches_of, fed
 from zoo_recipes.configs import CompileConfig
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import shared_step
+from zoo_recipes.run import resuming
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of
 from zoo_recipes.training.metric_checks import fitting
@@ -199,6 +199,5 @@ class _Stop:
             return
         self.saver.save(place)
         raise KeyboardInterrupt(
-            f"saved at {place}. Go on with `zoo train --resume "
-            f"{shlex.quote(str(self.saver.folder.parent))}`"
+            f"saved at {place}. Go on with `{resuming(self.saver.folder.parent)}`"
         )

@@ -10,12 +10,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from zoo_recipes.compiling.keras_names import CLASS_LOSSES
 from zoo_recipes.configs import Component
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError, did_you_mean
 
 _FOR_CLASSES = {
-    "compile.loss": ("sparse_categorical_crossentropy", "smoothed_crossentropy"),
+    "compile.loss": CLASS_LOSSES,
     "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
 }
 

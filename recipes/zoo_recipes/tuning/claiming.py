@@ -6,11 +6,9 @@ import shutil
 from pathlib import Path
 
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import held, write
+from zoo_recipes.run import RECIPE, held, write
 from zoo_recipes.tuning.result import TRIALS
 from zoo_registry import UsageError, ZooError
-
-RECIPE = "recipe.toml"
 
 
 def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:

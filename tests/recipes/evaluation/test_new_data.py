@@ -1,8 +1,5 @@
 """Models measured on data that they were not trained on."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -131,20 +128,14 @@ def test_its_own_data_changed_in_their_place(run, room, data_dir):
 
 
 @pytest.mark.slow
-def test_a_bundle_and_the_command_line(run, data_dir, tmp_path):
+def test_a_bundle_and_the_command_line(run, cli, data_dir, tmp_path):
     write(tmp_path / "new.npz", 10, "ca", seed=7)
     bundle = zoo.export(run.path, to="onnx", out=tmp_path / "bundle")
     keras = zoo.evaluate(run, data=tmp_path / "new.npz", data_dir=data_dir)
     onnx = zoo.evaluate(bundle, data=tmp_path / "new.npz", data_dir=data_dir)
     assert onnx.num_examples == 10
     assert onnx.confusion == keras.confusion
-    words = ["evaluate", run.path, "--data", tmp_path / "new.npz", "--data-dir", data_dir]
-    shown = subprocess.run(
-        [sys.executable, "-m", "zoo.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = cli("evaluate", run.path, "--data", tmp_path / "new.npz", "--data-dir", data_dir)
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith(f"{keras.title}\n")
     assert f"Written: {run.path}/evaluations/keras-new-" in shown.stdout

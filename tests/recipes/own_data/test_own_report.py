@@ -1,19 +1,13 @@
 """What a report says of own data, as Python and on the command line."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from zoo_recipes.own_data.arrays import WHITE_1
 from zoo_recipes.own_data.report import inspect_data
 from zoo_registry import UsageError
-
-
-def zoo(*arguments):
-    command = [sys.executable, "-m", "zoo.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_duplicates_and_leaks_are_counted(tmp_path):
@@ -32,11 +26,11 @@ def test_duplicates_and_leaks_are_counted(tmp_path):
     assert report.problems == ["t.csv:7: column 'text' is empty"]
 
 
-def test_the_report_on_the_command_line(tmp_path):
+def test_the_report_on_the_command_line(tmp_path, cli):
     path = tmp_path / "my reviews.csv"
     rows = [f"film {n} is {['bad', 'good'][n % 2]},{n % 2}" for n in range(60)]
     path.write_text("body,mark\n" + "\n".join([*rows, "one,two,three"]), encoding="utf-8")
-    shown = zoo("data", path, "--column", "label=mark")
+    shown = cli("data", path, "--column", "label=mark")
     assert shown.returncode == 0, shown.stderr
     lines = [line.rstrip() for line in shown.stdout.splitlines()]
     assert "holds                60 texts in classes" in lines
@@ -47,10 +41,10 @@ def test_the_report_on_the_command_line(tmp_path):
         f"Next: zoo train language-id-bert --data '{path}' --column label=mark "
         "--on-bad-record report"
     )
-    told = json.loads(zoo("data", path, "--column", "label=mark", "--json").stdout)
+    told = json.loads(cli("data", path, "--column", "label=mark", "--json").stdout)
     assert told["kind"] == "texts in classes"
     assert sum(told["splits"].values()) == 60
-    refused = zoo("data", path, "--column", "mark")
+    refused = cli("data", path, "--column", "mark")
     assert refused.returncode == 2
     assert refused.stderr == "error: --column mark is not ROLE=NAME, such as text=review.\n"
 
@@ -95,6 +89,7 @@ TWO, THREE = np.arange(120) % 2, np.arange(120) % 3
         ((61,), 1, THREE, None),
         ((10,), 1, TWO, None),
         ((8, 8), -1, TWO, None),
+        ((8, 8), 1 / 255, TWO, None),
         ((8, 8, 2), 1, TWO, None),
         ((8, 8), 1, TWO / 3, None),
         ((61,), 1, TWO / 3, None),
@@ -106,13 +101,14 @@ def test_recipes_that_take_the_arrays_as_they_are(shape, scale, y, first, tmp_pa
     report = inspect_data(tmp_path / "a.npz")
     assert (report.recipes[0] if report.recipes else None) == first
     assert report.refusal is None
+    assert list(report.remarks) == ([WHITE_1] if scale == 1 / 255 else [])
     # Of pictures and rows of numbers it is one or the other.
     assert ("resume-bias" in report.recipes) == (first == "resume-bias")
 
 
-def test_arrays_that_no_recipe_takes_have_no_next_step(tmp_path):
+def test_arrays_that_no_recipe_takes_have_no_next_step(tmp_path, cli):
     np.savez(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=(60, 10)), y=TWO[:60])
-    shown = zoo("data", tmp_path / "a.npz")
+    shown = cli("data", tmp_path / "a.npz")
     assert shown.returncode == 0, shown.stderr
     assert "Next: " not in shown.stdout
     assert (
@@ -132,15 +128,15 @@ def test_arrays_that_no_recipe_takes_have_no_next_step(tmp_path):
         ),
     ],
 )
-def test_what_a_training_would_refuse_is_not_recommended(rows, refusal, tmp_path):
+def test_what_a_training_would_refuse_is_not_recommended(rows, refusal, tmp_path, cli):
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
     assert inspect_data(path).refusal == refusal.format(path=path)
-    shown = zoo("data", path)
+    shown = cli("data", path)
     assert shown.returncode == 0, shown.stderr
     last = shown.stdout.splitlines()[-1]
     assert last == f"A training would refuse them: {refusal.format(path=path)}"
-    assert json.loads(zoo("data", path, "--json").stdout)["refusal"] == refusal.format(path=path)
+    assert json.loads(cli("data", path, "--json").stdout)["refusal"] == refusal.format(path=path)
 
 
 def test_classes_that_are_tested_and_not_trained(tmp_path):

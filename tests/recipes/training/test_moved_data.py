@@ -1,8 +1,5 @@
 """Runs whose own data are no longer where they were."""
 
-import subprocess
-import sys
-
 import pytest
 
 from zoo_recipes.overrides import with_overrides
@@ -68,16 +65,7 @@ def told(run):
     )
 
 
-def cli(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "zoo.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_it_comes_out_the_same_again(whole, options, data_dir):
+def test_it_comes_out_the_same_again(whole, options, data_dir, cli):
     run, moved = whole
     with pytest.raises(UsageError) as caught:
         reproduce(run, **options)
@@ -91,7 +79,7 @@ def test_it_comes_out_the_same_again(whole, options, data_dir):
     assert done.stdout.rstrip().endswith("The weights are the same, bit for bit.")
 
 
-def test_it_goes_on_bit_for_bit(whole, options, data_dir, monkeypatch):
+def test_it_goes_on_bit_for_bit(whole, options, data_dir, monkeypatch, cli):
     run, moved = whole
     folder = broken_off(monkeypatch, whole, options)
     texts(moved.parent / "other.csv", 90)
@@ -132,7 +120,7 @@ def test_what_has_no_place(options, tmp_path):
     )
 
 
-def test_resume_takes_nothing_that_was_decided_before():
+def test_resume_takes_nothing_that_was_decided_before(cli):
     refused = cli("train", "digits-cnn", "--resume", "runs/none")
     assert refused.returncode == 2
     assert (

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -24,16 +22,7 @@ def run(tmp_path_factory, data_dir):
     return train(recipe, out=out, seed=3, data_dir=data_dir, verbose=False)
 
 
-def cli(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "zoo.cli", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_a_run_gives_the_same_bits_again_also_in_another_process(run, data_dir, tmp_path):
+def test_a_run_gives_the_same_bits_again_also_in_another_process(run, data_dir, tmp_path, cli):
     done = cli("reproduce", run.path, "--data-dir", data_dir, "--out", tmp_path / "again")
     assert done.returncode == 0, done.stderr
     assert "Same recipe, data, seed and versions." in done.stdout
@@ -41,7 +30,7 @@ def test_a_run_gives_the_same_bits_again_also_in_another_process(run, data_dir, 
     assert load_run(tmp_path / "again").metrics == run.metrics
 
 
-def test_a_run_that_was_another_one_is_told_apart(run, data_dir, tmp_path):
+def test_a_run_that_was_another_one_is_told_apart(run, data_dir, tmp_path, cli):
     changed = tmp_path / "changed"
     shutil.copytree(run.path, changed)
     versions = {**run.info["versions"], "keras": "3.0.0"}

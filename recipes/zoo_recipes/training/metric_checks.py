@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from zoo_recipes.compiling.keras_names import CLASS_LOSSES
+from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.configs import Component
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError, did_you_mean
@@ -19,6 +19,8 @@ _FOR_CLASSES = {
     "compile.loss": CLASS_LOSSES,
     "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
 }
+# What Keras computes with class numbers too, as if the batch were the classes.
+_ONE_HOT = {"categoricalaccuracy", "onehotiou", "onehotmeaniou"}
 
 
 @contextmanager
@@ -35,6 +37,8 @@ def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) ->
         UsageError: In place of what Keras or TensorFlow raises.
     """
     try:
+        if _are_classes(targets, outputs):
+            _check_one_hot(named)
         yield
     except (ValueError, TypeError, AssertionError, tf.errors.InvalidArgumentError) as error:
         names = ", ".join(f'"{component.name}"' for component in named)
@@ -72,6 +76,12 @@ def check_watched(recipe: Recipe, metrics: Sequence[str]) -> None:
 
 def _are_classes(targets: Any, outputs: Any) -> bool:
     return not isinstance(targets, dict) and targets.dtype.kind in "iu" and outputs.shape[-1] > 1
+
+
+def _check_one_hot(named: Sequence[Component]) -> None:
+    for component in named:
+        if bare_name(component.name) in _ONE_HOT:
+            raise ValueError(f"{component.name} takes a 0 or 1 for each class")
 
 
 def _described(arrays: Any) -> str:

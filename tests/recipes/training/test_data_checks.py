@@ -60,6 +60,7 @@ RANKS = "Arguments `target` and `output` must have the same rank (ndim). Receive
         ('metrics=["accuracy", "auc"]', '"accuracy", "auc"', "Argument `segment_ids` and `data`"),
         ('metrics=["precision"]', '"precision"', "Incompatible shapes: [1,2] vs. [1,20]."),
         ('metrics=["f1_score"]', '"f1_score"', "FBetaScore expects 2D inputs"),
+        ('metrics=["CategoricalAccuracy"]', '"CategoricalAccuracy"', "CategoricalAccuracy takes a"),
     ],
 )
 def test_what_does_not_go_with_class_numbers(data_dir, tmp_path, override, named, said):

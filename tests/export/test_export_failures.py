@@ -378,13 +378,34 @@ def test_a_fixed_batch_that_no_other_batch_can_take(tmp_path):
     )
 
 
-def test_a_lambda_cannot_reach_another_process(dense, tmp_path):
+@pytest.mark.parametrize(
+    ("layer", "what"),
+    [
+        (keras.layers.Lambda(lambda x: x * 2, name="twice"), "is a Lambda"),
+        (
+            keras.layers.Activation(lambda x: x * 2, name="twice"),
+            "has a lambda for its activation",
+        ),
+    ],
+)
+def test_a_lambda_cannot_reach_another_process(dense, tmp_path, layer, what):
     with pytest.raises(UsageError) as caught:
-        export(dense(keras.layers.Lambda(lambda x: x * 2, name="twice")), out=tmp_path / "b")
+        export(dense(layer), out=tmp_path / "b")
     assert str(caught.value) == (
-        "Layer 'twice' of model 'small' is a Lambda, whose code the process that converts the "
+        f"Layer 'twice' of model 'small' {what}, whose code the process that converts the "
         "model does not load, whatever is enabled in this one: use keras.ops on the tensors "
         "instead, or a layer class of a module, registered with "
+        "keras.saving.register_keras_serializable()."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_function_that_keras_does_not_find_again(dense, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        export(dense(keras.layers.Activation(keras.ops.square)), out=tmp_path / "b")
+    assert str(caught.value) == (
+        "Model 'small' has the function 'square', which Keras does not find where it loads the "
+        "model, and a new process converts it: put the function in a module, registered with "
         "keras.saving.register_keras_serializable()."
     )
     assert list(tmp_path.iterdir()) == []
@@ -405,7 +426,8 @@ def test_layers_of_the_running_script_cannot_reach_another_process(tmp_path, reg
         [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (
-        "UsageError: Model 'mine' has layers that are defined in the running script" in done.stderr
+        "UsageError: Model 'mine' has layers or functions that are defined in the running script"
+        in done.stderr
     )
     assert not (tmp_path / "b").exists()
 

@@ -158,6 +158,21 @@ def test_a_sequential_model(tmp_path):
     assert [str(t) for t in bundle.manifest.outputs] == ["logits: float32[batch, 2]"]
 
 
+def test_a_model_that_nobody_named_and_that_has_a_loss_of_its_users_own(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, name="dense")])
+    model.compile(loss=_distance)
+
+    bundle = export(model, out=tmp_path / "plain", name="plain")
+
+    [given], [made] = bundle.manifest.inputs, bundle.manifest.outputs
+    assert (given.name, made.name) == (model.inputs[0]._keras_history.operation.name, "dense")
+    assert all(artifact.verification.ok for artifact in bundle.artifacts)
+
+
+def _distance(targets, outputs):
+    return keras.ops.mean(keras.ops.abs(targets - outputs))
+
+
 def test_a_grouped_convolution_that_keras_compiles_with_xla(tmp_path):
     inputs = keras.Input((8, 8, 6), name="image")
     model = keras.Model(inputs, layers.Conv2D(6, 3, groups=3, name="maps")(inputs), name="grouped")

@@ -69,7 +69,8 @@ def named_inputs(model: Any) -> dict[str, Any]:
     if isinstance(struct, Mapping):
         pairs = [(str(key), tensor) for key, tensor in struct.items()]
     else:
-        pairs = [(tensor.name, tensor) for tensor in model.inputs]
+        # A tensor without a name of its own takes its layer's when the model is loaded.
+        pairs = list(zip(_layer_names(model.inputs), model.inputs, strict=True))
     return _unique(model, "input", pairs)
 
 

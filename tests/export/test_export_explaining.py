@@ -61,6 +61,15 @@ def test_what_is_named_of_real_digits_is_what_the_model_goes_by(run, digits, met
             assert abs(explanation.facts["completeness gap"]) < 0.02 * abs(total)
 
 
+def test_the_next_step_explains_with_the_same_features(run, picture, tmp_path):
+    words = ["explain", str(run), str(picture), "--out", str(tmp_path / "e")]
+    words += ["--patches", "16", "--baseline", "mean"]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.output.splitlines()[-1] == (
+        f"Next: zoo explain {run} {picture} --patches 16 --baseline mean --method shap"
+    )
+
+
 def test_the_command_writes_a_page_that_needs_nothing_else(run, picture):
     words = ["explain", str(run), str(picture), "--class", "digit 4"]
     words += ["--method", "integrated-gradients"]

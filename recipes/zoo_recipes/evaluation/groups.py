@@ -93,7 +93,7 @@ def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
         )
     if any(np.ndim(value) for value in values):
         raise UsageError(f"'{column}' has no single value an example: it makes no groups.")
-    found = [NO_GROUP if value in (None, "") else str(value) for value in values]
+    found = [NO_GROUP if _is_missing(value) else str(value) for value in values]
     if len(set(found)) <= MOST_GROUPS:
         return found
     known = [at for at, name in enumerate(found) if name != NO_GROUP]
@@ -104,9 +104,16 @@ def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
             f"'{column}' has {len(set(found)):,} different values: up to {MOST_GROUPS} make "
             "groups, or numbers, which are put into four."
         ) from error
-    for at, name in zip(known, _quarters(numbers), strict=True):
-        found[at] = name
+    is_number = np.isfinite(numbers)
+    quarters = iter(_quarters(numbers[is_number]))
+    for at, is_one in zip(known, is_number, strict=True):
+        found[at] = next(quarters) if is_one else NO_GROUP
     return found
+
+
+def _is_missing(value: Any) -> bool:
+    # A number that is missing is not even equal to itself.
+    return value in (None, "") or bool(value != value)  # noqa: PLR0124
 
 
 def _quarters(numbers: Any) -> list[str]:

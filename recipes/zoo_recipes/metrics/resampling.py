@@ -72,9 +72,10 @@ class WithLoss:
 
 
 def point(outcomes: Outcomes) -> dict[str, float]:
-    """Return the figures of all rows that are one number."""
+    """Return the figures of all rows that are one number; those not defined are left out."""
     found = outcomes.figures(np.ones((1, len(outcomes))))
-    return {name: float(value[0]) for name, value in found.items() if value.ndim == 1}
+    numbers = {name: float(value[0]) for name, value in found.items() if value.ndim == 1}
+    return {name: number for name, number in numbers.items() if np.isfinite(number)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from zoo_registry import ZooError
 
 ROUGE = {"rouge1": "rouge_1", "rouge2": "rouge_2", "rougeL": "rouge_l"}
+# Scripts without spaces between words, as Unicode names their letters: each one is a word.
+_SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ def count_texts(made: Sequence[str], wanted: Sequence[str]) -> Texts:
     metrics = text_metrics()
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer(list(ROUGE))
+    scorer = RougeScorer(list(ROUGE), tokenizer=_WordsOfAnyScript())
     scored = [scorer.score(right, text) for right, text in zip(wanted, made, strict=True)]
     return Texts(
         count_words(made, wanted),
@@ -126,6 +129,20 @@ def count_texts(made: Sequence[str], wanted: Sequence[str]) -> Texts:
         },
         {name: np.array([row[known].fmeasure for row in scored]) for known, name in ROUGE.items()},
     )
+
+
+class _WordsOfAnyScript:
+    """Takes texts apart as rouge-score does, which knows no letters but ``a`` to ``z``."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return "".join(map(_apart, text.lower())).split()
+
+
+def _apart(letter: str) -> str:
+    if unicodedata.category(letter)[0] not in "LMN":
+        return " "
+    is_word = unicodedata.name(letter, "").partition(" ")[0] in _SPACELESS
+    return f" {letter} " if is_word else letter
 
 
 def text_metrics() -> dict[str, Any]:

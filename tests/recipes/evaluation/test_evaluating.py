@@ -170,6 +170,7 @@ def test_numbers_with_gaps():
     found = as_groups(["", *map(str, range(80)), None], "age", 82)
     assert found[:2] == ["(none)", "0 to 19"]
     assert found[-2:] == ["60 to 79", "(none)"]
+    assert as_groups(["nan", *map(str, range(80)), float("nan")], "age", 82) == found
 
 
 def test_a_feature_without_a_single_value():

@@ -8,7 +8,7 @@ from zoo_recipes.metrics.classification import Classes
 from zoo_recipes.metrics.fairness import parity
 from zoo_recipes.metrics.label_errors import likely_label_errors
 from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.metrics.resampling import WithLoss, measured
+from zoo_recipes.metrics.resampling import WithLoss, measured, point
 
 
 def answers(right, rows):
@@ -37,6 +37,12 @@ def test_nineteen_of_twenty_intervals_hold_the_true_mean():
         low, high = measured(Numbers(np.zeros(80), errors), seed=seed).intervals["mae"]
         held += low < 1 < high
     assert 0.90 < held / 200 < 0.98
+
+
+def test_a_figure_that_is_not_defined_is_left_out():
+    found = Numbers(np.ones(3), np.array([1.0, 2.0, 3.0]))
+    assert point(found).keys() == measured(found).metrics.keys()
+    assert "r2" not in point(found)
 
 
 def test_a_loss_goes_along_with_its_rows():

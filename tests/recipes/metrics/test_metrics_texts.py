@@ -72,6 +72,21 @@ def test_texts_are_scored_as_sacrebleu_and_rouge_score_do():
     assert point(found.take([1]))["bleu"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize(
+    ("made", "wanted", "share"),
+    [
+        ("привет мир", "Привет, мир!", 1),
+        ("привет мир", "привет море", 1 / 2),
+        ("un café noir", "un cafe noir", 2 / 3),
+        ("नमस्ते दुनिया", "नमस्ते दुनिया", 1),
+        ("我爱猫", "我爱狗", 2 / 3),
+        ("snake_case 42", "snake case 42", 1),
+    ],
+)
+def test_rouge_counts_words_of_every_script(made, wanted, share):
+    assert point(count_texts([made], [wanted]))["rouge_1"] == pytest.approx(share)
+
+
 def test_every_token_is_read_once():
     stream = np.arange(50, dtype=np.int32) % 16
     seen = []

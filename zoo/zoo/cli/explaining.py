@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _ROWS = 10
 _NAME_LENGTH = 32
+# Options of what an input is made of, which are those of every method that takes features away.
+_FEATURES = ("patches", "superpixels", "baseline", "words", "typical")
 
 
 @click.command()
@@ -117,8 +119,10 @@ def explain(
     _print(explanation)
     click.echo(f"\n{folder / PAGE} shows it.")
     other = "shap" if method != "shap" else "occlusion"
-    chosen = {"question": question, "second": second, "word": word, "class": label}
-    chosen |= {"runtime": runtime, "method": other}
+    chosen: dict[str, Any] = {"question": question, "second": second, "word": word, "class": label}
+    chosen |= {"runtime": runtime, "names": names}
+    # Both take the same features away.
+    chosen |= {name: options[name] for name in _FEATURES} | {"method": other}
     next_step(f"zoo explain {shlex.join([str(source), raw])}{as_options(chosen)}")
 
 

@@ -101,15 +101,22 @@ def next_step(text: str) -> None:
     click.echo(f"\nNext: {click.style(text, bold=True)}")
 
 
-def as_options(chosen: Mapping[str, str | None]) -> str:
+def as_options(chosen: Mapping[str, Any]) -> str:
     """Return options of a command as they are typed, each after a space; those without a value go.
+
+    A flag is ``True`` or ``False``.
 
     Example:
         >>> as_options({"word": "the#2", "second": None, "question": "who is it"})
         " --word 'the#2' --question 'who is it'"
+        >>> as_options({"words": True, "superpixels": False, "patches": 16})
+        ' --words --patches 16'
     """
-    words = (f" --{name} {shlex.quote(value)}" for name, value in chosen.items() if value)
-    return "".join(words)
+    return "".join(
+        f" --{name}" if value is True else f" --{name} {shlex.quote(str(value))}"
+        for name, value in chosen.items()
+        if value
+    )
 
 
 class Number(click.ParamType[int]):

@@ -205,7 +205,8 @@ class DistillationConfig:
     """A trained model whose answers are learned beside the right ones.
 
     Args:
-        teacher: A run or a bundle with the same inputs and classes.
+        teacher: A run or a bundle with the same inputs and classes, in the same order; a run keeps
+            its absolute path.
         runtime: Of a bundle, a format of it, such as ``onnx``; its first by default.
         temperature: What both models' logits are divided by before they are compared.
         weight: Share of the teacher in the loss.

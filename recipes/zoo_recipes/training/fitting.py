@@ -25,7 +25,7 @@ from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
 from zoo_recipes.training.data_checks import check_vocabulary
-from zoo_recipes.training.distilling import make_teaching
+from zoo_recipes.training.distilling import Teacher, make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry import folders
@@ -96,6 +96,7 @@ def fit(
     marks: TextMarks,
     verbose: bool,
     checkpoint_seconds: float,
+    teacher: Teacher | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
     ranks: Ranks | None = None,
@@ -112,6 +113,7 @@ def fit(
         marks: What the tokenizer puts into every text.
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints.
+        teacher: Whom the recipe's distillation names.
         checkpoint: Where to go on.
         on_epoch: Told the number and the metrics of each epoch.
         ranks: The processes that train together, of which this is one.
@@ -136,7 +138,7 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
-        teach=make_teaching(distillation, model, folder / folders.ASSETS) if distillation else None,
+        teach=make_teaching(teacher, model, labels, folder / folders.ASSETS) if teacher else None,
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +157,9 @@ def _check_classes(teacher: Teacher, labels: Sequence[str] | None) -> None:
     if not theirs or not ours or theirs == ours:
         return
     # What is told of long lists begins where they part.
-    first = min(len(commonprefix([theirs, ours])), len(theirs) - 1, len(ours) - 1)
+    pairs = enumerate(zip(theirs, ours, strict=False))
+    shorter = min(len(theirs), len(ours))
+    first = next((number for number, (one, other) in pairs if one != other), shorter - 1)
     raise UsageError(
         f'distillation.teacher = "{teacher.name}": its classes are {_classes(theirs, first)}, and '
         f"those of the model to be trained {_classes(ours, first)}: they must be the same, in the "

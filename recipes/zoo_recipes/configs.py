@@ -147,7 +147,7 @@ class EarlyStopping:
     """When to stop before the last epoch; the best weights are kept.
 
     Args:
-        monitor: What is watched.
+        monitor: What is watched; as for ``fit.keep_best``.
         patience: Epochs without improvement.
     """
 
@@ -165,8 +165,10 @@ class FitConfig:
         batch_size: Examples a step, of all workers together.
         early_stopping: Needs a validation split if it watches one.
         keep_best: What is watched, such as ``val_accuracy``: the weights of the epoch in which it
-            was best are kept. Early stopping does so by itself.
-        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras.
+            was best are kept, the lowest of losses and errors, the highest of all else. Early
+            stopping does so by itself.
+        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras; without ``mode`` the former knows
+            as ``keep_best`` what is better.
         class_weight: Of the loss: ``balanced``, or weights by class name.
         sampling: ``balanced`` draws every class equally often; an epoch is as long as before.
         scale_with_workers: What N workers change: ``batch`` takes N times the batch, ``linear`` N

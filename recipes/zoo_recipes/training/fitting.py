@@ -18,6 +18,7 @@ from zoo_recipes.compiling.components import compile_arguments, make_callback, p
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import together
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.reporting.comparing import is_cost
 from zoo_recipes.run import OnEpoch
 from zoo_recipes.tasks.contrasting import with_projection
 from zoo_recipes.training.balance import class_weights
@@ -145,11 +146,11 @@ def fit(
         **compile_arguments(recipe.compile, steps, model.output_names, distillation, contrastive)
     )
     build_training(model, sources["train"], recipe.compile)
-    check_watched(recipe, _metrics_of_an_epoch(model, sources))
+    counting = _counting(recipe, folder)
+    check_watched(recipe, counting, _metrics_of_an_epoch(model, sources))
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)
     history = checkpoint.history if checkpoint else {}
-    counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
     watching = keras.callbacks.LambdaCallback(
         on_epoch_end=on_epoch, on_train_batch_end=lambda batch, logs: on_step()
     )
@@ -226,6 +227,16 @@ def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None)
 def _metrics_of_an_epoch(model: Any, sources: Mapping[str, Source]) -> list[str]:
     names = [*model.get_metrics_result()]
     return [*names, *(f"val_{name}" for name in names if "validation" in sources)]
+
+
+def _counting(recipe: Recipe, folder: Path) -> list[Any]:
+    """Return the callbacks that count epochs, told whether less of what they watch is better."""
+    found = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
+    for callback in found:
+        # Keras knows it of few metrics, and of none of a single output among several.
+        if getattr(callback, "mode", None) == "auto":
+            callback.mode = "min" if is_cost(callback.monitor) else "max"
+    return found
 
 
 def _keep_best(recipe: Recipe) -> list[Any]:

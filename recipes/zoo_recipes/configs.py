@@ -147,7 +147,7 @@ class EarlyStopping:
     """When to stop before the last epoch; the best weights are kept.
 
     Args:
-        monitor: What is watched.
+        monitor: What is watched; as for ``fit.keep_best``.
         patience: Epochs without improvement.
     """
 
@@ -165,8 +165,10 @@ class FitConfig:
         batch_size: Examples a step, of all workers together.
         early_stopping: Needs a validation split if it watches one.
         keep_best: What is watched, such as ``val_accuracy``: the weights of the epoch in which it
-            was best are kept. Early stopping does so by itself.
-        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras.
+            was best are kept, the lowest of losses and errors, the highest of all else. Early
+            stopping does so by itself.
+        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras; without ``mode`` the former knows
+            as ``keep_best`` what is better.
         class_weight: Of the loss: ``balanced``, or weights by class name.
         sampling: ``balanced`` draws every class equally often; an epoch is as long as before.
         scale_with_workers: What N workers change: ``batch`` takes N times the batch, ``linear`` N
@@ -205,7 +207,8 @@ class DistillationConfig:
     """A trained model whose answers are learned beside the right ones.
 
     Args:
-        teacher: A run or a bundle with the same inputs and classes.
+        teacher: A run or a bundle with the same inputs and classes, in the same order; a run keeps
+            its absolute path.
         runtime: Of a bundle, a format of it, such as ``onnx``; its first by default.
         temperature: What both models' logits are divided by before they are compared.
         weight: Share of the teacher in the loss.

@@ -96,7 +96,7 @@ def list_runs(
 
 
 def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """Return what runs do not have in common: settings, data and versions, a value for each run.
+    """Return what runs do not have in common: settings, data, versions and teacher, a value each.
 
     Args:
         runs: Two or more.
@@ -156,6 +156,7 @@ def _settings(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from flat(recipe)
     yield "seed", str(info.get("seed"))
     yield from flat({"data": info.get("dataset") or {}, "versions": info["versions"]})
+    yield from flat({"teacher": info.get("teacher") or {}})
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ from zoo_recipes.tasks.ratings import make_vocabularies
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
 from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
+from zoo_recipes.training.distilling import Teacher, load_teacher
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
@@ -106,6 +107,12 @@ def trained(
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
     info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
+    teacher = load_teacher(recipe.distillation) if recipe.distillation else None
+    if teacher is not None:
+        _check_same_teacher(folder, info, teacher)
+        if ranks:
+            ranks.same("The teacher", teacher.sha256.encode())
+        info["teacher"] = {"sha256": teacher.sha256}
     _write_recipe(recipe, folder)
     write_json(folder / INFO, info)
     history = fit(
@@ -114,6 +121,7 @@ def trained(
         sources,
         folder,
         labels=info["labels"],
+        teacher=teacher,
         marks=text_marks(tokenizer),
         checkpoint=checkpoint,
         ranks=ranks,
@@ -134,6 +142,16 @@ def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str
             f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
             f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "
             "the start with --force."
+        )
+
+
+def _check_same_teacher(folder: Path, before: Mapping[str, Any], teacher: Teacher) -> None:
+    known = before.get("teacher", {}).get("sha256")
+    if known not in (None, teacher.sha256):
+        raise ZooError(
+            f"Teacher '{teacher.name}' is not the one that run '{folder}' began with: sha256 "
+            f"{teacher.sha256[:12]}, not {known[:12]}. Bring the teacher back, or train from the "
+            "start with --force."
         )
 
 

@@ -18,6 +18,7 @@ from zoo_recipes.compiling.components import compile_arguments, make_callback, p
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import together
 from zoo_recipes.recipe import Recipe
+from zoo_recipes.reporting.comparing import is_cost
 from zoo_recipes.run import OnEpoch
 from zoo_recipes.tasks.contrasting import with_projection
 from zoo_recipes.training.balance import class_weights
@@ -25,7 +26,7 @@ from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
 from zoo_recipes.training.data_checks import check_vocabulary
-from zoo_recipes.training.distilling import make_teaching
+from zoo_recipes.training.distilling import Teacher, make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry import folders
@@ -96,6 +97,7 @@ def fit(
     marks: TextMarks,
     verbose: bool,
     checkpoint_seconds: float,
+    teacher: Teacher | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
     ranks: Ranks | None = None,
@@ -112,6 +114,7 @@ def fit(
         marks: What the tokenizer puts into every text.
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints.
+        teacher: Whom the recipe's distillation names.
         checkpoint: Where to go on.
         on_epoch: Told the number and the metrics of each epoch.
         ranks: The processes that train together, of which this is one.
@@ -136,18 +139,18 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
-        teach=make_teaching(distillation, model, folder / folders.ASSETS) if distillation else None,
+        teach=make_teaching(teacher, model, labels, folder / folders.ASSETS) if teacher else None,
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(
         **compile_arguments(recipe.compile, steps, model.output_names, distillation, contrastive)
     )
     build_training(model, sources["train"], recipe.compile)
-    check_watched(recipe, _metrics_of_an_epoch(model, sources))
+    counting = _counting(recipe, folder)
+    check_watched(recipe, counting, _metrics_of_an_epoch(model, sources))
     # After building, which draws as many numbers as the model has layers.
     keras.utils.set_random_seed(recipe.seed)
     history = checkpoint.history if checkpoint else {}
-    counting = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
     watching = keras.callbacks.LambdaCallback(
         on_epoch_end=on_epoch, on_train_batch_end=lambda batch, logs: on_step()
     )
@@ -224,6 +227,16 @@ def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None)
 def _metrics_of_an_epoch(model: Any, sources: Mapping[str, Source]) -> list[str]:
     names = [*model.get_metrics_result()]
     return [*names, *(f"val_{name}" for name in names if "validation" in sources)]
+
+
+def _counting(recipe: Recipe, folder: Path) -> list[Any]:
+    """Return the callbacks that count epochs, told whether less of what they watch is better."""
+    found = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
+    for callback in found:
+        # Keras knows it of few metrics, and of none of a single output among several.
+        if getattr(callback, "mode", None) == "auto":
+            callback.mode = "min" if is_cost(callback.monitor) else "max"
+    return found
 
 
 def _keep_best(recipe: Recipe) -> list[Any]:

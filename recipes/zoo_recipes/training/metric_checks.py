@@ -53,23 +53,23 @@ def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) ->
         ) from error
 
 
-def check_watched(recipe: Recipe, metrics: Sequence[str]) -> None:
+def check_watched(recipe: Recipe, callbacks: Sequence[Any], metrics: Sequence[str]) -> None:
     """Refuse to watch a metric that the training does not have.
 
     Args:
-        recipe: Names what decides when to stop, or which weights are kept.
+        recipe: Says where the metric is named.
+        callbacks: Of Keras; what those that have a ``monitor`` watch.
         metrics: Those of an epoch.
 
     Raises:
         UsageError: The closest of them, or all.
     """
-    fit = recipe.fit
-    watched = {
-        "fit.early_stopping.monitor": fit.early_stopping.monitor if fit.early_stopping else None,
-        "fit.keep_best": fit.keep_best,
-    }
-    for key, name in watched.items():
+    best = "fit.early_stopping.monitor" if recipe.fit.early_stopping else "fit.keep_best"
+    for callback in callbacks:
+        name = getattr(callback, "monitor", None)
         if name is not None and name not in metrics:
+            is_best = isinstance(callback, keras.callbacks.EarlyStopping)
+            key = best if is_best else "fit.callbacks.monitor"
             hint = did_you_mean(name, metrics) or f" There are: {', '.join(metrics)}."
             raise UsageError(f'{key} = "{name}": the training has no such metric.{hint}')
 

@@ -26,7 +26,7 @@ class Reproduction:
         largest: Largest difference of a weight; ``None`` where they have other shapes.
         metrics: Of the run, on the test split.
         again: The same of the new training.
-        changed: Versions and data that are not those of the run: before and now.
+        changed: Versions, data and teacher that are not those of the run: before and now.
     """
 
     path: Path

@@ -34,6 +34,7 @@ from zoo_recipes.run import (
     read_run,
 )
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
+from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
@@ -90,6 +91,7 @@ def train(
             that did not come up or were lost too often.
     """
     recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
+    recipe = with_absolute_teacher(recipe)
     if seed is not None:
         recipe = with_values(recipe, {"seed": seed})
     folder = Path(out) if out is not None else Path("runs") / recipe.name
@@ -164,7 +166,8 @@ def resume(
     Raises:
         UsageError: No run, a complete one, one that another process is training, or own data that
             are no longer where they were.
-        ZooError: The data are not those that the run began with, or as for :func:`train`.
+        ZooError: The data or the teacher are not those that the run began with, or as for
+            :func:`train`.
     """
     before = read_run(run)
     folder = before.path

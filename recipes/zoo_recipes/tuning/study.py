@@ -14,6 +14,7 @@ from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import INFO, StoppedError, held, read_run, write
+from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.training import check_settings, resume, train
@@ -84,7 +85,7 @@ def tune(
         check_mlflow()
     if trials < 1:
         raise UsageError(f"trials={trials}: a search needs 1 trial or more.")
-    before = on_own_data(resolve_recipe(recipe), data, columns=columns)
+    before = with_absolute_teacher(on_own_data(resolve_recipe(recipe), data, columns=columns))
     searched = for_tuning(before, space or {})
     goal(searched)
     folder = Path(out) if out is not None else Path("tunings") / before.name

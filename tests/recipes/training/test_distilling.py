@@ -1,5 +1,8 @@
 """Learning from a trained run."""
 
+import shutil
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,11 +10,14 @@ import pytest
 import zoo
 from zoo_recipes.compiling.losses import CountedAccuracy, Distilled
 from zoo_recipes.configs import DistillationConfig
-from zoo_recipes.recipe import as_recipe
+from zoo_recipes.overrides import with_overrides
+from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import load_run
-from zoo_recipes.training.distilling import make_teaching
-from zoo_recipes.training.training import train
-from zoo_registry import UsageError
+from zoo_recipes.training.batches import Batches
+from zoo_recipes.training.distilling import load_teacher, make_teaching
+from zoo_recipes.training.reproducing import reproduce
+from zoo_recipes.training.training import resume, train
+from zoo_registry import UsageError, ZooError
 
 TEACHER = {
     "model": {"name": "mlp", "overrides": {"hidden_dims": [64], "input_shape": [8, 8, 1]}},
@@ -20,6 +26,10 @@ TEACHER = {
     "compile": {"optimizer": {"name": "adam", "learning_rate": 0.01}},
     "fit": {"epochs": 5},
 }
+
+
+class PowerCutError(Exception):
+    pass
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +42,10 @@ def student(teacher, **changes):
     model = {"name": "mlp", "overrides": {"hidden_dims": [8], "input_shape": [8, 8, 1]}}
     data = {**TEACHER, "model": model, "distillation": {"teacher": str(teacher.path)}}
     return as_recipe({**data, **changes}, "student")
+
+
+def loaded(teacher):
+    return load_teacher(DistillationConfig(teacher=str(teacher.path)))
 
 
 def test_the_loss_is_that_of_the_paper():
@@ -91,8 +105,9 @@ def test_a_bundle_teaches_what_its_run_does(teacher, tmp_path):
     model = teacher.model()
 
     def taught(where, runtime=None):
-        config = DistillationConfig(teacher=str(where), runtime=runtime)
-        return make_teaching(config, model, teacher.assets)(inputs, classes)
+        found = load_teacher(DistillationConfig(teacher=str(where), runtime=runtime))
+        assert list(found.labels) == teacher.info["labels"]
+        return make_teaching(found, model, found.labels, teacher.assets)(inputs, classes)
 
     expected = taught(teacher.path)
     assert expected.shape == (3, 11)
@@ -107,14 +122,120 @@ def test_a_bundle_teaches_what_its_run_does(teacher, tmp_path):
 def test_a_teacher_that_reads_other_tokens(teacher, tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UsageError, match=r"its tokenizer\.json is not that of the model to be tr"):
-        make_teaching(DistillationConfig(teacher=str(teacher.path)), teacher.model(), tmp_path)
+        make_teaching(loaded(teacher), teacher.model(), None, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ("abcdefghij", "'0', '1', '2', '3', '4', ..., and those of the model to be trained 'a', "),
+        ("0123456798", "..., '8', '9', and those of the model to be trained ..., '9', '8': they "),
+        (
+            "012",
+            "..., '2', '3', '4', '5', '6', ..., and those of the model to be trained ..., '2': ",
+        ),
+    ],
+)
+def test_a_teacher_of_other_classes(teacher, labels, said):
+    with pytest.raises(UsageError) as raised:
+        make_teaching(loaded(teacher), teacher.model(), list(labels), teacher.assets)
+    assert str(raised.value).startswith(
+        f'distillation.teacher = "{teacher.path}": its classes are {said}'
+    )
+    assert str(raised.value).endswith(": they must be the same, in the same order.")
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(None, ["a"]), (["a"], None), (None, None)])
+def test_classes_without_names_are_not_compared(teacher, theirs, ours):
+    nameless = replace(loaded(teacher), labels=theirs)
+    assert callable(make_teaching(nameless, teacher.model(), ours, teacher.assets))
+
+
+@pytest.mark.slow
+def test_own_data_with_other_classes(tmp_path, data_dir):
+    def trained(name, classes, **distillation):
+        rows = [f"film number {n},{classes[n % 3]}" for n in range(60)]
+        data = tmp_path / f"{name}.csv"
+        data.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+        short = ["fit.epochs=1", "tokenizer.vocab_size=280", "model.hidden_dim=8"]
+        short += [f"distillation.{key}={value}" for key, value in distillation.items()]
+        recipe = with_overrides(resolve_recipe("language-id-lstm"), short)
+        return train(recipe, data=data, out=tmp_path / name, data_dir=data_dir, verbose=False)
+
+    known = trained("teacher", ["aa", "b b", "ç"])
+    with pytest.raises(UsageError) as raised:
+        trained("student", ["xx", "yy", "zz"], teacher=known.path)
+    assert str(raised.value) == (
+        f"distillation.teacher = \"{known.path}\": its classes are 'aa', 'b b', 'ç', and those "
+        "of the model to be trained 'xx', 'yy', 'zz': they must be the same, in the same order."
+    )
+
+
+@pytest.fixture
+def moving_teacher(teacher, tmp_path):
+    """A teacher that may be trained again without harm to the others."""
+    return load_run(shutil.copytree(teacher.path, tmp_path / "teacher"))
+
+
+def trained_anew(teacher, data_dir):
+    return train(
+        teacher.recipe, out=teacher.path, seed=9, force=True, data_dir=data_dir, verbose=False
+    )
+
+
+@pytest.mark.slow
+def test_a_teacher_that_changed_since_its_student_was_broken_off(
+    moving_teacher, tmp_path, data_dir, monkeypatch
+):
+    make, options = Batches._batch, {"data_dir": data_dir, "verbose": False}
+
+    def cut(self, *place):
+        if place[0] == 1:
+            raise PowerCutError
+        return make(self, *place)
+
+    monkeypatch.setattr(Batches, "_batch", cut)
+    with pytest.raises(PowerCutError):
+        train(student(moving_teacher), out=tmp_path / "run", checkpoint_seconds=0, **options)
+    monkeypatch.undo()
+    kept = shutil.copytree(moving_teacher.path, tmp_path / "kept")
+    other = trained_anew(moving_teacher, data_dir)
+    before, now = (run.info["model"]["sha256"][:12] for run in (moving_teacher, other))
+    with pytest.raises(ZooError) as raised:
+        resume(tmp_path / "run", **options)
+    assert str(raised.value) == (
+        f"Teacher '{other.path}' is not the one that run '{tmp_path / 'run'}' began with: sha256 "
+        f"{now}, not {before}. Bring the teacher back, or train from the start with --force."
+    )
+    shutil.rmtree(other.path)
+    kept.rename(other.path)
+    assert resume(tmp_path / "run", **options).status == "complete"
+
+
+@pytest.mark.slow
+def test_a_student_is_trained_again_from_another_folder(
+    moving_teacher, tmp_path, data_dir, monkeypatch
+):
+    options = {"data_dir": data_dir, "verbose": False}
+    recipe = student(moving_teacher, distillation={"teacher": "teacher"}, fit={"epochs": 1})
+    monkeypatch.chdir(tmp_path)
+    run = train(recipe, out=tmp_path / "run", **options)
+    assert run.recipe.distillation.teacher == str(moving_teacher.path)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    same = reproduce(run, **options)
+    assert (same.equal, same.changed) == (True, {})
+    other = trained_anew(moving_teacher, data_dir)
+    again = reproduce(run, **options)
+    hashes = [each.info["model"]["sha256"] for each in (moving_teacher, other)]
+    assert (again.equal, again.changed) == (False, {"teacher.sha256": hashes})
 
 
 def test_a_model_that_gives_every_token_a_class(teacher):
     inputs = keras.Input((5, 3), name="x")
     tagger = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
     with pytest.raises(UsageError, match=r"has one class; this one gives logits \(5, 2\)") as e:
-        make_teaching(DistillationConfig(teacher=str(teacher.path)), tagger, teacher.assets)
+        make_teaching(loaded(teacher), tagger, None, teacher.assets)
     assert str(teacher.path) in str(e.value)
 
 

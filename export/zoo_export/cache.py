@@ -1,18 +1,16 @@
 """Finished bundles kept by what they were made of: an unchanged export is a copy.
 
 The key is a hash of the model, or of the run's files, of every option, of the code that converts
-and of the versions it works with. Entries are whole bundles; what is taken out is checked byte by
-byte like any other.
+and that the model is made of, and of the versions it works with. Entries are whole bundles; what
+is taken out is checked byte by byte like any other.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import json
 import os
-import re
 import shutil
 import tempfile
 import zipfile
@@ -26,6 +24,8 @@ import numpy as np
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError
 from zoo_export.files import size_of
+from zoo_export.model_code import files_of, module_of, objects_in
+from zoo_export.request import builder_module, read_info
 from zoo_export.source import VERSIONS
 from zoo_registry import UsageError, folders
 from zoo_registry.packages import cache_folder
@@ -102,45 +102,46 @@ def _make_room(folder: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _code(config: str) -> Iterable[str]:
+def _code(config: Any, builder: str | None = None) -> Iterable[str]:
     """Yield the versions and the files of code that an export depends on.
 
     Args:
-        config: The model as JSON, which names the modules of its layers.
+        config: What the model's JSON holds, which names its layers and functions.
+        builder: The module that builds it, where that is imported to load it.
     """
     yield from (f"{name} {version(name)}" for name in VERSIONS)
-    own = {name.partition(".")[0] for name in re.findall(r'"module": "([\w.]+)"', config)}
-    for package in sorted({"zoo_export", "zoo_registry", *own} - {"keras", "builtins"}):
-        found = importlib.util.find_spec(package)
-        folders = list(found.submodule_search_locations or ()) if found else []
-        found_files = (path for folder in folders for path in sorted(Path(folder).rglob("*")))
-        paths = [p for p in found_files if p.is_file() and "__pycache__" not in p.parts]
-        if found and not folders and found.origin:
-            paths = [Path(found.origin)]
-        # An editable installation changes without its version.
-        yield from (f"{path} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in paths)
+    modules = {"zoo_export", "zoo_registry", *([builder] if builder else ())}
+    for described in objects_in(config):
+        # What is not found is refused, with its reason, by whoever loads the model.
+        with contextlib.suppress(LookupError):
+            modules |= {module_of(described)} - {None}
+    # An editable installation changes without its version.
+    stats = ((path, path.stat()) for path in files_of(modules))
+    yield from (f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
 
 
 def _source(source: Any) -> Iterable[bytes | str]:
     if not isinstance(source, str | Path):
         config = source.to_json()
         yield config
-        yield from _code(config)
+        yield from _code(json.loads(config))
         for weight in source.weights:
             yield from _plain(np.asarray(weight))
         return
-    yield from _code(_config(Path(source) / folders.MODEL))
+    folder = Path(source)
+    builder = builder_module(read_info(folder)[1].model.get("name"))
+    yield from _code(_config(folder / folders.MODEL), builder)
     for name in _RUN_FILES:
-        yield from _files(Path(source) / name)
+        yield from _files(folder / name)
 
 
-def _config(path: Path) -> str:
+def _config(path: Path) -> Any:
     # What cannot be read is refused, with its reason, by whoever loads the model.
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.read("config.json").decode()
+            return json.loads(archive.read("config.json"))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return ""
+        return None
 
 
 def _files(path: Path) -> Iterable[bytes | str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from zoo_export import files
+from zoo_export.model_code import module_of, objects_in
 from zoo_export.request import Request, naming_failures
 from zoo_registry import UsageError
 
@@ -50,7 +50,8 @@ def _check_lambdas(request: Request) -> None:
 
 def _own_modules(request: Request, path: Path) -> tuple[str, ...]:
     try:
-        found = sorted(set(_modules(json.loads((path / "config.json").read_bytes()))))
+        described = objects_in(json.loads((path / "config.json").read_bytes()))
+        found = sorted({module for row in described if (module := module_of(row)) is not None})
     except LookupError as error:
         raise UsageError(
             f"Model '{request.name}' has the function '{error}', which Keras does not find where "
@@ -64,33 +65,3 @@ def _own_modules(request: Request, path: Path) -> tuple[str, ...]:
         )
     # Only what this process has imported too: a file does not choose what code runs.
     return tuple(module for module in found if module in sys.modules)
-
-
-def _modules(config: Any) -> Iterator[str]:
-    if isinstance(config, Mapping):
-        module = _module(config)
-        if isinstance(module, str) and module.partition(".")[0] not in {"keras", "builtins"}:
-            yield module
-        for key, value in config.items():
-            # Losses and metrics are not loaded.
-            if key != "compile_config":
-                yield from _modules(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _modules(value)
-
-
-def _module(config: Mapping[str, Any]) -> Any:
-    import keras
-
-    module, registered = config.get("module"), config.get("registered_name")
-    if config.get("class_name") == "function" and module == "builtins":
-        try:
-            return keras.saving.deserialize_keras_object(config).__module__
-        except TypeError as error:
-            raise LookupError(config["config"]) from error
-    if isinstance(registered, str):
-        # Keras leaves the module out for what is defined in the running script.
-        known = keras.saving.get_registered_object(registered)
-        module = getattr(known, "__module__", module) or "__main__"
-    return module

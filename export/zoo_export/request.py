@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -88,7 +89,9 @@ def from_run(folder: Path) -> Request:
         UsageError: It is no run, or one that was not completed.
     """
     info, known = read_info(folder)
-    modules = _builder_modules(known.model.get("name"))
+    builder = builder_module(known.model.get("name"))
+    if builder is not None:  # what it registers is then known to Keras
+        importlib.import_module(builder)
     assets = folder / folders.ASSETS
     know_fake_quantization()
     file = folder / folders.MODEL
@@ -117,8 +120,20 @@ def from_run(folder: Path) -> Request:
             **{key: info[key] for key in keys if key in info},
         },
         is_run=True,
-        modules=modules,
+        modules=() if builder is None else (builder,),
     )
+
+
+def builder_module(model: object) -> str | None:
+    """Return the module that builds a model of a run, if its name is known here.
+
+    Example:
+        >>> builder_module("lenet5")
+        'zoo.models.lenet'
+    """
+    if not isinstance(model, str) or model not in zoo_registry.models:
+        return None
+    return zoo_registry.models.get(model).target.partition(":")[0]
 
 
 def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
@@ -199,13 +214,6 @@ def _stored(path: Path) -> dict[str, Array]:
             return {key: stored[key] for key in stored.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UsageError(f"'{path}' cannot be read: {error}.") from error
-
-
-def _builder_modules(model: object) -> tuple[str, ...]:
-    """Import what builds the model, so that its layers are known to Keras."""
-    if not isinstance(model, str) or model not in zoo_registry.models:
-        return ()
-    return (zoo_registry.models.get(model).load_builder().__module__,)
 
 
 @contextlib.contextmanager

@@ -1,11 +1,17 @@
 """An unchanged export is a copy; whatever changes makes it a new one."""
 
+import importlib
+import json
 import os
+import sys
 
 import numpy as np
 import pytest
 
+import zoo_registry
 from zoo_export import cache, export, load_bundle
+from zoo_registry import ModelSpec
+from zoo_registry.registry import Registry
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +71,62 @@ def test_the_key_tells_weights_files_options_and_code_apart(make_run, dense, tmp
     (run / "assets").mkdir()
     (run / "assets" / "words.txt").write_text("a")
     assert cache.key_of(run, {}) != before
+
+
+@pytest.fixture
+def own_code(site):
+    """Lay out a function that is registered with Keras, and what its module imports."""
+    code = {
+        "own_numbers": "FACTOR = 2.0\n",
+        "own_functions": (
+            "import keras\n"
+            "@keras.saving.register_keras_serializable('own')\n"
+            "def scaled(x):\n"
+            "    from own_numbers import FACTOR\n"
+            "    return FACTOR * x\n"
+        ),
+        "own_models": (
+            "import keras\n"
+            "from own_functions import scaled\n"
+            "def net():\n"
+            "    inputs = keras.Input((4,), name='features')\n"
+            "    return keras.Model(inputs, keras.layers.Dense(3, activation=scaled)(inputs))\n"
+        ),
+    }
+    site.install("own", "", **code)
+    return site.folder
+
+
+@pytest.mark.parametrize("changed", ["own_functions", "own_numbers"])
+def test_the_key_tells_the_code_of_a_models_functions_apart(own_code, changed):
+    model = importlib.import_module("own_models").net()
+    before = cache.key_of(model, {})
+    assert cache.key_of(model, {}) == before
+    os.utime(own_code / f"{changed}.py", (100, 100))
+    assert cache.key_of(model, {}) != before
+
+
+@pytest.mark.parametrize("changed", ["own_models", "own_functions", "own_numbers"])
+def test_the_key_of_a_run_tells_the_code_of_its_builder_apart(
+    own_code, make_run, monkeypatch, changed
+):
+    fresh = Registry(
+        "model",
+        group="zoo.models",
+        builtin="zoo.catalog:MODELS",
+        coerce="zoo_registry.specs:as_model_spec",
+    )
+    fresh.add("own-net", ModelSpec(name="own-net", builder="own_models:net"))
+    monkeypatch.setattr(zoo_registry, "models", fresh)
+    run = make_run()
+    info = json.loads((run / "run.json").read_bytes())
+    (run / "run.json").write_text(json.dumps({**info, "model": {"name": "own-net"}}))
+    before = cache.key_of(run, {})
+    assert cache.key_of(run, {}) == before
+    os.utime(own_code / f"{changed}.py", (100, 100))
+    assert cache.key_of(run, {}) != before
+    # To tell costs no import.
+    assert "own_models" not in sys.modules
 
 
 def test_the_oldest_entries_make_room(tmp_path, monkeypatch):

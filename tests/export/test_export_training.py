@@ -225,6 +225,45 @@ def test_the_loss_is_measured_before_a_softmax_or_sigmoid():
     assert find_head(_image_model(layers.Dense(3)), "image-classification").classifies
 
 
+def test_several_answers_of_yes_or_no_are_refused_as_logits_too():
+    from zoo_registry.build import get_model
+
+    model = get_model(
+        "bert-tiny", task="multi-label", num_layers=1, num_classes=3, vocab_size=100, max_length=16
+    )
+    with pytest.raises(ExportError, match="'logits' gives 3 answers of yes or no, each with a los"):
+        find_head(model, "multi-label")
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid", "softmax"])
+def test_the_numbers_of_a_regression_are_no_classes(activation):
+    from keras import layers
+
+    model = _image_model(layers.Dense(3, activation=activation, name="logits"))
+    head = find_head(model, "regression")
+    values = np.array([[1.0, -2.0, 3.0]], np.float32)
+    assert not head.classifies
+    # The loss is measured on what the model answers.
+    np.testing.assert_array_equal(head.answer(values), values)
+    assert np.array_equal(head.scores(values), values) == (activation is None)
+
+
+def test_a_regression_is_trained_on_its_squared_error(tmp_path):
+    import keras
+
+    inputs = keras.Input((32,), name="features")
+    model = keras.Model(inputs, keras.layers.Dense(1, name="logits")(inputs))
+    bundle = export(
+        model, to=["tflite:train"], task="regression", out=tmp_path / "price", name="price"
+    )
+    trainer, rows = bundle.trainer(), np.eye(32, dtype=np.float32)[:4]
+    wanted = np.array([[-3.0], [0.5], [2.0], [40.0]], np.float32)
+    assert bundle.artifacts[0].facts["train"]["loss"] == "mean-squared-error"
+    for _ in range(300):
+        trainer.step({"features": rows}, wanted, learning_rate=0.3)
+    np.testing.assert_allclose(trainer.predict({"features": rows})["logits"], wanted, atol=0.1)
+
+
 def _tied():
     from zoo_registry.build import get_model
 
@@ -273,7 +312,7 @@ def _sigmoids():
         (_two, "it has 2 outputs (a, b)"),
         (_joined, "'sum' (Add), which stands after it, joins several tensors"),
         (_normalized, "the last layer with weights, 'norm', is of type BatchNormalization"),
-        (_sigmoids, "'tags' gives 3 sigmoids, each with a loss of its own"),
+        (_sigmoids, "'tags' gives 3 answers of yes or no, each with a loss of its own"),
         (_image_model, "there is none"),
     ],
 )

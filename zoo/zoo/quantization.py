@@ -29,7 +29,8 @@ def quantization_aware(model: Any) -> Any:
 
     Returns:
         A functional model with the same inputs and outputs. Training it moves the weights of
-        ``model`` and finds the limits of activations, which an export to ``tflite:int8`` takes.
+        ``model`` and finds the limits of activations, which exports to ``tflite:int8`` and
+        ``tflite:int8-io`` take.
 
     Raises:
         UsageError: No such layer in it.

@@ -10,6 +10,7 @@ from zoo_export.converters import inference
 from zoo_export.errors import ExportError
 
 _CLASSES_TASKS = ("classification", "causal-lm")
+_NUMBERS_TASK, _TAGS_TASK = "regression", "multi-label"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Head:
         bias: float32 (units,), or ``None``.
         scores: What turns the Dense layer's product into what the loss is measured on.
         answer: What turns the scores into the model's output: a softmax or sigmoid, or nothing.
-        classifies: Whether the scores are logits of classes; otherwise they are numbers.
+        classifies: Whether the scores are logits of classes, one of which is right; otherwise
+            they are numbers.
     """
 
     name: str
@@ -45,7 +47,8 @@ def find_head(model: Any, task: str | None) -> Head:
         task: What it is for, if that is known.
 
     Raises:
-        ExportError: A model that does not end in one Dense layer of its own.
+        ExportError: A model that does not end in one Dense layer of its own, or one of several
+            answers of yes or no.
     """
     import keras
 
@@ -63,9 +66,16 @@ def find_head(model: Any, task: str | None) -> Head:
     if inference.uses(model, layer) > 1:
         raise _no_head(f"its last Dense layer, '{layer.name}', is used more than once")
     steps: list[Callable[[Any], Any]] = [layer.activation, *map(_apply, after)]
-    cut, squash = _last_activation([layer.activation, *(_function(n.operation) for n in after)])
-    if squash is keras.activations.sigmoid and layer.units > 1:
-        raise _no_head(f"'{layer.name}' gives {layer.units} sigmoids, each with a loss of its own")
+    functions = [layer.activation, *(_function(node.operation) for node in after)]
+    if task == _NUMBERS_TASK:
+        cut, squash = len(steps), None
+    else:
+        cut, squash = _last_activation(functions)
+    if layer.units > 1 and (squash is keras.activations.sigmoid or task == _TAGS_TASK):
+        raise _no_head(
+            f"'{layer.name}' gives {layer.units} answers of yes or no, each with a loss of its own"
+        )
+    by_name = output == "logits" or (task or "").endswith(_CLASSES_TASKS)
     return Head(
         name=layer.name,
         output=output,
@@ -74,9 +84,7 @@ def find_head(model: Any, task: str | None) -> Head:
         bias=layer.bias if layer.use_bias else None,
         scores=_chain(steps[:cut]),
         answer=_chain(steps[cut:]),
-        classifies=squash is not None
-        or output == "logits"
-        or (task or "").endswith(_CLASSES_TASKS),
+        classifies=squash is not None or (by_name and task != _NUMBERS_TASK),
     )
 
 

@@ -16,8 +16,10 @@ _SMALLEST_RANGE = 1e-3
 class ActivationRange(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Activations rounded to int8, between limits that follow what training sees.
 
+    They widen at once and narrow slowly.
+
     Args:
-        momentum: Share of the limits that each step keeps; the first step sets them.
+        momentum: Share of wider limits that each step keeps; the first step sets them.
 
     Example:
         >>> import keras
@@ -63,8 +65,9 @@ class ActivationRange(keras.layers.Layer):  # type: ignore[misc]  # Keras ships 
         kept = self.momentum * self.is_set.value
         # Zero must be one of the values: padding is made of it.
         low, high = tf.minimum(low, 0.0), tf.maximum(high, _SMALLEST_RANGE)
-        self.low.assign(kept * self.low.value + (1 - kept) * low)
-        self.high.assign(kept * self.high.value + (1 - kept) * high)
+        # A mean would lag behind what grows, as logits do, and cut it off.
+        self.low.assign(tf.minimum(low, kept * self.low.value + (1 - kept) * low))
+        self.high.assign(tf.maximum(high, kept * self.high.value + (1 - kept) * high))
         self.is_set.assign(1.0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -105,11 +105,12 @@ def test_integers_that_stand_for_real_numbers(make_bundle):
     assert list(codes) == ["Python", "C++"]
     (artifact,) = manifest.artifacts
     image = artifact.facts["quantization"]["image"]
+    scale, zero = image["scale"], image["zero_point"]
     assert (
         "  // The file holds image as integers: a real number is\n"
-        f"  // std::clamp(std::lround(real / {image['scale']}) + {image['zero_point']}, -128L, 127L)."
-        "\n  std::fill_n(reinterpret_cast<std::int8_t*>(\n"
-        f'      runner->input_tensor("image")->data.raw), 64, {image["zero_point"]});'
+        f"  // std::clamp(std::lround(real / {scale}) + {zero}, -128L, 127L).\n"
+        "  std::fill_n(reinterpret_cast<std::int8_t*>(\n"
+        f'      runner->input_tensor("image")->data.raw), 64, {zero});'
     ) in codes["C++"]
     numbers = {s.language: s.code for s in snippets(replace(manifest, labels=None))}
     logits = artifact.facts["quantization"]["logits"]

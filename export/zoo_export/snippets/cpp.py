@@ -116,7 +116,8 @@ def _answer(subject: Subject) -> str:
         affine = subject.affines.get(subject.outputs[0].name)
         # With a plus, numbers of 8 bits are not shown as characters.
         real = "+x" if affine is None else f"(x - ({affine.zero_point})) * {affine.scale}"
-        return f"  std::for_each(values, values + size, [](auto x) {{ std::cout << {real} << '\\n'; }});"
+        each = f"[](auto x) {{ std::cout << {real} << '\\n'; }}"
+        return f"  std::for_each(values, values + size, {each});"
     labels = ", ".join(map(quoted, subject.few_labels))
     return (
         f"  const char* labels[] = {{{labels}}};\n"

@@ -36,8 +36,7 @@ def pack(folder: Path, names: Sequence[str], out: Path, *, force: bool = False) 
         UsageError: ``out`` is there already.
         ExportError: It cannot be written.
     """
-    if out.exists() and not force:
-        raise UsageError(f"'{out}' exists: choose another name or use force (--force).")
+    check_place(out, force=force)
     with work_folder(out) as work:
         with zipfile.ZipFile(work / "bundle.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for name in (MANIFEST, *sorted(names)):
@@ -49,6 +48,16 @@ def pack(folder: Path, names: Sequence[str], out: Path, *, force: bool = False) 
                     shutil.copyfileobj(source, target, _CHUNK)
         (work / "bundle.zip").replace(out)
     return out
+
+
+def check_place(out: Path, *, force: bool) -> None:
+    """Refuse a zip that is there already, unless it may be replaced.
+
+    Raises:
+        UsageError: It is there.
+    """
+    if out.exists() and not force:
+        raise UsageError(f"'{out}' exists: choose another name or use force (--force).")
 
 
 def unpack(path: Path) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
 from zoo_export.bundle import TRAIN_FORMAT, Bundle, load_bundle
@@ -17,6 +19,7 @@ from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
 from zoo_export.request import Request, from_model, from_run, name_of
 from zoo_export.source import Source, read_source
+from zoo_export.tensors import Array
 from zoo_export.trial import remember
 from zoo_registry import UsageError
 
@@ -116,8 +119,8 @@ def export(
         "labels": tuple(labels) if labels is not None else None,
         "preprocessing": tuple(preprocessing) or None,
         "assets": Path(assets) if assets is not None else None,
-        "rows": samples,
-        "calibration": calibration,
+        "rows": _as_arrays(samples),
+        "calibration": _as_arrays(calibration),
         "sequence_length": sequence_length,
         "train_batch": train_batch,
         "batch_sizes": read_batch_sizes(batch_sizes, rows, place),
@@ -125,7 +128,7 @@ def export(
         "optimize": optimize,
     }
     options = {key: value for key, value in given.items() if value is not None}
-    folder = Path(out) if out is not None else Path("bundles") / (name or name_of(source))
+    folder = Path(out) if out is not None else default_folder(source, name)
     files.check_target(folder, force=force)
     asked = {**options, "formats": [row.name for row in rows], "target": target}
     key = cache.key_of(source, asked) if cached else None
@@ -154,6 +157,19 @@ def export(
     for artifact in bundle.artifacts:
         remember(bundle, artifact)
     return bundle
+
+
+def default_folder(source: Any, name: str | None = None) -> Path:
+    """Return where a bundle is written if no folder is named.
+
+    Args:
+        source: A run folder or a model.
+        name: Name of the artifacts; the recipe's or model's by default.
+
+    Raises:
+        UsageError: A source that is neither.
+    """
+    return Path("bundles") / (name or name_of(source))
 
 
 def choose_formats(to: str | Sequence[str] | None, target: str | None = None) -> list[Format]:
@@ -224,6 +240,11 @@ def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
             f"train_batch={given} is for {TRAIN_FORMAT}, not for {', '.join(names)}. Leave it out, "
             f"or export {TRAIN_FORMAT} too."
         )
+
+
+def _as_arrays(rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
+    # Tensors too: what is kept is found again by the bytes of arrays.
+    return None if rows is None else {name: np.asarray(row) for name, row in rows.items()}
 
 
 def _request(source: Any) -> Request:

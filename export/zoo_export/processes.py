@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from zoo_registry.signals import signal_name
+
 FULL_DISK = "No space left on device"
 _LOG_LINES = 12
 _WATCH_SECONDS = 0.5
@@ -62,7 +64,7 @@ def how_it_ended(process: subprocess.Popen[Any], log: Path, what: str) -> str:
         return f"the disk is full{said}"
     if code >= 0:
         return f"{what} exited with code {code}{said}"
-    name = signal.Signals(-code).name
+    name = signal_name(-code)
     memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
     return f"{what} was killed by {name}{memory}{said}"
 

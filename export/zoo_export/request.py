@@ -6,19 +6,17 @@ import contextlib
 import errno
 import importlib
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 import zoo_registry
 from zoo_export import schema
 from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
 from zoo_export.manifest import Decoding
+from zoo_export.stored import read_npz
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError, folders
 from zoo_registry.hashing import sha256
@@ -99,7 +97,7 @@ def from_run(folder: Path) -> Request:
         raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(file)
-    examples = _stored(folder / "examples.npz")
+    examples = read_npz(folder / "examples.npz")
     stored = folder / "calibration.npz"
     keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
     return Request(
@@ -111,7 +109,7 @@ def from_run(folder: Path) -> Request:
         assets=assets if assets.is_dir() else None,
         rows=_stored_inputs(examples),
         targets=examples.get("y"),
-        calibration=_stored_inputs(_stored(stored)) if stored.is_file() else None,
+        calibration=_stored_inputs(read_npz(stored)) if stored.is_file() else None,
         decoding=known.decoding,
         license=known.license or "",
         provenance={
@@ -142,7 +140,7 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
     Raises:
         UsageError: It cannot be read, or lacks the answers or the inputs.
     """
-    arrays = _stored(path)
+    arrays = read_npz(path)
     inputs = _stored_inputs(arrays)
     if not inputs or "y" not in arrays:
         has = ", ".join(arrays) or "nothing"
@@ -206,14 +204,6 @@ def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
 
 def _stored_inputs(arrays: Arrays) -> dict[str, Array]:
     return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}
-
-
-def _stored(path: Path) -> dict[str, Array]:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UsageError(f"'{path}' cannot be read: {error}.") from error
 
 
 @contextlib.contextmanager

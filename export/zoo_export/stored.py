@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo_export.errors import BundleError
 from zoo_export.tensors import Array, Arrays, evenly
+from zoo_registry import UsageError
 
 # Logits over a vocabulary would be megabytes: so many values, evenly spaced, tell as much.
 MAX_VALUES = 65_536
@@ -81,6 +82,24 @@ def load_arrays(path: Path) -> dict[str, Array]:
         raise
     except Exception as error:  # NumPy and zipfile raise many kinds on bytes that are not theirs
         raise BundleError(f"'{path}' holds no samples: {error}") from error
+
+
+def read_npz(path: Path) -> dict[str, Array]:
+    """Read the arrays of a person's own ``.npz`` file; nothing is ever unpickled.
+
+    Raises:
+        UsageError: The file cannot be read, or is no ``.npz``.
+    """
+    try:
+        stored = np.load(path, allow_pickle=False)
+        if not isinstance(stored, np.ndarray):
+            with stored:
+                return {key: stored[key] for key in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"'{path}' cannot be read: {error}.") from error
+    raise UsageError(
+        f"'{path}' holds one array without a name, as a .npy file: write it with np.savez."
+    )
 
 
 def _case(arrays: Arrays, index: int) -> Stored:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from zoo_export.manifest import MANIFEST, Artifact, Verification
 from zoo_export.runtime import check_installed
 from zoo_registry import UsageError, ZooError
 from zoo_registry.packages import cache_folder
+from zoo_registry.signals import signal_name
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
@@ -136,7 +136,7 @@ def _version(package: str) -> str:
 
 def _cause(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:
-        return signal.Signals(-done.returncode).name
+        return signal_name(-done.returncode)
     last = done.stderr.strip().splitlines()[-1:] or [""]
     return f"exit code {done.returncode}: {last[0]}"
 

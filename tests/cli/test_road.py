@@ -65,6 +65,31 @@ def test_evaluate_repeats_what_training_recorded(road: Path) -> None:
         assert picture.width > 500
 
 
+def test_bench_of_a_zip_names_the_zip(road: Path, tmp_path: Path) -> None:
+    load_bundle(road / "bundles/digits-mlp").to_zip(tmp_path / "my digits.zip")
+    words = ("bench", "my digits.zip", "--runs", "1", "--only", "tflite")
+    done = zoo(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    following = "Next: zoo bench 'my digits.zip' --threads 1,2 --chart chart.svg"
+    assert done.stdout.strip().splitlines()[-1] == following
+    done = zoo(*words, "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["bundle"] == "my digits.zip"
+
+
+@pytest.mark.parametrize("out", ["bundles/other", None])
+def test_a_zip_that_is_there_is_found_before_the_work(
+    road: Path, tmp_path: Path, out: str | None
+) -> None:
+    archive = Path(f"{out or 'bundles/digits-mlp'}.zip")
+    (tmp_path / "bundles").mkdir()
+    (tmp_path / archive).write_text("mine")
+    words = ("--to", "onnx", "--zip", *(("--out", out) if out else ()))
+    done = zoo("export", road / "runs/digits-mlp", *words, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert f"'{archive}' exists: choose another name or use force (--force)." in done.stderr
+    assert [path.name for path in (tmp_path / "bundles").iterdir()] == [archive.name]
+
+
 # What is counted is equal; what is summed of probabilities differs by so much at most.
 ROUNDING = 1e-6
 SUMMED = {"loss", "log_loss", "calibration_error"}
@@ -261,6 +286,14 @@ WRONG_USE = {
         ("export", "runs/digits-mlp", "--max-drop", "1%", "--zip", "--out", "bundles/x"),
         "--zip does not go with a budget: leave it or --max-drop out.",
     ),
+    "rows of training beside a budget": (
+        ("export", "runs/digits-mlp", "--max-drop", "1%", "--train-batch", "4"),
+        "--train-batch does not go with a budget: leave it or --max-drop out.",
+    ),
+    "batches in other digits": (
+        ("export", "runs/digits-mlp", "--batch-sizes", "²", "--out", "bundles/x"),
+        "batch_sizes='²': give different whole numbers from 1, such as [1, 8], or 'dynamic'.",
+    ),
     "unknown format": (
         ("export", "runs/digits-mlp", "--to", "onx"),
         "There is no format 'onx'. Did you mean 'onnx'?",
@@ -319,6 +352,26 @@ WRONG_USE = {
         ("bench", "bundles/digits-mlp", "--threads", "1,0"),
         "'1,0' is no list of threads, such as 1, 1,2 or auto.",
     ),
+    "bench of threads in other digits": (
+        ("bench", "bundles/digits-mlp", "--threads", "1,²"),
+        "'1,²' is no list of threads, such as 1, 1,2 or auto.",
+    ),
+    "bench of all schemes with a folder of data": (
+        ("bench", "mnist-mlp", "--all-schemes", "--data-dir", "none"),
+        "--data-dir is for a bundle.",
+    ),
+    "bench of all schemes with a download": (
+        ("bench", "mnist-mlp", "--all-schemes", "--download"),
+        "--download is for a bundle.",
+    ),
+    "bench with a folder of no data": (
+        ("bench", "bundles/digits-mlp", "--data-dir", "none"),
+        "--data-dir is for --dataset.",
+    ),
+    "bench on one array": (
+        ("bench", "bundles/digits-mlp", "--dataset", "array.npz"),
+        "'array.npz' holds one array without a name, as a .npy file: write it with np.savez.",
+    ),
     "bench with options of both kinds": (
         ("bench", "mnist-mlp", "--all-schemes", "--runs", "3"),
         "--runs is for a bundle.",
@@ -337,6 +390,7 @@ WRONG_USE = {
 @pytest.mark.parametrize("case", WRONG_USE)
 def test_wrong_use_is_one_message_and_loses_nothing(road: Path, case: str) -> None:
     np.save(road / "digit.npy", np.zeros((8, 8), "uint8"))
+    shutil.copy(road / "digit.npy", road / "array.npz")
     before = sorted(road.rglob("*"))
     arguments, message = WRONG_USE[case]
     done = zoo(*arguments, cwd=road)

@@ -80,6 +80,29 @@ def test_every_artifact_with_every_number_of_threads(exported):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("runs", [1, 7, 23])
+def test_exactly_as_many_runs_as_are_asked_for(exported, runs):
+    steps = []
+    (row,) = bench(
+        exported,
+        only=["onnx"],
+        runs=runs,
+        max_seconds=600,
+        on_step=lambda done, total, what: steps.append((done, total)),
+    ).rows
+    assert (row.error, row.latency.runs) == (None, runs)
+    whole = min(10, runs) + 2
+    assert steps == [(done, whole) for done in range(whole + 1)]
+
+
+@pytest.mark.slow
+def test_a_zip_is_called_by_its_name(exported, tmp_path):
+    packed = exported.to_zip(tmp_path / "digits.zip")
+    report = bench(packed, only=["onnx"], runs=1)
+    assert (report.rows[0].error, report.bundle) == (None, str(packed))
+
+
+@pytest.mark.slow
 def test_given_data_are_counted_on(exported, digits):
     images, labels = digits
     wrong = (labels[:50] + np.arange(50) % 2) % 10  # half of these answers are wrong
@@ -96,7 +119,7 @@ def test_given_data_are_counted_on(exported, digits):
     assert [row.examples for row in right] == [len(labels)] * 2
     assert half.accuracy < 0.6
     assert half.keras_accuracy is None
-    assert (uncounted.accuracy, uncounted.latency.runs) == (None, 10)
+    assert (uncounted.accuracy, uncounted.latency.runs) == (None, 5)
     assert uncounted.error == (
         "right answers cannot be counted: they are float64 of shape () for outputs of shapes "
         "{'logits': (10,)}; numbers of classes for 'logits' can be"
@@ -114,7 +137,7 @@ print(json.dumps(report.to_json()))
     assert done.returncode == 0, done.stderr
     tflite, onnx, saved_model = json.loads(done.stdout)["rows"]
     assert tflite["error"] is None
-    assert tflite["latency"]["runs"] == 10  # one a round at least
+    assert tflite["latency"]["runs"] == 5
     assert (onnx["latency"], onnx["bytes"]) == (None, exported.artifact("onnx").bytes)
     assert onnx["error"] == (
         "Format 'onnx' runs with onnxruntime, which is not installed: pip install onnxruntime"
@@ -143,14 +166,15 @@ def test_a_process_that_dies_or_hangs_costs_its_own_row(bundle_copy, monkeypatch
     tflite, onnx, hung = bench(bundle_copy, runs=5, time_limit=8).rows
 
     assert re.match(r"its process was killed by SIGSEGV", tflite.error)
-    assert (onnx.error, onnx.latency.runs) == (None, 10)
+    assert (onnx.error, onnx.latency.runs) == (None, 5)
     assert hung.error == "its process took longer than 8 s"
 
 
 def test_what_cannot_be_measured_is_refused(exported, monkeypatch):
     bundle = load_bundle(exported.path)
     for options, message in [
-        ({"threads": (0,)}, "threads=0: use 1 or more."),
+        ({"threads": (0,)}, "threads=0: use 1 to 1024, or leave it out."),
+        ({"threads": (1, 1025)}, "threads=1025: use 1 to 1024, or leave it out."),
         ({"threads": ()}, "There is no number of threads to measure with: name at least one."),
         ({"runs": 0}, "runs=0: use 1 or more."),
         (

@@ -151,3 +151,20 @@ def test_a_cache_that_cannot_be_written_costs_no_export(tmp_path, monkeypatch):
 
     assert cache.take("key", tmp_path / "copy") is None
     assert not (tmp_path / "copy").exists()
+
+
+def test_tensors_as_samples_are_found_again(dense, tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
+    model, states = dense(), []
+    for number, samples in enumerate((tf.ones((2, 4)), np.ones((2, 4), "float32"))):
+        export(
+            model,
+            to=["saved_model"],
+            out=tmp_path / str(number),
+            samples={"features": samples},
+            cached=True,
+            on_event=lambda event: states.append(event.state),
+        )
+    assert states == ["started", "verified", "cached"]

@@ -16,6 +16,7 @@ import zoo_registry
 from zoo_export import ExportError, export, files
 from zoo_export.exporting import put_in_place
 from zoo_export.formats import Format
+from zoo_export.processes import how_it_ended
 from zoo_registry import Registry, UnknownNameError, UsageError
 
 
@@ -491,3 +492,51 @@ def test_a_format_of_a_plugin_takes_the_same_road(dense, tmp_path, monkeypatch):
 def test_a_format_of_the_wrong_type():
     with pytest.raises(TypeError, match="format 'x' is a int: it must be a Format"):
         zoo_registry.formats.add("x", 3)
+
+
+@pytest.mark.parametrize("inner", [False, True])
+def test_names_of_layers_that_tensorflow_does_not_take(dense, tmp_path, inner):
+    layer = keras.layers.Dense(4, name="dichte ö")
+    with pytest.raises(UsageError) as caught:
+        export(dense(keras.Sequential([layer]) if inner else layer), out=tmp_path / "b")
+    assert str(caught.value) == (
+        "Layer 'dichte ö' of model 'small' has a name that TensorFlow does not take: call it by "
+        "letters a to z, digits, '_', '-' and '.' (name=...)."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_inputs_of_which_nothing_is_left(tmp_path):
+    inputs = keras.Input((4,), name="年")
+    with pytest.raises(UsageError) as caught:
+        export(keras.Model(inputs, keras.layers.Dense(2)(inputs), name="m"), out=tmp_path / "b")
+    assert str(caught.value) == (
+        "Model 'm' has the input '年': give it a name that begins with a letter a to z, as "
+        "TensorFlow drops what is before one."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["functional", "sequential"])
+def test_names_of_models_and_inputs_with_other_letters(tmp_path, kind):
+    inputs, layer = keras.Input((4,), name="größe"), keras.layers.Dense(2, name="logits")
+    if kind == "functional":
+        model = keras.Model(inputs, layer(inputs), name="_m ö")
+    else:
+        model = keras.Sequential([inputs, layer], name="_m ö")
+    bundle = export(model, name="m", out=tmp_path / "b")
+    assert model.name == "_m ö"
+    for artifact in bundle.artifacts:
+        assert ([t.name for t in artifact.inputs], [t.name for t in artifact.outputs]) == (
+            ["gr__e"],
+            ["logits"],
+        )
+
+
+def test_signals_without_a_name(tmp_path):
+    log = tmp_path / "log"
+    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 35)"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(killed, stdout=file, stderr=file)
+    process.wait()
+    assert how_it_ended(process, log, "its process") == "its process was killed by signal 35"

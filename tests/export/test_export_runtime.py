@@ -109,8 +109,9 @@ def test_threads(exported, runtime):
     zeros = {"image": np.zeros((1, 8, 8, 1))}
     one, two = (exported.run(zeros, runtime, threads=count)["logits"] for count in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-6)
-    with pytest.raises(UsageError, match="threads=0: use 1 or more"):
-        exported.run(zeros, runtime, threads=0)
+    for count in (0, 1025, 1_000_000):
+        with pytest.raises(UsageError, match=f"^threads={count}: use 1 to 1024, or leave it out.$"):
+            exported.run(zeros, runtime, threads=count)
 
 
 @pytest.mark.slow

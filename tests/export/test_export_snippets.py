@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -46,6 +47,24 @@ here_only = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def make_bundle(make_run, tmp_path_factory):
+    """Export the run to one format, once."""
+    from zoo_export import export
+
+    @cache
+    def make(fmt):
+        return export(make_run(), to=[fmt], out=tmp_path_factory.mktemp("one") / "digits-net")
+
+    return make
+
+
+@pytest.fixture(params=["tflite", "onnx", "saved_model", "tflite:int8-io", "tflite:train"])
+def bundle_of(request, exported, make_bundle):
+    fmt = request.param
+    return (make_bundle(fmt) if ":" in fmt else exported), fmt
+
+
 def program(bundle, language, fmt):
     code = {(s.language, s.format): s.code for s in snippets(bundle.manifest)}[language, fmt]
     assert f"\n{code}\n```" in (bundle.path / "README.md").read_text()
@@ -56,8 +75,8 @@ def same(found, wanted):
     return np.abs(np.ravel(found) - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("fmt", ["tflite", "onnx", "saved_model"])
-def test_python(exported, fmt):
+def test_python(bundle_of):
+    exported, fmt = bundle_of
     driver = program(exported, "Python", fmt) + (
         "\nimport sys, json\nprint(json.dumps({k: v.tolist() for k, v in outputs.items()}))"
         "\nassert not {'zoo_registry', 'zoo_export', 'zoo'} & set(sys.modules)"
@@ -71,9 +90,49 @@ def test_python(exported, fmt):
     )
     assert done.returncode == 0, done.stderr
     label, shown = done.stdout.strip().splitlines()
-    wanted = load_samples(exported.path / "assets/samples.npz")[0].values["logits"]
+    sample = load_samples(exported.path / "assets/samples.npz")[0]
+    wanted = sample.values["logits"]
+    if fmt == "tflite:int8-io":  # as near to Keras as its integers are
+        wanted = exported.run(sample.inputs, runtime=fmt)["logits"]
     assert same(json.loads(shown)["logits"], wanted)
     assert label == exported.manifest.labels[int(wanted.argmax())]
+
+
+def test_integers_that_stand_for_real_numbers(make_bundle):
+    manifest = make_bundle("tflite:int8-io").manifest
+    codes = {s.language: s.code for s in snippets(manifest)}
+    # Kotlin and Swift have no such buffers.
+    assert list(codes) == ["Python", "C++"]
+    (artifact,) = manifest.artifacts
+    image = artifact.facts["quantization"]["image"]
+    scale, zero = image["scale"], image["zero_point"]
+    assert (
+        "  // The file holds image as integers: a real number is\n"
+        f"  // std::clamp(std::lround(real / {scale}) + {zero}, -128L, 127L).\n"
+        "  std::fill_n(reinterpret_cast<std::int8_t*>(\n"
+        f'      runner->input_tensor("image")->data.raw), 64, {zero});'
+    ) in codes["C++"]
+    numbers = {s.language: s.code for s in snippets(replace(manifest, labels=None))}
+    logits = artifact.facts["quantization"]["logits"]
+    shown = f"std::cout << (x - ({logits['zero_point']})) * {logits['scale']} << '\\n';"
+    assert shown in numbers["C++"]
+
+
+def test_a_language_takes_the_first_scheme_that_it_has_the_numbers_of(make_bundle, exported):
+    integers = make_bundle("tflite:int8-io").artifacts
+    floats = tuple(a for a in exported.artifacts if a.format == "tflite")
+    both = replace(exported.manifest, artifacts=integers + floats)
+    assert {s.language: s.format for s in snippets(both)} == {
+        "Python": "tflite:int8-io", "Kotlin": "tflite", "Swift": "tflite", "C++": "tflite:int8-io",
+    }  # fmt: skip
+
+
+def test_files_that_are_trained_are_run_by_their_own_signature(make_bundle):
+    found = {s.language: s.code for s in snippets(make_bundle("tflite:train").manifest)}
+    assert list(found) == ["Python", "Kotlin", "Swift", "C++"]
+    for code in found.values():
+        assert '"infer"' in code
+        assert "serving_default" not in code
 
 
 def answer_for_zeros(bundle):

@@ -157,6 +157,21 @@ def test_weights_that_do_not_belong_are_refused(trainer, tmp_path):
     )
     with pytest.raises(UsageError, match=r"have the shapes \{'kernel': \(2, 2\)\}; this head has"):
         trainer.set_weights({"kernel": np.zeros((2, 2))})
+    for kernel in ([[1, 2], [3]], [["a", "b"]]):
+        with pytest.raises(UsageError, match=r"^'kernel' of the weights is no array of numbers: "):
+            trainer.set_weights({"kernel": kernel, "bias": 1})
+    one = tmp_path / "one.npy"
+    np.save(one, np.zeros(3))
+    with pytest.raises(UsageError) as caught:
+        trainer.restore(one)
+    assert str(caught.value) == (
+        f"'{one}' holds one array without a name, as a .npy file: write it with np.savez."
+    )
+
+
+def test_so_many_threads_are_refused(bundle):
+    with pytest.raises(UsageError, match=r"^threads=1025: use 1 to 1024, or leave it out\.$"):
+        bundle.trainer(threads=1025)
 
 
 def test_it_needs_neither_tensorflow_nor_keras(bundle, fresh_python):

@@ -7,6 +7,7 @@ from zoo_export.comparing import compare, top1_agreement, worst
 from zoo_export.converters.axes import input_tensors
 from zoo_export.converters.inference import call, inference_clone, named_outputs
 from zoo_export.errors import ExportError
+from zoo_export.runtime.affine import Affine
 from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
 from zoo_export.tensors import Tensor, bind
 from zoo_registry import UsageError
@@ -242,3 +243,16 @@ def test_reading_and_listing_import_nothing_heavy(fresh_python):
         "import sys, zoo_export; print('numpy' in sys.modules, dir(zoo_export)[:2])"
     )
     assert done.stdout.strip() == "False ['Budget', 'BudgetError']"
+
+
+def test_integers_refuse_nan_and_clip_what_is_too_large():
+    held = Affine(0.5, 3, "int8")
+    given = np.array([np.inf, -np.inf, 1e30, 0.25, -0.25, 0], np.float32)
+    assert held.quantize(given).tolist() == [127, -128, 127, 4, 2, 3]
+    message = (
+        "An input holds NaN, and the file takes it as int8, which has no number for that. Give "
+        "numbers in its place."
+    )
+    with pytest.raises(UsageError) as error:
+        held.quantize(np.array([0, np.nan], np.float32))
+    assert str(error.value) == message

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from zoo_export.preprocess import Preprocessor, as_step
+from zoo_export.preprocess.pixels import size_of
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_registry import UsageError
@@ -114,6 +115,19 @@ def test_a_file_that_is_no_image(tmp_path):
         path.mkdir() if content is None else path.write_bytes(content)
         with pytest.raises(UsageError, match=f"{name}' cannot be read as an image: "):
             prepared(GREY, path)
+
+
+def test_a_picture_of_too_many_pixels(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    path = tmp_path / "wide.png"
+    Image.new("1", (201, 1)).save(path)
+    for read in (lambda raw: prepared(GREY, raw), size_of):
+        with pytest.raises(UsageError) as caught:
+            read(path)
+        assert str(caught.value) == (
+            f"'{path}' is too large: Image size (201 pixels) exceeds limit of 200 pixels, could be "
+            "decompression bomb DOS attack. Make the picture smaller."
+        )
 
 
 @pytest.fixture(scope="module")

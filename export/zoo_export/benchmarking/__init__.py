@@ -13,17 +13,20 @@ import numpy as np
 
 from zoo_export.benchmarking import machine
 from zoo_export.benchmarking.report import Report
-from zoo_export.benchmarking.turn import ROUNDS, Turn
+from zoo_export.benchmarking.turn import Turn
 from zoo_export.benchmarking.worker import TIME_LIMIT
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.job import save_cases
 from zoo_export.formats import find
+from zoo_export.runtime import check_threads
 from zoo_export.tensors import Array, bind
 from zoo_registry import UsageError
 
 BATCH_SIZE = 8
 RUNS = 100
 MAX_SECONDS = 10.0
+# In so many turns each process measures its runs, so that all see the same weather.
+ROUNDS = 10
 OnStep = Callable[[int, int, str], None]
 
 
@@ -72,6 +75,7 @@ def bench(
         >>> row.format, row.threads, row.latency.runs, row.error
         ('onnx', 1, 20, None)
     """
+    named = str(bundle.path if isinstance(bundle, Bundle) else bundle)
     bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     _check_numbers(threads, runs, batch_size)
     names = dict.fromkeys(find(word).name for word in only or [a.format for a in bundle.artifacts])
@@ -80,12 +84,13 @@ def bench(
         for artifact in map(bundle.artifact, names)
         for number in dict.fromkeys(threads)
     ]
-    step = _steps(len(turns), on_step)
+    rounds = _rounds(runs)
+    step = _steps(len(turns) * (len(rounds) + 2), on_step)
     load_before = machine.load()
     with tempfile.TemporaryDirectory() as folder:
         examples = _save(bundle, data, Path(folder))
         try:
-            for act, what in _plan(turns, Path(folder), runs, max_seconds, examples):
+            for act, what in _plan(turns, Path(folder), rounds, max_seconds, examples):
                 step(what)
                 act()
         finally:
@@ -95,7 +100,7 @@ def bench(
     packages = ["kerazoo", "numpy", *(find(turn.row.format).requires for turn in turns)]
     return Report(
         name=bundle.name,
-        bundle=str(bundle.path),
+        bundle=named,
         rows=tuple(turn.row for turn in turns),
         machine=machine.look(dict.fromkeys(packages), load_before),
         warnings=machine.warnings(load_before),
@@ -128,8 +133,9 @@ def measure(
 
 
 def _check_numbers(threads: Sequence[int | None], runs: int, batch_size: int) -> None:
-    wanted = [("threads", n) for n in threads if n is not None]
-    for name, number in [*wanted, ("runs", runs), ("batch_size", batch_size)]:
+    for given in threads:
+        check_threads(given)
+    for name, number in [("runs", runs), ("batch_size", batch_size)]:
         if number < 1:
             raise UsageError(f"{name}={number}: use 1 or more.")
     if not threads:
@@ -139,22 +145,29 @@ def _check_numbers(threads: Sequence[int | None], runs: int, batch_size: int) ->
 def _plan(
     turns: Sequence[Turn],
     folder: Path,
-    runs: int,
+    rounds: Sequence[int],
     max_seconds: float,
     examples: Path | None,
 ) -> Iterator[tuple[Callable[[], None], str]]:
     # One after the other: loading is not to be measured while others load or run.
     for number, turn in enumerate(turns):
         yield partial(turn.open, folder / f"{number}.log"), f"loading {turn.row.format}"
-    for number in range(ROUNDS):
+    seconds = max_seconds / len(rounds)
+    for number, runs in enumerate(rounds, 1):
         for turn in turns:
-            yield partial(turn.measure, runs, max_seconds), f"round {number + 1} of {ROUNDS}"
+            yield partial(turn.measure, runs, seconds), f"round {number} of {len(rounds)}"
     for turn in turns:
         yield partial(turn.finish, examples), f"comparing {turn.row.format}"
 
 
-def _steps(turns: int, on_step: OnStep | None) -> Callable[[str], None]:
-    done, total = count(), turns * (ROUNDS + 2)
+def _rounds(runs: int) -> list[int]:
+    # How many of the runs fall on each round: some have one more than others.
+    count = min(ROUNDS, runs)
+    return [runs // count + (number < runs % count) for number in range(count)]
+
+
+def _steps(total: int, on_step: OnStep | None) -> Callable[[str], None]:
+    done = count()
     return lambda what: on_step(next(done), total, what) if on_step is not None else None
 
 

@@ -14,9 +14,6 @@ from zoo_export.benchmarking.worker import Worker, WorkerError, check_memory
 from zoo_export.bundle import Bundle
 from zoo_export.manifest import Artifact
 
-# In so many turns each process measures its runs, so that all see the same weather.
-ROUNDS = 10
-
 
 class Turn:
     """One artifact with one number of threads, and its process.
@@ -66,20 +63,19 @@ class Turn:
         self._learn(self._ask("open"))
 
     def measure(self, runs: int, max_seconds: float) -> None:
-        """Measure the share of the runs that falls on one round.
+        """Measure the runs of one round.
 
         Args:
-            runs: Runs of all rounds.
+            runs: Runs at batch 1.
             max_seconds: Seconds for all of them.
         """
-        share = {"runs": math.ceil(runs / ROUNDS), "seconds": max_seconds / ROUNDS}
-        self._times += self._ask("run", rows=1, **share).get("times", [])
+        self._times += self._ask("run", rows=1, runs=runs, seconds=max_seconds).get("times", [])
         if self._times:
             self._learn({"latency": Latency.of(self._times), "per_second": _rate(1, self._times)})
         if self._batch is None:
             return
-        share["runs"] = math.ceil(share["runs"] / self._batch)
-        self._batch_times += self._ask("run", rows=self._batch, **share).get("times", [])
+        larger = {"rows": self._batch, "runs": math.ceil(runs / self._batch)}
+        self._batch_times += self._ask("run", **larger, seconds=max_seconds).get("times", [])
         if self._batch_times:
             rate = _rate(self._batch, self._batch_times)
             self._learn({"batch": self._batch, "batch_per_second": rate})

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_export.converters import dynamic_batch
-from zoo_export.converters.inference import inference_clone, load_model
+from zoo_export.converters.inference import inference_clone, load_model, named_for_scopes
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
@@ -56,6 +56,7 @@ def _convert(task: Task) -> dict[str, object]:
     for module in job.modules:
         importlib.import_module(module)
     loaded = load_model(job.model)
+    loaded.name = named_for_scopes(loaded.name)
     conversion = Conversion(
         inference_clone(loaded),
         job.inputs,

@@ -11,6 +11,7 @@ from zoo_registry import UsageError
 from zoo_registry.model_changes import merge_lora, without_fake_quantization
 
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
+_NOT_OF_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
 def load_model(path: Any) -> Any:
@@ -26,8 +27,8 @@ def inference_clone(model: Any) -> Any:
     What quantization-aware training rounds is not rounded in it.
 
     Raises:
-        UsageError: Layers that Keras has quantized, as the file is quantized instead, or that
-            look up words and numbers.
+        UsageError: Layers that Keras has quantized, as the file is quantized instead, that look up
+            words and numbers, or whose names TensorFlow does not take.
     """
     model = without_fake_quantization(merge_lora(model))
     quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
@@ -42,9 +43,33 @@ def inference_clone(model: Any) -> Any:
             f"Layer '{lookups[0]}' of model '{model.name}' looks its input up in a table, which "
             "no runtime has: do that in preprocessing, and let the model begin with numbers."
         )
+    _check_scopes(model)
     if all(_is_float32(layer) for layer in model._flatten_layers()):
         return model
     return load_config(model, _in_float32(model.get_config()))
+
+
+def _check_scopes(model: Any) -> None:
+    import keras
+
+    for layer in model._flatten_layers(include_self=False):
+        # An input is not called: it opens no scope.
+        if not isinstance(layer, keras.layers.InputLayer) and _NOT_OF_SCOPES.search(layer.name):
+            raise UsageError(
+                f"Layer '{layer.name}' of model '{model.name}' has a name that TensorFlow does not "
+                "take: call it by letters a to z, digits, '_', '-' and '.' (name=...)."
+            )
+
+
+def named_for_scopes(name: str) -> str:
+    """Return a model's name as TensorFlow takes it for the scope that is around all others.
+
+    Example:
+        >>> named_for_scopes("digits-1.5"), named_for_scopes("my möbel"), named_for_scopes("_net")
+        ('digits-1.5', 'my_m_bel', 'model_net')
+    """
+    taken = _NOT_OF_SCOPES.sub("_", name)
+    return taken if re.match("[A-Za-z0-9.]", taken) else f"model{taken}"
 
 
 def load_config(model: Any, config: dict[str, Any]) -> Any:
@@ -151,13 +176,13 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
 
 
 def clean(name: str) -> str:
-    """Return a name that every format can hold.
+    """Return a name with nothing in it that a format cannot hold.
 
     Example:
-        >>> clean("tower-1/logits")
-        'tower_1_logits'
+        >>> clean("tower-1/logits"), clean("größe")
+        ('tower_1_logits', 'gr__e')
     """
-    return re.sub(r"\W", "_", name)
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
 def _layer_names(tensors: Sequence[Any]) -> list[str]:
@@ -171,6 +196,12 @@ def _layer_names(tensors: Sequence[Any]) -> list[str]:
 
 def _unique(model: Any, kind: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     _check_flat(model, kind, [tensor for _, tensor in pairs])
+    for name, _ in pairs:
+        if clean(name).startswith("_"):
+            raise UsageError(
+                f"Model '{model.name}' has the {kind} '{name}': give it a name that begins with a "
+                "letter a to z, as TensorFlow drops what is before one."
+            )
     named = {clean(name): tensor for name, tensor in pairs}
     if len(named) < len(pairs):
         names = ", ".join(name for name, _ in pairs)

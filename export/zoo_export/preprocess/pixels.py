@@ -29,6 +29,8 @@ def as_pillow(raw: Any) -> Any:
             return ImageOps.exif_transpose(image)
     except FileNotFoundError as error:
         raise UsageError(f"There is no image file '{raw}'.") from error
+    except Image.DecompressionBombError as error:
+        raise UsageError(f"'{raw}' is too large: {error} Make the picture smaller.") from error
     except (UnidentifiedImageError, OSError) as error:
         raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
 

@@ -15,6 +15,8 @@ from zoo_export.runtime.batching import split
 from zoo_export.tensors import BATCH, Array, Arrays, Tensor, bind
 from zoo_registry import UsageError, ZooError, load_target
 
+MAX_THREADS = 1024
+
 
 class Session(Protocol):
     """A loaded artifact; what a format's runtime target returns."""
@@ -78,6 +80,19 @@ class Runner:
         return outputs
 
 
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no machine is asked for: the system ends who starts them.
+
+    Args:
+        threads: Threads to use; ``None`` is the runtime's own choice.
+
+    Raises:
+        UsageError: It is below one or above :data:`MAX_THREADS`.
+    """
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads={threads}: use 1 to {MAX_THREADS}, or leave it out.")
+
+
 def open_runner(
     fmt: Format,
     path: Path,
@@ -101,11 +116,11 @@ def open_runner(
 
     Raises:
         MissingRuntimeError: The runtime is not installed.
-        UsageError: A number of threads below one, or a provider that is not there.
+        UsageError: A number of threads that :func:`check_threads` refuses, or a provider that is
+            not there.
         BundleError: The runtime refuses the file.
     """
-    if threads is not None and threads < 1:
-        raise UsageError(f"threads={threads}: use 1 or more, or leave it out.")
+    check_threads(threads)
     check_installed(fmt)
     open_session: Callable[..., Session] = load_target(fmt.runtime)
     options: dict[str, Any] = {"threads": threads}

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.tensors import Array
+from zoo_registry import UsageError
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,16 @@ class Affine:
     dtype: str
 
     def quantize(self, array: Array) -> Array:
-        """Return the nearest integers, halves away from zero as in C, cut off at the ends."""
+        """Return the nearest integers, halves away from zero as in C, cut off at the ends.
+
+        Raises:
+            UsageError: NaN, which no integer stands for.
+        """
+        if np.isnan(array).any():
+            raise UsageError(
+                f"An input holds NaN, and the file takes it as {self.dtype}, which has no number "
+                "for that. Give numbers in its place."
+            )
         steps = array / np.float32(self.scale)
         nearest = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
         limits = np.iinfo(self.dtype)
@@ -57,3 +67,17 @@ def affines(details: Mapping[str, Any]) -> dict[str, Affine]:
         for scale, zero_point in [entry["quantization"]]
         if scale
     }
+
+
+def recorded(facts: Mapping[str, Any]) -> dict[str, Affine]:
+    """Return how a file of a bundle holds real numbers as integers, by the tensor's name.
+
+    Args:
+        facts: Of its artifact.
+
+    Example:
+        >>> recorded({"quantization": {"x": {"scale": 0.5, "zero_point": -128}}})
+        {'x': Affine(scale=0.5, zero_point=-128, dtype='int8')}
+    """
+    known = facts.get("quantization", {})
+    return {name: Affine(**values, dtype="int8") for name, values in known.items()}

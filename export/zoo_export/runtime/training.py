@@ -6,15 +6,15 @@ import hashlib
 import os
 import tempfile
 import threading
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_export.runtime import Runner
+from zoo_export.runtime import Runner, check_threads
 from zoo_export.runtime.sessions import LiteRTSession
+from zoo_export.stored import read_npz
 from zoo_export.tensors import BATCH, Array, Tensor, bind
 from zoo_registry import UsageError
 
@@ -119,7 +119,7 @@ class Trainer:
         Raises:
             UsageError: Other names or shapes, or values that are not finite; nothing is replaced.
         """
-        arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
+        arrays = {name: _numbers(name, array) for name, array in weights.items()}
         found = {name: array.shape for name, array in arrays.items()}
         wanted = {name: array.shape for name, array in self.weights().items()}
         if found != wanted:
@@ -151,11 +151,7 @@ class Trainer:
         Raises:
             UsageError: The file cannot be read, or another model wrote it; nothing is replaced.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UsageError(f"'{path}' cannot be read: {error}.") from error
+        arrays = read_npz(Path(path))
         if str(arrays.pop(_FILE, "")) != self._file:
             raise UsageError(
                 f"'{path}' was not saved by this model: its weights belong to other features."
@@ -194,10 +190,11 @@ def open_trainer(path: str | Path, *, threads: int | None = None) -> Trainer:
         threads: Threads to use.
 
     Raises:
-        UsageError: The file has no signature to train it.
+        UsageError: The file has no signature to train it, or so many threads are not to be had.
     """
     from ai_edge_litert.interpreter import Interpreter
 
+    check_threads(threads)
     content = Path(path).read_bytes()
     interpreter = Interpreter(model_content=content, num_threads=threads)
     missing = {TRAIN, INFER, SAVE, RESTORE} - set(interpreter.get_signature_list())
@@ -214,6 +211,13 @@ def _tensors(details: Mapping[str, Any]) -> Sequence[Tensor]:
         Tensor(name, entry["dtype"].__name__, tuple(map(int, entry["shape"])))
         for name, entry in details.items()
     ]
+
+
+def _numbers(name: str, array: Any) -> Array:
+    try:
+        return np.asarray(array, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"'{name}' of the weights is no array of numbers: {error}") from error
 
 
 def _filled(array: Array, batch: int) -> Array:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from zoo_export.manifest import Artifact, Manifest
+from zoo_export.runtime.affine import recorded
 from zoo_export.snippets import cpp, javascript, kotlin, python, swift
-from zoo_export.snippets.subject import Subject, subject_of
+from zoo_export.snippets.subject import Subject, in_file, subject_of
 
 Writer = Callable[[Subject], str]
 
@@ -66,8 +67,8 @@ def snippets(manifest: Manifest) -> Iterator[Snippet]:
     """
     for language in LANGUAGES:
         for name, write in language.writers.items():
-            artifact = _first(manifest, name)
-            if artifact is None or not _knows(language, artifact):
+            artifact = _first(manifest, name, language)
+            if artifact is None:
                 continue
             code = write(subject_of(manifest, artifact))
             yield Snippet(language.name, artifact.format, language.fence, code)
@@ -75,10 +76,13 @@ def snippets(manifest: Manifest) -> Iterator[Snippet]:
                 break
 
 
-def _first(manifest: Manifest, name: str) -> Artifact | None:
-    # As it is in float, or else in the first scheme that there is.
-    return next((a for a in manifest.artifacts if a.format.partition(":")[0] == name), None)
+def _first(manifest: Manifest, name: str, language: Language) -> Artifact | None:
+    # As it is in float, or else in the first scheme that the language has the numbers of.
+    of_format = (a for a in manifest.artifacts if a.format.partition(":")[0] == name)
+    return next((a for a in of_format if _knows(language, a)), None)
 
 
 def _knows(language: Language, artifact: Artifact) -> bool:
-    return all(tensor.dtype in language.types for tensor in (*artifact.inputs, *artifact.outputs))
+    affines = recorded(artifact.facts)
+    tensors = (in_file(tensor, affines) for tensor in (*artifact.inputs, *artifact.outputs))
+    return all(tensor.dtype in language.types for tensor in tensors)

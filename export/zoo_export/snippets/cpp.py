@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_export.snippets.subject import Subject, count, lines, quoted
+from zoo_export.snippets.subject import Subject, count, in_file, lines, quoted
 from zoo_export.tensors import Tensor
 
 TYPES = {
@@ -47,8 +47,8 @@ int main() {{
 
 
 def _tflite(subject: Subject) -> str:
-    fills = "\n".join(_fill(tensor) for tensor in subject.inputs)
-    first = subject.outputs[0]
+    fills = "\n".join(_fill(subject, tensor) for tensor in subject.inputs)
+    first = in_file(subject.outputs[0], subject.affines)
     return f"""#include <algorithm>
 #include <cstdint>
 #include <iostream>
@@ -65,7 +65,7 @@ int main() {{
   tflite::ops::builtin::BuiltinOpResolver resolver;
   std::unique_ptr<tflite::Interpreter> interpreter;
   tflite::InterpreterBuilder(*model, resolver)(&interpreter);
-  auto* runner = interpreter->GetSignatureRunner("serving_default");
+  auto* runner = interpreter->GetSignatureRunner({quoted(subject.signature)});
   runner->AllocateTensors();
 {fills}
   runner->Invoke();
@@ -91,11 +91,19 @@ def _tensor(tensor: Tensor, at: int) -> str:
     )
 
 
-def _fill(tensor: Tensor) -> str:
-    kind = TYPES[tensor.dtype]
+def _fill(subject: Subject, tensor: Tensor) -> str:
+    kind = TYPES[in_file(tensor, subject.affines).dtype]
+    affine = subject.affines.get(tensor.name)
+    zero, told = 0, ""
+    if affine is not None:
+        zero = affine.zero_point
+        told = (
+            f"  // The file holds {tensor.name} as integers: a real number is\n"
+            f"  // std::clamp(std::lround(real / {affine.scale}) + {zero}, -128L, 127L).\n"
+        )
     return (
-        f"  std::fill_n(reinterpret_cast<{kind}*>(\n"
-        f"      runner->input_tensor({quoted(tensor.name)})->data.raw), {count(tensor)}, 0);"
+        f"{told}  std::fill_n(reinterpret_cast<{kind}*>(\n"
+        f"      runner->input_tensor({quoted(tensor.name)})->data.raw), {count(tensor)}, {zero});"
     )
 
 
@@ -105,7 +113,11 @@ def _names(tensors: tuple[Tensor, ...]) -> str:
 
 def _answer(subject: Subject) -> str:
     if subject.few_labels is None:
-        return "  std::for_each(values, values + size, [](auto x) { std::cout << x << '\\n'; });"
+        affine = subject.affines.get(subject.outputs[0].name)
+        # With a plus, numbers of 8 bits are not shown as characters.
+        real = "+x" if affine is None else f"(x - ({affine.zero_point})) * {affine.scale}"
+        each = f"[](auto x) {{ std::cout << {real} << '\\n'; }}"
+        return f"  std::for_each(values, values + size, {each});"
     labels = ", ".join(map(quoted, subject.few_labels))
     return (
         f"  const char* labels[] = {{{labels}}};\n"

@@ -30,7 +30,7 @@ fun run(model: ByteBuffer, inputs: Map<String, Any>): Map<String, Any> {{
     val outputs = mapOf<String, Any>(
 {outputs}
     )
-    Interpreter(model).use {{ it.runSignature(inputs, outputs, "serving_default") }}
+    Interpreter(model).use {{ it.runSignature(inputs, outputs, {quoted(subject.signature)}) }}
     return outputs
 }}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo_export.snippets.subject import Subject, lines, quoted
+from zoo_export.tensors import Tensor
 
 TYPES = {name: name for name in ("float32", "int32", "int64", "bool", "uint8", "int8", "float16")}
 
@@ -44,10 +45,33 @@ outputs = dict(zip(names, session.run(names, inputs)))"""
 
 def _tflite(subject: Subject) -> str:
     imports = "from ai_edge_litert.interpreter import Interpreter\n"
+    integers = "".join(_integers(subject, tensor) for tensor in subject.inputs)
+    reals = "".join(_reals(subject, tensor) for tensor in subject.outputs)
     run = f"""interpreter = Interpreter({quoted(subject.path)})
-runner = interpreter.get_signature_runner("serving_default")
-outputs = runner(**inputs)"""
+runner = interpreter.get_signature_runner({quoted(subject.signature)})
+{integers}outputs = runner(**inputs){reals}"""
     return _program(subject, imports, run)
+
+
+def _integers(subject: Subject, tensor: Tensor) -> str:
+    affine, name = subject.affines.get(tensor.name), quoted(tensor.name)
+    if affine is None:
+        return ""
+    return f"""# The file holds {tensor.name} as integers: real = scale * (integer - zero_point).
+scale, zero_point = {affine.scale}, {affine.zero_point}
+steps = inputs[{name}] / np.float32(scale)
+nearest = np.trunc(steps + np.copysign(0.5, steps)) + zero_point
+inputs[{name}] = nearest.clip(-128, 127).astype(np.{affine.dtype})
+"""
+
+
+def _reals(subject: Subject, tensor: Tensor) -> str:
+    affine, name = subject.affines.get(tensor.name), quoted(tensor.name)
+    if affine is None:
+        return ""
+    return f"""
+scale, zero_point = {affine.scale}, {affine.zero_point}
+outputs[{name}] = (outputs[{name}].astype(np.float32) - zero_point) * np.float32(scale)"""
 
 
 def _saved_model(subject: Subject) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zoo_export.manifest import Artifact, Manifest
+from zoo_export.runtime.affine import Affine, recorded
+from zoo_export.runtime.sessions import SIGNATURE
 from zoo_export.tensors import BATCH, SEQUENCE, Tensor
 
 _LENGTH = 128
@@ -24,6 +26,8 @@ class Subject:
         outputs: With the names of sizes that vary.
         labels: Names of the classes, where the answer is one of them.
         meanings: What the numbers of an input are, by its name.
+        signature: The LiteRT signature that gives the outputs.
+        affines: How the file holds the real numbers of a tensor as integers, by its name.
     """
 
     path: str
@@ -31,6 +35,8 @@ class Subject:
     outputs: tuple[Tensor, ...]
     labels: tuple[str, ...] | None
     meanings: Mapping[str, str]
+    signature: str
+    affines: Mapping[str, Affine]
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -65,7 +71,20 @@ def subject_of(manifest: Manifest, artifact: Artifact) -> Subject:
         outputs=tuple(sorted(artifact.outputs, key=lambda tensor: tensor.name != "logits")),
         labels=labels,
         meanings=dict(_meanings(manifest)),
+        signature=artifact.facts.get("signature", SIGNATURE),
+        affines=recorded(artifact.facts),
     )
+
+
+def in_file(tensor: Tensor, affines: Mapping[str, Affine]) -> Tensor:
+    """Return a tensor with the dtype that the file has for it.
+
+    Example:
+        >>> str(in_file(Tensor("x", "float32", (1, 8)), {"x": Affine(0.5, 0, "int8")}))
+        'x int8 (1, 8)'
+    """
+    affine = affines.get(tensor.name)
+    return tensor if affine is None else replace(tensor, dtype=affine.dtype)
 
 
 def count(tensor: Tensor) -> int:

@@ -22,7 +22,7 @@ import TensorFlowLite
 func bytes<T>(_ numbers: [T]) -> Data {{ numbers.withUnsafeBytes {{ Data($0) }} }}
 
 let interpreter = try Interpreter(modelPath: {quoted(subject.path)})
-let runner = try interpreter.signatureRunner(with: "serving_default")
+let runner = try interpreter.signatureRunner(with: {quoted(subject.signature)})
 try runner.allocateTensors()
 {copies}
 try runner.invoke()

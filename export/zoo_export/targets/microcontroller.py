@@ -18,7 +18,7 @@ from zoo_export import schema
 from zoo_export.converters.job import save_cases
 from zoo_export.errors import Blame, ExportError
 from zoo_export.manifest import SAMPLES, Artifact, Manifest
-from zoo_export.runtime.affine import Affine
+from zoo_export.runtime.affine import recorded
 from zoo_export.stored import load_samples
 from zoo_export.targets import c_readme, c_sources, tflm
 from zoo_export.tensors import Array
@@ -75,10 +75,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
 def _rows(bundle: Path, artifact: Artifact) -> list[dict[str, Array]]:
     """Return the stored samples as the file takes them, and drawn integers to fill up."""
-    affine = {
-        name: Affine(**values, dtype="int8")
-        for name, values in artifact.facts["quantization"].items()
-    }
+    affine = recorded(artifact.facts)
     stored = [
         {
             name: affine[name].quantize(array[i : i + 1]) if name in affine else array[i : i + 1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Literal
 
 from zoo_recipes.run import write
 from zoo_registry import UsageError, ZooError
+from zoo_registry.signals import signal_name
 
 Kind = Literal["usage", "zoo", "interrupted", "lost", "bug"]
 
@@ -84,7 +84,7 @@ class Failure:
         if self.outcome is not None:
             return f"worker {self.rank} failed: {self.outcome.message}{self.log}"
         if self.code < 0:
-            return f"worker {self.rank} was killed ({signal.Signals(-self.code).name})"
+            return f"worker {self.rank} was killed ({signal_name(-self.code)})"
         return f"worker {self.rank} ended with code {self.code}{self.log}"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ class Threads(click.ParamType[int | None]):
         if not isinstance(value, str):
             return value
         words = [word.strip() for word in value.split(",")]
-        if not all(word == "auto" or (word.isdigit() and int(word) > 0) for word in words):
+        if not all(re.fullmatch("auto|[1-9][0-9]{0,8}", word) for word in words):
             self.fail(f"'{value}' is no list of threads, such as 1, 1,2 or auto.", param, ctx)
         return tuple(None if word == "auto" else int(word) for word in words)
 
@@ -72,7 +74,7 @@ def bench(
     if all_schemes:
         from zoo.cli.supporting import show_support
 
-        _refuse(measured, "for a bundle")
+        _refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
         show_support(bundle, as_json=as_json, **support)
         return
     _refuse(support, "for --all-schemes")
@@ -104,6 +106,8 @@ def _bench(
     if chart is not None:
         check_chart(chart)
     loaded = load_bundle(bundle)
+    if dataset is None:
+        _refuse({"data_dir": data_dir, "download": download}, "for --dataset")
     counts = threads or (1,)
     with progress_bar() as on_step:
         report = bench_bundle(
@@ -114,9 +118,10 @@ def _bench(
             data=read_data(dataset, loaded, data_dir, download=download) if dataset else None,
             on_step=on_step,
         )
-    _show(report, chart, as_json=as_json)
+    # A zip is measured where it was unpacked, and that folder is gone afterwards.
+    _show(replace(report, bundle=bundle), chart, as_json=as_json)
     if not as_json:
-        next_step(_next(loaded, counts, chart))
+        next_step(_next(bundle, counts, chart))
 
 
 def _refuse(given: Mapping[str, Any], what_for: str) -> None:
@@ -234,8 +239,8 @@ def _number(value: float | None, pattern: str) -> str:
     return NONE if value is None else format(value, pattern)
 
 
-def _next(bundle: Bundle, threads: tuple[int | None, ...], chart: Path | None) -> str:
-    folder = shlex.quote(str(bundle.path))
+def _next(bundle: str, threads: tuple[int | None, ...], chart: Path | None) -> str:
+    folder = shlex.quote(bundle)
     command = f"zoo bench {folder}"
     if len(threads) == 1:
         return f"{command} --threads 1,2 --chart chart.svg"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,13 +78,15 @@ def export(
     as_json: bool,
 ) -> None:
     """Export a run, or a model by name, to a bundle of verified files."""
+    from zoo_export.archive import check_place
     from zoo_export.errors import ExportError
-    from zoo_export.exporting import choose_formats
+    from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
         others |= {"--batch-sizes": batch_sizes, "--rnn": rnn, "--optimize": optimize}
+        others |= {"--train-batch": train_batch is not None}
         _refuse_with_budget(others)
         export_within_budget(
             source,
@@ -116,10 +119,14 @@ def export(
     given = _model_or_run(source, task, weights)
     if not Path(source).exists():
         options |= {"name": source.rpartition("/")[2], "task": task}
+    archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
+    if archive is not None:
+        check_place(archive, force=force)
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
         bundle = export_model(given, keep_going=True, on_event=on_event, **options)
-    archive = bundle.to_zip(f"{bundle.path}.zip", force=force) if zipped else None
+    if archive is not None:
+        bundle.to_zip(archive, force=force)
     if as_json:
         print_json({"bundle": str(bundle.path), "failures": failures, **asdict(bundle.manifest)})
     else:
@@ -151,7 +158,7 @@ def _model_or_run(source: str, task: str | None, weights: str | None) -> Any:
 
 def _numbers(text: str | None) -> list[int] | str | None:
     words = text.split(",") if text else []
-    is_list = bool(words) and all(word.strip().isdigit() for word in words)
+    is_list = bool(words) and all(re.fullmatch("[0-9]{1,9}", word.strip()) for word in words)
     return [int(word) for word in words] if is_list else text
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.run import INFO, Run, read_run
 from zoo_registry import UsageError, did_you_mean
 
-# The best is the smallest.
-_COSTS = re.compile(r"loss|error|perplexity|crossentropy|divergence|bits")
 SORTED_BY = ("started", "name", "metric", "seconds")
 _ABSENT = "-"
 
@@ -174,13 +172,3 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         return
     for key, inner in value.items():
         yield from flat(inner, f"{path}.{key}" if path else key)
-
-
-def is_cost(metric: str) -> bool:
-    """Return whether less of a metric is better.
-
-    Example:
-        >>> [is_cost(name) for name in ("val_loss", "bits_per_character", "accuracy")]
-        [True, True, False]
-    """
-    return bool(_COSTS.search(metric))

@@ -64,6 +64,15 @@ def test_runs_are_filtered_and_sorted(root):
     assert list_runs(root, sort="seconds")[-1].seconds is None
 
 
+@pytest.mark.parametrize("metric", ["mae", "rmse", "mse", "poisson", "log_cosh", "hinge"])
+def test_the_least_error_is_listed_first(tmp_path, metric):
+    for name, value in (("a", 2.0), ("b", 1.0), ("c", 3.0)):
+        (tmp_path / name).mkdir()
+        info = {"format_version": 1, "status": "complete", "recipe": {"name": "mine"}}
+        write_json(tmp_path / name / INFO, {**info, "metrics": {metric: value}})
+    assert names(list_runs(tmp_path, sort="metric"), tmp_path) == ["b", "a", "c"]
+
+
 def test_what_cannot_be_listed(tmp_path):
     with pytest.raises(UsageError) as error:
         list_runs(tmp_path / "nothing")

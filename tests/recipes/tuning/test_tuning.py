@@ -129,6 +129,8 @@ def test_validation_is_taken_from_the_training_split_where_there_is_none():
     [
         ({}, ("val_accuracy", "max")),
         ({"metric": "val_loss"}, ("val_loss", "min")),
+        ({"metric": "val_mae"}, ("val_mae", "min")),
+        ({"metric": "val_RootMeanSquaredError"}, ("val_RootMeanSquaredError", "min")),
         ({"metric": "val_wer", "direction": "min"}, ("val_wer", "min")),
     ],
 )
@@ -154,6 +156,15 @@ def test_the_value_is_that_of_the_weights_that_are_kept():
         dataset={**SMALL["dataset"], "validation": "test"}, fit={"keep_best": "val_loss"}
     )
     assert kept_value(recipe, history, "val_accuracy") == 0.6
+
+
+@pytest.mark.parametrize("metric", ["mae", "mse", "poisson", "hinge", "RootMeanSquaredError"])
+def test_the_weights_that_are_kept_are_those_of_the_least_error(metric):
+    watched = f"val_{metric}"
+    data = {**SMALL["dataset"], "validation": "test"}
+    for fit in ({"keep_best": watched}, {"early_stopping": {"monitor": watched}}):
+        recipe = small(dataset=data, fit=fit)
+        assert kept_value(recipe, {watched: [3.0, 1.0, 2.0]}, watched) == 1.0
 
 
 def test_recipes_of_ours_may_be_searched():

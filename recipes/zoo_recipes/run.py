@@ -179,21 +179,37 @@ def held(folder: Path) -> Iterator[None]:
         UsageError: Another process holds it.
         ZooError: It cannot be written.
     """
+    taken = f"'{folder}' is being trained by another process: wait for it, or choose another --out."
+    with locked(folder / LOCK, taken):
+        yield
+
+
+@contextmanager
+def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]:
+    """Keep other processes from what a file stands for; the dead hold nothing.
+
+    Args:
+        path: The file; it is there as long as it is held.
+        taken: What to say when another process holds it.
+        timeout: Seconds to wait for that one; -1 waits for ever.
+
+    Raises:
+        UsageError: Another process holds it.
+        ZooError: It cannot be written.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(path, timeout=timeout)
     try:
         lock.acquire()
     except Timeout as error:
-        raise UsageError(
-            f"'{folder}' is being trained by another process: wait for it, or choose another --out."
-        ) from error
+        raise UsageError(taken) from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(path.parent, error) from error
     try:
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         lock.release()
 
 

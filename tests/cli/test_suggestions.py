@@ -59,6 +59,21 @@ def test_a_failed_run_is_told_in_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("spelled", ["a", "./a", "b/../a", "link"])
+def test_a_run_is_not_compared_with_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name, "complete")
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(cli, ["runs", "compare", "a", "b", spelled])
+    assert said.exit_code == 2
+    assert said.output.endswith(
+        f"Error: 'a' and '{Path(spelled)}' are the same run: name each run once, and two or more.\n"
+    )
+
+
 def test_the_road_in_a_folder_with_a_space(tmp_path: Path) -> None:
     run, bundle = tmp_path / "a b" / "run", tmp_path / "a b" / "bundle"
     short = ["--set", "fit.epochs=1", "--set", "dataset.train=train[:10%]"]

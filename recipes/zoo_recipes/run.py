@@ -153,13 +153,22 @@ def check_free(path: Path, *, force: bool) -> None:
     Raises:
         UsageError: Something is there already.
     """
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+    _check_contents(path, force=force)
+    if (path / INFO).is_file():
+        with held(path):
+            pass  # nobody is training it
+
+
+def _check_contents(path: Path, *, force: bool) -> None:
+    if path.is_file() or _contents(path):
         if not force:
             raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
         if not (path / INFO).is_file():
             raise UsageError(f"'{path}' is no run: --force deletes runs only.")
-        with held(path):
-            pass  # nobody is training it
+
+
+def _contents(path: Path) -> list[Path]:
+    return [child for child in path.iterdir() if child.name != LOCK] if path.is_dir() else []
 
 
 @contextmanager
@@ -168,35 +177,72 @@ def held(folder: Path) -> Iterator[None]:
 
     Raises:
         UsageError: Another process holds it.
+        ZooError: It cannot be written.
+    """
+    taken = f"'{folder}' is being trained by another process: wait for it, or choose another --out."
+    with locked(folder / LOCK, taken):
+        yield
+
+
+@contextmanager
+def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]:
+    """Keep other processes from what a file stands for; the dead hold nothing.
+
+    Args:
+        path: The file; it is there as long as it is held.
+        taken: What to say when another process holds it.
+        timeout: Seconds to wait for that one; -1 waits for ever.
+
+    Raises:
+        UsageError: Another process holds it.
+        ZooError: It cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / LOCK, timeout=0)
+    lock = FileLock(path, timeout=timeout)
     try:
         lock.acquire()
     except Timeout as error:
-        raise UsageError(
-            f"'{folder}' is being trained by another process: wait for it, or choose another --out."
-        ) from error
+        raise UsageError(taken) from error
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
     try:
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         lock.release()
 
 
-def new_folder(path: Path) -> None:
-    """Make an empty folder for a run in place of what :func:`check_free` let pass.
+@contextmanager
+def new_folder(path: Path, *, force: bool) -> Iterator[None]:
+    """Make an empty folder for a run, and keep it from other processes as :func:`held` does.
+
+    Args:
+        path: What :func:`check_free` let pass, maybe long ago.
+        force: Whether a run that is there is replaced.
 
     Raises:
+        UsageError: Another process has begun a run there since.
         ZooError: The folder cannot be written.
     """
     try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        (path / folders.ASSETS).mkdir(parents=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ZooError(f"'{path}' cannot be written: {error}") from error
+        raise _unwritable(path, error) from error
+    with held(path):
+        _check_contents(path, force=force)
+        try:
+            for child in _contents(path):
+                is_folder = child.is_dir() and not child.is_symlink()
+                shutil.rmtree(child) if is_folder else child.unlink()
+            (path / folders.ASSETS).mkdir()
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        yield
+
+
+def _unwritable(path: Path, error: OSError) -> ZooError:
+    return ZooError(f"'{path}' cannot be written: {error}")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -223,6 +269,6 @@ def write(path: Path, produce: Callable[[Path], Any]) -> None:
         partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:
-        raise ZooError(f"'{path}' cannot be written: {error}") from error
+        raise _unwritable(path, error) from error
     finally:
         partial.unlink(missing_ok=True)

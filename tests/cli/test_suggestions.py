@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from zoo.cli.main import cli
+from zoo.cli.main import cli, main
 from zoo_recipes.run import load_run
+from zoo_recipes.tuning import study
+from zoo_recipes.tuning.result import Trial
 from zoo_registry import UsageError
 
 TRACE = "UnimplementedError: Graph execution error:\n\nDetected at node adam/Cast\n  File ..."
@@ -54,6 +59,21 @@ def test_a_failed_run_is_told_in_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("spelled", ["a", "./a", "b/../a", "link"])
+def test_a_run_is_not_compared_with_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name, "complete")
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    said = CliRunner().invoke(cli, ["runs", "compare", "a", "b", spelled])
+    assert said.exit_code == 2
+    assert said.output.endswith(
+        f"Error: 'a' and '{Path(spelled)}' are the same run: name each run once, and two or more.\n"
+    )
+
+
 def test_the_road_in_a_folder_with_a_space(tmp_path: Path) -> None:
     run, bundle = tmp_path / "a b" / "run", tmp_path / "a b" / "bundle"
     short = ["--set", "fit.epochs=1", "--set", "dataset.train=train[:10%]"]
@@ -69,3 +89,26 @@ def test_the_road_in_a_folder_with_a_space(tmp_path: Path) -> None:
     assert following(say("verify", bundle)) == ["zoo", "predict", str(bundle), "INPUT"]
     benched = say("bench", bundle, "--runs", "1")
     assert following(benched)[:3] == ["zoo", "bench", str(bundle)]
+
+
+def test_a_search_that_is_interrupted_says_how_to_go_on_with_the_search(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, on_trial: Callable[[Trial], None], **__: object) -> None:
+        on_trial(Trial(3, "complete", {"compile.optimizer.learning_rate": 0.001}, 0.9))
+        raise KeyboardInterrupt("saved at epoch 1. Go on with `zoo train --resume a/trials/0004`")
+
+    monkeypatch.setattr(study, "tune", stop)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    words = ["zoo", "tune", "digits-cnn", "--force", "--trials", "2", "--out", "my search"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as raised:
+        main()
+    assert raised.value.code == 130
+    assert capsys.readouterr().err.split("\n") == [
+        "trial 3: complete 0.9000  learning_rate 0.001",
+        "",
+        "interrupted: the search is kept. Go on with `zoo tune digits-cnn --trials 2 "
+        "--out 'my search'`",
+        "",
+    ]

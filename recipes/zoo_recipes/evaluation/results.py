@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.metrics.label_errors import LabelError
 from zoo_recipes.run import write, write_json
 from zoo_registry import UsageError, ZooError
@@ -15,8 +16,6 @@ from zoo_registry import UsageError, ZooError
 FORMAT_VERSION = 1
 FILE, PICTURE = "evaluation.json", "confusion.png"
 Interval = tuple[float, float]
-# Of these a group with less is better off.
-LOWER_IS_BETTER = frozenset(["loss", "log_loss", "calibration_error", "error_rate", "rmse", "mae"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,9 +231,7 @@ def find_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
         if not all(name in group.metrics for group in groups):
             continue
         ranked = sorted(groups, key=lambda group: group.metrics[name])
-        best, worst = (
-            (ranked[0], ranked[-1]) if name in LOWER_IS_BETTER else (ranked[-1], ranked[0])
-        )
+        best, worst = (ranked[0], ranked[-1]) if is_cost(name) else (ranked[-1], ranked[0])
         difference = abs(best.metrics[name] - worst.metrics[name])
         gaps[name] = Gap(best=best.name, worst=worst.name, difference=difference)
     return gaps

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import fnmatch
-import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.run import INFO, Run, read_run
 from zoo_registry import UsageError, did_you_mean
 
-# The best is the smallest.
-_COSTS = re.compile(r"loss|error|perplexity|crossentropy|divergence|bits")
 SORTED_BY = ("started", "name", "metric", "seconds")
 _ABSENT = "-"
 
@@ -113,37 +114,81 @@ def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {key: values for key, values in columns.items() if len(set(values)) > 1}
 
 
+@dataclass(frozen=True)
+class _Cost:
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class _Expected:
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class _Model:
+    num_params: int | None = None
+
+
+@dataclass(frozen=True)
+class _Info:
+    """What is read of ``run.json``; pydantic leaves the rest of it out."""
+
+    seed: int | None = None
+    metrics: dict[str, float] | None = None
+    expected: _Expected | None = None
+    model: _Model | None = None
+    cost: _Cost | None = None
+    started: AwareDatetime | None = None
+    finished: AwareDatetime | None = None
+    error: str | None = None
+
+
 def _row(folder: Path) -> RunRow:
     try:
         run = read_run(folder)
+        info = _read_info(run)
     except UsageError as error:
         return RunRow(folder, error=str(error))
-    info = run.info
-    metrics = dict(info.get("metrics") or {})
-    promised = (info.get("expected") or {}).get("metric")
-    metric = str(promised) if promised in metrics else next(iter(metrics), "")
+    metrics = info.metrics or {}
+    promised = info.expected.metric if info.expected else None
+    metric = promised if promised in metrics else next(iter(metrics), "")
     return RunRow(
         path=folder,
-        recipe=str(info["recipe"]["name"]),
+        recipe=str(run.info["recipe"]["name"]),
         status=run.status,
-        seed=info.get("seed"),
+        seed=info.seed,
         metric=metric,
         value=metrics.get(metric),
         metrics=metrics,
-        num_params=(info.get("model") or {}).get("num_params"),
-        started=str(info.get("started") or ""),
+        num_params=info.model.num_params if info.model else None,
+        started=str(run.info.get("started") or ""),
         seconds=_seconds(info),
-        error=str(info.get("error") or ""),
+        error=info.error or "",
     )
 
 
-def _seconds(info: Mapping[str, Any]) -> float | None:
-    if info.get("cost"):
-        return float(info["cost"]["seconds"])
-    if not info.get("started") or not info.get("finished"):
+def _read_info(run: Run) -> _Info:
+    try:
+        return _adapter().validate_python(run.info)
+    except ValidationError as error:
+        mistake = error.errors()[0]
+        key = ".".join(map(str, mistake["loc"]))
+        raise UsageError(
+            f"'{run.path / INFO}' is damaged: {key} cannot be {reprlib.repr(mistake['input'])}."
+        ) from error
+
+
+@cache
+def _adapter() -> TypeAdapter[_Info]:
+    return TypeAdapter(_Info)
+
+
+def _seconds(info: _Info) -> float | None:
+    if info.cost and info.cost.seconds is not None:
+        return info.cost.seconds
+    if not info.started or not info.finished:
         return None
-    times = [datetime.fromisoformat(info[key]) for key in ("started", "finished")]
-    return (times[1] - times[0]).total_seconds()
+    return (info.finished - info.started).total_seconds()
 
 
 def _cost(row: RunRow) -> float:
@@ -175,13 +220,3 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         return
     for key, inner in value.items():
         yield from flat(inner, f"{path}.{key}" if path else key)
-
-
-def is_cost(metric: str) -> bool:
-    """Return whether less of a metric is better.
-
-    Example:
-        >>> [is_cost(name) for name in ("val_loss", "bits_per_character", "accuracy")]
-        [True, True, False]
-    """
-    return bool(_COSTS.search(metric))

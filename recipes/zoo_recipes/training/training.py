@@ -125,10 +125,9 @@ def train(
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
         show_own_data(builder)
-    new_folder(folder)
     info = first_info(recipe, task) | workers_info(ranks)
     logs = Logs(energy=energy, mlflow=mlflow)
-    with held(folder):
+    with new_folder(folder, force=force):
         carry_out(recipe, builder, folder, info, logs, checkpoint=None, ranks=ranks, **options)
     return load_run(folder)
 

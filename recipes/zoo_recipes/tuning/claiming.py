@@ -1,12 +1,14 @@
-"""The folder of a search: made, kept from another search, deleted on request."""
+"""The folder of a search: made, kept from others, deleted on request; who works on its trials."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import RECIPE, held, write
+from zoo_recipes.run import LOCK, RECIPE, held, locked, write
 from zoo_recipes.tuning.result import TRIALS
 from zoo_registry import UsageError, ZooError
 
@@ -44,8 +46,47 @@ def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:
     write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
+@contextmanager
+def asking(folder: Path) -> Iterator[None]:
+    """Wait until no other process takes a trial of a search, or looks for abandoned ones."""
+    with locked(folder / LOCK, timeout=-1):
+        yield
+
+
+@contextmanager
+def trial_held(run: Path) -> Iterator[None]:
+    """Keep a trial from other processes, also before its run has a folder.
+
+    Args:
+        run: Where that folder is to be.
+
+    Raises:
+        UsageError: Another process works on it, or trains its run.
+    """
+    with locked(
+        run.with_suffix(LOCK), f"'{run}' is being trained by another process: wait for it."
+    ):
+        if run.is_dir():
+            with held(run):
+                pass  # `zoo train --resume` holds the run alone
+        yield
+
+
+def is_abandoned(run: Path) -> bool:
+    """Return whether no process works on a trial.
+
+    Args:
+        run: Of the trial.
+    """
+    try:
+        with trial_held(run):
+            return True
+    except UsageError:
+        return False
+
+
 def _delete(folder: Path) -> None:
-    for trial in (folder / TRIALS).iterdir():
-        with held(trial):
+    for run in {path.with_suffix("") for path in (folder / TRIALS).iterdir()}:
+        with trial_held(run):
             pass  # nobody is training it
     shutil.rmtree(folder)

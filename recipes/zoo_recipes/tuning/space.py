@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.configs import Range, TuneConfig
+from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.overrides import read_value, value_at, with_values
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.reporting.comparing import is_cost
 from zoo_registry import UsageError
 
 HELD_OUT = 20
-_MORE = re.compile(r"acc|auc|precision|recall|f1|fbeta|iou|dice|r2|exact_match|bleu|similarity")
+_MORE = re.compile(r"acc|auc|precision|recall|f1|fbeta|iou|r2|exact_match|bleu|similarity")
 
 
 def parse_ranges(words: Sequence[str]) -> dict[str, Range]:

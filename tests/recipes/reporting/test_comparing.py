@@ -64,6 +64,41 @@ def test_runs_are_filtered_and_sorted(root):
     assert list_runs(root, sort="seconds")[-1].seconds is None
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"expected": "no"}, "expected cannot be 'no'."),
+        ({"expected": {"metric": ["a"]}}, "expected.metric cannot be ['a']."),
+        ({"metrics": [1, 2]}, "metrics cannot be [1, 2]."),
+        ({"metrics": {"accuracy": "good"}}, "metrics.accuracy cannot be 'good'."),
+        ({"cost": {"seconds": "x"}}, "cost.seconds cannot be 'x'."),
+        ({"cost": 3}, "cost cannot be 3."),
+        ({"model": {"num_params": "many"}}, "model.num_params cannot be 'many'."),
+        ({"seed": [1]}, "seed cannot be [1]."),
+        ({"started": "yesterday"}, "started cannot be 'yesterday'."),
+        ({"error": {}}, "error cannot be {}."),
+    ],
+)
+def test_a_value_of_another_type_is_a_row_and_not_the_end_of_the_list(tmp_path, changed, said):
+    info = {"format_version": 1, "status": "complete", "recipe": {"name": "mine"}}
+    for name, more in (("good", {}), ("odd", changed)):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / INFO, {**info, **more})
+    good, odd = list_runs(tmp_path, sort="name")
+    assert (good.status, good.error) == ("complete", "")
+    assert (odd.status, odd.recipe) == ("unreadable", "")
+    assert odd.error == f"'{tmp_path / 'odd' / INFO}' is damaged: {said}"
+
+
+@pytest.mark.parametrize("metric", ["mae", "rmse", "mse", "poisson", "log_cosh", "hinge"])
+def test_the_least_error_is_listed_first(tmp_path, metric):
+    for name, value in (("a", 2.0), ("b", 1.0), ("c", 3.0)):
+        (tmp_path / name).mkdir()
+        info = {"format_version": 1, "status": "complete", "recipe": {"name": "mine"}}
+        write_json(tmp_path / name / INFO, {**info, "metrics": {metric: value}})
+    assert names(list_runs(tmp_path, sort="metric"), tmp_path) == ["b", "a", "c"]
+
+
 def test_what_cannot_be_listed(tmp_path):
     with pytest.raises(UsageError) as error:
         list_runs(tmp_path / "nothing")

@@ -1,8 +1,10 @@
 """The search for better settings."""
 
+import math
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -11,6 +13,9 @@ from zoo_recipes.overrides import value_at
 from zoo_recipes.plain import plain
 from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import held, read_run
+from zoo_recipes.training.training import resume, train
+from zoo_recipes.tuning import searching
+from zoo_recipes.tuning.claiming import is_abandoned, trial_held
 from zoo_recipes.tuning.picture import draw_trials
 from zoo_recipes.tuning.space import (
     extremes,
@@ -129,6 +134,8 @@ def test_validation_is_taken_from_the_training_split_where_there_is_none():
     [
         ({}, ("val_accuracy", "max")),
         ({"metric": "val_loss"}, ("val_loss", "min")),
+        ({"metric": "val_mae"}, ("val_mae", "min")),
+        ({"metric": "val_RootMeanSquaredError"}, ("val_RootMeanSquaredError", "min")),
         ({"metric": "val_wer", "direction": "min"}, ("val_wer", "min")),
     ],
 )
@@ -154,6 +161,15 @@ def test_the_value_is_that_of_the_weights_that_are_kept():
         dataset={**SMALL["dataset"], "validation": "test"}, fit={"keep_best": "val_loss"}
     )
     assert kept_value(recipe, history, "val_accuracy") == 0.6
+
+
+@pytest.mark.parametrize("metric", ["mae", "mse", "poisson", "hinge", "RootMeanSquaredError"])
+def test_the_weights_that_are_kept_are_those_of_the_least_error(metric):
+    watched = f"val_{metric}"
+    data = {**SMALL["dataset"], "validation": "test"}
+    for fit in ({"keep_best": watched}, {"early_stopping": {"monitor": watched}}):
+        recipe = small(dataset=data, fit=fit)
+        assert kept_value(recipe, {watched: [3.0, 1.0, 2.0]}, watched) == 1.0
 
 
 def test_recipes_of_ours_may_be_searched():
@@ -259,3 +275,92 @@ def test_a_trial_that_was_killed_is_gone_on_with(tmp_path, data_dir):
     assert (trial.number, trial.state, trial.epochs) == (1, "complete", 100)
     assert found.run(trial).info["resumed"] == ["epoch 1, step 0"]
     assert not history.parent.exists()
+
+
+OWN = {"compile": {"optimizer": {"name": "adam", "learning_rate": 0.03}}}
+
+
+@pytest.fixture
+def search(tmp_path, data_dir):
+    """Search around settings of one's own in short trainings."""
+    recipe = small(fit={"epochs": 2, "batch_size": 512}, **OWN)
+    return partial(tune, recipe, out=tmp_path / "search", data_dir=data_dir)
+
+
+def told(found):
+    return [(trial.number, trial.state, trial.own) for trial in found.trials]
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_ctrl_c_before_a_run_has_begun_loses_no_trial(search, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(searching, "train", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(trials=1)
+    found = search(trials=1)
+    assert told(found) == [(1, "complete", True)]
+    assert found.trials[0].values == {RATE: 0.03}
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_completed_by_hand_is_taken_in(search, monkeypatch, tmp_path, data_dir):
+    def stop(*recipe, on_epoch, **options):
+        return train(*recipe, on_epoch=interrupt, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(searching, "train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            search(trials=1)
+    run = resume(tmp_path / "search/trials/0000", data_dir=data_dir, verbose=False)
+    values = run.history["val_accuracy"]
+    for name in ("train", "resume"):
+        monkeypatch.setattr(searching, name, interrupt)
+    found = search(trials=1)
+    assert told(found) == [(1, "complete", True)]
+    (trial,) = found.trials
+    assert (trial.value, trial.epochs) == (values[-1], 2)
+    assert found.run(trial).metrics == run.metrics
+    assert not run.path.exists()
+
+
+@pytest.mark.slow
+def test_a_trial_that_was_killed_before_its_run_is_tried_again(search, tmp_path):
+    recipe, out = tmp_path / "small.toml", tmp_path / "search"
+    recipe.write_text(search.args[0].to_toml(), encoding="utf-8")
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from zoo_recipes.tuning import searching, study\n"
+        "searching.train = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+        "study.tune(Path(sys.argv[1]), trials=1, out=sys.argv[2])"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, recipe, out], check=False)
+    assert killed.returncode == -9
+    assert [path.name for path in (out / "trials").iterdir()] == ["0000.lock"]
+    with trial_held(out / "trials/0000"):  # as if its process were alive
+        assert told(search(trials=1)) == [(0, "running", True), (1, "complete", False)]
+    found = search(trials=2)
+    assert told(found) == [(1, "complete", False), (2, "complete", True)]
+    assert found.trials[1].values == {RATE: 0.03}
+    assert sorted(path.name for path in (out / "trials").iterdir()) == ["0001", "0002"]
+
+
+@pytest.mark.parametrize("hold", [held, trial_held])
+def test_a_trial_that_somebody_works_on_is_not_abandoned(tmp_path, hold):
+    run = tmp_path / "0003"
+    assert is_abandoned(run)
+    run.mkdir()
+    with hold(run):
+        assert not is_abandoned(run)
+    assert is_abandoned(run)
+
+
+@pytest.mark.slow
+def test_a_value_that_is_no_number_fails_the_trial_once(search, monkeypatch):
+    monkeypatch.setattr(searching, "kept_value", lambda *_: math.nan)
+    for _ in range(2):
+        with pytest.raises(ZooError, match=r"Trial 0: ZooError: val_accuracy is not a number\."):
+            search(trials=1)

@@ -99,6 +99,7 @@ def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
 
     if len(paths) < 2:
         raise click.UsageError("Name two runs or more.")
+    _refuse_twice(paths)
     found = {str(path): load_run(path) for path in paths}
     unequal = differences(list(found.values()))
     metrics = {name: run.metrics for name, run in found.items()}
@@ -112,6 +113,16 @@ def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
         click.echo(f"\nCurves: {plot}")
     else:
         next_step(f"zoo runs compare {shlex.join(found)} --plot curves.png")
+
+
+def _refuse_twice(paths: Sequence[Path]) -> None:
+    known: dict[Path, Path] = {}
+    for path in paths:
+        before = known.setdefault(path.resolve(), path)
+        if before is not path:
+            raise click.UsageError(
+                f"'{before}' and '{path}' are the same run: name each run once, and two or more."
+            )
 
 
 def _print_comparison(

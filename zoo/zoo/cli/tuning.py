@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -79,7 +80,7 @@ def tune(
     from zoo_recipes.tuning.study import tune as tune_recipe
 
     named = as_columns(columns)
-    with _progress(trials, shown=not as_json) as on_trial:
+    with _kept_when_interrupted(), _progress(trials, shown=not as_json) as on_trial:
         found = tune_recipe(
             overridden(resolve_recipe(recipe), overrides, data, named),
             trials=trials,
@@ -101,19 +102,29 @@ def tune(
 
 
 @contextmanager
+def _kept_when_interrupted() -> Iterator[None]:
+    """Say how to go on with the search, where the training of a trial would speak of its run."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        again = shlex.join(["zoo", *(word for word in sys.argv[1:] if word != "--force")])
+        raise KeyboardInterrupt(f"the search is kept. Go on with `{again}`") from error
+
+
+@contextmanager
 def _progress(trials: int, *, shown: bool) -> Iterator[Callable[[Trial], None] | None]:
     if not shown:
         yield None
         return
     screen = console(stderr=True)
     with screen.status(f"searching: {trials} trials"):
-        yield lambda trial: screen.print(_line(trial, trials), soft_wrap=True)
+        yield lambda trial: screen.print(_line(trial), soft_wrap=True)
 
 
-def _line(trial: Trial, trials: int) -> str:
+def _line(trial: Trial) -> str:
     value = f"{trial.value:.4f}" if trial.value is not None else first_line(trial.error)
     settings = "  ".join(f"{key.rpartition('.')[2]} {_cell(v)}" for key, v in trial.values.items())
-    return f"trial {trial.number} (of {trials}): {trial.state} {value}  {settings}"
+    return f"trial {trial.number}: {trial.state} {value}  {settings}"
 
 
 def _print(found: Tuning) -> None:

@@ -167,8 +167,8 @@ class FitConfig:
         keep_best: What is watched, such as ``val_accuracy``: the weights of the epoch in which it
             was best are kept, the lowest of losses and errors, the highest of all else. Early
             stopping does so by itself.
-        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras; the former knows what is better
-            as ``keep_best`` does, unless it is given a ``mode``.
+        callbacks: ``ReduceLROnPlateau`` or ``TensorBoard`` of Keras; the former knows as
+            ``keep_best`` what is better, unless it is given a ``mode``.
         class_weight: Of the loss: ``balanced``, or weights by class name.
         sampling: ``balanced`` draws every class equally often; an epoch is as long as before.
         scale_with_workers: What N workers change: ``batch`` takes N times the batch, ``linear`` N

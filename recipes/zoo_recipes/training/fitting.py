@@ -17,8 +17,8 @@ from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import together
+from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.reporting.comparing import is_cost
 from zoo_recipes.run import OnEpoch
 from zoo_recipes.tasks.contrasting import with_projection
 from zoo_recipes.training.balance import class_weights

@@ -86,13 +86,13 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     agreement, examples, metric = None, 0, {}
     if source.expected_examples is not None:
         given = received.pop()
-        _check(compare([source.expected_examples], [given], row.tolerance))
+        _check(compare([source.expected_examples], [given], row.tolerance), facts)
         agreement = top1_agreement(source.expected_examples, given)
         examples = len(next(iter(given.values()))) if agreement is not None else 0
         _check_agreement(row, agreement)
         metric = _accuracies(source, given)
     rows = compare(expected, received, row.tolerance)
-    _check(rows)
+    _check(rows, facts)
     path = Path(job.path)
     return Artifact(
         format=row.name,
@@ -162,6 +162,13 @@ def _with_calibration(source: Source, row: Format, facts: dict[str, Any]) -> dic
     return facts
 
 
-def _check(rows: Sequence[Comparison]) -> None:
-    if not all(row.ok for row in rows):
-        raise ExportError(worst(rows), comparisons=rows)
+def _check(rows: Sequence[Comparison], facts: Mapping[str, Any]) -> None:
+    if all(row.ok for row in rows):
+        return
+    advice = ""
+    if str(facts.get("ranges")).startswith("trained"):
+        advice = (
+            ". Its ranges are what the last steps of training saw: train longer, or take a scheme "
+            "that measures them, such as tflite:int16x8"
+        )
+    raise ExportError(worst(rows) + advice, comparisons=rows)

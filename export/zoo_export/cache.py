@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -21,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export import files
 from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.errors import BundleError
-from zoo_export.files import size_of
+from zoo_export.errors import BundleError, ExportError
 from zoo_export.model_code import files_of, module_of, objects_in
 from zoo_export.request import builder_module, read_info
 from zoo_export.source import VERSIONS
@@ -31,7 +30,6 @@ from zoo_registry import UsageError, folders
 from zoo_registry.packages import cache_folder
 
 _MOST_BYTES = 10_000_000_000
-_PARTIAL = ".partial-"
 _RUN_FILES = (
     folders.INFO,
     folders.MODEL,
@@ -76,15 +74,14 @@ def keep(key: str, bundle: Path) -> None:
 
     A cache that cannot be written, or is full, costs time at the next export and nothing else.
     """
-    if size_of(bundle) > _MOST_BYTES:
+    if files.size_of(bundle) > _MOST_BYTES:
         return
     folder = _folder()
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, ExportError):
         # Under a name of its own, then renamed: two processes may do this at once.
-        with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as partial:
-            shutil.copytree(bundle, Path(partial) / "bundle")
-            (Path(partial) / "bundle").rename(folder / key)
+        with files.work_folder(folder / key) as work:
+            shutil.copytree(bundle, work / "bundle")
+            (work / "bundle").rename(folder / key)
         _make_room(folder)
 
 
@@ -93,11 +90,12 @@ def _folder() -> Path:
 
 
 def _make_room(folder: Path) -> None:
-    complete = [entry for entry in folder.iterdir() if not entry.name.startswith(_PARTIAL)]
+    files.remove_leftovers(folder)
+    complete = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     entries = sorted(complete, key=lambda entry: entry.stat().st_mtime, reverse=True)
     total = 0
     for entry in entries:
-        total += size_of(entry)
+        total += files.size_of(entry)
         if total > _MOST_BYTES:
             shutil.rmtree(entry, ignore_errors=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import os
 import shutil
 import tempfile
@@ -9,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from zoo_export import processes
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.manifest import MANIFEST, FileEntry
 from zoo_registry import UsageError
@@ -16,6 +19,7 @@ from zoo_registry.hashing import sha256
 
 # What common file systems take.
 _MAX_NAME = 255
+_UNFINISHED, _REPLACED = ".unfinished", "replaced"
 
 
 def list_files(folder: Path) -> dict[str, FileEntry]:
@@ -108,20 +112,63 @@ def check_target(out: Path, *, force: bool) -> None:
 def work_folder(out: Path) -> Iterator[Path]:
     """Give a folder beside ``out`` for unfinished work; it is gone afterwards, come what may.
 
+    One whose process was killed, so that it stayed, goes when the next one for ``out`` is made.
+
     Raises:
         ExportError: The disk is full, or the place cannot be written to.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        remove_leftovers(out.parent, glob.escape(out.name))
+        work, lock = _locked_folder(out)
     except OSError as error:
         raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
     try:
-        yield work
+        with processes.interruptible():
+            yield work
     except OSError as error:
         raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_leftovers(folder: Path, names: str = "*") -> None:
+    """Remove the work folders in ``folder`` whose processes are no longer alive.
+
+    Args:
+        folder: Where they lie.
+        names: Pattern of what they were made for.
+    """
+    import fcntl
+
+    tail = f".????????{_UNFINISHED}"
+    for left in folder.glob(f".{names}{tail}"):
+        with contextlib.suppress(OSError):  # its process lives, or has just removed it
+            lock = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # What was to be replaced may have no other copy.
+                if not (left / _REPLACED).exists() or (folder / left.name[1 : -len(tail)]).exists():
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def _locked_folder(out: Path) -> tuple[Path, int]:
+    """Make a folder that is locked for as long as this process lives."""
+    import fcntl
+
+    while True:
+        work = Path(tempfile.mkdtemp(_UNFINISHED, f".{out.name}.", out.parent))
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(work, os.O_RDONLY)
+            with contextlib.suppress(OSError):  # without locks, what is left there stays
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            # Before it was locked, another process may have taken it for left.
+            if work.exists():
+                return work, lock
+            os.close(lock)
 
 
 def put_in_place(
@@ -146,12 +193,12 @@ def put_in_place(
     """
     check(out, force=force)
     if force and out.exists():
-        out.rename(work / "replaced")
+        out.rename(work / _REPLACED)
     try:
         finished.rename(out)
     except OSError:
-        if (work / "replaced").exists():
-            (work / "replaced").rename(out)
+        if (work / _REPLACED).exists():
+            (work / _REPLACED).rename(out)
         raise
 
 

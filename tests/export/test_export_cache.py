@@ -142,6 +142,14 @@ def test_the_oldest_entries_make_room(tmp_path, monkeypatch):
     assert {path.name for path in (tmp_path / "cache/bundles").iterdir()} == {"last", "third"}
 
 
+def test_what_a_killed_process_left_in_the_cache_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache/bundles/.other.abcd1234.unfinished/bundle").mkdir(parents=True)
+    (tmp_path / "bundle").mkdir()
+    cache.keep("key", tmp_path / "bundle")
+    assert [path.name for path in (tmp_path / "cache/bundles").iterdir()] == ["key"]
+
+
 def test_a_cache_that_cannot_be_written_costs_no_export(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "file"))

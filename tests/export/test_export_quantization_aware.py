@@ -7,7 +7,7 @@ from keras import layers
 
 from zoo.layers import ActivationRange, QuantizedWeights
 from zoo.quantization import quantization_aware, without_fake_quantization
-from zoo_export import export, verify
+from zoo_export import ExportError, export, verify
 from zoo_registry import UsageError
 
 
@@ -151,6 +151,19 @@ def test_few_steps_of_training_give_limits_that_hold_what_has_grown(digits):
     model.fit(*digits, epochs=1, verbose=0)
     exact = np.asarray(without_fake_quantization(model)(digits[0]))
     assert np.abs(model(digits[0]) - exact).max() < 0.04 * np.abs(exact).max()
+
+
+@pytest.mark.slow
+def test_trained_ranges_that_cut_the_logits_off_are_told(trained_for_int8, make_run, tmp_path):
+    model = keras.models.clone_model(trained_for_int8)
+    model.set_weights(trained_for_int8.get_weights())
+    model.get_layer("logits").high.assign(0.5)
+    with pytest.raises(ExportError) as caught:
+        export(make_run(model), to=["tflite:int8"], out=tmp_path / "b")
+    assert (
+        " is allowed. Its ranges are what the last steps of training saw: train longer, or take a "
+        "scheme that measures them, such as tflite:int16x8."
+    ) in str(caught.value)
 
 
 def _scales(path):

@@ -81,7 +81,7 @@ def in_file(tensor: Tensor, affines: Mapping[str, Affine]) -> Tensor:
 
     Example:
         >>> str(in_file(Tensor("x", "float32", (1, 8)), {"x": Affine(0.5, 0, "int8")}))
-        'x int8 (1, 8)'
+        'x: int8[1, 8]'
     """
     affine = affines.get(tensor.name)
     return tensor if affine is None else replace(tensor, dtype=affine.dtype)

@@ -90,7 +90,7 @@ class Search:
         own = own_values(self.recipe)
         if not self.study.trials and own is not None:
             self.study.enqueue_trial(own, user_attrs={"own": True})
-        for frozen in filter(self._is_broken_off, self._standing()):
+        for frozen in self._broken_off():
             if frozen.state == TrialState.RUNNING:
                 self.study.tell(frozen.number, state=TrialState.FAIL)
             # Of one that was killed before it drew anything Optuna knows only what it had to try.
@@ -98,11 +98,18 @@ class Search:
             attributes = {**frozen.user_attrs, _CONTINUES: frozen.number}
             self.study.enqueue_trial(values, user_attrs=attributes)
 
-    def _is_broken_off(self, frozen: Any) -> bool:
-        # What failed by itself has said why; Ctrl-C has not.
-        is_cut = frozen.state.name == "FAIL" and _ERROR not in frozen.user_attrs
-        unfinished = is_cut or frozen.state.name == "RUNNING"
-        return unfinished and is_abandoned(self._run_folder(frozen.number))
+    def _broken_off(self) -> list[Any]:
+        left = {
+            frozen.number
+            for frozen in self._standing()
+            if _is_unfinished(frozen) and is_abandoned(self._run_folder(frozen.number))
+        }
+        # Read anew: another process may have ended one just before it let go of it.
+        return [
+            frozen
+            for frozen in self._standing()
+            if frozen.number in left and _is_unfinished(frozen)
+        ]
 
     def _next(self) -> Any:
         """Take the next trial, and return what became of it."""
@@ -203,3 +210,9 @@ class Search:
         if len(done) < _BEFORE_IMPORTANCES or len({frozen.value for frozen in done}) == 1:
             return {}
         return dict(optuna.importance.get_param_importances(self.study))
+
+
+def _is_unfinished(frozen: Any) -> bool:
+    # What failed by itself has said why; Ctrl-C has not.
+    is_cut = frozen.state.name == "FAIL" and _ERROR not in frozen.user_attrs
+    return is_cut or frozen.state.name == "RUNNING"

@@ -6,6 +6,7 @@ import sys
 import time
 from functools import partial
 
+import optuna
 import pytest
 
 from zoo_recipes.configs import Component, Range
@@ -346,6 +347,27 @@ def test_a_trial_that_was_killed_before_its_run_is_tried_again(search, tmp_path)
     assert told(found) == [(1, "complete", False), (2, "complete", True)]
     assert found.trials[1].values == {RATE: 0.03}
     assert sorted(path.name for path in (out / "trials").iterdir()) == ["0001", "0002"]
+
+
+@pytest.mark.slow
+def test_a_trial_that_ends_while_it_is_looked_at_is_not_tried_again(search, monkeypatch, tmp_path):
+    def end(run):
+        """End the trial as its own process would just before it lets go."""
+        study = optuna.load_study(
+            study_name="small", storage=f"sqlite:///{tmp_path}/search/study.db"
+        )
+        study.tell(int(run.name), 0.5)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "tell", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            search(trials=1)
+    monkeypatch.setattr(searching, "is_abandoned", end)
+    found = search(trials=1)
+    assert [(trial.number, trial.state, trial.value) for trial in found.trials] == [
+        (0, "complete", 0.5)
+    ]
 
 
 @pytest.mark.parametrize("hold", [held, trial_held])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_export.comparing import accuracy, compare, top1_agreement, worst
+from zoo_export.comparing import EDGE_SLACK, accuracy, compare, top1_agreement, worst
 from zoo_export.converters.calibration import fingerprint
 from zoo_export.converters.conversion import Converted
 from zoo_export.converters.job import Job, Task
@@ -51,7 +51,7 @@ def make_task(
         optimize=source.request.optimize if row.optimizers else None,
         train_batch=source.request.train_batch,
     )
-    cases = tuple(case for case, _ in _tried(source, row, job.inputs))
+    cases = tuple(case for case, _, _ in _tried(source, row, job.inputs))
     if source.examples is not None:
         cases = (*cases, source.examples)
     is_calibrated = row.scheme is not None and row.scheme.calibrated
@@ -82,7 +82,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     job, received = converted.job, list(converted.outputs)
     facts = dict(converted.result.facts)
     _check_weights(row, facts)
-    expected = [outputs for _, outputs in _tried(source, row, job.inputs)]
+    tried = _tried(source, row, job.inputs)
     agreement, examples, metric = None, 0, {}
     if source.expected_examples is not None:
         given = received.pop()
@@ -91,7 +91,9 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         examples = len(next(iter(given.values()))) if agreement is not None else 0
         _check_agreement(row, agreement)
         metric = _accuracies(source, given)
-    rows = compare(expected, received, row.tolerance)
+    rows = compare(
+        [outputs for _, outputs, _ in tried], received, [tolerance for *_, tolerance in tried]
+    )
     _check(rows, facts)
     path = Path(job.path)
     return Artifact(
@@ -110,13 +112,14 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
 
 def _tried(
     source: Source, row: Format, inputs: Sequence[Tensor]
-) -> list[tuple[dict[str, Array], dict[str, Array]]]:
-    """Return the cases that a file can take, each with what Keras gives."""
-    pairs = list(zip(source.cases, source.expected, strict=True))
+) -> list[tuple[dict[str, Array], dict[str, Array], float]]:
+    """Return the cases that a file can take, with what Keras gives and how far the file may."""
+    tried = [(*pair, row.tolerance) for pair in zip(source.cases, source.expected, strict=True)]
     if row.scheme is None:
         # Other schemes are made for the ranges that inputs usually have.
-        pairs += zip(source.edges, source.expected_edges, strict=True)
-    return [(case, outputs) for case, outputs in pairs if fits(inputs, case)]
+        edges = zip(source.edges, source.expected_edges, strict=True)
+        tried += [(*pair, row.tolerance * EDGE_SLACK) for pair in edges]
+    return [one for one in tried if fits(inputs, one[0])]
 
 
 def _check_weights(row: Format, facts: Mapping[str, Any]) -> None:

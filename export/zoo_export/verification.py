@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.comparing import compare, worst
+from zoo_export.comparing import EDGE_SLACK, compare, worst
 from zoo_export.errors import BundleError, ExportError, VerificationError
 from zoo_export.formats import find
 from zoo_export.manifest import ASSETS, EDGES, SAMPLES, Artifact, Comparison, Verification
@@ -97,15 +97,15 @@ def run_samples(
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
     check_probes(bundle.manifest, bundle.path / ASSETS)
-    cases = load_samples(bundle.path / SAMPLES)
+    tolerance = find(artifact.format).tolerance
+    cases = [(case, tolerance) for case in load_samples(bundle.path / SAMPLES)]
     edges = bundle.path / EDGES
     if find(artifact.format).scheme is None and edges.is_file():
-        cases += load_samples(edges)
+        cases += [(case, tolerance * EDGE_SLACK) for case in load_samples(edges)]
     runner = bundle.runner(artifact.format, threads, provider)
-    tolerance = find(artifact.format).tolerance
     rows: list[Comparison] = []
     names = {tensor.name for tensor in artifact.inputs}
-    for case in cases:
+    for case, allowed in cases:
         if set(case.inputs) != names:
             raise BundleError(f"The samples of bundle '{bundle.path}' lack {sorted(names)}.")
         if not fits(artifact.inputs, case.inputs):
@@ -119,7 +119,7 @@ def run_samples(
             )
         flat = {name: evenly(array, MAX_VALUES) for name, array in outputs.items()}
         try:
-            compared = compare([case.values], [flat], tolerance)
+            compared = compare([case.values], [flat], allowed)
         except ExportError as error:
             raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
         rows += [replace(row, shape=shapes[row.output]) for row in compared]

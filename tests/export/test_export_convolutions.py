@@ -1,6 +1,7 @@
 """Convolutions in ONNX: channels first from end to end, with all that can go inside of them."""
 
 import keras
+import numpy as np
 import onnx
 import pytest
 from keras import layers, ops
@@ -101,3 +102,22 @@ def test_mobilenet_is_convolutions_and_activations(tmp_path):
     wanted = {"Conv": 52, "HardSwish": 19, "HardSigmoid": 9, "Transpose": 1}
     assert {name: operators[name] for name in wanted} == wanted
     assert sum(operators.values()) <= 126
+
+
+@pytest.mark.parametrize("pooling", [layers.MaxPooling2D, layers.AveragePooling2D])
+def test_zeros_around_negative_numbers_are_pooled_as_zeros(tmp_path, pooling):
+    image = keras.Input((8, 8, 3), name="image")
+    below = layers.Conv2D(16, 3, bias_initializer=keras.initializers.Constant(-9), name="c")(image)
+    pooled = pooling(3, 2, name="pooled")(layers.ZeroPadding2D(1)(below))
+    model = keras.Model(image, pooled, name="edge")
+    rows = np.random.default_rng(0).uniform(0, 1, (9, 8, 8, 3)).astype(np.float32)
+    formats = ["onnx", "onnx:float16", "onnx:dynamic-int8", "onnx:int8"]
+
+    made = export(model, to=formats, out=tmp_path / "b", calibration={"image": rows})
+    fast = export(model, to=["onnx"], optimize="onnxruntime", out=tmp_path / "fast")
+
+    right = np.asarray(model(rows))
+    assert (right[:, 0] == 0).all() == (pooling is layers.MaxPooling2D)
+    for bundle, row in [*((made, row) for row in formats), (fast, "onnx")]:
+        given = bundle.run({"image": rows}, row)["pooled"]
+        assert np.abs(given - right).max() < 0.2, row

@@ -15,6 +15,7 @@ from zoo_export.converters import (
     onnx_layout,
     onnx_operators,
     onnx_optimize,
+    onnx_padding,
     onnx_rnn,
     onnx_simplify,
     onnx_trace,
@@ -48,6 +49,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     onnx_layout.channels_first(proto.graph, weights)
     onnx_convolutions.fuse_activations(proto.graph, weights)
     onnx_convolutions.fold_into_convolutions(proto.graph, weights)
+    onnx_padding.keep_zeros(proto.graph, weights)
     onnx_file.describe(proto, conversion)
     proto = onnx_weights.infer_shapes(proto, weights)
     onnx_weights.save(proto, weights, conversion.path)

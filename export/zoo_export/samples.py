@@ -204,7 +204,7 @@ def oblong(sizes: Mapping[str, int]) -> dict[str, int]:
 
 
 def _position_limits(model: Any) -> list[int]:
-    configs = [layer.get_config() for layer in model._flatten_layers(include_self=False)]
+    configs = [_arguments(layer) for layer in model._flatten_layers(include_self=False)]
     found = [config.get(key) for config in configs for key in _LENGTH_LIMITS]
     return [value for value in found if isinstance(value, int) and value > 0]
 
@@ -241,10 +241,18 @@ def _vocabulary(layers: Sequence[Any]) -> int | None:
     sizes = []
     for layer in layers:
         for part in layer._flatten_layers():
-            config = part.get_config()
+            config = _arguments(part)
             sizes += [config.get(key) for key in _TABLES]
     known = [size for size in sizes if isinstance(size, int) and size > 0]
     return min(known, default=None)
+
+
+def _arguments(layer: Any) -> dict[str, Any]:
+    try:
+        arguments: dict[str, Any] = layer.get_config()
+    except NotImplementedError:  # it lies in a layer that makes it anew: Keras asks only that one
+        return {}
+    return arguments
 
 
 def _consumers(model: Any, tensor: Any) -> list[Any]:

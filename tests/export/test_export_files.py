@@ -181,6 +181,25 @@ def test_a_model_of_keras_applications(tmp_path):
         assert artifact.verification.max_abs_diff > 0
 
 
+def test_layers_inside_of_layers_of_keras_hub_that_have_no_configuration(tmp_path):
+    import keras_hub
+
+    model = keras_hub.models.GemmaBackbone(
+        vocabulary_size=50,
+        num_layers=1,
+        num_query_heads=2,
+        num_key_value_heads=1,
+        hidden_dim=16,
+        intermediate_dim=32,
+        head_dim=8,
+    )
+
+    bundle = export(model, out=tmp_path / "gemma", to=["onnx"], name="gemma")
+
+    assert {tensor.name for tensor in bundle.manifest.inputs} == {"token_ids", "padding_mask"}
+    assert bundle.artifacts[0].verification.ok
+
+
 def _distance(targets, outputs):
     return keras.ops.mean(keras.ops.abs(targets - outputs))
 

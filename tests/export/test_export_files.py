@@ -7,7 +7,6 @@ import pytest
 from export_layers import Scale
 from keras import layers
 
-from zoo.support.building import with_statistics
 from zoo_export import export
 
 pytestmark = pytest.mark.slow  # a conversion starts a process that imports TensorFlow
@@ -168,17 +167,6 @@ def test_a_model_that_nobody_named_and_that_has_a_loss_of_its_users_own(tmp_path
     [given], [made] = bundle.manifest.inputs, bundle.manifest.outputs
     assert (given.name, made.name) == (model.inputs[0]._keras_history.operation.name, "dense")
     assert all(artifact.verification.ok for artifact in bundle.artifacts)
-
-
-def test_a_model_of_keras_applications(tmp_path):
-    model = keras.applications.EfficientNetB0(weights=None, input_shape=(64, 64, 3), classes=5)
-
-    bundle = export(with_statistics(model), out=tmp_path / "b0", to=["onnx", "tflite"])
-
-    assert bundle.manifest.name == "efficientnetb0"
-    for artifact in bundle.artifacts:
-        assert artifact.verification.ok
-        assert artifact.verification.max_abs_diff > 0
 
 
 def test_layers_inside_of_layers_of_keras_hub_that_have_no_configuration(tmp_path):

@@ -41,6 +41,7 @@ def export(
     samples: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
     sequence_length: int | None = None,
+    image_size: int | Sequence[int] | None = None,
     train_batch: int | None = None,
     batch_sizes: Sequence[int] | str | None = None,
     rnn: str | None = None,
@@ -74,6 +75,8 @@ def export(
             activations; a run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
+        image_size: Height and width of images, or one number for both, in formats that fix them,
+            where the model leaves them open; by default what preprocessing makes, else 64 x 96.
         train_batch: Rows that one step of training takes in ``tflite:train``; 8 by default.
         batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
             ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any
@@ -122,6 +125,7 @@ def export(
         "rows": _as_arrays(samples),
         "calibration": _as_arrays(calibration),
         "sequence_length": sequence_length,
+        "image_size": _height_and_width(image_size),
         "train_batch": train_batch,
         "batch_sizes": read_batch_sizes(batch_sizes, rows, place),
         "rnn": rnn,
@@ -157,6 +161,19 @@ def export(
     for artifact in bundle.artifacts:
         remember(bundle, artifact)
     return bundle
+
+
+def _height_and_width(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    sides = [size, size] if isinstance(size, int) else list(size)
+    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
+    if len(sides) != 2 or not whole or min(sides) < 1:
+        raise UsageError(
+            f"image_size={size!r} must be a number of pixels, such as 224, or height and width, "
+            "such as (224, 320)."
+        )
+    return sides[0], sides[1]
 
 
 def default_folder(source: Any, name: str | None = None) -> Path:

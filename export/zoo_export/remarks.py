@@ -20,6 +20,9 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
         ["XNNPACK computes 8 of 9 nodes (88 %), LiteRT's own kernels the rest: 1 CUMSUM."]
         >>> remarks({"xnnpack": {"nodes": 0, "taken": 0, "left": {}}})
         ['It has no nodes: every output is an input as it came.']
+        >>> remarks({"unchosen_sizes": {"height": 64, "width": 96}})
+        ['Sizes that nobody chose are fixed in it: height 64, width 96 (see image_size, \
+sequence_length).']
     """
     return list(_sentences(facts))
 
@@ -37,6 +40,7 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:
         yield _dynamic(facts["dynamic_batch"])
+    yield from _of_samples(facts)
     signatures = facts.get("signatures", {})
     if isinstance(signatures, Mapping):  # a SavedModel has a list of names
         for name, row in signatures.items():
@@ -45,6 +49,15 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
                 f"Its signature {name} takes {row['batch']} rows at once "
                 f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
             )
+
+
+def _of_samples(facts: Mapping[str, Any]) -> Iterator[str]:
+    if "unchosen_sizes" in facts:
+        sizes = ", ".join(f"{name} {size}" for name, size in facts["unchosen_sizes"].items())
+        yield f"Sizes that nobody chose are fixed in it: {sizes} (see image_size, sequence_length)."
+    if "edges_left_out" in facts:
+        kinds = " and ".join(facts["edges_left_out"])
+        yield f"Not compared on {kinds}, to which Keras itself has no steady answer."
 
 
 def _some(names: Sequence[str]) -> str:

@@ -40,6 +40,8 @@ class Request:
     targets: Array | None = None
     calibration: Mapping[str, Any] | None = None
     sequence_length: int | None = None
+    # Height and width.
+    image_size: tuple[int, int] | None = None
     # Of a file whose batch is fixed; none lets it vary there too.
     batch_sizes: tuple[int, ...] = (1,)
     rnn: str | None = None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.comparing import compare
-from zoo_export.converters.axes import WIDTH, input_tensors, shorter
+from zoo_export.converters.axes import input_tensors, shorter
 from zoo_export.converters.inference import named_inputs, reference
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
@@ -47,13 +47,13 @@ def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str
 
 def edge_cases(
     model: Any, tensors: Sequence[Tensor], rows: Arrays, *, seed: int = 0
-) -> list[tuple[dict[str, Array], dict[str, Array]]]:
+) -> dict[str, tuple[dict[str, Array], dict[str, Array]] | None]:
     """Return single rows at the edges of what a model may be given, each with what Keras gives.
 
     One is zero wherever the model takes numbers, one a hundred times as large as usual but for
-    pixels, one has whole numbers of both signs wherever they index no table. Such a row is left
-    out where Keras fails or gives NaN, and where Keras' own answer hangs on the last bit of the
-    inputs: no file could be told right from wrong by it.
+    pixels, one has whole numbers of both signs wherever they index no table. There is ``None``
+    in place of a row where Keras fails or gives NaN, and where Keras' own answer hangs on the last
+    bit of the inputs: no file could be told right from wrong by it.
 
     Args:
         model: The Keras model.
@@ -63,7 +63,10 @@ def edge_cases(
     """
     generator = np.random.default_rng(seed)
     first = {name: array[:1] for name, array in rows.items()}
-    zeros, large, whole = {}, {}, {}
+    zeros: dict[str, Array] = {}
+    large: dict[str, Array] = {}
+    whole: dict[str, Array] = {}
+    kinds = {"zeros": zeros, "large numbers": large, "whole numbers": whole}
     for tensor in tensors:
         name, array = tensor.name, first[tensor.name]
         layers = _consumers(model, named_inputs(model)[name])
@@ -76,9 +79,12 @@ def edge_cases(
         elif array.dtype.kind == "i" and _vocabulary(layers) is None:
             drawn = generator.integers(-_WHOLE, _WHOLE, array.shape, endpoint=True)
             whole[name] = drawn.astype(array.dtype)
-    cases = [{**first, **changed} for changed in (zeros, large, whole) if changed]
-    answered = ((case, _steady_answer(model, case, generator)) for case in cases)
-    return [(case, outputs) for case, outputs in answered if outputs is not None]
+    cases = {kind: {**first, **changed} for kind, changed in kinds.items() if changed}
+    answers = {kind: _steady_answer(model, case, generator) for kind, case in cases.items()}
+    return {
+        kind: (cases[kind], outputs) if outputs is not None else None
+        for kind, outputs in answers.items()
+    }
 
 
 def _steady_answer(
@@ -191,16 +197,6 @@ def default_sizes(
     lengths = {SEQUENCE: length or longest, TARGET: longest}
     # The second sequence of its kind has the name of its input before.
     return {name: lengths.get(name.rpartition("_")[2], DEFAULT_SIDE) for name in names}
-
-
-def oblong(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return sizes with widths of which one can see that they are no heights.
-
-    Example:
-        >>> oblong({"height": 64, "width": 64})
-        {'height': 64, 'width': 96}
-    """
-    return {name: size * 3 // 2 if name.endswith(WIDTH) else size for name, size in sizes.items()}
 
 
 def _position_limits(model: Any) -> list[int]:

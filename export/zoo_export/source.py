@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -24,7 +24,8 @@ from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
 from zoo_export.request import Request
-from zoo_export.tensors import BATCH, SEQUENCE, Array, Tensor, named_sizes
+from zoo_export.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
+from zoo_export.tensors import BATCH, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
 
 _MAX_EXAMPLE_VALUES = 1 << 26
@@ -45,6 +46,8 @@ class Source:
         expected: What Keras gives for them.
         edges: Single rows of unusual numbers, for files that compute as Keras does.
         expected_edges: What Keras gives for those.
+        left_out: Kinds of unusual numbers that Keras itself has no steady answer to.
+        unchosen: Of ``sizes``, those that nobody asked for.
         examples: Real examples to count agreement on, or ``None``.
         expected_examples: What Keras gives for those.
         targets: The right answers for those, where they are known.
@@ -63,6 +66,8 @@ class Source:
     calibration: dict[str, Array] | None = None
     edges: tuple[dict[str, Array], ...] = ()
     expected_edges: tuple[dict[str, Array], ...] = ()
+    left_out: tuple[str, ...] = ()
+    unchosen: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_source(request: Request) -> Source:
@@ -86,7 +91,7 @@ def read_source(request: Request) -> Source:
     sizes.pop(BATCH, None)
     if request.batch_sizes:
         sizes[BATCH] = request.batch_sizes[0]
-    _check_length(request, sizes)
+    check_chosen(request, inputs, sizes)
     cases, expected = _tried(request, model, inputs, rows)
     runs = [
         (named_sizes(inputs, case), outputs) for case, outputs in zip(cases, expected, strict=True)
@@ -98,7 +103,8 @@ def read_source(request: Request) -> Source:
     sizes = {dim: found[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     examples = _examples(rows, expected[0]) if request.is_run else None
-    edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else []
+    edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else {}
+    answered = [pair for pair in edges.values() if pair is not None]
     return Source(
         request=request,
         inputs=inputs,
@@ -110,8 +116,10 @@ def read_source(request: Request) -> Source:
         expected_examples=None if examples is None else _reference(request, model, examples),
         targets=request.targets,
         calibration=_calibration(request, inputs, rows),
-        edges=tuple(case for case, _ in edges),
-        expected_edges=tuple(outputs for _, outputs in edges),
+        edges=tuple(case for case, _ in answered),
+        expected_edges=tuple(outputs for _, outputs in answered),
+        left_out=tuple(kind for kind, pair in edges.items() if pair is None),
+        unchosen=unchosen(request, inputs, sizes),
     )
 
 
@@ -123,21 +131,15 @@ def versions() -> dict[str, str]:
 def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
     if request.rows is not None:
         return sampling.given_rows(unrelated(tensors), request.rows)
-    return sampling.drawn_rows(model, tensors, _sizes(request, model, tensors))
+    return sampling.drawn_rows(model, tensors, likely_sizes(request, model, tensors))
 
 
 def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, Array]:
     if request.rows is not None:
         return sampling.given_rows(inputs, request.rows)
-    sizes = sampling.oblong(_sizes(request, model, inputs)) | _image_sizes(request, inputs)
+    sizes = oblong(likely_sizes(request, model, inputs)) | image_sizes(request, inputs)
     count = max(sampling.DRAWN, *request.batch_sizes, 0)
     return sampling.drawn_rows(model, inputs, sizes, count=count)
-
-
-def _sizes(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, int]:
-    lengths = [step["length"] for step in request.preprocessing if "length" in step]
-    length = request.sequence_length or next(iter(lengths), None)
-    return sampling.default_sizes(model, inputs, length) | _image_sizes(request, inputs)
 
 
 def _tried(
@@ -177,28 +179,6 @@ def _examples(rows: dict[str, Array], one: Mapping[str, Array]) -> dict[str, Arr
     # Logits over a large vocabulary at every position would fill the memory.
     count = max(1, _MAX_EXAMPLE_VALUES // sum(array.size for array in one.values()))
     return {name: array[:count] for name, array in rows.items()}
-
-
-def _check_length(request: Request, sizes: Mapping[str, int]) -> None:
-    wanted = request.sequence_length
-    if wanted is None:
-        return
-    if SEQUENCE not in sizes:
-        raise UsageError(
-            f"Model '{request.name}' has no variable sequence: leave sequence_length={wanted} out."
-        )
-    if sizes[SEQUENCE] != wanted:
-        raise UsageError(
-            f"sequence_length={wanted}, but the examples of '{request.name}' have "
-            f"{sizes[SEQUENCE]} steps: leave it out."
-        )
-
-
-def _image_sizes(request: Request, inputs: Sequence[Tensor]) -> dict[str, int]:
-    shapes = [step["size"] for step in request.preprocessing if "size" in step]
-    named = {dim for tensor in inputs for dim in tensor.shape if isinstance(dim, str)}
-    sides = zip(("height", "width"), shapes[0] if shapes else (), strict=bool(shapes))
-    return {side: size for side, size in sides if side in named}
 
 
 def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[str, Array]:

@@ -215,6 +215,14 @@ def test_batches_of_a_litert_file(road: Path) -> None:
     assert proved.stdout.count("1, 3, 8") == 2
 
 
+def test_a_model_by_name_for_images_of_another_size(road: Path) -> None:
+    options = ("--image-size", "40x32", "--to", "tflite", "--json", "--out", "bundles/oblong")
+    done = zoo("export", "lenet5", *options, cwd=road)
+    assert done.returncode == 0, done.stderr
+    (image,) = json.loads(done.stdout)["artifacts"][0]["inputs"]
+    assert image["shape"] == [1, 40, 32, 1]
+
+
 def test_a_budget_keeps_one_scheme_or_refuses_with_the_table(road: Path) -> None:
     tried = ("--to", "tflite:dynamic-int8,onnx:dynamic-int8", "--out", "bundles/small")
     done = zoo("export", "runs/digits-mlp", "--max-drop", "5%", *tried, cwd=road)
@@ -273,6 +281,14 @@ WRONG_USE = {
     "no batches": (
         ("export", "runs/digits-mlp", "--batch-sizes", "1,x", "--out", "bundles/x"),
         "batch_sizes='1,x': give different whole numbers from 1, such as [1, 8], or 'dynamic'.",
+    ),
+    "images of one size": (
+        ("export", "runs/digits-mlp", "--image-size", "48", "--out", "bundles/x"),
+        "takes no images of another size: leave image_size=48x48 out.",
+    ),
+    "no size of images": (
+        ("export", "lenet5", "--image-size", "48x", "--out", "bundles/x"),
+        "'48x' is no size of images, such as 224 or 224x320.",
     ),
     "no recurrent layer": (
         ("export", "runs/digits-mlp", "--rnn", "loop", "--out", "bundles/x"),

@@ -305,6 +305,10 @@ def test_a_misspelt_format(dense, tmp_path):
             "Model 'small' has no variable sequence: leave sequence_length=9 out.",
         ),
         (
+            {"image_size": 48},
+            "Model 'small' takes no images of another size: leave image_size=48x48 out.",
+        ),
+        (
             {"samples": {"feature": np.zeros((1, 4))}},
             "There is no input 'feature'. Did you mean 'features'? Inputs: features.",
         ),

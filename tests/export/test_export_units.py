@@ -105,7 +105,7 @@ def _edges(apply, *inputs):
     model = keras.Model(inputs, {"y": apply(*inputs)})
     tensors = input_tensors(model)
     rows = drawn_rows(model, tensors, default_sizes(model, tensors))
-    edges = [case for case, _ in edge_cases(model, tensors, rows)]
+    edges = [pair[0] for pair in edge_cases(model, tensors, rows).values() if pair is not None]
     return edges, {name: row[:1] for name, row in rows.items()}
 
 

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+import zoo_registry
 from zoo.cli.budgeting import SHARE, export_within_budget
 from zoo.cli.listing import as_json
 from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table, size
+from zoo.cli.sizing import SIDES
+from zoo.sizing.size import image_shape
 from zoo_registry import UsageError
 from zoo_registry.build import get_model
 
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-cache", is_flag=True, help="Convert again, though nothing has changed.")
 @click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
+@click.option("--image-size", type=SIDES, help="Height and width of images: 224 or 224x320.")
 @click.option(
     "--batch-sizes", help="Batches of LiteRT files, such as 1,8, or dynamic for any, slower [1]."
 )
@@ -69,6 +73,7 @@ def export(
     weights: str | None,
     no_cache: bool,
     sequence_length: int | None,
+    image_size: tuple[int, int] | None,
     batch_sizes: str | None,
     rnn: str | None,
     optimize: str | None,
@@ -86,7 +91,7 @@ def export(
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
         others |= {"--batch-sizes": batch_sizes, "--rnn": rnn, "--optimize": optimize}
-        others |= {"--train-batch": train_batch is not None}
+        others |= {"--train-batch": train_batch is not None, "--image-size": image_size is not None}
         _refuse_with_budget(others)
         export_within_budget(
             source,
@@ -116,8 +121,10 @@ def export(
         "rnn": rnn,
         "optimize": optimize,
     }
-    given = _model_or_run(source, task, weights)
-    if not Path(source).exists():
+    given = _model_or_run(source, task, weights, image_size)
+    if Path(source).exists():
+        options["image_size"] = image_size
+    else:
         options |= {"name": source.rpartition("/")[2], "task": task}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
     if archive is not None:
@@ -147,9 +154,14 @@ def _refuse_with_budget(others: Mapping[str, object]) -> None:
         raise UsageError(f"{option} does not go with a budget: leave it or --max-drop out.")
 
 
-def _model_or_run(source: str, task: str | None, weights: str | None) -> Any:
+def _model_or_run(
+    source: str, task: str | None, weights: str | None, image_size: tuple[int, int] | None
+) -> Any:
     if not Path(source).exists():
-        return get_model(source, task=task, weights=weights)
+        sizes: dict[str, Any] = {}
+        if image_size is not None:
+            sizes["input_shape"] = image_shape(zoo_registry.models.get(source), *image_size)
+        return get_model(source, task=task, weights=weights, **sizes)
     for option, value in (("--task", task), ("--weights", weights)):
         if value:
             raise UsageError(f"{option} is for a model given by name; '{source}' is a run.")

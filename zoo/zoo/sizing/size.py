@@ -103,7 +103,7 @@ def size(
     spec = zoo_registry.models.get(name) if isinstance(name, str) else name
     _check_positive(spec, batch=batch, sequence_length=sequence_length, image_size=image_size)
     if image_size is not None:
-        overrides["input_shape"] = _image_shape(spec, image_size)
+        overrides["input_shape"] = image_shape(spec, image_size, image_size)
     _check_length(spec, sequence_length, overrides)
     model = abstract_model(spec, task, **overrides)
     shapes = {
@@ -143,12 +143,21 @@ def _cached(model: Any, task: str, shapes: Mapping[str, tuple[int, ...]]) -> int
     return sum(2 * steps * layer.num_kv_heads * layer.head_dim for layer in layers)
 
 
-def _image_shape(spec: ModelSpec, pixels: int) -> tuple[int, int, int]:
+def image_shape(spec: ModelSpec, height: int, width: int) -> tuple[int, int, int]:
+    """Return the ``input_shape`` that builds a model for images of a size.
+
+    Raises:
+        UsageError: It takes no images, or only those of its own size.
+
+    Example:
+        >>> image_shape(zoo_registry.models.get("lenet5"), 32, 48)
+        (32, 48, 1)
+    """
     image = next((tensor for tensor in spec.inputs if len(tensor.shape) == 3), None)
     if image is None or "input_shape" not in inspect.signature(spec.load_builder()).parameters:
         taken = ", ".join(map(str, spec.inputs)) or "something else"
         raise UsageError(f"Model '{spec.name}' takes no image of another size: {taken}.")
-    return (pixels, pixels, int(image.shape[-1] or 3))
+    return (height, width, int(image.shape[-1] or 3))
 
 
 def _check_length(spec: ModelSpec, length: int, overrides: Mapping[str, Any]) -> None:

@@ -61,6 +61,43 @@ def test_what_suits_the_length_or_what_is_asked_for(cell, steps, wanted, strateg
     assert "inner_loop" not in vars(layer.forward_layer)
 
 
+class Halved(layers.LSTMCell):
+    """Be a cell of the user's own."""
+
+    def call(self, inputs, states, training=False):
+        return super().call(inputs / 2, states, training)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layer", "products_a_step"),
+    [
+        (layers.LSTM(4), 1),
+        (layers.LSTM(4, use_bias=False, go_backwards=True, recurrent_activation="hard_sigmoid"), 1),
+        (layers.GRU(4), 1),
+        (layers.GRU(4, reset_after=False), 2),
+        (layers.GRU(4, use_bias=False, implementation=1), 1),
+        (layers.SimpleRNN(4), 1),
+        (layers.RNN(layers.LSTMCell(4)), 1),
+        (layers.RNN(Halved(4)), 2),
+    ],
+    ids=["lstm", "lstm-bare", "gru", "gru-reset-first", "gru-bare", "simple", "rnn", "own-cell"],
+)
+def test_inputs_are_multiplied_all_at_once(layer, products_a_step, tmp_path):
+    steps = 6
+    model = build(layer, steps)
+    generator = np.random.default_rng(1)
+    model.set_weights([generator.normal(size=w.shape) for w in model.get_weights()])
+
+    facts = converted(model, tmp_path / "net.tflite", steps, rnn="unroll")
+
+    # Nothing is multiplied by the zeros of the first state; the head is one more product.
+    before = 0 if products_a_step == 2 and isinstance(layer.cell, Halved) else 1
+    fewest = products_a_step * (steps - 1) + before + 1
+    assert fewest <= facts["operators"]["FULLY_CONNECTED"] <= fewest + products_a_step
+    assert "call" not in vars(layer.cell)
+
+
 @pytest.mark.slow
 def test_what_its_author_has_unrolled_stays_so(tmp_path):
     facts = converted(build(layers.GRU(4, unroll=True), 20), tmp_path / "net.tflite", 20)

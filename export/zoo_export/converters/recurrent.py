@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from zoo_export.converters.recurrent_steps import projected_ahead
 from zoo_export.litert_options import LOOP, UNROLL
 
-# Up to so many steps a layer written out was never slower than its loop (0.4 to 1.0 times the
-# time with 16 to 256 units); beyond, the file and the time to convert it grow with every step.
+# Up to so many steps a layer written out took 0.35 to 1.05 times as long as its loop (4 to 16
+# steps, 16 to 256 units, masked); beyond, kernels that are packed for every step fill the caches.
 MOST_UNROLLED = 16
 
 
@@ -48,7 +49,8 @@ def _decided(layer: Any, wanted: str | None, found: dict[str, dict[str, Any]]) -
         short = unroll or steps <= MOST_UNROLLED
         layer.unroll = short if wanted is None else wanted == UNROLL
         found[layer.name] = {"strategy": UNROLL if layer.unroll else LOOP, "steps": steps}
-        return plain(sequences, *rest, **named)
+        with projected_ahead(layer, sequences) as projected:
+            return plain(projected, *rest, **named)
 
     layer.inner_loop = inner_loop
     try:

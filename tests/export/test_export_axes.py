@@ -10,7 +10,8 @@ from keras import layers, ops
 from zoo_export import export
 from zoo_export.converters.axes import check_outputs, input_tensors, related, unrelated
 from zoo_export.request import from_model
-from zoo_export.samples import default_sizes, drawn_rows, oblong, other_sizes
+from zoo_export.samples import default_sizes, drawn_rows, other_sizes
+from zoo_export.sizes import oblong
 from zoo_export.source import read_source
 from zoo_export.tensors import Tensor
 from zoo_registry import UsageError

@@ -107,6 +107,12 @@ def test_integers_of_other_sizes_in_onnx(name, dtype, tmp_path):
     _assert_same(*_converted(apply, rows, "onnx", tmp_path))
 
 
+@pytest.mark.parametrize("axis", [1, -1, -2])
+def test_running_products_in_onnx(axis, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    _assert_same(*_converted(lambda x: ops.cumprod(x, axis=axis), rows, "onnx", tmp_path))
+
+
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
 @pytest.mark.parametrize(("before", "after"), [(12, (7, 20)), (10, (7, 7)), (12, (24, 6))])
 def test_images_of_every_size_in_onnx(before, after, interpolation, tmp_path):

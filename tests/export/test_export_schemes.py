@@ -120,6 +120,44 @@ def test_integer_files_compute_in_integers(bundle):
     assert "QuantizeLinear" not in operators["onnx:float16"]
 
 
+@pytest.mark.slow
+def test_equal_constants_of_onnx_files_are_stored_once(bundle):
+    import onnx
+
+    graph = onnx.load(bundle.path / bundle.artifact("onnx:int8").path).graph
+    held = [(t.data_type, tuple(t.dims), t.raw_data) for t in graph.initializer]
+    assert len(held) == len(set(held))
+
+
+@pytest.mark.slow
+def test_equal_zero_points_of_litert_files_are_stored_once(tmp_path):
+    from ai_edge_litert import schema_py_generated as schema
+
+    image = keras.Input((8, 8, 1), name="image")
+    x = layers.Conv2D(64, 3, activation="relu")(image)
+    x = layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(64, 1)(x))
+    model = keras.Model(image, layers.Dense(10, name="logits")(x), name="net")
+    rows = np.random.default_rng(0).random((16, 8, 8, 1), "float32")
+    given = {"calibration": {"image": rows}, "samples": {"image": rows[:4]}}
+    bundle = export(model, to="tflite:int8", out=tmp_path / "b", **given)
+
+    content = (bundle.path / bundle.artifacts[0].path).read_bytes()
+    net = schema.Model.GetRootAs(content, 0)
+    graph = net.Subgraphs(0)
+    zeros = {}
+    for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+        affine = tensor.Quantization()
+        if affine.ZeroPointLength():
+            place = affine._tab.Vector(affine._tab.Offset(10))
+            zeros.setdefault(affine.ZeroPointAsNumpy().tobytes(), set()).add(place)
+    assert bytes(64 * 8) in zeros
+    assert all(len(places) == 1 for places in zeros.values())
+    # Weights begin where the schema says.
+    starts = [net.Buffers(i)._tab for i in range(net.BuffersLength())]
+    assert all(tab.Vector(tab.Offset(4)) % 16 == 0 for tab in starts if tab.Offset(4))
+
+
 # -- other models -------------------------------------------------------------------------------
 
 

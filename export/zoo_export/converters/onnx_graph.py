@@ -115,6 +115,27 @@ def drop_unread(graph: Any) -> None:
     graph.initializer.extend(tensors)
 
 
+def share_equal(graph: Any) -> None:
+    """Keep one of initializers that hold the same, such as the zero points of every layer.
+
+    Args:
+        graph: An ``onnx.GraphProto`` whose weights are in memory.
+    """
+    from onnx import numpy_helper
+
+    kept: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    given = {value.name for value in (*graph.input, *graph.output)}
+    names = {}
+    for tensor in graph.initializer:
+        if tensor.name not in given:
+            # Some makers of tensors write numbers, others their bytes.
+            data = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
+            key = tensor.data_type, tuple(tensor.dims), data
+            names[tensor.name] = kept.setdefault(key, tensor.name)
+    rename(graph, names)
+    drop_unread(graph)
+
+
 def rename(graph: Any, names: Mapping[str, str]) -> None:
     """Let whatever reads one tensor read another."""
     for node in all_nodes(graph):

@@ -75,6 +75,15 @@ def one_hot(context: Any, node: Any, *_: Any) -> None:
     _finish(context, node, "Cast", marks, to=context.get_dtype(node.output[0]))
 
 
+def cumprod(context: Any, node: Any, *_: Any) -> None:
+    """Write a running product: tf2onnx counts its axis from the front alone."""
+    from tf2onnx.onnx_opset.math import CumProd
+
+    axis = node.inputs[1].get_tensor_value() % len(context.get_shape(node.input[0]))
+    context.replace_input(node, node.input[1], _constant(context, np.array(axis)), 1)
+    CumProd.version_10(context, node)
+
+
 def compare(context: Any, node: Any, *_: Any) -> None:
     """Write a comparison of integers as one: float32 cannot tell those beyond 2**24 apart."""
     _finish(context, node, node.type.replace("Equal", "OrEqual"), *_computable(context, node))
@@ -135,6 +144,7 @@ HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "Erfc": (erfc, []),
     "Expm1": (expm1, []),
     "Bucketize": (bucketize, []),
+    "Cumprod": (cumprod, []),
     "FloorDiv": (floor_div, []),
     "FloorMod": (floor_mod, []),
     "OneHot": (one_hot, []),

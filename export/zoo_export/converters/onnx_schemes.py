@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo_export.converters import onnx, onnx_file, onnx_stored, onnx_tied, onnx_weights
 from zoo_export.converters.float_layers import float_nodes, with_float_layers
+from zoo_export.converters.onnx_graph import share_equal
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -180,6 +181,7 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
         pairs = onnx_tied.tied(onnx_package.load(str(prepared)).graph)
         proto = quantize(prepared)
         onnx_tied.share(proto.graph, pairs)
+        share_equal(proto.graph)
         return proto
 
     return with_float_layers(conversion.model, _changed(conversion, change))

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from zoo_export.converters import tflite_shared
 from zoo_export.converters.delegation import xnnpack_share
 from zoo_export.converters.exportable import litert_arithmetic
 from zoo_export.converters.recurrent import recurrent_layers
@@ -67,7 +68,7 @@ def convert(
             content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise refused(conversion.model, concretes[0].graph, error) from error
-    conversion.path.write_bytes(content)
+    tflite_shared.write(conversion.path, content)
     facts = inspect(conversion, integer=integer)
     return {**facts, "rnn": layers} if layers else facts
 

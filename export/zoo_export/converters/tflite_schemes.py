@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters import tflite, tflite_tables
+from zoo_export.converters import tflite, tflite_shared, tflite_tables
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
@@ -52,7 +52,7 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     facts = tflite.convert(conversion, configure)
     if "GATHER" not in facts["operators"]:
         return facts
-    conversion.path.write_bytes(tflite_tables.share(conversion.path.read_bytes()))
+    tflite_shared.write(conversion.path, tflite_tables.share(conversion.path.read_bytes()))
     return {**facts, **tflite.inspect(conversion)}
 
 
@@ -86,7 +86,7 @@ def int8(conversion: Conversion) -> dict[str, Any]:
 def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
     from tensorflow.lite.python.convert import mlir_quantize
 
-    path.write_bytes(mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
+    tflite_shared.write(path, mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
 
 
 def int8_mixed(conversion: Conversion) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     conversion.path.write_bytes(tflite_tables.look_up(conversion.path.read_bytes()))
     work = quantizer.Quantizer(str(conversion.path))
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
-    conversion.path.write_bytes(work.quantize().quantized_model)
+    tflite_shared.write(conversion.path, bytes(work.quantize().quantized_model))
     return {**facts, **tflite.inspect(conversion)}
 
 

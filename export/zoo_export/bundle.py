@@ -32,14 +32,19 @@ class Bundle:
         path: The folder.
         manifest: What it says about itself.
         trusted: Whether its artifacts are loaded without being tried in another process first.
+        origin: What it was loaded from, as messages call it: the folder, or a zip.
     """
 
     path: Path
     manifest: Manifest
     trusted: bool = False
+    origin: Path | None = None
     _runners: dict[tuple[str, int | None, str | None], Runner] = field(
         default_factory=dict, repr=False, compare=False
     )
+
+    def __str__(self) -> str:
+        return str(self.origin or self.path)
 
     @property
     def name(self) -> str:
@@ -65,9 +70,7 @@ class Bundle:
         if name not in by_name:
             hint = did_you_mean(runtime, by_name)
             has = ", ".join(by_name)
-            raise UsageError(
-                f"Bundle '{self.path}' has no format '{runtime}'.{hint} It has: {has}."
-            )
+            raise UsageError(f"Bundle '{self}' has no format '{runtime}'.{hint} It has: {has}.")
         return by_name[name]
 
     def runner(
@@ -224,7 +227,7 @@ class Bundle:
                 return artifact
             needed.append(row.requires)
         raise MissingRuntimeError(
-            f"No runtime for bundle '{self.path}' is installed: pip install {' or '.join(needed)}"
+            f"No runtime for bundle '{self}' is installed: pip install {' or '.join(needed)}"
         )
 
 
@@ -246,7 +249,7 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
         return _load_folder(folder, trusted=trusted)
     unpacked = archive.unpack(folder)
     try:
-        bundle = _load_folder(unpacked, trusted=trusted)
+        bundle = _load_folder(unpacked, trusted=trusted, origin=folder)
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
@@ -254,16 +257,17 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     return bundle
 
 
-def _load_folder(folder: Path, *, trusted: bool) -> Bundle:
+def _load_folder(folder: Path, *, trusted: bool, origin: Path | None = None) -> Bundle:
     manifest_path = folder / MANIFEST
     if not folder.is_dir():
         raise UsageError(f"There is no bundle '{folder}'.")
     if not manifest_path.is_file():
-        raise UsageError(f"'{folder}' is no bundle: it has no {MANIFEST}.")
-    manifest = Manifest.read(manifest_path.read_bytes(), f"'{manifest_path}'")
-    files.check_files(folder, manifest.files)
-    _check_artifacts(folder, manifest)
-    return Bundle(folder, manifest, trusted)
+        raise UsageError(f"'{origin or folder}' is no bundle: it has no {MANIFEST}.")
+    shown = origin or folder
+    manifest = Manifest.read(manifest_path.read_bytes(), f"'{shown / MANIFEST}'")
+    files.check_files(folder, manifest.files, shown)
+    _check_artifacts(shown, manifest)
+    return Bundle(folder, manifest, trusted, origin)
 
 
 def _check_artifacts(folder: Path, manifest: Manifest) -> None:

@@ -33,22 +33,28 @@ def list_files(folder: Path) -> dict[str, FileEntry]:
     }
 
 
-def check_files(folder: Path, entries: Mapping[str, FileEntry]) -> None:
+def check_files(folder: Path, entries: Mapping[str, FileEntry], shown: Path | None = None) -> None:
     """Refuse a bundle whose files are not exactly those of its manifest.
+
+    Args:
+        folder: The bundle.
+        entries: What its manifest lists.
+        shown: What messages call the bundle; the folder by default.
 
     Raises:
         BundleError: A path outside the bundle, a link, or a missing, cut, changed or extra file.
     """
+    shown = shown or folder
     for name in entries:
         safe_path(folder, name)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise BundleError(f"'{name}' of bundle '{folder}' is a link: bundles hold plain files.")
+            raise BundleError(f"'{name}' of bundle '{shown}' is a link: bundles hold plain files.")
         if not path.is_dir() and name != MANIFEST and name not in entries:
-            raise BundleError(f"'{name}' of bundle '{folder}' is not in its manifest: remove it.")
+            raise BundleError(f"'{name}' of bundle '{shown}' is not in its manifest: remove it.")
     for name, entry in entries.items():
-        _check_file(folder, name, entry)
+        _check_file(folder, name, entry, shown)
 
 
 def safe_path(folder: Path, name: str) -> Path:
@@ -73,19 +79,19 @@ def safe_path(folder: Path, name: str) -> Path:
     return folder / name
 
 
-def _check_file(folder: Path, name: str, entry: FileEntry) -> None:
+def _check_file(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
     path = folder / name
     if not path.is_file():
-        raise BundleError(f"'{name}' is missing from bundle '{folder}': copy or export it again.")
+        raise BundleError(f"'{name}' is missing from bundle '{shown}': copy or export it again.")
     size = path.stat().st_size
     if size != entry.bytes:
         raise BundleError(
-            f"'{name}' of bundle '{folder}' has {size:,} bytes; its manifest says "
+            f"'{name}' of bundle '{shown}' has {size:,} bytes; its manifest says "
             f"{entry.bytes:,}: it was cut or changed. Copy or export it again."
         )
     if sha256(path) != entry.sha256:
         raise BundleError(
-            f"'{name}' of bundle '{folder}' was changed: its sha256 is not the manifest's. "
+            f"'{name}' of bundle '{shown}' was changed: its sha256 is not the manifest's. "
             "Copy or export it again."
         )
 

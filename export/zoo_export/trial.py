@@ -77,17 +77,19 @@ def try_artifact(
         ) from error
     except subprocess.TimeoutExpired as error:
         raise BundleError(
-            f"Artifact '{artifact.path}' of bundle '{bundle.path}' took longer than "
+            f"Artifact '{artifact.path}' of bundle '{bundle}' took longer than "
             f"{time_limit:g} s to run the stored samples."
         ) from error
     if done.returncode != 0:
         raise BundleError(
-            f"Artifact '{artifact.path}' of bundle '{bundle.path}' ended the process that tried "
+            f"Artifact '{artifact.path}' of bundle '{bundle}' ended the process that tried "
             f"it ({_cause(done)}): it is damaged or hostile. Export it again."
         )
     said = json.loads(done.stdout.splitlines()[-1])
     if "error" in said:
-        raise _KINDS.get(said["error"], BundleError)(said["message"])
+        # The other process was given the folder of what may have been a zip.
+        message = said["message"].replace(str(bundle.path), str(bundle))
+        raise _KINDS.get(said["error"], BundleError)(message)
     return schema.read(Verification, said, "verification")
 
 

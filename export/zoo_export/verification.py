@@ -57,7 +57,7 @@ def verify(
     failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
-            f"Bundle '{bundle.path}' does not give what Keras gave. {'; '.join(failed)}.", results
+            f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
     for artifact in artifacts:
         remember(bundle, artifact)
@@ -76,7 +76,7 @@ def prove(bundle: Bundle, artifact: Artifact) -> None:
     figures = try_artifact(bundle, artifact)
     if not figures.ok:
         raise VerificationError(
-            f"Artifact '{artifact.path}' of bundle '{bundle.path}' does not give what Keras gave: "
+            f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
             f"{worst(figures.comparisons)}.",
             [figures],
         )
@@ -107,14 +107,14 @@ def run_samples(
     names = {tensor.name for tensor in artifact.inputs}
     for case, allowed in cases:
         if set(case.inputs) != names:
-            raise BundleError(f"The samples of bundle '{bundle.path}' lack {sorted(names)}.")
+            raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
         if not fits(artifact.inputs, case.inputs):
             continue
         outputs = runner.run(case.inputs)
         shapes = {name: array.shape for name, array in outputs.items()}
         if shapes != case.shapes:
             raise VerificationError(
-                f"Artifact '{artifact.path}' of bundle '{bundle.path}' gives {shapes}, "
+                f"Artifact '{artifact.path}' of bundle '{bundle}' gives {shapes}, "
                 f"Keras gave {case.shapes}."
             )
         flat = {name: evenly(array, MAX_VALUES) for name, array in outputs.items()}
@@ -124,6 +124,6 @@ def run_samples(
             raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
         rows += [replace(row, shape=shapes[row.output]) for row in compared]
     if not rows:
-        raise BundleError(f"Bundle '{bundle.path}' has no sample for '{artifact.path}'.")
+        raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
     stored = artifact.verification
     return replace(stored, tolerance=tolerance, comparisons=tuple(rows))

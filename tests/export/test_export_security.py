@@ -171,6 +171,8 @@ def test_a_zip_is_the_bundle_and_has_the_same_bytes_every_time(exported, zipped,
     assert bundle.manifest == exported.manifest
     assert [p.index for p in bundle.predict(images)] == [p.index for p in exported.predict(images)]
     assert stat.S_IMODE(bundle.path.stat().st_mode) == 0o700
+    with pytest.raises(UsageError, match=rf"^Bundle '{zipped}' has no format 'onnx:int8'\."):
+        bundle.artifact("onnx:int8")
     time.sleep(2.1)  # the clock of an archive ticks every two seconds
     assert bundle.to_zip(tmp_path / "again.zip").read_bytes() == zipped.read_bytes()
     folder = bundle.path

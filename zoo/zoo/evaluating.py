@@ -138,7 +138,7 @@ def given_of(bundle: Bundle, instead: str) -> Given:
     recipe = manifest.provenance.get("recipe")
     if recipe is None:
         raise UsageError(
-            f"Bundle '{bundle.path}' is of no recipe that tells how data are read: {instead}"
+            f"Bundle '{bundle}' is of no recipe that tells how data are read: {instead}"
         )
     return Given(
         as_recipe(recipe, recipe["name"]),

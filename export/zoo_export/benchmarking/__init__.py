@@ -128,7 +128,7 @@ def measure(
     report = bench(bundle, runs=runs, threads=(threads,), max_seconds=max_seconds)
     for row in report.rows:
         if row.latency is None:
-            raise UsageError(f"'{row.format}' of '{bundle.path}' was not measured: {row.error}")
+            raise UsageError(f"'{row.format}' of '{bundle}' was not measured: {row.error}")
     return {row.format: row.latency.p50 for row in report.rows if row.latency is not None}
 
 

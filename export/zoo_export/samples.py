@@ -246,7 +246,7 @@ def _vocabulary(layers: Sequence[Any]) -> int | None:
 def _arguments(layer: Any) -> dict[str, Any]:
     try:
         arguments: dict[str, Any] = layer.get_config()
-    except NotImplementedError:  # it lies in a layer that makes it anew: Keras asks only that one
+    except Exception:  # it lies in a layer that makes it anew: Keras never asks it
         return {}
     return arguments
 

@@ -204,7 +204,7 @@ def _advice(model: Any, case: Mapping[str, Array]) -> str:
     batches = {name: tensor.shape[0] for name, tensor in named_inputs(model).items()}
     fixed = [size for name, size in batches.items() if size not in {None, len(case[name])}]
     if not fixed:
-        return "Give samples that it can take (samples=...)."
+        return "Give samples (samples=...) or a size of images (image_size=...) that it can take."
     return (
         f"Its inputs have a fixed batch of {fixed[0]}, and an export tries 1 and 3 rows: build "
         "it from keras.Input((...)) without a batch size, and with stateful=False."

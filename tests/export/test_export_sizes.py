@@ -69,3 +69,17 @@ def test_what_keras_cannot_answer_steadily_is_told(tmp_path):
     told = "Not compared on zeros, to which Keras itself has no steady answer."
     assert told in remarks(bundle.artifact("tflite").facts)
     assert told not in remarks(bundle.artifact("tflite:float16").facts)
+
+
+@pytest.mark.slow
+def test_images_of_any_size_grow_by_a_factor(tmp_path):
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Conv2D(2, 3, strides=2, padding="same")(image)
+    x = layers.UpSampling2D(2, interpolation="bilinear", name="mask")(x)
+    model = keras.Model(image, x, name="segmentation")
+
+    bundle = export(model, to=["onnx", "saved_model", "tflite"], out=tmp_path / "b")
+
+    given = {"image": np.random.default_rng(0).random((1, 20, 28, 3), "float32")}
+    for runtime in ("onnx", "saved_model"):
+        assert bundle.run(given, runtime)["mask"].shape == (1, 20, 28, 2)

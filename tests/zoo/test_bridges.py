@@ -168,3 +168,39 @@ def test_a_preset_that_cannot_be_had(tmp_path):
     with pytest.raises(ZooError) as error:
         zoo.get_model("kerashub/bert_tiny_en_uncased", weights=tmp_path)
     assert str(error.value).startswith(f"KerasHub cannot build '{tmp_path}' for 'features': ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "sizes"),
+    [
+        # Its input has no name, and it is made anew from its sizes where it is loaded.
+        (
+            "VGGBackbone",
+            {
+                "stackwise_num_repeats": [1, 1],
+                "stackwise_num_filters": [4, 8],
+                "image_shape": (16, 16, 3),
+            },
+        ),
+        # Its inner layers fail where they are asked for their configuration (0.32).
+        (
+            "Llama3Backbone",
+            {
+                "vocabulary_size": 40,
+                "num_layers": 1,
+                "num_query_heads": 2,
+                "num_key_value_heads": 1,
+                "hidden_dim": 16,
+                "intermediate_dim": 32,
+            },
+        ),
+    ],
+)
+def test_backbones_made_by_hand_are_exported(backbone, sizes, tmp_path):
+    import keras_hub
+
+    # So that names that are counted are others than in a new process.
+    keras.Input((1,)), keras.Input((1,))
+    model = getattr(keras_hub.models, backbone)(**sizes)
+    verified(model, tmp_path, "tflite", "onnx")

@@ -15,7 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo_export.converters import dynamic_batch
-from zoo_export.converters.inference import inference_clone, load_model, named_for_scopes
+from zoo_export.converters.inference import (
+    inference_clone,
+    load_model,
+    name_alike,
+    named_for_scopes,
+)
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
@@ -57,8 +62,11 @@ def _convert(task: Task) -> dict[str, object]:
         importlib.import_module(module)
     loaded = load_model(job.model)
     loaded.name = named_for_scopes(loaded.name)
+    model = inference_clone(loaded)
+    for made_anew in (loaded, model):
+        name_alike(made_anew, [t.name for t in job.inputs], [t.name for t in job.outputs])
     conversion = Conversion(
-        inference_clone(loaded),
+        model,
         job.inputs,
         job.outputs,
         Path(job.path),

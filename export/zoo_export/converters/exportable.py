@@ -11,20 +11,25 @@ import numpy as np
 
 @contextmanager
 def exportable_operations() -> Iterator[None]:
-    """Let models traced inside use plain TensorFlow operators for ``argmax`` and ``argmin``.
+    """Let models traced inside use plain operators for ``argmax``, and images grow by a factor.
 
     Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
-    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here.
+    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. And it
+    asks whether the new size of an image is positive, which in a graph may not be known yet.
     """
+    import keras
     import tensorflow as tf
     from keras.src.backend.tensorflow import numpy as backend
+    from keras.src.ops import image
 
-    before = backend.argmax, backend.argmin
+    before = backend.argmax, backend.argmin, image.resize
     backend.argmax, backend.argmin = _plain(tf.argmax), _plain(tf.argmin)
+    image.resize = keras.ops.image.resize = _to_any_size(image.resize, image._resize)
     try:
         yield
     finally:
-        backend.argmax, backend.argmin = before
+        backend.argmax, backend.argmin, image.resize = before
+        keras.ops.image.resize = image.resize
 
 
 @contextmanager
@@ -94,6 +99,14 @@ def _rsqrt(x: Any) -> Any:
     # A variance and its epsilon are never zero: normalizations keep their one operator. The
     # converter makes that operator of 1 / sqrt(x) too.
     return tf.math.rsqrt(x) if x.op.type == "AddV2" else tf.sqrt(1 / x)
+
+
+def _to_any_size(resize: Callable[..., Any], unchecked: Callable[..., Any]) -> Callable[..., Any]:
+    def operation(images: Any, size: Any, *options: Any, **named: Any) -> Any:
+        is_known = all(isinstance(side, int) for side in size)
+        return (resize if is_known else unchecked)(images, size, *options, **named)
+
+    return operation
 
 
 def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:

@@ -123,6 +123,28 @@ def named_outputs(model: Any) -> dict[str, Any]:
     return outputs
 
 
+def name_alike(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Give inputs and outputs the names that they have in another process.
+
+    A model that is made anew from sizes, as those of KerasHub are, counts its unnamed layers anew.
+
+    Args:
+        model: The model, changed.
+        inputs: Names that :func:`named_inputs` found there, in the same order.
+        outputs: Names that :func:`named_outputs` found there.
+    """
+    for struct, tensors, names in (
+        ("_inputs_struct", model.inputs, inputs),
+        ("_outputs_struct", model.outputs, outputs),
+    ):
+        if isinstance(_struct(model, struct), Mapping):
+            continue
+        for old, tensor, name in zip(_layer_names(tensors), tensors, names, strict=True):
+            if clean(old) != name:
+                history = tensor._keras_history
+                history.operation.name = name.removesuffix(f"_{history.tensor_index}")
+
+
 def call(model: Any, arrays: Mapping[str, Any], apply: Any = None) -> dict[str, Any]:
     """Call the model on named arrays, or tensors, and return its outputs by name.
 

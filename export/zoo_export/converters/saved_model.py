@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo_export.converters import pixels_in_graph, warm_up
+from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.tracing import Conversion, holder, trace
 from zoo_export.preprocess import as_step
 from zoo_export.preprocess.steps import ImageStep
@@ -25,8 +26,9 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     function, concrete = trace(conversion)
     module = holder(concrete)
     module.serve = function
-    signatures = {SIGNATURE: concrete, **_of_images(conversion, function)}
-    tf.saved_model.save(module, str(conversion.path), signatures=signatures)
+    with exportable_operations():  # TensorFlow traces anew what it saves
+        signatures = {SIGNATURE: concrete, **_of_images(conversion, function)}
+        tf.saved_model.save(module, str(conversion.path), signatures=signatures)
     name = conversion.about.get("name", "")
     warm_up.write(conversion.path, name, SIGNATURE, conversion.samples[0])
     return {"signature": SIGNATURE, "signatures": sorted(signatures)}

@@ -103,7 +103,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         inputs=job.inputs,
         outputs=job.outputs,
         verification=Verification(row.name, row.tolerance, rows, examples, agreement, **metric),
-        facts=_with_calibration(source, row, facts | _untold(source, row)),
+        facts=_with_calibration(source, row, facts | _of_samples(source, row)),
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.batch_sizes,
@@ -155,7 +155,7 @@ def _accuracies(source: Source, given: Arrays) -> dict[str, float]:
     return dict(zip(("accuracy", "keras_accuracy"), found, strict=True))  # type: ignore[arg-type]
 
 
-def _untold(source: Source, row: Format) -> dict[str, Any]:
+def _of_samples(source: Source, row: Format) -> dict[str, Any]:
     known = {
         "unchosen_sizes": dict(source.unchosen) if row.static else {},
         "edges_left_out": list(source.left_out) if row.scheme is None else [],

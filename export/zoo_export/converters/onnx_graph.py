@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,7 +131,7 @@ def share_equal(graph: Any) -> None:
         if tensor.name not in given:
             # Some makers of tensors write numbers, others their bytes.
             data = tensor.raw_data or numpy_helper.to_array(tensor).tobytes()
-            key = tensor.data_type, tuple(tensor.dims), data
+            key = tensor.data_type, tuple(tensor.dims), hashlib.sha256(data).digest()
             names[tensor.name] = kept.setdefault(key, tensor.name)
     rename(graph, names)
     drop_unread(graph)

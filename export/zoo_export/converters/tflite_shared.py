@@ -6,6 +6,7 @@ them zero: up to a tenth of an int8 file.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
         self._made: dict[tuple[str, bytes], int] = {}
 
     def CreateNumpyVector(self, x: Array) -> Any:  # noqa: N802 (called by generated code)
-        key = x.dtype.str, x.tobytes()
+        key = x.dtype.str, hashlib.sha256(x.tobytes()).digest()
         if key not in self._made:
             if x.dtype.itemsize == 1:
                 self.Prep(_ALIGNMENT, x.size)

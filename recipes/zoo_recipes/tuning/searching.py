@@ -62,7 +62,7 @@ class Search:
         self.study.sampler = optuna.samplers.TPESampler(seed=recipe.seed + done)
 
     def go_on(self, trials: int) -> None:
-        """Train until there are so many trials."""
+        """Train until there are so many trials, those of other processes among them."""
         import keras
         import tensorflow as tf
 
@@ -71,8 +71,7 @@ class Search:
 
         with asking(self.folder):
             self._line_up()
-        while len(self._ended()) < trials:
-            frozen = self._next()
+        while (frozen := self._next(trials)) is not None:
             keras.utils.clear_session()
             if self.on_trial is not None:
                 self.on_trial(self._told(frozen))
@@ -111,14 +110,16 @@ class Search:
             if frozen.number in left and _is_unfinished(frozen)
         ]
 
-    def _next(self) -> Any:
-        """Take the next trial, and return what became of it."""
+    def _next(self, trials: int) -> Any:
+        """Take the next trial and return what became of it, or ``None`` if so many have begun."""
         import optuna
         from optuna.trial import TrialState
 
         with ExitStack() as work:
             # Before it is held, another process would take it for abandoned.
             with asking(self.folder):
+                if len(self._taken()) >= trials:
+                    return None
                 trial = self.study.ask()
                 work.enter_context(trial_held(self._run_folder(trial.number)))
             try:
@@ -182,6 +183,13 @@ class Search:
         gone_on = {frozen.user_attrs.get(_CONTINUES) for frozen in trials}
         begun = [frozen for frozen in trials if frozen.state.name != "WAITING"]
         return [frozen for frozen in begun if frozen.number not in gone_on]
+
+    def _taken(self) -> list[Any]:
+        return [
+            frozen
+            for frozen in self._standing()
+            if frozen.state.is_finished() or not is_abandoned(self._run_folder(frozen.number))
+        ]
 
     def _ended(self) -> list[Any]:
         return [frozen for frozen in self._standing() if frozen.state.is_finished()]

@@ -97,6 +97,12 @@ def tune(
     search = Search(searched, folder, options, on_trial)
     search.go_on(trials)
     found = search.found()
+    running = sum(trial.state == "running" for trial in found.trials)
+    if running and not found.ranked:
+        raise ZooError(
+            f"No trial of '{folder}' has come to its end yet: other processes work on {running}. "
+            "Wait for them, or ask for more trials (--trials)."
+        )
     if not found.ranked:
         errors = (
             f" Trial {trial.number}: {trial.error}\nOnce that is mended, --force searches anew."

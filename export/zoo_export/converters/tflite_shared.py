@@ -21,25 +21,28 @@ _ALIGNMENT = 16
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a LiteRT file whose tensors share zero points that are equal."""
-    is_worth_it = _repeated(content) >= _LEAST * len(content)
-    path.write_bytes(_shared(content) if is_worth_it else content)
+    """Write a LiteRT file whose tensors share zero points that are equal.
 
-
-def _shared(content: bytes) -> bytes:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    builder = _Sharing(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _repeated(content: bytes) -> int:
-    """Return how many bytes of zero points are there before."""
+    One whose weights lie behind its tables, at fixed places, is written as it is.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content, 0)
+    is_whole = not any(model.Buffers(i).Offset() for i in range(model.BuffersLength()))
+    is_worth_it = is_whole and _repeated(model) >= _LEAST * len(content)
+    path.write_bytes(_shared(model, len(content)) if is_worth_it else content)
+
+
+def _shared(model: Any, size: int) -> bytes:
+    from ai_edge_litert import schema_py_generated as schema
+
+    builder = _Sharing(size)
+    builder.Finish(schema.ModelT.InitFromObj(model).Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _repeated(model: Any) -> int:
+    """Return how many bytes of zero points are there before."""
     total, different = 0, set()
     for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
         for tensor in map(graph.Tensors, range(graph.TensorsLength())):

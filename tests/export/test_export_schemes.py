@@ -9,6 +9,7 @@ from keras import layers
 
 from zoo_export import ExportError, export, verify
 from zoo_export.converters.axes import input_tensors
+from zoo_export.converters.worst_layers import by_layer, room_for_float
 from zoo_export.formats import FORMATS
 from zoo_export.samples import drawn_rows
 from zoo_registry import UsageError
@@ -229,6 +230,28 @@ def test_a_tied_embedding_is_stored_once(typical, tmp_path):
         # A second table of its size would make this 1.2, or in 8 bits 0.35.
         most = 1.05 if artifact.format in {"tflite", "onnx"} else 0.3
         assert sum(artifact.facts["weights"].values()) < most * 4 * model.count_params(), name
+
+
+def test_what_a_recurrent_layer_holds_stays_together():
+    steps = keras.Input((4, 3), name="steps")
+    x = layers.Bidirectional(layers.LSTM(5, name="lstm"), name="both")(steps)
+    model = keras.Model(steps, layers.Dense(2, name="logits")(x), name="net")
+    names = ("both/forward_lstm", "both/forward_lstm/lstm_cell", "both/backward_lstm", "logits")
+
+    found = by_layer(model, [(f"{name}/MatMul", [f"net/{name}/MatMul"]) for name in names])
+
+    assert found == {
+        "both/forward_lstm": ["both/forward_lstm/MatMul", "both/forward_lstm/lstm_cell/MatMul"],
+        "both/backward_lstm": ["both/backward_lstm/MatMul"],
+        "logits": ["logits/MatMul"],
+    }
+    sizes, _ = room_for_float(model, found)
+    both_kernels = (3 + 5) * 4 * 5
+    assert sizes == {
+        "both/forward_lstm": both_kernels,
+        "both/backward_lstm": both_kernels,
+        "logits": 10 * 2,
+    }
 
 
 @pytest.mark.slow

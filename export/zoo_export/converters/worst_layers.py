@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -24,16 +24,26 @@ MAX_LAYERS = 64
 def by_layer(model: Any, nodes: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
     """Return the nodes of each layer; of each outermost layer where there are very many.
 
+    What a recurrent layer does in its cell is the layer's: both kernels stay in one dtype.
+
     Args:
         model: The Keras model.
         nodes: Each node with the names, its own or of its tensors, that tell its layer.
     """
-    found = [(node, path) for node, names in nodes if (path := _path(model, names))]
+    cells = {layer.cell.name for layer in model._flatten_layers() if hasattr(layer, "cell")}
+    found = [
+        (node, _without_cell(path, cells)) for node, names in nodes if (path := _path(model, names))
+    ]
     is_deep = len({path for _, path in found}) > MAX_LAYERS
     layers: dict[str, list[str]] = {}
     for node, path in found:
         layers.setdefault(path.partition("/")[0] if is_deep else path, []).append(node)
     return layers
+
+
+def _without_cell(path: str, cells: Set[str]) -> str:
+    layer, _, last = path.rpartition("/")
+    return layer if layer and last in cells else path
 
 
 def _path(model: Any, names: Sequence[str]) -> str | None:
@@ -91,16 +101,26 @@ def room_for_float(model: Any, layers: Iterable[str]) -> tuple[dict[str, int], f
     for name, count in kernels.items():
         # Without the model's own name, which those of a Sequential begin with.
         path = f"{path_of(model, name)}/"
-        # A layer of a model inside the model has weights that do not name the outer one.
-        within = [name for name in sizes if path.startswith(f"{name}/")] or [
-            name for name in sizes if path.startswith(f"{name.rpartition('/')[2]}/")
-        ]
+        # A layer inside of another one, or of a model, has weights that do not name the outer one.
+        within = {name: len(ends) for name in sizes if (ends := _end_that_begins(name, path))}
         if within:
-            sizes[max(within, key=len)] += count
+            sizes[max(within, key=lambda name: within[name])] += count
     reached = sum(sizes.values())
     unreached = max(0, sum(kernels.values()) - reached)
     # Four bytes for each in float, one for each in int8: (reached - kept) = 4 (kept + unreached).
     return sizes, max(0.0, FILLED * (reached - 4 * unreached) / 5)
+
+
+def _end_that_begins(name: str, path: str) -> str:
+    """Return the longest end of a layer's name that a path begins with.
+
+    Example:
+        >>> _end_that_begins("both/forward_lstm", "forward_lstm/lstm_cell/kernel")
+        'forward_lstm/'
+    """
+    parts = name.split("/")
+    ends = (f"{'/'.join(parts[at:])}/" for at in range(len(parts)))
+    return next((end for end in ends if path.startswith(end)), "")
 
 
 def worst(errors: Mapping[str, float], sizes: Mapping[str, int], room: float) -> list[str]:

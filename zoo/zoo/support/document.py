@@ -35,8 +35,9 @@ scheme allows.
 are calibrated on drawn inputs. So this tells what converts and how far the numbers move, not what \
 accuracy is lost: export a trained run for that. **Times are indicative**: they were taken on a \
 busy machine, the formats of one model in turns; at reduced size a run takes microseconds, and \
-most of that is the cost of calling the runtime. Int8 files are 2 to 15 % smaller than in the rows \
-that have no recurrent layer: those were measured before equal zero points came to be stored once.
+most of that is the cost of calling the runtime. Since most rows were measured, int8 files have \
+become 2 to 15 % smaller, as equal zero points are stored once, and int8-mixed takes recurrent \
+models that it refused.
 """
 
 

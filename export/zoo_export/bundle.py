@@ -258,12 +258,11 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
 
 
 def _load_folder(folder: Path, *, trusted: bool, origin: Path | None = None) -> Bundle:
-    manifest_path = folder / MANIFEST
+    manifest_path, shown = folder / MANIFEST, origin or folder
     if not folder.is_dir():
-        raise UsageError(f"There is no bundle '{folder}'.")
+        raise UsageError(f"There is no bundle '{shown}'.")
     if not manifest_path.is_file():
-        raise UsageError(f"'{origin or folder}' is no bundle: it has no {MANIFEST}.")
-    shown = origin or folder
+        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
     manifest = Manifest.read(manifest_path.read_bytes(), f"'{shown / MANIFEST}'")
     files.check_files(folder, manifest.files, shown)
     _check_artifacts(shown, manifest)

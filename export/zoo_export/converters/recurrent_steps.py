@@ -54,12 +54,10 @@ def _has_two_biases(cell: Any) -> bool:
 
 def _lstm(cell: Any, projected: Any, states: Any) -> tuple[Any, list[Any]]:
     hidden, carry = states
-    gates = ops.add(projected, ops.matmul(hidden, cell.recurrent_kernel))
-    let_in, keep, new, let_out = ops.split(gates, 4, axis=1)
-    carry = cell.recurrent_activation(keep) * carry + cell.recurrent_activation(
-        let_in
-    ) * cell.activation(new)
-    hidden = cell.recurrent_activation(let_out) * cell.activation(carry)
+    sums = ops.split(ops.add(projected, ops.matmul(hidden, cell.recurrent_kernel)), 4, axis=1)
+    let_in, keep, let_out = (cell.recurrent_activation(sums[gate]) for gate in (0, 1, 3))
+    carry = keep * carry + let_in * cell.activation(sums[2])
+    hidden = let_out * cell.activation(carry)
     return hidden, [hidden, carry]
 
 

@@ -17,7 +17,7 @@ from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
-from zoo_export.request import Request, from_model, from_run, name_of
+from zoo_export.request import Request, from_model, from_run, name_of, named_rows
 from zoo_export.source import Source, read_source
 from zoo_export.tensors import Array
 from zoo_export.trial import remember
@@ -59,7 +59,9 @@ def export(
     nothing is, unless ``keep_going``.
 
     Args:
-        source: A run folder, or a functional or sequential ``keras.Model``.
+        source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its
+            own that was called once, or whose inputs ``samples`` tell. What a stateful model
+            keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``.
         to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
             ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
         target: A place to make the bundle ready for, such as ``"browser"``.
@@ -142,7 +144,7 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
-            request = replace(_request(source), **options)
+            request = _request(source, options)
             check_calibrated(rows, request)
             check_rnn(rnn, rows, request.batch_sizes, request.model)
             failures = _produce(
@@ -259,15 +261,27 @@ def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
         )
 
 
-def _as_arrays(rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
+def _as_arrays(rows: Mapping[str, Any] | None, inside: str = "") -> dict[str, Array] | None:
+    if rows is None:
+        return None
     # Tensors too: what is kept is found again by the bytes of arrays.
-    return None if rows is None else {name: np.asarray(row) for name, row in rows.items()}
+    arrays: dict[str, Array] = {}
+    for name, row in rows.items():
+        nested = isinstance(row, Mapping)
+        arrays |= (
+            _as_arrays(row, f"{inside}{name}_") or {}
+            if nested
+            else {f"{inside}{name}": np.asarray(row)}
+        )
+    return arrays
 
 
-def _request(source: Any) -> Request:
+def _request(source: Any, options: Mapping[str, Any]) -> Request:
     if isinstance(source, str | Path):
-        return from_run(Path(source))
-    return from_model(source)
+        return replace(from_run(Path(source)), **options)
+    request = from_model(source, options.get("rows"))
+    named = {key: named_rows(request.model, options.get(key)) for key in ("rows", "calibration")}
+    return replace(request, **{**options, **{key: rows for key, rows in named.items() if rows}})
 
 
 def _produce(

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import zoo_registry
 from zoo_export import schema
 from zoo_export.converters.inference import load_model
@@ -23,7 +25,7 @@ from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
-_OF_DAMAGE = {None, errno.EINVAL}
+OF_DAMAGE = {None, errno.EINVAL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,21 +155,45 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
     return inputs, arrays["y"]
 
 
-def from_model(model: Any) -> Request:
+def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     """Describe a bare Keras model, with what the zoo knows about it if it built it.
 
+    Args:
+        model: Any ``keras.Model``.
+        samples: Inputs by name, which tell what a model takes that does not tell it itself.
+
     Raises:
-        UsageError: Something that is no Keras model.
+        UsageError: Something that is no Keras model, or one of which no inputs are known.
     """
+    from zoo_export.converters.functional import functional
+
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
     return Request(
-        model=model,
+        model=functional(model, samples),
         name=name_of(model),
         task=spec.defaults.get("task") if spec else None,
         license=spec.license if spec else "",
         provenance={"model": spec.name} if spec else {},
     )
+
+
+def named_rows(model: Any, rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
+    """Return a caller's rows by the names that the inputs have in files.
+
+    Args:
+        model: A functional or sequential model.
+        rows: Arrays by input name, or as the model itself calls its inputs; states of a streaming
+            model that are left out begin as zeros.
+    """
+    from zoo_export.converters.functional import zero_states
+    from zoo_export.converters.inference import named_inputs, raw_names
+
+    if rows is None:
+        return None
+    names = dict(zip(raw_names(model), named_inputs(model), strict=True))
+    given = {names.get(name, name): np.asarray(row) for name, row in rows.items()}
+    return {**zero_states(model, given), **given}
 
 
 def _check_model(model: Any) -> None:
@@ -214,6 +240,6 @@ def naming_failures(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Keras raises many kinds, and so do the user's own layers
-        if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
+        if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
             raise
         raise ExportError(f"{what} cannot be saved or loaded: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -19,7 +19,7 @@ from zoo_export.converters.axes import (
     unrelated,
 )
 from zoo_export.converters.calibration import check_calibration
-from zoo_export.converters.inference import inference_clone, named_inputs, reference
+from zoo_export.converters.inference import fixed_batch, inference_clone, reference
 from zoo_export.errors import ExportError
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
@@ -83,6 +83,7 @@ def read_source(request: Request) -> Source:
         )
     Preprocessor(request.preprocessing, request.assets)
     model = inference_clone(request.model)
+    request = _with_fixed_batch(request, model)
     tensors = input_tensors(model)
     check_outputs(model)
     inputs = related(model, tensors, _first_rows(request, model, tensors))
@@ -126,6 +127,19 @@ def read_source(request: Request) -> Source:
 def versions() -> dict[str, str]:
     """Return the versions that an export depends on."""
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
+
+
+def _with_fixed_batch(request: Request, model: Any) -> Request:
+    """Return the request of a model that takes one batch alone, with that in every format."""
+    fixed = fixed_batch(model)
+    if fixed is None or request.batch_sizes == (fixed,):
+        return request
+    if request.batch_sizes != (1,):
+        raise UsageError(
+            f"batch_sizes={list(request.batch_sizes)}: the inputs of model '{request.name}' have a "
+            f"fixed batch of {fixed}. Build it from keras.Input((...)) without a batch size."
+        )
+    return replace(request, batch_sizes=(fixed,))
 
 
 def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
@@ -190,7 +204,8 @@ def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[
         shapes = {name: array.shape for name, array in case.items()}
         raise ExportError(
             f"Model '{request.name}' fails in Keras on inputs of shapes {shapes}: "
-            f"{type(error).__name__}: {error}. {_advice(model, case)}"
+            f"{type(error).__name__}: {error}. Give samples (samples=...) or a size of images "
+            "(image_size=...) that it can take."
         ) from error
     _check_answer(request, outputs)
     return outputs
@@ -198,17 +213,6 @@ def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[
 
 def _check_answer(request: Request, outputs: Mapping[str, Array]) -> None:
     check_finite(outputs, f"model '{request.name}' in Keras itself")
-
-
-def _advice(model: Any, case: Mapping[str, Array]) -> str:
-    batches = {name: tensor.shape[0] for name, tensor in named_inputs(model).items()}
-    fixed = [size for name, size in batches.items() if size not in {None, len(case[name])}]
-    if not fixed:
-        return "Give samples (samples=...) or a size of images (image_size=...) that it can take."
-    return (
-        f"Its inputs have a fixed batch of {fixed[0]}, and an export tries 1 and 3 rows: build "
-        "it from keras.Input((...)) without a batch size, and with stateful=False."
-    )
 
 
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:

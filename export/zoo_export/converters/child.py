@@ -17,13 +17,13 @@ from pathlib import Path
 from zoo_export.converters import dynamic_batch
 from zoo_export.converters.inference import (
     inference_clone,
-    load_model,
     name_alike,
     named_for_scopes,
 )
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
+from zoo_export.model_file import load
 from zoo_export.processes import end_with, free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
@@ -60,7 +60,7 @@ def _convert(task: Task) -> dict[str, object]:
     job = task.job
     for module in job.modules:
         importlib.import_module(module)
-    loaded = load_model(job.model)
+    loaded = load(Path(job.model))
     loaded.name = named_for_scopes(loaded.name)
     model = inference_clone(loaded)
     for made_anew in (loaded, model):

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.converters.compositions import ANYWHERE, composed
+
 
 @contextmanager
 def exportable_operations() -> Iterator[None]:
@@ -16,6 +18,7 @@ def exportable_operations() -> Iterator[None]:
     Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
     takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. And it
     asks whether the new size of an image is positive, which in a graph may not be known yet.
+    Operators that no format takes are made of others.
     """
     import keras
     import tensorflow as tf
@@ -26,28 +29,11 @@ def exportable_operations() -> Iterator[None]:
     backend.argmax, backend.argmin = _plain(tf.argmax), _plain(tf.argmin)
     image.resize = keras.ops.image.resize = _to_any_size(image.resize, image._resize)
     try:
-        yield
+        with composed(ANYWHERE):
+            yield
     finally:
         backend.argmax, backend.argmin, image.resize = before
         keras.ops.image.resize = image.resize
-
-
-@contextmanager
-def litert_arithmetic() -> Iterator[None]:
-    """Let models traced inside use no formula that LiteRT gets wrong for some numbers.
-
-    Its softplus is ``log(1 + exp(x))``, infinite from 89 on, and XNNPACK makes NaN of
-    ``rsqrt(0)``, which a row of zeros becomes when it is normalized.
-    """
-    from keras.src.backend.tensorflow import math, nn
-
-    before = nn.softplus, nn.log_sigmoid, math.rsqrt
-    nn.softplus, nn.log_sigmoid = _softplus, lambda x: -_softplus(-x)
-    math.rsqrt = _rsqrt
-    try:
-        yield
-    finally:
-        nn.softplus, nn.log_sigmoid, math.rsqrt = before
 
 
 @contextmanager
@@ -84,21 +70,6 @@ def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
     scale, offset = (np.tile(f, width) if f.size > 1 else f for f in factors)
     rows = tf.reshape(tf.cast(inputs, layer.compute_dtype), [-1, height, width * channels])
     return tf.reshape(rows * scale + offset, [-1, height, width, channels])
-
-
-def _softplus(x: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
-
-
-def _rsqrt(x: Any) -> Any:
-    import tensorflow as tf
-
-    x = tf.convert_to_tensor(x)
-    # A variance and its epsilon are never zero: normalizations keep their one operator. The
-    # converter makes that operator of 1 / sqrt(x) too.
-    return tf.math.rsqrt(x) if x.op.type == "AddV2" else tf.sqrt(1 / x)
 
 
 def _to_any_size(resize: Callable[..., Any], unchecked: Callable[..., Any]) -> Callable[..., Any]:

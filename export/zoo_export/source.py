@@ -29,6 +29,7 @@ from zoo_export.tensors import BATCH, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
 
 _MAX_EXAMPLE_VALUES = 1 << 26
+_TAGS_TASK = "multi-label"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 
@@ -220,8 +221,11 @@ def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
     if request.labels is None or logits is None:
         return
     size = logits.shape[-1]
-    # One logit is the answer yes or no.
-    if len(request.labels) != (2 if size == 1 else size):
+    # One logit is the answer yes or no, unless there is one of them for each label.
+    fits = {size} if logits.name == HEATMAP or size != 1 else {2}
+    if request.task == _TAGS_TASK:
+        fits = {size}
+    if len(request.labels) not in fits:
         raise UsageError(
             f"Model '{request.name}' has {size} logits and there are {len(request.labels)} labels."
         )

@@ -44,7 +44,7 @@ class Node:
     @property
     def data_format(self) -> str:
         """The order of its axes, such as ``"NHWC"``."""
-        return self.attributes["data_format"].s.decode()
+        return str(self.attributes["data_format"].s.decode())
 
 
 Composition = Callable[[Node], Any]

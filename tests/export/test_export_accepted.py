@@ -73,21 +73,24 @@ def _local():
 
 # -- code that another process cannot import ----------------------------------------------------
 
-OWN_CODE = {
-    "lambda": lambda x: layers.Lambda(lambda y: y * SCALE)(x),
-    "function": lambda x: layers.Dense(3, activation=lambda y: ops.tanh(y) * 2)(x),
-    "unregistered": lambda x: layers.Activation(ops.square)(x),
-    "inside-of-a-function": lambda x: _local()(x),
-    "without-configuration": lambda x: _Table(np.ones(4, "f"), lambda y: ops.tanh(y) * SCALE)(x),
-    "half-precision": lambda x: layers.Dense(2, dtype="mixed_bfloat16")(_local()(x)),
-}
+
+def _own_code():
+    return {
+        "lambda": layers.Lambda(lambda x: x * SCALE),
+        "function": layers.Dense(3, activation=lambda x: ops.tanh(x) * 2),
+        "unregistered": layers.Activation(ops.square),
+        "inside-of-a-function": _local(),
+        "without-configuration": _Table(np.ones(4, "f"), lambda x: ops.tanh(x) * SCALE),
+        "half-precision": layers.Dense(2, dtype="mixed_bfloat16"),
+    }
 
 
 def test_whatever_code_a_model_has_it_is_exported(tmp_path):
-    model = _model(lambda x: {name: apply(x) for name, apply in OWN_CODE.items()})
+    own = _own_code()
+    model = _model(lambda x: {name: layer(x) for name, layer in own.items()})
     for artifact in convert(model, tmp_path).values():
         assert artifact.verification.ok
-        assert len(artifact.outputs) == len(OWN_CODE)
+        assert len(artifact.outputs) == len(own)
 
 
 def test_a_pickled_model_is_the_same_in_another_process(tmp_path):

@@ -61,7 +61,8 @@ def _convert(task: Task) -> dict[str, object]:
     for module in job.modules:
         importlib.import_module(module)
     loaded = load(Path(job.model))
-    loaded.name = named_for_scopes(loaded.name)
+    for layer in loaded._flatten_layers():
+        layer.name = named_for_scopes(layer.name)
     model = inference_clone(loaded)
     for made_anew in (loaded, model):
         name_alike(made_anew, [t.name for t in job.inputs], [t.name for t in job.outputs])

@@ -291,8 +291,8 @@ def _unique(
 ) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for raw, tensor in pairs:
-        name = clean(raw)
-        if name.startswith("_"):
+        name = clean(raw).lstrip("_")
+        if not name:
             raise UsageError(
                 f"Model '{model.name}' has the {kind} '{raw}': give it a name that begins with a "
                 "letter a to z, as TensorFlow drops what is before one."

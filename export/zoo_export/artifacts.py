@@ -77,6 +77,16 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     Raises:
         ExportError: The conversion failed, or its file disagrees with Keras.
     """
+    if (
+        row.static
+        and source.joined_output is not None
+        and max(source.request.batch_sizes, default=0) < 2
+    ):
+        raise ExportError(
+            f"rows of output '{source.joined_output}' depend on the other rows of their batch, and "
+            "the file takes one row. Where that compares what several encoders give, export each "
+            "encoder by itself, keras.Model(its inputs, its output), and compare outside"
+        ) from converted.error
     if converted.error is not None or converted.result is None:
         raise converted.error or ExportError("it ended without a result")
     job, received = converted.job, list(converted.outputs)

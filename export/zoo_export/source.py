@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from zoo_export import samples as sampling
 from zoo_export.comparing import check_finite
 from zoo_export.converters.axes import (
@@ -29,6 +31,8 @@ from zoo_export.tensors import BATCH, Array, Tensor, named_sizes
 from zoo_registry import UsageError, ZooError
 
 _MAX_EXAMPLE_VALUES = 1 << 26
+# Of the largest value: no rounding of other batches comes near it.
+_JOINED = 0.01
 _TAGS_TASK = "multi-label"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
@@ -49,6 +53,7 @@ class Source:
         expected_edges: What Keras gives for those.
         left_out: Kinds of unusual numbers that Keras itself has no steady answer to.
         unchosen: Of ``sizes``, those that nobody asked for.
+        joined_output: An output of which each row depends on the other rows of its batch.
         examples: Real examples to count agreement on, or ``None``.
         expected_examples: What Keras gives for those.
         targets: The right answers for those, where they are known.
@@ -69,6 +74,7 @@ class Source:
     expected_edges: tuple[dict[str, Array], ...] = ()
     left_out: tuple[str, ...] = ()
     unchosen: Mapping[str, int] = field(default_factory=dict)
+    joined_output: str | None = None
 
 
 def read_source(request: Request) -> Source:
@@ -122,6 +128,7 @@ def read_source(request: Request) -> Source:
         expected_edges=tuple(outputs for _, outputs in answered),
         left_out=tuple(kind for kind, pair in edges.items() if pair is None),
         unchosen=unchosen(request, inputs, sizes),
+        joined_output=_joined_output(model, cases, expected),
     )
 
 
@@ -172,6 +179,28 @@ def _tried(
         return cases, expected
     _check_answer(request, outputs)
     return [*cases, other], [*expected, outputs]
+
+
+def _joined_output(
+    model: Any, cases: Sequence[Mapping[str, Array]], expected: Sequence[Mapping[str, Array]]
+) -> str | None:
+    """Return the name of an output whose rows are other ones in a batch than alone."""
+    if fixed_batch(model) is not None:
+        return None
+    most = max(range(len(cases)), key=lambda i: len(next(iter(cases[i].values()))))
+    alone = reference(model, {name: array[:1] for name, array in cases[most].items()})
+    for name, array in expected[most].items():
+        row = array[:1]
+        if alone[name].shape != row.shape:
+            return name
+        if not np.allclose(alone[name], row, rtol=0, atol=_JOINED * _scale(row), equal_nan=True):
+            return name
+    return None
+
+
+def _scale(array: Array) -> float:
+    finite = np.abs(array[np.isfinite(array)].astype(np.float64))
+    return float(finite.max(initial=1e-3))
 
 
 def _calibration(

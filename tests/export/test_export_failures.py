@@ -368,19 +368,22 @@ def test_samples_that_the_model_cannot_take(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("register", ["", "@keras.saving.register_keras_serializable('mine')\n"])
-def test_layers_of_the_running_script_reach_another_process(tmp_path, register):
+def test_layers_of_the_running_script_reach_another_process(tmp_path):
     script = tmp_path / "mine.py"
     script.write_text(
         "import keras, numpy as np, zoo_export\n"
         "SCALE = np.float32(2)\n"
-        f"{register}class Twice(keras.layers.Layer):\n"
+        "class Twice(keras.layers.Layer):\n"
         "    def __init__(self, table):\n"
         "        super().__init__(name='twice')\n"
         "        self.table = table\n"
         "    def call(self, x): return SCALE * x + self.table\n"
+        "@keras.saving.register_keras_serializable('mine')\n"
+        "class Same(keras.layers.Layer):\n"
+        "    def call(self, x): return x\n"
         "x = keras.Input((2,), name='x')\n"
-        "y = keras.layers.Lambda(lambda x: x - SCALE, name='y')(Twice(np.ones(2, 'float32'))(x))\n"
+        "y = Same()(Twice(np.ones(2, 'float32'))(x))\n"
+        "y = keras.layers.Lambda(lambda x: x - SCALE, name='y')(y)\n"
         "bundle = zoo_export.export(keras.Model(x, y), to='onnx', out='b', name='mine')\n"
         "print(bundle.run({'x': np.full((1, 2), 20)}, runtime='onnx')['y'].tolist())\n"
     )

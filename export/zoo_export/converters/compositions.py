@@ -146,11 +146,14 @@ def _nan_of(x: Any, value: Any) -> Any:
     return tf.where(tf.math.is_nan(x), x, value)
 
 
-def _erf_outside_of_gelu(node: Node) -> Any:
+def _outside_of_gelu(formula: Callable[..., Any]) -> Composition:
     # LiteRT's converter makes one operator of what tf.nn.gelu gives, this one in it.
-    scope = tf.compat.v1.get_default_graph().get_name_scope()
-    is_gelu = re.search(r"(^|/)Gelu(_\d+)?/Erf(_\d+)?$", scope)
-    return None if is_gelu else _of_floats(_erf)(node)
+    def compose(node: Node) -> Any:
+        scope = tf.compat.v1.get_default_graph().get_name_scope()
+        is_gelu = re.search(r"(^|/)Gelu(_\d+)?/", scope)
+        return None if is_gelu else _of_floats(formula)(node)
+
+    return compose
 
 
 def _erf(x: Any) -> Any:
@@ -678,8 +681,8 @@ LITERT: Mapping[str, Composition] = {
     "Atan": _of_floats(_atan),
     "Atanh": _of_floats(_atanh),
     "Cosh": _of_floats(_cosh),
-    "Erf": _erf_outside_of_gelu,
-    "Erfc": _of_floats(_erfc),
+    "Erf": _outside_of_gelu(_erf),
+    "Erfc": _outside_of_gelu(_erfc),
     "Erfinv": _of_floats(_erfinv),
     "Expm1": _of_floats(_expm1),
     "Log1p": _of_floats(_log1p),

@@ -12,7 +12,7 @@ from typing import Any
 from zoo.weights.converter import Converter, Head, Row
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
-from zoo_registry import UsageError, load_target
+from zoo_registry import UsageError, durable, load_target
 
 SHARD_BYTES = 2_000_000_000
 
@@ -84,7 +84,7 @@ def save_pretrained(
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
             shutil.copyfile(tokenizer, made / "tokenizer.json")
-        made.rename(folder)
+        durable.rename(made, folder)
     return folder
 
 

@@ -5,10 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Kind = Literal["plain", "linear", "conv", "depthwise", "one"]
-HEAD = re.compile(r"(head_\w+|logits|\w+_logits)/")
+HEAD = re.compile(r"(head_\w+|logits|\w+_logits)(/|$)")
+# BERT has it for classes of whole texts; models of hidden tokens and of sentences learn none.
+POOLER = re.compile("pooled_output(/|$)")
+# Words of TensorFlow that transformers reads too, whatever the family.
+SPELLINGS = (
+    (re.compile(r"LayerNorm\.gamma$"), "LayerNorm.weight"),
+    (re.compile(r"LayerNorm\.beta$"), "LayerNorm.bias"),
+)
+_NUMBER = re.compile(r"\d+")
+_LETTER = re.compile(r"\{\w\}")
 # Axes of PyTorch's tensor in the order of Keras' variable.
 AXES = {"linear": (1, 0), "conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1)}
 
@@ -34,6 +44,13 @@ class Row:
         if axes is not None and array.ndim == len(axes):
             return array.transpose(axes)
         return array[0] if self.kind == "one" and array.shape[0] == 1 else array
+
+    def our_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape that :meth:`to_ours` gives a tensor."""
+        axes = AXES.get(self.kind)
+        if axes is not None and len(shape) == len(axes):
+            return tuple(shape[axis] for axis in axes)
+        return shape[1:] if self.kind == "one" and shape[:1] == (1,) else shape
 
     def to_theirs(self, array: Any) -> Any:
         """Return a variable's value as PyTorch stores it."""
@@ -72,12 +89,16 @@ class Converter:
         heads: By task.
         sizes: Key of ``config.json`` by builder argument.
         words: The builder's word for a word of ``config.json``, by builder argument.
-        fixed: What ``config.json`` must say, where it says anything, for our graph to be right.
+        fixed: What ``config.json`` must say for our graph to be right.
+        defaults: What transformers takes where ``config.json`` lacks a key, if not our default.
+        harmless: Further keys of ``config.json`` that change no answer.
         graph: Builder arguments for which Hugging Face has our default and no other value.
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
-        ignored: Regular expression of tensors that are no weights.
+        ignored: Regular expression of tensors that are no weights, or those of a tied layer.
+        unbuilt: Regular expression of tensors of layers that ours leaves out; it is said.
+        aliases: Keys of ``config.json`` by another word that transformers takes for them.
     """
 
     model_type: str
@@ -87,23 +108,69 @@ class Converter:
     prefix: str
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    harmless: tuple[str, ...] = ()
     graph: tuple[str, ...] = ()
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     write: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     ignored: str = r"$^"
+    unbuilt: str = r"$^"
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def plain_name(self, tensor: str) -> str:
         """Return a tensor's name without the prefix that a model with a head gives it."""
+        for pattern, word in SPELLINGS:
+            tensor = pattern.sub(word, tensor)
         return tensor.removeprefix(self.prefix)
 
     def matches(self, path: str) -> list[tuple[str, Row]]:
         """Return the names that a Keras variable may have, without prefix, by kind of head."""
-        found = [(_filled(row.ours, row.theirs, path), row) for row in self.rows]
-        return [(name, row) for name, row in found if name]
+        return self._by_ours.filled(path)
 
-    def knows(self, tensor: str) -> bool:
-        """Return whether a tensor, named without its prefix, is a weight of some head."""
-        return any(_filled(row.theirs, row.ours, tensor) for row in self.rows)
+    def owners(self, tensor: str) -> list[str]:
+        """Return the paths of the variables that a tensor, named without its prefix, may fill."""
+        return [path for path, _ in self._by_theirs.filled(tensor)]
+
+    def is_ignored(self, tensor: str) -> bool:
+        """Return whether a tensor, named without its prefix, is no weight."""
+        return self._ignored.fullmatch(tensor) is not None
+
+    def is_unbuilt(self, tensor: str) -> bool:
+        """Return whether a tensor, named without its prefix, is of a layer that ours leaves out."""
+        return self._unbuilt.fullmatch(tensor) is not None
+
+    @cached_property
+    def _by_ours(self) -> _Names:
+        return _Names(tuple((row.ours, row.theirs, row) for row in self.rows))
+
+    @cached_property
+    def _by_theirs(self) -> _Names:
+        return _Names(tuple((row.theirs, row.ours, row) for row in self.rows))
+
+    @cached_property
+    def _ignored(self) -> re.Pattern[str]:
+        return re.compile(self.ignored)
+
+    @cached_property
+    def _unbuilt(self) -> re.Pattern[str]:
+        return re.compile(self.unbuilt)
+
+
+class _Names:
+    """Rows by what a name looks like with its numbers left out: a file may have 300,000 names."""
+
+    def __init__(self, rows: tuple[tuple[str, str, Row], ...]) -> None:
+        self._rows: dict[str, list[tuple[re.Pattern[str], str, Row]]] = {}
+        for pattern, other, row in rows:
+            expression = re.sub(r"\\{(\w)\\}", r"(?P<\1>\\d+)", re.escape(pattern))
+            shape = _NUMBER.sub("0", _LETTER.sub("0", pattern))
+            self._rows.setdefault(shape, []).append((re.compile(expression), other, row))
+
+    def filled(self, name: str) -> list[tuple[str, Row]]:
+        """Return the other names, with the numbers that ``name`` has where its row has letters."""
+        rows = self._rows.get(_NUMBER.sub("0", name), ())
+        found = [(pattern.fullmatch(name), other, row) for pattern, other, row in rows]
+        return [(other.format(**match.groupdict()), row) for match, other, row in found if match]
 
 
 def layer(ours: str, theirs: str, kind: Kind = "linear") -> tuple[Row, Row]:
@@ -125,10 +192,3 @@ def conv_norm(ours: str, theirs: str, number: str = "", kind: Kind = "conv") -> 
         Row(f"{normalization}/moving_mean", f"{theirs}.normalization.running_mean"),
         Row(f"{normalization}/moving_variance", f"{theirs}.normalization.running_var"),
     )
-
-
-def _filled(pattern: str, other: str, name: str) -> str | None:
-    """Return ``other`` with the numbers that ``name`` has where ``pattern`` has ``{i}``."""
-    expression = re.sub(r"\\{(\w)\\}", r"(?P<\1>\\d+)", re.escape(pattern))
-    found = re.fullmatch(expression, name)
-    return other.format(**found.groupdict()) if found else None

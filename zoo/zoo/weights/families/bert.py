@@ -37,6 +37,17 @@ BERT = Converter(
     },
     words=ACTIVATIONS,
     graph=("pooling",),
+    defaults={
+        "vocab_size": 30_522,
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "hidden_act": "gelu",
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+    },
     fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
     rows=(
         Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),

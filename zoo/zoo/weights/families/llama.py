@@ -32,6 +32,18 @@ LLAMA = Converter(
         "theta": "rope_theta",
         "tied": "tie_word_embeddings",
     },
+    defaults={
+        "vocab_size": 32_000,
+        "hidden_size": 4096,
+        "intermediate_size": 11_008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "rms_norm_eps": 1e-6,
+        "rope_theta": 10_000.0,
+        "tie_word_embeddings": False,
+    },
+    # There is no table of positions: how far a text may go is the caller's.
+    harmless=("is_decoder", "max_position_embeddings", "rope_interleaved"),
     fixed={
         "hidden_act": "silu",
         "attention_bias": False,

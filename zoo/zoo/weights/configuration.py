@@ -108,6 +108,8 @@ def read_settings(converter: Converter, config: Mapping[str, Any], source: str) 
     arguments = _sizes(converter, keys, source)
     try:
         arguments |= converter.read(keys)
+    except UsageError as error:
+        raise UsageError(f"weights='{source}': {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         wrong = f"{type(error).__name__}: {error}"
         raise UsageError(

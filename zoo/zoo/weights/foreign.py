@@ -11,11 +11,12 @@ from typing import Any
 from zoo.weights.belongings import Belongings, of_snapshot, sentence_pooling
 from zoo.weights.classes import Classes
 from zoo.weights.configuration import Settings, read_settings, same
-from zoo.weights.converter import HEAD, POOLER, Converter, Row
+from zoo.weights.converter import HEAD, POOLER, Converter, Row, kind_of
 from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import Tensors, opened
 from zoo_registry import ModelSpec, UsageError
+from zoo_registry.build import check_overrides
 from zoo_registry.hashing import sha256
 
 # What the names of models end with whose head has a row a class.
@@ -67,6 +68,7 @@ class ForeignCheckpoint:
         wanted = dict(self._settings.arguments)
         known = {**builder_defaults(self.spec), **given}
         if self.spec.name != self.spec.family:
+            wanted = {k: v for k, v in wanted.items() if k not in self.converter.own}
             self._check_sizes(wanted, known)
         further = {
             "num_classes": len(self.labels or ()) or None,
@@ -74,7 +76,13 @@ class ForeignCheckpoint:
             "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
         }
         told = {name: value for name, value in further.items() if value and name in known}
-        return {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        try:
+            return check_overrides(self.spec, arguments)
+        except UsageError as error:
+            raise UsageError(
+                f"weights='{self.source}': config.json does not fit: {error}"
+            ) from error
 
     def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
         """Fill the model's variables, one tensor in memory at a time.
@@ -89,8 +97,7 @@ class ForeignCheckpoint:
         """
         hashes = {name: sha256(path) for name, path in self.snapshot.files.items()}
         with opened(self.snapshot.files) as tensors:
-            head = self._head_layers(model)
-            plan = _Plan(self.converter, head, model, tensors, Classes(self.labels, labels))
+            plan = _Plan(self, model, tensors, Classes(self.labels, labels))
             report = checked(
                 Report(
                     source=self.source,
@@ -106,7 +113,7 @@ class ForeignCheckpoint:
             plan.fill()
         return report
 
-    def _head_layers(self, model: Any) -> tuple[str, ...] | None:
+    def head_layers(self, model: Any) -> tuple[str, ...] | None:
         """Return what the tensors of a model's head begin with, nothing for a model without one.
 
         Classes of texts and those of words stand under one name: of another task than the model's
@@ -132,7 +139,7 @@ class ForeignCheckpoint:
         return read_settings(self.converter, self.snapshot.config, self.source)
 
     def _check_family(self) -> None:
-        theirs = self.snapshot.config.get("model_type")
+        theirs = kind_of(self.snapshot.config)
         # The first snapshots were written before the key was.
         if theirs not in {None, self.converter.model_type}:
             raise UsageError(
@@ -151,7 +158,9 @@ class ForeignCheckpoint:
         differ = [
             f"{name} is {value!r} there and {known[name]!r} here"
             for name, value in wanted.items()
-            if _is_size(value, known.get(name)) and not same(value, known[name])
+            if name not in self.converter.settings
+            and _is_size(value, known.get(name))
+            and not same(value, known[name])
         ]
         if differ:
             raise UsageError(
@@ -163,16 +172,13 @@ class ForeignCheckpoint:
 class _Plan:
     """Which tensor goes where, found from names and shapes before anything is read."""
 
-    def __init__(  # what is placed, and where
-        self,
-        converter: Converter,
-        head_layers: tuple[str, ...] | None,
-        model: Any,
-        tensors: Tensors,
-        classes: Classes,
+    def __init__(
+        self, checkpoint: ForeignCheckpoint, model: Any, tensors: Tensors, classes: Classes
     ) -> None:
-        self._converter, self._tensors, self._classes = converter, tensors, classes
-        self._head_layers = head_layers
+        self._converter = converter = checkpoint.converter
+        self._config = checkpoint.snapshot.config
+        self._head_layers = checkpoint.head_layers(model)
+        self._model, self._tensors, self._classes = model, tensors, classes
         self._names = {converter.plain_name(name): name for name in tensors.names()}
         self.filled: list[tuple[Any, str, Row]] = []
         self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
@@ -203,10 +209,19 @@ class _Plan:
         import numpy as np
 
         for variable, name, row in self.filled:
-            array = row.to_ours(self._tensors.read(name))
+            array = self._read(name, row)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
             variable.assign(np.ascontiguousarray(array, dtype="float32"))
+
+    def _read(self, name: str, row: Row) -> Any:
+        array = row.to_ours(self._tensors.read(name))
+        return array if row.fit is None else row.fit(array, self._model, self._config)
+
+    def _shape(self, name: str, row: Row) -> tuple[int, ...]:
+        if row.fit is not None:  # what it makes of a tensor depends on more than the shape
+            return tuple(self._read(name, row).shape)
+        return row.our_shape(self._tensors.shape(name))
 
     def _place(self, variable: Any) -> None:
         head = HEAD.match(variable.path)
@@ -217,7 +232,7 @@ class _Plan:
         plain, row = found[0]
         self._used.add(plain)
         name = self._names[plain]
-        shape, wanted = row.our_shape(self._tensors.shape(name)), tuple(variable.shape)
+        shape, wanted = self._shape(name, row), tuple(variable.shape)
         by_name = self._classes.is_by_name(variable.path)
         if self._classes.fit(shape, wanted) if by_name else shape == wanted:
             self.filled.append((variable, name, row))

@@ -197,10 +197,8 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
         return tokenizer
     special = _special(settings, ROBERTA_SPECIAL)
     _add_tokens(tokenizer, folder, special.values())
-    last, first = (
-        (word, int(tokenizer.token_to_id(word)))
-        for word in (special["sep_token"], special["cls_token"])
-    )
+    numbers = tokenizer.get_vocab()
+    last, first = ((special[key], numbers[special[key]]) for key in ("sep_token", "cls_token"))
     tokenizer.post_processor = processors.RobertaProcessing(last, first, add_prefix_space=prefixed)
     return tokenizer
 

@@ -86,9 +86,9 @@ def get_model(
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
     model = _call(spec, arguments)
+    model.zoo_spec = replace(spec, defaults=arguments)
     if checkpoint is not None:
         model.zoo_weights = checkpoint.load(model, strict=strict)
-    model.zoo_spec = replace(spec, defaults=arguments)
     if trainable != "all":
         load_target(SET_TRAINABLE)(model, part, number)
     return model

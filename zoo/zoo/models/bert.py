@@ -6,7 +6,8 @@ hidden from the attention. The pooled output is ``tanh(x[0] W + b)``, (D,). Mask
 (T, V) come from ``norm(gelu(x W + b))``, the transposed token embedding and a bias.
 
 Paper: https://arxiv.org/abs/1810.04805; the small sizes: https://arxiv.org/abs/1908.08962; MiniLM:
-https://arxiv.org/abs/2002.10957. Difference: ``segment_ids`` is an input on request only; without
+https://arxiv.org/abs/2002.10957; RoBERTa and XLM-R, which have one segment and number positions from
+``first_position`` on: https://arxiv.org/abs/1907.11692, https://arxiv.org/abs/1911.02116. Difference: ``segment_ids`` is an input on request only; without
 it all tokens are in segment 0.
 """
 
@@ -59,6 +60,7 @@ def bert(
     num_heads: int = 12,
     ff_dim: int = 3072,
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu",
+    first_position: int = 0,
     num_segments: int = 2,
     use_segments: bool = False,
     num_classes: int = 2,
@@ -74,6 +76,8 @@ def bert(
         vocab_size: Number of tokens.
         sequence_length: Tokens a text, or ``None`` if that is known only when data arrive.
         max_length: Positions there are vectors for.
+        first_position: Vectors that stand before the first token's: RoBERTa's table has two, of
+            which its padding has the second.
         num_layers: Blocks.
         hidden_dim: Width.
         num_heads: Attention heads.
@@ -114,7 +118,8 @@ def bert(
     if use_segments:
         inputs["segment_ids"] = keras.Input((sequence_length,), name="segment_ids", dtype="int32")
     embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
-    x = _embed(inputs, embedding, num_segments, max_length, epsilon, dropout)
+    positions = LearnedPositions(max_length, STDDEV, first=first_position, name="positions")
+    x = _embed(inputs, embedding, num_segments, positions, epsilon, dropout)
     x = encoder_blocks(
         x,
         inputs["padding_mask"],
@@ -157,7 +162,7 @@ def _embed(  # noqa: PLR0917  # the sizes of one sum
     inputs: dict[str, Any],
     embedding: Any,
     num_segments: int,
-    max_length: int,
+    positions: Any,
     epsilon: float,
     dropout: float,
 ) -> Any:
@@ -169,7 +174,7 @@ def _embed(  # noqa: PLR0917  # the sizes of one sum
         name="segment_embedding",
     )
     x = x + segments(inputs.get("segment_ids", ops.zeros_like(inputs["token_ids"])))
-    x = LearnedPositions(max_length, STDDEV, name="positions")(x)
+    x = positions(x)
     x = LayerNorm(epsilon, name="embedding_norm")(x)
     return keras.layers.Dropout(dropout, name="embedding_dropout")(x)
 

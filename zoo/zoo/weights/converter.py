@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["plain", "linear", "conv", "depthwise", "one"]
+Kind = Literal["plain", "linear", "conv", "depthwise", "pointwise", "one"]
 HEAD = re.compile(r"(head_\w+|logits|\w+_logits)/")
 # Axes of PyTorch's tensor in the order of Keras' variable.
 AXES = {"linear": (1, 0), "conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1)}
+# What a snapshot of timm, whose configuration names an architecture and no model type, is of.
+TIMM = "timm"
+
+
+# From a tensor in our axes, the model and the snapshot's configuration to the tensor that fits.
+Fit = Callable[[Any, Any, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -21,15 +27,26 @@ class Row:
         ours: Path of the Keras variable; ``{i}`` stands for a number, such as a block's.
         theirs: Name of the tensor, with the same letters.
         kind: How PyTorch stores it: ``"linear"``, ``"conv"`` and ``"depthwise"`` kernels have
-            other axes, ``"one"`` has a leading axis of size 1 more.
+            other axes, ``"pointwise"`` is a dense layer's as a 1x1 convolution, ``"one"`` has a
+            leading axis of size 1 more.
+        part: Which part of how many along the tensor's first axis it is; ``None`` is all of it.
+        fit: Makes of a tensor for images of another size that of this model's.
     """
 
     ours: str
     theirs: str
     kind: Kind = "plain"
+    part: tuple[int, int] | None = None
+    fit: Fit | None = None
 
     def to_ours(self, array: Any) -> Any:
         """Return a tensor as Keras stores it; one of another rank as it is."""
+        if self.part is not None:
+            number, parts = self.part
+            size = array.shape[0] // parts
+            array = array[number * size : (number + 1) * size]
+        if self.kind == "pointwise" and array.ndim == 4:
+            return array[:, :, 0, 0].transpose()
         axes = AXES.get(self.kind)
         if axes is not None and array.ndim == len(axes):
             return array.transpose(axes)
@@ -37,6 +54,8 @@ class Row:
 
     def to_theirs(self, array: Any) -> Any:
         """Return a variable's value as PyTorch stores it."""
+        if self.kind == "pointwise":
+            return array.transpose()[:, :, None, None]
         axes = AXES.get(self.kind)
         if axes is not None:
             return array.transpose([axes.index(axis) for axis in range(len(axes))])
@@ -62,6 +81,12 @@ def nothing(values: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def anything(config: Mapping[str, Any]) -> bool:
+    """Return that every configuration is read."""
+    del config
+    return True
+
+
 @dataclass(frozen=True)
 class Converter:
     """A family in Hugging Face's names.
@@ -73,11 +98,17 @@ class Converter:
         sizes: Key of ``config.json`` by builder argument.
         words: The builder's word for a word of ``config.json``, by builder argument.
         fixed: What ``config.json`` must say, where it says anything, for our graph to be right.
+        defaults: What transformers takes where ``config.json`` lacks a key, if not our default.
+        settings: Builder arguments that change no weight's shape: a named model, too, takes the
+            snapshot's.
+        own: Builder arguments that a named model keeps, as weights are fitted to them.
         graph: Builder arguments for which Hugging Face has our default and no other value.
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
         ignored: Regular expression of tensors that are no weights.
+        accepts: Whether a configuration of the model type is this converter's, where a family has
+            several of them.
     """
 
     model_type: str
@@ -87,10 +118,14 @@ class Converter:
     prefix: str
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     graph: tuple[str, ...] = ()
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     write: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     ignored: str = r"$^"
+    accepts: Callable[[Mapping[str, Any]], bool] = anything
 
     def plain_name(self, tensor: str) -> str:
         """Return a tensor's name without the prefix that a model with a head gives it."""
@@ -104,6 +139,38 @@ class Converter:
     def knows(self, tensor: str) -> bool:
         """Return whether a tensor, named without its prefix, is a weight of some head."""
         return any(_filled(row.theirs, row.ours, tensor) for row in self.rows)
+
+
+def kind_of(config: Mapping[str, Any]) -> str | None:
+    """Return the model type that a configuration gives, or timm for one that has its own keys.
+
+    Example:
+        >>> kind_of({"model_type": "vit"}), kind_of({"architecture": "resnet18"})
+        ('vit', 'timm')
+    """
+    kind = config.get("model_type")
+    return TIMM if kind is None and "architecture" in config else kind
+
+
+def chosen(
+    converters: Converter | Sequence[Converter], config: Mapping[str, Any], tensors: Iterable[str]
+) -> Converter:
+    """Return the converter that reads a snapshot.
+
+    Args:
+        converters: Those of the family.
+        config: Its configuration; empty for a file alone.
+        tensors: The names of its tensors, which decide where there is no configuration.
+    """
+    several = (converters,) if isinstance(converters, Converter) else converters
+    kind = kind_of(config)
+    found = [converter for converter in several if converter.model_type == kind]
+    if found or config:
+        accepted = [converter for converter in found if converter.accepts(config)]
+        return (accepted or found or several)[0]
+    names = list(tensors)
+    counts = [sum(c.knows(c.plain_name(name)) for name in names) for c in several]
+    return several[counts.index(max(counts))]
 
 
 def layer(ours: str, theirs: str, kind: Kind = "linear") -> tuple[Row, Row]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import HEAD, Converter, Row
+from zoo.weights.converter import HEAD, Converter, Head, Row, kind_of
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import opened, tensor_files
 from zoo_registry import ModelSpec, UsageError
@@ -117,8 +117,10 @@ class ForeignCheckpoint:
             differ = [
                 f"{name} is {value!r} there and {known[name]!r} here"
                 for name, value in wanted.items()
-                if not _same(value, known.get(name))
+                if name not in {*self.converter.settings, *self.converter.own}
+                and not _same(value, known.get(name))
             ]
+            wanted = {k: v for k, v in wanted.items() if k not in self.converter.own}
             if differ:
                 raise UsageError(
                     f"weights='{self.source}' do not fit model '{self.spec.name}': "
@@ -140,9 +142,11 @@ class ForeignCheckpoint:
         names = {converter.plain_name(name): name for name in places}
         report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
         loaded = 0
+        head = converter.heads.get(model.zoo_spec.defaults.get("task"), Head(""))
         for variable in model.weights:
             found = [(name, row) for name, row in converter.matches(variable.path) if name in names]
-            loaded += self._fill(variable, found[:1], names, places, report)
+            own = [match for match in found if match[0].startswith(head.layers)]
+            loaded += self._fill(model, variable, (own or found)[:1], names, places, report)
         unexpected = [
             names[plain]
             for plain in names
@@ -155,6 +159,7 @@ class ForeignCheckpoint:
 
     def _fill(  # one step of `load`
         self,
+        model: Any,
         variable: Any,
         found: list[tuple[str, Row]],
         names: Mapping[str, str],
@@ -172,6 +177,8 @@ class ForeignCheckpoint:
         name = names[plain]
         with opened(places[name]) as file:
             array = row.to_ours(file.get_tensor(name))
+        if row.fit is not None:
+            array = row.fit(array, model, self.snapshot.config)
         if array.shape != tuple(variable.shape):
             shapes = f"{variable.path} {tuple(variable.shape)} and not {array.shape}"
             report["fresh" if head else "misshapen"].append(shapes)
@@ -180,7 +187,7 @@ class ForeignCheckpoint:
         return 1
 
     def _check_family(self, config: Mapping[str, Any]) -> None:
-        theirs = config.get("model_type")
+        theirs = kind_of(config)
         if theirs != self.converter.model_type:
             raise UsageError(
                 f"weights='{self.source}' are of a '{theirs}' model; '{self.spec.name}' is of "
@@ -195,6 +202,7 @@ class ForeignCheckpoint:
 
     def _arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         wanted = {}
+        config = {**self.converter.defaults, **config}
         for name, key in self.converter.sizes.items():
             value = config.get(key)
             if value is None:
@@ -207,7 +215,10 @@ class ForeignCheckpoint:
                 )
             value = words[value] if words else value
             wanted[name] = tuple(value) if isinstance(value, list) else value
-        return wanted | self.converter.read(config)
+        try:
+            return wanted | self.converter.read(config)
+        except UsageError as error:
+            raise UsageError(f"weights='{self.source}': {error}") from error
 
 
 CONFIG_SAYS = "config.json says"

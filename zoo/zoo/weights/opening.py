@@ -5,11 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from zoo.weights.converter import chosen
 from zoo.weights.foreign import ForeignCheckpoint
 from zoo.weights.hubs import SCHEMES, download
 from zoo.weights.native import NativeFile, RunFolder
 from zoo.weights.snapshot import Snapshot
-from zoo.weights.tensors import PICKLES
+from zoo.weights.tensors import PICKLES, tensor_files
 from zoo_registry import ModelSpec, UsageError, load_target
 from zoo_registry.folders import INFO, MODEL
 
@@ -62,7 +63,10 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
             f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
             "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
         )
-    return ForeignCheckpoint(spec, source, Snapshot(path), load_target(spec.converter))
+    snapshot = Snapshot(path)
+    names = () if snapshot.config else tensor_files(snapshot.files)
+    converter = chosen(load_target(spec.converter), snapshot.config, names)
+    return ForeignCheckpoint(spec, source, snapshot, converter)
 
 
 def place_of(source: str) -> Path:

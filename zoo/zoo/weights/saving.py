@@ -12,7 +12,7 @@ from typing import Any
 from zoo.weights.converter import Converter, Head, Row
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
-from zoo_registry import UsageError, load_target
+from zoo_registry import ModelSpec, UsageError, load_target
 
 SHARD_BYTES = 2_000_000_000
 
@@ -64,10 +64,9 @@ def save_pretrained(
             f"This model cannot be written for Hugging Face transformers ({known}): nothing says "
             "what its tensors are called there. model.save('name.keras') keeps it."
         )
-    converter: Converter = load_target(spec.converter)
     defaults = builder_defaults(spec)
     arguments = {**defaults, **spec.defaults}
-    _check_graph(spec.name, converter, arguments, defaults)
+    converter = _converter(spec, arguments, defaults)
     head = converter.heads[arguments["task"]]
     config = _config(converter, head, arguments, labels)
     tensors = _tensors(model, converter, head)
@@ -88,6 +87,26 @@ def save_pretrained(
     return folder
 
 
+def _converter(
+    spec: ModelSpec, arguments: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> Converter:
+    """Return the first of the family's converters whose transformers model is this one.
+
+    Raises:
+        UsageError: There is none; it says why the first is not.
+    """
+    found = load_target(spec.converter)
+    refused = None
+    for converter in (found,) if isinstance(found, Converter) else found:
+        try:
+            _check_graph(spec.name, converter, arguments, defaults)
+        except UsageError as error:
+            refused = refused or error
+        else:
+            return converter
+    raise refused or UsageError(f"Hugging Face transformers has no family '{spec.family}'.")
+
+
 def _check_graph(
     name: str, converter: Converter, arguments: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
@@ -95,6 +114,12 @@ def _check_graph(
     if other:
         said = ", ".join(f"{key}={arguments[key]!r}" for key in other)
         raise UsageError(f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {said}.")
+    try:
+        converter.write(arguments)
+    except UsageError as error:
+        raise UsageError(
+            f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {error}."
+        ) from error
     if arguments["task"] not in converter.heads:
         raise UsageError(
             f"Hugging Face's '{converter.model_type}' has no task '{arguments['task']}'; it has: "

@@ -52,7 +52,7 @@ def test_everything_that_does_not_fit_is_listed_at_once(snapshot):
     )
     message = refused(snapshot, task="text-classification")
     assert message == (
-        f"weights='{snapshot}' do not fit model 'bert': missing: pooled_output/bias; unexpected: "
+        f"weights='{snapshot}' do not fit model 'bert': missing: pooled_output/bias; left over: "
         "bert.extra.weight; of another shape: embedding_norm/gamma (16,) and not (3,). "
         "strict=False loads what fits."
     )

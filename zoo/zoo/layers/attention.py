@@ -142,8 +142,11 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         ]
         output_bias = use_bias if output_bias is None else output_bias
         self.output_projection = self._dense(hidden_dim, output_stddev, output_bias, "output")
-        names = () if qk_norm is None else ("query_norm", "key_norm")
-        self.norms = [RMSNorm(qk_norm, dtype=self.dtype_policy, name=name) for name in names]
+        self.norms = [
+            RMSNorm(qk_norm, dtype=self.dtype_policy, name=name)
+            for name in ("query_norm", "key_norm")
+            if qk_norm is not None
+        ]
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
     def _dense(self, units: int, stddev: float | None, use_bias: bool, name: str) -> Any:

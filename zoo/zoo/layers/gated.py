@@ -105,9 +105,7 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
             layer.build(x_shape)
         self.ff_out.build((*x_shape[:-1], self.arguments["ff_dim"]))
 
-    def call(
-        self, x: Any, bias: Any, rotation: Any = None, training: bool | None = None
-    ) -> Any:
+    def call(self, x: Any, bias: Any, rotation: Any = None, training: bool | None = None) -> Any:
         """Return float (batch, steps, hidden_dim).
 
         Args:

@@ -158,7 +158,9 @@ def _yarn(rates: Rates, theta: float, scaling: Scaling) -> tuple[Rates, float]:
     factor, width = scaling["factor"], 2 * len(rates)
     length = scaling["original_max_position_embeddings"]
     turns = (scaling.get("beta_fast") or 32, scaling.get("beta_slow") or 1)
-    first, last = (width * math.log(length / (t * 2 * math.pi)) / 2 / math.log(theta) for t in turns)
+    first, last = (
+        width * math.log(length / (t * 2 * math.pi)) / 2 / math.log(theta) for t in turns
+    )
     if scaling.get("truncate", True):
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, width - 1)
@@ -183,9 +185,7 @@ LENGTH = "original_max_position_embeddings"
 # What changes the rates, the numbers it needs, and those it may have.
 SCALINGS: dict[
     str,
-    tuple[
-        Callable[[Rates, float, Scaling], tuple[Rates, float]], tuple[str, ...], tuple[str, ...]
-    ],
+    tuple[Callable[[Rates, float, Scaling], tuple[Rates, float]], tuple[str, ...], tuple[str, ...]],
 ] = {
     "linear": (_linear, ("factor",), ()),
     "llama3": (_llama3, ("factor", "low_freq_factor", "high_freq_factor", LENGTH), ()),

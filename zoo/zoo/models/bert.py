@@ -6,9 +6,9 @@ hidden from the attention. The pooled output is ``tanh(x[0] W + b)``, (D,). Mask
 (T, V) come from ``norm(gelu(x W + b))``, the transposed token embedding and a bias.
 
 Paper: https://arxiv.org/abs/1810.04805; the small sizes: https://arxiv.org/abs/1908.08962; MiniLM:
-https://arxiv.org/abs/2002.10957; RoBERTa and XLM-R, which have one segment and number positions from
-``first_position`` on: https://arxiv.org/abs/1907.11692, https://arxiv.org/abs/1911.02116. Difference: ``segment_ids`` is an input on request only; without
-it all tokens are in segment 0.
+https://arxiv.org/abs/2002.10957; RoBERTa (https://arxiv.org/abs/1907.11692) and XLM-R
+(https://arxiv.org/abs/1911.02116) have one segment, and positions from ``first_position`` on.
+Difference: ``segment_ids`` is an input on request only; without it all tokens are in segment 0.
 """
 
 from __future__ import annotations

@@ -4,9 +4,11 @@ Token vectors (T, D) go through L blocks: ``x + attention(norm(x))``, then
 ``x + silu(n A) * (n B) C`` with ``n = norm(x)``, A and B (D, F), C (F, D). ``norm`` divides by the
 root of the mean square. Queries and keys are turned by their position (rotary); K of H heads of
 keys and values are shared by H / K queries each. Logits (T, V) come from a last norm and either
-the transposed embedding (``tied``) or a product of its own. Siblings add biases to queries, keys and
-values (Qwen 2) or norms of each head's queries and keys (Qwen 3), a window of steps that are seen
-(Mistral), blocks that turn nothing (SmolLM3), and rotations stretched for longer texts (Llama 3).
+the transposed embedding (``tied``) or a product of its own.
+
+Siblings add biases to queries, keys and values (Qwen 2) or norms of each head's queries and keys
+(Qwen 3), a window of tokens that are seen (Mistral), blocks that turn nothing (SmolLM3), and
+rotations stretched for longer texts (Llama 3).
 
 Papers: https://arxiv.org/abs/2302.13971, https://arxiv.org/abs/2307.09288,
 https://arxiv.org/abs/2407.21783 (Llama 3), https://arxiv.org/abs/2310.06825 (Mistral),

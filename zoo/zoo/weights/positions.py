@@ -60,7 +60,8 @@ def _old_grid(patches: int, config: Mapping[str, Any], patch: int, new: Grid) ->
 def _scaled(rows: Array, count: int, antialias: bool) -> Array:
     """Return ``count`` rows in place of those along the first axis."""
     weights = _weights(len(rows), count, antialias)
-    return np.tensordot(weights, rows, axes=1)
+    scaled: Array = np.tensordot(weights, rows, axes=1)
+    return scaled
 
 
 def _weights(old: int, new: int, antialias: bool) -> Array:

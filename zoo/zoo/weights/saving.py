@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import Converter, Head, Row
+from zoo.weights.converter import Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
 from zoo_registry import ModelSpec, UsageError, load_target
@@ -95,9 +95,8 @@ def _converter(
     Raises:
         UsageError: There is none; it says why the first is not.
     """
-    found = load_target(spec.converter)
     refused = None
-    for converter in (found,) if isinstance(found, Converter) else found:
+    for converter in dialects(load_target(str(spec.converter))):
         try:
             _check_graph(spec.name, converter, arguments, defaults)
         except UsageError as error:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.opening import open_weights, place_of
 from zoo.weights.snapshot import read_json
-from zoo_registry import UsageError, models
+from zoo_registry import UsageError
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")
@@ -22,37 +21,13 @@ BERT_SPECIAL = {
 GPT2_SPECIAL = {"eos_token": "<|endoftext|>"}
 
 
-def load_tokenizer(source: str | Path) -> Any:
-    r"""Return the tokenizer that belongs to pretrained weights.
-
-    Args:
-        source: A registered model with pretrained weights, a folder with ``tokenizer.json``,
-            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, or a hub's address as for
-            :func:`zoo.get_model`.
-
-    Returns:
-        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its numbers are those of Hugging
-        Face transformers.
-
-    Raises:
-        UsageError: There is no tokenizer, or it is damaged.
-        ZooError: A hub cannot be reached.
-
-    Example:
-        >>> import os, tempfile, zoo
-        >>> folder, words = tempfile.mkdtemp(), "[PAD] [UNK] [CLS] [SEP] [MASK] cafe ##s"
-        >>> with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as file:
-        ...     _ = file.write(words.replace(" ", "\n"))
-        >>> zoo.load_tokenizer(folder).encode("Cafés").tokens
-        ['[CLS]', 'cafe', '##s', '[SEP]']
-    """
-    if str(source) in models:
-        return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
-    return read_tokenizer(place_of(str(source)))
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether a folder has the files of a tokenizer that :func:`read_tokenizer` reads."""
+    return any(_has(folder, names) for names in ((FILE,), WORDPIECE, BYTE_BPE))
 
 
 def read_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a folder, as :func:`load_tokenizer` does."""
+    """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does."""
     if (folder / FILE).is_file():
         tokenizer = _read(folder / FILE)
     elif _has(folder, WORDPIECE):

@@ -23,6 +23,17 @@ _SIZES = {
     "epsilon": "layer_norm_eps",
     "activation": "hidden_act",
 }
+_DEFAULTS = {
+    "vocab_size": 30_522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+}
 _ENCODER = (
     Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
     Row("segment_embedding/embeddings", "embeddings.token_type_embeddings.weight"),
@@ -55,6 +66,7 @@ BERT = Converter(
     sizes={**_SIZES, "max_length": "max_position_embeddings"},
     words=ACTIVATIONS,
     graph=("pooling", "first_position"),
+    defaults=_DEFAULTS,
     fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
     rows=(
         *_ENCODER,
@@ -71,7 +83,7 @@ BERT = Converter(
 
 def _positions(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return where positions begin: behind that of the padding token."""
-    first = config.get("pad_token_id", 1) + 1
+    first = config["pad_token_id"] + 1
     return {"first_position": first, "max_length": config["max_position_embeddings"] - first}
 
 
@@ -85,7 +97,7 @@ def _written(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _roberta(model_type: str, classes: str) -> Converter:
+def _roberta(model_type: str, classes: str, vocab_size: int) -> Converter:
     classified = Head(
         f"{classes}ForSequenceClassification", ("classifier.dense", "classifier.out_proj")
     )
@@ -108,6 +120,7 @@ def _roberta(model_type: str, classes: str) -> Converter:
         # The activation of its masked-language head is always GELU.
         words={"activation": {"gelu": "gelu"}},
         graph=("pooling",),
+        defaults={**_DEFAULTS, "vocab_size": vocab_size, "pad_token_id": 1},
         fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
         read=_positions,
         write=_written,
@@ -125,6 +138,6 @@ def _roberta(model_type: str, classes: str) -> Converter:
     )
 
 
-ROBERTA = _roberta("roberta", "Roberta")
-XLM_ROBERTA = _roberta("xlm-roberta", "XLMRoberta")
+ROBERTA = _roberta("roberta", "Roberta", 50_265)
+XLM_ROBERTA = _roberta("xlm-roberta", "XLMRoberta", 30_522)
 CONVERTERS = (BERT, ROBERTA, XLM_ROBERTA)

@@ -13,8 +13,8 @@ Config = Mapping[str, Any]
 Arguments = dict[str, Any]
 THETA = 10_000.0
 SLIDING = "sliding_attention"
-# Of the configurations of Mistral and Qwen that do not say it.
-WINDOW, WINDOW_FROM = 4096, 28
+# Of the configurations that do not say it.
+WINDOW = 4096
 _BLOCK = "layers.{i}"
 # Not of the scaling itself.
 _OTHER = {TYPE, "type", "rope_theta", "partial_rotary_factor"}
@@ -42,6 +42,12 @@ ROWS = (
     Row("logits/kernel", "lm_head.weight", "linear"),
     Row("logits/kernel", "score.weight", "linear"),
 )
+DEFAULTS = {
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "rms_norm_eps": 1e-6,
+}
 SIZES = {
     "vocab_size": "vocab_size",
     "num_layers": "num_hidden_layers",
@@ -101,6 +107,11 @@ def _scaling(config: Config, table: Mapping[str, Any]) -> Arguments | None:
     return scaling
 
 
+def _size(config: Config) -> int | None:
+    used, size = config.get("use_sliding_window"), config.get("sliding_window")
+    return size if used else None
+
+
 def _window(config: Config, size: int | None, layer_types: list[str]) -> Arguments:
     """Return the window of the blocks that have one; one wider than any text is none."""
     longest = config.get("max_position_embeddings")
@@ -121,16 +132,14 @@ def _llama(config: Config) -> Arguments:
 
 
 def _mistral(config: Config) -> Arguments:
-    size = config["sliding_window"] if "sliding_window" in config else WINDOW
-    count = config["num_hidden_layers"]
-    return {**rotation(config, THETA), **_window(config, size, [SLIDING] * count)}
+    kinds = [SLIDING] * config["num_hidden_layers"]
+    return {**rotation(config, THETA), **_window(config, config["sliding_window"], kinds)}
 
 
 def _qwen_window(config: Config) -> Arguments:
-    count, first = config["num_hidden_layers"], config.get("max_window_layers", WINDOW_FROM)
+    count, first = config["num_hidden_layers"], config["max_window_layers"]
     kinds = config.get("layer_types") or ["full"] * first + [SLIDING] * (count - first)
-    size = config.get("sliding_window") if config.get("use_sliding_window") else None
-    return _window(config, size, kinds[:count])
+    return _window(config, _size(config), kinds[:count])
 
 
 def _qwen2(config: Config) -> Arguments:
@@ -146,12 +155,11 @@ def _smollm3(config: Config) -> Arguments:
     count, every = config["num_hidden_layers"], config.get("no_rope_layer_interval", 4)
     turned = config.get("no_rope_layers") or [(i + 1) % every for i in range(count)]
     unrotated = tuple(index for index, turns in enumerate(turned[:count]) if not turns)
-    size = config.get("sliding_window") if config.get("use_sliding_window") else None
     kinds = config.get("layer_types") or ["full" if turns else SLIDING for turns in turned]
     return {
         **_llama(config),
         **rotation(config, 2_000_000.0),
-        **_window(config, size, kinds[:count]),
+        **_window(config, _size(config), kinds[:count]),
         "unrotated": unrotated,
     }
 
@@ -208,6 +216,17 @@ def _write_smollm3(arguments: Mapping[str, Any]) -> Arguments:
     return {**written, "no_rope_layers": turned}
 
 
+QWEN = {
+    "vocab_size": 151_936,
+    "intermediate_size": 22_016,
+    "num_key_value_heads": 32,
+    "max_position_embeddings": 32_768,
+    "sliding_window": WINDOW,
+    "max_window_layers": 28,
+    "tie_word_embeddings": False,
+}
+
+
 def _converter(
     model_type: str,
     classes: str,
@@ -228,7 +247,9 @@ def _converter(
         ignored=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
         sizes=SIZES,
         fixed={"hidden_act": "silu"},
-        defaults={"rms_norm_eps": 1e-6, **defaults},
+        defaults={**DEFAULTS, **defaults},
+        harmless=("is_decoder", "max_position_embeddings", "rope_interleaved"),
+        settings=("unrotated", "window", "windowed"),
         graph=graph,
         read=read,
         write=write,
@@ -242,6 +263,9 @@ LLAMA = _converter(
     _llama,
     _write_llama,
     graph=("qk_norm", "unrotated", "window"),
+    vocab_size=32_000,
+    intermediate_size=11_008,
+    max_position_embeddings=2048,
     tie_word_embeddings=False,
 )
 MISTRAL = _converter(
@@ -250,6 +274,10 @@ MISTRAL = _converter(
     _mistral,
     _write_mistral,
     graph=("qkv_bias", "output_bias", "ff_bias", "qk_norm", "unrotated", "windowed"),
+    vocab_size=32_000,
+    intermediate_size=14_336,
+    max_position_embeddings=131_072,
+    sliding_window=WINDOW,
     tie_word_embeddings=False,
     num_key_value_heads=8,
 )
@@ -259,8 +287,7 @@ QWEN2 = _converter(
     _qwen2,
     _write_qwen2,
     graph=("output_bias", "ff_bias", "qk_norm", "unrotated"),
-    tie_word_embeddings=False,
-    num_key_value_heads=32,
+    **QWEN,
 )
 QWEN3 = _converter(
     "qwen3",
@@ -268,8 +295,7 @@ QWEN3 = _converter(
     _qwen3,
     _write_qwen3,
     graph=("ff_bias", "unrotated"),
-    tie_word_embeddings=False,
-    num_key_value_heads=32,
+    **QWEN,
     head_dim=128,
 )
 SMOLLM3 = _converter(
@@ -278,6 +304,12 @@ SMOLLM3 = _converter(
     _smollm3,
     _write_smollm3,
     graph=("qk_norm",),
+    vocab_size=128_256,
+    hidden_size=2048,
+    intermediate_size=11_008,
+    num_hidden_layers=36,
+    num_attention_heads=16,
+    max_position_embeddings=32_768,
     tie_word_embeddings=True,
     num_key_value_heads=4,
 )

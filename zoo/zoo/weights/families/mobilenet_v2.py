@@ -38,6 +38,9 @@ MOBILENET_V2 = Converter(
         "mean": "image_mean",
         "std": "image_std",
     },
+    defaults={"depth_multiplier": 1.0, "layer_norm_eps": 0.001, "tf_padding": True},
+    harmless=("image_size", "num_channels", "semantic_loss_ignore_index"),
+    settings=("symmetric",),
     fixed={
         "hidden_act": "relu6",
         "expand_ratio": 6.0,

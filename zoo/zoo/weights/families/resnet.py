@@ -16,6 +16,8 @@ _THEIRS = "encoder.stages.{s}.layers.{b}"
 def channels(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what follows from the kind of block."""
     bottleneck = config["layer_type"] == "bottleneck"
+    if not bottleneck and config["layer_type"] != "basic":
+        raise ValueError(f"layer_type={config['layer_type']!r}")
     widths = config["hidden_sizes"]
     return {
         "bottleneck": bottleneck,
@@ -48,6 +50,15 @@ RESNET = Converter(
         "mean": "image_mean",
         "std": "image_std",
     },
+    defaults={
+        "embedding_size": 64,
+        "hidden_sizes": [256, 512, 1024, 2048],
+        "depths": [3, 4, 6, 3],
+        "layer_type": "bottleneck",
+        "downsample_in_bottleneck": False,
+    },
+    harmless=("num_channels", "out_features", "out_indices", "reshape_last_stage", "stage_names"),
+    settings=("downsample_in_bottleneck",),
     fixed={"hidden_act": "relu", "downsample_in_first_stage": False},
     graph=("pooling",),
     read=channels,

@@ -63,8 +63,10 @@ def timm(
         prefix="module.",
         accepts=lambda config: sizes(_name(config)) is not None,
         heads=_TASKS,
-        sizes={},
-        settings=("num_classes", "mean", "std", *settings),
+        # The snapshot has them from the settings of its images.
+        sizes={"mean": "image_mean", "std": "image_std"},
+        harmless=("num_features", "pretrained_cfg", "license", "label_names", "label_descriptions"),
+        settings=("num_classes", *settings),
         own=("input_shape",),
         read=read,
         ignored=r".*\.num_batches_tracked",
@@ -100,20 +102,21 @@ def _name(config: Config) -> str:
 
 def _pixels(config: Config) -> Arguments:
     """Return what is known of the images, and how many classes there are."""
-    said = {**config, **(config.get("pretrained_cfg") or {}), **(config.get("model_args") or {})}
-    found: Arguments = {key: tuple(said[key]) for key in ("mean", "std") if key in said}
+    said = {**(config.get("pretrained_cfg") or {}), **(config.get("model_args") or {})}
+    found: Arguments = {}
     channels, height, width = said.get("input_size") or (3, None, None)
     size = said.get("img_size")
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
     if height is not None:
         found["input_shape"] = (height, width, said.get("in_chans", channels))
-    classes = config.get("num_classes", said.get("num_classes"))
+    classes = config.get("num_classes")
+    classes = said.get("num_classes") if classes is None else classes
     return found | ({"num_classes": classes} if classes else {})
 
 
 def _pooling(config: Config, known: Mapping[str, str]) -> Arguments:
-    said = {**config, **(config.get("model_args") or {})}.get("global_pool")
+    said = (config.get("model_args") or {}).get("global_pool", config.get("global_pool"))
     if said is None:
         return {}
     if said not in known:
@@ -146,9 +149,9 @@ def conv_bn(
     )
 
 
-def inverted(ours: str, theirs: str, *, expanded: bool = True, excited: bool = False) -> tuple[
-    Row, ...
-]:
+def inverted(
+    ours: str, theirs: str, *, expanded: bool = True, excited: bool = False
+) -> tuple[Row, ...]:
     """Return the rows of what :func:`zoo.layers.inverted_residual` names ``ours``.
 
     Args:

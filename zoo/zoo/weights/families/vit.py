@@ -16,9 +16,12 @@ _BLOCK = "encoder.layer.{i}"
 
 def shape(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the shape of the images."""
-    size = config["image_size"]
+    size, patch = config["image_size"], config["patch_size"]
     height, width = size if isinstance(size, list) else (size, size)
-    return {"input_shape": (height, width, config.get("num_channels", 3))}
+    sides = set(patch) if isinstance(patch, list) else {patch}
+    if len(sides) != 1:
+        raise ValueError(f"patch_size={patch!r} is not a square")
+    return {"input_shape": (height, width, config["num_channels"]), "patch_size": sides.pop()}
 
 
 def keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,6 +30,7 @@ def keys(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "image_size": height if height == width else [height, width],
         "num_channels": channels,
+        "patch_size": arguments["patch_size"],
         "intermediate_size": arguments["ff_dim"] or 4 * arguments["hidden_dim"],
     }
 
@@ -39,7 +43,6 @@ VIT = Converter(
         "image-classification": Head("ViTForImageClassification", ("classifier",)),
     },
     sizes={
-        "patch_size": "patch_size",
         "num_layers": "num_hidden_layers",
         "hidden_dim": "hidden_size",
         "num_heads": "num_attention_heads",
@@ -48,13 +51,24 @@ VIT = Converter(
         "mean": "image_mean",
         "std": "image_std",
     },
+    defaults={
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+        "layer_norm_eps": 1e-12,
+        "image_size": 224,
+        "patch_size": 16,
+        "num_channels": 3,
+    },
+    harmless=("encoder_stride", "pooler_act", "pooler_output_size"),
     fixed={"hidden_act": "gelu", "qkv_bias": True},
     graph=("pooling",),
     own=("input_shape",),
     read=shape,
     write=keys,
-    # The layer that Hugging Face adds to the class vector's output was never trained.
-    ignored=r"pooler\.dense\.(weight|bias)",
+    # A layer on the class vector's output, which released classifiers leave out.
+    unbuilt=r"pooler\.dense\.(weight|bias)",
     rows=(
         *layer("patch_embedding", "embeddings.patch_embeddings.projection", "conv"),
         Row("class_token/token", "embeddings.cls_token"),

@@ -5,13 +5,15 @@ Weights are drawn from the names of their tensors, so that the file holds names,
 
 import gzip
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from references.drawing import images, tensor, tokens
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
+from zoo.weights import save_pretrained
 from zoo_registry.build import get_model
 
 FILE = Path(__file__).parent / "references" / "drawn.json.gz"
@@ -81,7 +83,11 @@ def answers(model, case):
 
 @every_case
 def test_the_answers_are_those_of_the_other_library(name, tmp_path):
-    model, case = load(name, tmp_path / name, **SIZES.get(name, {}))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", UserWarning)
+        model, case = load(name, tmp_path / name, **SIZES.get(name, {}))
+    scaled = [str(warning.message) for warning in said if "Positions of" in str(warning.message)]
+    assert len(said) == len(scaled) == ("larger" in name or "smaller" in name)
     # Deep stacks of convolutions add up more of float32's roundings.
     allowed = 5e-5 if "timm" in name else 5e-6
     for output, got, wanted in answers(model, case):
@@ -90,3 +96,18 @@ def test_the_answers_are_those_of_the_other_library(name, tmp_path):
         )
     assert model.zoo_weights.fresh == ()
     assert str(model.zoo_weights) == ""
+
+
+@text_case
+def test_what_is_written_back_is_what_was_read(name, tmp_path):
+    model, case = load(name, tmp_path / name)
+    written = save_pretrained(model, tmp_path / "again")
+    wanted = load_file(tmp_path / name / "model.safetensors")
+    got = load_file(written / "model.safetensors")
+    assert got.keys() == wanted.keys()
+    for key, value in got.items():
+        np.testing.assert_array_equal(value, wanted[key], err_msg=key)
+    config = json.loads((written / "config.json").read_text())
+    assert config["architectures"] == case["config"]["architectures"]
+    again = get_model(model.zoo_spec.family, task=task_of(name, config), weights=written)
+    assert again.zoo_spec.defaults == model.zoo_spec.defaults

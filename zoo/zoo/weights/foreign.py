@@ -106,6 +106,7 @@ class ForeignCheckpoint:
                     sha256=hashes,
                     loaded=len(plan.filled),
                     unread=self._settings.unread,
+                    model_type=self.converter.model_type,
                     belongings=self.belongings(model, plan.has_own_head, labels),
                     **plan.lists(),
                 ),

@@ -68,12 +68,13 @@ def _weights(old: int, new: int, antialias: bool) -> Array:
     """Return float (new, old): how much of each old row is in each new one."""
     scale = old / new
     centers = (np.arange(new)[:, None] + 0.5) * scale
+    weights: Array = np.zeros((new, old))
     if antialias:
         stretch = max(scale, 1.0)
-        weights = _cubic((np.arange(old)[None] + 0.5 - centers) / stretch, SMOOTH)
-        return weights / weights.sum(axis=1, keepdims=True)
+        weights += _cubic((np.arange(old)[None] + 0.5 - centers) / stretch, SMOOTH)
+        weights /= weights.sum(axis=1, keepdims=True)
+        return weights
     first = np.floor(centers - 0.5).astype(int) - 1
-    weights = np.zeros((new, old))
     for offset in range(4):
         index = first + offset
         # Beyond its border a picture goes on as it ends.

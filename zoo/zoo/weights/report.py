@@ -29,6 +29,7 @@ class Report:
         unused: Tensors of another task's head.
         unbuilt: Tensors of layers that ours leaves out of the family.
         unread: Keys of the configuration, with their values, that nothing here reads.
+        model_type: Of the converter that read them; that of transformers, or timm.
         fitted: How many rows of learned positions became how many, by variable, as images are of
             another size here.
         belongings: Labels, tokenizer and preprocessing that the weights come with.
@@ -45,6 +46,7 @@ class Report:
     unused: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
     unread: Mapping[str, Any] = field(default_factory=dict)
+    model_type: str | None = None
     fitted: Mapping[str, str] = field(default_factory=dict)
     belongings: Any = None
 

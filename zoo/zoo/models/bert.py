@@ -65,6 +65,7 @@ def bert(
     use_segments: bool = False,
     num_classes: int = 2,
     pooling: Literal["first", "mean"] = "first",
+    sentence_pooling: Literal["mean", "first"] = "mean",
     epsilon: float = EPSILON,
     dropout: float = 0.1,
     task: Task = "features",
@@ -88,6 +89,8 @@ def bert(
         num_classes: Size of the classification logits.
         pooling: What is classified: ``"first"`` is BERT's pooled output, ``"mean"`` the mean of
             the real tokens' vectors, as sentence encoders such as MiniLM are trained.
+        sentence_pooling: What ``sentence_embedding`` is: the ``"mean"`` of the real tokens'
+            vectors, or the ``"first"`` token's, as BGE and Arctic are trained.
         epsilon: Of the layer normalizations.
         dropout: Rate on embeddings, attention, residual branches and before the logits.
         task: The head.
@@ -96,8 +99,8 @@ def bert(
     Returns:
         A model of ``token_ids`` and ``padding_mask`` (and ``segment_ids``) int32 (batch, tokens).
         What it gives, float32, by task: ``"features"``: ``sequence_output`` (batch, tokens,
-        hidden_dim), ``pooled_output`` and ``sentence_embedding`` (batch, hidden_dim), the mean
-        of the real tokens' vectors at length 1; ``"sentence-embedding"``: only that;
+        hidden_dim), ``pooled_output`` and ``sentence_embedding`` (batch, hidden_dim), which has
+        length 1; ``"sentence-embedding"``: only that;
         ``"text-classification"`` and ``"multi-label"``: ``logits`` (batch, num_classes);
         ``"token-classification"``: ``logits`` (batch, tokens, num_classes);
         ``"question-answering"``: ``start_logits`` and ``end_logits`` (batch, tokens);
@@ -113,7 +116,8 @@ def bert(
         4385920
     """
     check_task("bert", task, get_args(Task))
-    check_choice("bert", pooling=(pooling, ("first", "mean")))
+    ways = ("first", "mean")
+    check_choice("bert", pooling=(pooling, ways), sentence_pooling=(sentence_pooling, ways))
     inputs = token_inputs(sequence_length)
     if use_segments:
         inputs["segment_ids"] = keras.Input((sequence_length,), name="segment_ids", dtype="int32")
@@ -144,7 +148,7 @@ def bert(
         outputs = {
             "sequence_output": sequence_head(x),
             "pooled_output": _pooled(x),
-            "sentence_embedding": sentence_embedding(x, mask),
+            "sentence_embedding": sentence_embedding(x, mask, sentence_pooling),
         }
     elif task == "next-sentence":
         outputs = _next_sentence(_pooled(x))
@@ -153,8 +157,10 @@ def bert(
         outputs = vector_head(
             pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV
         )
+    elif task == "sentence-embedding":
+        outputs = sentence_embedding(x, mask, sentence_pooling)
     else:
-        outputs = encoder_head(x, mask, task, num_classes, dropout, stddev=STDDEV)
+        outputs = encoder_head(x, task, num_classes, dropout, stddev=STDDEV)
     return keras.Model(inputs, outputs, name=name)
 
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.snapshot import IMAGES, RESAMPLING, Snapshot, read_json
+from zoo.weights.snapshot import CONFIG, IMAGES, RESAMPLING, Snapshot, read_json
 from zoo.weights.tokenizer import SETTINGS, has_tokenizer, read_tokenizer
 from zoo_registry import UsageError
 from zoo_registry.folders import TOKENIZER
@@ -20,6 +20,7 @@ from zoo_registry.folders import TOKENIZER
 _LONGEST = 512
 # ConvNeXt's images of this side and more are squeezed, smaller ones cropped.
 _CROPPED_BELOW = 384
+POOLING = "1_Pooling/config.json"
 _MODULES, _SENTENCES = "modules.json", "sentence_bert_config.json"
 _POOLINGS = {"pooling_mode_cls_token": "first", "pooling_mode_mean_tokens": "mean"}
 
@@ -111,7 +112,7 @@ def sentence_pooling(snapshot: Snapshot, task: str | None) -> str | None:
     pooling = next((path for kind, path in modules if kind == "Pooling"), None)
     if pooling is None or task not in {"sentence-embedding", "features"}:
         return None
-    settings = read_json(snapshot.folder / pooling / "config.json")
+    settings = read_json(snapshot.folder / pooling / CONFIG)
     chosen = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
     mode = settings.get("pooling_mode")
     if isinstance(mode, str):
@@ -136,8 +137,8 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
 
     file = folder / _MODULES
     if not file.is_file():
-        pooling = folder / "1_Pooling" / "config.json"
-        return [("Pooling", pooling.parent.name)] if pooling.is_file() else []
+        pooling = Path(POOLING).parent
+        return [("Pooling", pooling.name)] if (folder / POOLING).is_file() else []
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))
         found = [(str(row["type"]).rpartition(".")[2], str(row["path"])) for row in rows]

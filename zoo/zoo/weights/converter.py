@@ -10,6 +10,12 @@ from typing import Any, Literal
 
 Kind = Literal["plain", "linear", "conv", "depthwise", "pointwise", "one"]
 HEAD = re.compile(r"(head_\w+|logits|\w+_logits)(/|$)")
+# What a snapshot of timm, whose configuration names an architecture and no model type, is of.
+TIMM = "timm"
+# Builder arguments that change no weight's shape, in every family.
+SETTINGS = frozenset({"activation", "epsilon", "mean", "rope_scaling", "std", "theta"})
+# From a tensor in our axes, the model and the snapshot's configuration to the tensor that fits.
+Fit = Callable[[Any, Any, Mapping[str, Any]], Any]
 # BERT has it for classes of whole texts; models of hidden tokens and of sentences learn none.
 POOLER = re.compile("pooled_output(/|$)")
 # Words of TensorFlow that transformers reads too, whatever the family.
@@ -21,12 +27,6 @@ _NUMBER = re.compile(r"\d+")
 _LETTER = re.compile(r"\{\w\}")
 # Axes of PyTorch's tensor in the order of Keras' variable.
 AXES = {"linear": (1, 0), "conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1)}
-# What a snapshot of timm, whose configuration names an architecture and no model type, is of.
-TIMM = "timm"
-# Builder arguments that change no weight's shape, in every family.
-SETTINGS = frozenset({"activation", "epsilon", "mean", "rope_scaling", "std", "theta"})
-# From a tensor in our axes, the model and the snapshot's configuration to the tensor that fits.
-Fit = Callable[[Any, Any, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Row:
 
     def our_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape that :meth:`to_ours` gives a tensor."""
-        if self.part is not None:
+        if self.part is not None and shape:
             shape = (shape[0] // self.part[1], *shape[1:])
-        if self.kind == "pointwise" and len(shape) == 4 and shape[2:] == (1, 1):
+        if self.kind == "pointwise" and len(shape) == 4:
             return shape[1::-1]
         axes = AXES.get(self.kind)
         if axes is not None and len(shape) == len(axes):
@@ -120,19 +120,19 @@ class Converter:
         words: The builder's word for a word of ``config.json``, by builder argument.
         fixed: What ``config.json`` must say for our graph to be right.
         defaults: What transformers takes where ``config.json`` lacks a key, if not our default.
-        harmless: Further keys of ``config.json`` that change no answer.
         settings: Builder arguments beside :data:`SETTINGS` that change no weight's shape: a named
             model, too, takes the snapshot's.
         own: Builder arguments that a named model keeps, as weights are fitted to them.
+        harmless: Further keys of ``config.json`` that change no answer.
         graph: Builder arguments for which Hugging Face has our default and no other value.
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
         ignored: Regular expression of tensors that are no weights, or those of a tied layer.
-        unbuilt: Regular expression of tensors of layers that ours leaves out; it is said.
-        aliases: Keys of ``config.json`` by another word that transformers takes for them.
         accepts: Whether a configuration of the model type is this converter's, where a family has
             several of them.
+        unbuilt: Regular expression of tensors of layers that ours leaves out; it is said.
+        aliases: Keys of ``config.json`` by another word that transformers takes for them.
     """
 
     model_type: str
@@ -143,16 +143,16 @@ class Converter:
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    harmless: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    harmless: tuple[str, ...] = ()
     graph: tuple[str, ...] = ()
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     write: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     ignored: str = r"$^"
+    accepts: Callable[[Mapping[str, Any]], bool] = anything
     unbuilt: str = r"$^"
     aliases: Mapping[str, str] = field(default_factory=dict)
-    accepts: Callable[[Mapping[str, Any]], bool] = anything
 
     def plain_name(self, tensor: str) -> str:
         """Return a tensor's name without the prefix that a model with a head gives it."""
@@ -167,6 +167,10 @@ class Converter:
     def owners(self, tensor: str) -> list[str]:
         """Return the paths of the variables that a tensor, named without its prefix, may fill."""
         return [path for path, _ in self._by_theirs.filled(tensor)]
+
+    def knows(self, tensor: str) -> bool:
+        """Return whether a tensor, named without its prefix, is a weight of some head."""
+        return bool(self.owners(tensor))
 
     def is_ignored(self, tensor: str) -> bool:
         """Return whether a tensor, named without its prefix, is no weight."""
@@ -234,7 +238,7 @@ def chosen(
     Args:
         several: Those of the family.
         config: Its configuration; empty for a file alone.
-        tensors: The names of its tensors, which decide where the configuration has no type.
+        tensors: The names of its tensors, which decide where no configuration names a type.
     """
     kind = kind_of(config)
     if kind is not None:
@@ -242,7 +246,7 @@ def chosen(
         accepted = [converter for converter in found if converter.accepts(config)]
         return (accepted or found or several)[0]
     names = list(tensors)
-    counts = [sum(bool(c.owners(c.plain_name(name))) for name in names) for c in several]
+    counts = [sum(c.knows(c.plain_name(name)) for name in names) for c in several]
     return several[counts.index(max(counts))]
 
 

@@ -16,6 +16,7 @@ from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
+from zoo_registry.build import check_overrides
 from zoo_registry.hashing import sha256
 
 # What the names of models end with whose head has a row a class.
@@ -41,9 +42,12 @@ class ForeignCheckpoint:
 
     @cached_property
     def converter(self) -> Converter:
-        """The table for this snapshot."""
+        """The table for this snapshot; without a type of model the names of tensors decide."""
+        config = self.snapshot.config
+        if kind_of(config) is not None:
+            return chosen(self.converters, config, ())
         with opened(self.snapshot.files) as tensors:
-            return chosen(self.converters, self.snapshot.config, tensors.names())
+            return chosen(self.converters, config, tensors.names())
 
     @property
     def folder(self) -> Path:
@@ -74,15 +78,21 @@ class ForeignCheckpoint:
         wanted = dict(self._settings.arguments)
         known = {**builder_defaults(self.spec), **given}
         if self.spec.name != self.spec.family:
-            self._check_sizes(wanted, known)
             wanted = {k: v for k, v in wanted.items() if k not in self.converter.own}
+            self._check_sizes(wanted, known)
         further = {
             "num_classes": len(self.labels or ()) or None,
             "input_shape": self._input_shape(known.get("input_shape")),
             "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
         }
         told = {name: value for name, value in further.items() if value and name in known}
-        return {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        try:
+            return check_overrides(self.spec, arguments)
+        except UsageError as error:
+            raise UsageError(
+                f"weights='{self.source}': config.json does not fit: {error}"
+            ) from error
 
     def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
         """Fill the model's variables, one tensor in memory at a time.
@@ -97,9 +107,7 @@ class ForeignCheckpoint:
         """
         hashes = {name: sha256(path) for name, path in self.snapshot.files.items()}
         with opened(self.snapshot.files) as tensors:
-            head = self._head_layers(model)
-            classes = Classes(self.labels, labels)
-            plan = _Plan(self.converter, head, model, tensors, classes, config=self.snapshot.config)
+            plan = _Plan(self, model, tensors, Classes(self.labels, labels))
             report = checked(
                 Report(
                     source=self.source,
@@ -116,7 +124,7 @@ class ForeignCheckpoint:
             plan.fill()
         return report
 
-    def _head_layers(self, model: Any) -> tuple[str, ...] | None:
+    def head_layers(self, model: Any) -> tuple[str, ...] | None:
         """Return what the tensors of a model's head begin with, nothing for a model without one.
 
         Classes of texts and those of words stand under one name: of another task than the model's
@@ -159,7 +167,7 @@ class ForeignCheckpoint:
         return (*known[:-1], channels)
 
     def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:
-        free = {*SETTINGS, *self.converter.settings, *self.converter.own}
+        free = {*SETTINGS, *self.converter.settings}
         differ = [
             f"{name} is {value!r} there and {known[name]!r} here"
             for name, value in wanted.items()
@@ -178,19 +186,13 @@ class ForeignCheckpoint:
 class _Plan:
     """Which tensor goes where, found from names and shapes before anything is read."""
 
-    def __init__(  # what is placed, and where
-        self,
-        converter: Converter,
-        head_layers: tuple[str, ...] | None,
-        model: Any,
-        tensors: Tensors,
-        classes: Classes,
-        *,
-        config: Mapping[str, Any],
+    def __init__(
+        self, checkpoint: ForeignCheckpoint, model: Any, tensors: Tensors, classes: Classes
     ) -> None:
-        self._model, self._config = model, config
-        self._converter, self._tensors, self._classes = converter, tensors, classes
-        self._head_layers = head_layers
+        self._converter = converter = checkpoint.converter
+        self._config = checkpoint.snapshot.config
+        self._head_layers = checkpoint.head_layers(model)
+        self._model, self._tensors, self._classes = model, tensors, classes
         self._names = {converter.plain_name(name): name for name in tensors.names()}
         self.filled: list[tuple[Any, str, Row]] = []
         self._fitted: dict[str, str] = {}
@@ -222,10 +224,25 @@ class _Plan:
         import numpy as np
 
         for variable, name, row in self.filled:
-            array = self._array(name, row)
+            array = self._read(name, row)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
             variable.assign(np.ascontiguousarray(array, dtype="float32"))
+
+    def _read(self, name: str, row: Row) -> Any:
+        array = row.to_ours(self._tensors.read(name))
+        return array if row.fit is None else row.fit(array, self._model, self._config)
+
+    def _shape(self, path: str, name: str, row: Row) -> tuple[int, ...]:
+        """Return the shape of what a tensor becomes, and note one that is fitted to images."""
+        shape = row.our_shape(self._tensors.shape(name))
+        if row.fit is None:
+            return shape
+        plain = row.to_ours(self._tensors.read(name))
+        fitted = row.fit(plain, self._model, self._config)
+        if fitted is not plain:
+            self._fitted[path] = f"{len(plain)} to {len(fitted)}"
+        return tuple(fitted.shape)
 
     def _place(self, variable: Any) -> None:
         head = HEAD.match(variable.path)
@@ -245,21 +262,6 @@ class _Plan:
             # Of a head for as many classes of other names the shapes say nothing.
             said = variable.path if by_name else shapes
             self._report["fresh" if head else "misshapen"].append(said)
-
-    def _array(self, name: str, row: Row) -> Any:
-        array = row.to_ours(self._tensors.read(name))
-        return array if row.fit is None else row.fit(array, self._model, self._config)
-
-    def _shape(self, path: str, name: str, row: Row) -> tuple[int, ...]:
-        """Return the shape of what a tensor becomes, and note one that is fitted to images."""
-        shape = row.our_shape(self._tensors.shape(name))
-        if row.fit is None:
-            return shape
-        plain = row.to_ours(self._tensors.read(name))
-        fitted = row.fit(plain, self._model, self._config)
-        if fitted is not plain:
-            self._fitted[path] = f"{len(plain)} to {len(fitted)}"
-        return tuple(fitted.shape)
 
     def _candidates(self, path: str, head: Any) -> list[tuple[str, Row]]:
         """Return the names a variable may have; in the head, those of the task's own layers."""

@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo.weights.belongings import POOLING
 from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
 from zoo_registry import ModelSpec, UsageError, load_target
 
 SHARD_BYTES = 2_000_000_000
+_OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
 
 
 def save_pretrained(
@@ -70,6 +72,8 @@ def save_pretrained(
     converter = _converter(spec.name, _first_its_own(written, model), arguments, defaults)
     head = converter.heads[arguments["task"]]
     config = _config(converter, head, arguments, labels)
+    if arguments["task"] in _OF_WHOLE_TEXTS and "causal-lm" in converter.heads:
+        config["pad_token_id"] = _padding(tokenizer)
     tensors = _tensors(model, converter, head)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as work:
@@ -79,7 +83,11 @@ def save_pretrained(
             key: config.pop(key) for key in ("image_mean", "image_std") if key in config
         }
         if images:
-            _write(made / IMAGES, {**images, **_image_processor(arguments)})
+            channels = arguments["input_shape"][-1]
+            means = {key: _for_channels(values, channels) for key, values in images.items()}
+            _write(made / IMAGES, {**means, **_image_processor(arguments)})
+        if arguments["task"] == "sentence-embedding":
+            _write_pooling(made / POOLING, arguments["sentence_pooling"])
         _write(made / CONFIG, config)
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
@@ -166,6 +174,30 @@ def _config(
     if arguments["task"] == "multi-label":
         config["problem_type"] = "multi_label_classification"
     return config
+
+
+def _padding(tokenizer: str | Path | None) -> int:
+    """Return the token that stands for none: decoders find the last real one by it."""
+    from tokenizers import Tokenizer
+
+    words = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
+    made = Tokenizer.from_file(str(tokenizer)) if tokenizer is not None else None
+    known = [made.token_to_id(word) for word in words] if made is not None else []
+    return next((number for number in known if number is not None), 0)
+
+
+def _for_channels(values: Sequence[float], channels: int) -> list[float]:
+    # As the model's own layer does with values for another number of channels.
+    if len(values) == channels:
+        return list(values)
+    return [sum(values) / len(values)] * channels
+
+
+def _write_pooling(file: Path, how: str) -> None:
+    """Write how sentence-transformers makes a sentence's vector of its tokens'."""
+    file.parent.mkdir()
+    modes = {"pooling_mode_cls_token": how == "first", "pooling_mode_mean_tokens": how == "mean"}
+    _write(file, modes)
 
 
 def _image_processor(arguments: Mapping[str, Any]) -> dict[str, Any]:

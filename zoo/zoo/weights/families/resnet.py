@@ -19,6 +19,8 @@ def channels(config: Mapping[str, Any]) -> dict[str, Any]:
     if not bottleneck and config["layer_type"] != "basic":
         raise ValueError(f"layer_type={config['layer_type']!r}")
     widths = config["hidden_sizes"]
+    if len(widths) != len(config["depths"]):
+        raise ValueError(f"hidden_sizes={widths!r} for depths={config['depths']!r}")
     return {
         "bottleneck": bottleneck,
         "filters": tuple(width // EXPANSION if bottleneck else width for width in widths),

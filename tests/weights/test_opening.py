@@ -112,7 +112,8 @@ def test_a_file_alone_and_shards_are_read(snapshot):
 def test_another_family_is_refused(snapshot):
     message = refused(REFERENCES / "gpt-causal-lm")
     assert message.endswith(
-        "are of a 'gpt2' model; 'bert' is of family 'bert', which reads 'bert'."
+        "are of a 'gpt2' model; 'bert' is of family 'bert', which reads 'bert', 'roberta', "
+        "'xlm-roberta'."
     )
 
 

@@ -6,8 +6,9 @@ hidden from the attention. The pooled output is ``tanh(x[0] W + b)``, (D,). Mask
 (T, V) come from ``norm(gelu(x W + b))``, the transposed token embedding and a bias.
 
 Paper: https://arxiv.org/abs/1810.04805; the small sizes: https://arxiv.org/abs/1908.08962; MiniLM:
-https://arxiv.org/abs/2002.10957. Difference: ``segment_ids`` is an input on request only; without
-it all tokens are in segment 0.
+https://arxiv.org/abs/2002.10957; RoBERTa (https://arxiv.org/abs/1907.11692) and XLM-R
+(https://arxiv.org/abs/1911.02116) have one segment, and positions from ``first_position`` on.
+Difference: ``segment_ids`` is an input on request only; without it all tokens are in segment 0.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def bert(
     num_heads: int = 12,
     ff_dim: int = 3072,
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu",
+    first_position: int = 0,
     num_segments: int = 2,
     use_segments: bool = False,
     num_classes: int = 2,
@@ -75,6 +77,8 @@ def bert(
         vocab_size: Number of tokens.
         sequence_length: Tokens a text, or ``None`` if that is known only when data arrive.
         max_length: Positions there are vectors for.
+        first_position: Vectors that stand before the first token's: RoBERTa's table has two, of
+            which its padding has the second.
         num_layers: Blocks.
         hidden_dim: Width.
         num_heads: Attention heads.
@@ -118,7 +122,8 @@ def bert(
     if use_segments:
         inputs["segment_ids"] = keras.Input((sequence_length,), name="segment_ids", dtype="int32")
     embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
-    x = _embed(inputs, embedding, num_segments, max_length, epsilon, dropout)
+    positions = LearnedPositions(max_length, STDDEV, first=first_position, name="positions")
+    x = _embed(inputs, embedding, num_segments, positions, epsilon, dropout)
     x = encoder_blocks(
         x,
         inputs["padding_mask"],
@@ -163,7 +168,7 @@ def _embed(  # noqa: PLR0917  # the sizes of one sum
     inputs: dict[str, Any],
     embedding: Any,
     num_segments: int,
-    max_length: int,
+    positions: Any,
     epsilon: float,
     dropout: float,
 ) -> Any:
@@ -175,7 +180,7 @@ def _embed(  # noqa: PLR0917  # the sizes of one sum
         name="segment_embedding",
     )
     x = x + segments(inputs.get("segment_ids", ops.zeros_like(inputs["token_ids"])))
-    x = LearnedPositions(max_length, STDDEV, name="positions")(x)
+    x = positions(x)
     x = LayerNorm(epsilon, name="embedding_norm")(x)
     return keras.layers.Dropout(dropout, name="embedding_dropout")(x)
 

@@ -12,13 +12,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.snapshot import CONFIG, IMAGES, Snapshot, read_json
+from zoo.weights.snapshot import CONFIG, IMAGES, RESAMPLING, Snapshot, read_json
 from zoo.weights.tokenizer import SETTINGS, has_tokenizer, read_tokenizer
 from zoo_registry import UsageError
 from zoo_registry.folders import TOKENIZER
 
-# Of Pillow, by number, as ImageStep names them.
-RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 # Tokens of a text where nothing says how many: no position of the models of texts is beyond.
 _LONGEST = 512
 # ConvNeXt's images of this side and more are squeezed, smaller ones cropped.

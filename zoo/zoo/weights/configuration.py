@@ -76,7 +76,7 @@ class _Keys(Mapping[str, Any]):
     """A configuration over transformers' defaults that notes which keys are asked for."""
 
     def __init__(self, config: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-        self._values = {**defaults, **{k: v for k, v in config.items() if v is not None}}
+        self._values = {**defaults, **config}
         self.asked: set[str] = set()
 
     def __getitem__(self, key: str) -> Any:
@@ -142,8 +142,8 @@ def _is_number(value: Any) -> bool:
 
 def _check_fixed(keys: _Keys, fixed: Mapping[str, Any], source: str) -> None:
     for key, value in fixed.items():
-        said = keys.get(key, value)
-        if not same(said, value):
+        said = keys.get(key)
+        if said is not None and not same(said, value):
             raise UsageError(
                 f"weights='{source}': {CONFIG_SAYS} {key}={said!r}; only {value!r} is built."
             )

@@ -12,6 +12,8 @@ Kind = Literal["plain", "linear", "conv", "depthwise", "pointwise", "one"]
 HEAD = re.compile(r"(head_\w+|logits|\w+_logits)(/|$)")
 # What a snapshot of timm, whose configuration names an architecture and no model type, is of.
 TIMM = "timm"
+# Builder arguments that change no weight's shape, in every family.
+SETTINGS = frozenset({"activation", "epsilon", "mean", "rope_scaling", "std", "theta"})
 # From a tensor in our axes, the model and the snapshot's configuration to the tensor that fits.
 Fit = Callable[[Any, Any, Mapping[str, Any]], Any]
 # BERT has it for classes of whole texts; models of hidden tokens and of sentences learn none.
@@ -118,8 +120,8 @@ class Converter:
         words: The builder's word for a word of ``config.json``, by builder argument.
         fixed: What ``config.json`` must say for our graph to be right.
         defaults: What transformers takes where ``config.json`` lacks a key, if not our default.
-        settings: Builder arguments that change no weight's shape: a named model, too, takes the
-            snapshot's; numbers with a point do so without being named.
+        settings: Builder arguments beside :data:`SETTINGS` that change no weight's shape: a named
+            model, too, takes the snapshot's.
         own: Builder arguments that a named model keeps, as weights are fitted to them.
         harmless: Further keys of ``config.json`` that change no answer.
         graph: Builder arguments for which Hugging Face has our default and no other value.
@@ -223,17 +225,21 @@ def kind_of(config: Mapping[str, Any]) -> str | None:
     return TIMM if kind is None and "architecture" in config else kind
 
 
+def dialects(converters: Converter | Sequence[Converter]) -> Sequence[Converter]:
+    """Return the converters of a family, which may be one alone."""
+    return (converters,) if isinstance(converters, Converter) else converters
+
+
 def chosen(
-    converters: Converter | Sequence[Converter], config: Mapping[str, Any], tensors: Iterable[str]
+    several: Sequence[Converter], config: Mapping[str, Any], tensors: Iterable[str]
 ) -> Converter:
     """Return the converter that reads a snapshot.
 
     Args:
-        converters: Those of the family.
+        several: Those of the family.
         config: Its configuration; empty for a file alone.
         tensors: The names of its tensors, which decide where no configuration names a type.
     """
-    several = (converters,) if isinstance(converters, Converter) else converters
     kind = kind_of(config)
     if kind is not None:
         found = [converter for converter in several if converter.model_type == kind]

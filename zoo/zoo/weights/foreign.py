@@ -11,16 +11,17 @@ from typing import Any
 from zoo.weights.belongings import Belongings, image_size, of_snapshot, sentence_pooling
 from zoo.weights.classes import Classes
 from zoo.weights.configuration import Settings, read_settings, same
-from zoo.weights.converter import HEAD, POOLER, Converter, Row, kind_of
+from zoo.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
 from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import Tensors, opened
-from zoo_registry import ModelSpec, UsageError
+from zoo_registry import ModelSpec, UsageError, models
 from zoo_registry.build import check_overrides
 from zoo_registry.hashing import sha256
 
 # What the names of models end with whose head has a row a class.
 _CLASSES = "Classification"
+GIVE = "Give what differs as arguments of the builder."
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,22 @@ class ForeignCheckpoint:
         spec: The model that is to take them.
         source: What the user asked for.
         snapshot: Where they are.
-        converter: The family's table.
+        converters: The family's tables, of which one is for this snapshot.
     """
 
     spec: ModelSpec
     source: str
     snapshot: Snapshot
-    converter: Converter
+    converters: Sequence[Converter]
+
+    @cached_property
+    def converter(self) -> Converter:
+        """The table for this snapshot; without a type of model the names of tensors decide."""
+        config = self.snapshot.config
+        if kind_of(config) is not None:
+            return chosen(self.converters, config, ())
+        with opened(self.snapshot.files) as tensors:
+            return chosen(self.converters, config, tensors.names())
 
     @property
     def folder(self) -> Path:
@@ -104,6 +114,7 @@ class ForeignCheckpoint:
                     sha256=hashes,
                     loaded=len(plan.filled),
                     unread=self._settings.unread,
+                    model_type=self.converter.model_type,
                     belongings=self.belongings(model, plan.has_own_head, labels),
                     **plan.lists(),
                 ),
@@ -142,9 +153,10 @@ class ForeignCheckpoint:
         theirs = kind_of(self.snapshot.config)
         # The first snapshots were written before the key was.
         if theirs not in {None, self.converter.model_type}:
+            read = dict.fromkeys(f"'{converter.model_type}'" for converter in self.converters)
             raise UsageError(
                 f"weights='{self.source}' are of a '{theirs}' model; '{self.spec.name}' is of "
-                f"family '{self.spec.family}', which reads '{self.converter.model_type}'."
+                f"family '{self.spec.family}', which reads {', '.join(read)}."
             )
 
     def _input_shape(self, known: Any) -> tuple[Any, ...] | None:
@@ -156,17 +168,19 @@ class ForeignCheckpoint:
         return (*size, channels if isinstance(channels, int) else known[-1])
 
     def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        free = {*SETTINGS, *self.converter.settings}
         differ = [
             f"{name} is {value!r} there and {known[name]!r} here"
             for name, value in wanted.items()
-            if name not in self.converter.settings
-            and _is_size(value, known.get(name))
-            and not same(value, known[name])
+            # What is left at None follows from the others.
+            if name not in free and known.get(name) is not None and not same(value, known[name])
         ]
         if differ:
+            family = self.spec.family
+            hint = f"Model '{family}' takes any size." if family in models else GIVE
             raise UsageError(
                 f"weights='{self.source}' do not fit model '{self.spec.name}': "
-                f"{'; '.join(differ)}. Model '{self.spec.family}' takes any size."
+                f"{'; '.join(differ)}. {hint}"
             )
 
 
@@ -182,6 +196,7 @@ class _Plan:
         self._model, self._tensors, self._classes = model, tensors, classes
         self._names = {converter.plain_name(name): name for name in tensors.names()}
         self.filled: list[tuple[Any, str, Row]] = []
+        self._fitted: dict[str, str] = {}
         self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
         self._used: set[str] = set()
         for variable in model.weights:
@@ -203,7 +218,7 @@ class _Plan:
         by_name = any(self._classes.is_by_name(variable.path) for variable, _, _ in self.filled)
         fresh_classes = self._classes.fresh if by_name else ()
         lists = {key: tuple(value) for key, value in {**self._report, **left}.items()}
-        return lists | {"fresh_classes": fresh_classes}
+        return lists | {"fresh_classes": fresh_classes, "fitted": self._fitted}
 
     def fill(self) -> None:
         """Assign every tensor that was placed."""
@@ -219,10 +234,16 @@ class _Plan:
         array = row.to_ours(self._tensors.read(name))
         return array if row.fit is None else row.fit(array, self._model, self._config)
 
-    def _shape(self, name: str, row: Row) -> tuple[int, ...]:
-        if row.fit is not None:  # what it makes of a tensor depends on more than the shape
-            return tuple(self._read(name, row).shape)
-        return row.our_shape(self._tensors.shape(name))
+    def _shape(self, path: str, name: str, row: Row) -> tuple[int, ...]:
+        """Return the shape of what a tensor becomes, and note one that is fitted to images."""
+        shape = row.our_shape(self._tensors.shape(name))
+        if row.fit is None:
+            return shape
+        plain = row.to_ours(self._tensors.read(name))
+        fitted = row.fit(plain, self._model, self._config)
+        if fitted is not plain:
+            self._fitted[path] = f"{len(plain)} to {len(fitted)}"
+        return tuple(fitted.shape)
 
     def _place(self, variable: Any) -> None:
         head = HEAD.match(variable.path)
@@ -233,7 +254,7 @@ class _Plan:
         plain, row = found[0]
         self._used.add(plain)
         name = self._names[plain]
-        shape, wanted = self._shape(name, row), tuple(variable.shape)
+        shape, wanted = self._shape(variable.path, name, row), tuple(variable.shape)
         by_name = self._classes.is_by_name(variable.path)
         if self._classes.fit(shape, wanted) if by_name else shape == wanted:
             self.filled.append((variable, name, row))
@@ -246,9 +267,10 @@ class _Plan:
     def _candidates(self, path: str, head: Any) -> list[tuple[str, Row]]:
         """Return the names a variable may have; in the head, those of the task's own layers."""
         matches = self._converter.matches(path)
-        if not head or self._head_layers is None:
+        if self._head_layers is None:
             return matches
-        return [pair for pair in matches if pair[0].startswith(self._head_layers)]
+        own = [pair for pair in matches if pair[0].startswith(self._head_layers)]
+        return own if head else [*own, *matches]
 
     def _kind_of_left(self, plain: str) -> str:
         if self._converter.is_unbuilt(plain):
@@ -272,12 +294,3 @@ def builder_defaults(spec: ModelSpec) -> dict[str, Any]:
 
     parameters = inspect.signature(spec.load_builder()).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-def _is_size(value: Any, known: Any) -> bool:
-    """Return whether an argument decides about shapes or layers, and not only about numbers."""
-    values = value if isinstance(value, tuple) else (value,)
-    # What is left at None follows from the others; a float may be written as a whole number.
-    return not isinstance(known, float | type(None)) and all(
-        isinstance(item, int) for item in values
-    )

@@ -6,12 +6,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import Converter, chosen, kind_of
+from zoo.weights.converter import dialects
 from zoo.weights.foreign import ForeignCheckpoint
 from zoo.weights.hubs import SCHEMES, download
 from zoo.weights.native import NativeFile, RunFolder
 from zoo.weights.snapshot import Snapshot
-from zoo.weights.tensors import PICKLES, opened
+from zoo.weights.tensors import PICKLES
 from zoo.weights.tokenizer import read_tokenizer
 from zoo_registry import ModelSpec, UsageError, load_target, models
 from zoo_registry.folders import INFO, MODEL
@@ -65,18 +65,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
             f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
             "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
         )
-    snapshot = Snapshot(path)
-    converters = load_target(spec.converter)
-    converter = chosen(converters, snapshot.config, _tensor_names(snapshot, converters))
-    return ForeignCheckpoint(spec, source, snapshot, converter)
-
-
-def _tensor_names(snapshot: Snapshot, converters: object) -> list[str]:
-    """Return the names that decide which converter is meant, where nothing else does."""
-    if isinstance(converters, Converter) or kind_of(snapshot.config) is not None:
-        return []
-    with opened(snapshot.files) as tensors:
-        return tensors.names()
+    return ForeignCheckpoint(spec, source, Snapshot(path), dialects(load_target(spec.converter)))
 
 
 def load_tokenizer(source: str | Path) -> Any:

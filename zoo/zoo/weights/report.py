@@ -29,6 +29,9 @@ class Report:
         unused: Tensors of another task's head.
         unbuilt: Tensors of layers that ours leaves out of the family.
         unread: Keys of the configuration, with their values, that nothing here reads.
+        model_type: Of the converter that read them; that of transformers, or timm.
+        fitted: How many rows of learned positions became how many, by variable, as images are of
+            another size here.
         belongings: Labels, tokenizer and preprocessing that the weights come with.
     """
 
@@ -43,6 +46,8 @@ class Report:
     unused: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
     unread: Mapping[str, Any] = field(default_factory=dict)
+    model_type: str | None = None
+    fitted: Mapping[str, str] = field(default_factory=dict)
     belongings: Any = None
 
     def __str__(self) -> str:
@@ -97,6 +102,9 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
         f"These weights of '{spec.name}' start fresh, as '{source}' has none for them": body,
         f"'{source}' has weights that '{spec.name}' has no place for": report.unexpected,
         f"'{source}' has a layer that '{spec.name}' is built without": report.unbuilt,
+        f"Positions of '{source}' were scaled to the size of the images of '{spec.name}'": [
+            f"{path}, rows: {said}" for path, said in report.fitted.items()
+        ],
         f"{source}: nothing here reads these keys of config.json": [
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.weights.belongings import POOLING
-from zoo.weights.converter import Converter, Head, Row
+from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
 from zoo_registry import ModelSpec, UsageError, load_target
@@ -60,7 +60,8 @@ def save_pretrained(
     if folder.exists():
         raise UsageError(f"'{folder}' exists already: give another name, or remove it first.")
     spec = getattr(model, "zoo_spec", None)
-    if spec is None or spec.converter is None:
+    written = _of_transformers(spec)
+    if spec is None or not written:
         known = "the model is not from zoo.get_model" if spec is None else f"family '{spec.family}'"
         raise UsageError(
             f"This model cannot be written for Hugging Face transformers ({known}): nothing says "
@@ -68,7 +69,7 @@ def save_pretrained(
         )
     defaults = builder_defaults(spec)
     arguments = {**defaults, **spec.defaults}
-    converter = _converter(spec, arguments, defaults)
+    converter = _converter(spec.name, _first_its_own(written, model), arguments, defaults)
     head = converter.heads[arguments["task"]]
     config = _config(converter, head, arguments, labels)
     if arguments["task"] in _OF_WHOLE_TEXTS and "causal-lm" in converter.heads:
@@ -95,24 +96,39 @@ def save_pretrained(
     return folder
 
 
+def _of_transformers(spec: ModelSpec | None) -> list[Converter]:
+    """Return the converters of a model's family that transformers has classes for."""
+    if spec is None or spec.converter is None:
+        return []
+    return [c for c in dialects(load_target(spec.converter)) if c.model_type != TIMM]
+
+
+def _first_its_own(converters: Sequence[Converter], model: Any) -> list[Converter]:
+    """Return the converters, first that of the weights which a model was loaded with."""
+    loaded = getattr(getattr(model, "zoo_weights", None), "model_type", None)
+    return sorted(converters, key=lambda converter: converter.model_type != loaded)
+
+
 def _converter(
-    spec: ModelSpec, arguments: Mapping[str, Any], defaults: Mapping[str, Any]
+    name: str,
+    converters: Sequence[Converter],
+    arguments: Mapping[str, Any],
+    defaults: Mapping[str, Any],
 ) -> Converter:
-    """Return the first of the family's converters whose transformers model is this one.
+    """Return the first converter whose model of transformers is this one.
 
     Raises:
         UsageError: There is none; it says why the first is not.
     """
-    found = load_target(str(spec.converter))
-    refused = None
-    for converter in (found,) if isinstance(found, Converter) else found:
+    refused = []
+    for converter in converters:
         try:
-            _check_graph(spec.name, converter, arguments, defaults)
+            _check_graph(name, converter, arguments, defaults)
         except UsageError as error:
-            refused = refused or error
+            refused.append(error)
         else:
             return converter
-    raise refused or UsageError(f"Hugging Face transformers has no family '{spec.family}'.")
+    raise refused[0]
 
 
 def _check_graph(

@@ -14,6 +14,8 @@ from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 IMAGES = "preprocessor_config.json"
+# Of Pillow, by number, as ImageStep names them.
+RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 # What transformers names the classes of a configuration that does not.
 LABEL = "LABEL_{}"
 _DEFAULT_CLASSES = 2
@@ -74,7 +76,9 @@ class Snapshot:
     def processor(self) -> dict[str, Any]:
         """What is done to an image before the model; empty where no file says it."""
         file = self.folder / IMAGES
-        return read_json(file) if file.is_file() else {}
+        if file.is_file():
+            return read_json(file)
+        return of_timm(self.own_config.get("pretrained_cfg"))
 
     @property
     def _pixels(self) -> dict[str, Any]:
@@ -120,6 +124,9 @@ class Snapshot:
         Raises:
             UsageError: They are no list of names by number.
         """
+        listed = (self.own_config.get("pretrained_cfg") or self.own_config).get("label_names")
+        if isinstance(listed, list) and listed:
+            return [str(name) for name in listed]
         named = self.own_config.get("id2label")
         if named:
             return self._named(named)
@@ -156,6 +163,33 @@ class Snapshot:
         pickles = sorted(p.name for p in self.path.iterdir() if p.suffix in PICKLES)
         hint = f" It has {pickles[0]}, a pickle, which is not read." if pickles else ""
         raise UsageError(f"'{self.path}' has no {name}.{hint}")
+
+
+def of_timm(said: Any) -> dict[str, Any]:
+    """Return timm's settings of images in the words of transformers.
+
+    Example:
+        >>> of_timm({"input_size": [3, 224, 224], "crop_pct": 0.875})["size"]
+        {'shortest_edge': 256}
+    """
+    if not isinstance(said, Mapping) or "input_size" not in said:
+        return {}
+    _, height, width = said["input_size"]
+    fraction = said.get("crop_pct") or 1
+    crop = {"height": height, "width": width}
+    numbers = {word: number for number, word in RESAMPLING.items()}
+    filter_name = said.get("interpolation") or "bicubic"
+    larger = {"shortest_edge": int(min(height, width) / fraction)}
+    # `squash` ignores the proportions of the image, as we do where nothing is cut off.
+    squashed = said.get("crop_mode") == "squash"
+    found = {
+        "image_mean": said.get("mean"),
+        "image_std": said.get("std"),
+        "resample": numbers.get(filter_name, filter_name),
+        "size": crop if squashed else larger,
+        **({} if squashed else {"do_center_crop": True, "crop_size": crop}),
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _with_rope_type(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from zoo_export import files
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.model_code import files_of, module_of, objects_in
-from zoo_export.request import builder_module, read_info
+from zoo_export.request import builder_module, from_model, read_info
 from zoo_export.source import VERSIONS
 from zoo_registry import UsageError, durable, folders
 from zoo_registry.packages import cache_folder
@@ -125,6 +125,10 @@ def _source(source: Any) -> Iterable[bytes | str]:
         yield from _code(json.loads(config))
         for weight in source.weights:
             yield from _plain(np.asarray(weight))
+        known = from_model(source)
+        yield f"{known.labels} {known.preprocessing} {known.provenance}"
+        for file in sorted(known.assets.iterdir()) if known.assets is not None else ():
+            yield from _files(file)
         return
     folder = Path(source)
     builder = builder_module(read_info(folder)[1].model.get("name"))

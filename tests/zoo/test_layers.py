@@ -25,7 +25,7 @@ from zoo.layers import (
     SinusoidalPositions,
     TransformerBlock,
 )
-from zoo.layers.attention import rotate
+from zoo.layers.rotary import rotate
 from zoo_registry import UsageError
 
 RNG = np.random.default_rng(0)

@@ -131,7 +131,6 @@ def given_of(bundle: Bundle, instead: str) -> Given:
     Raises:
         UsageError: A bundle that was not made from a run.
     """
-    from zoo_export.manifest import ASSETS
     from zoo_recipes.recipe import as_recipe
 
     manifest = bundle.manifest
@@ -144,6 +143,6 @@ def given_of(bundle: Bundle, instead: str) -> Given:
         as_recipe(recipe, recipe["name"]),
         manifest.task or "",
         manifest.preprocessing,
-        bundle.path / ASSETS,
+        bundle.assets,
         [tensor.name for tensor in manifest.inputs],
     )

@@ -9,6 +9,7 @@ from typing import Any
 from zoo.weights.opening import open_weights, place_of
 from zoo.weights.snapshot import read_json
 from zoo_registry import UsageError, models
+from zoo_registry.tokenizing import asking, open_tokenizer
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")
@@ -54,7 +55,7 @@ def load_tokenizer(source: str | Path) -> Any:
 def read_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a folder, as :func:`load_tokenizer` does."""
     if (folder / FILE).is_file():
-        tokenizer = _read(folder / FILE)
+        tokenizer = open_tokenizer(folder / FILE)
     elif _has(folder, WORDPIECE):
         tokenizer = _wordpiece(folder, _settings(folder))
     elif _has(folder, BYTE_BPE):
@@ -75,15 +76,6 @@ def _has(folder: Path, names: tuple[str, ...]) -> bool:
 def _settings(folder: Path) -> dict[str, Any]:
     file = folder / SETTINGS
     return read_json(file) if file.is_file() else {}
-
-
-def _read(file: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{file}' is no tokenizer file: {error}") from error
 
 
 def _special(settings: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
@@ -119,10 +111,8 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     files = [str(folder / name) for name in BYTE_BPE]
-    try:
+    with asking(f"'{files[0]}' and '{files[1]}' are no tokenizer"):
         tokenizer = Tokenizer(models.BPE.from_file(*files))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{files[0]}' and '{files[1]}' are no tokenizer: {error}") from error
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(settings.get("add_prefix_space", False))
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)

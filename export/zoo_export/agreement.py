@@ -12,6 +12,7 @@ from zoo_export.preprocess import as_step
 from zoo_export.preprocess.steps import ArrayStep, LookupStep, Step, TokenizeStep
 from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
+from zoo_registry.folders import is_plain_name
 
 # Signatures in a file, and tokens of a text that a model writes.
 _MOST_BATCHES, _LONGEST_TEXT = 64, 1 << 20
@@ -33,6 +34,9 @@ def check_agreement(folder: Path, manifest: Manifest) -> None:
             no input takes or that reads a file that the manifest does not list, fewer labels than
             classes.
     """
+    for name in (manifest.name, *manifest.targets):
+        if not is_plain_name(name):
+            raise BundleError(f"The manifest of '{folder}' has the name {name!r}, which is a path.")
     if not manifest.artifacts:
         raise BundleError(f"Bundle '{folder}' lists no artifact.")
     _check_tensors(folder, [*manifest.inputs, *manifest.outputs])

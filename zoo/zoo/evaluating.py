@@ -12,12 +12,13 @@ from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
 
 
+@network.if_download
 def evaluate(
     source: Run | Bundle | str | Path,
     *,

@@ -13,6 +13,7 @@ from zoo_export.preprocess.pixels import MODES, as_pillow, grey_or_rgb, in_pixel
 from zoo_export.preprocess.sounds import as_mono, fitted
 from zoo_export.preprocess.texts import encode
 from zoo_registry import UsageError
+from zoo_registry.folders import is_plain_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Shapes = dict[str, tuple[int, ...]]
@@ -95,7 +96,9 @@ class TokenizeStep:
     segment_ids: bool = False
 
     def __post_init__(self) -> None:
-        _check(self, "tokenizer", _is_name(self.tokenizer), "the name of a file among the assets")
+        _check(
+            self, "tokenizer", is_plain_name(self.tokenizer), "the name of a file among the assets"
+        )
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
         _check_amount(self, "length", [self.length])
         _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
@@ -220,7 +223,12 @@ class LookupStep:
     min_count: int = 1
 
     def __post_init__(self) -> None:
-        _check(self, "vocabulary", _is_name(self.vocabulary), "the name of a file among the assets")
+        _check(
+            self,
+            "vocabulary",
+            is_plain_name(self.vocabulary),
+            "the name of a file among the assets",
+        )
         is_part = self.part is None or self.part == 0 or _is_shape([self.part], 1)
         _check(self, "part", is_part, "a number from 0 on")
         _check(self, "min_count", _is_shape([self.min_count], 1), "a positive integer")
@@ -279,14 +287,6 @@ def as_numbers(raw: Any, index: int) -> np.ndarray[Any, Any]:
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise UsageError(f"Input {index} must be numbers, not {kind_of(raw)}.")
     return array
-
-
-def _is_name(value: Any) -> bool:
-    return (
-        isinstance(value, str)
-        and value not in {"", ".", ".."}
-        and not set(value) & {"/", "\\", ":", "\0"}
-    )
 
 
 def _is_shape(value: Any, rank: int | None) -> bool:

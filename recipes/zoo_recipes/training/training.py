@@ -40,10 +40,11 @@ from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.watching import Logs
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 from zoo_registry.build import check_overrides, open_weights
 
 
+@network.if_download
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -132,6 +133,7 @@ def train(
     return load_run(folder)
 
 
+@network.if_download
 def resume(
     run: str | Path,
     *,

@@ -20,11 +20,12 @@ from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, network
 
 BEST = "best.toml"
 
 
+@network.if_download
 def tune(
     recipe: str | Path | Recipe,
     *,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import keras_hub
 
-from zoo_registry import ZooError
+from zoo_registry import ZooError, network
 
 # Our word for a task, and KerasHub's class for it.
 CLASSES = {
@@ -58,6 +58,8 @@ def preset(
     """
     make = getattr(keras_hub.models, CLASSES[task])
     place = preset_name if weights in {None, "pretrained"} else str(weights)
+    if not Path(place).is_dir():
+        network.check(f"Preset '{place}' of KerasHub")
     arguments: dict[str, Any] = {} if task == "features" else {"preprocessor": None}
     given = {"num_classes": num_classes, "dropout": dropout}
     arguments |= {key: value for key, value in given.items() if value is not None}

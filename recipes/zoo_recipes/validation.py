@@ -117,7 +117,7 @@ def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
     if not is_plain_name(data.get("name")):
         yield (
             f"name = {_shown(data.get('name'))}: it is the name of folders, such as runs/NAME: "
-            "leave out '/', '\\\\', ':' and a '.' at its beginning."
+            "leave out '/', '\\', ':' and a '.' at its beginning."
         )
     model, dataset = table(data, "model"), table(data, "dataset")
     name = model.get("name")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 import re
+import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO

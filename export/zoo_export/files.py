@@ -6,7 +6,7 @@ import contextlib
 import glob
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -56,6 +56,38 @@ def check_files(folder: Path, entries: Mapping[str, FileEntry], shown: Path | No
         _check_file(folder, name, entry, shown)
 
 
+@contextmanager
+def as_recorded(
+    folder: Path, names: Sequence[str], entries: Mapping[str, FileEntry], shown: Path
+) -> Iterator[None]:
+    """Check files of a bundle again, before something opens them and after it has.
+
+    Args:
+        folder: The bundle.
+        names: Which of its files.
+        entries: What its manifest lists.
+        shown: What messages call the bundle.
+
+    Raises:
+        BundleError: A file that is not the one of the manifest, now or when it was opened.
+    """
+    before = {name: _stamp(folder / name) for name in names}
+    for name in names:
+        _check_file(folder, name, entries[name], shown)
+    yield
+    for name in names:
+        if _stamp(folder / name) != before[name]:
+            _check_file(folder, name, entries[name], shown)
+
+
+def _stamp(path: Path) -> object:
+    """Return what changes when a file is written or replaced, whatever its own times are set to."""
+    with contextlib.suppress(OSError):
+        stat = path.lstat()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns
+    return None
+
+
 def safe_path(folder: Path, name: str) -> Path:
     """Return the path that a manifest names, which must lie inside the bundle.
 
@@ -80,6 +112,8 @@ def safe_path(folder: Path, name: str) -> Path:
 
 def _check_file(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
     path = folder / name
+    if path.is_symlink():
+        raise BundleError(f"'{name}' of bundle '{shown}' is a link: bundles hold plain files.")
     if not path.is_file():
         raise BundleError(f"'{name}' is missing from bundle '{shown}': copy or export it again.")
     size = path.stat().st_size

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_registry import debian, durable
+from zoo_registry import debian, durable, network
 from zoo_registry.errors import ZooError
 from zoo_registry.hashing import sha256
 
@@ -66,6 +66,8 @@ def unpacked(package: Package) -> Path:
     Raises:
         ZooError: It cannot be fetched or read.
     """
+    if not package.folder.is_dir():
+        network.check(f"Package '{package.name}' {package.version}")
     fetch = _fetch_npm if package.npm else _fetch_deb if package.pool else _fetch
     return kept(package.folder, lambda work: _unpack(fetch(package, work), work / "files"))
 

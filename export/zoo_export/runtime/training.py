@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.runtime import Runner, check_threads
+from zoo_export.runtime.operators import check_tflite
 from zoo_export.runtime.sessions import LiteRTSession
 from zoo_export.stored import read_npz
 from zoo_export.tensors import BATCH, Array, Tensor, bind
@@ -96,6 +97,20 @@ class Trainer:
                     "finite inputs."
                 )
         return loss
+
+    def rehearse(self, inputs: Mapping[str, Any]) -> None:
+        """Run every signature once, so that a file that cannot does it in a process for trials.
+
+        Args:
+            inputs: Arrays by input name.
+        """
+        rows = {name: np.asarray(array)[: self.batch] for name, array in inputs.items()}
+        count = len(next(iter(rows.values())))
+        shape = [count, *map(int, self.labels.shape[1:])]
+        before = self.weights()
+        self.step(rows, np.zeros(shape, self.labels.dtype), learning_rate=0.0)
+        self.predict(rows)
+        self.set_weights(before)
 
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Return the outputs by name, as :meth:`zoo_export.bundle.Bundle.run` does.
@@ -193,6 +208,7 @@ def open_trainer(path: str | Path, *, threads: int | None = None) -> Trainer:
 
     check_threads(threads)
     content = Path(path).read_bytes()
+    check_tflite(Path(path), content)
     interpreter = Interpreter(model_content=content, num_threads=threads)
     missing = {TRAIN, INFER, SAVE, RESTORE} - set(interpreter.get_signature_list())
     if missing:

@@ -18,6 +18,7 @@ from zoo_recipes.training.data_checks import cutting
 from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
 from zoo_registry.durable import write_text
+from zoo_registry.tokenizing import trust
 
 
 def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
@@ -56,6 +57,7 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
         # The sides of a pair share their tokens.
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
+    trust(text)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
     for name in names or {folders.TOKENIZER}:
         write_text(folder / folders.ASSETS / name, text)

@@ -42,12 +42,13 @@ from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.watching import Logs
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 from zoo_registry.build import check_overrides, open_weights
 from zoo_registry.durable import remove_partial
 from zoo_registry.errors import first_line
 
 
+@network.if_download
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -136,6 +137,7 @@ def train(
     return load_run(folder)
 
 
+@network.if_download
 def resume(
     run: str | Path,
     *,

@@ -19,12 +19,13 @@ from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, network
 from zoo_registry.durable import write_text
 
 BEST = "best.toml"
 
 
+@network.if_download
 def tune(
     recipe: str | Path | Recipe,
     *,

@@ -13,7 +13,7 @@ from zoo_recipes.metrics.label_errors import LabelError
 from zoo_recipes.run import write, write_json
 from zoo_registry import UsageError, ZooError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE, PICTURE = "evaluation.json", "confusion.png"
 Interval = tuple[float, float]
 

@@ -11,7 +11,6 @@ import zoo_registry
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.arrays import ARRAYS
-from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
     CONTRASTIVE_PAIRS,
@@ -22,6 +21,7 @@ from zoo_recipes.own_data.content import (
 )
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, slug
+from zoo_recipes.own_data.splitting import PARTS
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
 

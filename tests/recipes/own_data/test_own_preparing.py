@@ -6,9 +6,9 @@ import pytest
 
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import LAYOUTS
 from zoo_recipes.own_data.preparing import note_of
+from zoo_recipes.own_data.splitting import PARTS
 from zoo_registry import UsageError, ZooError
 
 

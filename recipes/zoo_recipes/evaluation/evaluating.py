@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.evaluation import groups as grouping
+from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
 from zoo_recipes.evaluation.subjects import Read, Subject, read_for
@@ -74,7 +75,7 @@ def evaluate_subject(
         split=read.split,
         num_examples=len(found.outcomes),
         # Both may count the same: ours in float64, and what the intervals are of.
-        metrics={**_finite(found.scores), **figures.metrics},
+        metrics=headline_first({**_finite(found.scores), **figures.metrics}),
         intervals=figures.intervals,
         labels=labels,
         groups=groups,

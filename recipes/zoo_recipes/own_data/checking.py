@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -97,20 +97,21 @@ def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Examp
             train on.
     """
     refuse_empty(path, content)
+    named = content.labels()
+    if named is not None:
+        _refuse_no_classes(path, named)
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
         raise UsageError(
             f"Of {len(content.examples)} examples at '{path}' none falls to {empty}: give more, or "
             "splits of your own."
         )
-    _refuse_classes(path, content, {example.place for example in parts["train"]})
+    if named is not None:
+        _refuse_unseen(path, content, named, {example.place for example in parts["train"]})
 
 
-def _refuse_classes(path: Path, content: Content, trained: set[str]) -> None:
-    named = content.labels()
-    if named is None:
-        return
-    labels = Counter(named)
+def _refuse_no_classes(path: Path, named: Sequence[str]) -> None:
+    labels = set(named)
     if len(labels) == 1:
         raise UsageError(f"All examples at '{path}' are in class '{named[0]}'.")
     if len(labels) > max(20, len(named) / 2):
@@ -118,8 +119,11 @@ def _refuse_classes(path: Path, content: Content, trained: set[str]) -> None:
             f"The labels at '{path}' are no classes: {len(labels):,} different ones in "
             f"{len(named):,} examples, such as '{named[0]}'."
         )
+
+
+def _refuse_unseen(path: Path, content: Content, named: Sequence[str], trained: set[str]) -> None:
     pairs = zip(content.examples, named, strict=True)
-    unseen = set(labels) - {label for example, label in pairs if example.place in trained}
+    unseen = set(named) - {label for example, label in pairs if example.place in trained}
     if unseen:
         raise UsageError(
             f"No example of class '{min(unseen)}' at '{path}' falls to train: give more, or splits "

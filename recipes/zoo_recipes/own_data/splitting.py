@@ -15,7 +15,7 @@ SHARE = Fraction(1, 10)
 TRAIN, VALIDATION = 0.8, 0.9
 # A class of so many is split by the hash of each example alone, so that what is added moves
 # nothing. Of fewer, too many or none at all might come to the same split by luck.
-MANY = 100
+MANY = 1000
 OWN_SPLITS = "the data's own"
 
 
@@ -79,7 +79,7 @@ def _rule(content: Content, missing: Sequence[str], has_splits: bool) -> str:
     if not has_splits:
         return f"80/10/10{of_class}, by the hash of each example"
     if missing:
-        return f"{OWN_SPLITS}; {' and '.join(missing)} by hash, 10 % of train{of_class} each"
+        return f"{OWN_SPLITS}; {' and '.join(missing)} by hash, 10 % of train each"
     return OWN_SPLITS
 
 

@@ -138,12 +138,12 @@ def _example(
     if row.problem:
         raise BadRecordError(row.problem)
     values = {role: _text(column, row.values.get(column)) for role, column in roles.items()}
-    missing = next((role for role in roles if not values[role]), None)
+    together = values.pop("group", None) or None
+    missing = next((role for role in values if not values[role]), None)
     if missing is not None:
         raise BadRecordError(f"column '{roles[missing]}' is empty")
     if "split" in values:
         split = _split(values.pop("split"), split)
-    together = values.pop("group", None)
     return replace(_of_kind(kind, values, where, split), together=together)
 
 

@@ -143,13 +143,13 @@ def test_ratings(tmp_path):
 
 
 @pytest.mark.parametrize("header", ["text,label", "source,target", "user,item,rating"])
-def test_a_column_of_groups_is_read_beside_the_others(header, tmp_path):
+def test_a_column_of_groups_says_what_stays_together(header, tmp_path):
     cells = ["a", "1", "2"][: header.count(",") + 1]
     lines = [f"{header},shop", *(",".join([*cells, shop]) for shop in ("north", ""))]
     content = read(write(tmp_path / "t.csv", "\n".join(lines)), group="shop")
-    assert [example.values["group"] for example in content.examples] == ["north", "(none)"]
-    assert "group" in content.features
-    assert "group" not in read(tmp_path / "t.csv").features
+    assert [example.together for example in content.examples] == ["north", None]
+    assert "group" not in content.features
+    assert read(tmp_path / "t.csv").examples[0].together is None
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 40
 # A table of groups has room for a few figures: for these first, then for the others in their order.
 HEADLINES = (
+    "entity_f1",
     "accuracy",
     "f1_macro",
     "roc_auc",

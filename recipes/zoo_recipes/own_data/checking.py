@@ -72,10 +72,14 @@ def refuse_contradictions(path: Path, problems: Sequence[Problem]) -> None:
 
 def listed(problems: Sequence[object]) -> str:
     """Return how many problems there are, and the first twenty, one a line."""
-    count = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}:"
+    return f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}:{shown(problems)}"
+
+
+def shown(problems: Sequence[object]) -> str:
+    """Return the first twenty, one a line, and how many more there are."""
     lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
     more = len(problems) - SHOWN
-    return count + lines + (f"\n  ... and {more:,} more" if more > 0 else "")
+    return lines + (f"\n  ... and {more:,} more" if more > 0 else "")
 
 
 def refuse_empty(path: Path, content: Content) -> None:

@@ -20,6 +20,7 @@ from zoo_recipes.own_data.checking import (
     refuse_empty,
     refuse_problems,
     refuse_unusable,
+    shown,
     without_contradictions,
 )
 from zoo_recipes.own_data.content import VERSION, Columns, Kind
@@ -152,11 +153,11 @@ def show_own_data(builder: Any) -> None:
     console.print(f"data: {note['kind']}: {splits} ({note['splits']})")
     if note["left_out"]:
         console.print(f"left out: {listed(note['left_out'])}")
-    if note["contradictions"]:
+    found = note["contradictions"]
+    if found:
         console.print(
-            f"in several classes, and kept (--set dataset.on_contradiction=drop does "
-            f"not train on them): "
-            f"{listed(note['contradictions'])}"
+            f"{len(found):,} are in several classes and kept; --set dataset.on_contradiction=drop "
+            f"does not train on them:{shown(found)}"
         )
 
 

@@ -1,5 +1,6 @@
 """Tables of every format give the same examples; columns are found by name or named."""
 
+import csv
 import json
 
 import pyarrow
@@ -115,6 +116,41 @@ def test_files_that_cannot_be_read(tmp_path):
     path = write(tmp_path / "t.parquet", "no parquet")
     with pytest.raises(UsageError, match=r"t.parquet' is no Parquet file: "):
         read(path)
+
+
+CELLS = ["plain", 'says "no"', "over\ntwo lines", "a\ttab", "", 'ends with "', "x" * 140_000]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_as_pandas_writes_them(suffix, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": [f"{n} {cell}" for n, cell in enumerate(CELLS)]})
+    frame["label"] = [f"c{n % 2}" for n in range(len(frame))]
+    path = tmp_path / f"t.{suffix}"
+    frame.to_csv(path, sep={"csv": ",", "tsv": "\t"}[suffix], index=False)
+    before = csv.field_size_limit()
+    content = read(path)
+    assert [e.values["text"] for e in content.examples] == [t.strip() for t in frame["text"]]
+    assert content.problems == []
+    # The third text is over two lines, so what comes after it is one line further down.
+    assert [e.place for e in content.examples][2:4] == [f"t.{suffix}:4", f"t.{suffix}:6"]
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # Some raw cell has a mark that is not doubled, or the rows are rows without quotes.
+        ['he said "no"\t1', '"fine"\t0'],
+        ['"begins here\t1', 'and "" ends"\t0'],
+        ['"\t1', '"\t0'],
+    ],
+)
+def test_a_tsv_with_marks_that_quote_nothing(lines, tmp_path):
+    path = write(tmp_path / "t.tsv", "".join(f"{line}\n" for line in ["text\tlabel", *lines]))
+    assert [e.values["text"] for e in read(path).examples] == [
+        line.split("\t")[0] for line in lines
+    ]
 
 
 def test_splits_are_said_by_the_names_of_files(tmp_path):

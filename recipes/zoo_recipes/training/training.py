@@ -33,6 +33,7 @@ from zoo_recipes.run import (
     new_folder,
     read_run,
 )
+from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
@@ -44,6 +45,7 @@ from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights
 
 
+@alone()
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -83,7 +85,8 @@ def train(
         mlflow: Log to MLflow: the URI of a store, or a folder for one.
 
     Returns:
-        The complete run. A training that is interrupted or fails leaves a run that says so.
+        The complete run. A training that is interrupted or fails leaves a run that says so; one
+        that is refused leaves nothing.
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
@@ -132,6 +135,7 @@ def train(
     return load_run(folder)
 
 
+@alone()
 def resume(
     run: str | Path,
     *,

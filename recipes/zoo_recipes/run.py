@@ -135,6 +135,19 @@ def read_run(path: str | Path) -> Run:
     return Run(folder, info)
 
 
+def asset_of(weights: str | None, name: str) -> Path | None:
+    """Return a file that weights are of no use without, where they are those of a run.
+
+    Args:
+        weights: As :func:`zoo.get_model` takes them.
+        name: Of the asset, such as ``tokenizer.json``.
+    """
+    if weights is None or not Path(weights, INFO).is_file():
+        return None
+    path = Path(weights, folders.ASSETS, name)
+    return path if path.is_file() else None
+
+
 def resuming(folder: Path) -> str:
     """Return the command that goes on with a run.
 

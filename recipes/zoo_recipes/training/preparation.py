@@ -13,7 +13,7 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import write
+from zoo_recipes.run import asset_of, write
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
 from zoo_recipes.training.data_checks import cutting
 from zoo_registry import UsageError, folders
@@ -45,19 +45,28 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
     Returns:
         A ``tokenizers.Tokenizer``, or ``None`` where the recipe has none.
     """
+    from tokenizers import Tokenizer
+
     from zoo_recipes.arrays.vocabulary import make_tokenizer
 
     if recipe.tokenizer is None:
         return None
-    if recipe.tokenizer.kind == "pretrained":
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    names = names or {folders.TOKENIZER}
+    known = asset_of(recipe.model.weights, min(names))
+    if known is not None:
+        # The rows of the weights are those of its tokens, whatever words the texts have.
+        tokenizer = Tokenizer.from_file(str(known))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    elif recipe.tokenizer.kind == "pretrained":
         spec = zoo_registry.models.get(recipe.model.name)
         tokenizer = read_tokenizer(spec, str(recipe.model.weights))
     else:
         # The sides of a pair share their tokens.
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
-    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
-    for name in names or {folders.TOKENIZER}:
+    for name in names:
         write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
     return tokenizer
 

@@ -32,6 +32,7 @@ from zoo_recipes.run import (
     load_run,
     new_folder,
     read_run,
+    resuming,
 )
 from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
@@ -195,7 +196,11 @@ def resume(
         # Only now does nobody else change it.
         found = read_run(folder)
         if found.status == "complete":
-            raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
+            raise UsageError(
+                f"Run '{folder}' is complete: there is nothing to go on with. Train it further, "
+                f"from its weights and into a run of its own, with `{resuming(folder)} --set "
+                f"fit.epochs={found.recipe.fit.epochs}`."
+            )
         recipe, info = on_own_data(at_hand(found.recipe, data)), dict(found.info)
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)

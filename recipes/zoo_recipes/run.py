@@ -14,6 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
+from zoo_registry.build import check_backend
 from zoo_registry.durable import unwritable, write_text
 from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
@@ -79,6 +80,7 @@ class Run:
         Raises:
             ZooError: The file is missing, damaged, or not the one that training left.
         """
+        check_backend()
         import keras
 
         # Keras finds the model's own layers only once their module is imported.

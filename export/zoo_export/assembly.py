@@ -13,6 +13,7 @@ from zoo_export.artifacts import make_task, verified
 from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import ExportError
 from zoo_export.formats import Format
+from zoo_export.kinds import DRAWN, EDGE, GIVEN
 from zoo_export.manifest import (
     ASSETS,
     CARD,
@@ -119,9 +120,10 @@ def complete(
     (bundle / ASSETS).mkdir(exist_ok=True)
     if request.assets is not None:
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
-    save_samples(bundle / SAMPLES, source.cases, source.expected)
-    if source.edges:
-        save_samples(bundle / EDGES, source.edges, source.expected_edges)
+    trials = source.trials
+    save_samples(bundle / SAMPLES, trials.of(GIVEN, DRAWN), source.outputs, trials.scales)
+    if trials.of(EDGE):
+        save_samples(bundle / EDGES, trials.of(EDGE), source.outputs, {})
     save_probes(bundle / ASSETS, request.preprocessing)
     manifest = Manifest(
         name=request.name,
@@ -133,6 +135,7 @@ def complete(
         decoding=request.decoding,
         license=request.license,
         num_params=int(request.model.count_params()),
+        nan_inputs=source.nan_inputs,
         provenance={**request.provenance, "export": versions()},
         files={},
         artifacts=tuple(artifacts),

@@ -107,6 +107,7 @@ class Bundle:
                 batch_sizes=artifact.batch_sizes,
                 threads=threads,
                 provider=provider,
+                nan_inputs=self.manifest.nan_inputs,
             )
         return self._runners[key]
 

@@ -284,7 +284,9 @@ def _produce(
     artifacts, failures = convert(source, rows, work, time_limit, notify)
     if failures and (whole or not artifacts):
         _raise(source, failures)
-    artifacts = beside_float(work / "bundle", artifacts, source.cases)
+    artifacts = beside_float(
+        work / "bundle", artifacts, [batch.inputs for batch in source.trials.batches]
+    )
     complete(source, artifacts, work / "bundle", place)
     return failures
 

@@ -31,6 +31,8 @@ _AT_ONCE = 1 << 22
 # Times what Keras' own answer moves with the last bit of weights and inputs. Files that round
 # otherwise at every step stay within nine times that; what moves more depends on the inputs.
 ROUNDING = 16.0
+# Roundings on the scale of a column's largest value, and the most of its spread that they may be.
+_TERMS, _OF_SPREAD = 32, 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,20 +44,31 @@ class Scale:
         deviation: Standard deviation.
         rounding: How far Keras' own answer moves with the last bit of weights and inputs.
         largest: Largest absolute value.
+        last_bits: What the last bits of float32 are worth there; 0 where Keras computes in float64.
     """
 
     spread: Array
     deviation: Array
     rounding: Array
     largest: Array
+    last_bits: Array
 
     def noise(self) -> Array:
-        """Return how far a right float32 file may be from Keras, whatever the spread."""
-        return ROUNDING * self.rounding + 4 * np.finfo(np.float32).eps * self.largest
+        """Return how far a right float32 file may be from Keras, whatever the spread.
+
+        What is added to a large number rounds on its scale, once for every term.
+        """
+        terms = _TERMS * np.finfo(np.float32).eps * self.largest
+        many = np.minimum(terms, np.maximum(self.last_bits, _OF_SPREAD * self.spread))
+        return np.asarray(ROUNDING * self.rounding + many)
+
+    def steady(self) -> Array:
+        """Return how far Keras' own answer moves by rounding."""
+        return np.asarray(ROUNDING * self.rounding)
 
     def varies(self) -> Array:
         """Return which columns tell the samples apart."""
-        return np.asarray(self.spread > self.noise())
+        return np.asarray(self.spread > self.steady())
 
 
 def as_columns(array: Array, has_columns: bool) -> Array:
@@ -112,7 +125,9 @@ def measure(expected: Sequence[Array], moved: Sequence[tuple[Array, Array]]) -> 
         rounding = np.concatenate([_moves(*both) for both in zip(before, after, strict=True)])
         # Few values tell little about one column, and all of them about the others.
         rounding = np.maximum(rounding, np.minimum(np.median(rounding), 1e-3 * spread))
-    return Scale(spread, deviation, rounding, largest)
+    is_exact = all(array.dtype == np.float64 for array in expected)
+    last_bits = 0 * largest if is_exact else 4 * np.finfo(np.float32).eps * largest
+    return Scale(spread, deviation, rounding, largest, last_bits)
 
 
 def keeps(
@@ -144,13 +159,14 @@ def keeps(
     """
     varies = scale.varies()
     lost = [_lost(*both) for both in zip(_pieces(expected), _pieces(received), strict=True)]
-    difference, counts, stuck = (np.concatenate(rows) for rows in zip(*lost, strict=True))
+    difference, counts, moved, stuck = (np.concatenate(rows) for rows in zip(*lost, strict=True))
     width = len(varies)
     room = _room(scale, varies, expected)
     factor = np.array([_factor(int(n), width) for n in counts])
     allowed = limit * np.minimum(factor, 1 / limit) * room + scale.noise()
     # Nothing is left of a column that is one number in the file.
-    dead = stuck & varies & (scale.deviation >= room / _LENIENCE) & (counts > 1)
+    moves = varies & (moved > scale.deviation) & (scale.deviation >= room / _LENIENCE)
+    dead = stuck & moves
     shares = np.where(dead, np.inf, difference / np.maximum(allowed, 1e-300))
     shares = np.where(varies | (counts == 0), shares, 0.0)
     worst = int(shares.argmax()) if width else 0
@@ -206,15 +222,23 @@ def _moves(before: Array, after: Array) -> Array:
     return np.asarray(np.sqrt(squares / np.maximum(ok.sum(axis=0), 1)))
 
 
-def _lost(expected: Array, received: Array) -> tuple[Array, Array, Array]:
-    """Return root mean square differences, how many values, and which are one number now."""
+def _lost(expected: Array, received: Array) -> tuple[Array, Array, Array, Array]:
+    """Return root mean square differences, of how many values, their spread, and which are stuck.
+
+    A column is stuck where the file gives one number.
+    """
     ok = usual(expected)
     counts = ok.sum(axis=0)
     with np.errstate(over="ignore", invalid="ignore"):
         squares = np.square(np.where(ok, received - expected, 0)).sum(axis=0)
-    high = received.max(axis=0, where=ok, initial=-np.inf)
-    low = received.min(axis=0, where=ok, initial=np.inf)
-    return np.sqrt(squares / np.maximum(counts, 1)), counts, high <= low
+    moved = _span(expected, ok)
+    return np.sqrt(squares / np.maximum(counts, 1)), counts, moved, _span(received, ok) <= 0
+
+
+def _span(values: Array, ok: Array) -> Array:
+    high = values.max(axis=0, where=ok, initial=-np.inf)
+    low = values.min(axis=0, where=ok, initial=np.inf)
+    return np.asarray(np.where(ok.any(axis=0), high, 0) - np.where(ok.any(axis=0), low, 0))
 
 
 def _room(scale: Scale, varies: Array, expected: Sequence[Array]) -> Array:

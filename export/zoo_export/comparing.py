@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo_export.columns import Scale, as_columns, centred, keeps, measure, usual
 from zoo_export.errors import ExportError
-from zoo_export.formats import Format
+from zoo_export.formats import Format, find
 from zoo_export.manifest import Comparison, Fit, Verification
 from zoo_export.tensors import Array, Arrays, Tensor
 
@@ -238,7 +238,7 @@ def different_answers(pairs: Sequence[tuple[Array, Array]], scale: Scale | None)
     with np.errstate(invalid="ignore", over="ignore"):
         moves = keras.max(axis=0) - keras.min(axis=0)
         same = (keras == keras[:1]).all(axis=0)
-    noise = scale.noise()
+    noise = scale.steady()
     tells = (moves > (noise if moves.shape[-1:] == noise.shape else noise.max())) & ~same
     return (_different(keras) if tells.any() else 1), _different(artifact)
 
@@ -302,9 +302,13 @@ def column_name(fit: Fit) -> str:
 
 def why(figures: Verification) -> str:
     """Return one line about why figures are not what is allowed."""
-    if not all(fit.ok for fit in figures.fits):
+    is_scheme = find(figures.format).scheme is not None
+    told_by_fits = is_scheme or any(fit.is_one_answer for fit in figures.fits)
+    if told_by_fits and not all(fit.ok for fit in figures.fits):
         return worst_fit(figures.fits)
-    return worst(figures.comparisons)
+    if not all(row.ok for row in figures.comparisons):
+        return worst(figures.comparisons)
+    return worst_fit(figures.fits)
 
 
 def largest_share(figures: Verification) -> float:
@@ -388,7 +392,7 @@ def _ranked(
     after = centred(np.concatenate(given)[::step], before)
     before = centred(before, before)
     own = measure([before], [])
-    own = replace(own, rounding=scale.rounding, largest=scale.largest)
+    own = replace(own, rounding=scale.rounding, largest=scale.largest, last_bits=scale.last_bits)
     found = keeps(fit.output, [before], [after], own, limit)
     return replace(found, centred=True)
 

@@ -32,7 +32,17 @@ class Trial:
     @property
     def group(self) -> str | None:
         """The kind whose rows tell how far each column moves; edges are on no such scale."""
-        return {EDGE: None, EXAMPLE: GIVEN}.get(self.kind, self.kind)
+        return group_of(self.kind)
+
+
+def group_of(kind: str) -> str | None:
+    """Return the kind whose rows tell how far columns move; edges are on no such scale.
+
+    Example:
+        >>> [group_of(kind) for kind in ("example", "drawn", "edge")]
+        ['given', 'drawn', None]
+    """
+    return {EDGE: None, EXAMPLE: GIVEN}.get(kind, kind)
 
 
 def is_judged(kind: str, kinds: Collection[str], *, is_scheme: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -22,6 +22,7 @@ from zoo_export.converters.inference import (
     computes_in_float64,
     inference_clone,
     named_inputs,
+    named_outputs,
 )
 from zoo_export.kinds import DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_export.preprocess import Preprocessor
@@ -101,6 +102,9 @@ def read_source(request: Request) -> Source:
     found = _answered(request, keras, inputs, real, drawn)
     runs = [(named_sizes(inputs, batch.inputs), batch.expected) for batch in found]
     outputs = output_tensors(model, runs)
+    if is_float64:  # files hold what the model in float32 gives
+        given = named_outputs(model)
+        outputs = tuple(replace(t, dtype=given[t.name].dtype) for t in outputs)
     inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
     first = named_sizes(outputs, found[0].expected)
     # A file with fixed inputs fixes what follows from them too.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zoo_export.causes import cause
 from zoo_export.columns import Scale
 from zoo_export.comparing import (
     accuracy,
@@ -99,16 +100,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     _check_weights(row, facts)
     if row.static and job.batch_sizes and source.trials.beside:
         raise ExportError(_of_mixed_rows(source.trials.beside))
-    tried = _tried(source, row, job.inputs)
-    received = dict(zip(tried, converted.outputs, strict=False))
-    figures = _figures(source, row, received)
-    _check(source, figures, facts)
-    _check_agreement(row, figures, is_run=source.request.is_run)
-    if source.trials.proof:
-        # The copy with changed weights ran all of them too, after the file itself.
-        proof = dict(zip(tried, converted.outputs[len(tried) :], strict=True))
-        _check(source, _proof_figures(source, row, proof), facts, is_proof=True)
-        figures = replace(figures, perturbed=True)
+    figures = _judged(source, row, converted, facts)
     path = Path(job.path)
     return Artifact(
         format=row.name,
@@ -122,6 +114,28 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.batch_sizes,
     )
+
+
+def _judged(
+    source: Source, row: Format, converted: Converted, facts: Mapping[str, Any]
+) -> Verification:
+    tried = _tried(source, row, converted.job.inputs)
+    received = dict(zip(tried, converted.outputs, strict=False))
+    try:
+        figures = _figures(source, row, received)
+        _check(source, figures, facts)
+        _check_agreement(row, figures, is_run=source.request.is_run)
+        if not source.trials.proof:
+            return figures
+        # The copy with changed weights ran all of them too, after the file itself.
+        proof = dict(zip(tried, converted.outputs[len(tried) :], strict=True))
+        _check(source, _proof_figures(source, row, proof), facts, is_proof=True)
+        return replace(figures, perturbed=True)
+    except ExportError as error:
+        inside = cause(row, source.request.model, source.trials.batches[0].inputs)
+        if not inside:
+            raise
+        raise ExportError(f"{error}. {inside}", comparisons=error.comparisons) from error
 
 
 def _tried(source: Source, row: Format, inputs: Sequence[Tensor]) -> list[int]:

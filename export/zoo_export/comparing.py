@@ -99,9 +99,9 @@ def worst_of_groups(fits: Sequence[Fit]) -> list[Fit]:
 
     That Keras' answer depends on the inputs is known where it does so in any group.
     """
-    found: dict[tuple[str, bool], Fit] = {}
+    found: dict[tuple[str, bool, int], Fit] = {}
     for fit in fits:
-        key = (fit.output, fit.centred)
+        key = (fit.output, fit.centred, fit.axis)
         other = found.get(key)
         if other is None or (fit.is_informative, not fit.ok, _beyond(fit)) > (
             other.is_informative,
@@ -213,7 +213,32 @@ def fitted(
         found.append(replace(fit, answers=answers, keras_answers=keras_answers))
         if name in RANKED and wanted[0].shape[1] > 1 and keras_answers > 1:
             found.append(_ranked(fit, wanted, given, scales[name], limit))
+        if _has_rows_of_units(tensor) and keras_answers > 1:
+            found += _of_rows(name, whole, scales[name], limit)
     return tuple(found)
+
+
+def _has_rows_of_units(tensor: Tensor) -> bool:
+    return len(tensor.shape) == 3 and isinstance(tensor.shape[1], int) and tensor.shape[1] > 1
+
+
+def _of_rows(
+    name: str, pairs: Sequence[tuple[Array, Array]], scale: Scale, limit: float
+) -> list[Fit]:
+    """Return what is lost of the first axis after the batch, if it is more than is allowed.
+
+    Some detectors give their coordinates and scores along it, places along the last.
+    """
+    if any(one.ndim != 3 for one, _ in pairs):  # only some of it was stored
+        return []
+    wanted, given = (
+        [as_columns(np.moveaxis(array, 1, -1), True) for array in arrays]
+        for arrays in zip(*pairs, strict=True)
+    )
+    own = measure(wanted, [])
+    rounding = np.full_like(own.spread, np.median(scale.rounding))
+    fit = keeps(name, wanted, given, replace(own, rounding=rounding), limit)
+    return [] if fit.ok else [replace(fit, axis=1)]
 
 
 def different_answers(pairs: Sequence[tuple[Array, Array]], scale: Scale | None) -> tuple[int, int]:
@@ -296,7 +321,8 @@ def column_name(fit: Fit) -> str:
         "column 3 ('cat') of output 'logits', less the mean of its row,"
     """
     label = f" ('{fit.label}')" if fit.label is not None else ""
-    column = "" if fit.column is None else f"column {fit.column}{label} of "
+    what = "column" if fit.axis == -1 else "row"
+    column = "" if fit.column is None else f"{what} {fit.column}{label} of "
     return f"{column}output '{fit.output}'" + (", less the mean of its row," if fit.centred else "")
 
 

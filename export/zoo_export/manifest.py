@@ -80,6 +80,8 @@ class Fit:
             answer for all of them, which proves nothing.
         centred: Whether the mean of each row was taken away, as softmax does.
         label: The worst column's class, where classes have names.
+        axis: What ``column`` counts along: the last axis, or the first after the batch of an
+            output of three.
     """
 
     output: str
@@ -94,6 +96,7 @@ class Fit:
     keras_answers: int = 0
     centred: bool = False
     label: str | None = None
+    axis: int = -1
 
     @property
     def ok(self) -> bool:

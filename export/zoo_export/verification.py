@@ -195,7 +195,10 @@ def _judge(
         if pairs:
             expected, received = zip(*pairs, strict=True)
             found += fitted(outputs, expected, received, by_name, row.max_loss)
-    columns = [replace(fit, column=_whole(fit.column, outputs, fit.output)) for fit in found]
+    columns = [
+        replace(fit, column=_whole(fit.column, outputs, fit.output)) if fit.axis == -1 else fit
+        for fit in found
+    ]
     return tuple(rows), worst_of_groups(columns)
 
 

@@ -192,6 +192,15 @@ def test_a_column_that_varies_little_is_not_hidden_by_one_that_varies_much():
     assert (fit.ok, fit.column, fit.allowed) == (False, 4, 0.0)  # it is one number
 
 
+def test_scores_along_the_first_axis_are_units_too():
+    rng = np.random.default_rng(0)
+    # As YOLO: four coordinates and a score of 50 places, batch first.
+    keras_values = rng.uniform(0, 1, (16, 5, 50)) * np.array([600, 600, 200, 200, 1])[:, None]
+    fits = _fit(keras_values, np.round(keras_values / 2.5) * 2.5)
+    assert [(fit.column, fit.axis) for fit in fits if not fit.ok] == [(4, 1)]
+    assert all(fit.ok for fit in _fit(keras_values, keras_values * (1 + 1e-4)))
+
+
 def test_masked_values_and_constant_columns_are_no_scale():
     keras_values = np.array([[1.0, -1e9, 7.0], [-1e9, 2.0, 7.0], [3.0, 5.0, 7.0], [4.0, 9.0, 7.0]])
     scale = measure([keras_values], [])
@@ -492,6 +501,33 @@ def test_rows_that_depend_on_each_other_are_the_cause_that_is_named(to_files):
         in (refused["tflite"])
     )
     assert "Its rows depend on each other" in (bundle.path / "README.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pictures):
+    image, features, scores = parts
+    dead = layers.Dense(32, activation="relu", bias_initializer=keras.initializers.Constant(-100.0))
+    model = keras.Model(image, {"logits": layers.Add()([scores, layers.Dense(10)(dead(features))])})
+    bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:64])
+    assert refused == {}
+    assert bundle.artifacts[0].verification.top1_agreement > 0.95
+
+
+def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():
+    from zoo_export.causes import cause
+
+    scores, mask = keras.Input((5,), name="scores"), keras.Input((5,), name="mask")
+    hidden = layers.Add(name="masked")([scores, layers.Rescaling(-1e9, name="far")(mask)])
+    model = keras.Model([scores, mask], {"y": ops.softmax(hidden)})
+    case = {"scores": np.ones((1, 5), "float32"), "mask": np.eye(1, 5, dtype="float32")}
+
+    assert cause(find("tflite"), model, case) == ""
+    assert cause(find("onnx:float16"), model, case) == (
+        "Layer 'far' gives numbers up to 1e+09, and float16 ends at 65,504"
+    )
+    assert cause(find("tflite:int8"), model, case).startswith(
+        "Layer 'far' gives -1e+09 beside numbers up to 0, and int8 holds both on one scale"
+    )
 
 
 # -- bundles of before ----------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from zoo_export.model_file import model_file
 from zoo_export.probes import save_probes
 from zoo_export.source import Source, versions
 from zoo_export.stored import save_samples
-from zoo_registry import load_target
+from zoo_registry import durable, load_target
 
 # Examples that are stored to prove a bundle again.
 _STORED_ROWS, _STORED_BYTES = 16, 1 << 20
@@ -134,7 +134,8 @@ def complete(
     request = source.request
     (bundle / ASSETS).mkdir(exist_ok=True)
     if request.assets is not None:
-        shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
+        partial = shutil.ignore_patterns(f"{durable.PARTIAL}*")
+        shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True, ignore=partial)
     trials = source.trials
     kept = [*trials.of(GIVEN, DRAWN), *map(_some, trials.of(EXAMPLE))]
     save_samples(bundle / SAMPLES, kept, source.outputs, trials.scales)

@@ -21,8 +21,9 @@ from zoo_export.comparing import (
 from zoo_export.errors import BundleError, ExportError, VerificationError
 from zoo_export.formats import Format, find
 from zoo_export.kinds import EDGE, EXAMPLE, group_of, is_judged
-from zoo_export.manifest import ASSETS, EDGES, SAMPLES, Artifact, Comparison, Fit, Verification
+from zoo_export.manifest import EDGES, SAMPLES, Artifact, Comparison, Fit, Verification
 from zoo_export.probes import check_probes
+from zoo_export.runtime import Options
 from zoo_export.stored import (
     MAX_VALUES,
     Stored,
@@ -72,34 +73,40 @@ def verify(
     if provider is not None and runtime is None:
         raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
     artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
-    results = [try_artifact(bundle, artifact, provider) for artifact in artifacts]
+    options = Options(provider=provider)
+    results = [try_artifact(bundle, artifact, options) for artifact in artifacts]
     failed = [f"{row.format}: {why(row)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
             f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
     for artifact in artifacts:
-        remember(bundle, artifact)
+        remember(bundle, artifact, options)
     return results
 
 
-def prove(bundle: Bundle, artifact: Artifact) -> None:
+def prove(bundle: Bundle, artifact: Artifact, options: Options) -> None:
     """Verify one artifact, unless these bytes have passed on this machine before.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        options: How it is going to be opened here.
 
     Raises:
         BundleError: It ends the process that runs it.
         VerificationError: It disagrees with Keras.
     """
-    if was_tried(bundle, artifact):
+    if was_tried(bundle, artifact, options):
         return
-    figures = try_artifact(bundle, artifact)
+    figures = try_artifact(bundle, artifact, options)
     if not figures.ok:
         raise VerificationError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
             f"{why(figures)}.",
             [figures],
         )
-    remember(bundle, artifact)
+    remember(bundle, artifact, options)
 
 
 def run_samples(
@@ -115,7 +122,7 @@ def run_samples(
         BundleError: No samples, or a file that its runtime refuses.
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
-    check_probes(bundle.manifest, bundle.path / ASSETS)
+    check_probes(bundle.manifest, bundle.assets)
     row, outputs = find(artifact.format), bundle.manifest.outputs
     cases = load_samples(bundle.path / SAMPLES)
     scales = load_scales(bundle.path / SAMPLES)
@@ -136,6 +143,7 @@ def run_samples(
             tried.append((case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)))
     if not tried:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
+    _check_batches(bundle, artifact, cases)
     try:
         rows, found = _judge(row, outputs, tried, scales)
     except ExportError as error:
@@ -212,3 +220,17 @@ def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | No
         return None
     width = next(tensor.shape[-1] for tensor in outputs if tensor.name == name)
     return int(columns_kept(int(width))[column])
+
+
+def _check_batches(bundle: Bundle, artifact: Artifact, cases: Sequence[Stored]) -> None:
+    # A signature that no sample has run is not proved.
+    run = {
+        len(next(iter(case.inputs.values())))
+        for case in cases
+        if fits(artifact.inputs, case.inputs)
+    }
+    missing = sorted(set(artifact.batch_sizes) - run)
+    if missing:
+        raise BundleError(
+            f"Bundle '{bundle}' has no sample for batch {missing[0]} of '{artifact.path}'."
+        )

@@ -60,11 +60,16 @@ def _comes_to_convolution(graph: Any, name: str) -> bool:
         if len(readers) != 1 or len(readers[0].output) != 1:
             return False
         if readers[0].op_type == "Transpose":
-            order = list(readers[0].attribute[0].ints)
+            order = _order(readers[0])
             return order == _to_first(len(order))
         if readers[0].op_type not in _BY_NUMBER:
             return False
         name = readers[0].output[0]
+
+
+def _order(transpose: Any) -> list[int]:
+    # Without the attribute the axes are reversed, which is neither of the two orders here.
+    return next((list(a.ints) for a in transpose.attribute if a.name == "perm"), [])
 
 
 def _to_last(rank: int) -> list[int]:
@@ -96,7 +101,7 @@ class _Sinking:
     def _cancels(self, node: Any, same: dict[str, str]) -> bool:
         if node.op_type != "Transpose":
             return False
-        order, (source, rank) = list(node.attribute[0].ints), self.first.get(node.input[0], ("", 0))
+        order, (source, rank) = _order(node), self.first.get(node.input[0], ("", 0))
         if len(order) > 3 and order == _to_last(len(order)):
             self.first[node.output[0]] = (node.input[0], len(order))
         meets = bool(source) and order == _to_first(rank) and node.output[0] not in self.fixed

@@ -140,7 +140,17 @@ def resize_cubic(context: Any, node: Any, *_: Any) -> None:
     _finish(context, node, "MatMul", _constant(context, columns), x)
 
 
+def bias_add(context: Any, node: Any, *_: Any) -> None:
+    """Write the sum of a tensor and one number a channel: tf2onnx knows four axes alone."""
+    bias, rank = node.input[1], len(context.get_shape(node.input[0]))
+    if node.get_attr_value("data_format") == b"NCHW" and rank > 2:
+        axes = _constant(context, np.arange(1, rank - 1))
+        bias = _make(context, "Unsqueeze", bias, axes)
+    _finish(context, node, "Add", node.input[0], bias)
+
+
 HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
+    "BiasAdd": (bias_add, []),
     "Erfc": (erfc, []),
     "Expm1": (expm1, []),
     "Bucketize": (bucketize, []),

@@ -66,7 +66,9 @@ def write_recurrent(context: Any, node: Any, name: str, _: Any) -> None:
     outputs = list(node.output)
     attributes = {"hidden_size": hidden}
     if mode == "gru":
-        attributes["linear_before_reset"] = int(node.get_attr_value("input_mode").decode() != _RESET_FIRST)
+        attributes["linear_before_reset"] = int(
+            node.get_attr_value("input_mode").decode() != _RESET_FIRST
+        )
     context.remove_node(node.name)
     made = context.make_node(
         _OPERATORS[mode][0],
@@ -115,11 +117,7 @@ def _mode(layer: Any) -> str | None:
         return None
     usual = cell.activation is activations.tanh
     usual &= cell.recurrent_activation is activations.sigmoid
-    return (
-        {layers.LSTMCell: "lstm", layers.GRUCell: "gru"}[kind]
-        if usual
-        else None
-    )
+    return {layers.LSTMCell: "lstm", layers.GRUCell: "gru"}[kind] if usual else None
 
 
 def _flat(mask: Any) -> Any:

@@ -84,7 +84,7 @@ def _by_length(base):
     class Recurrent(base):
         op_domain = ""
 
-        def _run(self, x, w, r, b=None, sequence_lens=None, *states, **options):  # noqa: PLR0913
+        def _run(self, x, w, r, b=None, sequence_lens=None, *states, **options):
             if sequence_lens is None:
                 return super()._run(x, w, r, b, None, *states, **options)
             rows = [
@@ -97,7 +97,7 @@ def _by_length(base):
                 *(np.concatenate(state, axis=1) for state in last),
             )
 
-        def _row(self, x, row, length, weights, states, options):  # noqa: PLR0913
+        def _row(self, x, row, length, weights, states, options):
             firsts = [s if s is None else s[:, row : row + 1] for s in states]
             if length == 0:
                 size = weights[1].shape[-1]

@@ -21,14 +21,14 @@ def resize_nearest(context: Any, node: Any, *_: Any) -> None:
     """Write the nearest neighbour: one place decides it, so not a bit may be otherwise.
 
     TensorFlow takes the place ``floor((i + .5) * old / new)``, which is that of ``half_pixel``
-    rounded half up. Where that product is a whole number the last bit of a factor decides, and the
-    rows are gathered that TensorFlow itself takes.
+    rounded half up. Unless the factor is a whole number, places may lie on a border, where the last
+    bit of the factor decides: there the rows are gathered that TensorFlow itself takes.
     """
     corners, centers = (bool(node.get_attr_value(key)) for key in _CORNERS)
     before, after = _sides(context, node)
     dtype = numpy_dtype(context, node.input[0])
     image = node.input[0]
-    if corners or _has_ties(before, after):
+    if corners or not _is_decided(before, after):
         if -1 in (*before, *after):
             raise ExportError("resizing to the nearest corner needs sizes that are known")
         for axis, (old, new) in enumerate(zip(before, after, strict=True), start=1):
@@ -116,15 +116,12 @@ def _factor(before: int, after: int) -> Any:
     return factor
 
 
-def _has_ties(before: list[int], after: list[int]) -> bool:
-    return any(
-        (2 * place + 1) * old % (2 * new) == 0
-        for old, new in zip(before, after, strict=True)
-        for place in range(max(new, 0) if old != new and old > 0 else 0)
-    )
+def _is_decided(before: list[int], after: list[int]) -> bool:
+    # Of a size that is open nobody knows; a whole factor never comes to a border between places.
+    return all(-1 in {old, new} or new % old == 0 for old, new in zip(before, after, strict=True))
 
 
-def _nearest(old: int, new: int, corners: bool, centers: bool) -> Array:  # noqa: FBT001
+def _nearest(old: int, new: int, corners: bool, centers: bool) -> Array:
     import tensorflow as tf
 
     column = np.arange(old, dtype=np.int32)[None, :, None, None]

@@ -1,4 +1,4 @@
-"""Nodes of the graph that tf2onnx is making: what the handlers of its operators are written with."""
+"""Nodes of the graph that tf2onnx is making: what handlers of its operators are written with."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def update_slice(context: Any, node: Any, *_: Any) -> None:
     starts = cast(context, starts, np.dtype(np.int64))
     sizes, parts = (_shape(context, name) for name in (x, update))
     rank = len(context.get_shape(x))
-    inside, values = None, update
+    inside, values = constant(context, np.array(True)), update
     for axis in range(rank):
         size, part, start = (_at(context, name, axis) for name in (sizes, parts, starts))
         zero, one = (constant(context, np.array(number)) for number in (0, 1))
@@ -133,7 +133,7 @@ def update_slice(context: Any, node: Any, *_: Any) -> None:
         if axis < rank - 1:
             behind = constant(context, np.arange(1, rank - axis))
             within = make(context, "Unsqueeze", within, behind)
-        inside = within if inside is None else make(context, "And", inside, within)
+        inside = make(context, "And", inside, within)
     finish(context, node, "Where", inside, values, x)
 
 
@@ -225,8 +225,9 @@ def bias_add(context: Any, node: Any, *_: Any) -> None:
 _CHOSEN = {"float32", "float64", "int32", "int64", "uint8"}
 _NARROW = {"uint8", "int8", "uint16", "int16", "uint32"}
 _ARITHMETIC_OF_ANY = (
-    "Abs", "Add", "AddN", "AddV2", "Cumsum", "Equal", "Max", "Maximum", "Mean", "Min", "Minimum",
-    "Mul", "Neg", "NotEqual", "Pow", "Prod", "Sign", "Square", "SquaredDifference", "Sub", "Sum",
+    "Abs", "Add", "AddN", "AddV2", "ArgMax", "ArgMin", "Cumsum", "Equal", "Max", "Maximum", "Mean",
+    "Min", "Minimum", "Mul", "Neg", "NotEqual", "Pow", "Prod", "Sign", "Square",
+    "SquaredDifference", "Sub", "Sum",
 )  # fmt: skip
 
 
@@ -258,8 +259,8 @@ def _computable(context: Any, node: Any) -> list[str]:
     return [cast(context, name, wide) for name in node.input]
 
 
-def _wide(dtype: Any) -> np.dtype[Any]:
-    return dtype if dtype.kind == "f" else np.dtype(np.int64)  # type: ignore[no-any-return]
+def _wide(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.kind == "f" else np.dtype(np.int64)
 
 
 def _tensor_dtype(dtype: Any) -> int:

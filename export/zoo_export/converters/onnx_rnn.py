@@ -34,7 +34,7 @@ _RESET_FIRST = "skip_input"
 
 @contextmanager
 def recurrent_operators() -> Iterator[None]:
-    """Let LSTM, GRU and SimpleRNN layers traced inside become one operator each, where ONNX has it."""
+    """Let recurrent layers traced inside become one operator each, where ONNX has it."""
     from keras import layers
 
     # SimpleRNN has the loop of RNN.

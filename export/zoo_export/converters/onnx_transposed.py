@@ -17,7 +17,7 @@ def conv_transpose(context: Any, node: Any, *_: Any) -> None:
     A convolution of that size would cover ``(steps - 1) * stride + kernel`` numbers, some of them
     padding: so many are cut off the start, and the end is cut or filled with zeros to the size.
     """
-    from tf2onnx.onnx_opset.common import get_shape_from_const_or_concat
+    from tf2onnx.onnx_opset.nn import get_shape_from_const_or_concat
 
     sizes, kernel, x = node.input
     rank = len(context.get_shape(x))

@@ -16,6 +16,8 @@ from zoo_export.tensors import BATCH, Array, Arrays, Tensor, bind
 from zoo_registry import UsageError, ZooError, load_target
 
 MAX_THREADS = 1024
+# Letters of a runtime's reason: the whole of it, unless a file made it up.
+_REASON = 2000
 
 
 class Session(Protocol):
@@ -154,8 +156,9 @@ def is_installed(fmt: Format) -> bool:
 
 
 def _told(error: Exception) -> str:
+    # Shapes come last in a reason, and lines that tell where in the runtime it was after it.
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+    return f"{type(error).__name__}: {lines[0][:_REASON]}"
 
 
 def _any_batch(tensor: Tensor) -> Tensor:

@@ -150,13 +150,24 @@ def _fault(attribute: Any, schema: Any) -> str:
     value = onnx.helper.get_attribute_value(attribute)
     words = [value] if attribute.type == kinds.STRING else value
     if attribute.type in {kinds.STRING, kinds.STRINGS} and name not in _FREE_TEXT:
-        text = f"{known.description} {schema.doc}"
-        for word in (item.decode("utf-8", "replace") for item in words):
-            if not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text):
-                return f"'{name}' is '{word}'"
+        unknown = (w for w in map(bytes.decode, words) if not _is_told(w, known, schema))
+        return next((f"'{name}' is '{word}'" for word in unknown), "")
     if name in _DTYPES and value not in onnx.TensorProto.DataType.values():
         return f"'{name}' is {value}, which is no data type"
     return ""
+
+
+def _is_told(word: str, attribute: Any, schema: Any) -> bool:
+    """Return whether a schema names a word among what an attribute may say.
+
+    Most put such words into quotes; then one without them is only a part of a sentence.
+    """
+    quoted = set(re.findall(r"[\"'`]+(\w+)[\"'`]+", attribute.description))
+    default = attribute.default_value.s.decode()
+    if quoted and (default in quoted or not (default or attribute.default_value.strings)):
+        return word in quoted
+    text = f"{attribute.description} {schema.doc}"
+    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
 
 
 def inspect(conversion: Conversion, allowed: Set[str] = frozenset()) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from zoo_export.converters import (
+    onnx_conv_operators,
     onnx_file,
     onnx_images,
     onnx_operators,
     onnx_rnn,
-    onnx_transposed,
 )
 from zoo_export.converters.onnx_trace import Traced
 from zoo_export.converters.tracing import layer_of
@@ -29,7 +29,7 @@ _HANDLERS = {
     **onnx_images.HANDLERS,
     **onnx_operators.HANDLERS,
     **onnx_rnn.HANDLERS,
-    **onnx_transposed.HANDLERS,
+    **onnx_conv_operators.HANDLERS,
 }
 
 

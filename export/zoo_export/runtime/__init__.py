@@ -156,9 +156,10 @@ def is_installed(fmt: Format) -> bool:
 
 
 def _told(error: Exception) -> str:
-    # Shapes come last in a reason, and lines that tell where in the runtime it was after it.
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:_REASON]}"
+    # Shapes come last in a reason. TensorFlow begins with a heading, and the cause stands below.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    told = lines[0] if not lines[0].endswith(":") else " ".join(lines)
+    return f"{type(error).__name__}: {told[:_REASON]}"
 
 
 def _any_batch(tensor: Tensor) -> Tensor:

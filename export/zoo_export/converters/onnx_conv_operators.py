@@ -1,4 +1,4 @@
-"""Transposed convolutions in operators of ONNX, for every padding and for sizes that are open."""
+"""Convolutions that tf2onnx gets wrong: transposed ones of any padding and size, groups in 3-D."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.onnx_graph import axes_first, axes_last
-from zoo_export.converters.onnx_nodes import cast, constant, finish, make
+from zoo_export.converters.onnx_nodes import by_tf2onnx, cast, constant, finish, make
+
+
+def conv_3d(context: Any, node: Any, *_: Any) -> None:
+    """Write a convolution of volumes with its groups, which tf2onnx forgets."""
+    # Channels are last: see exportable.
+    channels, each = (context.get_shape(node.input[at])[-1 - at] for at in (0, 1))
+    by_tf2onnx(context, node)
+    node.set_attr("group", channels // each)
 
 
 def conv_transpose(context: Any, node: Any, *_: Any) -> None:
@@ -60,6 +68,7 @@ def conv_transpose(context: Any, node: Any, *_: Any) -> None:
 
 HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
     "Conv2DBackpropInput": (conv_transpose, []),
+    "Conv3D": (conv_3d, []),
     "Conv3DBackpropInputV2": (conv_transpose, []),
 }
 

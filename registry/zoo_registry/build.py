@@ -183,10 +183,13 @@ def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
     needed = load_target(WEIGHT_BYTES)(spec, arguments)
     if needed > free:
         raise UsageError(
-            f"Model '{spec.name}' has {needed / 1e9:,.1f} GB of weights, and "
-            f"{free / 1e9:,.1f} GB of memory are free: choose a smaller model, or set "
-            f"{ANY_SIZE}=1 to build it all the same."
+            f"Model '{spec.name}' has {_amount(needed)} of weights, and {_amount(free)} of memory "
+            f"are free: choose a smaller model, or set {ANY_SIZE}=1 to build it all the same."
         )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:

@@ -71,10 +71,9 @@ def said(name, **arguments):
         ("bert", TEXT, {"id2label": {"no": "a", "yes": "b"}}, "id2label must name the classes 0,"),
         ("bert", TEXT, {"id2label": None, "num_labels": "3"}, "num_labels='3' is no number."),
         ("vit", VIT, {"patch_size": [4, 2]}, "patch_size=[4, 2] is not a square"),
-        ("vit", VIT, {"image_size": None}, "positions/embeddings"),
         ("resnet", RESNET, {"layer_type": "wide"}, "layer_type='wide'"),
         ("resnet", RESNET, {"hidden_sizes": None}, "hidden_sizes=[256, 512, 1024, 2048] for"),
-        ("resnet", RESNET, {"hidden_sizes": "ab"}, "config.json is not that of a 'resnet' model"),
+        ("resnet", RESNET, {"hidden_sizes": "ab"}, "does not fit: Model 'resnet': filters="),
         ("llama", LLAMA, {"rope_parameters": {"type": "odd", "rope_theta": 500.0}}, "'odd'"),
         (
             "llama",
@@ -106,6 +105,12 @@ def test_a_key_that_is_missing_means_what_transformers_takes_for_it(snapshot):
     assert model.get_layer("embedding_norm").epsilon == 1e-12
     settings = read_settings(BERT, {}, "nowhere")
     assert settings.arguments["hidden_dim"] == 768
+
+
+def test_a_vit_without_a_size_of_images_is_one_of_224_pixels(snapshot):
+    model, message = said("vit", weights=snapshot(VIT, image_size=None))
+    assert model.input_shape == (None, 224, 224, 3)
+    assert "positions/embeddings" in message
 
 
 def test_the_rotation_may_be_called_type(snapshot):

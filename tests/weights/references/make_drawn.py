@@ -137,6 +137,8 @@ TIMM: dict[str, tuple[str, dict[str, Any], int]] = {
     "timm-efficientnet-lite0": ("efficientnet_lite0", {}, 64),
     "timm-efficientnet-lite3-tf": ("tf_efficientnet_lite3", {}, 64),
 }
+# The two ways of PyTorch repositories: shortcuts that are padded, and those of torchvision.
+CIFAR = {"cifar-resnet-padded": "linear", "cifar-resnet-projected": "fc"}
 OUTPUTS = {
     "logits": "logits",
     "start_logits": "start_logits",
@@ -209,6 +211,61 @@ def of_timm(name: str) -> dict[str, Any]:
     return {"config": config, "tensors": tensors, "answers": answers, "size": size}
 
 
+class CifarBlock(torch.nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, before: int, after: int, stride: int, projected: bool) -> None:
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(after)
+        self.conv2 = torch.nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.bn2 = torch.nn.BatchNorm2d(after)
+        self.stride, self.new = stride, after - before
+        if projected and (stride > 1 or self.new):
+            shortcut = torch.nn.Conv2d(before, after, 1, stride, bias=False)
+            self.downsample = torch.nn.Sequential(shortcut, torch.nn.BatchNorm2d(after))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output."""
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        if hasattr(self, "downsample"):
+            return torch.relu(y + self.downsample(x))
+        x = x[:, :, :: self.stride, :: self.stride]
+        padding = (0, 0, 0, 0, self.new // 2, self.new - self.new // 2)
+        return torch.relu(y + torch.nn.functional.pad(x, padding))
+
+
+class CifarResNet(torch.nn.Module):
+    """ResNet-8 of section 4.2 of https://arxiv.org/abs/1512.03385."""
+
+    def __init__(self, head: str) -> None:
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(16)
+        for number, width in enumerate((16, 32, 64), 1):
+            before = 16 if number == 1 else width // 2
+            block = CifarBlock(before, width, 1 if number == 1 else 2, head == "fc")
+            setattr(self, f"layer{number}", torch.nn.Sequential(block))
+        setattr(self, head, torch.nn.Linear(64, 5))
+        self.head = head
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits."""
+        x = torch.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return getattr(self, self.head)(x.mean((2, 3)))
+
+
+def of_cifar(name: str) -> dict[str, Any]:
+    """Return the reference of a ResNet for CIFAR, which has no configuration."""
+    model = CifarResNet(CIFAR[name]).eval()
+    tensors = draw(model)
+    pixels = torch.tensor(images(32).transpose(0, 3, 1, 2)) / 255
+    with torch.no_grad():
+        logits = model((pixels - 0.5) / 0.25).numpy()
+    return {"config": {}, "tensors": tensors, "answers": rounded({"logits": logits}), "size": 32}
+
+
 def rounded(answers: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return the answers as lists of numbers of seven digits."""
     return {
@@ -221,6 +278,7 @@ def main() -> None:
     """Write all references into one file."""
     cases = {name: of_transformers(name) for name in TRANSFORMERS}
     cases |= {name: of_timm(name) for name in TIMM}
+    cases |= {name: of_cifar(name) for name in CIFAR}
     text = json.dumps(cases, separators=(",", ":"))
     with gzip.GzipFile(HERE / "drawn.json.gz", "wb", mtime=0) as file:
         file.write(text.encode())

@@ -149,6 +149,8 @@ class ForeignCheckpoint:
 
     @cached_property
     def _settings(self) -> Settings:
+        if not self.snapshot.config:
+            return Settings({}, {})
         return read_settings(self.converter, self.snapshot.config, self.source)
 
     def _check_family(self) -> None:

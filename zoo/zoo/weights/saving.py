@@ -13,7 +13,8 @@ from zoo.weights.belongings import POOLING
 from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
-from zoo_registry import ModelSpec, UsageError, load_target
+from zoo_registry import ModelSpec, UsageError, durable, load_target
+from zoo_registry.tokenizing import open_tokenizer
 
 SHARD_BYTES = 2_000_000_000
 _OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
@@ -92,7 +93,7 @@ def save_pretrained(
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
             shutil.copyfile(tokenizer, made / "tokenizer.json")
-        made.rename(folder)
+        durable.rename(made, folder)
     return folder
 
 
@@ -178,10 +179,8 @@ def _config(
 
 def _padding(tokenizer: str | Path | None) -> int:
     """Return the token that stands for none: decoders find the last real one by it."""
-    from tokenizers import Tokenizer
-
     words = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
-    made = Tokenizer.from_file(str(tokenizer)) if tokenizer is not None else None
+    made = open_tokenizer(Path(tokenizer)) if tokenizer is not None else None
     known = [made.token_to_id(word) for word in words] if made is not None else []
     return next((number for number in known if number is not None), 0)
 

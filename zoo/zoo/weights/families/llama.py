@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo.layers.rotary import LENGTH, SCALINGS, TYPE, check_scaling
 from zoo.weights.converter import Converter, Head, Row, layer
 from zoo_registry import UsageError
 
@@ -16,8 +15,11 @@ SLIDING = "sliding_attention"
 # Of the configurations that do not say it.
 WINDOW = 4096
 _BLOCK = "layers.{i}"
+TYPE, LENGTH = "rope_type", "original_max_position_embeddings"
 # Not of the scaling itself.
 _OTHER = {TYPE, "type", "rope_theta", "partial_rotary_factor"}
+# Scalings by the length that a model was first trained with, and by that of each text.
+_BY_LENGTH = ("llama3", "yarn")
 _GROWING = ("dynamic", "longrope")
 
 
@@ -91,19 +93,15 @@ def _scaling(config: Config, table: Mapping[str, Any]) -> Arguments | None:
     if kind in _GROWING:
         raise UsageError(
             f"config.json says {TYPE}='{kind}', which turns tokens by the length of their text; "
-            f"only what is the same for all lengths is built: default, {', '.join(SCALINGS)}."
+            "only what is the same for all lengths is built: default, linear, llama3, yarn."
         )
     scaling = {k: v for k, v in table.items() if k not in _OTHER and v is not None}
     scaling[TYPE] = kind
     longest = config.get("max_position_embeddings")
-    if kind in SCALINGS and LENGTH in {key for keys in SCALINGS[kind][1:] for key in keys}:
+    if kind in _BY_LENGTH:
         scaling[LENGTH] = config.get(LENGTH) or scaling.get(LENGTH) or longest
         if kind == "yarn" and "factor" not in scaling and longest and scaling[LENGTH]:
             scaling["factor"] = longest / scaling[LENGTH]
-    try:
-        check_scaling(scaling)
-    except UsageError as error:
-        raise UsageError(f"config.json scales rotary positions: {error}") from error
     return scaling
 
 
@@ -213,7 +211,8 @@ def _write_qwen3(arguments: Mapping[str, Any]) -> Arguments:
 def _write_smollm3(arguments: Mapping[str, Any]) -> Arguments:
     turned = [int(i not in arguments["unrotated"]) for i in range(arguments["num_layers"])]
     written = {**_write_llama(arguments), **_written_windows(arguments)}
-    return {**written, "no_rope_layers": turned}
+    # Transformers' own padding token is beyond smaller vocabularies, which it refuses.
+    return {**written, "no_rope_layers": turned, "pad_token_id": None}
 
 
 QWEN = {

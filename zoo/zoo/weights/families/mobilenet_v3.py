@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from zoo.models.mobilenet_v3 import BLOCKS
 from zoo.weights.converter import Converter, Row, layer
 from zoo.weights.families.timm import conv_bn, inverted, timm
 
@@ -32,7 +31,7 @@ def _rows(size: str) -> tuple[Row, ...]:
                 f"block_{number}",
                 f"blocks.{stage}.{block}",
                 expanded=number > 0,
-                excited=BLOCKS[size][number][3],
+                excited=True,
             )
         ),
         *conv_bn("top", f"{last}.conv", f"{last}.bn1"),

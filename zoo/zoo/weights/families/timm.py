@@ -159,7 +159,7 @@ def inverted(
         theirs: Of timm's, which counts the layers of a block that does not expand from the
             depthwise convolution on.
         expanded: Whether the block expands its channels first.
-        excited: Whether it has squeeze-and-excitation.
+        excited: Whether it may have squeeze-and-excitation.
     """
     first, last = ("conv_pw", "conv_pwl") if expanded else ("", "conv_pw")
     shift = 1 if expanded else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import weakref
@@ -169,32 +170,33 @@ def _longest(snapshot: Snapshot) -> int:
     return min([_LONGEST, *(int(n) for n in said if isinstance(n, int | float) and n > 0)])
 
 
+def image_size(snapshot: Snapshot) -> tuple[int, int] | None:
+    """Return height and width of the images that a snapshot's processing makes, if it says so."""
+    size, _ = _sides(snapshot.processor)
+    return size
+
+
 def _image_steps(
     snapshot: Snapshot, shape: tuple[int | None, ...]
 ) -> tuple[Mapping[str, Any], ...]:
     said = snapshot.processor
-    size, shorter = _sides(said)
-    height, width = shape[:2]
-    if height is not None and width is not None:
-        # The same part of the image is cut out where the model takes it at another size.
-        if size and shorter:
-            shorter = round(shorter * min(height, width) / min(size))
-        size = (height, width)
-    if size is None or shape[-1] not in {1, 3}:
+    made, shorter = _sides(said)
+    height, width, channels = shape
+    size = (height, width) if height and width else made
+    if size is None or channels not in {1, 3}:
         return ()
     number = said.get("resample", 2)
     if number not in RESAMPLING:
         raise UsageError(f"'{snapshot.folder / IMAGES}': resample={number!r} is no filter of ours.")
-    step: dict[str, Any] = {
-        "step": "image",
-        "size": list(size),
-        "channels": shape[-1],
-        "resample": RESAMPLING[number],
-    }
-    return (step | ({"shorter_side": shorter} if shorter else {}),)
+    step: dict[str, Any] = {"step": "image", "size": list(size), "channels": channels}
+    step["resample"] = RESAMPLING[number]
+    if shorter and made:
+        # As much of the picture is cut off as with the snapshot's own size.
+        step["shorter_side"] = math.ceil(max(size) * max(1.0, shorter / max(made)))
+    return (step,)
 
 
-def _sides(said: Mapping[str, Any]) -> tuple[tuple[Any, Any] | None, int | None]:
+def _sides(said: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
     """Return height and width, and the shorter side before the middle is cut out, if it is."""
     size, crop = said.get("size"), _height_and_width(said.get("crop_size"))
     shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
@@ -211,11 +213,9 @@ def _sides(said: Mapping[str, Any]) -> tuple[tuple[Any, Any] | None, int | None]
 
 
 def _height_and_width(size: Any) -> tuple[int, int] | None:
-    if isinstance(size, int):
-        return size, size
-    if isinstance(size, Mapping) and {"height", "width"} <= size.keys():
-        return size["height"], size["width"]
-    return None
+    sides = [size.get(key) if isinstance(size, Mapping) else size for key in ("height", "width")]
+    good = all(isinstance(side, int) and side > 0 for side in sides)
+    return (int(sides[0]), int(sides[1])) if good else None
 
 
 def _fitted(step: Mapping[str, Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:

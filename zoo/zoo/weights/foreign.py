@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.belongings import Belongings, of_snapshot, sentence_pooling
+from zoo.weights.belongings import Belongings, image_size, of_snapshot, sentence_pooling
 from zoo.weights.classes import Classes
 from zoo.weights.configuration import Settings, read_settings, same
 from zoo.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
@@ -162,11 +162,12 @@ class ForeignCheckpoint:
             )
 
     def _input_shape(self, known: Any) -> tuple[Any, ...] | None:
-        """Return the shape of images with the channels that the configuration names."""
+        """Return the shape of images, with the size and the channels that the snapshot tells."""
         channels = self.snapshot.config.get("num_channels")
-        if not known or not isinstance(channels, int):
+        if not isinstance(known, tuple) or len(known) != 3:
             return None
-        return (*known[:-1], channels)
+        size = image_size(self.snapshot) or known[:2]
+        return (*size, channels if isinstance(channels, int) else known[-1])
 
     def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:
         free = {*SETTINGS, *self.converter.settings}

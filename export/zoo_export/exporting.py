@@ -11,10 +11,11 @@ import numpy as np
 
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
-from zoo_export.bundle import TRAIN_FORMAT, Bundle, load_bundle
+from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
+from zoo_export.manifest import TRAIN_FORMAT
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
 from zoo_export.request import Request, from_model, from_run, name_of

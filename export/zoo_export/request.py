@@ -75,8 +75,12 @@ def name_of(source: Any) -> str:
     """
     if isinstance(source, str | Path):
         recipe = read_info(Path(source))[1].recipe
-        name = recipe.get("name") or Path(source).resolve().name
-        return str(name).rpartition("/")[2]
+        name = str(recipe.get("name") or Path(source).resolve().name).rpartition("/")[2]
+        if not folders.is_plain_name(name):
+            raise UsageError(
+                f"Run '{source}' is called {name!r}, which is a path: name it (name=)."
+            )
+        return name
     _check_model(source)
     spec = getattr(source, "zoo_spec", None)
     return str(spec.name.rpartition("/")[2] if spec else source.name)

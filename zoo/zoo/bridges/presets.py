@@ -10,7 +10,7 @@ import keras_hub
 
 from zoo.weights.hubs import download
 from zoo.weights.snapshot import CONFIG, read_json
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, network
 
 # What every folder of a preset has, and no snapshot of transformers.
 METADATA = "metadata.json"
@@ -21,6 +21,8 @@ CLASSES = {
     "masked-lm": "MaskedLM",
     "causal-lm": "CausalLM",
     "seq2seq": "Seq2SeqLM",
+    "image-text-to-text": "CausalLM",
+    "automatic-speech-recognition": "Seq2SeqLM",
     "sentence-embedding": "TextEmbedder",
     "image-classification": "ImageClassifier",
     "image-segmentation": "ImageSegmenter",
@@ -65,6 +67,8 @@ def preset(
     place = preset_name if weights in {None, "pretrained"} else str(weights)
     if place not in make.presets:
         place = _preset_folder(place, preset_name)
+    else:
+        network.check(f"Preset '{place}' of KerasHub")
     arguments: dict[str, Any] = {} if task == "features" else {"preprocessor": None}
     given = {"num_classes": num_classes, "dropout": dropout}
     arguments |= {key: value for key, value in given.items() if value is not None}

@@ -18,6 +18,7 @@ from zoo_registry import ModelSpec, UsageError
 from zoo_registry.build import accepted_overrides, check_overrides
 from zoo_registry.folders import ASSETS, INFO, TOKENIZER
 from zoo_registry.hashing import sha256
+from zoo_registry.tokenizing import open_tokenizer
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,11 @@ class RunFolder(NativeFile):
         return of_run(self._info, self.folder, model, known)
 
     def _vocab_size(self) -> dict[str, int]:
-        from tokenizers import Tokenizer
-
         file = self.folder / TOKENIZER
         takes_it = "vocab_size" in accepted_overrides(self.spec.load_builder())
         if not takes_it or not file.is_file():
             return {}
-        return {"vocab_size": Tokenizer.from_file(str(file)).get_vocab_size()}
+        return {"vocab_size": open_tokenizer(file).get_vocab_size()}
 
 
 class _Plan:

@@ -13,7 +13,7 @@ from zoo.weights.belongings import POOLING
 from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
-from zoo_registry import ModelSpec, UsageError, load_target
+from zoo_registry import ModelSpec, UsageError, durable, load_target
 
 SHARD_BYTES = 2_000_000_000
 _OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
@@ -92,7 +92,7 @@ def save_pretrained(
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
             shutil.copyfile(tokenizer, made / "tokenizer.json")
-        made.rename(folder)
+        durable.rename(made, folder)
     return folder
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo.weights.snapshot import CONFIG, read_json
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import asking, open_tokenizer
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
@@ -51,7 +52,7 @@ def read_tokenizer(folder: Path) -> Any:
     """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does."""
     settings = _settings(folder)
     if (folder / FILE).is_file():
-        tokenizer = _as_told(_read(folder / FILE), settings)
+        tokenizer = _as_told(open_tokenizer(folder / FILE), settings)
     elif _has(folder, WORDPIECE):
         tokenizer = _wordpiece(folder, settings)
     elif _has(folder, BYTE_BPE):
@@ -73,15 +74,6 @@ def _settings(folder: Path) -> dict[str, Any]:
     files = [folder / name for name in (SPECIAL, SETTINGS)]
     tables = [read_json(file) for file in files if file.is_file()]
     return {key: value for table in tables for key, value in table.items()}
-
-
-def _read(file: Path) -> Any:
-    from tokenizers import Tokenizer
-
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{file}' is no tokenizer file: {error}") from error
 
 
 def _as_told(tokenizer: Any, settings: Mapping[str, Any]) -> Any:
@@ -181,10 +173,8 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     files = [str(folder / name) for name in BYTE_BPE]
-    try:
+    with asking(f"'{files[0]}' and '{files[1]}' are no tokenizer"):
         tokenizer = Tokenizer(models.BPE.from_file(*files))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{files[0]}' and '{files[1]}' are no tokenizer: {error}") from error
     prefixed = bool(settings.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(prefixed)
     tokenizer.decoder = decoders.ByteLevel()

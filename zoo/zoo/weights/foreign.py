@@ -77,15 +77,17 @@ class ForeignCheckpoint:
         self._check_family()
         wanted = dict(self._settings.arguments)
         known = {**builder_defaults(self.spec), **given}
-        if self.spec.name != self.spec.family:
-            wanted = {k: v for k, v in wanted.items() if k not in self.converter.own}
+        named = self.spec.name != self.spec.family
+        kept = self.converter.own if named else ()
+        wanted = {k: v for k, v in wanted.items() if k not in kept}
+        if named:
             self._check_sizes(wanted, known)
         further = {
             "num_classes": len(self.labels or ()) or None,
             "input_shape": self._input_shape(known.get("input_shape")),
             "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
         }
-        told = {name: value for name, value in further.items() if value and name in known}
+        told = {k: v for k, v in further.items() if v and k in known and k not in kept}
         arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
         try:
             return check_overrides(self.spec, arguments)

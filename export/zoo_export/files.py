@@ -6,7 +6,6 @@ import contextlib
 import glob
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from zoo_export import processes
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.manifest import MANIFEST, FileEntry
-from zoo_registry import UsageError
+from zoo_registry import UsageError, durable
 from zoo_registry.hashing import sha256
 
 # What common file systems take.
@@ -157,20 +156,20 @@ def work_folder(out: Path) -> Iterator[Path]:
     Raises:
         ExportError: The disk is full, or the place cannot be written to.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out.parent, glob.escape(out.name))
-        work, lock = _locked_folder(out)
-    except OSError as error:
-        raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
-    try:
-        with processes.interruptible():
-            yield work
-    except OSError as error:
-        raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(lock)
+    with contextlib.ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(out.parent, glob.escape(out.name))
+            work = stack.enter_context(
+                durable.locked_folder(out.parent, f".{out.name}.", _UNFINISHED)
+            )
+        except OSError as error:
+            raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
+        try:
+            with processes.interruptible():
+                yield work
+        except OSError as error:
+            raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error
 
 
 def remove_leftovers(folder: Path, names: str = "*") -> None:
@@ -180,35 +179,13 @@ def remove_leftovers(folder: Path, names: str = "*") -> None:
         folder: Where they lie.
         names: Pattern of what they were made for.
     """
-    import fcntl
-
     tail = f".????????{_UNFINISHED}"
-    for left in folder.glob(f".{names}{tail}"):
-        with contextlib.suppress(OSError):  # its process lives, or has just removed it
-            lock = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # What was to be replaced may have no other copy.
-                if not (left / _REPLACED).exists() or (folder / left.name[1 : -len(tail)]).exists():
-                    shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(lock)
 
+    def holds_the_only_copy(left: Path) -> bool:
+        replaced = (left / _REPLACED).exists()
+        return replaced and not (folder / left.name[1 : -len(tail)]).exists()
 
-def _locked_folder(out: Path) -> tuple[Path, int]:
-    """Make a folder that is locked for as long as this process lives."""
-    import fcntl
-
-    while True:
-        work = Path(tempfile.mkdtemp(_UNFINISHED, f".{out.name}.", out.parent))
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(work, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # without locks, what is left there stays
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # Before it was locked, another process may have taken it for left.
-            if work.exists():
-                return work, lock
-            os.close(lock)
+    durable.remove_left(folder, f".{names}{tail}", keep=holds_the_only_copy)
 
 
 def put_in_place(
@@ -235,7 +212,7 @@ def put_in_place(
     if force and out.exists():
         out.rename(work / _REPLACED)
     try:
-        finished.rename(out)
+        durable.rename(finished, out)
     except OSError:
         if (work / _REPLACED).exists():
             (work / _REPLACED).rename(out)

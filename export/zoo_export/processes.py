@@ -7,7 +7,6 @@ import ctypes
 import errno
 import gc
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -99,12 +98,3 @@ def free_memory() -> None:
         library = ctypes.CDLL(None)
         if hasattr(library, "malloc_trim"):  # glibc keeps freed weights for itself
             library.malloc_trim(0)
-
-
-def free_bytes() -> int | None:
-    """Return how much memory new processes can have, ``None`` where the system does not say."""
-    status = Path("/proc/meminfo")
-    if not status.is_file():
-        return None
-    kilobytes = re.search(r"MemAvailable:\s+(\d+)", status.read_text(encoding="ascii"))
-    return int(kilobytes[1]) * 1024 if kilobytes else None

@@ -158,19 +158,29 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
 
 
 def from_model(model: Any) -> Request:
-    """Describe a bare Keras model, with what the zoo knows about it if it built it.
+    """Describe a bare Keras model, with what the zoo knows about it and its weights.
+
+    Labels, tokenizer and preprocessing that weights came with are those of the model.
 
     Raises:
         UsageError: Something that is no Keras model.
     """
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
+    loaded = getattr(model, "zoo_weights", None)
+    belongings = getattr(loaded, "belongings", None)
+    provenance: dict[str, Any] = {"model": spec.name} if spec else {}
+    if loaded is not None:
+        provenance["weights"] = {"source": loaded.source, "sha256": dict(loaded.sha256)}
     return Request(
         model=model,
         name=name_of(model),
         task=spec.defaults.get("task") if spec else None,
+        labels=belongings.labels if belongings else None,
+        preprocessing=belongings.preprocessing if belongings else (),
+        assets=belongings.assets if belongings else None,
         license=spec.license if spec else "",
-        provenance={"model": spec.name} if spec else {},
+        provenance=provenance,
     )
 
 

@@ -38,18 +38,25 @@ class ImageStep:
         channels: 1 for grey, 3 for RGB.
         input: Name of the model input.
         resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+        shorter_side: Pixels of the shorter side of the picture, the other in proportion, before
+            its middle is cut out; without it the whole picture is brought to the size.
     """
 
     size: tuple[int, int]
     channels: int = 3
     input: str = "image"
     resample: str = "bilinear"
+    shorter_side: int | None = None
 
     def __post_init__(self) -> None:
         _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
         _check(self, "channels", self.channels in {1, 3}, "1 or 3")
         _check_amount(self, "size", [*self.size, self.channels])
         _check(self, "resample", self.resample in _RESAMPLING, f"one of {', '.join(_RESAMPLING)}")
+        if self.shorter_side is not None:
+            large = _is_shape([self.shorter_side], 1) and self.shorter_side >= max(self.size)
+            _check(self, "shorter_side", large, f"{max(self.size)} or more, as size is cut out")
+            _check_amount(self, "shorter_side", [self.shorter_side, self.shorter_side])
 
     @property
     def shapes(self) -> Shapes:
@@ -67,12 +74,28 @@ class ImageStep:
             return raw.reshape(*self.size, self.channels).astype(np.float32)
         image = grey_or_rgb(as_pillow(raw), MODES[self.channels])
         height, width = self.size
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling[self.resample.upper()])
+        sides = self._sides(*image.size)
+        if image.size != sides:
+            image = image.resize(sides, Image.Resampling[self.resample.upper()])
+        if sides != (width, height):
+            left, top = (sides[0] - width) // 2, (sides[1] - height) // 2
+            image = image.crop((left, top, left + width, top + height))
         return np.asarray(image, np.float32).reshape(height, width, self.channels)
+
+    def _sides(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height that a picture is brought to, before its middle is cut out."""
+        shorter = self.shorter_side
+        if shorter is None:
+            return self.size[1], self.size[0]
+        # Of a strip so thin that its longer side would not fit, no more than fits is made.
+        longer = int(shorter * max(width, height) / min(width, height))
+        longer = min(longer, _MAX_NUMBERS // (3 * shorter))
+        return (shorter, longer) if width <= height else (longer, shorter)
 
     def _fits(self, raw: np.ndarray[Any, Any]) -> bool:
         # Nothing to convert: the fast way that keeps fractions.
+        if self.shorter_side is not None:
+            return False
         shapes = {(*self.size, self.channels)} | ({self.size} if self.channels == 1 else set())
         return raw.shape in shapes and in_pixel_range(raw)
 

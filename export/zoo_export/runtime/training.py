@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,7 @@ from zoo_export.runtime.operators import check_tflite
 from zoo_export.runtime.sessions import LiteRTSession
 from zoo_export.stored import read_npz
 from zoo_export.tensors import BATCH, Array, Tensor, bind
-from zoo_registry import UsageError
+from zoo_registry import UsageError, durable
 
 LABELS, SAMPLE_WEIGHT, LEARNING_RATE = "labels", "sample_weight", "learning_rate"
 INFER, TRAIN, SAVE, RESTORE = "infer", "train", "save", "restore"
@@ -152,13 +150,12 @@ class Trainer:
         """
         path = Path(path)
         arrays: dict[str, Any] = {**self.weights(), _FILE: np.array(self._file)}
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            part = Path(folder) / path.name
-            with part.open("wb") as file:
+
+        def put(part: Path) -> None:
+            with part.open("wb") as file:  # by its name, NumPy would add a suffix
                 np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+
+        durable.write(path, put)
 
     def restore(self, path: str | Path) -> None:
         """Read what :meth:`save` wrote.

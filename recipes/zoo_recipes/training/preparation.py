@@ -13,11 +13,11 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import write
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
 from zoo_recipes.training.data_checks import cutting
 from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
+from zoo_registry.durable import write_text
 from zoo_registry.tokenizing import trust
 
 
@@ -60,7 +60,7 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
     trust(text)
     names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
     for name in names or {folders.TOKENIZER}:
-        write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(folder / folders.ASSETS / name, text)
     return tokenizer
 
 

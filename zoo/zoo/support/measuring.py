@@ -33,7 +33,6 @@ from zoo.support.matrix import (
     short,
     to_json,
     versions,
-    write_text,
 )
 from zoo_export import processes
 from zoo_export.assembly import Progress
@@ -46,6 +45,7 @@ from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
 from zoo_registry.children import end_with_parent
+from zoo_registry.durable import write_text
 from zoo_registry.machine import in_short
 
 TIME_LIMIT = 7200.0

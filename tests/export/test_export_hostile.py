@@ -555,6 +555,14 @@ def test_classes_that_no_label_names(exported):
         answer(few, exported.path / "assets", {"logits": np.eye(10)[[7]]})
 
 
+@pytest.mark.slow
+def test_a_task_that_the_outputs_do_not_answer(exported):
+    for task in ("question-answering", "token-classification", "causal-lm"):
+        other = replace(exported, manifest=replace(exported.manifest, task=task), _runners={})
+        with pytest.raises(BundleError, match=f"is of task '{task}', whose output '"):
+            replace(other, trusted=True).predict(IMAGE, "onnx")
+
+
 def test_samples_and_manifests_that_swell(tmp_path):
     path = tmp_path / "samples.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

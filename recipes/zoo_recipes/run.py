@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
+from zoo_registry.build import check_backend
 from zoo_registry.durable import unwritable, write_text
 from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
@@ -31,6 +32,8 @@ _KINDS: dict[str, type] = {
     "model": dict,
     "preprocessing": list,
 }
+# What a run is to replace, until it is known that it can.
+REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -86,6 +89,7 @@ class Run:
         Raises:
             ZooError: The file is missing, damaged, or not the one that training left.
         """
+        check_backend()
         import keras
 
         # Keras finds the model's own layers only once their module is imported.
@@ -175,6 +179,19 @@ def _lost(folder: Path, what: str) -> LostInfoError:
     return LostInfoError(text)
 
 
+def asset_of(weights: str | None, name: str) -> Path | None:
+    """Return a file that weights are of no use without, where they are those of a run.
+
+    Args:
+        weights: As :func:`zoo.get_model` takes them.
+        name: Of the asset, such as ``tokenizer.json``.
+    """
+    if weights is None or not Path(weights, INFO).is_file():
+        return None
+    path = Path(weights, folders.ASSETS, name)
+    return path if path.is_file() else None
+
+
 def resuming(folder: Path) -> str:
     """Return the command that goes on with a run.
 
@@ -259,6 +276,9 @@ def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]
 def new_folder(path: Path, *, force: bool) -> Iterator[None]:
     """Make an empty folder for a run, and keep it from other processes as :func:`held` does.
 
+    A run that is refused (:class:`zoo_registry.UsageError`) leaves nothing, and what it was to
+    replace is back in its place.
+
     Args:
         path: What :func:`check_free` let pass, maybe long ago.
         force: Whether a run that is there is replaced.
@@ -267,20 +287,55 @@ def new_folder(path: Path, *, force: bool) -> Iterator[None]:
         UsageError: Another process has begun a run there since.
         ZooError: The folder cannot be written.
     """
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise unwritable(path, error) from error
-    with held(path):
-        _check_contents(path, force=force)
-        try:
-            for child in _contents(path):
-                is_folder = child.is_dir() and not child.is_symlink()
-                shutil.rmtree(child) if is_folder else child.unlink()
-            (path / folders.ASSETS).mkdir()
-        except OSError as error:
-            raise unwritable(path, error) from error
+    try:
+        with held(path):
+            _check_contents(path, force=force)
+            with _emptied(path):
+                yield
+    except UsageError:
+        if is_new:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def _emptied(path: Path) -> Iterator[None]:
+    """Set aside what is in a folder; it is back if what is to be there instead is refused."""
+    aside = path / REPLACED
+    try:
+        # Where it is there already, its successor was killed before it was one.
+        if not aside.is_dir() and _contents(path):
+            _move(_contents(path), aside)
+        _delete(child for child in _contents(path) if child != aside)
+        (path / folders.ASSETS).mkdir()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
         yield
+    except UsageError:
+        _delete(child for child in _contents(path) if child != aside)
+        _move(_contents(aside), path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _move(children: Iterable[Path], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for child in children:
+        child.rename(folder / child.name)
+
+
+def _delete(children: Iterable[Path]) -> None:
+    for child in list(children):
+        is_folder = child.is_dir() and not child.is_symlink()
+        shutil.rmtree(child) if is_folder else child.unlink()
 
 
 def write_json(path: Path, data: Any) -> None:

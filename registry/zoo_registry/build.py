@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import re
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -38,8 +40,10 @@ TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1
 
 
 def get_model(
-    name: str | ModelSpec,
+    model: str | ModelSpec | None = None,
+    /,
     *,
+    name: str | ModelSpec | None = None,
     task: str | None = None,
     num_classes: int | None = None,
     weights: str | Path | None = None,
@@ -51,7 +55,9 @@ def get_model(
     """Build the model that a name stands for.
 
     Args:
-        name: A registered name, ``owner/name``, or a spec.
+        model: A registered name, ``owner/name``, or a spec.
+        name: Of the ``keras.Model``, so that one graph can hold two of a kind; the builder's own by
+            default. Alone, it is taken for ``model``.
         task: The head, one of the spec's tasks; the first one by default.
         num_classes: Size of the logits, for heads that have classes.
         weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
@@ -84,7 +90,8 @@ def get_model(
         >>> model.count_params()
         67
     """
-    spec = zoo_registry.models.get(name) if isinstance(name, str) else name
+    check_backend()
+    spec, name = _spec_and_name(model, name)
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
@@ -103,13 +110,51 @@ def get_model(
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
     check_memory(spec, arguments)
-    model = _call(spec, arguments)
-    model.zoo_spec = replace(spec, defaults=arguments)
+    built = _call(spec, arguments)
+    if name is not None:
+        built.name = str(name)
+    built.zoo_spec = replace(spec, defaults=arguments)
     if checkpoint is not None:
-        model.zoo_weights = checkpoint.load(model, strict=strict, labels=labels)
+        built.zoo_weights = checkpoint.load(built, strict=strict, labels=labels)
     if trainable != "all":
-        load_target(SET_TRAINABLE)(model, part, number)
-    return model
+        load_target(SET_TRAINABLE)(built, part, number)
+    return built
+
+
+def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
+    model, name = (name, None) if model is None else (model, name)
+    if model is None:
+        raise UsageError("get_model needs the name of a model: zoo.list_models() has all of them.")
+    return zoo_registry.models.get(model) if isinstance(model, str) else model, name
+
+
+def check_backend() -> None:
+    """Refuse another backend of Keras than TensorFlow, of which all exports are made.
+
+    Raises:
+        UsageError: ``KERAS_BACKEND``, Keras' settings, or Keras itself where it is imported, name
+            another one.
+    """
+    keras: Any = sys.modules.get("keras")
+    if hasattr(keras, "config"):
+        backend, where = keras.config.backend(), "Keras is running on it"
+    elif "KERAS_BACKEND" in os.environ:
+        backend, where = os.environ["KERAS_BACKEND"], "KERAS_BACKEND says so"
+    else:
+        settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
+        backend, where = _backend_in(settings), f"'{settings}' says so"
+    if backend and backend != "tensorflow":
+        raise UsageError(
+            f"Kerazoo builds, trains and exports with Keras on TensorFlow, not on '{backend}' "
+            f"({where}): set KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _backend_in(settings: Path) -> str:
+    try:
+        return str(json.loads(settings.read_text(encoding="utf-8")).get("backend", ""))
+    except (OSError, ValueError, AttributeError):  # Keras itself goes on without them
+        return ""
 
 
 def check_trainable(trainable: str) -> tuple[str, int]:

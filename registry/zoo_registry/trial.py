@@ -207,27 +207,25 @@ def _one_child(
 @contextlib.contextmanager
 def _started(request: Mapping[str, Any]) -> Iterator[_Child]:
     heard, said = os.pipe()
-    asked, ours = os.pipe()
     with tempfile.TemporaryFile() as log:
         process = children.start(
             _CHILD,
-            str(asked),
             str(said),
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            pass_fds=(asked, said),
+            pass_fds=(said,),
             # What it starts itself ends with it.
             start_new_session=True,
         )
-        os.close(asked)
         os.close(said)
         try:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(ours, json.dumps(request).encode() + b"\n")
+            asked: Any = process.stdin
+            with contextlib.suppress(BrokenPipeError), asked:
+                asked.write(json.dumps(request).encode())
             yield _Child(process, heard, log)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             os.close(heard)
-            os.close(ours)

@@ -1,4 +1,4 @@
-"""The process that plugins are tried in: ``python -m zoo_registry.trial_child FD FD``."""
+"""The process that plugins are tried in: ``python -m zoo_registry.trial_child FD``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from json import dumps, loads
 from typing import Any
 
 import zoo_registry
-from zoo_registry.children import end_with_parent
+from zoo_registry import children
 from zoo_registry.plugins import load_entry
 from zoo_registry.quiet import quiet_tensorflow
 from zoo_registry.trial import one_line
@@ -25,14 +25,13 @@ Say = Callable[[Mapping[str, Any]], None]
 
 def main() -> None:
     """Answer one line of JSON for every entry point asked for, then end without any clean-up."""
-    end_with_parent()
-    asked, replies = map(int, sys.argv[1:])
+    children.end_with_parent()
+    replies = int(sys.argv[1])
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     faulthandler.enable()
     quiet_tensorflow()
     warnings.simplefilter("ignore")
-    with os.fdopen(asked, "rb", closefd=False) as file:
-        request = loads(file.readline())
+    request = loads(sys.stdin.buffer.read())
     for group, name, target in request["tasks"]:
         say = partial(_say, replies)
         say(_tried(group, name, target, say if request["build"] else None))

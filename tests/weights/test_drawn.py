@@ -166,8 +166,8 @@ def refused(name, family, folder, config, **arguments):
             "resnet",
             {"architecture": "resnet50d"},
             "weights='FOLDER': config.json says architecture='resnet50d' (timm), which is not "
-            "built here: its layers are others than those of resnet18, resnet26, resnet34, resnet50, "
-            "resnet101, resnet152, resnet200.",
+            "built here: its layers are others than those of resnet18, resnet26, resnet34, "
+            "resnet50, resnet101, resnet152, resnet200.",
         ),
         (
             "timm-mobilenetv2",

@@ -28,6 +28,7 @@ def open_dataset(
     *,
     columns: Mapping[str, str] | None = None,
     on_bad_record: str = "error",
+    on_contradiction: str = "keep",
     to_train: bool = True,
     data_dir: str | Path | None = None,
     download: bool = False,
@@ -39,6 +40,7 @@ def open_dataset(
             name of tensorflow-datasets, or the path of own data, such as ``./flowers``.
         columns: Of own data: role to column, such as ``{"text": "review"}``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of own data: ``keep``, ``drop`` or ``error``.
         to_train: Of own data: whether what a training needs is asked of them.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
@@ -50,7 +52,11 @@ def open_dataset(
     if is_path(name):
         path = Path(name).expanduser().absolute()
         own = OwnData(
-            path=path, columns=columns or {}, on_bad_record=on_bad_record, to_train=to_train
+            path=path,
+            columns=columns or {},
+            on_bad_record=on_bad_record,
+            on_contradiction=on_contradiction,
+            to_train=to_train,
         )
         with quiet():
             return prepared(own, data_dir)

@@ -14,7 +14,7 @@ from zoo_recipes.run import write_json
 from zoo_registry import UsageError, ZooError
 from zoo_registry.durable import write
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE, PICTURE = "evaluation.json", "confusion.png"
 Interval = tuple[float, float]
 

@@ -139,6 +139,12 @@ def _write_recipe(recipe: Recipe, folder: Path) -> None:
 def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     known = before.get("fingerprint")
     if known not in (None, found["fingerprint"]):
+        if "own" in found and before.get("version") != found["version"]:
+            raise ZooError(
+                f"Run '{folder}' was begun by a Kerazoo that split own data by another rule "
+                f"({before.get('version')}, now {found['version']}): train from the start with "
+                "--force."
+            )
         raise ZooError(
             f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
             f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "

@@ -171,7 +171,16 @@ def fit(
             checkpoint=checkpoint,
             ranks=ranks,
         )
+    if verbose:
+        _say_which_epoch(counting, len(history["loss"]))
     return history
+
+
+def _say_which_epoch(callbacks: Sequence[Any], epochs: int) -> None:
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
+            kept = f"{callback.best_epoch + 1} of {epochs}, {callback.monitor} {callback.best:.4f}"
+            Console(stderr=True).print(f"kept: epoch {kept}", highlight=False, soft_wrap=True)
 
 
 def save_model(model: Any, path: Path) -> None:

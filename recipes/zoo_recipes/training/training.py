@@ -34,7 +34,9 @@ from zoo_recipes.run import (
     load_run,
     new_folder,
     read_run,
+    resuming,
 )
+from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
@@ -49,6 +51,7 @@ from zoo_registry.errors import first_line
 
 
 @network.if_download
+@alone()
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -88,7 +91,8 @@ def train(
         mlflow: Log to MLflow: the URI of a store, or a folder for one.
 
     Returns:
-        The complete run. A training that is interrupted or fails leaves a run that says so.
+        The complete run. A training that is interrupted or fails leaves a run that says so; one
+        that is refused leaves nothing.
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
@@ -138,6 +142,7 @@ def train(
 
 
 @network.if_download
+@alone()
 def resume(
     run: str | Path,
     *,
@@ -198,7 +203,11 @@ def resume(
         found = _read_or_remade(folder)
         remove_partial(folder)
         if found.status == "complete":
-            raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
+            raise UsageError(
+                f"Run '{folder}' is complete: there is nothing to go on with. Train it further, "
+                f"from its weights and into a run of its own, with `{resuming(folder)} --set "
+                f"fit.epochs={found.recipe.fit.epochs}`."
+            )
         recipe, info = on_own_data(at_hand(found.recipe, data)), dict(found.info)
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)

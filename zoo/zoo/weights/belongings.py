@@ -213,9 +213,9 @@ def _sides(said: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]
 
 
 def _height_and_width(size: Any) -> tuple[int, int] | None:
-    sides = [size.get(key) if isinstance(size, Mapping) else size for key in ("height", "width")]
-    good = all(isinstance(side, int) and side > 0 for side in sides)
-    return (int(sides[0]), int(sides[1])) if good else None
+    told = [size.get(key) if isinstance(size, Mapping) else size for key in ("height", "width")]
+    sides = [side for side in told if isinstance(side, int) and side > 0]
+    return (sides[0], sides[1]) if len(sides) == 2 else None
 
 
 def _fitted(step: Mapping[str, Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -107,9 +107,9 @@ def read_source(request: Request) -> Source:
         given = named_outputs(model)
         outputs = tuple(replace(t, dtype=given[t.name].dtype) for t in outputs)
     inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
-    first = named_sizes(outputs, found[0].expected)
+    usual = named_sizes(outputs, found[0].expected)
     # A file with fixed inputs fixes what follows from them too.
-    sizes = {dim: first[dim] for dim in inner} | sizes
+    sizes = {dim: usual[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     calibration = _calibration(request, inputs, real, rows)
     examples = _examples(request, real, calibration, found[0].expected)

@@ -25,9 +25,9 @@ from zoo_export import files, pickled
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.model_code import files_of, has_own_code, is_known, module_of, objects_in
-from zoo_export.request import builder_module, read_info
+from zoo_export.request import builder_module, from_model, read_info
 from zoo_export.source import VERSIONS
-from zoo_registry import UsageError, folders
+from zoo_registry import UsageError, durable, folders
 from zoo_registry.packages import cache_folder
 
 _MOST_BYTES = 10_000_000_000
@@ -82,7 +82,7 @@ def keep(key: str, bundle: Path) -> None:
         # Under a name of its own, then renamed: two processes may do this at once.
         with files.work_folder(folder / key) as work:
             shutil.copytree(bundle, work / "bundle")
-            (work / "bundle").rename(folder / key)
+            durable.rename(work / "bundle", folder / key)
         _make_room(folder)
 
 
@@ -120,26 +120,35 @@ def _code(config: Any, *others: str | None) -> Iterable[str]:
 
 
 def _source(source: Any) -> Iterable[bytes | str]:
-    if not isinstance(source, str | Path) and has_own_code(source):
-        # Keras may not know all that its layers hold.
-        file = io.BytesIO()
-        pickled.write(source, file)
-        yield file.getvalue()
-        modules = {type(layer).__module__ for layer in source._flatten_layers()}
-        yield from _code(None, *(module for module in modules if not is_known(module)))
-        return
     if not isinstance(source, str | Path):
-        config = source.to_json()
-        yield config
-        yield from _code(json.loads(config))
-        for weight in source.weights:
-            yield from _plain(np.asarray(weight))
+        yield from _whole(source) if has_own_code(source) else _saved(source)
         return
     folder = Path(source)
     builder = builder_module(read_info(folder)[1].model.get("name"))
     yield from _code(_config(folder / folders.MODEL), builder)
     for name in _RUN_FILES:
         yield from _files(folder / name)
+
+
+def _saved(model: Any) -> Iterable[bytes | str]:
+    config = model.to_json()
+    yield config
+    yield from _code(json.loads(config))
+    for weight in model.weights:
+        yield from _plain(np.asarray(weight))
+    known = from_model(model)
+    yield f"{known.labels} {known.preprocessing} {known.provenance}"
+    for file in sorted(known.assets.iterdir()) if known.assets is not None else ():
+        yield from _files(file)
+
+
+def _whole(model: Any) -> Iterable[bytes | str]:
+    # Keras may not know all that its layers hold.
+    stream = io.BytesIO()
+    pickled.write(model, stream)
+    yield stream.getvalue()
+    modules = {type(layer).__module__ for layer in model._flatten_layers()}
+    yield from _code(None, *(module for module in modules if not is_known(module)))
 
 
 def _config(path: Path) -> Any:

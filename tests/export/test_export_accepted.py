@@ -6,7 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from export_here import ALL, convert, runner
+from export_small import ALL, convert, runner
 from keras import layers, ops
 
 from zoo_export import pickled

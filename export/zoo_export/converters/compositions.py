@@ -545,6 +545,11 @@ def _pool_3d(node: Node) -> Any:
     return tf.reshape(columns, [-1, columns.shape[1], height, width, channels])
 
 
+def _transposed_convolution(node: Node) -> Any:
+    padded = _kernel_of_a_stride(node)
+    return _channels_last(node) if padded is None else padded
+
+
 def _kernel_of_a_stride(node: Node) -> Any:
     """Return a transposed convolution whose kernel is not smaller than its steps.
 
@@ -640,28 +645,22 @@ def _of_all(formula: Callable[..., Any]) -> Composition:
     return lambda node: formula(*node.inputs)
 
 
-# For every format.
+# For every format. TensorFlow has channels first on few processors.
 ANYWHERE: Mapping[str, Composition] = {
-    "BiasAdd": _bias_second,
-    "Conv2DBackpropInput": _kernel_of_a_stride,
-    "Conv3DBackpropInputV2": _kernel_of_a_stride,
-    "ResizeArea": _resized,
-    "ScaleAndTranslate": _resized,
-}
-
-# For formats that run where TensorFlow's processor kernels, or fewer, are all there is.
-CHANNELS_LAST: Mapping[str, Composition] = {
     "AvgPool": _channels_last,
     "AvgPool3D": _channels_last,
     "BatchToSpaceND": _blocks_last,
+    "BiasAdd": _bias_second,
     "Conv2D": _channels_last,
-    "Conv2DBackpropInput": _channels_last,
+    "Conv2DBackpropInput": _transposed_convolution,
     "Conv3D": _channels_last,
-    "Conv3DBackpropInputV2": _channels_last,
+    "Conv3DBackpropInputV2": _transposed_convolution,
     "DepthToSpace": _channels_last,
     "DepthwiseConv2dNative": _channels_last,
     "MaxPool": _channels_last,
     "MaxPool3D": _channels_last,
+    "ResizeArea": _resized,
+    "ScaleAndTranslate": _resized,
     "SpaceToBatchND": _blocks_last,
     "SpaceToDepth": _channels_last,
 }
@@ -672,7 +671,6 @@ ONNX: Mapping[str, Composition] = {
 }
 
 LITERT: Mapping[str, Composition] = {
-    **CHANNELS_LAST,
     "BiasAdd": _bias_of_numbers,
     "Acos": _of_floats(_acos),
     "Acosh": _of_floats(_acosh),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from zoo_export.converters import pixels_in_graph, warm_up
-from zoo_export.converters.compositions import CHANNELS_LAST, composed
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.tracing import Conversion, holder, trace
 from zoo_export.preprocess import as_step
@@ -24,11 +23,10 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    with composed(CHANNELS_LAST):
-        function, concrete = trace(conversion)
+    function, concrete = trace(conversion)
     module = holder(concrete)
     module.serve = function
-    with exportable_operations(), composed(CHANNELS_LAST):  # TensorFlow traces anew what it saves
+    with exportable_operations():  # TensorFlow traces anew what it saves
         signatures = {SIGNATURE: concrete, **_of_images(conversion, function)}
         tf.saved_model.save(module, str(conversion.path), signatures=signatures)
     name = conversion.about.get("name", "")

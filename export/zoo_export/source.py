@@ -83,14 +83,15 @@ def read_source(request: Request) -> Source:
     Preprocessor(request.preprocessing, request.assets)
     model = inference_clone(request.model)
     tensors = input_tensors(model)
-    check_outputs(model)
+    first = _first_rows(request, model, tensors)
+    check_outputs(model, first)
     is_float64 = computes_in_float64(request.model)
     keras = Keras(
         merge_lora(request.model) if is_float64 else model,
         request.name,
         lambda case: _advice(model, case),
     )
-    inputs = related(model, tensors, _first_rows(request, model, tensors))
+    inputs = related(model, tensors, first)
     real = _real_rows(request, inputs)
     drawn, notes = _drawn(request, keras, model, inputs, real)
     rows = drawn if real is None else real
@@ -106,9 +107,9 @@ def read_source(request: Request) -> Source:
         given = named_outputs(model)
         outputs = tuple(replace(t, dtype=given[t.name].dtype) for t in outputs)
     inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
-    first = named_sizes(outputs, found[0].expected)
+    usual = named_sizes(outputs, found[0].expected)
     # A file with fixed inputs fixes what follows from them too.
-    sizes = {dim: first[dim] for dim in inner} | sizes
+    sizes = {dim: usual[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     calibration = _calibration(request, inputs, real, rows)
     examples = _examples(request, real, calibration, found[0].expected)

@@ -18,7 +18,7 @@ from zoo_registry import UsageError, ZooError, load_target
 
 MAX_THREADS = 1024
 # Letters of a runtime's reason.
-_REASON = 1000
+_REASON = 2000
 
 
 @dataclass(frozen=True)

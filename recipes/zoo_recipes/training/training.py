@@ -22,7 +22,7 @@ from zoo_recipes.distributed.ranks import Ranks, check_recipe
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.preparing import show_own_data
+from zoo_recipes.own_data.preparing import note_of, show_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import (
     OnEpoch,
@@ -41,6 +41,7 @@ from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
+from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_recipes.training.watching import Logs
 from zoo_registry import UsageError
 from zoo_registry.build import check_overrides, open_weights
@@ -129,6 +130,7 @@ def train(
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
         show_own_data(builder)
+    warn_of_pictures(recipe, builder, note_of(builder))
     info = first_info(recipe, task) | workers_info(ranks)
     logs = Logs(energy=energy, mlflow=mlflow)
     with new_folder(folder, force=force):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
+from zoo_registry.durable import unwritable, write_text
 from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
@@ -27,6 +26,10 @@ RECIPE = "recipe.toml"
 REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+class LostInfoError(UsageError):
+    """A run whose ``run.json`` is missing or damaged; a training that goes on makes it anew."""
 
 
 class StoppedError(Exception):
@@ -111,18 +114,21 @@ def read_run(path: str | Path) -> Run:
     """Return the run in a folder, also one that is not complete.
 
     Raises:
-        UsageError: No run, a damaged one, or one of another version.
+        LostInfoError: Its ``run.json`` is missing or damaged.
+        UsageError: No run, or one of another version.
     """
     folder = Path(path)
     info_path = folder / INFO
     if not info_path.is_file():
+        if (folder / RECIPE).is_file():
+            raise _lost(folder, "is missing")
         raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
     try:
         info = json.loads(info_path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{info_path}' is damaged: {error}") from error
+        raise _lost(folder, f"is damaged: {error}") from error
     if not isinstance(info, dict):
-        raise UsageError(f"'{info_path}' is damaged: it must hold an object.")
+        raise _lost(folder, "is damaged: it must hold an object.")
     if info.get("format_version") != FORMAT_VERSION:
         raise UsageError(
             f"Run '{folder}' has format {info.get('format_version')}; this Kerazoo reads "
@@ -131,7 +137,7 @@ def read_run(path: str | Path) -> Run:
     status = info.get("status")
     recipe = info.get("recipe")
     if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
-        raise UsageError(f"'{info_path}' is damaged: it needs 'status' and 'recipe' with a name.")
+        raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
     return Run(folder, info)
 
 
@@ -146,6 +152,14 @@ def asset_of(weights: str | None, name: str) -> Path | None:
         return None
     path = Path(weights, folders.ASSETS, name)
     return path if path.is_file() else None
+
+
+def _lost(folder: Path, what: str) -> LostInfoError:
+    text = f"'{folder / INFO}' {what}"
+    if (folder / RECIPE).is_file():
+        way = f"Make it anew from {RECIPE} and the checkpoints, and go on: {resuming(folder)}"
+        text = f"{text.rstrip('.')}. {way}"
+    return LostInfoError(text)
 
 
 def resuming(folder: Path) -> str:
@@ -220,7 +234,7 @@ def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]
     except Timeout as error:
         raise UsageError(taken) from error
     except OSError as error:
-        raise _unwritable(path.parent, error) from error
+        raise unwritable(path.parent, error) from error
     try:
         yield
     finally:
@@ -247,7 +261,7 @@ def new_folder(path: Path, *, force: bool) -> Iterator[None]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     try:
         with held(path):
             _check_contents(path, force=force)
@@ -271,7 +285,7 @@ def _emptied(path: Path) -> Iterator[None]:
         _delete(child for child in _contents(path) if child != aside)
         (path / folders.ASSETS).mkdir()
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     try:
         yield
     except UsageError:
@@ -294,34 +308,6 @@ def _delete(children: Iterable[Path]) -> None:
         shutil.rmtree(child) if is_folder else child.unlink()
 
 
-def _unwritable(path: Path, error: OSError) -> ZooError:
-    return ZooError(f"'{path}' cannot be written: {error}")
-
-
 def write_json(path: Path, data: Any) -> None:
     """Write JSON, all or nothing."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def write(path: Path, produce: Callable[[Path], Any]) -> None:
-    """Let ``produce`` write a file under another name, then give it its own.
-
-    Args:
-        path: The final name.
-        produce: Takes a path with the same suffix.
-
-    Raises:
-        ZooError: The disk is full or cannot be written.
-    """
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
-        produce(partial)
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

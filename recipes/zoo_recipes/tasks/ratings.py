@@ -21,8 +21,9 @@ from zoo_recipes.metrics.ranking import Rankings, rank
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import asset_of, write
+from zoo_recipes.run import asset_of
 from zoo_registry import UsageError, folders
+from zoo_registry.durable import write
 
 RATING = "rating"
 BATCH_SIZE = 4096

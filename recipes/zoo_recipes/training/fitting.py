@@ -53,8 +53,7 @@ def build(
     spec = zoo_registry.models.get(recipe.model.name)
     overrides = dict(recipe.model.overrides)
     accepted = accepted_overrides(spec.load_builder())
-    if labels is not None and "num_classes" in accepted:
-        overrides.setdefault("num_classes", len(labels))
+    takes_classes = labels is not None and "num_classes" in accepted
     overrides = {k: v for k, v in (sizes or {}).items() if k in accepted} | overrides
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
@@ -69,6 +68,7 @@ def build(
             task=task or None,
             weights=recipe.model.weights,
             trainable=recipe.model.trainable,
+            labels=labels if takes_classes else None,
             **overrides,
         )
         return quantization_aware(model) if recipe.compile.quantization_aware else model

@@ -12,11 +12,13 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import asset_of, write
+from zoo_recipes.run import asset_of
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
 from zoo_recipes.training.thrown_away import count_cut
 from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
+from zoo_registry.durable import write_text
+from zoo_registry.tokenizing import open_tokenizer, trust
 
 
 def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
@@ -44,8 +46,6 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
     Returns:
         A ``tokenizers.Tokenizer``, or ``None`` where the recipe has none.
     """
-    from tokenizers import Tokenizer
-
     from zoo_recipes.arrays.vocabulary import make_tokenizer
 
     if recipe.tokenizer is None:
@@ -55,7 +55,7 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
     known = asset_of(recipe.model.weights, min(names))
     if known is not None:
         # The rows of the weights are those of its tokens, whatever words the texts have.
-        tokenizer = Tokenizer.from_file(str(known))
+        tokenizer = open_tokenizer(known)
         tokenizer.no_truncation()
         tokenizer.no_padding()
     elif recipe.tokenizer.kind == "pretrained":
@@ -65,8 +65,9 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
         # The sides of a pair share their tokens.
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
+    trust(text)
     for name in names:
-        write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(folder / folders.ASSETS / name, text)
     return tokenizer
 
 

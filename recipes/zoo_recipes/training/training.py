@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,8 +24,11 @@ from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.preparing import note_of, show_own_data
-from zoo_recipes.recipe import Recipe, resolve_recipe
+from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
+    RECIPE,
+    REPLACED,
+    LostInfoError,
     OnEpoch,
     Run,
     check_free,
@@ -43,11 +47,14 @@ from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_recipes.training.watching import Logs
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 from zoo_registry.build import check_overrides, open_weights
+from zoo_registry.durable import remove_partial
+from zoo_registry.errors import first_line
 
 
 @alone()
+@network.if_download
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -139,6 +146,7 @@ def train(
 
 
 @alone()
+@network.if_download
 def resume(
     run: str | Path,
     *,
@@ -175,7 +183,7 @@ def resume(
         ZooError: The data or the teacher are not those that the run began with, or as for
             :func:`train`.
     """
-    before = read_run(run)
+    before = _read_or_remade(Path(run))
     folder = before.path
     reading: dict[str, Any] = {"data_dir": data_dir, "download": download}
     options: dict[str, Any] = {
@@ -196,7 +204,10 @@ def resume(
         check_country(energy)
     with held(folder):
         # Only now does nobody else change it.
-        found = read_run(folder)
+        found = _read_or_remade(folder)
+        remove_partial(folder)
+        # What it took the place of, where it was killed before it said that it is a run.
+        shutil.rmtree(folder / REPLACED, ignore_errors=True)
         if found.status == "complete":
             raise UsageError(
                 f"Run '{folder}' is complete: there is nothing to go on with. Train it further, "
@@ -216,6 +227,24 @@ def resume(
             recipe, builder, folder, info, logs, checkpoint=checkpoint, ranks=ranks, **options
         )
     return load_run(folder)
+
+
+def _read_or_remade(folder: Path) -> Run:
+    """Return a run, also one whose ``run.json`` is lost: its recipe says enough to go on."""
+    try:
+        return read_run(folder)
+    except LostInfoError as error:
+        if not (folder / RECIPE).is_file():
+            raise
+        recipe = as_recipe(folder / RECIPE, folder.name)
+        spec = zoo_registry.models.get(recipe.model.name)
+        task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
+        warnings.warn(
+            f"{first_line(str(error)).partition('. Make it')[0]}. It is made anew from {RECIPE}; "
+            "when the run began and what it cost until now are not known any more.",
+            stacklevel=3,
+        )
+        return Run(folder, first_info(recipe, task) | {"status": "interrupted"})
 
 
 def check_settings(recipe: Recipe, folder: Path) -> None:

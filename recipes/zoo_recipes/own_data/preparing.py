@@ -158,7 +158,7 @@ def show_own_data(builder: Any) -> None:
     if found:
         console.print(
             f"{len(found):,} are in several classes and kept; --set dataset.on_contradiction=drop "
-            f"does not train on them:{shown(found)}"
+            f"does not train on them:{shown(found, most=3)}"
         )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
 from zoo_export.bundle import Bundle, load_bundle
+from zoo_export.converters.inference import named_inputs
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
@@ -39,8 +40,8 @@ def export(
     labels: Sequence[str] | None = None,
     preprocessing: Sequence[Mapping[str, Any]] = (),
     assets: str | Path | None = None,
-    samples: Mapping[str, Any] | None = None,
-    calibration: Mapping[str, Any] | None = None,
+    samples: Any = None,
+    calibration: Any = None,
     sequence_length: int | None = None,
     image_size: int | Sequence[int] | None = None,
     train_batch: int | None = None,
@@ -71,9 +72,10 @@ def export(
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
         assets: Folder with the files that the steps name.
-        samples: Arrays by input name to verify with, instead of drawn ones.
+        samples: Arrays by input name to verify with, beside drawn ones; one array for a model of
+            one input.
         calibration: Typical inputs by name, rows first, for schemes that measure the ranges of
-            activations; a run brings its own.
+            activations, which are verified on them too; a run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
         image_size: Height and width of images, or one number for both, in formats that fix them,
@@ -123,8 +125,8 @@ def export(
         "labels": tuple(labels) if labels is not None else None,
         "preprocessing": tuple(preprocessing) or None,
         "assets": Path(assets) if assets is not None else None,
-        "rows": _as_arrays(samples),
-        "calibration": _as_arrays(calibration),
+        "rows": _as_arrays(samples, "samples", source),
+        "calibration": _as_arrays(calibration, "calibration", source),
         "sequence_length": sequence_length,
         "image_size": _height_and_width(image_size),
         "train_batch": train_batch,
@@ -271,9 +273,21 @@ def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
         )
 
 
-def _as_arrays(rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
+def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None:
+    """Return arrays by input name; an array alone is that of a model's only input."""
+    if rows is None:
+        return None
+    if not isinstance(rows, Mapping):
+        names = list(named_inputs(source)) if getattr(source, "inputs", None) else []
+        if len(names) != 1 or not hasattr(rows, "__array__"):
+            keys = ", ".join(f"'{name}': ..." for name in names) or "name: array"
+            raise UsageError(
+                f"{argument} is a {type(rows).__name__}: give arrays by input name, such as "
+                f"{argument}={{{keys}}}."
+            )
+        rows = {names[0]: rows}
     # Tensors too: what is kept is found again by the bytes of arrays.
-    return None if rows is None else {name: np.asarray(row) for name, row in rows.items()}
+    return {name: np.asarray(row) for name, row in rows.items()}
 
 
 def _request(source: Any) -> Request:
@@ -296,7 +310,9 @@ def _produce(
     artifacts, failures = convert(source, rows, work, time_limit, notify)
     if failures and (whole or not artifacts):
         _raise(source, failures)
-    artifacts = beside_float(work / "bundle", artifacts, source.cases)
+    artifacts = beside_float(
+        work / "bundle", artifacts, [batch.inputs for batch in source.trials.batches]
+    )
     complete(source, artifacts, work / "bundle", place)
     return failures
 

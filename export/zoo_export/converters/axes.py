@@ -98,16 +98,24 @@ def shorter(size: int) -> range:
     return range(size - step, 1, -step)
 
 
-def check_outputs(model: Any) -> None:
+def check_outputs(model: Any, rows: Arrays) -> None:
     """Refuse outputs that no bundle can hold.
+
+    Keras' shape of an output may say 1 for a batch that varies, as for the sum of a table and the
+    inputs: a run on three rows decides.
+
+    Args:
+        model: The model.
+        rows: A row, or more, that it can take.
 
     Raises:
         UsageError: Outputs without names of their own, without a row for each row of inputs, or
             without a value.
     """
     varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
+    kept = _keep_rows(model, rows) if varies else {}
     for name, tensor in named_outputs(model).items():
-        if not tensor.shape or (varies and tensor.shape[0] is not None):
+        if not tensor.shape or not kept.get(name, True):
             raise UsageError(
                 f"Output '{name}' of model '{model.name}' has no batch axis, its shape is "
                 f"{list(tensor.shape)}: keep a row for each row of the inputs, as "
@@ -120,6 +128,23 @@ def check_outputs(model: Any) -> None:
             )
 
 
+def _keep_rows(model: Any, rows: Arrays) -> dict[str, bool]:
+    """Return which of the outputs whose first size is a number have a row for each of inputs."""
+    unsure = [
+        name
+        for name, tensor in named_outputs(model).items()
+        if tensor.shape and tensor.shape[0] is not None
+    ]
+    if not unsure:
+        return {}
+    three = {name: np.take(array, range(3), axis=0, mode="wrap") for name, array in rows.items()}
+    try:
+        given = reference(model, three)
+    except Exception:  # whatever a layer raises: it takes one row alone
+        return dict.fromkeys(unsure, False)
+    return {name: given[name].shape[:1] == (3,) for name in unsure}
+
+
 def output_tensors(
     model: Any, runs: Sequence[tuple[Mapping[str, int], Arrays]]
 ) -> tuple[Tensor, ...]:
@@ -130,11 +155,14 @@ def output_tensors(
         runs: The named sizes of some inputs and the outputs they gave.
     """
     found = []
+    varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
     for name, symbolic in named_outputs(model).items():
         array = runs[0][1][name]
+        # Keras' shape may say 1 for a batch that varies: see check_outputs.
+        known = [None, *symbolic.shape[1:]] if varies else symbolic.shape
         shape = tuple(
             size if size is not None else _size_name(name, axis, runs)
-            for axis, size in enumerate(symbolic.shape)
+            for axis, size in enumerate(known)
         )
         found.append(Tensor(name, str(array.dtype), shape))
     return tuple(found)

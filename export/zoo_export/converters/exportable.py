@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
+_CONVOLUTIONS = ("conv", "conv_transpose", "depthwise_conv", "separable_conv")
+
 
 @contextmanager
 def exportable_operations() -> Iterator[None]:
-    """Let models traced inside use plain operators for ``argmax``, and images grow by a factor.
+    """Let models traced inside use plain operators that every format and processor has.
 
     Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
-    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. And it
-    asks whether the new size of an image is positive, which in a graph may not be known yet.
+    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. It asks
+    whether the new size of an image is positive, which in a graph may not be known yet. It leaves
+    convolutions with channels first to TensorFlow, which has them on few processors. And it maps a
+    layer over a number of steps that is open, one after the other, and carries what a scan carries
+    in an array: loops that no converter understands.
     """
     import keras
     import tensorflow as tf
+    from keras.src.backend.tensorflow import core, nn
     from keras.src.backend.tensorflow import numpy as backend
     from keras.src.ops import image
 
-    before = backend.argmax, backend.argmin, image.resize
-    backend.argmax, backend.argmin = _plain(tf.argmax), _plain(tf.argmin)
-    image.resize = keras.ops.image.resize = _to_any_size(image.resize, image._resize)
-    try:
+    distributed = keras.layers.TimeDistributed
+    changes = [
+        (backend, "argmax", _plain(tf.argmax)),
+        (backend, "argmin", _plain(tf.argmin)),
+        (core, "scan", _scan),
+        (distributed, "call", _at_once(distributed.call)),
+        (image, "resize", resize := _to_any_size(image.resize, image._resize)),
+        (keras.ops.image, "resize", resize),
+        (tf.nn, "bias_add", _added(tf.nn.bias_add)),
+        *((nn, name, _channels_last(getattr(nn, name))) for name in _CONVOLUTIONS),
+    ]
+    with ExitStack() as stack:
+        for owner, name, change in changes:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, change)
         yield
-    finally:
-        backend.argmax, backend.argmin, image.resize = before
-        keras.ops.image.resize = image.resize
 
 
 @contextmanager
@@ -122,3 +137,103 @@ def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return tf.expand_dims(indices, axis)
 
     return operation
+
+
+def _channels_last(convolve: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+    from keras.src import backend
+
+    signature = inspect.signature(convolve)
+
+    def operation(inputs: Any, *arguments: Any, **named: Any) -> Any:
+        given = signature.bind(inputs, *arguments, **named).arguments
+        if backend.standardize_data_format(given.get("data_format")) != "channels_first":
+            return convolve(**given)
+        rank = len(inputs.shape)
+        given["inputs"] = tf.transpose(inputs, [0, *range(2, rank), 1])
+        given["data_format"] = "channels_last"
+        return tf.transpose(convolve(**given), [0, rank - 1, *range(1, rank - 1)])
+
+    return operation
+
+
+def _added(bias_add: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    def operation(value: Any, bias: Any, data_format: str | None = None, name: Any = None) -> Any:
+        rank = len(value.shape)
+        if not str(data_format).startswith("NC") or rank < 3:
+            return bias_add(value, bias, data_format=data_format, name=name)
+        return tf.add(value, tf.reshape(bias, [-1, *[1] * (rank - 2)]), name=name)
+
+    return operation
+
+
+def _at_once(one_by_one: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    def call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if inputs.shape[1] is not None:
+            return one_by_one(layer, inputs, training=training, mask=mask)
+        rows, steps = tf.unstack(tf.shape(inputs)[:2])
+        named: dict[str, Any] = {"training": training} if layer.layer._call_has_training_arg else {}
+        if layer.layer._call_has_mask_arg and mask is not None:
+            named["mask"] = tf.reshape(mask, [-1, *tf.unstack(tf.shape(mask)[2:])])
+        made = layer.layer.call(_joined(inputs), **named)
+        sizes, known = tf.concat([[rows, steps], tf.shape(made)[1:]], axis=0), made.shape[1:]
+        return tf.ensure_shape(tf.reshape(made, sizes), [inputs.shape[0], None, *known])
+
+    return call
+
+
+def _joined(inputs: Any) -> Any:
+    import tensorflow as tf
+
+    shape = tf.shape(inputs)
+    sizes = [shape[at] if size is None else size for at, size in enumerate(inputs.shape)]
+    return tf.reshape(inputs, [-1, *sizes[2:]])
+
+
+def _scan(
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: Any = None,
+    *,
+    reverse: bool = False,
+    unroll: Any = 1,
+) -> Any:
+    """Do what Keras' scan does, with what is carried as variables of the loop."""
+    import tensorflow as tf
+    from keras import tree
+
+    taken = [tf.convert_to_tensor(x) for x in tree.flatten(xs)] if xs is not None else []
+    count = int(length) if length is not None else taken[0].shape[0]
+    count = tf.shape(taken[0])[0] if count is None else count
+    taken = [tf.reverse(x[:count], [0]) if reverse else x for x in taken]
+    arrays = [tf.TensorArray(x.dtype, count).unstack(x[:count]) for x in taken]
+    first = [tf.convert_to_tensor(carry) for carry in tree.flatten(init)]
+    made = [tf.TensorArray(c.dtype, count, element_shape=c.shape) for c in first]
+
+    def packed(structure: Any, values: Any) -> Any:
+        nested = tree.is_nested(structure)
+        return tree.pack_sequence_as(structure, list(values)) if nested else values[0]
+
+    def step(at: Any, carried: Any, given: Any) -> Any:
+        x = packed(xs, [array.read(at) for array in arrays]) if arrays else None
+        carry, y = f(packed(init, carried), x)
+        carried = carried if carry is None else tuple(tree.flatten(carry))
+        if y is not None:
+            ys = zip(given, tree.flatten(y), strict=True)
+            given = tuple(array.write(at, value) for array, value in ys)
+        return at + 1, carried, given
+
+    _, carried, given = tf.while_loop(
+        lambda at, *_: at < count,
+        step,
+        (0, tuple(first), tuple(made)),
+        maximum_iterations=count,
+    )
+    stacked = [array.stack() for array in given]
+    stacked = [tf.reverse(y, [0]) if reverse else y for y in stacked]
+    return packed(init, carried), packed(init, stacked)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
 
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import UsageError
 from zoo_registry.model_changes import merge_lora, without_fake_quantization
 
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
+# Layer scales begin at 1e-4 to 1e-6: what they let pass is beneath what files may differ.
+_IDLE = 1e-3
 _NOT_OF_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
@@ -47,6 +52,12 @@ def inference_clone(model: Any) -> Any:
     if all(_is_float32(layer) for layer in model._flatten_layers()):
         return model
     return load_config(model, _in_float32(model.get_config()))
+
+
+def computes_in_float64(model: Any) -> bool:
+    """Return whether any layer computes in float64, which becomes float32 in every file."""
+    policies = [getattr(layer, "dtype_policy", None) for layer in model._flatten_layers()]
+    return any("float64" in {p.compute_dtype, p.variable_dtype} for p in policies if p is not None)
 
 
 def _check_scopes(model: Any) -> None:
@@ -195,6 +206,96 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
         return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
     return joined([run(part) for part in batches(arrays, MAX_BATCH)])
+
+
+@contextmanager
+def bits_moved(model: Any, generator: Any) -> Iterator[None]:
+    """Let Keras compute with weights of which the last bit is another; they themselves stay."""
+    with _with_weights(model, lambda array, *_: in_last_bit(generator, array)):
+        yield
+
+
+@contextmanager
+def changed_weights(model: Any) -> Iterator[None]:
+    """Let Keras compute with the weights of :func:`change_weights`; they themselves stay."""
+    with _with_weights(model, changed):
+        yield
+
+
+def change_weights(model: Any) -> None:
+    """Give a model weights with which every one of them matters, the same in every process."""
+    import keras
+
+    for at, variable in enumerate(model.variables):
+        array = keras.ops.convert_to_numpy(variable)
+        if array.dtype.kind == "f":
+            variable.assign(changed(array, variable.path, at))
+
+
+def changed(array: Array, path: str, seed: int) -> Array:
+    """Return weights about as large as they are, and such as matter where they are zero.
+
+    What is positive stays so. Heads, gammas and layer scales that begin at zero hide all that is
+    before them, and zeros and ones hide that a converter leaves them out.
+
+    Example:
+        >>> bool(changed(np.zeros((4, 9), np.float32), "head/kernel", 0).std() > 0.1)
+        True
+        >>> bool((changed(np.ones(9, np.float32), "norm/moving_variance", 1) > 0).all())
+        True
+    """
+    generator = np.random.default_rng(seed)
+    noise = generator.standard_normal(array.shape)
+    values = array * np.exp(0.1 * noise)
+    if _is_idle(array, path):
+        inputs = np.prod(array.shape[:-1]) if array.ndim > 1 else 10
+        values = values + noise / np.sqrt(max(inputs, 1))
+    elif not array.any() and "variance" not in path:
+        values = values + 0.1 * noise
+    return np.asarray(values, array.dtype)
+
+
+def idle_weights(model: Any) -> list[str]:
+    """Return the kernels, gammas and scales that are so near zero that nothing passes them."""
+    import keras
+
+    return [
+        variable.path
+        for variable in model.variables
+        if _is_idle(keras.ops.convert_to_numpy(variable), variable.path)
+    ]
+
+
+def _is_idle(array: Array, path: str) -> bool:
+    if array.dtype.kind != "f" or not array.size:
+        return False
+    name = path.rpartition("/")[2]
+    adds = any(part in name for part in ("bias", "beta", "mean", "variance"))
+    multiplies = array.ndim > 1 or any(part in name for part in ("gamma", "scale"))
+    return multiplies and not adds and float(np.abs(array).max()) < _IDLE
+
+
+def in_last_bit(generator: Any, array: Array) -> Array:
+    """Return real numbers that are one bit off, up or down; whole ones are exact and stay."""
+    if array.dtype.kind != "f":
+        return array
+    last = np.finfo(array.dtype).eps * generator.choice([-1, 1], array.shape)
+    moved: Array = array * (1 + last).astype(array.dtype)
+    return np.where(array == np.rint(array), array, moved)
+
+
+@contextmanager
+def _with_weights(model: Any, change: Callable[[Array, str, int], Array]) -> Iterator[None]:
+    import keras
+
+    mapping = []
+    for at, variable in enumerate(model.variables):
+        array = keras.ops.convert_to_numpy(variable)
+        if array.dtype.kind == "f":
+            value = keras.ops.convert_to_tensor(change(array, variable.path, at))
+            mapping.append((variable, value))
+    with keras.StatelessScope(state_mapping=mapping):
+        yield
 
 
 def clean(name: str) -> str:

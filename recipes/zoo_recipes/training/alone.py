@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from zoo_registry import UsageError
+from zoo_registry.build import check_backend
 
 _TRAINING = threading.Lock()
 
@@ -24,6 +25,7 @@ def alone() -> Iterator[None]:
     Raises:
         UsageError: There is another one.
     """
+    check_backend()
     import keras
 
     if not _TRAINING.acquire(blocking=False):

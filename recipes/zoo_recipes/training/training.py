@@ -53,8 +53,8 @@ from zoo_registry.durable import remove_partial
 from zoo_registry.errors import first_line
 
 
-@alone()
 @network.if_download
+@alone()
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -145,8 +145,8 @@ def train(
     return load_run(folder)
 
 
-@alone()
 @network.if_download
+@alone()
 def resume(
     run: str | Path,
     *,

@@ -87,10 +87,9 @@ def _function_cases() -> Iterator[Case]:
     for names, inputs in FUNCTIONS.items():
         for name in names.split():
             yield Case(f"ops.{name}", _function(name), tuple(map(_read, inputs)))
-    for name, (apply, *inputs) in CALLS.items():
-        whole = name.endswith("!")
+    for name, (apply, *given) in CALLS.items():
         plain = name.removesuffix("!")
-        yield Case(f"ops.{plain}", apply, tuple(map(_read, inputs)), whole)
+        yield Case(f"ops.{plain}", apply, tuple(map(_read, given)), whole=plain != name)
 
 
 def _function(name: str) -> Callable[..., Any]:

@@ -575,7 +575,7 @@ def _bias_second(node: Node) -> Any:
     x, bias = node.inputs
     if node.data_format != "NCHW" or x.shape.rank in {None, 4}:
         return None
-    return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
+    return x + tf.reshape(bias, [-1] + [1] * (x.shape.rank - 2))
 
 
 def _bias_of_numbers(node: Node) -> Any:

@@ -119,3 +119,61 @@ def test_classes_that_are_counted_or_left_out_have_the_names_of_transformers(
     configure(snapshot, drop, **keys)
     labels = open_weights(models.get("bert"), snapshot).labels
     assert labels == [f"LABEL_{index}" for index in range(count)]
+
+
+def test_rows_of_classes_that_nothing_names_go_in_their_order_and_that_is_said(run, tmp_path):
+    folder, trained = run
+    file = tmp_path / "alone.keras"
+    file.write_bytes((folder / "model.keras").read_bytes())
+    model, (said,) = built("mnist-mlp", weights=file, labels=["x", "y", "z"], **SIZES)
+    assert said == (
+        f"'{file}' does not name its classes: the rows of its head went to those of 'mnist-mlp' "
+        "in their order."
+    )
+    np.testing.assert_array_equal(columns(model), columns(trained))
+
+
+def test_a_snapshot_written_again_keeps_its_classes_and_its_tokenizer(tmp_path):
+    folder = REFERENCES / "pipeline-bert"
+    model = zoo.get_model("bert", weights=folder, **TASK)
+    again = zoo.save_pretrained(model, tmp_path / "again")
+    told = [json.loads((f / "config.json").read_text())["id2label"] for f in (folder, again)]
+    assert told[0] == told[1]
+    one, other = (zoo.load_tokenizer(f).encode("the café").ids for f in (folder, again))
+    assert one == other
+
+
+@pytest.mark.parametrize("name", ["resnet", "vit"])
+def test_grey_images_there_and_back(name, tmp_path):
+    sizes = {
+        "resnet": {
+            "num_blocks": (2, 1),
+            "filters": (8, 12),
+            "stem_filters": 8,
+            "bottleneck": False,
+        },
+        "vit": {"patch_size": 4, "num_layers": 1, "hidden_dim": 16, "num_heads": 4},
+    }
+    model = zoo.get_model(name, input_shape=(8, 8, 1), num_classes=3, **sizes[name])
+    written = zoo.save_pretrained(model, tmp_path / "grey")
+    processor = json.loads((written / "preprocessor_config.json").read_text())
+    assert len(processor["image_mean"]) == len(processor["image_std"]) == 1
+    again, said = built(name, weights=written)
+    assert said == []
+    assert again.input_shape[-1] == 1
+    x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 1)).astype("float32")
+    np.testing.assert_allclose(again(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gpt", "llama"])
+def test_decoders_that_classify_say_what_padding_is(name, tmp_path):
+    sizes = {"vocab_size": 40, "num_layers": 1, "hidden_dim": 16, "num_heads": 2}
+    model = zoo.get_model(name, ff_dim=24, **sizes, **TASK)
+    written = zoo.save_pretrained(model, tmp_path / "out")
+    assert json.loads((written / "config.json").read_text())["pad_token_id"] == 0
+    tokenizer = zoo.load_tokenizer(REFERENCES / "tokenizer-bert")
+    tokenizer.add_special_tokens(["<pad>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    written = zoo.save_pretrained(model, tmp_path / "two", tokenizer=tmp_path / "tokenizer.json")
+    number = tokenizer.token_to_id("[PAD]")
+    assert json.loads((written / "config.json").read_text())["pad_token_id"] == number

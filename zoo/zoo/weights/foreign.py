@@ -222,7 +222,9 @@ class _Plan:
         by_name = any(self._classes.is_by_name(variable.path) for variable, _, _ in self.filled)
         fresh_classes = self._classes.fresh if by_name else ()
         lists = {key: tuple(value) for key, value in {**self._report, **left}.items()}
-        return lists | {"fresh_classes": fresh_classes, "fitted": self._fitted}
+        by_order = self._classes.is_by_order(variable.path for variable, _, _ in self.filled)
+        more = {"fresh_classes": fresh_classes, "by_order": by_order, "fitted": self._fitted}
+        return {**lists, **more}
 
     def fill(self) -> None:
         """Assign every tensor that was placed."""

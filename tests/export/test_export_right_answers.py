@@ -272,7 +272,14 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
 
     source, kinds = _kinds(model, rows={"steps": full})
 
+    # Of five rows quantized files are not told by alone: they are held against drawn ones too.
     assert kinds == {"given", "example", "drawn", "edge"}
+    assert _kinds(model, rows={"steps": np.concatenate([full, full])})[1] == {
+        "given",
+        "example",
+        "beside",
+        "edge",
+    }
     given = [b.inputs["steps"] for b in source.trials.batches if b.kind == "given"]
     masked = (given[-1] == -1).all(axis=-1)
     assert masked.astype(int).tolist() == [

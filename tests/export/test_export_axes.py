@@ -299,4 +299,6 @@ def test_a_model_that_takes_one_size_alone_is_tried_at_that():
 
     source = read_source(replace(from_model(model), rows=rows))
 
-    assert [case["image"].shape for case in source.cases] == [(1, 8, 8, 3), (3, 8, 8, 3)]
+    shapes = [batch.inputs["image"].shape for batch in source.trials.of("given")]
+    assert shapes == [(1, 8, 8, 3), (3, 8, 8, 3)]
+    assert {batch.inputs["image"].shape[1:] for batch in source.trials.batches} == {(8, 8, 3)}

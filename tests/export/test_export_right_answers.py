@@ -6,9 +6,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from export_here import convert_here
 from keras import layers, ops
 
+from zoo.support.operators import _convert_here
 from zoo_export import ExportError, VerificationError, assembly, export, load_bundle
 from zoo_export.columns import keeps, measure, usual
 from zoo_export.comparing import compare, compared, fitted, measured, top1_agreement
@@ -28,7 +28,7 @@ NAMES = [f"digit {at}" for at in range(10)]
 @pytest.fixture
 def to_files(monkeypatch, tmp_path):
     """Export in this process; return the bundle and why each other format was refused."""
-    monkeypatch.setattr(assembly, "convert_all", convert_here)
+    monkeypatch.setattr(assembly, "convert_all", _convert_here)
 
     def act(model, to, **options):
         refused = {}

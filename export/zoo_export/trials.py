@@ -127,6 +127,8 @@ def drawn_in_domain(
             return {name: array[kept] for name, array in rows.items()}, {"drawn_left_out": note}
         return rows, {"drawn_left_out": {"left": 0, "positive": True}} if positive else {}
     if needed and failure is not None:
+        if failure.__cause__ is not None:  # it says itself what to do
+            raise failure
         raise ExportError(
             f"{failure}: the inputs were drawn, from N(0, 1) and then from 0 to 1, and may be "
             "outside of what it is made for: give real ones (samples={name: array})"

@@ -15,6 +15,7 @@ from zoo_recipes.contradictions import contradictions, loss_mistakes, table
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
+from zoo_registry.folders import is_plain_name
 
 # train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
 _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
@@ -99,7 +100,7 @@ def _known_keys(path: list[str | int]) -> list[str]:
     for part in path:
         if not isinstance(part, str):
             continue
-        hint = get_type_hints(config)[part]
+        hint = get_type_hints(config).get(part, config)
         config = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), config)
     return [field.name for field in fields(config)]
 
@@ -113,6 +114,11 @@ def _shown(value: Any) -> str:
 
 
 def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    if not is_plain_name(data.get("name")):
+        yield (
+            f"name = {_shown(data.get('name'))}: it is the name of folders, such as runs/NAME: "
+            "leave out '/', '\\', ':' and a '.' at its beginning."
+        )
     model, dataset = table(data, "model"), table(data, "dataset")
     name = model.get("name")
     if isinstance(name, str):

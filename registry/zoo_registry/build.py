@@ -5,10 +5,14 @@ Keras itself is imported only by the builder.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import json
+import os
 import re
+import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +21,9 @@ import zoo_registry
 from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.folders import INFO
+from zoo_registry.machine import free_bytes
 from zoo_registry.specs import ModelSpec, load_target
+from zoo_registry.trial import guarded, one_line
 
 # What `get_model` itself passes to a builder.
 OWN = {"task", "weights"}
@@ -25,34 +31,50 @@ OWN = {"task", "weights"}
 OPEN_WEIGHTS = "zoo.weights:open_weights"
 READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
 SET_TRAINABLE = "zoo.finetuning:set_trainable"
+WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
+# Set to anything, models are built however much memory they take.
+ANY_SIZE = "KERAZOO_ANY_SIZE"
+# What Keras raises of sizes that do not go together.
+_OF_ARGUMENTS = (ValueError, TypeError, ZeroDivisionError, IndexError)
+# Of the free memory; below it a model is not counted before it is built.
+_SURELY_FITS = 0.25
 TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
 
 
 def get_model(
-    name: str | ModelSpec,
+    model: str | ModelSpec | None = None,
+    /,
     *,
+    name: str | ModelSpec | None = None,
     task: str | None = None,
     num_classes: int | None = None,
     weights: str | Path | None = None,
     strict: bool = True,
     trainable: str = "all",
+    labels: Sequence[str] | None = None,
     **overrides: Any,
 ) -> Any:
     """Build the model that a name stands for.
 
     Args:
-        name: A registered name, ``owner/name``, or a spec.
+        model: A registered name, ``owner/name``, or a spec.
+        name: Of the ``keras.Model``, so that one graph can hold two of a kind; the builder's own by
+            default. Alone, it is taken for ``model``.
         task: The head, one of the spec's tasks; the first one by default.
         num_classes: Size of the logits, for heads that have classes.
         weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
             ``.weights.h5`` or ``.safetensors`` file, the folder of a run or of a Hugging Face
             snapshot, ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh
-            weights. The head of another task starts fresh.
-        strict: Whether tensors that are missing or left over are an error or a report,
-            ``model.zoo_weights``.
+            weights. The head of another task starts fresh, which is warned of.
+        strict: Whether weights that are missing, left over or of another shape are an error; if
+            not, what fits is loaded and a warning lists the rest. Either way the attribute
+            ``zoo_weights`` of the model reports what was done, and holds the labels, the
+            tokenizer and the preprocessing that the weights came with.
         trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
             the last two blocks) or ``"lora:8"`` (the head, and a correction of rank 8 to every
             dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
+        labels: Names of the classes, in the order of the logits: ``num_classes`` is their number,
+            and a head that is loaded gives each class the row of its name; others start fresh.
         overrides: Arguments of the builder that replace the spec's defaults.
 
     Returns:
@@ -61,7 +83,8 @@ def get_model(
 
     Raises:
         UnknownNameError: No such model.
-        UsageError: A task, override, type or weights that do not fit.
+        UsageError: A task, override, type or weights that do not fit, or more weights than there
+            is free memory (the environment variable ``KERAZOO_ANY_SIZE=1`` builds it anyway).
         PluginError: The builder of a plugin failed.
 
     Example:
@@ -69,10 +92,13 @@ def get_model(
         >>> model.count_params()
         67
     """
-    spec = zoo_registry.models.get(name) if isinstance(name, str) else name
+    check_backend()
+    spec, name = _spec_and_name(model, name)
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
+    if labels is not None:
+        overrides.setdefault("num_classes", len(labels))
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
     if spec.tasks:
@@ -85,13 +111,52 @@ def get_model(
     elif weights is not None:
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
-    model = _call(spec, arguments)
+    check_memory(spec, arguments)
+    built = _call(spec, arguments)
+    if name is not None:
+        built.name = str(name)
+    built.zoo_spec = replace(spec, defaults=arguments)
     if checkpoint is not None:
-        model.zoo_weights = checkpoint.load(model, strict=strict)
-    model.zoo_spec = replace(spec, defaults=arguments)
+        built.zoo_weights = checkpoint.load(built, strict=strict, labels=labels)
     if trainable != "all":
-        load_target(SET_TRAINABLE)(model, part, number)
-    return model
+        load_target(SET_TRAINABLE)(built, part, number)
+    return built
+
+
+def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
+    model, name = (name, None) if model is None else (model, name)
+    if model is None:
+        raise UsageError("get_model needs the name of a model: zoo.list_models() has all of them.")
+    return zoo_registry.models.get(model) if isinstance(model, str) else model, name
+
+
+def check_backend() -> None:
+    """Refuse another backend of Keras than TensorFlow, of which all exports are made.
+
+    Raises:
+        UsageError: ``KERAS_BACKEND``, Keras' settings, or Keras itself where it is imported, name
+            another one.
+    """
+    keras: Any = sys.modules.get("keras")
+    if hasattr(keras, "config"):
+        backend, where = keras.config.backend(), "Keras is running on it"
+    elif "KERAS_BACKEND" in os.environ:
+        backend, where = os.environ["KERAS_BACKEND"], "KERAS_BACKEND says so"
+    else:
+        settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
+        backend, where = _backend_in(settings), f"'{settings}' says so"
+    if backend and backend != "tensorflow":
+        raise UsageError(
+            f"Kerazoo builds, trains and exports with Keras on TensorFlow, not on '{backend}' "
+            f"({where}): set KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _backend_in(settings: Path) -> str:
+    try:
+        return str(json.loads(settings.read_text(encoding="utf-8")).get("backend", ""))
+    except (OSError, ValueError, AttributeError):  # Keras itself goes on without them
+        return ""
 
 
 def check_trainable(trainable: str) -> tuple[str, int]:
@@ -149,6 +214,58 @@ def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
     return "weights" in inspect.signature(_load_builder(spec)).parameters
 
 
+def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
+    """Refuse a model whose weights are larger than the free memory, before any is allocated.
+
+    Args:
+        spec: The model.
+        arguments: Of its builder, task and weights among them.
+
+    Raises:
+        UsageError: It is too large. The environment variable ``KERAZOO_ANY_SIZE`` lets it pass.
+    """
+    free = free_bytes()
+    if free is None or os.environ.get(ANY_SIZE):
+        return
+    if 4 * _at_most(spec, arguments) < _SURELY_FITS * free:
+        return
+    needed = load_target(WEIGHT_BYTES)(spec, arguments)
+    if needed > free:
+        raise UsageError(
+            f"Model '{spec.name}' has {_amount(needed)} of weights, and {_amount(free)} of memory "
+            f"are free: choose a smaller model, or set {ANY_SIZE}=1 to build it all the same."
+        )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:
+    """Return more parameters than a model has.
+
+    It is the number of its defaults, times how much each size grew; squared, as widths count twice
+    in a product.
+    """
+    known = {name: p.default for name, p in accepted_overrides(_load_builder(spec)).items()}
+    usual = {**known, **spec.defaults}
+    count = float(spec.num_params or 0)
+    for name, value in arguments.items():
+        before = usual.get(name)
+        if _is_count(value) and _is_count(before):
+            count *= max(1.0, _total(value) / _total(before)) ** 2
+    return count
+
+
+def _is_count(value: Any) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return bool(values) and all(type(item) is int and item > 0 for item in values)
+
+
+def _total(value: Any) -> int:
+    return sum(value) if isinstance(value, tuple) else int(value)
+
+
 def accepted_overrides(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Return the keyword arguments that a builder takes beside task and weights, by name."""
     parameters = inspect.signature(builder).parameters.values()
@@ -189,24 +306,34 @@ def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, 
 
 def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
     try:
-        return spec.load_builder()
+        with contextlib.nullcontext() if _is_ours(spec) else guarded():
+            return spec.load_builder()
     except Exception as error:
         raise _plugin_failure(spec, "cannot be imported", error) from error
 
 
 def _call(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
     try:
-        model = _load_builder(spec)(**arguments)
+        with contextlib.nullcontext() if _is_ours(spec) else guarded():
+            model = _load_builder(spec)(**arguments)
     except ZooError:
         raise
     except Exception as error:
         if _is_ours(spec):
-            raise
+            raise _refused(spec, error) from error
         raise _plugin_failure(spec, "failed", error) from error
     if not hasattr(model, "count_params"):
         wrong = TypeError(f"it returned a {type(model).__name__}, not a keras.Model")
         raise _plugin_failure(spec, "failed", wrong)
     return model
+
+
+def _refused(spec: ModelSpec, error: Exception) -> Exception:
+    """Return what is said of arguments that no check of ours knows; other failures as they are."""
+    is_builtin = spec.origin is not None and spec.origin.distribution == BUILTIN_OWNER
+    if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
+        return error
+    return UsageError(f"Model '{spec.name}' cannot be built with these arguments: {error}")
 
 
 def _is_ours(spec: ModelSpec) -> bool:
@@ -219,8 +346,7 @@ def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError
         source = f" of '{spec.origin.distribution}' {spec.origin.version}".rstrip()
         zoo_registry.models.record_problem(spec.name, spec.origin, error)
     return PluginError(
-        f"The builder {spec.target} of model '{spec.name}'{source} {what}: "
-        f"{type(error).__name__}: {error}"
+        f"The builder {spec.target} of model '{spec.name}'{source} {what}: {one_line(error)}"
     )
 
 

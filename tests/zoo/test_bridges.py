@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -164,7 +165,25 @@ def test_a_preset_is_exported(bert_preset, tmp_path):
     verified(model, tmp_path, "tflite", "onnx", sequence_length=8)
 
 
+def test_weights_that_are_no_preset_of_its_family_are_refused(bert_preset, tmp_path):
+    _, folder = bert_preset
+    name = "kerashub/bert_tiny_en_uncased"
+    references = Path(__file__).parents[1] / "weights" / "references"
+    for weights, told in {
+        tmp_path: f"'{tmp_path}' are no preset of KerasHub: the folder has no metadata.json.",
+        tmp_path / "no": "there is no such folder.",
+        references / "bert-features": "are a snapshot of Hugging Face transformers",
+    }.items():
+        with pytest.raises(UsageError) as error:
+            zoo.get_model(name, weights=weights)
+        assert told in str(error.value)
+    with pytest.raises(UsageError, match=r"'kerashub/gpt2_base_en' is of family 'gpt2'"):
+        zoo.get_model("kerashub/gpt2_base_en", weights=folder)
+
+
 def test_a_preset_that_cannot_be_had(tmp_path):
+    for file in ("metadata.json", "config.json"):
+        (tmp_path / file).write_text('{"module": "keras_hub.src.models.bert.bert_backbone"}')
     with pytest.raises(ZooError) as error:
         zoo.get_model("kerashub/bert_tiny_en_uncased", weights=tmp_path)
     assert str(error.value).startswith(f"KerasHub cannot build '{tmp_path}' for 'features': ")
@@ -204,3 +223,19 @@ def test_backbones_made_by_hand_are_exported(backbone, sizes, tmp_path):
     keras.Input((1,)), keras.Input((1,))
     model = getattr(keras_hub.models, backbone)(**sizes)
     verified(model, tmp_path, "tflite", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("preset", "task"),
+    [
+        ("gpt2_base_en", "causal-lm"),
+        ("gemma3_1b", "causal-lm"),
+        ("gemma3_4b", "image-text-to-text"),
+        ("t5_base_multi", "seq2seq"),
+        ("moonshine_tiny_en", "automatic-speech-recognition"),
+    ],
+)
+def test_what_writes_text_has_the_task_of_what_it_reads(preset, task):
+    tasks = set(models.get(f"kerashub/{preset}").tasks)
+    writers = {"causal-lm", "seq2seq", "image-text-to-text", "automatic-speech-recognition"}
+    assert tasks & writers == {task}

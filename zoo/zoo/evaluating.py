@@ -12,12 +12,13 @@ from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
 
 
+@network.if_download
 def evaluate(
     source: Run | Bundle | str | Path,
     *,
@@ -30,6 +31,7 @@ def evaluate(
     columns: Mapping[str, str] | None = None,
     slice_by: str | Sequence[Any] | None = None,
     resamples: int = RESAMPLES,
+    examples: str | Path | None = None,
 ) -> Evaluation:
     """Return what a trained model is worth on a split, with 95 % intervals.
 
@@ -43,12 +45,15 @@ def evaluate(
         data: Other own data than those of the run, or the same in another place.
         columns: Of ``data``, where they are not those of the run.
         slice_by: What puts the examples into groups that are measured one by one: a feature of
-            the dataset, a column of own data, ``FILE:COLUMN`` of a table with a row for each
-            example of the split, or a value for each.
+            the dataset, a column of own data, ``FILE:COLUMN`` of a table, or a value for each. Of
+            own data the table may be these themselves, name their files, or have a row for each
+            record in the order of the files; of others it has one for each example of the split.
         resamples: How often examples are drawn for the intervals.
+        examples: A ``.csv`` file to write what was answered on each example to, with its record in
+            own data, the worst first.
 
     Returns:
-        All figures; nothing is written
+        All figures; nothing else is written
             (:meth:`zoo_recipes.evaluation.results.Evaluation.save` does).
 
     Raises:
@@ -68,6 +73,7 @@ def evaluate(
         columns=columns,
         slice_by=slice_by,
         resamples=resamples,
+        examples=examples,
     )
 
 
@@ -131,7 +137,6 @@ def given_of(bundle: Bundle, instead: str) -> Given:
     Raises:
         UsageError: A bundle that was not made from a run.
     """
-    from zoo_export.manifest import ASSETS
     from zoo_recipes.recipe import as_recipe
 
     manifest = bundle.manifest
@@ -144,6 +149,6 @@ def given_of(bundle: Bundle, instead: str) -> Given:
         as_recipe(recipe, recipe["name"]),
         manifest.task or "",
         manifest.preprocessing,
-        bundle.path / ASSETS,
+        bundle.assets,
         [tensor.name for tensor in manifest.inputs],
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.errors import BundleError
 from zoo_export.manifest import Manifest
 from zoo_export.preprocess import Preprocessor, as_step
 from zoo_export.preprocess.boxes import MAPS
@@ -17,6 +18,7 @@ from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
 from zoo_export.runtime.boxes import Box, boxes_in
 from zoo_export.runtime.spans import Span, best_spans, entities
 from zoo_export.tensors import Array, Arrays
+from zoo_registry.tokenizing import asking
 
 TOP_K = 5
 _THRESHOLD = 0.5
@@ -24,6 +26,13 @@ _OF_TEXT = {"question-answering", "token-classification"}
 # The output that is the answer of a task whose answer is a number.
 _NUMBERS = {"regression": "logits", "rating": "rating"}
 _MASK = "padding_mask"
+# By task, its outputs and their axes, where other ones have no meaning.
+_NEEDED = {
+    "question-answering": {"start_logits": 2, "end_logits": 2},
+    "token-classification": {"logits": 3},
+    "causal-lm": {"logits": 3},
+    "seq2seq": {"logits": 3},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +107,7 @@ def answer(
         ends: Position of each row's last real token.
         top_k: How many answers to list.
     """
+    check_outputs(manifest, outputs)
     count = len(next(iter(outputs.values())))
     rows = [{name: array[i] for name, array in outputs.items()} for i in range(count)]
     task, logits = manifest.task, outputs.get("logits")
@@ -118,6 +128,21 @@ def answer(
     name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
     found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
     return [_marked(row, name) for row in found] if task == "multi-label" else found
+
+
+def check_outputs(manifest: Manifest, outputs: Arrays) -> None:
+    """Refuse outputs that a task cannot be answered from.
+
+    Raises:
+        BundleError: One is missing, or has another number of axes.
+    """
+    for name, axes in _NEEDED.get(manifest.task or "", {}).items():
+        if name not in outputs or outputs[name].ndim != axes:
+            shapes = {name: array.shape for name, array in outputs.items()}
+            raise BundleError(
+                f"'{manifest.name}' is of task '{manifest.task}', whose output '{name}' has "
+                f"{axes} axes; its outputs are {shapes}. Export it with its own task (task=)."
+            )
 
 
 def _are_pictures(manifest: Manifest, outputs: Arrays) -> bool:
@@ -188,7 +213,18 @@ def _prediction(row: Arrays, p: Array, name: Any, top_k: int) -> Prediction:
 
 def _label_names(manifest: Manifest) -> Any:
     labels = manifest.labels
-    return lambda index: labels[index] if labels is not None else str(index)
+
+    def name(index: int) -> str:
+        if labels is None:
+            return str(index)
+        if index >= len(labels):
+            raise BundleError(
+                f"'{manifest.name}' has {len(labels)} labels, and its answer is class {index}, "
+                "counted from 0: its manifest does not belong to its files. Export it again."
+            )
+        return labels[index]
+
+    return name
 
 
 def _token_names(manifest: Manifest, assets: Path) -> Any:
@@ -197,4 +233,9 @@ def _token_names(manifest: Manifest, assets: Path) -> Any:
     if not files:
         return str
     tokenizer = load_tokenizer(assets, files[0])
-    return lambda index: tokenizer.decode([index], skip_special_tokens=False)
+
+    def name(index: int) -> str:
+        with asking(f"The tokenizer has no token {index}"):
+            return str(tokenizer.decode([index], skip_special_tokens=False))
+
+    return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -112,6 +113,17 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
     return make("compile.optimizer", kinds, config.optimizer.name, arguments)
 
 
+def penalty(model: Any) -> float:
+    """Return what the sizes of a model's weights cost, which Keras adds to the loss of examples.
+
+    Args:
+        model: A ``keras.Model``.
+    """
+    # `Model.losses` also holds what layers added in the graph of the last call, which is no number.
+    regularized = [v for v in model.trainable_variables if v.regularizer is not None]
+    return float(sum(float(v.regularizer(v)) for v in regularized))
+
+
 def make_loss(loss: Component) -> Any:
     """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
     kinds = classes(keras.losses, keras.Loss) | classes(losses, keras.Loss)
@@ -161,7 +173,11 @@ def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) ->
 def make_augmentation(layer: Component) -> Any:
     """Return a random Keras image layer."""
     kinds = classes(keras.layers, keras.layers.Layer)
-    return make("augmentation", kinds, layer.name, layer.arguments)
+    arguments = dict(layer.arguments)
+    if "data_format" in inspect.signature(kinds.get(layer.name, object)).parameters:
+        # Ours are so whatever Keras' settings on this machine say.
+        arguments.setdefault("data_format", "channels_last")
+    return make("augmentation", kinds, layer.name, arguments)
 
 
 # The callbacks of Keras that a run has no better way for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from zoo_registry import UsageError
 # Their rows name the columns.
 OBJECTS = (".jsonl", ".ndjson", ".parquet")
 SUFFIXES = (".csv", ".tsv", *OBJECTS)
+_QUOTED_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^"\t\r\n]*)(?:\t|\r?\n|\r|\Z)')
 
 
 @dataclass(frozen=True)
@@ -76,27 +78,61 @@ def _delimited_rows(file: Path, columns: Columns) -> Iterator[Row]:
 def _split_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
     # What is not UTF-8 is carried along, to be reported with its row.
     text = _bytes(file).decode("utf-8", "surrogateescape")
-    is_tsv = file.suffix.lower() == ".tsv"
+    if file.suffix.lower() == ".tsv":
+        return _tab_separated(file, text)
     top = text.partition("\n")[0]
-    delimiter = "\t" if is_tsv else max(",;\t", key=top.count)
-    # In TSV a quotation mark is a mark like any other.
+    return _parsed(file, text, max(",;\t", key=top.count), csv.QUOTE_MINIMAL)
+
+
+def _tab_separated(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Return the rows of a TSV, in which a quotation mark is a mark like any other.
+
+    But where every cell that has one is in quotation marks itself, with each mark inside twice, as
+    pandas and spreadsheets write it, these are taken away.
+    """
+    if '"' not in text or not _is_quoted(text):
+        return _parsed(file, text, "\t", csv.QUOTE_NONE)
+    plain = list(_parsed(file, text, "\t", csv.QUOTE_NONE))
+    quoted = list(_parsed(file, text, "\t", csv.QUOTE_MINIMAL))
+    # A cell over several lines, each of which is a row of the table, is none.
+    are_rows = len({len(row) for _, row in plain}) == 1
+    return iter(plain if are_rows and len(quoted) < len(plain) else quoted)
+
+
+def _is_quoted(text: str) -> bool:
+    at = 0
+    while at < len(text):
+        cell = _QUOTED_CELL.match(text, at)
+        if cell is None:
+            return False
+        at = cell.end()
+    return True
+
+
+def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows with the line that each begins with."""
     reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_NONE if is_tsv else csv.QUOTE_MINIMAL,
-        strict=True,
+        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
     )
     before = 0
+    while (fields := _next_row(file, reader, before, len(text))) is not None:
+        if fields:
+            yield before + 1, fields
+        before = reader.line_num
+
+
+def _next_row(file: Path, reader: Any, before: int, longest: int) -> list[str] | None:
+    # The limit of a cell is one for the whole process, and 131,072 characters.
+    limit = csv.field_size_limit(longest + 1)
     try:
-        for fields in reader:
-            if fields:
-                yield before + 1, fields
-            before = reader.line_num
+        return next(reader, None)
     except csv.Error as error:
         # A quotation mark that is never closed takes in all that comes after it.
         raise UsageError(
             f"'{file}', line {before + 1}, cannot be read: {error}. Is a quotation mark not closed?"
         ) from error
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _bytes(file: Path) -> bytes:

@@ -50,11 +50,10 @@ NAMES = {
     "item": ("item", "item_id", "itemid", "movie_id", "movieid", "product_id"),
     "rating": ("rating", "score", "stars"),
     "split": ("split",),
-    # Of an evaluation by group: never guessed.
+    # Whose examples are to be in one split: never guessed.
     "group": (),
 }
 OPTIONAL = ("split", "group")
-NO_GROUP = "(none)"
 
 
 def is_table(path: Path) -> bool:
@@ -105,9 +104,8 @@ def _roles(file: Path, columns: Columns) -> tuple[Kind, dict[str, str]]:
                 f"There are: {', '.join(NAMES)}."
             )
         if column not in names:
-            said = f"--slice {column}" if role == "group" else f"--column {role}={column}"
             raise UsageError(
-                f"'{file}' has no column '{column}' ({said})."
+                f"'{file}' has no column '{column}' (--column {role}={column})."
                 f"{did_you_mean(column, names)} It has: {', '.join(names)}."
             )
     for kind in KINDS:
@@ -140,16 +138,18 @@ def _example(
     if row.problem:
         raise BadRecordError(row.problem)
     values = {role: _text(column, row.values.get(column)) for role, column in roles.items()}
-    if values.get("group") == "":
-        values["group"] = NO_GROUP
-    missing = next((role for role in roles if not values[role]), None)
+    together = values.pop("group", None) or None
+    missing = next((role for role in values if not values[role]), None)
     if missing is not None:
         raise BadRecordError(f"column '{roles[missing]}' is empty")
     if "split" in values:
         split = _split(values.pop("split"), split)
+    return replace(_of_kind(kind, values, where, split), together=together)
+
+
+def _of_kind(kind: Kind, values: dict[str, Any], where: str, split: str | None) -> Example:
     if kind == PAIRS:
-        example = pair(where, split, values["source"], values["target"])
-        return replace(example, values={**values, **example.values})
+        return pair(where, split, values["source"], values["target"])
     if kind == RATINGS:
         digest = digest_of(values["user"], values["item"])
         return Example(where, split, digest, {**values, "rating": _rating(values)}, ())
@@ -193,10 +193,9 @@ def _features(kind: Kind, examples: list[Example]) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
     text = tfds.features.Text()
-    grouped = {"group": text} if examples and "group" in examples[0].values else {}
     if kind == PAIRS:
-        return {**pair_features(), **grouped}
+        return pair_features()
     if kind == RATINGS:
-        return {"user": text, "item": text, "rating": tfds.features.Scalar(np.float32), **grouped}
+        return {"user": text, "item": text, "rating": tfds.features.Scalar(np.float32)}
     names = class_names([example.values["label"] for example in examples])
-    return {"text": text, "label": tfds.features.ClassLabel(names=names), **grouped}
+    return {"text": text, "label": tfds.features.ClassLabel(names=names)}

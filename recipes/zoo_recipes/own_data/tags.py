@@ -52,9 +52,11 @@ def read_tagged(path: Path, columns: Columns) -> Content:
             )
     examples: list[Example] = []
     problems: list[Problem] = []
+    records: list[str] = []
     for file, split in splits_of(files_of(path), path).items():
         for first, lines in _sentences(lines_of(file, path, problems)):
             where = place(file, path, first)
+            records.append(where)
             try:
                 tokens, tags = _words(lines, columns)
             except BadRecordError as error:
@@ -67,7 +69,7 @@ def read_tagged(path: Path, columns: Columns) -> Content:
         "tokens": tfds.features.Sequence(tfds.features.Text()),
         "tags": tfds.features.Sequence(tfds.features.ClassLabel(names=names)),
     }
-    return Content(TAGS, features, examples, problems)
+    return Content(TAGS, features, examples, problems, records=records)
 
 
 def _words(lines: list[str | None], columns: Columns) -> tuple[list[str], list[str]]:

@@ -21,8 +21,9 @@ from zoo_recipes.metrics.ranking import Rankings, rank
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import write
+from zoo_recipes.run import asset_of
 from zoo_registry import UsageError, folders
+from zoo_registry.durable import write
 
 RATING = "rating"
 BATCH_SIZE = 4096
@@ -138,8 +139,13 @@ def make_vocabularies(recipe: Recipe, examples: Examples, folder: Path) -> dict[
         step = as_step(data)
         if not isinstance(step, LookupStep):
             continue
-        counts = Counter(step.words(examples.raws))
-        words = sorted(word for word, count in counts.items() if count >= step.min_count)
+        known = asset_of(recipe.model.weights, step.vocabulary)
+        if known is not None:
+            # The rows of the weights are those of these words.
+            words = json.loads(known.read_text(encoding="utf-8"))
+        else:
+            counts = Counter(step.words(examples.raws))
+            words = sorted(word for word, count in counts.items() if count >= step.min_count)
         put = partial(Path.write_text, data=json.dumps(words, indent=0), encoding="utf-8")
         write(folder / folders.ASSETS / step.vocabulary, put)
         if step.input in SIZES:

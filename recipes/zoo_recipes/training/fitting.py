@@ -53,8 +53,7 @@ def build(
     spec = zoo_registry.models.get(recipe.model.name)
     overrides = dict(recipe.model.overrides)
     accepted = accepted_overrides(spec.load_builder())
-    if labels is not None and "num_classes" in accepted:
-        overrides.setdefault("num_classes", len(labels))
+    takes_classes = labels is not None and "num_classes" in accepted
     overrides = {k: v for k, v in (sizes or {}).items() if k in accepted} | overrides
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
@@ -69,6 +68,7 @@ def build(
             task=task or None,
             weights=recipe.model.weights,
             trainable=recipe.model.trainable,
+            labels=labels if takes_classes else None,
             **overrides,
         )
         return quantization_aware(model) if recipe.compile.quantization_aware else model
@@ -76,7 +76,7 @@ def build(
 
 def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
     """Return what ``run.json`` says of the model, before it is trained."""
-    saved = [v for v in model.weights if not v.name.startswith("lora_kernel")]
+    saved = [v for v in model.weights if not v.name.startswith("lora_")]
     loaded = getattr(model, "zoo_weights", None)
     return {
         "name": recipe.model.name,
@@ -171,7 +171,16 @@ def fit(
             checkpoint=checkpoint,
             ranks=ranks,
         )
+    if verbose:
+        _say_which_epoch(counting, len(history["loss"]))
     return history
+
+
+def _say_which_epoch(callbacks: Sequence[Any], epochs: int) -> None:
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
+            kept = f"{callback.best_epoch + 1} of {epochs}, {callback.monitor} {callback.best:.4f}"
+            Console(stderr=True).print(f"kept: epoch {kept}", highlight=False, soft_wrap=True)
 
 
 def save_model(model: Any, path: Path) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,13 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import write
+from zoo_recipes.run import asset_of
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
-from zoo_recipes.training.data_checks import cutting
+from zoo_recipes.training.thrown_away import count_cut
 from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
+from zoo_registry.durable import write_text
+from zoo_registry.tokenizing import open_tokenizer, trust
 
 
 def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
@@ -49,16 +50,24 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
 
     if recipe.tokenizer is None:
         return None
-    if recipe.tokenizer.kind == "pretrained":
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    names = names or {folders.TOKENIZER}
+    known = asset_of(recipe.model.weights, min(names))
+    if known is not None:
+        # The rows of the weights are those of its tokens, whatever words the texts have.
+        tokenizer = open_tokenizer(known)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    elif recipe.tokenizer.kind == "pretrained":
         spec = zoo_registry.models.get(recipe.model.name)
         tokenizer = read_tokenizer(spec, str(recipe.model.weights))
     else:
         # The sides of a pair share their tokens.
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
-    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
-    for name in names or {folders.TOKENIZER}:
-        write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
+    trust(text)
+    for name in names:
+        write_text(folder / folders.ASSETS / name, text)
     return tokenizer
 
 
@@ -103,30 +112,7 @@ def make_sources(
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
     # A language model is given all of a text, window by window.
-    return sources, {} if task in UNLABELLED else _count_cut(recipe, preprocessor, examples)
-
-
-def _count_cut(
-    recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
-) -> dict[str, int]:
-    """Return how many texts or sounds of each part were cut, and warn of them."""
-    found = cutting(preprocessor)
-    if found is None:
-        return {}
-    # Both texts of twins are rows of their own; other pairs are one text.
-    raws = {
-        part: [*_flat(some.raws)] if recipe.contrastive else some.raws
-        for part, some in examples.items()
-    }
-    counts = {part: found.count(some) for part, some in raws.items()}
-    cut = {part: count for part, count in counts.items() if count}
-    if cut:
-        shares = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
-        warnings.warn(
-            f"{found.what} of the model were cut: {', '.join(shares)}",
-            stacklevel=3,
-        )
-    return cut
+    return sources, {} if task in UNLABELLED else count_cut(recipe, preprocessor, examples)
 
 
 def _listed(shapes: Shapes, others: Shapes) -> str:

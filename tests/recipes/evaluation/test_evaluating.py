@@ -1,5 +1,6 @@
 """Runs measured by group, what is refused, and what is written."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -93,14 +94,54 @@ def test_numbers_become_four_groups(run, data_dir):
     assert max(sizes) < 1.5 * min(sizes)
 
 
-def test_groups_of_a_file_and_of_a_list(run, by_shop, tmp_path, data_dir):
-    values = [f"g{number % 2}" for number in range(by_shop.num_examples)]
+def test_the_label_itself_as_the_group(run, shops, data_dir, tmp_path):
+    labels = [line.split(",")[1] for line in shops.read_text(encoding="utf-8").splitlines()[1:]]
     table = tmp_path / "groups.csv"
-    table.write_text("\n".join(["side", *values]), encoding="utf-8")
-    from_file = zoo.evaluate(run, slice_by=f"{table}:side", data_dir=data_dir).groups
-    from_list = zoo.evaluate(run, slice_by=values, data_dir=data_dir).groups
-    assert from_file.groups == from_list.groups
-    assert (from_file.column, from_list.column) == ("side", "group")
+    table.write_text("\n".join(["side", *labels]), encoding="utf-8")
+    slices = ["label", f"{shops}:label", f"{table}:side", labels]
+    found = [zoo.evaluate(run, slice_by=word, data_dir=data_dir).groups for word in slices]
+    for groups in found:
+        assert groups.groups == found[0].groups
+        for label, by_group in groups.rates.items():
+            assert {name: rates.wanted for name, rates in by_group.items()} == {
+                "good": label == "good",
+                "bad": label == "bad",
+            }
+    assert [groups.column for groups in found] == ["label", "label", "side", "group"]
+
+
+def test_label_errors_are_named_by_file_and_line(by_shop, shops):
+    lines = shops.read_text(encoding="utf-8").splitlines()
+    for row in by_shop.label_errors:
+        file, line = row.place.split(":")
+        assert file == shops.name
+        assert lines[int(line) - 1].split(",")[:2] == [row.text, row.given]
+
+
+def test_what_was_answered_on_each_example(run, shops, data_dir, tmp_path):
+    path = tmp_path / "examples.csv"
+    found = zoo.evaluate(run, slice_by="shop", data_dir=data_dir, examples=path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["place", "label", "predicted", "probability", "group", "loss"]
+    assert len({row["place"] for row in rows}) == found.num_examples
+    own = ["", *shops.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        text, label, shop, _ = own[int(row["place"].removeprefix(f"{shops.name}:"))].split(",")
+        assert (row["label"], row["group"]) == (label, shop or "(none)")
+        if shop == "a":
+            assert (row["predicted"] == "good") == text.endswith("lovely")
+    assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(
+        found.metrics["accuracy"]
+    )
+    losses = [float(row["loss"]) for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert np.mean(losses) == pytest.approx(found.metrics["loss"], rel=1e-5)
+    with pytest.raises(UsageError) as caught:
+        zoo.evaluate(run, data_dir=data_dir, examples=tmp_path / "examples.xlsx")
+    assert str(caught.value) == (
+        f"'{tmp_path / 'examples.xlsx'}': examples are written as a table, such as examples.csv."
+    )
 
 
 def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):
@@ -132,8 +173,9 @@ def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):
         ),
         (
             {"slice_by": ["a", "b"]},
-            "'slice_by' has 2 values for {count} examples: it needs one for each, in the order of "
-            "the split.",
+            "'slice_by' has 2 values for {count} examples of '{shops}', and which belongs to which "
+            "is not known: it needs one for each record in the order of the files, 3,000 (all of "
+            "the data); a table may name the file of each example in another column instead.",
         ),
         ({"slice_by": "no.csv:a"}, "There is no file 'no.csv' (--slice no.csv:a)."),
         (

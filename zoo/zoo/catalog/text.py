@@ -66,7 +66,7 @@ def _bert(name: str, num_params: int, sizes: tuple[int, int, int], **fields: Any
             "summary": summary,
             "paper": "Devlin et al. 2018, https://arxiv.org/abs/1810.04805",
             "tags": ("text", "encoder", "attention"),
-            "converter": "zoo.weights.families.bert:BERT",
+            "converter": "zoo.weights.families.bert:CONVERTERS",
             **fields,
         }
     )
@@ -219,7 +219,7 @@ SPECS = (
         "bert",
         109_482_240,
         (12, 768, 12),
-        summary="BERT of any size; the defaults are BERT-base, uncased.",
+        summary="BERT of any size, also RoBERTa and XLM-R; the defaults are BERT-base, uncased.",
         weights="hf://google-bert/bert-base-uncased",
     ),
     _small_bert("tiny", 4_385_920, (2, 128, 2)),

@@ -189,7 +189,7 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     if any(step["step"] == "lookup" for step in preprocessing):
         return _read_words(word)
     if takes_text:
-        return path.read_text(encoding="utf-8") if path.suffix == ".txt" else word
+        return _read_text(path) if path.suffix == ".txt" else word
     if not path.is_file():
         takes_sound = any(step["step"] == "audio" for step in preprocessing)
         what = "a sound" if takes_sound else "an image"
@@ -197,10 +197,17 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     return path
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError, MemoryError) as error:
+        raise UsageError(f"'{path}' cannot be read as a text in UTF-8: {error}") from error
+
+
 def _read_words(word: str) -> Any:
     try:
         words = json.loads(word)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"'{word}' is no JSON: this model takes a list of user and item, such as "
             f'\'["7", "31"]\' ({error}).'
@@ -213,5 +220,5 @@ def _read_array(path: Path) -> Any:
 
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, MemoryError, SyntaxError) as error:
         raise UsageError(f"'{path}' cannot be read as a .npy array: {error}") from error

@@ -3,8 +3,12 @@
 import keras
 import numpy as np
 import pytest
-from export_runtimes import onnx_outputs, saved_model_outputs, tflite_outputs
+from export_runtimes import conversion_of, onnx_outputs, saved_model_outputs, tflite_outputs
 from keras import layers, ops
+
+from zoo_export.converters import tflite_schemes
+from zoo_export.runtime import Runner
+from zoo_export.runtime.sessions import open_tflite
 
 STEPS = 6
 
@@ -126,7 +130,8 @@ def keras_gives(model, arrays):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_onnx(kind, tmp_path):
-    model, arrays = build(every_way(KINDS[kind])), masked_rows()
+    ways = every_way if kind in {"lstm", "gru-reset-first"} else two_ways
+    model, arrays = build(ways(KINDS[kind])), masked_rows()
     by_runtime, by_standard, facts = onnx_outputs(model, arrays, tmp_path / "net.onnx")
     right = keras_gives(model, arrays)
     agree(by_runtime, right)
@@ -154,6 +159,19 @@ def test_litert(kind, strategy, tmp_path):
     model, arrays = build(ways(make)), masked_rows()
     given, _ = tflite_outputs(model, arrays, tmp_path / "net.tflite", rnn=strategy)
     agree(given, keras_gives(model, arrays))
+
+
+def test_calibrated_int8(tmp_path):
+    model, arrays = build(two_ways(layers.LSTM)), masked_rows()
+    path = tmp_path / "net.tflite"
+    conversion = conversion_of(model, arrays, path, batch=1, calibration=arrays)
+    tflite_schemes.int8(conversion)
+    given = Runner(open_tflite(path), conversion.inputs, conversion.outputs).run(arrays)
+    for name, wanted in keras_gives(model, arrays).items():
+        # Answers lie between -1 and 1: what was zeroed in the wrong place was off by half of that.
+        assert np.abs(given[name] - wanted).max() < 0.05, name
+    padded = arrays["mask"] == 0
+    assert not given["both"][padded].any()
 
 
 def test_first_states_and_masks(tmp_path):

@@ -163,15 +163,19 @@ def test_litert(kind, strategy, tmp_path):
 
 def test_calibrated_int8(tmp_path):
     model, arrays = build(two_ways(layers.LSTM)), masked_rows()
+    generator = np.random.default_rng(1)
+    calibration = {
+        "x": generator.normal(size=(64, STEPS, 5)).astype("float32"),
+        "mask": (generator.uniform(size=(64, STEPS)) > 0.3).astype("int32"),
+    }
     path = tmp_path / "net.tflite"
-    conversion = conversion_of(model, arrays, path, batch=1, calibration=arrays)
+    conversion = conversion_of(model, arrays, path, batch=1, calibration=calibration)
     tflite_schemes.int8(conversion)
     given = Runner(open_tflite(path), conversion.inputs, conversion.outputs).run(arrays)
     for name, wanted in keras_gives(model, arrays).items():
-        # Answers lie between -1 and 1: what was zeroed in the wrong place was off by half of that.
-        assert np.abs(given[name] - wanted).max() < 0.05, name
-    padded = arrays["mask"] == 0
-    assert not given["both"][padded].any()
+        # The same layers without a mask are off by .04; zeros in the wrong place were by .45.
+        assert np.abs(given[name] - wanted).max() < 0.1, name
+    assert np.abs(given["both"][arrays["mask"] == 0]).max() < 0.01
 
 
 def test_first_states_and_masks(tmp_path):

@@ -23,6 +23,7 @@ TASKS = ("text-classification", "token-classification", "question-answering", "m
 # Of images, whose families have other names or no name that takes any size.
 IMAGES = {
     "vit": "vit",
+    "mobilenet-v2": "mobilenet-v2",
     "timm-resnet": "resnet",
     "timm-vit": "vit",
     "timm-deit": "vit",
@@ -33,6 +34,7 @@ IMAGES = {
 }
 # What a named size must be told.
 SIZES = {
+    "mobilenet-v2-narrow": {"width": 0.25},
     "timm-mobilenetv3-small": {"width": 0.5, "expand_input": True},
     "timm-mobilenetv3-small-tf": {"width": 0.75, "expand_input": True},
     "timm-mobilenetv3-large": {"width": 0.75, "expand_input": True},

@@ -213,7 +213,8 @@ def test_outputs_that_no_bundle_can_hold(tmp_path, outputs, message):
 
 def test_a_fixed_batch_may_be_in_the_outputs_too():
     inputs = keras.Input(batch_shape=(1, 6), name="x")
-    check_outputs(keras.Model(inputs, layers.Dense(2)(inputs)))
+    model = keras.Model(inputs, layers.Dense(2)(inputs))
+    check_outputs(model, {"x": np.zeros((1, 6), "float32")})
 
 
 # -- files ----------------------------------------------------------------------------------------

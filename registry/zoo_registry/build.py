@@ -34,6 +34,8 @@ SET_TRAINABLE = "zoo.finetuning:set_trainable"
 WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
 # Set to anything, models are built however much memory they take.
 ANY_SIZE = "KERAZOO_ANY_SIZE"
+# What Keras raises of sizes that do not go together.
+_OF_ARGUMENTS = (ValueError, TypeError, ZeroDivisionError, IndexError)
 # Of the free memory; below it a model is not counted before it is built.
 _SURELY_FITS = 0.25
 TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
@@ -230,10 +232,13 @@ def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
     needed = load_target(WEIGHT_BYTES)(spec, arguments)
     if needed > free:
         raise UsageError(
-            f"Model '{spec.name}' has {needed / 1e9:,.1f} GB of weights, and "
-            f"{free / 1e9:,.1f} GB of memory are free: choose a smaller model, or set "
-            f"{ANY_SIZE}=1 to build it all the same."
+            f"Model '{spec.name}' has {_amount(needed)} of weights, and {_amount(free)} of memory "
+            f"are free: choose a smaller model, or set {ANY_SIZE}=1 to build it all the same."
         )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:
@@ -315,12 +320,20 @@ def _call(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
         raise
     except Exception as error:
         if _is_ours(spec):
-            raise
+            raise _refused(spec, error) from error
         raise _plugin_failure(spec, "failed", error) from error
     if not hasattr(model, "count_params"):
         wrong = TypeError(f"it returned a {type(model).__name__}, not a keras.Model")
         raise _plugin_failure(spec, "failed", wrong)
     return model
+
+
+def _refused(spec: ModelSpec, error: Exception) -> Exception:
+    """Return what is said of arguments that no check of ours knows; other failures as they are."""
+    is_builtin = spec.origin is not None and spec.origin.distribution == BUILTIN_OWNER
+    if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
+        return error
+    return UsageError(f"Model '{spec.name}' cannot be built with these arguments: {error}")
 
 
 def _is_ours(spec: ModelSpec) -> bool:

@@ -638,9 +638,9 @@ def test_every_child_of_ours_has_the_guard():
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if called in {"children.start", "children.run", "processes.start"} and node.args:
                 name = ast.unparse(node.args[0])
-                constant = re.search(rf"^{name} = \"(.*)\"$", source, re.MULTILINE)
+                constant = re.search(rf"^{re.escape(name)} = \"(.*)\"$", source, re.MULTILINE)
                 name = constant[1] if constant else name.strip("'\"")
-                modules.add(path if name == "__name__" else name)
+                modules.add(path if "__name__" in name else name)
     for module in modules - {"module"}:
         file = module if isinstance(module, Path) else found(module)
         assert "end_with_parent()" in file.read_text(), module

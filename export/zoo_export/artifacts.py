@@ -94,12 +94,12 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     Raises:
         ExportError: The conversion failed, or its file disagrees with Keras.
     """
+    if row.static and converted.job.batch_sizes and source.trials.beside:
+        raise ExportError(_of_mixed_rows(source.trials.beside)) from converted.error
     if converted.error is not None or converted.result is None:
         raise converted.error or ExportError("it ended without a result")
     job, facts = converted.job, dict(converted.result.facts)
     _check_weights(row, facts)
-    if row.static and job.batch_sizes and source.trials.beside:
-        raise ExportError(_of_mixed_rows(source.trials.beside))
     figures = _judged(source, row, converted, facts)
     path = Path(job.path)
     return Artifact(
@@ -318,5 +318,7 @@ def _of_mixed_rows(moves: float) -> str:
     return (
         f"its rows depend on each other: in Keras the answer to one row moves by {moves:.3g} with "
         "the rows beside it, and this file runs one batch size alone, and fills it up. Take onnx "
-        "or saved_model, whose batch is what they are given, or batch_sizes='dynamic'"
+        "or saved_model, whose batch is what they are given, or batch_sizes='dynamic'. Encoders "
+        "that are compared with each other are exported one by one: keras.Model(its inputs, its "
+        "output)"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +19,7 @@ from zoo_export.litert_options import check_rnn, read_batch_sizes
 from zoo_export.manifest import TRAIN_FORMAT
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
-from zoo_export.request import Request, from_model, from_run, name_of
+from zoo_export.request import Request, from_model, from_run, name_of, named_rows
 from zoo_export.source import Source, read_source
 from zoo_export.tensors import Array
 from zoo_export.trial import remember
@@ -61,7 +61,9 @@ def export(
     nothing is, unless ``keep_going``.
 
     Args:
-        source: A run folder, or a functional or sequential ``keras.Model``.
+        source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its
+            own that was called once, or whose inputs ``samples`` tell. What a stateful model
+            keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``.
         to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
             ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
         target: A place to make the bundle ready for, such as ``"browser"``.
@@ -145,7 +147,7 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
-            request = replace(_of_length(_request(source), sequence_length), **options)
+            request = _of_length(_request(source, options), sequence_length)
             check_calibrated(rows, request)
             check_rnn(rnn, rows, request.batch_sizes, request.model)
             failures = _produce(
@@ -286,14 +288,24 @@ def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None
                 f"{argument}={{{keys}}}."
             )
         rows = {names[0]: rows}
-    # Tensors too: what is kept is found again by the bytes of arrays.
-    return {name: np.asarray(row) for name, row in rows.items()}
+    return dict(_flat(rows))
 
 
-def _request(source: Any) -> Request:
+def _flat(rows: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Array]]:
+    for name, row in rows.items():
+        if isinstance(row, Mapping):
+            yield from _flat(row, f"{inside}{name}_")
+        else:
+            # Tensors too: what is kept is found again by the bytes of arrays.
+            yield f"{inside}{name}", np.asarray(row)
+
+
+def _request(source: Any, options: Mapping[str, Any]) -> Request:
     if isinstance(source, str | Path):
-        return from_run(Path(source))
-    return from_model(source)
+        return replace(from_run(Path(source)), **options)
+    request = from_model(source, options.get("rows"))
+    named = {key: named_rows(request.model, options.get(key)) for key in ("rows", "calibration")}
+    return replace(request, **{**options, **{key: rows for key, rows in named.items() if rows}})
 
 
 def _produce(

@@ -53,7 +53,7 @@ def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str
         chosen = [(start + i) % count for i in range(batch)]
         cases.append({name: array[chosen] for name, array in rows.items()})
         start += batch
-    if not batch_sizes and start < count <= DRAWN + _MORE:
+    if start < count <= DRAWN + _MORE:
         cases.append({name: array[start:] for name, array in rows.items()})
     return cases
 
@@ -76,6 +76,8 @@ def masked_rows(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> dict[str
         if value is None or array.shape[1] < 2:
             continue
         chosen = array[np.arange(len(_MASKED)) % len(array)].copy()
+        if "mask" in tensor.name:  # what is masked is told by the row alone
+            chosen = np.ones_like(chosen)
         for row, hidden in enumerate(_hidden(array.shape[1])):
             chosen[row][hidden] = value
         cut[tensor.name] = chosen

@@ -20,8 +20,8 @@ from zoo_export.converters.axes import (
 from zoo_export.converters.calibration import check_calibration
 from zoo_export.converters.inference import (
     computes_in_float64,
+    fixed_batch,
     inference_clone,
-    named_inputs,
     named_outputs,
 )
 from zoo_export.kinds import DRAWN, EDGE, EXAMPLE, GIVEN, Trial
@@ -36,6 +36,8 @@ from zoo_registry import UsageError
 from zoo_registry.model_changes import merge_lora
 
 _MAX_EXAMPLE_VALUES, _MOST_EXAMPLES = 1 << 26, 64
+_ADVICE = "Give samples (samples=...) or a size of images (image_size=...) that it can take."
+_TAGS_TASK = "multi-label"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 
@@ -82,6 +84,7 @@ def read_source(request: Request) -> Source:
         )
     Preprocessor(request.preprocessing, request.assets)
     model = inference_clone(request.model)
+    request = _with_fixed_batch(request, model)
     tensors = input_tensors(model)
     first = _first_rows(request, model, tensors)
     check_outputs(model, first)
@@ -89,7 +92,7 @@ def read_source(request: Request) -> Source:
     keras = Keras(
         merge_lora(request.model) if is_float64 else model,
         request.name,
-        lambda case: _advice(model, case),
+        _ADVICE,
     )
     inputs = related(model, tensors, first)
     real = _real_rows(request, inputs)
@@ -136,6 +139,19 @@ def read_source(request: Request) -> Source:
 def versions() -> dict[str, str]:
     """Return the versions that an export depends on."""
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
+
+
+def _with_fixed_batch(request: Request, model: Any) -> Request:
+    """Return the request of a model that takes one batch alone, with that in every format."""
+    fixed = fixed_batch(model)
+    if fixed is None or request.batch_sizes == (fixed,):
+        return request
+    if request.batch_sizes != (1,):
+        raise UsageError(
+            f"batch_sizes={list(request.batch_sizes)}: the inputs of model '{request.name}' have a "
+            f"fixed batch of {fixed}. Build it from keras.Input((...)) without a batch size."
+        )
+    return replace(request, batch_sizes=(fixed,))
 
 
 def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
@@ -232,24 +248,16 @@ def _examples(
     return {name: array[:count] for name, array in real.items()}
 
 
-def _advice(model: Any, case: Mapping[str, Array]) -> str:
-    batches = {name: tensor.shape[0] for name, tensor in named_inputs(model).items()}
-    fixed = [size for name, size in batches.items() if size not in {None, len(case[name])}]
-    if not fixed:
-        return "Give samples (samples=...) or a size of images (image_size=...) that it can take."
-    return (
-        f"Its inputs have a fixed batch of {fixed[0]}, and an export tries 1 and 3 rows: build "
-        "it from keras.Input((...)) without a batch size, and with stateful=False."
-    )
-
-
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
     logits = next((tensor for tensor in outputs if tensor.name in {"logits", HEATMAP}), None)
     if request.labels is None or logits is None:
         return
     size = logits.shape[-1]
-    # One logit is the answer yes or no.
-    if len(request.labels) != (2 if size == 1 else size):
+    # One logit is the answer yes or no, unless there is one of them for each label.
+    fits = {size} if logits.name == HEATMAP or size != 1 else {2}
+    if request.task == _TAGS_TASK:
+        fits = {size}
+    if len(request.labels) not in fits:
         raise UsageError(
             f"Model '{request.name}' has {size} logits and there are {len(request.labels)} labels."
         )

@@ -67,13 +67,13 @@ class Keras:
     Args:
         model: The model; float64 where it computes so.
         name: Of the export.
-        advise: Returns what to do about inputs that it fails on.
+        advice: What to do about inputs that it fails on.
     """
 
-    def __init__(self, model: Any, name: str, advise: Callable[[Arrays], str]) -> None:
+    def __init__(self, model: Any, name: str, advice: str) -> None:
         self.model = model
         self._name = name
-        self._advise = advise
+        self._advice = advice
 
     def __call__(self, case: Arrays) -> dict[str, Array]:
         """Return its answer.
@@ -89,7 +89,7 @@ class Keras:
             shapes = {name: array.shape for name, array in case.items()}
             raise ExportError(
                 f"Model '{self._name}' fails in Keras on inputs of shapes {shapes}: "
-                f"{type(error).__name__}: {error}. {self._advise(case)}"
+                f"{type(error).__name__}: {error}. {self._advice}"
             ) from error
         check_finite(outputs, f"model '{self._name}' in Keras itself")
         return outputs

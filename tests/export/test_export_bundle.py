@@ -77,11 +77,10 @@ def test_verify_proves_it_again_in_a_new_process(exported, fresh_python):
 
 def test_verify_needs_neither_tensorflow_nor_keras_for_the_other_formats(exported, fresh_python):
     code = (
-        "import sys, dataclasses\n"
-        "from zoo_export import Bundle, load_bundle, verify\n"
+        "import sys\n"
+        "from zoo_export import load_bundle, verify\n"
         f"whole = load_bundle({str(exported.path)!r})\n"
-        "manifest = dataclasses.replace(whole.manifest, artifacts=whole.artifacts[:2])\n"
-        "rows = verify(Bundle(whole.path, manifest))\n"
+        "rows = [row for name in ('tflite', 'onnx') for row in verify(whole, runtime=name)]\n"
         "print([row.format for row in rows], sorted({'tensorflow', 'keras'} & set(sys.modules)))"
     )
     assert fresh_python(code).stdout.strip() == "['tflite', 'onnx'] []"
@@ -103,7 +102,10 @@ def test_verify_refuses_a_file_that_computes_something_else(bundle_copy):
     with pytest.raises(VerificationError) as caught:
         verify(bundle_copy)
 
-    assert "onnx: output 'logits' of shape [1, 10] differs from Keras by 0.01" in str(caught.value)
+    said = (
+        r"onnx: output 'logits' of shape \[\d+, 10\] differs from Keras by 0.01 in column \d where"
+    )
+    assert re.search(said, str(caught.value))
     assert [row.ok for row in caught.value.verifications] == [True, False, True]
 
 

@@ -101,6 +101,29 @@ def test_the_answers_are_those_of_the_other_library(name, tmp_path):
     assert str(model.zoo_weights) == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "shorter_side", "resample"),
+    [
+        # crop_pct .95, .9 and .875 of timm's own sizes, here of other images.
+        ("timm-resnet18", 64, 67, "bicubic"),
+        ("timm-vit-larger", 80, 88, "bicubic"),
+        ("timm-mobilenetv3-small-tf", 64, 73, "bilinear"),
+    ],
+)
+def test_images_are_cut_out_as_timm_does(name, size, shorter_side, resample, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model, _ = load(name, tmp_path / name, **SIZES.get(name, {}))
+    (step,) = model.zoo_weights.belongings.preprocessing
+    assert step == {
+        "step": "image",
+        "size": [size, size],
+        "channels": 3,
+        "resample": resample,
+        "shorter_side": shorter_side,
+    }
+
+
 @text_case
 def test_what_is_written_back_is_what_was_read(name, tmp_path):
     model, case = load(name, tmp_path / name)

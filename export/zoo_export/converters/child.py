@@ -21,13 +21,13 @@ from zoo_export.converters import dynamic_batch
 from zoo_export.converters.inference import (
     change_weights,
     inference_clone,
-    load_model,
     name_alike,
     named_for_scopes,
 )
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
+from zoo_export.model_file import load
 from zoo_export.processes import free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
@@ -77,8 +77,9 @@ def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[st
     job = task.job
     for module in job.modules:
         importlib.import_module(module)
-    loaded = load_model(job.model)
-    loaded.name = named_for_scopes(loaded.name)
+    loaded = load(Path(job.model))
+    for layer in loaded._flatten_layers():
+        layer.name = named_for_scopes(layer.name)
     model = inference_clone(loaded)
     for made_anew in (loaded, model):
         name_alike(made_anew, [t.name for t in job.inputs], [t.name for t in job.outputs])

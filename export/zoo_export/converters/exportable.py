@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-_CONVOLUTIONS = ("conv", "conv_transpose", "depthwise_conv", "separable_conv")
+from zoo_export.converters.compositions import ANYWHERE, composed
 
 
 @contextmanager
@@ -18,14 +17,14 @@ def exportable_operations() -> Iterator[None]:
 
     Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
     takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. It asks
-    whether the new size of an image is positive, which in a graph may not be known yet. It leaves
-    convolutions with channels first to TensorFlow, which has them on few processors. And it maps a
-    layer over a number of steps that is open, one after the other, and carries what a scan carries
-    in an array: loops that no converter understands.
+    whether the new size of an image is positive, which in a graph may not be known yet. And it maps
+    a layer over a number of steps that is open, one after the other, and carries what a scan
+    carries in an array: loops that no converter understands. Operators that no format has, or
+    TensorFlow itself on few processors, are made of others (``compositions``).
     """
     import keras
     import tensorflow as tf
-    from keras.src.backend.tensorflow import core, nn
+    from keras.src.backend.tensorflow import core
     from keras.src.backend.tensorflow import numpy as backend
     from keras.src.ops import image
 
@@ -37,32 +36,13 @@ def exportable_operations() -> Iterator[None]:
         (distributed, "call", _at_once(distributed.call)),
         (image, "resize", resize := _to_any_size(image.resize, image._resize)),
         (keras.ops.image, "resize", resize),
-        (tf.nn, "bias_add", _added(tf.nn.bias_add)),
-        *((nn, name, _channels_last(getattr(nn, name))) for name in _CONVOLUTIONS),
     ]
     with ExitStack() as stack:
         for owner, name, change in changes:
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, change)
-        yield
-
-
-@contextmanager
-def litert_arithmetic() -> Iterator[None]:
-    """Let models traced inside use no formula that LiteRT gets wrong for some numbers.
-
-    Its softplus is ``log(1 + exp(x))``, infinite from 89 on, and XNNPACK makes NaN of
-    ``rsqrt(0)``, which a row of zeros becomes when it is normalized.
-    """
-    from keras.src.backend.tensorflow import math, nn
-
-    before = nn.softplus, nn.log_sigmoid, math.rsqrt
-    nn.softplus, nn.log_sigmoid = _softplus, lambda x: -_softplus(-x)
-    math.rsqrt = _rsqrt
-    try:
-        yield
-    finally:
-        nn.softplus, nn.log_sigmoid, math.rsqrt = before
+        with composed(ANYWHERE):
+            yield
 
 
 @contextmanager
@@ -101,21 +81,6 @@ def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
     return tf.reshape(rows * scale + offset, [-1, height, width, channels])
 
 
-def _softplus(x: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
-
-
-def _rsqrt(x: Any) -> Any:
-    import tensorflow as tf
-
-    x = tf.convert_to_tensor(x)
-    # A variance and its epsilon are never zero: normalizations keep their one operator. The
-    # converter makes that operator of 1 / sqrt(x) too.
-    return tf.math.rsqrt(x) if x.op.type == "AddV2" else tf.sqrt(1 / x)
-
-
 def _to_any_size(resize: Callable[..., Any], unchecked: Callable[..., Any]) -> Callable[..., Any]:
     def operation(images: Any, size: Any, *options: Any, **named: Any) -> Any:
         is_known = all(isinstance(side, int) for side in size)
@@ -135,36 +100,6 @@ def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:
         if axis is None:
             return tf.reshape(indices, [1] * len(x.shape))
         return tf.expand_dims(indices, axis)
-
-    return operation
-
-
-def _channels_last(convolve: Callable[..., Any]) -> Callable[..., Any]:
-    import tensorflow as tf
-    from keras.src import backend
-
-    signature = inspect.signature(convolve)
-
-    def operation(inputs: Any, *arguments: Any, **named: Any) -> Any:
-        given = signature.bind(inputs, *arguments, **named).arguments
-        if backend.standardize_data_format(given.get("data_format")) != "channels_first":
-            return convolve(**given)
-        rank = len(inputs.shape)
-        given["inputs"] = tf.transpose(inputs, [0, *range(2, rank), 1])
-        given["data_format"] = "channels_last"
-        return tf.transpose(convolve(**given), [0, rank - 1, *range(1, rank - 1)])
-
-    return operation
-
-
-def _added(bias_add: Callable[..., Any]) -> Callable[..., Any]:
-    import tensorflow as tf
-
-    def operation(value: Any, bias: Any, data_format: str | None = None, name: Any = None) -> Any:
-        rank = len(value.shape)
-        if not str(data_format).startswith("NC") or rank < 3:
-            return bias_add(value, bias, data_format=data_format, name=name)
-        return tf.add(value, tf.reshape(bias, [-1, *[1] * (rank - 2)]), name=name)
 
     return operation
 

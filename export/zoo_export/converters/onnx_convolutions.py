@@ -81,8 +81,8 @@ class _Folding:
             if node.op_type in _CHANNELS and all(name in self.values for name in node.input[1:]):
                 self.convolutions[node.output[0]] = node
             kept.append(node)
+        self._keep_names(same)  # before: a graph takes copies of nodes
         set_nodes(self.graph, kept)
-        self._keep_names(same)
 
     def _folds(self, node: Any) -> str:
         """Return the convolution's output that stands for the node's from now on, or nothing."""

@@ -138,6 +138,7 @@ def _run(layer: Any, mode: str, x: Any, states: list[Any], mask: Any) -> Any:
         mask = tf.cast(tf.reshape(mask, tf.shape(x)[:2]), tf.int32)
         lengths = tf.reduce_sum(mask, axis=1)
         x = tf.gather(x, tf.argsort(1 - mask, axis=1, stable=True), batch_dims=1)
+    states = [tf.convert_to_tensor(state) for state in states]  # variables of a stateful layer
     first = [tf.expand_dims(state, 0) for state in states]
     if all(_is_zero(state) for state in states):  # what the operator begins with by itself
         first = [tf.zeros((1, 1, units))]
@@ -152,7 +153,7 @@ def _run(layer: Any, mode: str, x: Any, states: list[Any], mask: Any) -> Any:
         is_training=False,
     )
     last = [made.output_h, made.output_c][: len(states)]
-    last = [tf.ensure_shape(tf.squeeze(state, 0), [None, units]) for state in last]
+    last = [tf.ensure_shape(tf.squeeze(state, 0), [states[0].shape[0], units]) for state in last]
     outputs = tf.transpose(made.output, [1, 0, 2])
     if mask is None:
         return last[0], outputs, last

@@ -10,7 +10,9 @@ from typing import Any
 
 from zoo_export.converters import tflite, tflite_shared, tflite_tables
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
-from zoo_export.converters.tracing import Conversion, path_of
+from zoo_export.converters.inference import refuse_beyond_float16
+from zoo_export.converters.tflite_ranges import widened_ranges
+from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
     layer_errors,
@@ -24,13 +26,16 @@ from zoo_export.runtime.batching import split
 from zoo_export.runtime.sessions import open_tflite
 from zoo_export.tensors import Arrays
 
-# A range that is nothing: of a tensor that is zero for all calibration rows.
-_NOTHING = 1e-5
-
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in float16."""
+    """Store the weights in float16.
+
+    Raises:
+        ExportError: A weight beyond what float16 can hold.
+    """
     import tensorflow as tf
+
+    refuse_beyond_float16(conversion.model)
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -73,10 +78,7 @@ def int8(conversion: Conversion) -> dict[str, Any]:
         trained = replace(conversion, model=conversion.trained_for_int8)
         return {**dynamic_int8(trained), "ranges": "trained"}
     if not stays:
-        try:
-            return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
-        except RuntimeError as error:
-            return _with_room_for_constants(conversion, error)
+        return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
     if len(conversion.signatures) > 1:
         raise ExportError(
             f"layer '{next(iter(stays))}' has to stay in float, which the converter does in files "
@@ -87,54 +89,6 @@ def int8(conversion: Conversion) -> dict[str, Any]:
     kept = float_nodes(conversion.model, _nodes(conversion.path))
     _quantize(conversion.path.read_bytes(), kept, conversion.path)
     return with_float_layers(conversion.model, {**facts, **tflite.inspect(conversion)})
-
-
-def _with_room_for_constants(conversion: Conversion, error: RuntimeError) -> dict[str, Any]:
-    """Quantize a model in which some layers give zero for every calibration row.
-
-    The converter gives them a range of a millionth, and XNNPACK refuses what is so much finer than
-    what it is made of.
-
-    Raises:
-        RuntimeError: As ``error``, where no layer does.
-        ExportError: XNNPACK refuses the file all the same, with the names of those layers.
-    """
-    import tensorflow as tf
-
-    # Neither is the file with ranges one that a runtime has to take.
-    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
-    content, silent = _widened(conversion.path.read_bytes())
-    if not silent:
-        raise error
-    try:
-        _quantize(content, [], conversion.path)
-        found = {**facts, **tflite.inspect(conversion)}
-    except RuntimeError as again:
-        layers = ", ".join(dict.fromkeys(path_of(conversion.model, n) or n for n in silent))
-        raise ExportError(
-            f"layers that give zero for every calibration row ({layers}) cannot be held in int8: "
-            f"leave them out, or calibrate on rows that they answer to ({error})"
-        ) from again
-    return found
-
-
-def _widened(content: bytes) -> tuple[bytes, list[str]]:
-    """Return a file in which ranges of zero alone reach to one, and the names of those tensors."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content)
-    silent = []
-    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
-        ranges = tensor.quantization
-        if ranges is None or ranges.min is None or len(ranges.min) != 1:
-            continue
-        if max(abs(ranges.min[0]), abs(ranges.max[0])) < _NOTHING:
-            ranges.max = [1.0]
-            silent.append(tensor.name.decode())
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output()), silent
 
 
 def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
@@ -262,7 +216,8 @@ def _calibrated(
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    return tflite.convert(conversion, configure, integer=integer, loops=False)
+    with widened_ranges():
+        return tflite.convert(conversion, configure, integer=integer, loops=False)
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -249,8 +249,12 @@ def _beside(
     batch = several[0]
     alone = keras.or_none({name: array[:1] for name, array in batch.inputs.items()})
     beside = {n: a[:1] for n, a in batch.expected.items() if a.dtype.kind == "f"}
-    if alone is None or any(alone[n].shape != a.shape for n, a in beside.items()):
+    if alone is None:
         return 0.0
+    # An answer for each other row, as that of two encoders: all of it is the others'.
+    others = [a for n, a in beside.items() if alone[n].shape != a.shape]
+    if others:
+        return max(float(np.abs(array).max(initial=0.0)) for array in others)
     ones = {name: alone[name] for name in beside}
     rows = compare([beside], [ones], _BESIDE, scales[batch.group or GIVEN])
     return max((row.nearest_diff for row in rows if not row.ok), default=0.0)

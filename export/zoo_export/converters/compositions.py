@@ -575,7 +575,7 @@ def _bias_second(node: Node) -> Any:
     x, bias = node.inputs
     if node.data_format != "NCHW" or x.shape.rank in {None, 4}:
         return None
-    return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
+    return x + tf.reshape(bias, [-1] + [1] * (x.shape.rank - 2))
 
 
 def _bias_of_numbers(node: Node) -> Any:
@@ -645,24 +645,13 @@ def _of_all(formula: Callable[..., Any]) -> Composition:
     return lambda node: formula(*node.inputs)
 
 
-# For every format. TensorFlow has channels first on few processors.
+# For every format.
 ANYWHERE: Mapping[str, Composition] = {
-    "AvgPool": _channels_last,
-    "AvgPool3D": _channels_last,
-    "BatchToSpaceND": _blocks_last,
     "BiasAdd": _bias_second,
-    "Conv2D": _channels_last,
-    "Conv2DBackpropInput": _transposed_convolution,
-    "Conv3D": _channels_last,
-    "Conv3DBackpropInputV2": _transposed_convolution,
-    "DepthToSpace": _channels_last,
-    "DepthwiseConv2dNative": _channels_last,
-    "MaxPool": _channels_last,
-    "MaxPool3D": _channels_last,
+    "Conv2DBackpropInput": _kernel_of_a_stride,
+    "Conv3DBackpropInputV2": _kernel_of_a_stride,
     "ResizeArea": _resized,
     "ScaleAndTranslate": _resized,
-    "SpaceToBatchND": _blocks_last,
-    "SpaceToDepth": _channels_last,
 }
 
 ONNX: Mapping[str, Composition] = {
@@ -671,6 +660,18 @@ ONNX: Mapping[str, Composition] = {
 }
 
 LITERT: Mapping[str, Composition] = {
+    # Channels first, which layers of one's own may ask TensorFlow for.
+    "AvgPool": _channels_last,
+    "BatchToSpaceND": _blocks_last,
+    "Conv2D": _channels_last,
+    "Conv2DBackpropInput": _transposed_convolution,
+    "Conv3D": _channels_last,
+    "Conv3DBackpropInputV2": _transposed_convolution,
+    "DepthToSpace": _channels_last,
+    "DepthwiseConv2dNative": _channels_last,
+    "MaxPool": _channels_last,
+    "SpaceToBatchND": _blocks_last,
+    "SpaceToDepth": _channels_last,
     "BiasAdd": _bias_of_numbers,
     "Acos": _of_floats(_acos),
     "Acosh": _of_floats(_acosh),

@@ -250,7 +250,7 @@ def _by_chance(others: int, count: int, share: float) -> float:
 
     Example:
         >>> round(_by_chance(1, 4, 0.05), 3), round(_by_chance(9, 64, 0.05), 3)
-        (0.185, 0.005)
+        (0.185, 0.004)
     """
     return sum(
         math.comb(count, k) * share**k * (1 - share) ** (count - k)

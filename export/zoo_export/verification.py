@@ -131,13 +131,12 @@ def run_samples(
         cases += [replace(case, kind=EDGE) for case in load_samples(edges)]
     runner = bundle.runner(artifact.format, threads, provider)
     names = {tensor.name for tensor in artifact.inputs}
-    kinds = {case.kind for case in cases if case.kind is not None}
     tried: list[tuple[Stored, dict[str, Array]]] = []
     for case in cases:
         if set(case.inputs) != names:
             raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
         is_scheme = row.scheme is not None
-        if case.kind is not None and not is_judged(case.kind, kinds, is_scheme=is_scheme):
+        if case.kind is not None and not is_judged(case.kind, is_scheme=is_scheme):
             continue
         if fits(artifact.inputs, case.inputs):
             tried.append((case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)))

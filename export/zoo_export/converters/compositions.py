@@ -360,7 +360,8 @@ _HALF = 1 << 16
 
 
 def _left_shift(x: Any, count: Any) -> Any:
-    return x * tf.pow(tf.constant(2, x.dtype), count)
+    # TensorFlow moves by none at least, and by all bits but one at most.
+    return x * tf.pow(tf.constant(2, x.dtype), tf.minimum(tf.maximum(count, 0), 31))
 
 
 def _truncated_mod(x: Any, y: Any) -> Any:
@@ -435,7 +436,9 @@ def _euclidean_norm(node: Node) -> Any:
 
 
 def _diagonal_part(node: Node) -> Any:
-    x = node.inputs[0]
+    x, *others = node.inputs
+    if others and np.any(tf.get_static_value(others[0]) != 0):  # not the main one
+        return None
     rows, columns = x.shape[-2:]
     if rows is None or columns is None:
         return None
@@ -703,6 +706,8 @@ LITERT: Mapping[str, Composition] = {
     "EuclideanNorm": _euclidean_norm,
     "LowerBound": _bound(tf.less),
     "MatrixDiagPart": _diagonal_part,
+    "MatrixDiagPartV2": _diagonal_part,
+    "MatrixDiagPartV3": _diagonal_part,
     "UpperBound": _bound(tf.less_equal),
     "AvgPool3D": _pool_3d,
     "MaxPool3D": _pool_3d,

@@ -16,6 +16,7 @@ from zoo_export.comparing import (
     fitted,
     settle,
     top1_agreement,
+    usual_sizes,
     why,
     with_label,
     worst_of_groups,
@@ -181,8 +182,10 @@ def _rows(
 ) -> dict[int, tuple[Comparison, ...]]:
     dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
     groups = {at: source.trials.batches[at].group for at in pairs}
+    sizes = usual_sizes(scales)
     return {
-        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes) for at, pair in pairs.items()
+        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes, sizes=sizes)
+        for at, pair in pairs.items()
     }
 
 

@@ -14,6 +14,7 @@ from zoo_export.comparing import (
     fitted,
     has_columns,
     settle,
+    usual_sizes,
     why,
     with_label,
     worst_of_groups,
@@ -187,6 +188,7 @@ def _judge(
             row.tolerance * slack,
             own if row.scheme is None else None,
             dtypes,
+            sizes=usual_sizes(scales),
         )
         if case.kind == EXAMPLE and all(one.ok for one in compared):
             continue  # many rows at once: they are told of where they are too far

@@ -13,6 +13,7 @@ from typing import Any
 from zoo_export import files, pickled
 from zoo_export.model_code import has_own_code, is_known, module_of, objects_in
 from zoo_export.request import OF_DAMAGE, Request
+from zoo_registry.model_changes import without_weights
 
 _PICKLED = "model.pickle"
 
@@ -55,8 +56,9 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
             warnings.simplefilter("ignore")  # of lambdas, which are pickled then
             # A zip would be built, and read, in memory: twice the weights more.
             request.model.save(path, zipped=False)
-        described = list(objects_in(json.loads((path / "config.json").read_bytes())))
-        _check_operations(request.model, described)
+        config = json.loads((path / "config.json").read_bytes())
+        described = list(objects_in(config))
+        _check_file(request.model, config, described)
         found = {module for row in described if (module := module_of(row)) is not None}
     except Exception as error:  # Keras raises many kinds for what it does not find again
         if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
@@ -68,17 +70,18 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
     return (*request.modules, *sorted(found & sys.modules.keys()))
 
 
-def _check_operations(model: Any, described: Iterable[Mapping[str, Any]]) -> None:
-    """Try whether functions of Keras in a graph, which are no layers, come back from a file.
+def _check_file(model: Any, config: Any, described: Iterable[Mapping[str, Any]]) -> None:
+    """Try whether all of a model comes back from its file; those of a name of the zoo do.
 
     Raises:
-        Exception: One does not: some hold code of a person's own, as ``ops.map`` does, and some do
-            not tell all that they were made from.
+        Exception: Something does not: some layers and functions of Keras hold code of a person's
+            own, as ``ops.map`` does, and some do not tell all that they were made from.
     """
     import keras
 
+    if hasattr(model, "zoo_spec"):
+        return
     if any(row.get("class_name") == "__lambda__" for row in described):
         raise LookupError("lambda")
-    for operation in getattr(model, "operations", ()):
-        if not isinstance(operation, keras.layers.Layer):
-            type(operation).from_config(operation.get_config())
+    with without_weights():
+        keras.saving.deserialize_keras_object(config, safe_mode=True)

@@ -16,6 +16,7 @@ from zoo_export.errors import ExportError
 from zoo_export.kinds import EDGE, EXAMPLE, GIVEN, Trial, is_judged
 from zoo_export.tensors import Array, Arrays, Tensor, fits
 from zoo_registry import ZooError
+from zoo_registry.errors import plain
 
 # Of the spread of a column: what a row's answer may move with the rows beside it.
 _BESIDE = 1e-3
@@ -83,7 +84,7 @@ class Keras:
             shapes = {name: array.shape for name, array in case.items()}
             raise ExportError(
                 f"Model '{self._name}' fails in Keras on inputs of shapes {shapes}: "
-                f"{type(error).__name__}: {error}. {self._advice}"
+                f"{type(error).__name__}: {plain(str(error))}. {self._advice}"
             ) from error
         check_finite(outputs, f"model '{self._name}' in Keras itself")
         return outputs

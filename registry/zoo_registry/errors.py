@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -58,6 +59,16 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """
     match = closest(word, candidates)
     return f" Did you mean '{match}'?" if match else ""
+
+
+def plain(message: str) -> str:
+    r"""Return a message without the colours of a terminal, which Keras puts into its own.
+
+    Example:
+        >>> plain("\x1b[1mno such axis\x1b[0m")
+        'no such axis'
+    """
+    return re.sub(r"\x1b\[[0-9;]*m", "", message)
 
 
 def first_line(message: str) -> str:

@@ -33,6 +33,7 @@ from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
 from zoo_registry.children import end_with_parent
+from zoo_registry.errors import first_line, plain
 from zoo_registry.machine import peak_mb
 from zoo_registry.model_changes import is_quantization_aware
 
@@ -54,13 +55,23 @@ def main(folder: Path) -> None:
         cause = f"it ran out of memory: {error}" if str(error) else "it ran out of memory"
         result = Result(error=cause, traceback=traceback.format_exc())
     except Exception as error:  # the parent is told what the converter or runtime raised
-        cause = f"{type(error).__name__}: {error}"
-        result = Result(error=cause, traceback=traceback.format_exc())
+        result = Result(error=of_converter(error), traceback=traceback.format_exc())
     try:
         write_result(folder, replace(result, peak_mb=peak_mb()), outputs)
     except OSError as error:
         # Where the disk is full nothing can be written down: the exit code says it.
         sys.exit(error.errno if error.errno == errno.ENOSPC else 1)
+
+
+def of_converter(error: Exception) -> str:
+    r"""Return what a message says of an exception that is not ours.
+
+    Example:
+        >>> of_converter(ValueError("no such function\nin the graph"))
+        'the converter failed with ValueError: no such function [...]'
+    """
+    said = first_line(plain(str(error)))
+    return f"the converter failed with {type(error).__name__}" + (f": {said}" if said else "")
 
 
 def _prove(task: Task) -> tuple[dict[str, Array], ...]:

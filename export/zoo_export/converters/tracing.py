@@ -15,11 +15,12 @@ from zoo_export.errors import Blame, ExportError
 from zoo_export.runtime.sessions import BATCH_SIGNATURE, SIGNATURE
 from zoo_export.tensors import Arrays, Tensor
 from zoo_registry import ZooError
+from zoo_registry.errors import plain
 
-# How Keras puts what a layer or function raised, in colours of a terminal.
+# How Keras puts what a layer or function raised.
 _OF_KERAS = re.compile(
-    r"Exception encountered when calling (?P<kind>\w+)\.call\(\)\.\s+(?:\x1b\[1m)?(?P<reason>.*?)"
-    r"(?:\x1b\[0m)?\s*(?:Arguments received by|$)",
+    r"Exception encountered when calling (?P<kind>\w+)\.call\(\)\.(?P<reason>.*?)"
+    r"(?:Arguments received by|$)",
     re.DOTALL,
 )
 
@@ -103,7 +104,8 @@ def as_a_graph(model: Any) -> Iterator[None]:
     except (ZooError, MemoryError):
         raise
     except Exception as error:  # whatever Keras, TensorFlow or a layer of the user's raises
-        raise ExportError(_not_a_graph(model, str(error) or type(error).__name__)) from error
+        said = plain(str(error)) or type(error).__name__
+        raise ExportError(_not_a_graph(model, said)) from error
 
 
 def _not_a_graph(model: Any, text: str) -> str:

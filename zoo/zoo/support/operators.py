@@ -21,6 +21,7 @@ import numpy as np
 
 from zoo_registry import ZooError, children
 from zoo_registry.durable import write_text
+from zoo_registry.errors import plain
 
 FORMATS = ("tflite", "onnx", "saved_model")
 WORKS = "works"
@@ -95,15 +96,13 @@ def _convert_here(tasks: Any, work: Any, *, time_limit: float, started: Any) -> 
         except ExportError as error:
             yield Converted(task.job, 0.0, error=error)
         except Exception as error:
-            yield Converted(
-                task.job, 0.0, error=ExportError(f"raw {type(error).__name__}: {error}")
-            )
+            yield Converted(task.job, 0.0, error=ExportError(child.of_converter(error)))
         else:
             yield Converted(task.job, 0.0, result, outputs)
 
 
 def _in_a_line(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(plain(text).split())
 
 
 def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -17,7 +17,8 @@ import zoo_registry
 from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.folders import INFO
-from zoo_registry.specs import ModelSpec, load_target
+from zoo_registry.model_changes import with_scale
+from zoo_registry.specs import ModelSpec, is_regression, load_target
 
 # What `get_model` itself passes to a builder.
 OWN = {"task", "weights"}
@@ -53,7 +54,10 @@ def get_model(
         trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
             the last two blocks) or ``"lora:8"`` (the head, and a correction of rank 8 to every
             dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
-        overrides: Arguments of the builder that replace the spec's defaults.
+        overrides: Arguments of the builder that replace the spec's defaults. A model that
+            classifies, such as images, has the task ``image-regression`` too: its output ``value``
+            is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
+            ``target_mean``.
 
     Returns:
         An uncompiled functional ``keras.Model``; its attribute ``zoo_spec`` is the spec with the
@@ -73,10 +77,13 @@ def get_model(
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
+    scaling = _scaling(task, overrides)
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
     if spec.tasks:
         arguments["task"] = _check_task(spec, task)
+        if scaling is not None:
+            arguments["num_classes"] = overrides.get("num_classes", 1)
     elif task is not None:
         raise UsageError(f"Model '{spec.name}' offers no task: leave task='{task}' out.")
     checkpoint = None
@@ -91,7 +98,32 @@ def get_model(
     model.zoo_spec = replace(spec, defaults=arguments)
     if trainable != "all":
         load_target(SET_TRAINABLE)(model, part, number)
-    return model
+    return model if scaling is None else _scaled(model, scaling)
+
+
+def _scaling(task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
+    """Take what moves and stretches the numbers of a regression out of the overrides."""
+    if not is_regression(task):
+        return None
+    wanted = {
+        "mean": overrides.pop("target_mean", 0.0),
+        "scale": overrides.pop("target_scale", 1.0),
+    }
+    mistakes = [
+        type_mistake(f"target_{key}", value, float | tuple[float, ...] | list[float])
+        for key, value in wanted.items()
+    ]
+    if any(mistakes):
+        raise UsageError(" ".join(mistake for mistake in mistakes if mistake))
+    return wanted
+
+
+def _scaled(model: Any, scaling: Mapping[str, Any]) -> Any:
+    made = with_scale(model, **scaling)
+    for name in ("zoo_spec", "zoo_weights"):
+        if hasattr(model, name):
+            setattr(made, name, getattr(model, name))
+    return made
 
 
 def check_trainable(trainable: str) -> tuple[str, int]:
@@ -227,12 +259,13 @@ def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError
 def _check_task(spec: ModelSpec, task: str | None) -> str:
     if task is None:
         return str(spec.defaults.get("task", spec.tasks[0]))
-    if task not in spec.tasks:
+    head = spec.head_of(task)
+    if head is None:
         raise UsageError(
             f"Model '{spec.name}' has no task '{task}'.{did_you_mean(task, spec.tasks)} "
             f"It has: {', '.join(spec.tasks)}."
         )
-    return task
+    return head
 
 
 def type_mistake(key: str, value: Any, hint: Any) -> str | None:

@@ -17,12 +17,11 @@ from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
 from zoo_export.runtime.boxes import Box, boxes_in
 from zoo_export.runtime.spans import Span, best_spans, entities
 from zoo_export.tensors import Array, Arrays
+from zoo_registry.specs import is_regression
 
 TOP_K = 5
 _THRESHOLD = 0.5
 _OF_TEXT = {"question-answering", "token-classification"}
-# The output that is the answer of a task whose answer is a number.
-_NUMBERS = {"regression": "logits", "rating": "rating"}
 _MASK = "padding_mask"
 
 
@@ -109,8 +108,8 @@ def answer(
         name = _label_names(manifest)
         things = [boxes_in(raw, row, name, top_k) for row, raw in zip(rows, raws, strict=True)]
         return [Prediction(row, boxes=boxes) for row, boxes in zip(rows, things, strict=True)]
-    number = _NUMBERS.get(task or "", "")
-    if number in outputs and outputs[number].size == count:
+    number = _number(task, outputs)
+    if number is not None and outputs[number].size == count:
         return [Prediction(row, value=float(row[number].item())) for row in rows]
     table = None if logits is None else _table(task, logits, ends)
     if table is None:
@@ -118,6 +117,12 @@ def answer(
     name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
     found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
     return [_marked(row, name) for row in found] if task == "multi-label" else found
+
+
+def _number(task: str | None, outputs: Arrays) -> str | None:
+    """Return the output that is the answer of a task whose answer is a number."""
+    names = ("value", "logits") if is_regression(task) else ("rating",) if task == "rating" else ()
+    return next((name for name in names if name in outputs), None)
 
 
 def _are_pictures(manifest: Manifest, outputs: Arrays) -> bool:

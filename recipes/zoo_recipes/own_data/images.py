@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,6 +22,14 @@ from zoo_recipes.own_data.content import (
     digest_of,
 )
 
+IMAGE_NUMBERS = Kind(
+    name="images with a number each",
+    input="image",
+    label="target",
+    tasks=("image-regression", CONTRASTIVE_IMAGES),
+    roles=("image", "target"),
+    unit="pixels",
+)
 IMAGES = Kind(
     name="images in classes",
     input="image",
@@ -28,6 +37,7 @@ IMAGES = Kind(
     tasks=("image-classification", CONTRASTIVE_IMAGES),
     unit="pixels",
 )
+_MASK = re.compile(r"(.+?)[ _-](?:mask|seg|segmentation|groundtruth)(?:[ _-]?\d+)?")
 GREY = {"1", "L", "LA", "La", "I", "F"}
 
 
@@ -53,9 +63,11 @@ def read_images(path: Path, columns: Columns) -> Content:
     """
     examples: list[Example] = []
     problems: list[Problem] = []
+    remarks: list[str] = []
     all_grey = True
-    for member in class_members(path, problems):
+    for member in class_members(path, problems, remarks):
         try:
+            refuse_mask(member.file)
             picture = look_at(member.file)
         except BadRecordError as error:
             problems.append(Problem(member.where, str(error)))
@@ -63,18 +75,55 @@ def read_images(path: Path, columns: Columns) -> Content:
         all_grey &= picture.is_grey
         values = {"image": member.file, "label": member.label}
         examples.append(Example(member.where, member.split, picture.digest, values, picture.size))
-    channels = 1 if all_grey else 3
-    return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
+    return image_content(IMAGES, examples, problems, remarks, all_grey=all_grey)
 
 
-def _features(examples: Sequence[Example], channels: int) -> dict[str, Any]:
+def image_content(
+    kind: Kind,
+    examples: Sequence[Example],
+    problems: Sequence[Problem],
+    remarks: Sequence[str],
+    *,
+    all_grey: bool,
+) -> Content:
+    """Return pictures, named by their files so far, as what was read.
+
+    Args:
+        kind: Its label is a class or a number.
+        examples: Their ``image`` is a file.
+        problems: What is wrong.
+        remarks: What is worth knowing.
+        all_grey: Whether no picture has colours.
+    """
+    import numpy as np
     import tensorflow_datasets as tfds
 
-    names = class_names([str(example.values["label"]) for example in examples])
-    return {
+    channels = 1 if all_grey else 3
+    if kind.label == "label":
+        names = class_names([str(example.values["label"]) for example in examples])
+        told: Any = tfds.features.ClassLabel(names=names)
+    else:
+        told = tfds.features.Scalar(np.float32)
+    features = {
         "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=names),
+        str(kind.label): told,
     }
+    return Content(kind, features, _decoded(examples, channels), problems, remarks)
+
+
+def refuse_mask(file: Path) -> None:
+    """Refuse a picture that is the mask of another one beside it, such as ``7_mask.png``.
+
+    Raises:
+        BadRecordError: It is.
+    """
+    found = _MASK.fullmatch(file.stem)
+    if found is None:
+        return
+    beside = (file.with_name(f"{found[1]}{end}") for end in (file.suffix, ".jpg", ".png", ".jpeg"))
+    other = next((path for path in beside if path.is_file()), None)
+    if other is not None:
+        raise BadRecordError(f"looks like the mask of {other.name}, and no task here learns masks")
 
 
 def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:

@@ -22,6 +22,8 @@ from zoo_registry.specs import ModelSpec, is_regression, load_target
 
 # What `get_model` itself passes to a builder.
 OWN = {"task", "weights"}
+# What a regression multiplies its logits by and adds to them.
+SCALING = ("target_mean", "target_scale")
 # The room that knows Keras: named here as the registries name their tables.
 OPEN_WEIGHTS = "zoo.weights:open_weights"
 READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
@@ -105,17 +107,12 @@ def _scaling(task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | No
     """Take what moves and stretches the numbers of a regression out of the overrides."""
     if not is_regression(task):
         return None
-    wanted = {
-        "mean": overrides.pop("target_mean", 0.0),
-        "scale": overrides.pop("target_scale", 1.0),
-    }
-    mistakes = [
-        type_mistake(f"target_{key}", value, float | tuple[float, ...] | list[float])
-        for key, value in wanted.items()
-    ]
+    wanted = {key: overrides.pop(key) for key in SCALING if key in overrides}
+    hint = float | tuple[float, ...] | list[float]
+    mistakes = [type_mistake(key, value, hint) for key, value in wanted.items()]
     if any(mistakes):
         raise UsageError(" ".join(mistake for mistake in mistakes if mistake))
-    return wanted
+    return {key.removeprefix("target_"): value for key, value in wanted.items()}
 
 
 def _scaled(model: Any, scaling: Mapping[str, Any]) -> Any:

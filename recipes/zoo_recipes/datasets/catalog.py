@@ -153,6 +153,18 @@ _SPECS = (
         package=DJANGO,
     ),
     DatasetSpec(
+        name="breast_cancer",
+        builder="zoo_recipes.datasets.tables:BreastCancer",
+        summary="569 tumours, 30 measurements of each, benign or malignant, from scikit-learn.",
+        license="CC-BY-4.0 (UCI Breast Cancer Wisconsin)",
+    ),
+    DatasetSpec(
+        name="diabetes",
+        builder="zoo_recipes.datasets.tables:Diabetes",
+        summary="442 patients, ten measurements of each and how a disease went on, scikit-learn.",
+        license="for research (Efron et al. 2004)",
+    ),
+    DatasetSpec(
         name="resume",
         builder="zoo_recipes.datasets.resume:Resume",
         summary="4,870 applications under drawn names and whether they were called back.",

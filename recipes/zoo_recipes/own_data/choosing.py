@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import zoo_registry
-from zoo_recipes.configs import BadRecords
+from zoo_recipes.configs import BadRecords, DatasetConfig
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.arrays import ARRAYS
 from zoo_recipes.own_data.checking import PARTS
@@ -96,11 +97,16 @@ def on_own_data(
     kind = own.kind()
     _check_columns(own, kind)
     _check_task(own, kind, recipe)
+    if kind.outcome:
+        # Whether it is a class or a number is settled now: other rows might look different.
+        dataset = replace(dataset, columns={kind.roles[-1]: kind.outcome, **dataset.columns})
     if data is None:
-        return replace(recipe, dataset=dataset)
+        return replace(recipe, dataset=_with_columns(dataset, kind))
     train, validation, test = PARTS
     are_pairs = learned(recipe) == CONTRASTIVE_PAIRS
     inputs = (str(kind.input), str(kind.label)) if are_pairs else kind.input
+    if kind.step and is_path(recipe.dataset.name):
+        inputs = recipe.dataset.input  # those that a model was trained on
     dataset = replace(dataset, train=train, validation=validation, test=test, input=inputs)
     if recipe.contrastive and not are_pairs:
         dataset = replace(dataset, validation=None)
@@ -112,6 +118,13 @@ def on_own_data(
         expected=None,
         dataset=replace(dataset, label=kind.label or dataset.label),
     )
+
+
+def _with_columns(dataset: DatasetConfig, kind: Kind) -> DatasetConfig:
+    """Return a table's own columns where a recipe of one's own names none."""
+    if not kind.step or dataset.input != DatasetConfig.input:
+        return dataset
+    return replace(dataset, input=kind.input, label=str(kind.label))
 
 
 def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:
@@ -158,9 +171,23 @@ def recipes_for(kind: Kind) -> list[str]:
     Those whose result was measured come first.
     """
     known = ((name, zoo_registry.recipes.peek(name)) for name in zoo_registry.recipes.names())
-    fitting = {name: recipe for name, recipe in known if recipe and learned(recipe) in kind.tasks}
+    fitting = {name: recipe for name, recipe in known if recipe and takes(recipe, kind)}
     measured = [name for name, r in fitting.items() if r.expected and r.expected.seeds]
     return [*measured, *(name for name in fitting if name not in measured)]
+
+
+def takes(recipe: Recipe, kind: Kind) -> bool:
+    """Return whether a recipe trains on data of a kind.
+
+    Pairs of texts in classes need a tokenizer that puts a mark between them.
+    """
+    steps = {step.get("step") for step in recipe.preprocessing}
+    if learned(recipe) not in kind.tasks or ("table" in steps) != (kind.step == "table"):
+        return False
+    tokenizer = recipe.tokenizer
+    are_judged = isinstance(kind.input, tuple) and "tokenize" in steps and not recipe.contrastive
+    marks = tokenizer is None or tokenizer.framed or tokenizer.kind in {"wordpiece", "pretrained"}
+    return marks or not are_judged
 
 
 def recipes_that_take(content: Content) -> list[str]:
@@ -216,8 +243,26 @@ def _check_columns(own: OwnData, kind: Kind) -> None:
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
     task = learned(recipe)
-    if task not in kind.tasks:
+    if takes(recipe, kind):
+        return
+    listed = f" Recipes for them: {', '.join(recipes_for(kind)) or 'none'}."
+    if task in kind.tasks and kind.step == "":
         raise UsageError(
-            f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
-            f"{' or '.join(kind.tasks)}. Recipes for them: {', '.join(recipes_for(kind))}."
+            f"Recipe '{recipe.name}' does not take {kind.name}, which '{own.path}' holds.{listed}"
         )
+    if task in kind.tasks:
+        raise UsageError(
+            f"Recipe '{recipe.name}' has no preprocessing step '{kind.step}', and '{own.path}' "
+            f"holds {kind.name}.{listed}"
+        )
+    said = ""
+    if kind.outcome:
+        taken, other = ("class", "target") if kind.roles[-1] == "label" else ("number", "label")
+        said = (
+            f" Its column '{kind.outcome}' is taken for a {taken}: --column {other}="
+            f"{shlex.quote(kind.outcome)} says otherwise."
+        )
+    raise UsageError(
+        f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
+        f"{' or '.join(kind.tasks)}.{said}{listed}"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from zoo_recipes.own_data.roles import NAMES, are_numbers
 from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
 from zoo_registry import UsageError, did_you_mean
 
+TABLED = replace(IMAGES, roles=("image", "label"))
 ROLES = ("image", "label", "target", "split", "group")
 # What is to be told may be called anything; these are looked for.
 OUTCOMES = (*NAMES["label"], "breed", "species", "label_name", "class_name", "diagnosis", "level")
@@ -101,7 +103,8 @@ def _open(path: Path, columns: Columns) -> tuple[Kind, str, str, dict[Path, Tabl
     told = columns.get("label") or columns.get("target") or _outcome(first, table, str(image))
     values = [row.values.get(told) for each in tables.values() for row in each.rows]
     numbers = "target" in columns or ("label" not in columns and are_numbers(values))
-    return (IMAGE_NUMBERS if numbers else IMAGES), str(image), told, tables
+    kind = replace(IMAGE_NUMBERS if numbers else TABLED, outcome=told)
+    return kind, str(image), told, tables
 
 
 def _outcome(file: Path, table: Table, image: str) -> str:
@@ -151,7 +154,7 @@ def _told(kind: Kind, row: Row, column: str) -> Any:
         raise BadRecordError(f"column '{column}' holds several values, not one class or number")
     if value is None or not str(value).strip():
         raise BadRecordError(f"column '{column}' is empty")
-    if kind == IMAGES:
+    if kind == TABLED:
         text = str(value).lower() if isinstance(value, bool) else str(value)
         return text.strip().removesuffix(".0") if isinstance(value, float) else text.strip()
     try:

@@ -61,6 +61,7 @@ ROWS = Kind(
     tasks=("classification",),
     roles=("label",),
     unit="columns",
+    step="table",
 )
 ROW_NUMBERS = Kind(
     name="rows of numbers and categories with a number each",
@@ -69,6 +70,7 @@ ROW_NUMBERS = Kind(
     tasks=("regression",),
     roles=("target",),
     unit="columns",
+    step="table",
 )
 # What people call the columns, the most telling name first.
 NAMES = {

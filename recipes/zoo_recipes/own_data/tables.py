@@ -32,7 +32,6 @@ from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
 from zoo_recipes.own_data.roles import (
     RATINGS,
-    ROW_NUMBERS,
     ROWS,
     are_numbers,
     find_form,
@@ -122,17 +121,20 @@ class Opened:
         roles: Role to column; that of what is to be told is the label of the kind.
         tables: By file.
         remarks: What is worth knowing of how they were read.
+        cells: Of rows of numbers and categories, all columns with one value a row, those too that
+            say nothing here: another table may be read for a model that knows them.
     """
 
     kind: Kind
     roles: Mapping[str, str]
     tables: Mapping[Path, Table]
     remarks: Sequence[str]
+    cells: Sequence[str] = ()
 
     @property
     def are_rows(self) -> bool:
         """Whether columns keep their names."""
-        return self.kind.roles in (ROWS.roles, ROW_NUMBERS.roles)
+        return self.kind.step == ROWS.step
 
 
 def _open(path: Path, columns: Columns) -> Opened:
@@ -156,14 +158,15 @@ def _open(path: Path, columns: Columns) -> Opened:
         numbers = "target" in roles or (
             outcome is not None and are_numbers(list(_column(tables, said)))
         )
-        kind = form.numbers if numbers else form.classes
+        kind = replace(form.numbers if numbers else form.classes, outcome=said)
         roles = {**roles, str(kind.label): said}
     unread = [name for name in tables[files[0]].names if name not in roles.values()]
     if form.classes == ROWS:
         tables = {file: _with_plain_numbers(table, said) for file, table in tables.items()}
         kind, told = _rows_kind(files[0], kind, tables, roles, unread)
-        remarks += told
-    elif unread and kind != RATINGS:
+        cells = [name for name in unread if not _has_several(tables, name)]
+        return Opened(kind, roles, tables, [*remarks, *told], cells)
+    if unread and kind != RATINGS:
         remarks.append(f"columns that are not read: {', '.join(unread)}")
     return Opened(kind, roles, tables, remarks)
 
@@ -171,6 +174,10 @@ def _open(path: Path, columns: Columns) -> Opened:
 def _column(tables: Mapping[Path, Table], name: str) -> Iterator[Any]:
     for table in tables.values():
         yield from (row.values.get(name) for row in table.rows if not row.problem)
+
+
+def _has_several(tables: Mapping[Path, Table], name: str) -> bool:
+    return any(isinstance(value, list | dict) for value in _column(tables, name))
 
 
 def _rows_kind(
@@ -282,7 +289,7 @@ def _row_example(
     opened: Opened, row: Row, values: dict[str, Any], where: str, split: str | None
 ) -> Example:
     kind = opened.kind
-    names = [*kind.input]
+    names = opened.cells
     if "group" in values and "group" in (*names, kind.label):
         raise UsageError("A column is called 'group', as a slice is: rename it.")
     cells = {name: _text(name, row.values.get(name)) for name in names}
@@ -291,8 +298,8 @@ def _row_example(
             raise BadRecordError(f"column '{name}' holds {cell}")
     group = {"group": values["group"]} if "group" in values else {}
     told = {str(kind.label): values[kind.roles[-1]]}
-    digest = digest_of(*cells.values())
-    return Example(where, split, digest, {**cells, **told, **group}, (len(cells),))
+    digest = digest_of(*(cells[name] for name in kind.input))
+    return Example(where, split, digest, {**cells, **told, **group}, (len(kind.input),))
 
 
 def _split(name: str, of_file: str | None) -> str:
@@ -339,7 +346,7 @@ def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
     grouped = {"group": text} if examples and "group" in examples[0].values else {}
     if kind == PAIRS:
         return {**pair_features(), **grouped}
-    inputs = (kind.input,) if isinstance(kind.input, str) else kind.input
+    inputs = opened.cells or ((kind.input,) if isinstance(kind.input, str) else kind.input)
     told = str(kind.label)
     if kind.roles[-1] == "label":
         names = class_names([example.values[told] for example in examples])

@@ -116,9 +116,9 @@ def test_the_first_twenty_problems(reviews, tmp_path):
             "All examples at '{path}' are in class 'same'.",
         ),
         (
-            "text,label\n" + "".join(f"{n},{n / 7}\n" for n in range(80)),
+            "text,label\n" + "".join(f"{n},w{n / 7}\n" for n in range(80)),
             "The labels at '{path}' are no classes: 80 different ones in 80 examples, such as "
-            "'0.0'.",
+            "'w0.0'.",
         ),
         (
             "text,label,split\na,1,train\nb,2,val\nc,1,test\nd,1,train\n",

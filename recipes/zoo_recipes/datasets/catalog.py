@@ -97,6 +97,13 @@ _SPECS = (
         extra="data",
     ),
     DatasetSpec(
+        name="mnist5k_angles",
+        builder="zoo_recipes.datasets.mnist5k_angles:Mnist5kAngles",
+        summary="The digits of mnist5k, each turned by an angle that is known.",
+        license="CC-BY-SA-3.0 (MNIST)",
+        extra="data",
+    ),
+    DatasetSpec(
         name="mnist5k_scenes",
         builder="zoo_recipes.datasets.mnist5k_scenes:Mnist5kScenes",
         summary="5,500 scenes of 96x96 pixels with one to six digits of mnist5k and their boxes.",

@@ -6,19 +6,17 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import zoo_registry
 from zoo_recipes.configs import BadRecords, DatasetConfig
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.arrays import ARRAYS
 from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
     CONTRASTIVE_PAIRS,
     CONTRASTIVE_TEXTS,
     Columns,
-    Content,
     Kind,
 )
 from zoo_recipes.own_data.files import is_path
@@ -188,48 +186,6 @@ def takes(recipe: Recipe, kind: Kind) -> bool:
     are_judged = isinstance(kind.input, tuple) and "tokenize" in steps and not recipe.contrastive
     marks = tokenizer is None or tokenizer.framed or tokenizer.kind in {"wordpiece", "pretrained"}
     return marks or not are_judged
-
-
-def recipes_that_take(content: Content) -> list[str]:
-    """Return those of :func:`recipes_for` that take data as they are, whatever their kind allows.
-
-    Arrays may be pictures, or rows of as many numbers as a recipe says, and have classes or not.
-    """
-    names = recipes_for(content.kind)
-    if content.kind is not ARRAYS:
-        return names
-    shape, classes = content.features["x"].shape, getattr(content.features["y"], "num_classes", 0)
-    are_pictures = _are_pictures([example.values["x"] for example in content.examples])
-    found = {name: zoo_registry.recipes.peek(name) for name in names}
-    return [
-        name
-        for name, recipe in found.items()
-        if _outputs_fit(recipe, classes)
-        and (are_pictures if _reads(recipe, "image") else _reads(recipe, "array", shape))
-    ]
-
-
-def _are_pictures(arrays: Sequence[Any]) -> bool:
-    from zoo_export.preprocess.pixels import as_pillow, is_white_1
-
-    try:
-        for array in arrays:
-            as_pillow(array)
-    except UsageError:
-        return False
-    return not is_white_1(arrays)
-
-
-def _reads(recipe: Any, step: str, shape: Sequence[int] | None = None) -> bool:
-    """Return whether a recipe's preprocessing begins with a step, of a shape where one is given."""
-    first = recipe.preprocessing[0] if recipe.preprocessing else {}
-    return first.get("step") == step and shape in (None, tuple(first.get("shape", ())))
-
-
-def _outputs_fit(recipe: Any, classes: int) -> bool:
-    # One logit tells two classes apart; where nothing is said, there are as many as classes.
-    count = recipe.model.overrides.get("num_classes", classes)
-    return classes > 0 and max(count, 2) >= classes
 
 
 def _check_columns(own: OwnData, kind: Kind) -> None:

@@ -25,8 +25,8 @@ _MARKS = "\u2019\u2018\u00b4\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b0"
 _ODD = re.compile(
     rf"[A-Za-z][^\x00-\x7f\w{_MARKS}]|[^\x00-\x7f\w{_MARKS}\u20ac\u00a3\u00bf\u00a1][A-Za-z]"
 )
-# Of all letters: more of them are no accents but another script.
-_ACCENTS = 0.4
+# So many accents in a row are the letters of another script.
+_SCRIPT = re.compile(r"[^\W\d_\x00-\x7f]{3,}")
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,6 @@ def _strictly(file: Path, data: bytes, encoding: str) -> Decoded:
 
 
 def _is_western(text: str) -> bool:
-    letters = [character for character in text if character.isalpha()]
-    accents = sum(not character.isascii() for character in letters)
-    return accents <= _ACCENTS * len(letters) and not _ODD.search(text)
+    accents = sum(character.isalpha() and not character.isascii() for character in text)
+    in_rows = sum(map(len, _SCRIPT.findall(text)))
+    return in_rows * 2 <= accents and not _ODD.search(text)

@@ -10,9 +10,9 @@ from typing import Any
 
 from zoo_recipes.own_data.boxes import BOXES, Objects
 from zoo_recipes.own_data.checking import checked, refuse_unusable, with_splits
-from zoo_recipes.own_data.choosing import recipes_that_take
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.ranking import recipes_that_take
 from zoo_recipes.own_data.suspects import Suspect, find_suspects
 from zoo_registry import UsageError
 

@@ -87,9 +87,8 @@ def test_columns_that_are_not_clear(columns, message, tmp_path):
 
 
 def test_bad_rows_are_found_with_their_lines(tmp_path):
-    rows = (
-        b'text,label,split\n"\xc3\xa4\nb",1,train\nc\xff,0,train\n,1,test\nd,,test\ne,1\nf,1,none\n'
-    )
+    head = b"text,label,split\n"
+    rows = b'"\xc3\xa4\nb",1,train\nc\xff,0,train\n,1,test\nd,,test\ne,1\nf,1,none\n'
     content = read(write(tmp_path / "t.csv", head + rows))
     assert [str(problem) for problem in content.problems] == [
         "t.csv:4: is not UTF-8: b'c\\xff'",

@@ -78,6 +78,24 @@ def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arra
     return arrays, ends
 
 
+def as_texts(manifest: Manifest, raws: Sequence[Any]) -> list[Any]:
+    """Return raw inputs with words that are to be tagged joined as in training, by a space.
+
+    Args:
+        manifest: The bundle's manifest.
+        raws: Raw inputs.
+    """
+    if manifest.task != "token-classification":
+        return list(raws)
+    return [
+        # A space inside a word would make two of it.
+        " ".join("".join(word.split()) or "?" for word in raw)
+        if isinstance(raw, list | tuple) and all(isinstance(word, str) for word in raw)
+        else raw
+        for raw in raws
+    ]
+
+
 def answer(
     manifest: Manifest,
     assets: Path,

@@ -25,6 +25,9 @@ FOREIGN = 0.3
 # Parameters that an example teaches, very roughly: with fewer examples, larger models only
 # remember them.
 TAUGHT = 20
+# So many texts teach a language that a model has not seen before.
+ENOUGH_TEXTS = 20_000
+ENGLISH = {"the", "a", "of", "and", "to", "in", "is", "it", "was", "for", "that", "on", "with"}
 # What no other recipe may fit better than.
 UNFIT = 100.0
 SAMPLED = 5
@@ -52,7 +55,7 @@ def recipes_that_take(content: Content) -> list[str]:
 def _cost(recipe: Any, content: Content) -> float:
     """Return what a recipe loses of data, and what it wastes on them; 0 where it fits exactly."""
     steps = {step.get("step"): step for step in recipe.preprocessing}
-    cost = _too_little(recipe, len(content.examples))
+    cost = _too_large(recipe, 0 if "tokenize" in steps else len(content.examples))
     if "image" in steps:
         cost += _cost_of_pictures(steps["image"], content)
     if "tokenize" in steps and not content.kind.name.startswith("passages"):
@@ -66,16 +69,21 @@ def _cost(recipe: Any, content: Content) -> float:
     return cost
 
 
-def _too_little(recipe: Any, count: int) -> float:
-    """Return how far a model is too large to be trained on so few examples."""
+def _too_large(recipe: Any, count: int) -> float:
+    """Return how far a model is too large to be trained on so few examples, or in little time.
+
+    Args:
+        recipe: Models whose weights come from elsewhere need few examples.
+        count: Of examples; 0 where what they teach is another matter.
+    """
     spec = zoo_registry.models.get(recipe.model.name)
-    sized = {"num_layers", "hidden_dim", "filters", "hidden_dims", "embedding_dim"}
-    known = spec.num_params or 0
-    if recipe.model.weights is not None or sized & set(recipe.model.overrides):
-        # What was trained elsewhere needs few examples, and time.
-        return 0.2 * max(0.0, math.log10(max(known, 1) / 1e6)) if recipe.model.weights else 0.0
+    known = max(spec.num_params or 0, 1)
+    if recipe.model.weights is not None or not count:
+        return 0.2 * max(0.0, math.log10(known / 1e6))
+    if {"hidden_dims", "filters", "num_layers"} & set(recipe.model.overrides):
+        return 0.0  # the recipe has another size than its model, and a small one
     few_steps = 4.0 if recipe.fit.batch_size > count / 4 else 0.0
-    return 2 * max(0.0, math.log10(max(known, 1) / (TAUGHT * count))) + few_steps
+    return 2 * max(0.0, math.log10(known / (TAUGHT * count))) + few_steps
 
 
 @dataclass(frozen=True)
@@ -110,17 +118,27 @@ def _cost_of_pictures(step: Any, content: Content) -> float:
 
 def _cost_of_texts(recipe: Any, step: Any, content: Content) -> float:
     texts = [_text(content, example) for example in _some(content)]
-    foreign = sum(c.isalpha() and not c.isascii() for text in texts for c in text)
-    letters = max(1, sum(c.isalpha() for text in texts for c in text))
     tokens = [_tokens(recipe, text) for text in texts]
-    length = step["length"]
+    length = int(step["length"])
     lost = sum(max(0.0, 1 - length / count) for count in tokens if count) / len(tokens)
     cut = sum(count > length for count in tokens) / len(tokens)
     longest = sorted(tokens)[int(0.95 * (len(tokens) - 1))]
     cost = 6 * lost + 0.5 * max(0.0, math.log2(length / max(longest, 1)))
-    if recipe.model.weights is not None and foreign > FOREIGN * letters:
-        cost += UNFIT
-    return cost + (UNFIT if cut > 0.5 else 0.0)
+    cost += _strange(recipe, texts, len(content.examples))
+    return float(cost) + (UNFIT if cut > 0.5 else 0.0)
+
+
+def _strange(recipe: Any, texts: Sequence[str], count: int) -> float:
+    """Return how far a recipe does not know the language of texts, or has to learn it of few."""
+    if recipe.model.weights is None:
+        return float(2 * max(0.0, math.log10(ENOUGH_TEXTS / count)))
+    letters = [c for text in texts for c in text if c.isalpha()]
+    foreign = sum(not c.isascii() for c in letters)
+    if foreign > FOREIGN * len(letters):
+        return UNFIT
+    # The weights that recipes start from know English.
+    words = [word for text in texts for word in text.lower().split()]
+    return 0.0 if sum(word in ENGLISH for word in words) > len(words) / 20 else UNFIT / 2
 
 
 def _tokens(recipe: Any, text: str) -> float:
@@ -128,7 +146,7 @@ def _tokens(recipe: Any, text: str) -> float:
     if tokenizer is not None and tokenizer.kind == "char":
         return len(text)
     if is_ideographic(text):
-        return len(text) / IDEOGRAPHS
+        return float(len(text) / IDEOGRAPHS)
     return len(text) / (LATIN if text.isascii() else OTHER)
 
 
@@ -159,7 +177,7 @@ def _cost_of_sounds(step: Any, content: Content) -> float:
     change = math.log2(statistics.median(rates) / step["sample_rate"])
     seconds = step["length"] / step["sample_rate"]
     lost = sum(max(0.0, 1 - seconds / max(e.size[0], 1e-9)) for e in content.examples)
-    return float(2 * change if change > 0 else -change) + 6 * lost / len(content.examples)
+    return float((2 * change if change > 0 else -change) + 6 * lost / len(content.examples))
 
 
 def _takes_arrays(recipe: Any, content: Content) -> bool:

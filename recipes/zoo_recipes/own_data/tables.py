@@ -162,7 +162,8 @@ def _open(path: Path, columns: Columns) -> Opened:
         roles = {**roles, str(kind.label): said}
     unread = [name for name in tables[files[0]].names if name not in roles.values()]
     if form.classes == ROWS:
-        tables = {file: _with_plain_numbers(table, said) for file, table in tables.items()}
+        unread = [n for n in tables[files[0]].names if n not in {said, roles.get("split")}]
+        tables = {file: with_plain_numbers(table) for file, table in tables.items()}
         kind, told = _rows_kind(files[0], kind, tables, roles, unread)
         cells = [name for name in unread if not _has_several(tables, name)]
         return Opened(kind, roles, tables, [*remarks, *told], cells)
@@ -200,7 +201,7 @@ def _rows_kind(
     return with_names(kind, kept, roles[str(kind.label)]), told
 
 
-def _with_plain_numbers(table: Table, outcome: str) -> Table:
+def with_plain_numbers(table: Table) -> Table:
     """Return a table whose numbers are written as Python writes them."""
     changed = {}
     for name in table.names:

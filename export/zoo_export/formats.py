@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import zoo_registry
 from zoo_export.schemes import ONNX_SCHEMES, TFLITE_SCHEMES, Scheme
-from zoo_registry import Origin, UsageError, did_you_mean
+from zoo_registry import Origin, UsageError, did_you_mean, load_target
 
 FLOAT32 = "float32"
 
@@ -164,3 +164,13 @@ def as_format(value: object, name: str) -> Format:
     if isinstance(value, Format):
         return value if value.name == name else replace(value, name=name)
     raise TypeError(f"format '{name}' is a {type(value).__name__}: it must be a Format")
+
+
+def check_format(row: Format) -> None:
+    """Import the converter, the runtime and the schemes' converters of a format.
+
+    Raises:
+        ImportError, AttributeError: One of them is not there.
+    """
+    for target in (row.converter, row.runtime, *(scheme.converter for scheme in row.schemes)):
+        load_target(target)

@@ -20,6 +20,7 @@ from zoo_registry.registry import Registry
 from zoo_registry.specs import ModelSpec, Origin, TensorSpec, load_target
 
 __all__ = [
+    "REGISTRIES",
     "DuplicateNameError",
     "ModelSpec",
     "Origin",
@@ -45,6 +46,7 @@ models: Registry[ModelSpec] = Registry(
     catalogs="zoo.catalogs",
     builtin="zoo.catalog:MODELS",
     coerce="zoo_registry.specs:as_model_spec",
+    prove="zoo_registry.build:get_model",
 )
 recipes: Registry[Any] = Registry(
     "recipe",
@@ -58,6 +60,7 @@ datasets: Registry[Any] = Registry(
     group="zoo.datasets",
     builtin="zoo_recipes.datasets.catalog:DATASETS",
     coerce="zoo_recipes.datasets.catalog:as_dataset",
+    prove="zoo_recipes.datasets.loading:check_builder",
     separator="_",
 )
 formats: Registry[Any] = Registry(
@@ -65,5 +68,7 @@ formats: Registry[Any] = Registry(
     group="zoo.formats",
     builtin="zoo_export.formats:FORMATS",
     coerce="zoo_export.formats:as_format",
+    prove="zoo_export.formats:check_format",
     separator="_",
 )
+REGISTRIES: tuple[Registry[Any], ...] = (models, recipes, datasets, formats)

@@ -5,6 +5,7 @@ Keras itself is imported only by the builder.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import typing
@@ -19,6 +20,7 @@ from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.folders import INFO
 from zoo_registry.model_changes import with_scale
 from zoo_registry.specs import ModelSpec, is_regression, load_target
+from zoo_registry.trial import guarded, one_line
 
 # What `get_model` itself passes to a builder.
 OWN = {"task", "weights"}
@@ -218,14 +220,16 @@ def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, 
 
 def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
     try:
-        return spec.load_builder()
+        with contextlib.nullcontext() if _is_ours(spec) else guarded():
+            return spec.load_builder()
     except Exception as error:
         raise _plugin_failure(spec, "cannot be imported", error) from error
 
 
 def _call(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
     try:
-        model = _load_builder(spec)(**arguments)
+        with contextlib.nullcontext() if _is_ours(spec) else guarded():
+            model = _load_builder(spec)(**arguments)
     except ZooError:
         raise
     except Exception as error:
@@ -248,8 +252,7 @@ def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError
         source = f" of '{spec.origin.distribution}' {spec.origin.version}".rstrip()
         zoo_registry.models.record_problem(spec.name, spec.origin, error)
     return PluginError(
-        f"The builder {spec.target} of model '{spec.name}'{source} {what}: "
-        f"{type(error).__name__}: {error}"
+        f"The builder {spec.target} of model '{spec.name}'{source} {what}: {one_line(error)}"
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from zoo_registry.plugins import OWN_DISTRIBUTION, PluginEntry
 from zoo_registry.specs import Origin
 
+T = TypeVar("T")
 BUILTIN_OWNER = OWN_DISTRIBUTION
 LOCAL_OWNER = "local"
 
@@ -27,6 +28,7 @@ class Entry:
         trusted: Whether a failure is ours, not a plugin's.
         catalog: The distribution whose catalog it is in: it is known as ``owner/name`` only, the
             owner being the catalog's prefix.
+        plugin: The entry point that stands for the name, if one does.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Entry:
     key: object
     trusted: bool
     catalog: str | None = None
+    plugin: PluginEntry | None = None
 
     @property
     def qualified(self) -> str:
@@ -47,10 +50,11 @@ class Entry:
         """The distribution and version it came from."""
         return Origin(self.catalog or self.owner, self.version())
 
-    def stamp(self, value: Any) -> Any:
+    def stamp(self, value: T) -> T:
         """Return ``value`` with its ``origin`` filled in, where it has such a field."""
         if getattr(value, "origin", ...) is None:
-            return replace(value, origin=self.origin)
+            stamped: T = replace(cast(Any, value), origin=self.origin)
+            return stamped
         return value
 
 
@@ -68,28 +72,31 @@ def plugin_entry(plugin: PluginEntry) -> Entry:
         lambda: plugin.version,
         plugin.target,
         trusted=False,
+        plugin=plugin,
     )
 
 
-def catalog_entries(plugin: PluginEntry) -> list[Entry]:
-    """Return the entries of a catalog: its entry point is the prefix of all its names.
+def catalog_entry(plugin: PluginEntry, name: str) -> Entry:
+    """Return the entry of one name of a catalog: its entry point is the prefix of all of them.
 
     Args:
         plugin: Of the group ``zoo.catalogs``; its value is a mapping of name to value.
+        name: A key of the mapping.
     """
-    table: Any = plugin.load()
-    return [
-        Entry(
-            name,
-            plugin.name,
-            partial(table.__getitem__, name),
-            lambda: plugin.version,
-            f"{plugin.target}[{name}]",
-            trusted=plugin.distribution == BUILTIN_OWNER,
-            catalog=plugin.distribution,
-        )
-        for name in table
-    ]
+
+    def load() -> object:
+        table: Any = plugin.load()
+        return table[name]
+
+    return Entry(
+        name,
+        plugin.name,
+        load,
+        lambda: plugin.version,
+        f"{plugin.target}[{name}]",
+        trusted=plugin.distribution == BUILTIN_OWNER,
+        catalog=plugin.distribution,
+    )
 
 
 def local_entry(name: str, value: object, owner: str, version: str) -> Entry:

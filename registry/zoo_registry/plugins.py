@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, distributions
 
 GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs")
@@ -25,14 +25,19 @@ class PluginEntry:
     distribution: str
     source: Distribution
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The version of the distribution."""
         return self.source.version
 
     def load(self) -> object:
         """Import what the entry point names."""
-        return EntryPoint(self.name, self.target, self.group).load()
+        return load_entry(self.group, self.name, self.target)
+
+
+def load_entry(group: str, name: str, target: str) -> object:
+    """Import what an entry point names."""
+    return EntryPoint(name, target, group).load()
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,12 @@ class PluginProblem:
     distribution: str
     version: str
     traceback: str
+    said: str = ""
 
     @property
     def reason(self) -> str:
-        """The last line of the traceback."""
-        return self.traceback.strip().rpartition("\n")[2]
+        """What is known of it in one line: by default, the last line of the traceback."""
+        return self.said or self.traceback.strip().rpartition("\n")[2]
 
 
 def normalized(distribution: str) -> str:
@@ -90,9 +96,11 @@ def _readable_entries(source: Distribution) -> list[PluginEntry]:
     try:
         return list(_entries(source))
     except Exception as error:  # whatever a damaged installation brings, the others go on
+        # Public functions only say in which folder of packages it is.
+        place = getattr(source, "_path", source.locate_file(""))
         warnings.warn(
-            f"A plugin's metadata cannot be read: {source.locate_file('')}: "
-            f"{type(error).__name__}: {error}",
+            f"A plugin's metadata cannot be read: {place}: {type(error).__name__}: {error}. "
+            "Install that package again, or remove it.",
             stacklevel=2,
         )
         return []

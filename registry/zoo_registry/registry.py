@@ -6,10 +6,10 @@ import fnmatch
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from zoo_registry import plugins
 from zoo_registry.entries import (
@@ -17,7 +17,7 @@ from zoo_registry.entries import (
     LOCAL_OWNER,
     Entry,
     builtin_entry,
-    catalog_entries,
+    catalog_entry,
     local_entry,
     plugin_entry,
 )
@@ -29,6 +29,7 @@ from zoo_registry.errors import (
     did_you_mean,
 )
 from zoo_registry.specs import Origin, load_target
+from zoo_registry.trial import Outcome, guarded, one_line, try_plugins
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ class Registry(Generic[T]):
         builtin: ``"module:TABLE"``, a mapping of name to value, read on first use.
         coerce: ``"module:function"`` that turns a value and its name into the public type and
             raises ``TypeError`` for anything else.
+        prove: ``"module:function"`` that tries what a value stands for and raises whatever fails,
+            for ``zoo plugins``; ``None`` if there is nothing more to try.
         separator: What stands between the words of a name.
         catalogs: The entry-point group whose values are tables, each name in them prefixed with
             that of the entry point; ``None`` if there is none.
@@ -59,6 +62,7 @@ class Registry(Generic[T]):
         group: str,
         builtin: str,
         coerce: str,
+        prove: str | None = None,
         separator: str = "-",
         catalogs: str | None = None,
     ) -> None:
@@ -67,10 +71,15 @@ class Registry(Generic[T]):
         self._builtin = builtin
         self.catalogs = catalogs
         self._coerce = coerce
+        self._prove = prove
         self._grammar = re.compile(f"[a-z0-9]+({re.escape(separator)}[a-z0-9]+)*")
         self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
+        # What is known of plugins that were not imported here, and which of them are broken.
+        self._facts: dict[str, T] = {}
+        self._broken: set[str] = set()
+        self._tables: dict[plugins.PluginEntry, dict[str, Entry]] = {}
         self.problems: list[plugins.PluginProblem] = []
 
     # -- what is there ---------------------------------------------------------------------
@@ -93,19 +102,36 @@ class Registry(Generic[T]):
             others.append(entry)
         return found
 
-    @cached_property
-    def _cataloged(self) -> dict[str, Entry]:
-        # Their names are read from data: the table is imported, what it stands for is not.
+    def _cataloged(self, prefix: str | None = None) -> dict[str, Entry]:
+        """Return the names in catalogs, or in those of one prefix: read from their tables."""
         found: dict[str, Entry] = {}
         for plugin in plugins.discover(self.catalogs) if self.catalogs else ():
-            try:
-                entries = {entry.qualified: entry for entry in catalog_entries(plugin)}
-            except Exception as error:
-                origin = Origin(plugin.distribution, plugin.version)
-                self.record_problem(plugin.name, origin, error)
-            else:
-                found = {**entries, **found}  # a prefix that is taken stays with the first
+            if prefix in {None, plugin.name}:
+                # A prefix that is taken stays with the first.
+                found = {**self._table(plugin), **found}
         return found
+
+    def _table(self, plugin: plugins.PluginEntry) -> dict[str, Entry]:
+        if plugin not in self._tables:
+            self._tables[plugin] = {}
+            ours = plugin.distribution == BUILTIN_OWNER
+            rows: Any = plugin.load() if ours else self._tried(plugin)
+            for name, value in rows.items():
+                entry = catalog_entry(plugin, name)
+                self._tables[plugin][entry.qualified] = entry
+                if not ours and value is not None:
+                    self._facts[entry.qualified] = entry.stamp(self.read(value, name))
+        return self._tables[plugin]
+
+    def _tried(self, plugin: plugins.PluginEntry) -> Mapping[str, Any]:
+        """Return a catalog's rows as plain data, none if it is broken."""
+        (outcome,) = try_plugins([plugin])
+        if outcome.reason:
+            self._record(
+                plugin.group, plugin.name, Origin(plugin.distribution, plugin.version), outcome
+            )
+        rows: Mapping[str, Any] = outcome.facts or {}
+        return rows
 
     def names(self, pattern: str = "*") -> list[str]:
         """Return the names that match a glob, sorted; an ambiguous one stands once an owner.
@@ -120,7 +146,7 @@ class Registry(Generic[T]):
             if fnmatch.fnmatchcase(entry.name, pattern)
             or fnmatch.fnmatchcase(entry.qualified, pattern)
         ]
-        return sorted([*own, *fnmatch.filter(self._cataloged, pattern)])
+        return sorted([*own, *fnmatch.filter(self._cataloged(), pattern)])
 
     def view(self) -> Mapping[str, str]:
         """Return a read-only mapping of every name to its owner; nothing is imported."""
@@ -160,7 +186,49 @@ class Registry(Generic[T]):
         entry = self._find(name)
         if entry.trusted and entry.qualified not in self._values:
             self._values[entry.qualified] = self._load(entry)
-        return self._values.get(entry.qualified)
+        return self._values.get(entry.qualified) or self._facts.get(entry.qualified)
+
+    def survey(self, names: Iterable[str]) -> dict[str, T]:
+        """Return what names stand for, without importing any plugin in this process.
+
+        Plugins are imported in a child process, which says what they are as data; those that are
+        broken are left out and recorded in ``problems``.
+
+        Args:
+            names: Registered names.
+        """
+        entries = {name: self._find(name) for name in names}
+        unknown = {
+            entry.plugin: entry
+            for name, entry in entries.items()
+            if entry.plugin and entry.qualified not in self._broken and self.peek(name) is None
+        }
+        for entry, outcome in zip(unknown.values(), try_plugins(list(unknown)), strict=True):
+            if outcome.reason:
+                self._broken.add(entry.qualified)
+                self._record(self.group, entry.name, entry.origin, outcome)
+            elif outcome.facts is not None:
+                self._facts[entry.qualified] = entry.stamp(self.read(outcome.facts, entry.name))
+        found = {name: self.peek(name) for name in entries}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def read(self, value: object, name: str) -> T:
+        """Return a value as the public type.
+
+        Args:
+            value: What a table or an entry point holds.
+            name: The name that stands for it.
+
+        Raises:
+            TypeError: It is of another type.
+        """
+        coerce: Callable[[object, str], T] = load_target(self._coerce)
+        return coerce(value, name)
+
+    def prove(self, value: T) -> None:
+        """Try what a value stands for, such as build a model; what fails is raised."""
+        if self._prove is not None:
+            load_target(self._prove)(value)
 
     def owner(self, name: str) -> str:
         """Return the distribution that ``name`` comes from, without its version."""
@@ -201,6 +269,9 @@ class Registry(Generic[T]):
         for other in self._entries.get(name, []):
             if other.key is value:
                 return self.get(other.qualified)
+            if _is_its_own(other, value):
+                # Registered by the module that an entry point names too: it stands for itself.
+                return self.read(value, name)
             if not (replace and other.owner == owner):
                 raise DuplicateNameError(self._taken(entry, other))
         loaded = self._load(entry)
@@ -229,13 +300,13 @@ class Registry(Generic[T]):
 
     def _known(self) -> set[str]:
         qualified = {e.qualified for entries in self._entries.values() for e in entries}
-        return qualified | set(self._entries) | set(self._aliases) | set(self._cataloged)
+        return qualified | set(self._entries) | set(self._aliases) | set(self._cataloged())
 
     def _find(self, name: str) -> Entry:
         by_name = self._entries  # reading it makes the built-in aliases known
         owner, _, bare = self._aliases.get(name, name).rpartition("/")
         entries = [e for e in by_name.get(bare, []) if not owner or e.owner == owner]
-        holder = _holder(entries) or self._cataloged.get(name)
+        holder = _holder(entries) or self._cataloged(name.partition("/")[0]).get(name)
         if holder:
             return holder
         if entries:
@@ -248,26 +319,28 @@ class Registry(Generic[T]):
         )
 
     def _load(self, entry: Entry) -> T:
-        coerce: Callable[[object, str], T] = load_target(self._coerce)
+        if entry.trusted:
+            return entry.stamp(self.read(entry.load(), entry.name))
         try:
-            value: T = entry.stamp(coerce(entry.load(), entry.name))
+            with guarded():
+                return entry.stamp(self.read(entry.load(), entry.name))
         except Exception as error:
-            if entry.trusted:
-                raise
             self.record_problem(entry.name, entry.origin, error)
             raise PluginError(
                 f"{self.kind} '{entry.name}' of plugin '{entry.owner}' {entry.version()} "
-                f"cannot be used: {type(error).__name__}: {error}. "
+                f"cannot be used: {one_line(error)}. "
                 "`zoo plugins` shows the traceback."
             ) from error
-        return value
 
     def record_problem(self, name: str, origin: Origin, error: Exception) -> None:
         """Note that what ``name`` stands for failed; ``zoo plugins`` shows it."""
         text = "".join(traceback.format_exception(error))
-        self.problems.append(
-            plugins.PluginProblem(self.group, name, origin.distribution, origin.version, text)
-        )
+        self._record(self.group, name, origin, Outcome(traceback=text))
+
+    def _record(self, group: str, name: str, origin: Origin, outcome: Outcome) -> None:
+        owner = (origin.distribution, origin.version)
+        problem = plugins.PluginProblem(group, name, *owner, outcome.traceback, outcome.reason)
+        self.problems.append(problem)
 
     def _taken(self, entry: Entry, by: Entry) -> str:
         return (
@@ -287,3 +360,10 @@ def _holder(entries: list[Entry]) -> Entry | None:
     if len(entries) == 1 or (entries and entries[0].owner == BUILTIN_OWNER):
         return entries[0]
     return None
+
+
+def _is_its_own(entry: Entry, value: object) -> bool:
+    """Return whether a value comes from the package that an entry point is of."""
+    place = str(getattr(value, "target", None) or getattr(value, "__module__", ""))
+    packages = [str(text).partition(":")[0].partition(".")[0] for text in (entry.key, place)]
+    return entry.plugin is not None and packages[0] == packages[1]

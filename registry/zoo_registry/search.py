@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_registry.errors import PluginError
 from zoo_registry.registry import Registry
 
 
@@ -23,7 +21,8 @@ def search(
     """Return the names that match a glob and whose objects have the wanted fields.
 
     A field that holds several values matches if one of them does. Plugins are imported only when
-    a field is asked for; a broken one is recorded in ``registry.problems`` and left out.
+    a field is asked for, and in a process of their own; a broken one is recorded in
+    ``registry.problems`` and left out.
 
     Args:
         registry: Where to look.
@@ -42,7 +41,7 @@ def search(
     names = registry.names(pattern)
     if not fields and not limits and sort is None:
         return names
-    found = {name: value for name in names if (value := _get(registry, name)) is not None}
+    found = registry.survey(names)
     matching = [
         name
         for name, value in found.items()
@@ -50,16 +49,6 @@ def search(
         and all(_number(value, key) <= limit for key, limit in limits.items())
     ]
     return sorted(matching, key=lambda name: _number(found[name], sort)) if sort else matching
-
-
-def _get(registry: Registry[Any], name: str) -> Any:
-    try:
-        with warnings.catch_warnings():
-            # A deprecated name is worth a warning when it is used, not when it is listed.
-            warnings.simplefilter("ignore", FutureWarning)
-            return registry.get(name)
-    except PluginError:
-        return None
 
 
 def _number(value: object, key: str) -> float:

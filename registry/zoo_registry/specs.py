@@ -186,7 +186,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_model_spec(value: object, name: str) -> ModelSpec:
-    """Return ``value``, a spec or a plain function that returns a ``keras.Model``, as a spec.
+    """Return ``value`` as a spec: a spec, its plain data, or a function that makes a model.
 
     Args:
         value: What an entry point or :func:`zoo.register` holds.
@@ -195,6 +195,8 @@ def as_model_spec(value: object, name: str) -> ModelSpec:
     Raises:
         TypeError: Anything else.
     """
+    if isinstance(value, Mapping):
+        value = ModelSpec.from_json({"name": name, **value})
     if isinstance(value, ModelSpec):
         return value if value.name == name else replace(value, name=name)
     if callable(value) and not isinstance(value, type):

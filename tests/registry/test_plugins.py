@@ -187,3 +187,22 @@ def test_damaged_metadata_harms_nobody(site) -> None:
     (site.folder / "nameless_zoo-1.0.dist-info" / "METADATA").write_text("")
     with pytest.warns(UserWarning, match="A plugin's metadata cannot be read"):
         assert "probe" in new_registry().names()
+
+
+def test_damaged_metadata_is_named_itself(site) -> None:
+    site.install("damaged-zoo", "[zoo.models]\nno equals sign\n")
+    with pytest.warns(UserWarning, match=r"cannot be read: .*damaged_zoo-1\.0\.dist-info"):
+        new_registry().names()
+
+
+def test_a_module_may_register_the_name_of_its_entry_point(site) -> None:
+    text = f"import zoo_registry\n{BUILDER}\nzoo_registry.models.add('twice', build)"
+    site.install("twice-zoo", entry("twice", "twice_zoo:build"), twice_zoo=text)
+    models = new_registry()
+    models.names()
+    import twice_zoo
+
+    assert models.add("twice", twice_zoo.build).target == "twice_zoo:build"
+    assert models.get("twice").origin.distribution == "twice-zoo"
+    with pytest.raises(DuplicateNameError):
+        models.add("twice", entry)

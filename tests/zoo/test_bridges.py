@@ -204,3 +204,19 @@ def test_backbones_made_by_hand_are_exported(backbone, sizes, tmp_path):
     keras.Input((1,)), keras.Input((1,))
     model = getattr(keras_hub.models, backbone)(**sizes)
     verified(model, tmp_path, "tflite", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("preset", "task"),
+    [
+        ("gpt2_base_en", "causal-lm"),
+        ("gemma3_1b", "causal-lm"),
+        ("gemma3_4b", "image-text-to-text"),
+        ("t5_base_multi", "seq2seq"),
+        ("moonshine_tiny_en", "automatic-speech-recognition"),
+    ],
+)
+def test_what_writes_text_has_the_task_of_what_it_reads(preset, task):
+    tasks = set(models.get(f"kerashub/{preset}").tasks)
+    writers = {"causal-lm", "seq2seq", "image-text-to-text", "automatic-speech-recognition"}
+    assert tasks & writers == {task}

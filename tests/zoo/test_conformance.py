@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from zoo.conformance import check
-from zoo_registry import ModelSpec
+from zoo_registry import ModelSpec, TensorSpec
 
 
 class Forgetful(keras.layers.Layer):
@@ -80,10 +80,36 @@ def test_what_is_wrong_is_found(builder, step, message):
     assert message in failed(builder)[step]
 
 
-def test_a_wrong_parameter_count_is_found_at_full_size():
-    spec = ModelSpec(name="plain", builder=plain, num_params=50)
-    (step,) = check(spec, formats=(), full_size=True)
-    assert step.detail == "ZooError: 51 trainable parameters; the spec says 50."
+@pytest.mark.parametrize("full_size", [False, True])
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ({"num_params": 50}, "num_params is 51 and not 50"),
+        ({"macs": 5}, "macs is 42 and not 5"),
+        (
+            {"inputs": (TensorSpec("pixels", (32, 32, 3)),)},
+            "inputs is features: float32[batch, 4] and not pixels: float32[batch, 32, 32, 3]",
+        ),
+        (
+            {"inputs": (TensorSpec("features", (4,), "int32"),)},
+            "inputs is features: float32[batch, 4] and not features: int32[batch, 4]",
+        ),
+    ],
+)
+def test_what_a_spec_declares_is_counted(declared, message, full_size):
+    spec = ModelSpec(name="plain", builder=plain, **declared)
+    wrong = [step for step in check(spec, formats=(), full_size=full_size) if not step.ok]
+    assert [step.name for step in wrong] == ["spec"]
+    assert wrong[0].detail == f"ZooError: Of what the spec of 'plain' says, {message}."
+
+
+def test_a_task_that_cannot_be_built_is_found():
+    def odd(*, task="features"):
+        return {"features": plain}[task]()
+
+    spec = ModelSpec(name="odd", builder=odd, tasks=("features", "image-classification"))
+    wrong = [step.name for step in check(spec, formats=()) if not step.ok]
+    assert wrong == ["spec"]
 
 
 @pytest.mark.slow

@@ -69,7 +69,7 @@ def choose(
         >>> [choice.name for choice in choose("image-classification", max_mb=20)][:2]
         ['kerashub/efficientnet_lite0_ra_imagenet', 'keras/mobilenet']
     """
-    specs = {name: zoo_registry.models.get(name) for name in search(zoo_registry.models, task=task)}
+    specs = zoo_registry.models.survey(search(zoo_registry.models, task=task))
     if not specs:
         known = sorted({name for spec in _known() for name in spec.tasks})
         hint = did_you_mean(task, known)

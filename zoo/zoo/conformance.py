@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_registry import ModelSpec, ZooError
+from zoo.sizing.size import size
+from zoo_registry import ModelSpec, TensorSpec, ZooError
 from zoo_registry.build import get_model
 
 # Share of the loss that the gradient promises to take away in the one training step.
@@ -54,15 +55,16 @@ def check(
         on_step: Called after each step.
 
     Returns:
-        A step for ``build``, ``forward``, ``save``, ``clone``, ``train`` and each format. After a
-        failed build there are no others.
+        A step for ``build``, ``spec`` (all that the spec declares against what is built; for the
+        first task), ``forward``, ``save``, ``clone``, ``train`` and each format. After a failed
+        build there are no others.
 
     Raises:
         UnknownNameError: No such model.
 
     Example:
         >>> [step.ok for step in check("mlp", formats=())]
-        [True, True, True, True, True]
+        [True, True, True, True, True, True]
     """
     spec = zoo_registry.models.get(name) if isinstance(name, str) else name
     wanted = zoo_registry.formats.names() if formats is None else formats
@@ -82,13 +84,17 @@ def _plan(
     formats: Sequence[str],
     work: Path,
     built: list[Any],
-    **size: Any,
+    *,
+    task: str | None,
+    full_size: bool,
 ) -> Iterator[tuple[str, Callable[[], str]]]:
-    yield "build", lambda: _build(spec, built, **size)
+    yield "build", lambda: _build(spec, built, task=task, full_size=full_size)
     from zoo_export.samples import drawn_for
 
     model = built[0]
     inputs = drawn_for(model)
+    if task in (None, *spec.tasks[:1]):
+        yield "spec", lambda: _declared(spec)
     yield "forward", lambda: _forward(model, inputs)
     yield "save", lambda: _saved(model, inputs, work / "model.keras")
     yield "clone", lambda: _cloned(model, inputs)
@@ -111,11 +117,57 @@ def _build(spec: ModelSpec, built: list[Any], *, task: str | None, full_size: bo
 
     keras.utils.set_random_seed(0)
     model = get_model(spec, task=task, **({} if full_size else spec.reduced))
-    count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-    if full_size and task in (None, *spec.tasks[:1]) and spec.num_params not in (None, count):
-        raise ZooError(f"{count:,} trainable parameters; the spec says {spec.num_params:,}.")
     built.append(model)
-    return f"{count:,} trainable parameters"
+    return f"{_trainable(model):,} trainable parameters"
+
+
+def _trainable(model: Any) -> int:
+    return sum(math.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def _declared(spec: ModelSpec) -> str:
+    """Compare all that a spec says with the model of its default task at its default sizes."""
+    from zoo.sizing.abstract import abstract_model
+
+    model = abstract_model(spec, None)
+    for name in spec.tasks[1:]:
+        abstract_model(spec, name, **spec.reduced)
+    declared = {
+        "num_params": spec.num_params,
+        "inputs": spec.inputs and _in_words(spec.inputs),
+        "macs": spec.macs,
+    }
+    told = {name: value for name, value in declared.items() if value not in (None, ())}
+    built = {
+        "num_params": _trainable(model),
+        "inputs": _in_words(_inputs(model)),
+        "macs": size(spec).macs if "macs" in told else None,
+    }
+    wrong = [
+        f"{name} is {_shown(built[name])} and not {_shown(value)}"
+        for name, value in told.items()
+        if built[name] != value
+    ]
+    if wrong:
+        raise ZooError(f"Of what the spec of '{spec.name}' says, {'; '.join(wrong)}.")
+    return f"as declared: {', '.join(told) or 'nothing but how it is built'}"
+
+
+def _inputs(model: Any) -> list[TensorSpec]:
+    from zoo_export.converters.inference import named_inputs
+
+    return [
+        TensorSpec(name, tuple(tensor.shape[1:]), str(tensor.dtype))
+        for name, tensor in named_inputs(model).items()
+    ]
+
+
+def _in_words(tensors: Sequence[TensorSpec]) -> str:
+    return ", ".join(sorted(map(str, tensors)))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _outputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:

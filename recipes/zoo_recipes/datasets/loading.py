@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from io import StringIO
@@ -53,6 +54,19 @@ def open_dataset(
         if found is not None:
             return _prepared_here(*found, data_dir, download)
         return _of_tfds(name, data_dir, download)
+
+
+def check_builder(spec: DatasetSpec) -> None:
+    """Make the builder of a dataset and read what its examples are; nothing is prepared.
+
+    Raises:
+        TypeError: It is no ``tfds.core.DatasetBuilder``.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        builder = spec.load_builder()(data_dir=folder)
+        if not hasattr(builder, "info"):
+            raise TypeError(f"it is a {type(builder).__name__}, not a tfds.core.DatasetBuilder")
+        str(builder.info.features)
 
 
 def _registered(name: str) -> tuple[DatasetSpec, dict[str, str]] | None:

@@ -17,6 +17,8 @@ CLASSES = {
     "masked-lm": "MaskedLM",
     "causal-lm": "CausalLM",
     "seq2seq": "Seq2SeqLM",
+    "image-text-to-text": "CausalLM",
+    "automatic-speech-recognition": "Seq2SeqLM",
     "sentence-embedding": "TextEmbedder",
     "image-classification": "ImageClassifier",
     "image-segmentation": "ImageSegmenter",

@@ -85,11 +85,46 @@ def presets() -> dict[str, Any]:
             "family": found["metadata"]["path"],
             "handle": found["kaggle_handle"],
             "num_params": found["metadata"]["params"],
-            "tasks": [task for task in CLASSES if name in held[task]],
+            "tasks": _tasks(name, [task for task in CLASSES if name in held[task]]),
             "license": PRESET_LICENSES.get(page, ""),
             "summary": " ".join(found["metadata"]["description"].split()),
         }
     return dict(sorted(rows.items()))
+
+
+def _tasks(preset: str, tasks: list[str]) -> list[str]:
+    """Return what a preset is for: KerasHub has one class for all that write text, one by one.
+
+    Args:
+        preset: Its name.
+        tasks: Those of our words whose class at KerasHub has the preset.
+    """
+    others = {task for task in tasks if CLASSES[task] not in {"CausalLM", "Seq2SeqLM"}}
+    if len(others) < len(tasks):
+        others.add(_written(preset))
+    return [task for task in CLASSES if task in others]
+
+
+def _written(preset: str) -> str:
+    kinds = [kind for kind in _writers() if preset in kind.presets]
+    if any(kind.__name__.endswith("AudioToText") for kind in kinds):
+        return "automatic-speech-recognition"
+    text_only = "text-only" in kinds[0].presets[preset]["metadata"]["description"]
+    if any(_sees(kind) for kind in kinds) and not text_only:
+        return "image-text-to-text"
+    encoded = any(issubclass(kind, keras_hub.models.Seq2SeqLM) for kind in kinds)
+    return "seq2seq" if encoded else "causal-lm"
+
+
+def _writers() -> list[Any]:
+    base = keras_hub.models.CausalLM
+    found = [kind for kind in vars(keras_hub.models).values() if isinstance(kind, type)]
+    general = (base, keras_hub.models.Seq2SeqLM)
+    return [kind for kind in found if issubclass(kind, base) and kind not in general]
+
+
+def _sees(kind: Any) -> bool:
+    return getattr(kind.preprocessor_cls, "image_converter_cls", None) is not None
 
 
 def main() -> None:

@@ -10,7 +10,15 @@ import click
 
 import zoo_registry
 from zoo.api import SORTED_BY, list_models
-from zoo.cli.output import NUMBER, count, next_step, print_fields, print_json, print_table
+from zoo.cli.output import (
+    NUMBER,
+    count,
+    next_step,
+    print_fields,
+    print_json,
+    print_table,
+    warn_of_broken_plugins,
+)
 from zoo.cli.sizing import cost_data, measured, print_cost
 from zoo_registry import ModelSpec, Registry
 
@@ -31,6 +39,7 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
     """List models by name; a plugin's details are read when asked for by name or filter."""
     names = list_models(pattern, **filters)
     if as_json:
+        warn_of_broken_plugins()
         print_json([_model_row(name) for name in names])
         return
     asked = pattern != "*" or any(value for key, value in filters.items() if key != "sort")
@@ -53,6 +62,7 @@ def models(*, pattern: str, as_json: bool, **filters: Any) -> None:
     _count(rows, "model", pattern)
     if not asked:
         _count_catalogs(names)
+    warn_of_broken_plugins()
     if rows:
         next_step(f"zoo show {rows[0]['name']}")
 

@@ -14,6 +14,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+import zoo_registry
+
 PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
     "builtin, reference or a delegate's library [the processor]."
@@ -94,6 +96,16 @@ def print_fields(fields: Mapping[str, str]) -> None:
         if value:
             table.add_row(name, value)
     console().print(table)
+
+
+def warn_of_broken_plugins() -> None:
+    """Name on standard error the models that a listing left out since their plugin is broken."""
+    for problem in zoo_registry.models.problems:
+        click.echo(
+            f"warning: {problem.group} '{problem.name}' of plugin '{problem.distribution}' "
+            f"{problem.version} is left out: {problem.reason}. `zoo plugins` shows more.",
+            err=True,
+        )
 
 
 def next_step(text: str) -> None:

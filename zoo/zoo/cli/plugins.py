@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import click
 
 import zoo_registry
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table
-from zoo_registry import PluginError, Registry
 from zoo_registry import plugins as discovery
-from zoo_registry.build import get_model
+from zoo_registry.trial import Outcome, try_plugins
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,19 @@ class Status:
 
 
 @click.command()
-@click.option("--build/--no-build", default=True, help="Also build each plugin's models.")
+@click.option("--build/--no-build", default=True, help="Also build models and data sets.")
 @as_json
 def plugins(build: bool, as_json: bool) -> None:
     """List plugins, import each one and build its models, and show what is broken.
+
+    All of that happens in a process of its own: whatever a plugin does, this one goes on. The
+    import of one entry point may take 20 seconds; ZOO_PLUGIN_SECONDS sets another limit.
 
     The environment variable ZOO_PLUGINS says which distributions are imported at all:
     all (the default), none, or a list of names with commas.
     """
     others = [e for e in discovery.installed() if e.distribution != discovery.OWN_DISTRIBUTION]
-    rows = [check(entry, build) for entry in others]
+    rows = check(others, build=build)
     if as_json:
         print_json([asdict(row) for row in rows])
     elif not rows:
@@ -58,48 +59,35 @@ def plugins(build: bool, as_json: bool) -> None:
         next_step("zoo models")
 
 
-def check(entry: discovery.PluginEntry, build: bool) -> Status:
-    """Import what an entry point names, build it if it is a model, and say how it went."""
+def check(entries: Sequence[discovery.PluginEntry], *, build: bool) -> list[Status]:
+    """Import what entry points name in a process of their own, and say how it went.
+
+    Args:
+        entries: What to import.
+        build: Whether models and data sets are built too.
+    """
+    wanted = [entry for entry in entries if discovery.wanted(entry.distribution)]
+    outcomes = dict(zip(wanted, try_plugins(wanted, build=build), strict=True))
+    return [_checked(entry, outcomes.get(entry)) for entry in entries]
+
+
+def _checked(entry: discovery.PluginEntry, outcome: Outcome | None) -> Status:
     facts = (entry.group, entry.name, entry.distribution, entry.version)
-    if not discovery.wanted(entry.distribution):
+    if outcome is None:
         return Status(*facts, "left out", f"{discovery.ENVIRONMENT_VARIABLE} leaves it out")
+    if outcome.reason:
+        return Status(*facts, "broken", outcome.reason, outcome.traceback)
     if entry.group == zoo_registry.models.catalogs:
-        return _check_catalog(entry, facts)
-    registry = _registry_of(entry.group)
+        return Status(*facts, "ok", f"{len(outcome.facts)} models")
+    registry = next(r for r in zoo_registry.REGISTRIES if r.group == entry.group)
     name = f"{entry.distribution}/{entry.name}"
-    try:
-        registry.get(name)
-        if build and registry is zoo_registry.models:
-            get_model(name)
-    except PluginError as error:
-        cause = error.__cause__ or error
-        text = "".join(traceback.format_exception(cause))
-        return Status(*facts, "broken", f"{type(cause).__name__}: {cause}", text)
-    except zoo_registry.UnknownNameError:
-        # Its name is outside the grammar: the registry recorded that when it read the metadata.
+    if name not in registry:
+        # Outside the grammar: the registry recorded that when it read the metadata.
         problem = next(p for p in registry.problems if p.name == entry.name)
         return Status(*facts, "broken", problem.reason, problem.traceback)
     if name in registry.names():  # listed with its owner: somebody else has the bare name too
         return Status(*facts, "shared name", f"say {name}")
     return Status(*facts, "ok")
-
-
-def _check_catalog(entry: discovery.PluginEntry, facts: tuple[str, str, str, str]) -> Status:
-    names = zoo_registry.models.names(f"{entry.name}/*")
-    problems = [p for p in zoo_registry.models.problems if p.name == entry.name]
-    if problems:
-        return Status(*facts, "broken", problems[0].reason, problems[0].traceback)
-    return Status(*facts, "ok", f"{len(names)} models")
-
-
-def _registry_of(group: str) -> Registry[Any]:
-    registries: tuple[Registry[Any], ...] = (
-        zoo_registry.models,
-        zoo_registry.recipes,
-        zoo_registry.datasets,
-        zoo_registry.formats,
-    )
-    return next(registry for registry in registries if registry.group == group)
 
 
 def _status(row: Status) -> str:

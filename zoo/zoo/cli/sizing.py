@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from zoo.cli.output import NUMBER, count, next_step, print_fields, print_json, print_table, size
+from zoo.cli.output import (
+    NUMBER,
+    count,
+    next_step,
+    print_fields,
+    print_json,
+    print_table,
+    size,
+    warn_of_broken_plugins,
+)
 from zoo.sizing.size import BYTES, Size
 from zoo.sizing.size import size as size_of
 from zoo_registry import ModelSpec
@@ -100,6 +109,7 @@ def choose(*, as_json: bool, **wanted: Any) -> None:
     from zoo.choosing import choose as choose_models
 
     found = choose_models(**wanted)
+    warn_of_broken_plugins()
     if as_json:
         print_json([choice.to_json() for choice in found])
         return

@@ -1,0 +1,232 @@
+"""Plugins tried in a process of their own: whatever one does when it is imported harms nobody.
+
+A name that is asked for is imported here, inside :func:`guarded`. What nobody asked for by name,
+as in a filtered listing or in ``zoo plugins``, is imported in a child process, which says what it
+found as plain data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from zoo_registry.plugins import PluginEntry
+from zoo_registry.signals import signal_name
+
+# Seconds that the import of one entry point may take, which may be that of TensorFlow.
+TIME_LIMIT = 20.0
+LIMIT_VARIABLE = "ZOO_PLUGIN_SECONDS"
+# How much longer it may take to build what an entry point stands for.
+BUILD_FACTOR = 10
+_CHILD = "zoo_registry.trial_child"
+_LOG_BYTES = 4000
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one entry point in the child.
+
+    Args:
+        facts: What it stands for as plain data, where that is a model or a table of models.
+        reason: What went wrong, in a line; empty if nothing did.
+        traceback: What is known about where it went wrong.
+    """
+
+    facts: Any = None
+    reason: str = ""
+    traceback: str = ""
+
+
+def try_plugins(entries: Sequence[PluginEntry], *, build: bool = False) -> list[Outcome]:
+    """Import entry points in a child process and say what they stand for.
+
+    All share one child as long as it lives; one that fails after another distribution was
+    imported is tried again alone, so that none answers for the deeds of another.
+
+    Args:
+        entries: What to import.
+        build: Whether what they stand for is tried too, as by building a model.
+
+    Returns:
+        An outcome for each, in order.
+    """
+    found: dict[int, Outcome] = {}
+    waiting = list(range(len(entries)))
+    while waiting:
+        found |= _one_child(entries, waiting, build)
+        first = entries[waiting[0]].distribution
+        for at in [at for at in waiting if at in found and found[at].reason]:
+            if entries[at].distribution != first:
+                found |= _one_child(entries, [at], build)
+        waiting = [at for at in waiting if at not in found]
+    return [found[at] for at in range(len(entries))]
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Run a plugin's code here and keep standard output, the working folder and Ctrl-C as they are.
+
+    What it prints goes to standard error. An exception that would end the process, which is not a
+    Ctrl-C of the user's, becomes a RuntimeError.
+    """
+    folder, streams = Path.cwd(), (sys.stdout, sys.stderr)
+    with _noted_interrupts() as pressed, _stdout_as_stderr():
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and pressed.is_set():
+                raise
+            raise RuntimeError(f"{one_line(error)} would have ended this program") from error
+        finally:
+            sys.stdout, sys.stderr = streams
+            os.chdir(folder)
+
+
+def one_line(error: BaseException) -> str:
+    """Return type and message of an error, even if its own ``__str__`` fails.
+
+    Example:
+        >>> one_line(ValueError("no such size"))
+        'ValueError: no such size'
+    """
+    message = str(traceback.TracebackException(type(error), error, None)).strip()
+    first = message.splitlines()[0] if message else ""
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+@contextlib.contextmanager
+def _noted_interrupts() -> Iterator[threading.Event]:
+    """Note whether Ctrl-C was pressed: a plugin may raise KeyboardInterrupt itself."""
+    pressed = threading.Event()
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        pressed.set()  # who hears it is unknown: an interrupt is taken for the user's
+        yield pressed
+        return
+
+    def note(number: int, frame: Any) -> None:
+        pressed.set()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _stdout_as_stderr() -> Iterator[None]:
+    try:
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except (OSError, AttributeError, ValueError):  # no such streams, as in a window's process
+        yield
+        return
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@dataclass
+class _Child:
+    """A running child: its process, the pipe that it answers through, what it prints."""
+
+    process: subprocess.Popen[bytes]
+    replies: int
+    log: IO[bytes]
+    pending: bytes = b""
+
+    def answer(self, seconds: float) -> dict[str, Any]:
+        """Return the next line that it says, or why it said none within the time."""
+        end = time.monotonic() + seconds
+        while b"\n" not in self.pending:
+            if not select.select([self.replies], [], [], max(0.0, end - time.monotonic()))[0]:
+                return self._failed(f"it took longer than {seconds:g} s")
+            piece = os.read(self.replies, 1 << 16)
+            if not piece:
+                return self._failed(self._how_it_ended())
+            self.pending += piece
+        line, _, self.pending = self.pending.partition(b"\n")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _failed(self, reason: str) -> dict[str, Any]:
+        self.log.seek(0)
+        words = self.log.read()[-_LOG_BYTES:].decode(errors="replace")
+        return {"reason": reason, "traceback": words, "ended": True}
+
+    def _how_it_ended(self) -> str:
+        try:
+            code = self.process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            return "it closed the files of its process"
+        how = f"with exit code {code}" if code >= 0 else f"by {signal_name(-code)}"
+        return f"it ended its process {how}"
+
+
+def _one_child(
+    entries: Sequence[PluginEntry], numbers: Sequence[int], build: bool
+) -> dict[int, Outcome]:
+    """Return the outcomes of one child by number: of all, or of those up to one that ended it."""
+    tasks = [(entries[at].group, entries[at].name, entries[at].target) for at in numbers]
+    limit = float(os.environ.get(LIMIT_VARIABLE) or TIME_LIMIT)
+    found = {}
+    with _started({"tasks": tasks, "build": build}) as child:
+        for at in numbers:
+            answer = child.answer(limit)
+            if answer.pop("imported", False):
+                answer = child.answer(limit * BUILD_FACTOR)
+            ended = answer.pop("ended", False)
+            found[at] = Outcome(**answer)
+            if ended:
+                break
+    return found
+
+
+@contextlib.contextmanager
+def _started(request: Mapping[str, Any]) -> Iterator[_Child]:
+    heard, said = os.pipe()
+    alive, ours = os.pipe()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", _CHILD, str(alive), str(said)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(alive, said),
+            # What it starts itself ends with it.
+            start_new_session=True,
+        )
+        os.close(alive)
+        os.close(said)
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(ours, json.dumps(request).encode() + b"\n")
+            yield _Child(process, heard, log)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            os.close(heard)
+            os.close(ours)

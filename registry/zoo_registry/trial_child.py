@@ -1,0 +1,90 @@
+"""The process that plugins are tried in: ``python -m zoo_registry.trial_child FD FD``."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+
+# By name: a plugin may replace what modules hold.
+from json import dumps, loads
+from typing import Any
+
+import zoo_registry
+from zoo_registry.plugins import load_entry
+from zoo_registry.quiet import quiet_tensorflow
+from zoo_registry.trial import one_line
+
+Say = Callable[[Mapping[str, Any]], None]
+
+
+def main() -> None:
+    """Answer one line of JSON for every entry point asked for, then end without any clean-up."""
+    asked, replies = map(int, sys.argv[1:])
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    faulthandler.enable()
+    quiet_tensorflow()
+    warnings.simplefilter("ignore")
+    with os.fdopen(asked, "rb", closefd=False) as file:
+        request = loads(file.readline())
+    threading.Thread(target=_end_with_parent, args=(asked,), daemon=True).start()
+    for group, name, target in request["tasks"]:
+        say = partial(_say, replies)
+        say(_tried(group, name, target, say if request["build"] else None))
+    os._exit(0)
+
+
+def _say(replies: int, answer: Mapping[str, Any]) -> None:
+    left = dumps(answer, default=str).encode() + b"\n"
+    while left:
+        left = left[os.write(replies, left) :]
+
+
+def _end_with_parent(asked: int) -> None:
+    # The pipe ends when nobody can write to it any more, however the parent ended.
+    os.read(asked, 1)
+    os._exit(1)
+
+
+def _tried(group: str, name: str, target: str, build: Say | None) -> dict[str, Any]:
+    try:
+        return {"facts": _facts(group, name, target, build)}
+    except BaseException as error:
+        return {"reason": one_line(error), "traceback": "".join(traceback.format_exception(error))}
+
+
+def _facts(group: str, name: str, target: str, build: Say | None) -> Any:
+    value = load_entry(group, name, target)
+    if build:
+        build({"imported": True})
+    if group == zoo_registry.models.catalogs:
+        return _catalog(value, whole=build is not None)
+    registry = next(known for known in zoo_registry.REGISTRIES if known.group == group)
+    found = registry.read(value, name)
+    if build:
+        registry.prove(found)
+    return found.to_json() if registry is zoo_registry.models else None
+
+
+def _catalog(table: Any, *, whole: bool) -> dict[str, Any]:
+    """Return a catalog's rows; one that is wrong has no facts, or is an error of the whole."""
+    if not isinstance(table, Mapping):
+        raise TypeError(f"it is a {type(table).__name__}, not a mapping of names to models")
+    facts: dict[str, Any] = {}
+    for name in table:
+        try:
+            facts[str(name)] = zoo_registry.models.read(table[name], name).to_json()
+        except Exception:
+            if whole:
+                raise
+            facts[str(name)] = None
+    return facts
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Plugins that do at import what no plugin should, all installed at once: nobody else is harmed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+BUILD = """
+def build():
+    import keras
+    x = keras.Input((4,), name="features")
+    return keras.Model(x, keras.layers.Dense(2, name="logits")(x))
+"""
+# What a module does before it defines a builder, and how `zoo plugins` calls it.
+AT_IMPORT = {
+    "leaves": ("import sys; sys.exit()", "SystemExit"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "base": ("class Odd(BaseException): pass\nraise Odd('away')", "Odd: away"),
+    "mute": (
+        "class Mute(Exception):\n    def __str__(self): raise ValueError('no words')\nraise Mute()",
+        "Mute: <exception str() failed>",
+    ),
+    "gone": ("import os; os._exit(0)", "it ended its process with exit code 0"),
+    "crashes": ("import ctypes; ctypes.string_at(0)", "it ended its process by SIGSEGV"),
+    "killed": (
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+        "it ended its process by SIGKILL",
+    ),
+    "sleeps": ("import time; time.sleep(600)", "it took longer than 2 s"),
+    "closes": ("import os; os.closerange(3, 99)", "it ended its process with exit code 1"),
+}
+HARMLESS = {
+    "prints": "import os; print('[1, 2]'); os.system('echo hello')",
+    "replaces": "import sys; sys.stdout = sys.stderr = None",
+    "moves": "import os; os.chdir('/')",
+    "patches": "import json; json.dumps = None",
+}
+AT_BUILD = {"builds-out": "def build(): raise SystemExit(3)", "builds-none": "def build(): pass"}
+DATA = """
+import tensorflow_datasets as tfds
+class Abstract(tfds.core.GeneratorBasedBuilder):
+    "Without a version."
+"""
+
+
+@pytest.fixture
+def hostile(site, monkeypatch):
+    for name, (text, _) in AT_IMPORT.items():
+        install(site, name, f"{text}\n{BUILD}")
+    for name, text in HARMLESS.items():
+        install(site, name, f"{text}\n{BUILD}")
+    install(site, "catalog-zoo", "import sys; sys.exit(0)", group="zoo.catalogs")
+    install(site, "good", BUILD)
+    monkeypatch.setenv("ZOO_PLUGIN_SECONDS", "2")
+    return site
+
+
+def install(site, name: str, text: str, group: str = "zoo.models", value: str = "build") -> None:
+    module = f"{name.replace('-', '_')}_module"
+    entry = (
+        f"[{group}]\n{name.replace('-', '_' if 'datasets' in group else '-')} = {module}:{value}\n"
+    )
+    site.install(f"{name}-plugin", entry, **{module: text})
+
+
+def zoo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "zoo.cli", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_every_listing_works(hostile) -> None:
+    every = zoo("models", "--json")
+    assert every.returncode == 0
+    names = {row["name"] for row in json.loads(every.stdout)}
+    assert {"bert-tiny", "good", "keras/resnet50", *AT_IMPORT, *HARMLESS} <= names
+    assert "zoo.catalogs 'catalog-zoo' of plugin 'catalog-zoo-plugin' 1.0" in every.stderr
+    filtered = zoo("models", "--family", "good", "--json")
+    assert [row["name"] for row in json.loads(filtered.stdout)] == ["good"]
+    warned = {line.split("'")[1] for line in filtered.stderr.splitlines() if "is left out" in line}
+    assert {*AT_IMPORT} <= warned
+    assert not {*HARMLESS} & warned
+    chosen = zoo("choose", "--task", "seq2seq", "--json")
+    assert json.loads(chosen.stdout)[0]["name"]
+    unknown = zoo("show", "bert-tyni")
+    assert unknown.returncode == 2
+    assert "Did you mean 'bert-tiny'?" in unknown.stderr
+
+
+def test_plugins_names_each_with_its_reason(hostile) -> None:
+    done = zoo("plugins", "--no-build", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert {name: rows[name]["reason"] for name in AT_IMPORT} == {
+        name: reason for name, (_, reason) in AT_IMPORT.items()
+    }
+    assert {rows[name]["status"] for name in (*HARMLESS, "good")} == {"ok"}
+    assert rows["catalog-zoo"]["reason"] == "SystemExit: 0"
+    assert "Segmentation fault" in rows["crashes"]["traceback"]
+
+
+@pytest.mark.slow
+def test_what_is_built_is_built_in_the_child(site) -> None:
+    for name, text in {**AT_BUILD, "good": BUILD}.items():
+        install(site, name, text)
+    install(site, "abstract", DATA, group="zoo.datasets", value="Abstract")
+    done = zoo("plugins", "--json")
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["builds-out"]["reason"] == "SystemExit: 3"
+    assert "it returned a NoneType, not a keras.Model" in rows["builds-none"]["reason"]
+    assert rows["abstract"]["status"] == "broken"
+    assert rows["good"]["status"] == "ok"
+
+
+@pytest.mark.parametrize("name", ["leaves", "interrupts", "base", "mute", "prints", "moves"])
+def test_a_plugin_asked_for_by_name_is_one_message(hostile, name: str, capfd) -> None:
+    from pathlib import Path
+
+    import zoo_registry
+
+    here = Path.cwd()
+    registry = type(zoo_registry.models)(
+        "model",
+        group="zoo.models",
+        builtin="zoo.catalog:MODELS",
+        coerce="zoo_registry.specs:as_model_spec",
+    )
+    if name in HARMLESS:
+        assert registry.get(name).origin.distribution == f"{name}-plugin"
+    else:
+        with pytest.raises(zoo_registry.PluginError, match=f"of plugin '{name}-plugin' 1.0 cannot"):
+            registry.get(name)
+    assert Path.cwd() == here
+    assert capfd.readouterr().out == ""

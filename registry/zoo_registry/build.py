@@ -81,13 +81,11 @@ def get_model(
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
-    scaling = _scaling(task, overrides)
+    scaling = _scaling(spec, task, overrides)
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
     if spec.tasks:
         arguments["task"] = _check_task(spec, task)
-        if scaling is not None:
-            arguments["num_classes"] = overrides.get("num_classes", 1)
     elif task is not None:
         raise UsageError(f"Model '{spec.name}' offers no task: leave task='{task}' out.")
     checkpoint = None
@@ -105,10 +103,14 @@ def get_model(
     return model if scaling is None else _scaled(model, scaling)
 
 
-def _scaling(task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
-    """Take what moves and stretches the numbers of a regression out of the overrides."""
-    if not is_regression(task):
+def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
+    """Take what moves and stretches the numbers of a regression out of the overrides.
+
+    A model that has such a head of its own is left alone.
+    """
+    if task is None or not is_regression(task) or spec.head_of(task) in {task, None}:
         return None
+    overrides.setdefault("num_classes", 1)
     wanted = {key: overrides.pop(key) for key in SCALING if key in overrides}
     hint = float | tuple[float, ...] | list[float]
     mistakes = [type_mistake(key, value, hint) for key, value in wanted.items()]

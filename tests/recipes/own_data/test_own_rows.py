@@ -130,9 +130,8 @@ def test_every_runtime_answers_as_keras_does_from_raw_rows(run, bundle, penguins
         | {"isla/nd": row["isla/nd"], "species": "whatever"}
         for row in rows
     ]
-    right = sum(
-        p.label == row["species"] for p, row in zip(bundle.predict(raws), rows, strict=True)
-    )
+    labels = [prediction.label for prediction in bundle.predict(raws)]
+    right = sum(label == row["species"] for label, row in zip(labels, rows, strict=True))
     assert right >= 18
     by_format = [[p.label for p in bundle.predict(raws, runtime=name)] for name in FORMATS]
     assert by_format[0] == by_format[1] == by_format[2]

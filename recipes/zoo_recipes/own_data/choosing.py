@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from zoo_recipes.own_data.preparing import OwnData, slug
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
 
+HEAD = re.compile("(classification|regression)$")
 # Settings that only the data on which a recipe is put can bear out.
 OF_THE_DATA = ("dataset.", "fit.keep_best", "fit.early_stopping")
 
@@ -212,7 +214,8 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
             f"holds {kind.name}.{listed}"
         )
     said = ""
-    if kind.outcome:
+    # A recipe of numbers was given classes, or one of classes numbers.
+    if kind.outcome and HEAD.sub("", task) == HEAD.sub("", kind.tasks[0]):
         taken, other = ("class", "target") if kind.roles[-1] == "label" else ("number", "label")
         said = (
             f" Its column '{kind.outcome}' is taken for a {taken}: --column {other}="

@@ -30,7 +30,8 @@ ENOUGH_TEXTS = 20_000
 ENGLISH = {"the", "a", "of", "and", "to", "in", "is", "it", "was", "for", "that", "on", "with"}
 # What no other recipe may fit better than.
 UNFIT = 100.0
-SAMPLED = 5
+# Sounds whose rate is looked at.
+SAMPLED = 20
 
 
 def recipes_that_take(content: Content) -> list[str]:
@@ -173,7 +174,8 @@ def _some(content: Content) -> Sequence[Any]:
 
 
 def _cost_of_sounds(step: Any, content: Content) -> float:
-    rates = [example.values["audio"]()["sample_rate"] for example in content.examples[:SAMPLED]]
+    few = content.examples[:: max(1, len(content.examples) // SAMPLED)]
+    rates = [example.values["audio"]()["sample_rate"] for example in few]
     change = math.log2(statistics.median(rates) / step["sample_rate"])
     seconds = step["length"] / step["sample_rate"]
     lost = sum(max(0.0, 1 - seconds / max(e.size[0], 1e-9)) for e in content.examples)

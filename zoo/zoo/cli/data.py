@@ -30,9 +30,10 @@ NONE = (
 def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
-    PATH is a folder of images or sounds in class folders, or of images with boxes as COCO or Pascal
-    VOC have them, a CSV, TSV, JSONL or Parquet table, plain text, pairs of texts, tagged words or
-    arrays. Nothing is written.
+    PATH is a folder of images, sounds or texts in class folders, of images with a table, or with
+    boxes as COCO, Pascal VOC or YOLO have them, a CSV, TSV, JSON, JSONL or Parquet table of texts,
+    pairs, ratings, tagged words, or numbers and categories, questions as SQuAD has them, plain
+    text, pairs of texts, tagged words or arrays. Nothing is written.
     """
     from zoo_recipes.own_data.report import inspect_data
 
@@ -84,7 +85,8 @@ def _duplicates(report: DataReport) -> str:
 
 
 def _print_classes(report: DataReport) -> None:
-    total = sum(sum(counts.values()) for counts in report.classes.values())
+    # Where no record is good there are classes and no examples.
+    total = sum(sum(counts.values()) for counts in report.classes.values()) or 1
     ranked = sorted(report.classes.items(), key=lambda item: -sum(item[1].values()))
     rows = [
         (f"{sum(counts.values()) / total:.1%}", *(f"{n:,}" for n in counts.values()), label)

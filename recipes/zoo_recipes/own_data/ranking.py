@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ def _cost(recipe: Any, content: Content) -> float:
     cost = _too_large(recipe, 0 if "tokenize" in steps else len(content.examples))
     if "image" in steps:
         cost += _cost_of_pictures(steps["image"], content)
-    if "tokenize" in steps and not content.kind.name.startswith("passages"):
+    # A language model reads all of a text, window by window.
+    if "tokenize" in steps and content.kind.label is not None:
         cost += _cost_of_texts(recipe, steps["tokenize"], content)
     if "audio" in steps:
         cost += _cost_of_sounds(steps["audio"], content)
@@ -174,7 +176,8 @@ def _some(content: Content) -> Sequence[Any]:
 
 
 def _cost_of_sounds(step: Any, content: Content) -> float:
-    few = content.examples[:: max(1, len(content.examples) // SAMPLED)]
+    count = len(content.examples)
+    few = random.Random(0).sample(list(content.examples), min(SAMPLED, count))
     rates = [example.values["audio"]()["sample_rate"] for example in few]
     change = math.log2(statistics.median(rates) / step["sample_rate"])
     seconds = step["length"] / step["sample_rate"]

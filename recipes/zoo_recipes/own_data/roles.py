@@ -247,6 +247,14 @@ def left_out(names: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     return found
 
 
+def _is_number(value: Any) -> bool:
+    try:
+        as_number(value)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
 def _why_left_out(name: str, values: Sequence[Any]) -> str | None:
     if any(isinstance(value, list | dict) for value in values):
         return "holds lists or objects"
@@ -254,6 +262,8 @@ def _why_left_out(name: str, values: Sequence[Any]) -> str | None:
     try:
         numbers = [as_number(value) for value in values]
     except (ValueError, TypeError):
+        if sum(map(_is_number, values)) > len(values) / 2:
+            return None
         many = different > max(1, len(values) / 2)
         return "has a value of its own in almost every row" if many else None
     words = name.casefold().replace("_", " ").replace(":", " ").split()

@@ -31,6 +31,7 @@ from zoo_recipes.own_data.encodings import suffix_of
 from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_of, splits_of
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
 from zoo_recipes.own_data.roles import (
+    FEW,
     RATINGS,
     ROWS,
     are_numbers,
@@ -44,6 +45,8 @@ from zoo_recipes.own_data.tags import TAGS, tag_features, tagged
 from zoo_registry import UsageError
 
 NO_GROUP = "(none)"
+# Share of the cells of a column that must be numbers for the others to be mistakes.
+MOSTLY = 0.8
 # 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
 _COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d+(\.\d+)?")
@@ -123,6 +126,7 @@ class Opened:
         remarks: What is worth knowing of how they were read.
         cells: Of rows of numbers and categories, all columns with one value a row, those too that
             say nothing here: another table may be read for a model that knows them.
+        numbers: Those of the columns that hold numbers, though a cell may be none.
     """
 
     kind: Kind
@@ -130,6 +134,7 @@ class Opened:
     tables: Mapping[Path, Table]
     remarks: Sequence[str]
     cells: Sequence[str] = ()
+    numbers: Sequence[str] = ()
 
     @property
     def are_rows(self) -> bool:
@@ -166,7 +171,8 @@ def _open(path: Path, columns: Columns) -> Opened:
         tables = {file: with_plain_numbers(table) for file, table in tables.items()}
         kind, told = _rows_kind(files[0], kind, tables, roles, unread)
         cells = [name for name in unread if not _has_several(tables, name)]
-        return Opened(kind, roles, tables, [*remarks, *told], cells)
+        numbers_in = [name for name in cells if _of_numbers(list(_column(tables, name)))]
+        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in)
     if unread and kind != RATINGS:
         remarks.append(f"columns that are not read: {', '.join(unread)}")
     return Opened(kind, roles, tables, remarks)
@@ -294,13 +300,40 @@ def _row_example(
     if "group" in values and "group" in (*names, kind.label):
         raise UsageError("A column is called 'group', as a slice is: rename it.")
     cells = {name: _text(name, row.values.get(name)) for name in names}
-    for name, cell in cells.items():
-        if cell.lower() in {"inf", "-inf", "+inf", "infinity", "-infinity"}:
-            raise BadRecordError(f"column '{name}' holds {cell}")
+    for name in kind.input:
+        _check_cell(name, cells[name], is_number=name in opened.numbers)
     group = {"group": values["group"]} if "group" in values else {}
     told = {str(kind.label): values[kind.roles[-1]]}
     digest = digest_of(*(cells[name] for name in kind.input))
     return Example(where, split, digest, {**cells, **told, **group}, (len(kind.input),))
+
+
+def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
+    try:
+        is_infinite = math.isinf(float(cell))
+    except ValueError:
+        is_infinite = False
+    if is_infinite:
+        raise BadRecordError(f"column '{name}' holds {cell}")
+    if is_number and not _reads_as_number(cell):
+        raise BadRecordError(f"column '{name}' holds numbers, and '{cell}' is none")
+
+
+def _reads_as_number(value: Any) -> bool:
+    try:
+        as_number(value)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _of_numbers(values: Sequence[Any]) -> bool:
+    """Return whether a column is one of numbers, though a few of its cells may be none.
+
+    Few different numbers with a word among them, such as 0, 1, 2 and 3+, are categories.
+    """
+    numbers = [value for value in values if _reads_as_number(value)]
+    return len(numbers) >= MOSTLY * len(values) and len(set(map(str, numbers))) > FEW
 
 
 def _split(name: str, of_file: str | None) -> str:

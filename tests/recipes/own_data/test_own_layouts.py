@@ -325,6 +325,17 @@ def test_columns_that_say_nothing_are_left_out_and_told(tmp_path):
     assert told(content)["titanic.csv:4"] == "1"
 
 
+def test_a_cell_that_is_no_number_does_not_make_categories_of_a_column(tmp_path):
+    rows = [f"{n * 3},{n % 4},{'ab'[n % 2]}" for n in range(60)]
+    rows[5], rows[6], rows[7] = "12a,1,b", "1e999,2,a", "21,3+,b"
+    content = read(write(tmp_path / "t.csv", "\n".join(["age,children,label", *rows])))
+    assert problems(content) == [
+        "t.csv:7: column 'age' holds numbers, and '12a' is none",
+        "t.csv:8: column 'age' holds 1e999",
+    ]
+    assert content.kind.input == ("age", "children")
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [

@@ -79,6 +79,14 @@ def test_the_report_says_what_a_table_holds(run):
     assert report.recipes == ["table-regression"]
 
 
+def test_rows_whose_class_is_likely_wrong(penguins, tmp_path):
+    rows = [dict(row) for row in penguins]
+    rows[2]["species"] = "adelie"
+    path = write(tmp_path / "t.csv", rows)
+    suspects = inspect_data(path, {"label": "species"}, label_errors=True).suspects
+    assert (suspects[0].place, suspects[0].looks_like) == ("t.csv:4", "gentoo")
+
+
 def test_columns_are_frozen_and_described(run, measured_again):
     dataset = run.recipe.dataset
     assert dataset.input == ("bill, mm", "isla/nd", "mass")

@@ -21,7 +21,7 @@ ALLOWED = {
     "zoo/zoo/catalog": {"zoo_registry"},
     "zoo/zoo/weights": {"zoo_registry"},
     "zoo/zoo/sizing": {"zoo_registry"},
-    "zoo/zoo/bridges": {"zoo_registry", "zoo.sizing"},
+    "zoo/zoo/bridges": {"zoo_registry", "zoo.sizing", "zoo.weights"},
 }
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.
 RECIPES = (

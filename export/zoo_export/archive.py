@@ -12,10 +12,9 @@ from pathlib import Path
 
 from zoo_export.errors import BundleError
 from zoo_export.files import safe_path, work_folder
-from zoo_export.manifest import MANIFEST, Manifest
+from zoo_export.manifest import MANIFEST, MAX_MANIFEST, Manifest
 from zoo_registry import UsageError, ZooError
 
-_MAX_MANIFEST = 1 << 26
 # Weights hardly shrink; an archive that swells a hundredfold beyond this holds something else.
 _FREE_BYTES, _MAX_RATIO = 1 << 26, 100
 _CHUNK = 1 << 20
@@ -95,7 +94,7 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
             raise BundleError(f"'{name}' in '{path}' is no plain file: bundles hold nothing else.")
     if MANIFEST not in entries:
         raise UsageError(f"'{path}' is no bundle: it has no {MANIFEST}.")
-    if entries[MANIFEST].file_size > _MAX_MANIFEST:
+    if entries[MANIFEST].file_size > MAX_MANIFEST:
         raise BundleError(f"{MANIFEST} in '{path}' has {entries[MANIFEST].file_size:,} bytes.")
     manifest = Manifest.read(archive.read(MANIFEST), f"{MANIFEST} in '{path}'")
     wanted = {name: entry.bytes for name, entry in manifest.files.items()}
@@ -110,14 +109,27 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _check_swelling(path: Path, total: int) -> None:
-    size = path.stat().st_size
-    if total > _FREE_BYTES + _MAX_RATIO * size:
-        raise BundleError(f"'{path}' of {size:,} bytes would swell to {total:,}.")
+    check_ratio(path, total)
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if total > free:
         raise UsageError(
             f"'{path}' needs {total:,} bytes in '{tempfile.gettempdir()}', where {free:,} are free."
         )
+
+
+def check_ratio(path: Path, total: int) -> None:
+    """Refuse an archive that swells as none of ours does.
+
+    Args:
+        path: The archive.
+        total: Bytes of all that it holds.
+
+    Raises:
+        BundleError: It holds a hundred times more than it has.
+    """
+    size = path.stat().st_size
+    if total > _FREE_BYTES + _MAX_RATIO * size:
+        raise BundleError(f"'{path}' of {size:,} bytes would swell to {total:,}.")
 
 
 def _bytes(size: int | None) -> str:

@@ -27,7 +27,7 @@ from zoo_export.model_file import model_file
 from zoo_export.probes import save_probes
 from zoo_export.source import Source, versions
 from zoo_export.stored import save_samples
-from zoo_registry import load_target
+from zoo_registry import durable, load_target
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ def complete(
     request = source.request
     (bundle / ASSETS).mkdir(exist_ok=True)
     if request.assets is not None:
-        shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True)
+        partial = shutil.ignore_patterns(f"{durable.PARTIAL}*")
+        shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True, ignore=partial)
     save_samples(bundle / SAMPLES, source.cases, source.expected)
     if source.edges:
         save_samples(bundle / EDGES, source.edges, source.expected_edges)

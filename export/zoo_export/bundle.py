@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from zoo_export import archive, files
+from zoo_export.agreement import check_agreement
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import find
-from zoo_export.manifest import ASSETS, MANIFEST, Artifact, Manifest
+from zoo_export.manifest import ASSETS, MANIFEST, MAX_MANIFEST, TRAIN_FORMAT, Artifact, Manifest
 from zoo_export.preprocess import Preprocessor
-from zoo_export.runtime import Runner, check_installed, is_installed, open_runner
+from zoo_export.runtime import (
+    Options,
+    Runner,
+    check_installed,
+    check_threads,
+    is_installed,
+    open_runner,
+)
 from zoo_export.runtime.generation import proceed, translate
 from zoo_export.runtime.prediction import Prediction, answer, as_texts, prepare
 from zoo_export.runtime.training import Trainer, open_trainer
 from zoo_export.tensors import Array
 from zoo_registry import UsageError, did_you_mean
-
-TRAIN_FORMAT = "tflite:train"
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Bundle:
     manifest: Manifest
     trusted: bool = False
     origin: Path | None = None
-    _runners: dict[tuple[str, int | None, str | None], Runner] = field(
+    _runners: dict[tuple[str, Options], Runner] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -91,24 +98,65 @@ class Bundle:
             BundleError: The artifact is damaged; if this machine has not run it before, that is
                 found out in another process.
         """
+        artifact, options = self.artifact(runtime), Options(threads, provider)
+        key = (artifact.format, options)
+        if key not in self._runners:
+            with self._opening(artifact, options) as path:
+                self._runners[key] = open_runner(
+                    find(artifact.format),
+                    path,
+                    artifact.inputs,
+                    artifact.outputs,
+                    batch_sizes=artifact.batch_sizes,
+                    options=options,
+                )
+        return self._runners[key]
+
+    @contextmanager
+    def _opening(self, artifact: Artifact, options: Options) -> Iterator[Path]:
+        """Give the path of an artifact that was tried, to open it while its hash is watched."""
         from zoo_export.verification import prove  # it reads bundles itself
 
-        artifact = self.artifact(runtime)
-        key = (artifact.format, threads, provider)
-        if key not in self._runners:
-            check_installed(find(artifact.format))
-            if not self.trusted:
-                prove(self, artifact)
-            self._runners[key] = open_runner(
-                find(artifact.format),
-                files.safe_path(self.path, artifact.path),
-                artifact.inputs,
-                artifact.outputs,
-                batch_sizes=artifact.batch_sizes,
-                threads=threads,
-                provider=provider,
-            )
-        return self._runners[key]
+        check_threads(options.threads)
+        check_installed(find(artifact.format))
+        path = files.safe_path(self.path, artifact.path)
+        if self.trusted:
+            yield path
+            return
+        prove(self, artifact, options)
+        with self.as_recorded(artifact.path):
+            yield path
+
+    @contextmanager
+    def as_recorded(self, part: str) -> Iterator[None]:
+        """Check the hashes of an artifact's or folder's files again, around what opens them.
+
+        Args:
+            part: A file or folder of the bundle; the files that hold its larger weights belong to
+                it.
+
+        Raises:
+            BundleError: A file is not the one that was loaded, before or after.
+        """
+        names = [
+            name
+            for name in self.manifest.files
+            if name == part or name.startswith((f"{part}/", f"{part}."))
+        ]
+        with files.as_recorded(self.path, names, self.manifest.files, Path(str(self))):
+            yield
+
+    @property
+    def assets(self) -> Path:
+        """Folder of the files that preprocessing names, their hashes checked again.
+
+        Raises:
+            BundleError: One of them was changed since the bundle was loaded.
+        """
+        if not self.trusted:
+            with self.as_recorded(ASSETS):
+                pass
+        return self.path / ASSETS
 
     def run(
         self,
@@ -164,11 +212,10 @@ class Bundle:
         if self.manifest.task == "seq2seq" and raws and isinstance(raws[0], str):
             texts = translate(runner, self.manifest, self._preprocessor(), raws)
             return [Prediction({}, text=text) for text in texts]
-        arrays, ends = prepare(self.manifest, self.path / ASSETS, raws)
+        assets = self.assets
+        arrays, ends = prepare(self.manifest, assets, raws)
         outputs = runner.run(arrays)
-        found = answer(
-            self.manifest, self.path / ASSETS, outputs, raws=raws, ends=ends, top_k=top_k
-        )
+        found = answer(self.manifest, assets, outputs, raws=raws, ends=ends, top_k=top_k)
         if max_tokens is None:
             return found
         if self.manifest.task != "causal-lm":
@@ -180,7 +227,7 @@ class Bundle:
 
     def _preprocessor(self) -> Preprocessor:
         names = [tensor.name for tensor in self.manifest.inputs]
-        return Preprocessor(self.manifest.preprocessing, self.path / ASSETS, names)
+        return Preprocessor(self.manifest.preprocessing, self.assets, names)
 
     def to_zip(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the bundle as one file that :func:`load_bundle` reads too.
@@ -203,6 +250,7 @@ class Bundle:
         Raises:
             UsageError: The bundle has no ``tflite:train``: export it with ``--train``.
             MissingRuntimeError: ai-edge-litert is not installed.
+            BundleError: The artifact is damaged, as for :meth:`runner`.
 
         Example:
             >>> import keras, numpy as np, tempfile, zoo_export
@@ -216,9 +264,8 @@ class Bundle:
             >>> losses[-1] < losses[0]
             True
         """
-        artifact = self.artifact(TRAIN_FORMAT)
-        check_installed(find(TRAIN_FORMAT))
-        return open_trainer(files.safe_path(self.path, artifact.path), threads=threads)
+        with self._opening(self.artifact(TRAIN_FORMAT), Options(threads)) as path:
+            return open_trainer(path, threads=threads)
 
     def _first_installed(self) -> Artifact:
         needed = []
@@ -264,28 +311,10 @@ def _load_folder(folder: Path, *, trusted: bool, origin: Path | None = None) -> 
         raise UsageError(f"There is no bundle '{shown}'.")
     if not manifest_path.is_file():
         raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
+    if manifest_path.stat().st_size > MAX_MANIFEST:
+        size = manifest_path.stat().st_size
+        raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")
     manifest = Manifest.read(manifest_path.read_bytes(), f"'{shown / MANIFEST}'")
     files.check_files(folder, manifest.files, shown)
-    _check_artifacts(shown, manifest)
+    check_agreement(shown, manifest)
     return Bundle(folder, manifest, trusted, origin)
-
-
-def _check_artifacts(folder: Path, manifest: Manifest) -> None:
-    if not manifest.artifacts:
-        raise BundleError(f"Bundle '{folder}' lists no artifact.")
-    for artifact in manifest.artifacts:
-        files.safe_path(folder, artifact.path)
-        inside = f"{artifact.path}/"
-        if not any(n == artifact.path or n.startswith(inside) for n in manifest.files):
-            raise BundleError(f"Artifact '{artifact.path}' of bundle '{folder}' has no file.")
-        if not artifact.inputs or not artifact.outputs:
-            raise BundleError(
-                f"Artifact '{artifact.path}' of bundle '{folder}' needs an input and an output."
-            )
-        tensors = (*artifact.inputs, *artifact.outputs)
-        sized = [
-            replace(t, shape=(size, *t.shape[1:])) for size in artifact.batch_sizes for t in tensors
-        ]
-        for tensor in (*tensors, *sized):
-            if not tensor.is_plausible():
-                raise BundleError(f"The manifest of '{folder}' has an impossible tensor: {tensor}.")

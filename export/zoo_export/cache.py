@@ -24,9 +24,9 @@ from zoo_export import files
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.model_code import files_of, module_of, objects_in
-from zoo_export.request import builder_module, read_info
+from zoo_export.request import builder_module, from_model, read_info
 from zoo_export.source import VERSIONS
-from zoo_registry import UsageError, folders
+from zoo_registry import UsageError, durable, folders
 from zoo_registry.packages import cache_folder
 
 _MOST_BYTES = 10_000_000_000
@@ -81,7 +81,7 @@ def keep(key: str, bundle: Path) -> None:
         # Under a name of its own, then renamed: two processes may do this at once.
         with files.work_folder(folder / key) as work:
             shutil.copytree(bundle, work / "bundle")
-            (work / "bundle").rename(folder / key)
+            durable.rename(work / "bundle", folder / key)
         _make_room(folder)
 
 
@@ -125,6 +125,10 @@ def _source(source: Any) -> Iterable[bytes | str]:
         yield from _code(json.loads(config))
         for weight in source.weights:
             yield from _plain(np.asarray(weight))
+        known = from_model(source)
+        yield f"{known.labels} {known.preprocessing} {known.provenance}"
+        for file in sorted(known.assets.iterdir()) if known.assets is not None else ():
+            yield from _files(file)
         return
     folder = Path(source)
     builder = builder_module(read_info(folder)[1].model.get("name"))

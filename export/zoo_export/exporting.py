@@ -11,10 +11,11 @@ import numpy as np
 
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
-from zoo_export.bundle import TRAIN_FORMAT, Bundle, load_bundle
+from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
+from zoo_export.manifest import TRAIN_FORMAT
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
 from zoo_export.request import Request, from_model, from_run, name_of
@@ -142,7 +143,7 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
-            request = replace(_request(source), **options)
+            request = replace(_of_length(_request(source), sequence_length), **options)
             check_calibrated(rows, request)
             check_rnn(rnn, rows, request.batch_sizes, request.model)
             failures = _produce(
@@ -161,6 +162,17 @@ def export(
     for artifact in bundle.artifacts:
         remember(bundle, artifact)
     return bundle
+
+
+def _of_length(request: Request, length: int | None) -> Request:
+    """Return what is known of a model whose texts are to have a length of the caller's."""
+    if length is None or request.is_run:
+        return request
+    steps = tuple(
+        {**step, "length": length} if step["step"] == "tokenize" else step
+        for step in request.preprocessing
+    )
+    return replace(request, preprocessing=steps)
 
 
 def _height_and_width(size: int | Sequence[int] | None) -> tuple[int, int] | None:

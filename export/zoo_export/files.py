@@ -6,15 +6,14 @@ import contextlib
 import glob
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from zoo_export import processes
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.manifest import MANIFEST, FileEntry
-from zoo_registry import UsageError
+from zoo_registry import UsageError, durable
 from zoo_registry.hashing import sha256
 
 # What common file systems take.
@@ -57,6 +56,38 @@ def check_files(folder: Path, entries: Mapping[str, FileEntry], shown: Path | No
         _check_file(folder, name, entry, shown)
 
 
+@contextmanager
+def as_recorded(
+    folder: Path, names: Sequence[str], entries: Mapping[str, FileEntry], shown: Path
+) -> Iterator[None]:
+    """Check files of a bundle again, before something opens them and after it has.
+
+    Args:
+        folder: The bundle.
+        names: Which of its files.
+        entries: What its manifest lists.
+        shown: What messages call the bundle.
+
+    Raises:
+        BundleError: A file that is not the one of the manifest, now or when it was opened.
+    """
+    before = {name: _stamp(folder / name) for name in names}
+    for name in names:
+        _check_file(folder, name, entries[name], shown)
+    yield
+    for name in names:
+        if _stamp(folder / name) != before[name]:
+            _check_file(folder, name, entries[name], shown)
+
+
+def _stamp(path: Path) -> object:
+    """Return what changes when a file is written or replaced, whatever its own times are set to."""
+    with contextlib.suppress(OSError):
+        stat = path.lstat()
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime_ns
+    return None
+
+
 def safe_path(folder: Path, name: str) -> Path:
     """Return the path that a manifest names, which must lie inside the bundle.
 
@@ -81,6 +112,8 @@ def safe_path(folder: Path, name: str) -> Path:
 
 def _check_file(folder: Path, name: str, entry: FileEntry, shown: Path) -> None:
     path = folder / name
+    if path.is_symlink():
+        raise BundleError(f"'{name}' of bundle '{shown}' is a link: bundles hold plain files.")
     if not path.is_file():
         raise BundleError(f"'{name}' is missing from bundle '{shown}': copy or export it again.")
     size = path.stat().st_size
@@ -123,20 +156,20 @@ def work_folder(out: Path) -> Iterator[Path]:
     Raises:
         ExportError: The disk is full, or the place cannot be written to.
     """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(out.parent, glob.escape(out.name))
-        work, lock = _locked_folder(out)
-    except OSError as error:
-        raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
-    try:
-        with processes.interruptible():
-            yield work
-    except OSError as error:
-        raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        os.close(lock)
+    with contextlib.ExitStack() as stack:
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(out.parent, glob.escape(out.name))
+            work = stack.enter_context(
+                durable.locked_folder(out.parent, f".{out.name}.", _UNFINISHED)
+            )
+        except OSError as error:
+            raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
+        try:
+            with processes.interruptible():
+                yield work
+        except OSError as error:
+            raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error
 
 
 def remove_leftovers(folder: Path, names: str = "*") -> None:
@@ -146,35 +179,13 @@ def remove_leftovers(folder: Path, names: str = "*") -> None:
         folder: Where they lie.
         names: Pattern of what they were made for.
     """
-    import fcntl
-
     tail = f".????????{_UNFINISHED}"
-    for left in folder.glob(f".{names}{tail}"):
-        with contextlib.suppress(OSError):  # its process lives, or has just removed it
-            lock = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # What was to be replaced may have no other copy.
-                if not (left / _REPLACED).exists() or (folder / left.name[1 : -len(tail)]).exists():
-                    shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(lock)
 
+    def holds_the_only_copy(left: Path) -> bool:
+        replaced = (left / _REPLACED).exists()
+        return replaced and not (folder / left.name[1 : -len(tail)]).exists()
 
-def _locked_folder(out: Path) -> tuple[Path, int]:
-    """Make a folder that is locked for as long as this process lives."""
-    import fcntl
-
-    while True:
-        work = Path(tempfile.mkdtemp(_UNFINISHED, f".{out.name}.", out.parent))
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(work, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # without locks, what is left there stays
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # Before it was locked, another process may have taken it for left.
-            if work.exists():
-                return work, lock
-            os.close(lock)
+    durable.remove_left(folder, f".{names}{tail}", keep=holds_the_only_copy)
 
 
 def put_in_place(
@@ -201,7 +212,7 @@ def put_in_place(
     if force and out.exists():
         out.rename(work / _REPLACED)
     try:
-        finished.rename(out)
+        durable.rename(finished, out)
     except OSError:
         if (work / _REPLACED).exists():
             (work / _REPLACED).rename(out)

@@ -20,6 +20,9 @@ CARD = "README.md"
 ASSETS = folders.ASSETS
 SAMPLES, EDGES = "assets/samples.npz", "assets/edges.npz"
 SEAL = "sha256"
+# Bytes; a vocabulary of labels has a few.
+MAX_MANIFEST = 1 << 26
+TRAIN_FORMAT = "tflite:train"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from zoo_export.preprocess import Preprocessor
 from zoo_export.stored import load_arrays
 from zoo_export.tensors import Array
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import asking
 
 PROBES = "probes.npz"
 _TEXTS = ("Zürich isn't far: 3.14 km!", "the quick brown fox jumps over the lazy dog", "HELLO")
@@ -47,8 +48,14 @@ def check_probes(manifest: Manifest, assets: Path) -> None:
         BundleError: The stored inputs cannot be read.
         UsageError: Steps or a tokenizer that cannot be used.
     """
-    if not (assets / PROBES).is_file() or not _can_prepare(manifest.preprocessing):
+    if not _can_prepare(manifest.preprocessing):
         return  # a device that is only given arrays
+    if not (assets / PROBES).is_file():
+        # Nothing to compare with: that it is done at all is still found out here.
+        raws = [_plain(raw) for raw in _raws(manifest.preprocessing, assets)]
+        if raws:
+            Preprocessor(manifest.preprocessing, assets).batch(raws)
+        return
     stored = load_arrays(assets / PROBES)
     raws = [_plain(raw) for raw in stored.pop(_RAW, np.zeros(0))]
     made = _named(Preprocessor(manifest.preprocessing, assets).batch(raws))
@@ -90,7 +97,8 @@ def _raws(steps: Sequence[Mapping[str, Any]], assets: Path) -> list[Any]:
     names = [step.tokenizer for step in preprocessor.steps if hasattr(step, "tokenizer")]
     tokenizer = preprocessor.tokenizer(names[0])
     every = np.linspace(0, tokenizer.get_vocab_size() - 1, 64).astype(int).tolist()
-    texts = [*_TEXTS, tokenizer.decode(every)]
+    with asking("The tokenizer cannot write its own tokens"):
+        texts = [*_TEXTS, tokenizer.decode(every)]
     return [np.asarray(text) for text in texts if _can_read(preprocessor, text)]
 
 

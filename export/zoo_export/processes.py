@@ -7,46 +7,42 @@ import ctypes
 import errno
 import gc
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from zoo_registry import children
 from zoo_registry.signals import signal_name
 
 FULL_DISK = "No space left on device"
 _LOG_LINES = 12
-_WATCH_SECONDS = 0.5
 
 
 def start(module: str, *arguments: str, log: Path, **options: Any) -> subprocess.Popen[Any]:
     """Start ``python -m module`` with this process' import path and quiet libraries.
 
     Args:
-        module: A module with a main part.
+        module: A module with a main part, which begins with
+            :func:`zoo_registry.children.end_with_parent`.
         arguments: Its arguments.
         log: File for what it prints.
         options: For :class:`subprocess.Popen`, such as pipes in place of the log.
     """
     environment = {
-        **os.environ,
-        # The parent may have found modules in ways that a new process does not know.
-        "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3"),
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     with log.open("wb") as file:
-        return subprocess.Popen(
-            # -P: a script called onnx.py in the user's folder must not be what is imported.
-            [sys.executable, "-P", "-m", module, *arguments],
-            env=environment,
-            **{"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file, **options},
+        return children.start(
+            module,
+            *arguments,
+            environment=environment,
+            **{"stdout": file, "stderr": file, **options},
         )
 
 
@@ -69,17 +65,6 @@ def how_it_ended(process: subprocess.Popen[Any], log: Path, what: str) -> str:
     name = signal_name(-code)
     memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
     return f"{what} was killed by {name}{memory}{said}"
-
-
-def end_with(parent: int) -> None:
-    """End this process soon after its parent does, however that ended: nobody waits for it."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -113,12 +98,3 @@ def free_memory() -> None:
         library = ctypes.CDLL(None)
         if hasattr(library, "malloc_trim"):  # glibc keeps freed weights for itself
             library.malloc_trim(0)
-
-
-def free_bytes() -> int | None:
-    """Return how much memory new processes can have, ``None`` where the system does not say."""
-    status = Path("/proc/meminfo")
-    if not status.is_file():
-        return None
-    kilobytes = re.search(r"MemAvailable:\s+(\d+)", status.read_text(encoding="ascii"))
-    return int(kilobytes[1]) * 1024 if kilobytes else None

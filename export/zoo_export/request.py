@@ -75,8 +75,12 @@ def name_of(source: Any) -> str:
     """
     if isinstance(source, str | Path):
         recipe = read_info(Path(source))[1].recipe
-        name = recipe.get("name") or Path(source).resolve().name
-        return str(name).rpartition("/")[2]
+        name = str(recipe.get("name") or Path(source).resolve().name).rpartition("/")[2]
+        if not folders.is_plain_name(name):
+            raise UsageError(
+                f"Run '{source}' is called {name!r}, which is a path: name it (name=)."
+            )
+        return name
     _check_model(source)
     spec = getattr(source, "zoo_spec", None)
     return str(spec.name.rpartition("/")[2] if spec else source.name)
@@ -154,19 +158,29 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
 
 
 def from_model(model: Any) -> Request:
-    """Describe a bare Keras model, with what the zoo knows about it if it built it.
+    """Describe a bare Keras model, with what the zoo knows about it and its weights.
+
+    Labels, tokenizer and preprocessing that weights came with are those of the model.
 
     Raises:
         UsageError: Something that is no Keras model.
     """
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
+    loaded = getattr(model, "zoo_weights", None)
+    belongings = getattr(loaded, "belongings", None)
+    provenance: dict[str, Any] = {"model": spec.name} if spec else {}
+    if loaded is not None:
+        provenance["weights"] = {"source": loaded.source, "sha256": dict(loaded.sha256)}
     return Request(
         model=model,
         name=name_of(model),
         task=spec.defaults.get("task") if spec else None,
+        labels=belongings.labels if belongings else None,
+        preprocessing=belongings.preprocessing if belongings else (),
+        assets=belongings.assets if belongings else None,
         license=spec.license if spec else "",
-        provenance={"model": spec.name} if spec else {},
+        provenance=provenance,
     )
 
 

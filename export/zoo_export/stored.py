@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo_export.archive import check_ratio
 from zoo_export.errors import BundleError
 from zoo_export.tensors import Array, Arrays, evenly
 from zoo_registry import UsageError
@@ -73,6 +74,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
             size = sum(info.file_size for info in archive.infolist())
         if size > MAX_BYTES:
             raise BundleError(f"'{path}' holds {size:,} bytes of samples.")
+        check_ratio(path, size)
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
@@ -95,7 +97,7 @@ def read_npz(path: Path) -> dict[str, Array]:
         if not isinstance(stored, np.ndarray):
             with stored:
                 return {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # as above; a header may ask for more memory than there is
         raise UsageError(f"'{path}' cannot be read: {error}.") from error
     raise UsageError(
         f"'{path}' holds one array without a name, as a .npy file: write it with np.savez."

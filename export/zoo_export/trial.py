@@ -1,28 +1,33 @@
-"""An artifact tried in a process of its own: ``python -m zoo_export.trial FOLDER FORMAT``.
+"""An artifact tried in a process of its own: ``python -m zoo_export.trial FOLDER FORMAT ...``.
 
 LiteRT checks how a file is laid out, not what its operators ask for: about one changed file in a
 thousand ends the process that loads or runs it. Whoever changed the file can change its hash too.
-So a bundle that was not made here is first run on its stored samples in a child process.
+So a bundle that was not made here is first run on its stored samples in a child process, with the
+threads and the provider that are asked for, within bounds of time and memory.
+
+That holds crashes, endless loops and files that fill the memory. It is no sandbox: the child may do
+what the user may. That no file of a model asks for more than computing is what
+:mod:`zoo_export.runtime.operators` sees to, before any process loads it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from zoo_export import schema
+from zoo_export import files, schema
 from zoo_export.errors import BundleError, VerificationError
 from zoo_export.formats import find
-from zoo_export.manifest import MANIFEST, Artifact, Verification
-from zoo_export.runtime import check_installed
-from zoo_registry import UsageError, ZooError
+from zoo_export.manifest import SAMPLES, TRAIN_FORMAT, Artifact, Manifest, Verification
+from zoo_export.runtime import AS_USUAL, Options, check_installed
+from zoo_export.stored import load_samples
+from zoo_registry import UsageError, ZooError, children
 from zoo_registry.packages import cache_folder
 from zoo_registry.signals import signal_name
 
@@ -30,13 +35,15 @@ if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
 
 TIME_LIMIT = 600.0
+# TensorFlow and what it computes with, and weights that runtimes pack anew.
+_MEMORY, _TIMES_BYTES = 8 << 30, 8
 _KINDS = {kind.__name__: kind for kind in (BundleError, UsageError, VerificationError)}
 
 
 def try_artifact(
     bundle: Bundle,
     artifact: Artifact,
-    provider: str | None = None,
+    options: Options = AS_USUAL,
     time_limit: float = TIME_LIMIT,
 ) -> Verification:
     """Run the stored samples through an artifact in a child process and compare with Keras.
@@ -44,7 +51,7 @@ def try_artifact(
     Args:
         bundle: The bundle.
         artifact: One of its artifacts.
-        provider: What computes, as for :meth:`zoo_export.Bundle.runner`.
+        options: How it is going to be opened here.
         time_limit: Seconds after which the child is ended.
 
     Returns:
@@ -54,22 +61,12 @@ def try_artifact(
         BundleError: The file ended the process that ran it, or took too long.
         VerificationError: It gives other names, shapes or dtypes, or NaN.
         MissingRuntimeError: Its runtime is not installed.
-        UsageError: No process can be started here.
+        UsageError: No process can be started here, or it cannot be opened so.
     """
     check_installed(find(artifact.format))
-    words = [str(bundle.path), artifact.format, *([] if provider is None else [provider])]
+    words = [str(bundle.path), artifact.format, _digest(bundle.manifest)]
     try:
-        done = subprocess.run(
-            # -P: a script of the user's that is called as a library must not be imported.
-            [sys.executable, "-P", "-m", __name__, *words],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(entry or "." for entry in sys.path)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=time_limit,
-            check=False,
-        )
+        done = children.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
     except OSError as error:
         raise UsageError(
             f"Artifact '{artifact.path}' cannot be tried in another process ({error}): load the "
@@ -80,12 +77,12 @@ def try_artifact(
             f"Artifact '{artifact.path}' of bundle '{bundle}' took longer than "
             f"{time_limit:g} s to run the stored samples."
         ) from error
-    if done.returncode != 0:
+    said = _answer(done)
+    if said is None:
         raise BundleError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' ended the process that tried "
             f"it ({_cause(done)}): it is damaged or hostile. Export it again."
         )
-    said = json.loads(done.stdout.splitlines()[-1])
     if "error" in said:
         # The other process was given the folder of what may have been a zip.
         message = said["message"].replace(str(bundle.path), str(bundle))
@@ -93,14 +90,23 @@ def try_artifact(
     return schema.read(Verification, said, "verification")
 
 
-def was_tried(bundle: Bundle, artifact: Artifact) -> bool:
-    """Return whether these very bytes have passed on this machine, with this runtime."""
-    return _mark(bundle, artifact).is_file()
+def _answer(done: subprocess.CompletedProcess[str]) -> Any:
+    if done.returncode != 0 or not done.stdout.strip():
+        return None
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except ValueError:
+        return None
 
 
-def remember(bundle: Bundle, artifact: Artifact) -> None:
+def was_tried(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) -> bool:
+    """Return whether these very bytes have passed on this machine, opened in this way."""
+    return _mark(bundle, artifact, options).is_file()
+
+
+def remember(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) -> None:
     """Note that an artifact has passed, so that it is not tried again."""
-    mark = _mark(bundle, artifact)
+    mark = _mark(bundle, artifact, options)
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
@@ -108,25 +114,48 @@ def remember(bundle: Bundle, artifact: Artifact) -> None:
         return  # a device without a home: it is tried again next time
 
 
-def main(folder: str, format_name: str, provider: str | None = None) -> None:
+def main(folder: str, format_name: str, digest: str, options: str) -> None:
     """Print the figures of one artifact, or the error, as the last line."""
+    children.end_with_parent()
     from zoo_export.bundle import load_bundle
-    from zoo_export.verification import run_samples
 
+    chosen = Options(**json.loads(options))
     try:
         bundle = load_bundle(folder, trusted=True)
-        result = asdict(run_samples(bundle, bundle.artifact(format_name), provider=provider))
+        if _digest(bundle.manifest) != digest:
+            raise BundleError(f"Bundle '{bundle}' was changed while it was loaded.")
+        artifact = bundle.artifact(format_name)
+        size = files.size_of(files.safe_path(bundle.path, artifact.path))
+        children.limit_memory(_MEMORY + _TIMES_BYTES * size)
+        with bundle.as_recorded(artifact.path):
+            result = asdict(_exercise(bundle, artifact, chosen))
     except ZooError as error:
         result = {"error": type(error).__name__, "message": str(error)}
     print(json.dumps(result))  # noqa: T201 - read by the parent
 
 
-def _mark(bundle: Bundle, artifact: Artifact) -> Path:
+def _exercise(bundle: Bundle, artifact: Artifact, options: Options) -> Verification:
+    from zoo_export.verification import run_samples
+
+    threads, provider = options.threads, options.provider
+    figures = run_samples(bundle, artifact, threads=threads, provider=provider)
+    if artifact.format == TRAIN_FORMAT:
+        sample = load_samples(bundle.path / SAMPLES)[0].inputs
+        bundle.trainer(threads).rehearse(sample)
+    return figures
+
+
+def _mark(bundle: Bundle, artifact: Artifact, options: Options) -> Path:
     row = find(artifact.format)
     # The manifest has the hash of every file.
-    proof = hashlib.sha256((bundle.path / MANIFEST).read_bytes())
-    proof.update(f"{row.name} {row.requires} {_version(row.requires)}".encode())
+    proof = hashlib.sha256(_digest(bundle.manifest).encode())
+    words = (row.name, row.requires, _version(row.requires), json.dumps(asdict(options)))
+    proof.update(" ".join(words).encode())
     return cache_folder() / "tried" / proof.hexdigest()
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(manifest.to_json().encode()).hexdigest()
 
 
 def _version(package: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import EDGE_SLACK, compare, worst
 from zoo_export.errors import BundleError, ExportError, VerificationError
 from zoo_export.formats import find
-from zoo_export.manifest import ASSETS, EDGES, SAMPLES, Artifact, Comparison, Verification
+from zoo_export.manifest import EDGES, SAMPLES, Artifact, Comparison, Verification
 from zoo_export.probes import check_probes
-from zoo_export.stored import MAX_VALUES, load_samples
+from zoo_export.runtime import Options
+from zoo_export.stored import MAX_VALUES, Stored, load_samples
 from zoo_export.tensors import evenly, fits
 from zoo_export.trial import remember, try_artifact, was_tried
 from zoo_registry import UsageError
@@ -53,34 +55,40 @@ def verify(
     if provider is not None and runtime is None:
         raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
     artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
-    results = [try_artifact(bundle, artifact, provider) for artifact in artifacts]
+    options = Options(provider=provider)
+    results = [try_artifact(bundle, artifact, options) for artifact in artifacts]
     failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
             f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
         )
     for artifact in artifacts:
-        remember(bundle, artifact)
+        remember(bundle, artifact, options)
     return results
 
 
-def prove(bundle: Bundle, artifact: Artifact) -> None:
+def prove(bundle: Bundle, artifact: Artifact, options: Options) -> None:
     """Verify one artifact, unless these bytes have passed on this machine before.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        options: How it is going to be opened here.
 
     Raises:
         BundleError: It ends the process that runs it.
         VerificationError: It disagrees with Keras.
     """
-    if was_tried(bundle, artifact):
+    if was_tried(bundle, artifact, options):
         return
-    figures = try_artifact(bundle, artifact)
+    figures = try_artifact(bundle, artifact, options)
     if not figures.ok:
         raise VerificationError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
             f"{worst(figures.comparisons)}.",
             [figures],
         )
-    remember(bundle, artifact)
+    remember(bundle, artifact, options)
 
 
 def run_samples(
@@ -96,7 +104,7 @@ def run_samples(
         BundleError: No samples, or a file that its runtime refuses.
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
-    check_probes(bundle.manifest, bundle.path / ASSETS)
+    check_probes(bundle.manifest, bundle.assets)
     tolerance = find(artifact.format).tolerance
     cases = [(case, tolerance) for case in load_samples(bundle.path / SAMPLES)]
     edges = bundle.path / EDGES
@@ -125,5 +133,20 @@ def run_samples(
         rows += [replace(row, shape=shapes[row.output]) for row in compared]
     if not rows:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
+    _check_batches(bundle, artifact, [case for case, _ in cases])
     stored = artifact.verification
     return replace(stored, tolerance=tolerance, comparisons=tuple(rows))
+
+
+def _check_batches(bundle: Bundle, artifact: Artifact, cases: Sequence[Stored]) -> None:
+    # A signature that no sample has run is not proved.
+    run = {
+        len(next(iter(case.inputs.values())))
+        for case in cases
+        if fits(artifact.inputs, case.inputs)
+    }
+    missing = sorted(set(artifact.batch_sizes) - run)
+    if missing:
+        raise BundleError(
+            f"Bundle '{bundle}' has no sample for batch {missing[0]} of '{artifact.path}'."
+        )

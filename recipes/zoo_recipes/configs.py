@@ -69,6 +69,8 @@ class DatasetConfig:
         target_length: Tokens of a target text, for ``seq2seq``.
         columns: Of own data: role to column, such as ``text = "review"``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of own data, what is done with the same content in several classes:
+            ``keep``, ``drop`` it from what is trained on, or ``error``.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -81,11 +83,16 @@ class DatasetConfig:
     target_length: PositiveInt = 64
     columns: Mapping[str, str] = field(default_factory=dict)
     on_bad_record: BadRecords = "error"
+    on_contradiction: Literal["keep", "drop", "error"] = "keep"
 
     @property
     def reading(self) -> dict[str, Any]:
         """How own data are read, as :func:`zoo_recipes.datasets.loading.open_dataset` takes it."""
-        return {"columns": self.columns, "on_bad_record": self.on_bad_record}
+        return {
+            "columns": self.columns,
+            "on_bad_record": self.on_bad_record,
+            "on_contradiction": self.on_contradiction,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
-from zoo_recipes.configs import ModelConfig
+from zoo_recipes.configs import Component, ModelConfig
 from zoo_recipes.recipe import Recipe, as_recipe
-from zoo_registry import UsageError
+from zoo_registry import UsageError, did_you_mean
+
+NOTHING = {"none", "null"}
 
 
 def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -18,15 +20,20 @@ def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     Args:
         recipe: What to start from.
         overrides: ``key=value`` each. The key is dotted; ``model.filters`` is short for
-            ``model.overrides.filters``. The value is TOML, and a bare word is a string.
+            ``model.overrides.filters``, and a number counts the items of a list from 0. The value
+            is TOML, and a bare word is a string; ``none`` takes the key out, as if the recipe had
+            not said it.
 
     Raises:
         UsageError: An override without ``=``, or mistakes in the result, all of them listed.
 
     Example:
         >>> recipe = as_recipe({"model": {"name": "mlp"}, "dataset": {"name": "digits"}}, "mine")
-        >>> with_overrides(recipe, ["fit.epochs=3", "compile.optimizer=sgd"]).fit.epochs
-        3
+        >>> changed = with_overrides(recipe, ["fit.epochs=3", "fit.keep_best=loss"])
+        >>> changed.fit.epochs, changed.fit.keep_best
+        (3, 'loss')
+        >>> with_overrides(changed, ["fit.epochs=none", "fit.keep_best=none"]) == recipe
+        True
     """
     values = {}
     for override in overrides:
@@ -42,7 +49,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 
     Args:
         recipe: What to start from.
-        values: Plain data by key, as :func:`with_overrides` takes them.
+        values: Plain data by key, as :func:`with_overrides` takes them; ``None`` takes a key out.
 
     Raises:
         UsageError: Mistakes in the result, all of them listed.
@@ -71,9 +78,12 @@ def read_value(text: str) -> Any:
     """Return the TOML value that a text is, or the text.
 
     Example:
-        >>> read_value("1e-3"), read_value("[8, 8]"), read_value("adamw")
-        (0.001, [8, 8], 'adamw')
+        >>> read_value("1e-3"), read_value("[8, 8]"), read_value("adamw"), read_value("none")
+        (0.001, [8, 8], 'adamw', None)
     """
+    # TOML cannot say nothing; in quotation marks it is the word.
+    if text.lower() in NOTHING:
+        return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -94,12 +104,69 @@ def _path(key: str) -> list[str]:
 def _put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     *parents, last = path
     table: Any = data
-    for parent in parents:
-        below = table.setdefault(parent, {})
-        if isinstance(below, str):
+    for at, parent in enumerate(parents):
+        known = _below(table, parent)
+        if known is None and value is None:
+            _check_key(path, key)
+            return  # It is out already.
+        if isinstance(known, str):
             # A component may be written as its name alone.
-            below = table[parent] = {"name": below}
-        if not isinstance(below, dict):
-            raise UsageError(f"Override of '{key}': '{'.'.join(parents)}' holds no keys.")
-        table = below
-    table[last] = value
+            known = {"name": known}
+        known = {} if known is None else known
+        if not isinstance(known, dict | list):
+            where = ".".join(parents[: at + 1])
+            raise UsageError(f"Override of '{key}': '{where}' holds no keys.")
+        _set(table, parent, known, key)
+        table = known
+    if value is None:
+        _check_key(path, key)
+        _take_out(table, last, key)
+    else:
+        _set(table, last, value, key)
+
+
+def _check_key(path: list[str], key: str) -> None:
+    """Refuse to take out what no recipe has; of arguments anything may be there or not."""
+    config: Any = Recipe
+    for part in path:
+        known = get_type_hints(config)
+        if part not in known:
+            raise UsageError(
+                f"Override of '{key}': there is no such key.{did_you_mean(part, known)}"
+            )
+        parts = (known[part], *get_args(known[part]))
+        config = next((kind for kind in parts if is_dataclass(kind)), None)
+        if config is None or config is Component:
+            return
+
+
+def _below(table: Any, part: str) -> Any:
+    if isinstance(table, dict):
+        return table.get(part)
+    return table[int(part)] if _is_item(table, part) else None
+
+
+def _is_item(table: list[Any], part: str) -> bool:
+    return part.isdecimal() and int(part) < len(table)
+
+
+def _set(table: Any, part: str, value: Any, key: str) -> None:
+    if isinstance(table, list):
+        _check_item(table, part, key)
+        table[int(part)] = value
+    else:
+        table[part] = value
+
+
+def _take_out(table: Any, part: str, key: str) -> None:
+    if isinstance(table, list):
+        _check_item(table, part, key)
+        del table[int(part)]
+    else:
+        table.pop(part, None)
+
+
+def _check_item(table: list[Any], part: str, key: str) -> None:
+    if not _is_item(table, part):
+        count = f"{len(table)} item{'s' if len(table) != 1 else ''}, from 0 on"
+        raise UsageError(f"Override of '{key}': '{part}' is none of {count}.")

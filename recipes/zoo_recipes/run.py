@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
+from zoo_registry.durable import unwritable, write_text
 from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
@@ -23,8 +22,14 @@ from zoo_registry.model_changes import know_fake_quantization
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 RECIPE = "recipe.toml"
+# What a run is to replace, until it is known that it can.
+REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+class LostInfoError(UsageError):
+    """A run whose ``run.json`` is missing or damaged; a training that goes on makes it anew."""
 
 
 class StoppedError(Exception):
@@ -109,18 +114,21 @@ def read_run(path: str | Path) -> Run:
     """Return the run in a folder, also one that is not complete.
 
     Raises:
-        UsageError: No run, a damaged one, or one of another version.
+        LostInfoError: Its ``run.json`` is missing or damaged.
+        UsageError: No run, or one of another version.
     """
     folder = Path(path)
     info_path = folder / INFO
     if not info_path.is_file():
+        if (folder / RECIPE).is_file():
+            raise _lost(folder, "is missing")
         raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
     try:
         info = json.loads(info_path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{info_path}' is damaged: {error}") from error
+        raise _lost(folder, f"is damaged: {error}") from error
     if not isinstance(info, dict):
-        raise UsageError(f"'{info_path}' is damaged: it must hold an object.")
+        raise _lost(folder, "is damaged: it must hold an object.")
     if info.get("format_version") != FORMAT_VERSION:
         raise UsageError(
             f"Run '{folder}' has format {info.get('format_version')}; this Kerazoo reads "
@@ -129,8 +137,29 @@ def read_run(path: str | Path) -> Run:
     status = info.get("status")
     recipe = info.get("recipe")
     if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
-        raise UsageError(f"'{info_path}' is damaged: it needs 'status' and 'recipe' with a name.")
+        raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
     return Run(folder, info)
+
+
+def _lost(folder: Path, what: str) -> LostInfoError:
+    text = f"'{folder / INFO}' {what}"
+    if (folder / RECIPE).is_file():
+        way = f"Make it anew from {RECIPE} and the checkpoints, and go on: {resuming(folder)}"
+        text = f"{text.rstrip('.')}. {way}"
+    return LostInfoError(text)
+
+
+def asset_of(weights: str | None, name: str) -> Path | None:
+    """Return a file that weights are of no use without, where they are those of a run.
+
+    Args:
+        weights: As :func:`zoo.get_model` takes them.
+        name: Of the asset, such as ``tokenizer.json``.
+    """
+    if weights is None or not Path(weights, INFO).is_file():
+        return None
+    path = Path(weights, folders.ASSETS, name)
+    return path if path.is_file() else None
 
 
 def resuming(folder: Path) -> str:
@@ -205,7 +234,7 @@ def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]
     except Timeout as error:
         raise UsageError(taken) from error
     except OSError as error:
-        raise _unwritable(path.parent, error) from error
+        raise unwritable(path.parent, error) from error
     try:
         yield
     finally:
@@ -217,6 +246,9 @@ def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]
 def new_folder(path: Path, *, force: bool) -> Iterator[None]:
     """Make an empty folder for a run, and keep it from other processes as :func:`held` does.
 
+    A run that is refused (:class:`zoo_registry.UsageError`) leaves nothing, and what it was to
+    replace is back in its place.
+
     Args:
         path: What :func:`check_free` let pass, maybe long ago.
         force: Whether a run that is there is replaced.
@@ -225,50 +257,57 @@ def new_folder(path: Path, *, force: bool) -> Iterator[None]:
         UsageError: Another process has begun a run there since.
         ZooError: The folder cannot be written.
     """
+    is_new = not path.exists()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(path, error) from error
-    with held(path):
-        _check_contents(path, force=force)
-        try:
-            for child in _contents(path):
-                is_folder = child.is_dir() and not child.is_symlink()
-                shutil.rmtree(child) if is_folder else child.unlink()
-            (path / folders.ASSETS).mkdir()
-        except OSError as error:
-            raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
+    try:
+        with held(path):
+            _check_contents(path, force=force)
+            with _emptied(path):
+                yield
+    except UsageError:
+        if is_new:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+@contextmanager
+def _emptied(path: Path) -> Iterator[None]:
+    """Set aside what is in a folder; it is back if what is to be there instead is refused."""
+    aside = path / REPLACED
+    try:
+        # Where it is there already, its successor was killed before it was one.
+        if not aside.is_dir() and _contents(path):
+            _move(_contents(path), aside)
+        _delete(child for child in _contents(path) if child != aside)
+        (path / folders.ASSETS).mkdir()
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
         yield
+    except UsageError:
+        _delete(child for child in _contents(path) if child != aside)
+        _move(_contents(aside), path)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _unwritable(path: Path, error: OSError) -> ZooError:
-    return ZooError(f"'{path}' cannot be written: {error}")
+def _move(children: Iterable[Path], folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for child in children:
+        child.rename(folder / child.name)
+
+
+def _delete(children: Iterable[Path]) -> None:
+    for child in list(children):
+        is_folder = child.is_dir() and not child.is_symlink()
+        shutil.rmtree(child) if is_folder else child.unlink()
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON, all or nothing."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
-
-
-def write(path: Path, produce: Callable[[Path], Any]) -> None:
-    """Let ``produce`` write a file under another name, then give it its own.
-
-    Args:
-        path: The final name.
-        produce: Takes a path with the same suffix.
-
-    Raises:
-        ZooError: The disk is full or cannot be written.
-    """
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
-    try:
-        produce(partial)
-        partial.chmod(0o644)
-        partial.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")

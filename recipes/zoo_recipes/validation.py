@@ -15,6 +15,7 @@ from zoo_recipes.contradictions import contradictions, loss_mistakes, table
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
+from zoo_registry.folders import is_plain_name
 
 # train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
 _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
@@ -113,6 +114,11 @@ def _shown(value: Any) -> str:
 
 
 def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
+    if not is_plain_name(data.get("name")):
+        yield (
+            f"name = {_shown(data.get('name'))}: it is the name of folders, such as runs/NAME: "
+            "leave out '/', '\\', ':' and a '.' at its beginning."
+        )
     model, dataset = table(data, "model"), table(data, "dataset")
     name = model.get("name")
     if isinstance(name, str):

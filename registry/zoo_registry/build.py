@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import re
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import zoo_registry
 from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.folders import INFO
+from zoo_registry.machine import free_bytes
 from zoo_registry.model_changes import with_scale
 from zoo_registry.specs import ModelSpec, is_regression, load_target
 from zoo_registry.trial import guarded, one_line
@@ -30,6 +32,11 @@ SCALING = ("target_mean", "target_scale")
 OPEN_WEIGHTS = "zoo.weights:open_weights"
 READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
 SET_TRAINABLE = "zoo.finetuning:set_trainable"
+WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
+# Set to anything, models are built however much memory they take.
+ANY_SIZE = "KERAZOO_ANY_SIZE"
+# Of the free memory; below it a model is not counted before it is built.
+_SURELY_FITS = 0.25
 TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
 
 
@@ -41,6 +48,7 @@ def get_model(
     weights: str | Path | None = None,
     strict: bool = True,
     trainable: str = "all",
+    labels: Sequence[str] | None = None,
     **overrides: Any,
 ) -> Any:
     """Build the model that a name stands for.
@@ -52,12 +60,16 @@ def get_model(
         weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
             ``.weights.h5`` or ``.safetensors`` file, the folder of a run or of a Hugging Face
             snapshot, ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh
-            weights. The head of another task starts fresh.
-        strict: Whether tensors that are missing or left over are an error or a report,
-            ``model.zoo_weights``.
+            weights. The head of another task starts fresh, which is warned of.
+        strict: Whether weights that are missing, left over or of another shape are an error; if
+            not, what fits is loaded and a warning lists the rest. Either way the attribute
+            ``zoo_weights`` of the model reports what was done, and holds the labels, the
+            tokenizer and the preprocessing that the weights came with.
         trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
             the last two blocks) or ``"lora:8"`` (the head, and a correction of rank 8 to every
             dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
+        labels: Names of the classes, in the order of the logits: ``num_classes`` is their number,
+            and a head that is loaded gives each class the row of its name; others start fresh.
         overrides: Arguments of the builder that replace the spec's defaults. A model that
             classifies, such as images, has the task ``image-regression`` too: its output ``value``
             is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
@@ -69,7 +81,8 @@ def get_model(
 
     Raises:
         UnknownNameError: No such model.
-        UsageError: A task, override, type or weights that do not fit.
+        UsageError: A task, override, type or weights that do not fit, or more weights than there
+            is free memory (the environment variable ``KERAZOO_ANY_SIZE=1`` builds it anyway).
         PluginError: The builder of a plugin failed.
 
     Example:
@@ -81,6 +94,8 @@ def get_model(
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
+    if labels is not None:
+        overrides.setdefault("num_classes", len(labels))
     scaling = _scaling(spec, task, overrides)
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
@@ -94,10 +109,11 @@ def get_model(
     elif weights is not None:
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
+    check_memory(spec, arguments)
     model = _call(spec, arguments)
-    if checkpoint is not None:
-        model.zoo_weights = checkpoint.load(model, strict=strict)
     model.zoo_spec = replace(spec, defaults=arguments)
+    if checkpoint is not None:
+        model.zoo_weights = checkpoint.load(model, strict=strict, labels=labels)
     if trainable != "all":
         load_target(SET_TRAINABLE)(model, part, number)
     return model if scaling is None else _scaled(model, scaling)
@@ -180,6 +196,55 @@ def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
     if str(weights).endswith((".keras", ".weights.h5")) or Path(weights, INFO).is_file():
         return False
     return "weights" in inspect.signature(_load_builder(spec)).parameters
+
+
+def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
+    """Refuse a model whose weights are larger than the free memory, before any is allocated.
+
+    Args:
+        spec: The model.
+        arguments: Of its builder, task and weights among them.
+
+    Raises:
+        UsageError: It is too large. The environment variable ``KERAZOO_ANY_SIZE`` lets it pass.
+    """
+    free = free_bytes()
+    if free is None or os.environ.get(ANY_SIZE):
+        return
+    if 4 * _at_most(spec, arguments) < _SURELY_FITS * free:
+        return
+    needed = load_target(WEIGHT_BYTES)(spec, arguments)
+    if needed > free:
+        raise UsageError(
+            f"Model '{spec.name}' has {needed / 1e9:,.1f} GB of weights, and "
+            f"{free / 1e9:,.1f} GB of memory are free: choose a smaller model, or set "
+            f"{ANY_SIZE}=1 to build it all the same."
+        )
+
+
+def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:
+    """Return more parameters than a model has.
+
+    It is the number of its defaults, times how much each size grew; squared, as widths count twice
+    in a product.
+    """
+    known = {name: p.default for name, p in accepted_overrides(_load_builder(spec)).items()}
+    usual = {**known, **spec.defaults}
+    count = float(spec.num_params or 0)
+    for name, value in arguments.items():
+        before = usual.get(name)
+        if _is_count(value) and _is_count(before):
+            count *= max(1.0, _total(value) / _total(before)) ** 2
+    return count
+
+
+def _is_count(value: Any) -> bool:
+    values = value if isinstance(value, tuple) else (value,)
+    return bool(values) and all(type(item) is int and item > 0 for item in values)
+
+
+def _total(value: Any) -> int:
+    return sum(value) if isinstance(value, tuple) else int(value)
 
 
 def accepted_overrides(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -10,3 +10,20 @@ MANIFEST = "manifest.json"
 # Of both: the files that preprocessing names.
 ASSETS = "assets"
 TOKENIZER = "tokenizer.json"
+_LONGEST = 200
+
+
+def is_plain_name(name: object) -> bool:
+    """Return whether something is a name, and nothing that a path could be made of.
+
+    Example:
+        >>> [is_plain_name(name) for name in ("my digits", "../x", "/x", "a/b", "..", ".x", "")]
+        [True, False, False, False, False, False, False]
+    """
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= _LONGEST
+        and name[0] != "."
+        and name.isprintable()
+        and not set(name) & {"/", "\\", ":"}
+    )

@@ -45,3 +45,23 @@ def peak_mb() -> float:
             return round(int(kilobytes[1]) / 1024, 1)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+def free_bytes() -> int | None:
+    """Return the memory that this process could still take, or ``None`` where nothing says it.
+
+    It is what the system has available, or what the container may still have, if that is less.
+    """
+    status = Path("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+)", status.read_text()) if status.is_file() else None
+    amounts = [1024 * int(found[1])] if found else []
+    limit, used = (_cgroup(f"memory.{name}") for name in ("max", "current"))
+    if limit is not None and used is not None:
+        amounts.append(max(0, limit - used))
+    return min(amounts, default=None)
+
+
+def _cgroup(name: str) -> int | None:
+    path = Path("/sys/fs/cgroup", name)
+    text = path.read_text().strip() if path.is_file() else ""
+    return int(text) if text.isdigit() else None

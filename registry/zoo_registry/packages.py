@@ -11,17 +11,18 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_registry import debian
+from zoo_registry import debian, durable, network
 from zoo_registry.errors import ZooError
 from zoo_registry.hashing import sha256
 
 SECONDS = 60
+# What the name of a folder begins with that is being made.
+_PREPARING = ".preparing-"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def unpacked(package: Package) -> Path:
     Raises:
         ZooError: It cannot be fetched or read.
     """
+    if not package.folder.is_dir():
+        network.check(f"Package '{package.name}' {package.version}")
     fetch = _fetch_npm if package.npm else _fetch_deb if package.pool else _fetch
     return kept(package.folder, lambda work: _unpack(fetch(package, work), work / "files"))
 
@@ -152,17 +155,15 @@ def made_in_place(home: Path, make: Callable[[Path], Path]) -> None:
         make: Takes an empty folder on the same disk and returns the complete folder in it.
     """
     home.parent.mkdir(parents=True, exist_ok=True)
-    own = Path(tempfile.mkdtemp(prefix=".preparing-", dir=home.parent))
-    try:
+    durable.remove_left(home.parent, f"{_PREPARING}*")
+    with durable.locked_folder(home.parent, _PREPARING) as own:
         _put_in_place(make(own), home)
-    finally:
-        shutil.rmtree(own, ignore_errors=True)
 
 
 def _put_in_place(made: Path, home: Path) -> None:
     # Unless another process has put one there before.
     try:
-        made.rename(home)
+        durable.rename(made, home)
     except OSError:
         if not home.is_dir():
             raise

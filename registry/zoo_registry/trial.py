@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from zoo_registry import children
 from zoo_registry.plugins import PluginEntry
 from zoo_registry.signals import signal_name
 
@@ -206,27 +207,25 @@ def _one_child(
 @contextlib.contextmanager
 def _started(request: Mapping[str, Any]) -> Iterator[_Child]:
     heard, said = os.pipe()
-    alive, ours = os.pipe()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", _CHILD, str(alive), str(said)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},
-            stdin=subprocess.DEVNULL,
+        process = children.start(
+            _CHILD,
+            str(said),
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            pass_fds=(alive, said),
+            pass_fds=(said,),
             # What it starts itself ends with it.
             start_new_session=True,
         )
-        os.close(alive)
         os.close(said)
         try:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(ours, json.dumps(request).encode() + b"\n")
+            asked: Any = process.stdin
+            with contextlib.suppress(BrokenPipeError), asked:
+                asked.write(json.dumps(request).encode())
             yield _Child(process, heard, log)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             os.close(heard)
-            os.close(ours)

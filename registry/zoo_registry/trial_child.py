@@ -1,11 +1,10 @@
-"""The process that plugins are tried in: ``python -m zoo_registry.trial_child FD FD``."""
+"""The process that plugins are tried in: ``python -m zoo_registry.trial_child FD``."""
 
 from __future__ import annotations
 
 import faulthandler
 import os
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from json import dumps, loads
 from typing import Any
 
 import zoo_registry
+from zoo_registry import children
 from zoo_registry.plugins import load_entry
 from zoo_registry.quiet import quiet_tensorflow
 from zoo_registry.trial import one_line
@@ -25,14 +25,13 @@ Say = Callable[[Mapping[str, Any]], None]
 
 def main() -> None:
     """Answer one line of JSON for every entry point asked for, then end without any clean-up."""
-    asked, replies = map(int, sys.argv[1:])
+    children.end_with_parent()
+    replies = int(sys.argv[1])
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     faulthandler.enable()
     quiet_tensorflow()
     warnings.simplefilter("ignore")
-    with os.fdopen(asked, "rb", closefd=False) as file:
-        request = loads(file.readline())
-    threading.Thread(target=_end_with_parent, args=(asked,), daemon=True).start()
+    request = loads(sys.stdin.buffer.read())
     for group, name, target in request["tasks"]:
         say = partial(_say, replies)
         say(_tried(group, name, target, say if request["build"] else None))
@@ -43,12 +42,6 @@ def _say(replies: int, answer: Mapping[str, Any]) -> None:
     left = dumps(answer, default=str).encode() + b"\n"
     while left:
         left = left[os.write(replies, left) :]
-
-
-def _end_with_parent(asked: int) -> None:
-    # The pipe ends when nobody can write to it any more, however the parent ended.
-    os.read(asked, 1)
-    os._exit(1)
 
 
 def _tried(group: str, name: str, target: str, build: Say | None) -> dict[str, Any]:

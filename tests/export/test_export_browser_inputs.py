@@ -23,6 +23,8 @@ def test_images_are_resized_to_the_same_integers_as_by_pillow(page, digits_page)
         rgba = draw.integers(0, 256, (old_height, old_width, 4), np.uint8)
         step = {"size": (height, width + (width == old_width)), "channels": (1, 3)[at % 2]}
         step["resample"] = ("nearest", "bilinear", "bicubic", "lanczos")[at % 4]
+        if at % 3 == 0:  # the middle of a larger picture
+            step["shorter_side"] = max(step["size"]) + at % 7
         cases.append([rgba.ravel().tolist(), old_width, old_height, step])
         wanted.append(ImageStep(**step).batch([rgba])["image"].ravel().tolist())
     found = driver.execute_async_script(

@@ -11,8 +11,8 @@ from zoo_export.converters import conversion, onnx_schemes, onnx_trace, onnx_wei
 from zoo_export.converters.axes import input_tensors, output_tensors
 from zoo_export.converters.inference import reference
 from zoo_export.converters.tracing import Conversion
-from zoo_export.processes import free_bytes
 from zoo_export.runtime.sessions import open_onnx
+from zoo_registry.machine import free_bytes
 
 _ROWS = {"features": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
 

@@ -37,6 +37,17 @@ def test_pixels_are_those_of_pillow_bit_for_bit(resample, channels):
         assert np.array_equal(np.concatenate([decode(tf.constant([f])) for f in files]), wanted)
 
 
+@pytest.mark.parametrize("resample", ["nearest", "bicubic"])
+def test_the_middle_of_a_picture_is_that_of_pillow_bit_for_bit(resample):
+    import tensorflow as tf
+
+    step = ImageStep(size=(28, 31), resample=resample, shorter_side=33)
+    files = list(_pictures())
+    wanted = step.batch([Image.open(io.BytesIO(file)) for file in files])["image"]
+
+    assert np.array_equal(decode_batch(step, tf.constant(files)), wanted)
+
+
 def test_a_server_takes_the_bytes_of_image_files(exported):
     import tensorflow as tf
 

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hostile_files import make_it_crash, rehash
 
 import zoo_export.files
 import zoo_export.trial
 from zoo_export import BundleError, VerificationError, load_bundle, verify
 from zoo_export.archive import unpack
-from zoo_export.manifest import FileEntry, seal
-from zoo_export.runtime.external import check_external_data
+from zoo_export.manifest import seal
+from zoo_export.runtime.operators import check_onnx
 from zoo_export.stored import load_arrays
 from zoo_registry import UsageError
-from zoo_registry.hashing import sha256
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -37,16 +37,6 @@ def cache(tmp_path, monkeypatch):
     """Forget what this machine has tried before."""
     monkeypatch.setenv("KERAZOO_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "tried"
-
-
-def rehash(folder, name):
-    """Do as whoever changed a file would do."""
-    path = folder / "manifest.json"
-    data = json.loads(path.read_text())
-    file = folder / name
-    entry = FileEntry(file.stat().st_size, sha256(file))
-    data["files"][name] = vars(entry)
-    path.write_text(json.dumps(seal(data)))
 
 
 # -- nothing is ever unpickled ------------------------------------------------------------------
@@ -259,15 +249,15 @@ def onnx_with_weights_in(path, location, **more):
 def test_weights_outside_the_bundle(tmp_path, location):
     onnx_with_weights_in(tmp_path / "m.onnx", location)
     with pytest.raises(BundleError, match="a path must stay inside"):
-        check_external_data(tmp_path / "m.onnx")
+        check_onnx(tmp_path / "m.onnx")
 
 
 def test_weights_behind_a_link(tmp_path):
     onnx_with_weights_in(tmp_path / "m.onnx", "w.bin", offset="0")
-    check_external_data(tmp_path / "m.onnx")
+    check_onnx(tmp_path / "m.onnx")
     (tmp_path / "w.bin").symlink_to("/etc/passwd")
     with pytest.raises(BundleError, match=r"keeps weights in 'w\.bin', which is a link"):
-        check_external_data(tmp_path / "m.onnx")
+        check_onnx(tmp_path / "m.onnx")
 
 
 def test_an_onnx_file_cut_short(tmp_path):
@@ -275,27 +265,13 @@ def test_an_onnx_file_cut_short(tmp_path):
     data = (tmp_path / "m.onnx").read_bytes()
     (tmp_path / "m.onnx").write_bytes(data[:-2])
     with pytest.raises(BundleError, match="is no ONNX file: a field is longer than the file"):
-        check_external_data(tmp_path / "m.onnx")
+        check_onnx(tmp_path / "m.onnx")
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(BundleError, match="is empty"):
-        check_external_data(tmp_path / "m.onnx")
+        check_onnx(tmp_path / "m.onnx")
 
 
 # -- files that end the process -----------------------------------------------------------------
-
-
-def make_it_crash(folder):
-    """Let a LiteRT file say that its output is a tensor that is not there: LiteRT does not look."""
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    path = folder / "digits-net.tflite"
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(path.read_bytes(), 0))
-    model.subgraphs[0].outputs = np.array([-1], np.int32)
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    path.write_bytes(bytes(builder.Output()))
-    rehash(folder, path.name)
 
 
 @pytest.mark.slow
@@ -315,13 +291,13 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_bundle_from_elsewhere_is_tried_once(bundle_copy, cache, monkeypatch):
     tried = []
-    real = zoo_export.trial.subprocess.run
+    real = zoo_export.trial.children.run
 
-    def counted(*args, **options):
-        tried.append(args[0][-1])
-        return real(*args, **options)
+    def counted(module, folder, name, *words, **options):
+        tried.append(name)
+        return real(module, folder, name, *words, **options)
 
-    monkeypatch.setattr(zoo_export.trial.subprocess, "run", counted)
+    monkeypatch.setattr(zoo_export.trial.children, "run", counted)
     for _ in range(2):
         load_bundle(bundle_copy).predict(np.zeros((8, 8)), runtime="onnx")
     assert tried == ["onnx"]

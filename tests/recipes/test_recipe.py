@@ -9,7 +9,7 @@ import pytest
 import zoo_registry
 from zoo_recipes.catalog import RECIPES
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.recipe import Recipe, as_recipe
+from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_registry import UsageError
 
 MINIMAL = {"model": {"name": "mlp"}, "dataset": {"name": "digits"}}
@@ -173,9 +173,37 @@ def test_overrides():
     assert recipe.summary == "with = in it"
 
 
+def test_a_part_is_taken_out_and_an_item_of_a_list_changed():
+    recipe = resolve_recipe("shakespeare-gpt")
+    assert recipe.compile.schedule is not None
+    recipe = with_overrides(recipe, ["fit.keep_best=none", "fit.early_stopping.patience=3"])
+    names = [
+        "compile.schedule=none",
+        "fit.early_stopping=null",
+        "fit.early_stopping.patience=None",
+        "fit.keep_best=none",
+        "compile.optimizer.no_such_argument=none",
+        "model.no_such_size=none",
+        "preprocessing.0.length=32",
+    ]
+    changed = with_overrides(recipe, names)
+    assert (changed.compile.schedule, changed.fit.early_stopping) == (None, None)
+    assert changed.preprocessing[0]["length"] == 32
+    back = {"length": recipe.preprocessing[0]["length"]}
+    assert {**changed.preprocessing[0], **back} == recipe.preprocessing[0]
+    with pytest.raises(UsageError, match=r"'1' is none of 1 item, from 0 on\.$"):
+        with_overrides(recipe, ["preprocessing.1.length=32"])
+    assert with_overrides(recipe, ['model.pooling="none"']).model.overrides["pooling"] == "none"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        (
+            "fit.early_stoping=none",
+            "Override of 'fit.early_stoping': there is no such key. Did you mean 'early_stopping'?",
+        ),
+        ("model.name=none", "Recipe 'mine' has 1 mistake:\n  model.name: is missing."),
         ("fit.epochs", "Override 'fit.epochs' is not key=value, such as fit.epochs=3."),
         ("=3", "Override '=3' is not key=value, such as fit.epochs=3."),
         ("seed.x=3", "Override of 'seed.x': 'seed' holds no keys."),

@@ -66,6 +66,22 @@ def test_what_a_replaced_run_links_to_is_left_alone(tmp_path):
     (folder / "run.json").write_text("{}", encoding="utf-8")
     (folder / "link").symlink_to(kept)
     with new_folder(folder, force=True):
-        assert {path.name for path in folder.iterdir()} == {".lock", "assets"}
+        assert {path.name for path in folder.iterdir()} == {".lock", "assets", ".replaced"}
     assert (kept / "inside").is_dir()
     assert [path.name for path in folder.iterdir()] == ["assets"]
+
+
+def test_a_refused_training_leaves_no_trace(tmp_path, data_dir):
+    folder = tmp_path / "run"
+    refused = with_overrides(SHORT, ["fit.keep_best=no_such_metric"])
+    corrected = {"out": folder, "data_dir": data_dir, "verbose": False}
+    with pytest.raises(UsageError, match="the training has no such metric"):
+        training.train(refused, **corrected)
+    assert not folder.exists()
+    run = training.train(SHORT, **corrected)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    with pytest.raises(UsageError, match="the training has no such metric"):
+        training.train(refused, force=True, **corrected)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert training.train(SHORT, force=True, **corrected).metrics == run.metrics
+    assert {path.name for path in folder.iterdir()} == set(before)

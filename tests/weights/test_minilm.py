@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.weights.tokenizer import load_tokenizer
+from zoo.weights.opening import load_tokenizer
 from zoo_registry import models
 from zoo_registry.build import get_model
 from zoo_registry.packages import Package, unpacked

@@ -52,7 +52,7 @@ def test_everything_that_does_not_fit_is_listed_at_once(snapshot):
     )
     message = refused(snapshot, task="text-classification")
     assert message == (
-        f"weights='{snapshot}' do not fit model 'bert': missing: pooled_output/bias; unexpected: "
+        f"weights='{snapshot}' do not fit model 'bert': missing: pooled_output/bias; left over: "
         "bert.extra.weight; of another shape: embedding_norm/gamma (16,) and not (3,). "
         "strict=False loads what fits."
     )
@@ -112,7 +112,8 @@ def test_a_file_alone_and_shards_are_read(snapshot):
 def test_another_family_is_refused(snapshot):
     message = refused(REFERENCES / "gpt-causal-lm")
     assert message.endswith(
-        "are of a 'gpt2' model; 'bert' is of family 'bert', which reads 'bert'."
+        "are of a 'gpt2' model; 'bert' is of family 'bert', which reads 'bert', 'roberta', "
+        "'xlm-roberta'."
     )
 
 

@@ -25,7 +25,7 @@ from zoo.layers import (
     SinusoidalPositions,
     TransformerBlock,
 )
-from zoo.layers.attention import rotate
+from zoo.layers.rotary import rotate
 from zoo_registry import UsageError
 
 RNG = np.random.default_rng(0)
@@ -34,15 +34,28 @@ X = RNG.normal(2.0, 3.0, (2, 5, 8)).astype("float32")
 LAYERS = [
     ActivationRange(momentum=0.5),
     QuantizedWeights(keras.layers.Dense(2)),
-    AttentionBias(causal=True),
+    AttentionBias(causal=True, window=2),
     BiasAdd(),
     ClassToken(stddev=0.3),
-    GatedBlock(8, 2, 1, 12, head_dim=6, dropout=0.1, epsilon=0.1, stddev=0.3),
+    GatedBlock(
+        8,
+        2,
+        1,
+        12,
+        head_dim=6,
+        dropout=0.1,
+        epsilon=0.1,
+        stddev=0.3,
+        qkv_bias=True,
+        output_bias=True,
+        ff_bias=True,
+        qk_norm=True,
+    ),
     LastStep(),
     RMSNorm(epsilon=0.1),
-    RotaryPositions(4, theta=50.0),
+    RotaryPositions(4, theta=50.0, scaling={"rope_type": "linear", "factor": 2.0}),
     LayerNorm(epsilon=0.1),
-    LearnedPositions(7, stddev=0.3, truncated=False),
+    LearnedPositions(7, stddev=0.3, truncated=False, first=2),
     LogMelSpectrogram(
         8000,
         frame_length=256,
@@ -62,6 +75,8 @@ LAYERS = [
         dropout=0.1,
         fused=True,
         use_bias=False,
+        output_bias=True,
+        qk_norm=0.1,
         stddev=0.1,
         output_stddev=0.2,
         truncated=False,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.evaluating import evaluate as evaluate
     from zoo.explaining import explain as explain
     from zoo.sizing.size import size as size
+    from zoo.weights.opening import load_tokenizer as load_tokenizer
     from zoo.weights.saving import save_pretrained as save_pretrained
-    from zoo.weights.tokenizer import load_tokenizer as load_tokenizer
     from zoo_export.benchmarking import bench as bench
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
@@ -79,7 +79,7 @@ _EXPORTS = {
     "load_bundle": "zoo_export.bundle:load_bundle",
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
-    "load_tokenizer": "zoo.weights.tokenizer:load_tokenizer",
+    "load_tokenizer": "zoo.weights.opening:load_tokenizer",
     "merge_lora": "zoo_registry.model_changes:merge_lora",
     "quantization_aware": "zoo_registry.model_changes:quantization_aware",
     "register": "zoo.api:register",

@@ -12,12 +12,13 @@ from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
 
 
+@network.if_download
 def evaluate(
     source: Run | Bundle | str | Path,
     *,
@@ -131,7 +132,6 @@ def given_of(bundle: Bundle, instead: str) -> Given:
     Raises:
         UsageError: A bundle that was not made from a run.
     """
-    from zoo_export.manifest import ASSETS
     from zoo_recipes.recipe import as_recipe
 
     manifest = bundle.manifest
@@ -144,6 +144,6 @@ def given_of(bundle: Bundle, instead: str) -> Given:
         as_recipe(recipe, recipe["name"]),
         manifest.task or "",
         manifest.preprocessing,
-        bundle.path / ASSETS,
+        bundle.assets,
         [tensor.name for tensor in manifest.inputs],
     )

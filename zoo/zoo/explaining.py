@@ -177,7 +177,6 @@ def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
 def _subject_of_bundle(bundle: Bundle, place: Path, runtime: str | None) -> Subject:
     import numpy as np
 
-    from zoo_export.manifest import ASSETS
     from zoo_recipes.explanation.subject import Subject
     from zoo_recipes.explanation.target import answer_in
 
@@ -193,7 +192,7 @@ def _subject_of_bundle(bundle: Bundle, place: Path, runtime: str | None) -> Subj
         task=manifest.task or "",
         labels=manifest.labels,
         preprocessing=manifest.preprocessing,
-        assets=bundle.path / ASSETS,
+        assets=bundle.assets,
         inputs={tensor.name: tensor.dtype for tensor in manifest.inputs},
         predict=predict,
     )

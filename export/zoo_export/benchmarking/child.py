@@ -7,7 +7,6 @@ is imported before it is asked to start but NumPy and what reads a manifest.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -20,12 +19,13 @@ from zoo_export.bundle import Bundle
 from zoo_export.comparing import accuracy, largest_share
 from zoo_export.converters.job import load_cases
 from zoo_export.manifest import MANIFEST, SAMPLES, Manifest
-from zoo_export.processes import end_with, own_stdout
+from zoo_export.processes import own_stdout
 from zoo_export.runtime import Runner
 from zoo_export.stored import load_samples
 from zoo_export.tensors import fits
 from zoo_export.verification import run_samples
 from zoo_registry import UsageError
+from zoo_registry.children import end_with_parent
 from zoo_registry.machine import peak_mb
 
 WARM_UP = 3
@@ -141,5 +141,5 @@ def main(folder: str, name: str, threads: str) -> None:
 
 
 if __name__ == "__main__":
-    end_with(os.getppid())
+    end_with_parent()
     main(*sys.argv[1:])

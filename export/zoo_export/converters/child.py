@@ -24,10 +24,11 @@ from zoo_export.converters.inference import (
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
-from zoo_export.processes import end_with, free_memory
+from zoo_export.processes import free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import load_target
+from zoo_registry.children import end_with_parent
 from zoo_registry.machine import peak_mb
 from zoo_registry.model_changes import is_quantization_aware
 
@@ -95,5 +96,5 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
 if __name__ == "__main__":
     # With oneDNN, TensorFlow keeps for itself whatever memory it ever had.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    end_with(os.getppid())
+    end_with_parent()
     main(Path(sys.argv[1]))

@@ -13,6 +13,7 @@ from zoo_export.converters.job import Job, Result, Task, read_result, write_task
 from zoo_export.errors import Blame, ExportError
 from zoo_export.files import size_of
 from zoo_export.tensors import Array
+from zoo_registry.machine import free_bytes
 
 WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
@@ -83,7 +84,7 @@ def convert_all(
     waiting = list(tasks)
     running: list[_Child] = []
     largest = max((size_of(Path(task.job.model)) for task in tasks), default=0)
-    count = workers(largest, processes.free_bytes())
+    count = workers(largest, free_bytes())
     try:
         while waiting or running:
             while waiting and len(running) < count:

@@ -61,15 +61,35 @@ def _grey(color: Any) -> Any:
 
 
 def _resize(step: ImageStep, pixels: Any) -> Any:
+    height, width = _sides(step, _tf().shape(pixels))
+    resized = _brought_to(step.resample, pixels, height, width)
+    if step.shorter_side is None:
+        return resized
+    top, left = (height - step.size[0]) // 2, (width - step.size[1]) // 2
+    return resized[top : top + step.size[0], left : left + step.size[1]]
+
+
+def _sides(step: ImageStep, before: Any) -> tuple[Any, Any]:
+    """Return height and width that a picture is brought to, before its middle is cut out."""
+    if step.shorter_side is None:
+        return step.size
     tf = _tf()
-    height, width = step.size
-    if step.resample == "nearest":
-        rows, columns = (_nearest(tf.shape(pixels)[axis], step.size[axis]) for axis in (0, 1))
-        return tf.gather(tf.gather(pixels, rows), columns, axis=1)
+    height, width = (tf.cast(before[axis], tf.float64) for axis in (0, 1))
+    shorter = tf.minimum(height, width)
+    return tuple(
+        tf.cast(tf.floor(step.shorter_side * side / shorter), tf.int32) for side in (height, width)
+    )
+
+
+def _brought_to(resample: str, pixels: Any, height: Any, width: Any) -> Any:
+    tf = _tf()
     before = tf.shape(pixels)
+    if resample == "nearest":
+        rows, columns = _nearest(before[0], height), _nearest(before[1], width)
+        return tf.gather(tf.gather(pixels, rows), columns, axis=1)
     pixels = tf.cast(pixels, tf.float64)
-    down = _coefficients(step.resample, before[0], height)
-    across = _coefficients(step.resample, before[1], width)
+    down = _coefficients(resample, before[0], height)
+    across = _coefficients(resample, before[1], width)
 
     def rows_first() -> Any:
         return _down(_across(pixels, across), down)
@@ -90,21 +110,22 @@ def _down(pixels: Any, coefficients: Any) -> Any:
     return _whole(_tf().einsum("hwc,oh->owc", pixels, coefficients))
 
 
-def _nearest(before: Any, after: int) -> Any:
+def _nearest(before: Any, after: Any) -> Any:
     tf = _tf()
-    scale = tf.cast(before, tf.float64) / after
+    scale = tf.cast(before, tf.float64) / tf.cast(after, tf.float64)
     # Summed up one after the other, with what that rounds.
     centers = tf.cumsum(tf.concat([[scale / 2], tf.fill([after - 1], scale)], axis=0))
     return tf.cast(tf.floor(centers), tf.int32)
 
 
-def _coefficients(resample: str, before: Any, after: int) -> Any:
+def _coefficients(resample: str, before: Any, after: Any) -> Any:
     """Return float64 (after, before): how much each pixel gives, in whole steps of 2**-22."""
     tf = _tf()
     reach, shape = _FILTERS[resample]
+    after = tf.cast(after, tf.float64)
     scale = tf.cast(before, tf.float64) / after
     stretch = tf.maximum(scale, 1)
-    centers = tf.reshape((np.arange(after) + 0.5) * scale, (-1, 1))
+    centers = tf.reshape((tf.range(after) + 0.5) * scale, (-1, 1))
     first = tf.maximum(tf.floor(centers - reach * stretch + 0.5), 0)
     last = tf.minimum(tf.floor(centers + reach * stretch + 0.5), tf.cast(before, tf.float64))
     places = tf.reshape(tf.range(tf.cast(before, tf.float64), dtype=tf.float64), (1, -1))

@@ -15,7 +15,7 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def as_pillow(raw: Any) -> Any:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
 
     if isinstance(raw, Image.Image):
         return raw
@@ -31,7 +31,7 @@ def as_pillow(raw: Any) -> Any:
         raise UsageError(f"There is no image file '{raw}'.") from error
     except Image.DecompressionBombError as error:
         raise UsageError(f"'{raw}' is too large: {error} Make the picture smaller.") from error
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # damaged files raise whatever their format's reader does
         raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
 
 

@@ -15,6 +15,8 @@ from zoo_registry import UsageError, ZooError
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
 # Loud recordings go a little beyond 1; what goes far beyond it is no sound in -1..1.
 _LOUDEST = 4.0
+# A gigabyte of float32, 50 minutes in CD quality; a small file can hold more of silence.
+_MOST_SAMPLES = 1 << 28
 Samples = np.ndarray[Any, Any]
 
 
@@ -29,6 +31,11 @@ def read_sound(path: str | Path) -> tuple[Samples, int]:
     if not Path(path).is_file():
         raise UsageError(f"There is no sound file '{path}'.")
     try:
+        about = soundfile.info(str(path))
+        if about.frames * about.channels > _MOST_SAMPLES:
+            raise UsageError(
+                f"'{path}' has {about.frames:,} samples of {about.channels} channels: cut it first."
+            )
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")

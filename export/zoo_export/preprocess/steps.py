@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,14 @@ from zoo_export.preprocess.sounds import as_mono, fitted
 from zoo_export.preprocess.tables import Column, cells_of, look_at_column
 from zoo_export.preprocess.texts import encode
 from zoo_registry import UsageError
+from zoo_registry.folders import is_plain_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]
+Shapes = dict[str, tuple[int, ...]]
 # A gigabyte of float32: what is beyond it is no input but a mistake, or an attack on the memory.
 _MAX_NUMBERS = 1 << 28
+# In Hz; no sound card takes more.
+_MAX_RATE = 768_000
 _RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
 
 
@@ -36,18 +39,30 @@ class ImageStep:
         channels: 1 for grey, 3 for RGB.
         input: Name of the model input.
         resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
+        shorter_side: Pixels of the shorter side of the picture, the other in proportion, before
+            its middle is cut out; without it the whole picture is brought to the size.
     """
 
     size: tuple[int, int]
     channels: int = 3
     input: str = "image"
     resample: str = "bilinear"
+    shorter_side: int | None = None
 
     def __post_init__(self) -> None:
         _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
-        _check_amount(self, "size", self.size)
         _check(self, "channels", self.channels in {1, 3}, "1 or 3")
+        _check_amount(self, "size", [*self.size, self.channels])
         _check(self, "resample", self.resample in _RESAMPLING, f"one of {', '.join(_RESAMPLING)}")
+        if self.shorter_side is not None:
+            large = _is_shape([self.shorter_side], 1) and self.shorter_side >= max(self.size)
+            _check(self, "shorter_side", large, f"{max(self.size)} or more, as size is cut out")
+            _check_amount(self, "shorter_side", [self.shorter_side, self.shorter_side])
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of what is made, without the batch."""
+        return {self.input: (*self.size, self.channels)}
 
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return ``{input: float32 (batch, height, width, channels)}``."""
@@ -60,12 +75,28 @@ class ImageStep:
             return raw.reshape(*self.size, self.channels).astype(np.float32)
         image = grey_or_rgb(as_pillow(raw), MODES[self.channels])
         height, width = self.size
-        if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling[self.resample.upper()])
+        sides = self._sides(*image.size)
+        if image.size != sides:
+            image = image.resize(sides, Image.Resampling[self.resample.upper()])
+        if sides != (width, height):
+            left, top = (sides[0] - width) // 2, (sides[1] - height) // 2
+            image = image.crop((left, top, left + width, top + height))
         return np.asarray(image, np.float32).reshape(height, width, self.channels)
+
+    def _sides(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height that a picture is brought to, before its middle is cut out."""
+        shorter = self.shorter_side
+        if shorter is None:
+            return self.size[1], self.size[0]
+        # Of a strip so thin that its longer side would not fit, no more than fits is made.
+        longer = int(shorter * max(width, height) / min(width, height))
+        longer = min(longer, _MAX_NUMBERS // (3 * shorter))
+        return (shorter, longer) if width <= height else (longer, shorter)
 
     def _fits(self, raw: np.ndarray[Any, Any]) -> bool:
         # Nothing to convert: the fast way that keeps fractions.
+        if self.shorter_side is not None:
+            return False
         shapes = {(*self.size, self.channels)} | ({self.size} if self.channels == 1 else set())
         return raw.shape in shapes and in_pixel_range(raw)
 
@@ -89,10 +120,20 @@ class TokenizeStep:
     segment_ids: bool = False
 
     def __post_init__(self) -> None:
+        _check(
+            self, "tokenizer", is_plain_name(self.tokenizer), "the name of a file among the assets"
+        )
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
         _check_amount(self, "length", [self.length])
         _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
         _check(self, "segment_ids", isinstance(self.segment_ids, bool), "true or false")
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of what is made, without the batch."""
+        more = {"padding_mask": self.padding_mask, "segment_ids": self.segment_ids}
+        names = [self.input, *(name for name, made in more.items() if made)]
+        return dict.fromkeys(names, (self.length,))
 
     def batch(self, raws: Sequence[Any], tokenizer: Any) -> Arrays:
         """Return int32 ``token_ids``, ``padding_mask`` and ``segment_ids``, (batch, length)."""
@@ -125,9 +166,15 @@ class AudioStep:
     input: str = "audio"
 
     def __post_init__(self) -> None:
-        _check(self, "sample_rate", _is_shape([self.sample_rate], 1), "a positive integer")
+        right = _is_shape([self.sample_rate], 1) and self.sample_rate <= _MAX_RATE
+        _check(self, "sample_rate", right, f"a positive integer, at most {_MAX_RATE:,}")
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
         _check_amount(self, "length", [self.length])
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of what is made, without the batch."""
+        return {self.input: (self.length,)}
 
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return ``{input: float32 (batch, length)}``."""
@@ -159,6 +206,11 @@ class ArrayStep:
         _check(self, "dtype", self.dtype in {"float32", "int32"}, "float32 or int32")
         is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
         _check(self, "scale", is_number, "a number")
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of what is made, without the batch."""
+        return {self.input: self.shape}
 
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return ``{input: (batch, *shape)}``."""
@@ -195,11 +247,20 @@ class LookupStep:
     min_count: int = 1
 
     def __post_init__(self) -> None:
-        is_name = isinstance(self.vocabulary, str) and Path(self.vocabulary).name == self.vocabulary
-        _check(self, "vocabulary", is_name, "the name of a file among the assets")
+        _check(
+            self,
+            "vocabulary",
+            is_plain_name(self.vocabulary),
+            "the name of a file among the assets",
+        )
         is_part = self.part is None or self.part == 0 or _is_shape([self.part], 1)
         _check(self, "part", is_part, "a number from 0 on")
         _check(self, "min_count", _is_shape([self.min_count], 1), "a positive integer")
+
+    @property
+    def shapes(self) -> Shapes:
+        """Shapes of what is made, without the batch."""
+        return {self.input: (1,)}
 
     def words(self, raws: Sequence[Any]) -> list[str]:
         """Return the word of each raw input.
@@ -256,12 +317,17 @@ class TableStep:
     max_categories: int = 64
 
     def __post_init__(self) -> None:
-        is_name = isinstance(self.columns, str) and Path(self.columns).name == self.columns
+        is_name = is_plain_name(self.columns)
         _check(self, "columns", is_name, "the name of a file among the assets")
         for key in ("min_count", "max_categories"):
             _check(self, key, _is_shape([getattr(self, key)], 1), "a positive integer")
         is_count = self.bins == 0 or _is_shape([self.bins], 1)
         _check(self, "bins", is_count and self.bins is not False, "a number from 0 on")
+
+    @property
+    def shapes(self) -> Shapes:
+        """None: how many numbers a row becomes stands in the file of the columns."""
+        return {}
 
     def look_at(self, raws: Sequence[Any], names: Sequence[str]) -> list[Column]:
         """Return what is to be known of the columns of training examples.

@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo_export.preprocess.pixels import kind_of
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import asking, open_tokenizer
 
 Rows = np.ndarray[Any, Any]
 
@@ -20,15 +21,10 @@ def load_tokenizer(assets: Path | None, name: str) -> Any:
     Raises:
         UsageError: There is no such file, or it is no tokenizer.
     """
-    from tokenizers import Tokenizer
-
     path = None if assets is None else Path(assets) / name
     if path is None or not path.is_file():
         raise UsageError(f"Step 'tokenize' needs the file '{name}' among the assets: {assets}.")
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{path}' is no tokenizer file: {error}") from error
+    return open_tokenizer(path)
 
 
 def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows, Rows]:
@@ -61,12 +57,10 @@ def padded_encodings(tokenizer: Any, texts: Sequence[Any], length: int) -> list[
     for index, raw in enumerate(texts):
         for text in raw if isinstance(raw, tuple) else (raw,):
             _check_text(text, index)
-    try:
+    with asking("The tokenizer cannot read this text"):
         tokenizer.enable_truncation(length)
         tokenizer.enable_padding(length=length, pad_id=padding_id(tokenizer))
         encodings: list[Any] = tokenizer.encode_batch(list(texts))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"The tokenizer cannot read this text: {error}") from error
     for index, encoding in enumerate(encodings):
         _check_tokens(encoding, texts[index], index)
     return encodings

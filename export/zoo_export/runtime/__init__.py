@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,22 @@ from zoo_export.tensors import BATCH, Array, Arrays, Tensor, bind
 from zoo_registry import UsageError, ZooError, load_target
 
 MAX_THREADS = 1024
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an artifact is opened.
+
+    Args:
+        threads: Threads to use; the runtime's own choice by default.
+        provider: What computes, as the runtime calls it; its processor code by default.
+    """
+
+    threads: int | None = None
+    provider: str | None = None
+
+
+AS_USUAL = Options()
 
 
 class Session(Protocol):
@@ -51,6 +68,7 @@ class Runner:
         self._batch_sizes = tuple(batch_sizes) or fixed
         # What the caller may give: the batch varies, whether the file's does or not.
         self._accepted = [_any_batch(tensor) for tensor in self.inputs]
+        self._check_batches()
 
     def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Return the outputs by name.
@@ -68,6 +86,19 @@ class Runner:
         rows = len(next(iter(arrays.values())))
         parts = [self._run(part) for part in split(arrays, self._batch_sizes)]
         return {t.name: np.concatenate([p[t.name] for p in parts])[:rows] for t in self.outputs}
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batches that the file takes; none where it takes any."""
+        return self._batch_sizes
+
+    def _check_batches(self) -> None:
+        # What the manifest does not list has not been tried.
+        more = set(getattr(self.session, "batch_sizes", ())) - set(self._batch_sizes)
+        if more:
+            raise BundleError(
+                f"The file has a signature for batch {min(more)}, which its manifest does not list."
+            )
 
     def _run(self, arrays: Arrays) -> dict[str, Array]:
         try:
@@ -100,8 +131,7 @@ def open_runner(
     outputs: Sequence[Tensor],
     *,
     batch_sizes: Sequence[int] = (),
-    threads: int | None = None,
-    provider: str | None = None,
+    options: Options = AS_USUAL,
 ) -> Runner:
     """Load an artifact in the runtime of its format.
 
@@ -111,8 +141,7 @@ def open_runner(
         inputs: What it takes.
         outputs: What it gives.
         batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
-        threads: Threads to use; the runtime's own choice by default.
-        provider: What computes, as the runtime calls it; its processor code by default.
+        options: Threads and provider.
 
     Raises:
         MissingRuntimeError: The runtime is not installed.
@@ -120,14 +149,14 @@ def open_runner(
             not there.
         BundleError: The runtime refuses the file.
     """
-    check_threads(threads)
+    check_threads(options.threads)
     check_installed(fmt)
     open_session: Callable[..., Session] = load_target(fmt.runtime)
-    options: dict[str, Any] = {"threads": threads}
-    if provider is not None:
-        options["provider"] = provider
+    given: dict[str, Any] = {"threads": options.threads}
+    if options.provider is not None:
+        given["provider"] = options.provider
     try:
-        session = open_session(path, **options)
+        session = open_session(path, **given)
     except ZooError:
         raise
     except Exception as error:  # each runtime has its own kinds

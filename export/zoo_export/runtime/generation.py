@@ -14,6 +14,7 @@ from zoo_export.preprocess.steps import TokenizeStep
 from zoo_export.runtime import Runner
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import asking
 
 DECODER_TOKENS, DECODER_MASK = "decoder_token_ids", "decoder_padding_mask"
 
@@ -74,9 +75,10 @@ def proceed(
         UsageError: A beginning without a token.
     """
     tokenizer, step = _tokenizer(preprocessor)
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokens = list(tokenizer.encode(raw, add_special_tokens=False).ids)
+    with asking("The tokenizer cannot read this text"):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        tokens = list(tokenizer.encode(raw, add_special_tokens=False).ids)
     if not tokens:
         raise UsageError(f"{raw[:40]!r} has no token: a text begins with one.")
     begun = len(tokens)
@@ -86,7 +88,8 @@ def proceed(
         if chosen == end:
             break
         tokens.append(chosen)
-    whole, before = (tokenizer.decode(part) for part in (tokens, tokens[:begun]))
+    with asking("The tokenizer cannot write this text"):
+        whole, before = (tokenizer.decode(part) for part in (tokens, tokens[:begun]))
     return str(whole.removeprefix(before))
 
 
@@ -127,4 +130,5 @@ def _token(tokenizer: Any, token: str | None) -> int | None:
 def _text(tokenizer: Any, tokens: Array, end: int) -> str:
     ends = np.flatnonzero(tokens == end)
     made = tokens[: ends[0]] if len(ends) else tokens
-    return str(tokenizer.decode(made.tolist()))
+    with asking("The tokenizer cannot write this text"):
+        return str(tokenizer.decode(made.tolist()))

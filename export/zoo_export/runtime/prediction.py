@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.errors import BundleError
 from zoo_export.manifest import Manifest
 from zoo_export.preprocess import Preprocessor, as_step
 from zoo_export.preprocess.boxes import MAPS
@@ -18,6 +19,7 @@ from zoo_export.runtime.boxes import Box, boxes_in
 from zoo_export.runtime.spans import Span, best_spans, entities
 from zoo_export.tensors import Array, Arrays
 from zoo_registry.specs import is_regression
+from zoo_registry.tokenizing import asking
 
 TOP_K = 5
 _THRESHOLD = 0.5
@@ -211,7 +213,18 @@ def _prediction(row: Arrays, p: Array, name: Any, top_k: int) -> Prediction:
 
 def _label_names(manifest: Manifest) -> Any:
     labels = manifest.labels
-    return lambda index: labels[index] if labels is not None else str(index)
+
+    def name(index: int) -> str:
+        if labels is None:
+            return str(index)
+        if index >= len(labels):
+            raise BundleError(
+                f"'{manifest.name}' has {len(labels)} labels, and its answer is class {index}, "
+                "counted from 0: its manifest does not belong to its files. Export it again."
+            )
+        return labels[index]
+
+    return name
 
 
 def _token_names(manifest: Manifest, assets: Path) -> Any:
@@ -220,4 +233,9 @@ def _token_names(manifest: Manifest, assets: Path) -> Any:
     if not files:
         return str
     tokenizer = load_tokenizer(assets, files[0])
-    return lambda index: tokenizer.decode([index], skip_special_tokens=False)
+
+    def name(index: int) -> str:
+        with asking(f"The tokenizer has no token {index}"):
+            return str(tokenizer.decode([index], skip_special_tokens=False))
+
+    return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from zoo_export.runtime import Session
 from zoo_export.runtime.affine import affines
-from zoo_export.runtime.external import check_external_data
+from zoo_export.runtime.operators import check_onnx, check_saved_model, check_tflite
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError, did_you_mean
 
@@ -35,6 +36,12 @@ class LiteRTSession:
         self._default = _Signature(interpreter, signature)
         self._by_batch: dict[int, _Signature] = {}
         self._names = set(interpreter.get_signature_list())
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batches that the file has a signature of its own for."""
+        found = (re.fullmatch(BATCH_SIGNATURE.format(r"(\d{1,9})"), name) for name in self._names)
+        return tuple(sorted(int(match[1]) for match in found if match))
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
         """Return the outputs by name."""
@@ -96,6 +103,7 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
 
     Raises:
         UsageError: A provider that is not there.
+        BundleError: Operators that are not LiteRT's own.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType, load_delegate
 
@@ -115,7 +123,10 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
     else:
         _check_provider(provider, [*resolvers, "DELEGATE.so"], "ai-edge-litert")
         options["experimental_op_resolver_type"] = resolvers[provider]
-    interpreter = Interpreter(model_path=str(path), **options)
+    # Its own copy: a file that is mapped can still be changed under the interpreter.
+    content = path.read_bytes()
+    check_tflite(path, content)
+    interpreter = Interpreter(model_content=content, **options)
     # A file that can be trained has a signature for each thing that it does.
     signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
     return LiteRTSession(interpreter, signature)
@@ -131,11 +142,11 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
 
     Raises:
         UsageError: A provider that is not there, or that does not start.
-        BundleError: Weights outside the bundle.
+        BundleError: Weights outside the bundle, or operators that are none of ONNX.
     """
     import onnxruntime
 
-    check_external_data(path)
+    check_onnx(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0
@@ -161,7 +172,9 @@ def open_saved_model(
     Raises:
         UsageError: TensorFlow already runs with another number of threads, or there is no such
             provider.
+        BundleError: Operators that do more than compute.
     """
+    check_saved_model(path)
     import tensorflow as tf
 
     if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:

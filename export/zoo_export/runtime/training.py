@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from zoo_export.runtime import Runner, check_threads
+from zoo_export.runtime.operators import check_tflite
 from zoo_export.runtime.sessions import LiteRTSession
 from zoo_export.stored import read_npz
 from zoo_export.tensors import BATCH, Array, Tensor, bind
-from zoo_registry import UsageError
+from zoo_registry import UsageError, durable
 
 LABELS, SAMPLE_WEIGHT, LEARNING_RATE = "labels", "sample_weight", "learning_rate"
 INFER, TRAIN, SAVE, RESTORE = "infer", "train", "save", "restore"
@@ -99,6 +98,20 @@ class Trainer:
                 )
         return loss
 
+    def rehearse(self, inputs: Mapping[str, Any]) -> None:
+        """Run every signature once, so that a file that cannot does it in a process for trials.
+
+        Args:
+            inputs: Arrays by input name.
+        """
+        rows = {name: np.asarray(array)[: self.batch] for name, array in inputs.items()}
+        count = len(next(iter(rows.values())))
+        shape = [count, *map(int, self.labels.shape[1:])]
+        before = self.weights()
+        self.step(rows, np.zeros(shape, self.labels.dtype), learning_rate=0.0)
+        self.predict(rows)
+        self.set_weights(before)
+
     def predict(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
         """Return the outputs by name, as :meth:`zoo_export.bundle.Bundle.run` does.
 
@@ -137,13 +150,12 @@ class Trainer:
         """
         path = Path(path)
         arrays: dict[str, Any] = {**self.weights(), _FILE: np.array(self._file)}
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            part = Path(folder) / path.name
-            with part.open("wb") as file:
+
+        def put(part: Path) -> None:
+            with part.open("wb") as file:  # by its name, NumPy would add a suffix
                 np.savez(file, **arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
+
+        durable.write(path, put)
 
     def restore(self, path: str | Path) -> None:
         """Read what :meth:`save` wrote.
@@ -196,6 +208,7 @@ def open_trainer(path: str | Path, *, threads: int | None = None) -> Trainer:
 
     check_threads(threads)
     content = Path(path).read_bytes()
+    check_tflite(Path(path), content)
     interpreter = Interpreter(model_content=content, num_threads=threads)
     missing = {TRAIN, INFER, SAVE, RESTORE} - set(interpreter.get_signature_list())
     if missing:

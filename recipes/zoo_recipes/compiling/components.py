@@ -112,6 +112,17 @@ def make_optimizer(config: CompileConfig, steps: int) -> Any:
     return make("compile.optimizer", kinds, config.optimizer.name, arguments)
 
 
+def penalty(model: Any) -> float:
+    """Return what the sizes of a model's weights cost, which Keras adds to the loss of examples.
+
+    Args:
+        model: A ``keras.Model``.
+    """
+    # `Model.losses` also holds what layers added in the graph of the last call, which is no number.
+    regularized = [v for v in model.trainable_variables if v.regularizer is not None]
+    return float(sum(float(v.regularizer(v)) for v in regularized))
+
+
 def make_loss(loss: Component) -> Any:
     """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
     kinds = classes(keras.losses, keras.Loss) | classes(losses, keras.Loss)

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from zoo_recipes.datasets.catalog import ASTERISK
-from zoo_recipes.own_data.checking import part_of
 from zoo_recipes.own_data.content import digest_of
+from zoo_recipes.own_data.splitting import part_of
 from zoo_registry.packages import unpacked
 
 RATE = 8000

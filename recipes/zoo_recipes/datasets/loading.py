@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -14,15 +15,20 @@ from zoo_recipes.datasets.catalog import DatasetSpec
 from zoo_recipes.datasets.rows import quiet
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
-from zoo_registry import UsageError, ZooError, did_you_mean
+from zoo_registry import UsageError, ZooError, did_you_mean, network
 from zoo_registry.packages import made_in_place
 
+# DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
+_LOCAL = re.compile(r"\w+(/(?!\.\.)[\w.+-]+)*(:([\d.*]+|experimental_latest))?")
 
+
+@network.if_download
 def open_dataset(
     name: str,
     *,
     columns: Mapping[str, str] | None = None,
     on_bad_record: str = "error",
+    on_contradiction: str = "keep",
     to_train: bool = True,
     data_dir: str | Path | None = None,
     download: bool = False,
@@ -34,6 +40,7 @@ def open_dataset(
             name of tensorflow-datasets, or the path of own data, such as ``./flowers``.
         columns: Of own data: role to column, such as ``{"text": "review"}``.
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of own data: ``keep``, ``drop`` or ``error``.
         to_train: Of own data: whether what a training needs is asked of them.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
@@ -45,7 +52,11 @@ def open_dataset(
     if is_path(name):
         path = Path(name).expanduser().absolute()
         own = OwnData(
-            path=path, columns=columns or {}, on_bad_record=on_bad_record, to_train=to_train
+            path=path,
+            columns=columns or {},
+            on_bad_record=on_bad_record,
+            on_contradiction=on_contradiction,
+            to_train=to_train,
         )
         with quiet():
             return prepared(own, data_dir)
@@ -133,6 +144,10 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Pat
 def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:
     import tensorflow_datasets as tfds
 
+    if not _LOCAL.fullmatch(name):
+        # Namespaces, such as huggingface:, are looked up in the network; an option in the name
+        # could say where data are.
+        network.check(f"Dataset '{name}'")
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:

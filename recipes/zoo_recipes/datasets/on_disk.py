@@ -12,6 +12,7 @@ from zoo_registry import ZooError
 from zoo_registry.packages import cache_folder, kept
 
 _RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
+_LAYOUT = 2
 _BOXES, _COUNTS = "boxes.npz", "_counts"
 
 
@@ -29,7 +30,10 @@ def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
     import numpy as np
 
     what = [rows.builder.info.full_name, rows.split, rows.inputs, rows.label, rows.group]
-    key = hashlib.sha256(json.dumps([*what, list(map(dict, rows.steps))]).encode()).hexdigest()
+    # Another layout of the file below is another file.
+    key = hashlib.sha256(
+        json.dumps([_LAYOUT, *what, list(map(dict, rows.steps))]).encode()
+    ).hexdigest()
     home = cache_folder() / "decoded" / key[:24]
     try:
         folder = kept(home, lambda work: _decode(rows, count, size, work / "files"))
@@ -43,7 +47,7 @@ def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
     labels = _load_labels(folder) if rows.label else None
     raws = np.load(folder / _RAWS, mmap_mode="r", allow_pickle=False)
     classes = class_names(rows.builder, rows.label)
-    return Examples(raws, labels, about["sha256"], about["groups"], classes)
+    return Examples(raws, labels, about["sha256"], about["groups"], classes, about["places"])
 
 
 def _save_labels(folder: Path, labels: Any) -> None:
@@ -84,6 +88,7 @@ def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None
     )
     labels: list[Any] = []
     groups: list[Any] = []
+    places: list[str | None] = []
     title = f"decoding '{rows.split}' of {rows.builder.info.full_name} once"
     shown = track(rows.read(digest), title, total=count, console=Console(stderr=True))
     for number, row in enumerate(shown):
@@ -91,8 +96,13 @@ def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None
         raws[number] = pixels[0]
         labels.append(row.label)
         groups.append(row.group)
+        places.append(row.place)
     raws.flush()
     if rows.label:
         _save_labels(folder, stacked(labels))
-    about = {"sha256": digest.hexdigest(), "groups": groups if rows.group else None}
+    about = {
+        "sha256": digest.hexdigest(),
+        "groups": groups if rows.group else None,
+        "places": None if None in places else places,
+    }
     (folder / _ABOUT).write_text(json.dumps(about, default=str), encoding="utf-8")

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from zoo_export.preprocess.pixels import is_white_1
 from zoo_recipes.datasets.on_disk import examples_on_disk
-from zoo_recipes.datasets.rows import Examples, Rows, class_names, quiet, stacked
+from zoo_recipes.datasets.rows import Examples, Rows, class_names, places_of, quiet, stacked
+from zoo_recipes.own_data.content import PLACE
 from zoo_registry import UsageError, did_you_mean
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
@@ -70,6 +71,7 @@ def read_split(
         digest.hexdigest(),
         [row.group for row in read] if group else None,
         class_names(builder, label),
+        places_of(read),
     )
 
 
@@ -81,7 +83,7 @@ def fingerprint(name: str, version: str, hashes: list[str]) -> str:
 def _check_features(builder: Any, wanted: Sequence[tuple[str, str]]) -> None:
     for key, feature in wanted:
         if feature not in builder.info.features:
-            names = list(builder.info.features)
+            names = [name for name in builder.info.features if name != PLACE]
             raise UsageError(
                 f"Dataset '{builder.info.full_name}' has no feature '{feature}' ({key})."
                 f"{did_you_mean(feature, names)} It has: {', '.join(names)}."

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_recipes.datasets.sounds import sound_reader
+from zoo_recipes.own_data.content import PLACE
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Examples:
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
         classes: Their names, in the order of their numbers.
+        places: Of own data: which record of the files each is, as messages have it; else ``None``.
     """
 
     raws: Sequence[Any]
@@ -29,15 +31,17 @@ class Examples:
     sha256: str
     groups: Sequence[Any] | None = None
     classes: Sequence[str] = ()
+    places: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One example: its raw input, label and group."""
+    """One example: its raw input, label, group, and the record of own data that it is."""
 
     raw: Any
     label: Any
     group: Any
+    place: str | None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Rows:
                 parts if len(parts) > 1 else parts[0],
                 _text_or_same(example[self.label]) if self.label else None,
                 _named(_text_or_same(example[self.group]), names) if self.group else None,
+                _place(example.get(PLACE)),
             )
 
     def picture_size(self, first: Row) -> tuple[int, ...] | None:
@@ -95,6 +100,12 @@ def class_names(builder: Any, label: str | None) -> list[str]:
     return list(getattr(feature, "names", None) or [])
 
 
+def places_of(rows: Sequence[Row]) -> list[str] | None:
+    """Return which record of own data each row is; ``None`` where the data are no own data."""
+    found = [row.place for row in rows if row.place is not None]
+    return found if len(found) == len(rows) else None
+
+
 def stacked(labels: list[Any]) -> Any:
     """Return labels as one array; a list where each example has as many as it likes."""
     import numpy as np
@@ -119,6 +130,10 @@ def quiet() -> Iterator[None]:
 def _named(value: Any, feature: Any) -> Any:
     names = getattr(feature, "names", None)
     return names[int(value)] if names else value
+
+
+def _place(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "surrogateescape")
 
 
 def _joined(raw: Any) -> Any:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from zoo_recipes.run import write
 from zoo_registry import UsageError, ZooError
+from zoo_registry.durable import write_text
 from zoo_registry.signals import signal_name
 
 Kind = Literal["usage", "zoo", "interrupted", "lost", "bug"]
@@ -32,7 +32,7 @@ def leave(error: BaseException, path: Path) -> Outcome:
     """Write what the supervisor is told of an error, and return it."""
     outcome = _outcome(error)
     text = json.dumps(asdict(outcome))
-    write(path, lambda part: part.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return outcome
 
 

@@ -151,8 +151,6 @@ class _Team:
             process.kill()
         for process in self.processes:
             process.wait()
-            if process.stdin:
-                process.stdin.close()
 
 
 def _environments(addresses: Sequence[str]) -> Iterator[dict[str, str]]:

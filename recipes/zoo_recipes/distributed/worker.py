@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 
 from zoo_recipes.distributed.outcomes import leave
 from zoo_recipes.run import INFO
+from zoo_registry import children
 from zoo_registry.quiet import quiet_tensorflow
 
 
@@ -50,7 +50,7 @@ def work(job: Mapping[str, Any]) -> None:
 def start(
     job: Path, outcome: Path, environment: Mapping[str, str], log: BinaryIO | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start a worker; it ends when we do, or when its standard input is closed.
+    """Start a worker; it ends when we do.
 
     Args:
         job: A file with what :func:`work` does.
@@ -58,10 +58,11 @@ def start(
         environment: What is added to ours.
         log: Where its output goes; by default to our standard error.
     """
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "zoo_recipes.distributed.worker", str(job), str(outcome)],
-        env={**os.environ, **environment},
-        stdin=subprocess.PIPE,
+    return children.start(
+        "zoo_recipes.distributed.worker",
+        str(job),
+        str(outcome),
+        environment=environment,
         stdout=2 if log is None else log,
         stderr=log,
         # Ctrl-C is for the supervisor, which stops all after the same step.
@@ -71,7 +72,7 @@ def start(
 
 def main(job: Path, outcome: Path) -> None:
     """Do what a file says, and leave in another one why it failed."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    children.end_with_parent()
     quiet_tensorflow()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
@@ -82,13 +83,6 @@ def main(job: Path, outcome: Path) -> None:
             traceback.print_exc()
         # The connections of TensorFlow may wait for what is gone.
         os._exit(1)
-
-
-def _end_with_parent() -> None:
-    """A supervisor that was killed leaves nobody behind: its end of the pipe closes."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:

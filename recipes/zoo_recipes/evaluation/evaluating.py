@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.evaluation import groups as grouping
+from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
-from zoo_recipes.evaluation.subjects import Subject, read_for
+from zoo_recipes.evaluation.subjects import Read, Subject, read_for
 from zoo_recipes.metrics.classification import Classes
 from zoo_recipes.metrics.entities import Entities
 from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
@@ -52,7 +52,12 @@ def evaluate_subject(
         other_data=other_data,
         **options,
     )
-    names = _groups_of(read.examples, slice_by, in_file)
+    names = None
+    if slice_by is not None:
+        word = slice_by if isinstance(slice_by, str) else "slice_by"
+        names = grouping.as_groups(
+            grouping.values_of(read, slice_by), word, len(read.examples.raws)
+        )
     found = observe(
         subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
     )
@@ -70,11 +75,11 @@ def evaluate_subject(
         split=read.split,
         num_examples=len(found.outcomes),
         # Both may count the same: ours in float64, and what the intervals are of.
-        metrics={**_finite(found.scores), **figures.metrics},
+        metrics=headline_first({**_finite(found.scores), **figures.metrics}),
         intervals=figures.intervals,
         labels=labels,
         groups=groups,
-        **_classified(found.outcomes, labels, figures, read.examples),
+        **_classified(found.outcomes, labels, figures, read),
     )
 
 
@@ -91,18 +96,6 @@ def _check(task: str, slice_by: Any, resamples: int) -> None:
         text_metrics()
     if slice_by is not None and task.endswith("classification"):
         fairlearn_metrics()
-
-
-def _groups_of(
-    examples: Examples, slice_by: str | Sequence[Any] | None, in_file: tuple[Path, str] | None
-) -> list[str] | None:
-    if slice_by is None:
-        return None
-    values = slice_by if not isinstance(slice_by, str) else examples.groups or []
-    if in_file is not None:
-        values = grouping.read_column(*in_file)
-    word = slice_by if isinstance(slice_by, str) else "slice_by"
-    return grouping.as_groups(values, word, len(examples.raws))
 
 
 def _names(labels: tuple[str, ...], outcomes: Outcomes) -> tuple[str, ...]:
@@ -194,7 +187,7 @@ def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Grou
 
 
 def _classified(
-    outcomes: Outcomes, labels: Sequence[str], figures: Figures, examples: Examples
+    outcomes: Outcomes, labels: Sequence[str], figures: Figures, read: Read
 ) -> dict[str, Any]:
     names = outcomes.kinds if isinstance(outcomes, Entities) else labels
     found: dict[str, Any] = {}
@@ -212,7 +205,7 @@ def _classified(
         }
     if isinstance(outcomes, Classes):
         found["confusion"] = tuple(map(tuple, outcomes.confusion.tolist()))
-        found["label_errors"] = _label_errors(outcomes, labels, examples)
+        found["label_errors"] = _label_errors(outcomes, labels, read)
     return found
 
 
@@ -220,17 +213,15 @@ def _pair(bounds: Any) -> Interval:
     return float(bounds[0]), float(bounds[1])
 
 
-def _label_errors(
-    outcomes: Classes, labels: Sequence[str], examples: Examples
-) -> tuple[LabelError, ...]:
+def _label_errors(outcomes: Classes, labels: Sequence[str], read: Read) -> tuple[LabelError, ...]:
     probabilities = np.exp(outcomes.log_probabilities)
     usual = usual_confidence(outcomes.targets, probabilities)
     found = []
     for row in likely_label_errors(outcomes.targets, probabilities):
-        given, raw = outcomes.targets[row], examples.raws[row]
+        given, raw = outcomes.targets[row], read.examples.raws[row]
         found.append(
             LabelError(
-                index=row,
+                place=read.place(row),
                 given=labels[given],
                 predicted=labels[outcomes.predicted[row]],
                 self_confidence=float(probabilities[row, given]),

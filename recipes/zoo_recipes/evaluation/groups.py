@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.table_files import SUFFIXES, column_names, rows_of
-from zoo_recipes.own_data.tables import NO_GROUP, is_table
-from zoo_recipes.recipe import Recipe
-from zoo_registry import UsageError, did_you_mean
+from zoo_recipes.evaluation.subjects import Read
+from zoo_recipes.own_data.records import table
+from zoo_recipes.own_data.table_files import SUFFIXES
+from zoo_registry import UsageError
 
 # A share of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
 SMALL = 100
 MOST_GROUPS = 50
 QUARTERS = 4
-
-
-def reading(recipe: Recipe, column: str) -> tuple[Recipe, str]:
-    """Return a recipe whose data are read with a column, and the feature that it becomes.
-
-    Args:
-        recipe: Tables of own data keep only the columns that play a role in it.
-        column: A feature of the dataset, or a column of own data.
-    """
-    dataset = recipe.dataset
-    if not (is_path(dataset.name) and is_table(Path(dataset.name).expanduser())):
-        return recipe, column
-    columns = {**dataset.columns, "group": column}
-    return replace(recipe, dataset=replace(dataset, columns=columns)), "group"
+NO_GROUP = "(none)"
 
 
 def file_column(word: str) -> tuple[Path, str] | None:
@@ -47,26 +32,27 @@ def file_column(word: str) -> tuple[Path, str] | None:
     return (path, column) if path.suffix.lower() in SUFFIXES else None
 
 
-def read_column(file: Path, column: str) -> list[Any]:
-    """Return one column of a table, a value for each row.
+def values_of(read: Read, slice_by: str | Sequence[Any]) -> Sequence[Any]:
+    """Return the value that puts each example into its group.
+
+    Args:
+        read: The examples.
+        slice_by: As :func:`zoo.evaluate` takes it.
 
     Raises:
-        UsageError: No such file or column, or a row that cannot be read.
+        UsageError: No such file or column, or rows of which it is not known whose they are.
     """
-    if not file.is_file():
-        raise UsageError(f"There is no file '{file}' (--slice {file}:{column}).")
-    names = column_names(file, {})
-    if column not in names:
-        raise UsageError(
-            f"'{file}' has no column '{column}'.{did_you_mean(column, names)} It has: "
-            f"{', '.join(names)}."
-        )
-    values = []
-    for row in rows_of(file, {}):
-        if row.problem:
-            raise UsageError(f"'{file}', line {row.line}, {row.problem}.")
-        values.append(row.values.get(column))
-    return values
+    examples, records = read.examples, read.records
+    if not isinstance(slice_by, str):
+        return records.in_order(slice_by, "slice_by") if records else slice_by
+    in_file = file_column(slice_by)
+    if in_file is not None and records is not None:
+        return records.column(*in_file)
+    if in_file is not None:
+        return [row.get(in_file[1]) for row in table(*in_file)]
+    if examples.groups is None and records is not None:
+        return records.own_column(slice_by) or []
+    return examples.groups or []
 
 
 def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
@@ -89,7 +75,7 @@ def as_groups(values: Sequence[Any], column: str, count: int) -> list[str]:
     if len(values) != count:
         raise UsageError(
             f"'{column}' has {len(values):,} values for {count:,} examples: it needs one for each, "
-            "in the order of the split."
+            "in the order of the split, as tensorflow-datasets reads it."
         )
     if any(np.ndim(value) for value in values):
         raise UsageError(f"'{column}' has no single value an example: it makes no groups.")

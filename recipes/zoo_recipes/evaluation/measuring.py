@@ -14,6 +14,7 @@ from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, ba
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
+from zoo_recipes.metrics.entities import ENTITY_F1
 from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point
@@ -85,7 +86,7 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         recipe: Names loss and metrics.
         source: The examples.
     """
-    from zoo_recipes.compiling.components import use_xla
+    from zoo_recipes.compiling.components import penalty, use_xla
 
     if isinstance(source, Windows):
         figures = point(read_windows(eager_predictor(model), source))
@@ -102,8 +103,16 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     )
     measured = {name: float(value) for name, value in results.items()}
     # Keras adds what the sizes of weights cost, which is no loss of these examples.
-    measured["loss"] -= sum(map(float, model.losses))
-    return measured | _in_words(keras_predictor(model, jit_compile), source)
+    measured["loss"] -= penalty(model)
+    return headline_first(measured | _in_words(keras_predictor(model, jit_compile), source))
+
+
+def headline_first(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics with the one in front that tells most, where it is known which that is.
+
+    Of tags that mark entities it is the F1 of these: most words are of none.
+    """
+    return dict(sorted(metrics.items(), key=lambda item: item[0] != ENTITY_F1))
 
 
 def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:

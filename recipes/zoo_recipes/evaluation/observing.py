@@ -24,7 +24,7 @@ from zoo_recipes.tasks.boxes import Scenes, count_boxes, found_in
 from zoo_recipes.tasks.masking import Masked
 from zoo_recipes.tasks.pairs import Pairs, written
 from zoo_recipes.tasks.ratings import RatingFigures, Ratings
-from zoo_recipes.tasks.tagging import Tags, tags_of_words
+from zoo_recipes.tasks.tagging import Tags, count_tags
 from zoo_recipes.tasks.twins import Twins, count_twins
 from zoo_registry import UsageError
 
@@ -103,7 +103,7 @@ def _counted(task: str, source: Source, kept: Sequence[Any], labels: Sequence[st
     if isinstance(source, Ratings):
         return RatingFigures(source.targets, made, source.users)
     if isinstance(source, Tags):
-        return _tagged_words(source, made, labels)
+        return count_tags(source, made, labels)
     return _outcomes(task, source, made, labels)
 
 
@@ -120,16 +120,6 @@ def _kept(source: Source, targets: Any, made: Any) -> Any:
             return {f"{name}_accuracy": told_tokens(targets[name], made[name]) for name in targets}
         return {"accuracy": told_tokens(targets, made)}
     return made
-
-
-def _tagged_words(source: Tags, tags: Any, labels: Sequence[str]) -> Outcomes:
-    # A word that was cut off has no tag: none that is right.
-    named = [*labels, ""]
-    wanted, given = (
-        [[named[tag] for tag in row] for row in rows]
-        for rows in (source.words, tags_of_words(source, tags))
-    )
-    return count_entities(wanted, given, share="word_accuracy")
 
 
 def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Outcomes:
@@ -173,4 +163,4 @@ def _entities(source: Any, targets: Any, logits: Any, labels: Sequence[str]) -> 
         [[labels[tag] for tag in row[keep]] for row, keep in zip(tags, counted, strict=True)]
         for tags in (targets, logits.argmax(axis=-1))
     )
-    return count_entities(wanted, given)
+    return count_entities(wanted, given, names=labels)

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.metrics.label_errors import LabelError
-from zoo_recipes.run import write, write_json
+from zoo_recipes.run import write_json
 from zoo_registry import UsageError, ZooError
+from zoo_registry.durable import write
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE, PICTURE = "evaluation.json", "confusion.png"
 Interval = tuple[float, float]
 

@@ -14,12 +14,14 @@ from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_pred
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples, class_names
-from zoo_recipes.evaluation.groups import reading
 from zoo_recipes.evaluation.measuring import Given
-from zoo_recipes.own_data.checking import BY_HASH, listed
+from zoo_recipes.own_data.checking import listed
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
+from zoo_recipes.own_data.content import VERSION
 from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.preparing import OwnData, note_of
+from zoo_recipes.own_data.preparing import OwnData, note_of, records_of
+from zoo_recipes.own_data.records import Records
+from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.run import Run
 from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, label_feature
 from zoo_registry import UsageError, ZooError
@@ -90,11 +92,17 @@ class Read:
         dataset: Name and version of the data.
         split: In slicing syntax.
         examples: As they were read.
+        records: Of own data: which of them the examples are; else ``None``.
     """
 
     dataset: str
     split: str
     examples: Examples
+    records: Records | None = None
+
+    def place(self, row: int) -> str:
+        """Return where an example is: file and line of own data, else its number in the split."""
+        return self.records.places[row] if self.records else f"{self.split}[{row}]"
 
 
 def read_for(
@@ -126,11 +134,12 @@ def read_for(
     recipe = subject.given.recipe
     recipe = at_hand(recipe) if data is None else on_own_data(recipe, data, columns=columns)
     is_new = data is not None and not _are_its_own(subject, Path(recipe.dataset.name))
-    feature = None
-    if group is not None:
-        recipe, feature = reading(recipe, group)
     dataset = recipe.dataset
+    if not is_new and is_path(dataset.name):
+        _check_version(subject)
     builder = open_dataset(dataset.name, **dataset.reading, to_train=not is_new, **options)
+    # A table's own columns are more than its features.
+    is_feature = group in builder.info.features or not is_path(dataset.name)
     names = class_names(builder, dataset.label)
     if data is not None:
         _check_labels(subject, builder.info.full_name, names, some=is_new)
@@ -141,7 +150,7 @@ def read_for(
         input=dataset.input,
         label=label_feature(recipe, subject.given.task),
         steps=recipe.preprocessing,
-        group=feature,
+        group=group if is_feature else None,
     )
     if data is None and not other_data:
         _check_same(subject, chosen, examples.sha256)
@@ -149,7 +158,12 @@ def read_for(
         _warn_of_left_out(builder)
     if is_new and names:
         examples = _numbered(examples, names, subject.labels)
-    return Read(dataset=builder.info.full_name, split=chosen, examples=examples)
+    return Read(
+        dataset=builder.info.full_name,
+        split=chosen,
+        examples=examples,
+        records=records_of(builder, dataset, examples.places),
+    )
 
 
 def _are_its_own(subject: Subject, path: Path) -> bool:
@@ -159,13 +173,30 @@ def _are_its_own(subject: Subject, path: Path) -> bool:
     """
     before = subject.given.recipe.dataset
     own = OwnData(path=path, **before.reading)
-    return before.name == str(path) or subject.dataset.get("name", "").endswith(own.fingerprint())
+    version = subject.dataset.get("version", VERSION)
+    known = own.fingerprint(version)
+    return before.name == str(path) or subject.dataset.get("name", "").endswith(known)
+
+
+def _check_version(subject: Subject) -> None:
+    """Refuse to tell trained examples from tested ones by another rule than the training did.
+
+    Raises:
+        UsageError: The data were split by another version of this rule.
+    """
+    version = subject.dataset.get("version", VERSION)
+    if version != VERSION and subject.dataset.get("own", {}).get("splits") != OWN_SPLITS:
+        raise UsageError(
+            f"{subject.title.capitalize()} was trained by a Kerazoo that split own data by another "
+            f"rule ({version}, now {VERSION}), and which records it was tested on is not known: "
+            "train it again, or measure it on records that it has not seen with --data (data=)."
+        )
 
 
 def _whole(builder: Any) -> str | None:
     """Return the split of all examples; ``None`` where the data say themselves what is what."""
     note = note_of(builder) or {}
-    return ALL if note.get("splits") == BY_HASH else None
+    return ALL if note.get("made_splits") else None
 
 
 def _warn_of_left_out(builder: Any) -> None:

@@ -15,7 +15,8 @@ class LabelError:
     """One example whose label is likely wrong.
 
     Args:
-        index: Its place in the split, from 0.
+        place: File and line or record of own data; of others the split and its number in it, from
+            0, as tensorflow-datasets reads them.
         given: The class that it is in.
         predicted: The class that it looks like.
         self_confidence: Probability of the given class.
@@ -23,7 +24,7 @@ class LabelError:
         text: Its beginning, where it is a text.
     """
 
-    index: int
+    place: str
     given: str
     predicted: str
     self_confidence: float

@@ -41,7 +41,7 @@ def is_squad(path: Path) -> bool:
 
 
 def read_squad(path: Path, columns: Columns) -> Content:
-    """Read the questions of every file.
+    """Read the questions of every file; places count questions, not lines.
 
     Args:
         path: A file, or a folder with one for each split.
@@ -54,7 +54,7 @@ def read_squad(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     for file, split in splits_of(files_of(path), path).items():
         for at, (question, context, answers) in enumerate(_questions(file), 1):
-            where = f"{place(file, path)}: question {at}"
+            where = place(file, path, at)
             try:
                 examples.append(answer_example(where, split, question, context, answers))
             except BadRecordError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo_recipes.own_data.content import Content, Example
+from zoo_recipes.own_data.content import PLACE, VERSION, Content, Example
 from zoo_recipes.own_data.files import watched
 
 
@@ -26,7 +26,7 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         data_dir: Where prepared datasets are.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version(VERSION)
 
     def __init__(
         self,
@@ -46,7 +46,9 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _info(self) -> Any:
         return self.dataset_info_from_configs(
             description=f"A person's own {self._content.kind.name}.",
-            features=tfds.features.FeaturesDict(dict(self._content.features)),
+            features=tfds.features.FeaturesDict(
+                {**self._content.features, PLACE: tfds.features.Text()}
+            ),
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
@@ -54,9 +56,11 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, examples: Sequence[Example]) -> Iterator[tuple[str, Any]]:
         for example in watched(examples, "preparing"):
-            # TFDS puts examples into the order of the hashes of these keys.
+            # TFDS puts examples into the order of the hashes of these keys: only what each of them
+            # carries tells which record it is.
             key = example.place.removeprefix(self._file)
-            yield key, {name: _value(value) for name, value in example.values.items()}
+            values = {name: _value(value) for name, value in example.values.items()}
+            yield key, {**values, PLACE: key.encode("utf-8", "surrogateescape")}
 
 
 def _value(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,64 +11,36 @@ from zoo_recipes.own_data.content import Content, Example, Problem
 from zoo_registry import UsageError
 
 SHOWN = 20
-PARTS = ("train", "validation", "test")
-# Of sha256, as a number from 0 to 1: examples below the first go to train, below the second to
-# validation.
-TRAIN, VALIDATION = 0.8, 0.9
-BY_HASH = "80/10/10, by the hash of each example"
 
 
-def part_of(digest: str) -> str:
-    """Return the split of an example: it follows from the content, whatever else there is.
+def contradictions(content: Content) -> list[Problem]:
+    """Return the examples whose content is in another class too, each with where it is so."""
+    return [problem for _, problem in _contradicted(content)]
 
-    Args:
-        digest: sha256 of the input.
 
-    Example:
-        >>> part_of("00" * 32), part_of("d0" * 32), part_of("ff" * 32)
-        ('train', 'validation', 'test')
+def without_contradictions(content: Content) -> Content:
+    """Return the content with what contradicts itself among the problems.
+
+    What the data themselves put into validation or test stays: nobody is measured on less than
+    they meant to be.
     """
-    place = int(digest[:8], 16) / 16**8
-    return "train" if place < TRAIN else "validation" if place < VALIDATION else "test"
+    found = {id(e): problem for e, problem in _contradicted(content) if e.split in {None, "train"}}
+    good = [example for example in content.examples if id(example) not in found]
+    return replace(content, examples=good, problems=[*content.problems, *found.values()])
 
 
-def with_splits(content: Content) -> tuple[dict[str, list[Example]], str]:
-    """Return the examples of train, validation and test, and how they came to be there.
-
-    Splits that the data have stay as they are; those that are missing are taken from train.
-    """
-    given = {example.split for example in content.examples} - {None}
-    parts: dict[str, list[Example]] = {part: [] for part in PARTS}
-    for example in content.examples:
-        own = part_of(example.digest)
-        takes = example.split is None or (example.split == "train" and own not in given)
-        parts[own if takes else str(example.split)].append(example)
-    missing = [part for part in PARTS if part not in given]
-    if not given:
-        return parts, BY_HASH
-    if missing:
-        return parts, f"the data's own; {' and '.join(missing)} by hash, 10 % of train each"
-    return parts, "the data's own"
-
-
-def checked(content: Content) -> Content:
-    """Return the content with examples that contradict each other among the problems."""
+def _contradicted(content: Content) -> Iterator[tuple[Example, Problem]]:
     labels = content.labels()
     if labels is None:
-        return content
+        return
     classes: defaultdict[str, dict[str, Example]] = defaultdict(dict)
     for example, label in zip(content.examples, labels, strict=True):
         classes[example.digest].setdefault(label, example)
-    problems = list(content.problems)
-    good: list[Example] = []
     for example, label in zip(content.examples, labels, strict=True):
         others = [other for name, other in classes[example.digest].items() if name != label]
         if others:
             text = f"is in class '{label}', and {others[0].place} in another with the same content"
-            problems.append(Problem(example.place, text))
-        else:
-            good.append(example)
-    return replace(content, examples=good, problems=problems)
+            yield example, Problem(example.place, text)
 
 
 def refuse_problems(path: Path, problems: Sequence[Problem]) -> None:
@@ -85,12 +57,29 @@ def refuse_problems(path: Path, problems: Sequence[Problem]) -> None:
     )
 
 
+def refuse_contradictions(path: Path, problems: Sequence[Problem]) -> None:
+    """Refuse data with the same content in several classes.
+
+    Raises:
+        UsageError: There is any.
+    """
+    if problems:
+        raise UsageError(
+            f"The data at '{path}' contradict themselves. They have {listed(problems)}\nMend them, "
+            "or leave them out with --set dataset.on_contradiction=drop."
+        )
+
+
 def listed(problems: Sequence[object]) -> str:
     """Return how many problems there are, and the first twenty, one a line."""
-    count = f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}:"
+    return f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}:{shown(problems)}"
+
+
+def shown(problems: Sequence[object]) -> str:
+    """Return the first twenty, one a line, and how many more there are."""
     lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
     more = len(problems) - SHOWN
-    return count + lines + (f"\n  ... and {more:,} more" if more > 0 else "")
+    return lines + (f"\n  ... and {more:,} more" if more > 0 else "")
 
 
 def refuse_empty(path: Path, content: Content) -> None:
@@ -104,7 +93,7 @@ def refuse_empty(path: Path, content: Content) -> None:
         raise UsageError(f"The data at '{path}' have no good example.{problems}")
 
 
-def refuse_unusable(path: Path, content: Content, parts: dict[str, list[Example]]) -> None:
+def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Example]]) -> None:
     """Refuse data that nothing can be learned from.
 
     Raises:
@@ -112,20 +101,21 @@ def refuse_unusable(path: Path, content: Content, parts: dict[str, list[Example]
             train on.
     """
     refuse_empty(path, content)
+    named = content.labels()
+    if named is not None:
+        _refuse_no_classes(path, named)
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
         raise UsageError(
             f"Of {len(content.examples)} examples at '{path}' none falls to {empty}: give more, or "
             "splits of your own."
         )
-    _refuse_classes(path, content, {example.place for example in parts["train"]})
+    if named is not None:
+        _refuse_unseen(path, content, named, {example.place for example in parts["train"]})
 
 
-def _refuse_classes(path: Path, content: Content, trained: set[str]) -> None:
-    named = content.labels()
-    if named is None:
-        return
-    labels = Counter(named)
+def _refuse_no_classes(path: Path, named: Sequence[str]) -> None:
+    labels = set(named)
     if len(labels) == 1:
         raise UsageError(f"All examples at '{path}' are in class '{named[0]}'.")
     if len(labels) > max(20, len(named) / 2):
@@ -133,8 +123,11 @@ def _refuse_classes(path: Path, content: Content, trained: set[str]) -> None:
             f"The labels at '{path}' are no classes: {len(labels):,} different ones in "
             f"{len(named):,} examples, such as '{named[0]}'."
         )
+
+
+def _refuse_unseen(path: Path, content: Content, named: Sequence[str], trained: set[str]) -> None:
     pairs = zip(content.examples, named, strict=True)
-    unseen = set(labels) - {label for example, label in pairs if example.place in trained}
+    unseen = set(named) - {label for example, label in pairs if example.place in trained}
     if unseen:
         raise UsageError(
             f"No example of class '{min(unseen)}' at '{path}' falls to train: give more, or splits "

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import get_args
 
 import zoo_registry
-from zoo_recipes.configs import BadRecords, DatasetConfig
+from zoo_recipes.configs import BadRecords, DatasetConfig, FitConfig
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
     CONTRASTIVE_PAIRS,
@@ -22,6 +21,7 @@ from zoo_recipes.own_data.content import (
 )
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, slug
+from zoo_recipes.own_data.splitting import PARTS
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
 
@@ -63,7 +63,8 @@ def on_own_data(
 ) -> Recipe:
     """Return a recipe that is trained on own data, whose absolute path it holds.
 
-    With ``data``, what the recipe said and promised of its former data is no longer in it.
+    With ``data``, what the recipe said and promised of its former data is no longer in it, and the
+    weights of the epoch with the lowest ``val_loss`` are kept unless it says which.
 
     Args:
         recipe: A recipe; unchanged where neither it nor ``data`` names a path.
@@ -113,6 +114,7 @@ def on_own_data(
     return replace(
         recipe,
         name=f"{recipe.name}-{slug(path)}",
+        fit=_keeping_the_best(recipe.fit) if dataset.validation else recipe.fit,
         summary=f"Recipe {recipe.name} on own {kind.name}.",
         license="",
         expected=None,
@@ -125,6 +127,12 @@ def _with_columns(dataset: DatasetConfig, kind: Kind) -> DatasetConfig:
     if not kind.step or dataset.input != DatasetConfig.input:
         return dataset
     return replace(dataset, input=kind.input, label=str(kind.label))
+
+
+def _keeping_the_best(fit: FitConfig) -> FitConfig:
+    # How many epochs are enough was found on other data.
+    chosen = fit.keep_best is not None or fit.early_stopping is not None
+    return fit if chosen else replace(fit, keep_best="val_loss")
 
 
 def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+# Of what is prepared from the same files: another one is prepared anew, and maybe split otherwise.
+VERSION = "2.0.0"
+# The feature that says which record of the files an example is.
+PLACE = "record_place"
 # Role, such as ``text``, to the name of the column that plays it.
 Columns = Mapping[str, str]
 # What recipes train that learn which examples belong together: views of one, or both of a pair.
@@ -48,9 +52,11 @@ class Example:
     Args:
         place: File, and line where it has lines, as messages have it.
         split: Where the data put it, or ``None``.
-        digest: sha256 of the input alone: decides the split where the data do not.
+        digest: sha256 of the input alone: decides the split where the data do not. Copies share
+            it.
         values: By feature: what TFDS takes, or a function that returns it.
         size: Such as (height, width) of an image, (characters,) of a text, (seconds,) of a sound.
+        together: Examples of the same one are put into the same split; ``None`` for nobody's.
     """
 
     place: str
@@ -58,6 +64,7 @@ class Example:
     digest: str
     values: Mapping[str, Any]
     size: tuple[float, ...]
+    together: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,8 @@ class Content:
         examples: The good ones, in the order of the files.
         problems: The bad ones.
         remarks: What is no problem and yet worth knowing.
+        records: The places of all records, good and bad, in the order of the files, where they
+            are not those of the examples and problems.
     """
 
     kind: Kind
@@ -93,6 +102,7 @@ class Content:
     examples: Sequence[Example]
     problems: Sequence[Problem] = ()
     remarks: Sequence[str] = ()
+    records: Sequence[str] | None = None
 
     def labels(self) -> list[str] | None:
         """Return the class of each example; ``None`` where an example has no class."""

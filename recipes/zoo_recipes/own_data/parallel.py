@@ -56,6 +56,7 @@ def read_parallel(path: Path, columns: Columns) -> Content:
     source, target = _sides(path, columns)
     examples: list[Example] = []
     problems: list[Problem] = []
+    records: list[str] = []
     files = [file for file in files_of(path) if file.suffix == f".{source}"]
     for file, split in splits_of(files, path).items():
         other = file.with_suffix(f".{target}")
@@ -65,6 +66,7 @@ def read_parallel(path: Path, columns: Columns) -> Content:
                 f"'{path}': '{place(file, path)}' has {len(sides[0]):,} lines and "
                 f"'{place(other, path)}' {len(sides[1]):,}: line by line they must belong together."
             )
+        records += [place(file, path, line) for line in range(1, len(sides[0]) + 1)]
         for line, (one, two) in enumerate(zip(*sides, strict=True), 1):
             if one is None or two is None:
                 continue  # a problem already
@@ -73,7 +75,7 @@ def read_parallel(path: Path, columns: Columns) -> Content:
                 problems.append(Problem(place(empty, path, line), "the line is empty"))
                 continue
             examples.append(pair(place(file, path, line), split, one, two))
-    return Content(PAIRS, pair_features(), examples, problems)
+    return Content(PAIRS, pair_features(), examples, problems, records=records)
 
 
 def pair(where: str, split: str | None, source: str, target: str) -> Example:

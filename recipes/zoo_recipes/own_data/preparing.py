@@ -5,27 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.configs import DatasetConfig
 from zoo_recipes.own_data.checking import (
-    checked,
+    contradictions,
     listed,
+    refuse_contradictions,
     refuse_empty,
     refuse_problems,
     refuse_unusable,
-    with_splits,
+    shown,
+    without_contradictions,
 )
-from zoo_recipes.own_data.content import Columns, Kind
+from zoo_recipes.own_data.content import VERSION, Columns, Kind
 from zoo_recipes.own_data.files import files_of, place, split_of
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.records import Records, save_records
+from zoo_recipes.own_data.splitting import split
 from zoo_registry import ZooError
 from zoo_registry.packages import made_in_place
 
-VERSION = "1.0.0"
 NOTE = "own_data.json"
 
 
@@ -37,6 +42,8 @@ class OwnData:
         path: File or folder.
         columns: Role to column, such as ``{"text": "review"}``.
         on_bad_record: ``error``, or ``report``: leave bad records out and say which.
+        on_contradiction: What is done with the same content in several classes: ``keep``, ``drop``
+            it but from splits of the data's own for validation and test, or ``error``.
         to_train: Whether they are for a training, or for measuring a model that there is: that
             needs no split to have examples of everything.
     """
@@ -44,6 +51,7 @@ class OwnData:
     path: Path
     columns: Columns = field(default_factory=dict)
     on_bad_record: str = "error"
+    on_contradiction: str = "keep"
     to_train: bool = True
 
     def kind(self) -> Kind:
@@ -54,17 +62,22 @@ class OwnData:
         """
         return layout_of(self.path).kind(self.path, self.columns)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, version: str = VERSION) -> str:
         """Return 12 hexadecimal digits that tell how the data are read, and all that they hold.
 
         They stay the same where the data are moved or renamed.
+
+        Args:
+            version: Of what is prepared from files.
 
         Raises:
             UsageError: Nothing is there.
         """
         settings: dict[str, Any] = {"columns": dict(self.columns), "bad": self.on_bad_record}
+        if self.on_contradiction != "keep":
+            settings["contradictions"] = self.on_contradiction
         settings |= {} if self.to_train else {"to_train": False}
-        digest = hashlib.sha256(json.dumps([VERSION, settings], sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps([version, settings], sort_keys=True).encode())
         for file in files_of(self.path):
             with file.open("rb") as stream:
                 content = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -109,6 +122,25 @@ def note_of(builder: Any) -> dict[str, Any] | None:
     return note
 
 
+def records_of(
+    builder: Any, dataset: DatasetConfig, places: Sequence[str] | None
+) -> Records | None:
+    """Return which records of own data examples are; ``None`` for other data.
+
+    Args:
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        dataset: Of the recipe, which names the data.
+        places: Of the examples, as they were prepared.
+    """
+    if places is None or note_of(builder) is None:
+        return None
+    path = Path(dataset.name).expanduser().absolute()
+    # A file may have been renamed since.
+    file = path.name if path.is_file() else ""
+    named = [file + where for where in places]
+    return Records(path, dataset.columns, Path(str(builder.data_dir)), named)
+
+
 def show_own_data(builder: Any) -> None:
     """Print to standard error what own data hold, how they are split, and what was left out."""
     from rich.console import Console
@@ -119,9 +151,14 @@ def show_own_data(builder: Any) -> None:
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     splits = ", ".join(f"{name} {s.num_examples:,}" for name, s in builder.info.splits.items())
     console.print(f"data: {note['kind']}: {splits} ({note['splits']})")
-    left_out = note["left_out"]
-    if left_out:
-        console.print(f"left out: {listed(left_out)}")
+    if note["left_out"]:
+        console.print(f"left out: {listed(note['left_out'])}")
+    found = note["contradictions"]
+    if found:
+        console.print(
+            f"{len(found):,} are in several classes and kept; --set dataset.on_contradiction=drop "
+            f"does not train on them:{shown(found)}"
+        )
 
 
 def slug(path: Path) -> str:
@@ -141,10 +178,15 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
 
     from zoo_recipes.own_data.builder import OwnData as Builder
 
-    content = checked(layout_of(own.path).read(own.path, own.columns))
+    content = layout_of(own.path).read(own.path, own.columns)
     if own.on_bad_record == "error":
         refuse_problems(own.path, content.problems)
-    parts, rule = with_splits(content)
+    if own.on_contradiction == "error":
+        refuse_contradictions(own.path, contradictions(content))
+    if own.on_contradiction == "drop":
+        content = without_contradictions(content)
+    made = split(content)
+    parts = made.parts
     if own.to_train:
         refuse_unusable(own.path, content, parts)
     else:
@@ -152,8 +194,10 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
         parts = {part: examples for part, examples in parts.items() if examples}
     note = {
         "kind": content.kind.name,
-        "splits": rule,
+        "splits": made.rule,
+        "made_splits": made.are_made,
         "left_out": [str(problem) for problem in content.problems],
+        "contradictions": [str(problem) for problem in contradictions(content)],
     }
 
     def make(folder: Path) -> Path:
@@ -172,6 +216,7 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
         finally:
             tfds.enable_progress_bar()
         made = Path(str(builder.data_dir))
+        save_records(made, content, own.path.name if own.path.is_file() else "")
         (made / NOTE).write_text(json.dumps(note, ensure_ascii=False), encoding="utf-8")
         return made
 

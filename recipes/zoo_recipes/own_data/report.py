@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.boxes import BOXES, Objects
-from zoo_recipes.own_data.checking import checked, refuse_unusable, with_splits
+from zoo_recipes.own_data.checking import contradictions, refuse_unusable
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.ranking import recipes_that_take
+from zoo_recipes.own_data.splitting import split
 from zoo_recipes.own_data.suspects import Suspect, find_suspects
 from zoo_registry import UsageError
 
@@ -39,6 +40,7 @@ class DataReport:
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
         remarks: What is no problem and yet worth knowing, such as several sample rates.
+        contradictions: Examples whose content is in another class too; a training keeps them.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class DataReport:
     boxes: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     suspects: Sequence[Suspect] | None = None
     remarks: Sequence[str] = ()
+    contradictions: Sequence[str] = ()
 
 
 def inspect_data(
@@ -81,20 +84,22 @@ def inspect_data(
         ('texts in classes', 3, 1)
     """
     path, columns = Path(path).expanduser(), columns or {}
-    content = checked(layout_of(path).read(path, columns))
-    parts, rule = with_splits(content)
+    content = layout_of(path).read(path, columns)
+    made = split(content)
+    parts = made.parts
     counts = Counter(example.digest for example in content.examples)
     return DataReport(
         path=path,
         kind=content.kind.name,
         splits={part: len(examples) for part, examples in parts.items()},
-        split_rule=rule,
+        split_rule=made.rule,
         classes=_classes(content, parts),
         sizes=_sizes(content.examples),
         unit=content.kind.unit,
         duplicates=sum(counts.values()) - len(counts),
         leaks=_leaks(parts),
         problems=[str(problem) for problem in content.problems],
+        contradictions=[str(problem) for problem in contradictions(content)],
         recipes=recipes_that_take(content),
         refusal=_refusal(path, content, parts),
         boxes=_box_sizes(content),
@@ -103,7 +108,7 @@ def inspect_data(
     )
 
 
-def _refusal(path: Path, content: Content, parts: dict[str, list[Example]]) -> str | None:
+def _refusal(path: Path, content: Content, parts: Mapping[str, list[Example]]) -> str | None:
     try:
         refuse_unusable(path, content, parts)
     except UsageError as error:

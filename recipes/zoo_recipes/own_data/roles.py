@@ -90,7 +90,7 @@ NAMES = {
     "tag": ("tags", "ner_tags", "pos_tags", "chunk_tags"),
     "image": ("file_name", "filename", "file", "image", "image_id", "image_path", "path"),
     "split": ("split",),
-    # Of an evaluation by group: never guessed.
+    # Whose examples are to be in one split: never guessed.
     "group": (),
 }
 OPTIONAL = ("split", "group")
@@ -210,9 +210,8 @@ def _check_named(file: Path, names: Sequence[str], columns: Columns) -> None:
                 f"There are: {', '.join(NAMES)}."
             )
         if column not in names:
-            said = f"--slice {column}" if role == "group" else f"--column {role}={column}"
             raise UsageError(
-                f"'{file}' has no column '{column}' ({said})."
+                f"'{file}' has no column '{column}' (--column {role}={column})."
                 f"{did_you_mean(column, names)} It has: {', '.join(names)}."
             )
 

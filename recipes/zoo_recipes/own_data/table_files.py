@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ HEAD = 100
 _LONGEST_CELL = 2**31 - 1
 
 Line = tuple[int, list[str]]
+_QUOTED_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^"\t\r\n]*)(?:\t|\r?\n|\r|\Z)')
 
 
 @dataclass(frozen=True)
@@ -139,24 +141,32 @@ def _lines(file: Path, text: str) -> list[Line]:
     if suffix_of(file) != ".tsv":
         top = text.partition("\n")[0]
         return _parsed(file, text, max(",;\t|", key=top.count), csv.QUOTE_MINIMAL)
-    # A quotation mark is a mark like any other, unless a program has put it around cells.
+    return _tab_separated(file, text)
+
+
+def _tab_separated(file: Path, text: str) -> list[Line]:
+    """Return the rows of a TSV, in which a quotation mark is a mark like any other.
+
+    But where every cell that has one is in quotation marks itself, with each mark inside twice, as
+    pandas and spreadsheets write it, these are taken away.
+    """
     plain = _parsed(file, text, "\t", csv.QUOTE_NONE)
-    try:
-        quoted = _parsed(file, text, "\t", csv.QUOTE_MINIMAL)
-    except UsageError:
+    if '"' not in text or not _is_quoted(text):
         return plain
-    return quoted if _are_quoted(plain, quoted) else plain
+    quoted = _parsed(file, text, "\t", csv.QUOTE_MINIMAL)
+    # A cell over several lines, each of which is a row of the table, is none.
+    are_rows = len({len(row) for _, row in plain}) == 1
+    return plain if are_rows and len(quoted) < len(plain) else quoted
 
 
-def _are_quoted(plain: list[Line], quoted: list[Line]) -> bool:
-    if not quoted or quoted == plain:
-        return False
-    widths, plain_widths = ({len(fields) for _, fields in lines} for lines in (quoted, plain))
-    if len(widths) > 1:
-        return False
-    framed = [f for _, fields in plain for f in fields if len(f) > 1 and f[0] == f[-1] == '"']
-    heads = [f for f in plain[0][1] if len(f) > 1 and f[0] == f[-1] == '"']
-    return len(plain_widths) > 1 or bool(heads) or any('""' in field[1:-1] for field in framed)
+def _is_quoted(text: str) -> bool:
+    at = 0
+    while at < len(text):
+        cell = _QUOTED_CELL.match(text, at)
+        if cell is None:
+            return False
+        at = cell.end()
+    return True
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
 from zoo_recipes.own_data.roles import (
     FEW,
+    OPTIONAL,
     RATINGS,
     ROWS,
     are_numbers,
@@ -44,7 +45,6 @@ from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
 from zoo_recipes.own_data.tags import TAGS, tag_features, tagged
 from zoo_registry import UsageError
 
-NO_GROUP = "(none)"
 # Share of the cells of a column that must be numbers for the others to be mistakes.
 MOSTLY = 0.8
 # 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
@@ -167,7 +167,8 @@ def _open(path: Path, columns: Columns) -> Opened:
         roles = {**roles, str(kind.label): said}
     unread = [name for name in tables[files[0]].names if name not in roles.values()]
     if form.classes == ROWS:
-        unread = [n for n in tables[files[0]].names if n not in {said, roles.get("split")}]
+        beside = {roles.get(role) for role in OPTIONAL}
+        unread = [n for n in tables[files[0]].names if n not in {said, *beside}]
         tables = {file: with_plain_numbers(table) for file, table in tables.items()}
         kind, told = _rows_kind(files[0], kind, tables, roles, unread)
         cells = [name for name in unread if not _has_several(tables, name)]
@@ -256,18 +257,27 @@ def _is_there(value: str) -> bool:
 def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example:
     if row.problem:
         raise BadRecordError(row.problem)
-    kind, roles = opened.kind, opened.roles
+    said = {role: opened.roles[role] for role in OPTIONAL if role in opened.roles}
+    beside = {role: _text(column, row.values.get(column)) for role, column in said.items()}
+    if "split" in beside:
+        if not beside["split"]:
+            raise BadRecordError(f"column '{said['split']}' is empty")
+        split = _split(beside["split"], split)
+    example = _of_kind(opened, row, where, split)
+    return replace(example, together=beside.get("group") or None)
+
+
+def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example:
+    kind = opened.kind
+    roles = {role: column for role, column in opened.roles.items() if role not in OPTIONAL}
     if kind in (TAGS, ANSWERS):
         make = tagged if kind == TAGS else answer_example
         return make(where, split, *(row.values.get(roles[role]) for role in kind.roles))
     values = _cells(kind, roles, row)
-    if "split" in values:
-        split = _split(values.pop("split"), split)
     if opened.are_rows:
         return _row_example(opened, row, values, where, split)
     if kind == PAIRS:
-        example = pair(where, split, values["source"], values["target"])
-        return replace(example, values={**values, **example.values})
+        return pair(where, split, values["source"], values["target"])
     if kind == RATINGS:
         return Example(where, split, digest_of(values["user"], values["item"]), values, ())
     texts = [values[role] for role in kind.roles[:-1]]
@@ -279,8 +289,6 @@ def _cells(kind: Kind, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
     values: dict[str, Any] = {
         role: _text(column, row.values.get(column)) for role, column in roles.items()
     }
-    if values.get("group") == "":
-        values["group"] = NO_GROUP
     missing = next((role for role in roles if not values[role]), None)
     if missing is not None:
         raise BadRecordError(f"column '{roles[missing]}' is empty")
@@ -296,16 +304,12 @@ def _row_example(
     opened: Opened, row: Row, values: dict[str, Any], where: str, split: str | None
 ) -> Example:
     kind = opened.kind
-    names = opened.cells
-    if "group" in values and "group" in (*names, kind.label):
-        raise UsageError("A column is called 'group', as a slice is: rename it.")
-    cells = {name: _text(name, row.values.get(name)) for name in names}
+    cells = {name: _text(name, row.values.get(name)) for name in opened.cells}
     for name in kind.input:
         _check_cell(name, cells[name], is_number=name in opened.numbers)
-    group = {"group": values["group"]} if "group" in values else {}
     told = {str(kind.label): values[kind.roles[-1]]}
     digest = digest_of(*(cells[name] for name in kind.input))
-    return Example(where, split, digest, {**cells, **told, **group}, (len(kind.input),))
+    return Example(where, split, digest, {**cells, **told}, (len(kind.input),))
 
 
 def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
@@ -377,9 +381,8 @@ def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
         return tag_features(examples)
     if kind == ANSWERS:
         return answer_features()
-    grouped = {"group": text} if examples and "group" in examples[0].values else {}
     if kind == PAIRS:
-        return {**pair_features(), **grouped}
+        return pair_features()
     inputs = opened.cells or ((kind.input,) if isinstance(kind.input, str) else kind.input)
     told = str(kind.label)
     if kind.roles[-1] == "label":
@@ -387,4 +390,4 @@ def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
         label: Any = tfds.features.ClassLabel(names=names)
     else:
         label = tfds.features.Scalar(np.float32)
-    return {**dict.fromkeys(inputs, text), told: label, **grouped}
+    return {**dict.fromkeys(inputs, text), told: label}

@@ -80,9 +80,11 @@ def read_tagged(path: Path, columns: Columns) -> Content:
             )
     examples: list[Example] = []
     problems: list[Problem] = []
+    records: list[str] = []
     for file, split in splits_of(files_of(path), path).items():
         for first, lines in _sentences(lines_of(file, path, problems)):
             where = place(file, path, first)
+            records.append(where)
             try:
                 tokens, tags = _words(lines, columns)
             except BadRecordError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.reporting import facts
-from zoo_recipes.run import Run, load_run, write
+from zoo_recipes.run import Run, load_run
+from zoo_registry.durable import write_text
 
 CARD = "README.md"
 # Our tasks in the hub's words; `multi-label` and others have no word of their own there.
@@ -53,7 +54,7 @@ def card(run: Run | str | Path, *, out: str | Path | None = None) -> Path:
     run = run if isinstance(run, Run) else load_run(run)
     path = Path(out) if out is not None else run.path / CARD
     text = f"---\n{metadata(run).to_yaml()}\n---\n\n{body(run)}"
-    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from zoo_recipes.metrics.directions import is_cost
-from zoo_recipes.run import INFO, Run, read_run
+from zoo_recipes.run import INFO, REPLACED, Run, read_run
 from zoo_registry import UsageError, did_you_mean
 
 SORTED_BY = ("started", "name", "metric", "seconds")
@@ -80,7 +80,8 @@ def list_runs(
         raise UsageError(f"Runs cannot be sorted by '{sort}'.{hint}")
     if not Path(root).is_dir():
         raise UsageError(f"There is no folder '{root}': `zoo train` makes runs.")
-    rows = [_row(path.parent) for path in Path(root).rglob(INFO)]
+    folders = (path.parent for path in Path(root).rglob(INFO))
+    rows = [_row(folder) for folder in folders if folder.name != REPLACED]
     kept = [
         row
         for row in rows

@@ -11,7 +11,8 @@ from typing import Any
 from zoo_recipes.reporting import facts
 from zoo_recipes.reporting.curves import curves_png
 from zoo_recipes.reporting.pages import document, image, table
-from zoo_recipes.run import HISTORY, Run, read_run, write
+from zoo_recipes.run import HISTORY, Run, read_run
+from zoo_registry.durable import write_text
 
 PAGE = "report.html"
 _ROWS = 10
@@ -43,7 +44,7 @@ def report(run: Run | str | Path, *, out: str | Path | None = None) -> Path:
     run = run if isinstance(run, Run) else read_run(run)
     path = Path(out) if out is not None else run.path / PAGE
     text = page(run)
-    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 

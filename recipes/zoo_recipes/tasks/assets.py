@@ -13,11 +13,12 @@ import numpy as np
 
 from zoo_export.preprocess import as_step
 from zoo_export.preprocess.steps import LookupStep, TableStep
-from zoo_export.preprocess.tables import to_json
+from zoo_export.preprocess.tables import load_columns, to_json
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import write
+from zoo_recipes.run import asset_of
 from zoo_registry import UsageError, folders
+from zoo_registry.durable import write
 from zoo_registry.specs import is_regression
 
 # Argument of a model's builder that is the size of the vocabulary of an input.
@@ -44,7 +45,7 @@ def make_assets(recipe: Recipe, examples: Examples, folder: Path) -> dict[str, A
     found: dict[str, Any] = {}
     for step in map(as_step, recipe.preprocessing):
         if isinstance(step, LookupStep):
-            found |= _vocabulary(step, examples, folder)
+            found |= _vocabulary(step, recipe, examples, folder)
         elif isinstance(step, TableStep):
             found |= _columns(step, recipe, examples, folder)
     _check_sizes(recipe, found)
@@ -68,9 +69,16 @@ def numbers(recipe: Recipe, labels: Any) -> Any:
     return targets.astype(np.float32)
 
 
-def _vocabulary(step: LookupStep, examples: Examples, folder: Path) -> dict[str, int]:
-    counts = Counter(step.words(examples.raws))
-    words = sorted(word for word, count in counts.items() if count >= step.min_count)
+def _vocabulary(
+    step: LookupStep, recipe: Recipe, examples: Examples, folder: Path
+) -> dict[str, int]:
+    known = asset_of(recipe.model.weights, step.vocabulary)
+    if known is not None:
+        # The rows of the weights are those of these words.
+        words = json.loads(known.read_text(encoding="utf-8"))
+    else:
+        counts = Counter(step.words(examples.raws))
+        words = sorted(word for word, count in counts.items() if count >= step.min_count)
     _write(folder, step.vocabulary, json.dumps(words, indent=0))
     return {SIZES[step.input]: len(words) + 1} if step.input in SIZES else {}
 
@@ -79,7 +87,12 @@ def _columns(
     step: TableStep, recipe: Recipe, examples: Examples, folder: Path
 ) -> dict[str, tuple[int]]:
     names = recipe.dataset.input
-    columns = step.look_at(examples.raws, [names] if isinstance(names, str) else list(names))
+    known = asset_of(recipe.model.weights, step.columns)
+    if known is not None:
+        # The first layer of the weights reads these columns, standardised so.
+        columns = list(load_columns(known.parent, known.name))
+    else:
+        columns = step.look_at(examples.raws, [names] if isinstance(names, str) else list(names))
     _write(folder, step.columns, to_json(columns))
     return {"input_shape": (sum(column.width for column in columns),)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     if task == PAIRS:
         return pairs(inputs, examples.labels.tolist(), tokenizer, recipe.dataset.target_length)
     encodings = _encodings(tokenizer, examples.raws, step.length)
-    make = tag_rows if task == TAGS else answer_rows
+    make = partial(tag_rows, names=examples.classes) if task == TAGS else answer_rows
     return make(inputs, examples.raws, examples.labels, encodings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 
 from zoo_recipes.arrays.predicting import Predictor, only_logits
 from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
-from zoo_registry import UsageError
+from zoo_recipes.metrics.entities import ENTITY_F1, Entities, are_entities, count_entities
+from zoo_recipes.metrics.resampling import point
+from zoo_registry import UsageError, ZooError
 
 BATCH_SIZE = 256
 
@@ -22,14 +25,20 @@ class Tags(Rows):
     Args:
         first: bool (examples, tokens), the token that a word begins with.
         words: The tags of all words of each text, those that were cut off too.
+        names: Of the tags.
     """
 
     first: Any
     words: Sequence[Any]
+    names: Sequence[str] = ()
 
 
 def tag_rows(
-    inputs: Arrays, texts: Sequence[str], words: Sequence[Any], encodings: Iterable[Any]
+    inputs: Arrays,
+    texts: Sequence[str],
+    words: Sequence[Any],
+    encodings: Iterable[Any],
+    names: Sequence[str] = (),
 ) -> Tags:
     """Return prepared texts with a target for every token.
 
@@ -41,6 +50,7 @@ def tag_rows(
         texts: The texts.
         words: The tags of each text's words.
         encodings: A ``tokenizers.Encoding`` of each text, cut and padded to all tokens.
+        names: Of the tags.
 
     Raises:
         UsageError: A text with another number of tags than of words.
@@ -57,7 +67,7 @@ def tag_rows(
         own = np.flatnonzero(places >= 0)
         targets[row, own] = np.asarray(tags)[places[own]]
         first[row, own] = np.diff(places[own], prepend=-1) > 0
-    return Tags(inputs, targets, first, words)
+    return Tags(inputs, targets, first, words, names)
 
 
 def _places(text: str, encoding: Any) -> Any:
@@ -88,11 +98,48 @@ def tags_of_words(source: Tags, tags: Any) -> list[Any]:
     return rows
 
 
+def count_tags(source: Tags, tags: Any, names: Sequence[str]) -> Entities:
+    """Return how many words and entities of each text were told rightly.
+
+    Args:
+        source: The texts.
+        tags: int (examples, tokens), the most probable one of each token.
+        names: Of the tags.
+
+    Raises:
+        ZooError: seqeval is not installed.
+    """
+    # A word that was cut off has no tag: none that is right.
+    named = [*names, ""]
+    wanted, given = (
+        [[named[tag] for tag in row] for row in rows]
+        for rows in (source.words, tags_of_words(source, tags))
+    )
+    return count_entities(wanted, given, share="word_accuracy", names=names)
+
+
 def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
-    """Return ``word_accuracy``: the share of words with the right tag; those cut off have none."""
+    """Return what is known of words: ``entity_f1`` where the tags mark entities, ``word_accuracy``.
+
+    The latter is the share of words with the right tag; those cut off have none.
+    """
     tags = []
     for start in range(0, len(source), BATCH_SIZE):
         inputs, _ = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
         tags.append(np.argmax(only_logits(predict(inputs)), axis=-1))
-    made = np.concatenate(tags_of_words(source, np.concatenate(tags)))
-    return {"word_accuracy": float((made == np.concatenate(list(source.words))).mean())}
+    told = np.concatenate(tags)
+    made = np.concatenate(tags_of_words(source, told))
+    share = float((made == np.concatenate(list(source.words))).mean())
+    return _entity_f1(source, told) | {"word_accuracy": share}
+
+
+def _entity_f1(source: Tags, told: Any) -> dict[str, float]:
+    if not are_entities(source.names):
+        return {}
+    try:
+        figures = point(count_tags(source, told, source.names))
+    except ZooError as error:
+        # A training is not lost for it.
+        warnings.warn(f"entity_f1 was not measured. {error}", stacklevel=2)
+        return {}
+    return {ENTITY_F1: figures[ENTITY_F1]}

@@ -14,7 +14,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from zoo_recipes.run import HISTORY, write, write_json
+from zoo_recipes.run import HISTORY, write_json
+from zoo_registry.durable import write_text
 
 
 class Recorder(keras.callbacks.Callback):
@@ -38,7 +39,7 @@ class Recorder(keras.callbacks.Callback):
         rows = zip(*self.history.values(), strict=True)
         lines = [[*self.history], *([f"{value:.6g}" for value in row] for row in rows)]
         text = "".join(",".join(line) + "\n" for line in lines)
-        write(self.folder / "history.csv", lambda path: path.write_text(text, encoding="utf-8"))
+        write_text(self.folder / "history.csv", text)
 
 
 class ProgressBar(keras.callbacks.Callback):

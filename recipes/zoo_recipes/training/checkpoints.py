@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from zoo_recipes.run import write
 from zoo_registry import ZooError
+from zoo_registry.durable import write
 
 FOLDER = "checkpoints"
 SECONDS = 60.0
@@ -149,8 +148,10 @@ def newest(folder: Path) -> Checkpoint | None:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
             checkpoint = Checkpoint(path, arrays, json.loads(str(arrays.pop("notes"))))
-        except (BadZipFile, EOFError, KeyError, OSError, ValueError) as error:
-            warnings.warn(f"'{path}' is damaged and is not used: {error}", stacklevel=2)
+            str(checkpoint.place)  # damaged notes are found here
+        except Exception as error:  # zipfile, NumPy and JSON raise many kinds on damaged bytes
+            said = str(error) or type(error).__name__
+            warnings.warn(f"'{path}' is damaged and is not used: {said}", stacklevel=2)
         else:
             return checkpoint
     return None

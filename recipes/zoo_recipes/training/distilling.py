@@ -132,7 +132,7 @@ def _of_bundle(config: DistillationConfig, where: Path) -> Teacher:
         inputs=inputs,
         outputs=outputs,
         predict=lambda arrays: bundle.run(arrays, artifact.format),
-        assets=bundle.path / folders.ASSETS,
+        assets=bundle.assets,
     )
 
 

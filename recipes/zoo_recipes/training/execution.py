@@ -11,7 +11,7 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, MODEL, RECIPE, OnEpoch, write, write_json
+from zoo_recipes.run import INFO, MODEL, RECIPE, OnEpoch, write_json
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
@@ -23,6 +23,7 @@ from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, r
 from zoo_recipes.training.provenance import data_info, now
 from zoo_recipes.training.watching import Logs, watched
 from zoo_registry import ZooError
+from zoo_registry.durable import write, write_text
 from zoo_registry.hashing import sha256
 
 
@@ -132,12 +133,18 @@ def trained(
 
 def _write_recipe(recipe: Recipe, folder: Path) -> None:
     text = recipe.to_toml()
-    write(folder / RECIPE, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(folder / RECIPE, text)
 
 
 def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     known = before.get("fingerprint")
     if known not in (None, found["fingerprint"]):
+        if "own" in found and before.get("version") != found["version"]:
+            raise ZooError(
+                f"Run '{folder}' was begun by a Kerazoo that split own data by another rule "
+                f"({before.get('version')}, now {found['version']}): train from the start with "
+                "--force."
+            )
         raise ZooError(
             f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
             f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "

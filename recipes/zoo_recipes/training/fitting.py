@@ -54,8 +54,7 @@ def build(
     spec = zoo_registry.models.get(recipe.model.name)
     overrides = dict(recipe.model.overrides)
     accepted = accepted_overrides(spec.load_builder())
-    if labels is not None and "num_classes" in accepted:
-        overrides.setdefault("num_classes", len(labels))
+    takes_classes = labels is not None and "num_classes" in accepted
     taken = {*accepted, *(SCALING if is_regression(task) else ())}
     overrides = {k: v for k, v in (sizes or {}).items() if k in taken} | overrides
     fresh = recipe.model.weights is None
@@ -71,6 +70,7 @@ def build(
             task=task or None,
             weights=recipe.model.weights,
             trainable=recipe.model.trainable,
+            labels=labels if takes_classes else None,
             **overrides,
         )
         return quantization_aware(model) if recipe.compile.quantization_aware else model
@@ -173,7 +173,16 @@ def fit(
             checkpoint=checkpoint,
             ranks=ranks,
         )
+    if verbose:
+        _say_which_epoch(counting, len(history["loss"]))
     return history
+
+
+def _say_which_epoch(callbacks: Sequence[Any], epochs: int) -> None:
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
+            kept = f"{callback.best_epoch + 1} of {epochs}, {callback.monitor} {callback.best:.4f}"
+            Console(stderr=True).print(f"kept: epoch {kept}", highlight=False, soft_wrap=True)
 
 
 def save_model(model: Any, path: Path) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_recipes.arrays.sources import Source, batches_of, fed
+from zoo_recipes.compiling.components import penalty
 from zoo_recipes.configs import CompileConfig
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import shared_step
@@ -130,6 +131,8 @@ def _validate(model: Any, test: Any, source: Source, ranks: Ranks | None) -> dic
     if ranks:
         ranks.add_up(model.metrics_variables)
     results = _as_floats(model.get_metrics_result())
+    # What is stopped for, and kept, is what the model is worth on examples.
+    results["loss"] -= penalty(model)
     return {f"val_{name}": value for name, value in results.items()}
 
 

@@ -13,11 +13,13 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import write
+from zoo_recipes.run import asset_of
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
 from zoo_recipes.training.data_checks import cutting
 from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
+from zoo_registry.durable import write_text
+from zoo_registry.tokenizing import open_tokenizer, trust
 
 
 def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
@@ -49,16 +51,24 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
 
     if recipe.tokenizer is None:
         return None
-    if recipe.tokenizer.kind == "pretrained":
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    names = names or {folders.TOKENIZER}
+    known = asset_of(recipe.model.weights, min(names))
+    if known is not None:
+        # The rows of the weights are those of its tokens, whatever words the texts have.
+        tokenizer = open_tokenizer(known)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    elif recipe.tokenizer.kind == "pretrained":
         spec = zoo_registry.models.get(recipe.model.name)
         tokenizer = read_tokenizer(spec, str(recipe.model.weights))
     else:
         # The sides of a pair share their tokens.
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
     text = tokenizer.to_str(pretty=True)
-    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
-    for name in names or {folders.TOKENIZER}:
-        write(folder / folders.ASSETS / name, lambda path: path.write_text(text, encoding="utf-8"))
+    trust(text)
+    for name in names:
+        write_text(folder / folders.ASSETS / name, text)
     return tokenizer
 
 

@@ -13,7 +13,7 @@ from zoo_recipes.own_data.choosing import at_hand
 from zoo_recipes.reporting.comparing import differences
 from zoo_recipes.run import Run, load_run
 from zoo_recipes.training.training import train
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Reproduction:
     changed: Mapping[str, list[str]]
 
 
+@network.if_download
 def reproduce(
     run: str | Path | Run,
     *,

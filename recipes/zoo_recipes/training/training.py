@@ -23,8 +23,10 @@ from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.preparing import show_own_data
-from zoo_recipes.recipe import Recipe, resolve_recipe
+from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
+    RECIPE,
+    LostInfoError,
     OnEpoch,
     Run,
     check_free,
@@ -32,7 +34,9 @@ from zoo_recipes.run import (
     load_run,
     new_folder,
     read_run,
+    resuming,
 )
+from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
@@ -40,10 +44,14 @@ from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.watching import Logs
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 from zoo_registry.build import check_overrides, open_weights
+from zoo_registry.durable import remove_partial
+from zoo_registry.errors import first_line
 
 
+@network.if_download
+@alone()
 def train(
     recipe: str | Path | Recipe,
     *,
@@ -83,7 +91,8 @@ def train(
         mlflow: Log to MLflow: the URI of a store, or a folder for one.
 
     Returns:
-        The complete run. A training that is interrupted or fails leaves a run that says so.
+        The complete run. A training that is interrupted or fails leaves a run that says so; one
+        that is refused leaves nothing.
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
@@ -132,6 +141,8 @@ def train(
     return load_run(folder)
 
 
+@network.if_download
+@alone()
 def resume(
     run: str | Path,
     *,
@@ -168,7 +179,7 @@ def resume(
         ZooError: The data or the teacher are not those that the run began with, or as for
             :func:`train`.
     """
-    before = read_run(run)
+    before = _read_or_remade(Path(run))
     folder = before.path
     reading: dict[str, Any] = {"data_dir": data_dir, "download": download}
     options: dict[str, Any] = {
@@ -189,9 +200,14 @@ def resume(
         check_country(energy)
     with held(folder):
         # Only now does nobody else change it.
-        found = read_run(folder)
+        found = _read_or_remade(folder)
+        remove_partial(folder)
         if found.status == "complete":
-            raise UsageError(f"Run '{folder}' is complete: there is nothing to go on with.")
+            raise UsageError(
+                f"Run '{folder}' is complete: there is nothing to go on with. Train it further, "
+                f"from its weights and into a run of its own, with `{resuming(folder)} --set "
+                f"fit.epochs={found.recipe.fit.epochs}`."
+            )
         recipe, info = on_own_data(at_hand(found.recipe, data)), dict(found.info)
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
@@ -205,6 +221,24 @@ def resume(
             recipe, builder, folder, info, logs, checkpoint=checkpoint, ranks=ranks, **options
         )
     return load_run(folder)
+
+
+def _read_or_remade(folder: Path) -> Run:
+    """Return a run, also one whose ``run.json`` is lost: its recipe says enough to go on."""
+    try:
+        return read_run(folder)
+    except LostInfoError as error:
+        if not (folder / RECIPE).is_file():
+            raise
+        recipe = as_recipe(folder / RECIPE, folder.name)
+        spec = zoo_registry.models.get(recipe.model.name)
+        task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
+        warnings.warn(
+            f"{first_line(str(error)).partition('. Make it')[0]}. It is made anew from {RECIPE}; "
+            "when the run began and what it cost until now are not known any more.",
+            stacklevel=3,
+        )
+        return Run(folder, first_info(recipe, task) | {"status": "interrupted"})
 
 
 def check_settings(recipe: Recipe, folder: Path) -> None:

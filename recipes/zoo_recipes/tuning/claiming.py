@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import LOCK, RECIPE, held, locked, write
+from zoo_recipes.run import LOCK, RECIPE, held, locked
 from zoo_recipes.tuning.result import TRIALS
 from zoo_registry import UsageError, ZooError
+from zoo_registry.durable import write_text
 
 
 def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:
@@ -43,7 +44,7 @@ def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:
         (folder / TRIALS).mkdir(parents=True)
     except OSError as error:
         raise ZooError(f"'{folder}' cannot be written: {error}") from error
-    write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from zoo_recipes.configs import Range
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
-from zoo_recipes.run import write
 from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.mlflow_log import check_mlflow
@@ -20,11 +19,13 @@ from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, network
+from zoo_registry.durable import write_text
 
 BEST = "best.toml"
 
 
+@network.if_download
 def tune(
     recipe: str | Path | Recipe,
     *,
@@ -113,5 +114,5 @@ def tune(
     best = with_values(before, found.ranked[0].values)
     # What the recipe promised is not promised of other settings.
     text = replace(best, name=f"{before.name}-tuned", expected=None, tune=None).to_toml()
-    write(folder / BEST, lambda path: path.write_text(text, encoding="utf-8"))
+    write_text(folder / BEST, text)
     return found

@@ -93,14 +93,28 @@ def test_numbers_become_four_groups(run, data_dir):
     assert max(sizes) < 1.5 * min(sizes)
 
 
-def test_groups_of_a_file_and_of_a_list(run, by_shop, tmp_path, data_dir):
-    values = [f"g{number % 2}" for number in range(by_shop.num_examples)]
+def test_the_label_itself_as_the_group(run, shops, data_dir, tmp_path):
+    labels = [line.split(",")[1] for line in shops.read_text(encoding="utf-8").splitlines()[1:]]
     table = tmp_path / "groups.csv"
-    table.write_text("\n".join(["side", *values]), encoding="utf-8")
-    from_file = zoo.evaluate(run, slice_by=f"{table}:side", data_dir=data_dir).groups
-    from_list = zoo.evaluate(run, slice_by=values, data_dir=data_dir).groups
-    assert from_file.groups == from_list.groups
-    assert (from_file.column, from_list.column) == ("side", "group")
+    table.write_text("\n".join(["side", *labels]), encoding="utf-8")
+    slices = ["label", f"{shops}:label", f"{table}:side", labels]
+    found = [zoo.evaluate(run, slice_by=word, data_dir=data_dir).groups for word in slices]
+    for groups in found:
+        assert groups.groups == found[0].groups
+        for label, by_group in groups.rates.items():
+            assert {name: rates.wanted for name, rates in by_group.items()} == {
+                "good": label == "good",
+                "bad": label == "bad",
+            }
+    assert [groups.column for groups in found] == ["label", "label", "side", "group"]
+
+
+def test_label_errors_are_named_by_file_and_line(by_shop, shops):
+    lines = shops.read_text(encoding="utf-8").splitlines()
+    for row in by_shop.label_errors:
+        file, line = row.place.split(":")
+        assert file == shops.name
+        assert lines[int(line) - 1].split(",")[:2] == [row.text, row.given]
 
 
 def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):
@@ -132,8 +146,9 @@ def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):
         ),
         (
             {"slice_by": ["a", "b"]},
-            "'slice_by' has 2 values for {count} examples: it needs one for each, in the order of "
-            "the split.",
+            "'slice_by' has 2 values for {count} examples of '{shops}', and which belongs to which "
+            "is not known: it needs one for each record in the order of the files, 3,000 (all of "
+            "the data); a table may name the file of each example in another column instead.",
         ),
         ({"slice_by": "no.csv:a"}, "There is no file 'no.csv' (--slice no.csv:a)."),
         (

@@ -51,7 +51,7 @@ def test_every_row_is_measured_by_the_classes_of_the_run(classes, run, data_dir,
     assert found.labels == ("a", "b", "c", "d")
     assert np.sum(found.confusion, axis=1).tolist() == [list(y).count(name) for name in "abcd"]
     assert found.title.startswith(f"{run.path} in keras on own_data/new-")
-    assert found.title.endswith("/1.0.0, all (10 examples)")
+    assert found.title.endswith("/2.0.0, all (10 examples)")
 
 
 def test_a_part_on_request(run, data_dir, tmp_path):

@@ -49,8 +49,8 @@ def test_tags_of_words():
     figures = point(found.outcomes)
     # The last token of the second text does not count: its tag is unknown.
     assert figures["accuracy"] == pytest.approx(4 / 5)
-    assert figures["precision_micro"] == pytest.approx(2 / 3)
-    assert figures["recall_micro"] == 1
+    assert figures["entity_precision"] == pytest.approx(2 / 3)
+    assert figures["entity_recall"] == 1
     # The texts have unequal numbers of tags that count: none has a loss of its own.
     assert found.losses is None
 

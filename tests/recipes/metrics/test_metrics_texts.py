@@ -42,13 +42,25 @@ def test_entities_are_counted_as_seqeval_counts_them():
     for at, row in enumerate(DRAWN):
         right, made = ([tags[number] for number in row] for tags in (WANTED, GIVEN))
         assert figures["accuracy"][at] == pytest.approx(seqeval.accuracy_score(right, made))
-        for average in ("micro", "macro"):
+        for average, name in (("micro", "entity_f1"), ("macro", "f1_macro")):
             wanted = seqeval.f1_score(right, made, average=average, zero_division=0)
-            assert figures[f"f1_{average}"][at] == pytest.approx(wanted)
+            assert figures[name][at] == pytest.approx(wanted)
         report = seqeval.classification_report(right, made, output_dict=True, zero_division=0)
         for kind, value in zip(found.kinds, figures["precision"][at], strict=True):
             if kind in report:
                 assert value == pytest.approx(report[kind]["precision"])
+
+
+def test_entities_of_one_word_and_of_several_in_other_letters():
+    wanted = [["B-PER", "L-PER", "O", "U-LOC"]]
+    assert point(count_entities(wanted, wanted))["entity_f1"] == 1
+    none = point(count_entities(wanted, [["O"] * 4]))
+    assert (none["entity_f1"], none["accuracy"]) == (0, 0.25)
+    # Where a split happens to hold no entity, all that was given is wrong.
+    none = count_entities([["O", "O"]], [["B-PER", "O"]], names=["B-PER", "O"])
+    assert point(none)["entity_f1"] == 0
+    # Parts of speech mark nothing.
+    assert "entity_f1" not in point(count_entities([["NOUN"]], [["NOUN"]], names=["NOUN"]))
 
 
 TEXTS = ["the cat sat on the mat", "a dog ran home", "rain falls", "he said nothing at all to us"]

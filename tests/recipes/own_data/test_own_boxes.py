@@ -10,9 +10,9 @@ from PIL import Image
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import class_names
-from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.report import inspect_data
+from zoo_recipes.own_data.splitting import PARTS
 from zoo_registry import UsageError
 
 WIDTH, HEIGHT = 40, 20

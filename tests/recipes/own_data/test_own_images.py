@@ -7,8 +7,8 @@ from PIL import Image
 from zoo_export.preprocess import Preprocessor
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.splitting import PARTS
 
 
 def all_raws(path, data_dir):

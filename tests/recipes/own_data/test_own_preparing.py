@@ -1,14 +1,19 @@
 """Own data are prepared once for each content, split by content, and refused as a whole."""
 
 import shutil
+from collections import Counter
+from dataclasses import replace
 
 import pytest
+import tensorflow_datasets as tfds
 
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.own_data.checking import PARTS
+from zoo_recipes.own_data.content import Content, Example, class_names, digest_of
 from zoo_recipes.own_data.layouts import LAYOUTS
 from zoo_recipes.own_data.preparing import note_of
+from zoo_recipes.own_data.roles import TEXTS
+from zoo_recipes.own_data.splitting import PARTS, split
 from zoo_registry import UsageError, ZooError
 
 
@@ -35,16 +40,109 @@ def test_content_decides_the_folder(reviews, tmp_path):
     assert first.info.full_name.startswith("own_data/reviews-")
 
 
-def test_new_examples_move_nobody_and_copies_stay_together(reviews, tmp_path):
-    before = texts_by_part(open_dataset(str(reviews), data_dir=tmp_path))
+def test_new_examples_move_nobody_and_copies_stay_together(tmp_path):
+    path = tmp_path / "films.csv"
+    lines = [f"film number {n},{n % 2}" for n in range(2400)]
+    path.write_text("\n".join(["text,label", *lines]) + "\n", encoding="utf-8")
+    before = texts_by_part(open_dataset(str(path), data_dir=tmp_path))
     lines = [f"another film, {n}" for n in range(60)]
-    with reviews.open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write("".join(f'"{line}",{n % 2}\n' for n, line in enumerate(lines * 3)))
-    after = texts_by_part(open_dataset(str(reviews), data_dir=tmp_path))
-    assert sum(map(len, before.values())) == 80
+    after = texts_by_part(open_dataset(str(path), data_dir=tmp_path))
+    assert sum(map(len, before.values())) == 2400
     assert all(before[part] < after[part] for part in PARTS)
-    assert sum(map(len, after.values())) == 140
+    assert sum(map(len, after.values())) == 2460
     assert not after["train"] & after["test"]
+
+
+def examples_of(counts, copies=1):
+    """Return the content of a table with so many texts of each class, each of them so often."""
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    examples = [
+        Example(
+            f"t.csv:{n}:{copy}", None, digest_of(f"{n}"), {"text": f"{n}", "label": label}, (1,)
+        )
+        for n, label in enumerate(labels)
+        for copy in range(copies)
+    ]
+    names = tfds.features.ClassLabel(names=class_names(labels))
+    return Content(TEXTS, {"text": tfds.features.Text(), "label": names}, examples)
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+@pytest.mark.parametrize(
+    ("counts", "wanted"),
+    [
+        ({"a": 2, "b": 2}, {"train": {"a": 1, "b": 1}}),
+        ({"a": 10, "b": 10}, {part: {"a": 1, "b": 1} for part in ("validation", "test")}),
+        ({"a": 30, "b": 60}, {part: {"a": 3, "b": 6} for part in ("validation", "test")}),
+        ({"a": 99, "b": 1, "c": 5}, {"train": {"a": 81, "b": 1, "c": 3}}),
+        # Of many classes with few examples each some fall to the test, and none is lost.
+        ({str(n): 3 for n in range(20)}, {"test": 6, "validation": 6, "train": 48}),
+    ],
+)
+def test_a_small_set_is_split_by_count_in_every_class(counts, wanted, copies):
+    content = examples_of(counts, copies)
+    parts = split(content).parts
+    assert sum(map(len, parts.values())) == len(content.examples)
+    labels = {part: Counter(e.values["label"] for e in found) for part, found in parts.items()}
+    for part, number in wanted.items():
+        if isinstance(number, dict):
+            assert labels[part] == {label: copies * n for label, n in number.items()}
+        else:
+            assert sum(labels[part].values()) == copies * number
+    assert set(labels["train"]) == set(counts)
+    # Whatever the order of the files.
+    again = split(replace(content, examples=content.examples[::-1])).parts
+    assert {part: {e.place for e in found} for part, found in parts.items()} == {
+        part: {e.place for e in found} for part, found in again.items()
+    }
+
+
+def test_groups_stay_together(tmp_path):
+    path = tmp_path / "patients.csv"
+    lines = [f"visit {n},{n % 2},patient {n % 30}" for n in range(300)]
+    path.write_text("\n".join(["text,label,patient", *lines]) + "\n", encoding="utf-8")
+    columns = {"group": "patient"}
+    found = texts_by_part(open_dataset(str(path), columns=columns, data_dir=tmp_path))
+    patients = {
+        part: {int(text.split()[1]) % 30 for text in texts} for part, texts in found.items()
+    }
+    assert {part: len(known) for part, known in patients.items()} == {
+        "train": 24,
+        "validation": 3,
+        "test": 3,
+    }
+    assert len(set.union(*patients.values())) == 30
+    assert {part: len(texts) for part, texts in found.items()} == {
+        "train": 240,
+        "validation": 30,
+        "test": 30,
+    }
+
+
+def test_contradictions_are_kept_or_dropped_but_from_the_users_own_test(tmp_path):
+    path = tmp_path / "news.csv"
+    rows = [f"text {n},{n % 2},train" for n in range(40)]
+    rows += ["text 0,1,train", "text 1,0,test", "other,0,test", "more,1,validation"]
+    path.write_text("\n".join(["text,label,split", *rows]), encoding="utf-8")
+    counts = {}
+    for what in ("keep", "drop"):
+        builder = open_dataset(str(path), on_contradiction=what, data_dir=tmp_path)
+        note = note_of(builder)
+        counts[what] = {name: part.num_examples for name, part in builder.info.splits.items()}
+        listed = note["contradictions"] if what == "keep" else note["left_out"]
+        assert listed[0] == (
+            "news.csv:2: is in class '0', and news.csv:42 in another with the same content"
+        )
+        assert len(listed) == (4 if what == "keep" else 3)
+    assert counts["keep"] == {"train": 41, "validation": 1, "test": 2}
+    assert counts["drop"] == {"train": 38, "validation": 1, "test": 2}
+    with pytest.raises(UsageError) as caught:
+        open_dataset(str(path), on_contradiction="error", data_dir=tmp_path)
+    first, *_, last = str(caught.value).splitlines()
+    assert first == f"The data at '{path}' contradict themselves. They have 4 problems:"
+    assert last == "Mend them, or leave them out with --set dataset.on_contradiction=drop."
 
 
 def test_the_datas_own_splits_stay(pictures, tmp_path):
@@ -77,18 +175,21 @@ def test_all_problems_are_listed_and_nothing_is_written(pictures, tmp_path):
         "\n  dark/notes.txt: is no picture: cannot identify image file"
         "\n  empty/: the class is empty"
         "\n  light/05.png: is no picture: image file is truncated"
-        "\n  dark/03.png: is in class 'dark', and light/copy.png in another with the same content"
-        "\n  light/copy.png: is in class 'light', and dark/03.png in another with the same content"
     )
     assert str(caught.value) == (
-        f"The data at '{pictures}' have 6 problems:{listed}\nMend them, or leave these records out "
+        f"The data at '{pictures}' have 4 problems:{listed}\nMend them, or leave these records out "
         'with --on-bad-record report (on_bad_record="report").'
     )
     assert not (tmp_path / "own_data").exists()
     builder = open_dataset(str(pictures), on_bad_record="report", data_dir=tmp_path)
     assert note_of(builder)["left_out"] == listed.removeprefix("\n  ").split("\n  ")
+    # The same in two classes may be right: it is told, and stays.
+    assert note_of(builder)["contradictions"] == [
+        "dark/03.png: is in class 'dark', and light/copy.png in another with the same content",
+        "light/copy.png: is in class 'light', and dark/03.png in another with the same content",
+    ]
     assert builder.info.features["label"].names == ["dark", "light"]
-    assert sum(split.num_examples for split in builder.info.splits.values()) == 38
+    assert sum(split.num_examples for split in builder.info.splits.values()) == 40
 
 
 def test_the_first_twenty_problems(reviews, tmp_path):

@@ -8,9 +8,9 @@ from zoo_export.preprocess import Preprocessor
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.checking import PARTS
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.report import inspect_data
+from zoo_recipes.own_data.splitting import PARTS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError

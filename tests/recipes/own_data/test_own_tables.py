@@ -1,5 +1,6 @@
 """Tables of every format give the same examples; columns are found by name or named."""
 
+import csv
 import json
 
 import pyarrow
@@ -121,6 +122,41 @@ def test_files_that_cannot_be_read(tmp_path):
         read(path)
 
 
+CELLS = ["plain", 'says "no"', "over\ntwo lines", "a\ttab", "", 'ends with "', "x" * 140_000]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_as_pandas_writes_them(suffix, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": [f"{n} {cell}" for n, cell in enumerate(CELLS)]})
+    frame["label"] = [f"c{n % 2}" for n in range(len(frame))]
+    path = tmp_path / f"t.{suffix}"
+    frame.to_csv(path, sep={"csv": ",", "tsv": "\t"}[suffix], index=False)
+    before = csv.field_size_limit()
+    content = read(path)
+    assert [e.values["text"] for e in content.examples] == [t.strip() for t in frame["text"]]
+    assert content.problems == []
+    # The third text is over two lines, so what comes after it is one line further down.
+    assert [e.place for e in content.examples][2:4] == [f"t.{suffix}:4", f"t.{suffix}:6"]
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        # Some raw cell has a mark that is not doubled, or the rows are rows without quotes.
+        ['he said "no"\t1', '"fine"\t0'],
+        ['"begins here\t1', 'and "" ends"\t0'],
+        ['"\t1', '"\t0'],
+    ],
+)
+def test_a_tsv_with_marks_that_quote_nothing(lines, tmp_path):
+    path = write(tmp_path / "t.tsv", "".join(f"{line}\n" for line in ["text\tlabel", *lines]))
+    assert [e.values["text"] for e in read(path).examples] == [
+        line.split("\t")[0] for line in lines
+    ]
+
+
 def test_splits_are_said_by_the_names_of_files(tmp_path):
     for name in ("train", "val", "test"):
         write(tmp_path / f"{name}.csv", f"text,label\n{name},1\n")
@@ -147,13 +183,13 @@ def test_ratings(tmp_path):
 
 
 @pytest.mark.parametrize("header", ["text,label", "source,target", "user,item,rating"])
-def test_a_column_of_groups_is_read_beside_the_others(header, tmp_path):
+def test_a_column_of_groups_says_what_stays_together(header, tmp_path):
     cells = ["a", "1", "2"][: header.count(",") + 1]
     lines = [f"{header},shop", *(",".join([*cells, shop]) for shop in ("north", ""))]
     content = read(write(tmp_path / "t.csv", "\n".join(lines)), group="shop")
-    assert [example.values["group"] for example in content.examples] == ["north", "(none)"]
-    assert "group" in content.features
-    assert "group" not in read(tmp_path / "t.csv").features
+    assert [example.together for example in content.examples] == ["north", None]
+    assert "group" not in content.features
+    assert read(tmp_path / "t.csv").examples[0].together is None
 
 
 def test_cells_that_hold_several_values(tmp_path):

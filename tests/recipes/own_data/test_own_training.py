@@ -36,7 +36,7 @@ def test_a_run_on_own_pictures(run, measured_again, pictures, tmp_path):
     assert run.model().output_shape == (None, 2)
     own = run.info["dataset"]["own"]
     assert own["left_out"] == ["dark/broken.png: is no picture: cannot identify image file"]
-    assert own["splits"] == "80/10/10, by the hash of each example"
+    assert own["splits"] == "80/10/10 of each class, by the hash of each example"
     assert measured_again(run, data_dir=tmp_path) == run.metrics
 
     moved = pictures.rename(tmp_path / "moved")
@@ -148,6 +148,27 @@ def test_what_is_set_of_the_data_is_of_ones_own(pictures):
     assert (dataset.input, dataset.name) == ("image", str(pictures))
     assert (recipe.fit.keep_best, recipe.model.overrides["dropout"]) == ("val_accuracy", 0.1)
     assert on_own_data(recipe) == recipe
+
+
+def test_the_best_epoch_is_kept_unless_it_is_said_otherwise(pictures):
+    fit = overridden(resolve_recipe("digits-cnn"), [], pictures, None).fit
+    assert fit.keep_best == "val_loss"
+    last = overridden(resolve_recipe("digits-cnn"), ["fit.keep_best=none"], pictures, None)
+    assert (last.fit.keep_best, last.fit.early_stopping) == (None, None)
+
+
+def test_the_loss_that_is_watched_has_no_penalty(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.integers(20)},{rng.integers(30)},{rng.integers(1, 6)}" for _ in range(600)]
+    path = tmp_path / "ratings.csv"
+    path.write_text("\n".join(["user,item,rating", *rows]), encoding="utf-8")
+    sets = ["model.l2=0.5", "fit.epochs=3", "dataset.validation=test"]
+    recipe = overridden(resolve_recipe("movielens-factorization"), sets, path, None)
+    run = train(recipe, out=tmp_path / "run", data_dir=tmp_path, verbose=False)
+    # What is trained on falls with the penalty, which is four fifths of it.
+    assert run.history["loss"][0] > 5 * run.history["val_loss"][0]
+    assert run.metrics["loss"] == pytest.approx(min(run.history["val_loss"]), rel=1e-5)
+    assert run.metrics["rmse"] ** 2 == pytest.approx(run.metrics["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -226,8 +226,12 @@ def test_own_tagged_words_are_trained_on(tmp_path, data_dir):
     # What is not counted would be most of it: 11 of 16 tokens are padding.
     assert run.metrics["accuracy"] > 0.9
     assert run.metrics["word_accuracy"] > 0.9
+    assert next(iter(run.metrics)) == "entity_f1"
     found = evaluate(run.path, data=tmp_path / "seen.conll", split="train", data_dir=data_dir)
     assert found.metrics["word_accuracy"] > 0.9
+    assert next(iter(found.metrics)) == "entity_f1"
+    again = evaluate(run.path, data_dir=data_dir).metrics
+    assert run.metrics["entity_f1"] == pytest.approx(again["entity_f1"])
     assert {"CITY", "NAME"} <= set(found.per_class)
 
 

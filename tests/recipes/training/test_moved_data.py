@@ -125,5 +125,5 @@ def test_resume_takes_nothing_that_was_decided_before(cli):
     assert refused.returncode == 2
     assert (
         "--resume goes on as the run began: give the run alone, or with --data where its own data "
-        "are now." in " ".join(refused.stderr.split())
-    )
+        "are now. A finished run is trained further with --set, such as fit.epochs=5."
+    ) in " ".join(refused.stderr.split())

@@ -18,9 +18,10 @@ from zoo_recipes.configs import CompileConfig, Component, TokenizerConfig
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.reporting.curves import draw_curves
-from zoo_recipes.run import write, write_json
+from zoo_recipes.run import write_json
 from zoo_recipes.training.batches import Batches
 from zoo_registry import UsageError, ZooError
+from zoo_registry.durable import write
 
 
 def numbers_of(batches, epoch=0, first=0):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +217,47 @@ def test_without_any_checkpoint_it_begins_anew(broken_off, whole, data_dir):
     with pytest.warns(UserWarning, match="is damaged and is not used"):
         run = resume(folder, data_dir=data_dir, verbose=False)
     assert same(run, whole(recipe))
+
+
+def test_a_lost_run_json_is_made_anew(broken_off, whole, data_dir):
+    recipe, folder = broken_off
+    (folder / ".partial-left.npz").write_bytes(b"of a kill")
+    for text in ('{"format_version": 1}', "[", "", None):
+        (folder / "run.json").unlink() if text is None else (folder / "run.json").write_text(text)
+        with pytest.raises(UsageError, match=r"Make it anew from recipe\.toml .* train --resume"):
+            read_run(folder)
+    with pytest.warns(UserWarning, match=r"It is made anew from recipe\.toml"):
+        run = resume(folder, data_dir=data_dir, verbose=False)
+    assert run.info["resumed"] == ["epoch 2, step 4"]
+    assert same(run, whole(recipe))
+    assert not list(folder.rglob(".partial-*"))
+
+
+def test_bits_that_flip_in_a_checkpoint_never_stop_a_resume(broken_off, monkeypatch):
+    _, folder = broken_off
+    older, newer = sorted(folder.glob("checkpoints/*.npz"))
+    whole, generator = newer.read_bytes(), random.Random(0)
+    # Most of the file is arrays, which a checksum guards: what frames them is at its end.
+    places = [generator.randrange(len(whole)) for _ in range(20)]
+    places += [len(whole) - 1 - generator.randrange(4000) for _ in range(200)]
+    for place in places:
+        data = bytearray(whole)
+        data[place] ^= 1 << generator.randrange(8)
+        newer.write_bytes(data)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert newest(folder).path in (older, newer)
+    load = np.load
+    for error in (NotImplementedError("compression type 9"), MemoryError()):
+
+        def read(path, error=error, **options):
+            if path == newer:
+                raise error
+            return load(path, **options)
+
+        monkeypatch.setattr(np, "load", read)
+        with pytest.warns(UserWarning, match=f"'{newer}' is damaged and is not used: "):
+            assert newest(folder).path == older
 
 
 def test_two_processes_cannot_train_one_run(broken_off, data_dir):

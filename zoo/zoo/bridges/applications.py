@@ -9,7 +9,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
-from zoo_registry import UsageError
+from zoo_registry import UsageError, network
 
 IMAGENET_CLASSES = 1000
 # What each module's `preprocess_input` does; the modules that are not named do it in the model.
@@ -60,6 +60,8 @@ def application(
     image = keras.Input(input_shape, name="image")
     x = _pixels(image, PIXELS.get(module, "inside"))
     loaded = "imagenet" if weights == "pretrained" else weights
+    if loaded == "imagenet":
+        network.check(f"weights='pretrained' of keras.applications.{architecture}")
     own_head = loaded is None or num_classes == IMAGENET_CLASSES
     whole = task == "image-classification" and own_head
     arguments: dict[str, Any] = {"input_tensor": x, "weights": loaded, "include_top": whole}

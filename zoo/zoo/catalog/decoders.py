@@ -61,7 +61,7 @@ def _llama(name: str, num_params: int, **fields: Any) -> ModelSpec:
             "reduced": {**SMALL_BLOCKS, "num_heads": 4, "num_kv_heads": 2, "ff_dim": 24},
             "num_params": num_params,
             "paper": "Touvron et al. 2023, https://arxiv.org/abs/2307.09288",
-            "converter": "zoo.weights.families.llama:LLAMA",
+            "converter": "zoo.weights.families.llama:CONVERTERS",
             **fields,
         }
     )

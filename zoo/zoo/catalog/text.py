@@ -66,7 +66,7 @@ def _bert(name: str, num_params: int, sizes: tuple[int, int, int], **fields: Any
             "summary": summary,
             "paper": "Devlin et al. 2018, https://arxiv.org/abs/1810.04805",
             "tags": ("text", "encoder", "attention"),
-            "converter": "zoo.weights.families.bert:BERT",
+            "converter": "zoo.weights.families.bert:CONVERTERS",
             **fields,
         }
     )

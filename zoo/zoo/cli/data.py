@@ -67,7 +67,9 @@ def _print(report: DataReport) -> None:
         click.echo()
         _print_classes(report)
     if report.problems:
-        _print_problems(report)
+        _print_problems(report.problems)
+    if report.contradictions:
+        _print_contradictions(report.contradictions)
     if report.suspects is not None:
         _print_suspects(report.suspects)
 
@@ -85,7 +87,7 @@ def _duplicates(report: DataReport) -> str:
 
 
 def _print_classes(report: DataReport) -> None:
-    # Where no record is good there are classes and no examples.
+    # Where all are bad records there is nothing to share.
     total = sum(sum(counts.values()) for counts in report.classes.values()) or 1
     ranked = sorted(report.classes.items(), key=lambda item: -sum(item[1].values()))
     rows = [
@@ -98,10 +100,19 @@ def _print_classes(report: DataReport) -> None:
         click.echo(f"... and {len(ranked) - MOST_CLASSES} smaller classes")
 
 
-def _print_problems(report: DataReport) -> None:
+def _print_problems(problems: Sequence[str]) -> None:
     from zoo_recipes.own_data.checking import listed
 
-    click.echo(f"\n{listed(report.problems)}")
+    click.echo(f"\n{listed(problems)}")
+
+
+def _print_contradictions(found: Sequence[str]) -> None:
+    from zoo_recipes.own_data.checking import shown
+
+    click.echo(
+        f"\n{len(found):,} are in several classes. A training keeps them; --set "
+        f"dataset.on_contradiction=drop leaves them out of it:{shown(found)}"
+    )
 
 
 def _print_suspects(suspects: Sequence[Suspect]) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 40
 # A table of groups has room for a few figures: for these first, then for the others in their order.
 HEADLINES = (
+    "entity_f1",
     "accuracy",
     "f1_macro",
     "roc_auc",
@@ -45,8 +46,8 @@ CLASS_FIGURES = (("precision", "recall", "f1"), ("average_precision",))
     "--slice",
     "slice_by",
     metavar="COLUMN",
-    help="Also by group: a feature of the data, a column of own data, or FILE:COLUMN of a table "
-    "with a row for each example.",
+    help="Also by group: a feature of the data, a column of own data, or FILE:COLUMN of a table: "
+    "the data's own file, one that names their files, or one with a row for each record.",
 )
 @click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
 @click.option("--data", type=click.Path(path_type=Path), help="Other own data than the run's.")
@@ -215,12 +216,12 @@ def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:
 
 def _print_label_errors(rows: tuple[LabelError, ...]) -> None:
     click.echo("\nLikely label errors: look at them before you trust the figures.")
-    numbers = ("INDEX", "CONFIDENCE", "USUAL")
+    numbers = ("CONFIDENCE", "USUAL")
     print_table(
-        (*numbers, "GIVEN", "LOOKS LIKE", "TEXT")[: 5 + any(row.text for row in rows)],
+        ("PLACE", *numbers, "GIVEN", "LOOKS LIKE", "TEXT")[: 5 + any(row.text for row in rows)],
         [
             (
-                str(row.index),
+                row.place,
                 f"{row.self_confidence:.3f}",
                 f"{row.usual:.3f}",
                 row.given,

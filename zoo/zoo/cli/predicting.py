@@ -255,7 +255,7 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     if takes_text and word.lstrip().startswith("["):
         return _list_of_words(word)
     if takes_text:
-        return path.read_text(encoding="utf-8") if path.suffix == ".txt" else word
+        return _read_text(path) if path.suffix == ".txt" else word
     if not path.is_file():
         takes_sound = any(step["step"] == "audio" for step in preprocessing)
         what = "a sound" if takes_sound else "an image"
@@ -282,10 +282,17 @@ def _list_of_words(word: str) -> Any:
     return words if words and all(isinstance(each, str) for each in words) else word
 
 
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError, MemoryError) as error:
+        raise UsageError(f"'{path}' cannot be read as a text in UTF-8: {error}") from error
+
+
 def _read_words(word: str) -> Any:
     try:
         words = json.loads(word)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(
             f"'{word}' is no JSON: this model takes a list of user and item, such as "
             f'\'["7", "31"]\' ({error}).'
@@ -298,5 +305,5 @@ def _read_array(path: Path) -> Any:
 
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, MemoryError, SyntaxError) as error:
         raise UsageError(f"'{path}' cannot be read as a .npy array: {error}") from error

@@ -106,21 +106,17 @@ def train(
 ) -> None:
     """Train a recipe, given by name or as a TOML file, into a run folder.
 
-    What was interrupted or killed goes on with --resume RUN, and ends with the same weights.
+    What was interrupted or killed goes on with --resume RUN, and ends with the same weights. With
+    --set, --resume trains a finished run further, into a run of its own.
     """
     options["verbose"] = not as_json
     options["workers"] = Workers(workers or 0, launcher, worker_timeout, restarts)
     options["energy"] = country_of(energy=energy, country=country)
     if resume is not None:
-        if recipe or overrides or out or force or seed is not None:
-            raise click.UsageError(
-                "--resume goes on as the run began: give the run alone, or with --data where its "
-                "own data are now."
-            )
-        from zoo_recipes.training.training import resume as go_on
-
+        given = {"recipe": recipe, "overrides": overrides, "out": out, "force": force, "seed": seed}
+        run = _gone_on(resume, data, given, options)
         # Whether it began as the recipe promises, nobody knows any more.
-        _print_run(go_on(resume, data=data, **options), as_json=as_json, changed=True)
+        _print_run(run, as_json=as_json, changed=True)
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
@@ -139,6 +135,24 @@ def train(
         **options,
     )
     _print_run(run, as_json=as_json, changed=bool(overrides))
+
+
+def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Go on with a run that stopped or, with ``--set``, train a finished one further."""
+    others = any(value not in (None, (), False) for value in given.values())
+    if given["recipe"] or (others and not given["overrides"]):
+        raise click.UsageError(
+            "--resume goes on as the run began: give the run alone, or with --data where its own "
+            "data are now. A finished run is trained further with --set, such as fit.epochs=5."
+        )
+    if given["overrides"]:
+        from zoo_recipes.training.further import train_further
+
+        del given["recipe"]
+        return train_further(run, data=data, **given, **options)
+    from zoo_recipes.training.training import resume
+
+    return resume(run, data=data, **options)
 
 
 def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:

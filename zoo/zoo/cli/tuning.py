@@ -73,11 +73,11 @@ def tune(
     """
     from zoo_recipes.own_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
-    from zoo_recipes.run import write
     from zoo_recipes.tuning.picture import draw_trials
     from zoo_recipes.tuning.space import parse_ranges
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe
+    from zoo_registry.durable import write
 
     named = as_columns(columns)
     with _kept_when_interrupted(), _progress(trials, shown=not as_json) as on_trial:

@@ -3,7 +3,7 @@
 Importing this package makes its layers known to Keras: do so before `keras.models.load_model`.
 """
 
-from zoo.layers.attention import Attention, AttentionBias, RotaryPositions
+from zoo.layers.attention import Attention, AttentionBias
 from zoo.layers.convolution import conv_norm, divisible, inverted_residual, squeeze_excite
 from zoo.layers.embedding import ClassToken, LearnedPositions, SinusoidalPositions, token_embedding
 from zoo.layers.fake_quantization import ActivationRange, QuantizedWeights
@@ -29,6 +29,7 @@ from zoo.layers.inputs import (
 )
 from zoo.layers.normalization import LayerNorm, RMSNorm
 from zoo.layers.pooling import BiasAdd, LastStep, MaskedMeanPooling
+from zoo.layers.rotary import RotaryPositions
 from zoo.layers.spectrogram import LogMelSpectrogram
 from zoo.layers.transformer import TransformerBlock, encoder_blocks
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from zoo.layers.initializers import kernel_initializer
+from zoo.layers.normalization import RMSNorm
+from zoo.layers.rotary import rotate
 from zoo_registry import UsageError
 
 
@@ -25,6 +26,7 @@ class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
 
     Args:
         causal: Whether a step sees only itself and what came before.
+        window: With ``causal``: how many steps, itself the last, a step sees at most.
 
     Example:
         >>> import keras
@@ -33,9 +35,10 @@ class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
         [-0.0, -0.0, -1000000000.0]
     """
 
-    def __init__(self, causal: bool = False, **kwargs: Any) -> None:
+    def __init__(self, causal: bool = False, window: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.causal = causal
+        self.window = window
 
     def call(self, padding_mask: Any) -> Any:
         """Return float (batch or 1, 1, 1 or steps, steps).
@@ -47,8 +50,12 @@ class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
         length = ops.shape(padding_mask)[1]
         if self.causal:
             steps = ops.arange(length, dtype="int32")
-            later = ops.greater(ops.reshape(steps, (1, -1)), ops.reshape(steps, (-1, 1)))
-            hidden = ops.reshape(ops.cast(later, self.compute_dtype), (1, 1, length, length))
+            keys, queries = ops.reshape(steps, (1, -1)), ops.reshape(steps, (-1, 1))
+            hidden = ops.cast(ops.greater(keys, queries), self.compute_dtype)
+            if self.window is not None:
+                gone = ops.greater_equal(queries, keys + self.window)
+                hidden = hidden + ops.cast(gone, self.compute_dtype)
+            hidden = ops.reshape(hidden, (1, 1, length, length))
         else:
             hidden = 1 - ops.reshape(ops.cast(padding_mask, self.compute_dtype), (-1, 1, 1, length))
         # Half precision ends at 65504.
@@ -56,7 +63,7 @@ class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
-        return {**super().get_config(), "causal": self.causal}
+        return {**super().get_config(), "causal": self.causal, "window": self.window}
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -72,6 +79,9 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         dropout: Rate on the attention probabilities.
         fused: Whether query, key and value are one product (GPT-2) or three (BERT).
         use_bias: Whether the products have one.
+        output_bias: The same for the output projection; ``None`` means ``use_bias``.
+        qk_norm: Epsilon of a normalization by the root of the mean square of each head's queries
+            and keys (https://arxiv.org/abs/2302.05442), before they are turned; ``None`` is none.
         stddev: Of the initial kernels; ``None`` is Glorot's uniform distribution.
         output_stddev: The same for the output projection.
         truncated: Whether those normal distributions end at two standard deviations.
@@ -90,6 +100,8 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         dropout: float = 0.0,
         fused: bool = False,
         use_bias: bool = True,
+        output_bias: bool | None = None,
+        qk_norm: float | None = None,
         stddev: float | None = None,
         output_stddev: float | None = None,
         truncated: bool = True,
@@ -110,6 +122,8 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
             "dropout": dropout,
             "fused": fused,
             "use_bias": use_bias,
+            "output_bias": output_bias,
+            "qk_norm": qk_norm,
             "stddev": stddev,
             "output_stddev": output_stddev,
             "truncated": truncated,
@@ -123,14 +137,22 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         widths = (
             {"qkv": queries + 2 * keys} if fused else {"query": queries, "key": keys, "value": keys}
         )
-        self.projections = [self._dense(width, stddev, name) for name, width in widths.items()]
-        self.output_projection = self._dense(hidden_dim, output_stddev, "output")
+        self.projections = [
+            self._dense(width, stddev, use_bias, name) for name, width in widths.items()
+        ]
+        output_bias = use_bias if output_bias is None else output_bias
+        self.output_projection = self._dense(hidden_dim, output_stddev, output_bias, "output")
+        self.norms = [
+            RMSNorm(qk_norm, dtype=self.dtype_policy, name=name)
+            for name in ("query_norm", "key_norm")
+            if qk_norm is not None
+        ]
         self.dropout_layer = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
 
-    def _dense(self, units: int, stddev: float | None, name: str) -> Any:
+    def _dense(self, units: int, stddev: float | None, use_bias: bool, name: str) -> Any:
         return keras.layers.Dense(
             units,
-            use_bias=self.arguments["use_bias"],
+            use_bias=use_bias,
             kernel_initializer=kernel_initializer(stddev, truncated=self.arguments["truncated"]),
             dtype=self.dtype_policy,
             name=name,
@@ -142,6 +164,8 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
         for layer in self.projections:
             layer.build(x_shape)
         self.output_projection.build((*x_shape[:-1], self.num_heads * self.head_dim))
+        for norm in self.norms:
+            norm.build((*x_shape[:-1], self.head_dim))
 
     def call(
         self,
@@ -161,6 +185,8 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
             training: Whether dropout is on.
         """
         query, key, value = self._project(x, x if memory is None else memory)
+        if self.norms:
+            query, key = (norm(t) for norm, t in zip(self.norms, (query, key), strict=True))
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
         key, value = self._shared(key), self._shared(value)
@@ -205,57 +231,3 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {**super().get_config(), **self.arguments}
-
-
-@keras.saving.register_keras_serializable(package="kerazoo")
-class RotaryPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Cosines and sines by which queries and keys are turned (https://arxiv.org/abs/2104.09864).
-
-    Computed once a model and given to every block. Pair i of a head, its elements i and
-    ``head_dim / 2 + i``, turns by ``position * theta ** (-2i / head_dim)``, so that a score
-    depends on the distance of two positions alone.
-
-    Args:
-        head_dim: Width of a head, even.
-        theta: Base of the wavelengths.
-
-    Example:
-        >>> import keras
-        >>> RotaryPositions(4)(keras.ops.zeros((1, 3), "int32")).shape
-        TensorShape([2, 3, 4])
-    """
-
-    def __init__(self, head_dim: int, theta: float = 10_000.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        if head_dim % 2:
-            raise UsageError(f"Rotary positions need an even head_dim, not {head_dim}.")
-        self.head_dim = head_dim
-        self.theta = theta
-
-    def call(self, token_ids: Any) -> Any:
-        """Return float (2, steps, head_dim) for int (batch, steps): cosines, then sines."""
-        powers = np.arange(0, self.head_dim, 2, dtype="float32") / self.head_dim
-        rates = np.tile(self.theta**-powers, 2).reshape(1, -1)
-        steps = ops.reshape(ops.arange(ops.shape(token_ids)[1], dtype="int32"), (-1, 1))
-        angles = ops.cast(steps, "float32") * ops.convert_to_tensor(rates, "float32")
-        return ops.cast(ops.stack([ops.cos(angles), ops.sin(angles)]), self.compute_dtype)
-
-    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the result."""
-        return (2, shape[1], self.head_dim)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments."""
-        return {**super().get_config(), "head_dim": self.head_dim, "theta": self.theta}
-
-
-def rotate(x: Any, rotation: Any) -> Any:
-    """Turn the pairs of each head by its position's angles.
-
-    Args:
-        x: float (batch, heads, steps, head_dim).
-        rotation: What :class:`RotaryPositions` made.
-    """
-    half = x.shape[-1] // 2
-    turned = ops.concatenate([-x[..., half:], x[..., :half]], axis=-1)
-    return x * rotation[0] + turned * rotation[1]

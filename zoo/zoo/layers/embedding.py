@@ -40,12 +40,20 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         max_length: Positions there are vectors for.
         stddev: Of the initial values.
         truncated: Whether their normal distribution ends at two standard deviations.
+        first: Vectors that stand before the first position's and are not used.
     """
 
     def __init__(
-        self, max_length: int, stddev: float = 0.02, *, truncated: bool = True, **kwargs: Any
+        self,
+        max_length: int,
+        stddev: float = 0.02,
+        *,
+        truncated: bool = True,
+        first: int = 0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.first = first
         self.truncated = truncated
         self.max_length = max_length
         self.stddev = stddev
@@ -58,7 +66,7 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         """
         self._check(input_shape[1])
         self.embeddings = self.add_weight(
-            shape=(self.max_length, input_shape[-1]),
+            shape=(self.first + self.max_length, input_shape[-1]),
             initializer=kernel_initializer(self.stddev, truncated=self.truncated),
             name="embeddings",
         )
@@ -71,7 +79,8 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         """
         length = ops.shape(x)[1]
         self._check(length)
-        return x + ops.expand_dims(ops.cast(self.embeddings[:length], x.dtype), 0)
+        rows = self.embeddings[self.first : self.first + length]
+        return x + ops.expand_dims(ops.cast(rows, x.dtype), 0)
 
     def _check(self, length: Any) -> None:
         # In a traced graph of any length it is a tensor, and the addition itself fails.
@@ -92,6 +101,7 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
             "max_length": self.max_length,
             "stddev": self.stddev,
             "truncated": self.truncated,
+            "first": self.first,
         }
 
 

@@ -14,7 +14,7 @@ from zoo.layers.normalization import RMSNorm
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Attention with rotary positions and a gated perceptron, each normalized before, no biases.
+    """Attention with rotary positions and a gated perceptron, each normalized before.
 
     The perceptron is SwiGLU (https://arxiv.org/abs/2002.05202): ``silu(x A) * (x B)``, then C.
 
@@ -27,6 +27,10 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
         dropout: Rate on attention and on what each part adds.
         epsilon: Of the normalizations.
         stddev: Of the initial kernels.
+        qkv_bias: Whether the products of queries, keys and values have one.
+        output_bias: Whether the attention's output projection has one.
+        ff_bias: Whether the perceptron's products have one.
+        qk_norm: Whether each head's queries and keys are normalized before they are turned.
     """
 
     def __init__(
@@ -40,6 +44,10 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
         dropout: float = 0.0,
         epsilon: float = 1e-5,
         stddev: float = 0.02,
+        qkv_bias: bool = False,
+        output_bias: bool = False,
+        ff_bias: bool = False,
+        qk_norm: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -52,6 +60,10 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
             "dropout": dropout,
             "epsilon": epsilon,
             "stddev": stddev,
+            "qkv_bias": qkv_bias,
+            "output_bias": output_bias,
+            "ff_bias": ff_bias,
+            "qk_norm": qk_norm,
         }
         dtype = self.dtype_policy
         self.attention = Attention(
@@ -60,7 +72,9 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
             num_kv_heads=num_kv_heads,
             head_dim=head_dim,
             dropout=dropout,
-            use_bias=False,
+            use_bias=qkv_bias,
+            output_bias=output_bias,
+            qk_norm=epsilon if qk_norm else None,
             stddev=stddev,
             output_stddev=stddev,
             truncated=False,
@@ -77,7 +91,7 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
     def _dense(self, units: int, name: str) -> Any:
         return keras.layers.Dense(
             units,
-            use_bias=False,
+            use_bias=self.arguments["ff_bias"],
             kernel_initializer=kernel_initializer(self.arguments["stddev"], truncated=False),
             dtype=self.dtype_policy,
             name=name,
@@ -91,13 +105,14 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
             layer.build(x_shape)
         self.ff_out.build((*x_shape[:-1], self.arguments["ff_dim"]))
 
-    def call(self, x: Any, bias: Any, rotation: Any, training: bool | None = None) -> Any:
+    def call(self, x: Any, bias: Any, rotation: Any = None, training: bool | None = None) -> Any:
         """Return float (batch, steps, hidden_dim).
 
         Args:
             x: float (batch, steps, hidden_dim).
             bias: What :class:`AttentionBias` made.
-            rotation: What :class:`RotaryPositions` made.
+            rotation: What :class:`RotaryPositions` made; without it the order of the steps counts
+                by what each may see alone (https://arxiv.org/abs/2305.19466).
             training: Whether dropout is on.
         """
         attended = self.attention(

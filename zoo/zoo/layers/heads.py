@@ -141,21 +141,16 @@ def language_model_head(x: Any, embedding: Any) -> Any:
     return keras.layers.Activation("linear", dtype="float32", name="logits")(logits)
 
 
-def encoder_head(  # a task's knobs
-    x: Any, padding_mask: Any, task: str, num_classes: int, dropout: float, *, stddev: float
-) -> Any:
+def encoder_head(x: Any, task: str, num_classes: int, dropout: float, *, stddev: float) -> Any:
     """Return the outputs of the tasks that every text encoder has in the same way.
 
     Args:
         x: float (batch, steps, width), the encoder's output.
-        padding_mask: int32 (batch, steps), 1 = real.
-        task: ``"sentence-embedding"``, ``"question-answering"`` or ``"token-classification"``.
+        task: ``"question-answering"`` or ``"token-classification"``.
         num_classes: Size of the logits.
         dropout: Rate before the logits.
         stddev: Of the initial kernel.
     """
-    if task == "sentence-embedding":
-        return sentence_embedding(x, padding_mask)
     if task == "question-answering":
         return span_head(x, stddev=stddev)
     return vector_head(x, task=task, num_classes=num_classes, dropout=dropout, stddev=stddev)
@@ -177,15 +172,17 @@ def span_head(x: Any, *, stddev: float) -> dict[str, Any]:
     }
 
 
-def sentence_embedding(x: Any, padding_mask: Any) -> Any:
-    """Return ``sentence_embedding``, float (batch, width): the mean of real steps at length 1.
+def sentence_embedding(x: Any, padding_mask: Any, pooling: str = "mean") -> Any:
+    """Return ``sentence_embedding``, float (batch, width), at length 1.
 
     Args:
         x: float (batch, steps, width).
         padding_mask: int32 (batch, steps), 1 = real.
+        pooling: ``"mean"`` of the real steps, or the ``"first"`` step.
     """
-    mean = MaskedMeanPooling(name="mean_pool")(x, padding_mask)
-    return keras.layers.UnitNormalization(name="sentence_embedding")(mean)
+    is_first = pooling == "first"
+    pooled = x[:, 0] if is_first else MaskedMeanPooling(name="mean_pool")(x, padding_mask)
+    return keras.layers.UnitNormalization(name="sentence_embedding")(pooled)
 
 
 def masked_lm_head(

@@ -6,8 +6,9 @@ hidden from the attention. The pooled output is ``tanh(x[0] W + b)``, (D,). Mask
 (T, V) come from ``norm(gelu(x W + b))``, the transposed token embedding and a bias.
 
 Paper: https://arxiv.org/abs/1810.04805; the small sizes: https://arxiv.org/abs/1908.08962; MiniLM:
-https://arxiv.org/abs/2002.10957. Difference: ``segment_ids`` is an input on request only; without
-it all tokens are in segment 0.
+https://arxiv.org/abs/2002.10957; RoBERTa (https://arxiv.org/abs/1907.11692) and XLM-R
+(https://arxiv.org/abs/1911.02116) have one segment, and positions from ``first_position`` on.
+Difference: ``segment_ids`` is an input on request only; without it all tokens are in segment 0.
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ def bert(
     num_heads: int = 12,
     ff_dim: int = 3072,
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu",
+    first_position: int = 0,
     num_segments: int = 2,
     use_segments: bool = False,
     num_classes: int = 2,
     pooling: Literal["first", "mean"] = "first",
+    sentence_pooling: Literal["mean", "first"] = "mean",
     epsilon: float = EPSILON,
     dropout: float = 0.1,
     task: Task = "features",
@@ -74,6 +77,8 @@ def bert(
         vocab_size: Number of tokens.
         sequence_length: Tokens a text, or ``None`` if that is known only when data arrive.
         max_length: Positions there are vectors for.
+        first_position: Vectors that stand before the first token's: RoBERTa's table has two, of
+            which its padding has the second.
         num_layers: Blocks.
         hidden_dim: Width.
         num_heads: Attention heads.
@@ -84,6 +89,8 @@ def bert(
         num_classes: Size of the classification logits.
         pooling: What is classified: ``"first"`` is BERT's pooled output, ``"mean"`` the mean of
             the real tokens' vectors, as sentence encoders such as MiniLM are trained.
+        sentence_pooling: What ``sentence_embedding`` is: the ``"mean"`` of the real tokens'
+            vectors, or the ``"first"`` token's, as BGE and Arctic are trained.
         epsilon: Of the layer normalizations.
         dropout: Rate on embeddings, attention, residual branches and before the logits.
         task: The head.
@@ -92,8 +99,8 @@ def bert(
     Returns:
         A model of ``token_ids`` and ``padding_mask`` (and ``segment_ids``) int32 (batch, tokens).
         What it gives, float32, by task: ``"features"``: ``sequence_output`` (batch, tokens,
-        hidden_dim), ``pooled_output`` and ``sentence_embedding`` (batch, hidden_dim), the mean
-        of the real tokens' vectors at length 1; ``"sentence-embedding"``: only that;
+        hidden_dim), ``pooled_output`` and ``sentence_embedding`` (batch, hidden_dim), which has
+        length 1; ``"sentence-embedding"``: only that;
         ``"text-classification"`` and ``"multi-label"``: ``logits`` (batch, num_classes);
         ``"token-classification"``: ``logits`` (batch, tokens, num_classes);
         ``"question-answering"``: ``start_logits`` and ``end_logits`` (batch, tokens);
@@ -109,12 +116,14 @@ def bert(
         4385920
     """
     check_task("bert", task, get_args(Task))
-    check_choice("bert", pooling=(pooling, ("first", "mean")))
+    ways = ("first", "mean")
+    check_choice("bert", pooling=(pooling, ways), sentence_pooling=(sentence_pooling, ways))
     inputs = token_inputs(sequence_length)
     if use_segments:
         inputs["segment_ids"] = keras.Input((sequence_length,), name="segment_ids", dtype="int32")
     embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
-    x = _embed(inputs, embedding, num_segments, max_length, epsilon, dropout)
+    positions = LearnedPositions(max_length, STDDEV, first=first_position, name="positions")
+    x = _embed(inputs, embedding, num_segments, positions, epsilon, dropout)
     x = encoder_blocks(
         x,
         inputs["padding_mask"],
@@ -139,7 +148,7 @@ def bert(
         outputs = {
             "sequence_output": sequence_head(x),
             "pooled_output": _pooled(x),
-            "sentence_embedding": sentence_embedding(x, mask),
+            "sentence_embedding": sentence_embedding(x, mask, sentence_pooling),
         }
     elif task == "next-sentence":
         outputs = _next_sentence(_pooled(x))
@@ -148,8 +157,10 @@ def bert(
         outputs = vector_head(
             pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV
         )
+    elif task == "sentence-embedding":
+        outputs = sentence_embedding(x, mask, sentence_pooling)
     else:
-        outputs = encoder_head(x, mask, task, num_classes, dropout, stddev=STDDEV)
+        outputs = encoder_head(x, task, num_classes, dropout, stddev=STDDEV)
     return keras.Model(inputs, outputs, name=name)
 
 
@@ -157,7 +168,7 @@ def _embed(  # noqa: PLR0917  # the sizes of one sum
     inputs: dict[str, Any],
     embedding: Any,
     num_segments: int,
-    max_length: int,
+    positions: Any,
     epsilon: float,
     dropout: float,
 ) -> Any:
@@ -169,7 +180,7 @@ def _embed(  # noqa: PLR0917  # the sizes of one sum
         name="segment_embedding",
     )
     x = x + segments(inputs.get("segment_ids", ops.zeros_like(inputs["token_ids"])))
-    x = LearnedPositions(max_length, STDDEV, name="positions")(x)
+    x = positions(x)
     x = LayerNorm(epsilon, name="embedding_norm")(x)
     return keras.layers.Dropout(dropout, name="embedding_dropout")(x)
 

@@ -27,6 +27,7 @@ def cifar_resnet(
     input_shape: tuple[int | None, int | None, int] = (32, 32, 3),
     depth: int = 20,
     filters: tuple[int, ...] = (16, 32, 64),
+    projection: bool = False,
     num_classes: int = 10,
     pooling: Literal["avg", "max"] = "avg",
     dropout: float = 0.0,
@@ -41,6 +42,8 @@ def cifar_resnet(
         input_shape: Height, width and channels; height and width may be ``None``.
         depth: Layers with weights, 2 + 2 a block and stage: 20, 32, 44, 56 or 110 in the paper.
         filters: Channels of each stage.
+        projection: Whether a shortcut that has to change its shape is a 1x1 convolution (option
+            B), as in many PyTorch repositories.
         num_classes: Size of the logits.
         pooling: ``"avg"`` or ``"max"`` over height and width.
         dropout: Rate before the logits.
@@ -75,22 +78,27 @@ def cifar_resnet(
     for stage, channels in enumerate(filters):
         for block in range(blocks):
             strides = 2 if stage and not block else 1
-            x = _residual(x, channels, strides, f"stage_{stage}_block_{block}")
+            x = _residual(x, channels, strides, projection, f"stage_{stage}_block_{block}")
         maps[f"stride_{2**stage}"] = x
     head = image_head(x, maps, task=task, pooling=pooling, num_classes=num_classes, dropout=dropout)
     return keras.Model(image, head, name=name)
 
 
-def _residual(x: Any, channels: int, strides: int, name: str) -> Any:
-    shortcut = x
-    if strides > 1:
-        shortcut = keras.layers.MaxPooling2D(1, strides=strides, name=f"{name}_subsample")(shortcut)
-    new = channels - x.shape[-1]
-    if new:
-        shortcut = ops.pad(shortcut, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2)))
+def _residual(x: Any, channels: int, strides: int, projection: bool, name: str) -> Any:
+    if projection and (strides > 1 or x.shape[-1] != channels):
+        shortcut = conv_norm(x, channels, 1, strides=strides, name=f"{name}_shortcut")
+    else:
+        shortcut = _padded(x, channels, strides, name)
     x = conv_norm(
         x, channels, strides=strides, activation="relu", symmetric=True, name=name, number=0
     )
     x = conv_norm(x, channels, name=name, number=1)
     x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
     return keras.layers.Activation("relu", name=f"{name}_out")(x)
+
+
+def _padded(x: Any, channels: int, strides: int, name: str) -> Any:
+    if strides > 1:
+        x = keras.layers.MaxPooling2D(1, strides=strides, name=f"{name}_subsample")(x)
+    new = channels - x.shape[-1]
+    return ops.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2))) if new else x

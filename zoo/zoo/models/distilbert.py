@@ -55,6 +55,7 @@ def distilbert(
     activation: Literal["gelu", "gelu_tanh", "relu"] = "gelu",
     num_classes: int = 2,
     pooling: Literal["first", "mean"] = "first",
+    sentence_pooling: Literal["mean", "first"] = "mean",
     dropout: float = 0.1,
     task: Task = "features",
     name: str = "distilbert",
@@ -73,6 +74,8 @@ def distilbert(
         num_classes: Size of the classification logits.
         pooling: What is classified: the ``"first"`` token's vector through a dense layer, or the
             ``"mean"`` of the real tokens' vectors.
+        sentence_pooling: What ``sentence_embedding`` is: the ``"mean"`` of the real tokens'
+            vectors, or the ``"first"`` token's.
         dropout: Rate on embeddings, attention, residual branches and before the logits.
         task: The head.
         name: Of the model.
@@ -90,7 +93,8 @@ def distilbert(
         ['sentence_embedding', 'sequence_output']
     """
     check_task("distilbert", task, get_args(Task))
-    check_choice("distilbert", pooling=(pooling, ("first", "mean")))
+    ways = ("first", "mean")
+    check_choice("distilbert", pooling=(pooling, ways), sentence_pooling=(sentence_pooling, ways))
     inputs = token_inputs(sequence_length)
     mask = inputs["padding_mask"]
     embedding = token_embedding(vocab_size, hidden_dim, STDDEV)
@@ -112,7 +116,7 @@ def distilbert(
     if task == "features":
         outputs = {
             "sequence_output": sequence_head(x),
-            "sentence_embedding": sentence_embedding(x, mask),
+            "sentence_embedding": sentence_embedding(x, mask, sentence_pooling),
         }
     elif task == "masked-lm":
         outputs = masked_lm_head(x, embedding, activation, epsilon=EPSILON, stddev=STDDEV)
@@ -121,8 +125,10 @@ def distilbert(
         outputs = vector_head(
             pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV
         )
+    elif task == "sentence-embedding":
+        outputs = sentence_embedding(x, mask, sentence_pooling)
     else:
-        outputs = encoder_head(x, mask, task, num_classes, dropout, stddev=STDDEV)
+        outputs = encoder_head(x, task, num_classes, dropout, stddev=STDDEV)
     return keras.Model(inputs, outputs, name=name)
 
 

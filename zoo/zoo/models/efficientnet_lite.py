@@ -12,7 +12,7 @@ stochastic depth in training.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import keras
 
@@ -43,6 +43,8 @@ def efficientnet_lite(
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
     width: float = 1.0,
     depth: float = 1.0,
+    symmetric: bool = False,
+    epsilon: float = 1e-3,
     num_classes: int = 1000,
     pooling: Literal["avg", "max"] = "avg",
     dropout: float = 0.2,
@@ -57,6 +59,8 @@ def efficientnet_lite(
         input_shape: Height, width and channels; height and width may be ``None``.
         width: Factor on the channels of all blocks; stem and top keep theirs.
         depth: Factor on the blocks of all stages but the first and last.
+        symmetric: Padding of strided convolutions as PyTorch has it, not as TensorFlow.
+        epsilon: Of the normalizations.
         num_classes: Size of the logits.
         pooling: ``"avg"`` or ``"max"`` over height and width.
         dropout: Rate before the logits.
@@ -80,7 +84,8 @@ def efficientnet_lite(
     """
     check_task("efficientnet-lite", task, get_args(Task))
     image, x = normalized_image_input(input_shape, mean, std)
-    x = conv_norm(x, 32, strides=2, activation="relu6", epsilon=1e-3, name="stem")
+    common: dict[str, Any] = {"symmetric": symmetric, "epsilon": epsilon}
+    x = conv_norm(x, 32, strides=2, activation="relu6", name="stem", **common)
     maps = {}
     stride = 2
     for stage, (expansion, channels, blocks, first, kernel) in enumerate(STAGES):
@@ -94,8 +99,9 @@ def efficientnet_lite(
                 kernel_size=kernel,
                 strides=1 if block else first,
                 name=f"stage_{stage}_block_{block}",
+                **common,
             )
         maps[f"stride_{stride}"] = x
-    x = conv_norm(x, 1280, 1, activation="relu6", epsilon=1e-3, name="top")
+    x = conv_norm(x, 1280, 1, activation="relu6", name="top", **common)
     head = image_head(x, maps, task=task, pooling=pooling, num_classes=num_classes, dropout=dropout)
     return keras.Model(image, head, name=name)

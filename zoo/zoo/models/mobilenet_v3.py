@@ -5,7 +5,9 @@ MobileNetV2's inverted residuals with sizes found by search, squeeze-and-excitat
 -> (H/32, W/32, 96 or 160) -> 1x1: 576 or 960 -> mean -> dense 1024 or 1280 -> logits.
 
 Paper: https://arxiv.org/abs/1905.02244. Sizes as in torchvision, whose counts these are; padding
-as in TensorFlow's reference (``symmetric=True`` is torchvision's).
+as in TensorFlow's reference (``symmetric=True`` is torchvision's). Of another width than 1
+torchvision multiplies the tables' expanded channels, TensorFlow's reference and timm expand each
+block's own input (``expand_input=True``).
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ BLOCKS: dict[str, tuple[tuple[int, int, int, bool, bool, int], ...]] = {
         (5, 960, 160, True, True, 1),
     ),
 }
+STEM = 16
 TOP = {"small": (576, 1024), "large": (960, 1280)}
 
 
@@ -69,7 +72,10 @@ def mobilenet_v3(
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
     size: Literal["small", "large"] = "small",
     width: float = 1.0,
+    stem_filters: int | None = None,
+    expand_input: bool = False,
     symmetric: bool = False,
+    epsilon: float = 1e-3,
     num_classes: int = 1000,
     pooling: Literal["avg", "max"] = "avg",
     dropout: float = 0.2,
@@ -84,7 +90,11 @@ def mobilenet_v3(
         input_shape: Height, width and channels; height and width may be ``None``.
         size: ``"small"`` or ``"large"``.
         width: Factor on all channels of convolutions.
+        stem_filters: Channels of the first convolution; 16 times the width by default.
+        expand_input: Whether a block's expanded channels follow from its input's, not from the
+            width; they differ where the width is not 1.
         symmetric: Padding of strided convolutions as PyTorch has it, not as TensorFlow.
+        epsilon: Of the normalizations.
         num_classes: Size of the logits.
         pooling: ``"avg"`` or ``"max"`` over height and width.
         dropout: Rate before the logits.
@@ -109,15 +119,17 @@ def mobilenet_v3(
     check_task("mobilenet-v3", task, get_args(Task))
     check_choice("mobilenet-v3", size=(size, tuple(BLOCKS)))
     image, x = normalized_image_input(input_shape, mean, std)
-    common: dict[str, Any] = {"symmetric": symmetric, "epsilon": 1e-3}
-    x = conv_norm(
-        x, divisible(16 * width), strides=2, activation="hard_silu", name="stem", **common
-    )
+    common: dict[str, Any] = {"symmetric": symmetric, "epsilon": epsilon}
+    stem = divisible(STEM * width) if stem_filters is None else stem_filters
+    x = conv_norm(x, stem, strides=2, activation="hard_silu", name="stem", **common)
     maps = {}
-    stride = 2
+    stride, before = 2, STEM
     for block, (kernel, expanded, channels, excite, hard, strides) in enumerate(BLOCKS[size]):
         stride *= strides
-        wide = divisible(expanded * width)
+        factor = x.shape[-1] / before if expand_input else width
+        # The first block expands nothing, however wide the stem is.
+        wide = divisible(expanded * factor) if block else x.shape[-1]
+        before = channels
         x = inverted_residual(
             x,
             divisible(channels * width),

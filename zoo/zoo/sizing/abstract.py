@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras.src.backend.common import global_state
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from zoo_registry import ModelSpec
 from zoo_registry.build import get_model
@@ -40,6 +42,24 @@ def abstract_model(spec: ModelSpec, task: str | None, **overrides: Any) -> Any:
     """
     with without_weights():
         return get_model(spec, task=task, **overrides)
+
+
+def weight_bytes(spec: ModelSpec, arguments: Mapping[str, Any]) -> int:
+    """Return the bytes that the variables of a model will take; nothing is allocated.
+
+    Where variables have no values already, as when a model is only sized, they take none.
+
+    Args:
+        spec: The model.
+        arguments: Of its builder, the task among them.
+    """
+    if in_stateless_scope():
+        return 0
+    with without_weights():
+        # The weights themselves are not what is counted here.
+        model = spec.load_builder()(**{k: v for k, v in arguments.items() if k != "weights"})
+    sizes = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "int8": 1, "uint8": 1}
+    return sum(math.prod(v.shape) * sizes.get(v.dtype, 4) for v in model.variables)
 
 
 def trace(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Any]:

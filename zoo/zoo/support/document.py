@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo.support.cases import every_case
-from zoo.support.matrix import OK, Cell, Matrix, Support, to_json, write_text
+from zoo.support.matrix import OK, Cell, Matrix, Support, to_json
 from zoo_export.formats import FORMATS, Format
+from zoo_registry.durable import write_text
 
 COMMAND = "nice -n 15 python -m zoo.support"
 

@@ -161,13 +161,6 @@ def read(path: Path) -> Matrix:
         raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole, or leave what was there."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    part.rename(path)
-
-
 def to_json(value: Matrix | Support | Sequence[Support]) -> str:
     """Return rows as JSON text."""
     data: Any = [asdict(v) for v in value] if isinstance(value, Sequence) else asdict(value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,7 +33,6 @@ from zoo.support.matrix import (
     short,
     to_json,
     versions,
-    write_text,
 )
 from zoo_export import processes
 from zoo_export.assembly import Progress
@@ -46,6 +44,8 @@ from zoo_export.formats import find
 from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
+from zoo_registry.children import end_with_parent
+from zoo_registry.durable import write_text
 from zoo_registry.machine import in_short
 
 TIME_LIMIT = 7200.0
@@ -204,6 +204,6 @@ def _with_ratios(cells: Mapping[str, Cell], latencies: dict[str, float]) -> dict
 
 
 if __name__ == "__main__":
-    processes.end_with(os.getppid())
+    end_with_parent()
     file, name, task, size, formats = sys.argv[1:]
     main(Path(file), Case(name, task or None, size == "full"), formats.split(","))

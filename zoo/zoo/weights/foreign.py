@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import HEAD, Converter, Row
+from zoo.weights.belongings import Belongings, image_size, of_snapshot, sentence_pooling
+from zoo.weights.classes import Classes
+from zoo.weights.configuration import Settings, read_settings, same
+from zoo.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
+from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import Snapshot
-from zoo.weights.tensors import opened, tensor_files
-from zoo_registry import ModelSpec, UsageError
+from zoo.weights.tensors import Tensors, opened
+from zoo_registry import ModelSpec, UsageError, models
+from zoo_registry.build import check_overrides
 from zoo_registry.hashing import sha256
 
-
-@dataclass(frozen=True)
-class Report:
-    """What was loaded and what was not.
-
-    Args:
-        source: What the user asked for.
-        sha256: Of every file, by name.
-        loaded: How many variables were filled.
-        fresh: Variables of the head that start fresh.
-        missing: Other variables that no tensor was found for.
-        unexpected: Tensors that belong to no weight of the family.
-        misshapen: Variables with the shape they have and the one that was found.
-    """
-
-    source: str
-    sha256: Mapping[str, str]
-    loaded: int
-    fresh: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    unexpected: tuple[str, ...] = ()
-    misshapen: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        parts = {
-            "missing": self.missing,
-            "unexpected": self.unexpected,
-            "of another shape": self.misshapen,
-        }
-        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
-
-
-def checked(report: Report, spec: ModelSpec, *, strict: bool) -> Report:
-    """Return a report, and warn of a head that starts fresh.
-
-    Args:
-        report: What was loaded.
-        spec: The model.
-        strict: Whether all else that was not loaded is an error.
-
-    Raises:
-        UsageError: With ``strict``, everything that is missing, left over or misshapen.
-    """
-    if strict and str(report):
-        raise UsageError(
-            f"weights='{report.source}' do not fit model '{spec.name}': {report}. "
-            "strict=False loads what fits."
-        )
-    if report.fresh:
-        warnings.warn(
-            f"The head of '{spec.name}' starts fresh, as '{report.source}' has none for it: "
-            f"{', '.join(report.fresh)}.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return report
+# What the names of models end with whose head has a row a class.
+_CLASSES = "Classification"
+GIVE = "Give what differs as arguments of the builder."
 
 
 @dataclass(frozen=True)
@@ -81,24 +32,38 @@ class ForeignCheckpoint:
         spec: The model that is to take them.
         source: What the user asked for.
         snapshot: Where they are.
-        converter: The family's table.
+        converters: The family's tables, of which one is for this snapshot.
     """
 
     spec: ModelSpec
     source: str
     snapshot: Snapshot
-    converter: Converter
+    converters: Sequence[Converter]
+
+    @cached_property
+    def converter(self) -> Converter:
+        """The table for this snapshot; without a type of model the names of tensors decide."""
+        config = self.snapshot.config
+        if kind_of(config) is not None:
+            return chosen(self.converters, config, ())
+        with opened(self.snapshot.files) as tensors:
+            return chosen(self.converters, config, tensors.names())
 
     @property
     def folder(self) -> Path:
         """Where the weights are, and their tokenizer beside them."""
-        path = self.snapshot.path
-        return path.parent if path.is_file() else path
+        return self.snapshot.folder
+
+    @property
+    def labels(self) -> list[str] | None:
+        """Names of the classes of the weights' head."""
+        return self.snapshot.labels
 
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the builder arguments that the configuration asks for.
 
-        A family's name takes every size from it; a named size must agree with it.
+        A family's name takes every size from it; a named size must agree with it, and takes only
+        what changes no shape, such as the epsilon of its normalizations.
 
         Args:
             given: Defaults and overrides together.
@@ -107,110 +72,222 @@ class ForeignCheckpoint:
         Raises:
             UsageError: Another family, or sizes that differ, all of them.
         """
-        config = self.snapshot.config
-        if not config:
+        if not self.snapshot.config:
             return {}
-        self._check_family(config)
-        wanted = self._arguments(config)
+        self._check_family()
+        wanted = dict(self._settings.arguments)
+        known = {**builder_defaults(self.spec), **given}
         if self.spec.name != self.spec.family:
-            known = {**builder_defaults(self.spec), **given}
-            differ = [
-                f"{name} is {value!r} there and {known[name]!r} here"
-                for name, value in wanted.items()
-                if not _same(value, known.get(name))
-            ]
-            if differ:
-                raise UsageError(
-                    f"weights='{self.source}' do not fit model '{self.spec.name}': "
-                    f"{'; '.join(differ)}. Model '{self.spec.family}' takes any size."
-                )
-        labels = self.snapshot.labels
-        if labels and "num_classes" in builder_defaults(self.spec):
-            wanted["num_classes"] = len(labels)
-        return {name: value for name, value in wanted.items() if name not in overrides}
+            wanted = {k: v for k, v in wanted.items() if k not in self.converter.own}
+            self._check_sizes(wanted, known)
+        further = {
+            "num_classes": len(self.labels or ()) or None,
+            "input_shape": self._input_shape(known.get("input_shape")),
+            "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
+        }
+        told = {name: value for name, value in further.items() if value and name in known}
+        arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        try:
+            return check_overrides(self.spec, arguments)
+        except UsageError as error:
+            raise UsageError(
+                f"weights='{self.source}': config.json does not fit: {error}"
+            ) from error
 
-    def load(self, model: Any, *, strict: bool) -> Report:
+    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
         """Fill the model's variables, one tensor in memory at a time.
+
+        Args:
+            model: From the builder, with its spec.
+            strict: Whether what does not fit is an error.
+            labels: Names of the model's classes: the head's rows are taken by name.
 
         Raises:
             UsageError: With ``strict``, everything that is missing, left over or misshapen.
         """
-        converter = self.converter
-        places = tensor_files(self.snapshot.files)
-        names = {converter.plain_name(name): name for name in places}
-        report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
-        loaded = 0
-        for variable in model.weights:
-            found = [(name, row) for name, row in converter.matches(variable.path) if name in names]
-            loaded += self._fill(variable, found[:1], names, places, report)
-        unexpected = [
-            names[plain]
-            for plain in names
-            if not converter.knows(plain) and not re.fullmatch(converter.ignored, plain)
-        ]
         hashes = {name: sha256(path) for name, path in self.snapshot.files.items()}
-        lists = {key: tuple(value) for key, value in report.items()}
-        result = Report(self.source, hashes, loaded, unexpected=tuple(sorted(unexpected)), **lists)
-        return checked(result, self.spec, strict=strict)
+        with opened(self.snapshot.files) as tensors:
+            plan = _Plan(self, model, tensors, Classes(self.labels, labels))
+            report = checked(
+                Report(
+                    source=self.source,
+                    sha256=hashes,
+                    loaded=len(plan.filled),
+                    unread=self._settings.unread,
+                    model_type=self.converter.model_type,
+                    belongings=self.belongings(model, plan.has_own_head, labels),
+                    **plan.lists(),
+                ),
+                self.spec,
+                strict=strict,
+            )
+            plan.fill()
+        return report
 
-    def _fill(  # one step of `load`
-        self,
-        variable: Any,
-        found: list[tuple[str, Row]],
-        names: Mapping[str, str],
-        places: Mapping[str, Path],
-        report: dict[str, list[str]],
-    ) -> int:
-        import numpy as np
+    def head_layers(self, model: Any) -> tuple[str, ...] | None:
+        """Return what the tensors of a model's head begin with, nothing for a model without one.
 
-        head = HEAD.match(variable.path)
-        if not found:
-            if not variable.path.startswith("seed_generator") and "seed_gen" not in variable.path:
-                report["fresh" if head else "missing"].append(variable.path)
-            return 0
-        ((plain, row),) = found
-        name = names[plain]
-        with opened(places[name]) as file:
-            array = row.to_ours(file.get_tensor(name))
-        if array.shape != tuple(variable.shape):
-            shapes = f"{variable.path} {tuple(variable.shape)} and not {array.shape}"
-            report["fresh" if head else "misshapen"].append(shapes)
-            return 0
-        variable.assign(np.ascontiguousarray(array, dtype="float32"))
-        return 1
+        Classes of texts and those of words stand under one name: of another task than the model's
+        none is taken.
+        """
+        heads = self.converter.heads
+        wanted = heads.get(model.zoo_spec.defaults.get("task"))
+        told = (self.snapshot.own_config.get("architectures") or [None])[0]
+        if wanted is None or not wanted.layers:
+            return None
+        others = {head.architecture for head in heads.values()} - {wanted.architecture}
+        kinds = {wanted.architecture.endswith(_CLASSES), str(told).endswith(_CLASSES)}
+        return () if told in others and kinds == {True} else wanted.layers
 
-    def _check_family(self, config: Mapping[str, Any]) -> None:
-        theirs = config.get("model_type")
-        if theirs != self.converter.model_type:
+    def belongings(
+        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
+    ) -> Belongings:
+        """Return what the weights come with, as far as it goes with a model."""
+        return of_snapshot(self.snapshot, model, labels or (self.labels if has_own_head else None))
+
+    @cached_property
+    def _settings(self) -> Settings:
+        if not self.snapshot.config:
+            return Settings({}, {})
+        return read_settings(self.converter, self.snapshot.config, self.source)
+
+    def _check_family(self) -> None:
+        theirs = kind_of(self.snapshot.config)
+        # The first snapshots were written before the key was.
+        if theirs not in {None, self.converter.model_type}:
+            read = dict.fromkeys(f"'{converter.model_type}'" for converter in self.converters)
             raise UsageError(
                 f"weights='{self.source}' are of a '{theirs}' model; '{self.spec.name}' is of "
-                f"family '{self.spec.family}', which reads '{self.converter.model_type}'."
+                f"family '{self.spec.family}', which reads {', '.join(read)}."
             )
-        for key, value in self.converter.fixed.items():
-            if config.get(key, value) != value:
-                raise UsageError(
-                    f"weights='{self.source}': {CONFIG_SAYS} {key}={config[key]!r}; "
-                    f"only {value!r} is built."
-                )
 
-    def _arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        wanted = {}
-        for name, key in self.converter.sizes.items():
-            value = config.get(key)
-            if value is None:
-                continue
-            words = self.converter.words.get(name)
-            if words is not None and value not in words:
-                raise UsageError(
-                    f"weights='{self.source}': {CONFIG_SAYS} {key}={value!r}, "
-                    f"which is not one of: {', '.join(words)}."
-                )
-            value = words[value] if words else value
-            wanted[name] = tuple(value) if isinstance(value, list) else value
-        return wanted | self.converter.read(config)
+    def _input_shape(self, known: Any) -> tuple[Any, ...] | None:
+        """Return the shape of images, with the size and the channels that the snapshot tells."""
+        channels = self.snapshot.config.get("num_channels")
+        if not isinstance(known, tuple) or len(known) != 3:
+            return None
+        size = image_size(self.snapshot) or known[:2]
+        return (*size, channels if isinstance(channels, int) else known[-1])
+
+    def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+        free = {*SETTINGS, *self.converter.settings}
+        differ = [
+            f"{name} is {value!r} there and {known[name]!r} here"
+            for name, value in wanted.items()
+            # What is left at None follows from the others.
+            if name not in free and known.get(name) is not None and not same(value, known[name])
+        ]
+        if differ:
+            family = self.spec.family
+            hint = f"Model '{family}' takes any size." if family in models else GIVE
+            raise UsageError(
+                f"weights='{self.source}' do not fit model '{self.spec.name}': "
+                f"{'; '.join(differ)}. {hint}"
+            )
 
 
-CONFIG_SAYS = "config.json says"
+class _Plan:
+    """Which tensor goes where, found from names and shapes before anything is read."""
+
+    def __init__(
+        self, checkpoint: ForeignCheckpoint, model: Any, tensors: Tensors, classes: Classes
+    ) -> None:
+        self._converter = converter = checkpoint.converter
+        self._config = checkpoint.snapshot.config
+        self._head_layers = checkpoint.head_layers(model)
+        self._model, self._tensors, self._classes = model, tensors, classes
+        self._names = {converter.plain_name(name): name for name in tensors.names()}
+        self.filled: list[tuple[Any, str, Row]] = []
+        self._fitted: dict[str, str] = {}
+        self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
+        self._used: set[str] = set()
+        for variable in model.weights:
+            if "seed_gen" not in variable.path:
+                self._place(variable)
+        self._sort_pooler()
+
+    @property
+    def has_own_head(self) -> bool:
+        """Whether the model's head was found whole, so that the weights' classes are its own."""
+        return not any(HEAD.match(path) for path in self._report["fresh"])
+
+    def lists(self) -> dict[str, Any]:
+        """Return what the report lists."""
+        left: dict[str, list[str]] = {"unexpected": [], "unused": [], "unbuilt": []}
+        for plain, name in sorted(self._names.items()):
+            if plain not in self._used and not self._converter.is_ignored(plain):
+                left[self._kind_of_left(plain)].append(name)
+        by_name = any(self._classes.is_by_name(variable.path) for variable, _, _ in self.filled)
+        fresh_classes = self._classes.fresh if by_name else ()
+        lists = {key: tuple(value) for key, value in {**self._report, **left}.items()}
+        return lists | {"fresh_classes": fresh_classes, "fitted": self._fitted}
+
+    def fill(self) -> None:
+        """Assign every tensor that was placed."""
+        import numpy as np
+
+        for variable, name, row in self.filled:
+            array = self._read(name, row)
+            if self._classes.is_by_name(variable.path):
+                array = self._classes.taken(array, variable)
+            variable.assign(np.ascontiguousarray(array, dtype="float32"))
+
+    def _read(self, name: str, row: Row) -> Any:
+        array = row.to_ours(self._tensors.read(name))
+        return array if row.fit is None else row.fit(array, self._model, self._config)
+
+    def _shape(self, path: str, name: str, row: Row) -> tuple[int, ...]:
+        """Return the shape of what a tensor becomes, and note one that is fitted to images."""
+        shape = row.our_shape(self._tensors.shape(name))
+        if row.fit is None:
+            return shape
+        plain = row.to_ours(self._tensors.read(name))
+        fitted = row.fit(plain, self._model, self._config)
+        if fitted is not plain:
+            self._fitted[path] = f"{len(plain)} to {len(fitted)}"
+        return tuple(fitted.shape)
+
+    def _place(self, variable: Any) -> None:
+        head = HEAD.match(variable.path)
+        found = [pair for pair in self._candidates(variable.path, head) if pair[0] in self._names]
+        if not found:
+            self._report["fresh" if head else "missing"].append(variable.path)
+            return
+        plain, row = found[0]
+        self._used.add(plain)
+        name = self._names[plain]
+        shape, wanted = self._shape(variable.path, name, row), tuple(variable.shape)
+        by_name = self._classes.is_by_name(variable.path)
+        if self._classes.fit(shape, wanted) if by_name else shape == wanted:
+            self.filled.append((variable, name, row))
+        else:
+            shapes = f"{variable.path} {wanted} and not {shape}"
+            # Of a head for as many classes of other names the shapes say nothing.
+            said = variable.path if by_name else shapes
+            self._report["fresh" if head else "misshapen"].append(said)
+
+    def _candidates(self, path: str, head: Any) -> list[tuple[str, Row]]:
+        """Return the names a variable may have; in the head, those of the task's own layers."""
+        matches = self._converter.matches(path)
+        if self._head_layers is None:
+            return matches
+        own = [pair for pair in matches if pair[0].startswith(self._head_layers)]
+        return own if head else [*own, *matches]
+
+    def _kind_of_left(self, plain: str) -> str:
+        if self._converter.is_unbuilt(plain):
+            return "unbuilt"
+        owners = self._converter.owners(plain)
+        is_head = any(HEAD.match(path) or POOLER.match(path) for path in owners)
+        return "unused" if is_head else "unexpected"
+
+    def _sort_pooler(self) -> None:
+        """Call the pooler fresh where the weights have none at all, as those of many tasks."""
+        pooler = [path for path in self._report["missing"] if POOLER.match(path)]
+        placed = any(POOLER.match(variable.path) for variable, _, _ in self.filled)
+        if pooler and not placed and not any(map(POOLER.match, self._report["misshapen"])):
+            self._report["missing"] = [p for p in self._report["missing"] if p not in pooler]
+            self._report["fresh"] += pooler
 
 
 def builder_defaults(spec: ModelSpec) -> dict[str, Any]:
@@ -219,8 +296,3 @@ def builder_defaults(spec: ModelSpec) -> dict[str, Any]:
 
     parameters = inspect.signature(spec.load_builder()).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
-
-
-def _same(theirs: Any, ours: Any) -> bool:
-    # An argument left at None follows from the others.
-    return ours is None or theirs == ours

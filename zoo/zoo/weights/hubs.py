@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.weights.snapshot import CONFIG, Snapshot
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, network
 from zoo_registry.hashing import sha256
 from zoo_registry.packages import Package, unpacked
 
@@ -65,19 +65,25 @@ def _fetched(fetch: Callable[[str], str], place: str) -> Path:
 
 def _hugging_face(place: str) -> str:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     found = _HF.fullmatch(place)
     if found is None:
         raise UsageError(f"weights='{place}' is not 'hf://org/name' or 'hf://org/name@revision'.")
-    folder: str = snapshot_download(
-        found["repo"], revision=found["revision"], allow_patterns=WANTED
-    )
-    return folder
+    wanted = {"revision": found["revision"], "allow_patterns": WANTED}
+    if network.is_allowed():
+        return str(snapshot_download(found["repo"], **wanted))
+    try:
+        return str(snapshot_download(found["repo"], local_files_only=True, **wanted))
+    except LocalEntryNotFoundError:
+        network.check(f"weights='{place}'")
+        raise
 
 
 def _kaggle(place: str) -> str:
     import kagglehub
 
+    network.check(f"weights='{place}'")
     folder: str = kagglehub.model_download(place.removeprefix("kaggle://"))
     return folder
 

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import re
-import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import HEAD
-from zoo.weights.foreign import Report, checked
+from zoo.weights.belongings import Belongings, of_run
+from zoo.weights.classes import Classes
+from zoo.weights.converter import HEAD, POOLER
+from zoo.weights.keras_file import Listing, as_array, listing_of, opened
+from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
 from zoo_registry.build import accepted_overrides, check_overrides
 from zoo_registry.folders import ASSETS, INFO, TOKENIZER
 from zoo_registry.hashing import sha256
-
-# BERT has it for classes of whole texts; models of hidden tokens and of sentences learn none.
-POOLER = re.compile("pooled_output/")
+from zoo_registry.tokenizing import open_tokenizer
 
 
 @dataclass(frozen=True)
@@ -39,59 +38,59 @@ class NativeFile:
         """Where the weights are, and what belongs to them."""
         return self.path.parent
 
+    @property
+    def labels(self) -> list[str] | None:
+        """Names of the classes of the weights' head; a file alone does not tell them."""
+        return None
+
+    @property
+    def task(self) -> str | None:
+        """The head that the weights have; a file alone does not tell it."""
+        return None
+
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return no builder arguments: the file fits the model as it was asked for, or not."""
         del given, overrides
         return {}
 
-    def load(self, model: Any, *, strict: bool) -> Report:
-        """Load every weight; those of another head than the file's start fresh.
+    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
+        """Load every weight by the names of the layers; another head starts fresh.
+
+        Nothing of the file but its names and numbers is read: no model is built from it.
+
+        Args:
+            model: From the builder, with its spec.
+            strict: Whether what does not fit is an error.
+            labels: Names of the model's classes: the head's rows are taken by name.
 
         Raises:
-            UsageError: The file is damaged or of another model.
+            UsageError: The file is damaged; with ``strict``, everything that is missing, left
+                over or of another shape.
         """
-        try:
-            with warnings.catch_warnings():
-                # Keras 3.15 warns of a container that holds the layers a second time.
-                warnings.filterwarnings(
-                    "ignore", "Skipping nested container at '_operations_by_depth"
-                )
-                model.load_weights(self.path)
-        except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
-            # Files of weights alone do not say what a weight is called.
-            report = self._by_name(model) if zipfile.is_zipfile(self.path) else None
-            if report is None or not report.loaded:
-                raise UsageError(
-                    f"weights='{self.path}' do not fit model '{self.spec.name}': {error}"
-                ) from error
-            return checked(report, self.spec, strict=strict)
-        return Report(str(self.path), self._hashes(), len(model.weights))
+        hashes = {self.path.name: sha256(self.path)}
+        with opened(self.path) as held:
+            other_head = self.task not in {None, model.zoo_spec.defaults.get("task")}
+            plan = _Plan(model, held, Classes(self.labels, labels), other_head=other_head)
+            report = checked(
+                Report(
+                    source=str(self.path),
+                    sha256=hashes,
+                    loaded=len(plan.filled),
+                    belongings=self.belongings(model, plan.has_own_head, labels),
+                    **plan.lists(),
+                ),
+                self.spec,
+                strict=strict,
+            )
+            plan.fill()
+        return report
 
-    def _by_name(self, model: Any) -> Report:
-        """Fill the weights that the file's model has under the same names."""
-        import keras
-
-        theirs = keras.models.load_model(self.path, compile=False, safe_mode=True)
-        saved = {variable.path: variable for variable in theirs.weights}
-        lists: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
-        loaded = 0
-        for variable in model.weights:
-            found = saved.get(variable.path)
-            if found is not None and found.shape == variable.shape:
-                variable.assign(found)
-                loaded += 1
-            elif HEAD.match(variable.path) or (found is None and POOLER.match(variable.path)):
-                lists["fresh"].append(variable.path)
-            elif found is None:
-                lists["missing"].append(variable.path)
-            else:
-                shapes = f"{variable.path} {tuple(variable.shape)} and not {tuple(found.shape)}"
-                lists["misshapen"].append(shapes)
-        named = {key: tuple(paths) for key, paths in lists.items()}
-        return Report(str(self.path), self._hashes(), loaded, **named)
-
-    def _hashes(self) -> dict[str, str]:
-        return {self.path.name: sha256(self.path)}
+    def belongings(
+        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
+    ) -> Belongings | None:
+        """Return what the weights come with; a file alone comes with nothing."""
+        del model, has_own_head, labels
+        return None
 
 
 @dataclass(frozen=True)
@@ -108,30 +107,117 @@ class RunFolder(NativeFile):
         """Where the tokenizer is."""
         return self.path.parent / ASSETS
 
+    @property
+    def labels(self) -> list[str] | None:
+        """Names of the run's classes."""
+        labels = self._info.get("labels")
+        return [str(label) for label in labels] if isinstance(labels, list) else None
+
+    @property
+    def task(self) -> str | None:
+        """The run's task."""
+        return self._info.get("task")
+
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        return read_json(self.path.parent / INFO)
+
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the builder arguments of the run's model, but for its head's.
 
         Raises:
             UsageError: The run is of another model.
         """
-        known = read_json(self.path.parent / INFO)["recipe"]["model"]
-        name = known["name"]
+        try:
+            known = self._info["recipe"]["model"]
+            name, theirs = known["name"], dict(known.get("overrides", {}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"'{self.path.parent / INFO}' is damaged: it does not say what model the run is of."
+            ) from error
         if name != self.spec.name:
             raise UsageError(
                 f"weights='{self.path.parent}' are of model '{name}', not of '{self.spec.name}'."
             )
-        wanted = {
-            **self._vocab_size(),
-            **check_overrides(self.spec, known.get("overrides", {})),
-        }
-        theirs = {*overrides, "num_classes"}
-        return {key: value for key, value in wanted.items() if key not in theirs}
+        wanted = {**self._vocab_size(), **check_overrides(self.spec, theirs)}
+        if self.labels and "num_classes" in accepted_overrides(self.spec.load_builder()):
+            wanted.setdefault("num_classes", len(self.labels))
+        return {key: value for key, value in wanted.items() if key not in overrides}
+
+    def belongings(
+        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
+    ) -> Belongings:
+        """Return the run's own steps and files, and its classes if its head was taken."""
+        known = labels or (self.labels if has_own_head else None)
+        return of_run(self._info, self.folder, model, known)
 
     def _vocab_size(self) -> dict[str, int]:
-        from tokenizers import Tokenizer
-
         file = self.folder / TOKENIZER
         takes_it = "vocab_size" in accepted_overrides(self.spec.load_builder())
         if not takes_it or not file.is_file():
             return {}
-        return {"vocab_size": Tokenizer.from_file(str(file)).get_vocab_size()}
+        return {"vocab_size": open_tokenizer(file).get_vocab_size()}
+
+
+class _Plan:
+    """Which array goes where, found from names and shapes before anything is read."""
+
+    def __init__(self, model: Any, file: Listing, classes: Classes, *, other_head: bool) -> None:
+        self._model, self._classes, self._other_head = model, classes, other_head
+        listing = listing_of(model)
+        depth = min(listing.depth, file.depth)
+        self._theirs, self._ours = file.by_name(depth), listing.by_name(depth)
+        self.filled: list[tuple[Any, Any]] = []
+        self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
+        for name, variable in self._ours.items():
+            self._place(name, variable)
+
+    @property
+    def has_own_head(self) -> bool:
+        """Whether the model's head was found, so that the weights' classes are its own."""
+        return not any(HEAD.match(path) for path in self._report["fresh"])
+
+    def lists(self) -> dict[str, Any]:
+        """Return what the report lists."""
+        left = [name for name in self._theirs if name not in self._ours or self._is_other(name)]
+        unused = [name for name in left if HEAD.match(name) or POOLER.match(name)]
+        lists = {key: tuple(value) for key, value in self._report.items()}
+        has_classes = any(self._classes.is_by_name(variable.path) for variable, _ in self.filled)
+        return lists | {
+            "unexpected": tuple(name for name in left if name not in unused),
+            "unused": tuple(unused),
+            "fresh_classes": self._classes.fresh if has_classes else (),
+        }
+
+    def fill(self) -> None:
+        """Assign every array that was placed."""
+        import keras
+
+        for variable, value in self.filled:
+            array = as_array(value)
+            if self._classes.is_by_name(variable.path):
+                array = self._classes.taken(array, variable)
+            variable.assign(array)
+        for layer in self._model._flatten_layers(include_self=False):
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()  # its constants follow from its variables
+
+    def _is_other(self, name: str) -> bool:
+        # A class of a text and that of a word have weights of one shape and nothing in common.
+        return self._other_head and HEAD.match(name) is not None
+
+    def _place(self, name: str, variable: Any) -> None:
+        found = None if self._is_other(name) else self._theirs.get(name)
+        head = HEAD.match(variable.path)
+        if found is None:
+            is_fresh = head or POOLER.match(variable.path)
+            self._report["fresh" if is_fresh else "missing"].append(variable.path)
+            return
+        shape, wanted = tuple(found.shape), tuple(variable.shape)
+        by_name = self._classes.is_by_name(variable.path)
+        if self._classes.fit(shape, wanted) if by_name else shape == wanted:
+            self.filled.append((variable, found))
+        elif head:
+            self._report["fresh"].append(variable.path)
+        else:
+            self._report["misshapen"].append(f"{variable.path} {wanted} and not {shape}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
+from zoo.weights.converter import dialects
 from zoo.weights.foreign import ForeignCheckpoint
 from zoo.weights.hubs import SCHEMES, download
 from zoo.weights.native import NativeFile, RunFolder
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import PICKLES
-from zoo_registry import ModelSpec, UsageError, load_target
+from zoo.weights.tokenizer import read_tokenizer
+from zoo_registry import ModelSpec, UsageError, load_target, models
 from zoo_registry.folders import INFO, MODEL
 
 NATIVE = (".keras", ".weights.h5")
@@ -62,7 +65,36 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
             f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
             "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
         )
-    return ForeignCheckpoint(spec, source, Snapshot(path), load_target(spec.converter))
+    return ForeignCheckpoint(spec, source, Snapshot(path), dialects(load_target(spec.converter)))
+
+
+def load_tokenizer(source: str | Path) -> Any:
+    r"""Return the tokenizer that belongs to pretrained weights.
+
+    Args:
+        source: A registered model with pretrained weights, a folder with ``tokenizer.json``,
+            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, or a hub's address as for
+            :func:`zoo.get_model`.
+
+    Returns:
+        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its numbers are those of Hugging
+        Face transformers.
+
+    Raises:
+        UsageError: There is no tokenizer, or it is damaged.
+        ZooError: A hub cannot be reached.
+
+    Example:
+        >>> import os, tempfile, zoo
+        >>> folder, words = tempfile.mkdtemp(), "[PAD] [UNK] [CLS] [SEP] [MASK] cafe ##s"
+        >>> with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as file:
+        ...     _ = file.write(words.replace(" ", "\n"))
+        >>> zoo.load_tokenizer(folder).encode("Cafés").tokens
+        ['[CLS]', 'cafe', '##s', '[SEP]']
+    """
+    if str(source) in models:
+        return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
+    return read_tokenizer(place_of(str(source)))
 
 
 def place_of(source: str) -> Path:

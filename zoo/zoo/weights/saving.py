@@ -9,12 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.converter import Converter, Head, Row
+from zoo.weights.belongings import POOLING
+from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
-from zoo_registry import UsageError, load_target
+from zoo_registry import ModelSpec, UsageError, durable, load_target
 
 SHARD_BYTES = 2_000_000_000
+_OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
 
 
 def save_pretrained(
@@ -58,18 +60,20 @@ def save_pretrained(
     if folder.exists():
         raise UsageError(f"'{folder}' exists already: give another name, or remove it first.")
     spec = getattr(model, "zoo_spec", None)
-    if spec is None or spec.converter is None:
+    written = _of_transformers(spec)
+    if spec is None or not written:
         known = "the model is not from zoo.get_model" if spec is None else f"family '{spec.family}'"
         raise UsageError(
             f"This model cannot be written for Hugging Face transformers ({known}): nothing says "
             "what its tensors are called there. model.save('name.keras') keeps it."
         )
-    converter: Converter = load_target(spec.converter)
     defaults = builder_defaults(spec)
     arguments = {**defaults, **spec.defaults}
-    _check_graph(spec.name, converter, arguments, defaults)
+    converter = _converter(spec.name, _first_its_own(written, model), arguments, defaults)
     head = converter.heads[arguments["task"]]
     config = _config(converter, head, arguments, labels)
+    if arguments["task"] in _OF_WHOLE_TEXTS and "causal-lm" in converter.heads:
+        config["pad_token_id"] = _padding(tokenizer)
     tensors = _tensors(model, converter, head)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as work:
@@ -79,13 +83,52 @@ def save_pretrained(
             key: config.pop(key) for key in ("image_mean", "image_std") if key in config
         }
         if images:
-            _write(made / IMAGES, {**images, **_image_processor(arguments)})
+            channels = arguments["input_shape"][-1]
+            means = {key: _for_channels(values, channels) for key, values in images.items()}
+            _write(made / IMAGES, {**means, **_image_processor(arguments)})
+        if arguments["task"] == "sentence-embedding":
+            _write_pooling(made / POOLING, arguments["sentence_pooling"])
         _write(made / CONFIG, config)
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
             shutil.copyfile(tokenizer, made / "tokenizer.json")
-        made.rename(folder)
+        durable.rename(made, folder)
     return folder
+
+
+def _of_transformers(spec: ModelSpec | None) -> list[Converter]:
+    """Return the converters of a model's family that transformers has classes for."""
+    if spec is None or spec.converter is None:
+        return []
+    return [c for c in dialects(load_target(spec.converter)) if c.model_type != TIMM]
+
+
+def _first_its_own(converters: Sequence[Converter], model: Any) -> list[Converter]:
+    """Return the converters, first that of the weights which a model was loaded with."""
+    loaded = getattr(getattr(model, "zoo_weights", None), "model_type", None)
+    return sorted(converters, key=lambda converter: converter.model_type != loaded)
+
+
+def _converter(
+    name: str,
+    converters: Sequence[Converter],
+    arguments: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> Converter:
+    """Return the first converter whose model of transformers is this one.
+
+    Raises:
+        UsageError: There is none; it says why the first is not.
+    """
+    refused = []
+    for converter in converters:
+        try:
+            _check_graph(name, converter, arguments, defaults)
+        except UsageError as error:
+            refused.append(error)
+        else:
+            return converter
+    raise refused[0]
 
 
 def _check_graph(
@@ -95,6 +138,12 @@ def _check_graph(
     if other:
         said = ", ".join(f"{key}={arguments[key]!r}" for key in other)
         raise UsageError(f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {said}.")
+    try:
+        converter.write(arguments)
+    except UsageError as error:
+        raise UsageError(
+            f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {error}."
+        ) from error
     if arguments["task"] not in converter.heads:
         raise UsageError(
             f"Hugging Face's '{converter.model_type}' has no task '{arguments['task']}'; it has: "
@@ -125,6 +174,30 @@ def _config(
     if arguments["task"] == "multi-label":
         config["problem_type"] = "multi_label_classification"
     return config
+
+
+def _padding(tokenizer: str | Path | None) -> int:
+    """Return the token that stands for none: decoders find the last real one by it."""
+    from tokenizers import Tokenizer
+
+    words = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
+    made = Tokenizer.from_file(str(tokenizer)) if tokenizer is not None else None
+    known = [made.token_to_id(word) for word in words] if made is not None else []
+    return next((number for number in known if number is not None), 0)
+
+
+def _for_channels(values: Sequence[float], channels: int) -> list[float]:
+    # As the model's own layer does with values for another number of channels.
+    if len(values) == channels:
+        return list(values)
+    return [sum(values) / len(values)] * channels
+
+
+def _write_pooling(file: Path, how: str) -> None:
+    """Write how sentence-transformers makes a sentence's vector of its tokens'."""
+    file.parent.mkdir()
+    modes = {"pooling_mode_cls_token": how == "first", "pooling_mode_mean_tokens": how == "mean"}
+    _write(file, modes)
 
 
 def _image_processor(arguments: Mapping[str, Any]) -> dict[str, Any]:

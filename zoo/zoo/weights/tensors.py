@@ -3,17 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+# As safetensors calls them; others hold packed or scaled numbers, which mean nothing alone.
+_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
-def tensor_files(files: Mapping[str, Path]) -> Mapping[str, Path]:
-    """Return the file of every tensor name, read from the headers.
+class Tensors:
+    """The tensors of open safetensors files, by name.
+
+    Args:
+        files: Open files by path.
+    """
+
+    def __init__(self, files: Mapping[Path, Any]) -> None:
+        self._files = files
+        self._places = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118  # not a mapping
+
+    def names(self) -> list[str]:
+        """Return the names of all tensors."""
+        return list(self._places)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; only the header is read."""
+        return tuple(self._slice(name).get_shape())
+
+    def read(self, name: str) -> Any:
+        """Return a tensor as an array.
+
+        Raises:
+            UsageError: It holds no floats.
+        """
+        dtype = self._slice(name).get_dtype()
+        if dtype not in _FLOATS:
+            raise UsageError(
+                f"'{self._places[name]}': {name} is of type {dtype}, as quantized weights are; "
+                f"only {', '.join(_FLOATS)} can be loaded."
+            )
+        return self._files[self._places[name]].get_tensor(name)
+
+    def _slice(self, name: str) -> Any:
+        return self._files[self._places[name]].get_slice(name)
+
+
+@contextmanager
+def opened(files: Mapping[str, Path]) -> Iterator[Tensors]:
+    """Open safetensors files; nothing but their headers is read before it is asked for.
 
     Args:
         files: Paths by what to call them in messages.
@@ -21,20 +61,11 @@ def tensor_files(files: Mapping[str, Path]) -> Mapping[str, Path]:
     Raises:
         UsageError: A file that is damaged or is something else.
     """
-    found: dict[str, Path] = {}
-    for path in files.values():
-        with opened(path) as file:
-            found |= dict.fromkeys(file.keys(), path)
-    return found
+    with ExitStack() as stack:
+        yield Tensors({path: stack.enter_context(_opened(path)) for path in files.values()})
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a safetensors file; nothing is read before it is asked for.
-
-    Raises:
-        UsageError: The file is damaged or is something else.
-    """
+def _opened(path: Path) -> Any:
     import ml_dtypes  # noqa: F401  # lets NumPy read bfloat16
     from safetensors import SafetensorError, safe_open
 
@@ -43,9 +74,8 @@ def opened(path: Path) -> Iterator[Any]:
             f"'{path}' is a pickle, which can run any code when it is read: use a safetensors file."
         )
     try:
-        with safe_open(path, framework="numpy") as file:
-            yield file
-    except SafetensorError as error:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError) as error:
         raise UsageError(
             f"'{path}' is no whole safetensors file: {error}. Download it again; a pickle under "
             "this name is not read."

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.opening import open_weights, place_of
-from zoo.weights.snapshot import read_json
-from zoo_registry import UsageError, models
+from zoo.weights.snapshot import CONFIG, read_json
+from zoo_registry import UsageError
+from zoo_registry.tokenizing import asking, open_tokenizer
 
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")
 BERT_SPECIAL = {
     "pad_token": "[PAD]",
@@ -19,46 +21,42 @@ BERT_SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-GPT2_SPECIAL = {"eos_token": "<|endoftext|>"}
+GPT2_SPECIAL = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>"}
+ROBERTA_SPECIAL = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "mask_token": "<mask>",
+}
+# Whose byte-level files are framed as RoBERTa's are.
+_AS_ROBERTA = ("roberta", "bart", "longformer", "led", "mvp", "deberta")
+# BertNormalizer's words for those of the settings.
+_NORMALIZED = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+_NONE: Mapping[str, str] = {}
+_ENDS = ("add_bos_token", "add_eos_token")
 
 
-def load_tokenizer(source: str | Path) -> Any:
-    r"""Return the tokenizer that belongs to pretrained weights.
-
-    Args:
-        source: A registered model with pretrained weights, a folder with ``tokenizer.json``,
-            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, or a hub's address as for
-            :func:`zoo.get_model`.
-
-    Returns:
-        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its numbers are those of Hugging
-        Face transformers.
-
-    Raises:
-        UsageError: There is no tokenizer, or it is damaged.
-        ZooError: A hub cannot be reached.
-
-    Example:
-        >>> import os, tempfile, zoo
-        >>> folder, words = tempfile.mkdtemp(), "[PAD] [UNK] [CLS] [SEP] [MASK] cafe ##s"
-        >>> with open(os.path.join(folder, "vocab.txt"), "w", encoding="utf-8") as file:
-        ...     _ = file.write(words.replace(" ", "\n"))
-        >>> zoo.load_tokenizer(folder).encode("Cafés").tokens
-        ['[CLS]', 'cafe', '##s', '[SEP]']
-    """
-    if str(source) in models:
-        return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
-    return read_tokenizer(place_of(str(source)))
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether a folder has the files of a tokenizer that :func:`read_tokenizer` reads."""
+    return any(_has(folder, names) for names in ((FILE,), WORDPIECE, BYTE_BPE))
 
 
 def read_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a folder, as :func:`load_tokenizer` does."""
+    """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does."""
+    settings = _settings(folder)
     if (folder / FILE).is_file():
-        tokenizer = _read(folder / FILE)
+        tokenizer = _as_told(open_tokenizer(folder / FILE), settings)
     elif _has(folder, WORDPIECE):
-        tokenizer = _wordpiece(folder, _settings(folder))
+        tokenizer = _wordpiece(folder, settings)
     elif _has(folder, BYTE_BPE):
-        tokenizer = _byte_bpe(folder, _settings(folder))
+        tokenizer = _byte_bpe(folder, settings)
     else:
         wanted = f"{FILE}, {WORDPIECE[0]} or {' and '.join(BYTE_BPE)}"
         raise UsageError(f"'{folder}' has no tokenizer: none of {wanted}.")
@@ -73,23 +71,79 @@ def _has(folder: Path, names: tuple[str, ...]) -> bool:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    file = folder / SETTINGS
-    return read_json(file) if file.is_file() else {}
+    files = [folder / name for name in (SPECIAL, SETTINGS)]
+    tables = [read_json(file) for file in files if file.is_file()]
+    return {key: value for table in tables for key, value in table.items()}
 
 
-def _read(file: Path) -> Any:
-    from tokenizers import Tokenizer
+def _as_told(tokenizer: Any, settings: Mapping[str, Any]) -> Any:
+    """Return a whole tokenizer with what the settings beside it say otherwise."""
+    from tokenizers import normalizers
 
-    try:
-        return Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{file}' is no tokenizer file: {error}") from error
+    state = json.loads(tokenizer.to_str()).get("normalizer") or {}
+    told = {word: settings[key] for key, word in _NORMALIZED.items() if key in settings}
+    if state.get("type") == "BertNormalizer" and any(state.get(k) != v for k, v in told.items()):
+        kept = {key: value for key, value in state.items() if key != "type"}
+        tokenizer.normalizer = normalizers.BertNormalizer(**{**kept, **told})
+    if any(key in settings for key in _ENDS):
+        _put_ends(tokenizer, settings)
+    return tokenizer
+
+
+def _put_ends(
+    tokenizer: Any, settings: Mapping[str, Any], defaults: Mapping[str, str] = _NONE
+) -> None:
+    """Put a first and a last token around every text, where the settings ask for them."""
+    from tokenizers import processors
+
+    words = [
+        _word(settings.get(key.removeprefix("add_")) or defaults.get(key.removeprefix("add_")))
+        if settings.get(key)
+        else None
+        for key in _ENDS
+    ]
+    numbers = [None if word is None else tokenizer.token_to_id(word) for word in words]
+    first, last = (
+        word if number is not None else None for word, number in zip(words, numbers, strict=True)
+    )
+    one, two = (
+        " ".join(f"{part}:{kind}" for part in (first, text, last) if part)
+        for kind, text in enumerate(("$A", "$B"))
+    )
+    tokens = [(w, n) for w, n in zip(words, numbers, strict=True) if n is not None]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=one, pair=f"{one} {two}", special_tokens=tokens
+    )
+
+
+def _word(token: Any) -> Any:
+    # A token is a word, or a table with its `content`.
+    return token.get("content") if isinstance(token, Mapping) else token
 
 
 def _special(settings: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, str]:
-    # A token is a word, or a table with its `content`.
-    given = {key: settings.get(key) or word for key, word in defaults.items()}
-    return {k: v["content"] if isinstance(v, Mapping) else str(v) for k, v in given.items()}
+    return {key: str(_word(settings.get(key)) or word) for key, word in defaults.items()}
+
+
+def _add_tokens(tokenizer: Any, folder: Path, special: Iterable[str]) -> None:
+    """Add the tokens that a snapshot has beside its vocabulary, under the numbers it gives them.
+
+    Raises:
+        UsageError: The numbers do not follow those of the vocabulary.
+    """
+    from tokenizers import AddedToken
+
+    tokenizer.add_special_tokens(list(dict.fromkeys(special)))
+    file = folder / ADDED
+    added = read_json(file) if file.is_file() else {}
+    for word, number in sorted(added.items(), key=lambda pair: str(pair[1]).zfill(12)):
+        if tokenizer.token_to_id(word) is None:
+            tokenizer.add_tokens([AddedToken(word, normalized=False)])
+        if tokenizer.token_to_id(word) != number:
+            raise UsageError(
+                f"'{file}' gives {word!r} the number {number!r}; after the vocabulary's comes "
+                f"{tokenizer.token_to_id(word)}."
+            )
 
 
 def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
@@ -109,7 +163,7 @@ def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    tokenizer.add_special_tokens(list(special.values()))
+    _add_tokens(tokenizer, folder, special.values())
     frame = [(special[key], numbers[special[key]]) for key in ("sep_token", "cls_token")]
     tokenizer.post_processor = processors.BertProcessing(*frame)
     return tokenizer
@@ -119,12 +173,28 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     files = [str(folder / name) for name in BYTE_BPE]
-    try:
+    with asking(f"'{files[0]}' and '{files[1]}' are no tokenizer"):
         tokenizer = Tokenizer(models.BPE.from_file(*files))
-    except Exception as error:  # the library raises nothing narrower
-        raise UsageError(f"'{files[0]}' and '{files[1]}' are no tokenizer: {error}") from error
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(settings.get("add_prefix_space", False))
+    prefixed = bool(settings.get("add_prefix_space", False))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(prefixed)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    tokenizer.add_special_tokens(list(_special(settings, GPT2_SPECIAL).values()))
+    if not _is_framed(folder, settings):
+        special = _special(settings, GPT2_SPECIAL)
+        _add_tokens(tokenizer, folder, special.values())
+        if any(settings.get(key) for key in _ENDS):
+            _put_ends(tokenizer, settings, GPT2_SPECIAL)
+        return tokenizer
+    special = _special(settings, ROBERTA_SPECIAL)
+    _add_tokens(tokenizer, folder, special.values())
+    numbers = tokenizer.get_vocab()
+    last, first = ((special[key], numbers[special[key]]) for key in ("sep_token", "cls_token"))
+    tokenizer.post_processor = processors.RobertaProcessing(last, first, add_prefix_space=prefixed)
     return tokenizer
+
+
+def _is_framed(folder: Path, settings: Mapping[str, Any]) -> bool:
+    """Return whether texts stand between RoBERTa's first and last token."""
+    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    told = settings.get("tokenizer_class") or config.get("model_type") or ""
+    return any(word in str(told).lower() for word in _AS_ROBERTA)

@@ -35,7 +35,20 @@ DISTILBERT = Converter(
     },
     words=ACTIVATIONS,
     graph=("pooling",),
-    fixed={"sinusoidal_pos_embds": False, "tie_word_embeddings": True},
+    defaults={
+        "vocab_size": 30_522,
+        "max_position_embeddings": 512,
+        "n_layers": 6,
+        "n_heads": 12,
+        "dim": 768,
+        "hidden_dim": 3072,
+        "activation": "gelu",
+    },
+    aliases={"hidden_size": "dim", "num_attention_heads": "n_heads"}
+    | {"num_hidden_layers": "n_layers"},
+    # Sinusoidal positions are what the table begins with; it is kept as any other is.
+    harmless=("sinusoidal_pos_embds", "tie_weights_"),
+    fixed={"tie_word_embeddings": True},
     rows=(
         Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
         Row("positions/embeddings", "embeddings.position_embeddings.weight"),

@@ -27,6 +27,26 @@ GPT2 = Converter(
         "ff_dim": "n_inner",
         "epsilon": "layer_norm_epsilon",
     },
+    defaults={
+        "vocab_size": 50_257,
+        "n_positions": 1024,
+        "n_embd": 768,
+        "n_layer": 12,
+        "n_head": 12,
+        "layer_norm_epsilon": 1e-5,
+    },
+    aliases={"hidden_size": "n_embd", "max_position_embeddings": "n_positions"}
+    | {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer"},
+    harmless=(
+        *(
+            "is_decoder",
+            "n_ctx",
+            "reorder_and_upcast_attn",
+            "summary_activation",
+            "summary_proj_to_labels",
+        ),
+        *("summary_type", "summary_use_proj"),
+    ),
     fixed={
         "activation_function": "gelu_new",
         "scale_attn_weights": True,

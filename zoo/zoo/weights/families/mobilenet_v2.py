@@ -1,8 +1,15 @@
-"""MobileNetV2 as Hugging Face names it, which counts its blocks through all stages."""
+"""MobileNetV2 as Hugging Face transformers and timm name it.
+
+Transformers counts the blocks through all stages.
+"""
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from zoo.weights.converter import Converter, Head, Row, conv_norm, layer
+from zoo.weights.families.timm import conv_bn, inverted, timm
 
 # Blocks of each stage after the first, which Hugging Face counts to the stem.
 BLOCKS = (2, 3, 4, 3, 3, 1)
@@ -31,6 +38,9 @@ MOBILENET_V2 = Converter(
         "mean": "image_mean",
         "std": "image_std",
     },
+    defaults={"depth_multiplier": 1.0, "layer_norm_eps": 0.001, "tf_padding": True},
+    harmless=("image_size", "num_channels", "semantic_loss_ignore_index"),
+    settings=("symmetric",),
     fixed={
         "hidden_act": "relu6",
         "expand_ratio": 6.0,
@@ -56,3 +66,39 @@ MOBILENET_V2 = Converter(
         *layer("logits", "classifier"),
     ),
 )
+
+
+def staged(stages: int) -> tuple[Row, ...]:
+    """Return timm's rows of a stem, stages of blocks, of which the first expands nothing, and top.
+
+    Args:
+        stages: How many.
+    """
+    return (
+        *conv_bn("stem", "conv_stem", "bn1"),
+        *inverted("stage_0_block_0", "blocks.0.0", expanded=False),
+        *(
+            row
+            for stage in range(1, stages)
+            for row in inverted(f"stage_{stage}_block_{{b}}", f"blocks.{stage}.{{b}}")
+        ),
+        *conv_bn("top", "conv_head", "bn2"),
+        *layer("logits", "classifier"),
+    )
+
+
+def _timm_sizes(name: str) -> dict[str, Any] | None:
+    found = re.fullmatch(r"mobilenetv2_(\d{3})", name)
+    # Those of 110 and 120 percent are deeper too.
+    if found is None or found[1] in {"110", "120"}:
+        return None
+    return {"width": int(found[1]) / 100, "symmetric": True, "epsilon": 1e-5}
+
+
+TIMM_MOBILENET_V2 = timm(
+    staged(1 + len(BLOCKS)),
+    _timm_sizes,
+    "mobilenetv2_035, mobilenetv2_050, mobilenetv2_075, mobilenetv2_100, mobilenetv2_140",
+    settings=("symmetric", "epsilon"),
+)
+CONVERTERS = (MOBILENET_V2, TIMM_MOBILENET_V2)

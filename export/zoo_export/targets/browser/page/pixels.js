@@ -20,9 +20,10 @@ export async function decode(file) {
 /**
  * Return grey or RGB pixels of a fixed size.
  * @param {{data: Uint8ClampedArray, width: number, height: number}} picture RGBA
- * @param {{size: [number, number], channels: number, resample: string}} step
+ * @param {{size: [number, number], channels: number, resample: string, shorter_side: ?number}} step
  */
-export function imagePixels(picture, { size: [height, width], channels, resample }) {
+export function imagePixels(picture, step) {
+  const { size: [height, width], channels, resample, shorter_side: shorter } = step;
   const convert = channels === 1 ? grey : (r, g, b) => [r, g, b];
   const { data } = picture;
   const flat = new Uint8Array(picture.width * picture.height * channels);
@@ -31,7 +32,21 @@ export function imagePixels(picture, { size: [height, width], channels, resample
     flat.set(convert(...[0, 1, 2].map((c) => overWhite(data[i + c], alpha))), at);
   }
   const image = { data: flat, width: picture.width, height: picture.height, channels };
-  return resize(image, width, height, resample);
+  if (!shorter) return resize(image, width, height, resample);
+  const scaled = (side) => Math.floor((shorter * side) / Math.min(picture.width, picture.height));
+  const whole = resize(image, scaled(picture.width), scaled(picture.height), resample);
+  return middle(whole, width, height);
+}
+
+function middle({ data, width: whole, height: rows, channels }, width, height) {
+  const left = Math.floor((whole - width) / 2);
+  const top = Math.floor((rows - height) / 2);
+  const cut = new Uint8Array(width * height * channels);
+  for (let y = 0; y < height; y++) {
+    const from = ((top + y) * whole + left) * channels;
+    cut.set(data.subarray(from, from + width * channels), y * width * channels);
+  }
+  return { data: cut, width, height, channels };
 }
 
 // Pillow's alpha_composite over white, and its weights of red, green and blue.

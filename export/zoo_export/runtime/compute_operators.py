@@ -1,0 +1,122 @@
+"""The operators that a SavedModel may hold: those that compute, and touch nothing but tensors.
+
+They are what Keras and ``keras.ops`` are made of, by the files in which TensorFlow defines them.
+Left out is all that reads or writes files (``ReadFile``, ``ImmutableConst``, ``PrintV2``), runs
+code (``PyFunc``, ``XlaCallModule``), waits for others (queues, ``RemoteCall``) or ends the process
+(``Abort``).
+"""
+
+from __future__ import annotations
+
+_NAMES = """
+# math
+Abs AccumulateNV2 Acos Acosh Add AddN AddV2 All Angle Any ArgMax ArgMin Asin Asinh Atan Atan2
+Atanh BatchMatMul BatchMatMulV2 BatchMatMulV3 Betainc Bincount Bucketize Cast Ceil ClipByValue
+Complex ComplexAbs Conj Cos Cosh Cross Cumprod Cumsum CumulativeLogsumexp DenseBincount
+DenseCountSparseOutput Digamma Div DivNoNan Equal Erf Erfc Erfinv EuclideanNorm Exp Expm1 Floor
+FloorDiv FloorMod Greater GreaterEqual HistogramFixedWidth Igamma IgammaGradA Igammac Imag InvGrad
+IsFinite IsInf IsNan Less LessEqual Lgamma LinSpace Log Log1p LogicalAnd LogicalNot LogicalOr
+MatMul Max Maximum Mean Min Minimum Mod Mul MulNoNan Ndtri Neg NextAfter NotEqual Polygamma Pow
+Prod RaggedBincount RaggedCountSparseOutput Range Real RealDiv Reciprocal ReciprocalGrad Rint
+Round Rsqrt RsqrtGrad SegmentMax SegmentMaxV2 SegmentMean SegmentMin SegmentMinV2 SegmentProd
+SegmentProdV2 SegmentSum SegmentSumV2 Select SelectV2 Sigmoid SigmoidGrad Sign Sin Sinh
+SobolSample SparseBincount SparseCountSparseOutput SparseMatMul SparseSegmentMean
+SparseSegmentMeanGrad SparseSegmentMeanGradV2 SparseSegmentMeanWithNumSegments SparseSegmentSqrtN
+SparseSegmentSqrtNGrad SparseSegmentSqrtNGradV2 SparseSegmentSqrtNWithNumSegments SparseSegmentSum
+SparseSegmentSumGrad SparseSegmentSumGradV2 SparseSegmentSumWithNumSegments Sqrt SqrtGrad Square
+SquaredDifference Sub Sum Tan Tanh TanhGrad TruncateDiv TruncateMod UnsortedSegmentMax
+UnsortedSegmentMin UnsortedSegmentProd UnsortedSegmentSum Xdivy Xlog1py Xlogy Zeta
+# array
+BatchToSpace BatchToSpaceND Bitcast BroadcastArgs BroadcastGradientArgs BroadcastTo CheckNumerics
+CheckNumericsV2 Concat ConcatOffset ConcatV2 ConjugateTranspose Const DepthToSpace Dequantize Diag
+DiagPart Empty EnsureShape ExpandDims ExtractImagePatches ExtractVolumePatches
+FakeQuantWithMinMaxArgs FakeQuantWithMinMaxArgsGradient FakeQuantWithMinMaxVars
+FakeQuantWithMinMaxVarsGradient FakeQuantWithMinMaxVarsPerChannel
+FakeQuantWithMinMaxVarsPerChannelGradient Fill Gather GatherNd GatherV2 Identity IdentityN
+InvertPermutation ListDiff LowerBound MatrixBandPart MatrixDiag MatrixDiagPart MatrixDiagPartV2
+MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3 MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 MirrorPad
+MirrorPadGrad OneHot OnesLike Pack Pad PadV2 Placeholder PlaceholderV2 PlaceholderWithDefault
+PreventGradient QuantizeAndDequantize QuantizeAndDequantizeV2 QuantizeAndDequantizeV3
+QuantizeAndDequantizeV4 QuantizeAndDequantizeV4Grad QuantizeV2 Rank Reshape
+ResourceStridedSliceAssign Reverse ReverseSequence ReverseV2 Roll ScatterNd
+ScatterNdNonAliasingAdd Shape ShapeN Size Slice SpaceToBatch SpaceToBatchND SpaceToDepth Split
+SplitV Squeeze StopGradient StridedSlice StridedSliceGrad TensorScatterAdd TensorScatterMax
+TensorScatterMin TensorScatterSub TensorScatterUpdate TensorStridedSliceUpdate Tile TileGrad
+Transpose Unique UniqueV2 UniqueWithCounts UniqueWithCountsV2 Unpack UnravelIndex UpperBound Where
+ZerosLike
+# nn
+ApproxTopK AvgPool AvgPool3D AvgPool3DGrad AvgPoolGrad BatchNormWithGlobalNormalizationGrad
+BiasAdd BiasAddGrad BiasAddV1 Conv Conv2D Conv2DBackpropFilter Conv2DBackpropFilterV2
+Conv2DBackpropInput Conv2DBackpropInputV2 Conv3D Conv3DBackpropFilter Conv3DBackpropFilterV2
+Conv3DBackpropInput Conv3DBackpropInputV2 DataFormatDimMap DataFormatVecPermute
+DepthwiseConv2dNative DepthwiseConv2dNativeBackpropFilter DepthwiseConv2dNativeBackpropInput
+Dilation2D Elu EluGrad FractionalAvgPoolGrad FractionalMaxPoolGrad FusedBatchNorm
+FusedBatchNormGrad FusedBatchNormGradV2 FusedBatchNormGradV3 FusedBatchNormV2 FusedBatchNormV3
+InTopK InTopKV2 IsotonicRegression L2Loss LRN LRNGrad LeakyRelu LeakyReluGrad LogSoftmax MaxPool
+MaxPool3D MaxPool3DGrad MaxPool3DGradGrad MaxPoolGrad MaxPoolGradGrad MaxPoolGradGradV2
+MaxPoolGradGradWithArgmax MaxPoolGradV2 MaxPoolGradWithArgmax MaxPoolV2 MaxPoolWithArgmax
+NthElement Relu Relu6 Relu6Grad ReluGrad Selu SeluGrad Softmax SoftmaxCrossEntropyWithLogits
+Softplus SoftplusGrad Softsign SoftsignGrad SparseSoftmaxCrossEntropyWithLogits TopK TopKV2
+# linalg
+BandedTriangularSolve Cholesky CholeskyGrad Eig Einsum LogMatrixDeterminant Lu MatrixDeterminant
+MatrixExponential MatrixInverse MatrixLogarithm MatrixSolve MatrixSolveLs MatrixSquareRoot
+MatrixTriangularSolve Qr SelfAdjointEig SelfAdjointEigV2 Svd TridiagonalMatMul TridiagonalSolve
+# spectral
+FFT FFT2D FFT3D FFTND IFFT IFFT2D IFFT3D IFFTND IRFFT IRFFT2D IRFFT3D IRFFTND RFFT RFFT2D RFFT3D
+RFFTND
+# image
+AdjustContrast AdjustContrastv2 AdjustHue AdjustSaturation CombinedNonMaxSuppression CropAndResize
+CropAndResizeGradBoxes CropAndResizeGradImage DecodeAndCropJpeg DecodeBmp DecodeGif DecodeImage
+DecodeJpeg DecodePng DecodeWebP HSVToRGB ImageProjectiveTransformV2 ImageProjectiveTransformV3
+NonMaxSuppression NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5
+NonMaxSuppressionWithOverlaps RGBToHSV ResizeArea ResizeBicubic ResizeBicubicGrad ResizeBilinear
+ResizeBilinearGrad ResizeNearestNeighbor ResizeNearestNeighborGrad ScaleAndTranslate
+ScaleAndTranslateGrad
+# bitwise
+BitwiseAnd BitwiseOr BitwiseXor Invert LeftShift PopulationCount RightShift
+# list
+EmptyTensorList TensorListConcat TensorListConcatLists TensorListConcatV2 TensorListElementShape
+TensorListFromTensor TensorListGather TensorListGetItem TensorListLength TensorListPopBack
+TensorListPushBack TensorListPushBackBatch TensorListReserve TensorListResize TensorListScatter
+TensorListScatterIntoExistingList TensorListScatterV2 TensorListSetItem TensorListSplit
+TensorListStack
+# random
+Multinomial RandomGamma RandomPoissonV2 RandomShuffle RandomStandardNormal RandomUniform
+RandomUniformInt StatelessMultinomial StatelessParameterizedTruncatedNormal
+StatelessRandomBinomial StatelessRandomGammaV2 StatelessRandomGammaV3 StatelessRandomGetAlg
+StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomNormal
+StatelessRandomNormalV2 StatelessRandomPoisson StatelessRandomUniform
+StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2 StatelessRandomUniformInt
+StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessShuffle StatelessTruncatedNormal
+StatelessTruncatedNormalV2 TruncatedNormal
+# special_math
+BesselI0 BesselI0e BesselI1 BesselI1e BesselJ0 BesselJ1 BesselK0 BesselK0e BesselK1 BesselK1e
+BesselY0 BesselY1 Dawsn Expint FresnelCos FresnelSin Spence
+# ragged
+RaggedCross RaggedFillEmptyRows RaggedFillEmptyRowsGrad RaggedGather RaggedRange
+RaggedTensorFromVariant RaggedTensorToSparse RaggedTensorToTensor RaggedTensorToVariant
+# control flow
+Assert Case FakeParam If NoOp PartitionedCall StatefulPartitionedCall StatelessCase StatelessIf
+StatelessWhile ToBool While
+# variables
+AssignAddVariableOp AssignSubVariableOp AssignVariableOp DestroyResourceOp DisableCopyOnRead
+ReadVariableOp ResourceGather ResourceGatherNd ResourceScatterAdd ResourceScatterNdAdd
+ResourceScatterNdUpdate ResourceScatterUpdate VarHandleOp VarIsInitializedOp VariableShape
+# data flow
+DynamicPartition DynamicStitch ParallelDynamicStitch
+# lookup
+AnonymousHashTable AnonymousMutableHashTable HashTableV2 InitializeTableV2 LookupTableExportV2
+LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2 LookupTableSizeV2 MutableHashTableV2
+# sparse
+SparseAdd SparseConcat SparseDenseCwiseAdd SparseDenseCwiseDiv SparseDenseCwiseMul
+SparseFillEmptyRows SparseReduceMax SparseReduceSum SparseReorder SparseReshape SparseSlice
+SparseSoftmax SparseTensorDenseAdd SparseTensorDenseMatMul SparseToDense
+# string
+AsString StringToHashBucketFast StringToHashBucketStrong Substr
+# xla
+XlaDynamicSlice XlaDynamicUpdateSlice
+"""
+
+COMPUTE = frozenset(
+    name for line in _NAMES.splitlines() if not line.startswith("#") for name in line.split()
+)

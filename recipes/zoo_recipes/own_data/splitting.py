@@ -1,0 +1,152 @@
+"""The splits of own data: their own ones, and those that follow from what each example holds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from zoo_recipes.own_data.content import Content, Example, digest_of
+
+PARTS = ("train", "validation", "test")
+SHARE = Fraction(1, 10)
+# Of sha256, as a number from 0 to 1: below the first is train, below the second validation.
+TRAIN, VALIDATION = 0.8, 0.9
+# A class of so many is split by the hash of each example alone, so that what is added moves
+# nothing. Of fewer, too many or none at all might come to the same split by luck.
+MANY = 1000
+OWN_SPLITS = "the data's own"
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The examples of each split.
+
+    Args:
+        parts: ``train``, ``validation`` and ``test``, each in the order of the files.
+        rule: How they came to be there, in words.
+        are_made: Whether the data said nothing of splits.
+    """
+
+    parts: Mapping[str, list[Example]]
+    rule: str
+    are_made: bool
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What stays in one split: the copies of an example, or all of a group.
+
+    Args:
+        key: Decides the split.
+        stratum: Its class.
+    """
+
+    key: str
+    stratum: str
+
+
+def split(content: Content) -> Splits:
+    """Return the examples of train, validation and test.
+
+    Splits that the data have stay as they are; those that are missing are a tenth of the rest
+    each, of every class alike. Copies of an example, and examples of one group, stay together.
+    """
+    given = {example.split for example in content.examples} - {None}
+    missing = [part for part in PARTS if part not in given]
+    free = [_is_free(example, missing) for example in content.examples]
+    labels = content.labels() or [""] * len(free)
+    pool = dict.fromkeys(
+        _Unit(_key(example), label)
+        for example, label, is_free in zip(content.examples, labels, free, strict=True)
+        if is_free
+    )
+    taken = _taken(list(pool), [part for part in missing if part != "train"])
+    parts: dict[str, list[Example]] = {part: [] for part in PARTS}
+    for example, is_free in zip(content.examples, free, strict=True):
+        own = taken.get(_key(example), "train")
+        parts[own if is_free else str(example.split)].append(example)
+    return Splits(parts, _rule(content, missing, bool(given)), not given)
+
+
+def _is_free(example: Example, missing: Sequence[str]) -> bool:
+    return example.split is None or (example.split == "train" and bool(missing))
+
+
+def _rule(content: Content, missing: Sequence[str], has_splits: bool) -> str:
+    of_class = " of each class" if content.labels() is not None else ""
+    if not has_splits:
+        return f"80/10/10{of_class}, by the hash of each example"
+    if missing:
+        return f"{OWN_SPLITS}; {' and '.join(missing)} by hash, 10 % of train each"
+    return OWN_SPLITS
+
+
+def _key(example: Example) -> str:
+    return example.digest if example.together is None else digest_of("group", example.together)
+
+
+def _taken(units: Sequence[_Unit], parts: Sequence[str]) -> dict[str, str]:
+    """Return the split of each key that does not stay in train.
+
+    Args:
+        units: All there are.
+        parts: What is missing.
+    """
+    strata: dict[str, dict[str, None]] = defaultdict(dict)
+    seen: set[str] = set()
+    for unit in units:
+        # What is in several classes counts in the first of them.
+        if unit.key not in seen:
+            strata[unit.stratum][unit.key] = None
+        seen.add(unit.key)
+    taken = {}
+    small = {name: sorted(keys) for name, keys in strata.items() if len(keys) < MANY}
+    for keys in (keys for name, keys in strata.items() if name not in small):
+        taken.update({key: part for key in keys if (part := part_of(key)) in parts})
+    return taken | dict(_by_count(small, parts))
+
+
+def part_of(key: str) -> str:
+    """Return the split that follows from a hash alone, whatever else there is.
+
+    Args:
+        key: sha256.
+
+    Example:
+        >>> part_of("00" * 32), part_of("d0" * 32), part_of("ff" * 32)
+        ('train', 'validation', 'test')
+    """
+    place = int(key[:8], 16) / 16**8
+    return "train" if place < TRAIN else "validation" if place < VALIDATION else "test"
+
+
+def _by_count(
+    strata: Mapping[str, Sequence[str]], parts: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield keys with their split: a tenth of all for each, of each stratum as nearly as can be.
+
+    Those of the highest hashes are taken first, as :func:`part_of` does, and one of each stratum
+    is left.
+    """
+    left = {name: list(keys) for name, keys in strata.items()}
+    wanted = max(1, round(sum(map(len, left.values())) * SHARE))
+    for part in reversed(parts):
+        for name, count in _allotted({n: len(keys) for n, keys in strata.items()}, wanted, left):
+            yield from ((left[name].pop(), part) for _ in range(count))
+
+
+def _allotted(
+    sizes: Mapping[str, int], wanted: int, left: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, int]]:
+    """Yield how many each stratum gives: whole numbers of its share, then largest remainders."""
+    total = sum(sizes.values())
+    shares = {name: Fraction(size * wanted, total) for name, size in sizes.items()}
+    counts = {name: min(int(share), len(left[name]) - 1) for name, share in shares.items()}
+    # Of equal remainders those come first that have most left, so that all give in turn.
+    ranked = sorted(sizes, key=lambda n: (int(shares[n]) - shares[n], -len(left[n]), digest_of(n)))
+    for name in ranked:
+        if sum(counts.values()) < wanted and counts[name] < len(left[name]) - 1:
+            counts[name] += 1
+    yield from counts.items()

@@ -1,0 +1,112 @@
+"""Processes of ours that end with the one that started them, however that ended."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_PARENT = "KERAZOO_PARENT"
+_WATCH_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
+
+
+def start(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[Any]:
+    """Start ``python -m module``, whose main part calls :func:`end_with_parent` first thing.
+
+    Args:
+        module: A module with a main part.
+        arguments: Its arguments.
+        environment: What is added to this process' own.
+        options: For :class:`subprocess.Popen`.
+    """
+    return subprocess.Popen(
+        # -P: a script called onnx.py in the user's folder must not be what is imported.
+        [sys.executable, "-P", "-m", module, *arguments],
+        env={
+            **os.environ,
+            # The parent may have found modules in ways that a new process does not know.
+            "PYTHONPATH": os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path),
+            **(environment or {}),
+            _PARENT: str(os.getpid()),
+        },
+        **{"stdin": subprocess.DEVNULL, **options},
+    )
+
+
+def run(
+    module: str, *arguments: str, time_limit: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m module`` to its end and return what it printed.
+
+    Args:
+        module: As for :func:`start`.
+        arguments: Its arguments.
+        time_limit: Seconds after which it is killed.
+        environment: What is added to this process' own.
+
+    Raises:
+        OSError: It cannot be started.
+        subprocess.TimeoutExpired: It took too long.
+    """
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    text: dict[str, Any] = {"text": True, "errors": "replace"}
+    with start(module, *arguments, environment=environment, **pipes, **text) as process:
+        try:
+            out, err = process.communicate(timeout=time_limit)
+        except BaseException:  # Ctrl-C too
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has ended: nobody waits for it.
+
+    Nothing happens in a process that :func:`start` did not start.
+    """
+    if _PARENT not in os.environ:
+        return
+    parent = int(os.environ[_PARENT])
+    if sys.platform == "linux":
+        # By the kernel: code of a library that never lets Python run would outlive it otherwise.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    if os.getppid() != parent:  # it has ended meanwhile
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def limit_memory(most: int) -> None:
+    """Let this process have so many bytes of its own, and leave no image of them if it crashes.
+
+    Where the system's memory runs out all the same, this process is the first to go.
+
+    Args:
+        most: Bytes.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    with contextlib.suppress(OSError, ValueError):  # a tighter limit stands already
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")

@@ -1,0 +1,112 @@
+"""What was loaded and what was not, and how it is said."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo_registry import ModelSpec, UsageError
+
+_SHOWN = 12
+_WIDEST = 60
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was loaded and what was not.
+
+    Args:
+        source: What the user asked for.
+        sha256: Of every file, by name.
+        loaded: How many variables were filled.
+        fresh: Variables of the head that start fresh.
+        fresh_classes: Classes of the head that start fresh where others were found by name.
+        missing: Other variables that no tensor was found for.
+        unexpected: Tensors that are left over: this model has no weight for them.
+        misshapen: Variables with the shape they have and the one that was found.
+        unused: Tensors of another task's head.
+        unbuilt: Tensors of layers that ours leaves out of the family.
+        unread: Keys of the configuration, with their values, that nothing here reads.
+        model_type: Of the converter that read them; that of transformers, or timm.
+        fitted: How many rows of learned positions became how many, by variable, as images are of
+            another size here.
+        belongings: Labels, tokenizer and preprocessing that the weights come with.
+    """
+
+    source: str
+    sha256: Mapping[str, str]
+    loaded: int
+    fresh: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    misshapen: tuple[str, ...] = ()
+    fresh_classes: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    unbuilt: tuple[str, ...] = ()
+    unread: Mapping[str, Any] = field(default_factory=dict)
+    model_type: str | None = None
+    fitted: Mapping[str, str] = field(default_factory=dict)
+    belongings: Any = None
+
+    def __str__(self) -> str:
+        parts = {
+            "missing": self.missing,
+            "left over": self.unexpected,
+            "of another shape": self.misshapen,
+        }
+        return "; ".join(f"{what}: {listed(names)}" for what, names in parts.items() if names)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names with commas, the first of many.
+
+    Example:
+        >>> listed(["a", "b"]), listed([str(number) for number in range(100)])[-12:]
+        ('a, b', ' and 88 more')
+    """
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def checked(report: Report, spec: ModelSpec, *, strict: bool) -> Report:
+    """Return a report, and warn of everything that starts fresh or is not taken.
+
+    Args:
+        report: What was loaded.
+        spec: The model.
+        strict: Whether all but another head that was not loaded is an error.
+
+    Raises:
+        UsageError: With ``strict``, everything that is missing, left over or misshapen.
+    """
+    if strict and str(report):
+        raise UsageError(
+            f"weights='{report.source}' do not fit model '{spec.name}': {report}. "
+            "strict=False loads what fits."
+        )
+    for text in _remarks(report, spec):
+        warnings.warn(text, UserWarning, stacklevel=4)
+    return report
+
+
+def _remarks(report: Report, spec: ModelSpec) -> list[str]:
+    source = report.source
+    body = (*report.missing, *report.misshapen)
+    remarks = {
+        f"The head of '{spec.name}' starts fresh, as '{source}' has none for it": report.fresh,
+        f"These classes of '{spec.name}' start fresh, as '{source}' has none of their name": (
+            report.fresh_classes
+        ),
+        f"These weights of '{spec.name}' start fresh, as '{source}' has none for them": body,
+        f"'{source}' has weights that '{spec.name}' has no place for": report.unexpected,
+        f"'{source}' has a layer that '{spec.name}' is built without": report.unbuilt,
+        f"Positions of '{source}' were scaled to the size of the images of '{spec.name}'": [
+            f"{path}, rows: {said}" for path, said in report.fitted.items()
+        ],
+        f"{source}: nothing here reads these keys of config.json": [
+            f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
+        ],
+    }
+    return [f"{text}: {listed(list(names))}." for text, names in remarks.items() if names]

@@ -226,8 +226,6 @@ def test_a_number_told_of_rows(penguins, tmp_path):
     # The noise that nobody can tell is 50: r2 of a perfect model about .98.
     assert run.metrics["r2"] > 0.9
     assert run.metrics["rmse"] ** 2 == pytest.approx(run.metrics["loss"], rel=1e-4)
-    bundle = zoo.export(run.path, to=["tflite", "onnx"], out=tmp_path / "bundle")
+    bundle = zoo.export(run.path, to=["onnx"], out=tmp_path / "bundle")
     row = {"bill, mm": 38.0, "isla/nd": "a", "species": "adelie"}
-    values = [bundle.predict(row, runtime=name)[0].value for name in ("tflite", "onnx")]
-    assert values[0] == pytest.approx(values[1], rel=1e-5)
-    assert values[0] == pytest.approx(3000 + 20 * 38, abs=150)
+    assert bundle.predict(row)[0].value == pytest.approx(3000 + 20 * 38, abs=150)

@@ -173,7 +173,6 @@ were verified with.
 ```python
 import numpy as np
 from zoo_export import load_bundle
-from zoo_registry.specs import is_regression
 
 bundle = load_bundle(".")
 samples = np.load("assets/samples.npz")

@@ -13,6 +13,7 @@ from zoo_export.artifacts import make_task, verified
 from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import ExportError
 from zoo_export.formats import Format
+from zoo_export.kinds import DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_export.manifest import (
     ASSETS,
     CARD,
@@ -28,6 +29,9 @@ from zoo_export.probes import save_probes
 from zoo_export.source import Source, versions
 from zoo_export.stored import save_samples
 from zoo_registry import durable, load_target
+
+# Examples that are stored to prove a bundle again.
+_STORED_ROWS, _STORED_BYTES = 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,18 @@ def convert(
     return artifacts, failures
 
 
+def _some(examples: Trial) -> Trial:
+    """Return a few examples, as many as weigh little: they tell more of each column."""
+    row = sum(array[:1].nbytes for array in examples.inputs.values())
+    rows = max(1, min(_STORED_ROWS, _STORED_BYTES // row))
+    return replace(
+        examples,
+        inputs={name: array[:rows] for name, array in examples.inputs.items()},
+        expected={name: array[:rows] for name, array in examples.expected.items()},
+        unsteady={name: array[:rows] for name, array in examples.unsteady.items()},
+    )
+
+
 def complete(
     source: Source,
     artifacts: Sequence[Artifact],
@@ -120,9 +136,11 @@ def complete(
     if request.assets is not None:
         partial = shutil.ignore_patterns(f"{durable.PARTIAL}*")
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True, ignore=partial)
-    save_samples(bundle / SAMPLES, source.cases, source.expected)
-    if source.edges:
-        save_samples(bundle / EDGES, source.edges, source.expected_edges)
+    trials = source.trials
+    kept = [*trials.of(GIVEN, DRAWN), *map(_some, trials.of(EXAMPLE))]
+    save_samples(bundle / SAMPLES, kept, source.outputs, trials.scales)
+    if trials.of(EDGE):
+        save_samples(bundle / EDGES, trials.of(EDGE), source.outputs, {})
     save_probes(bundle / ASSETS, request.preprocessing)
     manifest = Manifest(
         name=request.name,
@@ -134,6 +152,7 @@ def complete(
         decoding=request.decoding,
         license=request.license,
         num_params=int(request.model.count_params()),
+        nan_inputs=source.nan_inputs,
         provenance={**request.provenance, "export": versions()},
         files={},
         artifacts=tuple(artifacts),

@@ -13,9 +13,11 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.comparing import accuracy
 from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
 from zoo_export.formats import Format, find
+from zoo_export.kinds import EXAMPLE
 from zoo_export.manifest import Artifact
 from zoo_export.request import from_run
 from zoo_export.source import Source, read_source
+from zoo_export.tensors import Arrays
 from zoo_registry import UsageError
 
 FORMATS = ("tflite", "onnx")
@@ -62,7 +64,7 @@ def export_within(
     rows = candidates(to)
     check_calibrated(rows, request)
     source = read_source(request)
-    wanted = accuracy(source.expected_examples or {}, source.targets)
+    wanted = accuracy(_examples(source), source.targets)
     if wanted is None:
         raise UsageError(
             f"Run '{run}' has no accuracy to keep: a budget needs logits, and the right class of "
@@ -117,6 +119,11 @@ def _mixed(rows: Sequence[Format], report: Report) -> list[Format]:
     return [row for row in mixed if row.name not in tried]
 
 
+def _examples(source: Source) -> Arrays:
+    """Return what Keras gives for the held-out examples."""
+    return next((batch.expected for batch in source.trials.of(EXAMPLE)), {})
+
+
 class _Search:
     def __init__(
         self,
@@ -152,7 +159,7 @@ class _Search:
         within = [row.format for row in tried if not self._budget.misses(row)]
         return Report(
             budget=self._budget,
-            examples=len(next(iter((self._source.expected_examples or {}).values()))),
+            examples=len(next(iter(_examples(self._source).values()))),
             keras_accuracy=keras_accuracy,
             candidates=tuple(tried),
             failures=dict(self._failures),

@@ -109,6 +109,7 @@ class Bundle:
                     artifact.outputs,
                     batch_sizes=artifact.batch_sizes,
                     options=options,
+                    nan_inputs=self.manifest.nan_inputs,
                 )
         return self._runners[key]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -20,10 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import files
+from zoo_export import files, pickled
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.errors import BundleError, ExportError
-from zoo_export.model_code import files_of, module_of, objects_in
+from zoo_export.model_code import files_of, has_own_code, is_known, module_of, objects_in
 from zoo_export.request import builder_module, from_model, read_info
 from zoo_export.source import VERSIONS
 from zoo_registry import UsageError, durable, folders
@@ -100,19 +101,19 @@ def _make_room(folder: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-def _code(config: Any, builder: str | None = None) -> Iterable[str]:
+def _code(config: Any, *others: str | None) -> Iterable[str]:
     """Yield the versions and the files of code that an export depends on.
 
     Args:
         config: What the model's JSON holds, which names its layers and functions.
-        builder: The module that builds it, where that is imported to load it.
+        others: Further modules that it needs, such as that which builds it.
     """
     yield from (f"{name} {version(name)}" for name in VERSIONS)
-    modules = {"zoo_export", "zoo_registry", *([builder] if builder else ())}
+    modules = {"zoo_export", "zoo_registry", *filter(None, others)}
     for described in objects_in(config):
         # What is not found is refused, with its reason, by whoever loads the model.
         with contextlib.suppress(LookupError):
-            modules |= {module_of(described)} - {None}
+            modules.update(filter(None, [module_of(described)]))
     # An editable installation changes without its version.
     stats = ((path, path.stat()) for path in files_of(modules))
     yield from (f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in stats)
@@ -120,21 +121,34 @@ def _code(config: Any, builder: str | None = None) -> Iterable[str]:
 
 def _source(source: Any) -> Iterable[bytes | str]:
     if not isinstance(source, str | Path):
-        config = source.to_json()
-        yield config
-        yield from _code(json.loads(config))
-        for weight in source.weights:
-            yield from _plain(np.asarray(weight))
-        known = from_model(source)
-        yield f"{known.labels} {known.preprocessing} {known.provenance}"
-        for file in sorted(known.assets.iterdir()) if known.assets is not None else ():
-            yield from _files(file)
+        yield from _whole(source) if has_own_code(source) else _saved(source)
         return
     folder = Path(source)
     builder = builder_module(read_info(folder)[1].model.get("name"))
     yield from _code(_config(folder / folders.MODEL), builder)
     for name in _RUN_FILES:
         yield from _files(folder / name)
+
+
+def _saved(model: Any) -> Iterable[bytes | str]:
+    config = model.to_json()
+    yield config
+    yield from _code(json.loads(config))
+    for weight in model.weights:
+        yield from _plain(np.asarray(weight))
+    known = from_model(model)
+    yield f"{known.labels} {known.preprocessing} {known.provenance}"
+    for file in sorted(known.assets.iterdir()) if known.assets is not None else ():
+        yield from _files(file)
+
+
+def _whole(model: Any) -> Iterable[bytes | str]:
+    # Keras may not know all that its layers hold.
+    stream = io.BytesIO()
+    pickled.write(model, stream)
+    yield stream.getvalue()
+    modules = {type(layer).__module__ for layer in model._flatten_layers()}
+    yield from _code(None, *(module for module in modules if not is_known(module)))
 
 
 def _config(path: Path) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from zoo_export.formats import find
 from zoo_export.manifest import Artifact, Manifest
-from zoo_export.remarks import remarks
+from zoo_export.remarks import proofs, remarks
 from zoo_export.snippets import snippets
 from zoo_export.tensors import Tensor
 from zoo_registry.specs import is_regression
@@ -107,7 +107,7 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
 
 
 def _remarks(artifacts: Sequence[Artifact]) -> str:
-    rows = [(artifact.path, " ".join(remarks(artifact.facts))) for artifact in artifacts]
+    rows = [(a.path, " ".join([*proofs(a.verification), *remarks(a.facts)])) for a in artifacts]
     return "\n".join(f"- `{path}`: {said}" for path, said in rows if said)
 
 
@@ -117,12 +117,32 @@ def _agreement(artifact: Artifact) -> str:
 
 
 def _how_verified(manifest: Manifest) -> str:
-    tolerances = sorted({artifact.verification.tolerance for artifact in manifest.artifacts})
+    floats = [a.verification.tolerance for a in manifest.artifacts if not find(a.format).scheme]
+    rules = []
+    if floats:
+        rules.append(
+            f"A float32 file may be off by {max(floats):g} times the spread of each column (class, "
+            "coordinate or channel) over the samples, and by what rounding in Keras makes of it."
+        )
+    losses = {
+        find(a.format).max_loss: a.verification.tolerance
+        for a in manifest.artifacts
+        if find(a.format).scheme
+    }
+    if losses:
+        shares = " or ".join(f"{loss:g}" for loss in sorted(losses))
+        tolerances = " or ".join(f"{share:g}" for share in sorted(set(losses.values())))
+        rules.append(
+            f"A quantized file may lose {shares} times the standard deviation of each column (root "
+            "mean square, and more where samples are few), and no value may be off by "
+            f"{tolerances} times the largest of the output."
+        )
     return (
-        "Each file was read back, run in its own runtime on the stored samples and compared with "
-        "the Keras model: names, shapes, then values. *difference* is the largest absolute one; "
-        f"allowed is {' or '.join(f'{t:g}' for t in tolerances)} times the largest value of the "
-        "output. `zoo verify` on this folder proves it again on another machine, without Keras."
+        "Each file was read back, run in its own runtime and compared with the Keras model: names, "
+        "shapes, then values, on samples, on rows masked at head, middle and tail where it has "
+        "steps, and float32 files on zeros and very large numbers too. *difference* is the largest "
+        f"absolute one. {' '.join(rules)} `zoo verify` on this folder proves it again on another "
+        "machine, without Keras."
     )
 
 

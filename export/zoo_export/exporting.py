@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,13 +12,14 @@ import numpy as np
 from zoo_export import cache, files, targets
 from zoo_export.assembly import Progress, complete, convert
 from zoo_export.bundle import Bundle, load_bundle
+from zoo_export.converters.inference import named_inputs
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
 from zoo_export.litert_options import check_rnn, read_batch_sizes
 from zoo_export.manifest import TRAIN_FORMAT
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
-from zoo_export.request import Request, from_model, from_run, name_of
+from zoo_export.request import Request, from_model, from_run, name_of, named_rows
 from zoo_export.source import Source, read_source
 from zoo_export.tensors import Array
 from zoo_export.trial import remember
@@ -39,8 +40,8 @@ def export(
     labels: Sequence[str] | None = None,
     preprocessing: Sequence[Mapping[str, Any]] = (),
     assets: str | Path | None = None,
-    samples: Mapping[str, Any] | None = None,
-    calibration: Mapping[str, Any] | None = None,
+    samples: Any = None,
+    calibration: Any = None,
     sequence_length: int | None = None,
     image_size: int | Sequence[int] | None = None,
     train_batch: int | None = None,
@@ -60,7 +61,9 @@ def export(
     nothing is, unless ``keep_going``.
 
     Args:
-        source: A run folder, or a functional or sequential ``keras.Model``.
+        source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its
+            own that was called once, or whose inputs ``samples`` tell. What a stateful model
+            keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``.
         to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
             ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
         target: A place to make the bundle ready for, such as ``"browser"``.
@@ -71,9 +74,10 @@ def export(
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
         assets: Folder with the files that the steps name.
-        samples: Arrays by input name to verify with, instead of drawn ones.
+        samples: Arrays by input name to verify with, beside drawn ones; one array for a model of
+            one input.
         calibration: Typical inputs by name, rows first, for schemes that measure the ranges of
-            activations; a run brings its own.
+            activations, which are verified on them too; a run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
         image_size: Height and width of images, or one number for both, in formats that fix them,
@@ -123,8 +127,8 @@ def export(
         "labels": tuple(labels) if labels is not None else None,
         "preprocessing": tuple(preprocessing) or None,
         "assets": Path(assets) if assets is not None else None,
-        "rows": _as_arrays(samples),
-        "calibration": _as_arrays(calibration),
+        "rows": _as_arrays(samples, "samples", source),
+        "calibration": _as_arrays(calibration, "calibration", source),
         "sequence_length": sequence_length,
         "image_size": _height_and_width(image_size),
         "train_batch": train_batch,
@@ -143,7 +147,7 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
-            request = replace(_of_length(_request(source), sequence_length), **options)
+            request = _of_length(_request(source, options), sequence_length)
             check_calibrated(rows, request)
             check_rnn(rnn, rows, request.batch_sizes, request.model)
             failures = _produce(
@@ -271,15 +275,37 @@ def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
         )
 
 
-def _as_arrays(rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
-    # Tensors too: what is kept is found again by the bytes of arrays.
-    return None if rows is None else {name: np.asarray(row) for name, row in rows.items()}
+def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None:
+    """Return arrays by input name; an array alone is that of a model's only input."""
+    if rows is None:
+        return None
+    if not isinstance(rows, Mapping):
+        names = list(named_inputs(source)) if getattr(source, "inputs", None) else []
+        if len(names) != 1 or not hasattr(rows, "__array__"):
+            keys = ", ".join(f"'{name}': ..." for name in names) or "name: array"
+            raise UsageError(
+                f"{argument} is a {type(rows).__name__}: give arrays by input name, such as "
+                f"{argument}={{{keys}}}."
+            )
+        rows = {names[0]: rows}
+    return dict(_flat(rows))
 
 
-def _request(source: Any) -> Request:
+def _flat(rows: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Array]]:
+    for name, row in rows.items():
+        if isinstance(row, Mapping):
+            yield from _flat(row, f"{inside}{name}_")
+        else:
+            # Tensors too: what is kept is found again by the bytes of arrays.
+            yield f"{inside}{name}", np.asarray(row)
+
+
+def _request(source: Any, options: Mapping[str, Any]) -> Request:
     if isinstance(source, str | Path):
-        return from_run(Path(source))
-    return from_model(source)
+        return replace(from_run(Path(source)), **options)
+    request = from_model(source, options.get("rows"))
+    named = {key: named_rows(request.model, options.get(key)) for key in ("rows", "calibration")}
+    return replace(request, **{**options, **{key: rows for key, rows in named.items() if rows}})
 
 
 def _produce(
@@ -296,7 +322,9 @@ def _produce(
     artifacts, failures = convert(source, rows, work, time_limit, notify)
     if failures and (whole or not artifacts):
         _raise(source, failures)
-    artifacts = beside_float(work / "bundle", artifacts, source.cases)
+    artifacts = beside_float(
+        work / "bundle", artifacts, [batch.inputs for batch in source.trials.batches]
+    )
     complete(source, artifacts, work / "bundle", place)
     return failures
 

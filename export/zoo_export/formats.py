@@ -11,6 +11,8 @@ from zoo_export.schemes import ONNX_SCHEMES, TFLITE_SCHEMES, Scheme
 from zoo_registry import Origin, UsageError, did_you_mean, load_target
 
 FLOAT32 = "float32"
+# Float32 files are held to their tolerance in every value; this is said of them on top.
+_FLOAT_LOSS = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,8 @@ class Format:
         requires: The package that the runtime needs beside NumPy.
         module: What that package is imported as.
         static: Whether the artifact has a fixed batch, 1 if none is asked for, and sequence length.
-        tolerance: Largest difference from Keras, as a share of the largest output value.
+        tolerance: Largest difference from Keras: in float32 as a share of the spread of each column
+            of an output over the samples, in schemes of the largest output value.
         schemes: The other ways than float32 in which it can hold numbers.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
@@ -59,6 +62,11 @@ class Format:
         for target in (self.converter, self.runtime):
             if target.count(":") != 1:
                 raise UsageError(f"Format '{self.name}': '{target}' is not 'module:function'.")
+
+    @property
+    def max_loss(self) -> float:
+        """Largest root mean square difference of a column, as a share of its deviation."""
+        return self.scheme.max_loss if self.scheme is not None else _FLOAT_LOSS
 
     def path(self, name: str) -> str:
         """Return the artifact's path inside a bundle of the model ``name``.

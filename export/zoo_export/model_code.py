@@ -12,6 +12,7 @@ from typing import Any
 
 # Hashed whole by themselves: what they import is theirs.
 _OURS = {"zoo", "zoo_export", "zoo_registry"}
+_KNOWN = {"keras", "keras_hub", "keras_nlp", "zoo", "zoo_registry"}
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -31,6 +32,30 @@ def objects_in(config: Any) -> Iterator[Mapping[str, Any]]:
     elif isinstance(config, list):
         for value in config:
             yield from objects_in(value)
+
+
+def has_own_code(model: Any) -> bool:
+    """Return whether a model has layers that are neither Keras's nor of a library on top of it.
+
+    Those may be in the running script, and need not tell Keras what they were made from.
+    """
+    import keras
+
+    layers = model._flatten_layers()
+    return any(
+        isinstance(layer, keras.layers.Lambda) or not is_known(type(layer).__module__)
+        for layer in layers
+    )
+
+
+def is_known(module: str) -> bool:
+    """Return whether a module is one of those whose layers Keras makes anew from their file.
+
+    Example:
+        >>> is_known("keras.src.layers"), is_known("my.layers")
+        (True, False)
+    """
+    return module.partition(".")[0] in _KNOWN
 
 
 def module_of(described: Mapping[str, Any]) -> str | None:

@@ -6,7 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from zoo_export.manifest import Fit, Verification
+
 _SHOWN_KINDS = 6
+# Of a column's standard deviation: float32 files stay far below.
+_WORTH_SAYING = 1e-3
 
 
 def remarks(facts: Mapping[str, Any]) -> list[str]:
@@ -25,6 +29,65 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
 sequence_length).']
     """
     return list(_sentences(facts))
+
+
+def proofs(figures: Verification) -> list[str]:
+    """Return what the comparison with Keras proves, and what it does not, a sentence each.
+
+    Args:
+        figures: Those of an artifact.
+
+    Example:
+        >>> from zoo_export.manifest import Fit
+        >>> fit = Fit("logits", 2, 0.02, 1.0, 0.15, 10, answers=64, keras_answers=64, label="cat")
+        >>> proofs(Verification("tflite:int8", 0.3, (), fits=(fit,)))
+        ["Of the columns of 'logits' it keeps least of column 2 ('cat'): it is off by 2 % of its \
+standard deviation."]
+        >>> proofs(Verification("onnx", 1e-5, (), fits=(Fit("y", None, 0, 0, 0, keras_answers=1),)))
+        ["Keras gives one answer for all samples in output 'y': that the file gives it too proves \
+nothing."]
+    """
+    return list(_proofs(figures))
+
+
+def _proofs(figures: Verification) -> Iterator[str]:
+    silent = figures.uninformative
+    if silent:
+        names = ", ".join(f"'{name}'" for name in silent)
+        proves = (
+            "a file of the same model with changed weights agrees with Keras."
+            if figures.perturbed
+            else "that the file gives it too proves nothing."
+        )
+        yield f"Keras gives one answer for all samples in output {names}: {proves}"
+    elif figures.perturbed:
+        yield (
+            "Some of its weights are so near zero that nothing passes them: a file of the same "
+            "model with changed weights agrees with Keras too."
+        )
+    for fit in figures.fits:
+        if fit.centred or not fit.is_informative:
+            continue
+        if 0 < fit.constant < fit.columns:
+            yield (
+                f"{fit.constant:,} of {fit.columns:,} columns of '{fit.output}' are one number in "
+                "Keras, whatever the sample: of those no more is proved."
+            )
+        if fit.deviation and fit.difference >= _WORTH_SAYING * fit.deviation:
+            yield _least_kept(fit)
+
+
+def _least_kept(fit: Fit) -> str:
+    share = f"off by {fit.difference / fit.deviation:.2g} of"
+    if fit.difference < fit.deviation:
+        share = f"off by {fit.difference / fit.deviation * 100:.2g} % of"
+    if fit.column is None:
+        return f"Output '{fit.output}' is {share} its standard deviation."
+    label = f" ('{fit.label}')" if fit.label is not None else ""
+    return (
+        f"Of the columns of '{fit.output}' it keeps least of column {fit.column}{label}: it is "
+        f"{share} its standard deviation."
+    )
 
 
 def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -58,6 +121,32 @@ def _of_samples(facts: Mapping[str, Any]) -> Iterator[str]:
     if "edges_left_out" in facts:
         kinds = " and ".join(facts["edges_left_out"])
         yield f"Not compared on {kinds}, to which Keras itself has no steady answer."
+    if "drawn_left_out" in facts:
+        yield _drawn(**facts["drawn_left_out"])
+    if "ties_left_out" in facts:
+        yield (
+            f"Not compared in {facts['ties_left_out']:,} whole numbers that change in Keras itself "
+            "with the last bit of its inputs."
+        )
+    if "from_float64" in facts:
+        yield (
+            "The model computes in float64 and this file in float32: it was compared with the "
+            "float64 model."
+        )
+    if "rows_depend" in facts:
+        yield (
+            "Its rows depend on each other: the answer to one moves by "
+            f"{facts['rows_depend']:.3g} with the rows beside it."
+        )
+
+
+def _drawn(left: int | None, positive: bool) -> str:
+    if left is None:
+        return "Not compared on drawn inputs: Keras itself gives NaN or fails on them."
+    drawn = "Drawn inputs are numbers from 0 to 1, as Keras gives NaN or fails on others"
+    if not positive:
+        return f"Not compared on {left} drawn rows, to which Keras itself has no answer."
+    return f"{drawn}." if not left else f"{drawn}; {left} more rows were left out."
 
 
 def _some(names: Sequence[str]) -> str:

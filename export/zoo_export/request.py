@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import zoo_registry
 from zoo_export import schema
 from zoo_export.converters.inference import load_model
@@ -23,7 +25,7 @@ from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
-_OF_DAMAGE = {None, errno.EINVAL}
+OF_DAMAGE = {None, errno.EINVAL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,14 +159,20 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
     return inputs, arrays["y"]
 
 
-def from_model(model: Any) -> Request:
+def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     """Describe a bare Keras model, with what the zoo knows about it and its weights.
 
     Labels, tokenizer and preprocessing that weights came with are those of the model.
 
+    Args:
+        model: Any ``keras.Model``.
+        samples: Inputs by name, which tell what a model takes that does not tell it itself.
+
     Raises:
-        UsageError: Something that is no Keras model.
+        UsageError: Something that is no Keras model, or one of which no inputs are known.
     """
+    from zoo_export.converters.functional import functional
+
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
     loaded = getattr(model, "zoo_weights", None)
@@ -173,7 +181,7 @@ def from_model(model: Any) -> Request:
     if loaded is not None:
         provenance["weights"] = {"source": loaded.source, "sha256": dict(loaded.sha256)}
     return Request(
-        model=model,
+        model=functional(model, samples),
         name=name_of(model),
         task=spec.defaults.get("task") if spec else None,
         labels=belongings.labels if belongings else None,
@@ -182,6 +190,24 @@ def from_model(model: Any) -> Request:
         license=spec.license if spec else "",
         provenance=provenance,
     )
+
+
+def named_rows(model: Any, rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
+    """Return a caller's rows by the names that the inputs have in files.
+
+    Args:
+        model: A functional or sequential model.
+        rows: Arrays by input name, or as the model itself calls its inputs; states of a streaming
+            model that are left out begin as zeros.
+    """
+    from zoo_export.converters.functional import zero_states
+    from zoo_export.converters.inference import named_inputs, raw_names
+
+    if rows is None:
+        return None
+    names = dict(zip(raw_names(model), named_inputs(model), strict=True))
+    given = {names.get(name, name): np.asarray(row) for name, row in rows.items()}
+    return {**zero_states(model, given), **given}
 
 
 def _check_model(model: Any) -> None:
@@ -228,6 +254,6 @@ def naming_failures(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Keras raises many kinds, and so do the user's own layers
-        if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
+        if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
             raise
         raise ExportError(f"{what} cannot be saved or loaded: {error}") from error

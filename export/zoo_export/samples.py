@@ -1,4 +1,4 @@
-"""Inputs that a model is tried on: real examples of its run, the caller's, or drawn ones."""
+"""Inputs that a model is tried on: drawn ones, real ones with them, masked ones, and edge cases."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ import numpy as np
 
 from zoo_export.comparing import compare
 from zoo_export.converters.axes import input_tensors, shorter
-from zoo_export.converters.inference import named_inputs, reference
+from zoo_export.converters.inference import bits_moved, in_last_bit, named_inputs, reference
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
 BATCHES = (1, 3)
 DRAWN = 4
+# Of models with fewer parameters, so many more, which cost nothing and tell more of each column.
+_MORE, _SMALL = 4, 10_000_000
+# How rows are masked.
+_MASKED = ("head", "middle", "tail", "all but one step")
 DEFAULT_SEQUENCE = 128
 DEFAULT_SIDE = 64
 # Whole numbers that count nothing the model has a table of.
@@ -22,14 +26,21 @@ _WHOLE = 100
 # Of the largest output: as far as Keras' answer may move with the last bit of its inputs. A file,
 # which rounds otherwise at every step, then stays within ten times that.
 _STEADY = 1e-6
+# Of pictures, at most.
+_CHANNELS = 4
 # What layers call the number of rows of a table that they look whole numbers up in.
 _TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
 # What layers call the number of positions that they can tell apart.
 _LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
 
 
+def draws_for(model: Any) -> int:
+    """Return how many rows to draw for a model."""
+    return DRAWN + (_MORE if model.count_params() < _SMALL else 0)
+
+
 def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
-    """Return batches of 1 and 3 rows.
+    """Return batches of 1 and 3 rows, and of those drawn beyond them.
 
     Args:
         rows: Any number of rows by input name; they are repeated if there are too few.
@@ -42,7 +53,58 @@ def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str
         chosen = [(start + i) % count for i in range(batch)]
         cases.append({name: array[chosen] for name, array in rows.items()})
         start += batch
+    if start < count <= DRAWN + _MORE:
+        cases.append({name: array[start:] for name, array in rows.items()})
     return cases
+
+
+def masked_rows(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> dict[str, Array] | None:
+    """Return rows whose head, middle or tail is masked, and one with a single step left.
+
+    Steps of a ``Masking`` layer's input get its mask value, tokens become 0 and masks say so.
+    ``None`` where there are no steps.
+
+    Args:
+        model: The Keras model.
+        tensors: Its inputs, with named sizes.
+        rows: Any rows by input name.
+    """
+    cut: dict[str, Array] = {}
+    for tensor in tensors:
+        value = _mask_value(model, tensor)
+        array = rows[tensor.name]
+        if value is None or array.shape[1] < 2:
+            continue
+        chosen = array[np.arange(len(_MASKED)) % len(array)].copy()
+        if "mask" in tensor.name:  # what is masked is told by the row alone
+            chosen = np.ones_like(chosen)
+        for row, hidden in enumerate(_hidden(array.shape[1])):
+            chosen[row][hidden] = value
+        cut[tensor.name] = chosen
+    if not cut:
+        return None
+    others = {n: a[np.arange(len(_MASKED)) % len(a)] for n, a in rows.items() if n not in cut}
+    return {tensor.name: {**others, **cut}[tensor.name] for tensor in tensors}
+
+
+def _hidden(length: int) -> list[Array]:
+    at, half, quarter = np.arange(length), max(1, length // 2), max(1, length // 4)
+    middle = (at >= quarter) & (at < max(quarter + 1, length - quarter))
+    return [at < half, middle, at >= length - half, at != half]
+
+
+def _mask_value(model: Any, tensor: Tensor) -> float | None:
+    """Return what stands for a masked step of an input; ``None`` where it has no steps."""
+    rank, kind = len(tensor.shape), np.dtype(tensor.dtype).kind
+    if "mask" in tensor.name:
+        return 0 if rank == 2 else None
+    layers = _consumers(model, named_inputs(model)[tensor.name])
+    masking = [part for part in _parts(layers) if type(part).__name__ == "Masking"]
+    if masking:
+        return float(np.asarray(masking[0].mask_value))
+    if kind in "iu" and rank == 2 and _vocabulary(layers) is not None:
+        return 0
+    return 0 if kind == "f" and rank == 3 else None
 
 
 def edge_cases(
@@ -51,7 +113,8 @@ def edge_cases(
     """Return single rows at the edges of what a model may be given, each with what Keras gives.
 
     One is zero wherever the model takes numbers, one a hundred times as large as usual but for
-    pixels, one has whole numbers of both signs wherever they index no table. There is ``None``
+    pixels, one has whole numbers of both signs wherever they index no table, one has no step that
+    is not masked, and one is NaN, where Keras itself has a number for that. There is ``None``
     in place of a row where Keras fails or gives NaN, and where Keras' own answer hangs on the last
     bit of the inputs: no file could be told right from wrong by it.
 
@@ -66,10 +129,18 @@ def edge_cases(
     zeros: dict[str, Array] = {}
     large: dict[str, Array] = {}
     whole: dict[str, Array] = {}
-    kinds = {"zeros": zeros, "large numbers": large, "whole numbers": whole}
+    empty: dict[str, Array] = {}
+    kinds = {
+        "zeros": zeros,
+        "large numbers": large,
+        "whole numbers": whole,
+        "rows that are all masked": empty,
+    }
     for tensor in tensors:
         name, array = tensor.name, first[tensor.name]
         layers = _consumers(model, named_inputs(model)[name])
+        if _masks(tensor, layers):
+            empty[name] = np.full_like(array, _mask_value(model, tensor) or 0)
         if "mask" in name:
             continue
         if array.dtype.kind == "f":
@@ -81,16 +152,53 @@ def edge_cases(
             whole[name] = drawn.astype(array.dtype)
     cases = {kind: {**first, **changed} for kind, changed in kinds.items() if changed}
     answers = {kind: _steady_answer(model, case, generator) for kind, case in cases.items()}
+    for name in takes_nan(model, tensors, rows):
+        cases["NaN"] = {**first, name: np.full_like(first[name], np.nan)}
+        answers["NaN"] = reference(model, cases["NaN"])
     return {
         kind: (cases[kind], outputs) if outputs is not None else None
         for kind, outputs in answers.items()
     }
 
 
+def takes_nan(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> list[str]:
+    """Return the inputs in which Keras itself has an answer to NaN, one number of it or all.
+
+    Args:
+        model: The Keras model.
+        tensors: Its inputs, with named sizes.
+        rows: Any rows by input name.
+    """
+    first = {name: array[:1] for name, array in rows.items()}
+    floats = [t.name for t in tensors if np.dtype(t.dtype).kind == "f" and "mask" not in t.name]
+    return [name for name in floats if _has_answer_to_nan(model, first, name)]
+
+
+def _has_answer_to_nan(model: Any, first: Arrays, name: str) -> bool:
+    one = first[name].copy()
+    one.reshape(-1)[one.size // 2] = np.nan
+    for array in (np.full_like(one, np.nan), one):
+        try:
+            outputs = reference(model, {**first, name: array})
+        except Exception:  # whatever the user's own layers raise
+            return False
+        floats = [value for value in outputs.values() if value.dtype.kind == "f"]
+        if not floats or any(not np.isfinite(value).all() for value in floats):
+            return False
+    return True
+
+
+def _masks(tensor: Tensor, layers: Sequence[Any]) -> bool:
+    if "mask" in tensor.name:
+        return len(tensor.shape) == 2
+    parts = _parts(layers)
+    return any(type(p).__name__ == "Masking" or getattr(p, "mask_zero", False) for p in parts)
+
+
 def _steady_answer(
     model: Any, case: Arrays, generator: np.random.Generator
 ) -> dict[str, Array] | None:
-    near = {name: _in_last_bit(generator, array) for name, array in case.items()}
+    near = {name: in_last_bit(generator, array) for name, array in case.items()}
     try:
         outputs = reference(model, case)
         compared = compare([outputs], [reference(model, near)], _STEADY)
@@ -99,12 +207,18 @@ def _steady_answer(
     return outputs if all(row.ok for row in compared) else None
 
 
-def _in_last_bit(generator: np.random.Generator, array: Array) -> Array:
-    if array.dtype.kind != "f":
-        return array
-    last = np.finfo(array.dtype).eps * generator.choice([-1, 1], array.shape)
-    changed: Array = array * (1 + last).astype(array.dtype)
-    return changed
+def moved_answers(model: Any, case: Arrays, *, seed: int = 0) -> dict[str, Array] | None:
+    """Return what Keras gives where the last bit of every weight and input is another.
+
+    A right file rounds otherwise at every step, and moves as far. ``None`` where Keras fails.
+    """
+    generator = np.random.default_rng(seed)
+    near = {name: in_last_bit(generator, array) for name, array in case.items()}
+    try:
+        with bits_moved(model, generator):
+            return reference(model, near)
+    except Exception:  # whatever the user's own layers raise
+        return None
 
 
 def other_sizes(tensors: Sequence[Tensor], case: Arrays) -> dict[str, Array] | None:
@@ -152,6 +266,7 @@ def drawn_rows(
     *,
     seed: int = 0,
     count: int = DRAWN,
+    positive: bool = False,
 ) -> dict[str, Array]:
     """Draw rows of inputs that the model can take.
 
@@ -165,6 +280,7 @@ def drawn_rows(
         sizes: Numbers for the named sizes.
         seed: Seed of the draw.
         count: Number of rows.
+        positive: Whether real numbers are drawn between 0 and 1, and whole ones from 1.
     """
     generator = np.random.default_rng(seed)
     symbolic = named_inputs(model)
@@ -172,8 +288,17 @@ def drawn_rows(
     for tensor in tensors:
         shape = tensor.fixed({**sizes, BATCH: count}).shape
         layers = _consumers(model, symbolic[tensor.name])
-        rows[tensor.name] = _draw(generator, tensor, [int(size) for size in shape], layers)
+        array = _draw(generator, tensor, [int(size) for size in shape], layers)
+        is_moved = positive and "mask" not in tensor.name
+        rows[tensor.name] = _positive(array) if is_moved else array
     return rows
+
+
+def _positive(array: Array) -> Array:
+    if array.dtype.kind in "iu":
+        return np.maximum(array, 1)
+    shares = 0.02 + 0.96 / (1 + np.exp(-np.clip(array, -50, 50)))
+    return np.asarray(shares, array.dtype) if array.dtype.kind == "f" else array
 
 
 def drawn_for(model: Any, *, seed: int = 0) -> dict[str, Array]:
@@ -216,14 +341,32 @@ def _draw(
     if kind in "iu":
         size = _vocabulary(layers) or (2 if kind == "i" else 256)
         return generator.integers(0, size, shape).astype(tensor.dtype)
+    is_picture = len(shape) == 4 and shape[-1] <= _CHANNELS
+    values = _pictures(generator, shape) if is_picture else generator.standard_normal(shape)
     if _are_pixels(layers):
-        return generator.uniform(0, 255, shape).astype(tensor.dtype)
-    return generator.standard_normal(shape).astype(tensor.dtype)
+        values = (
+            np.clip(values * 50 + 128, 0, 255) if is_picture else generator.uniform(0, 255, shape)
+        )
+    return values.astype(tensor.dtype)
+
+
+def _pictures(generator: np.random.Generator, shape: list[int]) -> Array:
+    """Return noise with tones, patches and contrasts: to a network, plain noise is all alike."""
+    batch, height, width, channels = shape
+    patches = generator.standard_normal((batch, 4, 4, channels))
+    rows, columns = np.arange(height) * 4 // height, np.arange(width) * 4 // width
+    contrast = generator.uniform(0.2, 1, (batch, 1, 1, 1))
+    tone = generator.standard_normal((batch, 1, 1, channels))
+    fine = generator.standard_normal(shape)
+    return contrast * (fine + patches[:, rows][:, :, columns]) + 0.7 * tone
+
+
+def _parts(layers: Sequence[Any]) -> list[Any]:
+    return [part for layer in layers for part in layer._flatten_layers()]
 
 
 def _are_pixels(layers: Sequence[Any]) -> bool:
-    parts = [part for layer in layers for part in layer._flatten_layers()]
-    return any(type(part).__name__ == "Rescaling" for part in parts)
+    return any(type(part).__name__ == "Rescaling" for part in _parts(layers))
 
 
 def _padded_tail(shape: list[int]) -> Array:
@@ -235,10 +378,9 @@ def _padded_tail(shape: list[int]) -> Array:
 
 def _vocabulary(layers: Sequence[Any]) -> int | None:
     sizes = []
-    for layer in layers:
-        for part in layer._flatten_layers():
-            config = _arguments(part)
-            sizes += [config.get(key) for key in _TABLES]
+    for part in _parts(layers):
+        config = _arguments(part)
+        sizes += [config.get(key) for key in _TABLES]
     known = [size for size in sizes if isinstance(size, int) and size > 0]
     return min(known, default=None)
 

@@ -17,6 +17,8 @@ class Scheme:
         converter: ``"module:function"``, as that of a :class:`zoo_export.formats.Format`.
         dtype: What most bytes of the weights must be in the file.
         tolerance: Largest difference from Keras, as a share of the largest output value.
+        max_loss: Largest root mean square difference of a column of an output, as a share of its
+            standard deviation over the samples.
         min_agreement: Smallest share of a run's held-out examples with Keras' own answer.
         calibrated: Whether it needs real inputs to measure the ranges of activations.
         batch_sizes: Whether a file of fixed batch can be made for other batches than 1.
@@ -29,6 +31,7 @@ class Scheme:
     converter: str
     dtype: str
     tolerance: float
+    max_loss: float
     min_agreement: float
     calibrated: bool = False
     batch_sizes: bool = True
@@ -43,6 +46,7 @@ TFLITE_SCHEMES = (
         converter=f"{_TFLITE}:float16",
         dtype="float16",
         tolerance=0.01,
+        max_loss=0.05,
         min_agreement=0.99,
         summary="weights in float16, computed in float32: half the bytes",
     ),
@@ -51,6 +55,7 @@ TFLITE_SCHEMES = (
         converter=f"{_TFLITE}:dynamic_int8",
         dtype="int8",
         tolerance=0.2,
+        max_loss=0.15,
         min_agreement=0.95,
         summary="weights in int8, activations quantized as they come: a quarter of the bytes",
     ),
@@ -59,6 +64,7 @@ TFLITE_SCHEMES = (
         converter=f"{_TFLITE}:int8",
         dtype="int8",
         tolerance=0.3,
+        max_loss=0.15,
         min_agreement=0.95,
         calibrated=True,
         summary="weights and activations in int8 with calibrated ranges, float inputs and outputs",
@@ -70,6 +76,7 @@ TFLITE_SCHEMES = (
         batch_sizes=False,
         dtype="int8",
         tolerance=0.3,
+        max_loss=0.15,
         min_agreement=0.95,
         calibrated=True,
         summary="int8, but for layers that cost most: up to half of the bytes stay in float32",
@@ -80,6 +87,7 @@ TFLITE_SCHEMES = (
         searched=False,
         dtype="int8",
         tolerance=0.3,
+        max_loss=0.15,
         min_agreement=0.95,
         calibrated=True,
         summary="int8 throughout, also inputs and outputs: for processors without floats",
@@ -90,6 +98,7 @@ TFLITE_SCHEMES = (
         batch_sizes=False,
         dtype="int8",
         tolerance=0.1,
+        max_loss=0.15,
         min_agreement=0.98,
         calibrated=True,
         summary="weights in int8, activations in int16: exact, and slow on most processors",
@@ -99,6 +108,7 @@ TFLITE_SCHEMES = (
         converter=f"{_TFLITE}:int4_weights",
         dtype="int4",
         tolerance=0.5,
+        max_loss=0.5,
         min_agreement=0.9,
         summary="weights in int4 by channel, computed in float32: an eighth of the bytes",
     ),
@@ -110,6 +120,7 @@ TFLITE_SCHEMES = (
         batch_sizes=False,
         dtype="float32",
         tolerance=1e-5,
+        max_loss=1e-3,
         min_agreement=0.99,
         summary="float32, and signatures that train the last layer on the device",
     ),
@@ -121,6 +132,7 @@ ONNX_SCHEMES = (
         converter=f"{_ONNX}:float16",
         dtype="float16",
         tolerance=0.01,
+        max_loss=0.05,
         min_agreement=0.99,
         summary="weights and arithmetic in float16, float32 inputs and outputs",
     ),
@@ -129,6 +141,7 @@ ONNX_SCHEMES = (
         converter=f"{_ONNX}:dynamic_int8",
         dtype="int8",
         tolerance=0.2,
+        max_loss=0.15,
         min_agreement=0.95,
         summary="weights in int8 by channel, activations quantized as they come",
     ),
@@ -137,6 +150,7 @@ ONNX_SCHEMES = (
         converter=f"{_ONNX}:int8",
         dtype="int8",
         tolerance=0.3,
+        max_loss=0.15,
         min_agreement=0.95,
         calibrated=True,
         summary="QDQ: weights by channel and activations in int8 with calibrated ranges",
@@ -147,6 +161,7 @@ ONNX_SCHEMES = (
         searched=False,
         dtype="int8",
         tolerance=0.3,
+        max_loss=0.15,
         min_agreement=0.95,
         calibrated=True,
         summary="int8, but for layers that cost most: up to half of the bytes stay in float32",

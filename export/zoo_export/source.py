@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
 from zoo_export import samples as sampling
-from zoo_export.comparing import check_finite
 from zoo_export.converters.axes import (
     check_outputs,
     input_tensors,
@@ -19,16 +18,26 @@ from zoo_export.converters.axes import (
     unrelated,
 )
 from zoo_export.converters.calibration import check_calibration
-from zoo_export.converters.inference import inference_clone, named_inputs, reference
-from zoo_export.errors import ExportError
+from zoo_export.converters.inference import (
+    computes_in_float64,
+    fixed_batch,
+    inference_clone,
+    named_outputs,
+)
+from zoo_export.kinds import DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
 from zoo_export.request import Request
+from zoo_export.samples import BATCHES
 from zoo_export.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
-from zoo_export.tensors import BATCH, Array, Tensor, named_sizes
-from zoo_registry import UsageError, ZooError
+from zoo_export.tensors import BATCH, Array, Tensor, evenly_rows, joined, named_sizes
+from zoo_export.trials import Keras, Trials, drawn_in_domain, proved
+from zoo_registry import UsageError
+from zoo_registry.model_changes import merge_lora
 
-_MAX_EXAMPLE_VALUES = 1 << 26
+_MAX_EXAMPLE_VALUES, _MOST_EXAMPLES = 1 << 26, 64
+_ADVICE = "Give samples (samples=...) or a size of images (image_size=...) that it can take."
+_TAGS_TASK = "multi-label"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")
 
@@ -42,32 +51,24 @@ class Source:
         inputs: Inputs with named sizes.
         outputs: Outputs with named sizes.
         sizes: Numbers for the named sizes where a format needs them fixed.
-        cases: Sample batches.
-        expected: What Keras gives for them.
-        edges: Single rows of unusual numbers, for files that compute as Keras does.
-        expected_edges: What Keras gives for those.
-        left_out: Kinds of unusual numbers that Keras itself has no steady answer to.
+        trials: Samples, and what Keras gives for them.
         unchosen: Of ``sizes``, those that nobody asked for.
-        examples: Real examples to count agreement on, or ``None``.
-        expected_examples: What Keras gives for those.
-        targets: The right answers for those, where they are known.
+        targets: The right answers for the examples, where they are known.
         calibration: Rows that the ranges of activations are measured on.
+        nan_inputs: Inputs in which Keras itself has an answer to NaN.
+        is_float64: Whether the model computes in float64, which no file does.
     """
 
     request: Request
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     sizes: Mapping[str, int]
-    cases: tuple[dict[str, Array], ...]
-    expected: tuple[dict[str, Array], ...]
-    examples: dict[str, Array] | None = None
-    expected_examples: dict[str, Array] | None = None
+    trials: Trials
     targets: Array | None = None
     calibration: dict[str, Array] | None = None
-    edges: tuple[dict[str, Array], ...] = ()
-    expected_edges: tuple[dict[str, Array], ...] = ()
-    left_out: tuple[str, ...] = ()
     unchosen: Mapping[str, int] = field(default_factory=dict)
+    nan_inputs: tuple[str, ...] = ()
+    is_float64: bool = False
 
 
 def read_source(request: Request) -> Source:
@@ -83,43 +84,55 @@ def read_source(request: Request) -> Source:
         )
     Preprocessor(request.preprocessing, request.assets)
     model = inference_clone(request.model)
+    request = _with_fixed_batch(request, model)
     tensors = input_tensors(model)
-    check_outputs(model)
-    inputs = related(model, tensors, _first_rows(request, model, tensors))
-    rows = _rows(request, model, inputs)
+    first = _first_rows(request, model, tensors)
+    check_outputs(model, first)
+    is_float64 = computes_in_float64(request.model)
+    keras = Keras(
+        merge_lora(request.model) if is_float64 else model,
+        request.name,
+        _ADVICE,
+    )
+    inputs = related(model, tensors, first)
+    real = _real_rows(request, inputs)
+    drawn, notes = _drawn(request, keras, model, inputs, real)
+    rows = drawn if real is None else real
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
     if request.batch_sizes:
         sizes[BATCH] = request.batch_sizes[0]
     check_chosen(request, inputs, sizes)
-    cases, expected = _tried(request, model, inputs, rows)
-    runs = [
-        (named_sizes(inputs, case), outputs) for case, outputs in zip(cases, expected, strict=True)
-    ]
+    found = _answered(request, keras, inputs, real, drawn)
+    runs = [(named_sizes(inputs, batch.inputs), batch.expected) for batch in found]
     outputs = output_tensors(model, runs)
+    if is_float64:  # files hold what the model in float32 gives
+        given = named_outputs(model)
+        outputs = tuple(replace(t, dtype=given[t.name].dtype) for t in outputs)
     inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
-    found = named_sizes(outputs, expected[0])
+    usual = named_sizes(outputs, found[0].expected)
     # A file with fixed inputs fixes what follows from them too.
-    sizes = {dim: found[dim] for dim in inner} | sizes
+    sizes = {dim: usual[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
-    examples = _examples(rows, expected[0]) if request.is_run else None
-    edges = sampling.edge_cases(model, inputs, rows) if request.rows is None else {}
-    answered = [pair for pair in edges.values() if pair is not None]
+    calibration = _calibration(request, inputs, real, rows)
+    examples = _examples(request, real, calibration, found[0].expected)
+    if examples is not None:
+        found.append(Trial(EXAMPLE, examples, keras(examples)))
+    edges = sampling.edge_cases(keras.model, inputs, rows)
+    found += [Trial(EDGE, *pair) for pair in edges.values() if pair is not None]
+    left_out = [kind for kind, pair in edges.items() if pair is None]
+    trials = proved(keras, outputs, model, found, {"edges_left_out": left_out, **notes})
     return Source(
         request=request,
         inputs=inputs,
         outputs=outputs,
         sizes=sizes,
-        cases=tuple(cases),
-        expected=tuple(expected),
-        examples=examples,
-        expected_examples=None if examples is None else _reference(request, model, examples),
+        trials=trials,
         targets=request.targets,
-        calibration=_calibration(request, inputs, rows),
-        edges=tuple(case for case, _ in answered),
-        expected_edges=tuple(outputs for _, outputs in answered),
-        left_out=tuple(kind for kind, pair in edges.items() if pair is None),
+        calibration=calibration,
         unchosen=unchosen(request, inputs, sizes),
+        nan_inputs=tuple(sampling.takes_nan(model, inputs, rows)),
+        is_float64=is_float64,
     )
 
 
@@ -128,43 +141,85 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
 
 
+def _with_fixed_batch(request: Request, model: Any) -> Request:
+    """Return the request of a model that takes one batch alone, with that in every format."""
+    fixed = fixed_batch(model)
+    if fixed is None or request.batch_sizes == (fixed,):
+        return request
+    if request.batch_sizes != (1,):
+        raise UsageError(
+            f"batch_sizes={list(request.batch_sizes)}: the inputs of model '{request.name}' have a "
+            f"fixed batch of {fixed}. Build it from keras.Input((...)) without a batch size."
+        )
+    return replace(request, batch_sizes=(fixed,))
+
+
 def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
-    if request.rows is not None:
-        return sampling.given_rows(unrelated(tensors), request.rows)
+    real = _real_rows(request, unrelated(tensors))
+    if real is not None:
+        return real
     return sampling.drawn_rows(model, tensors, likely_sizes(request, model, tensors))
 
 
-def _rows(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, Array]:
+def _real_rows(request: Request, inputs: Sequence[Tensor]) -> dict[str, Array] | None:
+    """Return the samples that were given, or rows of the calibration data where there are none."""
     if request.rows is not None:
         return sampling.given_rows(inputs, request.rows)
+    if request.calibration is None:
+        return None
+    return check_calibration(inputs, request.calibration, None)
+
+
+def _drawn(
+    request: Request,
+    keras: Keras,
+    model: Any,
+    inputs: Sequence[Tensor],
+    real: Mapping[str, Array] | None,
+) -> tuple[dict[str, Array], dict[str, Any]]:
     sizes = oblong(likely_sizes(request, model, inputs)) | image_sizes(request, inputs)
-    count = max(sampling.DRAWN, *request.batch_sizes, 0)
-    return sampling.drawn_rows(model, inputs, sizes, count=count)
+    count = max(sampling.draws_for(model), *request.batch_sizes, 0)
+    if real is not None:
+        sizes |= {name: size for name, size in named_sizes(inputs, real).items() if name != BATCH}
+        count = BATCHES[-1]
+
+    def draw(positive: bool) -> dict[str, Array]:
+        return sampling.drawn_rows(model, inputs, sizes, count=count, positive=positive)
+
+    return drawn_in_domain(keras, draw, needed=real is None)
 
 
-def _tried(
-    request: Request, model: Any, inputs: Sequence[Tensor], rows: dict[str, Array]
-) -> tuple[list[dict[str, Array]], list[dict[str, Array]]]:
-    """Return sample batches and what Keras gives for them."""
+def _answered(
+    request: Request,
+    keras: Keras,
+    inputs: Sequence[Tensor],
+    real: dict[str, Array] | None,
+    drawn: dict[str, Array],
+) -> list[Trial]:
+    kind, rows = (GIVEN, real) if real is not None else (DRAWN, drawn)
     cases = sampling.sample_cases(rows, request.batch_sizes)
-    expected = [_reference(request, model, case) for case in cases]
-    other = sampling.other_sizes(inputs, cases[-1])
-    if other is None:
-        return cases, expected
-    try:
-        outputs = reference(model, other)
-    except Exception:  # not every size suits every model; that of the other cases does
-        return cases, expected
-    _check_answer(request, outputs)
-    return [*cases, other], [*expected, outputs]
+    found = [Trial(kind, case, keras(case)) for case in cases]
+    others = [
+        (kind, sampling.other_sizes(inputs, cases[len(BATCHES) - 1])),
+        (kind, sampling.masked_rows(keras.model, inputs, rows)),
+        (DRAWN, drawn if drawn and real is not None else None),
+    ]
+    for kind, case in others:
+        answer = None if case is None else keras.or_none(case)
+        if case is not None and answer is not None:
+            found.append(Trial(kind, case, answer))
+    return found
 
 
 def _calibration(
-    request: Request, inputs: Sequence[Tensor], rows: dict[str, Array]
+    request: Request,
+    inputs: Sequence[Tensor],
+    real: Mapping[str, Array] | None,
+    rows: Mapping[str, Array],
 ) -> dict[str, Array] | None:
     if request.calibration is None:
         return None
-    samples = rows if request.rows is not None else None
+    samples = real if request.rows is not None else None
     found = check_calibration(inputs, request.calibration, samples)
     if any(found[name].shape[1:] != array.shape[1:] for name, array in rows.items()):
         shapes = {name: array.shape[1:] for name, array in found.items()}
@@ -175,40 +230,22 @@ def _calibration(
     return found
 
 
-def _examples(rows: dict[str, Array], one: Mapping[str, Array]) -> dict[str, Array]:
+def _examples(
+    request: Request,
+    real: Mapping[str, Array] | None,
+    calibration: Mapping[str, Array] | None,
+    one: Mapping[str, Array],
+) -> dict[str, Array] | None:
+    if real is None:
+        return None
+    if not request.is_run:
+        parts = [real] if calibration is None or request.rows is None else [real, calibration]
+        whole = joined([evenly_rows(part, _MOST_EXAMPLES) for part in parts])
+        real = whole
     # Logits over a large vocabulary at every position would fill the memory.
-    count = max(1, _MAX_EXAMPLE_VALUES // sum(array.size for array in one.values()))
-    return {name: array[:count] for name, array in rows.items()}
-
-
-def _reference(request: Request, model: Any, case: Mapping[str, Array]) -> dict[str, Array]:
-    try:
-        outputs = reference(model, case)
-    except ZooError:
-        raise
-    except Exception as error:  # whatever the user's own layers raise
-        shapes = {name: array.shape for name, array in case.items()}
-        raise ExportError(
-            f"Model '{request.name}' fails in Keras on inputs of shapes {shapes}: "
-            f"{type(error).__name__}: {error}. {_advice(model, case)}"
-        ) from error
-    _check_answer(request, outputs)
-    return outputs
-
-
-def _check_answer(request: Request, outputs: Mapping[str, Array]) -> None:
-    check_finite(outputs, f"model '{request.name}' in Keras itself")
-
-
-def _advice(model: Any, case: Mapping[str, Array]) -> str:
-    batches = {name: tensor.shape[0] for name, tensor in named_inputs(model).items()}
-    fixed = [size for name, size in batches.items() if size not in {None, len(case[name])}]
-    if not fixed:
-        return "Give samples (samples=...) or a size of images (image_size=...) that it can take."
-    return (
-        f"Its inputs have a fixed batch of {fixed[0]}, and an export tries 1 and 3 rows: build "
-        "it from keras.Input((...)) without a batch size, and with stateful=False."
-    )
+    size = sum(array.size // len(array) for array in one.values())
+    count = max(1, _MAX_EXAMPLE_VALUES // max(size, 1))
+    return {name: array[:count] for name, array in real.items()}
 
 
 def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
@@ -216,8 +253,11 @@ def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
     if request.labels is None or logits is None:
         return
     size = logits.shape[-1]
-    # One logit is the answer yes or no.
-    if len(request.labels) != (2 if size == 1 else size):
+    # One logit is the answer yes or no, unless there is one of them for each label.
+    fits = {size} if logits.name == HEATMAP or size != 1 else {2}
+    if request.task == _TAGS_TASK:
+        fits = {size}
+    if len(request.labels) not in fits:
         raise UsageError(
             f"Model '{request.name}' has {size} logits and there are {len(request.labels)} labels."
         )

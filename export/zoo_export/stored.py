@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 
 from zoo_export.archive import check_ratio
+from zoo_export.columns import Scale, as_columns
+from zoo_export.comparing import has_columns
 from zoo_export.errors import BundleError
-from zoo_export.tensors import Array, Arrays, evenly
+from zoo_export.kinds import Trial
+from zoo_export.tensors import Array, Arrays, Tensor
 from zoo_registry import UsageError
 
-# Logits over a vocabulary would be megabytes: so many values, evenly spaced, tell as much.
-MAX_VALUES = 65_536
+# Logits over a vocabulary would be megabytes: so many values tell as much, of so many columns.
+MAX_VALUES, MAX_COLUMNS = 65_536, 1024
 # An archive of a few kilobytes can swell to any size.
 MAX_BYTES = 1 << 32
+_FIELDS = tuple(field.name for field in fields(Scale))
 
 
 @dataclass(frozen=True)
@@ -27,39 +31,122 @@ class Stored:
 
     Args:
         inputs: Arrays by input name.
-        values: What Keras gave, flat, at most :data:`MAX_VALUES` an output.
+        values: What Keras gave, as :func:`reduced` gives it; flat in bundles of earlier versions.
         shapes: Shapes of the whole outputs.
+        kind: As that of a :class:`zoo_export.kinds.Trial`; ``None`` in bundles of earlier
+            versions.
+        unsteady: Where whole numbers among the values are ties.
     """
 
     inputs: Arrays
     values: Arrays
     shapes: dict[str, tuple[int, ...]]
+    kind: str | None = None
+    unsteady: Arrays = field(default_factory=dict)
 
 
-def save_samples(path: Path, cases: Sequence[Arrays], expected: Sequence[Arrays]) -> None:
-    """Write sample batches and what Keras gave for them."""
+def columns_kept(width: int) -> Array:
+    """Return the columns of an output that are stored: all, or evenly spaced ones.
+
+    Example:
+        >>> columns_kept(3).tolist(), len(columns_kept(50_257))
+        ([0, 1, 2], 1024)
+    """
+    few = width if width <= 4 * MAX_COLUMNS else MAX_COLUMNS
+    return np.linspace(0, width - 1, few).astype(np.int64)
+
+
+def reduced(array: Array, has_columns: bool) -> Array:
+    """Return an output with whole columns, at most :data:`MAX_COLUMNS`, or four times as many.
+
+    It has its batch too, unless it has too many values in each column.
+
+    Example:
+        >>> reduced(np.zeros((3, 128, 50_257), np.float32), True).shape
+        (64, 1024)
+        >>> reduced(np.zeros((3, 10), np.float32), True).shape
+        (3, 10)
+    """
+    if array.size <= MAX_VALUES and array.shape[-1] <= 4 * MAX_COLUMNS:
+        return array
+    values = as_columns(array, has_columns)
+    values = values[:, columns_kept(values.shape[1])]
+    rows = max(1, MAX_VALUES // values.shape[1])
+    if len(values) <= rows:
+        return values.reshape(len(array), -1, values.shape[1])
+    return values[np.linspace(0, len(values) - 1, rows).astype(np.int64)]
+
+
+def save_samples(
+    path: Path,
+    trials: Sequence[Trial],
+    outputs: Sequence[Tensor],
+    scales: Mapping[str, Mapping[str, Scale]],
+) -> None:
+    """Write sample batches, what Keras gave for them, and the scales of its columns.
+
+    Args:
+        path: The ``.npz`` file.
+        trials: The batches.
+        outputs: The model's outputs, with named sizes.
+        scales: By group and output.
+    """
     flat: dict[str, Array] = {}
-    for index, (inputs, outputs) in enumerate(zip(cases, expected, strict=True)):
-        flat |= {f"{index}/x/{name}": array for name, array in inputs.items()}
-        flat |= {f"{index}/y/{name}": evenly(a, MAX_VALUES) for name, a in outputs.items()}
-        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in outputs.items()}
+    split = {tensor.name: has_columns(tensor) for tensor in outputs}
+    for index, trial in enumerate(trials):
+        flat |= {f"{index}/x/{name}": array for name, array in trial.inputs.items()}
+        flat |= {
+            f"{index}/y/{name}": reduced(array, split[name])
+            for name, array in trial.expected.items()
+        }
+        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in trial.expected.items()}
+        flat |= {
+            f"{index}/ties/{name}": reduced(places, split[name])
+            for name, places in trial.unsteady.items()
+        }
+        flat[f"{index}/kind/"] = np.array(trial.kind)
+    for group, by_name in scales.items():
+        for name, scale in by_name.items():
+            kept = columns_kept(len(scale.spread))
+            flat |= {f"{group}/{f}/{name}": getattr(scale, f)[kept] for f in _FIELDS}
     with path.open("wb") as file:
         np.savez_compressed(file, **flat)  # type: ignore[arg-type]  # names are taken for options
 
 
 def load_samples(path: Path) -> list[Stored]:
-    """Read what :func:`save_samples` wrote.
+    """Read the batches that :func:`save_samples` wrote.
 
     Raises:
         BundleError: The file is not what it should be.
     """
     arrays = load_arrays(path)
     try:
-        count = 1 + max(int(key.partition("/")[0]) for key in arrays)
+        count = 1 + max(int(key.partition("/")[0]) for key in arrays if key[:1].isdigit())
         cases = [_case(arrays, index) for index in range(min(count, len(arrays)))]
     except (ValueError, TypeError) as error:
         raise BundleError(f"'{path}' holds no samples: {error}") from error
     return cases
+
+
+def load_scales(path: Path) -> dict[str, dict[str, Scale]]:
+    """Read the scales that :func:`save_samples` wrote; none in bundles of earlier versions.
+
+    Raises:
+        BundleError: The file is not what it should be.
+    """
+    found: dict[str, dict[str, dict[str, Array]]] = {}
+    for key, array in load_arrays(path).items():
+        group, _, rest = key.partition("/")
+        part, _, name = rest.partition("/")
+        if not group.isdigit() and part in _FIELDS:
+            found.setdefault(group, {}).setdefault(name, {})[part] = array
+    try:
+        return {
+            group: {name: Scale(**parts) for name, parts in by_name.items()}
+            for group, by_name in found.items()
+        }
+    except TypeError as error:
+        raise BundleError(f"'{path}' holds no scales: {error}") from error
 
 
 def load_arrays(path: Path) -> dict[str, Array]:
@@ -110,4 +197,6 @@ def _case(arrays: Arrays, index: int) -> Stored:
         return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
 
     shapes = {name: tuple(map(int, shape)) for name, shape in part("shape").items()}
-    return Stored(part("x"), part("y"), shapes)
+    kind = part("kind").get("")
+    known = None if kind is None else str(kind)
+    return Stored(part("x"), part("y"), shapes, known, part("ties"))

@@ -178,6 +178,18 @@ def batches(rows: Arrays, size: int) -> Iterator[dict[str, Array]]:
         yield {name: array[start : start + size] for name, array in rows.items()}
 
 
+def evenly_rows(rows: Arrays, limit: int) -> dict[str, Array]:
+    """Return at most ``limit`` rows, evenly spaced.
+
+    Example:
+        >>> evenly_rows({"x": np.arange(10)}, 4)["x"].tolist()
+        [0, 3, 6, 9]
+    """
+    count = len(next(iter(rows.values())))
+    chosen = np.linspace(0, count - 1, min(count, limit)).astype(np.int64)
+    return {name: array[chosen] for name, array in rows.items()}
+
+
 def joined(parts: Sequence[Arrays]) -> dict[str, Array]:
     """Return what was given for each part as one array a name.
 

@@ -16,7 +16,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ def try_artifact(
         UsageError: No process can be started here, or it cannot be opened so.
     """
     check_installed(find(artifact.format))
-    words = [str(bundle.path), artifact.format, _digest(bundle.manifest)]
+    words = [str(bundle.path), artifact.format, _digest(bundle.manifest, artifact)]
     try:
         done = children.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
     except OSError as error:
@@ -122,9 +122,9 @@ def main(folder: str, format_name: str, digest: str, options: str) -> None:
     chosen = Options(**json.loads(options))
     try:
         bundle = load_bundle(folder, trusted=True)
-        if _digest(bundle.manifest) != digest:
-            raise BundleError(f"Bundle '{bundle}' was changed while it was loaded.")
         artifact = bundle.artifact(format_name)
+        if _digest(bundle.manifest, artifact) != digest:
+            raise BundleError(f"The manifest of bundle '{bundle}' was changed since it was loaded.")
         size = files.size_of(files.safe_path(bundle.path, artifact.path))
         children.limit_memory(_MEMORY + _TIMES_BYTES * size)
         with bundle.as_recorded(artifact.path):
@@ -148,14 +148,16 @@ def _exercise(bundle: Bundle, artifact: Artifact, options: Options) -> Verificat
 def _mark(bundle: Bundle, artifact: Artifact, options: Options) -> Path:
     row = find(artifact.format)
     # The manifest has the hash of every file.
-    proof = hashlib.sha256(_digest(bundle.manifest).encode())
+    proof = hashlib.sha256(_digest(bundle.manifest, artifact).encode())
     words = (row.name, row.requires, _version(row.requires), json.dumps(asdict(options)))
     proof.update(" ".join(words).encode())
     return cache_folder() / "tried" / proof.hexdigest()
 
 
-def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(manifest.to_json().encode()).hexdigest()
+def _digest(manifest: Manifest, artifact: Artifact) -> str:
+    """Return what tells an artifact, and all that its bundle says of it, from any other."""
+    alone = replace(manifest, artifacts=(artifact,))
+    return hashlib.sha256(alone.to_json().encode()).hexdigest()
 
 
 def _version(package: str) -> str:

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.comparing import EDGE_SLACK, compare, worst
+from zoo_export.columns import Scale
+from zoo_export.comparing import (
+    EDGE_SLACK,
+    compare,
+    fitted,
+    has_columns,
+    settle,
+    why,
+    with_label,
+    worst_of_groups,
+)
 from zoo_export.errors import BundleError, ExportError, VerificationError
-from zoo_export.formats import find
-from zoo_export.manifest import EDGES, SAMPLES, Artifact, Comparison, Verification
+from zoo_export.formats import Format, find
+from zoo_export.kinds import EDGE, EXAMPLE, group_of, is_judged
+from zoo_export.manifest import EDGES, SAMPLES, Artifact, Comparison, Fit, Verification
 from zoo_export.probes import check_probes
 from zoo_export.runtime import Options
-from zoo_export.stored import MAX_VALUES, Stored, load_samples
-from zoo_export.tensors import evenly, fits
+from zoo_export.stored import (
+    MAX_VALUES,
+    Stored,
+    columns_kept,
+    load_samples,
+    load_scales,
+    reduced,
+)
+from zoo_export.tensors import Array, Arrays, Tensor, evenly, fits
 from zoo_export.trial import remember, try_artifact, was_tried
 from zoo_registry import UsageError
 
@@ -57,7 +75,7 @@ def verify(
     artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
     options = Options(provider=provider)
     results = [try_artifact(bundle, artifact, options) for artifact in artifacts]
-    failed = [f"{row.format}: {worst(row.comparisons)}" for row in results if not row.ok]
+    failed = [f"{row.format}: {why(row)}" for row in results if not row.ok]
     if failed:
         raise VerificationError(
             f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
@@ -85,7 +103,7 @@ def prove(bundle: Bundle, artifact: Artifact, options: Options) -> None:
     if not figures.ok:
         raise VerificationError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
-            f"{worst(figures.comparisons)}.",
+            f"{why(figures)}.",
             [figures],
         )
     remember(bundle, artifact, options)
@@ -105,37 +123,103 @@ def run_samples(
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
     check_probes(bundle.manifest, bundle.assets)
-    tolerance = find(artifact.format).tolerance
-    cases = [(case, tolerance) for case in load_samples(bundle.path / SAMPLES)]
+    row, outputs = find(artifact.format), bundle.manifest.outputs
+    cases = load_samples(bundle.path / SAMPLES)
+    scales = load_scales(bundle.path / SAMPLES)
     edges = bundle.path / EDGES
-    if find(artifact.format).scheme is None and edges.is_file():
-        cases += [(case, tolerance * EDGE_SLACK) for case in load_samples(edges)]
+    if row.scheme is None and edges.is_file():
+        cases += [replace(case, kind=EDGE) for case in load_samples(edges)]
     runner = bundle.runner(artifact.format, threads, provider)
-    rows: list[Comparison] = []
     names = {tensor.name for tensor in artifact.inputs}
-    for case, allowed in cases:
+    kinds = {case.kind for case in cases if case.kind is not None}
+    tried: list[tuple[Stored, dict[str, Array]]] = []
+    for case in cases:
         if set(case.inputs) != names:
             raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
-        if not fits(artifact.inputs, case.inputs):
+        is_scheme = row.scheme is not None
+        if case.kind is not None and not is_judged(case.kind, kinds, is_scheme=is_scheme):
             continue
-        outputs = runner.run(case.inputs)
-        shapes = {name: array.shape for name, array in outputs.items()}
-        if shapes != case.shapes:
-            raise VerificationError(
-                f"Artifact '{artifact.path}' of bundle '{bundle}' gives {shapes}, "
-                f"Keras gave {case.shapes}."
-            )
-        flat = {name: evenly(array, MAX_VALUES) for name, array in outputs.items()}
-        try:
-            compared = compare([case.values], [flat], allowed)
-        except ExportError as error:
-            raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
-        rows += [replace(row, shape=shapes[row.output]) for row in compared]
-    if not rows:
+        if fits(artifact.inputs, case.inputs):
+            tried.append((case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)))
+    if not tried:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
-    _check_batches(bundle, artifact, [case for case, _ in cases])
+    _check_batches(bundle, artifact, cases)
+    try:
+        rows, found = _judge(row, outputs, tried, scales)
+    except ExportError as error:
+        raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
     stored = artifact.verification
-    return replace(stored, tolerance=tolerance, comparisons=tuple(rows))
+    labelled = tuple(with_label(fit, bundle.manifest.labels) for fit in found)
+    return replace(stored, tolerance=row.tolerance, comparisons=rows, fits=labelled)
+
+
+def _run(
+    bundle: Bundle, artifact: Artifact, given: Arrays, case: Stored, outputs: Sequence[Tensor]
+) -> dict[str, Array]:
+    """Return of what an artifact gave the values that are stored of Keras."""
+    shapes = {name: array.shape for name, array in given.items()}
+    if shapes != case.shapes:
+        raise VerificationError(
+            f"Artifact '{artifact.path}' of bundle '{bundle}' gives {shapes}, "
+            f"Keras gave {case.shapes}."
+        )
+    if case.kind is None:
+        return {name: evenly(array, MAX_VALUES) for name, array in given.items()}
+    split = {tensor.name: has_columns(tensor) for tensor in outputs}
+    return {name: reduced(array, split[name]) for name, array in given.items()}
+
+
+def _judge(
+    row: Format,
+    outputs: Sequence[Tensor],
+    tried: Sequence[tuple[Stored, dict[str, Array]]],
+    scales: Mapping[str, Mapping[str, Scale]],
+) -> tuple[tuple[Comparison, ...], list[Fit]]:
+    dtypes = {tensor.name: tensor.dtype for tensor in outputs}
+    rows: list[Comparison] = []
+    for case, given in tried:
+        settle(case.values, given, case.unsteady)
+        own = scales.get(_group(case) or "")
+        # Without scales, as of earlier versions, the largest value is what the tolerance is of.
+        slack = EDGE_SLACK if case.kind == EDGE else 1
+        compared = compare(
+            [case.values],
+            [given],
+            row.tolerance * slack,
+            own if row.scheme is None else None,
+            dtypes,
+        )
+        if case.kind == EXAMPLE and all(one.ok for one in compared):
+            continue  # many rows at once: they are told of where they are too far
+        rows += [
+            replace(
+                one, shape=case.shapes[one.output], column=_whole(one.column, outputs, one.output)
+            )
+            for one in compared
+        ]
+    found: list[Fit] = []
+    for group, by_name in scales.items():
+        pairs = [(case.values, given) for case, given in tried if _group(case) == group]
+        if pairs:
+            expected, received = zip(*pairs, strict=True)
+            found += fitted(outputs, expected, received, by_name, row.max_loss)
+    columns = [
+        replace(fit, column=_whole(fit.column, outputs, fit.output)) if fit.axis == -1 else fit
+        for fit in found
+    ]
+    return tuple(rows), worst_of_groups(columns)
+
+
+def _group(case: Stored) -> str | None:
+    return None if case.kind is None else group_of(case.kind)
+
+
+def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | None:
+    """Return the index in the whole output of a column among those that are stored."""
+    if column is None:
+        return None
+    width = next(tensor.shape[-1] for tensor in outputs if tensor.name == name)
+    return int(columns_kept(int(width))[column])
 
 
 def _check_batches(bundle: Bundle, artifact: Artifact, cases: Sequence[Stored]) -> None:

@@ -166,6 +166,8 @@ def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(values, Mapping):
             continue
         ends = [values[name] for name in ("low", "high") if name in values]
+        if not all(isinstance(end, int | float) for end in ends):
+            continue  # said of its type already
         where = f"tune.space.{key}"
         if bool(values.get("choices")) == bool(ends):
             yield f"{where}: needs low and high, or choices."

@@ -14,6 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
+from zoo_registry.build import check_backend
 from zoo_registry.durable import unwritable, write_text
 from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
@@ -22,6 +23,15 @@ from zoo_registry.model_changes import know_fake_quantization
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 RECIPE = "recipe.toml"
+# Bytes of run.json; the labels of a vocabulary have a few.
+_MOST_INFO = 1 << 28
+_KINDS: dict[str, type] = {
+    "metrics": dict,
+    "versions": dict,
+    "dataset": dict,
+    "model": dict,
+    "preprocessing": list,
+}
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
@@ -79,6 +89,7 @@ class Run:
         Raises:
             ZooError: The file is missing, damaged, or not the one that training left.
         """
+        check_backend()
         import keras
 
         # Keras finds the model's own layers only once their module is imported.
@@ -124,7 +135,12 @@ def read_run(path: str | Path) -> Run:
             raise _lost(folder, "is missing")
         raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
     try:
-        info = json.loads(info_path.read_text(encoding="utf-8"))
+        if info_path.stat().st_size > _MOST_INFO:
+            raise ValueError(f"it has {info_path.stat().st_size:,} bytes")
+        info = json.loads(
+            info_path.read_text(encoding="utf-8"),
+            object_hook=lambda data: _Told(data, where=info_path),
+        )
     except (ValueError, RecursionError) as error:
         raise _lost(folder, f"is damaged: {error}") from error
     if not isinstance(info, dict):
@@ -138,7 +154,21 @@ def read_run(path: str | Path) -> Run:
     recipe = info.get("recipe")
     if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
         raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
+    for key, kind in _KINDS.items():
+        if not isinstance(info.get(key, kind()), kind):
+            raise _lost(folder, f"is damaged: '{key}' must be of type {kind.__name__}.")
     return Run(folder, info)
+
+
+class _Told(dict[str, Any]):
+    """An object of a ``run.json``, which may come from elsewhere and lack anything."""
+
+    def __init__(self, data: Mapping[str, Any], *, where: Path) -> None:
+        super().__init__(data)
+        self._where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise UsageError(f"'{self._where}' is damaged: it has no '{key}'.")
 
 
 def _lost(folder: Path, what: str) -> LostInfoError:

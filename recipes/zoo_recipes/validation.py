@@ -100,7 +100,7 @@ def _known_keys(path: list[str | int]) -> list[str]:
     for part in path:
         if not isinstance(part, str):
             continue
-        hint = get_type_hints(config)[part]
+        hint = get_type_hints(config).get(part, config)
         config = next((kind for kind in (hint, *get_args(hint)) if is_dataclass(kind)), config)
     return [field.name for field in fields(config)]
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import os
 import re
+import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -35,14 +37,18 @@ SET_TRAINABLE = "zoo.finetuning:set_trainable"
 WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
 # Set to anything, models are built however much memory they take.
 ANY_SIZE = "KERAZOO_ANY_SIZE"
+# What Keras raises of sizes that do not go together.
+_OF_ARGUMENTS = (ValueError, TypeError, ZeroDivisionError, IndexError)
 # Of the free memory; below it a model is not counted before it is built.
 _SURELY_FITS = 0.25
 TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
 
 
 def get_model(
-    name: str | ModelSpec,
+    model: str | ModelSpec | None = None,
+    /,
     *,
+    name: str | ModelSpec | None = None,
     task: str | None = None,
     num_classes: int | None = None,
     weights: str | Path | None = None,
@@ -54,7 +60,9 @@ def get_model(
     """Build the model that a name stands for.
 
     Args:
-        name: A registered name, ``owner/name``, or a spec.
+        model: A registered name, ``owner/name``, or a spec.
+        name: Of the ``keras.Model``, so that one graph can hold two of a kind; the builder's own by
+            default. Alone, it is taken for ``model``.
         task: The head, one of the spec's tasks; the first one by default.
         num_classes: Size of the logits, for heads that have classes.
         weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
@@ -90,7 +98,8 @@ def get_model(
         >>> model.count_params()
         67
     """
-    spec = zoo_registry.models.get(name) if isinstance(name, str) else name
+    check_backend()
+    spec, name = _spec_and_name(model, name)
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
@@ -110,13 +119,51 @@ def get_model(
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
     check_memory(spec, arguments)
-    model = _call(spec, arguments)
-    model.zoo_spec = replace(spec, defaults=arguments)
+    built = _call(spec, arguments)
+    if name is not None:
+        built.name = str(name)
+    built.zoo_spec = replace(spec, defaults=arguments)
     if checkpoint is not None:
-        model.zoo_weights = checkpoint.load(model, strict=strict, labels=labels)
+        built.zoo_weights = checkpoint.load(built, strict=strict, labels=labels)
     if trainable != "all":
-        load_target(SET_TRAINABLE)(model, part, number)
-    return model if scaling is None else _scaled(model, scaling)
+        load_target(SET_TRAINABLE)(built, part, number)
+    return built if scaling is None else _scaled(built, scaling)
+
+
+def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
+    model, name = (name, None) if model is None else (model, name)
+    if model is None:
+        raise UsageError("get_model needs the name of a model: zoo.list_models() has all of them.")
+    return zoo_registry.models.get(model) if isinstance(model, str) else model, name
+
+
+def check_backend() -> None:
+    """Refuse another backend of Keras than TensorFlow, of which all exports are made.
+
+    Raises:
+        UsageError: ``KERAS_BACKEND``, Keras' settings, or Keras itself where it is imported, name
+            another one.
+    """
+    keras: Any = sys.modules.get("keras")
+    if hasattr(keras, "config"):
+        backend, where = keras.config.backend(), "Keras is running on it"
+    elif "KERAS_BACKEND" in os.environ:
+        backend, where = os.environ["KERAS_BACKEND"], "KERAS_BACKEND says so"
+    else:
+        settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
+        backend, where = _backend_in(settings), f"'{settings}' says so"
+    if backend and backend != "tensorflow":
+        raise UsageError(
+            f"Kerazoo builds, trains and exports with Keras on TensorFlow, not on '{backend}' "
+            f"({where}): set KERAS_BACKEND=tensorflow before Python starts."
+        )
+
+
+def _backend_in(settings: Path) -> str:
+    try:
+        return str(json.loads(settings.read_text(encoding="utf-8")).get("backend", ""))
+    except (OSError, ValueError, AttributeError):  # Keras itself goes on without them
+        return ""
 
 
 def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
@@ -216,10 +263,13 @@ def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
     needed = load_target(WEIGHT_BYTES)(spec, arguments)
     if needed > free:
         raise UsageError(
-            f"Model '{spec.name}' has {needed / 1e9:,.1f} GB of weights, and "
-            f"{free / 1e9:,.1f} GB of memory are free: choose a smaller model, or set "
-            f"{ANY_SIZE}=1 to build it all the same."
+            f"Model '{spec.name}' has {_amount(needed)} of weights, and {_amount(free)} of memory "
+            f"are free: choose a smaller model, or set {ANY_SIZE}=1 to build it all the same."
         )
+
+
+def _amount(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:
@@ -301,12 +351,20 @@ def _call(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
         raise
     except Exception as error:
         if _is_ours(spec):
-            raise
+            raise _refused(spec, error) from error
         raise _plugin_failure(spec, "failed", error) from error
     if not hasattr(model, "count_params"):
         wrong = TypeError(f"it returned a {type(model).__name__}, not a keras.Model")
         raise _plugin_failure(spec, "failed", wrong)
     return model
+
+
+def _refused(spec: ModelSpec, error: Exception) -> Exception:
+    """Return what is said of arguments that no check of ours knows; other failures as they are."""
+    is_builtin = spec.origin is not None and spec.origin.distribution == BUILTIN_OWNER
+    if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
+        return error
+    return UsageError(f"Model '{spec.name}' cannot be built with these arguments: {error}")
 
 
 def _is_ours(spec: ModelSpec) -> bool:

@@ -12,6 +12,7 @@ from zoo_export import VerificationError, load_bundle
 from zoo_export.comparing import worst
 from zoo_export.files import list_files
 from zoo_export.manifest import FileEntry, seal
+from zoo_export.runtime.operators import check_saved_model
 from zoo_export.stored import load_samples
 from zoo_export.verification import prove, run_samples
 from zoo_registry.hashing import sha256
@@ -76,6 +77,13 @@ def tflite(folder: Path, path: Path, wanted: Any) -> bool:
 def onnx(folder: Path, path: Path, wanted: Any) -> bool:
     """An ONNX file, or samples, whose new hash is in the manifest."""
     return _same(folder, path, "onnx", wanted)
+
+
+def saved_model(folder: Path, path: Path, _: Any) -> bool:
+    """The graph of a SavedModel, read for its operators as before every load."""
+    check_saved_model(folder / path.parent)
+    # As TensorFlow lays out the kind of a node: its second field, of eight bytes.
+    return b"\x12\x08ReadFile" not in (folder / path).read_bytes()
 
 
 def answers_tflite(folder: Path) -> Any:

@@ -34,9 +34,12 @@ from fuzz_mutations import (
     mutate_bytes,
     mutate_flatbuffer,
     mutate_json,
+    mutate_operator,
     mutate_protobuf,
     mutate_zip,
 )
+
+from zoo_registry import tokenizing
 
 _SECONDS_EACH = 60
 _MEMORY = 16 << 30
@@ -84,6 +87,11 @@ LOADERS = {
         "*.tflite", (mutate_bytes, mutate_flatbuffer), attempts.tflite, attempts.answers_tflite
     ),
     "onnx": Loader("*.onnx", (mutate_bytes, mutate_protobuf), attempts.onnx, attempts.answers_onnx),
+    "saved_model": Loader(
+        "saved_model/saved_model.pb",
+        (mutate_bytes, mutate_operator, mutate_operator),
+        attempts.saved_model,
+    ),
     "keras": Loader(
         "model.keras", (mutate_bytes, mutate_zip), attempts.keras, attempts.answers_keras, "run"
     ),
@@ -160,6 +168,8 @@ def work(name: str, subject: Path, seed: int, first: int, count: int, *, trusted
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     attempts.TRUSTED = trusted
+    if trusted:
+        tokenizing._prove = lambda *_: None
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     with tempfile.TemporaryDirectory() as folder:

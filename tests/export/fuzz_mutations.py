@@ -103,6 +103,13 @@ def mutate_protobuf(data: bytes, rng: random.Random) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def mutate_operator(data: bytes, rng: random.Random) -> bytes:
+    """Have one node of a SavedModel read a file; some of the places are its name, not its kind."""
+    places = [at for at in range(len(data)) if data.startswith(b"Identity", at)]
+    at = rng.choice(places)
+    return data[:at] + b"ReadFile" + data[at + 8 :]
+
+
 # -- bytes ----------------------------------------------------------------------------------------
 
 

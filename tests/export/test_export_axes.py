@@ -201,14 +201,6 @@ def test_drawn_images_are_wider_than_high():
             lambda x: {"none": x[:, 6:] + 1.0, "twice": x * 2.0},
             "Output 'none' of model 'm' holds no values, its shape is [None, 0]: leave it out.",
         ),
-        (
-            lambda x: (layers.Dense(2)(x), {"q": layers.Dense(3)(x)}),
-            "Model 'm' has nested outputs: use one flat dictionary.",
-        ),
-        (
-            lambda x: {"q": {"inner": layers.Dense(3)(x)}},
-            "Model 'm' has nested outputs: use one flat dictionary.",
-        ),
     ],
 )
 def test_outputs_that_no_bundle_can_hold(tmp_path, outputs, message):

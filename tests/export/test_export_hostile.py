@@ -555,6 +555,14 @@ def test_classes_that_no_label_names(exported):
         answer(few, exported.path / "assets", {"logits": np.eye(10)[[7]]})
 
 
+@pytest.mark.slow
+def test_a_task_that_the_outputs_do_not_answer(exported):
+    for task in ("question-answering", "token-classification", "causal-lm"):
+        other = replace(exported, manifest=replace(exported.manifest, task=task), _runners={})
+        with pytest.raises(BundleError, match=f"is of task '{task}', whose output '"):
+            replace(other, trusted=True).predict(IMAGE, "onnx")
+
+
 def test_samples_and_manifests_that_swell(tmp_path):
     path = tmp_path / "samples.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -630,7 +638,9 @@ def test_every_child_of_ours_has_the_guard():
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if called in {"children.start", "children.run", "processes.start"} and node.args:
                 name = ast.unparse(node.args[0])
-                modules.add(path if name == "__name__" else name.strip("'\""))
+                constant = re.search(rf"^{name} = \"(.*)\"$", source, re.MULTILINE)
+                name = constant[1] if constant else name.strip("'\"")
+                modules.add(path if name == "__name__" else name)
     for module in modules - {"module"}:
         file = module if isinstance(module, Path) else found(module)
         assert "end_with_parent()" in file.read_text(), module

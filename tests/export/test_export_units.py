@@ -23,7 +23,10 @@ def _compare(wanted, given, tolerance=1e-5):
         ([100.0, 1.0], [100.0009, 1.0], True),
         ([100.0, 1.0], [100.0011, 1.0], False),
         ([0.01, 0.0], [0.01, 2e-7], False),  # the tolerance follows small outputs down
-        ([0.0, 0.0], [0.0, 9e-9], True),
+        ([0.0, 0.0], [0.0, 9e-9], False),  # and has no absolute floor
+        ([6e-7, -6e-7], [6.1e-7, -6e-7], False),
+        ([-1e9, 3.0], [-1e9, 3.1], False),  # masked values are no scale for others
+        ([-1e9, 3.0], [-1.2e9, 3.0], False),
         ([np.inf, 1.0], [np.inf, 1.0], True),
         ([np.inf, 1.0], [1.0, 1.0], False),
         ([1, 2], [1, 2], True),
@@ -114,7 +117,7 @@ def test_zeros_and_large_numbers_are_tried_too():
 
     image = keras.Input((4, 4, 3), name="image")
     sound, mask = keras.Input((6,), name="sound"), keras.Input((6,), name="sound_mask")
-    (zeros, large), drawn = _edges(
+    (zeros, large, masked), drawn = _edges(
         lambda image, sound, mask: (
             keras.ops.sum(keras.layers.Rescaling(1 / 255)(image)) + sound * mask
         ),
@@ -128,6 +131,8 @@ def test_zeros_and_large_numbers_are_tried_too():
     np.testing.assert_array_equal(large["sound"], drawn["sound"] * 100)
     np.testing.assert_array_equal(large["image"], drawn["image"])  # pixels end at 255
     assert (zeros["sound_mask"] == drawn["sound_mask"]).all()
+    assert not masked["sound_mask"].any()
+    np.testing.assert_array_equal(masked["sound"], drawn["sound"])
 
 
 @pytest.mark.parametrize(

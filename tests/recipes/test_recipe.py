@@ -235,3 +235,10 @@ def test_recipes_load_no_heavy_library():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "a\\b", "..", ".hidden", "", "x\ny"])
+def test_a_name_that_is_a_path_is_refused(name):
+    data = {"name": name, "model": {"name": "mlp"}, "dataset": {"name": "digits"}}
+    with pytest.raises(UsageError, match=r"name = \"(.|\n)*\": it is the name of folders, such as"):
+        as_recipe(data, "recipe")

@@ -2,6 +2,8 @@
 
 collect_ignore = [
     "references/make.py",
+    "references/make_catalog.py",
     "references/make_drawn.py",
+    "references/make_pipelines.py",
     "references/make_tokenizers.py",
 ]

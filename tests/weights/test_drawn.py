@@ -20,8 +20,9 @@ from zoo_registry.build import get_model
 FILE = Path(__file__).parent / "references" / "drawn.json.gz"
 DRAWN = json.loads(gzip.decompress(FILE.read_bytes()))
 TASKS = ("text-classification", "token-classification", "question-answering", "masked-lm")
-# Of timm's names, whose families have other names or no name that takes any size.
-TIMM = {
+# Of images, whose families have other names or no name that takes any size.
+IMAGES = {
+    "vit": "vit",
     "timm-resnet": "resnet",
     "timm-vit": "vit",
     "timm-deit": "vit",
@@ -62,8 +63,8 @@ def task_of(name, config):
 def load(name, folder, **overrides):
     case = snapshot(name, folder)
     if "size" in case:
-        family = next(family for start, family in TIMM.items() if name.startswith(start))
-        shape = (case["size"], case["size"], 3)
+        family = next(family for start, family in IMAGES.items() if name.startswith(start))
+        shape = (*case["size"], 3)
         return get_model(family, weights=folder, input_shape=shape, **overrides), case
     family = "bert" if "roberta" in name else "llama"
     return get_model(family, task=task_of(name, case["config"]), weights=folder, **overrides), case
@@ -72,7 +73,7 @@ def load(name, folder, **overrides):
 def answers(model, case):
     """Return what a model gives by name, of real tokens only, and what was recorded."""
     ids, mask = tokens(case["config"].get("vocab_size", 3))
-    known = {"image": images(case.get("size", 1)), "token_ids": ids, "padding_mask": mask}
+    known = {"image": images(*case.get("size", (1, 1))), "token_ids": ids, "padding_mask": mask}
     inputs = {tensor.name: known[tensor.name] for tensor in model.inputs}
     got = model(inputs if len(inputs) > 1 else next(iter(inputs.values())))
     got = got if isinstance(got, dict) else {model.output_names[0]: got}
@@ -88,15 +89,39 @@ def test_the_answers_are_those_of_the_other_library(name, tmp_path):
         warnings.simplefilter("always", UserWarning)
         model, case = load(name, tmp_path / name, **SIZES.get(name, {}))
     scaled = [str(warning.message) for warning in said if "Positions of" in str(warning.message)]
-    assert len(said) == len(scaled) == ("larger" in name or "smaller" in name)
+    resized = name.endswith(("larger", "smaller", "oblong"))
+    assert len(said) == len(scaled) == resized
     # Deep stacks of convolutions add up more of float32's roundings.
-    allowed = 5e-5 if "timm" in name else 5e-6
+    allowed = 5e-5 if "size" in case else 5e-6
     for output, got, wanted in answers(model, case):
         np.testing.assert_allclose(
             got, wanted, rtol=0, atol=allowed * np.abs(wanted).max(), err_msg=output
         )
     assert model.zoo_weights.fresh == ()
     assert str(model.zoo_weights) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "shorter_side", "resample"),
+    [
+        # crop_pct .95, .9 and .875 of timm's own sizes, here of other images.
+        ("timm-resnet18", 64, 67, "bicubic"),
+        ("timm-vit-larger", 80, 88, "bicubic"),
+        ("timm-mobilenetv3-small-tf", 64, 73, "bilinear"),
+    ],
+)
+def test_images_are_cut_out_as_timm_does(name, size, shorter_side, resample, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model, _ = load(name, tmp_path / name, **SIZES.get(name, {}))
+    (step,) = model.zoo_weights.belongings.preprocessing
+    assert step == {
+        "step": "image",
+        "size": [size, size],
+        "channels": 3,
+        "resample": resample,
+        "shorter_side": shorter_side,
+    }
 
 
 @text_case
@@ -140,7 +165,7 @@ def test_the_names_of_tensors_say_which_dialect_a_file_is(tmp_path):
         arguments = {
             **sizes,
             **({"filters": (8, 12, 16, 20)} if family == "resnet" else {}),
-            "input_shape": (case["size"], case["size"], 3),
+            "input_shape": (*case["size"], 3),
             "num_classes": 5,
             "mean": tuple(said["mean"]),
             "std": tuple(said["std"]),

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -164,7 +165,25 @@ def test_a_preset_is_exported(bert_preset, tmp_path):
     verified(model, tmp_path, "tflite", "onnx", sequence_length=8)
 
 
+def test_weights_that_are_no_preset_of_its_family_are_refused(bert_preset, tmp_path):
+    _, folder = bert_preset
+    name = "kerashub/bert_tiny_en_uncased"
+    references = Path(__file__).parents[1] / "weights" / "references"
+    for weights, told in {
+        tmp_path: f"'{tmp_path}' are no preset of KerasHub: the folder has no metadata.json.",
+        tmp_path / "no": "there is no such folder.",
+        references / "bert-features": "are a snapshot of Hugging Face transformers",
+    }.items():
+        with pytest.raises(UsageError) as error:
+            zoo.get_model(name, weights=weights)
+        assert told in str(error.value)
+    with pytest.raises(UsageError, match=r"'kerashub/gpt2_base_en' is of family 'gpt2'"):
+        zoo.get_model("kerashub/gpt2_base_en", weights=folder)
+
+
 def test_a_preset_that_cannot_be_had(tmp_path):
+    for file in ("metadata.json", "config.json"):
+        (tmp_path / file).write_text('{"module": "keras_hub.src.models.bert.bert_backbone"}')
     with pytest.raises(ZooError) as error:
         zoo.get_model("kerashub/bert_tiny_en_uncased", weights=tmp_path)
     assert str(error.value).startswith(f"KerasHub cannot build '{tmp_path}' for 'features': ")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, overload
 
 import zoo_registry
 from zoo_registry import ModelSpec, UsageError, did_you_mean
+from zoo_registry.build import check_backend
 from zoo_registry.search import search
 
 # Words of `list_models` for fields of a spec.
@@ -133,6 +134,7 @@ def load_model(path: str | Path) -> Any:
     """
     if not Path(path).is_file():
         raise UsageError(f"There is no model file '{path}'.")
+    check_backend()
     import keras
 
     importlib.import_module("zoo.layers")

@@ -31,6 +31,7 @@ def evaluate(
     columns: Mapping[str, str] | None = None,
     slice_by: str | Sequence[Any] | None = None,
     resamples: int = RESAMPLES,
+    examples: str | Path | None = None,
 ) -> Evaluation:
     """Return what a trained model is worth on a split, with 95 % intervals.
 
@@ -44,12 +45,15 @@ def evaluate(
         data: Other own data than those of the run, or the same in another place.
         columns: Of ``data``, where they are not those of the run.
         slice_by: What puts the examples into groups that are measured one by one: a feature of
-            the dataset, a column of own data, ``FILE:COLUMN`` of a table with a row for each
-            example of the split, or a value for each.
+            the dataset, a column of own data, ``FILE:COLUMN`` of a table, or a value for each. Of
+            own data the table may be these themselves, name their files, or have a row for each
+            record in the order of the files; of others it has one for each example of the split.
         resamples: How often examples are drawn for the intervals.
+        examples: A ``.csv`` file to write what was answered on each example to, with its record in
+            own data, the worst first.
 
     Returns:
-        All figures; nothing is written
+        All figures; nothing else is written
             (:meth:`zoo_recipes.evaluation.results.Evaluation.save` does).
 
     Raises:
@@ -69,6 +73,7 @@ def evaluate(
         columns=columns,
         slice_by=slice_by,
         resamples=resamples,
+        examples=examples,
     )
 
 

@@ -63,9 +63,16 @@ def merge_lora(model: Any) -> Any:
     corrections = {
         id(variable)
         for layer in _corrected(model)
-        for variable in (layer.lora_kernel_a, layer.lora_kernel_b)
+        for variable in layer.weights
+        if variable.name.startswith("lora_")
     }
-    merged = {id(layer._kernel): layer.kernel for layer in _corrected(model)}
+    # A Dense layer has a kernel, an Embedding its table.
+    merged = {
+        id(getattr(layer, f"_{name}")): getattr(layer, name)
+        for layer in _corrected(model)
+        for name in ("kernel", "embeddings")
+        if hasattr(layer, f"_{name}")
+    }
     values = [
         merged.get(id(variable), variable)
         for variable in model.weights

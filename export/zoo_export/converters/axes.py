@@ -75,16 +75,27 @@ def related(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor
     first = {tensor.name: rows[tensor.name][: _batch(tensor)] for tensor in tensors}
     # One step less than three would be one, which goes with any size.
     is_short = any(first[name].shape[axis] < 3 for name, axis in axes)
+    found: list[Sequence[_Axis]]
     if len(axes) < 2 or is_short or not _runs(model, first):
-        return tuple(tensors)
-    with _quiet():
-        groups = _groups(axes, _freedom(model, axes, first))
+        found = [[axis for axis in axes if usual[axis] == name] for name in {*usual.values()}]
+    else:
+        with _quiet():
+            found = _groups(axes, _freedom(model, axes, first))
+    # Whatever Keras makes of other sizes: what differs here is not one size.
+    groups = [part for group in found for part in _by_size(group, first)]
     names: dict[_Axis, str] = {}
     for group in sorted(groups, key=lambda group: axes.index(group[0])):
         name = usual[group[0]]
         taken = name in names.values()
         names |= dict.fromkeys(group, f"{group[0][0]}_{name}" if taken else name)
     return _renamed(tensors, names)
+
+
+def _by_size(axes: Sequence[_Axis], rows: Arrays) -> list[list[_Axis]]:
+    parts: dict[int, list[_Axis]] = {}
+    for name, axis in axes:
+        parts.setdefault(rows[name].shape[axis], []).append((name, axis))
+    return list(parts.values())
 
 
 def shorter(size: int) -> range:
@@ -98,16 +109,24 @@ def shorter(size: int) -> range:
     return range(size - step, 1, -step)
 
 
-def check_outputs(model: Any) -> None:
+def check_outputs(model: Any, rows: Arrays) -> None:
     """Refuse outputs that no bundle can hold.
+
+    Keras' shape of an output may say 1 for a batch that varies, as for the sum of a table and the
+    inputs: a run on three rows decides.
+
+    Args:
+        model: The model.
+        rows: A row, or more, that it can take.
 
     Raises:
         UsageError: Outputs without names of their own, without a row for each row of inputs, or
             without a value.
     """
     varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
+    kept = _keep_rows(model, rows) if varies else {}
     for name, tensor in named_outputs(model).items():
-        if not tensor.shape or (varies and tensor.shape[0] is not None):
+        if not tensor.shape or not kept.get(name, True):
             raise UsageError(
                 f"Output '{name}' of model '{model.name}' has no batch axis, its shape is "
                 f"{list(tensor.shape)}: keep a row for each row of the inputs, as "
@@ -120,6 +139,23 @@ def check_outputs(model: Any) -> None:
             )
 
 
+def _keep_rows(model: Any, rows: Arrays) -> dict[str, bool]:
+    """Return which of the outputs whose first size is a number have a row for each of inputs."""
+    unsure = [
+        name
+        for name, tensor in named_outputs(model).items()
+        if tensor.shape and tensor.shape[0] is not None
+    ]
+    if not unsure:
+        return {}
+    three = {name: np.take(array, range(3), axis=0, mode="wrap") for name, array in rows.items()}
+    try:
+        given = reference(model, three)
+    except Exception:  # whatever a layer raises: it takes one row alone
+        return dict.fromkeys(unsure, False)
+    return {name: given[name].shape[:1] == (3,) for name in unsure}
+
+
 def output_tensors(
     model: Any, runs: Sequence[tuple[Mapping[str, int], Arrays]]
 ) -> tuple[Tensor, ...]:
@@ -130,17 +166,24 @@ def output_tensors(
         runs: The named sizes of some inputs and the outputs they gave.
     """
     found = []
+    varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
     for name, symbolic in named_outputs(model).items():
         array = runs[0][1][name]
+        # Keras' shape may say 1 for a batch that varies: see check_outputs.
+        known = [None, *symbolic.shape[1:]] if varies else symbolic.shape
         shape = tuple(
-            size if size is not None else _size_name(name, axis, runs)
-            for axis, size in enumerate(symbolic.shape)
+            size if size is not None else _size_of(name, axis, runs)
+            for axis, size in enumerate(known)
         )
         found.append(Tensor(name, str(array.dtype), shape))
     return tuple(found)
 
 
-def _size_name(output: str, axis: int, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> str:
+def _size_of(output: str, axis: int, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> int | str:
+    shown = {arrays[output].shape[axis] for _, arrays in runs}
+    varied = [name for name in runs[0][0] if len({sizes[name] for sizes, _ in runs}) > 1]
+    if axis > 0 and len(shown) == 1 and set(runs[0][0]) == set(varied):
+        return int(shown.pop())  # Keras leaves it open, and nothing changes it
     for size in runs[0][0]:
         if (size == BATCH) == (axis == 0) and all(
             arrays[output].shape[axis] == sizes[size] for sizes, arrays in runs

@@ -10,20 +10,24 @@ import errno
 import importlib
 import os
 import sys
+import tempfile
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from zoo_export.converters import dynamic_batch
 from zoo_export.converters.inference import (
+    change_weights,
     inference_clone,
-    load_model,
     name_alike,
     named_for_scopes,
 )
 from zoo_export.converters.job import Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
+from zoo_export.model_file import load
 from zoo_export.processes import free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
@@ -41,6 +45,8 @@ def main(folder: Path) -> None:
         result = Result(facts=_convert(task))
         free_memory()  # the runtime needs as much as the model just had
         outputs = _run(task.job, task.cases)
+        if task.job.proof:
+            outputs += _prove(task)
     except ExportError as error:
         operators = tuple((b.operator, b.layer) for b in error.blames)
         result = Result(error=str(error), operators=operators, traceback=traceback.format_exc())
@@ -57,15 +63,28 @@ def main(folder: Path) -> None:
         sys.exit(error.errno if error.errno == errno.ENOSPC else 1)
 
 
-def _convert(task: Task) -> dict[str, object]:
+def _prove(task: Task) -> tuple[dict[str, Array], ...]:
+    """Return what a file of the same model with other weights gives for the samples."""
+    path = Path(task.job.path)
+    with tempfile.TemporaryDirectory(dir=path.parent.parent) as folder:
+        copy = replace(task.job, path=str(Path(folder) / path.name), dynamic=False)
+        _convert(replace(task, job=copy), change=change_weights)
+        free_memory()
+        return _run(copy, task.cases)
+
+
+def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[str, object]:
     job = task.job
     for module in job.modules:
         importlib.import_module(module)
-    loaded = load_model(job.model)
-    loaded.name = named_for_scopes(loaded.name)
+    loaded = load(Path(job.model))
+    for layer in loaded._flatten_layers():
+        layer.name = named_for_scopes(layer.name)
     model = inference_clone(loaded)
     for made_anew in (loaded, model):
         name_alike(made_anew, [t.name for t in job.inputs], [t.name for t in job.outputs])
+    if change is not None:
+        change(model)
     conversion = Conversion(
         model,
         job.inputs,
@@ -78,7 +97,7 @@ def _convert(task: Task) -> dict[str, object]:
         rnn=job.rnn,
         optimize=job.optimize,
         train_batch=job.train_batch,
-        trained_for_int8=loaded if is_quantization_aware(loaded) else None,
+        trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,
     )
     convert = load_target(job.converter)
     facts: dict[str, object] = convert(conversion)
@@ -89,7 +108,8 @@ def _convert(task: Task) -> dict[str, object]:
 
 def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
-    runner = Runner(session, job.inputs, job.outputs, job.batch_sizes)
+    names = [tensor.name for tensor in job.inputs]
+    runner = Runner(session, job.inputs, job.outputs, job.batch_sizes, nan_inputs=names)
     return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 

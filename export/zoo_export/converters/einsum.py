@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,8 @@ def einsum_as_products() -> Iterator[None]:
     before = tf.einsum
 
     def einsum(equation: str, *operands: Any, **options: Any) -> Any:
-        found = _EQUATION.fullmatch(equation.replace(" ", ""))
+        equation, operands = _spelled_out(equation.replace(" ", ""), operands)
+        found = _EQUATION.fullmatch(equation)
         result = _product(*found.groups(), *operands) if found else None
         return before(equation, *operands, **options) if result is None else result
 
@@ -33,6 +35,45 @@ def einsum_as_products() -> Iterator[None]:
         yield
     finally:
         tf.einsum = before
+
+
+def _spelled_out(equation: str, operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+    """Return an equation whose dots are letters, and the operands without axes that are repeated.
+
+    The dots stand for axes that are counted from the last; one of size 1 goes with any other.
+    """
+    import tensorflow as tf
+
+    if "..." not in equation:
+        return equation, operands
+    taken, _, result = equation.partition("->")
+    terms, tensors = taken.split(","), [tf.convert_to_tensor(operand) for operand in operands]
+    free = [c for c in string.ascii_letters if c not in equation]
+    counts = [
+        len(tensor.shape) - len(term.replace("...", "")) if "..." in term else 0
+        for term, tensor in zip(terms, tensors, strict=True)
+    ]
+    letters = free[: max(counts)][::-1]
+    sizes: dict[str, set[int | None]] = {}
+    for term, tensor, count in zip(terms, tensors, counts, strict=True):
+        start = term.find("...")
+        for at, letter in enumerate(letters[len(letters) - count :]):
+            sizes.setdefault(letter, set()).add(tensor.shape[start + at])
+    spelled, kept = [], []
+    for term, tensor, count in zip(terms, tensors, counts, strict=True):
+        start, own = term.find("..."), letters[len(letters) - count :]
+        repeated = [
+            at
+            for at, letter in enumerate(own)
+            if tensor.shape[start + at] == 1 and len(sizes[letter]) > 1
+        ]
+        kept.append(tf.squeeze(tensor, [start + at for at in repeated]) if repeated else tensor)
+        rest = "".join(letter for at, letter in enumerate(own) if at not in repeated)
+        spelled.append(term.replace("...", rest))
+    if "->" not in equation:
+        once = sorted(c for c in set(taken) - set(",.") if taken.count(c) == 1)
+        result = "..." + "".join(once)
+    return f"{','.join(spelled)}->{result.replace('...', ''.join(letters))}", tuple(kept)
 
 
 def _product(a: str, b: str, out: str, left: Any, right: Any) -> Any:

@@ -3,51 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
+from zoo_export.converters.compositions import ANYWHERE, composed
+
 
 @contextmanager
 def exportable_operations() -> Iterator[None]:
-    """Let models traced inside use plain operators for ``argmax``, and images grow by a factor.
+    """Let models traced inside use plain operators that every format and processor has.
 
     Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
-    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. And it
-    asks whether the new size of an image is positive, which in a graph may not be known yet.
+    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. It asks
+    whether the new size of an image is positive, which in a graph may not be known yet. And it maps
+    a layer over a number of steps that is open, one after the other, and carries what a scan
+    carries in an array: loops that no converter understands. Operators that no format has, or
+    TensorFlow itself on few processors, are made of others (``compositions``).
     """
     import keras
     import tensorflow as tf
+    from keras.src.backend.tensorflow import core
     from keras.src.backend.tensorflow import numpy as backend
     from keras.src.ops import image
 
-    before = backend.argmax, backend.argmin, image.resize
-    backend.argmax, backend.argmin = _plain(tf.argmax), _plain(tf.argmin)
-    image.resize = keras.ops.image.resize = _to_any_size(image.resize, image._resize)
-    try:
-        yield
-    finally:
-        backend.argmax, backend.argmin, image.resize = before
-        keras.ops.image.resize = image.resize
-
-
-@contextmanager
-def litert_arithmetic() -> Iterator[None]:
-    """Let models traced inside use no formula that LiteRT gets wrong for some numbers.
-
-    Its softplus is ``log(1 + exp(x))``, infinite from 89 on, and XNNPACK makes NaN of
-    ``rsqrt(0)``, which a row of zeros becomes when it is normalized.
-    """
-    from keras.src.backend.tensorflow import math, nn
-
-    before = nn.softplus, nn.log_sigmoid, math.rsqrt
-    nn.softplus, nn.log_sigmoid = _softplus, lambda x: -_softplus(-x)
-    math.rsqrt = _rsqrt
-    try:
-        yield
-    finally:
-        nn.softplus, nn.log_sigmoid, math.rsqrt = before
+    distributed = keras.layers.TimeDistributed
+    changes = [
+        (backend, "argmax", _plain(tf.argmax)),
+        (backend, "argmin", _plain(tf.argmin)),
+        (core, "scan", _scan),
+        (distributed, "call", _at_once(distributed.call)),
+        (image, "resize", resize := _to_any_size(image.resize, image._resize)),
+        (keras.ops.image, "resize", resize),
+    ]
+    with ExitStack() as stack:
+        for owner, name, change in changes:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, change)
+        with composed(ANYWHERE):
+            yield
 
 
 @contextmanager
@@ -86,21 +81,6 @@ def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
     return tf.reshape(rows * scale + offset, [-1, height, width, channels])
 
 
-def _softplus(x: Any) -> Any:
-    import tensorflow as tf
-
-    return tf.nn.relu(x) + tf.math.log1p(tf.exp(-tf.abs(x)))
-
-
-def _rsqrt(x: Any) -> Any:
-    import tensorflow as tf
-
-    x = tf.convert_to_tensor(x)
-    # A variance and its epsilon are never zero: normalizations keep their one operator. The
-    # converter makes that operator of 1 / sqrt(x) too.
-    return tf.math.rsqrt(x) if x.op.type == "AddV2" else tf.sqrt(1 / x)
-
-
 def _to_any_size(resize: Callable[..., Any], unchecked: Callable[..., Any]) -> Callable[..., Any]:
     def operation(images: Any, size: Any, *options: Any, **named: Any) -> Any:
         is_known = all(isinstance(side, int) for side in size)
@@ -122,3 +102,73 @@ def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:
         return tf.expand_dims(indices, axis)
 
     return operation
+
+
+def _at_once(one_by_one: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+
+    def call(layer: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
+        if inputs.shape[1] is not None:
+            return one_by_one(layer, inputs, training=training, mask=mask)
+        rows, steps = tf.unstack(tf.shape(inputs)[:2])
+        named: dict[str, Any] = {"training": training} if layer.layer._call_has_training_arg else {}
+        if layer.layer._call_has_mask_arg and mask is not None:
+            named["mask"] = tf.reshape(mask, [-1, *tf.unstack(tf.shape(mask)[2:])])
+        made = layer.layer.call(_joined(inputs), **named)
+        sizes, known = tf.concat([[rows, steps], tf.shape(made)[1:]], axis=0), made.shape[1:]
+        return tf.ensure_shape(tf.reshape(made, sizes), [inputs.shape[0], None, *known])
+
+    return call
+
+
+def _joined(inputs: Any) -> Any:
+    import tensorflow as tf
+
+    shape = tf.shape(inputs)
+    sizes = [shape[at] if size is None else size for at, size in enumerate(inputs.shape)]
+    return tf.reshape(inputs, [-1, *sizes[2:]])
+
+
+def _scan(
+    f: Callable[..., Any],
+    init: Any,
+    xs: Any = None,
+    length: Any = None,
+    *,
+    reverse: bool = False,
+    unroll: Any = 1,
+) -> Any:
+    """Do what Keras' scan does, with what is carried as variables of the loop."""
+    import tensorflow as tf
+    from keras import tree
+
+    taken = [tf.convert_to_tensor(x) for x in tree.flatten(xs)] if xs is not None else []
+    count = int(length) if length is not None else taken[0].shape[0]
+    count = tf.shape(taken[0])[0] if count is None else count
+    taken = [tf.reverse(x[:count], [0]) if reverse else x for x in taken]
+    arrays = [tf.TensorArray(x.dtype, count).unstack(x[:count]) for x in taken]
+    first = [tf.convert_to_tensor(carry) for carry in tree.flatten(init)]
+    made = [tf.TensorArray(c.dtype, count, element_shape=c.shape) for c in first]
+
+    def packed(structure: Any, values: Any) -> Any:
+        nested = tree.is_nested(structure)
+        return tree.pack_sequence_as(structure, list(values)) if nested else values[0]
+
+    def step(at: Any, carried: Any, given: Any) -> Any:
+        x = packed(xs, [array.read(at) for array in arrays]) if arrays else None
+        carry, y = f(packed(init, carried), x)
+        carried = carried if carry is None else tuple(tree.flatten(carry))
+        if y is not None:
+            ys = zip(given, tree.flatten(y), strict=True)
+            given = tuple(array.write(at, value) for array, value in ys)
+        return at + 1, carried, given
+
+    _, carried, given = tf.while_loop(
+        lambda at, *_: at < count,
+        step,
+        (0, tuple(first), tuple(made)),
+        maximum_iterations=count,
+    )
+    stacked = [array.stack() for array in given]
+    stacked = [tf.reverse(y, [0]) if reverse else y for y in stacked]
+    return packed(init, carried), packed(init, stacked)

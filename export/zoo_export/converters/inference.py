@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import keyword
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
+from zoo_export import pickled
+from zoo_export.errors import ExportError
+from zoo_export.model_code import has_own_code
+from zoo_export.runtime.batching import split
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import UsageError
 from zoo_registry.model_changes import merge_lora, without_fake_quantization
 
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
+# Layer scales begin at 1e-4 to 1e-6: what they let pass is beneath what files may differ.
+_IDLE = 1e-3
 _NOT_OF_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
@@ -46,7 +57,15 @@ def inference_clone(model: Any) -> Any:
     _check_scopes(model)
     if all(_is_float32(layer) for layer in model._flatten_layers()):
         return model
+    if has_own_code(model):  # its configuration may not be all of it
+        return pickled.in_float32(model)
     return load_config(model, _in_float32(model.get_config()))
+
+
+def computes_in_float64(model: Any) -> bool:
+    """Return whether any layer computes in float64, which becomes float32 in every file."""
+    policies = [getattr(layer, "dtype_policy", None) for layer in model._flatten_layers()]
+    return any("float64" in {p.compute_dtype, p.variable_dtype} for p in policies if p is not None)
 
 
 def _check_scopes(model: Any) -> None:
@@ -82,45 +101,49 @@ def load_config(model: Any, config: dict[str, Any]) -> Any:
 def named_inputs(model: Any) -> dict[str, Any]:
     """Return the symbolic inputs by the name they have in every format.
 
+    A name is the key of a dictionary, with those of the dictionaries around it, or the name of
+    the input's layer. One that formats cannot hold, or that another input has but for its case,
+    is changed.
+
     Raises:
-        UsageError: A model without symbolic inputs, or names that cannot be told apart.
+        UsageError: A model without symbolic inputs, or a name of which nothing is left.
     """
     if not getattr(model, "inputs", None):
         raise UsageError(
             f"Model '{model.name}' has no symbolic inputs. Build it from them: "
             "inputs = keras.Input(...); keras.Model(inputs, model(inputs))."
         )
-    struct = _struct(model, "_inputs_struct")
-    if isinstance(struct, Mapping):
-        pairs = [(str(key), tensor) for key, tensor in struct.items()]
-    else:
-        # A tensor without a name of its own takes its layer's when the model is loaded.
-        pairs = list(zip(_layer_names(model.inputs), model.inputs, strict=True))
-    return _unique(model, "input", pairs)
+    return _unique(model, "input", list(leaves(_struct(model, "_inputs_struct"))))
+
+
+def raw_names(model: Any) -> list[str]:
+    """Return what the model itself calls its inputs, in the order of :func:`named_inputs`."""
+    return [name for name, _ in leaves(_struct(model, "_inputs_struct"))]
 
 
 def named_outputs(model: Any) -> dict[str, Any]:
-    """Return the symbolic outputs by name: dictionary keys, or the layers that make them.
+    """Return the symbolic outputs by name: keys of dictionaries, or the layers that make them.
+
+    One that an input has too gets ``_output`` behind it.
 
     Raises:
-        UsageError: Outputs inside of others; two outputs, or an output and an input, with one
-            name.
+        UsageError: A name of which nothing is left.
     """
-    struct = _struct(model, "_outputs_struct")
-    if isinstance(struct, list | tuple):
-        _check_flat(model, "output", struct)
-    if isinstance(struct, Mapping):
-        pairs = [(str(key), tensor) for key, tensor in struct.items()]
-    else:
-        pairs = list(zip(_layer_names(model.outputs), model.outputs, strict=True))
-    outputs = _unique(model, "output", pairs)
-    shared = sorted(set(outputs) & set(named_inputs(model)))
-    if shared:
-        raise UsageError(
-            f"Model '{model.name}' has an input and an output named '{shared[0]}': "
-            "rename the layer that makes the output."
-        )
-    return outputs
+    pairs = list(leaves(_struct(model, "_outputs_struct")))
+    return _unique(model, "output", pairs, named_inputs(model))
+
+
+def leaves(struct: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the tensors of nested inputs or outputs with the names that their places give them.
+
+    Args:
+        struct: Symbolic tensors in dictionaries, lists and tuples.
+    """
+    flat = list(_paths(struct))
+    by_layer = iter(_layer_names([tensor for path, tensor in flat if not _has_key(path)]))
+    for path, tensor in flat:
+        # A tensor without a name of its own takes its layer's when the model is loaded.
+        yield "_".join(map(str, path)) if _has_key(path) else next(by_layer), tensor
 
 
 def name_alike(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -133,14 +156,13 @@ def name_alike(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> Non
         inputs: Names that :func:`named_inputs` found there, in the same order.
         outputs: Names that :func:`named_outputs` found there.
     """
-    for struct, tensors, names in (
-        ("_inputs_struct", model.inputs, inputs),
-        ("_outputs_struct", model.outputs, outputs),
+    for struct, found, names in (
+        ("_inputs_struct", named_inputs, inputs),
+        ("_outputs_struct", named_outputs, outputs),
     ):
-        if isinstance(_struct(model, struct), Mapping):
-            continue
-        for old, tensor, name in zip(_layer_names(tensors), tensors, names, strict=True):
-            if clean(old) != name:
+        paths = [path for path, _ in _paths(_struct(model, struct))]
+        for path, (old, tensor), name in zip(paths, found(model).items(), names, strict=True):
+            if old != name and not _has_key(path):
                 history = tensor._keras_history
                 history.operation.name = name.removesuffix(f"_{history.tensor_index}")
 
@@ -155,22 +177,14 @@ def call(model: Any, arrays: Mapping[str, Any], apply: Any = None) -> dict[str, 
     """
     inputs = in_structure(model, arrays)
     result = apply(inputs) if apply else model(inputs, training=False)
-    outputs = named_outputs(model)
-    if isinstance(result, Mapping):
-        return {clean(str(key)): value for key, value in result.items()}
-    values = result if isinstance(result, list | tuple) else [result]
-    return dict(zip(outputs, values, strict=True))
+    values = _values(_struct(model, "_outputs_struct"), result)
+    return dict(zip(named_outputs(model), values, strict=True))
 
 
 def in_structure(model: Any, arrays: Mapping[str, Any]) -> Any:
     """Return named arrays, or tensors, in the structure that the model itself takes."""
-    names = list(named_inputs(model))
-    struct = _struct(model, "_inputs_struct")
-    if isinstance(struct, Mapping):
-        return {key: arrays[clean(str(key))] for key in struct}
-    if isinstance(struct, list | tuple):
-        return [arrays[name] for name in names]
-    return arrays[names[0]]
+    values = (arrays[name] for name in named_inputs(model))
+    return _filled(_struct(model, "_inputs_struct"), values)
 
 
 def up_to(model: Any, tensor: Any) -> Any:
@@ -194,7 +208,127 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
         outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in part.items()})
         return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
-    return joined([run(part) for part in batches(arrays, MAX_BATCH)])
+    fixed = fixed_batch(model)
+    if fixed is None:
+        return joined([run(part) for part in batches(arrays, MAX_BATCH)])
+    rows = len(next(iter(arrays.values())))
+    found = joined([run(part) for part in split(arrays, [fixed])])
+    return {name: array[:rows] for name, array in found.items()}
+
+
+def fixed_batch(model: Any) -> int | None:
+    """Return the only batch that a model takes, ``None`` where it takes any."""
+    sizes = (tensor.shape[0] for tensor in named_inputs(model).values())
+    return next((size for size in sizes if size is not None), None)
+
+
+def refuse_beyond_float16(model: Any) -> None:
+    """Refuse weights that float16 cannot hold.
+
+    Raises:
+        ExportError: Its largest number is below that of a weight, which is named.
+    """
+    limit = float(np.finfo(np.float16).max)
+    for variable in model.variables:
+        if not variable.dtype.startswith("float") or 0 in variable.shape:
+            continue
+        value = np.asarray(variable.value)
+        largest = max(float(value.max()), -float(value.min()))
+        if limit < largest < np.inf:
+            raise ExportError(
+                f"weight '{variable.path}' has numbers up to {largest:,.0f}, and float16 ends at "
+                f"{limit:,.0f}"
+            )
+
+
+@contextmanager
+def bits_moved(model: Any, generator: Any) -> Iterator[None]:
+    """Let Keras compute with weights of which the last bit is another; they themselves stay."""
+    with _with_weights(model, lambda array, *_: in_last_bit(generator, array)):
+        yield
+
+
+@contextmanager
+def changed_weights(model: Any) -> Iterator[None]:
+    """Let Keras compute with the weights of :func:`change_weights`; they themselves stay."""
+    with _with_weights(model, changed):
+        yield
+
+
+def change_weights(model: Any) -> None:
+    """Give a model weights with which every one of them matters, the same in every process."""
+    import keras
+
+    for at, variable in enumerate(model.variables):
+        array = keras.ops.convert_to_numpy(variable)
+        if array.dtype.kind == "f":
+            variable.assign(changed(array, variable.path, at))
+
+
+def changed(array: Array, path: str, seed: int) -> Array:
+    """Return weights about as large as they are, and such as matter where they are zero.
+
+    What is positive stays so. Heads, gammas and layer scales that begin at zero hide all that is
+    before them, and zeros and ones hide that a converter leaves them out.
+
+    Example:
+        >>> bool(changed(np.zeros((4, 9), np.float32), "head/kernel", 0).std() > 0.1)
+        True
+        >>> bool((changed(np.ones(9, np.float32), "norm/moving_variance", 1) > 0).all())
+        True
+    """
+    generator = np.random.default_rng(seed)
+    noise = generator.standard_normal(array.shape)
+    values = array * np.exp(0.1 * noise)
+    if _is_idle(array, path):
+        inputs = np.prod(array.shape[:-1]) if array.ndim > 1 else 10
+        values = values + noise / np.sqrt(max(inputs, 1))
+    elif not array.any() and "variance" not in path:
+        values = values + 0.1 * noise
+    return np.asarray(values, array.dtype)
+
+
+def idle_weights(model: Any) -> list[str]:
+    """Return the kernels, gammas and scales that are so near zero that nothing passes them."""
+    import keras
+
+    return [
+        variable.path
+        for variable in model.variables
+        if _is_idle(keras.ops.convert_to_numpy(variable), variable.path)
+    ]
+
+
+def _is_idle(array: Array, path: str) -> bool:
+    if array.dtype.kind != "f" or not array.size:
+        return False
+    name = path.rpartition("/")[2]
+    adds = any(part in name for part in ("bias", "beta", "mean", "variance"))
+    multiplies = array.ndim > 1 or any(part in name for part in ("gamma", "scale"))
+    return multiplies and not adds and float(np.abs(array).max()) < _IDLE
+
+
+def in_last_bit(generator: Any, array: Array) -> Array:
+    """Return real numbers that are one bit off, up or down; whole ones are exact and stay."""
+    if array.dtype.kind != "f":
+        return array
+    last = np.finfo(array.dtype).eps * generator.choice([-1, 1], array.shape)
+    moved: Array = array * (1 + last).astype(array.dtype)
+    return np.where(array == np.rint(array), array, moved)
+
+
+@contextmanager
+def _with_weights(model: Any, change: Callable[[Array, str, int], Array]) -> Iterator[None]:
+    import keras
+
+    mapping = []
+    for at, variable in enumerate(model.variables):
+        array = keras.ops.convert_to_numpy(variable)
+        if array.dtype.kind == "f":
+            value = keras.ops.convert_to_tensor(change(array, variable.path, at))
+            mapping.append((variable, value))
+    with keras.StatelessScope(state_mapping=mapping):
+        yield
 
 
 def clean(name: str) -> str:
@@ -207,6 +341,41 @@ def clean(name: str) -> str:
     return re.sub(r"\W", "_", name, flags=re.ASCII)
 
 
+def _paths(struct: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if isinstance(struct, Mapping):
+        for key, part in struct.items():
+            yield from _paths(part, (*path, key))
+    elif isinstance(struct, list | tuple):
+        for index, part in enumerate(struct):
+            yield from _paths(part, (*path, index))
+    else:
+        yield path, struct
+
+
+def _filled(struct: Any, values: Iterator[Any]) -> Any:
+    if isinstance(struct, Mapping):
+        return {key: _filled(part, values) for key, part in struct.items()}
+    if isinstance(struct, list | tuple):
+        parts = [_filled(part, values) for part in struct]
+        return type(struct)(*parts) if hasattr(struct, "_fields") else parts
+    return next(values)
+
+
+def _values(struct: Any, result: Any) -> Iterator[Any]:
+    if isinstance(struct, Mapping):
+        for key, part in struct.items():
+            yield from _values(part, result[key])
+    elif isinstance(struct, list | tuple):
+        for part, value in zip(struct, result, strict=True):
+            yield from _values(part, value)
+    else:
+        yield result
+
+
+def _has_key(path: Sequence[Any]) -> bool:
+    return any(isinstance(part, str) for part in path)
+
+
 def _layer_names(tensors: Sequence[Any]) -> list[str]:
     histories = [tensor._keras_history for tensor in tensors]
     names = [history.operation.name for history in histories]
@@ -216,24 +385,33 @@ def _layer_names(tensors: Sequence[Any]) -> list[str]:
     ]
 
 
-def _unique(model: Any, kind: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    _check_flat(model, kind, [tensor for _, tensor in pairs])
-    for name, _ in pairs:
-        if clean(name).startswith("_"):
+def _unique(
+    model: Any, kind: str, pairs: Sequence[tuple[str, Any]], taken: Iterable[str] = ()
+) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for raw, tensor in pairs:
+        name = clean(raw).lstrip("_")
+        if not name:
             raise UsageError(
-                f"Model '{model.name}' has the {kind} '{name}': give it a name that begins with a "
+                f"Model '{model.name}' has the {kind} '{raw}': give it a name that begins with a "
                 "letter a to z, as TensorFlow drops what is before one."
             )
-    named = {clean(name): tensor for name, tensor in pairs}
-    if len(named) < len(pairs):
-        names = ", ".join(name for name, _ in pairs)
-        raise UsageError(f"Model '{model.name}' has {kind}s that share a name: {names}.")
+        if kind == "input" and (keyword.iskeyword(name) or not name.isidentifier()):
+            name = f"input_{name}"  # a signature is a function with these arguments
+        if name in taken:
+            name = f"{name}_output"
+        named[_free(name, {*named, *taken})] = tensor
     return named
 
 
-def _check_flat(model: Any, kind: str, tensors: Iterable[Any]) -> None:
-    if not all(hasattr(tensor, "shape") for tensor in tensors):
-        raise UsageError(f"Model '{model.name}' has nested {kind}s: use one flat dictionary.")
+def _free(name: str, taken: Iterable[str]) -> str:
+    # TensorFlow's names of operators differ by more than the case of their letters.
+    lowered = {other.lower() for other in taken}
+    numbers = itertools.count(1)
+    free = name
+    while free.lower() in lowered:
+        free = f"{name}_{next(numbers)}"
+    return free
 
 
 def _struct(model: Any, attribute: str) -> Any:

@@ -37,6 +37,7 @@ class Job:
         rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
         optimize: The runtime that may put operators of its own into the file.
         train_batch: Rows of one step of training on the device.
+        proof: Whether a copy with changed weights is converted and run on the samples as well.
     """
 
     format: str
@@ -53,6 +54,7 @@ class Job:
     rnn: str | None = None
     optimize: str | None = None
     train_batch: int = 8
+    proof: bool = False
 
 
 @dataclass(frozen=True)

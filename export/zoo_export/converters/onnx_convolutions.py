@@ -22,6 +22,9 @@ from zoo_export.converters.onnx_graph import (
 from zoo_export.tensors import Array
 
 _HARD_SIGMOID: Pattern = ("Mul", ("Clip", ("Add", "x", 3.0), 0.0, 6.0), 1 / 6)
+# The axis of the weights that the channels of what is made stand on; nothing here has groups of
+# transposed convolutions.
+_CHANNELS = {"Conv": 0, "ConvTranspose": 1}
 _HARD_SWISH: Pattern = ("Mul", "x", _HARD_SIGMOID)
 
 
@@ -48,7 +51,7 @@ def fuse_activations(graph: Any, weights: Mapping[str, Array]) -> None:
 
 
 def fold_into_convolutions(graph: Any, weights: dict[str, Array]) -> None:
-    """Put factors and summands of channels behind a Conv into its weights.
+    """Put factors and summands of channels behind a convolution into its weights.
 
     Args:
         graph: An ``onnx.GraphProto`` with channels first.
@@ -75,11 +78,11 @@ class _Folding:
                 same[node.output[0]] = source
                 self.readers[source] = self.readers[node.output[0]]
                 continue
-            if node.op_type == "Conv" and all(name in self.values for name in node.input[1:]):
+            if node.op_type in _CHANNELS and all(name in self.values for name in node.input[1:]):
                 self.convolutions[node.output[0]] = node
             kept.append(node)
+        self._keep_names(same)  # before: a graph takes copies of nodes
         set_nodes(self.graph, kept)
-        self._keep_names(same)
 
     def _folds(self, node: Any) -> str:
         """Return the convolution's output that stands for the node's from now on, or nothing."""
@@ -89,7 +92,9 @@ class _Folding:
             convolution = self.convolutions.get(source)
             if convolution is None or self.readers[source] > 1 or other not in self.values:
                 continue
-            vector = _by_channel(self.values[other], self.values[convolution.input[1]])
+            weights = self.values[convolution.input[1]]
+            channels = weights.shape[_CHANNELS[convolution.op_type]]
+            vector = _by_channel(self.values[other], channels, weights.ndim)
             if vector is not None:
                 self._change(convolution, node.op_type, vector.astype(np.float64))
                 return str(source)
@@ -97,13 +102,14 @@ class _Folding:
 
     def _change(self, convolution: Any, operator: str, vector: Array) -> None:
         weights = self.values[convolution.input[1]]
-        bias = np.zeros(len(weights))
+        axis = _CHANNELS[convolution.op_type]
+        bias = np.zeros(weights.shape[axis])
         if len(convolution.input) > 2:
             bias = self.values[convolution.input[2]].astype(np.float64)
         else:
             convolution.input.append("")
         if operator == "Mul":
-            scaled = weights * vector.reshape(-1, *[1] * (weights.ndim - 1))
+            scaled = weights * vector.reshape(-1, *[1] * (weights.ndim - 1 - axis))
             convolution.input[1] = self._new("kernel", convolution, scaled, weights)
             bias = bias * vector
         else:
@@ -126,8 +132,8 @@ class _Folding:
         rename(self.graph, same)  # what graphs inside of nodes read
 
 
-def _by_channel(value: Array, weights: Array) -> Array | None:
-    channels, spatial = len(weights), [1] * (weights.ndim - 2)
+def _by_channel(value: Array, channels: int, rank: int) -> Array | None:
+    spatial = [1] * (rank - 2)
     if value.size == 1:
         return np.full(channels, value.reshape(()))
     shapes = ((channels, *spatial), (1, channels, *spatial))

@@ -145,6 +145,21 @@ def rename(graph: Any, names: Mapping[str, str]) -> None:
                 node.input[index] = names[name]
 
 
+def axes_last(rank: int) -> list[int]:
+    """Return the order of axes that puts channels last.
+
+    Example:
+        >>> axes_last(4), axes_first(4)
+        ([0, 2, 3, 1], [0, 3, 1, 2])
+    """
+    return [0, *range(2, rank), 1]
+
+
+def axes_first(rank: int) -> list[int]:
+    """Return the order of axes that puts channels before all that is spatial."""
+    return [0, rank - 1, *range(1, rank - 1)]
+
+
 def all_graphs(graph: Any) -> Iterator[Any]:
     """Yield a graph and all graphs inside its nodes."""
     yield graph

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from zoo_export.converters.onnx_graph import drop_unread, rename, set_nodes
+from zoo_export.converters.onnx_graph import (
+    axes_first,
+    axes_last,
+    drop_unread,
+    rename,
+    set_nodes,
+)
 from zoo_export.tensors import Array
 
 _BY_NUMBER = {
@@ -31,7 +37,7 @@ def channels_first(graph: Any, weights: dict[str, Array]) -> None:
         graph: An ``onnx.GraphProto``.
         weights: Values of its constants; those that have to be turned are added.
     """
-    if any(node.op_type == "Conv" for node in graph.node):
+    if any(node.op_type in {"Conv", "ConvTranspose"} for node in graph.node):
         _turn_images(graph)
         _Sinking(graph, weights).run()
         drop_unread(graph)
@@ -48,7 +54,7 @@ def _turn_images(graph: Any) -> None:
         turns = [
             helper.make_node("Transpose", [source], [target], target, perm=order(rank))
             for source, target, order in zip(
-                names[:2], names[1:], (_to_first, _to_last), strict=True
+                names[:2], names[1:], (axes_first, axes_last), strict=True
             )
         ]
         set_nodes(graph, [*turns, *graph.node])
@@ -60,19 +66,16 @@ def _comes_to_convolution(graph: Any, name: str) -> bool:
         if len(readers) != 1 or len(readers[0].output) != 1:
             return False
         if readers[0].op_type == "Transpose":
-            order = list(readers[0].attribute[0].ints)
-            return order == _to_first(len(order))
+            order = _order(readers[0])
+            return order == axes_first(len(order))
         if readers[0].op_type not in _BY_NUMBER:
             return False
         name = readers[0].output[0]
 
 
-def _to_last(rank: int) -> list[int]:
-    return [0, *range(2, rank), 1]
-
-
-def _to_first(rank: int) -> list[int]:
-    return [0, rank - 1, *range(1, rank - 1)]
+def _order(transpose: Any) -> list[int]:
+    # Without the attribute the axes are reversed, which is neither of the two orders here.
+    return next((list(a.ints) for a in transpose.attribute if a.name == "perm"), [])
 
 
 class _Sinking:
@@ -96,10 +99,10 @@ class _Sinking:
     def _cancels(self, node: Any, same: dict[str, str]) -> bool:
         if node.op_type != "Transpose":
             return False
-        order, (source, rank) = list(node.attribute[0].ints), self.first.get(node.input[0], ("", 0))
-        if len(order) > 3 and order == _to_last(len(order)):
+        order, (source, rank) = _order(node), self.first.get(node.input[0], ("", 0))
+        if len(order) > 3 and order == axes_last(len(order)):
             self.first[node.output[0]] = (node.input[0], len(order))
-        meets = bool(source) and order == _to_first(rank) and node.output[0] not in self.fixed
+        meets = bool(source) and order == axes_first(rank) and node.output[0] not in self.fixed
         if meets:
             same[node.output[0]] = source
         return meets
@@ -119,7 +122,7 @@ class _Sinking:
         last, made.output[0] = node.output[0], f"{node.output[0]}/first"
         self.first[last] = (made.output[0], rank)
         name = f"{last}/last"
-        back = helper.make_node("Transpose", [made.output[0]], [last], name, perm=_to_last(rank))
+        back = helper.make_node("Transpose", [made.output[0]], [last], name, perm=axes_last(rank))
         return [made, back]
 
     def _same_for_each(self, node: Any, rank: int) -> Any:
@@ -138,14 +141,14 @@ class _Sinking:
             return None
         made = _copy(node)
         made.input[:] = [self.first[name][0] for name in node.input]
-        made.attribute[0].i = _to_last(rank)[made.attribute[0].i]
+        made.attribute[0].i = axes_last(rank)[made.attribute[0].i]
         return made
 
     def _reduced(self, node: Any, rank: int) -> Any:
         axes = self.constants.get(node.input[1]) if len(node.input) == 2 else None
         if axes is None:
             return None
-        moved = sorted(_to_last(rank)[axis] for axis in axes.tolist())
+        moved = sorted(axes_last(rank)[axis] for axis in axes.tolist())
         # Without its spatial sizes, or with ones in their place, nothing has to be moved back.
         if not _attribute(node, "keepdims", 1) and moved != list(range(2, rank)):
             return None
@@ -160,7 +163,7 @@ class _Sinking:
         pads = self.constants.get(node.input[1])
         if pads is None or len(node.input) > 3 or node.input[0] not in self.first:
             return None
-        moved = [pads.reshape(2, rank)[side][axis] for side in (0, 1) for axis in _to_first(rank)]
+        moved = [pads.reshape(2, rank)[side][axis] for side in (0, 1) for axis in axes_first(rank)]
         made = _copy(node)
         made.input[0] = self.first[node.input[0]][0]
         made.input[1] = self._constant(f"{node.output[0]}/pads", moved)
@@ -171,7 +174,7 @@ class _Sinking:
         if value.size == 1:
             return name
         full = value.reshape((1,) * (rank - value.ndim) + value.shape)
-        return self._constant(f"{name}/first{rank}", full.transpose(_to_first(rank)))
+        return self._constant(f"{name}/first{rank}", full.transpose(axes_first(rank)))
 
     def _constant(self, name: str, value: Array | Sequence[int]) -> str:
         self.constants.setdefault(name, np.ascontiguousarray(value))

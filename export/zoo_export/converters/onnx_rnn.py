@@ -1,8 +1,9 @@
-"""LSTM and GRU layers as the one operator that ONNX has for them.
+"""LSTM, GRU and SimpleRNN layers as the one operator that ONNX has for each of them.
 
 tf2onnx recognises few of the loops that Keras writes, and none with a mask; a loop takes ten times
 as long. While a model is traced here, each such layer becomes one CudnnRNNV3, which nothing ever
-runs: it carries the weights to :func:`write_recurrent`.
+runs: it carries the weights to :func:`write_recurrent`. Layers and cells of the user's own, derived
+from these, stay loops: what they compute is theirs.
 
 The operator takes a length for each row, Keras a mask of any form. So the steps that are not masked
 are moved to the front before it, and each step finds its output behind it.
@@ -16,23 +17,32 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.converters.recurrent import zeroed
 from zoo_export.tensors import Array
 
 OPERATOR = "CudnnRNNV3"
-# How ONNX orders the gates that Keras has as input, forget, cell, output; of a GRU they agree.
-_GATES = {"lstm": (0, 3, 1, 2), "gru": (0, 1, 2)}
+# By what the marking operator calls them: the operator of ONNX, and how it orders the gates that
+# Keras has as input, forget, cell, output; of a GRU they agree.
+_OPERATORS = {
+    "lstm": ("LSTM", (0, 3, 1, 2)),
+    "gru": ("GRU", (0, 1, 2)),
+    "rnn_tanh": ("RNN", (0,)),
+}
+# An attribute of the marking operator that says nothing else here: a GRU with reset_after=False.
+_RESET_FIRST = "skip_input"
 
 
 @contextmanager
 def recurrent_operators() -> Iterator[None]:
-    """Let LSTM and GRU layers traced inside become one operator each, where ONNX has it."""
-    import keras
+    """Let recurrent layers traced inside become one operator each, where ONNX has it."""
+    from keras import layers
 
-    kinds = (keras.layers.LSTM, keras.layers.GRU)
+    # SimpleRNN has the loop of RNN.
+    kinds = (layers.RNN, layers.LSTM, layers.GRU)
     loops = [kind.inner_loop for kind in kinds]
     try:
         for kind, loop in zip(kinds, loops, strict=True):
-            kind.inner_loop = _with_operator(kind.__name__.lower(), loop)
+            kind.inner_loop = _with_operator(loop)
         yield
     finally:
         for kind, loop in zip(kinds, loops, strict=True):
@@ -40,7 +50,7 @@ def recurrent_operators() -> Iterator[None]:
 
 
 def write_recurrent(context: Any, node: Any, name: str, _: Any) -> None:
-    """Write the marked operator as LSTM or GRU: a handler for tf2onnx."""
+    """Write the marked operator as LSTM, GRU or RNN: a handler for tf2onnx."""
     mode = node.get_attr_value("rnn_mode").decode()
     x, first_h, first_c, params, lengths = node.input
     hidden = context.get_shape(first_h)[-1]
@@ -50,16 +60,18 @@ def write_recurrent(context: Any, node: Any, name: str, _: Any) -> None:
         for letter, array in zip("WRB", _unpacked(packed, mode, hidden), strict=True)
     ]
     states = [first_h, first_c] if mode == "lstm" else [first_h]
-    zeros = all(context.get_node_by_output(state).is_const() for state in states)
+    zeros = all(_holds_zeros(context.get_node_by_output(state)) for state in states)
     shapes = [context.get_shape(output) for output in node.output]
     dtypes = [context.get_dtype(output) for output in node.output]
     outputs = list(node.output)
     attributes = {"hidden_size": hidden}
     if mode == "gru":
-        attributes["linear_before_reset"] = 1
+        attributes["linear_before_reset"] = int(
+            node.get_attr_value("input_mode").decode() != _RESET_FIRST
+        )
     context.remove_node(node.name)
     made = context.make_node(
-        mode.upper(),
+        _OPERATORS[mode][0],
         [x, *weights, lengths, *([] if zeros else states)],
         attr=attributes,
         name=name,
@@ -76,25 +88,36 @@ def write_recurrent(context: Any, node: Any, name: str, _: Any) -> None:
 HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {OPERATOR: (write_recurrent, [])}
 
 
-def _with_operator(mode: str, loop: Any) -> Any:
+def _holds_zeros(node: Any) -> bool:
+    return node.is_const() and not np.any(node.get_tensor_value(as_list=False))
+
+
+def _with_operator(loop: Any) -> Any:
     def inner_loop(
         layer: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False
     ) -> Any:
-        if not _is_standard(layer):
+        mode = _mode(layer)
+        if mode is None:
             return loop(layer, sequences, initial_state, mask, training=training)
         return _run(layer, mode, sequences, list(initial_state), _flat(mask))
 
     return inner_loop
 
 
-def _is_standard(layer: Any) -> bool:
-    import keras
+def _mode(layer: Any) -> str | None:
+    """Return what the marking operator is to be, or ``None`` for a layer that ONNX has not."""
+    from keras import activations, layers
 
-    return (
-        layer.activation is keras.activations.tanh
-        and layer.recurrent_activation is keras.activations.sigmoid
-        and getattr(layer.cell, "reset_after", True)
-    )
+    if type(layer) not in {layers.RNN, layers.LSTM, layers.GRU, layers.SimpleRNN}:
+        return None
+    cell, kind = layer.cell, type(layer.cell)
+    if kind is layers.SimpleRNNCell:
+        return "rnn_tanh" if cell.activation is activations.tanh else None
+    if kind not in {layers.LSTMCell, layers.GRUCell}:
+        return None
+    usual = cell.activation is activations.tanh
+    usual &= cell.recurrent_activation is activations.sigmoid
+    return {layers.LSTMCell: "lstm", layers.GRUCell: "gru"}[kind] if usual else None
 
 
 def _flat(mask: Any) -> Any:
@@ -106,6 +129,7 @@ def _run(layer: Any, mode: str, x: Any, states: list[Any], mask: Any) -> Any:
     """Return the last output, all outputs and the last states, as Keras' loop does."""
     import tensorflow as tf
 
+    given, units = mask, layer.cell.units
     if layer.go_backwards:
         x = tf.reverse(x, [1])
         mask = None if mask is None else tf.reverse(mask, [1])
@@ -114,9 +138,10 @@ def _run(layer: Any, mode: str, x: Any, states: list[Any], mask: Any) -> Any:
         mask = tf.cast(tf.reshape(mask, tf.shape(x)[:2]), tf.int32)
         lengths = tf.reduce_sum(mask, axis=1)
         x = tf.gather(x, tf.argsort(1 - mask, axis=1, stable=True), batch_dims=1)
+    states = [tf.convert_to_tensor(state) for state in states]  # variables of a stateful layer
     first = [tf.expand_dims(state, 0) for state in states]
     if all(_is_zero(state) for state in states):  # what the operator begins with by itself
-        first = [tf.zeros((1, 1, layer.units))]
+        first = [tf.zeros((1, 1, units))]
     made = tf.raw_ops.CudnnRNNV3(
         input=tf.transpose(x, [1, 0, 2]),
         input_h=first[0],
@@ -124,15 +149,18 @@ def _run(layer: Any, mode: str, x: Any, states: list[Any], mask: Any) -> Any:
         params=tf.constant(_packed(layer.cell, mode)),
         sequence_lengths=lengths,
         rnn_mode=mode,
+        input_mode="linear_input" if getattr(layer.cell, "reset_after", True) else _RESET_FIRST,
         is_training=False,
     )
     last = [made.output_h, made.output_c][: len(states)]
-    last = [tf.ensure_shape(tf.squeeze(state, 0), [None, layer.units]) for state in last]
+    last = [tf.ensure_shape(tf.squeeze(state, 0), [states[0].shape[0], units]) for state in last]
     outputs = tf.transpose(made.output, [1, 0, 2])
     if mask is None:
         return last[0], outputs, last
-    outputs = _spread(outputs, mask, layer.zero_output_for_mask)
-    return (outputs[:, -1] if layer.zero_output_for_mask else last[0]), outputs, last
+    outputs = _spread(outputs, mask)
+    # What Keras gives last is the last step's output, which is zero where no step ever counted.
+    made = outputs[:, -1], outputs, last
+    return zeroed(layer, given, made, unrolled_by_author=layer.unroll)
 
 
 def _is_zero(state: Any) -> bool:
@@ -141,19 +169,18 @@ def _is_zero(state: Any) -> bool:
     return state.op.type == "Fill" and bool(tf.get_static_value(state.op.inputs[1]) == 0)
 
 
-def _spread(outputs: Any, mask: Any, zero_output: bool) -> Any:
-    # A masked step has the output of the step before it, or zeros.
+def _spread(outputs: Any, mask: Any) -> Any:
+    # A masked step has the output of the step before it, and zeros where there is none.
     import tensorflow as tf
 
     position = tf.cumsum(mask, axis=1) - 1
     spread = tf.gather(outputs, tf.maximum(position, 0), batch_dims=1)
-    counts = mask if zero_output else tf.cast(position >= 0, tf.int32)
-    return spread * tf.cast(counts, spread.dtype)[:, :, None]
+    return tf.where((position >= 0)[:, :, None], spread, tf.zeros_like(spread))
 
 
 def _packed(cell: Any, mode: str) -> Array:
     kernel, recurrent = (_value(w) for w in (cell.kernel, cell.recurrent_kernel))
-    hidden, gates = len(recurrent), len(_GATES[mode])
+    hidden, gates = len(recurrent), len(_OPERATORS[mode][1])
     bias = np.zeros((2, gates * hidden), np.float32)
     if cell.bias is not None:
         given = _value(cell.bias)  # a GRU has one for the input and one for the state
@@ -171,12 +198,12 @@ def _value(variable: Any) -> Array:
 
 
 def _ordered(rows: Array, mode: str) -> Array:
-    gates = np.split(rows, len(_GATES[mode]))
-    return np.concatenate([gates[gate] for gate in _GATES[mode]])
+    gates = np.split(rows, len(_OPERATORS[mode][1]))
+    return np.concatenate([gates[gate] for gate in _OPERATORS[mode][1]])
 
 
 def _unpacked(packed: Array, mode: str, hidden: int) -> list[Array]:
-    rows = len(_GATES[mode]) * hidden
+    rows = len(_OPERATORS[mode][1]) * hidden
     recurrent, bias = rows * hidden, 2 * rows
     width = (len(packed) - recurrent - bias) // rows
     ends = np.cumsum([rows * width, recurrent])

@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo_export.converters import onnx, onnx_file, onnx_stored, onnx_tied, onnx_weights
 from zoo_export.converters.float_layers import float_nodes, with_float_layers
+from zoo_export.converters.inference import refuse_beyond_float16
 from zoo_export.converters.onnx_graph import share_equal
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
@@ -29,10 +30,16 @@ _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store weights and compute in float16, between casts at the inputs and outputs."""
+    """Store weights and compute in float16, between casts at the inputs and outputs.
+
+    Raises:
+        ExportError: A weight beyond what float16 can hold.
+    """
     import onnx as onnx_package
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
+
+    refuse_beyond_float16(conversion.model)
 
     def halve(source: Path) -> Any:
         proto = onnx_package.load(str(source))

@@ -60,11 +60,7 @@ _LAYER_NORMS: tuple[Pattern, ...] = (
     ),
 )
 _WRAPPED_INDEX: tuple[Pattern, ...] = tuple(
-    (
-        "Add",
-        ("Mul", ("Cast", ("Less", compared, 0.0)), ("Add", "index", "size")),
-        ("Mul", "index", ("Cast", ("Not", ("Less", compared, 0.0)))),
-    )
+    ("Where", ("Less", compared, 0.0), ("Add", "index", "size"), "index")
     for compared in ("index", ("Cast", "index"))
 )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from zoo_export.converters import inference
+from zoo_export.converters.compositions import ONNX, composed
 from zoo_export.converters.einsum import einsum_as_products
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.onnx_rnn import recurrent_operators
@@ -60,7 +61,13 @@ def trace(conversion: Conversion) -> Traced:
 
     specs = tensor_specs(conversion.inputs).values()
     function = tf.function(serve, autograph=False)
-    operations = (_inlined, exportable_operations, einsum_as_products, recurrent_operators)
+    operations = (
+        _inlined,
+        exportable_operations,
+        _of_onnx,
+        einsum_as_products,
+        recurrent_operators,
+    )
     with ExitStack() as stack:
         for operation in operations:
             stack.enter_context(operation())
@@ -91,6 +98,10 @@ def _inlined() -> Iterator[None]:
         yield
     finally:
         tf.config.run_functions_eagerly(before)
+
+
+def _of_onnx() -> AbstractContextManager[None]:
+    return composed(ONNX)
 
 
 def _constant_variables(model: Any) -> set[int]:

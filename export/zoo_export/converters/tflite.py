@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from zoo_export.converters import tflite_shared
+from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.delegation import xnnpack_share
-from zoo_export.converters.exportable import litert_arithmetic
 from zoo_export.converters.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
     Conversion,
@@ -53,7 +53,7 @@ def convert(
 
     loops = loops and None not in conversion.signatures.values()
     recurrent = recurrent_layers(conversion.model, conversion.rnn, loops=loops)
-    with recurrent as layers, litert_arithmetic():
+    with recurrent as layers, composed(LITERT):
         traced = [trace(conversion, signature) for signature in conversion.signatures]
     concretes = [concrete for _, concrete in traced]
     module = holder(concretes[0])

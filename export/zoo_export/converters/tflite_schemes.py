@@ -10,6 +10,8 @@ from typing import Any
 
 from zoo_export.converters import tflite, tflite_shared, tflite_tables
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
+from zoo_export.converters.inference import refuse_beyond_float16
+from zoo_export.converters.tflite_ranges import widened_ranges
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -26,8 +28,14 @@ from zoo_export.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in float16."""
+    """Store the weights in float16.
+
+    Raises:
+        ExportError: A weight beyond what float16 can hold.
+    """
     import tensorflow as tf
+
+    refuse_beyond_float16(conversion.model)
 
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -208,7 +216,8 @@ def _calibrated(
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    return tflite.convert(conversion, configure, integer=integer, loops=False)
+    with widened_ranges():
+        return tflite.convert(conversion, configure, integer=integer, loops=False)
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:

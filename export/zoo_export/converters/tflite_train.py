@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters import inference, tflite
-from zoo_export.converters.exportable import litert_arithmetic
+from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.head import Head, find_head
 from zoo_export.converters.recurrent import recurrent_layers
 from zoo_export.converters.tracing import Conversion, tensor_specs
@@ -56,7 +56,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
         raise ExportError(f"its input '{min(reserved)}' has a name that training uses: rename it")
     module = _module(head)
     recurrent = recurrent_layers(head.features, conversion.rnn, loops=True)
-    with recurrent as layers, litert_arithmetic():
+    with recurrent as layers, composed(LITERT):
         signatures = _signatures(module, head, conversion)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=signatures)

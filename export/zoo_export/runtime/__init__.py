@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,8 @@ from zoo_export.tensors import BATCH, Array, Arrays, Tensor, bind
 from zoo_registry import UsageError, ZooError, load_target
 
 MAX_THREADS = 1024
+# Letters of a runtime's reason.
+_REASON = 2000
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Runner:
         inputs: What it takes; where the batch is a number, other batches are run in pieces.
         outputs: What it gives.
         batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
+        nan_inputs: Inputs that may hold NaN, because the model has an answer to it.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Runner:
         inputs: Sequence[Tensor],
         outputs: Sequence[Tensor],
         batch_sizes: Sequence[int] = (),
+        nan_inputs: Collection[str] = (),
     ) -> None:
         self.session = session
         self.inputs = tuple(inputs)
@@ -66,6 +70,7 @@ class Runner:
         first = self.inputs[0].shape[0]
         fixed = (first,) if isinstance(first, int) else ()
         self._batch_sizes = tuple(batch_sizes) or fixed
+        self._nan_inputs = frozenset(nan_inputs)
         # What the caller may give: the batch varies, whether the file's does or not.
         self._accepted = [_any_batch(tensor) for tensor in self.inputs]
         self._check_batches()
@@ -77,10 +82,13 @@ class Runner:
             inputs: Arrays by input name, batch first. float64 and int64 are narrowed.
 
         Raises:
-            UsageError: A missing, unknown or wrongly shaped input.
+            UsageError: A missing, unknown or wrongly shaped input, or one that holds NaN, to
+                which Keras has no answer and a file may have a confident one.
             BundleError: The artifact fails, or gives other outputs than its manifest says.
         """
         arrays = bind(self._accepted, inputs)
+        for name in arrays.keys() - self._nan_inputs:
+            _check_numbers(name, arrays[name])
         if not self._batch_sizes:
             return self._run(arrays)
         rows = len(next(iter(arrays.values())))
@@ -132,6 +140,7 @@ def open_runner(
     *,
     batch_sizes: Sequence[int] = (),
     options: Options = AS_USUAL,
+    nan_inputs: Collection[str] = (),
 ) -> Runner:
     """Load an artifact in the runtime of its format.
 
@@ -142,6 +151,7 @@ def open_runner(
         outputs: What it gives.
         batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
         options: Threads and provider.
+        nan_inputs: Inputs that may hold NaN.
 
     Raises:
         MissingRuntimeError: The runtime is not installed.
@@ -161,7 +171,7 @@ def open_runner(
         raise
     except Exception as error:  # each runtime has its own kinds
         raise BundleError(f"{fmt.requires} refuses '{path}': {_told(error)}") from error
-    return Runner(session, inputs, outputs, batch_sizes)
+    return Runner(session, inputs, outputs, batch_sizes, nan_inputs)
 
 
 def check_installed(fmt: Format) -> None:
@@ -182,9 +192,24 @@ def is_installed(fmt: Format) -> bool:
     return importlib.util.find_spec(fmt.module) is not None
 
 
+def _check_numbers(name: str, array: Array) -> None:
+    if array.dtype.kind != "f" or not np.isnan(array.sum()):
+        return
+    places = np.isnan(array)
+    if not places.any():  # infinities of both signs
+        return
+    row = int(places.reshape(len(array), -1).any(axis=1).argmax())
+    raise UsageError(
+        f"Input '{name}' holds NaN in {int(places.sum()):,} of {array.size:,} values (first in row "
+        f"{row}): the model has no answer to that, and a file may give a confident one. Give "
+        "numbers in its place, or leave the row out."
+    )
+
+
 def _told(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}"
+    # What runtimes say of shapes is behind the node's name, in lines of their own.
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:_REASON]}{'...' if len(said) > _REASON else ''}"
 
 
 def _any_batch(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from zoo_export.manifest import Decoding, Manifest
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.steps import TokenizeStep
 from zoo_export.runtime import Runner
+from zoo_export.runtime.prediction import check_outputs
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError
 from zoo_registry.tokenizing import asking
@@ -51,7 +52,7 @@ def translate(
     for step in range(min(length, width)):
         # A file of variable length is given only what there is to read.
         seen = width if isinstance(fixed, int) else step + 1
-        chosen = _next_tokens(runner, inputs, tokens[:, :seen], step)
+        chosen = _next_tokens(runner, manifest, inputs, tokens[:, :seen], step)
         tokens[:, step + 1] = np.where(going, chosen, 0)
         going &= chosen != end
         if not going.any():
@@ -84,7 +85,7 @@ def proceed(
     begun = len(tokens)
     end = _token(tokenizer, manifest.decoding.end if manifest.decoding else None)
     for _ in range(max_tokens):
-        chosen = _next_token(runner, step, tokens)
+        chosen = _next_token(runner, manifest, step, tokens)
         if chosen == end:
             break
         tokens.append(chosen)
@@ -93,18 +94,24 @@ def proceed(
     return str(whole.removeprefix(before))
 
 
-def _next_tokens(runner: Runner, inputs: Arrays, tokens: Array, step: int) -> Array:
+def _next_tokens(
+    runner: Runner, manifest: Manifest, inputs: Arrays, tokens: Array, step: int
+) -> Array:
     decoder = {
         DECODER_TOKENS: np.ascontiguousarray(tokens),
         DECODER_MASK: np.ascontiguousarray(
             np.broadcast_to(np.arange(tokens.shape[1]) <= step, tokens.shape), np.int32
         ),
     }
-    logits = runner.run({**inputs, **decoder})["logits"]
+    outputs = runner.run({**inputs, **decoder})
+    check_outputs(manifest, outputs)
+    logits = outputs["logits"]
     return np.asarray(logits[:, step].argmax(axis=-1))
 
 
-def _next_token(runner: Runner, step: TokenizeStep, tokens: Sequence[int]) -> int:
+def _next_token(
+    runner: Runner, manifest: Manifest, step: TokenizeStep, tokens: Sequence[int]
+) -> int:
     tensor = next(tensor for tensor in runner.inputs if tensor.name == step.input)
     size = tensor.shape[1]
     window = np.asarray(tokens[-(size if isinstance(size, int) else step.length) :], np.int32)
@@ -113,7 +120,9 @@ def _next_token(runner: Runner, step: TokenizeStep, tokens: Sequence[int]) -> in
     arrays = {step.input: padded[np.newaxis]}
     if any(tensor.name == "padding_mask" for tensor in runner.inputs):
         arrays["padding_mask"] = (np.arange(len(padded)) < len(window)).astype(np.int32)[np.newaxis]
-    return int(runner.run(arrays)["logits"][0, len(window) - 1].argmax())
+    outputs = runner.run(arrays)
+    check_outputs(manifest, outputs)
+    return int(outputs["logits"][0, len(window) - 1].argmax())
 
 
 def _tokenizer(preprocessor: Preprocessor) -> tuple[Any, TokenizeStep]:

@@ -25,6 +25,13 @@ TOP_K = 5
 _THRESHOLD = 0.5
 _OF_TEXT = {"question-answering", "token-classification"}
 _MASK = "padding_mask"
+# By task, its outputs and their axes, where other ones have no meaning.
+_NEEDED = {
+    "question-answering": {"start_logits": 2, "end_logits": 2},
+    "token-classification": {"logits": 3},
+    "causal-lm": {"logits": 3},
+    "seq2seq": {"logits": 3},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +124,7 @@ def answer(
         ends: Position of each row's last real token.
         top_k: How many answers to list.
     """
+    check_outputs(manifest, outputs)
     count = len(next(iter(outputs.values())))
     rows = [{name: array[i] for name, array in outputs.items()} for i in range(count)]
     task, logits = manifest.task, outputs.get("logits")
@@ -143,6 +151,21 @@ def _number(task: str | None, outputs: Arrays) -> str | None:
     """Return the output that is the answer of a task whose answer is a number."""
     names = ("value", "logits") if is_regression(task) else ("rating",) if task == "rating" else ()
     return next((name for name in names if name in outputs), None)
+
+
+def check_outputs(manifest: Manifest, outputs: Arrays) -> None:
+    """Refuse outputs that a task cannot be answered from.
+
+    Raises:
+        BundleError: One is missing, or has another number of axes.
+    """
+    for name, axes in _NEEDED.get(manifest.task or "", {}).items():
+        if name not in outputs or outputs[name].ndim != axes:
+            shapes = {name: array.shape for name, array in outputs.items()}
+            raise BundleError(
+                f"'{manifest.name}' is of task '{manifest.task}', whose output '{name}' has "
+                f"{axes} axes; its outputs are {shapes}. Export it with its own task (task=)."
+            )
 
 
 def _are_pictures(manifest: Manifest, outputs: Arrays) -> bool:

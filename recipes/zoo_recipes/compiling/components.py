@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -172,7 +173,11 @@ def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) ->
 def make_augmentation(layer: Component) -> Any:
     """Return a random Keras image layer."""
     kinds = classes(keras.layers, keras.layers.Layer)
-    return make("augmentation", kinds, layer.name, layer.arguments)
+    arguments = dict(layer.arguments)
+    if "data_format" in inspect.signature(kinds.get(layer.name, object)).parameters:
+        # Ours are so whatever Keras' settings on this machine say.
+        arguments.setdefault("data_format", "channels_last")
+    return make("augmentation", kinds, layer.name, arguments)
 
 
 # The callbacks of Keras that a run has no better way for.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.evaluation import groups as grouping
+from zoo_recipes.evaluation.example_table import check_table, write_examples
 from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
@@ -36,11 +37,14 @@ def evaluate_subject(
     slice_by: str | Sequence[Any] | None = None,
     other_data: bool = False,
     resamples: int = RESAMPLES,
+    examples: str | Path | None = None,
     **options: Any,
 ) -> Evaluation:
     """Measure a model on a split; the arguments are those of :func:`zoo.evaluate`."""
     given = subject.given
     _check(given.task, slice_by, resamples)
+    if examples is not None:
+        check_table(Path(examples))
     in_file = grouping.file_column(slice_by) if isinstance(slice_by, str) else None
     feature = slice_by if isinstance(slice_by, str) and in_file is None else None
     read = read_for(
@@ -67,6 +71,8 @@ def evaluate_subject(
     if names is not None:
         column = in_file[1] if in_file else feature or "group"
         groups = _by_group(found, names, column, labels, resamples)
+    if examples is not None:
+        write_examples(Path(examples), read, found, labels, names)
     return Evaluation(
         where=str(subject.where),
         runtime=subject.runtime,

@@ -75,10 +75,10 @@ def listed(problems: Sequence[object]) -> str:
     return f"{len(problems):,} problem{'s' if len(problems) > 1 else ''}:{shown(problems)}"
 
 
-def shown(problems: Sequence[object]) -> str:
-    """Return the first twenty, one a line, and how many more there are."""
-    lines = "".join(f"\n  {problem}" for problem in problems[:SHOWN])
-    more = len(problems) - SHOWN
+def shown(problems: Sequence[object], most: int = SHOWN) -> str:
+    """Return the first ones, one a line, and how many more there are."""
+    lines = "".join(f"\n  {problem}" for problem in problems[:most])
+    more = len(problems) - most
     return lines + (f"\n  ... and {more:,} more" if more > 0 else "")
 
 

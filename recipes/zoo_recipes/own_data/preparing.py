@@ -26,6 +26,7 @@ from zoo_recipes.own_data.checking import (
 from zoo_recipes.own_data.content import VERSION, Columns, Kind
 from zoo_recipes.own_data.files import files_of, place, split_of
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.quantiles import sizes_of
 from zoo_recipes.own_data.records import Records, save_records
 from zoo_recipes.own_data.splitting import split
 from zoo_registry import ZooError
@@ -157,7 +158,7 @@ def show_own_data(builder: Any) -> None:
     if found:
         console.print(
             f"{len(found):,} are in several classes and kept; --set dataset.on_contradiction=drop "
-            f"does not train on them:{shown(found)}"
+            f"does not train on them:{shown(found, most=3)}"
         )
 
 
@@ -198,6 +199,7 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
         "made_splits": made.are_made,
         "left_out": [str(problem) for problem in content.problems],
         "contradictions": [str(problem) for problem in contradictions(content)],
+        "sizes": sizes_of(content.examples),
     }
 
     def make(folder: Path) -> Path:

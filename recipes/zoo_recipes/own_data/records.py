@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo_recipes.own_data.content import PLACE, Content
+from zoo_recipes.own_data.content import Content
 from zoo_recipes.own_data.files import files_of, place
 from zoo_recipes.own_data.table_files import column_names, is_rows, rows_of
 from zoo_recipes.own_data.tables import is_table
@@ -45,15 +45,16 @@ def _parted(where: str) -> tuple[str, int]:
 
 
 def save_records(folder: Path, content: Content, file: str) -> None:
-    """Write the places of all records beside the prepared data.
+    """Write the places of all records, and which are good, beside the prepared data.
 
     Args:
         folder: Of these.
         content: What was read.
         file: Name of data that are one file, which may be called otherwise tomorrow.
     """
-    places = [where.removeprefix(file) for where in in_order(content)]
-    (folder / RECORDS).write_text(json.dumps(places), encoding="utf-8")
+    good = {example.place for example in content.examples}
+    found = [(where.removeprefix(file), where in good) for where in in_order(content)]
+    (folder / RECORDS).write_text(json.dumps(found), encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -187,9 +188,9 @@ class Records:
     def _orders(self) -> Iterator[tuple[list[str], str]]:
         """Yield records in the order of the files, and what they are of: all, and of the split."""
         file = self.path.name if self.path.is_file() else ""
-        text = (self.folder / RECORDS).read_text(encoding="utf-8")
-        records = [file + where for where in json.loads(text)]
-        good = set(self._good(file))
+        found = json.loads((self.folder / RECORDS).read_text(encoding="utf-8"))
+        records = [file + where for where, _ in found]
+        good = {file + where for where, is_good in found if is_good}
         yield records, "all of the data"
         yield [where for where in records if where in good], "all that are good"
         of_split = {_parted(where)[0] for where in self.places}
@@ -198,15 +199,6 @@ class Records:
         if set(taken) == set(self.places):
             yield inside, "those of the split"
             yield taken, "the good ones of the split"
-
-    def _good(self, file: str) -> Iterator[str]:
-        import tensorflow_datasets as tfds
-
-        builder = tfds.builder_from_directory(self.folder)
-        only = tfds.decode.PartialDecoding({PLACE: tfds.features.Text()})
-        for split in builder.info.splits:
-            for row in tfds.as_numpy(builder.as_dataset(split=split, decoders=only)):
-                yield file + row[PLACE].decode("utf-8", "surrogateescape")
 
 
 def _names(places: Sequence[str]) -> Iterator[list[str]]:

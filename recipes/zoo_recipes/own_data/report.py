@@ -12,6 +12,7 @@ from zoo_recipes.own_data.boxes import BOXES, Objects
 from zoo_recipes.own_data.checking import contradictions, refuse_unusable
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.quantiles import quantiles, sizes_of
 from zoo_recipes.own_data.ranking import recipes_that_take
 from zoo_recipes.own_data.splitting import split
 from zoo_recipes.own_data.suspects import Suspect, find_suspects
@@ -94,7 +95,7 @@ def inspect_data(
         splits={part: len(examples) for part, examples in parts.items()},
         split_rule=made.rule,
         classes=_classes(content, parts),
-        sizes=_sizes(content.examples),
+        sizes=sizes_of(content.examples),
         unit=content.kind.unit,
         duplicates=sum(counts.values()) - len(counts),
         leaks=_leaks(parts),
@@ -147,26 +148,7 @@ def _box_sizes(content: Content) -> dict[str, tuple[float, float, float, float]]
         "height": [box.bottom - box.top for box in boxes],
         "width": [box.right - box.left for box in boxes],
     }
-    return {name: _quantiles(np.rint(column).astype(int)) for name, column in sizes.items()}
-
-
-def _sizes(examples: Sequence[Example]) -> dict[str, tuple[float, float, float, float]]:
-    import numpy as np
-
-    if not examples or len({len(example.size) for example in examples}) > 1:
-        return {}
-    columns = np.asarray([example.size for example in examples]).T
-    names = {1: ("length",), 2: ("height", "width")}.get(len(columns))
-    names = names or tuple(f"axis {at}" for at in range(len(columns)))
-    return {name: _quantiles(column) for name, column in zip(names, columns, strict=True)}
-
-
-def _quantiles(column: Any) -> tuple[float, float, float, float]:
-    import numpy as np
-
-    found = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest")
-    low, middle, high, top = (np.round(found, 2) if column.dtype.kind == "f" else found).tolist()
-    return low, middle, high, top
+    return {name: quantiles(np.rint(column).astype(int)) for name, column in sizes.items()}
 
 
 def _leaks(parts: Mapping[str, Sequence[Example]]) -> int:

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from zoo_recipes.distributed.cluster import this_member
 from zoo_registry import UsageError
+from zoo_registry.build import check_backend
 
 _TRAINING = threading.Lock()
 
@@ -24,8 +26,9 @@ def alone() -> Iterator[None]:
     Raises:
         UsageError: There is another one.
     """
-    import keras
-
+    check_backend()
+    # TensorFlow connects the processes of a cluster before Keras is imported; they only train.
+    here_only = this_member() is None
     if not _TRAINING.acquire(blocking=False):
         raise UsageError(
             "Another training is running in this process, and both would draw from the same random "
@@ -33,10 +36,8 @@ def alone() -> Iterator[None]:
             "(`zoo train`)."
         )
     try:
-        put_back = [_generators(), _keras(), _loggers()]
+        put_back = [_generators(), *([_keras()] if here_only else []), _loggers()]
         try:
-            # What a recipe wants it says.
-            keras.config.set_dtype_policy("float32")
             yield
         finally:
             for each in put_back:
@@ -71,6 +72,8 @@ def _keras() -> Callable[[], None]:
     eager: Any = context.context()
     # A new generator is made for a seed: this one is not drawn from meanwhile.
     seed, generator = eager._seed, getattr(eager, "_rng", None)
+    # What a recipe wants it says.
+    keras.config.set_dtype_policy("float32")
 
     def put_back() -> None:
         for name, value in attributes.items():

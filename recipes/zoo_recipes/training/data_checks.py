@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -131,47 +129,6 @@ def _check_maps(recipe: Recipe, model: Any, source: Source) -> None:
             "model.overrides.input_shape to the size of the images that preprocessing makes, and "
             "model.overrides.num_classes to the number of classes, or leave it out."
         )
-
-
-@dataclass(frozen=True)
-class Cutting:
-    """What preprocessing cuts off.
-
-    Args:
-        what: The longer ones, in words.
-        count: Returns how many of some raw inputs are longer.
-    """
-
-    what: str
-    count: Callable[[Sequence[Any]], int]
-
-
-def cutting(preprocessor: Any) -> Cutting | None:
-    """Return what a ``Preprocessor`` cuts off of texts or of sounds; ``None`` for all else."""
-    from zoo_export.preprocess.steps import AudioStep, TokenizeStep
-
-    for step in preprocessor.steps:
-        if isinstance(step, AudioStep):
-            return Cutting(
-                f"sounds longer than the {step.length} samples", partial(_count_long, step.length)
-            )
-        if isinstance(step, TokenizeStep):
-            tokenizer = preprocessor.tokenizer(step.tokenizer)
-            return Cutting(
-                f"texts longer than the {step.length} tokens",
-                partial(_count_truncated, tokenizer, step.length),
-            )
-    return None
-
-
-def _count_long(length: int, sounds: Sequence[Any]) -> int:
-    return sum(len(sound) > length for sound in sounds)
-
-
-def _count_truncated(tokenizer: Any, length: int, texts: Sequence[Any]) -> int:
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(length)
-    return sum(bool(encoding.overflowing) for encoding in tokenizer.encode_batch(list(texts)))
 
 
 def _are_classes(labels: Any) -> bool:

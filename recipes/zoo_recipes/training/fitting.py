@@ -78,7 +78,7 @@ def build(
 
 def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
     """Return what ``run.json`` says of the model, before it is trained."""
-    saved = [v for v in model.weights if not v.name.startswith("lora_kernel")]
+    saved = [v for v in model.weights if not v.name.startswith("lora_")]
     loaded = getattr(model, "zoo_weights", None)
     return {
         "name": recipe.model.name,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import asset_of
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
-from zoo_recipes.training.data_checks import cutting
+from zoo_recipes.training.thrown_away import count_cut
 from zoo_registry import UsageError, folders
 from zoo_registry.build import read_tokenizer
 from zoo_registry.durable import write_text
@@ -113,30 +112,7 @@ def make_sources(
             f"but model '{recipe.model.name}' takes {_listed(wanted, made)}."
         )
     # A language model is given all of a text, window by window.
-    return sources, {} if task in UNLABELLED else _count_cut(recipe, preprocessor, examples)
-
-
-def _count_cut(
-    recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
-) -> dict[str, int]:
-    """Return how many texts or sounds of each part were cut, and warn of them."""
-    found = cutting(preprocessor)
-    if found is None:
-        return {}
-    # Both texts of twins are rows of their own; other pairs are one text.
-    raws = {
-        part: [*_flat(some.raws)] if recipe.contrastive else some.raws
-        for part, some in examples.items()
-    }
-    counts = {part: found.count(some) for part, some in raws.items()}
-    cut = {part: count for part, count in counts.items() if count}
-    if cut:
-        shares = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
-        warnings.warn(
-            f"{found.what} of the model were cut: {', '.join(shares)}",
-            stacklevel=3,
-        )
-    return cut
+    return sources, {} if task in UNLABELLED else count_cut(recipe, preprocessor, examples)
 
 
 def _listed(shapes: Shapes, others: Shapes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +23,11 @@ from zoo_recipes.distributed.ranks import Ranks, check_recipe
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.preparing import show_own_data
+from zoo_recipes.own_data.preparing import note_of, show_own_data
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
     RECIPE,
+    REPLACED,
     LostInfoError,
     OnEpoch,
     Run,
@@ -43,6 +45,7 @@ from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.execution import carry_out
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
+from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_recipes.training.watching import Logs
 from zoo_registry import UsageError, network
 from zoo_registry.build import check_overrides, open_weights
@@ -134,6 +137,7 @@ def train(
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
         show_own_data(builder)
+    warn_of_pictures(recipe, builder, note_of(builder))
     info = first_info(recipe, task) | workers_info(ranks)
     logs = Logs(energy=energy, mlflow=mlflow)
     with new_folder(folder, force=force):
@@ -202,6 +206,8 @@ def resume(
         # Only now does nobody else change it.
         found = _read_or_remade(folder)
         remove_partial(folder)
+        # What it took the place of, where it was killed before it said that it is a run.
+        shutil.rmtree(folder / REPLACED, ignore_errors=True)
         if found.status == "complete":
             raise UsageError(
                 f"Run '{folder}' is complete: there is nothing to go on with. Train it further, "

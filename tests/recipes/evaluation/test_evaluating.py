@@ -1,5 +1,6 @@
 """Runs measured by group, what is refused, and what is written."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -115,6 +116,32 @@ def test_label_errors_are_named_by_file_and_line(by_shop, shops):
         file, line = row.place.split(":")
         assert file == shops.name
         assert lines[int(line) - 1].split(",")[:2] == [row.text, row.given]
+
+
+def test_what_was_answered_on_each_example(run, shops, data_dir, tmp_path):
+    path = tmp_path / "examples.csv"
+    found = zoo.evaluate(run, slice_by="shop", data_dir=data_dir, examples=path)
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["place", "label", "predicted", "probability", "group", "loss"]
+    assert len({row["place"] for row in rows}) == found.num_examples
+    own = ["", *shops.read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        text, label, shop, _ = own[int(row["place"].removeprefix(f"{shops.name}:"))].split(",")
+        assert (row["label"], row["group"]) == (label, shop or "(none)")
+        if shop == "a":
+            assert (row["predicted"] == "good") == text.endswith("lovely")
+    assert np.mean([row["label"] == row["predicted"] for row in rows]) == pytest.approx(
+        found.metrics["accuracy"]
+    )
+    losses = [float(row["loss"]) for row in rows]
+    assert losses == sorted(losses, reverse=True)
+    assert np.mean(losses) == pytest.approx(found.metrics["loss"], rel=1e-5)
+    with pytest.raises(UsageError) as caught:
+        zoo.evaluate(run, data_dir=data_dir, examples=tmp_path / "examples.xlsx")
+    assert str(caught.value) == (
+        f"'{tmp_path / 'examples.xlsx'}': examples are written as a table, such as examples.csv."
+    )
 
 
 def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):

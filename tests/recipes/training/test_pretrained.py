@@ -8,6 +8,7 @@ import pytest
 
 import zoo
 from zoo_recipes.recipe import as_recipe
+from zoo_recipes.training.fitting import build
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 
@@ -66,6 +67,26 @@ def test_what_is_trained_is_said_and_the_run_holds_a_plain_model(
     assert all(weight.trainable for weight in model.weights)
     made, given = (json.loads((f / "tokenizer.json").read_text()) for f in (run.assets, snapshot))
     assert made["model"] == given["model"]
+
+
+def test_the_rows_of_a_run_go_to_the_classes_of_their_names(tmp_path):
+    """As many classes of other names would take each other's rows, and answer worse than fresh."""
+    model = zoo.get_model("digits-mlp", num_classes=3)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    model.save(folder / "model.keras")
+    known = {"task": "image-classification", "labels": ["ant", "bee", "cow"]}
+    (folder / "run.json").write_text(json.dumps({"recipe": {"model": {"name": "mlp"}}, **known}))
+    data = {
+        "model": {"name": "mlp", "task": "image-classification", "weights": str(folder)},
+        "dataset": {"name": "digits", "train": "train", "test": "test"},
+        "fit": {"epochs": 1, "batch_size": 8},
+    }
+    with pytest.warns(UserWarning, match=r"has none of their name: dog\.$"):
+        made = build(as_recipe(data, "mine"), known["task"], ["cow", "dog", "ant"], None)
+    theirs, ours = (m.get_layer("logits").kernel.numpy() for m in (model, made))
+    np.testing.assert_array_equal(ours[:, [2, 0]], theirs[:, [0, 2]])
+    assert not np.array_equal(ours[:, 1], theirs[:, 1])
 
 
 def test_weights_that_are_not_there_are_refused_before_anything_is_written(data_dir, tmp_path):

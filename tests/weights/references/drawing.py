@@ -23,9 +23,9 @@ def tensor(name, shape):
     return (values / 3 + name.endswith("weight")).astype("float32")
 
 
-def images(size):
-    """Return two images as pixels, float32 (2, size, size, 3)."""
-    return (127.5 * (uniform("images", (2, size, size, 3)) + 1)).astype("float32")
+def images(height, width):
+    """Return two images as pixels, float32 (2, height, width, 3)."""
+    return (127.5 * (uniform("images", (2, height, width, 3)) + 1)).astype("float32")
 
 
 def tokens(count, length=11):

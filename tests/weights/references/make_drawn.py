@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import timm
 import torch
 import transformers as hf
 from drawing import images, tensor, tokens
+from safetensors.numpy import load_file, save_file
 from timm.models import save_for_hf
 
 HERE = Path(__file__).parent
@@ -122,12 +125,24 @@ TRANSFORMERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "xlm-roberta-masked-lm": ("XLMRobertaForMaskedLM", {**ROBERTA, "type_vocab_size": 2}, {}),
 }
 SMALL_VIT = {"embed_dim": 24, "depth": 2, "num_heads": 3, "img_size": 48}
+# Of images of another size than the model's.
+VIT = {
+    "image_size": 32,
+    "patch_size": 8,
+    "hidden_size": 24,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 36,
+    "num_labels": 5,
+}
+RESIZED = {"vit-larger": (48, 80), "vit-smaller": (16, 24), "vit-oblong": (16, 64)}
 # Architecture, arguments, side of the images.
-TIMM: dict[str, tuple[str, dict[str, Any], int]] = {
+TIMM: dict[str, tuple[str, dict[str, Any], int | tuple[int, int]]] = {
     "timm-resnet18": ("resnet18", {"channels": [8, 12, 16, 20], "layers": [1, 2, 1, 1]}, 64),
     "timm-resnet50": ("resnet50", {"channels": [4, 8, 12, 16], "layers": [1, 1, 2, 1]}, 64),
     "timm-vit": ("vit_tiny_patch16_224", SMALL_VIT, 48),
     "timm-vit-larger": ("vit_tiny_patch16_224", SMALL_VIT, 80),
+    "timm-vit-oblong": ("vit_tiny_patch16_224", {**SMALL_VIT, "img_size": 64}, (32, 128)),
     "timm-vit-smaller": ("vit_small_patch16_384", {**SMALL_VIT, "img_size": 96}, 48),
     "timm-deit": ("deit_tiny_patch16_224", {**SMALL_VIT, "mlp_ratio": 2.0}, 48),
     "timm-mobilenetv2": ("mobilenetv2_050", {}, 64),
@@ -200,15 +215,44 @@ def of_timm(name: str) -> dict[str, Any]:
         save_for_hf(model, work, safe_serialization=True, model_args=arguments)
         config = json.loads(Path(work, "config.json").read_text())
         tensors = kept(Path(work), shapes)
+    height, width = size if isinstance(size, tuple) else (size, size)
     if arguments.get("img_size", size) != size:
-        model.set_input_size(img_size=(size, size))
+        model.set_input_size(img_size=(height, width))
     said = config["pretrained_cfg"]
-    mean, std = (torch.tensor(said[key])[:, None, None] for key in ("mean", "std"))
-    pixels = torch.tensor(images(size).transpose(0, 3, 1, 2)) / 255
+    answers = seen(model, (height, width), said["mean"], said["std"])
+    return {"config": config, "tensors": tensors, "answers": answers, "size": [height, width]}
+
+
+def of_resized(name: str) -> dict[str, Any]:
+    """Return the reference of a vision transformer for images of another size."""
+    # In files its tensors have other names than in memory.
+    with tempfile.TemporaryDirectory() as work:
+        hf.ViTForImageClassification(hf.ViTConfig(**VIT)).save_pretrained(work)
+        file = Path(work, "model.safetensors")
+        tensors = {key: list(value.shape) for key, value in load_file(file).items()}
+        values = {key: tensor(key, tuple(shape)) for key, shape in tensors.items()}
+        save_file(values, file, metadata={"format": "pt"})
+        model = hf.ViTForImageClassification.from_pretrained(work).eval()
+    scaled = partial(model, interpolate_pos_encoding=True)
+    size = RESIZED[name]
+    answers = seen(scaled, size, [0.5] * 3, [0.5] * 3)
+    config = model.config.to_dict()
+    return {"config": config, "tensors": tensors, "answers": answers, "size": list(size)}
+
+
+def seen(
+    model: Callable[[torch.Tensor], Any],
+    size: tuple[int, int],
+    mean: list[float],
+    std: list[float],
+) -> dict[str, Any]:
+    """Return what a model answers to the images."""
+    means, stds = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    pixels = torch.tensor(images(*size).transpose(0, 3, 1, 2)) / 255
     with torch.no_grad():
-        logits = model((pixels - mean) / std).numpy()
-    answers = rounded({"logits": logits})
-    return {"config": config, "tensors": tensors, "answers": answers, "size": size}
+        answer = model((pixels - means) / stds)
+    logits = answer if isinstance(answer, torch.Tensor) else answer.logits
+    return rounded({"logits": logits.numpy()})
 
 
 class CifarBlock(torch.nn.Module):
@@ -260,10 +304,8 @@ def of_cifar(name: str) -> dict[str, Any]:
     """Return the reference of a ResNet for CIFAR, which has no configuration."""
     model = CifarResNet(CIFAR[name]).eval()
     tensors = draw(model)
-    pixels = torch.tensor(images(32).transpose(0, 3, 1, 2)) / 255
-    with torch.no_grad():
-        logits = model((pixels - 0.5) / 0.25).numpy()
-    return {"config": {}, "tensors": tensors, "answers": rounded({"logits": logits}), "size": 32}
+    answers = seen(model, (32, 32), [0.5] * 3, [0.25] * 3)
+    return {"config": {}, "tensors": tensors, "answers": answers, "size": [32, 32]}
 
 
 def rounded(answers: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -278,6 +320,7 @@ def main() -> None:
     """Write all references into one file."""
     cases = {name: of_transformers(name) for name in TRANSFORMERS}
     cases |= {name: of_timm(name) for name in TIMM}
+    cases |= {name: of_resized(name) for name in RESIZED}
     cases |= {name: of_cifar(name) for name in CIFAR}
     text = json.dumps(cases, separators=(",", ":"))
     with gzip.GzipFile(HERE / "drawn.json.gz", "wb", mtime=0) as file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,7 +70,8 @@ def application(
     if whole:
         arguments |= {"classes": num_classes, "classifier_activation": None}
     try:
-        backbone = make(**arguments)
+        with channels_last():
+            backbone = make(**arguments)
     except ValueError as error:
         raise UsageError(f"keras.applications.{architecture} refuses: {error}") from error
     if task == "features":
@@ -80,9 +83,22 @@ def application(
         outputs = keras.layers.Identity(name=name)(backbone.output)
     else:
         warnings.warn(f"The head of '{architecture}' starts fresh.", UserWarning, stacklevel=2)
-        pooled = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)
+        pooled = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(
+            backbone.output
+        )
         outputs = keras.layers.Dense(num_classes, name="logits")(pooled)
     return keras.Model(image, outputs, name=architecture.lower())
+
+
+@contextmanager
+def channels_last() -> Iterator[None]:
+    """Have Keras build models of (batch, height, width, channels), whatever its settings say."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)
 
 
 def _pixels(image: Any, how: str) -> Any:

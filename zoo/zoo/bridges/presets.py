@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import keras_hub
 
+from zoo.bridges.applications import channels_last
 from zoo.weights.hubs import download
 from zoo.weights.snapshot import CONFIG, read_json
 from zoo_registry import UsageError, ZooError, network
@@ -73,7 +74,9 @@ def preset(
     given = {"num_classes": num_classes, "dropout": dropout}
     arguments |= {key: value for key, value in given.items() if value is not None}
     try:
-        model: keras.Model = make.from_preset(place, load_weights=weights is not None, **arguments)
+        with channels_last():
+            loads = weights is not None
+            model: keras.Model = make.from_preset(place, load_weights=loads, **arguments)
     except Exception as error:  # KerasHub, Kaggle's client and the network raise many kinds
         raise ZooError(
             f"KerasHub cannot build '{place}' for '{task}': {type(error).__name__}: {error}"

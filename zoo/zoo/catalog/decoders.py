@@ -85,7 +85,7 @@ SPECS = (
     _llama(
         "llama",
         6_738_415_616,
-        summary="Llama of any size; the defaults are Llama 2 7B.",
+        summary="Llama, Mistral, Qwen 2 and 3, SmolLM3 of any size; the defaults are Llama 2 7B.",
     ),
     _llama(
         "llama-7b",

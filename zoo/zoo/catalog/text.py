@@ -219,7 +219,7 @@ SPECS = (
         "bert",
         109_482_240,
         (12, 768, 12),
-        summary="BERT of any size; the defaults are BERT-base, uncased.",
+        summary="BERT of any size, also RoBERTa and XLM-R; the defaults are BERT-base, uncased.",
         weights="hf://google-bert/bert-base-uncased",
     ),
     _small_bert("tiny", 4_385_920, (2, 128, 2)),

@@ -55,6 +55,12 @@ CLASS_FIGURES = (("precision", "recall", "f1"), ("average_precision",))
 @data_dir
 @download
 @click.option(
+    "--examples",
+    metavar="FILE.csv",
+    type=click.Path(path_type=Path),
+    help="Write what was answered on each example, by file and line, the worst first.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder for evaluation.json and confusion.png [evaluations/NAME of a run; none for a "
@@ -77,8 +83,9 @@ def evaluate(
         print_json(asdict(found))
         return
     _print(found)
-    if folder is not None:
-        click.echo(f"\nWritten: {folder}")
+    written = [str(path) for path in (folder, options["examples"]) if path is not None]
+    if written:
+        click.echo(f"\nWritten: {', '.join(written)}")
     words = shlex.quote(str(source))
     next_step(f"zoo export {words}" if is_run(source) else f"zoo bench {words}")
 

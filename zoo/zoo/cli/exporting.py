@@ -212,7 +212,7 @@ def progress(
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
-    from zoo_export.remarks import remarks
+    from zoo_export.remarks import proofs, remarks
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
@@ -235,7 +235,7 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
     for artifact in bundle.artifacts:
-        for remark in remarks(artifact.facts):
+        for remark in [*proofs(artifact.verification), *remarks(artifact.facts)]:
             click.echo(f"{artifact.format}: {remark}")
 
 
@@ -254,6 +254,7 @@ def print_targets(bundle: Bundle) -> None:
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
     from zoo_export.bundle import load_bundle
+    from zoo_export.remarks import proofs
     from zoo_export.verification import verify as verify_bundle
 
     loaded = load_bundle(bundle)
@@ -275,5 +276,8 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
         ],
         right=("DIFFERENCE", "ALLOWED"),
     )
+    for result in results:
+        for proof in proofs(result):
+            click.echo(f"{result.format}: {proof}")
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
     next_step(f"zoo predict {shlex.quote(str(bundle))} INPUT")

@@ -38,7 +38,13 @@ mlflow = click.option(
 @click.command()
 @click.argument("recipe", required=False)
 @click.option("--resume", type=click.Path(path_type=Path), help="Go on with a run that stopped.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="fit.epochs=3")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="fit.epochs=3; none takes a key out.",
+)
 @click.option("--seed", type=int, help="Another seed than the recipe's.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder [runs/RECIPE].")
 @click.option("--force", is_flag=True, help="Replace an existing run folder.")

@@ -41,11 +41,14 @@ def conv_norm(
     suffix = "" if number is None else f"_{number}"
     explicit = symmetric and strides != 1 and kernel_size != 1
     if explicit and isinstance(kernel_size, int):
-        x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad{suffix}")(x)
+        x = keras.layers.ZeroPadding2D(
+            kernel_size // 2, data_format="channels_last", name=f"{name}_pad{suffix}"
+        )(x)
     arguments: dict[str, Any] = {
         "strides": strides,
         "padding": "valid" if explicit else "same",
         "use_bias": False,
+        "data_format": "channels_last",
         "name": f"{name}_conv{suffix}",
     }
     if filters is None:
@@ -122,11 +125,19 @@ def squeeze_excite(x: Any, squeezed: int, *, name: str) -> Any:
         name: Prefix of the layers' names.
     """
     channels = x.shape[-1]
-    scale = keras.layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
-    scale = keras.layers.Conv2D(squeezed, 1, activation="relu", name=f"{name}_squeeze_conv")(scale)
-    scale = keras.layers.Conv2D(channels, 1, activation="hard_sigmoid", name=f"{name}_excite_conv")(
-        scale
-    )
+    scale = keras.layers.GlobalAveragePooling2D(
+        keepdims=True, data_format="channels_last", name=f"{name}_squeeze"
+    )(x)
+    scale = keras.layers.Conv2D(
+        squeezed, 1, activation="relu", data_format="channels_last", name=f"{name}_squeeze_conv"
+    )(scale)
+    scale = keras.layers.Conv2D(
+        channels,
+        1,
+        activation="hard_sigmoid",
+        data_format="channels_last",
+        name=f"{name}_excite_conv",
+    )(scale)
     return keras.layers.Multiply(name=f"{name}_scale")([x, scale])
 
 

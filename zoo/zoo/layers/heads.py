@@ -117,7 +117,7 @@ def image_head(
         "max": keras.layers.GlobalMaxPooling2D,
     }
     check_choice(task, pooling=(pooling, tuple(pools)))
-    pooled = pools[pooling](name="pool")(x)
+    pooled = pools[pooling](data_format="channels_last", name="pool")(x)
     head = vector_head(pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=stddev)
     if task != "features":
         return head

@@ -113,7 +113,9 @@ def _top_down(maps: Mapping[int, Any], filters: int) -> Any:
         prefix = f"neck_stride_{stride}"
         side = conv_norm(maps[stride], filters, 1, name=f"{prefix}_side")
         if x is not None:
-            x = keras.layers.UpSampling2D(interpolation="bilinear", name=f"{prefix}_resize")(x)
+            x = keras.layers.UpSampling2D(
+                interpolation="bilinear", data_format="channels_last", name=f"{prefix}_resize"
+            )(x)
             side = keras.layers.Add(name=f"{prefix}_add")([side, x])
         x = conv_norm(side, filters, activation="relu", name=prefix)
     return x
@@ -121,7 +123,12 @@ def _top_down(maps: Mapping[int, Any], filters: int) -> Any:
 
 def _head(x: Any, filters: int, channels: int, name: str, bias: float = 0.0) -> Any:
     x = keras.layers.Conv2D(
-        filters, 3, padding="same", activation="relu", name=f"head_{name}_conv"
+        filters,
+        3,
+        padding="same",
+        activation="relu",
+        data_format="channels_last",
+        name=f"head_{name}_conv",
     )(x)
     # The losses need float32 under a mixed precision policy too.
     return keras.layers.Conv2D(
@@ -129,5 +136,6 @@ def _head(x: Any, filters: int, channels: int, name: str, bias: float = 0.0) -> 
         1,
         bias_initializer=keras.initializers.Constant(bias),
         dtype="float32",
+        data_format="channels_last",
         name=name,
     )(x)

@@ -99,6 +99,8 @@ def _residual(x: Any, channels: int, strides: int, projection: bool, name: str) 
 
 def _padded(x: Any, channels: int, strides: int, name: str) -> Any:
     if strides > 1:
-        x = keras.layers.MaxPooling2D(1, strides=strides, name=f"{name}_subsample")(x)
+        x = keras.layers.MaxPooling2D(
+            1, strides=strides, data_format="channels_last", name=f"{name}_subsample"
+        )(x)
     new = channels - x.shape[-1]
     return ops.pad(x, ((0, 0), (0, 0), (0, 0), (new // 2, new - new // 2))) if new else x

@@ -62,13 +62,20 @@ def cnn(
     for index, channels in enumerate(filters):
         if index:
             _check_size(x.shape, pool_size, f"pooling {index - 1} by {pool_size}", input_shape)
-            x = keras.layers.MaxPooling2D(pool_size, name=f"pool_{index - 1}")(x)
+            x = keras.layers.MaxPooling2D(
+                pool_size, data_format="channels_last", name=f"pool_{index - 1}"
+            )(x)
         if padding == "valid":
             _check_size(x.shape, kernel_size, f"convolution {index} of {kernel_size}", input_shape)
         x = keras.layers.Conv2D(
-            channels, kernel_size, padding=padding, activation=activation, name=f"conv_{index}"
+            channels,
+            kernel_size,
+            padding=padding,
+            activation=activation,
+            data_format="channels_last",
+            name=f"conv_{index}",
         )(x)
-    x = keras.layers.Flatten(name="flatten")(x)
+    x = keras.layers.Flatten(data_format="channels_last", name="flatten")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     x = keras.layers.Dense(hidden_dim, activation=activation, name="dense")(x)

@@ -93,6 +93,6 @@ def ds_cnn(
         prefix = f"block_{block}"
         x = conv_norm(x, None, strides=strides, activation="relu", name=prefix, number=0)
         x = conv_norm(x, filters, 1, activation="relu", name=prefix, number=1)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", name="pool")(x)
     logits = vector_head(x, task=task, num_classes=num_classes, dropout=dropout)
     return keras.Model(audio, logits, name=name)

@@ -66,10 +66,15 @@ def lenet5(
     image, x = image_input(input_shape, rescale)
     for index, (filters, padding) in enumerate(((6, "same"), (16, "valid"))):
         x = keras.layers.Conv2D(
-            filters, 5, padding=padding, activation=activation, name=f"conv_{index}"
+            filters,
+            5,
+            padding=padding,
+            activation=activation,
+            data_format="channels_last",
+            name=f"conv_{index}",
         )(x)
-        x = pools[pooling](2, name=f"pool_{index}")(x)
-    x = keras.layers.Flatten(name="flatten")(x)
+        x = pools[pooling](2, data_format="channels_last", name=f"pool_{index}")(x)
+    x = keras.layers.Flatten(data_format="channels_last", name="flatten")(x)
     for index, units in enumerate((120, 84)):
         x = keras.layers.Dense(units, activation=activation, name=f"dense_{index}")(x)
     head = vector_head(x, task=task, num_classes=num_classes, dropout=dropout)

@@ -50,7 +50,7 @@ def mlp(
     check_task("mlp", task, get_args(Task))
     if len(input_shape) > 1:
         inputs, x = image_input(input_shape, rescale)
-        x = keras.layers.Flatten(name="flatten")(x)
+        x = keras.layers.Flatten(data_format="channels_last", name="flatten")(x)
     elif task == "image-classification":
         raise UsageError(
             f"mlp: task 'image-classification' needs the input_shape of an image such as "

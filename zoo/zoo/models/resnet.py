@@ -83,8 +83,8 @@ def resnet(
     image, x = normalized_image_input(input_shape, mean, std)
     x = conv_norm(x, stem_filters, 7, strides=2, activation="relu", symmetric=True, name="stem")
     # What is padded is never negative, so that zeros change no maximum.
-    x = keras.layers.ZeroPadding2D(1, name="stem_pool_pad")(x)
-    x = keras.layers.MaxPooling2D(3, strides=2, name="stem_pool")(x)
+    x = keras.layers.ZeroPadding2D(1, data_format="channels_last", name="stem_pool_pad")(x)
+    x = keras.layers.MaxPooling2D(3, strides=2, data_format="channels_last", name="stem_pool")(x)
     maps = {}
     for stage, (blocks, channels) in enumerate(zip(num_blocks, filters, strict=True)):
         for block in range(blocks):

@@ -95,6 +95,7 @@ def vit(
         patch_size,
         strides=patch_size,
         kernel_initializer=kernel_initializer(STDDEV),
+        data_format="channels_last",
         name="patch_embedding",
     )(x)
     patches = (height // patch_size) * (width // patch_size)

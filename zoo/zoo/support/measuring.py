@@ -174,7 +174,7 @@ def _cell(event: Progress) -> Cell:
     if not event.comparisons:
         return Cell(state=NO, reason=reason)
     share = largest_share(Verification(event.format, tolerance, event.comparisons))
-    if math.isinf(share):
+    if math.isinf(share) or share <= tolerance:  # whole numbers, or what columns lose
         return Cell(state=MISSES, reason=reason)
     said = f"misses by {share - tolerance:.2g}: {share:.2g} where {tolerance:.2g} is allowed"
     return Cell(state=MISSES, difference=share, allowed=tolerance, reason=said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,10 @@ class Classes:
         """Whether rows are to be taken by name: both are known, and not the same."""
         known = self.theirs is not None and self.ours is not None
         return known and list(self.theirs or ()) != list(self.ours or ())
+
+    def is_by_order(self, paths: Iterable[str]) -> bool:
+        """Return whether a head was filled whose classes nothing names, though ours have names."""
+        return self.theirs is None and self.ours is not None and any(map(_CLASSES.match, paths))
 
     @property
     def fresh(self) -> tuple[str, ...]:

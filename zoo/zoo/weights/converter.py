@@ -12,6 +12,8 @@ Kind = Literal["plain", "linear", "conv", "depthwise", "pointwise", "one"]
 HEAD = re.compile(r"(head_\w+|logits|\w+_logits)(/|$)")
 # What a snapshot of timm, whose configuration names an architecture and no model type, is of.
 TIMM = "timm"
+# How transformers calls one that it has saved.
+WRAPPED = "timm_wrapper"
 # Builder arguments that change no weight's shape, in every family.
 SETTINGS = frozenset({"activation", "epsilon", "mean", "rope_scaling", "std", "theta"})
 # From a tensor in our axes, the model and the snapshot's configuration to the tensor that fits.
@@ -215,14 +217,14 @@ class _Names:
 
 
 def kind_of(config: Mapping[str, Any]) -> str | None:
-    """Return the model type that a configuration gives, or timm for one that has its own keys.
+    """Return the model type that a configuration gives, or timm for one that has timm's keys.
 
     Example:
         >>> kind_of({"model_type": "vit"}), kind_of({"architecture": "resnet18"})
         ('vit', 'timm')
     """
     kind = config.get("model_type")
-    return TIMM if kind is None and "architecture" in config else kind
+    return TIMM if kind in {None, WRAPPED} and "architecture" in config else kind
 
 
 def dialects(converters: Converter | Sequence[Converter]) -> Sequence[Converter]:

@@ -77,15 +77,17 @@ class ForeignCheckpoint:
         self._check_family()
         wanted = dict(self._settings.arguments)
         known = {**builder_defaults(self.spec), **given}
-        if self.spec.name != self.spec.family:
-            wanted = {k: v for k, v in wanted.items() if k not in self.converter.own}
+        named = self.spec.name != self.spec.family
+        kept = self.converter.own if named else ()
+        wanted = {k: v for k, v in wanted.items() if k not in kept}
+        if named:
             self._check_sizes(wanted, known)
         further = {
             "num_classes": len(self.labels or ()) or None,
             "input_shape": self._input_shape(known.get("input_shape")),
             "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
         }
-        told = {name: value for name, value in further.items() if value and name in known}
+        told = {k: v for k, v in further.items() if v and k in known and k not in kept}
         arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
         try:
             return check_overrides(self.spec, arguments)
@@ -220,7 +222,9 @@ class _Plan:
         by_name = any(self._classes.is_by_name(variable.path) for variable, _, _ in self.filled)
         fresh_classes = self._classes.fresh if by_name else ()
         lists = {key: tuple(value) for key, value in {**self._report, **left}.items()}
-        return lists | {"fresh_classes": fresh_classes, "fitted": self._fitted}
+        by_order = self._classes.is_by_order(variable.path for variable, _, _ in self.filled)
+        more = {"fresh_classes": fresh_classes, "by_order": by_order, "fitted": self._fitted}
+        return {**lists, **more}
 
     def fill(self) -> None:
         """Assign every tensor that was placed."""

@@ -187,6 +187,7 @@ class _Plan:
             "unexpected": tuple(name for name in left if name not in unused),
             "unused": tuple(unused),
             "fresh_classes": self._classes.fresh if has_classes else (),
+            "by_order": self._classes.is_by_order(variable.path for variable, _ in self.filled),
         }
 
     def fill(self) -> None:

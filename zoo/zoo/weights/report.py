@@ -26,6 +26,8 @@ class Report:
         missing: Other variables that no tensor was found for.
         unexpected: Tensors that are left over: this model has no weight for them.
         misshapen: Variables with the shape they have and the one that was found.
+        by_order: Whether the head's rows went to classes in their order, as nothing names those of
+            the weights.
         unused: Tensors of another task's head.
         unbuilt: Tensors of layers that ours leaves out of the family.
         unread: Keys of the configuration, with their values, that nothing here reads.
@@ -43,6 +45,7 @@ class Report:
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
     fresh_classes: tuple[str, ...] = ()
+    by_order: bool = False
     unused: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
     unread: Mapping[str, Any] = field(default_factory=dict)
@@ -109,4 +112,10 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],
     }
-    return [f"{text}: {listed(list(names))}." for text, names in remarks.items() if names]
+    said = [f"{text}: {listed(list(names))}." for text, names in remarks.items() if names]
+    if report.by_order:
+        said.append(
+            f"'{source}' does not name its classes: the rows of its head went to those of "
+            f"'{spec.name}' in their order."
+        )
+    return said

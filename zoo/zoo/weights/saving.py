@@ -14,6 +14,8 @@ from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
 from zoo_registry import ModelSpec, UsageError, durable, load_target
+from zoo_registry.folders import TOKENIZER
+from zoo_registry.tokenizing import open_tokenizer
 
 SHARD_BYTES = 2_000_000_000
 _OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
@@ -36,8 +38,10 @@ def save_pretrained(
     Args:
         model: From :func:`zoo.get_model`, trained or not.
         folder: To create; it appears when it is complete.
-        labels: Names of the classes; ``LABEL_0`` and so on by default.
-        tokenizer: A ``tokenizer.json`` to put beside the weights.
+        labels: Names of the classes; by default those that the model's weights came with, else
+            ``LABEL_0`` and so on.
+        tokenizer: A ``tokenizer.json`` to put beside the weights; by default the one that they
+            came with, if any.
         shard_bytes: Most bytes of one safetensors file.
 
     Returns:
@@ -67,6 +71,10 @@ def save_pretrained(
             f"This model cannot be written for Hugging Face transformers ({known}): nothing says "
             "what its tensors are called there. model.save('name.keras') keeps it."
         )
+    belongings = getattr(getattr(model, "zoo_weights", None), "belongings", None)
+    if belongings is not None:
+        labels = labels or belongings.labels
+        tokenizer = tokenizer or _tokenizer_in(belongings.assets)
     defaults = builder_defaults(spec)
     arguments = {**defaults, **spec.defaults}
     converter = _converter(spec.name, _first_its_own(written, model), arguments, defaults)
@@ -91,7 +99,7 @@ def save_pretrained(
         _write(made / CONFIG, config)
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
-            shutil.copyfile(tokenizer, made / "tokenizer.json")
+            shutil.copyfile(tokenizer, made / TOKENIZER)
         durable.rename(made, folder)
     return folder
 
@@ -176,12 +184,15 @@ def _config(
     return config
 
 
+def _tokenizer_in(assets: Path | None) -> Path | None:
+    file = None if assets is None else assets / TOKENIZER
+    return file if file is not None and file.is_file() else None
+
+
 def _padding(tokenizer: str | Path | None) -> int:
     """Return the token that stands for none: decoders find the last real one by it."""
-    from tokenizers import Tokenizer
-
     words = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
-    made = Tokenizer.from_file(str(tokenizer)) if tokenizer is not None else None
+    made = open_tokenizer(Path(tokenizer)) if tokenizer is not None else None
     known = [made.token_to_id(word) for word in words] if made is not None else []
     return next((number for number in known if number is not None), 0)
 

@@ -124,7 +124,8 @@ class Snapshot:
         Raises:
             UsageError: They are no list of names by number.
         """
-        listed = (self.own_config.get("pretrained_cfg") or self.own_config).get("label_names")
+        pretrained = self.own_config.get("pretrained_cfg") or {}
+        listed = self.own_config.get("label_names") or pretrained.get("label_names")
         if isinstance(listed, list) and listed:
             return [str(name) for name in listed]
         named = self.own_config.get("id2label")

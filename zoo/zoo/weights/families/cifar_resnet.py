@@ -33,5 +33,7 @@ CIFAR_RESNET = timm(
     _sizes,
     "resnet20, resnet32, resnet44, resnet56, resnet110",
     settings=("projection",),
+    # Of models that were trained on several devices.
+    prefix="module.",
 )
 CONVERTERS = (CIFAR_RESNET,)

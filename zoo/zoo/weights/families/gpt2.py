@@ -38,14 +38,8 @@ GPT2 = Converter(
     aliases={"hidden_size": "n_embd", "max_position_embeddings": "n_positions"}
     | {"num_attention_heads": "n_head", "num_hidden_layers": "n_layer"},
     harmless=(
-        *(
-            "is_decoder",
-            "n_ctx",
-            "reorder_and_upcast_attn",
-            "summary_activation",
-            "summary_proj_to_labels",
-        ),
-        *("summary_type", "summary_use_proj"),
+        *("is_decoder", "n_ctx", "n_special", "predict_special_tokens", "reorder_and_upcast_attn"),
+        *("summary_activation", "summary_proj_to_labels", "summary_type", "summary_use_proj"),
     ),
     fixed={
         "activation_function": "gelu_new",

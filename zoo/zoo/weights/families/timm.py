@@ -38,6 +38,7 @@ def timm(
     arguments: Mapping[str, Callable[[Any, Arguments], Arguments]] | None = None,
     pooling: Mapping[str, str] | None = None,
     settings: tuple[str, ...] = (),
+    prefix: str = "timm_model.",
 ) -> Converter:
     """Return the converter of timm's snapshots of one family.
 
@@ -49,6 +50,7 @@ def timm(
         arguments: From a further argument of timm's builder, and what is known, to ours.
         pooling: Our word for timm's; mean and maximum over height and width by default.
         settings: Further arguments that change no weight's shape.
+        prefix: What names may begin with: they do where transformers has saved a timm model.
     """
 
     def read(config: Config) -> Arguments:
@@ -60,12 +62,19 @@ def timm(
 
     return Converter(
         model_type=TIMM,
-        prefix="module.",
+        prefix=prefix,
         accepts=lambda config: sizes(_name(config)) is not None,
         heads=_TASKS,
         # The snapshot has them from the settings of its images.
         sizes={"mean": "image_mean", "std": "image_std"},
-        harmless=("num_features", "pretrained_cfg", "license", "label_names", "label_descriptions"),
+        harmless=(
+            "do_pooling",
+            "label_descriptions",
+            "label_names",
+            "license",
+            "num_features",
+            "pretrained_cfg",
+        ),
         settings=("num_classes", *settings),
         own=("input_shape",),
         read=read,

@@ -1,0 +1,710 @@
+"""Operators that a format lacks, or computes worse than TensorFlow, made of those that it has.
+
+A table says for a type of operator what stands in its place. It applies to whatever is traced,
+by Keras, TensorFlow or a layer of the user's own, and to every dtype and attribute that an entry
+takes; for others it gives ``None``, and the operator stays as it is. Formulas are for float32 and
+right to a few units in the last place over the whole domain, at its edges, and for NaN.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Node:
+    """An operator that is about to be made.
+
+    Args:
+        type: As TensorFlow calls it.
+        inputs: Its tensors.
+        attributes: Its attributes, as protocol buffers.
+    """
+
+    type: str
+    inputs: tuple[Any, ...]
+    attributes: Mapping[str, Any]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its attributes as its maker takes them; dtypes are those of the inputs."""
+        kinds = {key: value.WhichOneof("value") for key, value in self.attributes.items()}
+        return {key: _value(self.attributes[key]) for key, kind in kinds.items() if kind != "type"}
+
+    @property
+    def data_format(self) -> str:
+        """The order of its axes, such as ``"NHWC"``."""
+        return str(self.attributes["data_format"].s.decode())
+
+
+Composition = Callable[[Node], Any]
+
+
+@contextmanager
+def composed(table: Mapping[str, Composition]) -> Iterator[None]:
+    """Let graphs traced inside have what a table gives in place of operators of its types."""
+    from tensorflow.python.framework.func_graph import FuncGraph
+
+    before = FuncGraph._create_op_internal
+
+    def create(graph: Any, op_type: str, inputs: Sequence[Any], *rest: Any, **named: Any) -> Any:
+        compose = table.get(op_type)
+        if compose is not None:
+            result = compose(Node(op_type, tuple(inputs), named.get("attrs") or {}))
+            if result is not None:
+                return tf.identity(result).op  # one operator with one output, as it would be
+        return before(graph, op_type, inputs, *rest, **named)
+
+    FuncGraph._create_op_internal = create
+    try:
+        yield
+    finally:
+        FuncGraph._create_op_internal = before
+
+
+# -- formulas -------------------------------------------------------------------------------------
+
+
+def _log1p(x: Any) -> Any:
+    # Near zero by the series of atanh: 1 + x would lose what is small.
+    part = x / (2 + x)
+    square = part * part
+    series = part * _polynomial(square, [2 / k for k in range(13, 0, -2)])
+    return tf.where(tf.abs(x) < 0.5, series, tf.math.log(1 + x))
+
+
+def _expm1(x: Any) -> Any:
+    series = x * _polynomial(x, [1 / math.factorial(k) for k in range(9, 0, -1)])
+    half = tf.exp(x / 2)  # LiteRT's exponential is infinite from 88.4 on, TensorFlow's from 88.7
+    return _nan_of(x, tf.where(tf.abs(x) < 0.5, series, half * half - 1))
+
+
+def _sinh(x: Any) -> Any:
+    half = tf.exp(tf.abs(x) / 2)  # its square is infinite where the result is, not before
+    large = tf.sign(x) * (half / 2 * half - 0.5 / half / half)
+    series = x * _polynomial(x * x, [1 / math.factorial(k) for k in range(11, 0, -2)])
+    return tf.where(tf.abs(x) < 1, series, large)
+
+
+def _cosh(x: Any) -> Any:
+    half = tf.exp(tf.abs(x) / 2)
+    return _nan_of(x, half / 2 * half + 0.5 / half / half)
+
+
+def _asin(x: Any) -> Any:
+    return tf.atan2(x, tf.sqrt((1 - x) * (1 + x)))
+
+
+def _acos(x: Any) -> Any:
+    return tf.atan2(tf.sqrt((1 - x) * (1 + x)), x)
+
+
+def _atan(x: Any) -> Any:
+    return tf.atan2(x, tf.ones_like(x))
+
+
+def _asinh(x: Any) -> Any:
+    size = tf.abs(x)
+    square = size * size
+    usual = _log1p(size + square / (1 + tf.sqrt(1 + square)))
+    return tf.sign(x) * tf.where(size > _LARGE, _log_of_double(size), usual)
+
+
+def _acosh(x: Any) -> Any:
+    above = x - 1
+    usual = _log1p(above + tf.sqrt(above * (above + 2)))
+    value = tf.where(x > _LARGE, _log_of_double(x), usual)
+    return tf.where(x < 1, tf.constant(np.nan, x.dtype), value)
+
+
+def _atanh(x: Any) -> Any:
+    size = tf.abs(x)
+    return tf.sign(x) * 0.5 * _log1p(2 * size / (1 - size))
+
+
+# Beyond it 1 + x * x is x * x in float32, and that not yet infinite.
+_LARGE = 1e9
+
+
+def _log_of_double(x: Any) -> Any:
+    # XNNPACK's logarithm of the largest numbers is infinite.
+    return tf.math.log(x / 2) + 2 * math.log(2)
+
+
+def _nan_of(x: Any, value: Any) -> Any:
+    # XNNPACK's exponential of NaN is a number.
+    return tf.where(tf.math.is_nan(x), x, value)
+
+
+def _outside_of_gelu(formula: Callable[..., Any]) -> Composition:
+    # LiteRT's converter makes one operator of what tf.nn.gelu gives, this one in it.
+    def compose(node: Node) -> Any:
+        scope = tf.compat.v1.get_default_graph().get_name_scope()
+        is_gelu = re.search(r"(^|/)Gelu(_\d+)?/", scope)
+        return None if is_gelu else _of_floats(formula)(node)
+
+    return compose
+
+
+def _erf(x: Any) -> Any:
+    # A ratio of polynomials, as in Eigen; beyond the ends it is one.
+    bounded = tf.clip_by_value(x, -_ERF_ONE, _ERF_ONE)
+    square = bounded * bounded
+    value = bounded * _polynomial(square, _ERF_ABOVE) / _polynomial(square, _ERF_BELOW)
+    return _nan_of(x, tf.clip_by_value(value, -1, 1))
+
+
+_ERF_ONE = 3.7439211627767994
+_ERF_ABOVE = (
+    0.00022905065861350646,
+    0.0034082910107109506,
+    0.050955695062380861,
+    0.18520832239976145,
+    1.128379143519084,
+)
+_ERF_BELOW = (
+    -1.1791602954361697e-7,
+    0.000023547966471313185,
+    0.0010179625278914885,
+    0.014070470171167667,
+    0.11098505178285362,
+    0.49746925110067538,
+    1.0,
+)
+
+
+def _erfc(x: Any) -> Any:
+    # Cephes' erfcf: exp(-x * x) / x times a polynomial in 1 / (x * x).
+    size = tf.maximum(tf.abs(x), 1)
+    inverse = 1 / (size * size)
+    near, far = _polynomial(inverse, _ERFC_NEAR), _polynomial(inverse, _ERFC_FAR)
+    # The square in two parts: what it loses by rounding would be seen in its exponential.
+    high = tf.round(size * 256) / 256
+    scaled = tf.exp(-high * high) * tf.exp(-(size - high) * (size + high)) / size
+    tail = scaled * tf.where(size < 2, near, far)
+    tail = tf.where(x < 0, 2 - tail, tail)
+    return tf.where(tf.abs(x) > 1, tf.where(tf.abs(x) > 11, _ends(x), tail), 1 - _erf(x))
+
+
+def _ends(x: Any) -> Any:
+    return tf.cast(x < 0, x.dtype) * 2
+
+
+_ERFC_NEAR = (
+    2.326819970068386e-2,
+    -1.387039388740657e-1,
+    3.687424674597105e-1,
+    -5.824733027278666e-1,
+    6.210004621745983e-1,
+    -4.944515323274145e-1,
+    3.404879937665872e-1,
+    -2.741127028184656e-1,
+    5.638259427386472e-1,
+)
+_ERFC_FAR = (
+    -1.047766399936249e1,
+    1.297719955372516e1,
+    -7.495518717768503e0,
+    2.921019019210786e0,
+    -1.015265279202700e0,
+    4.218463358204948e-1,
+    -2.820767439740514e-1,
+    5.641895067754075e-1,
+)
+
+
+def _erfinv(x: Any) -> Any:
+    # M. Giles, Approximating the erfinv function, 2010.
+    near_zero, rest = _log1p(-x * x), tf.math.log((1 - x) * (1 + x))
+    w = -tf.where(tf.abs(x) < 0.5, near_zero, rest)
+    near = _polynomial(w - 2.5, _ERFINV_NEAR)
+    far = _polynomial(tf.sqrt(w) - 3, _ERFINV_FAR)
+    return x * tf.where(tf.abs(x) == 1, w, tf.where(w < 5, near, far))
+
+
+_ERFINV_NEAR = (
+    2.81022636e-08,
+    3.43273939e-07,
+    -3.5233877e-06,
+    -4.39150654e-06,
+    0.00021858087,
+    -0.00125372503,
+    -0.00417768164,
+    0.246640727,
+    1.50140941,
+)
+_ERFINV_FAR = (
+    -0.000200214257,
+    0.000100950558,
+    0.00134934322,
+    -0.00367342844,
+    0.00573950773,
+    -0.0076224613,
+    0.00943887047,
+    1.00167406,
+    2.83297682,
+)
+
+
+def _softplus(x: Any) -> Any:
+    # LiteRT's own, log(1 + exp(x)), is infinite from 89 on.
+    return tf.nn.relu(x) + tf.math.log(1 + tf.exp(-tf.abs(x)))
+
+
+def _rsqrt(x: Any) -> Any:
+    # XNNPACK makes NaN of rsqrt(0), which a row of zeros becomes when it is normalized. A variance
+    # and its epsilon are never zero: normalizations keep their one operator. The converter makes
+    # that operator of 1 / sqrt(x) too.
+    return None if x.op.type == "AddV2" else tf.sqrt(1 / x)
+
+
+def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
+    first, *rest = coefficients
+    return reduce(lambda value, next_one: value * x + next_one, rest, tf.ones_like(x) * first)
+
+
+# -- whole numbers --------------------------------------------------------------------------------
+
+
+def _widened(node: Node) -> Any:
+    wide = _WIDER.get(node.inputs[0].dtype)
+    if wide is None:
+        return None
+    own = node.inputs[0].dtype
+    inputs = [tf.cast(x, wide) if x.dtype == own else x for x in node.inputs]
+    result = _again(node, inputs, node.options)
+    return tf.cast(result, own) if result.dtype == wide else result
+
+
+def _again(node: Node, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """Return what an operator of the same type gives for other inputs."""
+    make = getattr(tf.raw_ops, node.type)
+    names = [*inspect.signature(make).parameters][: len(inputs)]
+    return make(**dict(zip(names, inputs, strict=True)), **options)
+
+
+def _value(attribute: Any) -> Any:
+    kind = attribute.WhichOneof("value")
+    if kind == "list":
+        return list(attribute.list.i)
+    return attribute.s.decode() if kind == "s" else getattr(attribute, kind)
+
+
+_WIDER = {
+    tf.uint8: tf.int32,
+    tf.int8: tf.int32,
+    tf.uint16: tf.int32,
+    tf.int16: tf.int32,
+    tf.uint32: tf.int64,
+}
+_ARITHMETIC = (
+    "Add",
+    "AddV2",
+    "Sub",
+    "Mul",
+    "Maximum",
+    "Minimum",
+    "FloorDiv",
+    "FloorMod",
+    "Square",
+    "SquaredDifference",
+    "Neg",
+    "Abs",
+    "Sign",
+    "Pow",
+    "Less",
+    "LessEqual",
+    "Greater",
+    "GreaterEqual",
+    "Equal",
+    "NotEqual",
+    "Sum",
+    "Prod",
+    "Max",
+    "Min",
+    "Mean",
+    "Cumsum",
+    "ReverseV2",
+)
+
+
+def _bitwise_and(a: Any, b: Any) -> Any:
+    # Both bits are set where the sum and the exclusive or differ; in halves sums do not overflow.
+    high, low = (
+        (x + y - tf.bitwise.bitwise_xor(x, y)) // 2
+        for x, y in zip(_halves(a), _halves(b), strict=True)
+    )
+    return high * _HALF + low
+
+
+def _bitwise_or(a: Any, b: Any) -> Any:
+    return tf.bitwise.bitwise_xor(a, b) + _bitwise_and(a, b)
+
+
+def _halves(x: Any) -> tuple[Any, Any]:
+    low = tf.math.floormod(x, _HALF)
+    return (x - low) // _HALF, low
+
+
+_HALF = 1 << 16
+
+
+def _left_shift(x: Any, count: Any) -> Any:
+    return x * tf.pow(tf.constant(2, x.dtype), count)
+
+
+def _truncated_mod(x: Any, y: Any) -> Any:
+    return tf.sign(x) * tf.math.floormod(tf.abs(x), tf.abs(y))
+
+
+# -- along an axis --------------------------------------------------------------------------------
+
+
+def _scan(node: Node, combine: Callable[[Any, Any], Any], neutral: float) -> Any:
+    """Return what is accumulated along an axis, in steps that double how far each looks."""
+    x, axis = node.inputs[0], tf.get_static_value(node.inputs[1])
+    if axis is None or x.shape.rank is None:
+        return None
+    axis = int(axis) % x.shape.rank
+    count = x.shape[axis]
+    if count is None:
+        return None
+    backwards = node.attributes["reverse"].b
+
+    def moved(value: Any, by: int) -> Any:
+        pads = [[0, 0]] * x.shape.rank
+        pads[axis] = [0, by] if backwards else [by, 0]
+        begin, size = [0] * x.shape.rank, [-1] * x.shape.rank
+        begin[axis], size[axis] = (by if backwards else 0), count - by
+        rest = tf.slice(value, begin, size)
+        return tf.pad(rest, pads, constant_values=tf.constant(neutral, x.dtype))
+
+    step = 1
+    if node.attributes["exclusive"].b:
+        x = moved(x, 1)
+    while step < count:
+        x = combine(moved(x, step), x)
+        step *= 2
+    return x
+
+
+def _log_sum_exp(a: Any, b: Any) -> Any:
+    largest = tf.maximum(a, b)
+    known = tf.where(tf.math.is_inf(largest), tf.zeros_like(largest), largest)
+    return known + tf.math.log(tf.exp(a - known) + tf.exp(b - known))
+
+
+def _dense_bincount(node: Node) -> Any:
+    numbers, size, weights = node.inputs
+    depth = _least(size)
+    if depth is None or numbers.shape.rank not in {1, 2}:
+        return None
+    kind = weights.dtype
+    hot = tf.one_hot(numbers, int(depth), dtype=kind)
+    if node.attributes["binary_output"].b:
+        return tf.reduce_max(hot, axis=-2)
+    if weights.shape != [0]:
+        hot *= tf.expand_dims(weights, -1)
+    return tf.reduce_sum(hot, axis=-2)
+
+
+def _least(size: Any) -> int | None:
+    # What is asked for, where that is the larger of it and of what the numbers need.
+    value = tf.get_static_value(size)
+    if value is not None or size.op.type not in {"Maximum", "Minimum"}:
+        return None if value is None else int(value)
+    known = [part for part in map(_least, size.op.inputs) if part is not None]
+    choose = max if size.op.type == "Maximum" else min
+    return choose(known, default=None)
+
+
+def _euclidean_norm(node: Node) -> Any:
+    x, axis = node.inputs
+    kept = node.attributes["keep_dims"].b
+    return tf.sqrt(tf.reduce_sum(x * x, axis=axis, keepdims=kept))
+
+
+def _diagonal_part(node: Node) -> Any:
+    x = node.inputs[0]
+    rows, columns = x.shape[-2:]
+    if rows is None or columns is None:
+        return None
+    count = min(rows, columns)
+    flat = tf.reshape(x, tf.concat([tf.shape(x)[:-2], [rows * columns]], 0))
+    flat.set_shape([*x.shape[:-2], rows * columns])
+    return flat[..., : (count - 1) * (columns + 1) + 1 : columns + 1]
+
+
+def _bound(compare: Callable[[Any, Any], Any]) -> Composition:
+    def compose(node: Node) -> Any:
+        ordered, values = node.inputs
+        kind = tf.as_dtype(node.attributes["out_type"].type)
+        before = compare(ordered[:, None, :], values[:, :, None])
+        return tf.reduce_sum(tf.cast(before, kind), axis=-1)
+
+    return compose
+
+
+def _cross(a: Any, b: Any) -> Any:
+    (a0, a1, a2), (b0, b1, b2) = tf.unstack(a, axis=-1), tf.unstack(b, axis=-1)
+    return tf.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
+
+
+# -- channels first -------------------------------------------------------------------------------
+
+
+def _channels_last(node: Node) -> Any:
+    """Return what an operator gives whose channels come first, computed with them last."""
+    order = node.data_format
+    if order not in _LAST:
+        return None
+    rank = len(order)
+    to_last = _orders(rank)[0]
+    data = _DATA.get(node.type, 0)
+    inputs, options = list(node.inputs), {**node.options, "data_format": _LAST[order]}
+    is_flat = inputs[data].shape[2] == 1  # rows of a sequence: images of height one
+    inputs[data] = _with_channels_last(inputs[data], is_flat)
+    if data:
+        inputs[0] = tf.gather(inputs[0], to_last)  # the sizes of what was the input
+    for name in {"strides", "dilations", "ksize"} & options.keys():
+        options[name] = [options[name][axis] for axis in to_last]
+    pads = options.get("explicit_paddings")
+    if pads:
+        options["explicit_paddings"] = [pads[2 * axis + end] for axis in to_last for end in (0, 1)]
+    return _with_channels_first(_again(node, inputs, options), is_flat)
+
+
+def _orders(rank: int) -> tuple[list[int], list[int]]:
+    return [0, *range(2, rank), 1], [0, rank - 1, *range(1, rank - 1)]
+
+
+def _with_channels_last(x: Any, is_flat: bool) -> Any:
+    rank = x.shape.rank
+    if rank != 4 or not is_flat:
+        return tf.transpose(x, _orders(rank)[0])
+    # LiteRT's converter fails on a transpose of an axis of one that is then taken away.
+    return tf.expand_dims(tf.transpose(tf.squeeze(x, 2), [0, 2, 1]), 1)
+
+
+def _with_channels_first(x: Any, is_flat: bool) -> Any:
+    rank = x.shape.rank
+    if rank != 4 or not (is_flat and x.shape[1] == 1):
+        return tf.transpose(x, _orders(rank)[1])
+    return tf.expand_dims(tf.transpose(tf.squeeze(x, 1), [0, 2, 1]), 2)
+
+
+def _blocks_last(node: Node) -> Any:
+    # A dilated convolution of channels that come first takes blocks of them too, of one each.
+    x, blocks, pads = node.inputs
+    sizes, edges = tf.get_static_value(blocks), tf.get_static_value(pads)
+    rank = x.shape.rank
+    if sizes is None or edges is None or len(sizes) + 1 != rank:
+        return None
+    if rank not in {3, 4} or sizes[0] != 1 or edges[0].any():
+        return None
+    to_last, to_first = _orders(rank)
+    inner = tf.transpose(x, to_last)
+    if node.type == "SpaceToBatchND":
+        made = tf.space_to_batch(inner, sizes[1:], edges[1:])
+    else:
+        made = tf.batch_to_space(inner, sizes[1:], edges[1:])
+    return tf.transpose(made, to_first)
+
+
+_LAST = {"NCHW": "NHWC", "NCDHW": "NDHWC"}
+# Which input has channels, where it is not the first.
+_DATA = {"Conv2DBackpropInput": 2, "Conv3DBackpropInputV2": 2}
+
+
+def _pool_3d(node: Node) -> Any:
+    """Return images of three dimensions pooled over planes first, then over depth."""
+    if node.data_format != "NDHWC":
+        return _channels_last(node)
+    (x,) = node.inputs
+    depth, height, width, channels = x.shape[1:]
+    if None in (depth, height, width, channels):
+        return None
+    size, strides = (list(node.attributes[key].list.i) for key in ("ksize", "strides"))
+    pool = tf.nn.max_pool2d if node.type == "MaxPool3D" else tf.nn.avg_pool2d
+    padding = node.attributes["padding"].s.decode()
+    planes = tf.reshape(x, [-1, height, width, channels])
+    planes = pool(planes, size[2:4], strides[2:4], padding)
+    height, width = planes.shape[1:3]
+    columns = tf.reshape(planes, [-1, depth, height * width, channels])
+    columns = pool(columns, [size[1], 1], [strides[1], 1], padding)
+    return tf.reshape(columns, [-1, columns.shape[1], height, width, channels])
+
+
+def _transposed_convolution(node: Node) -> Any:
+    padded = _kernel_of_a_stride(node)
+    return _channels_last(node) if padded is None else padded
+
+
+def _kernel_of_a_stride(node: Node) -> Any:
+    """Return a transposed convolution whose kernel is not smaller than its steps.
+
+    Between its products it gives zeros, which it does by a kernel that ends in them too. ONNX
+    would have to pad by less than nothing.
+    """
+    sizes, kernel, images = node.inputs
+    order = node.data_format
+    strides = [
+        node.attributes["strides"].list.i[order.index(axis)] for axis in order if axis in "DHW"
+    ]
+    short = [
+        max(0, step - (size or step)) for step, size in zip(strides, kernel.shape, strict=False)
+    ]
+    if not any(short):
+        return None
+    padded = tf.pad(kernel, [*([0, missing] for missing in short), [0, 0], [0, 0]])
+    return _again(node, [sizes, padded, images], node.options)
+
+
+def _bias_second(node: Node) -> Any:
+    # TensorFlow calls every order with the channels second NCHW; formats know that of images.
+    x, bias = node.inputs
+    if node.data_format != "NCHW" or x.shape.rank in {None, 4}:
+        return None
+    return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
+
+
+def _bias_of_numbers(node: Node) -> Any:
+    x, bias = node.inputs
+    if x.dtype.is_integer and node.data_format == "NHWC":
+        return x + bias
+    return _bias_second(node)
+
+
+# -- images ---------------------------------------------------------------------------------------
+
+
+def _resized(node: Node) -> Any:
+    """Return images resized by two products with what the operator itself makes of unit rows."""
+    images = node.inputs[0]
+    by_axis = [_known(x, images) for x in node.inputs[1:]]  # the size; scale and offset, if any
+    height, width, channels = images.shape[1:]
+    if None in (height, width, channels) or any(value is None for value in by_axis):
+        return None
+
+    def weights(axis: int, count: int) -> Any:
+        # Along the other axis one pixel becomes one.
+        rows = np.expand_dims(np.eye(count, dtype=np.float32), (0, 2 - axis))
+        others = [1, 1, 0][: len(by_axis)]
+        given = [
+            np.full(2, other, value.dtype) for other, value in zip(others, by_axis, strict=True)
+        ]
+        for one, value in zip(given, by_axis, strict=True):
+            one[axis] = value[axis]
+        with tf.init_scope():
+            made = _again(node, [rows, *given], node.options)
+            return np.squeeze(made.numpy(), (0, 2 - axis))
+
+    rows = tf.reshape(tf.cast(images, tf.float32), [-1, height, width * channels])
+    resized = tf.matmul(weights(0, height), rows)
+    columns = tf.reshape(resized, [-1, int(by_axis[0][0]), width, channels])
+    return tf.matmul(weights(1, width), columns)
+
+
+def _known(tensor: Any, images: Any) -> Any:
+    """Return a value that hangs on the sizes of images at most, ``None`` of any other."""
+    value = tf.get_static_value(tensor)
+    if value is not None or None in images.shape[1:]:
+        return value
+    shape = [1, *images.shape[1:]]
+    feeds = [{images.name: np.full(shape, fill, images.dtype.as_numpy_dtype)} for fill in (0, 1)]
+    try:
+        with tf.compat.v1.Session(graph=tensor.graph) as session:
+            first, second = (session.run(tensor.name, feed) for feed in feeds)
+    except tf.errors.OpError:
+        return None
+    return first if np.array_equal(first, second) else None
+
+
+# -- tables ---------------------------------------------------------------------------------------
+
+
+def _of_floats(formula: Callable[..., Any]) -> Composition:
+    return lambda node: formula(*node.inputs) if node.inputs[0].dtype == tf.float32 else None
+
+
+def _of_int32(formula: Callable[..., Any]) -> Composition:
+    return lambda node: formula(*node.inputs) if node.inputs[0].dtype == tf.int32 else None
+
+
+def _of_all(formula: Callable[..., Any]) -> Composition:
+    return lambda node: formula(*node.inputs)
+
+
+# For every format. TensorFlow has channels first on few processors.
+ANYWHERE: Mapping[str, Composition] = {
+    "AvgPool": _channels_last,
+    "AvgPool3D": _channels_last,
+    "BatchToSpaceND": _blocks_last,
+    "BiasAdd": _bias_second,
+    "Conv2D": _channels_last,
+    "Conv2DBackpropInput": _transposed_convolution,
+    "Conv3D": _channels_last,
+    "Conv3DBackpropInputV2": _transposed_convolution,
+    "DepthToSpace": _channels_last,
+    "DepthwiseConv2dNative": _channels_last,
+    "MaxPool": _channels_last,
+    "MaxPool3D": _channels_last,
+    "ResizeArea": _resized,
+    "ScaleAndTranslate": _resized,
+    "SpaceToBatchND": _blocks_last,
+    "SpaceToDepth": _channels_last,
+}
+
+ONNX: Mapping[str, Composition] = {
+    "Erfinv": _of_floats(_erfinv),
+    **dict.fromkeys(_ARITHMETIC, _widened),
+}
+
+LITERT: Mapping[str, Composition] = {
+    "BiasAdd": _bias_of_numbers,
+    "Acos": _of_floats(_acos),
+    "Acosh": _of_floats(_acosh),
+    "Asin": _of_floats(_asin),
+    "Asinh": _of_floats(_asinh),
+    "Atan": _of_floats(_atan),
+    "Atanh": _of_floats(_atanh),
+    "Cosh": _of_floats(_cosh),
+    "Erf": _outside_of_gelu(_erf),
+    "Erfc": _outside_of_gelu(_erfc),
+    "Erfinv": _of_floats(_erfinv),
+    "Expm1": _of_floats(_expm1),
+    "Log1p": _of_floats(_log1p),
+    "Rsqrt": _of_floats(_rsqrt),
+    "Sinh": _of_floats(_sinh),
+    "Softplus": _of_floats(_softplus),
+    "Tan": _of_floats(lambda x: tf.sin(x) / tf.cos(x)),
+    "BitwiseAnd": _of_int32(_bitwise_and),
+    "BitwiseOr": _of_int32(_bitwise_or),
+    "Invert": _of_int32(lambda x: -1 - x),
+    "LeftShift": _of_int32(_left_shift),
+    "Mod": _of_all(_truncated_mod),
+    "TruncateMod": _of_all(_truncated_mod),
+    "ClipByValue": _of_all(lambda x, low, high: tf.minimum(tf.maximum(x, low), high)),
+    "Cross": _of_all(_cross),
+    "Cumprod": lambda node: _scan(node, lambda a, b: a * b, 1),
+    "CumulativeLogsumexp": lambda node: _scan(node, _log_sum_exp, -math.inf),
+    "DenseBincount": _dense_bincount,
+    "EuclideanNorm": _euclidean_norm,
+    "LowerBound": _bound(tf.less),
+    "MatrixDiagPart": _diagonal_part,
+    "UpperBound": _bound(tf.less_equal),
+    "AvgPool3D": _pool_3d,
+    "MaxPool3D": _pool_3d,
+    "ResizeBicubic": _resized,
+    **dict.fromkeys(_ARITHMETIC, _widened),
+}

@@ -1,0 +1,79 @@
+"""Ranges that calibration measured, of which some are empty: a unit that is never on is always 0.
+
+The converter makes the smallest step of all of such a range. XNNPACK refuses the step between it
+and that of the layer before, and whatever another input would give has no place in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+# Of the range of what a tensor is made from.
+_EMPTY = 1e-6
+
+
+@contextmanager
+def widened_ranges() -> Iterator[None]:
+    """Let the converter quantize tensors that were constant as if they were like their sources."""
+    from tensorflow.lite.python import lite
+
+    calibrator = lite._calibrator.Calibrator
+    before = calibrator.calibrate
+
+    def calibrate(self: Any, *arguments: Any) -> bytes:
+        return widen(before(self, *arguments))
+
+    calibrator.calibrate = calibrate
+    try:
+        yield
+    finally:
+        calibrator.calibrate = before
+
+
+def widen(content: bytes) -> bytes:
+    """Return a calibrated file in which no tensor of activations has an empty range.
+
+    Args:
+        content: A float file with the least and the largest value of its tensors.
+    """
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    changed = False
+    for graph in model.subgraphs:
+        for node in graph.operators:
+            sizes = [_largest(graph.tensors[index]) for index in node.inputs if index >= 0]
+            source = max(sizes, default=0.0) or 1.0
+            for index in node.outputs:
+                changed |= _widen(graph.tensors[index], source)
+    if not changed:
+        return content
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _widen(tensor: Any, source: float) -> bool:
+    range_ = _range(tensor)
+    if range_ is None or range_[1] - range_[0] > _EMPTY * source or abs(range_[0]) > source:
+        return False
+    low, high = range_
+    tensor.quantization.min = np.array([min(low, 0)], np.float32)
+    tensor.quantization.max = np.array([max(high, 0) + source], np.float32)
+    return True
+
+
+def _largest(tensor: Any) -> float:
+    range_ = _range(tensor)
+    return 0.0 if range_ is None else max(abs(end) for end in range_)
+
+
+def _range(tensor: Any) -> tuple[float, float] | None:
+    measured = tensor.quantization
+    if measured is None or measured.min is None or measured.max is None:
+        return None
+    if len(measured.min) != 1 or len(measured.max) != 1:
+        return None
+    return float(measured.min[0]), float(measured.max[0])

@@ -1,0 +1,286 @@
+"""The samples of an export: what goes into the model, what Keras gives, and what that proves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from zoo_export import samples as sampling
+from zoo_export.columns import Scale
+from zoo_export.comparing import check_finite, compare, different_answers, measured
+from zoo_export.converters.inference import changed_weights, idle_weights, reference
+from zoo_export.errors import ExportError
+from zoo_export.kinds import DRAWN, GIVEN, Trial, is_judged
+from zoo_export.tensors import Array, Arrays, Tensor, fits
+from zoo_registry import ZooError
+
+# Of the spread of a column: what a row's answer may move with the rows beside it.
+_BESIDE = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trials:
+    """What a model is tried on, and what that proves.
+
+    Args:
+        batches: All of them.
+        scales: By group and output, what Keras gives in each column.
+        proof: What Keras gives with changed weights, by the index of a batch, where its own give
+            one answer for all samples or some of them are not used; else none.
+        proof_scales: Of those.
+        beside: How far the answer to a row moves with the rows beside it; 0 where it does not.
+        notes: What to know about the samples, for the facts of artifacts.
+    """
+
+    batches: tuple[Trial, ...]
+    scales: Mapping[str, Mapping[str, Scale]]
+    proof: Mapping[int, dict[str, Array]] = field(default_factory=dict)
+    proof_scales: Mapping[str, Mapping[str, Scale]] = field(default_factory=dict)
+    beside: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, *kinds: str) -> list[Trial]:
+        """Return the batches of some kinds."""
+        return [batch for batch in self.batches if batch.kind in kinds]
+
+    def for_file(self, inputs: Sequence[Tensor], *, is_scheme: bool) -> list[int]:
+        """Return the indices of the batches that a file can take and is held against.
+
+        Schemes are made for the numbers that inputs usually have: where there are real ones, they
+        are held against those, and never against edges.
+        """
+        kinds = {batch.kind for batch in self.batches}
+        judged = {kind for kind in kinds if is_judged(kind, kinds, is_scheme=is_scheme)}
+        return [
+            at
+            for at, batch in enumerate(self.batches)
+            if batch.kind in judged and fits(inputs, batch.inputs)
+        ]
+
+
+class Keras:
+    """The model that files are held against, with errors that say whose they are.
+
+    Args:
+        model: The model; float64 where it computes so.
+        name: Of the export.
+        advice: What to do about inputs that it fails on.
+    """
+
+    def __init__(self, model: Any, name: str, advice: str) -> None:
+        self.model = model
+        self._name = name
+        self._advice = advice
+
+    def __call__(self, case: Arrays) -> dict[str, Array]:
+        """Return its answer.
+
+        Raises:
+            ExportError: It fails, or gives NaN.
+        """
+        try:
+            outputs = reference(self.model, case)
+        except ZooError:
+            raise
+        except Exception as error:  # whatever the user's own layers raise
+            shapes = {name: array.shape for name, array in case.items()}
+            raise ExportError(
+                f"Model '{self._name}' fails in Keras on inputs of shapes {shapes}: "
+                f"{type(error).__name__}: {error}. {self._advice}"
+            ) from error
+        check_finite(outputs, f"model '{self._name}' in Keras itself")
+        return outputs
+
+    def or_none(self, case: Arrays) -> dict[str, Array] | None:
+        """Return its answer, or ``None`` where it fails or gives NaN."""
+        try:
+            return self(case)
+        except Exception:  # not every size and mask suits every model
+            return None
+
+
+def drawn_in_domain(
+    keras: Keras, draw: Callable[[bool], dict[str, Array]], *, needed: bool
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return drawn rows to which Keras has an answer, with a note where some had none.
+
+    Models have a domain: of logarithms and roots NaN comes out of what is negative, and a division
+    of whole numbers fails at zero. Rows outside of it are left out; where no row is inside, numbers
+    between 0 and 1, and whole ones from 1, are tried.
+
+    Args:
+        keras: The model.
+        draw: Draws rows, positive ones if it is told so.
+        needed: Whether there is nothing else to try the model on.
+
+    Raises:
+        ExportError: There is, and it has no answer to any row.
+    """
+    failure: ExportError | None = None
+    for positive in (False, True):
+        rows = draw(positive)
+        try:
+            keras(rows)
+        except ExportError as error:
+            failure = failure or error
+            kept = _answered(keras, rows)
+            if not kept:
+                continue
+            note = {"left": len(next(iter(rows.values()))) - len(kept), "positive": positive}
+            return {name: array[kept] for name, array in rows.items()}, {"drawn_left_out": note}
+        return rows, {"drawn_left_out": {"left": 0, "positive": True}} if positive else {}
+    if needed and failure is not None:
+        raise ExportError(
+            f"{failure}: the inputs were drawn, from N(0, 1) and then from 0 to 1, and may be "
+            "outside of what it is made for: give real ones (samples={name: array})"
+        ) from failure
+    return {}, {"drawn_left_out": {"left": None, "positive": False}}
+
+
+def _answered(keras: Keras, rows: Arrays) -> list[int]:
+    count = len(next(iter(rows.values())))
+    ones = ({name: array[at : at + 1] for name, array in rows.items()} for at in range(count))
+    return [at for at, one in enumerate(ones) if keras.or_none(one) is not None]
+
+
+def proved(
+    keras: Keras,
+    outputs: Sequence[Tensor],
+    model: Any,
+    found: Sequence[Trial],
+    notes: Mapping[str, Any],
+) -> Trials:
+    """Return the trials, with what they prove.
+
+    Args:
+        keras: What is held against.
+        outputs: The model's outputs, with named sizes.
+        model: What is converted.
+        found: The batches.
+        notes: What to know about the samples.
+    """
+    moved = [
+        sampling.moved_answers(keras.model, batch.inputs) if _is_moved(at, found, outputs) else None
+        for at, batch in enumerate(found)
+    ]
+    batches = tuple(
+        replace(batch, unsteady=_unsteady(batch.expected, after))
+        for batch, after in zip(found, moved, strict=True)
+    )
+    answers = {at: batch.expected for at, batch in enumerate(batches)}
+    scales = scales_of(outputs, batches, answers, moved)
+    return Trials(
+        batches=batches,
+        scales=scales,
+        beside=_beside(keras, batches, scales),
+        notes=notes,
+        **_proof(model, outputs, batches, scales),
+    )
+
+
+def scales_of(
+    outputs: Sequence[Tensor],
+    batches: Sequence[Trial],
+    answers: Mapping[int, Arrays],
+    moved: Sequence[Arrays | None],
+) -> dict[str, dict[str, Scale]]:
+    """Return the scales of the columns by group.
+
+    Args:
+        outputs: The model's outputs, with named sizes.
+        batches: The samples.
+        answers: What Keras gives for some of them.
+        moved: The same with other last bits, of each batch where that is known.
+    """
+    found = {}
+    for group, places in _groups(batches, answers).items():
+        pairs = [(answers[at], after) for at in places if (after := moved[at]) is not None]
+        found[group] = measured(outputs, [answers[at] for at in places], pairs)
+    return found
+
+
+def one_answer(
+    outputs: Sequence[Tensor],
+    batches: Sequence[Trial],
+    answers: Mapping[int, Arrays],
+    scales: Mapping[str, Mapping[str, Scale]],
+) -> list[str]:
+    """Return the outputs for which Keras gives one answer, whatever the inputs."""
+    found = {tensor.name: True for tensor in outputs}
+    for group, places in _groups(batches, answers).items():
+        for name in found:
+            arrays = [answers[at][name] for at in places if answers[at][name].size]
+            if arrays:
+                scale = scales[group].get(name)
+                pairs = [(array, array) for array in arrays]
+                found[name] &= different_answers(pairs, scale)[0] == 1
+    return [name for name, is_one in found.items() if is_one]
+
+
+def _groups(batches: Sequence[Trial], answers: Mapping[int, Arrays]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for at in answers:
+        group = batches[at].group
+        if group is not None:
+            found.setdefault(group, []).append(at)
+    return found
+
+
+def _is_moved(at: int, batches: Sequence[Trial], outputs: Sequence[Tensor]) -> bool:
+    # Two batches of a kind tell how far answers move; ties may be in any.
+    has_whole = any(np.dtype(tensor.dtype).kind != "f" for tensor in outputs)
+    kind = batches[at].kind
+    before = sum(batch.kind == kind for batch in batches[:at])
+    return has_whole or (kind in {GIVEN, DRAWN} and before < 2)
+
+
+def _unsteady(before: Arrays, after: Arrays | None) -> dict[str, Array]:
+    if after is None:
+        return {}
+    differ = {n: a != after[n] for n, a in before.items() if a.dtype.kind != "f"}
+    return {name: places for name, places in differ.items() if places.any()}
+
+
+def _beside(
+    keras: Keras, batches: Sequence[Trial], scales: Mapping[str, Mapping[str, Scale]]
+) -> float:
+    several = [b for b in batches if b.group and len(next(iter(b.inputs.values()))) > 1]
+    if not several:
+        return 0.0
+    batch = several[0]
+    alone = keras.or_none({name: array[:1] for name, array in batch.inputs.items()})
+    beside = {n: a[:1] for n, a in batch.expected.items() if a.dtype.kind == "f"}
+    if alone is None or any(alone[n].shape != a.shape for n, a in beside.items()):
+        return 0.0
+    ones = {name: alone[name] for name in beside}
+    rows = compare([beside], [ones], _BESIDE, scales[batch.group or GIVEN])
+    return max((row.nearest_diff for row in rows if not row.ok), default=0.0)
+
+
+def _proof(
+    model: Any,
+    outputs: Sequence[Tensor],
+    batches: Sequence[Trial],
+    scales: Mapping[str, Mapping[str, Scale]],
+) -> dict[str, Any]:
+    own = {at: batch.expected for at, batch in enumerate(batches)}
+    silent = one_answer(outputs, batches, own, scales)
+    if not silent and not idle_weights(model):
+        return {}
+    tried = [at for at, batch in enumerate(batches) if batch.kind in {GIVEN, DRAWN}]
+    answers: dict[int, dict[str, Array]] = {}
+    with changed_weights(model):
+        for at in tried:
+            try:
+                answers[at] = reference(model, batches[at].inputs)
+                check_finite(answers[at], "the copy")
+            except Exception:  # what weights the user's own layers can take is theirs to say
+                return {}
+    found = scales_of(outputs, batches, answers, [None] * len(batches))
+    still = one_answer(outputs, batches, answers, found)
+    if silent and set(still) >= set(silent):
+        return {}
+    return {"proof": answers, "proof_scales": found}

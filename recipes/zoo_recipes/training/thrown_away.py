@@ -1,0 +1,157 @@
+"""What preprocessing throws away of the data, said before a training, with what would keep it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import zoo_registry
+from zoo_recipes.datasets.rows import Examples
+from zoo_recipes.recipe import Recipe
+from zoo_registry.build import accepted_overrides
+
+# Pictures made smaller than by so much a side lose what people see on them.
+MUCH = 4
+LARGEST = 224
+# How models call the number of tokens or samples that they take.
+LENGTHS = ("sequence_length", "max_length", "length")
+
+
+def warn_of_pictures(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
+    """Warn where pictures of own data are made much smaller, or lose their colours.
+
+    Args:
+        recipe: Its preprocessing makes the pictures smaller.
+        builder: Of the data, prepared.
+        note: What is known of own data; ``None`` for others, whose recipes were made for them.
+    """
+    steps = [n for n, step in enumerate(recipe.preprocessing) if step.get("step") == "image"]
+    sizes = (note or {}).get("sizes", {})
+    if not steps or set(sizes) != {"height", "width"} or not isinstance(recipe.dataset.input, str):
+        return
+    at, step = steps[0], recipe.preprocessing[steps[0]]
+    height, width = (int(sizes[side][1]) for side in ("height", "width"))
+    had = builder.info.features[recipe.dataset.input].shape[-1]
+    takes, channels = tuple(step["size"]), step.get("channels", 3)
+    is_small = max(height / takes[0], width / takes[1]) >= MUCH
+    loses_colour = had == 3 and channels == 1
+    if not (is_small or loses_colour):
+        return
+    lost = ["what is smaller than a pixel of these"] * is_small + ["all colours"] * loses_colour
+    side = min(LARGEST, 1 << (min(height, width).bit_length() - 1))
+    wanted = [side, side] if is_small else [*takes]
+    warnings.warn(
+        f"pictures of {height}x{width}{' in colour' if had == 3 else ''} (median) are made "
+        f"{takes[0]}x{takes[1]}{' and grey' if channels == 1 else ''}: the model does not see "
+        f"{' and '.join(lost)}. It does with {_of_pictures(recipe, at, wanted, had)}, or with a "
+        "recipe for such pictures (`zoo data`)",
+        stacklevel=3,
+    )
+
+
+def _of_pictures(recipe: Recipe, at: int, size: list[int], channels: int) -> str:
+    shape = [*size, channels]
+    options = [f"'preprocessing.{at}.size=[{size[0]},{size[1]}]'"]
+    options += [f"preprocessing.{at}.channels={channels}"]
+    if "input_shape" in _accepted(recipe):
+        options.append(f"'model.input_shape=[{shape[0]},{shape[1]},{shape[2]}]'")
+    return " ".join(f"--set {option}" for option in options)
+
+
+def _accepted(recipe: Recipe) -> Mapping[str, Any]:
+    return accepted_overrides(zoo_registry.models.get(recipe.model.name).load_builder())
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """What preprocessing cuts off.
+
+    Args:
+        at: Number of the step.
+        limit: Tokens or samples that are left.
+        what: The longer ones, in words.
+        lengths: Returns the length of each of some raw inputs.
+    """
+
+    at: int
+    limit: int
+    what: str
+    lengths: Callable[[Sequence[Any]], Any]
+
+
+def count_cut(
+    recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
+) -> dict[str, int]:
+    """Return how many texts or sounds of each part were cut, and warn of them.
+
+    Args:
+        recipe: The recipe.
+        preprocessor: Carries out its preprocessing.
+        examples: By part.
+    """
+    found = _cutting(preprocessor)
+    if found is None:
+        return {}
+    # Both texts of twins are rows of their own; other pairs are one text.
+    raws = {
+        part: [*_flat(some.raws)] if recipe.contrastive else some.raws
+        for part, some in examples.items()
+    }
+    lengths = {part: found.lengths(some) for part, some in raws.items()}
+    counts = {part: int((some > found.limit).sum()) for part, some in lengths.items()}
+    cut = {part: count for part, count in counts.items() if count}
+    if cut:
+        shares = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
+        warnings.warn(
+            f"{found.what} of the model were cut: {', '.join(shares)}"
+            + _instead(recipe, found, lengths["train"]),
+            stacklevel=3,
+        )
+    return cut
+
+
+def _instead(recipe: Recipe, found: Cutting, lengths: Any) -> str:
+    """Return what was lost of the training split, and what would keep 95 % of it whole."""
+    lost = np.maximum(lengths - found.limit, 0).sum() / lengths.sum()
+    enough = int(np.quantile(lengths, 0.95, method="higher"))
+    if enough <= found.limit:
+        return ""
+    options = [f"preprocessing.{found.at}.length={enough}"]
+    options += [f"model.{key}={enough}" for key in LENGTHS if key in _accepted(recipe)]
+    shown = " ".join(f"--set {option}" for option in options)
+    return f". That is {lost:.0%} of what they hold; 95 % of them are whole with {shown}"
+
+
+def _cutting(preprocessor: Any) -> Cutting | None:
+    """Return what a ``Preprocessor`` cuts off of texts or of sounds; ``None`` for all else."""
+    from zoo_export.preprocess.steps import AudioStep, TokenizeStep
+
+    for at, step in enumerate(preprocessor.steps):
+        if isinstance(step, AudioStep):
+            what = f"sounds longer than the {step.length} samples"
+            return Cutting(at, step.length, what, _samples)
+        if isinstance(step, TokenizeStep):
+            tokenizer = preprocessor.tokenizer(step.tokenizer)
+            what = f"texts longer than the {step.length} tokens"
+            return Cutting(at, step.length, what, partial(_tokens, tokenizer))
+    return None
+
+
+def _samples(sounds: Sequence[Any]) -> Any:
+    return np.asarray([len(sound) for sound in sounds])
+
+
+def _tokens(tokenizer: Any, texts: Sequence[Any]) -> Any:
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return np.asarray([len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))])
+
+
+def _flat(raws: Sequence[Any]) -> Iterator[Any]:
+    for raw in raws:
+        yield from raw if isinstance(raw, tuple) else (raw,)

@@ -1,0 +1,51 @@
+"""An export without child processes: the same roads in this one, for many small cases."""
+
+from pathlib import Path
+
+from zoo_export.artifacts import make_task, verified
+from zoo_export.converters import child
+from zoo_export.converters.conversion import Converted
+from zoo_export.converters.job import Result
+from zoo_export.errors import ExportError
+from zoo_export.exporting import _as_arrays, _request
+from zoo_export.formats import find
+from zoo_export.model_file import model_file
+from zoo_export.runtime import open_runner
+from zoo_export.source import read_source
+
+ALL = ("tflite", "onnx", "saved_model")
+
+
+def convert(model, folder, formats=ALL, samples=None, **options):
+    """Return the verified artifacts by format; what is refused is the error in its place."""
+    folder = Path(folder)
+    if samples is not None:
+        options["rows"] = _as_arrays(samples, "samples", model)
+    request = _request(model, {"name": "m", **options})
+    source = read_source(request)
+    (folder / "work").mkdir(parents=True)
+    found = {}
+    with model_file(source.request, folder / "work") as (path, modules):
+        for row in map(find, formats):
+            task = make_task(source, row, path, modules, folder)
+            try:
+                facts = child._convert(task)
+                outputs = child._run(task.job, task.cases)
+                outputs += child._prove(task) if task.job.proof else ()
+                found[row.name] = verified(
+                    source, row, Converted(task.job, 0.0, Result(facts), outputs)
+                )
+            except ExportError as error:
+                found[row.name] = error
+    return found
+
+
+def runner(folder, artifact):
+    """Open what :func:`convert` wrote."""
+    return open_runner(
+        find(artifact.format),
+        Path(folder) / artifact.path,
+        artifact.inputs,
+        artifact.outputs,
+        batch_sizes=artifact.batch_sizes,
+    )

@@ -1,0 +1,79 @@
+"""Labels, tokenizer and preprocessing of weights go into the bundle; transformers says the same."""
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo_export.cache import key_of
+from zoo_export.preprocess import Preprocessor
+from zoo_export.request import from_model
+
+REFERENCES = Path(__file__).parents[1] / "weights" / "references"
+TEXT = REFERENCES / "pipeline-bert"
+TASK = {"task": "text-classification"}
+
+
+def picture():
+    rows = np.mgrid[0:61, 0:83].sum(0)[..., None] * np.array([1, 2, 3]) % 256
+    return Image.fromarray(rows.astype("uint8"))
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_a_picture_is_prepared_as_transformers_does(name):
+    folder = REFERENCES / f"pipeline-{name}"
+    model = zoo.get_model(name, weights=folder)
+    request = from_model(model)
+    wanted = json.loads((folder / "answers.json").read_text())
+    assert request.labels == tuple(wanted)
+    pixels = Preprocessor(request.preprocessing, request.assets).batch([picture()])["image"]
+    scores = np.exp(np.asarray(model(pixels))[0])
+    np.testing.assert_allclose(scores / scores.sum(), list(wanted.values()), atol=1e-5)
+    assert request.provenance["weights"]["source"] == str(folder)
+
+
+def test_a_text_is_answered_with_the_labels_of_the_snapshot(tmp_path):
+    model = zoo.get_model("bert", weights=TEXT, **TASK)
+    bundle = zoo.export(model, to="onnx", out=tmp_path / "bundle", sequence_length=24)
+    manifest = bundle.manifest
+    assert manifest.labels == ("bad", "so so", "good")
+    assert [step["length"] for step in manifest.preprocessing] == [24]
+    answers = json.loads((TEXT / "answers.json").read_text())
+    for text, wanted in answers.items():
+        (found,) = bundle.predict([text])
+        assert dict(found.top) == pytest.approx(wanted, abs=1e-5), text
+    assert (tmp_path / "bundle" / "assets" / "tokenizer.json").is_file()
+    assert not list((tmp_path / "bundle" / "assets").glob("*.safetensors"))
+
+
+def test_another_head_has_other_labels_or_none(tmp_path):
+    with pytest.warns(UserWarning, match="start fresh"):
+        model = zoo.get_model("bert", weights=TEXT, labels=["good", "evil"], **TASK)
+    assert from_model(model).labels == ("good", "evil")
+    with pytest.warns(UserWarning, match="starts fresh"):
+        model = zoo.get_model("bert", weights=TEXT, num_classes=2, **TASK)
+    assert from_model(model).labels is None
+
+
+def test_what_belongs_to_weights_is_part_of_what_is_cached(tmp_path):
+    folder = tmp_path / "snapshot"
+    shutil.copytree(TEXT, folder)
+
+    def key():
+        keras.utils.clear_session()  # as in a process of its own
+        return key_of(zoo.get_model("bert", weights=folder, **TASK), {})
+
+    keys = [key(), key()]
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"]["0"] = "awful"
+    (folder / "config.json").write_text(json.dumps(config))
+    keys.append(key())
+    (folder / "vocab.txt").write_text((folder / "vocab.txt").read_text() + "more\n")
+    keys.append(key())
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3

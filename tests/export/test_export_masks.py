@@ -1,0 +1,189 @@
+"""Recurrent layers on rows that are masked at head, middle and tail: Keras' answer everywhere."""
+
+import keras
+import numpy as np
+import pytest
+from export_runtimes import onnx_outputs, saved_model_outputs, tflite_outputs
+from keras import layers, ops
+
+STEPS = 6
+
+
+@keras.saving.register_keras_serializable("masks")
+class Own(layers.Layer):
+    """Be a cell of the user's own, whose output is not its state."""
+
+    def __init__(self, units, **options):
+        super().__init__(**options)
+        self.units = self.state_size = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units))
+
+    def call(self, x, states):
+        state = ops.tanh(ops.matmul(x, self.kernel) + states[0] / 2)
+        return state + 1.0, [state]
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("masks")
+class Halved(layers.LSTMCell):
+    """Halve what an LSTM is given."""
+
+    def call(self, inputs, states, training=False):
+        return super().call(inputs / 2, states, training)
+
+
+@keras.saving.register_keras_serializable("masks")
+class OwnCell(layers.LSTM):
+    """Be an LSTM by name alone."""
+
+    def __init__(self, units, **options):
+        super().__init__(units, **options)
+        self.cell = Halved(units)
+
+
+def stacked(units, **options):
+    return layers.RNN([layers.LSTMCell(3), layers.GRUCell(units)], **options)
+
+
+KINDS = {
+    "lstm": layers.LSTM,
+    "gru": layers.GRU,
+    "gru-reset-first": lambda units, **options: layers.GRU(units, reset_after=False, **options),
+    "simple": layers.SimpleRNN,
+    "cell": lambda units, **options: layers.RNN(layers.LSTMCell(units), **options),
+}
+LOOPS = {
+    "stacked": stacked,
+    "own": lambda units, **options: layers.RNN(Own(units), **options),
+    "own-cell": OwnCell,
+}
+
+
+def masked_rows():
+    mask = np.ones((7, STEPS), "int32")
+    mask[1, :2] = mask[2, 2:4] = mask[3, -2:] = mask[4] = mask[5, [0, 2, 5]] = 0
+    rows = np.random.default_rng(0).normal(size=(len(mask), STEPS, 5)).astype("float32")
+    return {"x": rows, "mask": mask}
+
+
+def build(outputs):
+    keras.utils.set_random_seed(1)
+    x, mask = keras.Input((STEPS, 5), name="x"), keras.Input((STEPS,), dtype="int32", name="mask")
+    model = keras.Model({"x": x, "mask": mask}, outputs(x, ops.not_equal(mask, 0)), name="net")
+    for weight in model.weights:  # no bias of zeros
+        weight.assign(weight + 0.2 * keras.random.uniform(weight.shape, seed=1))
+    return model
+
+
+def every_way(kind):
+    """Return outputs of a layer in every direction, with every merge."""
+    makes = {
+        "backwards": {"go_backwards": True},
+        "zeros": {"zero_output_for_mask": True},
+        "zeros_backwards": {"zero_output_for_mask": True, "go_backwards": True},
+    }
+
+    def outputs(x, mask):
+        found = {
+            "last_or_zero": kind(4, zero_output_for_mask=True, go_backwards=True)(x, mask=mask)
+        }
+        for name, options in makes.items():
+            found[name] = kind(4, return_sequences=True, **options)(x, mask=mask)
+        for mode in ("concat", "sum", "mul", "ave"):
+            both = layers.Bidirectional(kind(4, return_sequences=True), merge_mode=mode)
+            found[mode] = both(x, mask=mask)
+        apart = layers.Bidirectional(kind(4, return_sequences=True), merge_mode=None)
+        found["forth"], found["back"] = apart(x, mask=mask)
+        found["ends"] = layers.Bidirectional(kind(4))(x, mask=mask)
+        made = keras.tree.flatten(kind(4, return_state=True)(x, mask=mask))
+        return found | {f"state_{at}": state for at, state in enumerate(made)}
+
+    return outputs
+
+
+def two_ways(kind):
+    def outputs(x, mask):
+        return {
+            "both": layers.Bidirectional(kind(4, return_sequences=True))(x, mask=mask),
+            "last": kind(4, go_backwards=True)(x, mask=mask),
+        }
+
+    return outputs
+
+
+def agree(given, right):
+    for name, wanted in right.items():
+        np.testing.assert_allclose(given[name], wanted, atol=2e-6, err_msg=name)
+
+
+def keras_gives(model, arrays):
+    return {name: np.asarray(value) for name, value in model(arrays).items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_onnx(kind, tmp_path):
+    model, arrays = build(every_way(KINDS[kind])), masked_rows()
+    by_runtime, by_standard, facts = onnx_outputs(model, arrays, tmp_path / "net.onnx")
+    right = keras_gives(model, arrays)
+    agree(by_runtime, right)
+    agree(by_standard, right)
+    assert "Loop" not in facts["operators"]
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_onnx_of_cells_of_ones_own(kind, tmp_path):
+    model, arrays = build(two_ways(LOOPS[kind])), masked_rows()
+    by_runtime, by_standard, facts = onnx_outputs(model, arrays, tmp_path / "net.onnx")
+    right = keras_gives(model, arrays)
+    agree(by_runtime, right)
+    agree(by_standard, right)
+    assert facts["operators"]["Loop"] == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "strategy"),
+    [("lstm", "unroll"), ("lstm", "loop"), ("own-cell", "unroll"), ("stacked", "unroll")],
+)
+def test_litert(kind, strategy, tmp_path):
+    make = (KINDS | LOOPS)[kind]
+    ways = every_way if (kind, strategy) == ("lstm", "unroll") else two_ways
+    model, arrays = build(ways(make)), masked_rows()
+    given, _ = tflite_outputs(model, arrays, tmp_path / "net.tflite", rnn=strategy)
+    agree(given, keras_gives(model, arrays))
+
+
+def test_first_states_and_masks(tmp_path):
+    def outputs(x, mask):
+        first = [layers.Dense(4)(x[:, 0]) for _ in range(4)]
+        both = layers.Bidirectional(layers.LSTM(4, return_sequences=True))
+        back = layers.GRU(4, return_sequences=True, go_backwards=True, zero_output_for_mask=True)
+        return {
+            "both": both(x, mask=mask, initial_state=first),
+            "back": back(x, mask=mask, initial_state=first[0]),
+        }
+
+    model, arrays = build(outputs), masked_rows()
+    right = keras_gives(model, arrays)
+    for given in onnx_outputs(model, arrays, tmp_path / "net.onnx")[:2]:
+        agree(given, right)
+    agree(tflite_outputs(model, arrays, tmp_path / "net.tflite", rnn="unroll")[0], right)
+    agree(saved_model_outputs(model, arrays, tmp_path / "saved"), right)
+
+
+def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
+    # Keras' unrolled code zeroes by the mask in the order of the input: so was it trained.
+    def outputs(x, mask):
+        layer = layers.LSTM(4, return_sequences=True, unroll=True)
+        return {"both": layers.Bidirectional(layer)(x, mask=mask)}
+
+    model, arrays = build(outputs), masked_rows()
+    right = keras_gives(model, arrays)
+    for given in onnx_outputs(model, arrays, tmp_path / "net.onnx")[:2]:
+        agree(given, right)
+    for strategy in ("unroll", "loop"):
+        path = tmp_path / f"{strategy}.tflite"
+        agree(tflite_outputs(model, arrays, path, rnn=strategy)[0], right)

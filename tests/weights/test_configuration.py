@@ -1,0 +1,208 @@
+"""Every key of a configuration is read, must say what is built, changes nothing, or is told."""
+
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import zoo
+from zoo.weights.configuration import read_settings
+from zoo.weights.families.bert import BERT
+from zoo_registry import UsageError
+
+REFERENCES = Path(__file__).parent / "references"
+TEXT, VIT, RESNET, LLAMA = (
+    "bert-text-classification",
+    "vit-image-classification",
+    "resnet-image-classification",
+    "llama-causal-lm",
+)
+TASK = {"task": "text-classification"}
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    """Write a reference with other keys and files; ``None`` leaves a key out."""
+
+    def write(reference, files=None, **keys):
+        folder = tmp_path / reference
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(REFERENCES / reference, folder)
+        config = json.loads((folder / "config.json").read_text()) | keys
+        kept = {key: value for key, value in config.items() if value is not None}
+        (folder / "config.json").write_text(json.dumps(kept))
+        for name, content in (files or {}).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(json.dumps(content))
+        return folder
+
+    return write
+
+
+def change(folder, rename):
+    """Write the snapshot's tensors under other names."""
+    held = load_file(folder / "model.safetensors")
+    save_file({rename(name): value for name, value in held.items()}, folder / "model.safetensors")
+
+
+def said(name, **arguments):
+    """Return a model with the text of its warnings, or the text of its refusal."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            model = zoo.get_model(name, **arguments)
+        except UsageError as error:
+            return None, str(error)
+    return model, " ".join(str(warning.message) for warning in caught)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "keys", "told"),
+    [
+        ("bert", TEXT, {"is_decoder": True}, "is_decoder=True; only False is built."),
+        ("bert", TEXT, {"quantization_config": {"bits": 8}}, "quantization_config={'bits': 8}; "),
+        ("bert", TEXT, {"hidden_size": "wide"}, "does not fit: Model 'bert': hidden_dim='wide'"),
+        ("bert", TEXT, {"hidden_act": ["gelu"]}, "hidden_act=['gelu'], which is not one of: gelu"),
+        ("bert", TEXT, {"id2label": {"no": "a", "yes": "b"}}, "id2label must name the classes 0,"),
+        ("bert", TEXT, {"id2label": None, "num_labels": "3"}, "num_labels='3' is no number."),
+        ("vit", VIT, {"patch_size": [4, 2]}, "patch_size=[4, 2] is not a square"),
+        ("resnet", RESNET, {"layer_type": "wide"}, "layer_type='wide'"),
+        ("resnet", RESNET, {"hidden_sizes": None}, "hidden_sizes=[256, 512, 1024, 2048] for"),
+        ("resnet", RESNET, {"hidden_sizes": "ab"}, "does not fit: Model 'resnet': filters="),
+        ("llama", LLAMA, {"rope_parameters": {"type": "odd", "rope_theta": 500.0}}, "'odd'"),
+        (
+            "llama",
+            LLAMA,
+            {"rope_parameters": {"partial_rotary_factor": 0.5, "rope_theta": 500.0}},
+            "partial_rotary_factor=0.5",
+        ),
+    ],
+)
+def test_what_is_not_built_is_refused_by_its_key(snapshot, name, reference, keys, told):
+    task = TASK if name == "bert" else {}
+    model, message = said(name, weights=snapshot(reference, **keys), **task)
+    assert model is None
+    assert told in message
+
+
+def test_a_key_that_nothing_reads_is_told(snapshot):
+    model, message = said("bert", weights=snapshot(TEXT, rescaled_by=7), **TASK)
+    assert message.endswith("nothing here reads these keys of config.json: rescaled_by=7.")
+    assert model.zoo_weights.unread == {"rescaled_by": 7}
+    _, message = said("bert", weights=snapshot(TEXT, classifier_dropout=0.3), **TASK)
+    assert message == ""
+
+
+def test_a_key_that_is_missing_means_what_transformers_takes_for_it(snapshot):
+    model, message = said("llama", weights=snapshot(LLAMA, rms_norm_eps=None))
+    assert (model.get_layer("final_norm").epsilon, message) == (1e-6, "")
+    model, _ = said("bert", weights=snapshot(TEXT, layer_norm_eps=None, model_type=None), **TASK)
+    assert model.get_layer("embedding_norm").epsilon == 1e-12
+    settings = read_settings(BERT, {}, "nowhere")
+    assert settings.arguments["hidden_dim"] == 768
+
+
+def test_a_vit_without_a_size_of_images_is_one_of_224_pixels(snapshot):
+    model, message = said("vit", weights=snapshot(VIT, image_size=None))
+    assert model.input_shape == (None, 224, 224, 3)
+    assert "positions/embeddings" in message
+
+
+def test_the_rotation_may_be_called_type(snapshot):
+    rope = {"type": "default", "rope_theta": 500.0}
+    model, message = said("llama", weights=snapshot(LLAMA, rope_parameters=rope))
+    assert (model.zoo_spec.defaults["theta"], message) == (500.0, "")
+
+
+def test_the_names_of_tensorflow_are_those_of_torch(snapshot):
+    folder = snapshot(TEXT)
+    plain = zoo.get_model("bert", weights=folder, **TASK)
+    change(folder, lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma"))
+    change(folder, lambda name: name.replace("LayerNorm.bias", "LayerNorm.beta"))
+    model, message = said("bert", weights=folder, **TASK)
+    assert message == ""
+    for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_file_alone_of_a_deeper_model_is_refused(snapshot):
+    sizes = {"vocab_size": 40, "hidden_dim": 16, "num_heads": 4, "ff_dim": 24, "max_length": 12}
+    file = snapshot(TEXT) / "model.safetensors"
+    _, message = said("bert", weights=file, num_layers=1, num_classes=3, **sizes, **TASK)
+    assert "do not fit model 'bert': left over: bert.encoder.layer.1.attention." in message
+    model, message = said(
+        "bert", weights=file, num_layers=3, num_classes=3, strict=False, **sizes, **TASK
+    )
+    assert "These weights of 'bert' start fresh" in message
+    assert "block_2/attention_norm/gamma" in model.zoo_weights.missing
+
+
+def test_quantized_tensors_are_refused(snapshot):
+    folder = snapshot(TEXT)
+    held = load_file(folder / "model.safetensors")
+    held["classifier.weight"] = held["classifier.weight"].astype(ml_dtypes.float8_e4m3fn)
+    save_file(held, folder / "model.safetensors")
+    _, message = said("bert", weights=folder, **TASK)
+    assert "classifier.weight is of type F8_E4M3, as quantized weights are" in message
+
+
+@pytest.mark.parametrize(
+    ("processor", "scale", "offset"),
+    [
+        ({"do_normalize": False, "image_mean": [0.5] * 3}, 1 / 255, 0),
+        ({"image_mean": 0.5, "image_std": 0.25}, 4 / 255, -2),
+        ({"do_rescale": False, "image_mean": [127.5] * 3, "image_std": [127.5] * 3}, 2 / 255, -1),
+        ({"rescale_factor": 2 / 255, "image_mean": [1] * 3, "image_std": [1] * 3}, 2 / 255, -1),
+    ],
+)
+def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, offset):
+    """Transformers computes ``(pixels * rescale_factor - mean) / std``, each step if it is on."""
+    model, message = said("vit", weights=snapshot(VIT, {"preprocessor_config.json": processor}))
+    assert message == ""
+    rescale = model.get_layer("rescale")
+    np.testing.assert_allclose(rescale.scale, [scale] * 3, rtol=1e-6)
+    np.testing.assert_allclose(rescale.offset, [offset] * 3, atol=1e-6)
+
+
+def test_settings_of_pixels_that_are_none(snapshot):
+    folder = snapshot(VIT, {"preprocessor_config.json": {"image_mean": "grey"}})
+    assert "image_mean='grey' are no numbers." in said("vit", weights=folder)[1]
+
+
+def test_how_a_sentence_is_pooled_is_read(snapshot):
+    first = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    folder = snapshot("bert-features", {"1_Pooling/config.json": first})
+    task = {"task": "sentence-embedding"}
+    model, message = said("bert", weights=folder, **task)
+    assert message == ""
+    answer = np.load(REFERENCES / "bert-features" / "answer.npz")
+    inputs = {"token_ids": answer["input_ids"], "padding_mask": answer["attention_mask"]}
+    vectors = answer["last_hidden_state" if "last_hidden_state" in answer else "sequence_output"]
+    wanted = vectors[:, 0] / np.linalg.norm(vectors[:, 0], axis=-1, keepdims=True)
+    np.testing.assert_allclose(model(inputs), wanted, atol=1e-5)
+    largest = {"pooling_mode_max_tokens": True}
+    folder = snapshot("bert-features", {"1_Pooling/config.json": largest})
+    assert (
+        "makes a sentence's vector by pooling_mode_max_tokens"
+        in said("bert", weights=folder, **task)[1]
+    )
+
+
+def test_the_pooler_of_a_vit_is_said(snapshot):
+    folder = snapshot("vit-features")
+    held = load_file(folder / "model.safetensors")
+    extra = {"pooler.dense.weight": np.zeros((16, 16), "float32")}
+    save_file(held | extra, folder / "model.safetensors")
+    model, message = said("vit", weights=folder, task="features")
+    assert message.endswith("has a layer that 'vit' is built without: pooler.dense.weight.")
+    assert model.zoo_weights.unbuilt == ("pooler.dense.weight",)
+
+
+def test_very_many_tensors_take_no_time():
+    names = [f"bert.encoder.layer.{number}.output.dense.bias" for number in range(300_000)]
+    assert sum(BERT.knows(BERT.plain_name(name)) for name in names) == 300_000

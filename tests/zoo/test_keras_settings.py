@@ -1,0 +1,98 @@
+"""What a person's own settings of Keras change: nothing, or one sentence says what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import keras
+import pytest
+
+import zoo
+from zoo.bridges.applications import channels_last
+from zoo.sizing.abstract import abstract_model
+from zoo_registry import models
+
+# One of each family: the others are the same code with other sizes.
+FAMILIES = {
+    spec.family: name
+    for name in models.names()
+    if "/" not in name and (spec := models.get(name)).inputs and len(spec.inputs[0].shape) == 3
+}
+
+
+@pytest.fixture
+def channels_first():
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", [*FAMILIES.values(), "ds-cnn-s", "keras/mobilenet"])
+def test_models_are_the_same_whatever_image_data_format_says(name, channels_first):
+    spec = models.get(name)
+    for task in spec.tasks[:1]:
+        keras.utils.clear_session()  # names are counted anew
+        model = abstract_model(spec, task, **spec.reduced)
+        keras.utils.clear_session()
+        with channels_last():
+            usual = abstract_model(spec, task, **spec.reduced)
+        assert json.dumps(model.get_config(), default=str) == json.dumps(
+            usual.get_config(), default=str
+        )
+        assert [tuple(w.shape) for w in model.weights] == [tuple(w.shape) for w in usual.weights]
+
+
+def test_augmentation_is_the_same_whatever_image_data_format_says(channels_first):
+    from zoo_recipes.compiling.components import make_augmentation
+    from zoo_recipes.configs import Component
+
+    layer = make_augmentation(
+        Component("RandomTranslation", {"height_factor": 0.1, "width_factor": 0.1})
+    )
+    assert layer.data_format == "channels_last"
+
+
+@pytest.mark.parametrize("how", ["environment", "settings"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "zoo.get_model('mlp')",
+        "zoo.train('digits-mlp', out='run')",
+        "zoo.load_model(__file__)",
+    ],
+)
+def test_another_backend_is_one_sentence(code, how, tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "jax"}))
+    (tmp_path / "script.py").write_text(f"import zoo\n{code}\n")
+    environment = {"KERAS_BACKEND": "jax"} if how == "environment" else {}
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        env={**_without_backend(), "KERAS_HOME": str(tmp_path), **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.splitlines()[-1].endswith(
+        "set KERAS_BACKEND=tensorflow before Python starts."
+    )
+    assert "on TensorFlow, not on 'jax'" in done.stderr
+
+
+def _without_backend() -> dict[str, str]:
+    import os
+
+    return {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+
+
+def test_one_graph_may_hold_two_models_of_a_kind():
+    one = zoo.get_model("mlp", input_shape=(4,), hidden_dims=(3,), name="left")
+    two = zoo.get_model("mlp", input_shape=(4,), hidden_dims=(3,), name="right")
+    features = keras.Input((4,))
+    both = keras.Model(features, keras.layers.Average()([one(features), two(features)]))
+    assert {layer.name for layer in both.layers} >= {"left", "right"}
+    assert zoo.get_model(name="mlp", input_shape=(4,)).name == "mlp"
+    with pytest.raises(zoo.UsageError, match="get_model needs the name of a model"):
+        zoo.get_model()

@@ -205,6 +205,9 @@ def _rows_kind(
             + "."
         )
     told = [f"column '{name}' is left out: it {why}" for name, why in useless.items()]
+    for what, numeric in (("numbers", True), ("categories", False)):
+        of_kind = [name for name in kept if _is_numeric(list(_column(tables, name))) == numeric]
+        told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
     return with_names(kind, kept, roles[str(kind.label)]), told
 
 
@@ -329,6 +332,10 @@ def _reads_as_number(value: Any) -> bool:
     except (ValueError, TypeError):
         return False
     return True
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    return all(map(_reads_as_number, values)) or _of_numbers(values)
 
 
 def _of_numbers(values: Sequence[Any]) -> bool:

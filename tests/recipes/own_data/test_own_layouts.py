@@ -320,6 +320,8 @@ def test_columns_that_say_nothing_are_left_out_and_told(tmp_path):
     assert content.remarks == [
         "column 'PassengerId' is left out: it numbers the rows",
         "column 'Name' is left out: it has a value of its own in almost every row",
+        "columns of numbers: Age",
+        "columns of categories: Sex",
     ]
     assert told(content)["titanic.csv:4"] == "1"
 

@@ -73,7 +73,11 @@ def test_the_report_says_what_a_table_holds(run):
     report = inspect_data(run.recipe.dataset.name, {"label": "species"})
     assert report.kind == "rows of numbers and categories in classes"
     assert report.recipes[0] == "table-mlp"
-    assert report.remarks == ["column 'row id' is left out: it numbers the rows"]
+    assert report.remarks == [
+        "column 'row id' is left out: it numbers the rows",
+        "columns of numbers: bill, mm, mass",
+        "columns of categories: isla/nd",
+    ]
     assert report.refusal is None
     report = inspect_data(run.recipe.dataset.name, {"target": "mass"})
     assert report.recipes == ["table-regression"]

@@ -21,6 +21,7 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
+from zoo_registry import UsageError
 
 IMAGE_NUMBERS = Kind(
     name="images with a number each",
@@ -38,6 +39,8 @@ IMAGES = Kind(
     unit="pixels",
 )
 _MASK = re.compile(r"(.+?)[ _-](?:mask|seg|segmentation|groundtruth)(?:[ _-]?\d+)?")
+# Of 255: twelve bits in sixteen reach 15.
+DARK = 32
 GREY = {"1", "L", "LA", "La", "I", "F"}
 
 
@@ -64,7 +67,7 @@ def read_images(path: Path, columns: Columns) -> Content:
     examples: list[Example] = []
     problems: list[Problem] = []
     remarks: list[str] = []
-    all_grey = True
+    pictures: list[Picture] = []
     for member in class_members(path, problems, remarks):
         try:
             refuse_mask(member.file)
@@ -72,10 +75,10 @@ def read_images(path: Path, columns: Columns) -> Content:
         except BadRecordError as error:
             problems.append(Problem(member.where, str(error)))
             continue
-        all_grey &= picture.is_grey
+        pictures.append(picture)
         values = {"image": member.file, "label": member.label}
         examples.append(Example(member.where, member.split, picture.digest, values, picture.size))
-    return image_content(IMAGES, examples, problems, remarks, all_grey=all_grey)
+    return image_content(IMAGES, examples, problems, remarks, pictures=pictures)
 
 
 def image_content(
@@ -84,7 +87,7 @@ def image_content(
     problems: Sequence[Problem],
     remarks: Sequence[str],
     *,
-    all_grey: bool,
+    pictures: Sequence[Picture],
 ) -> Content:
     """Return pictures, named by their files so far, as what was read.
 
@@ -93,12 +96,16 @@ def image_content(
         examples: Their ``image`` is a file.
         problems: What is wrong.
         remarks: What is worth knowing.
-        all_grey: Whether no picture has colours.
+        pictures: What is known of each example.
+
+    Raises:
+        UsageError: All of them are next to black.
     """
     import numpy as np
     import tensorflow_datasets as tfds
 
-    channels = 1 if all_grey else 3
+    channels = 1 if all(picture.is_grey for picture in pictures) else 3
+    remarks = [*remarks, *_darkness(pictures)]
     if kind.label == "label":
         names = class_names([str(example.values["label"]) for example in examples])
         told: Any = tfds.features.ClassLabel(names=names)
@@ -109,6 +116,18 @@ def image_content(
         str(kind.label): told,
     }
     return Content(kind, features, _decoded(examples, channels), problems, remarks)
+
+
+def _darkness(pictures: Sequence[Picture]) -> list[str]:
+    """Return a remark on pictures that are all dark, as those of twelve bits in sixteen are."""
+    top = max((picture.brightest for picture in pictures), default=255)
+    if top == 1:
+        raise UsageError(
+            "The pictures are next to black: no pixel is above 1 of 255. Where they are files of "
+            "16 bits that hold 0 to 255, save them with 8 bits, or multiply them by 257."
+        )
+    dark = f"the brightest pixel of all pictures is {top} of 255: 16 bits are brought to 8"
+    return [dark] if top < DARK else []
 
 
 def refuse_mask(file: Path) -> None:
@@ -142,11 +161,13 @@ class Picture:
         digest: sha256 of its pixels.
         size: Height and width.
         is_grey: Whether it has no colours.
+        brightest: Its largest pixel, 0 to 255.
     """
 
     digest: str
     size: tuple[int, int]
     is_grey: bool
+    brightest: int
 
 
 def look_at(file: Path) -> Picture:
@@ -161,7 +182,7 @@ def look_at(file: Path) -> Picture:
     except Exception as error:  # Pillow raises anything on a damaged file
         raise BadRecordError(f"is no picture: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
-    return Picture(digest, colours.shape[:2], _is_grey(image))
+    return Picture(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
 
 
 def pixels(file: Path, channels: int) -> Any:

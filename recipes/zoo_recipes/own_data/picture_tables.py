@@ -10,7 +10,14 @@ from typing import Any
 from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content, Example, Kind, Problem
 from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in
-from zoo_recipes.own_data.images import IMAGE_NUMBERS, IMAGES, image_content, is_picture, look_at
+from zoo_recipes.own_data.images import (
+    IMAGE_NUMBERS,
+    IMAGES,
+    Picture,
+    image_content,
+    is_picture,
+    look_at,
+)
 from zoo_recipes.own_data.named_pictures import Pictures
 from zoo_recipes.own_data.roles import NAMES, are_numbers
 from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
@@ -55,7 +62,7 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     remarks: list[str] = []
     seen: dict[Path, str] = {}
-    all_grey = True
+    looked_at: list[Picture] = []
     split_column = columns.get("split", "split")
     for file, table in tables.items():
         remarks += table.remarks
@@ -72,13 +79,13 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
                 continue
-            all_grey &= looked.is_grey
+            looked_at.append(looked)
             values["image"] = picture
             examples.append(Example(where, split, looked.digest, values, looked.size))
     unnamed = sum(is_picture(file) and file not in seen for file in files)
     if unnamed:
         remarks.append(f"{unnamed:,} pictures are left out: no row names them")
-    return image_content(kind, examples, problems, remarks, all_grey=all_grey)
+    return image_content(kind, examples, problems, remarks, pictures=looked_at)
 
 
 def _open(path: Path, columns: Columns) -> tuple[Kind, str, str, dict[Path, Table]]:

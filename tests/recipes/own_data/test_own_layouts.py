@@ -477,3 +477,23 @@ def test_float_pictures_of_0_to_1_are_not_read_as_black(tmp_path):
         "a/1.tif: is no picture: An image of mode F holds 0..1, and here pixels go from 0 to 255: "
         "multiply them by 255."
     ]
+
+
+@pytest.mark.parametrize(
+    ("top", "said"),
+    [
+        (255, "next to black: no pixel is above 1 of 255"),
+        (4095, "the brightest pixel of all pictures is 16 of 255"),
+        (65535, None),
+    ],
+)
+def test_deep_pictures_that_are_not_used_to_their_depth(top, said, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pixels = np.linspace(0, top, 16).astype(np.uint16).reshape(4, 4)
+        Image.fromarray(pixels if name == "a" else pixels.T.copy()).save(tmp_path / name / "1.png")
+    if top == 255:
+        assert said in refused(tmp_path)
+    else:
+        remarks = read(tmp_path).remarks
+        assert [remark.startswith(said) for remark in remarks] == ([True] if said else [])

@@ -85,7 +85,7 @@ def _splits(root: Path) -> dict[Path, str]:
     Raises:
         UsageError: Splits without classes, or other folders beside splits.
     """
-    tops = [top for top in folders_of(root) if not _is_unlabelled(top)]
+    tops = [top for top in folders_of(root) if not is_unlabelled(top)]
     found = {top: split for top in tops if (split := split_word(top.name))}
     holding = {top: split for top, split in found.items() if folders_of(_inner(top))}
     if not holding:
@@ -127,14 +127,14 @@ def _classes(
 ) -> list[tuple[str | None, Path]]:
     found: list[tuple[str | None, Path]] = []
     for top in folders_of(root):
-        if _is_unlabelled(top) or (top in splits and not folders_of(_inner(top))):
+        if is_unlabelled(top) or (top in splits and not folders_of(_inner(top))):
             remarks.append(_without_class(top, root))
             continue
         if top not in splits:
             found.append((None, top))
             continue
         for folder in folders_of(_inner(top)):
-            if _is_unlabelled(folder):
+            if is_unlabelled(folder):
                 remarks.append(_without_class(folder, root))
             else:
                 found.append((splits[top], folder))
@@ -149,8 +149,15 @@ def _classes(
     return found
 
 
-def _is_unlabelled(folder: Path) -> bool:
-    return bool(UNLABELLED & set(re.split(r"[^a-z]+", folder.name.lower())))
+def is_unlabelled(path: Path) -> bool:
+    """Return whether a folder or file is named after examples without a class.
+
+    Example:
+        >>> [is_unlabelled(Path(name)) for name in ("seg_pred", "mySubmission.csv", "predators")]
+        [True, True, False]
+    """
+    name = path.name.lower()
+    return "submission" in name or bool(UNLABELLED & set(re.split(r"[^a-z]+", name)))
 
 
 def _without_class(folder: Path, root: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.preprocess.tables import as_number
+from zoo_recipes.own_data.class_folders import is_unlabelled
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content, Example, Kind, Problem
 from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in
 from zoo_recipes.own_data.images import (
@@ -94,7 +95,8 @@ def _open(path: Path, columns: Columns) -> tuple[Kind, str, str, dict[Path, Tabl
     pictures = [file for file in files if is_picture(file)]
     found = [f for f in files if is_rows(f) and _names_pictures(f, path, pictures)]
     tables = {file: read_rows(file, columns) for file in found}
-    first, table = next(iter(tables.items()))
+    # Those of pictures without a class have fewer columns.
+    first, table = max(tables.items(), key=lambda item: len(item[1].names))
     for role, column in columns.items():
         if role not in ROLES:
             raise UsageError(
@@ -108,10 +110,11 @@ def _open(path: Path, columns: Columns) -> tuple[Kind, str, str, dict[Path, Tabl
             )
     image = columns.get("image") or _image_column(table, path, pictures)
     told = columns.get("label") or columns.get("target") or _outcome(first, table, str(image))
-    values = [row.values.get(told) for each in tables.values() for row in each.rows]
+    telling = {file: each for file, each in tables.items() if {image, told} <= set(each.names)}
+    values = [row.values.get(told) for each in telling.values() for row in each.rows]
     numbers = "target" in columns or ("label" not in columns and are_numbers(values))
     kind = replace(IMAGE_NUMBERS if numbers else TABLED, outcome=told)
-    return kind, str(image), told, tables
+    return kind, str(image), told, telling
 
 
 def _outcome(file: Path, table: Table, image: str) -> str:
@@ -128,6 +131,8 @@ def _outcome(file: Path, table: Table, image: str) -> str:
 
 
 def _names_pictures(file: Path, path: Path, pictures: Sequence[Path]) -> bool:
+    if is_unlabelled(file):
+        return False
     try:
         return _image_column(read_rows(file, {}), path, pictures) is not None
     except UsageError:

@@ -208,6 +208,21 @@ def test_pictures_with_a_table(tmp_path):
     )
 
 
+def test_tables_of_a_contest(tmp_path):
+    for name in ("train/1", "train/2", "test/3"):
+        paint(tmp_path / f"{name}.jpg")
+    write(tmp_path / "train.csv", "id,label\n1,cat\n2,dog\n")
+    write(tmp_path / "test.csv", "id\n3\n")
+    # What everybody is to hand in is no label.
+    write(tmp_path / "sample_submission.csv", "id,label\n3,0.5\n")
+    content = read(tmp_path)
+    assert told(content) == {"train.csv:2": "cat", "train.csv:3": "dog"}
+    assert content.remarks == ["1 pictures are left out: no row names them"]
+    (tmp_path / "train.csv").unlink()
+    (tmp_path / "test.csv").unlink()
+    assert "folders named after splits (test, train) and no folders of classes" in refused(tmp_path)
+
+
 def test_class_folders_of_texts(tmp_path):
     for part in ("train", "test"):
         for label in ("pos", "neg"):

@@ -26,6 +26,11 @@ from zoo_registry import UsageError, did_you_mean
 
 TABLED = replace(IMAGES, roles=("image", "label"))
 ROLES = ("image", "label", "target", "split", "group")
+# What no class is called that nobody named: captions and boxes are other tasks.
+NEVER_TOLD = {
+    *("split", "id", "width", "height", "objects"),
+    *("text", "caption", "captions", "description", "prompt"),
+}
 # What is to be told may be called anything; these are looked for.
 OUTCOMES = (*NAMES["label"], "breed", "species", "label_name", "class_name", "diagnosis", "level")
 
@@ -121,7 +126,7 @@ def _outcome(file: Path, table: Table, image: str) -> str:
     names = [name for name in table.names if name != image]
     by_name = {name.casefold(): name for name in names}
     found = [by_name[name] for name in OUTCOMES if name in by_name]
-    plain = [name for name in names if name.casefold() not in {"split", "id", "width", "height"}]
+    plain = [name for name in names if name.casefold() not in NEVER_TOLD]
     if found or len(plain) == 1:
         return (found or plain)[0]
     raise UsageError(

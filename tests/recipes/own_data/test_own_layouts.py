@@ -208,6 +208,14 @@ def test_pictures_with_a_table(tmp_path):
     )
 
 
+def test_captions_are_no_classes(tmp_path):
+    for name in ("1", "2"):
+        paint(tmp_path / f"{name}.jpg")
+    write(tmp_path / "metadata.csv", "file_name,text\n1.jpg,a cat\n2.jpg,a cat\n")
+    assert "say which is the class of a picture" in refused(tmp_path)
+    assert set(told(read(tmp_path, label="text")).values()) == {"a cat"}
+
+
 def test_tables_of_a_contest(tmp_path):
     for name in ("train/1", "train/2", "test/3"):
         paint(tmp_path / f"{name}.jpg")

@@ -104,14 +104,22 @@ def _takes(tensor: Tensor, shape: tuple[int, ...]) -> bool:
     )
 
 
-def _check_file_of(folder: Path, manifest: Manifest, step: Step) -> None:
-    name = None
+def files_of_steps(manifest: Manifest) -> list[str]:
+    """Return the files of a bundle that its steps read, as the manifest lists them."""
+    names = (_file_of(as_step(step)) for step in manifest.preprocessing)
+    return [f"{ASSETS}/{name}" for name in names if name is not None]
+
+
+def _file_of(step: Step) -> str | None:
     if isinstance(step, TokenizeStep):
-        name = step.tokenizer
-    elif isinstance(step, LookupStep):
-        name = step.vocabulary
-    elif isinstance(step, TableStep):
-        name = step.columns
+        return step.tokenizer
+    if isinstance(step, TableStep):
+        return step.columns
+    return step.vocabulary if isinstance(step, LookupStep) else None
+
+
+def _check_file_of(folder: Path, manifest: Manifest, step: Step) -> None:
+    name = _file_of(step)
     if name is not None and f"{ASSETS}/{name}" not in manifest.files:
         raise BundleError(
             f"The manifest of '{folder}' reads '{name}' to prepare inputs and does not list it."

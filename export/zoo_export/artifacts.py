@@ -16,6 +16,7 @@ from zoo_export.comparing import (
     fitted,
     settle,
     top1_agreement,
+    usual_sizes,
     why,
     with_label,
     worst_of_groups,
@@ -181,8 +182,10 @@ def _rows(
 ) -> dict[int, tuple[Comparison, ...]]:
     dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
     groups = {at: source.trials.batches[at].group for at in pairs}
+    sizes = usual_sizes(scales)
     return {
-        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes) for at, pair in pairs.items()
+        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes, sizes=sizes)
+        for at, pair in pairs.items()
     }
 
 
@@ -250,7 +253,7 @@ def _by_chance(others: int, count: int, share: float) -> float:
 
     Example:
         >>> round(_by_chance(1, 4, 0.05), 3), round(_by_chance(9, 64, 0.05), 3)
-        (0.185, 0.005)
+        (0.185, 0.004)
     """
     return sum(
         math.comb(count, k) * share**k * (1 - share) ** (count - k)

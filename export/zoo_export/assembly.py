@@ -13,7 +13,7 @@ from zoo_export.artifacts import make_task, verified
 from zoo_export.converters.conversion import convert_all
 from zoo_export.errors import ExportError
 from zoo_export.formats import Format
-from zoo_export.kinds import DRAWN, EDGE, EXAMPLE, GIVEN, Trial
+from zoo_export.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_export.manifest import (
     ASSETS,
     CARD,
@@ -137,7 +137,7 @@ def complete(
         partial = shutil.ignore_patterns(f"{durable.PARTIAL}*")
         shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True, ignore=partial)
     trials = source.trials
-    kept = [*trials.of(GIVEN, DRAWN), *map(_some, trials.of(EXAMPLE))]
+    kept = [*trials.of(GIVEN, DRAWN, BESIDE), *map(_some, trials.of(EXAMPLE))]
     save_samples(bundle / SAMPLES, kept, source.outputs, trials.scales)
     if trials.of(EDGE):
         save_samples(bundle / EDGES, trials.of(EDGE), source.outputs, {})

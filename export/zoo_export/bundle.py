@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export import archive, files
-from zoo_export.agreement import check_agreement
+from zoo_export.agreement import check_agreement, files_of_steps
 from zoo_export.errors import BundleError, MissingRuntimeError
 from zoo_export.formats import find
 from zoo_export.manifest import ASSETS, MANIFEST, MAX_MANIFEST, TRAIN_FORMAT, Artifact, Manifest
@@ -154,8 +154,8 @@ class Bundle:
         Raises:
             BundleError: One of them was changed since the bundle was loaded.
         """
-        if not self.trusted:
-            with self.as_recorded(ASSETS):
+        for name in () if self.trusted else files_of_steps(self.manifest):
+            with self.as_recorded(name):
                 pass
         return self.path / ASSETS
 

@@ -28,6 +28,8 @@ def compare(
     tolerance: float | Sequence[float],
     scales: Mapping[str, Scale] | None = None,
     dtypes: Mapping[str, str] | None = None,
+    *,
+    sizes: Mapping[str, float] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare the outputs of some sample batches.
 
@@ -39,6 +41,8 @@ def compare(
             masked values (-1e9) count for themselves. Whole numbers and booleans must be equal.
         scales: What Keras gives in each column over all samples, by output name.
         dtypes: What the artifact's outputs must be, if not what Keras gave.
+        sizes: Of outputs without ``scales``, the largest values that are usual: what is next to
+            nothing beside them, as a loss at zero may be, is rounding.
 
     Returns:
         A row for every batch and output, allowed or not.
@@ -59,8 +63,22 @@ def compare(
         for name, array in wanted.items():
             _check_shape(name, array, given[name], (dtypes or {}).get(name, str(array.dtype)))
             scale = scales.get(name) if scales is not None else None
-            rows.append(_row(name, array, given[name], share, scale))
+            least = share / EDGE_SLACK * (sizes or {}).get(name, 0.0) if scale is None else 0.0
+            rows.append(_row(name, array, given[name], share, scale, least))
     return tuple(rows)
+
+
+def usual_sizes(scales: Mapping[str, Mapping[str, Scale]]) -> dict[str, float]:
+    """Return the largest value that Keras gives in each output, by any kind of samples.
+
+    Args:
+        scales: By kind and output.
+    """
+    found: dict[str, float] = {}
+    for by_name in scales.values():
+        for name, scale in by_name.items():
+            found[name] = max(found.get(name, 0.0), float(scale.largest.max(initial=0.0)))
+    return found
 
 
 def compared(
@@ -69,6 +87,8 @@ def compared(
     received: Arrays,
     scales: Mapping[str, Scale] | None,
     dtypes: Mapping[str, str],
+    *,
+    sizes: Mapping[str, float],
 ) -> tuple[Comparison, ...]:
     """Compare one batch by the rules of a format.
 
@@ -79,12 +99,14 @@ def compared(
         received: What the artifact gave.
         scales: What Keras gives in each column; ``None`` for a row at the edges.
         dtypes: What the artifact's outputs must be.
+        sizes: What is usual in each output, as :func:`usual_sizes` gives it.
 
     Raises:
         ExportError: As :func:`compare`.
     """
     share = fmt.tolerance * (1 if scales is not None else EDGE_SLACK)
-    return compare([expected], [received], share, scales if fmt.scheme is None else None, dtypes)
+    own = scales if fmt.scheme is None else None
+    return compare([expected], [received], share, own, dtypes, sizes=sizes)
 
 
 def settle(expected: Arrays, received: dict[str, Array], unsteady: Mapping[str, Array]) -> None:
@@ -435,7 +457,9 @@ def _check_shape(name: str, wanted: Array, given: Array, dtype: str) -> None:
         raise ExportError(f"output '{name}' is {given.dtype}, in Keras {dtype}")
 
 
-def _row(name: str, wanted: Array, given: Array, share: float, scale: Scale | None) -> Comparison:
+def _row(  # noqa: PLR0917 - one output, and what it is held against
+    name: str, wanted: Array, given: Array, share: float, scale: Scale | None, least: float
+) -> Comparison:
     check_finite({name: given}, "the artifact")
     if wanted.dtype.kind != "f":
         difference = np.abs(wanted.astype(np.float64) - given.astype(np.float64)).max(initial=0.0)
@@ -447,7 +471,7 @@ def _row(name: str, wanted: Array, given: Array, share: float, scale: Scale | No
     largest, at, difference, allowed = 0.0, 0, 0.0, 0.0
     beyond = -1.0
     for start, keras, artifact in _blocks(*pair):
-        limits = _limits(keras, share, scale, start)
+        limits = np.maximum(_limits(keras, share, scale, start), least)
         # Equal infinities, as masked logits may have, differ by nothing.
         with np.errstate(invalid="ignore", over="ignore"):
             differences = np.where(keras == artifact, 0, np.abs(keras - artifact))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zoo_export.tensors import Array
 
-GIVEN, EXAMPLE, DRAWN, EDGE = "given", "example", "drawn", "edge"
+GIVEN, EXAMPLE, DRAWN, BESIDE, EDGE = "given", "example", "drawn", "beside", "edge"
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +16,8 @@ class Trial:
 
     Args:
         kind: :data:`GIVEN` for real rows and what is made of them, :data:`EXAMPLE` for those that
-            agreement is counted on, :data:`DRAWN`, or :data:`EDGE` for a row of unusual
-            numbers, for files that compute as Keras does.
+            agreement is counted on, :data:`DRAWN`, :data:`BESIDE` for drawn rows beside enough
+            real ones, or :data:`EDGE` for a row of unusual numbers.
         inputs: By name.
         expected: What Keras gives for them.
         unsteady: Where whole numbers among that move with the last bit of weights and inputs: ties,
@@ -45,11 +45,14 @@ def group_of(kind: str) -> str | None:
     return {EDGE: None, EXAMPLE: GIVEN}.get(kind, kind)
 
 
-def is_judged(kind: str, kinds: Collection[str], *, is_scheme: bool) -> bool:
-    """Return whether a file is held against samples of a kind, as :meth:`Trials.for_file` says.
+def is_judged(kind: str, *, is_scheme: bool) -> bool:
+    """Return whether a file is held against samples of a kind.
+
+    Schemes are made for the numbers that inputs usually have: where there are enough real ones,
+    they are held against those, and never against edges.
 
     Example:
-        >>> [is_judged(kind, ["given", "drawn"], is_scheme=True) for kind in ("given", "drawn")]
-        [True, False]
+        >>> [is_judged(kind, is_scheme=True) for kind in ("given", "drawn", "beside", "edge")]
+        [True, True, False, False]
     """
-    return not is_scheme or kind in {GIVEN, EXAMPLE} or (kind == DRAWN and GIVEN not in kinds)
+    return not is_scheme or kind in {GIVEN, EXAMPLE, DRAWN}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
             warnings.simplefilter("ignore")  # of lambdas, which are pickled then
             # A zip would be built, and read, in memory: twice the weights more.
             request.model.save(path, zipped=False)
-        described = objects_in(json.loads((path / "config.json").read_bytes()))
+        described = list(objects_in(json.loads((path / "config.json").read_bytes())))
+        _check_operations(request.model, described)
         found = {module for row in described if (module := module_of(row)) is not None}
     except Exception as error:  # Keras raises many kinds for what it does not find again
         if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
@@ -65,3 +66,19 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
         return None
     # Only what this process has imported too: a file does not choose what code runs.
     return (*request.modules, *sorted(found & sys.modules.keys()))
+
+
+def _check_operations(model: Any, described: Iterable[Mapping[str, Any]]) -> None:
+    """Try whether functions of Keras in a graph, which are no layers, come back from a file.
+
+    Raises:
+        Exception: One does not: some hold code of a person's own, as ``ops.map`` does, and some do
+            not tell all that they were made from.
+    """
+    import keras
+
+    if any(row.get("class_name") == "__lambda__" for row in described):
+        raise LookupError("lambda")
+    for operation in getattr(model, "operations", ()):
+        if not isinstance(operation, keras.layers.Layer):
+            type(operation).from_config(operation.get_config())

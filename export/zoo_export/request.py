@@ -26,6 +26,8 @@ from zoo_registry.model_changes import know_fake_quantization
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
 OF_DAMAGE = {None, errno.EINVAL}
+# Bytes of run.json; the labels of a vocabulary have a few.
+_MOST_INFO = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ def from_run(folder: Path) -> Request:
         raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(file)
-    examples = read_npz(folder / "examples.npz")
+    examples = read_npz(folder / "examples.npz", of_run=True)
     stored = folder / "calibration.npz"
     keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
     return Request(
@@ -117,7 +119,7 @@ def from_run(folder: Path) -> Request:
         assets=assets if assets.is_dir() else None,
         rows=_stored_inputs(examples),
         targets=examples.get("y"),
-        calibration=_stored_inputs(read_npz(stored)) if stored.is_file() else None,
+        calibration=_stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
         decoding=known.decoding,
         license=known.license or "",
         provenance={
@@ -229,6 +231,8 @@ def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
     if not path.is_file():
         raise UsageError(f"'{folder}' is no run: it has no run.json.")
     try:
+        if path.stat().st_size > _MOST_INFO:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes")
         info = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"'{path}' is not complete JSON: {error}.") from error

@@ -9,7 +9,14 @@ import numpy as np
 
 from zoo_export.comparing import compare
 from zoo_export.converters.axes import input_tensors, shorter
-from zoo_export.converters.inference import bits_moved, in_last_bit, named_inputs, reference
+from zoo_export.converters.inference import (
+    bits_moved,
+    call,
+    in_last_bit,
+    named_inputs,
+    reference,
+)
+from zoo_export.converters.tracing import tensor_specs
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
@@ -28,6 +35,8 @@ _WHOLE = 100
 _STEADY = 1e-6
 # Of pictures, at most.
 _CHANNELS = 4
+# Operators of TensorFlow that tell NaN from numbers; these do between a value and itself.
+_ASKS_NAN, _COMPARES = {"IsNan", "IsFinite"}, {"Equal", "NotEqual"}
 # What layers call the number of rows of a table that they look whole numbers up in.
 _TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
 # What layers call the number of positions that they can tell apart.
@@ -171,7 +180,28 @@ def takes_nan(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> list[str]:
     """
     first = {name: array[:1] for name, array in rows.items()}
     floats = [t.name for t in tensors if np.dtype(t.dtype).kind == "f" and "mask" not in t.name]
-    return [name for name in floats if _has_answer_to_nan(model, first, name)]
+    answered = [name for name in floats if _has_answer_to_nan(model, first, name)]
+    return answered if answered and _looks_for_nan(model, tensors) else []
+
+
+def _looks_for_nan(model: Any, tensors: Sequence[Tensor]) -> bool:
+    """Return whether something in a model asks whether a number is one.
+
+    Without it an answer is an accident: a maximum of NaN is the smallest number in TensorFlow.
+    """
+    import tensorflow as tf
+
+    def serve(**arrays: Any) -> dict[str, Any]:
+        return call(model, arrays)
+
+    concrete = tf.function(serve, autograph=False).get_concrete_function(**tensor_specs(tensors))
+    graph = concrete.graph.as_graph_def()
+    functions = [function.node_def for function in graph.library.function]
+    return any(
+        node.op in _ASKS_NAN or (node.op in _COMPARES and len({*node.input[:2]}) == 1)
+        for nodes in (graph.node, *functions)
+        for node in nodes
+    )
 
 
 def _has_answer_to_nan(model: Any, first: Arrays, name: str) -> bool:

@@ -24,7 +24,7 @@ from zoo_export.converters.inference import (
     inference_clone,
     named_outputs,
 )
-from zoo_export.kinds import DRAWN, EDGE, EXAMPLE, GIVEN, Trial
+from zoo_export.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_export.preprocess import Preprocessor
 from zoo_export.preprocess.boxes import HEATMAP
 from zoo_export.request import Request
@@ -35,6 +35,8 @@ from zoo_export.trials import Keras, Trials, drawn_in_domain, proved
 from zoo_registry import UsageError
 from zoo_registry.model_changes import merge_lora
 
+# Real rows that quantized files are judged by alone.
+_ENOUGH = 8
 _MAX_EXAMPLE_VALUES, _MOST_EXAMPLES = 1 << 26, 64
 _ADVICE = "Give samples (samples=...) or a size of images (image_size=...) that it can take."
 _TAGS_TASK = "multi-label"
@@ -202,13 +204,19 @@ def _answered(
     others = [
         (kind, sampling.other_sizes(inputs, cases[len(BATCHES) - 1])),
         (kind, sampling.masked_rows(keras.model, inputs, rows)),
-        (DRAWN, drawn if drawn and real is not None else None),
+        (_beside(real), drawn if drawn and real is not None else None),
     ]
     for kind, case in others:
         answer = None if case is None else keras.or_none(case)
         if case is not None and answer is not None:
             found.append(Trial(kind, case, answer))
     return found
+
+
+def _beside(real: Mapping[str, Array] | None) -> str:
+    # What a few rows do not show of a quantized file, drawn ones have to.
+    count = 0 if real is None else len(next(iter(real.values())))
+    return BESIDE if count >= _ENOUGH else DRAWN
 
 
 def _calibration(

@@ -173,17 +173,27 @@ def load_arrays(path: Path) -> dict[str, Array]:
         raise BundleError(f"'{path}' holds no samples: {error}") from error
 
 
-def read_npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
     """Read the arrays of a person's own ``.npz`` file; nothing is ever unpickled.
+
+    Args:
+        path: The file.
+        of_run: Whether it is of a run, which may come from elsewhere.
 
     Raises:
         UsageError: The file cannot be read, or is no ``.npz``.
+        BundleError: It is of a run and swells as none of ours does.
     """
     try:
+        if of_run:
+            with zipfile.ZipFile(path) as archive:
+                check_ratio(path, sum(info.file_size for info in archive.infolist()))
         stored = np.load(path, allow_pickle=False)
         if not isinstance(stored, np.ndarray):
             with stored:
                 return {key: stored[key] for key in stored.files}
+    except BundleError:
+        raise
     except Exception as error:  # as above; a header may ask for more memory than there is
         raise UsageError(f"'{path}' cannot be read: {error}.") from error
     raise UsageError(

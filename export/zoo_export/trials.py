@@ -13,7 +13,7 @@ from zoo_export.columns import Scale
 from zoo_export.comparing import check_finite, compare, different_answers, measured
 from zoo_export.converters.inference import changed_weights, idle_weights, reference
 from zoo_export.errors import ExportError
-from zoo_export.kinds import DRAWN, GIVEN, Trial, is_judged
+from zoo_export.kinds import EDGE, EXAMPLE, GIVEN, Trial, is_judged
 from zoo_export.tensors import Array, Arrays, Tensor, fits
 from zoo_registry import ZooError
 
@@ -47,17 +47,11 @@ class Trials:
         return [batch for batch in self.batches if batch.kind in kinds]
 
     def for_file(self, inputs: Sequence[Tensor], *, is_scheme: bool) -> list[int]:
-        """Return the indices of the batches that a file can take and is held against.
-
-        Schemes are made for the numbers that inputs usually have: where there are real ones, they
-        are held against those, and never against edges.
-        """
-        kinds = {batch.kind for batch in self.batches}
-        judged = {kind for kind in kinds if is_judged(kind, kinds, is_scheme=is_scheme)}
+        """Return the indices of the batches that a file can take and is held against."""
         return [
             at
             for at, batch in enumerate(self.batches)
-            if batch.kind in judged and fits(inputs, batch.inputs)
+            if is_judged(batch.kind, is_scheme=is_scheme) and fits(inputs, batch.inputs)
         ]
 
 
@@ -133,6 +127,8 @@ def drawn_in_domain(
             return {name: array[kept] for name, array in rows.items()}, {"drawn_left_out": note}
         return rows, {"drawn_left_out": {"left": 0, "positive": True}} if positive else {}
     if needed and failure is not None:
+        if failure.__cause__ is not None:  # it says itself what to do
+            raise failure
         raise ExportError(
             f"{failure}: the inputs were drawn, from N(0, 1) and then from 0 to 1, and may be "
             "outside of what it is made for: give real ones (samples={name: array})"
@@ -234,7 +230,7 @@ def _is_moved(at: int, batches: Sequence[Trial], outputs: Sequence[Tensor]) -> b
     has_whole = any(np.dtype(tensor.dtype).kind != "f" for tensor in outputs)
     kind = batches[at].kind
     before = sum(batch.kind == kind for batch in batches[:at])
-    return has_whole or (kind in {GIVEN, DRAWN} and before < 2)
+    return has_whole or (kind not in {EXAMPLE, EDGE} and before < 2)
 
 
 def _unsteady(before: Arrays, after: Arrays | None) -> dict[str, Array]:
@@ -253,8 +249,12 @@ def _beside(
     batch = several[0]
     alone = keras.or_none({name: array[:1] for name, array in batch.inputs.items()})
     beside = {n: a[:1] for n, a in batch.expected.items() if a.dtype.kind == "f"}
-    if alone is None or any(alone[n].shape != a.shape for n, a in beside.items()):
+    if alone is None:
         return 0.0
+    # An answer for each other row, as that of two encoders: all of it is the others'.
+    others = [a for n, a in beside.items() if alone[n].shape != a.shape]
+    if others:
+        return max(float(np.abs(array).max(initial=0.0)) for array in others)
     ones = {name: alone[name] for name in beside}
     rows = compare([beside], [ones], _BESIDE, scales[batch.group or GIVEN])
     return max((row.nearest_diff for row in rows if not row.ok), default=0.0)
@@ -270,7 +270,7 @@ def _proof(
     silent = one_answer(outputs, batches, own, scales)
     if not silent and not idle_weights(model):
         return {}
-    tried = [at for at, batch in enumerate(batches) if batch.kind in {GIVEN, DRAWN}]
+    tried = [at for at, batch in enumerate(batches) if batch.kind not in {EXAMPLE, EDGE}]
     answers: dict[int, dict[str, Array]] = {}
     with changed_weights(model):
         for at in tried:

@@ -14,6 +14,7 @@ from zoo_export.comparing import (
     fitted,
     has_columns,
     settle,
+    usual_sizes,
     why,
     with_label,
     worst_of_groups,
@@ -131,13 +132,12 @@ def run_samples(
         cases += [replace(case, kind=EDGE) for case in load_samples(edges)]
     runner = bundle.runner(artifact.format, threads, provider)
     names = {tensor.name for tensor in artifact.inputs}
-    kinds = {case.kind for case in cases if case.kind is not None}
     tried: list[tuple[Stored, dict[str, Array]]] = []
     for case in cases:
         if set(case.inputs) != names:
             raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
         is_scheme = row.scheme is not None
-        if case.kind is not None and not is_judged(case.kind, kinds, is_scheme=is_scheme):
+        if case.kind is not None and not is_judged(case.kind, is_scheme=is_scheme):
             continue
         if fits(artifact.inputs, case.inputs):
             tried.append((case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)))
@@ -188,6 +188,7 @@ def _judge(
             row.tolerance * slack,
             own if row.scheme is None else None,
             dtypes,
+            sizes=usual_sizes(scales),
         )
         if case.kind == EXAMPLE and all(one.ok for one in compared):
             continue  # many rows at once: they are told of where they are too far

@@ -103,8 +103,14 @@ def get_model(
     part, number = check_trainable(trainable)
     if num_classes is not None:
         overrides["num_classes"] = num_classes
-    if labels is not None:
-        overrides.setdefault("num_classes", len(labels))
+    if labels is not None and overrides.setdefault("num_classes", len(labels)) not in {
+        len(labels),
+        # One logit is the answer yes or no.
+        len(labels) - 1 if len(labels) == 2 else None,
+    }:
+        raise UsageError(
+            f"Model '{spec.name}': num_classes={overrides['num_classes']} for {len(labels)} labels."
+        )
     scaling = _scaling(spec, task, overrides)
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}

@@ -12,7 +12,7 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,26 @@ def asking(failure: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise UsageError(f"{failure}: {error}") from error
+
+
+def encoded(tokenizer: Any, texts: Iterable[Any], **options: Any) -> list[Any]:
+    """Return a ``tokenizers.Encoding`` of each text.
+
+    Raises:
+        UsageError: The tokenizer cannot read one of them.
+    """
+    with asking("The tokenizer cannot read these texts"):
+        return list(tokenizer.encode_batch(list(texts), **options))
+
+
+def decoded(tokenizer: Any, rows: Iterable[Sequence[int]], **options: Any) -> list[str]:
+    """Return the text of each row of token numbers.
+
+    Raises:
+        UsageError: The tokenizer cannot write one of them.
+    """
+    with asking("The tokenizer cannot write these tokens"):
+        return list(tokenizer.decode_batch([list(row) for row in rows], **options))
 
 
 def trust(text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export import VerificationError, load_bundle
-from zoo_export.comparing import worst
+from zoo_export.comparing import why
 from zoo_export.files import list_files
 from zoo_export.manifest import FileEntry, seal
 from zoo_export.runtime.operators import check_saved_model
@@ -148,7 +148,7 @@ def _run(folder: Path, runtime: str) -> Any:
         return bundle
     figures = run_samples(bundle, artifact)
     if not figures.ok:
-        raise VerificationError(worst(figures.comparisons))
+        raise VerificationError(why(figures))
     return bundle
 
 

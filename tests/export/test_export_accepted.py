@@ -12,6 +12,9 @@ from keras import layers, ops
 from zoo_export import pickled
 from zoo_export.converters.functional import functional
 from zoo_export.converters.inference import named_inputs, named_outputs
+from zoo_export.request import Request
+from zoo_export.source import _check_labels
+from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
 
 SCALE = np.float32(1.5)
@@ -284,3 +287,37 @@ def test_states_of_a_layer_of_ones_own(tmp_path):
         given = runner(tmp_path, artifact).run(rows)
         assert (given[f"next_{state}"] == 42).all()
         assert (given["sum"] == 42).all()
+
+
+# -- labels and adapters -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output", "task", "labels", "fits"),
+    [
+        ("heatmap", "object-detection", 1, True),
+        ("heatmap", "object-detection", 2, False),
+        ("logits", "image-classification", 2, True),
+        ("logits", "image-classification", 1, False),
+        ("logits", "multi-label", 1, True),
+    ],
+)
+def test_one_class_has_one_map_of_heat_and_a_question_one_logit(output, task, labels, fits):
+    request = Request(model=None, name="m", task=task, labels=("a", "b")[:labels])
+    tensors = [Tensor(output, "float32", ("batch", 1))]
+    if fits:
+        _check_labels(request, tensors)
+    else:
+        with pytest.raises(UsageError, match=f"has 1 logits and there are {labels} labels"):
+            _check_labels(request, tensors)
+
+
+def test_lora_adapters_of_an_embedding_are_merged(tmp_path):
+    table = layers.Embedding(9, 8)
+    model = _model(lambda x: layers.Dense(2, name="y")(layers.Flatten()(table(x))), (4,), "int32")
+    table.enable_lora(2)
+    table.lora_embeddings_b.assign(np.ones((2, 8)))
+    found = convert(model, tmp_path, ["onnx"])
+    tokens = np.array([[1, 8, 0, 3]], "int32")
+    given = runner(tmp_path, found["onnx"]).run({"x": tokens})["y"]
+    np.testing.assert_allclose(given, model(tokens), rtol=1e-5, atol=1e-6)

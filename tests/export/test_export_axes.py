@@ -213,7 +213,7 @@ def test_outputs_that_no_bundle_can_hold(tmp_path, outputs, message):
 
 def test_a_fixed_batch_may_be_in_the_outputs_too():
     inputs = keras.Input(batch_shape=(1, 6), name="x")
-    check_outputs(keras.Model(inputs, layers.Dense(2)(inputs)))
+    check_outputs(keras.Model(inputs, layers.Dense(2)(inputs)), {"x": np.ones((1, 6), "float32")})
 
 
 # -- files ----------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_an_image_of_any_size_is_tried_at_two_and_height_is_not_width(tmp_path):
     compared = bundle.artifacts[0].verification.comparisons
     sizes = [row.shape for row in compared if row.output == "seg"]
     # What comes after them are rows of unusual numbers.
-    assert sizes[:3] == [(1, 64, 96, 5), (3, 64, 96, 5), (2, 32, 64, 5)]
+    assert sizes[:4] == [(1, 64, 96, 5), (3, 64, 96, 5), (4, 64, 96, 5), (2, 32, 64, 5)]
 
 
 @pytest.mark.slow
@@ -299,4 +299,6 @@ def test_a_model_that_takes_one_size_alone_is_tried_at_that():
 
     source = read_source(replace(from_model(model), rows=rows))
 
-    assert [case["image"].shape for case in source.cases] == [(1, 8, 8, 3), (3, 8, 8, 3)]
+    shapes = [batch.inputs["image"].shape for batch in source.trials.of("given")]
+    assert shapes == [(1, 8, 8, 3), (3, 8, 8, 3)]
+    assert {batch.inputs["image"].shape[1:] for batch in source.trials.batches} == {(8, 8, 3)}

@@ -52,7 +52,7 @@ def test_each_signature_is_that_model_and_the_weights_are_there_once(model, one,
     artifact = two.artifact(name)
     assert artifact.batch_sizes == (1, 8)
     assert artifact.bytes < 1.03 * one.artifact(name).bytes
-    assert artifact.verification.batches == (1, 3, 8)
+    assert {1, 3, 8} <= set(artifact.verification.batches)
     weights = artifact.facts["weights"]
     for dtype, size in one.artifact(name).facts["weights"].items():
         assert weights[dtype] <= size + 100  # shapes, which are constants too

@@ -175,6 +175,16 @@ def _encoded(x):
     return {mode: layers.CategoryEncoding(5, output_mode=mode)(x) for mode in modes}
 
 
+def _of_integers(x):
+    table = ops.reshape(ops.tile(x, (1, 4)), (-1, 4, 4))
+    return {
+        "left": ops.bitwise_left_shift(x, ops.flip(x, -1) % 8),
+        "both": ops.bitwise_and(x, ops.flip(x, -1)),
+        "either": ops.bitwise_or(x, ops.flip(x, -1)),
+        "diagonal": ops.diagonal(ops.cast(table, "float32"), axis1=1, axis2=2),
+    }
+
+
 def _arithmetic(x):
     one = ops.cast(1, x.dtype)
     return {
@@ -195,6 +205,7 @@ LAYERS = {
     "transposed-by-a-short-kernel": (_short_kernels, (5, 6, 2), "float32"),
     "resized": (_resized, (6, 7, 3), "float32"),
     "category-encoding": (_encoded, (4,), "int32"),
+    "integers": (_of_integers, (4,), "int32"),
     "uint8": (_arithmetic, (8,), "uint8"),
     "int16": (_arithmetic, (8,), "int16"),
     # Keras leaves the sizes of these open.

@@ -45,7 +45,7 @@ def test_exports_and_verifies_in_every_format(name, task, tmp_path):
     assert all(tensor.shape[0] == "batch" for tensor in manifest.inputs + manifest.outputs)
     for artifact in bundle.artifacts:
         assert artifact.verification.batches[0] == 1
-        assert artifact.verification.batches[-1] == 3
+        assert 3 in artifact.verification.batches
         assert artifact.verification.tolerance == 1e-5
         assert all(row.ok for row in artifact.verification.comparisons)
     # In this process, where TensorFlow is loaded: `verify` would start three.
@@ -67,4 +67,5 @@ def test_text_models_keep_the_sequence_variable_but_for_litert(name, tmp_path):
     compared = {
         a.format: {c.shape[0] for c in a.verification.comparisons} for a in bundle.artifacts
     }
-    assert compared == {"tflite": {1, 3}, "onnx": {1, 2, 3}, "saved_model": {1, 2, 3}}
+    # Four rows are those that are masked, two are of another length.
+    assert compared == {"tflite": {1, 3, 4}, "onnx": {1, 2, 3, 4}, "saved_model": {1, 2, 3, 4}}

@@ -128,7 +128,9 @@ def test_a_model_that_gives_nan_in_keras(dense, tmp_path):
     error = _refused(dense(NotANumber()), tmp_path)
 
     assert str(error) == (
-        "output 'logits' of model 'small' in Keras itself is NaN in 100% of its values"
+        "output 'logits' of model 'small' in Keras itself is NaN in 100% of its values: the inputs "
+        "were drawn, from N(0, 1) and then from 0 to 1, and may be outside of what it is made for: "
+        "give real ones (samples={name: array})"
     )
 
 

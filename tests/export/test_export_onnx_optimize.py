@@ -37,7 +37,7 @@ def test_it_holds_own_operators_says_which_and_is_verified(make_run, tmp_path):
     assert {entry.domain for entry in proto.opset_import} == {"", OWN}
     assert {entry.key for entry in proto.metadata_props} >= {"labels", "versions"}
     assert artifact.verification.max_abs_diff < 1e-4
-    assert artifact.verification.batches == (1, 3)
+    assert {1, 3} <= set(artifact.verification.batches)
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
     assert (
         f"- `digits-net.onnx`: Optimised by ONNX Runtime {onnxruntime.__version__}, the only "

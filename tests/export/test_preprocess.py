@@ -268,6 +268,10 @@ def test_without_steps_arrays_go_through_by_name():
             "Step 'tokenize': length=1000000000000 must be at most 268,435,456 numbers.",
         ),
         (
+            {"step": "image", "size": [8, 9], "shorter_side": 8},
+            "Step 'image': shorter_side=8 must be 9 or more, as size is cut out.",
+        ),
+        (
             {"step": "image", "size": [8, 8], "channels": 2},
             "Step 'image': channels=2 must be 1 or 3.",
         ),

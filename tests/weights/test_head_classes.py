@@ -100,6 +100,14 @@ def test_rows_of_a_run_go_by_name(run):
     )
 
 
+def test_names_of_two_classes_each_are_no_names(snapshot):
+    configure(snapshot, id2label={"0": "crane", "1": "crane", "2": "good"})
+    _, (said,) = built("bert", weights=snapshot, labels=["good", "crane"], **TASK)
+    assert said.endswith("has none of their name: crane.")
+    with pytest.raises(zoo.UsageError, match=r"num_classes=5 for 2 labels\.$"):
+        built("bert", weights=snapshot, labels=["good", "crane"], num_classes=5, **TASK)
+
+
 def test_the_head_of_another_task_is_not_taken(snapshot):
     model, (said,) = built("bert", weights=snapshot, task="token-classification")
     assert said.startswith("The head of 'bert' starts fresh")

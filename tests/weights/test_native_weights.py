@@ -11,6 +11,7 @@ import pytest
 
 import zoo
 from zoo_registry import ModelSpec, UsageError
+from zoo_registry.model_changes import quantization_aware
 
 SIZES = {"vocab_size": 40, "hidden_dim": 16, "num_heads": 2, "ff_dim": 32, "max_length": 24}
 TWO = {**SIZES, "num_layers": 2, "task": "text-classification", "num_classes": 3}
@@ -148,6 +149,18 @@ def test_files_before_layers_had_names_in_them(saved, tmp_path):
     assert "left over: transformer_block_1/" in refused(
         "bert-tiny", weights=tmp_path / "old.weights.h5", **one
     )
+
+
+def test_quantization_aware_models_hold_the_weights_of_the_plain_one(tmp_path):
+    plain = zoo.get_model("lenet5")
+    aware = quantization_aware(plain)
+    for suffix in (".keras", ".weights.h5"):
+        file = tmp_path / f"m{suffix}"
+        aware.save(file) if suffix == ".keras" else aware.save_weights(file)
+        model, said = quiet("lenet5", weights=file)
+        assert said == []
+        for one, other in zip(model.weights, plain.weights, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=one.path)
 
 
 def test_files_that_are_none(saved, tmp_path):

@@ -76,7 +76,9 @@ def related(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor
     # One step less than three would be one, which goes with any size.
     is_short = any(first[name].shape[axis] < 3 for name, axis in axes)
     found: list[Sequence[_Axis]]
-    if len(axes) < 2 or is_short or not _runs(model, first):
+    if len(axes) < 2 or not _runs(model, first):
+        return tuple(tensors)
+    if is_short:
         found = [[axis for axis in axes if usual[axis] == name] for name in {*usual.values()}]
     else:
         with _quiet():

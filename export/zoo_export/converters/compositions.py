@@ -360,7 +360,8 @@ _HALF = 1 << 16
 
 
 def _left_shift(x: Any, count: Any) -> Any:
-    return x * tf.pow(tf.constant(2, x.dtype), count)
+    # TensorFlow moves by none at least, and by all bits but one at most.
+    return x * tf.pow(tf.constant(2, x.dtype), tf.minimum(tf.maximum(count, 0), 31))
 
 
 def _truncated_mod(x: Any, y: Any) -> Any:
@@ -435,7 +436,9 @@ def _euclidean_norm(node: Node) -> Any:
 
 
 def _diagonal_part(node: Node) -> Any:
-    x = node.inputs[0]
+    x, *others = node.inputs
+    if others and np.any(tf.get_static_value(others[0]) != 0):  # not the main one
+        return None
     rows, columns = x.shape[-2:]
     if rows is None or columns is None:
         return None
@@ -575,7 +578,7 @@ def _bias_second(node: Node) -> Any:
     x, bias = node.inputs
     if node.data_format != "NCHW" or x.shape.rank in {None, 4}:
         return None
-    return x + tf.reshape(bias, [1, -1] + [1] * (x.shape.rank - 2))
+    return x + tf.reshape(bias, [-1] + [1] * (x.shape.rank - 2))
 
 
 def _bias_of_numbers(node: Node) -> Any:
@@ -645,24 +648,13 @@ def _of_all(formula: Callable[..., Any]) -> Composition:
     return lambda node: formula(*node.inputs)
 
 
-# For every format. TensorFlow has channels first on few processors.
+# For every format.
 ANYWHERE: Mapping[str, Composition] = {
-    "AvgPool": _channels_last,
-    "AvgPool3D": _channels_last,
-    "BatchToSpaceND": _blocks_last,
     "BiasAdd": _bias_second,
-    "Conv2D": _channels_last,
-    "Conv2DBackpropInput": _transposed_convolution,
-    "Conv3D": _channels_last,
-    "Conv3DBackpropInputV2": _transposed_convolution,
-    "DepthToSpace": _channels_last,
-    "DepthwiseConv2dNative": _channels_last,
-    "MaxPool": _channels_last,
-    "MaxPool3D": _channels_last,
+    "Conv2DBackpropInput": _kernel_of_a_stride,
+    "Conv3DBackpropInputV2": _kernel_of_a_stride,
     "ResizeArea": _resized,
     "ScaleAndTranslate": _resized,
-    "SpaceToBatchND": _blocks_last,
-    "SpaceToDepth": _channels_last,
 }
 
 ONNX: Mapping[str, Composition] = {
@@ -671,6 +663,18 @@ ONNX: Mapping[str, Composition] = {
 }
 
 LITERT: Mapping[str, Composition] = {
+    # Channels first, which layers of one's own may ask TensorFlow for.
+    "AvgPool": _channels_last,
+    "BatchToSpaceND": _blocks_last,
+    "Conv2D": _channels_last,
+    "Conv2DBackpropInput": _transposed_convolution,
+    "Conv3D": _channels_last,
+    "Conv3DBackpropInputV2": _transposed_convolution,
+    "DepthToSpace": _channels_last,
+    "DepthwiseConv2dNative": _channels_last,
+    "MaxPool": _channels_last,
+    "SpaceToBatchND": _blocks_last,
+    "SpaceToDepth": _channels_last,
     "BiasAdd": _bias_of_numbers,
     "Acos": _of_floats(_acos),
     "Acosh": _of_floats(_acosh),
@@ -702,6 +706,8 @@ LITERT: Mapping[str, Composition] = {
     "EuclideanNorm": _euclidean_norm,
     "LowerBound": _bound(tf.less),
     "MatrixDiagPart": _diagonal_part,
+    "MatrixDiagPartV2": _diagonal_part,
+    "MatrixDiagPartV3": _diagonal_part,
     "UpperBound": _bound(tf.less_equal),
     "AvgPool3D": _pool_3d,
     "MaxPool3D": _pool_3d,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 
 from zoo_export.converters.compositions import ANYWHERE, composed
 
+_CONVOLUTIONS = ("conv", "conv_transpose", "depthwise_conv", "separable_conv")
+
 
 @contextmanager
 def exportable_operations() -> Iterator[None]:
@@ -17,14 +20,15 @@ def exportable_operations() -> Iterator[None]:
 
     Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
     takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. It asks
-    whether the new size of an image is positive, which in a graph may not be known yet. And it maps
-    a layer over a number of steps that is open, one after the other, and carries what a scan
-    carries in an array: loops that no converter understands. Operators that no format has, or
-    TensorFlow itself on few processors, are made of others (``compositions``).
+    whether the new size of an image is positive, which in a graph may not be known yet. It leaves
+    convolutions with channels first to TensorFlow, which has them on few processors. And it maps a
+    layer over a number of steps that is open, one after the other, and carries what a scan carries
+    in an array: loops that no converter understands. Operators that no format has are made of
+    others (``compositions``).
     """
     import keras
     import tensorflow as tf
-    from keras.src.backend.tensorflow import core
+    from keras.src.backend.tensorflow import core, nn
     from keras.src.backend.tensorflow import numpy as backend
     from keras.src.ops import image
 
@@ -36,6 +40,7 @@ def exportable_operations() -> Iterator[None]:
         (distributed, "call", _at_once(distributed.call)),
         (image, "resize", resize := _to_any_size(image.resize, image._resize)),
         (keras.ops.image, "resize", resize),
+        *((nn, name, _channels_last(getattr(nn, name))) for name in _CONVOLUTIONS),
     ]
     with ExitStack() as stack:
         for owner, name, change in changes:
@@ -100,6 +105,24 @@ def _plain(reduce: Callable[..., Any]) -> Callable[..., Any]:
         if axis is None:
             return tf.reshape(indices, [1] * len(x.shape))
         return tf.expand_dims(indices, axis)
+
+    return operation
+
+
+def _channels_last(convolve: Callable[..., Any]) -> Callable[..., Any]:
+    import tensorflow as tf
+    from keras.src import backend
+
+    signature = inspect.signature(convolve)
+
+    def operation(inputs: Any, *arguments: Any, **named: Any) -> Any:
+        given = signature.bind(inputs, *arguments, **named).arguments
+        if backend.standardize_data_format(given.get("data_format")) != "channels_first":
+            return convolve(**given)
+        rank = len(inputs.shape)
+        given["inputs"] = tf.transpose(inputs, [0, *range(2, rank), 1])
+        given["data_format"] = "channels_last"
+        return tf.transpose(convolve(**given), [0, rank - 1, *range(1, rank - 1)])
 
     return operation
 

@@ -14,7 +14,7 @@ from zoo_export.converters.compositions import ONNX, composed
 from zoo_export.converters.einsum import einsum_as_products
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.onnx_rnn import recurrent_operators
-from zoo_export.converters.tracing import Conversion, tensor_specs
+from zoo_export.converters.tracing import Conversion, as_a_graph, tensor_specs
 from zoo_export.tensors import Array
 
 
@@ -69,6 +69,7 @@ def trace(conversion: Conversion) -> Traced:
         recurrent_operators,
     )
     with ExitStack() as stack:
+        stack.enter_context(as_a_graph(model))
         for operation in operations:
             stack.enter_context(operation())
         concrete = function.get_concrete_function(

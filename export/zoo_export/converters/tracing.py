@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
-from zoo_export.errors import Blame
+from zoo_export.errors import Blame, ExportError
 from zoo_export.runtime.sessions import BATCH_SIGNATURE, SIGNATURE
 from zoo_export.tensors import Arrays, Tensor
+from zoo_registry import ZooError
+
+# How Keras puts what a layer or function raised, in colours of a terminal.
+_OF_KERAS = re.compile(
+    r"Exception encountered when calling (?P<kind>\w+)\.call\(\)\.\s+(?:\x1b\[1m)?(?P<reason>.*?)"
+    r"(?:\x1b\[0m)?\s*(?:Arguments received by|$)",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,36 @@ def trace(conversion: Conversion, signature: str = SIGNATURE) -> tuple[Any, Any]
     serve.__name__ = signature
     function = tf.function(serve, autograph=False)
     inputs = with_batch(conversion.inputs, conversion.signatures[signature])
-    with exportable_operations(), images_scaled_by_rows():
+    with exportable_operations(), images_scaled_by_rows(), as_a_graph(conversion.model):
         return function, function.get_concrete_function(**tensor_specs(inputs))
+
+
+@contextmanager
+def as_a_graph(model: Any) -> Iterator[None]:
+    """Name what Keras runs step by step and TensorFlow cannot make a graph of.
+
+    Args:
+        model: What is traced inside.
+
+    Raises:
+        ExportError: Tracing raised something that is not a message of ours.
+    """
+    try:
+        yield
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:  # whatever Keras, TensorFlow or a layer of the user's raises
+        raise ExportError(_not_a_graph(model, str(error) or type(error).__name__)) from error
+
+
+def _not_a_graph(model: Any, text: str) -> str:
+    found = _OF_KERAS.search(text)
+    if found is None:
+        return f"it runs in Keras step by step, but not as a graph, which a file is: {text}"
+    kind, reason = found["kind"], " ".join(found["reason"].split())
+    named = [each.name for each in model.operations if type(each).__name__ == kind]
+    what = f"'{named[0]}' ({kind})" if named else kind
+    return f"{what} runs in Keras step by step, but not as a graph, which a file is: {reason}"
 
 
 def with_batch(tensors: Sequence[Tensor], batch: int | None) -> tuple[Tensor, ...]:

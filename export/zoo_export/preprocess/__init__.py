@@ -134,7 +134,7 @@ def as_step(data: Mapping[str, Any]) -> Step:
 
     Example:
         >>> as_step({"step": "image", "size": [28, 28], "channels": 1})
-        ImageStep(size=(28, 28), channels=1, input='image', resample='bilinear')
+        ImageStep(size=(28, 28), channels=1, input='image', resample='bilinear', shorter_side=None)
     """
     values = dict(data)
     name = str(values.pop("step", None))

@@ -107,7 +107,10 @@ DynamicPartition DynamicStitch ParallelDynamicStitch
 # lookup
 AnonymousHashTable AnonymousMutableHashTable HashTableV2 InitializeTableV2 LookupTableExportV2
 LookupTableFindV2 LookupTableImportV2 LookupTableInsertV2 LookupTableSizeV2 MutableHashTableV2
+# ctc
+CTCBeamSearchDecoder CTCGreedyDecoder CTCLoss CTCLossV2
 # sparse
+SparseCross SparseCrossHashed SparseCrossV2
 SparseAdd SparseConcat SparseDenseCwiseAdd SparseDenseCwiseDiv SparseDenseCwiseMul
 SparseFillEmptyRows SparseReduceMax SparseReduceSum SparseReorder SparseReshape SparseSlice
 SparseSoftmax SparseTensorDenseAdd SparseTensorDenseMatMul SparseToDense

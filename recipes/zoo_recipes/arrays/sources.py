@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo_recipes.arrays.vocabulary import END
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import encoded
 
 Arrays = dict[str, Any]
 # Examples that are looked at together, without learning.
@@ -165,6 +166,6 @@ def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
     tokenizer.no_padding()
     between = tokenizer.token_to_id(mark)
     numbers = [between]
-    for encoding in tokenizer.encode_batch(list(texts), add_special_tokens=False):
+    for encoding in encoded(tokenizer, texts, add_special_tokens=False):
         numbers += [*encoding.ids, between]
     return numbers

@@ -15,6 +15,7 @@ from zoo_recipes.augmentation.sound_changes import SOUND_CHANGES
 from zoo_recipes.compiling.components import make_augmentation
 from zoo_recipes.configs import Component
 from zoo_registry import UsageError, did_you_mean
+from zoo_registry.tokenizing import encoded
 
 Arrays = dict[str, Any]
 Change = Callable[[Arrays, np.random.Generator], Arrays]
@@ -40,7 +41,7 @@ def text_marks(tokenizer: Any) -> TextMarks:
     if tokenizer is None:
         return TextMarks()
     tokenizer.no_padding()
-    special = tokenizer.encode("a").special_tokens_mask
+    special = encoded(tokenizer, ["a"])[0].special_tokens_mask
     head = special.index(0)
     return TextMarks(tokenizer.token_to_id(UNKNOWN), head, special[head:].count(1))
 

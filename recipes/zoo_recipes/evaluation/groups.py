@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.evaluation.subjects import Read
-from zoo_recipes.own_data.records import table
+from zoo_recipes.own_data.records import table, values_in
 from zoo_recipes.own_data.table_files import SUFFIXES
 from zoo_registry import UsageError
 
@@ -49,7 +49,7 @@ def values_of(read: Read, slice_by: str | Sequence[Any]) -> Sequence[Any]:
     if in_file is not None and records is not None:
         return records.column(*in_file)
     if in_file is not None:
-        return [row.get(in_file[1]) for row in table(*in_file)]
+        return values_in(in_file[0], table(*in_file), in_file[1])
     if examples.groups is None and records is not None:
         return records.own_column(slice_by) or []
     return examples.groups or []

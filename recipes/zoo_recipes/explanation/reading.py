@@ -32,6 +32,7 @@ from zoo_recipes.explanation.target import (
 )
 from zoo_recipes.tasks.objectives import ANSWERS, TAGS
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import decoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,7 @@ def _text(
         return Read(features, partial(span_of, encoding, texts[-1]))
     names = None
     if subject.task in LANGUAGE_MODELS:
-        names = [tokenizer.decode([number]) for number in range(tokenizer.get_vocab_size())]
+        names = decoded(tokenizer, [[number] for number in range(tokenizer.get_vocab_size())])
     return Read(features, _of_classes(subject, names, place))
 
 

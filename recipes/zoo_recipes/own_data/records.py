@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo_recipes.own_data.content import Content
 from zoo_recipes.own_data.files import files_of, place
-from zoo_recipes.own_data.table_files import column_names, is_rows, rows_of
+from zoo_recipes.own_data.table_files import Row, column_names, is_rows, rows_of
 from zoo_recipes.own_data.tables import is_table
 from zoo_registry import UsageError, did_you_mean
 
@@ -113,17 +113,17 @@ class Records:
         """
         same = next((f for f in files_of(self.path) if f.resolve() == file.resolve()), None)
         if same is not None and all(self._is_line_of(same, where) for where in self.places):
-            table(file, column, self.columns, are_good=False)
+            table(file, column, self.columns)
             return self._by_line([same], column)
         rows = table(file, column)
-        found = self._by_name(file, rows, column)
+        found = self._by_name(file, [row.values for row in rows if not row.problem], column)
         if found is None and same is not None:
             other = next(where for where in self.places if not self._is_line_of(same, where))
             raise UsageError(
                 f"'{file}' holds other examples of the data than those that are measured, such as "
                 f"'{other}'."
             )
-        return found or self.in_order([row.get(column) for row in rows], f"{file}:{column}")
+        return found or values_in(file, self.in_order(rows, f"{file}:{column}"), column)
 
     def _is_line_of(self, file: Path, where: str) -> bool:
         return _parted(where)[0] == place(file, self.path)
@@ -145,7 +145,7 @@ class Records:
         """Return the values of the rows that name the files of the examples, if any do."""
         best: tuple[int, list[str], dict[str, Any]] | None = None
         for key in (name for name in (rows[0] if rows else ()) if name != column):
-            values = {str(row[key]).replace("\\", "/"): row[column] for row in rows}
+            values = {str(row.get(key)).replace("\\", "/"): row.get(column) for row in rows}
             for names in _names(self.places):
                 hits = sum(name in values for name in names)
                 if len(values) == len(rows) and hits > (best[0] if best else len(names) / 2):
@@ -214,19 +214,16 @@ def _names(places: Sequence[str]) -> Iterator[list[str]]:
             yield names
 
 
-def table(
-    file: Path, column: str, columns: Mapping[str, str] | None = None, *, are_good: bool = True
-) -> list[Mapping[str, Any]]:
+def table(file: Path, column: str, columns: Mapping[str, str] | None = None) -> list[Row]:
     """Return the rows of a table that has a column.
 
     Args:
         file: The table.
         column: Of it; a number where it has no header.
         columns: As it was read as data, which says whether it has a header.
-        are_good: Whether a row that cannot be read is refused, or returned empty.
 
     Raises:
-        UsageError: No such file or column, or a row that cannot be read.
+        UsageError: No such file or column.
     """
     if not file.is_file():
         raise UsageError(f"There is no file '{file}' (--slice {file}:{column}).")
@@ -240,8 +237,16 @@ def table(
             f"'{file}' has no column '{column}'.{did_you_mean(column, names)} It has: "
             f"{', '.join(names)}."
         )
-    rows = list(rows_of(file, columns))
-    bad = next((row for row in rows if row.problem and are_good), None)
+    return list(rows_of(file, columns))
+
+
+def values_in(file: Path, rows: Sequence[Row], column: str) -> list[Any]:
+    """Return what rows have in a column.
+
+    Raises:
+        UsageError: One of them cannot be read.
+    """
+    bad = next((row for row in rows if row.problem), None)
     if bad is not None:
         raise UsageError(f"'{file}', line {bad.line}, {bad.problem}.")
-    return [row.values for row in rows]
+    return [row.values.get(column) for row in rows]

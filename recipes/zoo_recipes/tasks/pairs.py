@@ -12,6 +12,7 @@ from zoo_recipes.arrays.predicting import Predictor, only_logits
 from zoo_recipes.arrays.sources import Arrays, Rows
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
+from zoo_registry.tokenizing import decoded, encoded
 
 BATCH_SIZE = 512
 
@@ -53,7 +54,7 @@ def pairs(sources: Arrays, targets: Sequence[str], tokenizer: Any, length: int) 
     tokenizer.no_truncation()
     tokenizer.no_padding()
     following = np.zeros((len(targets), length), np.int32)
-    for row, encoding in enumerate(tokenizer.encode_batch(list(targets))):
+    for row, encoding in enumerate(encoded(tokenizer, targets)):
         tokens = [*encoding.ids[: length - 1], end]
         following[row, : len(tokens)] = tokens
     before = np.concatenate([np.full((len(targets), 1), end, np.int32), following[:, :-1]], axis=1)
@@ -110,7 +111,7 @@ def written(predict: Predictor, source: Pairs) -> tuple[list[str], list[str]]:
     """
     made, wanted = (
         # Special tokens, the end among them, are left out.
-        list(source.tokenizer.decode_batch([row.tolist() for row in rows]))
+        decoded(source.tokenizer, [row.tolist() for row in rows])
         for rows in (decode(predict, source), source.targets)
     )
     return made, wanted

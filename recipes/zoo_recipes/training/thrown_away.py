@@ -14,6 +14,7 @@ import zoo_registry
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_registry.build import accepted_overrides
+from zoo_registry.tokenizing import encoded
 
 # Pictures made smaller than by so much a side lose what people see on them.
 MUCH = 4
@@ -149,7 +150,7 @@ def _samples(sounds: Sequence[Any]) -> Any:
 def _tokens(tokenizer: Any, texts: Sequence[Any]) -> Any:
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return np.asarray([len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))])
+    return np.asarray([len(encoding.ids) for encoding in encoded(tokenizer, texts)])
 
 
 def _flat(raws: Sequence[Any]) -> Iterator[Any]:

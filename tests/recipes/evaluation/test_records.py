@@ -33,7 +33,8 @@ def table_of_texts(folder):
     lines = [f'"a text\nnumber {number}",{label}' for number, label in enumerate(LABELS)]
     lines[4], lines[77] = "too,many,columns", ",class 0"
     path = write(folder / "texts.csv", ["text,label", *lines])
-    return path, "imdb-lstm", [f"{path}:label", "label"]
+    copy = write(folder / "copy.csv", ["text,label", *lines])
+    return path, "imdb-lstm", [f"{path}:label", "label", f"{copy}:label"]
 
 
 def tab_separated(folder):

@@ -4,7 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
+from zoo.cli.data import data
 from zoo_recipes.own_data.arrays import WHITE_1
 from zoo_recipes.own_data.report import inspect_data
 from zoo_registry import UsageError
@@ -147,3 +150,21 @@ def test_classes_that_are_tested_and_not_trained(tmp_path):
     assert inspect_data(path).refusal == (
         f"No example of class '3' at '{path}' falls to train: give more, or splits of your own."
     )
+
+
+def test_data_without_a_good_record_are_reported(tmp_path):
+    """A picture that its camera turned has the sides of its annotation the other way round."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=turned)
+    found = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 30}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 9, 9]}],
+        "categories": [{"id": 1, "name": "cow"}],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(found), encoding="utf-8")
+    done = CliRunner().invoke(data, [str(tmp_path)])
+    assert done.exit_code == 0
+    assert "instances.json, image 1: the image has 30x40 pixels" in done.output
+    assert "A training would refuse them: The data at" in done.output
+    assert ["0.0%", "0", "0", "0", "cow"] in [line.split() for line in done.output.splitlines()]

@@ -69,7 +69,7 @@ def test_runs_are_filtered_and_sorted(root):
     [
         ({"expected": "no"}, "expected cannot be 'no'."),
         ({"expected": {"metric": ["a"]}}, "expected.metric cannot be ['a']."),
-        ({"metrics": [1, 2]}, "metrics cannot be [1, 2]."),
+        ({"metrics": [1, 2]}, "'metrics' must be of type dict."),
         ({"metrics": {"accuracy": "good"}}, "metrics.accuracy cannot be 'good'."),
         ({"cost": {"seconds": "x"}}, "cost.seconds cannot be 'x'."),
         ({"cost": 3}, "cost cannot be 3."),

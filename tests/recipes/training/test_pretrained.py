@@ -71,14 +71,16 @@ def test_what_is_trained_is_said_and_the_run_holds_a_plain_model(
 
 def test_the_rows_of_a_run_go_to_the_classes_of_their_names(tmp_path):
     """As many classes of other names would take each other's rows, and answer worse than fresh."""
-    model = zoo.get_model("digits-mlp", num_classes=3)
+    model = zoo.get_model("mnist-mlp", num_classes=3)
     folder = tmp_path / "run"
     folder.mkdir()
     model.save(folder / "model.keras")
     known = {"task": "image-classification", "labels": ["ant", "bee", "cow"]}
-    (folder / "run.json").write_text(json.dumps({"recipe": {"model": {"name": "mlp"}}, **known}))
+    (folder / "run.json").write_text(
+        json.dumps({"recipe": {"model": {"name": "mnist-mlp"}}, **known})
+    )
     data = {
-        "model": {"name": "mlp", "task": "image-classification", "weights": str(folder)},
+        "model": {"name": "mnist-mlp", "task": known["task"], "weights": str(folder)},
         "dataset": {"name": "digits", "train": "train", "test": "test"},
         "fit": {"epochs": 1, "batch_size": 8},
     }

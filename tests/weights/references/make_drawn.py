@@ -133,9 +133,20 @@ VIT = {
     "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 36,
-    "num_labels": 5,
 }
-RESIZED = {"vit-larger": (48, 80), "vit-smaller": (16, 24), "vit-oblong": (16, 64)}
+SCALED_POSITIONS = {"interpolate_pos_encoding": True}
+# Class, its configuration, height and width, what is asked of it.
+PICTURES: dict[str, tuple[str, dict[str, Any], tuple[int, int], dict[str, Any]]] = {
+    "vit-larger": ("ViTForImageClassification", VIT, (48, 80), SCALED_POSITIONS),
+    "vit-smaller": ("ViTForImageClassification", VIT, (16, 24), SCALED_POSITIONS),
+    "vit-oblong": ("ViTForImageClassification", VIT, (16, 64), SCALED_POSITIONS),
+    "mobilenet-v2-narrow": (
+        "MobileNetV2ForImageClassification",
+        {"depth_multiplier": 0.25, "layer_norm_eps": 1e-5},
+        (64, 48),
+        {},
+    ),
+}
 # Architecture, arguments, side of the images.
 TIMM: dict[str, tuple[str, dict[str, Any], int | tuple[int, int]]] = {
     "timm-resnet18": ("resnet18", {"channels": [8, 12, 16, 20], "layers": [1, 2, 1, 1]}, 64),
@@ -223,20 +234,20 @@ def of_timm(name: str) -> dict[str, Any]:
     return {"config": config, "tensors": tensors, "answers": answers, "size": [height, width]}
 
 
-def of_resized(name: str) -> dict[str, Any]:
-    """Return the reference of a vision transformer for images of another size."""
-    # In files its tensors have other names than in memory.
+def of_images(name: str) -> dict[str, Any]:
+    """Return the reference of a model of transformers for images."""
+    architecture, settings, size, asked = PICTURES[name]
+    model_class = getattr(hf, architecture)
+    # In files some tensors have other names than in memory.
     with tempfile.TemporaryDirectory() as work:
-        hf.ViTForImageClassification(hf.ViTConfig(**VIT)).save_pretrained(work)
+        model_class(model_class.config_class(**settings, num_labels=5)).save_pretrained(work)
         file = Path(work, "model.safetensors")
         tensors = {key: list(value.shape) for key, value in load_file(file).items()}
         values = {key: tensor(key, tuple(shape)) for key, shape in tensors.items()}
         save_file(values, file, metadata={"format": "pt"})
-        model = hf.ViTForImageClassification.from_pretrained(work).eval()
-    scaled = partial(model, interpolate_pos_encoding=True)
-    size = RESIZED[name]
-    answers = seen(scaled, size, [0.5] * 3, [0.5] * 3)
-    config = model.config.to_dict()
+        model = model_class.from_pretrained(work).eval()
+        config = json.loads(Path(work, "config.json").read_text())
+    answers = seen(partial(model, **asked), size, [0.5] * 3, [0.5] * 3)
     return {"config": config, "tensors": tensors, "answers": answers, "size": list(size)}
 
 
@@ -320,7 +331,7 @@ def main() -> None:
     """Write all references into one file."""
     cases = {name: of_transformers(name) for name in TRANSFORMERS}
     cases |= {name: of_timm(name) for name in TIMM}
-    cases |= {name: of_resized(name) for name in RESIZED}
+    cases |= {name: of_images(name) for name in PICTURES}
     cases |= {name: of_cifar(name) for name in CIFAR}
     text = json.dumps(cases, separators=(",", ":"))
     with gzip.GzipFile(HERE / "drawn.json.gz", "wb", mtime=0) as file:

@@ -83,6 +83,7 @@ def inverted_residual(
     squeezed: int | None = None,
     symmetric: bool = False,
     epsilon: float = 1e-3,
+    shortcut: bool = True,
     name: str,
 ) -> Any:
     """Return MobileNetV2's block: expand, depthwise, project; add the input where it fits.
@@ -97,10 +98,11 @@ def inverted_residual(
         squeezed: Channels of squeeze-and-excitation; ``None`` leaves it out.
         symmetric: As for :func:`conv_norm`.
         epsilon: Of the normalizations.
+        shortcut: Whether the input is added where it fits.
         name: Prefix of the layers' names.
     """
     common: dict[str, Any] = {"epsilon": epsilon, "symmetric": symmetric, "name": name}
-    shortcut = x
+    start = x
     if expanded != x.shape[-1]:
         x = conv_norm(x, expanded, 1, activation=activation, number=1, **common)
     x = conv_norm(x, None, kernel_size, strides=strides, activation=activation, number=2, **common)
@@ -108,8 +110,8 @@ def inverted_residual(
         x = squeeze_excite(x, squeezed, name=name)
     x = conv_norm(x, filters, 1, number=3, **common)
     # Not by the shapes: an image of any size has None before and after a stride.
-    if strides == 1 and filters == shortcut.shape[-1]:
-        x = keras.layers.Add(name=f"{name}_add")([x, shortcut])
+    if shortcut and strides == 1 and filters == start.shape[-1]:
+        x = keras.layers.Add(name=f"{name}_add")([x, start])
     return x
 
 

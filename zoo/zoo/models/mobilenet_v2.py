@@ -43,6 +43,7 @@ def mobilenet_v2(
     stages: tuple[tuple[int, int, int, int], ...] = STAGES,
     symmetric: bool = False,
     epsilon: float = 1e-3,
+    first_shortcut: bool = True,
     num_classes: int = 1000,
     pooling: Literal["avg", "max"] = "avg",
     dropout: float = 0.2,
@@ -59,6 +60,8 @@ def mobilenet_v2(
         stages: Expansion, channels, blocks and stride of each stage.
         symmetric: Padding of strided convolutions as PyTorch has it, not as TensorFlow.
         epsilon: Of the normalizations.
+        first_shortcut: Whether the first block adds its input where it fits, which is at widths
+            of a quarter or so; Hugging Face transformers leaves it out.
         num_classes: Size of the logits.
         pooling: ``"avg"`` or ``"max"`` over height and width.
         dropout: Rate before the logits.
@@ -95,6 +98,7 @@ def mobilenet_v2(
                 divisible(channels * width),
                 expanded=expansion * x.shape[-1],
                 strides=1 if block else first,
+                shortcut=first_shortcut or stage > 0 or block > 0,
                 name=f"stage_{stage}_block_{block}",
                 **common,
             )

@@ -26,6 +26,7 @@ from zoo.layers import (
     image_head,
     normalized_image_input,
 )
+from zoo_registry import UsageError
 
 Task = Literal["image-classification", "features"]
 EXPANSION = 4
@@ -80,6 +81,10 @@ def resnet(
         (None, 28, 28, 64)
     """
     check_task("resnet", task, get_args(Task))
+    if len(num_blocks) != len(filters):
+        raise UsageError(
+            f"resnet: num_blocks={num_blocks} and filters={filters} must have one number a stage."
+        )
     image, x = normalized_image_input(input_shape, mean, std)
     x = conv_norm(x, stem_filters, 7, strides=2, activation="relu", symmetric=True, name="stem")
     # What is padded is never negative, so that zeros change no maximum.

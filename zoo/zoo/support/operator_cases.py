@@ -117,7 +117,7 @@ def _layer(make: Callable[[], Any]) -> Callable[..., Any]:
 FUNCTIONS: dict[str, tuple[str, ...]] = {
     "abs absolute angle arcsinh arctan cbrt ceil celu conj conjugate copy cos cosh deg2rad elu erf "
     "erfc exp exp2 expm1 fabs floor gelu hard_shrink hard_sigmoid hard_silu hard_tanh i0 imag "
-    "isfinite isinf isnan isneginf isposinf isreal leaky_relu log_sigmoid log_softmax logsumexp "
+    "isfinite isinf isnan isneginf isposinf isreal leaky_relu log_sigmoid log_softmax "
     "nan_to_num negative normalize ones_like rad2deg real relu relu6 rms_normalization round "
     "selu sigmoid sign signbit silu sin sinc sinh soft_shrink softmax softplus softsign sort "
     "sparse_plus sparse_sigmoid sparsemax square squareplus stop_gradient tan tanh tanh_shrink "
@@ -133,7 +133,6 @@ FUNCTIONS: dict[str, tuple[str, ...]] = {
     "divide true_divide floor_divide fmod mod power": (POSITIVE, POSITIVE),
     "bitwise_and bitwise_or bitwise_xor gcd lcm": (COUNTS, COUNTS),
     "bitwise_not bitwise_invert": (WHOLE_NUMBERS,),
-    "bitwise_left_shift left_shift bitwise_right_shift right_shift": (COUNTS, "i 3,4 0:3"),
     "logical_and logical_or logical_xor": ("b 3,4 0:1", "b 3,4 0:1"),
     "logical_not": ("b 3,4 0:1",),
     "matmul": ("f 3,4 -1:1", "f 4,5 -1:1"),
@@ -190,6 +189,14 @@ CALLS: dict[str, tuple[Any, ...]] = {
         "f 3,4 0.1:0.9",
     ),
     "bincount": (lambda x: ops.bincount(x, minlength=10), TOKENS),
+    # By a constant, as colours are packed and unpacked; by a negative number nothing is defined.
+    **{
+        name: (lambda x, name=name: getattr(ops, name)(x, ops.array(2, "int32")), COUNTS)
+        for name in (
+            *("bitwise_left_shift", "left_shift"),
+            *("bitwise_right_shift", "right_shift"),
+        )
+    },
     "blackman": (lambda x: x * ops.blackman(4), REAL),
     "broadcast_to!": (lambda x: ops.broadcast_to(x, (2, 3, 4)), REAL),
     "cast": (lambda x: ops.cast(x, "int32"), REAL),
@@ -287,6 +294,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "layer_normalization": (ops.layer_normalization, REAL),
     "ldexp": (ops.ldexp, REAL, "i 3,4 0:3"),
     "linspace": (lambda x: x + ops.linspace(0.0, 1.0, 4), REAL),
+    "logsumexp": (lambda x: ops.logsumexp(x, axis=-1), REAL),
     "logdet": (lambda x: ops.logdet(_spd(x)), SQUARE),
     "logspace": (lambda x: x + ops.logspace(0.0, 1.0, 4), REAL),
     "lstsq!": (ops.lstsq, "f 4,3 -1:1", "f 4,2 -1:1"),

@@ -198,24 +198,29 @@ def _image_steps(
 
 def _sides(said: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
     """Return height and width, and the shorter side before the middle is cut out, if it is."""
-    size, crop = said.get("size"), _height_and_width(said.get("crop_size"))
-    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else None
-    convnext = "ConvNext" in str(
-        said.get("image_processor_type", said.get("feature_extractor_type"))
-    )
-    if convnext and (side := shortest or size) is not None and isinstance(side, int):
-        cropped = side < _CROPPED_BELOW
-        return (side, side), int(side / said.get("crop_pct", 224 / 256)) if cropped else None
+    size, crop = said.get("size"), _height_and_width("crop_size", said.get("crop_size"))
+    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else size
+    square = _height_and_width("size", shortest)
+    kind = str(said.get("image_processor_type", said.get("feature_extractor_type")))
+    if "ConvNext" in kind and square is not None:
+        part = said.get("crop_pct", 224 / 256)
+        if not isinstance(part, int | float) or not 0 < part <= 1:
+            raise UsageError(f"{IMAGES}: crop_pct={part!r} is no part of an image.")
+        return square, int(square[0] / part) if square[0] < _CROPPED_BELOW else None
     if said.get("do_center_crop") and crop is not None:
-        side = shortest if shortest is not None else size
-        return crop, side if isinstance(side, int) else None
-    return _height_and_width(size if shortest is None else shortest), None
+        return crop, square[0] if square is not None else None
+    return _height_and_width("size", size) if square is None else square, None
 
 
-def _height_and_width(size: Any) -> tuple[int, int] | None:
-    told = [size.get(key) if isinstance(size, Mapping) else size for key in ("height", "width")]
+def _height_and_width(key: str, size: Any) -> tuple[int, int] | None:
+    """Return the sides that a size stands for, nothing for one that is told in another way."""
+    told = [size.get(side) if isinstance(size, Mapping) else size for side in ("height", "width")]
+    if told == [None, None]:
+        return None
     sides = [side for side in told if isinstance(side, int) and side > 0]
-    return (sides[0], sides[1]) if len(sides) == 2 else None
+    if len(sides) != len(told):
+        raise UsageError(f"{IMAGES}: {key}={size!r} is no height and width in pixels.")
+    return (sides[0], sides[1])
 
 
 def _fitted(step: Mapping[str, Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:

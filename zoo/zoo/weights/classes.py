@@ -36,8 +36,8 @@ class Classes:
     @property
     def fresh(self) -> tuple[str, ...]:
         """The classes that the weights have no row for, where they have some for others."""
-        held = set(self.theirs or ())
-        missing = tuple(name for name in self.ours or () if name not in held)
+        shared = self._shared()
+        missing = tuple(name for name in self.ours or () if name not in shared)
         return missing if self.differ and len(missing) < len(self.ours or ()) else ()
 
     def is_by_name(self, path: str) -> bool:
@@ -46,7 +46,7 @@ class Classes:
 
     def fit(self, shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
         """Return whether values can be taken by name: some are shared, and shapes go together."""
-        shared = set(self.theirs or ()) & set(self.ours or ())
+        shared = self._shared()
         sizes = (len(self.theirs or ()), len(self.ours or ()))
         return bool(shared) and shape[:-1] == wanted[:-1] and sizes == (shape[-1], wanted[-1])
 
@@ -59,9 +59,17 @@ class Classes:
         """
         import numpy as np
 
-        theirs = {name: index for index, name in enumerate(self.theirs or ())}
+        shared = self._shared()
         values = np.array(variable.value)
-        for index, name in enumerate(self.ours or ()):
-            if name in theirs:
-                values[..., index] = array[..., theirs[name]]
+        for source, target in shared.values():
+            values[..., target] = array[..., source]
         return values
+
+    def _shared(self) -> dict[str, tuple[int, int]]:
+        """Return the rows of the classes that both have, by name; ambiguous names are left out."""
+        theirs, ours = list(self.theirs or ()), list(self.ours or ())
+        return {
+            name: (theirs.index(name), ours.index(name))
+            for name in ours
+            if theirs.count(name) == ours.count(name) == 1
+        }

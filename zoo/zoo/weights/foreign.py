@@ -21,6 +21,7 @@ from zoo_registry.hashing import sha256
 
 # What the names of models end with whose head has a row a class.
 _CLASSES = "Classification"
+_FEW_BLOCKS = 200
 GIVE = "Give what differs as arguments of the builder."
 
 
@@ -89,6 +90,7 @@ class ForeignCheckpoint:
         }
         told = {k: v for k, v in further.items() if v and k in known and k not in kept}
         arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        self._check_blocks(arguments)
         try:
             return check_overrides(self.spec, arguments)
         except UsageError as error:
@@ -161,6 +163,19 @@ class ForeignCheckpoint:
             raise UsageError(
                 f"weights='{self.source}' are of a '{theirs}' model; '{self.spec.name}' is of "
                 f"family '{self.spec.family}', which reads {', '.join(read)}."
+            )
+
+    def _check_blocks(self, arguments: Mapping[str, Any]) -> None:
+        """Refuse more blocks than there are tensors before any is built."""
+        count = arguments.get("num_layers", 0)
+        if not isinstance(count, int) or count <= _FEW_BLOCKS:
+            return
+        with opened(self.snapshot.files) as tensors:
+            held = len(tensors.names())
+        if count > held:
+            raise UsageError(
+                f"weights='{self.source}': config.json says {count:,} blocks; there are {held:,} "
+                "tensors."
             )
 
     def _input_shape(self, known: Any) -> tuple[Any, ...] | None:

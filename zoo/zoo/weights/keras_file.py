@@ -22,7 +22,11 @@ _LAYERS_OF_KERAS_2, _OF_KERAS_2 = (
     {"layer_names", "keras_version"},
 )
 # Beside the layers a `.keras` file holds what training needs.
-_OF_TRAINING = re.compile(r"(_?optimizer|_?metrics|_\w+)(/|$)|.*seed_generator")
+_OF_TRAINING = re.compile(
+    r"(_?optimizer|_?metrics|_\w+)(/|$)|.*seed_generator|layers/activation_range(_\d+)?$"
+)
+# A layer of quantization-aware training around the one whose weights it rounds.
+_AROUND = re.compile(r"^(.+)_quantized/layer$")
 _NUMBERED = re.compile(r"_\d+$")
 _MOST_BYTES = 1 << 26
 _DAMAGE = (OSError, KeyError, RuntimeError, ValueError, EOFError, zlib.error, zipfile.BadZipFile)
@@ -69,7 +73,7 @@ class Listing:
             (self.names.get(path) if path.count("/") <= depth else None) or part
             for path, part in zip(whole, parts, strict=True)
         ]
-        return "/".join(named).removeprefix(_LAYERS)
+        return _AROUND.sub(r"\1", "/".join(named).removeprefix(_LAYERS))
 
 
 def listing_of(model: Any) -> Listing:

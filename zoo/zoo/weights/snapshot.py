@@ -22,6 +22,12 @@ _DEFAULT_CLASSES = 2
 _WHITE = 255
 # Settings of rotary positions, in either of the tables that they have stood in.
 ROPE_TABLES = ("rope_scaling", "rope_parameters")
+# What is read before the family is known.
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "model_type": (str, "word"),
+    "architectures": (list, "list"),
+    **dict.fromkeys(ROPE_TABLES, (dict, "table")),
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,11 @@ class Snapshot:
         file = self.path / CONFIG
         if not file.is_file():
             raise UsageError(f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.")
-        return read_json(file)
+        config = read_json(file)
+        for key, (kind, what) in _KINDS.items():
+            if config.get(key) is not None and not isinstance(config[key], kind):
+                raise UsageError(f"'{file}': {key}={config[key]!r} is no {what}.")
+        return config
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -87,18 +97,31 @@ class Snapshot:
             return {}
         said = self.processor
         normalized = said.get("do_normalize", True) is not False
-        factor = said.get("rescale_factor") or 1 / _WHITE
+        factor = said.get("rescale_factor", 1 / _WHITE)
+        if not _is_number(factor) or factor <= 0:
+            raise UsageError(f"'{self.folder / IMAGES}': rescale_factor={factor!r} scales nothing.")
         scale = _WHITE * factor if said.get("do_rescale", True) is not False else _WHITE
         found = {}
         for key, neutral in (("image_mean", 0.0), ("image_std", 1.0)):
             values = said.get(key) if normalized else neutral
             if values is not None:
-                found[key] = [value / scale for value in _numbers(self.folder, key, values)]
+                numbers = _numbers(self.folder, key, values)
+                self._check_channels(key, numbers)
+                found[key] = [value / scale for value in numbers]
             elif abs(scale - 1) > 1e-6:
                 raise UsageError(
                     f"'{self.folder / IMAGES}' scales pixels by {scale:g}/255 and gives no {key}."
                 )
         return found
+
+    def _check_channels(self, key: str, numbers: list[float]) -> None:
+        """Refuse means and deviations of neither one channel, nor red, green, blue, nor all."""
+        counts = {1, 3, self.own_config.get("num_channels")}
+        if len(numbers) not in counts or (key == "image_std" and min(numbers) <= 0):
+            raise UsageError(
+                f"'{self.folder / IMAGES}': {key}={numbers!r} is not a number above 0 for each "
+                "channel."
+            )
 
     @cached_property
     def files(self) -> dict[str, Path]:

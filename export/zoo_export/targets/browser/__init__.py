@@ -22,6 +22,7 @@ from zoo_export.targets.browser.drawing import drawing
 from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
 from zoo_export.tensors import Array, Arrays, Tensor
 from zoo_registry import npm
+from zoo_registry.tokenizing import decoded
 
 FOLDER = "browser"
 FORMAT = "onnx"
@@ -169,7 +170,7 @@ def _text_facts(bundle: Path, manifest: Manifest, steps: list[Step]) -> dict[str
     facts: dict[str, Any] = {"frame": frame(tokenizer)}
     if manifest.task == "causal-lm":
         numbers = [[number] for number in range(tokenizer.get_vocab_size())]
-        facts["labels"] = tokenizer.decode_batch(numbers, skip_special_tokens=False)
+        facts["labels"] = decoded(tokenizer, numbers, skip_special_tokens=False)
     return facts
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from zoo_export.errors import ExportError
 from zoo_export.preprocess.texts import padding_id
+from zoo_registry.tokenizing import encoded
 
 # What page/tokenizer.js knows; a test compares the names, and their numbers with Python's.
 NORMALIZERS = {
@@ -60,7 +61,7 @@ def frame(tokenizer: Any) -> dict[str, Any]:
     """
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    encoding = tokenizer.encode("a")
+    encoding = encoded(tokenizer, ["a"])[0]
     if any(encoding.type_ids):
         raise ExportError("The page cannot tokenise as this: one text alone is not all segment 0.")
     own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]

@@ -6,10 +6,12 @@ Transformers counts the blocks through all stages.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from zoo.weights.converter import Converter, Head, Row, conv_norm, layer
 from zoo.weights.families.timm import conv_bn, inverted, timm
+from zoo_registry import UsageError
 
 # Blocks of each stage after the first, which Hugging Face counts to the stem.
 BLOCKS = (2, 3, 4, 3, 3, 1)
@@ -23,6 +25,33 @@ def _block(stage: int, block: int, number: int) -> tuple[Row, ...]:
         *conv_norm(ours, f"{theirs}.conv_3x3", "_2", "depthwise"),
         *conv_norm(ours, f"{theirs}.reduce_1x1", "_3"),
     )
+
+
+def _read(config: Mapping[str, Any]) -> dict[str, Any]:
+    # Where the first block could add its input, transformers does not.
+    fits = _stem_fits(config["depth_multiplier"])
+    first = {"first_shortcut": False} if fits else {}
+    return {"symmetric": not config["tf_padding"], **first}
+
+
+def _write(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    if arguments["first_shortcut"] and _stem_fits(arguments["width"]):
+        raise UsageError("first_shortcut=True")
+    return {
+        "tf_padding": not arguments["symmetric"],
+        "num_channels": arguments["input_shape"][-1],
+    }
+
+
+def _stem_fits(width: float) -> bool:
+    """Return whether the first convolution has as many channels as the first block's output."""
+    before, after = (_divisible(channels * width) for channels in (32, 16))
+    return before == after
+
+
+def _divisible(channels: float) -> int:
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 MOBILENET_V2 = Converter(
@@ -40,7 +69,7 @@ MOBILENET_V2 = Converter(
     },
     defaults={"depth_multiplier": 1.0, "layer_norm_eps": 0.001, "tf_padding": True},
     harmless=("image_size", "num_channels", "semantic_loss_ignore_index"),
-    settings=("symmetric",),
+    settings=("symmetric", "first_shortcut"),
     fixed={
         "hidden_act": "relu6",
         "expand_ratio": 6.0,
@@ -51,11 +80,8 @@ MOBILENET_V2 = Converter(
         "finegrained_output": True,
     },
     graph=("pooling", "stages"),
-    read=lambda config: {"symmetric": not config.get("tf_padding", True)},
-    write=lambda arguments: {
-        "tf_padding": not arguments["symmetric"],
-        "num_channels": arguments["input_shape"][-1],
-    },
+    read=_read,
+    write=_write,
     ignored=r".*\.num_batches_tracked",
     rows=(
         *conv_norm("stem", "conv_stem.first_conv"),

@@ -1,8 +1,9 @@
-"""Word-count logistic regression beside the recipes `movie-reviews-*`, on the same splits.
+"""Word counts in linear models beside the recipes on `movie_reviews`, on the same splits.
 
     python benchmarks/movie_reviews_baseline.py [RUN ...]
 
-The runs that are given are evaluated anew.
+Logistic regression tells what `movie-reviews-*` tell, ridge regression what `text-regression-words`
+tells. The runs that are given are evaluated anew.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
 from zoo import evaluate
@@ -43,6 +44,11 @@ def main() -> None:
         accuracy = evaluate(path, data_dir=arguments.data_dir).metrics["accuracy"]
         table.add_row(load_run(path).recipe.name, f"{accuracy:.4f}")
     Console().print(table)
+    train, test = (
+        read_split(builder, split, input="text", label="score") for split in ("train", "test")
+    )
+    ridge = make_pipeline(TfidfVectorizer(sublinear_tf=True), Ridge()).fit(train.raws, train.labels)
+    Console().print(f"ridge regression, 1 word, r2: {ridge.score(test.raws, test.labels):.4f}")
 
 
 if __name__ == "__main__":

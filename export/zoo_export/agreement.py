@@ -9,7 +9,7 @@ from zoo_export import files
 from zoo_export.errors import BundleError
 from zoo_export.manifest import ASSETS, Artifact, Manifest
 from zoo_export.preprocess import as_step
-from zoo_export.preprocess.steps import ArrayStep, LookupStep, Step, TokenizeStep
+from zoo_export.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
 from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
 from zoo_registry.folders import is_plain_name
@@ -113,6 +113,8 @@ def files_of_steps(manifest: Manifest) -> list[str]:
 def _file_of(step: Step) -> str | None:
     if isinstance(step, TokenizeStep):
         return step.tokenizer
+    if isinstance(step, TableStep):
+        return step.columns
     return step.vocabulary if isinstance(step, LookupStep) else None
 
 

@@ -25,7 +25,7 @@ from zoo_export.runtime import (
     open_runner,
 )
 from zoo_export.runtime.generation import proceed, translate
-from zoo_export.runtime.prediction import Prediction, answer, prepare
+from zoo_export.runtime.prediction import Prediction, answer, as_texts, prepare
 from zoo_export.runtime.training import Trainer, open_trainer
 from zoo_export.tensors import Array
 from zoo_registry import UsageError, did_you_mean
@@ -193,7 +193,8 @@ class Bundle:
 
         Args:
             x: One raw input, such as the path of an image, a text, a pair of question and text or
-                of user and item in a tuple, or an array; or a list of them.
+                of user and item in a tuple, an array, or a row of a table as a mapping; or a list
+                of them. Words that are to be tagged may be a list or tuple each.
             runtime: Name of a format; the first one whose runtime is installed by default.
             top_k: How many of the most probable answers to list; five by default, or one part
                 of a text.
@@ -207,7 +208,7 @@ class Bundle:
         Raises:
             UsageError: An input that preprocessing cannot take.
         """
-        raws: Sequence[Any] = x if isinstance(x, list) else [x]
+        raws: Sequence[Any] = as_texts(self.manifest, x if isinstance(x, list) else [x])
         runner = self.runner(runtime, threads, provider)
         if self.manifest.task == "seq2seq" and raws and isinstance(raws[0], str):
             texts = translate(runner, self.manifest, self._preprocessor(), raws)

@@ -10,6 +10,7 @@ from zoo_export.manifest import Artifact, Manifest
 from zoo_export.remarks import proofs, remarks
 from zoo_export.snippets import snippets
 from zoo_export.tensors import Tensor
+from zoo_registry.specs import is_regression
 
 _MAX_LABELS = 30
 
@@ -228,9 +229,12 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '("a user", "an item")'
     elif "audio" in kinds:
         raw = '"sound.wav"'
+    elif "table" in kinds:
+        raw = '{"a column": "its value", ...}'
     else:
         return ""
     told = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
+    told = "value" if is_regression(manifest.task) else told
     return f"""
 From a raw input:
 

@@ -136,7 +136,7 @@ def _name_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
 
 def _task_mistakes(spec: Any, task: Any) -> Iterator[str]:
     # A plugin's spec is not imported to validate a recipe: building the model checks it.
-    if spec is not None and isinstance(task, str) and task not in spec.tasks:
+    if spec is not None and isinstance(task, str) and spec.head_of(task) is None:
         hint = did_you_mean(task, spec.tasks) or f" It has: {', '.join(spec.tasks)}."
         yield f"model.task = \"{task}\": model '{spec.name}' has no such task.{hint}"
 

@@ -22,11 +22,14 @@ from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.folders import INFO
 from zoo_registry.machine import free_bytes
-from zoo_registry.specs import ModelSpec, load_target
+from zoo_registry.model_changes import with_scale
+from zoo_registry.specs import ModelSpec, is_regression, load_target
 from zoo_registry.trial import guarded, one_line
 
 # What `get_model` itself passes to a builder.
 OWN = {"task", "weights"}
+# What a regression multiplies its logits by and adds to them.
+SCALING = ("target_mean", "target_scale")
 # The room that knows Keras: named here as the registries name their tables.
 OPEN_WEIGHTS = "zoo.weights:open_weights"
 READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
@@ -75,7 +78,10 @@ def get_model(
             dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
         labels: Names of the classes, in the order of the logits: ``num_classes`` is their number,
             and a head that is loaded gives each class the row of its name; others start fresh.
-        overrides: Arguments of the builder that replace the spec's defaults.
+        overrides: Arguments of the builder that replace the spec's defaults. A model that
+            classifies, such as images, has the task ``image-regression`` too: its output ``value``
+            is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
+            ``target_mean``.
 
     Returns:
         An uncompiled functional ``keras.Model``; its attribute ``zoo_spec`` is the spec with the
@@ -105,6 +111,7 @@ def get_model(
         raise UsageError(
             f"Model '{spec.name}': num_classes={overrides['num_classes']} for {len(labels)} labels."
         )
+    scaling = _scaling(spec, task, overrides)
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
     if spec.tasks:
@@ -126,7 +133,7 @@ def get_model(
         built.zoo_weights = checkpoint.load(built, strict=strict, labels=labels)
     if trainable != "all":
         load_target(SET_TRAINABLE)(built, part, number)
-    return built
+    return built if scaling is None else _scaled(built, scaling)
 
 
 def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
@@ -163,6 +170,30 @@ def _backend_in(settings: Path) -> str:
         return str(json.loads(settings.read_text(encoding="utf-8")).get("backend", ""))
     except (OSError, ValueError, AttributeError):  # Keras itself goes on without them
         return ""
+
+
+def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
+    """Take what moves and stretches the numbers of a regression out of the overrides.
+
+    A model that has such a head of its own is left alone.
+    """
+    if task is None or not is_regression(task) or spec.head_of(task) in {task, None}:
+        return None
+    overrides.setdefault("num_classes", 1)
+    wanted = {key: overrides.pop(key) for key in SCALING if key in overrides}
+    hint = float | tuple[float, ...] | list[float]
+    mistakes = [type_mistake(key, value, hint) for key, value in wanted.items()]
+    if any(mistakes):
+        raise UsageError(" ".join(mistake for mistake in mistakes if mistake))
+    return {key.removeprefix("target_"): value for key, value in wanted.items()}
+
+
+def _scaled(model: Any, scaling: Mapping[str, Any]) -> Any:
+    made = with_scale(model, **scaling)
+    for name in ("zoo_spec", "zoo_weights"):
+        if hasattr(model, name):
+            setattr(made, name, getattr(model, name))
+    return made
 
 
 def check_trainable(trainable: str) -> tuple[str, int]:
@@ -359,12 +390,13 @@ def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError
 def _check_task(spec: ModelSpec, task: str | None) -> str:
     if task is None:
         return str(spec.defaults.get("task", spec.tasks[0]))
-    if task not in spec.tasks:
+    head = spec.head_of(task)
+    if head is None:
         raise UsageError(
             f"Model '{spec.name}' has no task '{task}'.{did_you_mean(task, spec.tasks)} "
             f"It has: {', '.join(spec.tasks)}."
         )
-    return task
+    return head
 
 
 def type_mistake(key: str, value: Any, hint: Any) -> str | None:

@@ -16,6 +16,7 @@ _PENDING = "uninitialized_variables"
 # The room that knows Keras: named here as the registries name their tables.
 MERGE_LORA = "zoo.finetuning:merge_lora"
 QUANTIZATION_AWARE = "zoo.quantization:quantization_aware"
+WITH_SCALE = "zoo.regression:with_scale"
 WITHOUT_FAKE_QUANTIZATION = "zoo.quantization:without_fake_quantization"
 
 
@@ -48,6 +49,17 @@ def merge_lora(model: Any) -> Any:
     if any(getattr(layer, "lora_enabled", False) for layer in model._flatten_layers()):
         return load_target(MERGE_LORA)(model)
     return model
+
+
+def with_scale(model: Any, mean: Any = 0.0, scale: Any = 1.0) -> Any:
+    """Return a model whose output is the logits of another, multiplied and moved.
+
+    Args:
+        model: A functional ``keras.Model`` with one output.
+        mean: Of the targets.
+        scale: Their standard deviation.
+    """
+    return load_target(WITH_SCALE)(model, mean, scale)
 
 
 def quantization_aware(model: Any) -> Any:

@@ -9,6 +9,18 @@ from typing import Any
 
 from zoo_registry.errors import UsageError, did_you_mean
 
+REGRESSION = "regression"
+
+
+def is_regression(task: str | None) -> bool:
+    """Return whether the answer of a task is a number.
+
+    Example:
+        >>> [is_regression(task) for task in ("regression", "image-regression", None)]
+        [True, True, False]
+    """
+    return task is not None and f"-{task}".endswith(f"-{REGRESSION}")
+
 
 @dataclass(frozen=True)
 class TensorSpec:
@@ -108,6 +120,22 @@ class ModelSpec:
             return self.builder
         builder: Callable[..., Any] = load_target(self.builder)
         return builder
+
+    def head_of(self, task: str) -> str | None:
+        """Return which of the spec's heads a task is trained with; ``None`` if there is none.
+
+        Numbers are told by the head of classes with one logit, so that a model that classifies
+        images has the task ``image-regression`` too.
+
+        Example:
+            >>> spec = ModelSpec(name="a", builder="b:c", tasks=("image-classification",))
+            >>> spec.head_of("image-regression"), spec.head_of("text-regression")
+            ('image-classification', None)
+        """
+        if task in self.tasks:
+            return task
+        head = task.removesuffix(REGRESSION) + "classification"
+        return head if is_regression(task) and head in self.tasks else None
 
     @property
     def target(self) -> str:

@@ -248,11 +248,11 @@ def test_without_steps_arrays_go_through_by_name():
         (
             {"step": "imge"},
             "There is no step 'imge'. Did you mean 'image'? There are: image, tokenize, audio, "
-            "array, lookup.",
+            "array, lookup, table.",
         ),
         (
             {"size": [1, 1]},
-            "There is no step 'None'. There are: image, tokenize, audio, array, lookup.",
+            "There is no step 'None'. There are: image, tokenize, audio, array, lookup, table.",
         ),
         ({"step": "image"}, "Step 'image' needs 'size'."),
         (

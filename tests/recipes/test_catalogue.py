@@ -13,8 +13,8 @@ from zoo_recipes.catalog import RECIPES
 from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.tasks.ratings import make_vocabularies
 from zoo_recipes.training.data_checks import check_targets
 from zoo_recipes.training.fitting import build
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
@@ -116,9 +116,7 @@ def test_one_step_on_examples_of_the_same_features(name, tmp_path):
         found = read_examples(recipe, builder, label)
     labels = data_info(recipe, builder, label, found)["labels"]
     tokenizer = make_run_tokenizer(recipe, found["train"], tmp_path)
-    model = build(
-        recipe, task, labels, tokenizer, make_vocabularies(recipe, found["train"], tmp_path)
-    )
+    model = build(recipe, task, labels, tokenizer, make_assets(recipe, found["train"], tmp_path))
     sources, _ = make_sources(recipe, task, found, tmp_path, model)
     check_targets(recipe, model, sources)
     arguments = compile_arguments(recipe.compile, 100, model.output_names)

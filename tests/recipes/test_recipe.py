@@ -71,8 +71,9 @@ def test_five_mistakes_are_told_at_once():
         "  model.name = \"cnm\": There is no model 'cnm'. Did you mean 'cnn'? "
         "`zoo models` lists all.\n"
         '  dataset.name = "digit": neither Kerazoo nor tensorflow-datasets has it. '
-        "Did you mean 'digits'? Ours: asterisk_prompts, brown, cmudict, digits, "
-        "django_translations, language_id, mnist5k, mnist5k_scenes, movie_reviews, "
+        "Did you mean 'digits'? Ours: asterisk_prompts, breast_cancer, brown, cmudict, diabetes, "
+        "digits, django_translations, language_id, mnist5k, mnist5k_angles, mnist5k_scenes, "
+        "movie_reviews, "
         "movielens_small, pydoc, resume, reuters_r8.\n"
         '  dataset.train = "train[:80": is no split, such as "train", "train[:90%]" '
         'or "train+test".'

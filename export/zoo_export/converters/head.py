@@ -8,9 +8,10 @@ from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.errors import ExportError
+from zoo_registry.specs import is_regression
 
 _CLASSES_TASKS = ("classification", "causal-lm")
-_NUMBERS_TASK, _TAGS_TASK = "regression", "multi-label"
+_TAGS_TASK = "multi-label"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def find_head(model: Any, task: str | None) -> Head:
         raise _no_head(f"its last Dense layer, '{layer.name}', is used more than once")
     steps: list[Callable[[Any], Any]] = [layer.activation, *map(_apply, after)]
     functions = [layer.activation, *(_function(node.operation) for node in after)]
-    if task == _NUMBERS_TASK:
+    if is_regression(task):
         cut, squash = len(steps), None
     else:
         cut, squash = _last_activation(functions)
@@ -84,7 +85,7 @@ def find_head(model: Any, task: str | None) -> Head:
         bias=layer.bias if layer.use_bias else None,
         scores=_chain(steps[:cut]),
         answer=_chain(steps[cut:]),
-        classifies=squash is not None or (by_name and task != _NUMBERS_TASK),
+        classifies=squash is not None or (by_name and not is_regression(task)),
     )
 
 

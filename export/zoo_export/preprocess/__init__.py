@@ -20,9 +20,11 @@ from zoo_export.preprocess.steps import (
     ArrayStep,
     LookupStep,
     Step,
+    TableStep,
     TokenizeStep,
     as_numbers,
 )
+from zoo_export.preprocess.tables import Column, load_columns
 from zoo_export.preprocess.texts import load_tokenizer
 from zoo_registry import UsageError, did_you_mean
 
@@ -57,6 +59,7 @@ class Preprocessor:
         self.inputs = tuple(inputs)
         self._tokenizers: dict[str, Any] = {}
         self._vocabularies: dict[str, Mapping[str, int]] = {}
+        self._columns: dict[str, tuple[Column, ...]] = {}
 
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return the model inputs by name, batch first, for a list of raw inputs.
@@ -98,11 +101,23 @@ class Preprocessor:
             self._vocabularies[name] = load_vocabulary(self.assets, name)
         return self._vocabularies[name]
 
+    def columns(self, name: str) -> tuple[Column, ...]:
+        """Return the columns of a table that one asset describes, read once.
+
+        Raises:
+            UsageError: There is no such file, or it describes none.
+        """
+        if name not in self._columns:
+            self._columns[name] = load_columns(self.assets, name)
+        return self._columns[name]
+
     def _apply(self, step: Step, raws: Sequence[Any], arrays: Arrays) -> Arrays:
         if isinstance(step, TokenizeStep):
             return step.batch(raws, self.tokenizer(step.tokenizer))
         if isinstance(step, LookupStep):
             return step.batch(raws, self.vocabulary(step.vocabulary))
+        if isinstance(step, TableStep):
+            return step.batch(raws, self.columns(step.columns))
         if isinstance(step, ArrayStep) and step.source is not None:
             if step.source not in arrays:
                 hint = did_you_mean(step.source, arrays)

@@ -95,6 +95,11 @@ def _deep_to_grey(image: Any) -> Any:
     from PIL import Image
 
     pixels = np.asarray(image, np.float64)
+    if image.mode == "F" and pixels.size and pixels.min() >= 0 and 0 < pixels.max() <= 1:
+        raise UsageError(
+            f"An image of mode F holds {pixels.min():g}..{pixels.max():g}, and here pixels go from "
+            "0 to 255: multiply them by 255."
+        )
     sixteen_bit = image.mode.startswith("I") and pixels.max() > 255
     scaled = pixels / 257 if sixteen_bit or image.mode.startswith("I;16") else pixels
     if scaled.min() < 0 or scaled.max() > 255:

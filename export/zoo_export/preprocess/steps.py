@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo_export.preprocess.pixels import MODES, as_pillow, grey_or_rgb, in_pixel_range, kind_of
 from zoo_export.preprocess.sounds import as_mono, fitted
+from zoo_export.preprocess.tables import Column, cells_of, look_at_column
 from zoo_export.preprocess.texts import encode
 from zoo_registry import UsageError
 from zoo_registry.folders import is_plain_name
@@ -292,13 +293,79 @@ class LookupStep:
         return str(value)
 
 
-Step = ImageStep | TokenizeStep | AudioStep | ArrayStep | LookupStep
+@dataclass(frozen=True, kw_only=True)
+class TableStep:
+    """Turn a row of numbers and categories into one vector.
+
+    A raw input is a mapping of column to value, or the values in the order of the columns. What
+    was learned of each column of the training split is an asset; missing values and categories
+    that were never seen are taken.
+
+    Args:
+        columns: File among the assets that describes the columns.
+        input: Name of the model input.
+        bins: Quantiles that a number is placed among, beside its distance from the mean; 0 for
+            none.
+        min_count: How often training examples must have a category for a place of its own.
+        max_categories: Most categories of a column with one, the most frequent ones.
+    """
+
+    columns: str = "columns.json"
+    input: str = "features"
+    bins: int = 8
+    min_count: int = 2
+    max_categories: int = 64
+
+    def __post_init__(self) -> None:
+        is_name = is_plain_name(self.columns)
+        _check(self, "columns", is_name, "the name of a file among the assets")
+        for key in ("min_count", "max_categories"):
+            _check(self, key, _is_shape([getattr(self, key)], 1), "a positive integer")
+        is_count = self.bins == 0 or _is_shape([self.bins], 1)
+        _check(self, "bins", is_count and self.bins is not False, "a number from 0 on")
+
+    @property
+    def shapes(self) -> Shapes:
+        """None: how many numbers a row becomes stands in the file of the columns."""
+        return {}
+
+    def look_at(self, raws: Sequence[Any], names: Sequence[str]) -> list[Column]:
+        """Return what is to be known of the columns of training examples.
+
+        Args:
+            raws: Rows of values in the order of the names.
+            names: Of the columns.
+        """
+        rows = [cells_of(raw, [Column(name=n) for n in names], at) for at, raw in enumerate(raws)]
+        return [
+            look_at_column(
+                name,
+                values,
+                bins=self.bins,
+                min_count=self.min_count,
+                max_categories=self.max_categories,
+            )
+            for name, values in zip(names, zip(*rows, strict=True), strict=True)
+        ]
+
+    def batch(self, raws: Sequence[Any], columns: Sequence[Column]) -> Arrays:
+        """Return ``{input: float32 (batch, width of all columns)}``."""
+        rows = [cells_of(raw, columns, at) for at, raw in enumerate(raws)]
+        made = [
+            column.vectors(values)
+            for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+        ]
+        return {self.input: np.concatenate(made, axis=1)}
+
+
+Step = ImageStep | TokenizeStep | AudioStep | ArrayStep | LookupStep | TableStep
 STEPS: dict[str, type[Step]] = {
     "image": ImageStep,
     "tokenize": TokenizeStep,
     "audio": AudioStep,
     "array": ArrayStep,
     "lookup": LookupStep,
+    "table": TableStep,
 }
 
 

@@ -18,13 +18,12 @@ from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
 from zoo_export.runtime.boxes import Box, boxes_in
 from zoo_export.runtime.spans import Span, best_spans, entities
 from zoo_export.tensors import Array, Arrays
+from zoo_registry.specs import is_regression
 from zoo_registry.tokenizing import asking
 
 TOP_K = 5
 _THRESHOLD = 0.5
 _OF_TEXT = {"question-answering", "token-classification"}
-# The output that is the answer of a task whose answer is a number.
-_NUMBERS = {"regression": "logits", "rating": "rating"}
 _MASK = "padding_mask"
 # By task, its outputs and their axes, where other ones have no meaning.
 _NEEDED = {
@@ -88,6 +87,24 @@ def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arra
     return arrays, ends
 
 
+def as_texts(manifest: Manifest, raws: Sequence[Any]) -> list[Any]:
+    """Return raw inputs with words that are to be tagged joined as in training, by a space.
+
+    Args:
+        manifest: The bundle's manifest.
+        raws: Raw inputs.
+    """
+    if manifest.task != "token-classification":
+        return list(raws)
+    return [
+        # A space inside a word would make two of it.
+        " ".join("".join(word.split()) or "?" for word in raw)
+        if isinstance(raw, list | tuple) and all(isinstance(word, str) for word in raw)
+        else raw
+        for raw in raws
+    ]
+
+
 def answer(
     manifest: Manifest,
     assets: Path,
@@ -119,8 +136,8 @@ def answer(
         name = _label_names(manifest)
         things = [boxes_in(raw, row, name, top_k) for row, raw in zip(rows, raws, strict=True)]
         return [Prediction(row, boxes=boxes) for row, boxes in zip(rows, things, strict=True)]
-    number = _NUMBERS.get(task or "", "")
-    if number in outputs and outputs[number].size == count:
+    number = _number(task, outputs)
+    if number is not None and outputs[number].size == count:
         return [Prediction(row, value=float(row[number].item())) for row in rows]
     table = None if logits is None else _table(task, logits, ends)
     if table is None:
@@ -128,6 +145,12 @@ def answer(
     name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
     found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
     return [_marked(row, name) for row in found] if task == "multi-label" else found
+
+
+def _number(task: str | None, outputs: Arrays) -> str | None:
+    """Return the output that is the answer of a task whose answer is a number."""
+    names = ("value", "logits") if is_regression(task) else ("rating",) if task == "rating" else ()
+    return next((name for name in names if name in outputs), None)
 
 
 def check_outputs(manifest: Manifest, outputs: Arrays) -> None:

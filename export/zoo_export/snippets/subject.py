@@ -132,5 +132,8 @@ def _meanings(manifest: Manifest) -> Iterator[tuple[str, str]]:
         elif step["step"] == "lookup":
             file = step["vocabulary"]
             yield step["input"], f"place in the list assets/{file}, from 1 on; 0 if it is not there"
+        elif step["step"] == "table":
+            file = step.get("columns", "columns.json")
+            yield step.get("input", "features"), f"columns as assets/{file} describes them"
         elif step["step"] == "array" and step.get("scale", 1) != 1:
             yield step["input"], f"multiplied by {step['scale']:g}"

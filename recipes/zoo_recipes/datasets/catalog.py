@@ -97,6 +97,13 @@ _SPECS = (
         extra="data",
     ),
     DatasetSpec(
+        name="mnist5k_angles",
+        builder="zoo_recipes.datasets.mnist5k_angles:Mnist5kAngles",
+        summary="The digits of mnist5k, each turned by an angle that is known.",
+        license="CC-BY-SA-3.0 (MNIST)",
+        extra="data",
+    ),
+    DatasetSpec(
         name="mnist5k_scenes",
         builder="zoo_recipes.datasets.mnist5k_scenes:Mnist5kScenes",
         summary="5,500 scenes of 96x96 pixels with one to six digits of mnist5k and their boxes.",
@@ -151,6 +158,18 @@ _SPECS = (
         license="BSD-3-Clause (Django)",
         extra="data",
         package=DJANGO,
+    ),
+    DatasetSpec(
+        name="breast_cancer",
+        builder="zoo_recipes.datasets.tables:BreastCancer",
+        summary="569 tumours, 30 measurements of each, benign or malignant, from scikit-learn.",
+        license="CC-BY-4.0 (UCI Breast Cancer Wisconsin)",
+    ),
+    DatasetSpec(
+        name="diabetes",
+        builder="zoo_recipes.datasets.tables:Diabetes",
+        summary="442 patients, ten measurements of each and how a disease went on, scikit-learn.",
+        license="for research (Efron et al. 2004)",
     ),
     DatasetSpec(
         name="resume",

@@ -16,6 +16,7 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.metrics.entities import ENTITY_F1
 from zoo_recipes.metrics.language import read_windows
+from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import count_words
 from zoo_recipes.recipe import Recipe
@@ -122,6 +123,8 @@ def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str,
         scores.add(targets, made)
         found += found_in(made) if isinstance(source, Scenes) else []
     figures = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
+    if isinstance(source, Pictures) and _are_numbers(source.targets):
+        figures = _of_numbers(predict, source)
     return scores.results() | figures
 
 
@@ -140,7 +143,19 @@ def _in_words(predict: Predictor, source: Source) -> dict[str, float]:
         return tag_metrics(predict, source)
     if isinstance(source, Ratings):
         return rating_metrics(predict, source)
-    return answer_metrics(predict, source) if isinstance(source, Answers) else {}
+    if isinstance(source, Answers):
+        return answer_metrics(predict, source)
+    return _of_numbers(predict, source) if _are_numbers(source.targets) else {}
+
+
+def _are_numbers(targets: Any) -> bool:
+    return getattr(getattr(targets, "dtype", None), "kind", "") == "f" and targets.ndim == 1
+
+
+def _of_numbers(predict: Predictor, source: Source) -> dict[str, float]:
+    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches_of(source)]
+    found = np.concatenate(made)
+    return point(Numbers(source.targets, found)) if found.size == len(source) else {}
 
 
 class Scores:

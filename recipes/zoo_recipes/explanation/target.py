@@ -11,21 +11,24 @@ import numpy as np
 from zoo_recipes.tasks.answers import ENDS
 from zoo_recipes.tasks.objectives import ANSWERS, LANGUAGE_MODEL, MASKED, PRETRAINING, TAGS
 from zoo_registry import UsageError, did_you_mean
+from zoo_registry.specs import REGRESSION, is_regression
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 # From prepared inputs by name, batch first, to logits float (batch, classes).
 Predict = Callable[[Arrays], Array]
-MULTI_LABEL, REGRESSION = "multi-label", "regression"
+MULTI_LABEL = "multi-label"
 # They tell which token is hidden.
 HIDDEN = (MASKED, PRETRAINING)
 # Their classes are the tokens of a vocabulary.
 LANGUAGE_MODELS = (*HIDDEN, LANGUAGE_MODEL)
 PER_TOKEN = (TAGS, *LANGUAGE_MODELS)
-TASKS = (
-    *("image-classification", "text-classification", "sequence-classification"),
-    *("audio-classification", "classification", MULTI_LABEL, REGRESSION, *PER_TOKEN, ANSWERS),
+OF_EXAMPLES = tuple(
+    f"{what}{kind}"
+    for kind in ("classification", REGRESSION)
+    for what in ("", "image-", "text-", "sequence-", "audio-")
 )
+TASKS = (*OF_EXAMPLES, MULTI_LABEL, *PER_TOKEN, ANSWERS)
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,11 @@ class Target:
         if logits.shape[-1] > 1:
             return logits[:, self.index]
         # One logit speaks for yes; what speaks against it speaks for no.
-        return logits[:, 0] if self.task == REGRESSION or self.index else -logits[:, 0]
+        return logits[:, 0] if is_regression(self.task) or self.index else -logits[:, 0]
 
     def score(self, logits: Array) -> Array:
         """Return the probability of the class, or the value of a regression, float (batch,)."""
-        if self.task == REGRESSION:
+        if is_regression(self.task):
             return np.asarray(self.logit(logits))
         return scores(_at(self.place, logits), self.task)[:, self.index]
 
@@ -139,7 +142,7 @@ def scores(logits: Array, task: str) -> Array:
     """
     from scipy.special import expit, softmax
 
-    if task == REGRESSION:
+    if is_regression(task):
         return logits
     if task == MULTI_LABEL:
         return np.asarray(expit(logits))
@@ -172,7 +175,7 @@ def choose_target(
         'dog'
     """
     found = scores(_at(place, logits), task)[0]
-    if task == REGRESSION:
+    if is_regression(task):
         if wanted is not None:
             raise UsageError(f"A regression has no classes: leave the class '{wanted}' out.")
         return Target(task, 0, "value")

@@ -25,7 +25,10 @@ ARRAYS = Kind(
     name="arrays",
     input="x",
     label="y",
-    tasks=("image-classification", "classification", "sequence-classification"),
+    tasks=(
+        *("image-classification", "classification", "sequence-classification"),
+        *("image-regression", "regression", "sequence-regression"),
+    ),
     unit="numbers",
 )
 WHITE_1 = "x is 0 to 1: for recipes of images multiply it by 255, as their pixels are 0 to 255"

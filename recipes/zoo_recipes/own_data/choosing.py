@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import zoo_registry
-from zoo_recipes.configs import BadRecords, FitConfig
+from zoo_recipes.configs import BadRecords, DatasetConfig, FitConfig
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.arrays import ARRAYS
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
     CONTRASTIVE_PAIRS,
     CONTRASTIVE_TEXTS,
     Columns,
-    Content,
     Kind,
 )
 from zoo_recipes.own_data.files import is_path
@@ -25,6 +25,7 @@ from zoo_recipes.own_data.splitting import PARTS
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
 
+HEAD = re.compile("(classification|regression)$")
 # Settings that only the data on which a recipe is put can bear out.
 OF_THE_DATA = ("dataset.", "fit.keep_best", "fit.early_stopping")
 
@@ -97,11 +98,16 @@ def on_own_data(
     kind = own.kind()
     _check_columns(own, kind)
     _check_task(own, kind, recipe)
+    if kind.outcome:
+        # Whether it is a class or a number is settled now: other rows might look different.
+        dataset = replace(dataset, columns={kind.roles[-1]: kind.outcome, **dataset.columns})
     if data is None:
-        return replace(recipe, dataset=dataset)
+        return replace(recipe, dataset=_with_columns(dataset, kind))
     train, validation, test = PARTS
     are_pairs = learned(recipe) == CONTRASTIVE_PAIRS
     inputs = (str(kind.input), str(kind.label)) if are_pairs else kind.input
+    if kind.step and is_path(recipe.dataset.name):
+        inputs = recipe.dataset.input  # those that a model was trained on
     dataset = replace(dataset, train=train, validation=validation, test=test, input=inputs)
     if recipe.contrastive and not are_pairs:
         dataset = replace(dataset, validation=None)
@@ -114,6 +120,13 @@ def on_own_data(
         expected=None,
         dataset=replace(dataset, label=kind.label or dataset.label),
     )
+
+
+def _with_columns(dataset: DatasetConfig, kind: Kind) -> DatasetConfig:
+    """Return a table's own columns where a recipe of one's own names none."""
+    if not kind.step or dataset.input != DatasetConfig.input:
+        return dataset
+    return replace(dataset, input=kind.input, label=str(kind.label))
 
 
 def _keeping_the_best(fit: FitConfig) -> FitConfig:
@@ -166,51 +179,23 @@ def recipes_for(kind: Kind) -> list[str]:
     Those whose result was measured come first.
     """
     known = ((name, zoo_registry.recipes.peek(name)) for name in zoo_registry.recipes.names())
-    fitting = {name: recipe for name, recipe in known if recipe and learned(recipe) in kind.tasks}
+    fitting = {name: recipe for name, recipe in known if recipe and takes(recipe, kind)}
     measured = [name for name, r in fitting.items() if r.expected and r.expected.seeds]
     return [*measured, *(name for name in fitting if name not in measured)]
 
 
-def recipes_that_take(content: Content) -> list[str]:
-    """Return those of :func:`recipes_for` that take data as they are, whatever their kind allows.
+def takes(recipe: Recipe, kind: Kind) -> bool:
+    """Return whether a recipe trains on data of a kind.
 
-    Arrays may be pictures, or rows of as many numbers as a recipe says, and have classes or not.
+    Pairs of texts in classes need a tokenizer that puts a mark between them.
     """
-    names = recipes_for(content.kind)
-    if content.kind is not ARRAYS:
-        return names
-    shape, classes = content.features["x"].shape, getattr(content.features["y"], "num_classes", 0)
-    are_pictures = _are_pictures([example.values["x"] for example in content.examples])
-    found = {name: zoo_registry.recipes.peek(name) for name in names}
-    return [
-        name
-        for name, recipe in found.items()
-        if _outputs_fit(recipe, classes)
-        and (are_pictures if _reads(recipe, "image") else _reads(recipe, "array", shape))
-    ]
-
-
-def _are_pictures(arrays: Sequence[Any]) -> bool:
-    from zoo_export.preprocess.pixels import as_pillow, is_white_1
-
-    try:
-        for array in arrays:
-            as_pillow(array)
-    except UsageError:
+    steps = {step.get("step") for step in recipe.preprocessing}
+    if learned(recipe) not in kind.tasks or ("table" in steps) != (kind.step == "table"):
         return False
-    return not is_white_1(arrays)
-
-
-def _reads(recipe: Any, step: str, shape: Sequence[int] | None = None) -> bool:
-    """Return whether a recipe's preprocessing begins with a step, of a shape where one is given."""
-    first = recipe.preprocessing[0] if recipe.preprocessing else {}
-    return first.get("step") == step and shape in (None, tuple(first.get("shape", ())))
-
-
-def _outputs_fit(recipe: Any, classes: int) -> bool:
-    # One logit tells two classes apart; where nothing is said, there are as many as classes.
-    count = recipe.model.overrides.get("num_classes", classes)
-    return classes > 0 and max(count, 2) >= classes
+    tokenizer = recipe.tokenizer
+    are_judged = isinstance(kind.input, tuple) and "tokenize" in steps and not recipe.contrastive
+    marks = tokenizer is None or tokenizer.framed or tokenizer.kind in {"wordpiece", "pretrained"}
+    return marks or not are_judged
 
 
 def _check_columns(own: OwnData, kind: Kind) -> None:
@@ -224,8 +209,27 @@ def _check_columns(own: OwnData, kind: Kind) -> None:
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
     task = learned(recipe)
-    if task not in kind.tasks:
+    if takes(recipe, kind):
+        return
+    listed = f" Recipes for them: {', '.join(recipes_for(kind)) or 'none'}."
+    if task in kind.tasks and kind.step == "":
         raise UsageError(
-            f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
-            f"{' or '.join(kind.tasks)}. Recipes for them: {', '.join(recipes_for(kind))}."
+            f"Recipe '{recipe.name}' does not take {kind.name}, which '{own.path}' holds.{listed}"
         )
+    if task in kind.tasks:
+        raise UsageError(
+            f"Recipe '{recipe.name}' has no preprocessing step '{kind.step}', and '{own.path}' "
+            f"holds {kind.name}.{listed}"
+        )
+    said = ""
+    # A recipe of numbers was given classes, or one of classes numbers.
+    if kind.outcome and HEAD.sub("", task) == HEAD.sub("", kind.tasks[0]):
+        taken, other = ("class", "target") if kind.roles[-1] == "label" else ("number", "label")
+        said = (
+            f" Its column '{kind.outcome}' is taken for a {taken}: --column {other}="
+            f"{shlex.quote(kind.outcome)} says otherwise."
+        )
+    raise UsageError(
+        f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
+        f"{' or '.join(kind.tasks)}.{said}{listed}"
+    )

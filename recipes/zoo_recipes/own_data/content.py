@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ class Kind:
         tasks: Heads, or contrastive embeddings, that recipes can train on it.
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
+        step: Preprocessing step that a recipe must have to take it, and no other may.
+        outcome: Column that is told, where it is read from a table and may be a class or a number.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Kind:
     tasks: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     unit: str = "characters"
+    step: str = ""
+    outcome: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

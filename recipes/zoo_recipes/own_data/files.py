@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from zoo_recipes.own_data.content import Problem
+from zoo_recipes.own_data.encodings import decoded
 from zoo_registry import UsageError
 
 T = TypeVar("T")
@@ -82,10 +84,36 @@ def split_of(file: Path, path: Path) -> str | None:
     """Return the split that a file of the data is named after, such as ``train.csv``.
 
     Example:
-        >>> [split_of(Path(name), Path()) for name in ("val.csv", "reviews.csv")]
+        >>> [split_of(Path(name), Path()) for name in ("val.csv.gz", "reviews.csv")]
         ['validation', None]
     """
-    return SPLITS.get(file.stem.lower())
+    return SPLITS.get(file.name.partition(".")[0].lower())
+
+
+def split_in(file: Path, path: Path) -> str | None:
+    """Return the split that a file or one of its folders is named after, the innermost first.
+
+    Example:
+        >>> split_in(Path("coco/annotations/instances_val2017.json"), Path("coco"))
+        'validation'
+        >>> split_in(Path("farm/valid/_annotations.coco.json"), Path("farm"))
+        'validation'
+    """
+    if file == path:
+        return None
+    found = (split_word(part) for part in reversed(file.relative_to(path).parts))
+    return next((split for split in found if split), None)
+
+
+def split_word(name: str) -> str | None:
+    """Return the split that is one of the words of a name.
+
+    Example:
+        >>> split_word("seg_train"), split_word("val2017"), split_word("trains")
+        ('train', 'validation', None)
+    """
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((SPLITS[word] for word in words if word in SPLITS), None)
 
 
 def splits_of(
@@ -115,13 +143,17 @@ def splits_of(
 def lines_of(file: Path, path: Path, problems: list[Problem]) -> list[str | None]:
     """Return the lines of a text file; one that is no UTF-8 is a problem, and ``None``."""
     found: list[str | None] = []
-    data = file.read_bytes().removeprefix(b"\xef\xbb\xbf").removesuffix(b"\n")
-    for number, line in enumerate(data.split(b"\n"), 1):
+    # U+2028 and others end lines for Python, and not for those who wrote the file.
+    for number, line in enumerate(decoded(file).text.removesuffix("\n").split("\n"), 1):
         try:
-            found.append(line.removesuffix(b"\r").decode("utf-8"))
-        except UnicodeDecodeError as error:
+            line.encode("utf-8")
+        except UnicodeEncodeError as error:
             found.append(None)
-            problems.append(Problem(place(file, path, number), not_utf8(line, error.start)))
+            before = len(line[: error.start].encode("utf-8"))
+            text = not_utf8(line.encode("utf-8", "surrogateescape"), before)
+            problems.append(Problem(place(file, path, number), text))
+        else:
+            found.append(line.removesuffix("\r"))
     return found
 
 

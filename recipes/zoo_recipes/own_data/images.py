@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -20,7 +21,16 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
+from zoo_registry import UsageError
 
+IMAGE_NUMBERS = Kind(
+    name="images with a number each",
+    input="image",
+    label="target",
+    tasks=("image-regression", CONTRASTIVE_IMAGES),
+    roles=("image", "target"),
+    unit="pixels",
+)
 IMAGES = Kind(
     name="images in classes",
     input="image",
@@ -28,6 +38,9 @@ IMAGES = Kind(
     tasks=("image-classification", CONTRASTIVE_IMAGES),
     unit="pixels",
 )
+_MASK = re.compile(r"(.+?)[ _-](?:mask|seg|segmentation|groundtruth)(?:[ _-]?\d+)?")
+# Of 255: twelve bits in sixteen reach 15.
+DARK = 32
 GREY = {"1", "L", "LA", "La", "I", "F"}
 
 
@@ -53,28 +66,83 @@ def read_images(path: Path, columns: Columns) -> Content:
     """
     examples: list[Example] = []
     problems: list[Problem] = []
-    all_grey = True
-    for member in class_members(path, problems):
+    remarks: list[str] = []
+    pictures: list[Picture] = []
+    for member in class_members(path, problems, remarks):
         try:
+            refuse_mask(member.file)
             picture = look_at(member.file)
         except BadRecordError as error:
             problems.append(Problem(member.where, str(error)))
             continue
-        all_grey &= picture.is_grey
+        pictures.append(picture)
         values = {"image": member.file, "label": member.label}
         examples.append(Example(member.where, member.split, picture.digest, values, picture.size))
-    channels = 1 if all_grey else 3
-    return Content(IMAGES, _features(examples, channels), _decoded(examples, channels), problems)
+    return image_content(IMAGES, examples, problems, remarks, pictures=pictures)
 
 
-def _features(examples: Sequence[Example], channels: int) -> dict[str, Any]:
+def image_content(
+    kind: Kind,
+    examples: Sequence[Example],
+    problems: Sequence[Problem],
+    remarks: Sequence[str],
+    *,
+    pictures: Sequence[Picture],
+) -> Content:
+    """Return pictures, named by their files so far, as what was read.
+
+    Args:
+        kind: Its label is a class or a number.
+        examples: Their ``image`` is a file.
+        problems: What is wrong.
+        remarks: What is worth knowing.
+        pictures: What is known of each example.
+
+    Raises:
+        UsageError: All of them are next to black.
+    """
+    import numpy as np
     import tensorflow_datasets as tfds
 
-    names = class_names([str(example.values["label"]) for example in examples])
-    return {
+    channels = 1 if all(picture.is_grey for picture in pictures) else 3
+    remarks = [*remarks, *_darkness(pictures)]
+    if kind.label == "label":
+        names = class_names([str(example.values["label"]) for example in examples])
+        told: Any = tfds.features.ClassLabel(names=names)
+    else:
+        told = tfds.features.Scalar(np.float32)
+    features = {
         "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=names),
+        str(kind.label): told,
     }
+    return Content(kind, features, _decoded(examples, channels), problems, remarks)
+
+
+def _darkness(pictures: Sequence[Picture]) -> list[str]:
+    """Return a remark on pictures that are all dark, as those of twelve bits in sixteen are."""
+    top = max((picture.brightest for picture in pictures), default=255)
+    if top == 1:
+        raise UsageError(
+            "The pictures are next to black: no pixel is above 1 of 255. Where they are files of "
+            "16 bits that hold 0 to 255, save them with 8 bits, or multiply them by 257."
+        )
+    dark = f"the brightest pixel of all pictures is {top} of 255: 16 bits are brought to 8"
+    return [dark] if top < DARK else []
+
+
+def refuse_mask(file: Path) -> None:
+    """Refuse a picture that is the mask of another one beside it, such as ``7_mask.png``.
+
+    Raises:
+        BadRecordError: It is.
+    """
+    found = _MASK.fullmatch(file.stem)
+    if found is None:
+        return
+    beside = (file.with_name(f"{found[1]}{end}") for end in (file.suffix, ".jpg", ".png", ".jpeg"))
+    other = next((path for path in beside if path.is_file()), None)
+    if other is not None:
+        raise BadRecordError(f"looks like the mask of {other.name}, and no task here learns masks")
 
 
 def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
@@ -93,11 +161,13 @@ class Picture:
         digest: sha256 of its pixels.
         size: Height and width.
         is_grey: Whether it has no colours.
+        brightest: Its largest pixel, 0 to 255.
     """
 
     digest: str
     size: tuple[int, int]
     is_grey: bool
+    brightest: int
 
 
 def look_at(file: Path) -> Picture:
@@ -112,7 +182,7 @@ def look_at(file: Path) -> Picture:
     except Exception as error:  # Pillow raises anything on a damaged file
         raise BadRecordError(f"is no picture: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
-    return Picture(digest, colours.shape[:2], _is_grey(image))
+    return Picture(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
 
 
 def pixels(file: Path, channels: int) -> Any:

@@ -5,18 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo_recipes.own_data.answers import ANSWERS, is_squad, read_squad
 from zoo_recipes.own_data.arrays import ARRAYS, is_arrays, read_arrays
 from zoo_recipes.own_data.boxes import BOXES
+from zoo_recipes.own_data.class_texts import CLASS_TEXTS, is_class_texts, read_class_texts
 from zoo_recipes.own_data.coco import is_coco, read_coco
 from zoo_recipes.own_data.content import Columns, Kind, Layout
 from zoo_recipes.own_data.files import files_of
 from zoo_recipes.own_data.images import IMAGES, is_image_folder, read_images
 from zoo_recipes.own_data.parallel import PAIRS, is_parallel, read_parallel
+from zoo_recipes.own_data.picture_tables import (
+    is_picture_table,
+    picture_table_kind,
+    read_picture_table,
+)
 from zoo_recipes.own_data.sounds import SOUNDS, is_sound_folder, read_sounds
 from zoo_recipes.own_data.tables import is_table, read_table, table_kind
 from zoo_recipes.own_data.tags import TAGS, is_tagged, read_tagged
 from zoo_recipes.own_data.texts import TEXT, is_text, read_texts
 from zoo_recipes.own_data.voc import is_voc, read_voc
+from zoo_recipes.own_data.yolo import is_yolo, read_yolo
 from zoo_registry import UsageError
 
 
@@ -38,6 +46,18 @@ LAYOUTS = (
         read_voc,
     ),
     Layout(
+        "images with boxes, YOLO: data.yaml or classes.txt, and images/ and labels/",
+        is_yolo,
+        _always(BOXES),
+        read_yolo,
+    ),
+    Layout(
+        "images whose classes or numbers are in a table: labels.csv, metadata.csv, metadata.jsonl",
+        is_picture_table,
+        picture_table_kind,
+        read_picture_table,
+    ),
+    Layout(
         "images: a folder for each class, also below train/, validation/ and test/",
         is_image_folder,
         _always(IMAGES),
@@ -50,19 +70,33 @@ LAYOUTS = (
         read_sounds,
     ),
     Layout(
-        "tables: .csv, .tsv, .jsonl or .parquet with text and label, source and target, or user, "
-        "item and rating; also a folder with train.csv, validation.csv and test.csv",
+        "texts: a folder of .txt files for each class, also below train/, validation/ and test/",
+        is_class_texts,
+        _always(CLASS_TEXTS),
+        read_class_texts,
+    ),
+    Layout(
+        "questions about texts: JSON as SQuAD has it",
+        is_squad,
+        _always(ANSWERS),
+        read_squad,
+    ),
+    Layout(
+        "tables: .csv, .tsv, .json, .jsonl or .parquet with text and label, premise, hypothesis "
+        "and label, source and target, user, item and rating, tokens and tags, or numbers and "
+        "categories with a label or target; also a folder with train.csv, validation.csv and "
+        "test.csv",
         is_table,
         table_kind,
         read_table,
     ),
-    Layout("plain text: a .txt file, or a folder of them", is_text, _always(TEXT), read_texts),
     Layout(
         "tagged words: .conll, .bio, .iob or .iob2, one word and its tag a line",
         is_tagged,
         _always(TAGS),
         read_tagged,
     ),
+    Layout("plain text: a .txt file, or a folder of them", is_text, _always(TEXT), read_texts),
     Layout(
         "pairs of texts: a folder with files in twos, such as train.src and train.tgt",
         is_parallel,

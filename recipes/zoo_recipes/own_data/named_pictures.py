@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from zoo_recipes.own_data.content import BadRecordError
-from zoo_recipes.own_data.files import SPLITS, place
+from zoo_recipes.own_data.files import place, split_in
 from zoo_recipes.own_data.images import is_picture
 
 
@@ -31,6 +30,8 @@ class Pictures:
         found: defaultdict[str, list[Path]] = defaultdict(list)
         for file in filter(is_picture, self.files):
             found[file.name].append(file)
+            # Some annotations leave the suffix out.
+            found[file.stem].append(file)
         return found
 
     def find(self, name: str, near: Path) -> Path:
@@ -61,23 +62,5 @@ class Pictures:
 
 
 def _ends(file: Path, parts: Sequence[str]) -> bool:
-    return file.parts[-len(parts) :] == tuple(parts)
-
-
-def split_in(file: Path, path: Path) -> str | None:
-    """Return the split that a file or one of its folders is named after, the innermost first.
-
-    Example:
-        >>> split_in(Path("coco/annotations/instances_val2017.json"), Path("coco"))
-        'validation'
-        >>> split_in(Path("farm/valid/_annotations.coco.json"), Path("farm"))
-        'validation'
-    """
-    if file == path:
-        return None
-    for part in reversed(file.relative_to(path).parts):
-        words = re.split(r"[^a-z]+", part.lower())
-        found = [SPLITS[word] for word in words if word in SPLITS]
-        if found:
-            return found[0]
-    return None
+    ends = (file.parts, file.with_suffix("").parts)
+    return any(end[-len(parts) :] == tuple(parts) for end in ends)

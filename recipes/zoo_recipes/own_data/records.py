@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo_recipes.own_data.content import Content
 from zoo_recipes.own_data.files import files_of, place
-from zoo_recipes.own_data.table_files import SUFFIXES, Row, column_names, rows_of
+from zoo_recipes.own_data.table_files import Row, column_names, is_rows, rows_of
 from zoo_recipes.own_data.tables import is_table
 from zoo_registry import UsageError, did_you_mean
 
@@ -82,7 +82,7 @@ class Records:
         Raises:
             UsageError: The tables have no such column.
         """
-        files = [file for file in files_of(self.path) if file.suffix.lower() in SUFFIXES]
+        files = [file for file in files_of(self.path) if is_rows(file)]
         names = {file: column_names(file, self.columns) for file in files}
         having = [file for file in files if column in names[file]]
         if not files:
@@ -93,7 +93,7 @@ class Records:
                 f"'{lacking}' has no column '{column}' (--slice {column})."
                 f"{did_you_mean(column, names[lacking])} It has: {', '.join(names[lacking])}."
             )
-        if is_table(self.path):
+        if is_table(self.path) or all(self._is_line_of_any(having, where) for where in self.places):
             return self._by_line(having, column)
         return self.column(having[0], column)
 
@@ -127,6 +127,9 @@ class Records:
 
     def _is_line_of(self, file: Path, where: str) -> bool:
         return _parted(where)[0] == place(file, self.path)
+
+    def _is_line_of_any(self, files: Sequence[Path], where: str) -> bool:
+        return any(self._is_line_of(file, where) for file in files)
 
     def _by_line(self, files: Sequence[Path], column: str) -> list[Any]:
         found = {

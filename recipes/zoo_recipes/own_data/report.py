@@ -10,10 +10,10 @@ from typing import Any
 
 from zoo_recipes.own_data.boxes import BOXES, Objects
 from zoo_recipes.own_data.checking import contradictions, refuse_unusable
-from zoo_recipes.own_data.choosing import recipes_that_take
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.quantiles import quantiles, sizes_of
+from zoo_recipes.own_data.ranking import recipes_that_take
 from zoo_recipes.own_data.splitting import split
 from zoo_recipes.own_data.suspects import Suspect, find_suspects
 from zoo_registry import UsageError

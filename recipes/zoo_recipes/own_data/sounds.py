@@ -63,9 +63,10 @@ def read_sounds(path: Path, columns: Columns) -> Content:
 
     examples: list[Example] = []
     problems: list[Problem] = []
+    remarks: list[str] = []
     rates: Counter[int] = Counter()
     channels: Counter[int] = Counter()
-    for member in class_members(path, problems):
+    for member in class_members(path, problems, remarks):
         try:
             samples, rate = _checked(member.file)
         except UsageError as error:
@@ -80,7 +81,7 @@ def read_sounds(path: Path, columns: Columns) -> Content:
         examples.append(Example(member.where, member.split, digest, values, size))
     names = class_names([str(example.values["label"]) for example in examples])
     features = {"audio": sound_feature(), "label": tfds.features.ClassLabel(names=names)}
-    remarks = [*_mixed("sample rates in Hz", rates), *_mixed("channels", channels)]
+    remarks += [*_mixed("sample rates in Hz", rates), *_mixed("channels", channels)]
     return Content(SOUNDS, features, examples, problems, remarks)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from zoo_recipes.own_data.content import Content
+from zoo_recipes.own_data.content import Content, Example
 from zoo_registry import UsageError
 
 FOLDS = 5
@@ -63,8 +63,7 @@ def find_suspects(content: Content) -> list[Suspect]:
         )
     examples = [content.examples[row] for row in rows]
     targets = [names.index(labels[row]) for row in rows]
-    # Data in classes have one input.
-    values = [example.values[cast(str, content.kind.input)] for example in examples]
+    values = _values(content, examples)
     probabilities = _judged(content, values, targets)
     own = np.eye(len(names), dtype=bool)[targets]
     looks_like = np.where(own, -1, probabilities).argmax(axis=1)
@@ -78,6 +77,21 @@ def find_suspects(content: Content) -> list[Suspect]:
         )
         for row in likely_label_errors(np.asarray(targets), probabilities)
     ]
+
+
+def _values(content: Content, examples: Sequence[Example]) -> Sequence[Any]:
+    """Return what each example is judged by: a text, a function that returns pixels, or numbers."""
+    names = content.kind.input
+    if isinstance(names, str):
+        return [example.values[names] for example in examples]
+    parts = [tuple(example.values[name] for name in names) for example in examples]
+    if content.kind.step != "table":
+        return [" ".join(texts) for texts in parts]
+    from zoo_export.preprocess.steps import TableStep
+
+    step = TableStep()
+    (vectors,) = step.batch(parts, step.look_at(parts, names)).values()
+    return list(vectors)
 
 
 def _judged(content: Content, values: Sequence[Any], targets: Sequence[int]) -> Any:

@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV, JSONL and Parquet files, each with the line it stands in."""
+"""Rows of CSV, TSV, JSON, JSONL and Parquet files, each with the line it stands in."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.content import Columns
+from zoo_recipes.own_data.encodings import decoded, suffix_of
 from zoo_registry import UsageError
 
 # Their rows name the columns.
-OBJECTS = (".jsonl", ".ndjson", ".parquet")
+LINES = (".jsonl", ".ndjson", ".json")
+OBJECTS = (*LINES, ".parquet")
 SUFFIXES = (".csv", ".tsv", *OBJECTS)
+# Rows of objects that tell which columns there are; a row that misses one of them is reported.
+HEAD = 100
+# In a table of delimited text: the longest cell is as long as the file.
+_LONGEST_CELL = 2**31 - 1
+
+Line = tuple[int, list[str]]
 _QUOTED_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^"\t\r\n]*)(?:\t|\r?\n|\r|\Z)')
 
 
@@ -29,74 +38,125 @@ class Row:
     problem: str | None = None
 
 
-def column_names(file: Path, columns: Columns) -> list[str]:
-    """Return the columns of a table.
+@dataclass(frozen=True)
+class Table:
+    """What is in the file of a table.
+
+    Args:
+        names: Of the columns.
+        rows: All of them.
+        remarks: What is worth knowing of how it was read.
+    """
+
+    names: Sequence[str]
+    rows: Sequence[Row]
+    remarks: Sequence[str] = ()
+
+
+def is_rows(file: Path) -> bool:
+    """Return whether a file has the suffix of a table, compressed or not."""
+    return suffix_of(file) in SUFFIXES
+
+
+def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Table:
+    """Return what is in a table.
 
     Args:
         file: Its suffix says how it is written.
-        columns: Where all of them are numbers, the file has no header: columns are ``1``, ``2``...
+        columns: Role to column. Where all of them are numbers and the first row is an example, the
+            file has no header: columns are ``1``, ``2``...; where it is a header they count its
+            columns.
+        headings: What columns that play the roles are usually called: a first row that has one of
+            them where it is named is a header.
 
     Raises:
-        UsageError: There is no header, or none that can be read.
+        UsageError: There is no header, or the file cannot be read.
     """
-    if file.suffix.lower() == ".parquet":
-        return list(_parquet(file).schema_arrow.names)
-    if file.suffix.lower() in {".jsonl", ".ndjson"}:
-        # The first rows tell; a row that misses one of them is reported.
-        rows = (row.values for row, _ in zip(_json_rows(file), range(100), strict=False))
-        return list(dict.fromkeys(name for values in rows for name in values))
-    header = next(_split_lines(file), (0, []))[1]
-    return _header(file, header, columns)
+    if suffix_of(file) == ".parquet":
+        table = _parquet(file)
+        rows = [Row(at, values) for at, values in enumerate(table.read().to_pylist(), 1)]
+        return Table(list(table.schema_arrow.names), rows)
+    found = decoded(file)
+    remarks = [found.remark] if found.remark else []
+    if suffix_of(file) in LINES:
+        rows = list(_objects(file, found.text))
+        head = [row.values for row in rows[:HEAD]]
+        return Table(list(dict.fromkeys(name for values in head for name in values)), rows, remarks)
+    lines = _lines(file, found.text)
+    if not lines:
+        raise UsageError(f"'{file}' is empty: a table needs at least a header.")
+    header, lines = _headed(lines, columns, set(headings))
+    names = _names(file, header, len(lines[0][1]) if lines else 0)
+    if header is not None and header == [str(at) for at in range(1, len(header) + 1)]:
+        remarks.append(f"the first row of {file.name} was taken for a header")
+    return Table(names, [_row(line, fields, names) for line, fields in lines], remarks)
 
 
-def rows_of(file: Path, columns: Columns) -> Iterator[Row]:
-    """Yield all rows of a table; ``columns`` as for :func:`column_names`."""
-    suffix = file.suffix.lower()
-    if suffix == ".parquet":
-        table = _parquet(file).read()
-        yield from (Row(at, values) for at, values in enumerate(table.to_pylist(), 1))
-    elif suffix in {".jsonl", ".ndjson"}:
-        yield from _json_rows(file)
-    else:
-        yield from _delimited_rows(file, columns)
+def column_names(file: Path, columns: Columns) -> list[str]:
+    """Return the columns of a table; ``columns`` as for :func:`read_rows`."""
+    return list(read_rows(file, columns).names)
 
 
-def _delimited_rows(file: Path, columns: Columns) -> Iterator[Row]:
-    lines = _split_lines(file)
-    if not _without_header(columns):
-        next(lines, None)
-    names = column_names(file, columns)
-    for line, fields in lines:
-        if len(fields) != len(names):
-            yield Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
-        elif bad := next((field for field in fields if not _is_utf8(field)), None):
-            yield Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
-        else:
-            yield Row(line, dict(zip(names, fields, strict=True)))
+def rows_of(file: Path, columns: Columns) -> Sequence[Row]:
+    """Return all rows of a table; ``columns`` as for :func:`read_rows`."""
+    return read_rows(file, columns).rows
 
 
-def _split_lines(file: Path) -> Iterator[tuple[int, list[str]]]:
-    # What is not UTF-8 is carried along, to be reported with its row.
-    text = _bytes(file).decode("utf-8", "surrogateescape")
-    if file.suffix.lower() == ".tsv":
-        return _tab_separated(file, text)
-    top = text.partition("\n")[0]
-    return _parsed(file, text, max(",;\t", key=top.count), csv.QUOTE_MINIMAL)
+def _row(line: int, fields: list[str], names: Sequence[str]) -> Row:
+    if len(fields) != len(names):
+        return Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
+    bad = next((field for field in fields if not _is_utf8(field)), None)
+    if bad is not None:
+        return Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
+    return Row(line, dict(zip(names, fields, strict=True)))
 
 
-def _tab_separated(file: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+def _headed(
+    lines: list[Line], columns: Columns, headings: set[str]
+) -> tuple[list[str] | None, list[Line]]:
+    """Return the header, ``None`` where there is none, and the other lines."""
+    first = [field.strip() for field in lines[0][1]]
+    numbered = bool(columns) and all(name.isdecimal() for name in columns.values())
+    if not numbered or set(columns.values()) <= set(first):
+        return first, lines[1:]
+    named = [int(name) - 1 for name in columns.values()]
+    is_header = any(first[at].casefold() in headings for at in named if 0 <= at < len(first))
+    if is_header:
+        return [str(number) for number in range(1, len(first) + 1)], lines[1:]
+    return None, lines
+
+
+def _names(file: Path, header: list[str] | None, count: int) -> list[str]:
+    if header is None:
+        return [str(number) for number in range(1, count + 1)]
+    # What pandas writes as the name of its index is empty.
+    names = [name or f"column {at}" for at, name in enumerate(header, 1)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"'{file}' has two columns '{twice}': give each a name of its own.")
+    return names
+
+
+def _lines(file: Path, text: str) -> list[Line]:
+    if suffix_of(file) != ".tsv":
+        top = text.partition("\n")[0]
+        return _parsed(file, text, max(",;\t|", key=top.count), csv.QUOTE_MINIMAL)
+    return _tab_separated(file, text)
+
+
+def _tab_separated(file: Path, text: str) -> list[Line]:
     """Return the rows of a TSV, in which a quotation mark is a mark like any other.
 
     But where every cell that has one is in quotation marks itself, with each mark inside twice, as
     pandas and spreadsheets write it, these are taken away.
     """
+    plain = _parsed(file, text, "\t", csv.QUOTE_NONE)
     if '"' not in text or not _is_quoted(text):
-        return _parsed(file, text, "\t", csv.QUOTE_NONE)
-    plain = list(_parsed(file, text, "\t", csv.QUOTE_NONE))
-    quoted = list(_parsed(file, text, "\t", csv.QUOTE_MINIMAL))
+        return plain
+    quoted = _parsed(file, text, "\t", csv.QUOTE_MINIMAL)
     # A cell over several lines, each of which is a row of the table, is none.
     are_rows = len({len(row) for _, row in plain}) == 1
-    return iter(plain if are_rows and len(quoted) < len(plain) else quoted)
+    return plain if are_rows and len(quoted) < len(plain) else quoted
 
 
 def _is_quoted(text: str) -> bool:
@@ -109,55 +169,33 @@ def _is_quoted(text: str) -> bool:
     return True
 
 
-def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows with the line that each begins with."""
+@contextmanager
+def _any_length() -> Iterator[None]:
+    before = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> list[Line]:
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
     )
+    found: list[Line] = []
     before = 0
-    while (fields := _next_row(file, reader, before, len(text))) is not None:
-        if fields:
-            yield before + 1, fields
-        before = reader.line_num
-
-
-def _next_row(file: Path, reader: Any, before: int, longest: int) -> list[str] | None:
-    # The limit of a cell is one for the whole process, and 131,072 characters.
-    limit = csv.field_size_limit(longest + 1)
     try:
-        return next(reader, None)
+        with _any_length():
+            for fields in reader:
+                if fields:
+                    found.append((before + 1, fields))
+                before = reader.line_num
     except csv.Error as error:
         # A quotation mark that is never closed takes in all that comes after it.
         raise UsageError(
             f"'{file}', line {before + 1}, cannot be read: {error}. Is a quotation mark not closed?"
         ) from error
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _bytes(file: Path) -> bytes:
-    """Return what is in a file, without the mark of UTF-8."""
-    data = file.read_bytes()
-    # Without a mark of its own, UTF-16 has a NUL beside each Latin letter; UTF-8 has none at all.
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:99].count(0) > len(data[:99]) / 3:
-        raise UsageError(f"'{file}' looks like UTF-16: save it as UTF-8.")
-    return data.removeprefix(b"\xef\xbb\xbf")
-
-
-def _header(file: Path, header: list[str], columns: Columns) -> list[str]:
-    if not header:
-        raise UsageError(f"'{file}' is empty: a table needs at least a header.")
-    if _without_header(columns):
-        return [str(number) for number in range(1, len(header) + 1)]
-    names = [name.strip() for name in header]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"'{file}' has two columns '{twice}': give each a name of its own.")
-    return names
-
-
-def _without_header(columns: Columns) -> bool:
-    return bool(columns) and all(name.isdecimal() for name in columns.values())
+    return found
 
 
 def _is_utf8(text: str) -> bool:
@@ -168,20 +206,33 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _json_rows(file: Path) -> Iterator[Row]:
-    for number, line in enumerate(_bytes(file).split(b"\n"), 1):
+def _objects(file: Path, text: str) -> Iterator[Row]:
+    if suffix_of(file) == ".json" and text.lstrip().startswith("["):
+        try:
+            rows = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"'{file}' is no JSON: {error}") from error
+        yield from (_object(number, values) for number, values in enumerate(rows, 1))
+        return
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
+        if not _is_utf8(line):
+            shown = line.encode("utf-8", "surrogateescape")[:40]
+            yield Row(number, {}, f"is not UTF-8: {shown!r}")
+            continue
         try:
-            values = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            yield Row(number, {}, f"is not UTF-8: {error}")
-        except ValueError as error:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
             yield Row(number, {}, f"is no JSON: {error}")
         else:
-            is_object = isinstance(values, dict)
-            problem = None if is_object else f"is no object: {type(values).__name__}"
-            yield Row(number, values if is_object else {}, problem)
+            yield _object(number, values)
+
+
+def _object(number: int, values: Any) -> Row:
+    is_object = isinstance(values, dict)
+    problem = None if is_object else f"is no object: {type(values).__name__}"
+    return Row(number, values if is_object else {}, problem)
 
 
 def _parquet(file: Path) -> Any:

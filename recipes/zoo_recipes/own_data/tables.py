@@ -1,16 +1,23 @@
-"""Tables of texts with classes, of pairs of texts, or of ratings."""
+"""Tables: texts or pairs of them with classes or numbers, translations, ratings, tags, rows."""
 
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Mapping
-from dataclasses import replace
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo_export.preprocess.tables import as_number
+from zoo_recipes.own_data.answers import (
+    ANSWERS,
+    answer_example,
+    answer_features,
+    unanswered,
+)
 from zoo_recipes.own_data.content import (
-    CONTRASTIVE_TEXTS,
     BadRecordError,
     Columns,
     Content,
@@ -20,51 +27,40 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.files import SPLITS, files_of, place, splits_of
+from zoo_recipes.own_data.encodings import suffix_of
+from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_of, splits_of
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
-from zoo_recipes.own_data.table_files import OBJECTS, SUFFIXES, Row, column_names, rows_of
-from zoo_registry import UsageError, did_you_mean
+from zoo_recipes.own_data.roles import (
+    FEW,
+    OPTIONAL,
+    RATINGS,
+    ROWS,
+    are_numbers,
+    find_form,
+    headings,
+    left_out,
+    with_names,
+)
+from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
+from zoo_recipes.own_data.tags import TAGS, tag_features, tagged
+from zoo_registry import UsageError
 
-TEXTS = Kind(
-    name="texts in classes",
-    input="text",
-    label="label",
-    tasks=("text-classification", CONTRASTIVE_TEXTS),
-    roles=("text", "label"),
-)
-RATINGS = Kind(
-    name="ratings",
-    input=("user", "item"),
-    label="rating",
-    tasks=("rating",),
-    roles=("user", "item", "rating"),
-)
-KINDS = (TEXTS, PAIRS, RATINGS)
-# What people call the columns, the most telling name first.
-NAMES = {
-    "text": ("text", "sentence", "review", "body", "comment", "content", "message", "document"),
-    "label": ("label", "class", "category", "sentiment", "intent", "topic", "target", "stars"),
-    "source": ("source", "src"),
-    "target": ("target", "tgt"),
-    "user": ("user", "user_id", "userid"),
-    "item": ("item", "item_id", "itemid", "movie_id", "movieid", "product_id"),
-    "rating": ("rating", "score", "stars"),
-    "split": ("split",),
-    # Whose examples are to be in one split: never guessed.
-    "group": (),
-}
-OPTIONAL = ("split", "group")
+# Share of the cells of a column that must be numbers for the others to be mistakes.
+MOSTLY = 0.8
+# 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
+_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d+(\.\d+)?")
 
 
 def is_table(path: Path) -> bool:
     """Return whether a path is a table, or a folder of tables of one sort."""
-    ends = {file.suffix.lower() for file in files_of(path)}
-    return len(ends) == 1 and ends <= set(SUFFIXES)
+    files = files_of(path)
+    return all(map(is_rows, files)) and len({suffix_of(file) for file in files}) == 1
 
 
 def table_kind(path: Path, columns: Columns) -> Kind:
     """Return the kind whose columns a table has."""
-    return _roles(files_of(path)[0], columns)[0]
+    return _open(path, columns).kind
 
 
 def read_table(path: Path, columns: Columns) -> Content:
@@ -73,87 +69,282 @@ def read_table(path: Path, columns: Columns) -> Content:
     Args:
         path: A table, or a folder with one for each split. A column ``split`` says it too.
         columns: Role to column: ``text`` and ``label``, ``source`` and ``target``, or ``user``,
-            ``item`` and ``rating``.
+            ``item`` and ``rating``; of rows of numbers and categories ``label`` or ``target``.
 
     Raises:
         UsageError: A column is missing, or it is not clear which one plays a role.
     """
+    opened = _open(path, columns)
     examples: list[Example] = []
     problems: list[Problem] = []
-    kind = table_kind(path, columns)
-    for file, split in splits_of(files_of(path), path).items():
-        of_file, roles = _roles(file, columns)
-        if of_file != kind:
-            raise UsageError(f"'{file}' holds {of_file.name}, not {kind.name} as the others do.")
-        for row in rows_of(file, columns):
+    for file, split in _splits(opened, path).items():
+        for row in opened.tables[file].rows:
             where = place(file, path, row.line)
             try:
-                examples.append(_example(kind, row, roles, where, split))
+                examples.append(_example(opened, row, where, split))
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
-    return Content(kind, _features(kind, examples), examples, problems)
+    _leave_out_header(opened, columns, examples, problems)
+    remarks = [*opened.remarks, *(unanswered(examples) if opened.kind == ANSWERS else [])]
+    return Content(opened.kind, _features(opened, examples), examples, problems, remarks)
 
 
-def _roles(file: Path, columns: Columns) -> tuple[Kind, dict[str, str]]:
-    """Return what a table holds, and the column of each role."""
-    names = column_names(file, columns)
-    for role, column in columns.items():
-        if role not in NAMES:
+def _splits(opened: Opened, path: Path) -> dict[Path, str | None]:
+    # Of shards such as train-00000-of-00002.parquet a word of the name says it.
+    return splits_of(list(opened.tables), path, split_in if path.is_dir() else split_of)
+
+
+def _leave_out_header(
+    opened: Opened, columns: Columns, examples: list[Example], problems: list[Problem]
+) -> None:
+    """Make a problem of a first row that is the only example of its class, and likely a header."""
+    numbered = bool(columns) and all(name.isdecimal() for name in columns.values())
+    if not (numbered and examples and opened.kind.roles[-1:] == ("label",)):
+        return
+    label = str(opened.kind.label)
+    counts = Counter(example.values[label] for example in examples)
+    first = examples[0].values[label]
+    others = [count for name, count in counts.items() if name != first]
+    is_first = any(examples[0].place.endswith(f"{file.name}:1") for file in opened.tables)
+    if is_first and counts[first] == 1 and len(others) > 1 and min(others) > 1:
+        text = (
+            f"looks like a header, as no other row is of class '{first}': name columns by it, such "
+            f"as --column label={first}, or leave it out"
+        )
+        problems.insert(0, Problem(examples[0].place, text))
+        del examples[0]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Tables whose columns are known.
+
+    Args:
+        kind: What they hold.
+        roles: Role to column; that of what is to be told is the label of the kind.
+        tables: By file.
+        remarks: What is worth knowing of how they were read.
+        cells: Of rows of numbers and categories, all columns with one value a row, those too that
+            say nothing here: another table may be read for a model that knows them.
+        numbers: Those of the columns that hold numbers, though a cell may be none.
+    """
+
+    kind: Kind
+    roles: Mapping[str, str]
+    tables: Mapping[Path, Table]
+    remarks: Sequence[str]
+    cells: Sequence[str] = ()
+    numbers: Sequence[str] = ()
+
+    @property
+    def are_rows(self) -> bool:
+        """Whether columns keep their names."""
+        return self.kind.step == ROWS.step
+
+
+def _open(path: Path, columns: Columns) -> Opened:
+    files = files_of(path)
+    known = list(headings())
+    tables = {file: read_rows(file, columns, known) for file in files}
+    form, roles = find_form(files[0], tables[files[0]].names, columns)
+    for file in files[1:]:
+        other, _ = find_form(file, tables[file].names, columns)
+        if other != form:
             raise UsageError(
-                f"--column {role}={column}: there is no role '{role}'.{did_you_mean(role, NAMES)} "
-                f"There are: {', '.join(NAMES)}."
+                f"'{file}' holds {other.classes.name}, not {form.classes.name} as the others do."
             )
-        if column not in names:
-            raise UsageError(
-                f"'{file}' has no column '{column}' (--column {role}={column})."
-                f"{did_you_mean(column, names)} It has: {', '.join(names)}."
-            )
-    for kind in KINDS:
-        roles = (*kind.roles, *OPTIONAL)
-        known = {role: columns.get(role) or _named(role, names) for role in roles}
-        found = {role: column for role, column in known.items() if column is not None}
-        if {*kind.roles, *columns} <= set(found):
-            return kind, found
-    raise UsageError(_unclear(file, names))
+        gone = next((name for name in roles.values() if name not in tables[file].names), None)
+        if gone is not None:
+            raise UsageError(f"'{file}' has no column '{gone}', which the others have.")
+    kind, remarks = form.classes, [text for table in tables.values() for text in table.remarks]
+    if form.numbers is not None:
+        outcome = roles.pop("outcome", None)
+        said = outcome or roles.get("label") or roles["target"]
+        numbers = "target" in roles or (
+            outcome is not None and are_numbers(list(_column(tables, said)))
+        )
+        kind = replace(form.numbers if numbers else form.classes, outcome=said)
+        roles = {**roles, str(kind.label): said}
+    unread = [name for name in tables[files[0]].names if name not in roles.values()]
+    if form.classes == ROWS:
+        beside = {roles.get(role) for role in OPTIONAL}
+        unread = [n for n in tables[files[0]].names if n not in {said, *beside}]
+        tables = {file: with_plain_numbers(table) for file, table in tables.items()}
+        kind, told = _rows_kind(files[0], kind, tables, roles, unread)
+        cells = [name for name in unread if not _has_several(tables, name)]
+        numbers_in = [name for name in cells if _of_numbers(list(_column(tables, name)))]
+        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in)
+    if unread and kind != RATINGS:
+        remarks.append(f"columns that are not read: {', '.join(unread)}")
+    return Opened(kind, roles, tables, remarks)
 
 
-def _named(role: str, names: list[str]) -> str | None:
-    by_name = {name.casefold(): name for name in names}
-    return next((by_name[name] for name in NAMES[role] if name in by_name), None)
+def _column(tables: Mapping[Path, Table], name: str) -> Iterator[Any]:
+    for table in tables.values():
+        yield from (row.values.get(name) for row in table.rows if not row.problem)
 
 
-def _unclear(file: Path, names: list[str]) -> str:
-    one, other = (shlex.quote(name) for name in (*names, *names)[:2])
-    numbers = "" if file.suffix in OBJECTS else " In a file without a header they are 1, 2..."
-    return (
-        f"'{file}' has the columns {', '.join(names)}: say which are text and label, source and "
-        f"target, or user, item and rating, such as --column text={one} --column label={other}."
-        f"{numbers}"
-    )
+def _has_several(tables: Mapping[Path, Table], name: str) -> bool:
+    return any(isinstance(value, list | dict) for value in _column(tables, name))
 
 
-def _example(
-    kind: Kind, row: Row, roles: Mapping[str, str], where: str, split: str | None
-) -> Example:
+def _rows_kind(
+    file: Path,
+    kind: Kind,
+    tables: Mapping[Path, Table],
+    roles: Mapping[str, str],
+    names: Sequence[str],
+) -> tuple[Kind, list[str]]:
+    """Return the kind of a table of rows, with its columns, and what is left out of it."""
+    useless = left_out({name: list(_column(tables, name)) for name in names})
+    kept = [name for name in names if name not in useless]
+    if not kept:
+        raise UsageError(
+            f"'{file}' has no column that tells anything of '{roles[str(kind.label)]}': "
+            + "; ".join(f"'{name}' {why}" for name, why in useless.items())
+            + "."
+        )
+    told = [f"column '{name}' is left out: it {why}" for name, why in useless.items()]
+    for what, numeric in (("numbers", True), ("categories", False)):
+        of_kind = [name for name in kept if _is_numeric(list(_column(tables, name))) == numeric]
+        told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
+    return with_names(kind, kept, roles[str(kind.label)]), told
+
+
+def with_plain_numbers(table: Table) -> Table:
+    """Return a table whose numbers are written as Python writes them."""
+    changed = {}
+    for name in table.names:
+        values = [row.values.get(name) for row in table.rows if not row.problem]
+        written = _written_plain(values)
+        if written is not None:
+            changed[name] = written
+    if not changed:
+        return table
+    rows = [
+        row
+        if row.problem
+        else replace(
+            row, values={**row.values, **{n: w(row.values[n]) for n, w in changed.items()}}
+        )
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
+
+
+def _written_plain(values: Sequence[Any]) -> Any:
+    """Return what writes the numbers of a column as Python does; ``None`` where they are."""
+    given = [value.strip() for value in values if isinstance(value, str) and _is_there(value)]
+    if not any("," in value for value in given):
+        return None
+    commas = all(_COMMA.fullmatch(value) for value in given)
+    thousands = all(_THOUSANDS.fullmatch(value) for value in given)
+    if thousands and (not commas or any("." in value for value in given)):
+        return lambda value: value.replace(",", "") if isinstance(value, str) else value
+    if commas and not thousands:
+        return _with_point
+    return None
+
+
+def _with_point(value: Any) -> Any:
+    return value.replace(".", "").replace(",", ".") if isinstance(value, str) else value
+
+
+def _is_there(value: str) -> bool:
+    try:
+        return not math.isnan(as_number(value))
+    except ValueError:
+        return True
+
+
+def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example:
     if row.problem:
         raise BadRecordError(row.problem)
-    values = {role: _text(column, row.values.get(column)) for role, column in roles.items()}
-    together = values.pop("group", None) or None
-    missing = next((role for role in values if not values[role]), None)
-    if missing is not None:
-        raise BadRecordError(f"column '{roles[missing]}' is empty")
-    if "split" in values:
-        split = _split(values.pop("split"), split)
-    return replace(_of_kind(kind, values, where, split), together=together)
+    said = {role: opened.roles[role] for role in OPTIONAL if role in opened.roles}
+    beside = {role: _text(column, row.values.get(column)) for role, column in said.items()}
+    if "split" in beside:
+        if not beside["split"]:
+            raise BadRecordError(f"column '{said['split']}' is empty")
+        split = _split(beside["split"], split)
+    example = _of_kind(opened, row, where, split)
+    return replace(example, together=beside.get("group") or None)
 
 
-def _of_kind(kind: Kind, values: dict[str, Any], where: str, split: str | None) -> Example:
+def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example:
+    kind = opened.kind
+    roles = {role: column for role, column in opened.roles.items() if role not in OPTIONAL}
+    if kind in (TAGS, ANSWERS):
+        make = tagged if kind == TAGS else answer_example
+        return make(where, split, *(row.values.get(roles[role]) for role in kind.roles))
+    values = _cells(kind, roles, row)
+    if opened.are_rows:
+        return _row_example(opened, row, values, where, split)
     if kind == PAIRS:
         return pair(where, split, values["source"], values["target"])
     if kind == RATINGS:
-        digest = digest_of(values["user"], values["item"])
-        return Example(where, split, digest, {**values, "rating": _rating(values)}, ())
-    return Example(where, split, digest_of(values["text"]), values, (len(values["text"]),))
+        return Example(where, split, digest_of(values["user"], values["item"]), values, ())
+    texts = [values[role] for role in kind.roles[:-1]]
+    return Example(where, split, digest_of(*texts), values, (sum(map(len, texts)),))
+
+
+def _cells(kind: Kind, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
+    """Return the value of each role; numbers are numbers."""
+    values: dict[str, Any] = {
+        role: _text(column, row.values.get(column)) for role, column in roles.items()
+    }
+    missing = next((role for role in roles if not values[role]), None)
+    if missing is not None:
+        raise BadRecordError(f"column '{roles[missing]}' is empty")
+    for role in ("rating", "target"):
+        if role in kind.roles and kind != PAIRS:
+            values[role] = _number(role, values[role])
+    if roles.get("label") == "gold_label" and values["label"] == "-":
+        raise BadRecordError("gold_label '-' is none: those who judged it did not agree")
+    return values
+
+
+def _row_example(
+    opened: Opened, row: Row, values: dict[str, Any], where: str, split: str | None
+) -> Example:
+    kind = opened.kind
+    cells = {name: _text(name, row.values.get(name)) for name in opened.cells}
+    for name in kind.input:
+        _check_cell(name, cells[name], is_number=name in opened.numbers)
+    told = {str(kind.label): values[kind.roles[-1]]}
+    digest = digest_of(*(cells[name] for name in kind.input))
+    return Example(where, split, digest, {**cells, **told}, (len(kind.input),))
+
+
+def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
+    try:
+        is_infinite = math.isinf(float(cell))
+    except ValueError:
+        is_infinite = False
+    if is_infinite:
+        raise BadRecordError(f"column '{name}' holds {cell}")
+    if is_number and not _reads_as_number(cell):
+        raise BadRecordError(f"column '{name}' holds numbers, and '{cell}' is none")
+
+
+def _reads_as_number(value: Any) -> bool:
+    try:
+        as_number(value)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    return all(map(_reads_as_number, values)) or _of_numbers(values)
+
+
+def _of_numbers(values: Sequence[Any]) -> bool:
+    """Return whether a column is one of numbers, though a few of its cells may be none.
+
+    Few different numbers with a word among them, such as 0, 1, 2 and 3+, are categories.
+    """
+    numbers = [value for value in values if _reads_as_number(value)]
+    return len(numbers) >= MOSTLY * len(values) and len(set(map(str, numbers))) > FEW
 
 
 def _split(name: str, of_file: str | None) -> str:
@@ -164,14 +355,14 @@ def _split(name: str, of_file: str | None) -> str:
     return SPLITS[name.lower()]
 
 
-def _rating(values: Mapping[str, str]) -> float:
+def _number(role: str, text: str) -> float:
     try:
-        rating = float(values["rating"])
+        number = float(text)
     except ValueError as error:
-        raise BadRecordError(f"rating '{values['rating']}' is no number") from error
-    if not math.isfinite(rating):
-        raise BadRecordError(f"rating '{values['rating']}' is no finite number")
-    return rating
+        raise BadRecordError(f"{role} '{text}' is no number") from error
+    if not math.isfinite(number):
+        raise BadRecordError(f"{role} '{text}' is no finite number")
+    return number
 
 
 def _text(column: str, value: Any) -> str:
@@ -188,14 +379,22 @@ def _text(column: str, value: Any) -> str:
     return str(value).strip()
 
 
-def _features(kind: Kind, examples: list[Example]) -> dict[str, Any]:
+def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
     import numpy as np
     import tensorflow_datasets as tfds
 
-    text = tfds.features.Text()
+    kind, text = opened.kind, tfds.features.Text()
+    if kind == TAGS:
+        return tag_features(examples)
+    if kind == ANSWERS:
+        return answer_features()
     if kind == PAIRS:
         return pair_features()
-    if kind == RATINGS:
-        return {"user": text, "item": text, "rating": tfds.features.Scalar(np.float32)}
-    names = class_names([example.values["label"] for example in examples])
-    return {"text": text, "label": tfds.features.ClassLabel(names=names)}
+    inputs = opened.cells or ((kind.input,) if isinstance(kind.input, str) else kind.input)
+    told = str(kind.label)
+    if kind.roles[-1] == "label":
+        names = class_names([example.values[told] for example in examples])
+        label: Any = tfds.features.ClassLabel(names=names)
+    else:
+        label = tfds.features.Scalar(np.float32)
+    return {**dict.fromkeys(inputs, text), told: label}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from zoo_recipes.own_data.content import (
     BadRecordError,
@@ -11,8 +14,10 @@ from zoo_recipes.own_data.content import (
     Example,
     Kind,
     Problem,
+    class_names,
     digest_of,
 )
+from zoo_recipes.own_data.encodings import suffix_of
 from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
 from zoo_registry import UsageError
 
@@ -25,11 +30,36 @@ TAGS = Kind(
     unit="words",
 )
 SUFFIXES = {".conll", ".bio", ".iob", ".iob2"}
+# Tags of entities; and parts of speech, of which a text has few different ones.
+_ENTITY = re.compile(r"O|[BIESLUM]-\S+")
+_PART_OF_SPEECH = re.compile(r"[A-Z.,:;?!$#'`\"()\[\]|/-][A-Z0-9.,:;?!$#'`\"()\[\]|/_-]*")
+# Lines that tell whether a .txt file has tagged words.
+HEAD, FEW = 400, 8
 
 
 def is_tagged(path: Path) -> bool:
-    """Return whether all files have the suffix of tagged words."""
-    return all(file.suffix.lower() in SUFFIXES for file in files_of(path))
+    """Return whether all files have the suffix of tagged words, or are ``.txt`` with lines so."""
+    files = files_of(path)
+    return all(_suffix_fits(file) for file in files)
+
+
+def _suffix_fits(file: Path) -> bool:
+    suffix = suffix_of(file)
+    return suffix in SUFFIXES or (suffix == ".txt" and _looks_tagged(file))
+
+
+def _looks_tagged(file: Path) -> bool:
+    with file.open("rb") as stream:
+        text = stream.read(1 << 16).decode("utf-8", "replace")
+    lines = text.removeprefix("\ufeff").splitlines()[:HEAD]
+    words = [line.split() for line in lines if line.strip() and not line.startswith("-DOCSTART-")]
+    if len(words) < FEW or len({len(row) for row in words[:-1]}) > 1 or len(words[0]) < 2:
+        return False
+    # The last line may be cut.
+    tags = [row[-1] for row in words[:-1]]
+    if all(map(_ENTITY.fullmatch, tags)):
+        return len(set(tags)) > 1 or tags[0] != "O"
+    return all(map(_PART_OF_SPEECH.fullmatch, tags)) and len(set(tags)) <= len(tags) / 4
 
 
 def read_tagged(path: Path, columns: Columns) -> Content:
@@ -42,8 +72,6 @@ def read_tagged(path: Path, columns: Columns) -> Content:
     Raises:
         UsageError: A column is no number.
     """
-    import tensorflow_datasets as tfds
-
     for role, column in columns.items():
         if role not in TAGS.roles or not column.isdecimal() or column == "0":
             raise UsageError(
@@ -62,14 +90,40 @@ def read_tagged(path: Path, columns: Columns) -> Content:
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
                 continue
-            values = {"tokens": tokens, "tags": tags}
-            examples.append(Example(where, split, digest_of(*tokens), values, (len(tokens),)))
-    names = sorted({tag for example in examples for tag in example.values["tags"]})
-    features = {
+            examples.append(_example(where, split, tokens, tags))
+    return Content(TAGS, tag_features(examples), examples, problems)
+
+
+def tagged(where: str, split: str | None, tokens: Any, tags: Any) -> Example:
+    """Return the example of words and their tags, as two cells of a table hold them.
+
+    Raises:
+        BadRecordError: They are no lists of as many words as tags.
+    """
+    for name, values in (("words", tokens), ("tags", tags)):
+        if not isinstance(values, list) or not values:
+            raise BadRecordError(f"its {name} are no list, or an empty one")
+        if any(isinstance(value, list | dict) or value is None for value in values):
+            raise BadRecordError(f"its {name} are no plain ones")
+    if len(tokens) != len(tags):
+        raise BadRecordError(f"has {len(tokens)} words and {len(tags)} tags")
+    return _example(where, split, [str(word) for word in tokens], [str(tag) for tag in tags])
+
+
+def _example(where: str, split: str | None, tokens: list[str], tags: list[str]) -> Example:
+    values = {"tokens": tokens, "tags": tags}
+    return Example(where, split, digest_of(*tokens), values, (len(tokens),))
+
+
+def tag_features(examples: Sequence[Example]) -> dict[str, Any]:
+    """Return the TFDS features of tagged words."""
+    import tensorflow_datasets as tfds
+
+    names = class_names([tag for example in examples for tag in example.values["tags"]])
+    return {
         "tokens": tfds.features.Sequence(tfds.features.Text()),
         "tags": tfds.features.Sequence(tfds.features.ClassLabel(names=names)),
     }
-    return Content(TAGS, features, examples, problems, records=records)
 
 
 def _words(lines: list[str | None], columns: Columns) -> tuple[list[str], list[str]]:

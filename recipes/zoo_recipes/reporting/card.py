@@ -25,6 +25,7 @@ PIPELINE_TAGS = {
     "pretraining": "fill-mask",
     "question-answering": "question-answering",
     "rating": "tabular-regression",
+    "regression": "tabular-regression",
     "sentence-embedding": "sentence-similarity",
     "seq2seq": "text2text-generation",
     "text-classification": "text-classification",

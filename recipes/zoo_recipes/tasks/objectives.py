@@ -16,6 +16,7 @@ from zoo_recipes.contradictions import DETECTION
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import answer_rows
+from zoo_recipes.tasks.assets import numbers
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_recipes.tasks.masking import Masked, check_marks
 from zoo_recipes.tasks.pairs import pairs
@@ -23,6 +24,7 @@ from zoo_recipes.tasks.ratings import RATING, rating_rows
 from zoo_recipes.tasks.tagging import tag_rows
 from zoo_recipes.tasks.twins import Twins
 from zoo_registry import UsageError
+from zoo_registry.specs import is_regression
 
 LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
 ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
@@ -68,7 +70,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
 
 
 def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Source:
-    raws, labels = examples.raws, examples.labels
+    raws, labels = examples.raws, _labels(examples, task, recipe)
     if task == DETECTION:
         there = len(examples.classes)
         count = recipe.model.overrides.get("num_classes", there)
@@ -82,6 +84,17 @@ def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe)
         return Pictures(raws, labels, prepare)
     inputs = prepare(raws)
     return rating_rows(inputs, raws, labels) if task == RATING else Rows(inputs, labels)
+
+
+def _labels(examples: Examples, task: str, recipe: Recipe) -> Any:
+    if not is_regression(task):
+        return examples.labels
+    if examples.classes:
+        raise UsageError(
+            f"Task '{task}' learns numbers, and '{recipe.dataset.label}' of "
+            f"'{recipe.dataset.name}' are classes, such as '{examples.classes[0]}'."
+        )
+    return numbers(recipe, examples.labels)
 
 
 def _twins(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Twins:

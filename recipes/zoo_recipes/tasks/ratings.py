@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess import as_step
-from zoo_export.preprocess.steps import LookupStep
 from zoo_recipes.arrays.predicting import Predictor, only_logits
 from zoo_recipes.arrays.sources import Arrays, Rows
-from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.metrics.ranking import Rankings, rank
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import asset_of
-from zoo_registry import UsageError, folders
-from zoo_registry.durable import write
+from zoo_registry import UsageError
 
 RATING = "rating"
 BATCH_SIZE = 4096
-# Argument of a model's builder that is the size of the vocabulary of an input.
-SIZES = {"user_id": "num_users", "item_id": "num_items"}
 
 
 @dataclass(frozen=True)
@@ -117,44 +106,3 @@ def rating_metrics(predict: Predictor, source: Ratings) -> dict[str, float]:
     batches = np.array_split(np.arange(len(source)), -(-len(source) // BATCH_SIZE))
     made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches]
     return point(RatingFigures(source.targets, np.concatenate(made), source.users))
-
-
-def make_vocabularies(recipe: Recipe, examples: Examples, folder: Path) -> dict[str, Any]:
-    """Write the words of the training split that have numbers into the run's assets.
-
-    Args:
-        recipe: Its steps ``lookup`` say which.
-        examples: The training split.
-        folder: Of the run.
-
-    Returns:
-        What follows for the arguments of a builder: how many users and items there are, the
-        unknown ones counted, and the mean rating.
-
-    Raises:
-        UsageError: The recipe has a model with fewer numbers than that.
-    """
-    found: dict[str, Any] = {}
-    for data in recipe.preprocessing:
-        step = as_step(data)
-        if not isinstance(step, LookupStep):
-            continue
-        known = asset_of(recipe.model.weights, step.vocabulary)
-        if known is not None:
-            # The rows of the weights are those of these words.
-            words = json.loads(known.read_text(encoding="utf-8"))
-        else:
-            counts = Counter(step.words(examples.raws))
-            words = sorted(word for word, count in counts.items() if count >= step.min_count)
-        put = partial(Path.write_text, data=json.dumps(words, indent=0), encoding="utf-8")
-        write(folder / folders.ASSETS / step.vocabulary, put)
-        if step.input in SIZES:
-            found[SIZES[step.input]] = len(words) + 1
-    for key, needed in found.items():
-        size = recipe.model.overrides.get(key, needed)
-        if size < needed:
-            raise UsageError(
-                f"model.overrides.{key}={size}: the training split has {needed - 1:,} of them, and "
-                f"the unknown one: set it to {needed}, or leave it out."
-            )
-    return found | ({"mean_rating": float(np.mean(examples.labels))} if found else {})

@@ -12,8 +12,8 @@ from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import INFO, MODEL, RECIPE, OnEpoch, write_json
+from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.tasks.ratings import make_vocabularies
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
 from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
@@ -103,7 +103,7 @@ def trained(
     # Own data may have moved since the run began.
     info |= found | {"shared": count_shared(examples), "recipe": recipe.to_dict()}
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
-    sizes = make_vocabularies(recipe, examples["train"], folder)
+    sizes = make_assets(recipe, examples["train"], folder)
     model = build(recipe, task, info["labels"], tokenizer, sizes)
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)

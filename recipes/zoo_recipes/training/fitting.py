@@ -30,8 +30,9 @@ from zoo_recipes.training.distilling import Teacher, make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry import folders
-from zoo_registry.build import accepted_overrides, get_model
+from zoo_registry.build import SCALING, accepted_overrides, get_model
 from zoo_registry.model_changes import merge_lora, quantization_aware
+from zoo_registry.specs import is_regression
 
 
 def build(
@@ -54,7 +55,8 @@ def build(
     overrides = dict(recipe.model.overrides)
     accepted = accepted_overrides(spec.load_builder())
     takes_classes = labels is not None and "num_classes" in accepted
-    overrides = {k: v for k, v in (sizes or {}).items() if k in accepted} | overrides
+    taken = {*accepted, *(SCALING if is_regression(task) else ())}
+    overrides = {k: v for k, v in (sizes or {}).items() if k in taken} | overrides
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())

@@ -12,8 +12,8 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.own_data.content import Content, Example, class_names, digest_of
 from zoo_recipes.own_data.layouts import LAYOUTS
 from zoo_recipes.own_data.preparing import note_of
+from zoo_recipes.own_data.roles import TEXTS
 from zoo_recipes.own_data.splitting import PARTS, split
-from zoo_recipes.own_data.tables import TEXTS
 from zoo_registry import UsageError, ZooError
 
 
@@ -217,9 +217,9 @@ def test_the_first_twenty_problems(reviews, tmp_path):
             "All examples at '{path}' are in class 'same'.",
         ),
         (
-            "text,label\n" + "".join(f"{n},{n / 7}\n" for n in range(80)),
+            "text,label\n" + "".join(f"{n},w{n / 7}\n" for n in range(80)),
             "The labels at '{path}' are no classes: 80 different ones in 80 examples, such as "
-            "'0.0'.",
+            "'w0.0'.",
         ),
         (
             "text,label,split\na,1,train\nb,2,val\nc,1,test\nd,1,train\n",

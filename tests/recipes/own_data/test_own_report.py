@@ -41,7 +41,7 @@ def test_the_report_on_the_command_line(tmp_path, cli):
     assert "1 problem:" in lines
     assert "  my reviews.csv:62: has 3 columns, not 2" in lines
     assert lines[-1] == (
-        f"Next: zoo train language-id-bert --data '{path}' --column label=mark "
+        f"Next: zoo train movie-reviews-minilm --data '{path}' --column label=mark "
         "--on-bad-record report"
     )
     told = json.loads(cli("data", path, "--column", "label=mark", "--json").stdout)
@@ -87,14 +87,14 @@ TWO, THREE = np.arange(120) % 2, np.arange(120) % 3
     ("shape", "scale", "y", "first"),
     [
         ((8, 8), 1, TWO, "digits-cnn"),
-        ((8, 8, 3), 1, THREE, "digits-cnn"),
+        ((8, 8, 3), 1, THREE, "cifar10-cnn"),
         ((61,), 1, TWO, "resume-bias"),
         ((61,), 1, THREE, None),
         ((10,), 1, TWO, None),
         ((8, 8), -1, TWO, None),
         ((8, 8), 1 / 255, TWO, None),
         ((8, 8, 2), 1, TWO, None),
-        ((8, 8), 1, TWO / 3, None),
+        ((8, 8), 1, TWO / 3, "image-regression-cnn"),
         ((61,), 1, TWO / 3, None),
     ],
 )

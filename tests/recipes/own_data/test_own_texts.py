@@ -25,7 +25,7 @@ def test_text_is_cut_at_blank_lines_and_nothing_is_lost(tmp_path):
 def test_lines_without_a_blank_one_are_cut_too(tmp_path):
     (tmp_path / "log").mkdir()
     (tmp_path / "log" / "a.txt").write_text("0123456789\n" * 450, encoding="utf-8")
-    (tmp_path / "log" / "b.txt").write_bytes(b"fine\nna\xefve\n")
+    (tmp_path / "log" / "b.txt").write_bytes(b"\xc3\xa4\nna\xefve\n")
     (tmp_path / "log" / "c.txt").write_text(" \n", encoding="utf-8")
     content = read(tmp_path / "log")
     assert [e.place for e in content.examples] == ["a.txt:1", "a.txt:201", "a.txt:401", "b.txt:1"]

@@ -6,7 +6,7 @@ import pytest
 from zoo import evaluate
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.choosing import on_own_data, overridden, recipes_for
-from zoo_recipes.own_data.tables import RATINGS, TEXTS
+from zoo_recipes.own_data.roles import RATINGS, TEXTS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError

@@ -30,9 +30,10 @@ NONE = (
 def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
-    PATH is a folder of images or sounds in class folders, or of images with boxes as COCO or Pascal
-    VOC have them, a CSV, TSV, JSONL or Parquet table, plain text, pairs of texts, tagged words or
-    arrays. Nothing is written.
+    PATH is a folder of images, sounds or texts in class folders, of images with a table, or with
+    boxes as COCO, Pascal VOC or YOLO have them, a CSV, TSV, JSON, JSONL or Parquet table of texts,
+    pairs, ratings, tagged words, or numbers and categories, questions as SQuAD has them, plain
+    text, pairs of texts, tagged words or arrays. Nothing is written.
     """
     from zoo_recipes.own_data.report import inspect_data
 

@@ -20,9 +20,12 @@ from zoo.cli.output import (
     print_json,
     print_table,
 )
+from zoo.cli.training import as_columns, column
 from zoo_registry import UsageError
 
 _TOP_K = 3
+# Inputs that are predicted together.
+_AT_ONCE = 32
 
 if TYPE_CHECKING:
     from zoo_export.runtime.boxes import Box
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--max-tokens", type=click.IntRange(min=1), help="Let a language model write so many tokens."
 )
+@column
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
 @click.option("--provider", help=PROVIDER_HELP)
 @click.option(
@@ -57,17 +61,28 @@ def predict(
     question: str | None,
     second: str | None,
     max_tokens: int | None,
+    columns: tuple[str, ...],
     threads: int | None,
     provider: str | None,
     as_json: bool,
 ) -> None:
     """Predict with a bundle: INPUT is an image or sound file, a text, a .txt or a .npy file.
 
-    Of ratings it is a JSON list of user and item, such as '["7", "31"]'.
+    Of ratings it is a JSON list of user and item, such as '["7", "31"]', of a row of a table a JSON
+    object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
+    a table (CSV, TSV, JSON, JSONL, Parquet), is predicted file by file or row by row.
     """
     from zoo_export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
+    if _is_many(raw, loaded.manifest.preprocessing):
+        if save is not None:
+            raise UsageError("--save draws into one picture: give one, and no folder.")
+        options = {"runtime": runtime, "threads": threads, "provider": provider}
+        options |= {"top_k": top_k or _TOP_K, "max_tokens": max_tokens}
+        named = as_columns(columns) or {}
+        _predict_all(loaded, Path(raw), named, question=question, as_json=as_json, options=options)
+        return
     given = read_input(raw, loaded.manifest.preprocessing)
     texts = tuple(text for text in (question, given, second) if text is not None)
     # Things in a picture are as many as there are.
@@ -91,6 +106,53 @@ def predict(
     if others:
         chosen = {"question": question, "second": second, "runtime": others[0]}
         next_step(f"zoo predict {shlex.join([str(bundle), raw])}{as_options(chosen)}")
+
+
+def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
+    from zoo_recipes.own_data.raw_inputs import is_many
+
+    # A text may be as long as it likes, and longer than the name of any file.
+    return len(word) < 1024 and bool(preprocessing) and is_many(Path(word))
+
+
+def _predict_all(
+    bundle: Any,
+    path: Path,
+    columns: Mapping[str, str],
+    *,
+    question: str | None,
+    as_json: bool,
+    options: Mapping[str, Any],
+) -> None:
+    from zoo_recipes.own_data.raw_inputs import raw_inputs
+
+    found = raw_inputs(path, bundle.manifest.preprocessing, columns)
+    raws = [raw if question is None else (question, raw) for _, raw in found]
+    made: list[Prediction] = []
+    for start in range(0, len(raws), _AT_ONCE):
+        made += bundle.predict(raws[start : start + _AT_ONCE], **options)
+    places = [where for where, _ in found]
+    if as_json:
+        rows = zip(places, made, strict=True)
+        print_json([{"place": where, **_as_json(row)} for where, row in rows])
+        return
+    shown = [(where, *_in_short(row)) for where, row in zip(places, made, strict=True)]
+    print_table(("PLACE", "ANSWER", "PROBABILITY"), shown, right=("PROBABILITY",))
+
+
+def _in_short(found: Prediction) -> tuple[str, str]:
+    """Return what was found in one line, and its probability where there is one."""
+    if found.text is not None:
+        return found.text, ""
+    if found.spans is not None:
+        return ", ".join(f"{span.text} ({span.label or '-'})" for span in found.spans), ""
+    if found.boxes is not None:
+        return ", ".join(f"{box.label} {box.score:.2f}" for box in found.boxes), ""
+    if found.value is not None:
+        return f"{found.value:g}", ""
+    if found.label is not None:
+        return found.label, f"{found.probability:.4f}"
+    return ", ".join(f"{name}{list(a.shape)}" for name, a in found.outputs.items()), ""
 
 
 def _save(picture: Any, prediction: Prediction, path: Path) -> None:
@@ -188,6 +250,10 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
         return _read_array(path)
     if any(step["step"] == "lookup" for step in preprocessing):
         return _read_words(word)
+    if any(step["step"] == "table" for step in preprocessing):
+        return _read_row(word)
+    if takes_text and word.lstrip().startswith("["):
+        return _list_of_words(word)
     if takes_text:
         return _read_text(path) if path.suffix == ".txt" else word
     if not path.is_file():
@@ -195,6 +261,25 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
         what = "a sound" if takes_sound else "an image"
         raise UsageError(f"There is no file '{word}': this model takes {what} or a .npy file.")
     return path
+
+
+def _read_row(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError as error:
+        raise UsageError(
+            f"'{word}' is neither a table nor JSON: this model takes a row such as "
+            f'\'{{"age": 31, "colour": "red"}}\', or the file of a table ({error}).'
+        ) from error
+
+
+def _list_of_words(word: str) -> Any:
+    """Return the words of a JSON list; the text itself where it is none."""
+    try:
+        words = json.loads(word)
+    except ValueError:
+        return word
+    return words if words and all(isinstance(each, str) for each in words) else word
 
 
 def _read_text(path: Path) -> str:

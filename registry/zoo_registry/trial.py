@@ -114,21 +114,21 @@ def one_line(error: BaseException) -> str:
 def _noted_interrupts() -> Iterator[threading.Event]:
     """Note whether Ctrl-C was pressed: a plugin may raise KeyboardInterrupt itself."""
     pressed = threading.Event()
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        pressed.set()  # who hears it is unknown: an interrupt is taken for the user's
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread hears of Ctrl-C, and only where a function is called for it.
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield pressed
         return
 
     def note(number: int, frame: Any) -> None:
         pressed.set()
-        signal.default_int_handler(number, frame)
+        before(number, frame)
 
     signal.signal(signal.SIGINT, note)
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -171,14 +171,31 @@ def output_tensors(
     varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
     for name, symbolic in named_outputs(model).items():
         array = runs[0][1][name]
-        # Keras' shape may say 1 for a batch that varies: see check_outputs.
-        known = [None, *symbolic.shape[1:]] if varies else symbolic.shape
         shape = tuple(
             size if size is not None else _size_of(name, axis, runs)
-            for axis, size in enumerate(known)
+            for axis, size in enumerate(_known_sizes(symbolic.shape, name, runs, varies=varies))
         )
         found.append(Tensor(name, str(array.dtype), shape))
     return tuple(found)
+
+
+def _known_sizes(
+    shape: Sequence[int | None],
+    output: str,
+    runs: Sequence[tuple[Mapping[str, int], Arrays]],
+    *,
+    varies: bool,
+) -> list[int | None]:
+    """Return the sizes that Keras tells and that its runs confirm: some layers tell others."""
+    shapes = [arrays[output].shape for _, arrays in runs]
+    if any(len(found) != len(shape) for found in shapes):
+        return [None] * len(shapes[0])
+    confirmed = [
+        size if all(found[axis] == size for found in shapes) else None
+        for axis, size in enumerate(shape)
+    ]
+    # Keras' shape may say 1 for a batch that varies: see check_outputs.
+    return [None, *confirmed[1:]] if varies else confirmed
 
 
 def _size_of(output: str, axis: int, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> int | str:

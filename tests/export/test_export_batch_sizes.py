@@ -131,15 +131,21 @@ def test_any_batch_and_what_it_costs(model, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", [[0], [1, 2**40]])
-def test_a_manifest_of_impossible_batches(one, tmp_path, sizes):
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ([0], r"has impossible batches: \(0,\)"),
+        ([1, 2**40], "has an impossible tensor: image: float32"),
+    ],
+)
+def test_a_manifest_of_impossible_batches(one, tmp_path, sizes, message):
     folder = tmp_path / "bundle"
     shutil.copytree(one.path, folder)
     data = json.loads((folder / "manifest.json").read_text())
     data["artifacts"][0]["batch_sizes"] = sizes
     (folder / "manifest.json").write_text(json.dumps(seal(data)))
 
-    with pytest.raises(BundleError, match="has an impossible tensor: image: float32"):
+    with pytest.raises(BundleError, match=message):
         load_bundle(folder)
 
 

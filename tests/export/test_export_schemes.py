@@ -135,12 +135,19 @@ def test_equal_zero_points_of_litert_files_are_stored_once(tmp_path):
     from ai_edge_litert import schema_py_generated as schema
 
     image = keras.Input((8, 8, 1), name="image")
-    x = layers.Conv2D(64, 3, activation="relu")(image)
-    x = layers.DepthwiseConv2D(3, padding="same", activation="relu")(x)
-    x = layers.GlobalAveragePooling2D()(layers.Conv2D(64, 1)(x))
-    model = keras.Model(image, layers.Dense(10, name="logits")(x), name="net")
-    rows = np.random.default_rng(0).random((16, 8, 8, 1), "float32")
-    given = {"calibration": {"image": rows}, "samples": {"image": rows[:4]}}
+    # Positive weights: every value follows the brightness of the picture.
+    uniform = keras.initializers.RandomUniform(0.0, 0.1, seed=0)
+    x = layers.Conv2D(64, 3, activation="relu", kernel_initializer=uniform)(image)
+    x = layers.DepthwiseConv2D(3, padding="same", depthwise_initializer=uniform)(x)
+    x = layers.Conv2D(64, 1, kernel_initializer=uniform)(x)
+    x = layers.Dense(10, kernel_initializer=uniform, name="values")(
+        layers.GlobalAveragePooling2D()(x)
+    )
+    model = keras.Model(image, x, name="net")
+    # Of different brightness: an average over noise is nearly one number.
+    light = np.linspace(0.1, 1, 16, dtype="float32").reshape(-1, 1, 1, 1)
+    rows = light * np.random.default_rng(0).random((16, 8, 8, 1), "float32")
+    given = {"calibration": {"image": rows}, "samples": {"image": rows}}
     bundle = export(model, to="tflite:int8", out=tmp_path / "b", **given)
 
     content = (bundle.path / bundle.artifacts[0].path).read_bytes()

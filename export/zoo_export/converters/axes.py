@@ -194,8 +194,9 @@ def _known_sizes(
         size if all(found[axis] == size for found in shapes) else None
         for axis, size in enumerate(shape)
     ]
-    # Keras' shape may say 1 for a batch that varies: see check_outputs.
-    return [None, *confirmed[1:]] if varies else confirmed
+    # Keras' shape may say 1 for a batch that varies: see check_outputs. Where it is fixed, runs of
+    # other numbers of rows are put together from several.
+    return [None if varies else shape[0], *confirmed[1:]]
 
 
 def _size_of(output: str, axis: int, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> int | str:

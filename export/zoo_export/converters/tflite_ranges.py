@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-# Of the range of what a tensor is made from.
+# Of its own largest value: a range as narrow as that is one number.
 _EMPTY = 1e-6
 
 
@@ -57,9 +57,11 @@ def widen(content: bytes) -> bytes:
 
 def _widen(tensor: Any, source: float) -> bool:
     range_ = _range(tensor)
-    if range_ is None or range_[1] - range_[0] > _EMPTY * source or abs(range_[0]) > source:
+    if range_ is None:
         return False
     low, high = range_
+    if high - low > _EMPTY * max(abs(low), abs(high)) or abs(low) > source:
+        return False
     tensor.quantization.min = np.array([min(low, 0)], np.float32)
     tensor.quantization.max = np.array([max(high, 0) + source], np.float32)
     return True

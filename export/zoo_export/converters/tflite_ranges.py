@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
-# Of its own largest value: a range as narrow as that is one number.
+# Of the range of what a tensor is made from.
 _EMPTY = 1e-6
+# Masks add numbers such as -1e9: beside them every other range would look empty.
+_MASKS = 1e4
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def widen(content: bytes) -> bytes:
     for graph in model.subgraphs:
         for node in graph.operators:
             sizes = [_largest(graph.tensors[index]) for index in node.inputs if index >= 0]
-            source = max(sizes, default=0.0) or 1.0
+            source = max((size for size in sizes if size < _MASKS), default=0.0) or 1.0
             for index in node.outputs:
                 changed |= _widen(graph.tensors[index], source)
     if not changed:
@@ -57,11 +59,9 @@ def widen(content: bytes) -> bytes:
 
 def _widen(tensor: Any, source: float) -> bool:
     range_ = _range(tensor)
-    if range_ is None:
+    if range_ is None or range_[1] - range_[0] > _EMPTY * source or abs(range_[0]) > source:
         return False
     low, high = range_
-    if high - low > _EMPTY * max(abs(low), abs(high)) or abs(low) > source:
-        return False
     tensor.quantization.min = np.array([min(low, 0)], np.float32)
     tensor.quantization.max = np.array([max(high, 0) + source], np.float32)
     return True

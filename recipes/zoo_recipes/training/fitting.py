@@ -54,9 +54,10 @@ def build(
     spec = zoo_registry.models.get(recipe.model.name)
     overrides = dict(recipe.model.overrides)
     accepted = accepted_overrides(spec.load_builder())
-    takes_classes = labels is not None and "num_classes" in accepted
     taken = {*accepted, *(SCALING if is_regression(task) else ())}
     overrides = {k: v for k, v in (sizes or {}).items() if k in taken} | overrides
+    if "num_classes" not in accepted or overrides.get("num_classes") not in (None, _count(labels)):
+        labels = None  # targets that a recipe's own number has no output for are told as such
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
@@ -70,10 +71,14 @@ def build(
             task=task or None,
             weights=recipe.model.weights,
             trainable=recipe.model.trainable,
-            labels=labels if takes_classes else None,
+            labels=labels,
             **overrides,
         )
         return quantization_aware(model) if recipe.compile.quantization_aware else model
+
+
+def _count(labels: Sequence[str] | None) -> int | None:
+    return None if labels is None else len(labels)
 
 
 def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:

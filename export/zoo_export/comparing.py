@@ -88,7 +88,7 @@ def compared(
     scales: Mapping[str, Scale] | None,
     dtypes: Mapping[str, str],
     *,
-    sizes: Mapping[str, float],
+    sizes: Mapping[str, float] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare one batch by the rules of a format.
 

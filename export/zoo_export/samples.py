@@ -16,7 +16,6 @@ from zoo_export.converters.inference import (
     named_inputs,
     reference,
 )
-from zoo_export.converters.tracing import tensor_specs
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
 
@@ -190,6 +189,8 @@ def _looks_for_nan(model: Any, tensors: Sequence[Tensor]) -> bool:
     Without it an answer is an accident: a maximum of NaN is the smallest number in TensorFlow.
     """
     import tensorflow as tf
+
+    from zoo_export.converters.tracing import tensor_specs
 
     def serve(**arrays: Any) -> dict[str, Any]:
         return call(model, arrays)

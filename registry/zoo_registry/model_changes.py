@@ -5,35 +5,23 @@ Keras itself is imported only where there is something to change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 from zoo_registry.specs import load_target
 
-# Where Keras keeps variables to make later; no public function empties it.
-_PENDING = "uninitialized_variables"
 # The room that knows Keras: named here as the registries name their tables.
+WITHOUT_WEIGHTS = "zoo.sizing.abstract:without_weights"
 MERGE_LORA = "zoo.finetuning:merge_lora"
 QUANTIZATION_AWARE = "zoo.quantization:quantization_aware"
 WITH_SCALE = "zoo.regression:with_scale"
 WITHOUT_FAKE_QUANTIZATION = "zoo.quantization:without_fake_quantization"
 
 
-@contextmanager
-def without_weights() -> Iterator[None]:
-    """Let models be built here whose variables have a shape and no value."""
-    import keras
-    from keras.src.backend.common import global_state
-
-    pending = global_state.get_global_attribute(_PENDING, [], set_to_default=True)
-    before = len(pending)
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Else all of them are made when the next such scope ends.
-        del pending[before:]
+def without_weights() -> AbstractContextManager[None]:
+    """Let models be built in a ``with`` whose variables have a shape and no value."""
+    scope: AbstractContextManager[None] = load_target(WITHOUT_WEIGHTS)()
+    return scope
 
 
 def merge_lora(model: Any) -> Any:

@@ -49,7 +49,7 @@ def test_augmentation_is_the_same_whatever_image_data_format_says(channels_first
     from zoo_recipes.configs import Component
 
     layer = make_augmentation(
-        Component("RandomTranslation", {"height_factor": 0.1, "width_factor": 0.1})
+        Component(name="RandomTranslation", arguments={"height_factor": 0.1, "width_factor": 0.1})
     )
     assert layer.data_format == "channels_last"
 

@@ -67,7 +67,7 @@ def choose(
 
     Example:
         >>> [choice.name for choice in choose("image-classification", max_mb=20)][:2]
-        ['kerashub/efficientnet_lite0_ra_imagenet', 'keras/mobilenet']
+        ['efficientnet-lite0', 'kerashub/efficientnet_lite0_ra_imagenet']
     """
     specs = zoo_registry.models.survey(search(zoo_registry.models, task=task))
     if not specs:

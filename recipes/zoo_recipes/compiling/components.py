@@ -174,7 +174,7 @@ def make_augmentation(layer: Component) -> Any:
     """Return a random Keras image layer."""
     kinds = classes(keras.layers, keras.layers.Layer)
     arguments = dict(layer.arguments)
-    if "data_format" in inspect.signature(kinds.get(layer.name, object)).parameters:
+    if "data_format" in inspect.signature(kinds.get(bare_name(layer.name), object)).parameters:
         # Ours are so whatever Keras' settings on this machine say.
         arguments.setdefault("data_format", "channels_last")
     return make("augmentation", kinds, layer.name, arguments)

@@ -15,9 +15,9 @@ import keras_hub
 from rich.progress import track
 
 from zoo.bridges.presets import CLASSES
+from zoo.sizing.abstract import without_weights
 from zoo.sizing.size import size
 from zoo_registry import ModelSpec
-from zoo_registry.model_changes import without_weights
 
 FOLDER = Path(__file__).parent
 # By module of keras.applications; https://keras.io/api/applications and the papers' repositories.

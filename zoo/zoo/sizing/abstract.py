@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from zoo_registry import ModelSpec
 from zoo_registry.build import get_model
-from zoo_registry.model_changes import without_weights
+
+# Where Keras keeps variables to make later; no public function empties it.
+PENDING = "uninitialized_variables"
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Let models be built here whose variables have a shape and no value."""
+    pending = global_state.get_global_attribute(PENDING, [], set_to_default=True)
+    before = len(pending)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Else all of them are made when the next such scope ends.
+        del pending[before:]
 
 
 def abstract_model(spec: ModelSpec, task: str | None, **overrides: Any) -> Any:

@@ -130,20 +130,23 @@ def run_samples(
     edges = bundle.path / EDGES
     if row.scheme is None and edges.is_file():
         cases += [replace(case, kind=EDGE) for case in load_samples(edges)]
-    runner = bundle.runner(artifact.format, threads, provider)
     names = {tensor.name for tensor in artifact.inputs}
-    tried: list[tuple[Stored, dict[str, Array]]] = []
-    for case in cases:
-        if set(case.inputs) != names:
-            raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
-        is_scheme = row.scheme is not None
-        if case.kind is not None and not is_judged(case.kind, is_scheme=is_scheme):
-            continue
-        if fits(artifact.inputs, case.inputs):
-            tried.append((case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)))
-    if not tried:
+    if any(set(case.inputs) != names for case in cases):
+        raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
+    is_scheme = row.scheme is not None
+    judged = [
+        case
+        for case in cases
+        if (case.kind is None or is_judged(case.kind, is_scheme=is_scheme))
+        and fits(artifact.inputs, case.inputs)
+    ]
+    if not judged:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
     _check_batches(bundle, artifact, cases)
+    runner = bundle.runner(artifact.format, threads, provider)
+    tried = [
+        (case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)) for case in judged
+    ]
     try:
         rows, found = _judge(row, outputs, tried, scales)
     except ExportError as error:

@@ -161,7 +161,7 @@ def test_trained_ranges_that_cut_the_logits_off_are_told(trained_for_int8, make_
     with pytest.raises(ExportError) as caught:
         export(make_run(model), to=["tflite:int8"], out=tmp_path / "b")
     assert (
-        " is allowed. Its ranges are what the last steps of training saw: train longer, or take a "
+        ". Its ranges are what the last steps of training saw: train longer, or take a "
         "scheme that measures them, such as tflite:int16x8."
     ) in str(caught.value)
 

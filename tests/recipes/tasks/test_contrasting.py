@@ -5,6 +5,7 @@ import pytest
 
 import zoo
 from zoo_recipes.distributed.ranks import check_recipe
+from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
 from zoo_recipes.tasks.twins import neighbors, retrieved
@@ -131,7 +132,7 @@ def test_pairs_of_texts_from_a_file(tmp_path, data_dir):
     file = tmp_path / "pairs.tsv"
     file.write_text("\n".join(["source\ttarget", *rows]), encoding="utf-8")
     run = train(
-        as_recipe(TEXTS, "texts"),
+        with_overrides(as_recipe(TEXTS, "texts"), ["fit.epochs=12"]),  # 152 pairs are few
         data=file,
         out=tmp_path / "run",
         data_dir=data_dir,

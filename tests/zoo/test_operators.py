@@ -74,8 +74,12 @@ def test_what_works_does(names):
         inputs |= {tensor.name: tensor for tensor in renamed.values()}
         outputs |= {f"case_{at}_{key}": value for key, value in made.items()}
         samples |= {f"case_{at}_{k}": rows for k, rows in samples_of(CASES[name]).items()}
-    found = tried(keras.Model(inputs, outputs), samples)
-    assert found == dict.fromkeys(FORMATS, WORKS)
+    works = dict.fromkeys(FORMATS, WORKS)
+    if tried(keras.Model(inputs, outputs), samples) == works:
+        return
+    # Together, all are held against NaN where one of them asks for it: each by itself, then.
+    for name in names:
+        assert tried(CASES[name].model(), samples_of(CASES[name])) == works, name
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def tried(model: Any, samples: Mapping[str, Any]) -> dict[str, str]:
     """Export a model without child processes and say how it went, by format.
 
     Returns:
-        :data:`WORKS`, or why it was refused; an exception that is not ours begins with ``raw``.
+        :data:`WORKS`, or why it was refused.
     """
     from zoo_export import export
 

@@ -342,8 +342,10 @@ def _other_schemes(source: Source, name: str) -> str:
     kept = f"{name.partition(':')[0]}:float16"
     if name == kept:
         return ". Numbers of float16 have three digits, and end at 65,504: take float32"
-    largest = max(usual_sizes(source.trials.scales).values(), default=0.0)
-    others = f"take {kept} or float32" if largest <= _FLOAT16 else "take float32"
+    groups = source.trials.scales.values()
+    columns = [scale for by_name in groups for scale in by_name.values()]
+    sizes = [float(scale.largest.max(initial=0, where=scale.varies())) for scale in columns]
+    others = f"take {kept} or float32" if max(sizes, default=0) <= _FLOAT16 else "take float32"
     return (
         f". This scheme holds all columns of an output on one scale: {others}, or give what is on "
         "another scale an output of its own"

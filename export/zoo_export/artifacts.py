@@ -27,7 +27,7 @@ from zoo_export.converters.job import Job, Task
 from zoo_export.errors import ExportError
 from zoo_export.files import size_of
 from zoo_export.formats import Format, find
-from zoo_export.kinds import EXAMPLE, GIVEN
+from zoo_export.kinds import EDGE, EXAMPLE, GIVEN
 from zoo_export.manifest import Artifact, Comparison, Fit, Verification
 from zoo_export.source import Source, versions
 from zoo_export.tensors import Array, Arrays, Tensor
@@ -181,12 +181,13 @@ def _rows(
     source: Source, row: Format, pairs: _Pairs, scales: Mapping[str, Mapping[str, Scale]]
 ) -> dict[int, tuple[Comparison, ...]]:
     dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
-    groups = {at: source.trials.batches[at].group for at in pairs}
     sizes = usual_sizes(scales)
-    return {
-        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes, sizes=sizes)
-        for at, pair in pairs.items()
-    }
+    found = {}
+    for at, pair in pairs.items():
+        batch = source.trials.batches[at]
+        own, is_edge = scales.get(batch.group or ""), batch.kind == EDGE
+        found[at] = compared(row, *pair, own, dtypes, sizes=sizes, is_edge=is_edge)
+    return found
 
 
 def _fits(

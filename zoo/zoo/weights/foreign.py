@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.belongings import Belongings, image_size, of_snapshot, sentence_pooling
+from zoo.weights.belongings import Belongings, of_snapshot, sentence_pooling
 from zoo.weights.classes import Classes
 from zoo.weights.configuration import Settings, read_settings, same
 from zoo.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
@@ -183,7 +183,8 @@ class ForeignCheckpoint:
         channels = self.snapshot.config.get("num_channels")
         if not isinstance(known, tuple) or len(known) != 3:
             return None
-        size = image_size(self.snapshot) or known[:2]
+        images = self.snapshot.images
+        size = (images.size if images else None) or known[:2]
         return (*size, channels if isinstance(channels, int) else known[-1])
 
     def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:

@@ -20,7 +20,8 @@ from zoo_registry.folders import TOKENIZER
 # Tokens of a text where nothing says how many: no position of the models of texts is beyond.
 _LONGEST = 512
 POOLING = "1_Pooling/config.json"
-_MODULES, _SENTENCES = "modules.json", "sentence_bert_config.json"
+MODULES, _SENTENCES = "modules.json", "sentence_bert_config.json"
+_PROMPTS = "config_sentence_transformers.json"
 _POOLINGS = {"pooling_mode_cls_token": "first", "pooling_mode_mean_tokens": "mean"}
 
 
@@ -80,7 +81,16 @@ def _of_texts(
     lowered = is_sentence and read_json(snapshot.folder / _SENTENCES).get("do_lower_case") is True
     tokenizer = read_tokenizer(snapshot.folder, lowered=lowered).to_str()
     step = _tokenize_step(snapshot, model, inputs)
-    return Belongings(labels, (step,), tokenizer)
+    remarks = _prompted(snapshot.folder) if task == "sentence-embedding" else ()
+    return Belongings(labels, (step,), tokenizer, remarks=remarks)
+
+
+def _prompted(folder: Path) -> tuple[str, ...]:
+    """Return the words that sentence-transformers puts before every text, if it does."""
+    said = read_json(folder / _PROMPTS) if (folder / _PROMPTS).is_file() else {}
+    name, prompts = said.get("default_prompt_name"), said.get("prompts")
+    prompt = prompts.get(name) if isinstance(prompts, Mapping) else None
+    return (f"prompt {prompt!r} before every text",) if prompt else ()
 
 
 def _of_images(
@@ -121,32 +131,32 @@ def labels_for(model: Any, labels: Sequence[str] | None) -> tuple[str, ...] | No
     return tuple(labels) if len(labels) == count else None
 
 
-def sentence_pooling(snapshot: Snapshot, task: str | None) -> str | None:
-    """Return how the vectors of tokens become that of a sentence, where the snapshot says it.
+def sentences(snapshot: Snapshot, task: str | None) -> dict[str, Any]:
+    """Return the builder arguments that say how tokens' vectors become that of a sentence.
 
     Args:
-        snapshot: Where the weights are.
+        snapshot: Where the weights are; nothing follows where it does not say it.
         task: The head; only some are of sentences.
 
     Raises:
         UsageError: Another way than by the first token or the mean, or a layer after it.
     """
     modules = _modules(snapshot.folder)
+    kinds = [kind for kind, _ in modules]
     pooling = next((path for kind, path in modules if kind == "Pooling"), None)
     if pooling is None or task not in {"sentence-embedding", "features"}:
-        return None
-    settings = read_json(snapshot.folder / pooling / CONFIG)
-    chosen = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
-    mode = settings.get("pooling_mode")
-    if isinstance(mode, str):
-        chosen = [
-            {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}.get(mode, mode)
-        ]
-    further = [kind for kind, _ in modules if kind not in {"Transformer", "Pooling", "Normalize"}]
+        return {}
+    chosen = _chosen_poolings(read_json(snapshot.folder / pooling / CONFIG))
+    # A folder without a list of modules does not say what comes behind the pooling.
+    listed = "Transformer" in kinds
+    normalized = {"sentence_normalized": "Normalize" in kinds} if listed else {}
+    if chosen == ["pooling_mode_mean_sqrt_len_tokens"] and "Normalize" in kinds:
+        chosen = ["pooling_mode_mean_tokens"]  # of another length before that is made 1
+    further = [kind for kind in kinds if kind not in {"Transformer", "Pooling", "Normalize"}]
     if len(chosen) == 1 and chosen[0] in _POOLINGS and not further:
-        return _POOLINGS[chosen[0]]
+        return {"sentence_pooling": _POOLINGS[chosen[0]], **normalized}
     if task == "features":
-        return None
+        return {}
     said = ", ".join([*chosen, *further]) or "nothing"
     raise UsageError(
         f"'{snapshot.folder}' makes a sentence's vector by {said}; only the first token's vector "
@@ -154,11 +164,18 @@ def sentence_pooling(snapshot: Snapshot, task: str | None) -> str | None:
     )
 
 
+def _chosen_poolings(settings: Mapping[str, Any]) -> list[str]:
+    mode = settings.get("pooling_mode")
+    if isinstance(mode, str):
+        return [f"pooling_mode_{mode}_token{'' if mode == 'cls' else 's'}"]
+    return [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
+
+
 def _modules(folder: Path) -> list[tuple[str, str]]:
     """Return kind and folder of the parts that the sentence-transformers library lists."""
     import json
 
-    file = folder / _MODULES
+    file = folder / MODULES
     if not file.is_file():
         pooling = Path(POOLING).parent
         return [("Pooling", pooling.name)] if (folder / POOLING).is_file() else []

@@ -101,7 +101,7 @@ def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Examp
             train on.
     """
     refuse_empty(path, content)
-    named = content.labels()
+    named = content.classes()
     if named is not None:
         _refuse_no_classes(path, named)
     empty = next((part for part, examples in parts.items() if not examples), None)
@@ -114,20 +114,26 @@ def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Examp
         _refuse_unseen(path, content, named, {example.place for example in parts["train"]})
 
 
-def _refuse_no_classes(path: Path, named: Sequence[str]) -> None:
+def _refuse_no_classes(path: Path, classes: Sequence[Sequence[str]]) -> None:
+    named = [name for names in classes for name in names]
     labels = set(named)
-    if len(labels) == 1:
+    if not labels:
+        raise UsageError(f"No example at '{path}' is of any class.")
+    if len(labels) == 1 and len(named) == len(classes):
         raise UsageError(f"All examples at '{path}' are in class '{named[0]}'.")
     if len(labels) > max(20, len(named) / 2):
         raise UsageError(
             f"The labels at '{path}' are no classes: {len(labels):,} different ones in "
-            f"{len(named):,} examples, such as '{named[0]}'."
+            f"{len(classes):,} examples, such as '{named[0]}'."
         )
 
 
-def _refuse_unseen(path: Path, content: Content, named: Sequence[str], trained: set[str]) -> None:
-    pairs = zip(content.examples, named, strict=True)
-    unseen = set(named) - {label for example, label in pairs if example.place in trained}
+def _refuse_unseen(
+    path: Path, content: Content, classes: Sequence[Sequence[str]], trained: set[str]
+) -> None:
+    pairs = zip(content.examples, classes, strict=True)
+    seen = {name for example, names in pairs if example.place in trained for name in names}
+    unseen = {name for names in classes for name in names} - seen
     if unseen:
         raise UsageError(
             f"No example of class '{min(unseen)}' at '{path}' falls to train: give more, or splits "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,7 +56,7 @@ def split(content: Content) -> Splits:
     given = {example.split for example in content.examples} - {None}
     missing = [part for part in PARTS if part not in given]
     free = [_is_free(example, missing) for example in content.examples]
-    labels = content.labels() or [""] * len(free)
+    labels = strata_of(content)
     pool = dict.fromkeys(
         _Unit(_key(example), label)
         for example, label, is_free in zip(content.examples, labels, free, strict=True)
@@ -70,12 +70,23 @@ def split(content: Content) -> Splits:
     return Splits(parts, _rule(content, missing, bool(given)), not given)
 
 
+def strata_of(content: Content) -> list[str]:
+    """Return what is split alike of each example: its class, or of several the rarest one.
+
+    So those classes are spread first that there is least of, as by iterative stratification
+    (https://doi.org/10.1007/978-3-642-23808-6_10).
+    """
+    classes = content.classes() or [()] * len(content.examples)
+    counts = Counter(name for names in classes for name in names)
+    return [min(names, key=lambda name: (counts[name], name), default="") for names in classes]
+
+
 def _is_free(example: Example, missing: Sequence[str]) -> bool:
     return example.split is None or (example.split == "train" and bool(missing))
 
 
 def _rule(content: Content, missing: Sequence[str], has_splits: bool) -> str:
-    of_class = " of each class" if content.labels() is not None else ""
+    of_class = " of each class" if content.classes() is not None else ""
     if not has_splits:
         return f"80/10/10{of_class}, by the hash of each example"
     if missing:

@@ -93,8 +93,16 @@ def refuse_empty(path: Path, content: Content) -> None:
         raise UsageError(f"The data at '{path}' have no good example.{problems}")
 
 
-def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Example]]) -> None:
+def refuse_unusable(
+    path: Path, content: Content, parts: Mapping[str, list[Example]], where: str = ""
+) -> None:
     """Refuse data that nothing can be learned from.
+
+    Args:
+        path: Of the data.
+        content: What was read.
+        parts: The examples of each split.
+        where: Which splits these are, such as `` in fold 1 of 5``.
 
     Raises:
         UsageError: No example, an empty split, one class only, or a class with no example to
@@ -107,11 +115,11 @@ def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Examp
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
         raise UsageError(
-            f"Of {len(content.examples)} examples at '{path}' none falls to {empty}: give more, or "
-            "splits of your own."
+            f"Of {len(content.examples)} examples at '{path}' none falls to {empty}{where}: give "
+            f"more, or {'fewer folds' if where else 'splits of your own'}."
         )
     if named is not None:
-        _refuse_unseen(path, content, named, {example.place for example in parts["train"]})
+        _refuse_unseen(path, content, named, {example.place for example in parts["train"]}, where)
 
 
 def _refuse_no_classes(path: Path, classes: Sequence[Sequence[str]]) -> None:
@@ -129,13 +137,13 @@ def _refuse_no_classes(path: Path, classes: Sequence[Sequence[str]]) -> None:
 
 
 def _refuse_unseen(
-    path: Path, content: Content, classes: Sequence[Sequence[str]], trained: set[str]
+    path: Path, content: Content, classes: Sequence[Sequence[str]], trained: set[str], where: str
 ) -> None:
     pairs = zip(content.examples, classes, strict=True)
     seen = {name for example, names in pairs if example.place in trained for name in names}
     unseen = {name for names in classes for name in names} - seen
     if unseen:
         raise UsageError(
-            f"No example of class '{min(unseen)}' at '{path}' falls to train: give more, or splits "
-            "of your own."
+            f"No example of class '{min(unseen)}' at '{path}' falls to train{where}: give more, or "
+            f"{'fewer folds' if where else 'splits of your own'}."
         )

@@ -112,7 +112,9 @@ def on_own_data(
     inputs = (str(kind.input), str(kind.label)) if are_pairs else kind.input
     if kind.step and is_path(recipe.dataset.name):
         inputs = recipe.dataset.input  # those that a model was trained on
-    dataset = replace(dataset, train=train, validation=validation, test=test, input=inputs)
+    dataset = replace(
+        dataset, train=train, validation=validation, test=test, input=inputs, folds=None
+    )
     if recipe.contrastive and not are_pairs:
         dataset = replace(dataset, validation=None)
     return replace(

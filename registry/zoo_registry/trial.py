@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo_registry import children
+from zoo_registry.errors import printable
 from zoo_registry.plugins import PluginEntry
 from zoo_registry.signals import signal_name
 
@@ -34,6 +35,7 @@ LIMIT_VARIABLE = "ZOO_PLUGIN_SECONDS"
 BUILD_FACTOR = 10
 _CHILD = "zoo_registry.trial_child"
 _LOG_BYTES = 4000
+_LONGEST_REASON, _LONGEST_TRACEBACK = 300, 20_000
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,14 @@ def one_line(error: BaseException) -> str:
         'ValueError: no such size'
     """
     message = str(traceback.TracebackException(type(error), error, None)).strip()
-    first = message.splitlines()[0] if message else ""
+    first = printable(message.splitlines()[0])[:_LONGEST_REASON] if message else ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def where(error: BaseException) -> str:
+    """Return the traceback of an error that any terminal can show, its beginning cut if long."""
+    text = printable("".join(traceback.format_exception(error)))
+    return text if len(text) <= _LONGEST_TRACEBACK else f"[...]{text[-_LONGEST_TRACEBACK:]}"
 
 
 @contextlib.contextmanager
@@ -173,7 +181,7 @@ class _Child:
 
     def _failed(self, reason: str) -> dict[str, Any]:
         self.log.seek(0)
-        words = self.log.read()[-_LOG_BYTES:].decode(errors="replace")
+        words = printable(self.log.read()[-_LOG_BYTES:].decode(errors="replace"))
         return {"reason": reason, "traceback": words, "ended": True}
 
     def _how_it_ended(self) -> str:

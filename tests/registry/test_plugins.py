@@ -96,7 +96,10 @@ def test_a_broken_catalog_is_recorded_and_a_taken_prefix_stays(site) -> None:
     models = new_registry(catalogs="zoo.catalogs")
     assert models.get("keras/resnet50").origin.distribution == "kerazoo"
     assert "bert-tiny" in models.names()
-    (problem,) = models.problems
+    taken, problem = models.problems
+    assert taken.reason == (
+        "prefix 'keras' is already that of 'kerazoo': 'b-hub' must choose another."
+    )
     assert (problem.distribution, problem.reason) == ("a-hub", "RuntimeError: boom")
 
 
@@ -121,7 +124,7 @@ def test_a_plugin_cannot_hide_a_built_in_name(site) -> None:
     assert models.get("a-zoo/mlp").origin.distribution == "a-zoo"
     assert models.names("*mlp") == ["a-zoo/mlp", "mlp", "mnist-mlp"]
     assert models.problems[0].reason == (
-        "zoo_registry.errors.DuplicateNameError: model 'mlp' is already registered by 'kerazoo': "
+        "model 'mlp' is already registered by 'kerazoo': "
         "'a-zoo' must choose another name, or be called 'a-zoo/mlp'."
     )
 

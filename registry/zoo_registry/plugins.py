@@ -14,6 +14,8 @@ from zoo_registry.errors import UsageError
 
 GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs")
 OWN_DISTRIBUTION = "kerazoo"
+# Of what this process registers itself.
+LOCAL_OWNER = "local"
 ENVIRONMENT_VARIABLE = "ZOO_PLUGINS"
 
 

@@ -13,7 +13,6 @@ from typing import Any, Generic, TypeVar
 from zoo_registry import plugins
 from zoo_registry.entries import (
     BUILTIN_OWNER,
-    LOCAL_OWNER,
     Entry,
     builtin_entry,
     catalog_entry,
@@ -28,6 +27,7 @@ from zoo_registry.errors import (
     as_sentence,
     did_you_mean,
 )
+from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import Origin, load_target
 from zoo_registry.trial import Outcome, guarded, one_line, try_plugins, where
 

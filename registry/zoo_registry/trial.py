@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo_registry import children
-from zoo_registry.errors import printable
-from zoo_registry.plugins import PluginEntry
+from zoo_registry.errors import PluginError, ZooError, printable
+from zoo_registry.plugins import LOCAL_OWNER, OWN_DISTRIBUTION, PluginEntry
 from zoo_registry.signals import signal_name
+from zoo_registry.specs import Origin
 
 # Seconds that the import of one entry point may take, which may be that of TensorFlow.
 TIME_LIMIT = 20.0
@@ -98,6 +99,31 @@ def guarded() -> Iterator[None]:
         finally:
             sys.stdout, sys.stderr = streams
             os.chdir(folder)
+
+
+@contextlib.contextmanager
+def running(origin: Origin | None, what: str) -> Iterator[None]:
+    """Run code of whoever brings a name; what a plugin's raises becomes a message that names it.
+
+    Args:
+        origin: Whose code it is: ours, and what this process registered itself, runs as it is.
+        what: What failed, as the message begins.
+
+    Raises:
+        PluginError: A plugin's code raised something, were it what ends a process.
+    """
+    if origin is None or origin.distribution in {OWN_DISTRIBUTION, LOCAL_OWNER}:
+        yield
+        return
+    try:
+        with guarded():
+            yield
+    except ZooError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{what} of '{origin.distribution}' {origin.version} failed: {one_line(error)}"
+        ) from error
 
 
 def one_line(error: BaseException) -> str:

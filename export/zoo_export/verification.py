@@ -124,11 +124,12 @@ def run_samples(
     """
     check_probes(bundle.manifest, bundle.assets)
     row, outputs = find(artifact.format), bundle.manifest.outputs
-    cases = load_samples(bundle.path / SAMPLES)
+    taken = bundle.manifest.inputs
+    cases = load_samples(bundle.path / SAMPLES, taken)
     scales = load_scales(bundle.path / SAMPLES)
     edges = bundle.path / EDGES
     if row.scheme is None and edges.is_file():
-        cases += [replace(case, kind=EDGE) for case in load_samples(edges)]
+        cases += [replace(case, kind=EDGE) for case in load_samples(edges, taken)]
     names = {tensor.name for tensor in artifact.inputs}
     if any(set(case.inputs) != names for case in cases):
         raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")

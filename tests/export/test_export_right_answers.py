@@ -239,7 +239,7 @@ def test_large_vocabularies_are_compared_column_by_column_and_stored_in_whole_co
     path = tmp_path / "samples.npz"
     save_samples(path, [Trial("given", {}, {"logits": logits})], [tensor], {"given": scales})
 
-    (case,), loaded = load_samples(path), load_scales(path)["given"]["logits"]
+    (case,), loaded = load_samples(path, []), load_scales(path)["given"]["logits"]
 
     kept = columns_kept(30_000)
     np.testing.assert_array_equal(case.values["logits"], logits[:, :, kept])

@@ -49,7 +49,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     """
     artifact = next(row for row in manifest.artifacts if row.format == FORMAT)
     try:
-        findings = _run(bundle / artifact.path, _rows(bundle, artifact), artifact)
+        findings = _run(bundle / artifact.path, _rows(bundle, manifest, artifact), artifact)
         _check(findings, artifact)
     except ExportError as error:
         raise ExportError(
@@ -73,7 +73,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     return facts
 
 
-def _rows(bundle: Path, artifact: Artifact) -> list[dict[str, Array]]:
+def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str, Array]]:
     """Return the stored samples as the file takes them, and drawn integers to fill up."""
     affine = recorded(artifact.facts)
     stored = [
@@ -81,7 +81,7 @@ def _rows(bundle: Path, artifact: Artifact) -> list[dict[str, Array]]:
             name: affine[name].quantize(array[i : i + 1]) if name in affine else array[i : i + 1]
             for name, array in case.inputs.items()
         }
-        for case in load_samples(bundle / SAMPLES)
+        for case in load_samples(bundle / SAMPLES, manifest.inputs)
         for i in range(len(next(iter(case.inputs.values()))))
         if _is_whole(case.inputs, artifact)
     ]

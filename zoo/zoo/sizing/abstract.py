@@ -13,7 +13,7 @@ from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from zoo_registry import ModelSpec
-from zoo_registry.build import get_model
+from zoo_registry.build import call_builder, get_model
 
 # Where Keras keeps variables to make later; no public function empties it.
 PENDING = "uninitialized_variables"
@@ -57,7 +57,7 @@ def weight_bytes(spec: ModelSpec, arguments: Mapping[str, Any]) -> int:
         return 0
     with without_weights():
         # The weights themselves are not what is counted here.
-        model = spec.load_builder()(**{k: v for k, v in arguments.items() if k != "weights"})
+        model = call_builder(spec, {k: v for k, v in arguments.items() if k != "weights"})
     sizes = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "int8": 1, "uint8": 1}
     return sum(math.prod(v.shape) * sizes.get(v.dtype, 4) for v in model.variables)
 

@@ -184,7 +184,7 @@ def _dealt(sizes: Mapping[str, Counter[str]], count: int) -> dict[str, int]:
         counts = np.array(list(sizes[key].values()), float)
         of_all = counts / [total[name] for name in sizes[key]]
         cost = shares[:, columns] @ of_all
-        best = min(range(count), key=lambda fold: (round(cost[fold], 12), loads[fold]))
+        best = min(range(count), key=lambda fold: (round(float(cost[fold]), 12), loads[fold]))
         shares[best, columns] += of_all
         loads[best] += counts.sum()
         found[key] = best + 1

@@ -79,7 +79,7 @@ def test_what_timm_does_and_no_step_is_told(said, told):
     "said", [{"input_size": [3, 64]}, {"crop_pct": 2}, {"crop_pct": "all"}, {"std": [0, 1, 1]}]
 )
 def test_settings_of_timm_that_are_none(said):
-    with pytest.raises(UsageError, match="input_size=|crop_pct=|image_std="):
+    with pytest.raises(UsageError, match=r"input_size=|crop_pct=|image_std="):
         preparation_of_timm(said)
 
 

@@ -187,7 +187,7 @@ def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, off
         ({"rescale_factor": 0}, "rescale_factor=0 scales nothing."),
         ({"size": "big"}, "size='big' is no height and width in pixels."),
         ({"size": {"height": 4}}, "size={'height': 4} is no height and width in pixels."),
-        ({"resample": "soft"}, "resample='soft' is no filter of ours."),
+        ({"resample": "soft"}, "resample='soft' is no filter of Pillow."),
         ({"feature_extractor_type": "ConvNext", "size": 8, "crop_pct": 0}, "crop_pct=0 is no part"),
     ],
 )

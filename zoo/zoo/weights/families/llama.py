@@ -153,9 +153,9 @@ def _smollm3(config: Config) -> Arguments:
     count, every = config["num_hidden_layers"], config.get("no_rope_layer_interval", 4)
     turned = config.get("no_rope_layers") or [(i + 1) % every for i in range(count)]
     unrotated = tuple(index for index, turns in enumerate(turned[:count]) if not turns)
-    kinds, size = config.get("layer_types"), config.get("sliding_window")
+    kinds, size, used = config.get("layer_types"), config.get("sliding_window"), _size(config)
     if kinds is None:
-        kinds, size = ["full" if turns else SLIDING for turns in turned], _size(config)
+        kinds, size = ["full" if turns else SLIDING for turns in turned], used
     return {
         **_llama(config),
         **rotation(config, 2_000_000.0),
@@ -252,7 +252,7 @@ def _converter(
         sizes=SIZES,
         fixed={"hidden_act": "silu", **(fixed or {})},
         defaults={**DEFAULTS, **defaults},
-        harmless=("is_decoder", "max_position_embeddings", "rope_interleaved"),
+        harmless=("is_decoder", "max_position_embeddings", "max_window_layers", "rope_interleaved"),
         settings=("unrotated", "window", "windowed"),
         graph=graph,
         read=read,

@@ -218,7 +218,7 @@ def _write_smollm3(arguments: Mapping[str, Any]) -> Arguments:
     return {**written, "no_rope_layers": turned, "pad_token_id": None}
 
 
-QWEN = {
+QWEN: dict[str, Any] = {
     "vocab_size": 151_936,
     "intermediate_size": 22_016,
     "num_key_value_heads": 32,

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import zoo_registry
-from zoo_registry import ModelSpec, UsageError, did_you_mean
-from zoo_registry.build import check_backend
+from zoo_registry import ModelSpec, UsageError, ZooError, did_you_mean
+from zoo_registry.build import check_backend, check_file_memory
+from zoo_registry.errors import plain
 from zoo_registry.search import search
 
 # Words of `list_models` for fields of a spec.
@@ -123,7 +124,8 @@ def load_model(path: str | Path) -> Any:
         The ``keras.Model``, compiled if it was when saved.
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is no such file, or its model is larger than the free memory.
+        ZooError: It is damaged, or holds what cannot be loaded safely.
 
     Example:
         >>> import os, tempfile, zoo
@@ -138,7 +140,11 @@ def load_model(path: str | Path) -> Any:
     import keras
 
     importlib.import_module("zoo.layers")
-    return keras.saving.load_model(path, safe_mode=True)
+    check_file_memory(Path(path))
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
+        raise ZooError(f"'{path}' cannot be loaded: {plain(str(error))}") from error
 
 
 @overload

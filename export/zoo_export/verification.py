@@ -9,8 +9,7 @@ from pathlib import Path
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.columns import Scale
 from zoo_export.comparing import (
-    EDGE_SLACK,
-    compare,
+    compared,
     fitted,
     has_columns,
     settle,
@@ -184,23 +183,22 @@ def _judge(
     for case, given in tried:
         settle(case.values, given, case.unsteady)
         own = scales.get(_group(case) or "")
-        # Without scales, as of earlier versions, the largest value is what the tolerance is of.
-        slack = EDGE_SLACK if case.kind == EDGE else 1
-        compared = compare(
-            [case.values],
-            [given],
-            row.tolerance * slack,
-            own if row.scheme is None else None,
+        of_case = compared(
+            row,
+            case.values,
+            given,
+            own,
             dtypes,
             sizes=usual_sizes(scales),
+            is_edge=case.kind == EDGE,
         )
-        if case.kind == EXAMPLE and all(one.ok for one in compared):
+        if case.kind == EXAMPLE and all(one.ok for one in of_case):
             continue  # many rows at once: they are told of where they are too far
         rows += [
             replace(
                 one, shape=case.shapes[one.output], column=_whole(one.column, outputs, one.output)
             )
-            for one in compared
+            for one in of_case
         ]
     found: list[Fit] = []
     for group, by_name in scales.items():

@@ -83,7 +83,7 @@ def get_model(
         overrides: Arguments of the builder that replace the spec's defaults. A model that
             classifies, such as images, has the task ``image-regression`` too: its output ``value``
             is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
-            ``target_mean``.
+            ``target_mean``; and the task ``multi-label``, whose logits are a yes or a no each.
 
     Returns:
         An uncompiled functional ``keras.Model``; its attribute ``zoo_spec`` is the spec with the

@@ -9,6 +9,12 @@ from typing import Any
 
 from zoo_registry.errors import UsageError, did_you_mean
 
+REGRESSION, CLASSIFICATION = "regression", "classification"
+# Any number of classes an example: each logit is a yes or a no.
+MULTI_LABEL = "multi-label"
+# Models of these tell classes of parts of an example.
+_OF_PARTS = ("token-classification",)
+
 # What a spec's fields hold, beside its builder and its inputs.
 _TEXTS = ("name", "family", "summary", "paper", "license")
 _TEXTS_OR_NONE = ("weights", "converter", "deprecated_by")
@@ -17,8 +23,6 @@ _MAPPINGS = ("defaults", "reduced")
 _COUNTS = ("num_params", "macs")
 # A number of this size is nobody's count, and a float cannot hold it.
 _MOST = 10**18
-
-REGRESSION = "regression"
 
 
 def is_regression(task: str | None) -> bool:
@@ -139,17 +143,23 @@ class ModelSpec:
     def head_of(self, task: str) -> str | None:
         """Return which of the spec's heads a task is trained with; ``None`` if there is none.
 
-        Numbers are told by the head of classes with one logit, so that a model that classifies
-        images has the task ``image-regression`` too.
+        Numbers are told by the head of classes with one logit, and several classes an example by
+        that of one, so that a model that classifies images has the tasks ``image-regression`` and
+        ``multi-label`` too.
 
         Example:
             >>> spec = ModelSpec(name="a", builder="b:c", tasks=("image-classification",))
             >>> spec.head_of("image-regression"), spec.head_of("text-regression")
             ('image-classification', None)
+            >>> spec.head_of("multi-label")
+            'image-classification'
         """
         if task in self.tasks:
             return task
-        head = task.removesuffix(REGRESSION) + "classification"
+        if task == MULTI_LABEL:
+            heads = [head for head in self.tasks if head.endswith(CLASSIFICATION)]
+            return next((head for head in heads if head not in _OF_PARTS), None)
+        head = task.removesuffix(REGRESSION) + CLASSIFICATION
         return head if is_regression(task) and head in self.tasks else None
 
     @property

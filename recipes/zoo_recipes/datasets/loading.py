@@ -31,6 +31,7 @@ def open_dataset(
     on_bad_record: str = "error",
     on_contradiction: str = "keep",
     to_train: bool = True,
+    folds: int | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
 ) -> Any:
@@ -43,6 +44,7 @@ def open_dataset(
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         on_contradiction: Of own data: ``keep``, ``drop`` or ``error``.
         to_train: Of own data: whether what a training needs is asked of them.
+        folds: Of own data: how many parts of a cross-validation they are put into.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
 
@@ -58,6 +60,7 @@ def open_dataset(
             on_bad_record=on_bad_record,
             on_contradiction=on_contradiction,
             to_train=to_train,
+            folds=folds,
         )
         with quiet():
             return prepared(own, data_dir)

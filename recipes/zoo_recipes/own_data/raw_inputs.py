@@ -11,8 +11,7 @@ from zoo_recipes.own_data.encodings import decoded, suffix_of
 from zoo_recipes.own_data.files import files_of, place
 from zoo_recipes.own_data.images import is_picture
 from zoo_recipes.own_data.roles import NAMES, headings
-from zoo_recipes.own_data.table_files import is_rows, read_rows
-from zoo_recipes.own_data.tables import with_plain_numbers
+from zoo_recipes.own_data.table_files import is_rows, read_rows, with_plain_numbers
 from zoo_registry import UsageError, did_you_mean
 
 # Roles of the columns of a table that one raw input is made of, the ones first that need most.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import Columns
+from zoo_export.preprocess.tables import as_number
+from zoo_recipes.own_data.content import LABELS, Columns
 from zoo_recipes.own_data.encodings import decoded, suffix_of
 from zoo_registry import UsageError
 
@@ -26,6 +28,9 @@ HEAD = 100
 _LONGEST_CELL = 2**31 - 1
 
 Line = tuple[int, list[str]]
+# 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
+_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d+(\.\d+)?")
 _QUOTED_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^"\t\r\n]*)(?:\t|\r?\n|\r|\Z)')
 
 
@@ -102,6 +107,17 @@ def rows_of(file: Path, columns: Columns) -> Sequence[Row]:
     return read_rows(file, columns).rows
 
 
+def named_columns(columns: Columns) -> Iterator[str]:
+    """Yield all columns that are named, also those that are the classes together.
+
+    Example:
+        >>> list(named_columns({"text": "1", "labels": "2,3"}))
+        ['1', '2', '3']
+    """
+    for role, column in columns.items():
+        yield from column.split(",") if role == LABELS else (column,)
+
+
 def _row(line: int, fields: list[str], names: Sequence[str]) -> Row:
     if len(fields) != len(names):
         return Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
@@ -116,10 +132,11 @@ def _headed(
 ) -> tuple[list[str] | None, list[Line]]:
     """Return the header, ``None`` where there is none, and the other lines."""
     first = [field.strip() for field in lines[0][1]]
-    numbered = bool(columns) and all(name.isdecimal() for name in columns.values())
-    if not numbered or set(columns.values()) <= set(first):
+    wanted = list(named_columns(columns))
+    numbered = bool(columns) and all(name.isdecimal() for name in wanted)
+    if not numbered or set(wanted) <= set(first):
         return first, lines[1:]
-    named = [int(name) - 1 for name in columns.values()]
+    named = [int(name) - 1 for name in wanted]
     is_header = any(first[at].casefold() in headings for at in named if 0 <= at < len(first))
     if is_header:
         return [str(number) for number in range(1, len(first) + 1)], lines[1:]
@@ -243,3 +260,49 @@ def _parquet(file: Path) -> Any:
         return parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise UsageError(f"'{file}' is no Parquet file: {error}") from error
+
+
+def with_plain_numbers(table: Table, but: str = "") -> Table:
+    """Return a table whose numbers are written as Python writes them, ``but`` for one column."""
+    changed = {}
+    for name in (name for name in table.names if name != but):
+        values = [row.values.get(name) for row in table.rows if not row.problem]
+        written = _written_plain(values)
+        if written is not None:
+            changed[name] = written
+    if not changed:
+        return table
+    rows = [
+        row
+        if row.problem
+        else replace(
+            row, values={**row.values, **{n: w(row.values[n]) for n, w in changed.items()}}
+        )
+        for row in table.rows
+    ]
+    return replace(table, rows=rows)
+
+
+def _written_plain(values: Sequence[Any]) -> Any:
+    """Return what writes the numbers of a column as Python does; ``None`` where they are."""
+    given = [value.strip() for value in values if isinstance(value, str) and _is_there(value)]
+    if not any("," in value for value in given):
+        return None
+    commas = all(_COMMA.fullmatch(value) for value in given)
+    thousands = all(_THOUSANDS.fullmatch(value) for value in given)
+    if thousands and (not commas or any("." in value for value in given)):
+        return lambda value: value.replace(",", "") if isinstance(value, str) else value
+    if commas and not thousands:
+        return _with_point
+    return None
+
+
+def _with_point(value: Any) -> Any:
+    return value.replace(".", "").replace(",", ".") if isinstance(value, str) else value
+
+
+def _is_there(value: str) -> bool:
+    try:
+        return not math.isnan(as_number(value))
+    except ValueError:
+        return True

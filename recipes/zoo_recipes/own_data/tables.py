@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from zoo_recipes.own_data.answers import (
     unanswered,
 )
 from zoo_recipes.own_data.content import (
+    LABELS,
     BadRecordError,
     Columns,
     Content,
@@ -35,21 +35,35 @@ from zoo_recipes.own_data.roles import (
     OPTIONAL,
     RATINGS,
     ROWS,
+    Form,
     are_numbers,
     find_form,
     headings,
     left_out,
     with_names,
 )
-from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
+from zoo_recipes.own_data.several import (
+    classes_in,
+    have_several,
+    how_read,
+    joined,
+    label_feature,
+    mark_of,
+    unsaid,
+)
+from zoo_recipes.own_data.table_files import (
+    Row,
+    Table,
+    is_rows,
+    named_columns,
+    read_rows,
+    with_plain_numbers,
+)
 from zoo_recipes.own_data.tags import TAGS, tag_features, tagged
 from zoo_registry import UsageError
 
 # Share of the cells of a column that must be numbers for the others to be mistakes.
 MOSTLY = 0.8
-# 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
-_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d+(\.\d+)?")
 
 
 def is_table(path: Path) -> bool:
@@ -85,7 +99,12 @@ def read_table(path: Path, columns: Columns) -> Content:
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
     _leave_out_header(opened, columns, examples, problems)
-    remarks = [*opened.remarks, *(unanswered(examples) if opened.kind == ANSWERS else [])]
+    kind, remarks = opened.kind, list(opened.remarks)
+    if kind == ANSWERS:
+        remarks += unanswered(examples)
+    if kind.roles[-1] == LABELS:
+        found = [example.values[str(kind.label)] for example in examples]
+        remarks += how_read(kind.outcome, found, opened.mark)
     return Content(opened.kind, _features(opened, examples), examples, problems, remarks)
 
 
@@ -98,7 +117,7 @@ def _leave_out_header(
     opened: Opened, columns: Columns, examples: list[Example], problems: list[Problem]
 ) -> None:
     """Make a problem of a first row that is the only example of its class, and likely a header."""
-    numbered = bool(columns) and all(name.isdecimal() for name in columns.values())
+    numbered = bool(columns) and all(name.isdecimal() for name in named_columns(columns))
     if not (numbered and examples and opened.kind.roles[-1:] == ("label",)):
         return
     label = str(opened.kind.label)
@@ -127,6 +146,7 @@ class Opened:
         cells: Of rows of numbers and categories, all columns with one value a row, those too that
             say nothing here: another table may be read for a model that knows them.
         numbers: Those of the columns that hold numbers, though a cell may be none.
+        mark: What stands between several classes in a cell.
     """
 
     kind: Kind
@@ -135,6 +155,7 @@ class Opened:
     remarks: Sequence[str]
     cells: Sequence[str] = ()
     numbers: Sequence[str] = ()
+    mark: str | None = None
 
     @property
     def are_rows(self) -> bool:
@@ -145,7 +166,7 @@ class Opened:
 def _open(path: Path, columns: Columns) -> Opened:
     files = files_of(path)
     known = list(headings())
-    tables = {file: read_rows(file, columns, known) for file in files}
+    tables = {file: joined(file, read_rows(file, columns, known), columns) for file in files}
     form, roles = find_form(files[0], tables[files[0]].names, columns)
     for file in files[1:]:
         other, _ = find_form(file, tables[file].names, columns)
@@ -156,27 +177,46 @@ def _open(path: Path, columns: Columns) -> Opened:
         gone = next((name for name in roles.values() if name not in tables[file].names), None)
         if gone is not None:
             raise UsageError(f"'{file}' has no column '{gone}', which the others have.")
-    kind, remarks = form.classes, [text for table in tables.values() for text in table.remarks]
-    if form.numbers is not None:
-        outcome = roles.pop("outcome", None)
-        said = outcome or roles.get("label") or roles["target"]
-        numbers = "target" in roles or (
-            outcome is not None and are_numbers(list(_column(tables, said)))
-        )
-        kind = replace(form.numbers if numbers else form.classes, outcome=said)
-        roles = {**roles, str(kind.label): said}
-    unread = [name for name in tables[files[0]].names if name not in roles.values()]
+    remarks = [text for table in tables.values() for text in table.remarks]
+    kind, said, told = _kind(form, roles, tables)
+    remarks += told
+    roles = {role: column for role, column in roles.items() if role != "outcome"}
+    roles = {**roles, kind.roles[-1]: said} if said else roles
+    is_several = kind.roles[-1] == LABELS
+    mark = mark_of(list(_column(tables, said))) if is_several else None
     if form.classes == ROWS:
-        beside = {roles.get(role) for role in OPTIONAL}
-        unread = [n for n in tables[files[0]].names if n not in {said, *beside}]
-        tables = {file: with_plain_numbers(table) for file, table in tables.items()}
-        kind, told = _rows_kind(files[0], kind, tables, roles, unread)
+        beside = {said, *(roles.get(role) for role in OPTIONAL)}
+        unread = [name for name in tables[files[0]].names if name not in beside]
+        kept = said if is_several else ""
+        tables = {file: with_plain_numbers(table, kept) for file, table in tables.items()}
+        kind, told = _rows_kind(files[0], kind, tables, unread)
         cells = [name for name in unread if not _has_several(tables, name)]
         numbers_in = [name for name in cells if _of_numbers(list(_column(tables, name)))]
-        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in)
+        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in, mark)
+    unread = [name for name in tables[files[0]].names if name not in roles.values()]
     if unread and kind != RATINGS:
         remarks.append(f"columns that are not read: {', '.join(unread)}")
-    return Opened(kind, roles, tables, remarks)
+    return Opened(kind, roles, tables, remarks, mark=mark)
+
+
+def _kind(
+    form: Form, roles: Mapping[str, str], tables: Mapping[Path, Table]
+) -> tuple[Kind, str, list[str]]:
+    """Return what tables hold, the column of what is to be told, and a remark on how it is read."""
+    if form.numbers is None or form.several is None:
+        return form.classes, "", []
+    role = next(role for role in ("outcome", "label", LABELS, "target") if role in roles)
+    said = roles[role]
+    values = list(_column(tables, said))
+    kind = form.classes
+    if role == "target" or (role == "outcome" and are_numbers(values)):
+        kind = form.numbers
+    elif role == LABELS or have_several(
+        values, is_said=role == "outcome" and said.casefold() == LABELS
+    ):
+        kind = form.several
+    told = unsaid(said, values) if kind == form.classes else []
+    return replace(kind, outcome=said), said, told
 
 
 def _column(tables: Mapping[Path, Table], name: str) -> Iterator[Any]:
@@ -192,7 +232,6 @@ def _rows_kind(
     file: Path,
     kind: Kind,
     tables: Mapping[Path, Table],
-    roles: Mapping[str, str],
     names: Sequence[str],
 ) -> tuple[Kind, list[str]]:
     """Return the kind of a table of rows, with its columns, and what is left out of it."""
@@ -200,7 +239,7 @@ def _rows_kind(
     kept = [name for name in names if name not in useless]
     if not kept:
         raise UsageError(
-            f"'{file}' has no column that tells anything of '{roles[str(kind.label)]}': "
+            f"'{file}' has no column that tells anything of '{kind.outcome}': "
             + "; ".join(f"'{name}' {why}" for name, why in useless.items())
             + "."
         )
@@ -208,53 +247,7 @@ def _rows_kind(
     for what, numeric in (("numbers", True), ("categories", False)):
         of_kind = [name for name in kept if _is_numeric(list(_column(tables, name))) == numeric]
         told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
-    return with_names(kind, kept, roles[str(kind.label)]), told
-
-
-def with_plain_numbers(table: Table) -> Table:
-    """Return a table whose numbers are written as Python writes them."""
-    changed = {}
-    for name in table.names:
-        values = [row.values.get(name) for row in table.rows if not row.problem]
-        written = _written_plain(values)
-        if written is not None:
-            changed[name] = written
-    if not changed:
-        return table
-    rows = [
-        row
-        if row.problem
-        else replace(
-            row, values={**row.values, **{n: w(row.values[n]) for n, w in changed.items()}}
-        )
-        for row in table.rows
-    ]
-    return replace(table, rows=rows)
-
-
-def _written_plain(values: Sequence[Any]) -> Any:
-    """Return what writes the numbers of a column as Python does; ``None`` where they are."""
-    given = [value.strip() for value in values if isinstance(value, str) and _is_there(value)]
-    if not any("," in value for value in given):
-        return None
-    commas = all(_COMMA.fullmatch(value) for value in given)
-    thousands = all(_THOUSANDS.fullmatch(value) for value in given)
-    if thousands and (not commas or any("." in value for value in given)):
-        return lambda value: value.replace(",", "") if isinstance(value, str) else value
-    if commas and not thousands:
-        return _with_point
-    return None
-
-
-def _with_point(value: Any) -> Any:
-    return value.replace(".", "").replace(",", ".") if isinstance(value, str) else value
-
-
-def _is_there(value: str) -> bool:
-    try:
-        return not math.isnan(as_number(value))
-    except ValueError:
-        return True
+    return with_names(kind, kept, kind.outcome), told
 
 
 def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example:
@@ -276,7 +269,7 @@ def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example
     if kind in (TAGS, ANSWERS):
         make = tagged if kind == TAGS else answer_example
         return make(where, split, *(row.values.get(roles[role]) for role in kind.roles))
-    values = _cells(kind, roles, row)
+    values = _cells(opened, roles, row)
     if opened.are_rows:
         return _row_example(opened, row, values, where, split)
     if kind == PAIRS:
@@ -287,12 +280,14 @@ def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example
     return Example(where, split, digest_of(*texts), values, (sum(map(len, texts)),))
 
 
-def _cells(kind: Kind, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
+def _cells(opened: Opened, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
     """Return the value of each role; numbers are numbers."""
-    values: dict[str, Any] = {
-        role: _text(column, row.values.get(column)) for role, column in roles.items()
-    }
-    missing = next((role for role in roles if not values[role]), None)
+    kind, values = opened.kind, dict[str, Any]()
+    for role, column in roles.items():
+        cell = row.values.get(column)
+        is_one = role != LABELS
+        values[role] = _text(column, cell) if is_one else classes_in(column, cell, opened.mark)
+    missing = next((role for role in roles if not values[role] and role != LABELS), None)
     if missing is not None:
         raise BadRecordError(f"column '{roles[missing]}' is empty")
     for role in ("rating", "target"):
@@ -310,9 +305,9 @@ def _row_example(
     cells = {name: _text(name, row.values.get(name)) for name in opened.cells}
     for name in kind.input:
         _check_cell(name, cells[name], is_number=name in opened.numbers)
-    told = {str(kind.label): values[kind.roles[-1]]}
+    outcome = {str(kind.label): values[kind.roles[-1]]}
     digest = digest_of(*(cells[name] for name in kind.input))
-    return Example(where, split, digest, {**cells, **told}, (len(kind.input),))
+    return Example(where, split, digest, {**cells, **outcome}, (len(kind.input),))
 
 
 def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
@@ -395,6 +390,8 @@ def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
     if kind.roles[-1] == "label":
         names = class_names([example.values[told] for example in examples])
         label: Any = tfds.features.ClassLabel(names=names)
+    elif kind.roles[-1] == LABELS:
+        label = label_feature([example.values for example in examples], told)
     else:
         label = tfds.features.Scalar(np.float32)
     return {**dict.fromkeys(inputs, text), told: label}

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.belongings import Belongings, image_size, of_snapshot, sentence_pooling
+from zoo.weights.belongings import Belongings, of_snapshot, sentences
 from zoo.weights.classes import Classes
 from zoo.weights.configuration import Settings, read_settings, same
 from zoo.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
@@ -86,9 +86,9 @@ class ForeignCheckpoint:
         further = {
             "num_classes": len(self.labels or ()) or None,
             "input_shape": self._input_shape(known.get("input_shape")),
-            "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
+            **sentences(self.snapshot, known.get("task")),
         }
-        told = {k: v for k, v in further.items() if v and k in known and k not in kept}
+        told = {k: v for k, v in further.items() if v is not None and k in known and k not in kept}
         arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
         self._check_blocks(arguments)
         try:
@@ -183,7 +183,8 @@ class ForeignCheckpoint:
         channels = self.snapshot.config.get("num_channels")
         if not isinstance(known, tuple) or len(known) != 3:
             return None
-        size = image_size(self.snapshot) or known[:2]
+        images = self.snapshot.images
+        size = (images.size if images else None) or known[:2]
         return (*size, channels if isinstance(channels, int) else known[-1])
 
     def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:

@@ -111,6 +111,9 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
         f"{source}: nothing here reads these keys of config.json": [
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],
+        f"'{source}' prepares its inputs in a way that no step of a bundle does": (
+            report.belongings.remarks if report.belongings else ()
+        ),
     }
     said = [f"{text}: {listed(list(names))}." for text, names in remarks.items() if names]
     if report.by_order:

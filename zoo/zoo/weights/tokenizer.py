@@ -14,6 +14,8 @@ from zoo_registry.tokenizing import asking, open_tokenizer
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")
+# Of the SentencePiece library; transformers writes the same tokenizer as tokenizer.json.
+SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "spm.model")
 BERT_SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -48,8 +50,23 @@ def has_tokenizer(folder: Path) -> bool:
     return any(_has(folder, names) for names in ((FILE,), WORDPIECE, BYTE_BPE))
 
 
-def read_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does."""
+def unread_tokenizer(folder: Path) -> tuple[str, ...]:
+    """Return the tokenizer files of a folder that nothing here reads, and what to do."""
+    held = [name for name in SENTENCEPIECE if (folder / name).is_file()]
+    return tuple(
+        f"{name} (SentencePiece; transformers' AutoTokenizer.from_pretrained(...)."
+        f"save_pretrained(...) writes it as {FILE})"
+        for name in held
+    )
+
+
+def read_tokenizer(folder: Path, *, lowered: bool = False) -> Any:
+    """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does.
+
+    Args:
+        folder: Where its files are.
+        lowered: Whether a text has no capitals before anything else is done to it.
+    """
     settings = _settings(folder)
     if (folder / FILE).is_file():
         tokenizer = _as_told(open_tokenizer(folder / FILE), settings)
@@ -59,11 +76,21 @@ def read_tokenizer(folder: Path) -> Any:
         tokenizer = _byte_bpe(folder, settings)
     else:
         wanted = f"{FILE}, {WORDPIECE[0]} or {' and '.join(BYTE_BPE)}"
-        raise UsageError(f"'{folder}' has no tokenizer: none of {wanted}.")
+        unread = "".join(f" Not read: {said}." for said in unread_tokenizer(folder))
+        raise UsageError(f"'{folder}' has no tokenizer: none of {wanted}.{unread}")
+    if lowered:
+        tokenizer.normalizer = _lowered(tokenizer.normalizer)
     # Whoever saved it may have left the lengths of an example there.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _lowered(normalizer: Any) -> Any:
+    from tokenizers import normalizers
+
+    first = normalizers.Lowercase()
+    return first if normalizer is None else normalizers.Sequence([first, normalizer])
 
 
 def _has(folder: Path, names: tuple[str, ...]) -> bool:

@@ -18,6 +18,7 @@ from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
 from zoo_export.model_code import objects_in
 from zoo_registry import UsageError
+from zoo_registry.build import check_file_memory
 from zoo_registry.errors import plain
 from zoo_registry.hashing import sha256
 
@@ -59,8 +60,8 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
         compiled: Whether one of Keras 3 is compiled as it was.
 
     Raises:
-        UsageError: A file of another kind, a damaged one, or a model of Keras 2 that cannot be
-            made anew.
+        UsageError: A file of another kind, a damaged one, one whose model is larger than the free
+            memory, or a model of Keras 2 that cannot be made anew.
         ExportError: Keras cannot load it.
 
     Example:
@@ -72,6 +73,7 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
         (None, 3)
     """
     described = _described(path)
+    check_file_memory(path)
     is_old = described.version.startswith(("1.", "2."))
     model = _of_keras_2(path, described) if is_old else _of_keras_3(path, described, compiled)
     model.zoo_weights = FromFile(path.name, {path.name: sha256(path)})

@@ -36,6 +36,7 @@ OPEN_WEIGHTS = "zoo.weights:open_weights"
 READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
 SET_TRAINABLE = "zoo.finetuning:set_trainable"
 WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
+FILE_BYTES = "zoo.sizing.abstract:file_bytes"
 # Set to anything, models are built however much memory they take.
 ANY_SIZE = "KERAZOO_ANY_SIZE"
 # What Keras raises of sizes that do not go together.
@@ -272,6 +273,26 @@ def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
         raise UsageError(
             f"Model '{spec.name}' has {_amount(needed)} of weights, and {_amount(free)} of memory "
             f"are free: choose a smaller model, or set {ANY_SIZE}=1 to build it all the same."
+        )
+
+
+def check_file_memory(path: Path) -> None:
+    """Refuse a ``.keras`` file whose model is larger than the free memory, before it is loaded.
+
+    Args:
+        path: The file; one that is not there, or damaged, passes.
+
+    Raises:
+        UsageError: It is too large. The environment variable ``KERAZOO_ANY_SIZE`` lets it pass.
+    """
+    free = free_bytes()
+    if free is None or os.environ.get(ANY_SIZE) or not path.is_file():
+        return
+    needed = load_target(FILE_BYTES)(path)
+    if needed > free:
+        raise UsageError(
+            f"The model of '{path}' has {_amount(needed)} of weights, and {_amount(free)} of "
+            f"memory are free. {ANY_SIZE}=1 loads it all the same."
         )
 
 

@@ -6,11 +6,14 @@ and that of the layer before, and whatever another input would give has no place
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from zoo_export.converters.tflite_masks import narrow, range_of
+from zoo_export.tensors import Arrays
 
 # Of the range of what a tensor is made from.
 _EMPTY = 1e-6
@@ -19,15 +22,19 @@ _MASKS = 1e4
 
 
 @contextmanager
-def widened_ranges() -> Iterator[None]:
-    """Let the converter quantize tensors that were constant as if they were like their sources."""
+def mended_ranges(rows: Callable[[], Iterable[tuple[str, Arrays]]]) -> Iterator[None]:
+    """Let the converter quantize by ranges that are neither empty nor those of masks.
+
+    Args:
+        rows: What it calibrates on: signature and inputs.
+    """
     from tensorflow.lite.python import lite
 
     calibrator = lite._calibrator.Calibrator
     before = calibrator.calibrate
 
     def calibrate(self: Any, *arguments: Any) -> bytes:
-        return widen(before(self, *arguments))
+        return mended(before(self, *arguments), rows())
 
     calibrator.calibrate = calibrate
     try:
@@ -36,16 +43,17 @@ def widened_ranges() -> Iterator[None]:
         calibrator.calibrate = before
 
 
-def widen(content: bytes) -> bytes:
-    """Return a calibrated file in which no tensor of activations has an empty range.
+def mended(content: bytes, rows: Iterable[tuple[str, Arrays]]) -> bytes:
+    """Return a calibrated file in which no tensor of activations has an empty range, or a mask's.
 
     Args:
         content: A float file with the least and the largest value of its tensors.
+        rows: What it was calibrated on: signature and inputs.
     """
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    changed = False
+    changed = narrow(model, content, rows)
     for graph in model.subgraphs:
         for node in graph.operators:
             sizes = [_largest(graph.tensors[index]) for index in node.inputs if index >= 0]
@@ -58,7 +66,7 @@ def widen(content: bytes) -> bytes:
 
 
 def _widen(tensor: Any, source: float) -> bool:
-    range_ = _range(tensor)
+    range_ = range_of(tensor)
     if range_ is None or range_[1] - range_[0] > _EMPTY * source or abs(range_[0]) > source:
         return False
     low, high = range_
@@ -68,14 +76,5 @@ def _widen(tensor: Any, source: float) -> bool:
 
 
 def _largest(tensor: Any) -> float:
-    range_ = _range(tensor)
+    range_ = range_of(tensor)
     return 0.0 if range_ is None else max(abs(end) for end in range_)
-
-
-def _range(tensor: Any) -> tuple[float, float] | None:
-    measured = tensor.quantization
-    if measured is None or measured.min is None or measured.max is None:
-        return None
-    if len(measured.min) != 1 or len(measured.max) != 1:
-        return None
-    return float(measured.min[0]), float(measured.max[0])

@@ -11,7 +11,7 @@ from typing import Any
 from zoo_export.converters import tflite, tflite_shared, tflite_tables
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
 from zoo_export.converters.inference import refuse_beyond_float16
-from zoo_export.converters.tflite_ranges import widened_ranges
+from zoo_export.converters.tflite_ranges import mended_ranges
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -216,7 +216,7 @@ def _calibrated(
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    with widened_ranges():
+    with mended_ranges(representative):
         return tflite.convert(conversion, configure, integer=integer, loops=False)
 
 

@@ -626,6 +626,14 @@ def _resized_floats(node: Node) -> Any:
     return _again(node, [tf.cast(images, tf.float32), size], node.options)
 
 
+def _nearest_of_floats(node: Node) -> Any:
+    images, size = node.inputs
+    if images.dtype not in _WIDER or images.dtype.size > 2:
+        return None
+    resized = _again(node, [tf.cast(images, tf.float32), size], node.options)
+    return tf.cast(resized, images.dtype)
+
+
 def _known(tensor: Any, images: Any) -> Any:
     """Return a value that hangs on the sizes of images at most, ``None`` of any other."""
     value = tf.get_static_value(tensor)
@@ -721,5 +729,6 @@ LITERT: Mapping[str, Composition] = {
     "MaxPool3D": _pool_3d,
     "ResizeBicubic": _resized,
     "ResizeBilinear": _resized_floats,
+    "ResizeNearestNeighbor": _nearest_of_floats,
     **dict.fromkeys(_ARITHMETIC, _widened),
 }

@@ -56,10 +56,11 @@ def export(
 ) -> Bundle:
     """Export a model to verified files.
 
-    Every format is converted from a float32 inference clone in a process of its own, inspected,
-    run in its own runtime at batch 1 and 3, and in two sizes where lengths or sides vary, and
-    compared with Keras: names, shapes, values. A bundle is written if all of them agree, else
-    nothing is, unless ``keep_going``.
+    Every format is converted from a float32 inference clone in another process, inspected, run in
+    its own runtime at batch 1 and 3, and in two sizes where lengths or sides vary, and compared
+    with Keras: names, shapes, values. A bundle is written if all of them agree, else nothing is,
+    unless ``keep_going``. The processes wait for a minute: the next export is several times as
+    fast.
 
     Args:
         source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its

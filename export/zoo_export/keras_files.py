@@ -18,11 +18,12 @@ from zoo_export.converters.inference import load_model
 from zoo_export.errors import ExportError
 from zoo_export.model_code import objects_in
 from zoo_registry import UsageError
+from zoo_registry.build import check_file_memory
 from zoo_registry.errors import plain
 from zoo_registry.hashing import sha256
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP, _HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
 _MOST_BYTES = 1 << 26
 _DAMAGE = (OSError, KeyError, ValueError, RuntimeError, EOFError, RecursionError, zlib.error)
 
@@ -59,8 +60,8 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
         compiled: Whether one of Keras 3 is compiled as it was.
 
     Raises:
-        UsageError: A file of another kind, a damaged one, or a model of Keras 2 that cannot be
-            made anew.
+        UsageError: A file of another kind, a damaged one, one whose model is larger than the free
+            memory, or a model of Keras 2 that cannot be made anew.
         ExportError: Keras cannot load it.
 
     Example:
@@ -72,6 +73,7 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
         (None, 3)
     """
     described = _described(path)
+    check_file_memory(path)
     is_old = described.version.startswith(("1.", "2."))
     model = _of_keras_2(path, described) if is_old else _of_keras_3(path, described, compiled)
     model.zoo_weights = FromFile(path.name, {path.name: sha256(path)})
@@ -80,12 +82,12 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
 
 def _described(path: Path) -> _Described:
     with _damage_named(path):
-        if zipfile.is_zipfile(path):
+        if _begins_with(path, _ZIP):
             with zipfile.ZipFile(path) as archive:
                 if _CONFIG in archive.namelist():
                     config, about = (_json(archive, name, path) for name in (_CONFIG, _METADATA))
                     return _Described(config, str(about.get("keras_version", "")))
-        elif _is_hdf5(path):
+        elif _begins_with(path, _HDF5):
             return _of_hdf5(path)
     raise UsageError(
         f"'{path}' is no model: give a folder of `zoo train`, or a file of model.save, .keras or "
@@ -93,9 +95,9 @@ def _described(path: Path) -> _Described:
     )
 
 
-def _is_hdf5(path: Path) -> bool:
+def _begins_with(path: Path, mark: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(len(_HDF5)) == _HDF5
+        return file.read(len(mark)) == mark
 
 
 def _json(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
@@ -127,7 +129,7 @@ def _of_keras_2(path: Path, found: _Described) -> Any:
     what = f"'{path}'"
     model = keras2.made_anew(found.config, what)
     with _damage_named(path):
-        if not zipfile.is_zipfile(path):
+        if _begins_with(path, _HDF5):
             with h5py.File(path, "r") as file:
                 keras2.fill_from_layers(model, file["model_weights"], what)
             return model

@@ -22,6 +22,7 @@ from zoo_export.manifest import Decoding
 from zoo_export.stored import read_npz
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError, folders
+from zoo_registry.build import check_file_memory
 from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
 
@@ -114,6 +115,7 @@ def from_run(folder: Path) -> Request:
     file = folder / folders.MODEL
     if file.is_file() and known.model.get("sha256") not in {None, sha256(file)}:
         raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
+    check_file_memory(file)
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(file)
     examples = read_npz(folder / "examples.npz", of_run=True)

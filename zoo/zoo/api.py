@@ -123,8 +123,9 @@ def load_model(path: str | Path) -> Any:
         The ``keras.Model``, compiled if it was when Keras 3 saved it.
 
     Raises:
-        UsageError: There is no such file, or it is of another kind.
-        ZooError: Keras cannot load it.
+        UsageError: There is no such file, it is of another kind or damaged, or its model is larger
+            than the free memory.
+        ZooError: Keras cannot load it, or it holds what cannot be loaded safely.
 
     Example:
         >>> import os, tempfile, zoo

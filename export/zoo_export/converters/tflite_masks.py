@@ -63,7 +63,8 @@ def _kind(code: Any) -> str:
     from ai_edge_litert import schema_py_generated as schema
 
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return {value: key for key, value in vars(schema.BuiltinOperator).items()}.get(number, "")
+    names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
+    return str(names.get(number, ""))
 
 
 def _measured(

@@ -256,7 +256,7 @@ def _in_order(group: str) -> tuple[str, int]:
 
 def holds_floats(value: Any) -> bool:
     """Return whether an array of a file is of weights as they are computed with."""
-    return value.dtype.kind == "f" or value.attrs.get("dtype") == "bfloat16"
+    return bool(value.dtype.kind == "f" or value.attrs.get("dtype") == "bfloat16")
 
 
 def as_array(value: Any) -> Any:

@@ -165,7 +165,7 @@ def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) ->
     """
     if bare_name(metric.name) == "accuracy" and not metric.arguments:
         return accuracy() if accuracy else "accuracy"
-    kinds = classes(keras.metrics, keras.Metric)
+    kinds = classes(keras.metrics, keras.Metric) | {"f1micro": losses.MicroF1}
     arguments = {"name": metric.name, **metric.arguments}
     return make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
 

@@ -16,7 +16,7 @@ from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
-from zoo_registry.build import check_overrides
+from zoo_registry.build import check_overrides, load_builder
 from zoo_registry.hashing import sha256
 
 # What the names of models end with whose head has a row a class.
@@ -341,5 +341,5 @@ def builder_defaults(spec: ModelSpec) -> dict[str, Any]:
     """Return the builder's arguments that have a default."""
     import inspect
 
-    parameters = inspect.signature(spec.load_builder()).parameters.values()
+    parameters = inspect.signature(load_builder(spec)).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import LABELS, Columns
-from zoo_recipes.own_data.encodings import decoded, suffix_of
+from zoo_recipes.own_data.content import HALF, LABELS, Columns
+from zoo_recipes.own_data.encodings import decoded, is_utf8, suffix_of
 from zoo_registry import UsageError
 
 # Their rows name the columns.
@@ -121,7 +121,7 @@ def named_columns(columns: Columns) -> Iterator[str]:
 def _row(line: int, fields: list[str], names: Sequence[str]) -> Row:
     if len(fields) != len(names):
         return Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
-    bad = next((field for field in fields if not _is_utf8(field)), None)
+    bad = next((field for field in fields if not is_utf8(field)), None)
     if bad is not None:
         return Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
     return Row(line, dict(zip(names, fields, strict=True)))
@@ -233,14 +233,6 @@ def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> list[Line]:
     return found
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _objects(file: Path, text: str) -> Iterator[Row]:
     if suffix_of(file) == ".json" and (whole := _whole(file, text)) is not None:
         yield from (_object(number, values) for number, values in enumerate(whole, 1))
@@ -248,7 +240,7 @@ def _objects(file: Path, text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        if not _is_utf8(line):
+        if not is_utf8(line):
             shown = line.encode("utf-8", "surrogateescape")[:40]
             yield Row(number, {}, f"is not UTF-8: {shown!r}")
             continue
@@ -303,8 +295,8 @@ def _object(number: int, values: Any) -> Row:
     if not isinstance(values, dict):
         return Row(number, {}, f"is no object: {type(values).__name__}")
     # JSON may escape what no text holds.
-    if not _is_utf8(json.dumps(values, ensure_ascii=False)):
-        return Row(number, {}, "holds half a character, a lone surrogate such as \\ud83d")
+    if not is_utf8(json.dumps(values, ensure_ascii=False)):
+        return Row(number, {}, HALF)
     return Row(number, values)
 
 

@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV, JSON, JSONL and Parquet files, each with the line it stands in."""
+"""Rows of CSV, TSV, Excel, JSON, JSONL and Parquet files, each with the line it stands in."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from typing import Any
 
 from zoo_recipes.own_data.content import HALF, LABELS, Columns
 from zoo_recipes.own_data.encodings import decoded, is_utf8, suffix_of
-from zoo_registry import UsageError
+from zoo_registry import UsageError, ZooError
 
 # Their rows name the columns.
 LINES = (".jsonl", ".ndjson", ".json")
 OBJECTS = (*LINES, ".parquet")
-SUFFIXES = (".csv", ".tsv", *OBJECTS)
+SHEET = ".xlsx"
+SUFFIXES = (".csv", ".tsv", SHEET, *OBJECTS)
 # Rows of objects that tell which columns there are; a row that misses one of them is reported.
 HEAD = 100
 HEAD_CHARACTERS = 1 << 20
@@ -80,6 +81,9 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         table = _parquet(file)
         rows = [Row(at, values) for at, values in enumerate(table.read().to_pylist(), 1)]
         return Table(list(table.schema_arrow.names), rows)
+    if suffix_of(file) == SHEET:
+        lines, remarks = _sheet(file)
+        return _table(file, lines, columns, headings, remarks)
     found = decoded(file)
     remarks = [found.remark] if found.remark else []
     if suffix_of(file) in LINES:
@@ -88,6 +92,19 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         return Table(list(dict.fromkeys(name for values in head for name in values)), rows, remarks)
     delimiter = _delimiter(file, found.text)
     lines = _lines(file, found.text, delimiter)
+    return _table(file, lines, columns, headings, remarks, delimiter=delimiter)
+
+
+def _table(
+    file: Path,
+    lines: list[Line],
+    columns: Columns,
+    headings: Iterable[str],
+    remarks: list[str],
+    *,
+    delimiter: str = "",
+) -> Table:
+    """Return the table of lines, of which the first may be a header."""
     if not lines:
         raise UsageError(f"'{file}' is empty: a table needs at least a header.")
     header, lines = _headed(lines, columns, set(headings))
@@ -298,6 +315,40 @@ def _object(number: int, values: Any) -> Row:
     if not is_utf8(json.dumps(values, ensure_ascii=False)):
         return Row(number, {}, HALF)
     return Row(number, values)
+
+
+def _sheet(file: Path) -> tuple[list[Line], list[str]]:
+    """Return the rows of the first sheet of an Excel file, and which one it is of several."""
+    try:
+        from openpyxl import load_workbook
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            f"'{file}' is read by openpyxl, which is not installed: pip install 'kerazoo[excel]'."
+        ) from error
+    try:
+        # What formulas gave when the file was saved.
+        book = load_workbook(file, read_only=True, data_only=True)
+        first = book.worksheets[0]
+        rows = [[_written(value) for value in row] for row in first.iter_rows(values_only=True)]
+    except Exception as error:  # openpyxl raises what zip and XML raise
+        raise UsageError(f"'{file}' is no Excel file: {type(error).__name__}: {error}") from error
+    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    # Cells that were formatted once and hold nothing.
+    width = max((at for _, row in lines for at, cell in enumerate(row, 1) if cell), default=0)
+    lines = [(number, [*row, *[""] * width][:width]) for number, row in lines]
+    count = len(book.worksheets)
+    said = f"sheet '{first.title}' of {file.name} is read, the first of {count}"
+    return lines, [said] if count > 1 else []
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _parquet(file: Path) -> Any:

@@ -3,13 +3,14 @@
 import gzip
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from zoo_recipes.own_data.layouts import layout_of
-from zoo_registry import UsageError
+from zoo_registry import UsageError, ZooError
 
 TEXTS = [(f"number {n} is {('bad', 'good')[n % 2]}", ("neg", "pos")[n % 2]) for n in range(8)]
 AS_TABLE = "text,label\n" + "".join(f"{text},{label}\n" for text, label in TEXTS)
@@ -214,3 +215,32 @@ def test_a_link_back_to_the_data_adds_nothing(pictures):
     assert [example.place for example in read(folder).examples] == [
         f"{c}/{n}.png" for c in "abc" for n in range(3)
     ]
+
+
+def test_the_first_sheet_of_an_excel_file(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    sheet = book.active
+    for row in [("mass", "island", "label"), (1.5, "a", "x"), (None, None, None), (2, None, "y")]:
+        sheet.append(row)
+    sheet["F9"].number_format = "0.00"
+    book.create_sheet("notes").append(["nothing"])
+    book.save(tmp_path / "t.xlsx")
+    content = read(tmp_path / "t.xlsx")
+    assert [(e.place, e.values) for e in content.examples] == [
+        ("t.xlsx:2", {"mass": "1.5", "island": "a", "label": "x"}),
+        ("t.xlsx:4", {"mass": "2", "island": "", "label": "y"}),
+    ]
+    assert "sheet 'Sheet' of t.xlsx is read, the first of 2" in content.remarks
+    with pytest.raises(UsageError, match=r"broken\.xlsx' is no Excel file: BadZipFile"):
+        read(write(tmp_path / "broken.xlsx", "no zip"))
+
+
+def test_excel_files_name_what_reads_them(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ZooError) as caught:
+        read(write(tmp_path / "t.xlsx", "x"))
+    assert str(caught.value) == (
+        f"'{tmp_path / 't.xlsx'}' is read by openpyxl, which is not installed: "
+        "pip install 'kerazoo[excel]'."
+    )

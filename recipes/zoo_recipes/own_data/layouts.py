@@ -83,9 +83,9 @@ LAYOUTS = (
     ),
     Layout(
         "tables: .csv, .tsv, .xlsx, .json, .jsonl or .parquet with text and label, premise, "
-        "hypothesis and label, source and target, user, item and rating, tokens and tags, or numbers and "
-        "categories with a label or target; also a folder with train.csv, validation.csv and "
-        "test.csv",
+        "hypothesis and label, source and target, user, item and rating, tokens and tags, or "
+        "numbers and categories with a label or target; also a folder with train.csv, "
+        "validation.csv and test.csv",
         is_table,
         table_kind,
         read_table,

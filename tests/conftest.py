@@ -7,12 +7,42 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from zoo_export import assembly
 from zoo_registry import plugins
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def standard_of_onnx() -> Iterator[list[str]]:
+    """Run every ONNX file that this process exports in the standard's own evaluator too."""
+    verified, faults = assembly.verified, []
+
+    def also_by_the_standard(source: Any, row: Any, converted: Any) -> Any:
+        artifact = verified(source, row, converted)
+        if artifact.path.endswith(".onnx"):
+            from onnx_standard import faults_of
+
+            found = faults_of(source, row, converted.job)
+            faults.extend(f"{artifact.path} is wrong by the standard: {fault}" for fault in found)
+        return artifact
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assembly, "verified", also_by_the_standard)
+        yield faults
+
+
+@pytest.fixture(autouse=True)
+def right_by_the_standard(standard_of_onnx: list[str]) -> Iterator[None]:
+    """Fail the test whose ONNX file ONNX Runtime alone takes for right."""
+    yield
+    faults = list(standard_of_onnx)
+    standard_of_onnx.clear()
+    assert not faults
 
 
 @pytest.fixture

@@ -21,13 +21,14 @@ from zoo_export.comparing import (
     with_label,
     worst_of_groups,
 )
-from zoo_export.converters.calibration import fingerprint
+from zoo_export.converters.calibration import FEW_ROWS, fingerprint
 from zoo_export.converters.conversion import Converted
 from zoo_export.converters.job import Job, Task
+from zoo_export.encoders import compared_inputs
 from zoo_export.errors import ExportError
 from zoo_export.files import size_of
 from zoo_export.formats import Format, find
-from zoo_export.kinds import EXAMPLE, GIVEN
+from zoo_export.kinds import EDGE, EXAMPLE, GIVEN
 from zoo_export.manifest import Artifact, Comparison, Fit, Verification
 from zoo_export.source import Source, versions
 from zoo_export.tensors import Array, Arrays, Tensor
@@ -96,10 +97,12 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         ExportError: The conversion failed, or its file disagrees with Keras.
     """
     if row.static and converted.job.batch_sizes and source.trials.beside:
-        raise ExportError(_of_mixed_rows(source.trials.beside)) from converted.error
+        error = _of_mixed_rows(source.trials.beside, source.request.model)
+        raise ExportError(error) from converted.error
     if converted.error is not None or converted.result is None:
         raise converted.error or ExportError("it ended without a result")
-    job, facts = converted.job, dict(converted.result.facts)
+    job = converted.job
+    facts = _with_calibration(source, row, dict(converted.result.facts))
     _check_weights(row, facts)
     figures = _judged(source, row, converted, facts)
     path = Path(job.path)
@@ -110,7 +113,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         inputs=job.inputs,
         outputs=job.outputs,
         verification=figures,
-        facts=_with_calibration(source, row, facts | _of_samples(source, row)),
+        facts=facts | _of_samples(source, row),
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.batch_sizes,
@@ -181,12 +184,13 @@ def _rows(
     source: Source, row: Format, pairs: _Pairs, scales: Mapping[str, Mapping[str, Scale]]
 ) -> dict[int, tuple[Comparison, ...]]:
     dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
-    groups = {at: source.trials.batches[at].group for at in pairs}
     sizes = usual_sizes(scales)
-    return {
-        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes, sizes=sizes)
-        for at, pair in pairs.items()
-    }
+    found = {}
+    for at, pair in pairs.items():
+        batch = source.trials.batches[at]
+        own, is_edge = scales.get(batch.group or ""), batch.kind == EDGE
+        found[at] = compared(row, *pair, own, dtypes, sizes=sizes, is_edge=is_edge)
+    return found
 
 
 def _fits(
@@ -275,6 +279,7 @@ def _of_samples(source: Source, row: Format) -> dict[str, Any]:
         ),
         "from_float64": source.is_float64,
         "rows_depend": source.trials.beside,
+        "unrolled_by_author": notes.get("unrolled"),
     }
     return {key: value for key, value in known.items() if value}
 
@@ -301,11 +306,21 @@ def _check(
             "that measures them, such as tflite:int16x8"
         )
     elif find(figures.format).scheme is not None and not all(fit.ok for fit in figures.fits):
-        advice = _other_schemes(figures.format)
+        advice = _few_rows(facts) + _other_schemes(figures.format)
     if source.is_float64:
         advice += ". The model computes in float64 and the file in float32: build it in float32"
     before = _OF_COPY if is_proof else ""
     raise ExportError(before + why(figures) + advice, comparisons=figures.comparisons)
+
+
+def _few_rows(facts: Mapping[str, Any]) -> str:
+    rows = facts.get("calibration", {}).get("rows", FEW_ROWS)
+    if rows >= FEW_ROWS:
+        return ""
+    return (
+        f". Its ranges are those of {rows} calibration rows, and what is beyond them is cut off: "
+        "give a few hundred"
+    )
 
 
 def _other_schemes(name: str) -> str:
@@ -317,11 +332,21 @@ def _other_schemes(name: str) -> str:
     )
 
 
-def _of_mixed_rows(moves: float) -> str:
+def _of_mixed_rows(moves: float, model: Any) -> str:
     return (
         f"its rows depend on each other: in Keras the answer to one row moves by {moves:.3g} with "
         "the rows beside it, and this file runs one batch size alone, and fills it up. Take onnx "
-        "or saved_model, whose batch is what they are given, or batch_sizes='dynamic'. Encoders "
-        "that are compared with each other are exported one by one: keras.Model(its inputs, its "
-        "output)"
+        f"or saved_model, whose batch is what they are given, or batch_sizes='dynamic'"
+        f"{_of_encoders(model)}"
+    )
+
+
+def _of_encoders(model: Any) -> str:
+    names = [f"'{name[0]}'" for name in compared_inputs(model)]
+    if not names:
+        return ""
+    return (
+        f". It compares every row of {' with every row of '.join(names)}: export each encoder by "
+        "itself (for name, encoder in zoo_export.encoders(model).items(): "
+        "zoo_export.export(encoder, name=name))"
     )

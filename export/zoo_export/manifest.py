@@ -179,8 +179,9 @@ class Artifact:
         outputs: Outputs as this artifact gives them.
         verification: Figures of the comparison with Keras.
         facts: What its converter found in the file: operators, opset, signature.
-        seconds: Time that conversion, inspection and running took, with process start.
-        peak_mb: Peak memory of that process in MB.
+        seconds: Time that conversion, inspection and running took, with process start for the
+            first file of an export.
+        peak_mb: Peak memory of their process meanwhile, in MB.
         batch_sizes: Batches that a LiteRT file has a signature for, smallest first; none where
             the batch varies.
     """

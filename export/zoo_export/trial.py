@@ -140,7 +140,7 @@ def _exercise(bundle: Bundle, artifact: Artifact, options: Options) -> Verificat
     threads, provider = options.threads, options.provider
     figures = run_samples(bundle, artifact, threads=threads, provider=provider)
     if artifact.format == TRAIN_FORMAT:
-        sample = load_samples(bundle.path / SAMPLES)[0].inputs
+        sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
         bundle.trainer(threads).rehearse(sample)
     return figures
 

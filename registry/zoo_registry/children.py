@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 _PARENT = "KERAZOO_PARENT"
+# What PYTHONPATH is for a program that is not ours.
+_PATH_OF_PROGRAM = "KERAZOO_PATH_OF_PROGRAM"
+_LAUNCHER = "zoo_registry.children"
 _WATCH_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 
@@ -70,6 +75,31 @@ def run(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def run_program(command: Sequence[str], time_limit: float) -> subprocess.CompletedProcess[str]:
+    r"""Run a program that is not ours to its end, as :func:`run` runs modules.
+
+    On Linux the kernel ends it with this process, however that ends.
+
+    Args:
+        command: The program, by path or as it is found on the ``PATH``, and its arguments.
+        time_limit: Seconds after which it is killed.
+
+    Raises:
+        OSError: There is no such program.
+        subprocess.TimeoutExpired: It took too long.
+
+    Example:
+        >>> run_program([sys.executable, "-c", "print(1)"], time_limit=60).stdout
+        '1\n'
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    theirs = {_PATH_OF_PROGRAM: os.environ.get("PYTHONPATH", "")}
+    words = (program, *command[1:])
+    return run(_LAUNCHER, *words, time_limit=time_limit, environment=theirs)
+
+
 def end_with_parent() -> None:
     """End this process when the one that started it has ended: nobody waits for it.
 
@@ -110,3 +140,16 @@ def limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def main(program: str, *arguments: str) -> None:
+    """Become a program that ends with the process that started this one."""
+    end_with_parent()
+    # Whom the parent has in view is this process: what the kernel was told of it stays.
+    os.environ.pop(_PARENT)
+    os.environ["PYTHONPATH"] = os.environ.pop(_PATH_OF_PROGRAM)
+    os.execv(program, [program, *arguments])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

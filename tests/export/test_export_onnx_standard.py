@@ -1,5 +1,7 @@
 """ONNX files of the standard alone: what Keras gives, in two evaluators; what fails says where."""
 
+import re
+
 import keras
 import numpy as np
 import onnx
@@ -9,8 +11,10 @@ from export_runtimes import onnx_outputs
 from keras import layers, ops
 from onnx import TensorProto, helper
 
+from zoo.support.operators import _convert_here
+from zoo_export import assembly, export
+from zoo_export.converters import child, onnx_attributes
 from zoo_export.converters import onnx as onnx_converter
-from zoo_export.converters import onnx_file
 from zoo_export.converters.axes import check_outputs
 from zoo_export.converters.inference import reference
 from zoo_export.errors import ExportError
@@ -249,6 +253,12 @@ def _with(operator, **attributes):
          "'coordinate_transformation_mode' is 'tf_half_pixel_for_nn'"),
         ("Resize", {"nearest_mode": "round"}, "'nearest_mode' is 'round'"),
         ("Pad", {"mode": "symmetric"}, "'mode' is 'symmetric'"),
+        ("Conv", {"auto_pad": "SAME"}, "'auto_pad' is 'SAME'"),
+        ("ConvTranspose", {"auto_pad": "explicit"}, "'auto_pad' is 'explicit'"),
+        ("LSTM", {"direction": "backward"}, "'direction' is 'backward'"),
+        ("Resize", {"mode": "bilinear"}, "'mode' is 'bilinear'"),
+        ("ScatterND", {"reduction": "sum"}, "'reduction' is 'sum'"),
+        ("DepthToSpace", {"mode": "depth"}, "'mode' is 'depth'"),
         ("LSTM", {"activations": ["Sigmoid", "Swish", "Tanh"]}, "'activations' is 'Swish'"),
         ("Cast", {"to": 99}, "'to' is 99, which is no data type"),
         ("Relu", {"alpha": 1.0}, "'alpha'"),
@@ -258,11 +268,34 @@ def _with(operator, **attributes):
 def test_an_attribute_that_the_standard_does_not_know(operator, attributes, fault, dense):
     model = dense(layers.Dense(4, name="dense_1"))
     with pytest.raises(ExportError) as caught:
-        onnx_file.refuse_unknown_attributes(_with(operator, **attributes), model)
+        onnx_attributes.refuse_unknown_attributes(_with(operator, **attributes), model)
     assert str(caught.value) == (
         f"{operator} (layer 'dense_1') has an attribute that ONNX of opset 20 does not know: "
         f"{fault}"
     )
+
+
+def test_every_exported_file_runs_by_the_standard(dense, monkeypatch, tmp_path, standard_of_onnx):
+    """What ONNX Runtime ran is another file than the one that is left: the fixture sees it."""
+
+    def run(job, cases):
+        given = plain(job, cases)
+        proto = onnx.load(job.path)
+        if job.optimize is None:
+            proto.graph.initializer[0].raw_data = b"\0" * len(proto.graph.initializer[0].raw_data)
+        onnx.save(proto, job.path)
+        return given
+
+    plain = child._run
+    monkeypatch.setattr(child, "_run", run)
+    monkeypatch.setattr(assembly, "convert_all", _convert_here)
+    for optimize in (None, "onnxruntime"):
+        folder = tmp_path / str(optimize)
+        export(dense(), to=["onnx"], out=folder, name="net", optimize=optimize)
+    assert standard_of_onnx
+    for fault in standard_of_onnx:
+        assert fault.startswith("net.onnx is wrong by the standard: ")
+    standard_of_onnx.clear()
 
 
 def test_every_default_of_the_standard_is_known_to_it(dense):
@@ -278,9 +311,31 @@ def test_every_default_of_the_standard_is_known_to_it(dense):
         for name, attribute in (current.attributes if current else {}).items():
             if attribute.default_value.name:
                 value = helper.get_attribute_value(attribute.default_value)
-                onnx_file.refuse_unknown_attributes(_with(schema.name, **{name: value}), model)
+                onnx_attributes.refuse_unknown_attributes(
+                    _with(schema.name, **{name: value}), model
+                )
                 tried += 1
     assert tried > 100
+
+
+def test_every_word_of_an_attribute_is_one_of_the_standard():
+    """Held against the schemas: each word is in their prose, and all that they put into quotes."""
+    known, operators = set(onnx_attributes.WORDS), onnx.defs.get_all_schemas()
+    for operator in sorted({schema.name for schema in operators if not schema.domain}):
+        if not onnx.defs.has(operator, onnx_converter.OPSET, ""):
+            continue
+        schema = onnx.defs.get_schema(operator, onnx_converter.OPSET, "")
+        for name, attribute in schema.attributes.items():
+            if "STRING" not in attribute.type.name or name in onnx_attributes.FREE_TEXT:
+                continue
+            words = onnx_attributes.words_of(operator, name)
+            known -= {name, f"{operator}.{name}"}
+            said = re.findall(r"\w+", f"{attribute.description} {schema.doc}")
+            assert not {*words} - {*said}, (operator, name)
+            # In quotes stand words, and of 'nearest_mode' also that "mode" has to be "nearest".
+            quoted = {*re.findall(r"[\"']+(\w+)[\"']+", attribute.description)}
+            assert not quoted - {*words, "mode", "nearest"}, (operator, name)
+    assert not known
 
 
 def test_a_batch_that_keras_calls_one(tmp_path):

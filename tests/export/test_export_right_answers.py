@@ -239,7 +239,7 @@ def test_large_vocabularies_are_compared_column_by_column_and_stored_in_whole_co
     path = tmp_path / "samples.npz"
     save_samples(path, [Trial("given", {}, {"logits": logits})], [tensor], {"given": scales})
 
-    (case,), loaded = load_samples(path), load_scales(path)["given"]["logits"]
+    (case,), loaded = load_samples(path, []), load_scales(path)["given"]["logits"]
 
     kept = columns_kept(30_000)
     np.testing.assert_array_equal(case.values["logits"], logits[:, :, kept])
@@ -435,6 +435,19 @@ def test_small_logits_are_compared_for_what_they_are():
     other = {"logits": logits["logits"] * np.float32(1.001)}
     rows = compared(find("onnx"), logits, other, scales, {"logits": "float32"})
     assert not rows[0].ok
+
+
+def test_a_batch_of_small_values_by_chance_is_held_against_all_samples():
+    rng = np.random.default_rng(0)
+    all_of_them = {"logits": rng.normal(size=(64, 2)).astype("float32")}
+    scales = measured([Tensor("logits", "float32", ("batch", 2))], [all_of_them])
+    small = {"logits": np.array([[1e-3, -5e-4]], "float32")}
+    near = {"logits": small["logits"] + np.float32(1e-2)}
+    far = {"logits": small["logits"] + np.float32(1.0)}
+
+    dtypes = {"logits": "float32"}
+    ok = [compared(find("onnx:int8"), small, given, scales, dtypes)[0].ok for given in (near, far)]
+    assert ok == [True, False]
 
 
 # -- NaN, float64, rows that depend on each other -------------------------------------------------

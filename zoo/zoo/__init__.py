@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.benchmarking import bench as bench
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
+    from zoo_export.encoders import encoders as encoders
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
     from zoo_recipes.distributed.cluster import Workers as Workers
@@ -70,6 +71,7 @@ _EXPORTS = {
     "choose": "zoo.choosing:choose",
     "cross_validate": "zoo_recipes.training.crossing:cross_validate",
     "describe": "zoo.api:describe",
+    "encoders": "zoo_export.encoders:encoders",
     "evaluate": "zoo.evaluating:evaluate",
     "explain": "zoo.explaining:explain",
     "export": "zoo_export.exporting:export",

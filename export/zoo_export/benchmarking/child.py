@@ -47,7 +47,7 @@ class Measurement:
         self.bundle = bundle
         self.artifact = bundle.artifact(name)
         self.threads = threads
-        cases = load_samples(bundle.path / SAMPLES)
+        cases = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)
         inputs = next(c.inputs for c in cases if fits(self.artifact.inputs, c.inputs))
         self.inputs = {name: array[:1] for name, array in inputs.items()}
 

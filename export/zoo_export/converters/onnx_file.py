@@ -10,15 +10,11 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
+from zoo_export.converters.onnx_attributes import STANDARD, refuse_unknown_attributes
 from zoo_export.converters.onnx_graph import all_nodes
 from zoo_export.converters.tracing import Conversion, layer_of
 from zoo_export.errors import Blame, ExportError
 from zoo_export.tensors import Tensor
-
-_DOMAINS = {"", "ai.onnx"}
-# Attributes that may say anything, and those that name a data type.
-_FREE_TEXT = {"equation", "value_string", "value_strings", "pattern", "locale", "stopwords"}
-_DTYPES = {"to", "dtype", "output_dtype"}
 
 
 def describe(proto: Any, conversion: Conversion) -> None:
@@ -76,7 +72,7 @@ def refuse_foreign(proto: Any, model: Any, allowed: Set[str] = frozenset()) -> N
         for node in all_nodes(proto.graph)
         if node.domain not in allowed
         and (
-            node.domain not in _DOMAINS or not onnx.defs.has(node.op_type, versions.get("", 1), "")
+            node.domain not in STANDARD or not onnx.defs.has(node.op_type, versions.get("", 1), "")
         )
     }
     if blames:
@@ -104,70 +100,6 @@ def naming_nodes(model: Any) -> Iterator[None]:
         blame = Blame(found.group(1), layer_of(model, found.group(2)))
         cause = " ".join(str(error).split())
         raise ExportError(f"the ONNX graph is wrong at {blame}: {cause}", [blame]) from error
-
-
-def refuse_unknown_attributes(proto: Any, model: Any) -> None:
-    """Refuse attributes that the standard does not know at the file's own opset.
-
-    Names and types are those of the schema. What an attribute that is a word may say stands in the
-    schema's text alone, so the word has to be found there.
-
-    Args:
-        proto: An ``onnx.ModelProto``.
-        model: The Keras model.
-
-    Raises:
-        ExportError: The first such attribute, with its operator and layer.
-    """
-    import onnx
-
-    versions = {entry.domain: entry.version for entry in proto.opset_import}
-    for node in all_nodes(proto.graph):
-        version = versions.get(node.domain, versions.get("", 1))
-        if node.domain not in _DOMAINS or not onnx.defs.has(node.op_type, version, ""):
-            continue
-        schema = onnx.defs.get_schema(node.op_type, version, "")
-        for attribute in node.attribute:
-            fault = _fault(attribute, schema)
-            if fault:
-                blame = Blame(node.op_type, layer_of(model, node.name))
-                raise ExportError(
-                    f"{blame} has an attribute that ONNX of opset {version} does not know: {fault}",
-                    [blame],
-                )
-
-
-def _fault(attribute: Any, schema: Any) -> str:
-    """Return what a schema says against an attribute, or nothing."""
-    import onnx
-
-    name, known = attribute.name, schema.attributes.get(attribute.name)
-    if known is None:
-        return f"'{name}'"
-    kinds = onnx.AttributeProto.AttributeType
-    if attribute.type != known.type.value:
-        return f"'{name}' of type {kinds.Name(attribute.type)}, not {known.type.name}"
-    value = onnx.helper.get_attribute_value(attribute)
-    words = [value] if attribute.type == kinds.STRING else value
-    if attribute.type in {kinds.STRING, kinds.STRINGS} and name not in _FREE_TEXT:
-        unknown = (w for w in map(bytes.decode, words) if not _is_told(w, known, schema))
-        return next((f"'{name}' is '{word}'" for word in unknown), "")
-    if name in _DTYPES and value not in onnx.TensorProto.DataType.values():
-        return f"'{name}' is {value}, which is no data type"
-    return ""
-
-
-def _is_told(word: str, attribute: Any, schema: Any) -> bool:
-    """Return whether a schema names a word among what an attribute may say.
-
-    Most put such words into quotes; then one without them is only a part of a sentence.
-    """
-    quoted = set(re.findall(r"[\"'`]+(\w+)[\"'`]+", attribute.description))
-    default = attribute.default_value.s.decode()
-    if quoted and (default in quoted or not (default or attribute.default_value.strings)):
-        return word in quoted
-    text = f"{attribute.description} {schema.doc}"
-    return re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) is not None
 
 
 def inspect(conversion: Conversion, allowed: Set[str] = frozenset()) -> dict[str, Any]:

@@ -133,8 +133,8 @@ def as_step(data: Mapping[str, Any]) -> Step:
         UsageError: An unknown step or key, a key left out, or a wrong value.
 
     Example:
-        >>> as_step({"step": "image", "size": [28, 28], "channels": 1})
-        ImageStep(size=(28, 28), channels=1, input='image', resample='bilinear', shorter_side=None)
+        >>> as_step({"step": "array", "input": "x", "shape": [2, 3]})
+        ArrayStep(input='x', shape=(2, 3), dtype='float32', scale=1.0, source=None)
     """
     values = dict(data)
     name = str(values.pop("step", None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ _MAX_NUMBERS = 1 << 28
 # In Hz; no sound card takes more.
 _MAX_RATE = 768_000
 _RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
+_ROUNDING = ("floor", "even")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class ImageStep:
         resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
         shorter_side: Pixels of the shorter side of the picture, the other in proportion, before
             its middle is cut out; without it the whole picture is brought to the size.
+        resized: Height and width, whatever the picture's proportions, before its middle is cut out.
+        rounding: Where the middle begins if the pixels to cut off are odd in number: ``floor`` half
+            a pixel before it, as in transformers, or at the ``even`` one, as in torchvision, timm.
     """
 
     size: tuple[int, int]
@@ -48,6 +53,8 @@ class ImageStep:
     input: str = "image"
     resample: str = "bilinear"
     shorter_side: int | None = None
+    resized: tuple[int, int] | None = None
+    rounding: str = "floor"
 
     def __post_init__(self) -> None:
         _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
@@ -58,6 +65,17 @@ class ImageStep:
             large = _is_shape([self.shorter_side], 1) and self.shorter_side >= max(self.size)
             _check(self, "shorter_side", large, f"{max(self.size)} or more, as size is cut out")
             _check_amount(self, "shorter_side", [self.shorter_side, self.shorter_side])
+        if self.resized is not None:
+            self._check_resized(self.resized)
+        _check(self, "rounding", self.rounding in _ROUNDING, f"one of {', '.join(_ROUNDING)}")
+
+    def _check_resized(self, resized: tuple[int, int]) -> None:
+        alone = self.shorter_side is None
+        _check(self, "resized", alone, "left out, as the step has a shorter_side")
+        large = _is_shape(resized, 2) and all(map(operator.ge, resized, self.size))
+        what = f"{list(self.size)} or more, [height, width], as size is cut out"
+        _check(self, "resized", large, what)
+        _check_amount(self, "resized", [*resized, self.channels])
 
     @property
     def shapes(self) -> Shapes:
@@ -79,7 +97,7 @@ class ImageStep:
         if image.size != sides:
             image = image.resize(sides, Image.Resampling[self.resample.upper()])
         if sides != (width, height):
-            left, top = (sides[0] - width) // 2, (sides[1] - height) // 2
+            left, top = self._first(sides[0] - width), self._first(sides[1] - height)
             image = image.crop((left, top, left + width, top + height))
         return np.asarray(image, np.float32).reshape(height, width, self.channels)
 
@@ -87,15 +105,20 @@ class ImageStep:
         """Return width and height that a picture is brought to, before its middle is cut out."""
         shorter = self.shorter_side
         if shorter is None:
-            return self.size[1], self.size[0]
+            height, width = self.resized or self.size
+            return width, height
         # Of a strip so thin that its longer side would not fit, no more than fits is made.
         longer = int(shorter * max(width, height) / min(width, height))
         longer = min(longer, _MAX_NUMBERS // (3 * shorter))
         return (shorter, longer) if width <= height else (longer, shorter)
 
+    def _first(self, cut: int) -> int:
+        """Return the first row or column of the middle, where so many are cut off."""
+        return cut // 2 if self.rounding == "floor" else round(cut / 2)
+
     def _fits(self, raw: np.ndarray[Any, Any]) -> bool:
         # Nothing to convert: the fast way that keeps fractions.
-        if self.shorter_side is not None:
+        if self.shorter_side is not None or self.resized not in {None, self.size}:
             return False
         shapes = {(*self.size, self.channels)} | ({self.size} if self.channels == 1 else set())
         return raw.shape in shapes and in_pixel_range(raw)

@@ -169,7 +169,8 @@ def _cell(event: Progress) -> Cell:
     if event.artifact is not None:
         share = largest_share(event.artifact.verification)
         size = event.artifact.bytes
-        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance)
+        lost = _lost(event.artifact.verification)
+        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance, lost=lost)
     reason = short(str(event.error))
     if not event.comparisons:
         return Cell(state=NO, reason=reason)
@@ -178,6 +179,11 @@ def _cell(event: Progress) -> Cell:
         return Cell(state=MISSES, reason=reason)
     said = f"misses by {share - tolerance:.2g}: {share:.2g} where {tolerance:.2g} is allowed"
     return Cell(state=MISSES, difference=share, allowed=tolerance, reason=said)
+
+
+def _lost(figures: Verification) -> float:
+    shares = [fit.difference / fit.deviation for fit in figures.fits if fit.deviation]
+    return round(max(shares, default=0.0), 6)
 
 
 def _latencies(bundle: Bundle) -> dict[str, float]:

@@ -15,7 +15,7 @@ from zoo.weights.keras_file import Listing, as_array, listing_of, opened
 from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
-from zoo_registry.build import accepted_overrides, check_overrides
+from zoo_registry.build import accepted_overrides, check_overrides, load_builder
 from zoo_registry.folders import ASSETS, INFO, TOKENIZER
 from zoo_registry.hashing import sha256
 from zoo_registry.tokenizing import open_tokenizer
@@ -140,7 +140,7 @@ class RunFolder(NativeFile):
                 f"weights='{self.path.parent}' are of model '{name}', not of '{self.spec.name}'."
             )
         wanted = {**self._vocab_size(), **check_overrides(self.spec, theirs)}
-        if self.labels and "num_classes" in accepted_overrides(self.spec.load_builder()):
+        if self.labels and "num_classes" in accepted_overrides(load_builder(self.spec)):
             wanted.setdefault("num_classes", len(self.labels))
         return {key: value for key, value in wanted.items() if key not in overrides}
 
@@ -153,7 +153,7 @@ class RunFolder(NativeFile):
 
     def _vocab_size(self) -> dict[str, int]:
         file = self.folder / TOKENIZER
-        takes_it = "vocab_size" in accepted_overrides(self.spec.load_builder())
+        takes_it = "vocab_size" in accepted_overrides(load_builder(self.spec))
         if not takes_it or not file.is_file():
             return {}
         return {"vocab_size": open_tokenizer(file).get_vocab_size()}

@@ -1,0 +1,132 @@
+"""Every ONNX file that a test exports runs in ``onnx.reference`` too, which is the standard itself.
+
+ONNX Runtime takes what older versions of the standard had, and attributes that none has.
+"""
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
+
+from zoo_export.comparing import compared, settle, usual_sizes
+from zoo_export.converters.onnx_attributes import STANDARD
+from zoo_export.converters.onnx_graph import all_nodes
+from zoo_export.kinds import EDGE, EXAMPLE
+
+# Rows of a batch that are tried: NumPy takes its time, and the operators are those of all rows.
+_ROWS = 2
+
+
+def faults_of(source, row, job):
+    """Yield what is wrong with a file by the standard, on a few rows of the samples.
+
+    Args:
+        source: What was exported.
+        row: The format.
+        job: How the file was made.
+    """
+    domains = {node.domain for node in all_nodes(onnx.load(job.path).graph)} - STANDARD
+    if domains:
+        # Operators of one runtime are where somebody asked for them, and nowhere else.
+        if job.optimize is None:
+            yield f"it has operators of {sorted(domains)}"
+        return
+    evaluator, trials = evaluator_of(job.path), source.trials
+    dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
+    for at in trials.for_file(job.inputs, is_scheme=row.scheme is not None):
+        trial = trials.batches[at]
+        if trial.kind == EXAMPLE:
+            continue
+        part = slice(None if trials.beside else _ROWS)
+        inputs, expected, unsteady = (
+            {name: array[part] for name, array in arrays.items()}
+            for arrays in (trial.inputs, trial.expected, trial.unsteady)
+        )
+        try:
+            given = evaluate(evaluator, inputs)
+            settle(expected, given, unsteady)
+            scales, sizes = trials.scales.get(trial.group or ""), usual_sizes(trials.scales)
+            known = {"sizes": sizes, "is_edge": trial.kind == EDGE}
+            rows = compared(row, expected, given, scales, dtypes, **known)
+        except Exception as error:  # what the evaluator raises is what is wrong
+            yield f"{trial.kind}: {type(error).__name__}: {error}"
+        else:
+            yield from (f"{trial.kind}: {one}" for one in rows if not one.ok)
+
+
+def by_the_standard(path, arrays):
+    """Run an ONNX file in ``onnx.reference``, which knows nothing but the standard."""
+    return evaluate(evaluator_of(path), arrays)
+
+
+def evaluator_of(path):
+    """Return the standard's evaluator of a file."""
+    return ReferenceEvaluator(str(path), new_ops=[Loop, LSTM, GRU, RNN])
+
+
+def evaluate(evaluator, arrays):
+    """Return the outputs by name."""
+    return dict(zip(evaluator.output_names, evaluator.run(None, dict(arrays)), strict=True))
+
+
+class Loop(op_loop.Loop):
+    """Stack what each round gives along a new axis, as the standard says: onnx 1.23 joins it."""
+
+    op_domain = ""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        run, self.rounds = self._run_body, []
+
+        def run_body(*inputs, **options):
+            self.rounds.append(run(*inputs, **options))
+            return self.rounds[-1]
+
+        self._run_body = run_body
+
+    def _run(self, *args, **options):
+        self.rounds = []
+        made = list(super()._run(*args, **options))
+        for at in range(-self.K, 0):
+            made[at] = np.stack([outputs[at] for outputs in self.rounds])
+        return tuple(made)
+
+
+def _by_length(base):
+    """Let rows end where ``sequence_lens`` says: onnx 1.23 reads that input and forgets it."""
+
+    class Recurrent(base):
+        op_domain = ""
+
+        def _run(self, x, w, r, b=None, sequence_lens=None, *states, **options):
+            if sequence_lens is None:
+                return super()._run(x, w, r, b, None, *states, **options)
+            rows = [
+                self._row(x, row, length, (w, r, b), states, options)
+                for row, length in enumerate(sequence_lens)
+            ]
+            sequences, *last = zip(*rows, strict=True)
+            return (
+                np.concatenate(sequences, axis=2),
+                *(np.concatenate(state, axis=1) for state in last),
+            )
+
+        def _row(self, x, row, length, weights, states, options):
+            firsts = [s if s is None else s[:, row : row + 1] for s in states]
+            if length == 0:
+                size = weights[1].shape[-1]
+                zeros = np.zeros((1, 1, size), x.dtype)
+                last = [zeros if s is None else s for s in firsts] or [zeros] * 2
+                count = max(self.n_outputs - 1, 0)
+                last = (last + [zeros] * 2)[:count]
+                return np.zeros((len(x), 1, 1, size), x.dtype), *last
+            part = x[:length, row : row + 1]
+            sequence, *last = super()._run(part, *weights, None, *firsts, **options)
+            missing = [(0, len(x) - length), *[(0, 0)] * 3]
+            return np.pad(sequence, missing), *last
+
+    Recurrent.__name__ = base.__name__.partition("_")[0]
+    return Recurrent
+
+
+LSTM, GRU, RNN = map(_by_length, (op_lstm.LSTM, op_gru.GRU, op_rnn.RNN_14))

@@ -21,7 +21,7 @@ from zoo_export.comparing import (
     with_label,
     worst_of_groups,
 )
-from zoo_export.converters.calibration import fingerprint
+from zoo_export.converters.calibration import FEW_ROWS, fingerprint
 from zoo_export.converters.conversion import Converted
 from zoo_export.converters.job import Job, Task
 from zoo_export.encoders import compared_inputs
@@ -101,7 +101,8 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         raise ExportError(error) from converted.error
     if converted.error is not None or converted.result is None:
         raise converted.error or ExportError("it ended without a result")
-    job, facts = converted.job, dict(converted.result.facts)
+    job = converted.job
+    facts = _with_calibration(source, row, dict(converted.result.facts))
     _check_weights(row, facts)
     figures = _judged(source, row, converted, facts)
     path = Path(job.path)
@@ -112,7 +113,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         inputs=job.inputs,
         outputs=job.outputs,
         verification=figures,
-        facts=_with_calibration(source, row, facts | _of_samples(source, row)),
+        facts=facts | _of_samples(source, row),
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.batch_sizes,
@@ -278,6 +279,7 @@ def _of_samples(source: Source, row: Format) -> dict[str, Any]:
         ),
         "from_float64": source.is_float64,
         "rows_depend": source.trials.beside,
+        "unrolled_by_author": notes.get("unrolled"),
     }
     return {key: value for key, value in known.items() if value}
 
@@ -304,11 +306,21 @@ def _check(
             "that measures them, such as tflite:int16x8"
         )
     elif find(figures.format).scheme is not None and not all(fit.ok for fit in figures.fits):
-        advice = _other_schemes(figures.format)
+        advice = _few_rows(facts) + _other_schemes(figures.format)
     if source.is_float64:
         advice += ". The model computes in float64 and the file in float32: build it in float32"
     before = _OF_COPY if is_proof else ""
     raise ExportError(before + why(figures) + advice, comparisons=figures.comparisons)
+
+
+def _few_rows(facts: Mapping[str, Any]) -> str:
+    rows = facts.get("calibration", {}).get("rows", FEW_ROWS)
+    if rows >= FEW_ROWS:
+        return ""
+    return (
+        f". Its ranges are those of {rows} calibration rows, and what is beyond them is cut off: "
+        "give a few hundred"
+    )
 
 
 def _other_schemes(name: str) -> str:

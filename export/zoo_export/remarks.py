@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from zoo_export.converters.calibration import FEW_ROWS
 from zoo_export.manifest import Fit, Verification
 
 _SHOWN_KINDS = 6
@@ -38,7 +39,8 @@ def proofs(figures: Verification) -> list[str]:
         figures: Those of an artifact.
 
     Example:
-        >>> from zoo_export.manifest import Fit
+        >>> from zoo_export.converters.calibration import FEW_ROWS
+    from zoo_export.manifest import Fit
         >>> fit = Fit("logits", 2, 0.02, 1.0, 0.15, 10, answers=64, keras_answers=64, label="cat")
         >>> proofs(Verification("tflite:int8", 0.3, (), fits=(fit,)))
         ["Of the columns of 'logits' it keeps least of column 2 ('cat'): it is off by 2 % of its \
@@ -97,6 +99,11 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
     if "optimized" in facts:
         yield _optimized(facts["optimized"])
+    if facts.get("calibration", {}).get("rows", FEW_ROWS) < FEW_ROWS:
+        yield (
+            f"Its ranges were measured on {facts['calibration']['rows']} rows, and what is beyond "
+            "them is cut off: a few hundred are usual."
+        )
     if facts.get("float_layers"):
         yield f"Layers that stayed in float32: {_some(facts['float_layers'])}."
     if "rnn" in facts:
@@ -133,6 +140,8 @@ def _of_samples(facts: Mapping[str, Any]) -> Iterator[str]:
             "The model computes in float64 and this file in float32: it was compared with the "
             "float64 model."
         )
+    if "unrolled_by_author" in facts:
+        yield _unrolled(**facts["unrolled_by_author"])
     if "rows_depend" in facts:
         yield (
             "Its rows depend on each other: the answer to one moves by "
@@ -147,6 +156,14 @@ def _drawn(left: int | None, positive: bool) -> str:
     if not positive:
         return f"Not compared on {left} drawn rows, to which Keras itself has no answer."
     return f"{drawn}." if not left else f"{drawn}; {left} more rows were left out."
+
+
+def _unrolled(layers: Sequence[str], by: float) -> str:
+    return (
+        f"In Keras itself the zeros of masked steps are in the wrong places, as {_some(layers)} "
+        f"runs backwards with unroll=True: by up to {by:.3g} these answers, and those of this "
+        "file, are not those of the same layers without it. Build and train it without unroll."
+    )
 
 
 def _some(names: Sequence[str]) -> str:

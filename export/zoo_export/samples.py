@@ -116,20 +116,26 @@ def _mask_value(model: Any, tensor: Tensor) -> float | None:
 
 
 def edge_cases(
-    model: Any, tensors: Sequence[Tensor], rows: Arrays, *, seed: int = 0
+    model: Any,
+    tensors: Sequence[Tensor],
+    rows: Arrays,
+    *,
+    nan_inputs: Sequence[str] = (),
+    seed: int = 0,
 ) -> dict[str, tuple[dict[str, Array], dict[str, Array]] | None]:
     """Return single rows at the edges of what a model may be given, each with what Keras gives.
 
     One is zero wherever the model takes numbers, one a hundred times as large as usual but for
     pixels, one has whole numbers of both signs wherever they index no table, one has no step that
-    is not masked, and one is NaN, where Keras itself has a number for that. There is ``None``
-    in place of a row where Keras fails or gives NaN, and where Keras' own answer hangs on the last
-    bit of the inputs: no file could be told right from wrong by it.
+    is not masked, and one is NaN in each input that may be. There is ``None`` in place of a row
+    where Keras fails or gives NaN, and where Keras' own answer hangs on the last bit of the inputs:
+    no file could be told right from wrong by it.
 
     Args:
         model: The Keras model.
         tensors: Its inputs, with named sizes.
         rows: Drawn rows by input name.
+        nan_inputs: Inputs in which Keras itself has an answer to NaN, as :func:`takes_nan` finds.
         seed: Seed of the whole numbers.
     """
     generator = np.random.default_rng(seed)
@@ -160,9 +166,10 @@ def edge_cases(
             whole[name] = drawn.astype(array.dtype)
     cases = {kind: {**first, **changed} for kind, changed in kinds.items() if changed}
     answers = {kind: _steady_answer(model, case, generator) for kind, case in cases.items()}
-    for name in takes_nan(model, tensors, rows):
-        cases["NaN"] = {**first, name: np.full_like(first[name], np.nan)}
-        answers["NaN"] = reference(model, cases["NaN"])
+    for name in nan_inputs:
+        kind = f"NaN in '{name}'"
+        cases[kind] = {**first, name: np.full_like(first[name], np.nan)}
+        answers[kind] = reference(model, cases[kind])
     return {
         kind: (cases[kind], outputs) if outputs is not None else None
         for kind, outputs in answers.items()

@@ -120,7 +120,8 @@ def read_source(request: Request) -> Source:
     examples = _examples(request, real, calibration, found[0].expected)
     if examples is not None:
         found.append(Trial(EXAMPLE, examples, keras(examples)))
-    edges = sampling.edge_cases(keras.model, inputs, rows)
+    nan_inputs = tuple(sampling.takes_nan(model, inputs, rows))
+    edges = sampling.edge_cases(keras.model, inputs, rows, nan_inputs=nan_inputs)
     found += [Trial(EDGE, *pair) for pair in edges.values() if pair is not None]
     left_out = [kind for kind, pair in edges.items() if pair is None]
     trials = proved(keras, outputs, model, found, {"edges_left_out": left_out, **notes})
@@ -133,7 +134,7 @@ def read_source(request: Request) -> Source:
         targets=request.targets,
         calibration=calibration,
         unchosen=unchosen(request, inputs, sizes),
-        nan_inputs=tuple(sampling.takes_nan(model, inputs, rows)),
+        nan_inputs=nan_inputs,
         is_float64=is_float64,
     )
 

@@ -173,7 +173,7 @@ def proved(
         batches=batches,
         scales=scales,
         beside=_beside(keras, batches, scales),
-        notes=notes,
+        notes={**notes, "unrolled": _unrolled(keras, batches, scales)},
         **_proof(model, outputs, batches, scales),
     )
 
@@ -259,6 +259,39 @@ def _beside(
     ones = {name: alone[name] for name in beside}
     rows = compare([beside], [ones], _BESIDE, scales[batch.group or GIVEN])
     return max((row.nearest_diff for row in rows if not row.ok), default=0.0)
+
+
+def _unrolled(
+    keras: Keras, batches: Sequence[Trial], scales: Mapping[str, Mapping[str, Scale]]
+) -> dict[str, Any]:
+    """Return which layers answer to masked rows otherwise than their loops would, and how far off.
+
+    Where steps run backwards, Keras' unrolled code puts the zeros of masked steps where the mask
+    has them in the order of the input. The model was trained so, and files are held against it.
+    """
+    layers = [
+        layer
+        for layer in keras.model._flatten_layers()
+        if getattr(layer, "go_backwards", False)
+        and getattr(layer, "unroll", False)
+        and getattr(layer, "zero_output_for_mask", False)
+    ]
+    if not layers:
+        return {}
+    differences = [0.0]
+    try:
+        for layer in layers:
+            layer.unroll = False
+        for batch in batches:
+            looped = keras.or_none(batch.inputs) if batch.group else None
+            if batch.group and looped is not None:
+                rows = compare([batch.expected], [looped], _BESIDE, scales[batch.group])
+                differences += [row.nearest_diff for row in rows if not row.ok]
+    finally:
+        for layer in layers:
+            layer.unroll = True
+    names = [layer.name for layer in layers]
+    return {"layers": names, "by": max(differences)} if max(differences) else {}
 
 
 def _proof(

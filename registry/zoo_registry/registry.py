@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         self.catalogs = catalogs
         self._coerce = coerce
         self._prove = prove
-        self._grammar = re.compile(f"[a-z0-9]+({re.escape(separator)}[a-z0-9]+)*")
+        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*")
         self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
@@ -381,7 +381,8 @@ class Registry(Generic[T]):
     def _bad(self, name: str) -> str:
         return (
             f"'{name}' is no {self.kind} name: "
-            f"use lower-case letters and digits, with '{self._separator}' between words."
+            f"use lower-case letters and digits, with '{self._separator}' between words and '.' "
+            "within a number."
         )
 
 

@@ -65,7 +65,8 @@ def test_a_name_outside_the_grammar_is_recorded(site) -> None:
     models = new_registry()
     assert "Odd_Name" not in models.names()
     assert models.problems[0].reason.endswith(
-        "'Odd_Name' is no model name: use lower-case letters and digits, with '-' between words."
+        "'Odd_Name' is no model name: use lower-case letters and digits, with '-' between words "
+        "and '.' within a number."
     )
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import zoo_registry
-from zoo_registry import ModelSpec, UsageError, ZooError, did_you_mean
-from zoo_registry.build import check_backend, check_file_memory
-from zoo_registry.errors import plain
+from zoo_registry import ModelSpec, UsageError, did_you_mean
+from zoo_registry.build import check_backend
 from zoo_registry.search import search
 
 # Words of `list_models` for fields of a spec.
@@ -118,14 +117,15 @@ def load_model(path: str | Path) -> Any:
     Keras alone does not find the layers of other packages until they are imported.
 
     Args:
-        path: A ``.keras`` file.
+        path: A ``.keras`` or ``.h5`` file; of Keras 2 it is made anew with layers of Keras 3.
 
     Returns:
-        The ``keras.Model``, compiled if it was when saved.
+        The ``keras.Model``, compiled if it was when Keras 3 saved it.
 
     Raises:
-        UsageError: There is no such file, or its model is larger than the free memory.
-        ZooError: It is damaged, or holds what cannot be loaded safely.
+        UsageError: There is no such file, it is of another kind or damaged, or its model is larger
+            than the free memory.
+        ZooError: Keras cannot load it, or it holds what cannot be loaded safely.
 
     Example:
         >>> import os, tempfile, zoo
@@ -137,14 +137,10 @@ def load_model(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise UsageError(f"There is no model file '{path}'.")
     check_backend()
-    import keras
+    from zoo_export.keras_files import read_model
 
     importlib.import_module("zoo.layers")
-    check_file_memory(Path(path))
-    try:
-        return keras.saving.load_model(path, safe_mode=True)
-    except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
-        raise ZooError(f"'{path}' cannot be loaded: {plain(str(error))}") from error
+    return read_model(Path(path), compiled=True)
 
 
 @overload

@@ -12,6 +12,8 @@ from zoo_export.tensors import Array, Arrays, Tensor, bind
 from zoo_registry import UsageError
 
 MIN_ROWS = 8
+# Fewer leave out much of what other inputs give: TensorFlow's own guide asks for 100 to 500.
+FEW_ROWS = 100
 # How much larger samples may be than what was calibrated on, or smaller, to be of one scale.
 _SAME_SCALE = 10.0
 

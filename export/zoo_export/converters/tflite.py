@@ -35,6 +35,7 @@ def convert(
     conversion: Conversion,
     configure: Callable[[Any], None] = lambda converter: None,
     *,
+    change: Callable[[bytes], bytes] = lambda content: content,
     integer: bool = False,
     loops: bool = True,
 ) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def convert(
     Args:
         conversion: What is converted.
         configure: Sets further options of the ``TFLiteConverter``.
+        change: Mends what it made.
         integer: Whether the file is to take and give int8 where the model has floats.
         loops: Whether recurrent layers may be loops, which need a fixed batch too.
 
@@ -68,7 +70,7 @@ def convert(
             content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise refused(conversion.model, concretes[0].graph, error) from error
-    tflite_shared.write(conversion.path, content)
+    tflite_shared.write(conversion.path, change(content))
     facts = inspect(conversion, integer=integer)
     return {**facts, "rnn": layers} if layers else facts
 

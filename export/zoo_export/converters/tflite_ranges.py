@@ -1,11 +1,17 @@
-"""Ranges that calibration measured, of which some are empty: a unit that is never on is always 0.
+"""Ranges that calibration measured, where rows tell too little of them.
 
-The converter makes the smallest step of all of such a range. XNNPACK refuses the step between it
-and that of the layer before, and whatever another input would give has no place in it.
+Some are empty: a unit that is never on is always 0. The converter makes the smallest step of all of
+such a range. XNNPACK refuses the step between it and that of the layer before, and whatever another
+input would give has no place in it.
+
+Those of a recurrent layer that is written out are measured for each step by itself, on one step of
+each row. The steps are one function, and share the range of all of them.
 """
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,18 +22,24 @@ import numpy as np
 _EMPTY = 1e-6
 # Masks add numbers such as -1e9: beside them every other range would look empty.
 _MASKS = 1e4
+# SELECT and SELECT_V2.
+_CHOICES = {64, 123}
 
 
 @contextmanager
-def widened_ranges() -> Iterator[None]:
-    """Let the converter quantize tensors that were constant as if they were like their sources."""
+def mended_ranges(model: Any) -> Iterator[None]:
+    """Let the converter quantize with ranges that hold for more than the calibration rows.
+
+    Args:
+        model: The Keras model.
+    """
     from tensorflow.lite.python import lite
 
     calibrator = lite._calibrator.Calibrator
-    before = calibrator.calibrate
+    before, steps = calibrator.calibrate, step_names(model)
 
     def calibrate(self: Any, *arguments: Any) -> bytes:
-        return widen(before(self, *arguments))
+        return mend(before(self, *arguments), steps)
 
     calibrator.calibrate = calibrate
     try:
@@ -36,17 +48,34 @@ def widened_ranges() -> Iterator[None]:
         calibrator.calibrate = before
 
 
-def widen(content: bytes) -> bytes:
-    """Return a calibrated file in which no tensor of activations has an empty range.
+def step_names(model: Any) -> re.Pattern[str]:
+    """Return what the names of tensors have in common that belong to a step of a recurrent layer.
+
+    Args:
+        model: The Keras model, whose cells' scopes are numbered anew for every step.
+    """
+    import keras
+
+    recurrent = [x for x in model._flatten_layers() if isinstance(x, keras.layers.RNN)]
+    pairs = {rf"{re.escape(x.name)}(?:_\d+)?/{re.escape(x.cell.name)}" for x in recurrent}
+    return re.compile(rf"(?<=/)({'|'.join(sorted(pairs))})(?:_\d+)?(?=/)" if pairs else r"(?!)()")
+
+
+def mend(content: bytes, steps: re.Pattern[str]) -> bytes:
+    """Return a calibrated file whose steps share their ranges, and in which no range is empty.
 
     Args:
         content: A float file with the least and the largest value of its tensors.
+        steps: As :func:`step_names` gives them.
     """
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    codes = enumerate(model.operatorCodes)
+    choices = {index for index, code in codes if code.builtinCode in _CHOICES}
     changed = False
     for graph in model.subgraphs:
+        changed |= _share(graph, steps, choices)
         for node in graph.operators:
             sizes = [_largest(graph.tensors[index]) for index in node.inputs if index >= 0]
             source = max((size for size in sizes if size < _MASKS), default=0.0) or 1.0
@@ -55,6 +84,34 @@ def widen(content: bytes) -> bytes:
     if not changed:
         return content
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _share(graph: Any, steps: re.Pattern[str], choices: set[int]) -> bool:
+    """Give the tensors of all steps that are one in the cell the range of all of them."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for node in graph.operators:
+        for index in node.outputs:
+            name = graph.tensors[index].name.decode()
+            if steps.search(name) and _range(graph.tensors[index]) is not None:
+                groups[steps.sub(r"\1", name)].append(index)
+    for group in groups.values():
+        _set_range(graph, group, group)
+    shared = {index for group in groups.values() for index in group}
+    # A choice between the state of a step and that before, which a mask makes, is not in the cell.
+    for node in graph.operators:
+        values, made = shared.intersection(node.inputs), list(node.outputs)
+        if values and node.opcodeIndex in choices and _range(graph.tensors[made[0]]) is not None:
+            _set_range(graph, made, [*made, *values])
+            shared.update(made)
+    return bool(groups)
+
+
+def _set_range(graph: Any, chosen: Any, of: Any) -> None:
+    ranges = [found for index in of if (found := _range(graph.tensors[index])) is not None]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+    for index in chosen:
+        measured = graph.tensors[index].quantization
+        measured.min, measured.max = np.array([low], np.float32), np.array([high], np.float32)
 
 
 def _widen(tensor: Any, source: float) -> bool:

@@ -11,7 +11,8 @@ from typing import Any
 from zoo_export.converters import tflite, tflite_shared, tflite_tables
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
 from zoo_export.converters.inference import refuse_beyond_float16
-from zoo_export.converters.tflite_ranges import widened_ranges
+from zoo_export.converters.tflite_ranges import mended_ranges
+from zoo_export.converters.tflite_scales import one_scale
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -94,7 +95,8 @@ def int8(conversion: Conversion) -> dict[str, Any]:
 def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
     from tensorflow.lite.python.convert import mlir_quantize
 
-    tflite_shared.write(path, mlir_quantize(with_ranges, denylisted_nodes=list(kept)))
+    content = mlir_quantize(with_ranges, denylisted_nodes=list(kept))
+    tflite_shared.write(path, one_scale(content))
 
 
 def int8_mixed(conversion: Conversion) -> dict[str, Any]:
@@ -216,8 +218,8 @@ def _calibrated(
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    with widened_ranges():
-        return tflite.convert(conversion, configure, integer=integer, loops=False)
+    with mended_ranges(conversion.model):
+        return tflite.convert(conversion, configure, change=one_scale, integer=integer, loops=False)
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:

@@ -30,7 +30,7 @@ class _Reading(NamedTuple):
 def look_up(content: bytes) -> bytes:
     """Return a float file in which rows of constant tables are looked up, not gathered."""
 
-    def choose(editor: _Editor) -> Iterator[_Reading]:
+    def choose(editor: Editor) -> Iterator[_Reading]:
         for node in editor.nodes("GATHER"):
             if editor.has_dtype(node.inputs[0], "FLOAT32"):
                 yield _Reading(node, node, node.inputs[0], node.outputs[0])
@@ -41,7 +41,7 @@ def look_up(content: bytes) -> bytes:
 def share(content: bytes) -> bytes:
     """Return a file of int8 weights in which a table that is also a kernel is stored once."""
 
-    def choose(editor: _Editor) -> Iterator[_Reading]:
+    def choose(editor: Editor) -> Iterator[_Reading]:
         kernels = {node.inputs[1] for node in editor.nodes("FULLY_CONNECTED")}
         gathers = {node.outputs[0]: node for node in editor.nodes("GATHER")}
         for node in editor.nodes("DEQUANTIZE"):
@@ -56,13 +56,13 @@ def share(content: bytes) -> bytes:
     return _edited(content, choose)
 
 
-def _edited(content: bytes, choose: Callable[[_Editor], Iterator[_Reading]]) -> bytes:
+def _edited(content: bytes, choose: Callable[[Editor], Iterator[_Reading]]) -> bytes:
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     changed = False
     for graph in model.subgraphs:
-        editor = _Editor(model, graph)
+        editor = Editor(model, graph)
         for reading in list(choose(editor)):
             changed |= editor.look_up(reading)
     if not changed:
@@ -72,19 +72,27 @@ def _edited(content: bytes, choose: Callable[[_Editor], Iterator[_Reading]]) -> 
     return edited
 
 
-class _Editor:
-    # One subgraph of a file that is taken apart.
+class Editor:
+    """One subgraph of a file that is taken apart.
+
+    Args:
+        model: The whole file.
+        graph: The subgraph.
+    """
+
     def __init__(self, model: Any, graph: Any) -> None:
         from ai_edge_litert import schema_py_generated
 
         self._model, self._graph, self._schema = model, graph, schema_py_generated
 
     def nodes(self, operator: str) -> list[Any]:
+        """Return the nodes of one kind."""
         wanted = getattr(self._schema.BuiltinOperator, operator)
         codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in self._model.operatorCodes]
         return [node for node in self._graph.operators if codes[node.opcodeIndex] == wanted]
 
     def has_dtype(self, index: int, dtype: str) -> bool:
+        """Return whether a tensor is a constant table of a dtype."""
         tensor = self._graph.tensors[index]
         data = self._model.buffers[tensor.buffer].data
         is_table = data is not None and len(tensor.shape) == 2
@@ -122,7 +130,7 @@ class _Editor:
         at = self._graph.operators.index(node)
         self._graph.operators[at : at + 1] = [
             self._reshape(indices, flat, [count]),
-            self._node("EMBEDDING_LOOKUP", [flat, table], rows, _VERSION),
+            self.node("EMBEDDING_LOOKUP", [flat, table], rows, _VERSION),
             self._reshape(rows, result, shape),
         ]
         read = {i for other in self._graph.operators for i in other.inputs}
@@ -138,12 +146,13 @@ class _Editor:
         self._model.buffers.append(buffer)
         name = self._graph.tensors[target].name + b"/shape"
         sizes = self._tensor(name, [len(shape)], "INT32", len(self._model.buffers) - 1)
-        node = self._node("RESHAPE", [source, sizes], target)
+        node = self.node("RESHAPE", [source, sizes], target)
         node.builtinOptionsType = self._schema.BuiltinOptions.ReshapeOptions
         node.builtinOptions = options
         return node
 
-    def _node(self, operator: str, inputs: list[int], output: int, version: int = 1) -> Any:
+    def node(self, operator: str, inputs: list[int], output: int, version: int = 1) -> Any:
+        """Return a new node, which is in no list of nodes yet."""
         number = getattr(self._schema.BuiltinOperator, operator)
         codes = self._model.operatorCodes
         known = [i for i, c in enumerate(codes) if c.builtinCode == number and c.version >= version]

@@ -154,10 +154,17 @@ def digest_of(*parts: str | bytes) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+        data = part if isinstance(part, bytes) else _encoded(part)
         digest.update(f"{len(data)} ".encode())
         digest.update(data)
     return digest.hexdigest()
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BadRecordError("holds half a character, a lone surrogate such as \\ud83d") from error
 
 
 def class_names(labels: Sequence[str]) -> list[str]:

@@ -17,6 +17,10 @@ T = TypeVar("T")
 MANY = 1000
 # What operating systems put beside the files of people.
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
+# What tells people of data, and is none.
+_TOLD = re.compile(
+    r"(readme|licen[sc]e|citation|changelog)([._-].*)?|.*\.md|dataset_infos\.json", re.IGNORECASE
+)
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing"), "test"),
@@ -61,7 +65,8 @@ def folders_of(path: Path) -> list[Path]:
 
 
 def _counts(name: str) -> bool:
-    return not name.startswith(".") and name.lower() not in IGNORED
+    is_told = name.startswith(".") or name.lower() in IGNORED
+    return not is_told and _TOLD.fullmatch(name) is None
 
 
 def watched(items: Sequence[T], what: str) -> Iterable[T]:

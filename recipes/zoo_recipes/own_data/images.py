@@ -189,6 +189,20 @@ def look_at(file: Path) -> Picture:
     return Picture(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
 
 
+def orientation_of(file: Path) -> int:
+    """Return how a picture's camera was held, as EXIF numbers it: 1 is upright, 8 the last.
+
+    Args:
+        file: A picture that can be read.
+    """
+    from PIL import Image
+    from PIL.ExifTags import Base
+
+    with Image.open(file) as image:
+        found = image.getexif().get(Base.Orientation, 1)
+    return int(found) if found in range(1, 9) else 1
+
+
 def pixels(file: Path, channels: int) -> Any:
     """Return a picture as the preprocessing of a bundle reads it, uint8 (height, width, channels).
 

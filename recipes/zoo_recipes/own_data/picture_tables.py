@@ -28,6 +28,7 @@ from zoo_recipes.own_data.images import (
     look_at,
 )
 from zoo_recipes.own_data.named_pictures import Pictures
+from zoo_recipes.own_data.numerals import column_of, with_plain_numbers
 from zoo_recipes.own_data.roles import NAMES, are_numbers
 from zoo_recipes.own_data.several import (
     classes_in,
@@ -166,7 +167,9 @@ def _open(path: Path, columns: Columns) -> _Opened:
     said = next((columns[role] for role in ("label", LABELS, "target") if role in columns), None)
     told = said or _outcome(first, table, str(image))
     telling = {file: each for file, each in tables.items() if {image, told} <= set(each.names)}
-    values = [row.values.get(told) for each in telling.values() for row in each.rows]
+    if "label" not in columns and LABELS not in {*columns, told.casefold()}:
+        telling, _ = with_plain_numbers(telling, [told])
+    values = column_of(telling, told)
     by_name = said is None and told.casefold() == LABELS
     kind = TABLED
     if "target" in columns or (said is None and are_numbers(values)):

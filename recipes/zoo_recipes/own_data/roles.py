@@ -102,6 +102,8 @@ OPTIONAL = ("split", "group")
 JUDGMENTS = ("label", "gold_label", "is_duplicate", "similarity_score", "score", "class", "target")
 # In a table of anything, other words may be names of features.
 OUTCOMES = ("label", "class", "target", "y")
+# Why a column is left out that a few rows may have by chance.
+SAME = "is the same in every row"
 # Whole numbers from 0 or 1 on are classes, however many; of others so many may be.
 FEW = 20
 
@@ -253,7 +255,8 @@ def left_out(names: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def reads_as_number(value: Any) -> bool:
+    """Return whether a cell is a number, or missing."""
     try:
         as_number(value)
     except (ValueError, TypeError):
@@ -265,10 +268,12 @@ def _why_left_out(name: str, values: Sequence[Any]) -> str | None:
     if any(isinstance(value, list | dict) for value in values):
         return "holds lists or objects"
     different = len(set(map(str, values)))
+    if different == 1 and len(values) > 1:
+        return SAME
     try:
         numbers = [as_number(value) for value in values]
     except (ValueError, TypeError):
-        if sum(map(_is_number, values)) > len(values) / 2:
+        if sum(map(reads_as_number, values)) > len(values) / 2:
             return None
         many = different > max(1, len(values) / 2)
         return "has a value of its own in almost every row" if many else None

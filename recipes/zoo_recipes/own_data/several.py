@@ -45,7 +45,7 @@ def have_several(values: Sequence[Any], *, is_said: bool) -> bool:
         values: Of it.
         is_said: Whether its name says so, and a mark between words is one between classes.
     """
-    if any(isinstance(value, list) for value in values):
+    if sum(isinstance(value, list) for value in values) > len(values) / 2:
         return True
     return is_said and mark_of(values) not in {None, " "}
 

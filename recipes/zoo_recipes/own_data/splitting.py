@@ -136,8 +136,7 @@ def folded(path: Path, content: Content, count: int) -> Folds:
             f"{count} folds."
         )
     fold_of = _dealt(sizes, count)
-    units = [_Unit(_key(e), label) for e, label in zip(content.examples, strata, strict=True)]
-    held = _taken(list(dict.fromkeys(units)), ["validation"])
+    held = _held(sizes, fold_of, count)
     parts: dict[str, list[Example]] = defaultdict(list)
     for example in content.examples:
         key = _key(example)
@@ -167,6 +166,19 @@ def fold_splits(fold: int, count: int, names: Container[str]) -> dict[str, list[
         "test": [own, own + HELD],
     }
     return {part: [name for name in found if name in names] for part, found in splits.items()}
+
+
+def _held(sizes: Mapping[str, Counter[str]], fold_of: Mapping[str, int], count: int) -> set[str]:
+    """Return the keys that are validation: a tenth of all, of every fold and class alike."""
+    wanted = max(2, round(len(sizes) * SHARE))
+    held: set[str] = set()
+    for fold in range(1, count + 1):
+        strata: dict[str, list[str]] = defaultdict(list)
+        for key in sorted(key for key, own in fold_of.items() if own == fold):
+            strata[min(sizes[key], key=lambda name: (-sizes[key][name], name))].append(key)
+        share = wanted // count + (fold <= wanted % count)
+        held |= {key for key, _ in _by_count(strata, ["validation"], share)}
+    return held
 
 
 def _dealt(sizes: Mapping[str, Counter[str]], count: int) -> dict[str, int]:
@@ -255,15 +267,16 @@ def part_of(key: str) -> str:
 
 
 def _by_count(
-    strata: Mapping[str, Sequence[str]], parts: Sequence[str]
+    strata: Mapping[str, Sequence[str]], parts: Sequence[str], wanted: int | None = None
 ) -> Iterator[tuple[str, str]]:
-    """Yield keys with their split: a tenth of all for each, of each stratum as nearly as can be.
+    """Yield keys with their split: a tenth of all, or ``wanted``, of each stratum alike.
 
     Those of the highest hashes are taken first, as :func:`part_of` does, and one of each stratum
     is left.
     """
     left = {name: list(keys) for name, keys in strata.items()}
-    wanted = max(1, round(sum(map(len, left.values())) * SHARE))
+    if wanted is None:
+        wanted = max(1, round(sum(map(len, left.values())) * SHARE))
     for part in reversed(parts):
         for name, count in _allotted({n: len(keys) for n, keys in strata.items()}, wanted, left):
             yield from ((left[name].pop(), part) for _ in range(count))

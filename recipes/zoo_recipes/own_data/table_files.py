@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.content import LABELS, Columns
 from zoo_recipes.own_data.encodings import decoded, suffix_of
 from zoo_registry import UsageError
@@ -24,13 +23,11 @@ OBJECTS = (*LINES, ".parquet")
 SUFFIXES = (".csv", ".tsv", *OBJECTS)
 # Rows of objects that tell which columns there are; a row that misses one of them is reported.
 HEAD = 100
+HEAD_CHARACTERS = 1 << 20
 # In a table of delimited text: the longest cell is as long as the file.
 _LONGEST_CELL = 2**31 - 1
 
 Line = tuple[int, list[str]]
-# 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
-_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d+(\.\d+)?")
 _QUOTED_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^"\t\r\n]*)(?:\t|\r?\n|\r|\Z)')
 
 
@@ -51,11 +48,13 @@ class Table:
         names: Of the columns.
         rows: All of them.
         remarks: What is worth knowing of how it was read.
+        delimiter: What stands between its cells, where it is delimited text.
     """
 
     names: Sequence[str]
     rows: Sequence[Row]
     remarks: Sequence[str] = ()
+    delimiter: str = ""
 
 
 def is_rows(file: Path) -> bool:
@@ -87,14 +86,15 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         rows = list(_objects(file, found.text))
         head = [row.values for row in rows[:HEAD]]
         return Table(list(dict.fromkeys(name for values in head for name in values)), rows, remarks)
-    lines = _lines(file, found.text)
+    delimiter = _delimiter(file, found.text)
+    lines = _lines(file, found.text, delimiter)
     if not lines:
         raise UsageError(f"'{file}' is empty: a table needs at least a header.")
     header, lines = _headed(lines, columns, set(headings))
     names = _names(file, header, len(lines[0][1]) if lines else 0)
     if header is not None and header == [str(at) for at in range(1, len(header) + 1)]:
         remarks.append(f"the first row of {file.name} was taken for a header")
-    return Table(names, [_row(line, fields, names) for line, fields in lines], remarks)
+    return Table(names, [_row(line, fields, names) for line, fields in lines], remarks, delimiter)
 
 
 def column_names(file: Path, columns: Columns) -> list[str]:
@@ -154,11 +154,29 @@ def _names(file: Path, header: list[str] | None, count: int) -> list[str]:
     return names
 
 
-def _lines(file: Path, text: str) -> list[Line]:
-    if suffix_of(file) != ".tsv":
-        top = text.partition("\n")[0]
-        return _parsed(file, text, max(",;\t|", key=top.count), csv.QUOTE_MINIMAL)
-    return _tab_separated(file, text)
+def _lines(file: Path, text: str, delimiter: str) -> list[Line]:
+    if suffix_of(file) == ".tsv":
+        return _tab_separated(file, text)
+    return _parsed(file, text, delimiter, csv.QUOTE_MINIMAL)
+
+
+def _delimiter(file: Path, text: str) -> str:
+    """Return what stands between cells: what parts most rows of the head as it does the first."""
+    if suffix_of(file) == ".tsv":
+        return "\t"
+    head = io.StringIO(text[:HEAD_CHARACTERS], newline="")
+    lines = list(islice(head, HEAD))
+
+    def fitting(mark: str) -> tuple[int, int]:
+        try:
+            with _any_length():
+                widths = [len(row) for row in csv.reader(lines, delimiter=mark) if row]
+        except csv.Error:
+            return 0, 0
+        first = widths[0] if widths else 1
+        return (widths.count(first) if first > 1 else 0), first
+
+    return max(",;\t|", key=fitting)
 
 
 def _tab_separated(file: Path, text: str) -> list[Line]:
@@ -224,12 +242,8 @@ def _is_utf8(text: str) -> bool:
 
 
 def _objects(file: Path, text: str) -> Iterator[Row]:
-    if suffix_of(file) == ".json" and text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"'{file}' is no JSON: {error}") from error
-        yield from (_object(number, values) for number, values in enumerate(rows, 1))
+    if suffix_of(file) == ".json" and (whole := _whole(file, text)) is not None:
+        yield from (_object(number, values) for number, values in enumerate(whole, 1))
         return
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -246,10 +260,52 @@ def _objects(file: Path, text: str) -> Iterator[Row]:
             yield _object(number, values)
 
 
+def _whole(file: Path, text: str) -> list[Any] | None:
+    """Return the rows of a file that is one JSON value; ``None`` where each line is one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith("["):
+            raise UsageError(f"'{file}' is no JSON: {error}") from error
+        return None
+    return value if isinstance(value, list) else _records(value)
+
+
+def _records(value: Any) -> list[Any] | None:
+    """Return the rows of an object that holds them as pandas writes it, or below ``data``.
+
+    Example:
+        >>> _records({"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}})
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 4}]
+        >>> _records({"columns": ["a"], "data": [[1], [2]]})
+        [{'a': 1}, {'a': 2}]
+        >>> _records({"a": [1, 2], "b": [3, 4]})
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 4}]
+    """
+    if not isinstance(value, dict) or not value:
+        return None
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        return data
+    if isinstance(names, list) and isinstance(data, list):
+        return [
+            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in data
+        ]
+    columns = list(value.values())
+    if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
+        return [{name: value[name][key] for name in value} for key in columns[0]]
+    if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [{name: value[name][at] for name in value} for at in range(len(columns[0]))]
+    return None
+
+
 def _object(number: int, values: Any) -> Row:
-    is_object = isinstance(values, dict)
-    problem = None if is_object else f"is no object: {type(values).__name__}"
-    return Row(number, values if is_object else {}, problem)
+    if not isinstance(values, dict):
+        return Row(number, {}, f"is no object: {type(values).__name__}")
+    # JSON may escape what no text holds.
+    if not _is_utf8(json.dumps(values, ensure_ascii=False)):
+        return Row(number, {}, "holds half a character, a lone surrogate such as \\ud83d")
+    return Row(number, values)
 
 
 def _parquet(file: Path) -> Any:
@@ -260,49 +316,3 @@ def _parquet(file: Path) -> Any:
         return parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError) as error:
         raise UsageError(f"'{file}' is no Parquet file: {error}") from error
-
-
-def with_plain_numbers(table: Table, but: str = "") -> Table:
-    """Return a table whose numbers are written as Python writes them, ``but`` for one column."""
-    changed = {}
-    for name in (name for name in table.names if name != but):
-        values = [row.values.get(name) for row in table.rows if not row.problem]
-        written = _written_plain(values)
-        if written is not None:
-            changed[name] = written
-    if not changed:
-        return table
-    rows = [
-        row
-        if row.problem
-        else replace(
-            row, values={**row.values, **{n: w(row.values[n]) for n, w in changed.items()}}
-        )
-        for row in table.rows
-    ]
-    return replace(table, rows=rows)
-
-
-def _written_plain(values: Sequence[Any]) -> Any:
-    """Return what writes the numbers of a column as Python does; ``None`` where they are."""
-    given = [value.strip() for value in values if isinstance(value, str) and _is_there(value)]
-    if not any("," in value for value in given):
-        return None
-    commas = all(_COMMA.fullmatch(value) for value in given)
-    thousands = all(_THOUSANDS.fullmatch(value) for value in given)
-    if thousands and (not commas or any("." in value for value in given)):
-        return lambda value: value.replace(",", "") if isinstance(value, str) else value
-    if commas and not thousands:
-        return _with_point
-    return None
-
-
-def _with_point(value: Any) -> Any:
-    return value.replace(".", "").replace(",", ".") if isinstance(value, str) else value
-
-
-def _is_there(value: str) -> bool:
-    try:
-        return not math.isnan(as_number(value))
-    except ValueError:
-        return True

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.answers import (
     ANSWERS,
     answer_example,
@@ -29,41 +28,12 @@ from zoo_recipes.own_data.content import (
 )
 from zoo_recipes.own_data.encodings import suffix_of
 from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_of, splits_of
+from zoo_recipes.own_data.opening import Opened, open_tables
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
-from zoo_recipes.own_data.roles import (
-    FEW,
-    OPTIONAL,
-    RATINGS,
-    ROWS,
-    Form,
-    are_numbers,
-    find_form,
-    headings,
-    left_out,
-    with_names,
-)
-from zoo_recipes.own_data.several import (
-    classes_in,
-    have_several,
-    how_read,
-    joined,
-    label_feature,
-    mark_of,
-    unsaid,
-)
-from zoo_recipes.own_data.table_files import (
-    Row,
-    Table,
-    is_rows,
-    named_columns,
-    read_rows,
-    with_plain_numbers,
-)
+from zoo_recipes.own_data.roles import OPTIONAL, RATINGS, reads_as_number
+from zoo_recipes.own_data.several import classes_in, how_read, label_feature
+from zoo_recipes.own_data.table_files import Row, is_rows, named_columns
 from zoo_recipes.own_data.tags import TAGS, tag_features, tagged
-from zoo_registry import UsageError
-
-# Share of the cells of a column that must be numbers for the others to be mistakes.
-MOSTLY = 0.8
 
 
 def is_table(path: Path) -> bool:
@@ -74,7 +44,7 @@ def is_table(path: Path) -> bool:
 
 def table_kind(path: Path, columns: Columns) -> Kind:
     """Return the kind whose columns a table has."""
-    return _open(path, columns).kind
+    return open_tables(path, columns).kind
 
 
 def read_table(path: Path, columns: Columns) -> Content:
@@ -88,7 +58,7 @@ def read_table(path: Path, columns: Columns) -> Content:
     Raises:
         UsageError: A column is missing, or it is not clear which one plays a role.
     """
-    opened = _open(path, columns)
+    opened = open_tables(path, columns)
     examples: list[Example] = []
     problems: list[Problem] = []
     for file, split in _splits(opened, path).items():
@@ -132,122 +102,6 @@ def _leave_out_header(
         )
         problems.insert(0, Problem(examples[0].place, text))
         del examples[0]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """Tables whose columns are known.
-
-    Args:
-        kind: What they hold.
-        roles: Role to column; that of what is to be told is the label of the kind.
-        tables: By file.
-        remarks: What is worth knowing of how they were read.
-        cells: Of rows of numbers and categories, all columns with one value a row, those too that
-            say nothing here: another table may be read for a model that knows them.
-        numbers: Those of the columns that hold numbers, though a cell may be none.
-        mark: What stands between several classes in a cell.
-    """
-
-    kind: Kind
-    roles: Mapping[str, str]
-    tables: Mapping[Path, Table]
-    remarks: Sequence[str]
-    cells: Sequence[str] = ()
-    numbers: Sequence[str] = ()
-    mark: str | None = None
-
-    @property
-    def are_rows(self) -> bool:
-        """Whether columns keep their names."""
-        return self.kind.step == ROWS.step
-
-
-def _open(path: Path, columns: Columns) -> Opened:
-    files = files_of(path)
-    known = list(headings())
-    tables = {file: joined(file, read_rows(file, columns, known), columns) for file in files}
-    form, roles = find_form(files[0], tables[files[0]].names, columns)
-    for file in files[1:]:
-        other, _ = find_form(file, tables[file].names, columns)
-        if other != form:
-            raise UsageError(
-                f"'{file}' holds {other.classes.name}, not {form.classes.name} as the others do."
-            )
-        gone = next((name for name in roles.values() if name not in tables[file].names), None)
-        if gone is not None:
-            raise UsageError(f"'{file}' has no column '{gone}', which the others have.")
-    remarks = [text for table in tables.values() for text in table.remarks]
-    kind, said, told = _kind(form, roles, tables)
-    remarks += told
-    roles = {role: column for role, column in roles.items() if role != "outcome"}
-    roles = {**roles, kind.roles[-1]: said} if said else roles
-    is_several = kind.roles[-1] == LABELS
-    mark = mark_of(list(_column(tables, said))) if is_several else None
-    if form.classes == ROWS:
-        beside = {said, *(roles.get(role) for role in OPTIONAL)}
-        unread = [name for name in tables[files[0]].names if name not in beside]
-        kept = said if is_several else ""
-        tables = {file: with_plain_numbers(table, kept) for file, table in tables.items()}
-        kind, told = _rows_kind(files[0], kind, tables, unread)
-        cells = [name for name in unread if not _has_several(tables, name)]
-        numbers_in = [name for name in cells if _of_numbers(list(_column(tables, name)))]
-        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in, mark)
-    unread = [name for name in tables[files[0]].names if name not in roles.values()]
-    if unread and kind != RATINGS:
-        remarks.append(f"columns that are not read: {', '.join(unread)}")
-    return Opened(kind, roles, tables, remarks, mark=mark)
-
-
-def _kind(
-    form: Form, roles: Mapping[str, str], tables: Mapping[Path, Table]
-) -> tuple[Kind, str, list[str]]:
-    """Return what tables hold, the column of what is to be told, and a remark on how it is read."""
-    if form.numbers is None or form.several is None:
-        return form.classes, "", []
-    role = next(role for role in ("outcome", "label", LABELS, "target") if role in roles)
-    said = roles[role]
-    values = list(_column(tables, said))
-    kind = form.classes
-    if role == "target" or (role == "outcome" and are_numbers(values)):
-        kind = form.numbers
-    elif role == LABELS or have_several(
-        values, is_said=role == "outcome" and said.casefold() == LABELS
-    ):
-        kind = form.several
-    told = unsaid(said, values) if kind == form.classes else []
-    return replace(kind, outcome=said), said, told
-
-
-def _column(tables: Mapping[Path, Table], name: str) -> Iterator[Any]:
-    for table in tables.values():
-        yield from (row.values.get(name) for row in table.rows if not row.problem)
-
-
-def _has_several(tables: Mapping[Path, Table], name: str) -> bool:
-    return any(isinstance(value, list | dict) for value in _column(tables, name))
-
-
-def _rows_kind(
-    file: Path,
-    kind: Kind,
-    tables: Mapping[Path, Table],
-    names: Sequence[str],
-) -> tuple[Kind, list[str]]:
-    """Return the kind of a table of rows, with its columns, and what is left out of it."""
-    useless = left_out({name: list(_column(tables, name)) for name in names})
-    kept = [name for name in names if name not in useless]
-    if not kept:
-        raise UsageError(
-            f"'{file}' has no column that tells anything of '{kind.outcome}': "
-            + "; ".join(f"'{name}' {why}" for name, why in useless.items())
-            + "."
-        )
-    told = [f"column '{name}' is left out: it {why}" for name, why in useless.items()]
-    for what, numeric in (("numbers", True), ("categories", False)):
-        of_kind = [name for name in kept if _is_numeric(list(_column(tables, name))) == numeric]
-        told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
-    return with_names(kind, kept, kind.outcome), told
 
 
 def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example:
@@ -317,29 +171,8 @@ def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
         is_infinite = False
     if is_infinite:
         raise BadRecordError(f"column '{name}' holds {cell}")
-    if is_number and not _reads_as_number(cell):
+    if is_number and not reads_as_number(cell):
         raise BadRecordError(f"column '{name}' holds numbers, and '{cell}' is none")
-
-
-def _reads_as_number(value: Any) -> bool:
-    try:
-        as_number(value)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _is_numeric(values: Sequence[Any]) -> bool:
-    return all(map(_reads_as_number, values)) or _of_numbers(values)
-
-
-def _of_numbers(values: Sequence[Any]) -> bool:
-    """Return whether a column is one of numbers, though a few of its cells may be none.
-
-    Few different numbers with a word among them, such as 0, 1, 2 and 3+, are categories.
-    """
-    numbers = [value for value in values if _reads_as_number(value)]
-    return len(numbers) >= MOSTLY * len(values) and len(set(map(str, numbers))) > FEW
 
 
 def _split(name: str, of_file: str | None) -> str:

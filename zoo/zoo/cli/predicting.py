@@ -75,22 +75,22 @@ def predict(
     from zoo_export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
+    # Things in a picture are as many as there are.
+    top_k = top_k or (None if loaded.manifest.task == "object-detection" else _TOP_K)
     if _is_many(raw, loaded.manifest.preprocessing):
         if save is not None:
             raise UsageError("--save draws into one picture: give one, and no folder.")
         options = {"runtime": runtime, "threads": threads, "provider": provider}
-        options |= {"top_k": top_k or _TOP_K, "max_tokens": max_tokens}
+        options |= {"top_k": top_k, "max_tokens": max_tokens}
         named = as_columns(columns) or {}
         _predict_all(loaded, Path(raw), named, question=question, as_json=as_json, options=options)
         return
     given = read_input(raw, loaded.manifest.preprocessing)
     texts = tuple(text for text in (question, given, second) if text is not None)
-    # Things in a picture are as many as there are.
-    usual = None if loaded.manifest.task == "object-detection" else _TOP_K
     (prediction,) = loaded.predict(
         [texts if len(texts) > 1 else given],
         runtime=runtime,
-        top_k=top_k or usual,
+        top_k=top_k,
         threads=threads,
         provider=provider,
         max_tokens=max_tokens,

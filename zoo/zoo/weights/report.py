@@ -26,6 +26,7 @@ class Report:
         missing: Other variables that no tensor was found for.
         unexpected: Tensors that are left over: this model has no weight for them.
         misshapen: Variables with the shape they have and the one that was found.
+        untied: Tensors of a head of its own, where the model's is the embedding.
         by_order: Whether the head's rows went to classes in their order, as nothing names those of
             the weights.
         unused: Tensors of another task's head.
@@ -45,6 +46,7 @@ class Report:
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
     fresh_classes: tuple[str, ...] = ()
+    untied: tuple[str, ...] = ()
     by_order: bool = False
     unused: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Report:
             "missing": self.missing,
             "left over": self.unexpected,
             "of another shape": self.misshapen,
+            "not the embedding, which is the head here": self.untied,
         }
         return "; ".join(f"{what}: {listed(names)}" for what, names in parts.items() if names)
 
@@ -104,6 +107,9 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
         ),
         f"These weights of '{spec.name}' start fresh, as '{source}' has none for them": body,
         f"'{source}' has weights that '{spec.name}' has no place for": report.unexpected,
+        f"'{source}' has a head of its own, where that of '{spec.name}' is the embedding": (
+            report.untied
+        ),
         f"'{source}' has a layer that '{spec.name}' is built without": report.unbuilt,
         f"Positions of '{source}' were scaled to the size of the images of '{spec.name}'": [
             f"{path}, rows: {said}" for path, said in report.fitted.items()

@@ -605,6 +605,8 @@ def test_samples_and_manifests_that_swell(tmp_path):
         load_bundle(tmp_path)
     with pytest.raises(BundleError, match="is not complete JSON"):
         Manifest.read(b"[" * 100_000)
+    with pytest.raises(BundleError, match="JSON: it has the key 'name' twice"):
+        Manifest.read(b'{"files": {"name": 1, "b": 2, "name": 3}}')
 
 
 # -- nobody is left behind ------------------------------------------------------------------------

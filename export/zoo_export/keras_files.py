@@ -23,7 +23,7 @@ from zoo_registry.errors import plain
 from zoo_registry.hashing import sha256
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+_ZIP, _HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"
 _MOST_BYTES = 1 << 26
 _DAMAGE = (OSError, KeyError, ValueError, RuntimeError, EOFError, RecursionError, zlib.error)
 
@@ -82,12 +82,12 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
 
 def _described(path: Path) -> _Described:
     with _damage_named(path):
-        if zipfile.is_zipfile(path):
+        if _begins_with(path, _ZIP):
             with zipfile.ZipFile(path) as archive:
                 if _CONFIG in archive.namelist():
                     config, about = (_json(archive, name, path) for name in (_CONFIG, _METADATA))
                     return _Described(config, str(about.get("keras_version", "")))
-        elif _is_hdf5(path):
+        elif _begins_with(path, _HDF5):
             return _of_hdf5(path)
     raise UsageError(
         f"'{path}' is no model: give a folder of `zoo train`, or a file of model.save, .keras or "
@@ -95,9 +95,9 @@ def _described(path: Path) -> _Described:
     )
 
 
-def _is_hdf5(path: Path) -> bool:
+def _begins_with(path: Path, mark: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(len(_HDF5)) == _HDF5
+        return file.read(len(mark)) == mark
 
 
 def _json(archive: zipfile.ZipFile, name: str, path: Path) -> Any:
@@ -129,7 +129,7 @@ def _of_keras_2(path: Path, found: _Described) -> Any:
     what = f"'{path}'"
     model = keras2.made_anew(found.config, what)
     with _damage_named(path):
-        if not zipfile.is_zipfile(path):
+        if _begins_with(path, _HDF5):
             with h5py.File(path, "r") as file:
                 keras2.fill_from_layers(model, file["model_weights"], what)
             return model

@@ -11,7 +11,7 @@ from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 from zoo_export.comparing import compared, settle, usual_sizes
 from zoo_export.converters.onnx_attributes import STANDARD
 from zoo_export.converters.onnx_graph import all_nodes
-from zoo_export.kinds import EXAMPLE
+from zoo_export.kinds import EDGE, EXAMPLE
 
 # Rows of a batch that are tried: NumPy takes its time, and the operators are those of all rows.
 _ROWS = 2
@@ -45,8 +45,9 @@ def faults_of(source, row, job):
         try:
             given = evaluate(evaluator, inputs)
             settle(expected, given, unsteady)
-            scales = trials.scales.get(trial.group or "")
-            rows = compared(row, expected, given, scales, dtypes, sizes=usual_sizes(trials.scales))
+            scales, sizes = trials.scales.get(trial.group or ""), usual_sizes(trials.scales)
+            known = {"sizes": sizes, "is_edge": trial.kind == EDGE}
+            rows = compared(row, expected, given, scales, dtypes, **known)
         except Exception as error:  # what the evaluator raises is what is wrong
             yield f"{trial.kind}: {type(error).__name__}: {error}"
         else:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from zoo_export.budget_search import export_within as export_within
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
+    from zoo_export.encoders import encoders as encoders
     from zoo_export.errors import BundleError as BundleError
     from zoo_export.errors import ExportError as ExportError
     from zoo_export.errors import MissingRuntimeError as MissingRuntimeError
@@ -37,6 +38,7 @@ _HOMES = {
     "Prediction": "prediction",
     "VerificationError": "errors",
     "bench": "benchmarking",
+    "encoders": "encoders",
     "export": "exporting",
     "export_within": "budget_search",
     "load_bundle": "bundle",

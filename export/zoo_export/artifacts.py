@@ -26,10 +26,11 @@ from zoo_export.comparing import (
 from zoo_export.converters.calibration import FEW_ROWS, fingerprint
 from zoo_export.converters.conversion import Converted
 from zoo_export.converters.job import Job, Task
+from zoo_export.encoders import compared_inputs
 from zoo_export.errors import ExportError
 from zoo_export.files import size_of
 from zoo_export.formats import Format, find
-from zoo_export.kinds import EXAMPLE, GIVEN
+from zoo_export.kinds import EDGE, EXAMPLE, GIVEN
 from zoo_export.manifest import Artifact, Comparison, Fit, Verification
 from zoo_export.source import Source, versions
 from zoo_export.tensors import Array, Arrays, Tensor
@@ -99,7 +100,8 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         ExportError: The conversion failed, or its file disagrees with Keras.
     """
     if row.static and converted.job.batch_sizes and source.trials.beside:
-        raise ExportError(_of_mixed_rows(source.trials.beside)) from converted.error
+        error = _of_mixed_rows(source.trials.beside, source.request.model)
+        raise ExportError(error) from converted.error
     if converted.error is not None or converted.result is None:
         raise converted.error or ExportError("it ended without a result")
     job = converted.job
@@ -137,7 +139,9 @@ def _judged(
         _check(source, _proof_figures(source, row, proof), facts, is_proof=True)
         return replace(figures, perturbed=True)
     except ExportError as error:
-        inside = cause(row, source.request.model, source.trials.batches[0].inputs)
+        inside = cause(
+            row, source.request.model, [source.trials.batches[at].inputs for at in tried]
+        )
         if not inside:
             raise
         raise ExportError(f"{error}. {inside}", comparisons=error.comparisons) from error
@@ -185,12 +189,13 @@ def _rows(
     source: Source, row: Format, pairs: _Pairs, scales: Mapping[str, Mapping[str, Scale]]
 ) -> dict[int, tuple[Comparison, ...]]:
     dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
-    groups = {at: source.trials.batches[at].group for at in pairs}
     sizes = usual_sizes(scales)
-    return {
-        at: compared(row, *pair, scales.get(groups[at] or ""), dtypes, sizes=sizes)
-        for at, pair in pairs.items()
-    }
+    found = {}
+    for at, pair in pairs.items():
+        batch = source.trials.batches[at]
+        own, is_edge = scales.get(batch.group or ""), batch.kind == EDGE
+        found[at] = compared(row, *pair, own, dtypes, sizes=sizes, is_edge=is_edge)
+    return found
 
 
 def _fits(
@@ -352,11 +357,21 @@ def _other_schemes(source: Source, name: str) -> str:
     )
 
 
-def _of_mixed_rows(moves: float) -> str:
+def _of_mixed_rows(moves: float, model: Any) -> str:
     return (
         f"its rows depend on each other: in Keras the answer to one row moves by {moves:.3g} with "
         "the rows beside it, and this file runs one batch size alone, and fills it up. Take onnx "
-        "or saved_model, whose batch is what they are given, or batch_sizes='dynamic'. Encoders "
-        "that are compared with each other are exported one by one: keras.Model(its inputs, its "
-        "output)"
+        f"or saved_model, whose batch is what they are given, or batch_sizes='dynamic'"
+        f"{_of_encoders(model)}"
+    )
+
+
+def _of_encoders(model: Any) -> str:
+    names = [f"'{name[0]}'" for name in compared_inputs(model)]
+    if not names:
+        return ""
+    return (
+        f". It compares every row of {' with every row of '.join(names)}: export each encoder by "
+        "itself (for name, encoder in zoo_export.encoders(model).items(): "
+        "zoo_export.export(encoder, name=name))"
     )

@@ -29,7 +29,7 @@ def compare(
     scales: Mapping[str, Scale] | None = None,
     dtypes: Mapping[str, str] | None = None,
     *,
-    sizes: Mapping[str, float] | None = None,
+    least: Mapping[str, float] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare the outputs of some sample batches.
 
@@ -41,8 +41,8 @@ def compare(
             masked values (-1e9) count for themselves. Whole numbers and booleans must be equal.
         scales: What Keras gives in each column over all samples, by output name.
         dtypes: What the artifact's outputs must be, if not what Keras gave.
-        sizes: Of outputs without ``scales``, the largest values that are usual: what is next to
-            nothing beside them, as a loss at zero may be, is rounding.
+        least: Of outputs without ``scales``, a difference that is allowed in any case: a batch may
+            hold nothing but small values by chance.
 
     Returns:
         A row for every batch and output, allowed or not.
@@ -63,8 +63,8 @@ def compare(
         for name, array in wanted.items():
             _check_shape(name, array, given[name], (dtypes or {}).get(name, str(array.dtype)))
             scale = scales.get(name) if scales is not None else None
-            least = share / EDGE_SLACK * (sizes or {}).get(name, 0.0) if scale is None else 0.0
-            rows.append(_row(name, array, given[name], share, scale, least))
+            always = (least or {}).get(name, 0.0) if scale is None else 0.0
+            rows.append(_row(name, array, given[name], share, scale, always))
     return tuple(rows)
 
 
@@ -89,24 +89,30 @@ def compared(
     dtypes: Mapping[str, str],
     *,
     sizes: Mapping[str, float] | None = None,
+    is_edge: bool = False,
 ) -> tuple[Comparison, ...]:
     """Compare one batch by the rules of a format.
 
     Args:
         fmt: The format: float32 files are held against the spread of each column, schemes against
-            the largest value, and against the columns by :func:`fitted`.
+            the largest value of all samples alike, and against the columns by :func:`fitted`.
         expected: What Keras gave.
         received: What the artifact gave.
-        scales: What Keras gives in each column; ``None`` for a row at the edges.
+        scales: What Keras gives in each column for samples alike; ``None`` where that is unknown,
+            as at the edges and in bundles of earlier versions.
         dtypes: What the artifact's outputs must be.
         sizes: What is usual in each output, as :func:`usual_sizes` gives it.
+        is_edge: Whether it is a row at the edges.
 
     Raises:
         ExportError: As :func:`compare`.
     """
-    share = fmt.tolerance * (1 if scales is not None else EDGE_SLACK)
-    own = scales if fmt.scheme is None else None
-    return compare([expected], [received], share, own, dtypes, sizes=sizes)
+    share = fmt.tolerance * (EDGE_SLACK if is_edge else 1)
+    if fmt.scheme is None and scales is not None:
+        return compare([expected], [received], share, scales, dtypes)
+    alike = usual_sizes({"": scales}) if scales is not None else sizes or {}
+    least = {name: fmt.tolerance * size for name, size in alike.items()}
+    return compare([expected], [received], share, None, dtypes, least=least)
 
 
 def settle(expected: Arrays, received: dict[str, Array], unsteady: Mapping[str, Array]) -> None:

@@ -15,11 +15,12 @@ from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.inference import named_inputs
 from zoo_export.errors import Blame, ExportError
 from zoo_export.formats import FORMATS, Format, find
+from zoo_export.keras_files import read_model
 from zoo_export.litert_options import check_rnn, read_batch_sizes
 from zoo_export.manifest import TRAIN_FORMAT
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
-from zoo_export.request import Request, from_model, from_run, name_of, named_rows
+from zoo_export.request import Request, from_model, from_run, is_file, name_of, named_rows
 from zoo_export.source import Source, read_source
 from zoo_export.tensors import Array
 from zoo_export.trial import remember
@@ -55,21 +56,23 @@ def export(
 ) -> Bundle:
     """Export a model to verified files.
 
-    Every format is converted from a float32 inference clone in a process of its own, inspected,
-    run in its own runtime at batch 1 and 3, and in two sizes where lengths or sides vary, and
-    compared with Keras: names, shapes, values. A bundle is written if all of them agree, else
-    nothing is, unless ``keep_going``.
+    Every format is converted from a float32 inference clone in another process, inspected, run in
+    its own runtime at batch 1 and 3, and in two sizes where lengths or sides vary, and compared
+    with Keras: names, shapes, values. A bundle is written if all of them agree, else nothing is,
+    unless ``keep_going``. The processes wait for a minute: the next export is several times as
+    fast.
 
     Args:
         source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its
             own that was called once, or whose inputs ``samples`` tell. What a stateful model
-            keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``.
+            keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``. Also the
+            path of what ``model.save`` wrote, ``.keras`` or ``.h5``, of Keras 2 too.
         to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
             ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
         target: A place to make the bundle ready for, such as ``"browser"``.
         out: Folder to write; ``bundles/<name>`` by default.
         force: Replace a bundle that is there.
-        name: Name of the artifacts; the recipe's or model's by default.
+        name: Name of the artifacts; the recipe's, model's or file's by default.
         task: The head, such as ``"image-classification"``, if the source does not tell.
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
@@ -121,6 +124,8 @@ def export(
     rows = choose_formats(to, target)
     check_optimize(optimize, rows)
     _check_train_batch(train_batch, rows)
+    if is_file(source):
+        source, name = read_model(Path(source)), name or name_of(source)
     given: dict[str, Any] = {
         "name": name,
         "task": task,
@@ -196,8 +201,8 @@ def default_folder(source: Any, name: str | None = None) -> Path:
     """Return where a bundle is written if no folder is named.
 
     Args:
-        source: A run folder or a model.
-        name: Name of the artifacts; the recipe's or model's by default.
+        source: A run folder, a model or a file of one.
+        name: Name of the artifacts; the recipe's, model's or file's by default.
 
     Raises:
         UsageError: A source that is neither.

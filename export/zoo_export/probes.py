@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from zoo_export.errors import VerificationError
 from zoo_export.manifest import Manifest
 from zoo_export.preprocess import Preprocessor
-from zoo_export.stored import load_arrays
+from zoo_export.stored import fits_tensor, load_arrays
 from zoo_export.tensors import Array
 from zoo_registry import UsageError
 from zoo_registry.tokenizing import asking
@@ -26,6 +27,8 @@ _RAW = "raw"
 _NEEDS = {"image": "PIL", "tokenize": "tokenizers", "audio": "soxr"}
 # Of the stored sound, in Hz: no model's own, so that it is resampled.
 _RATE = 11_000
+# Of one stored array: a few rows of what one model takes.
+_MOST_BYTES = 1 << 28
 
 
 def save_probes(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
@@ -56,7 +59,14 @@ def check_probes(manifest: Manifest, assets: Path) -> None:
         if raws:
             Preprocessor(manifest.preprocessing, assets).batch(raws)
         return
-    stored = load_arrays(assets / PROBES)
+    taken = {tensor.name: tensor for tensor in manifest.inputs}
+
+    def fits(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        tensor = taken.get(key.partition("/")[2])
+        bytes_ = math.prod(shape) * dtype.itemsize
+        return bytes_ <= _MOST_BYTES and (tensor is None or fits_tensor(tensor, shape, dtype))
+
+    stored = load_arrays(assets / PROBES, fits)
     raws = [_plain(raw) for raw in stored.pop(_RAW, np.zeros(0))]
     made = _named(Preprocessor(manifest.preprocessing, assets).batch(raws))
     if sorted(made) != sorted(stored):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import importlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,11 +22,13 @@ from zoo_export.manifest import Decoding
 from zoo_export.stored import read_npz
 from zoo_export.tensors import Array, Arrays
 from zoo_registry import UsageError, folders
+from zoo_registry.build import check_file_memory
 from zoo_registry.hashing import sha256
 from zoo_registry.model_changes import know_fake_quantization
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
 OF_DAMAGE = {None, errno.EINVAL}
+_NOT_OF_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 # Bytes of run.json; the labels of a vocabulary have a few.
 _MOST_INFO = 1 << 28
 
@@ -72,11 +75,13 @@ class _RunInfo:
 
 
 def name_of(source: Any) -> str:
-    """Return what the artifacts of a run folder or a model are called.
+    """Return what the artifacts of a run folder, a model or its file are called.
 
     Raises:
         UsageError: Something that is neither, or a run that was not completed.
     """
+    if is_file(source):
+        return _NOT_OF_NAMES.sub("-", Path(source).stem).lstrip("._-") or "model"
     if isinstance(source, str | Path):
         recipe = read_info(Path(source))[1].recipe
         name = str(recipe.get("name") or Path(source).resolve().name).rpartition("/")[2]
@@ -88,6 +93,11 @@ def name_of(source: Any) -> str:
     _check_model(source)
     spec = getattr(source, "zoo_spec", None)
     return str(spec.name.rpartition("/")[2] if spec else source.name)
+
+
+def is_file(source: Any) -> bool:
+    """Return whether what is exported is a file of a model, and no run."""
+    return isinstance(source, str | Path) and Path(source).is_file()
 
 
 def from_run(folder: Path) -> Request:
@@ -105,6 +115,7 @@ def from_run(folder: Path) -> Request:
     file = folder / folders.MODEL
     if file.is_file() and known.model.get("sha256") not in {None, sha256(file)}:
         raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
+    check_file_memory(file)
     with naming_failures(f"The model of run '{folder}'"):
         model = load_model(file)
     examples = read_npz(folder / "examples.npz", of_run=True)
@@ -217,7 +228,8 @@ def _check_model(model: Any) -> None:
 
     if not isinstance(model, keras.Model):
         raise UsageError(
-            f"A {type(model).__name__} cannot be exported: give a keras.Model or a run folder."
+            f"A {type(model).__name__} cannot be exported: give a keras.Model, a run folder or a "
+            "file of a model."
         )
 
 
@@ -229,7 +241,9 @@ def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
     """
     path = folder / folders.INFO
     if not path.is_file():
-        raise UsageError(f"'{folder}' is no run: it has no run.json.")
+        is_saved = (folder / "saved_model.pb").is_file()
+        more = " A SavedModel holds no layers: export the Keras model that it was made of."
+        raise UsageError(f"'{folder}' is no run: it has no run.json.{more if is_saved else ''}")
     try:
         if path.stat().st_size > _MOST_INFO:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")

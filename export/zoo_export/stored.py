@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,15 @@ from zoo_registry import UsageError
 MAX_VALUES, MAX_COLUMNS = 65_536, 1024
 # An archive of a few kilobytes can swell to any size.
 MAX_BYTES = 1 << 32
+# Values of an array by the part that it is of, and rows times sizes that are not fixed.
+_MOST_VALUES = {
+    "y": max(MAX_VALUES, 4 * MAX_COLUMNS),
+    "ties": max(MAX_VALUES, 4 * MAX_COLUMNS),
+    "shape": 32,
+    "kind": 1,
+}
+_MOST_ROWS, _WIDEST = 1 << 24, 8
+_SUFFIX = ".npy"
 _FIELDS = tuple(field.name for field in fields(Scale))
 
 
@@ -113,13 +124,29 @@ def save_samples(
         np.savez_compressed(file, **flat)  # type: ignore[arg-type]  # names are taken for options
 
 
-def load_samples(path: Path) -> list[Stored]:
+def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[Stored]:
     """Read the batches that :func:`save_samples` wrote.
+
+    Args:
+        path: The ``.npz`` file.
+        inputs: What the model takes, as the manifest says: of what they could not be, nothing is
+            read.
 
     Raises:
         BundleError: The file is not what it should be.
     """
-    arrays = load_arrays(path)
+    taken = {tensor.name: tensor for tensor in inputs}
+
+    def fits(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        group, _, rest = key.partition("/")
+        part, _, name = rest.partition("/")
+        if not group.isdigit():
+            return part in _FIELDS and math.prod(shape) <= 4 * MAX_COLUMNS
+        if part == "x":
+            return name in taken and fits_tensor(taken[name], shape, dtype)
+        return math.prod(shape) <= _MOST_VALUES.get(part, 0)
+
+    arrays = load_arrays(path, fits)
     try:
         count = 1 + max(int(key.partition("/")[0]) for key in arrays if key[:1].isdigit())
         cases = [_case(arrays, index) for index in range(min(count, len(arrays)))]
@@ -135,10 +162,14 @@ def load_scales(path: Path) -> dict[str, dict[str, Scale]]:
         BundleError: The file is not what it should be.
     """
     found: dict[str, dict[str, dict[str, Array]]] = {}
-    for key, array in load_arrays(path).items():
+
+    def is_scale(key: str) -> bool:
+        return not key[:1].isdigit()
+
+    for key, array in load_arrays(path, wanted=is_scale).items():
         group, _, rest = key.partition("/")
         part, _, name = rest.partition("/")
-        if not group.isdigit() and part in _FIELDS:
+        if part in _FIELDS:
             found.setdefault(group, {}).setdefault(name, {})[part] = array
     try:
         return {
@@ -149,21 +180,59 @@ def load_scales(path: Path) -> dict[str, dict[str, Scale]]:
         raise BundleError(f"'{path}' holds no scales: {error}") from error
 
 
-def load_arrays(path: Path) -> dict[str, Array]:
+def fits_tensor(tensor: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    """Return whether an array could be rows of a tensor.
+
+    Args:
+        tensor: Its shape with the batch; a size that has a name may be any.
+        shape: Of the array.
+        dtype: Of the array, which may hold whole numbers of another width.
+
+    Example:
+        >>> images = Tensor("image", "float32", ("batch", 8, 8))
+        >>> fits_tensor(images, (3, 8, 8), np.dtype("float32"))
+        True
+        >>> fits_tensor(images, (3, 8, 9), np.dtype("float32"))
+        False
+    """
+    sizes = [size for size, dim in zip(shape, tensor.shape, strict=False) if isinstance(dim, str)]
+    return (
+        len(shape) == len(tensor.shape)
+        and all(isinstance(d, str) or d == s for d, s in zip(tensor.shape, shape, strict=True))
+        and math.prod(sizes) <= _MOST_ROWS
+        and dtype.kind in "biuf"
+        and dtype.itemsize <= _WIDEST
+    )
+
+
+def load_arrays(
+    path: Path,
+    fits: Callable[[str, tuple[int, ...], np.dtype[Any]], bool] | None = None,
+    wanted: Callable[[str], bool] = lambda key: True,
+) -> dict[str, Array]:
     """Read the arrays of a ``.npz`` file; nothing is ever unpickled.
+
+    Args:
+        path: The file.
+        fits: Says by name, shape and dtype whether an array may be there, before it is read.
+        wanted: Says by name which arrays are read.
 
     Raises:
         BundleError: The file is not what it should be, or its arrays are larger than
             :data:`MAX_BYTES`.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(content) as archive:
             size = sum(info.file_size for info in archive.infolist())
-        if size > MAX_BYTES:
-            raise BundleError(f"'{path}' holds {size:,} bytes of samples.")
-        check_ratio(path, size)
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+            if size > MAX_BYTES:
+                raise BundleError(f"'{path}' holds {size:,} bytes of samples.")
+            check_ratio(path, size)
+            for info in archive.infolist():
+                _check_member(path, archive, info, fits)
+        content.seek(0)
+        with np.load(content, allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files if wanted(key)}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise BundleError(f"'{path}' holds files that are no arrays.")
         return arrays
@@ -171,6 +240,34 @@ def load_arrays(path: Path) -> dict[str, Array]:
         raise
     except Exception as error:  # NumPy and zipfile raise many kinds on bytes that are not theirs
         raise BundleError(f"'{path}' holds no samples: {error}") from error
+
+
+def _check_member(
+    path: Path,
+    archive: zipfile.ZipFile,
+    info: zipfile.ZipInfo,
+    fits: Callable[[str, tuple[int, ...], np.dtype[Any]], bool] | None,
+) -> None:
+    """Refuse an array that is not of the size that its header says, or that does not fit."""
+    if not info.filename.endswith(_SUFFIX):
+        raise BundleError(f"'{path}' holds files that are no arrays.")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        read = np.lib.format.read_array_header_1_0
+        if version != (1, 0):
+            read = np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(member)
+        size = member.tell() + math.prod(shape) * dtype.itemsize
+    key = info.filename.removesuffix(_SUFFIX)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+    if size != info.file_size:
+        raise BundleError(f"'{path}': '{key}' has {info.file_size:,} bytes, and {size:,} are told.")
+    if fits is not None and not fits(key, shape, dtype):
+        raise BundleError(
+            f"'{path}' holds '{key}' of shape {shape} and {dtype}, which its manifest does not "
+            "speak of. Export it again."
+        )
 
 
 def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:

@@ -116,7 +116,6 @@ def remember(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) ->
 
 def main(folder: str, format_name: str, digest: str, options: str) -> None:
     """Print the figures of one artifact, or the error, as the last line."""
-    children.end_with_parent()
     from zoo_export.bundle import load_bundle
 
     chosen = Options(**json.loads(options))
@@ -140,7 +139,7 @@ def _exercise(bundle: Bundle, artifact: Artifact, options: Options) -> Verificat
     threads, provider = options.threads, options.provider
     figures = run_samples(bundle, artifact, threads=threads, provider=provider)
     if artifact.format == TRAIN_FORMAT:
-        sample = load_samples(bundle.path / SAMPLES)[0].inputs
+        sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
         bundle.trainer(threads).rehearse(sample)
     return figures
 

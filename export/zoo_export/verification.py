@@ -9,8 +9,7 @@ from pathlib import Path
 from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.columns import Scale
 from zoo_export.comparing import (
-    EDGE_SLACK,
-    compare,
+    compared,
     fitted,
     has_columns,
     settle,
@@ -125,11 +124,12 @@ def run_samples(
     """
     check_probes(bundle.manifest, bundle.assets)
     row, outputs = find(artifact.format), bundle.manifest.outputs
-    cases = load_samples(bundle.path / SAMPLES)
+    taken = bundle.manifest.inputs
+    cases = load_samples(bundle.path / SAMPLES, taken)
     scales = load_scales(bundle.path / SAMPLES)
     edges = bundle.path / EDGES
     if row.scheme is None and edges.is_file():
-        cases += [replace(case, kind=EDGE) for case in load_samples(edges)]
+        cases += [replace(case, kind=EDGE) for case in load_samples(edges, taken)]
     names = {tensor.name for tensor in artifact.inputs}
     if any(set(case.inputs) != names for case in cases):
         raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
@@ -183,23 +183,22 @@ def _judge(
     for case, given in tried:
         settle(case.values, given, case.unsteady)
         own = scales.get(_group(case) or "")
-        # Without scales, as of earlier versions, the largest value is what the tolerance is of.
-        slack = EDGE_SLACK if case.kind == EDGE else 1
-        compared = compare(
-            [case.values],
-            [given],
-            row.tolerance * slack,
-            own if row.scheme is None else None,
+        of_case = compared(
+            row,
+            case.values,
+            given,
+            own,
             dtypes,
             sizes=usual_sizes(scales),
+            is_edge=case.kind == EDGE,
         )
-        if case.kind == EXAMPLE and all(one.ok for one in compared):
+        if case.kind == EXAMPLE and all(one.ok for one in of_case):
             continue  # many rows at once: they are told of where they are too far
         rows += [
             replace(
                 one, shape=case.shapes[one.output], column=_whole(one.column, outputs, one.output)
             )
-            for one in compared
+            for one in of_case
         ]
     found: list[Fit] = []
     for group, by_name in scales.items():

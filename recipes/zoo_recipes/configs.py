@@ -71,6 +71,8 @@ class DatasetConfig:
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         on_contradiction: Of own data, what is done with the same content in several classes:
             ``keep``, ``drop`` it from what is trained on, or ``error``.
+        folds: Of own data: how many parts of a cross-validation they are put into, named
+            ``fold1``, ``fold1_validation``, ``fold2``..., in place of train, validation and test.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -84,6 +86,7 @@ class DatasetConfig:
     columns: Mapping[str, str] = field(default_factory=dict)
     on_bad_record: BadRecords = "error"
     on_contradiction: Literal["keep", "drop", "error"] = "keep"
+    folds: Annotated[int, Field(ge=2)] | None = None
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -92,6 +95,7 @@ class DatasetConfig:
             "columns": self.columns,
             "on_bad_record": self.on_bad_record,
             "on_contradiction": self.on_contradiction,
+            "folds": self.folds,
         }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError, folders
-from zoo_registry.build import check_backend
+from zoo_registry.build import check_backend, check_file_memory, load_builder
 from zoo_registry.durable import unwritable, write_text
 from zoo_registry.errors import first_line
 from zoo_registry.hashing import sha256
@@ -93,11 +93,12 @@ class Run:
         import keras
 
         # Keras finds the model's own layers only once their module is imported.
-        zoo_registry.models.get(self.info["model"]["name"]).load_builder()
+        load_builder(zoo_registry.models.get(self.info["model"]["name"]))
         know_fake_quantization()
         path = self.path / MODEL
         if path.is_file() and self.info["model"].get("sha256") not in {None, sha256(path)}:
             raise ZooError(f"'{path}' was changed: its sha256 is not the one in {INFO}.")
+        check_file_memory(path)
         try:
             return keras.models.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # zip, HDF5, JSON and Keras each raise their own

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_registry.entries import BUILTIN_OWNER, LOCAL_OWNER
+from zoo_registry.entries import BUILTIN_OWNER
 from zoo_registry.errors import PluginError, UsageError, ZooError, did_you_mean
 from zoo_registry.folders import INFO
 from zoo_registry.machine import free_bytes
 from zoo_registry.model_changes import with_scale
+from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import ModelSpec, is_regression, load_target
 from zoo_registry.trial import guarded, one_line
 
@@ -35,6 +36,7 @@ OPEN_WEIGHTS = "zoo.weights:open_weights"
 READ_TOKENIZER = "zoo.weights.tokenizer:read_tokenizer"
 SET_TRAINABLE = "zoo.finetuning:set_trainable"
 WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
+FILE_BYTES = "zoo.sizing.abstract:file_bytes"
 # Set to anything, models are built however much memory they take.
 ANY_SIZE = "KERAZOO_ANY_SIZE"
 # What Keras raises of sizes that do not go together.
@@ -81,7 +83,7 @@ def get_model(
         overrides: Arguments of the builder that replace the spec's defaults. A model that
             classifies, such as images, has the task ``image-regression`` too: its output ``value``
             is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
-            ``target_mean``.
+            ``target_mean``; and the task ``multi-label``, whose logits are a yes or a no each.
 
     Returns:
         An uncompiled functional ``keras.Model``; its attribute ``zoo_spec`` is the spec with the
@@ -125,7 +127,7 @@ def get_model(
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
     check_memory(spec, arguments)
-    built = _call(spec, arguments)
+    built = call_builder(spec, arguments)
     if name is not None:
         built.name = str(name)
     built.zoo_spec = replace(spec, defaults=arguments)
@@ -248,7 +250,7 @@ def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
     # Builders of foreign models know where their weights are; our own files are ours to read.
     if str(weights).endswith((".keras", ".weights.h5")) or Path(weights, INFO).is_file():
         return False
-    return "weights" in inspect.signature(_load_builder(spec)).parameters
+    return "weights" in inspect.signature(load_builder(spec)).parameters
 
 
 def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
@@ -274,6 +276,26 @@ def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
         )
 
 
+def check_file_memory(path: Path) -> None:
+    """Refuse a ``.keras`` file whose model is larger than the free memory, before it is loaded.
+
+    Args:
+        path: The file; one that is not there, or damaged, passes.
+
+    Raises:
+        UsageError: It is too large. The environment variable ``KERAZOO_ANY_SIZE`` lets it pass.
+    """
+    free = free_bytes()
+    if free is None or os.environ.get(ANY_SIZE) or not path.is_file():
+        return
+    needed = load_target(FILE_BYTES)(path)
+    if needed > free:
+        raise UsageError(
+            f"The model of '{path}' has {_amount(needed)} of weights, and {_amount(free)} of "
+            f"memory are free. {ANY_SIZE}=1 loads it all the same."
+        )
+
+
 def _amount(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
@@ -284,7 +306,7 @@ def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:
     It is the number of its defaults, times how much each size grew; squared, as widths count twice
     in a product.
     """
-    known = {name: p.default for name, p in accepted_overrides(_load_builder(spec)).items()}
+    known = {name: p.default for name, p in accepted_overrides(load_builder(spec)).items()}
     usual = {**known, **spec.defaults}
     count = float(spec.num_params or 0)
     for name, value in arguments.items():
@@ -321,7 +343,7 @@ def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, 
         UsageError: All the mistakes, with the arguments that are accepted.
         PluginError: The builder of a plugin cannot be imported.
     """
-    builder = _load_builder(spec)
+    builder = load_builder(spec)
     overrides = {key: _tuples(value) for key, value in overrides.items()}
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(builder).parameters.values()):
         return overrides
@@ -341,7 +363,12 @@ def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, 
     return overrides
 
 
-def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
+def load_builder(spec: ModelSpec) -> Callable[..., Any]:
+    """Import the builder of a model and return it; one of a plugin is held as a plugin is.
+
+    Raises:
+        PluginError: A plugin's cannot be imported, or ends the process that imports it.
+    """
     try:
         with contextlib.nullcontext() if _is_ours(spec) else guarded():
             return spec.load_builder()
@@ -349,10 +376,20 @@ def _load_builder(spec: ModelSpec) -> Callable[..., Any]:
         raise _plugin_failure(spec, "cannot be imported", error) from error
 
 
-def _call(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
+def call_builder(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
+    """Return the model of a builder; one of a plugin is held as a plugin is.
+
+    Args:
+        spec: The model.
+        arguments: All that its builder is given.
+
+    Raises:
+        UsageError: Arguments that a builder of ours refuses.
+        PluginError: A plugin's builder failed, or returned no model.
+    """
     try:
         with contextlib.nullcontext() if _is_ours(spec) else guarded():
-            model = _load_builder(spec)(**arguments)
+            model = load_builder(spec)(**arguments)
     except ZooError:
         raise
     except Exception as error:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 _PARENT = "KERAZOO_PARENT"
+_LAUNCHER = "zoo_registry.launcher"
+MODULE, PROGRAM = "module", "program"
+# What PYTHONPATH is for a program that is not ours.
+PATH_OF_PROGRAM = "KERAZOO_PATH_OF_PROGRAM"
 _WATCH_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 
@@ -22,7 +28,7 @@ _PR_SET_PDEATHSIG = 1
 def start(
     module: str, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[Any]:
-    """Start ``python -m module``, whose main part calls :func:`end_with_parent` first thing.
+    """Start the main part of a module in a process that ends with this one.
 
     Args:
         module: A module with a main part.
@@ -30,9 +36,15 @@ def start(
         environment: What is added to this process' own.
         options: For :class:`subprocess.Popen`.
     """
+    return _started(MODULE, module, *arguments, environment=environment, **options)
+
+
+def _started(
+    *words: str, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[Any]:
     return subprocess.Popen(
         # -P: a script called onnx.py in the user's folder must not be what is imported.
-        [sys.executable, "-P", "-m", module, *arguments],
+        [sys.executable, "-P", "-m", _LAUNCHER, *words],
         env={
             **os.environ,
             # The parent may have found modules in ways that a new process does not know.
@@ -47,7 +59,7 @@ def start(
 def run(
     module: str, *arguments: str, time_limit: float, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m module`` to its end and return what it printed.
+    """Run the main part of a module to its end and return what it printed.
 
     Args:
         module: As for :func:`start`.
@@ -59,9 +71,15 @@ def run(
         OSError: It cannot be started.
         subprocess.TimeoutExpired: It took too long.
     """
+    return _finished(MODULE, module, *arguments, time_limit=time_limit, environment=environment)
+
+
+def _finished(
+    *words: str, time_limit: float, environment: Mapping[str, str] | None
+) -> subprocess.CompletedProcess[str]:
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     text: dict[str, Any] = {"text": True, "errors": "replace"}
-    with start(module, *arguments, environment=environment, **pipes, **text) as process:
+    with _started(*words, environment=environment, **pipes, **text) as process:
         try:
             out, err = process.communicate(timeout=time_limit)
         except BaseException:  # Ctrl-C too
@@ -70,14 +88,39 @@ def run(
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def run_program(command: Sequence[str], time_limit: float) -> subprocess.CompletedProcess[str]:
+    r"""Run a program that is not ours to its end, as :func:`run` runs modules.
+
+    On Linux the kernel ends it with this process, however that ends.
+
+    Args:
+        command: The program, by path or as it is found on the ``PATH``, and its arguments.
+        time_limit: Seconds after which it is killed.
+
+    Raises:
+        OSError: There is no such program.
+        subprocess.TimeoutExpired: It took too long.
+
+    Example:
+        >>> run_program([sys.executable, "-c", "print(1)"], time_limit=60).stdout
+        '1\n'
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    theirs = {PATH_OF_PROGRAM: os.environ.get("PYTHONPATH", "")}
+    words = (PROGRAM, program, *command[1:])
+    return _finished(*words, time_limit=time_limit, environment=theirs)
+
+
 def end_with_parent() -> None:
     """End this process when the one that started it has ended: nobody waits for it.
 
-    Nothing happens in a process that :func:`start` did not start.
+    Nothing happens in a process that was not started here.
     """
     if _PARENT not in os.environ:
         return
-    parent = int(os.environ[_PARENT])
+    parent = int(os.environ.pop(_PARENT))
     if sys.platform == "linux":
         # By the kernel: code of a library that never lets Python run would outlive it otherwise.
         with contextlib.suppress(OSError, AttributeError):

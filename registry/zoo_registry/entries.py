@@ -12,7 +12,6 @@ from zoo_registry.specs import Origin
 
 T = TypeVar("T")
 BUILTIN_OWNER = OWN_DISTRIBUTION
-LOCAL_OWNER = "local"
 
 
 @dataclass(frozen=True)

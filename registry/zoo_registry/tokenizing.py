@@ -181,6 +181,10 @@ def _try(content: bytes) -> None:
 
     tokenizer = Tokenizer.from_buffer(content)
     size = tokenizer.get_vocab_size()
+    for word, number in tokenizer.get_vocab().items():
+        tokenizer.token_to_id(word)
+        tokenizer.id_to_token(number)
+    tokenizer.to_str()
     tokenizer.decode(list(range(0, size, max(1, size // 64))))
     for unit in _units(content):
         # What comes behind lets an expression that has matched so far go back.
@@ -195,7 +199,6 @@ def _try(content: bytes) -> None:
 
 def main(path: str, wanted: str) -> None:
     """Try one file; what is wrong with it is the last line that is printed."""
-    children.end_with_parent()
     content = _read(Path(path))
     children.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
     try:

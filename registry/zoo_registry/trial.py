@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo_registry import children
-from zoo_registry.plugins import PluginEntry
+from zoo_registry.errors import PluginError, ZooError, printable
+from zoo_registry.plugins import LOCAL_OWNER, OWN_DISTRIBUTION, PluginEntry
 from zoo_registry.signals import signal_name
+from zoo_registry.specs import Origin
 
 # Seconds that the import of one entry point may take, which may be that of TensorFlow.
 TIME_LIMIT = 20.0
@@ -34,6 +36,7 @@ LIMIT_VARIABLE = "ZOO_PLUGIN_SECONDS"
 BUILD_FACTOR = 10
 _CHILD = "zoo_registry.trial_child"
 _LOG_BYTES = 4000
+_LONGEST_REASON, _LONGEST_TRACEBACK = 300, 20_000
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,31 @@ def guarded() -> Iterator[None]:
             os.chdir(folder)
 
 
+@contextlib.contextmanager
+def running(origin: Origin | None, what: str) -> Iterator[None]:
+    """Run code of whoever brings a name; what a plugin's raises becomes a message that names it.
+
+    Args:
+        origin: Whose code it is: ours, and what this process registered itself, runs as it is.
+        what: What failed, as the message begins.
+
+    Raises:
+        PluginError: A plugin's code raised something, were it what ends a process.
+    """
+    if origin is None or origin.distribution in {OWN_DISTRIBUTION, LOCAL_OWNER}:
+        yield
+        return
+    try:
+        with guarded():
+            yield
+    except ZooError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{what} of '{origin.distribution}' {origin.version} failed: {one_line(error)}"
+        ) from error
+
+
 def one_line(error: BaseException) -> str:
     """Return type and message of an error, even if its own ``__str__`` fails.
 
@@ -106,8 +134,14 @@ def one_line(error: BaseException) -> str:
         'ValueError: no such size'
     """
     message = str(traceback.TracebackException(type(error), error, None)).strip()
-    first = message.splitlines()[0] if message else ""
+    first = printable(message.splitlines()[0])[:_LONGEST_REASON] if message else ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def where(error: BaseException) -> str:
+    """Return the traceback of an error that any terminal can show, its beginning cut if long."""
+    text = printable("".join(traceback.format_exception(error)))
+    return text if len(text) <= _LONGEST_TRACEBACK else f"[...]{text[-_LONGEST_TRACEBACK:]}"
 
 
 @contextlib.contextmanager
@@ -173,7 +207,7 @@ class _Child:
 
     def _failed(self, reason: str) -> dict[str, Any]:
         self.log.seek(0)
-        words = self.log.read()[-_LOG_BYTES:].decode(errors="replace")
+        words = printable(self.log.read()[-_LOG_BYTES:].decode(errors="replace"))
         return {"reason": reason, "traceback": words, "ended": True}
 
     def _how_it_ended(self) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import re
 import sys
-import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -15,17 +15,18 @@ from json import dumps, loads
 from typing import Any
 
 import zoo_registry
-from zoo_registry import children
+from zoo_registry.errors import UsageError
 from zoo_registry.plugins import load_entry
 from zoo_registry.quiet import quiet_tensorflow
-from zoo_registry.trial import one_line
+from zoo_registry.trial import one_line, where
 
+# Words of other libraries' names, none of which is a step up in a path.
+NAME_IN_CATALOG = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)
 Say = Callable[[Mapping[str, Any]], None]
 
 
 def main() -> None:
     """Answer one line of JSON for every entry point asked for, then end without any clean-up."""
-    children.end_with_parent()
     replies = int(sys.argv[1])
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     faulthandler.enable()
@@ -48,7 +49,7 @@ def _tried(group: str, name: str, target: str, build: Say | None) -> dict[str, A
     try:
         return {"facts": _facts(group, name, target, build)}
     except BaseException as error:
-        return {"reason": one_line(error), "traceback": "".join(traceback.format_exception(error))}
+        return {"reason": one_line(error), "traceback": where(error)}
 
 
 def _facts(group: str, name: str, target: str, build: Say | None) -> Any:
@@ -70,12 +71,14 @@ def _catalog(table: Any, *, whole: bool) -> dict[str, Any]:
         raise TypeError(f"it is a {type(table).__name__}, not a mapping of names to models")
     facts: dict[str, Any] = {}
     for name in table:
+        if not isinstance(name, str) or not NAME_IN_CATALOG.fullmatch(name):
+            raise UsageError(f"{name!r} is no name: use letters, digits and '.', '-', '_', '/'.")
         try:
-            facts[str(name)] = zoo_registry.models.read(table[name], name).to_json()
+            facts[name] = zoo_registry.models.read(table[name], name).to_json()
         except Exception:
             if whole:
                 raise
-            facts[str(name)] = None
+            facts[name] = None
     return facts
 
 

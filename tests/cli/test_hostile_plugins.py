@@ -29,6 +29,19 @@ AT_IMPORT = {
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
         "it ended its process by SIGKILL",
     ),
+    "colours": (
+        r"raise ValueError('\x1b[31mred\x00 \udc80')",
+        r"ValueError: \x1b[31mred\x00 \udc80",
+    ),
+    "endless": ("raise ValueError('x' * 10**6)", f"ValueError: {'x' * 300}"),
+    "lies": (
+        "import zoo_registry\n"
+        "build = zoo_registry.ModelSpec(name='lies', builder='a:b', num_params=float('nan'), "
+        "tasks='abc', summary=3, inputs=['x'], defaults={1: 2})",
+        "UsageError: Model 'lies': summary is 3, not a text; tasks is 'abc', not a list of texts; "
+        "defaults is {1: 2}, not a mapping of names to values; num_params is nan, not a whole "
+        "number from 0 on, or None; inputs is ('x',), not a list of TensorSpec.",
+    ),
     "sleeps": ("import time; time.sleep(600)", "it took longer than 2 s"),
     "closes": ("import os; os.closerange(3, 99)", "it ended its process with exit code 1"),
 }
@@ -36,6 +49,7 @@ HARMLESS = {
     "prints": "import os; print('[1, 2]'); os.system('echo hello')",
     "replaces": "import sys; sys.stdout = sys.stderr = None",
     "moves": "import os; os.chdir('/')",
+    "ends-late": "import atexit; atexit.register(lambda: print('late'))",
     "patches": "import json; json.dumps = None",
 }
 AT_BUILD = {"builds-out": "def build(): raise SystemExit(3)", "builds-none": "def build(): pass"}
@@ -85,6 +99,8 @@ def test_every_listing_works(hostile) -> None:
     assert not {*HARMLESS} & warned
     chosen = zoo("choose", "--task", "seq2seq", "--json")
     assert json.loads(chosen.stdout)[0]["name"]
+    assert len(filtered.stderr) < 10_000
+    assert json.loads(zoo("show", "ends-late", "--json").stdout)["name"] == "ends-late"
     unknown = zoo("show", "bert-tyni")
     assert unknown.returncode == 2
     assert "Did you mean 'bert-tiny'?" in unknown.stderr

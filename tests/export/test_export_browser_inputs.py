@@ -25,6 +25,9 @@ def test_images_are_resized_to_the_same_integers_as_by_pillow(page, digits_page)
         step["resample"] = ("nearest", "bilinear", "bicubic", "lanczos")[at % 4]
         if at % 3 == 0:  # the middle of a larger picture
             step["shorter_side"] = max(step["size"]) + at % 7
+        elif at % 7 == 0:
+            step["resized"] = tuple(side + at % 5 for side in step["size"])
+        step["rounding"] = ("floor", "even")[at // 12 % 2]
         cases.append([rgba.ravel().tolist(), old_width, old_height, step])
         wanted.append(ImageStep(**step).batch([rgba])["image"].ravel().tolist())
     found = driver.execute_async_script(

@@ -1,5 +1,7 @@
 """Operators that a format lacks, made of others: right where they are used and at their edges."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ from export_small import convert, runner
 from keras import layers, ops
 
 from zoo_export.converters.compositions import LITERT, composed
+from zoo_export.encoders import encoders
 from zoo_export.errors import ExportError
+from zoo_registry import UsageError
 
 FIRST = {"data_format": "channels_first"}
 
@@ -245,6 +249,33 @@ def test_a_branch_that_is_never_on_is_quantized(tmp_path):
     _all_ok(convert(model, tmp_path, formats, samples=rows, calibration=rows))
 
 
+def test_int8_attends_to_what_is_not_masked(tmp_path):
+    keras.utils.set_random_seed(0)
+    steps, mask = keras.Input((6, 8), name="steps"), keras.Input((6,), name="mask")
+    scores = ops.matmul(layers.Dense(8)(steps), ops.transpose(layers.Dense(8)(steps), (0, 2, 1)))
+    visible = mask[:, None, :]
+    forms = {
+        "added": ops.softmax(scores + (1.0 - visible) * -1e9),
+        "chosen": ops.softmax(ops.where(visible > 0.5, scores, -1e9)),
+    }
+    outputs = {name: ops.mean(ops.matmul(form, steps), 1) for name, form in forms.items()}
+    attention = layers.MultiHeadAttention(2, 4)
+    outputs["of_keras"] = ops.mean(attention(steps, steps, attention_mask=visible > 0.5), 1)
+    model = keras.Model([steps, mask], outputs)
+    rng = np.random.default_rng(0)
+    hidden = (rng.random((64, 6)) > 0.4).astype("float32")
+    hidden[:, 0] = 1
+    rows = {"steps": rng.normal(size=(64, 6, 8)).astype("float32"), "mask": hidden}
+
+    artifact = _all_ok(convert(model, tmp_path, ["tflite:int8"], samples=rows, calibration=rows))
+
+    before = runner(tmp_path, artifact["tflite:int8"]).run(rows)
+    wanted = model([rows["steps"], hidden])
+    for name in outputs:
+        keras_gives = ops.convert_to_numpy(wanted[name])
+        assert np.abs(before[name] - keras_gives).mean() < 0.1 * keras_gives.std(), name
+
+
 def test_weights_beyond_float16_are_named(tmp_path):
     model = _model(layers.Dense(2, name="hidden"), (3,))
     model.get_layer("hidden").kernel.assign(np.full((3, 2), -3e5))
@@ -271,14 +302,51 @@ def test_two_images_whose_samples_differ_in_size(tmp_path):
     ]
 
 
-def test_rows_that_depend_on_each_other_are_no_file_of_one_row(tmp_path):
-    image, text = keras.Input((6,), name="image"), keras.Input((4,), name="text")
-    towers = layers.Dense(3)(image), layers.Dense(3)(text)
-    logits = ops.matmul(towers[0], ops.transpose(towers[1]))
-    model = keras.Model([image, text], {"logits": logits})
+def _two_towers():
+    image = keras.Input((8, 8, 3), name="image")
+    ids = keras.Input((None,), dtype="int32", name="ids")
+    mask = keras.Input((None,), dtype="int32", name="padding_mask")
+    seen = layers.Dense(5)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(image)))
+    read = layers.GlobalAveragePooling1D()(layers.Embedding(20, 5)(ids), mask=mask > 0)
+    seen, read = ops.normalize(seen), ops.normalize(read)
+    logits = ops.exp(0.5) * ops.matmul(seen, ops.transpose(read))
+    outputs = {"per_image": logits, "per_text": ops.transpose(logits)}
+    return keras.Model([image, ids, mask], outputs, name="clip")
+
+
+def test_encoders_that_are_compared_are_exported_one_by_one(tmp_path):
+    model = _two_towers()
     error = convert(model, tmp_path, ["tflite"])["tflite"]
+    line = (
+        "for name, encoder in zoo_export.encoders(model).items(): zoo_export.export(encoder, "
+        "name=name)"
+    )
     assert str(error).startswith("its rows depend on each other: in Keras the answer to one row ")
     assert str(error).endswith(
-        "Encoders that are compared with each other are exported one by one: keras.Model(its "
-        "inputs, its output)"
+        "It compares every row of 'image' with every row of 'ids': export each encoder by itself "
+        f"({line})"
     )
+    made = {}
+    told = {"encoders": encoders, "export": lambda encoder, name: made.update({name: encoder})}
+    exec(line, {"zoo_export": SimpleNamespace(**told), "model": model})
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    texts = {"ids": rng.integers(0, 20, (3, 6), "int32"), "padding_mask": np.ones((3, 6), "int32")}
+    wanted = ops.convert_to_numpy(model([images, *texts.values()])["per_image"])
+    given = {"image": {"image": images}, "ids": texts}
+    found = {}
+    for name, encoder in made.items():
+        length = {"sequence_length": 6} if name == "ids" else {}
+        artifact = convert(encoder, tmp_path / name, ["tflite"], **length)["tflite"]
+        found[name] = runner(tmp_path / name, artifact).run(given[name])["embedding"]
+    product = np.exp(0.5) * found["image"] @ found["ids"].T
+    np.testing.assert_allclose(product, wanted, atol=1e-6)
+
+
+def test_models_that_compare_no_rows_have_no_encoders(tmp_path):
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    beside = keras.Model([a, b], {"y": a + b - ops.mean(a, axis=0, keepdims=True)}, name="beside")
+    error = convert(beside, tmp_path, ["tflite"])["tflite"]
+    assert str(error).endswith("or batch_sizes='dynamic'")
+    with pytest.raises(UsageError, match="Model 'beside' has no encoders to take apart: no opera"):
+        encoders(beside)

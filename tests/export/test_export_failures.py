@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,10 +11,20 @@ import time
 import keras
 import numpy as np
 import pytest
-from export_layers import Hanging, Hungry, Killed, Noisy, NotANumber, Whiten, WrongAtZero
+from export_layers import (
+    Hanging,
+    Hungry,
+    Killed,
+    KilledOnce,
+    Noisy,
+    NotANumber,
+    Whiten,
+    WrongAtZero,
+)
 
 import zoo_registry
 from zoo_export import ExportError, export, files
+from zoo_export.converters import pool
 from zoo_export.exporting import put_in_place
 from zoo_export.formats import Format
 from zoo_export.processes import how_it_ended
@@ -29,6 +40,11 @@ def _refused(model, tmp_path, **options):
 
 def _left(tmp_path):
     return [path.name for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.fixture(autouse=True)
+def _no_child_waits():
+    pool.close()
 
 
 def _children():
@@ -89,6 +105,36 @@ def test_a_killed_child(dense, tmp_path):
         "most often for lack of memory. Its last words:\n"
     )
     assert "about to die" in str(error)
+
+
+@pytest.mark.slow
+def test_a_child_does_one_job_after_another_and_is_not_blamed_for_an_earlier_one(dense, tmp_path):
+    export(dense(), out=tmp_path / "first", to=["onnx"])
+    (first,) = pool._waiting
+    marker = tmp_path / "marker"
+
+    export(dense(KilledOnce(str(marker))), out=tmp_path / "second", to=["onnx"])
+
+    assert first.process.returncode == -signal.SIGKILL
+    # It holds code of this test's own, which may be another one when the next export comes.
+    assert pool._waiting == []
+    marker.unlink()
+    error = _refused(dense(KilledOnce(str(marker))), tmp_path / "alone", to=["onnx"])
+    assert "was killed by SIGKILL" in str(error)
+
+
+@pytest.mark.slow
+def test_a_child_of_other_surroundings_takes_no_job(dense, tmp_path, monkeypatch):
+    export(dense(), out=tmp_path / "first", to=["onnx"])
+    (first,) = pool._waiting
+
+    monkeypatch.setenv("KERAZOO_TEST_OF_SURROUNDINGS", "1")
+    export(dense(), out=tmp_path / "second", to=["onnx"])
+    (second,) = pool._waiting
+    export(dense(), out=tmp_path / "third", to=["onnx"])
+
+    assert first.process.returncode is not None
+    assert [child.process for child in pool._waiting] == [second.process]
 
 
 @pytest.mark.slow

@@ -204,7 +204,9 @@ def test_a_file_that_is_cut_short_ends_the_other_process_only(bundle, tmp_path):
     path = tmp_path / "cut.tflite"
     path.write_bytes((bundle.path / artifact.path).read_bytes()[:400])
     with pytest.raises(ExportError, match=r"^TensorFlow Lite Micro (refuses|ended with code)"):
-        microcontroller._run(path, microcontroller._rows(bundle.path, artifact), artifact)
+        microcontroller._run(
+            path, microcontroller._rows(bundle.path, bundle.manifest, artifact), artifact
+        )
 
 
 def test_without_the_interpreter_nothing_is_begun(monkeypatch, dense, tmp_path):

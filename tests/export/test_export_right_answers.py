@@ -270,7 +270,7 @@ def test_large_vocabularies_are_compared_column_by_column_and_stored_in_whole_co
     path = tmp_path / "samples.npz"
     save_samples(path, [Trial("given", {}, {"logits": logits})], [tensor], {"given": scales})
 
-    (case,), loaded = load_samples(path), load_scales(path)["given"]["logits"]
+    (case,), loaded = load_samples(path, []), load_scales(path)["given"]["logits"]
 
     kept = columns_kept(30_000)
     np.testing.assert_array_equal(case.values["logits"], logits[:, :, kept])
@@ -468,6 +468,19 @@ def test_small_logits_are_compared_for_what_they_are():
     assert not rows[0].ok
 
 
+def test_a_batch_of_small_values_by_chance_is_held_against_all_samples():
+    rng = np.random.default_rng(0)
+    all_of_them = {"logits": rng.normal(size=(64, 2)).astype("float32")}
+    scales = measured([Tensor("logits", "float32", ("batch", 2))], [all_of_them])
+    small = {"logits": np.array([[1e-3, -5e-4]], "float32")}
+    near = {"logits": small["logits"] + np.float32(1e-2)}
+    far = {"logits": small["logits"] + np.float32(1.0)}
+
+    dtypes = {"logits": "float32"}
+    ok = [compared(find("onnx:int8"), small, given, scales, dtypes)[0].ok for given in (near, far)]
+    assert ok == [True, False]
+
+
 # -- NaN, float64, rows that depend on each other -------------------------------------------------
 
 
@@ -558,12 +571,13 @@ def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():
     model = keras.Model([scores, mask], {"y": ops.softmax(hidden)})
     case = {"scores": np.ones((1, 5), "float32"), "mask": np.eye(1, 5, dtype="float32")}
 
-    assert cause(find("tflite"), model, case) == ""
-    assert cause(find("onnx:float16"), model, case) == (
+    assert cause(find("tflite"), model, [case]) == ""
+    assert cause(find("onnx:float16"), model, [case]) == (
         "Layer 'far' gives numbers up to 1e+09, and float16 ends at 65,504"
     )
-    assert cause(find("tflite:int8"), model, case).startswith(
-        "Layer 'far' gives -1e+09 beside numbers up to 0, and int8 holds both on one scale"
+    assert cause(find("tflite:int8"), model, [case]).startswith(
+        "Layer 'far' gives -1e+09 beside numbers up to 0, and this scheme holds both on "
+        "one scale of 256 steps"
     )
 
 

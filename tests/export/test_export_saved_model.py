@@ -37,11 +37,18 @@ def test_pixels_are_those_of_pillow_bit_for_bit(resample, channels):
         assert np.array_equal(np.concatenate([decode(tf.constant([f])) for f in files]), wanted)
 
 
-@pytest.mark.parametrize("resample", ["nearest", "bicubic"])
-def test_the_middle_of_a_picture_is_that_of_pillow_bit_for_bit(resample):
+@pytest.mark.parametrize(
+    ("resample", "before"),
+    [
+        ("nearest", {"shorter_side": 33}),
+        ("bicubic", {"shorter_side": 33, "rounding": "even"}),
+        ("bilinear", {"resized": (33, 32), "rounding": "even"}),
+    ],
+)
+def test_the_middle_of_a_picture_is_that_of_pillow_bit_for_bit(resample, before):
     import tensorflow as tf
 
-    step = ImageStep(size=(28, 31), resample=resample, shorter_side=33)
+    step = ImageStep(size=(28, 31), resample=resample, **before)
     files = list(_pictures())
     wanted = step.batch([Image.open(io.BytesIO(file)) for file in files])["image"]
 

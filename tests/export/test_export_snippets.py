@@ -90,7 +90,7 @@ def test_python(bundle_of):
     )
     assert done.returncode == 0, done.stderr
     label, shown = done.stdout.strip().splitlines()
-    sample = load_samples(exported.path / "assets/samples.npz")[0]
+    sample = load_samples(exported.path / "assets/samples.npz", exported.manifest.inputs)[0]
     wanted = sample.values["logits"]
     if fmt == "tflite:int8-io":  # as near to Keras as its integers are
         wanted = exported.run(sample.inputs, runtime=fmt)["logits"]
@@ -147,7 +147,7 @@ def test_javascript(exported, tmp_path):
     for package in (NODE, COMMON):
         shutil.copytree(npm.unpacked(package), tmp_path / "node_modules" / package.name)
     (tmp_path / "main.mjs").write_text(program(exported, "JavaScript", "onnx"))
-    sample = load_samples(exported.path / "assets/samples.npz")[0]
+    sample = load_samples(exported.path / "assets/samples.npz", exported.manifest.inputs)[0]
     numbers = sample.inputs["image"].ravel().tolist()
     (tmp_path / "driver.mjs").write_text(
         'import { run } from "./main.mjs";\n'

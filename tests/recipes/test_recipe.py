@@ -99,7 +99,7 @@ def test_five_mistakes_are_told_at_once():
         (
             {"preprocessing": [{"step": "image", "size": [8, 8], "chanels": 1}]},
             "preprocessing.0: Step 'image' has no 'chanels'. Did you mean 'channels'? It has: "
-            "size, channels, input, resample, shorter_side.",
+            "size, channels, input, resample, shorter_side, resized, rounding.",
         ),
         (
             {"preprocessing": [{"step": "tokenize", "length": 8}]},

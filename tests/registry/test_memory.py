@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+
 import pytest
 
 import zoo
-from zoo_registry import UsageError, build, models
+from zoo_registry import UsageError, ZooError, build, models
 from zoo_registry.machine import free_bytes
 
 
@@ -34,6 +37,40 @@ def test_sizes_of_the_caller_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_surely_fits_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "WEIGHT_BYTES", "nowhere:nothing")
     build.check_memory(models.get("mnist-mlp"), {"hidden_dims": (16,)})
+
+
+def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypatch) -> None:
+    import keras
+    from keras import layers
+
+    from zoo.sizing.abstract import file_bytes
+    from zoo_export import export
+    from zoo_recipes.run import Run
+
+    steps = keras.Input((5, 3), batch_size=2, name="steps")
+    # A state has a value: such a layer cannot be made without.
+    kept = layers.LSTM(4, stateful=True)(steps)
+    model = keras.Model(steps, layers.Dense(77, name="logits")(kept))
+    whole, hostile = tmp_path / "whole.keras", tmp_path / "model.keras"
+    model.save(whole)
+    seeds = 2 * 2 * 4
+    assert file_bytes(whole) == 4 * model.count_params() + seeds
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(hostile, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            new.writestr(name, content.replace(b'"units": 77', b'"units": 10000000000'))
+    info = {"model": {"name": "mlp"}, "recipe": {}, "status": "complete", "format_version": 1}
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    for load in (
+        lambda: zoo.load_model(hostile),
+        lambda: Run(tmp_path, info).model(),
+        lambda: export(tmp_path, to="onnx", out=tmp_path / "out"),
+    ):
+        with pytest.raises(UsageError, match=r"model\.keras' has 200\.0 GB of weights, and "):
+            load()
+    hostile.write_bytes(whole.read_bytes()[:-99])
+    with pytest.raises(ZooError, match=r"model\.keras' is no whole file of Keras: BadZipFile: "):
+        zoo.load_model(hostile)
 
 
 def test_the_memory_that_is_free() -> None:

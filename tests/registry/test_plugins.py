@@ -65,7 +65,8 @@ def test_a_name_outside_the_grammar_is_recorded(site) -> None:
     models = new_registry()
     assert "Odd_Name" not in models.names()
     assert models.problems[0].reason.endswith(
-        "'Odd_Name' is no model name: use lower-case letters and digits, with '-' between words."
+        "'Odd_Name' is no model name: use lower-case letters and digits, with '-' between words "
+        "and '.' within a number."
     )
 
 
@@ -96,7 +97,10 @@ def test_a_broken_catalog_is_recorded_and_a_taken_prefix_stays(site) -> None:
     models = new_registry(catalogs="zoo.catalogs")
     assert models.get("keras/resnet50").origin.distribution == "kerazoo"
     assert "bert-tiny" in models.names()
-    (problem,) = models.problems
+    taken, problem = models.problems
+    assert taken.reason == (
+        "prefix 'keras' is already that of 'kerazoo': 'b-hub' must choose another."
+    )
     assert (problem.distribution, problem.reason) == ("a-hub", "RuntimeError: boom")
 
 
@@ -121,7 +125,7 @@ def test_a_plugin_cannot_hide_a_built_in_name(site) -> None:
     assert models.get("a-zoo/mlp").origin.distribution == "a-zoo"
     assert models.names("*mlp") == ["a-zoo/mlp", "mlp", "mnist-mlp"]
     assert models.problems[0].reason == (
-        "zoo_registry.errors.DuplicateNameError: model 'mlp' is already registered by 'kerazoo': "
+        "model 'mlp' is already registered by 'kerazoo': "
         "'a-zoo' must choose another name, or be called 'a-zoo/mlp'."
     )
 
@@ -155,12 +159,18 @@ def test_a_builder_that_fails_names_its_plugin(site) -> None:
         "bad-zoo", entry("bad", "bad_zoo:build"), bad_zoo="def build(): raise OSError('no disk')"
     )
     site.install("odd-zoo", entry("odd", "odd_zoo:build"), odd_zoo="def build(): return 3")
+    ends = "def build(**sizes): raise SystemExit(0)"
+    site.install("end-zoo", entry("end", "end_zoo:build"), end_zoo=ends)
     models = new_registry()
     with pytest.raises(PluginError) as caught:
         get_model(models.get("bad"))
     assert str(caught.value) == (
         "The builder bad_zoo:build of model 'bad' of 'bad-zoo' 1.0 failed: OSError: no disk"
     )
+    with pytest.raises(
+        PluginError, match=r"'end' of 'end-zoo' 1\.0 failed: RuntimeError: SystemExit: 0 would"
+    ):
+        get_model(models.get("end"))
     with pytest.raises(PluginError, match=r"TypeError: it returned a int, not a keras\.Model"):
         get_model(models.get("odd"))
 
@@ -206,3 +216,22 @@ def test_a_module_may_register_the_name_of_its_entry_point(site) -> None:
     assert models.get("twice").origin.distribution == "twice-zoo"
     with pytest.raises(DuplicateNameError):
         models.add("twice", entry)
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ("[zoo.models]\nprobe = \n", "UsageError: '' is not 'package.module:attribute'."),
+        ("[zoo.models]\nprobe = a b c\n", "UsageError: 'a b c' is not 'package.module:attribute'."),
+        (
+            "[zoo.catalogs]\nhub = hub:TABLE\n",
+            "UsageError: '../..' is no name: use letters, digits and '.', '-', '_', '/'.",
+        ),
+        ("[zoo.catalogs]\nUP per = hub:TABLE\n", "'UP per' is no model name: use lower-case"),
+    ],
+)
+def test_names_and_targets_that_are_none(site, entries: str, reason: str) -> None:
+    site.install("odd-zoo", entries, hub="TABLE = {'../..': {'builder': 'a:b'}}")
+    models = new_registry(catalogs="zoo.catalogs")
+    models.survey([name for name in models.names() if name == "probe"])
+    assert reason in models.problems[0].reason

@@ -5,5 +5,6 @@ collect_ignore = [
     "references/make_catalog.py",
     "references/make_drawn.py",
     "references/make_pipelines.py",
+    "references/make_pixels.py",
     "references/make_tokenizers.py",
 ]

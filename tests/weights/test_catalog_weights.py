@@ -75,8 +75,8 @@ def test_every_tensor_has_its_place_and_every_key_is_read(address, tmp_path):
     model = abstract_model(spec, task, **arguments)
     with opened(checkpoint.snapshot.files) as tensors:
         plan = _Plan(checkpoint, model, tensors, Classes(checkpoint.labels, None))
-    lists = plan.lists()
-    for key in ("missing", "unexpected", "misshapen", "unbuilt"):
+        lists = plan.lists()
+    for key in ("missing", "unexpected", "misshapen", "unbuilt", "untied"):
         assert lists[key] == (), key
     # Only MiniLM was saved without the head that it was trained with.
     is_bare = address.startswith("sentence-transformers/")

@@ -187,7 +187,7 @@ def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, off
         ({"rescale_factor": 0}, "rescale_factor=0 scales nothing."),
         ({"size": "big"}, "size='big' is no height and width in pixels."),
         ({"size": {"height": 4}}, "size={'height': 4} is no height and width in pixels."),
-        ({"resample": "soft"}, "resample='soft' is no filter of ours."),
+        ({"resample": "soft"}, "resample='soft' is no filter of Pillow."),
         ({"feature_extractor_type": "ConvNext", "size": 8, "crop_pct": 0}, "crop_pct=0 is no part"),
     ],
 )
@@ -213,6 +213,89 @@ def test_how_a_sentence_is_pooled_is_read(snapshot):
         "makes a sentence's vector by pooling_mode_max_tokens"
         in said("bert", weights=folder, **task)[1]
     )
+
+
+def test_sentences_that_are_not_brought_to_length_1(snapshot):
+    kinds = ("Transformer", "Pooling", "Normalize")
+    rows = [
+        {"path": f"{n}_{kind}" if n else "", "type": f"a.{kind}"} for n, kind in enumerate(kinds)
+    ]
+    mean = {"pooling_mode_mean_tokens": True}
+    root = {"pooling_mode_mean_sqrt_len_tokens": True}
+    lengths, prompts = [], {"prompts": {"query": "Find: "}, "default_prompt_name": "query"}
+    for pooling, listed in ((mean, rows[:2]), (mean, rows), (root, rows)):
+        files = {"1_Pooling/config.json": pooling, "modules.json": listed}
+        files |= {"config_sentence_transformers.json": prompts if listed is rows else {}}
+        folder = snapshot("bert-features", files)
+        shutil.copyfile(REFERENCES / "tokenizer-bert" / "vocab.txt", folder / "vocab.txt")
+        model, message = said("bert", weights=folder, task="sentence-embedding")
+        assert ("prompt 'Find: ' before every text" in message) == (listed is rows)
+        answer = np.load(REFERENCES / "bert-features" / "answer.npz")
+        inputs = {"token_ids": answer["input_ids"], "padding_mask": answer["attention_mask"]}
+        vectors = np.asarray(model(inputs))
+        lengths.append(np.linalg.norm(vectors, axis=-1))
+    assert np.abs(lengths[0] - 1).min() > 0.1
+    np.testing.assert_allclose(lengths[1:], 1, rtol=1e-6)
+    folder = snapshot("bert-features", {"1_Pooling/config.json": root, "modules.json": rows[:2]})
+    assert (
+        "by pooling_mode_mean_sqrt_len_tokens"
+        in said("bert", weights=folder, task="sentence-embedding")[1]
+    )
+
+
+def test_how_a_sentence_is_made_is_written_as_it_was_read(snapshot, tmp_path):
+    for normalized in (True, False):
+        sizes = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "ff_dim": 24, "vocab_size": 40}
+        how = {"sentence_pooling": "first", "sentence_normalized": normalized}
+        model = zoo.get_model("bert", task="sentence-embedding", **sizes, **how)
+        folder = zoo.save_pretrained(model, tmp_path / str(normalized))
+        listed = json.loads((folder / "modules.json").read_text())
+        assert [row["path"] for row in listed] == ["", "1_Pooling", "2_Normalize"][: 2 + normalized]
+        again = zoo.get_model("bert", task="sentence-embedding", weights=folder).zoo_spec.defaults
+        assert how.items() <= again.items()
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "task", "copy", "original"),
+    [
+        ("gpt", "gpt-causal-lm", "causal-lm", "lm_head.weight", "transformer.wte.weight"),
+        ("bert", "bert-masked-lm", "masked-lm", "cls.predictions.decoder.weight", None),
+        ("llama", "llama-tied-causal-lm", "causal-lm", "lm_head.weight", None),
+    ],
+)
+def test_a_head_that_is_not_the_embedding_is_refused(
+    snapshot, name, reference, task, copy, original
+):
+    """Transformers takes such a head, whatever ``tie_word_embeddings`` says."""
+    folder = snapshot(reference)
+    file = folder / "model.safetensors"
+    held = load_file(file)
+    words = ("word_embeddings.weight", "embed_tokens.weight")
+    original = original or next(key for key in held if key.endswith(words))
+    plain, message = said(name, weights=folder, task=task)
+    assert message == ""
+    save_file(held | {copy: held[original]}, file)
+    assert said(name, weights=folder, task=task)[1] == ""
+    save_file(held | {copy: held[original] + 1}, file)
+    assert (
+        f"not the embedding, which is the head here: {copy}."
+        in said(name, weights=folder, task=task)[1]
+    )
+    assert said(name, weights=folder, task=task, strict=False)[0].zoo_weights.untied == (copy,)
+    assert said(name, weights=folder, task="features")[0] is not None
+    # Of two equal tensors safetensors' own `save_model` keeps the first by name.
+    save_file({copy: held.pop(original)} | held, file)
+    model, message = said(name, weights=folder, task=task)
+    assert message == ""
+    for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_other_words_for_one_activation(snapshot):
+    wanted, _ = said("bert", weights=snapshot(TEXT, hidden_act="gelu_new"), **TASK)
+    model, message = said("bert", weights=snapshot(TEXT, hidden_act="gelu_pytorch_tanh"), **TASK)
+    assert (message, model.zoo_spec) == ("", wanted.zoo_spec)
+    assert said("llama", weights=snapshot(LLAMA, hidden_act="swish"))[1] == ""
 
 
 def test_the_pooler_of_a_vit_is_said(snapshot):

@@ -38,6 +38,54 @@ def test_settings_of_the_snapshot_are_kept(tmp_path):
     )
 
 
+WORDS = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\n"
+EXTRA = {
+    "7": {"content": "<one>", "lstrip": True, "special": True},
+    "8": {"content": "<two>", "special": False},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("added_tokens.json", {"<two>": 8, "<one>": 7}),
+        ("tokenizer_config.json", {"added_tokens_decoder": EXTRA}),
+        ("special_tokens_map.json", {"additional_special_tokens": ["<one>", {"content": "<two>"}]}),
+    ],
+)
+def test_tokens_beside_the_vocabulary(name, content, tmp_path):
+    (tmp_path / "vocab.txt").write_text(WORDS)
+    (tmp_path / name).write_text(json.dumps(content))
+    assert load_tokenizer(tmp_path).encode("a <one>b<two>").ids == [2, 5, 7, 6, 8, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("added_tokens.json", {"<one>": 9}, "gives '<one>' the number 9; after the vocabulary's"),
+        ("added_tokens.json", {"<one>": "last"}, "its added tokens are damaged: ValueError"),
+        ("tokenizer_config.json", {"added_tokens_decoder": ["<one>"]}, "tokens are damaged: Attr"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"7": "<one>"}}, "tokens are damaged"),
+    ],
+)
+def test_added_tokens_that_do_not_fit(name, content, told, tmp_path):
+    (tmp_path / "vocab.txt").write_text(WORDS)
+    (tmp_path / name).write_text(json.dumps(content))
+    assert told in refused(tmp_path)
+
+
+def test_a_whole_file_says_itself_what_stands_around_a_text(tmp_path):
+    made = load_tokenizer(REFERENCES / "tokenizer-gpt2")
+    made.save(str(tmp_path / "tokenizer.json"))
+    settings = {"add_bos_token": True, "bos_token": "<|endoftext|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    assert load_tokenizer(tmp_path).encode("a").ids == made.encode("a").ids
+    for file in ("vocab.json", "merges.txt"):
+        (tmp_path / file).write_bytes((REFERENCES / "tokenizer-gpt2" / file).read_bytes())
+    (tmp_path / "tokenizer.json").unlink()
+    assert load_tokenizer(tmp_path).encode("a").ids == [0, *made.encode("a").ids]
+
+
 def refused(source):
     with pytest.raises(UsageError) as raised:
         load_tokenizer(source)
@@ -49,6 +97,8 @@ def test_what_is_no_tokenizer(tmp_path):
         f"'{tmp_path}' has no tokenizer: none of tokenizer.json, vocab.txt or vocab.json and "
         "merges.txt."
     )
+    (tmp_path / "spiece.model").write_text("")
+    assert refused(tmp_path).endswith("save_pretrained(...) writes it as tokenizer.json).")
     assert refused(tmp_path / "no") == f"weights='{tmp_path / 'no'}': there is no such file."
     assert "has no pretrained weights" in refused("mnist-mlp")
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\na\n")

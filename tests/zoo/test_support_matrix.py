@@ -66,12 +66,13 @@ def test_a_row_is_measured_and_kept(tmp_path):
         cell = row.cells[name]
         assert 0.2 < cell.size_ratio < 0.4
         assert 0 < cell.difference < cell.allowed
+        assert 0 < cell.lost < 0.15
         assert cell.latency_ratio > 0
 
     file = tmp_path / "docs" / "matrix.json"
     save(file, read(file).with_row(row))
     assert read(file) == Matrix((row,))
-    said = f"{cell.size_ratio:.2f} / {cell.difference:.1e} / {cell.latency_ratio:.2f}"
+    said = f"{cell.size_ratio:.2f} / {cell.lost:.1e} / {cell.latency_ratio:.2f}"
     assert f"| {said} |" in file.with_suffix(".md").read_text()
 
 

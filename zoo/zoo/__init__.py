@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.benchmarking import bench as bench
     from zoo_export.bundle import Bundle as Bundle
     from zoo_export.bundle import load_bundle as load_bundle
+    from zoo_export.encoders import encoders as encoders
     from zoo_export.exporting import export as export
     from zoo_export.verification import verify as verify
     from zoo_recipes.distributed.cluster import Workers as Workers
@@ -40,6 +41,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_recipes.reporting.report import report as report
     from zoo_recipes.run import Run as Run
     from zoo_recipes.run import load_run as load_run
+    from zoo_recipes.training.crossing import CrossValidation as CrossValidation
+    from zoo_recipes.training.crossing import cross_validate as cross_validate
     from zoo_recipes.training.reproducing import reproduce as reproduce
     from zoo_recipes.training.training import resume as resume
     from zoo_recipes.training.training import train as train
@@ -54,6 +57,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
 
 _EXPORTS = {
     "Bundle": "zoo_export.bundle:Bundle",
+    "CrossValidation": "zoo_recipes.training.crossing:CrossValidation",
     "Evaluation": "zoo_recipes.evaluation.results:Evaluation",
     "ModelSpec": "zoo_registry:ModelSpec",
     "Recipe": "zoo_recipes.recipe:Recipe",
@@ -65,7 +69,9 @@ _EXPORTS = {
     "bench": "zoo_export.benchmarking:bench",
     "card": "zoo_recipes.reporting.card:card",
     "choose": "zoo.choosing:choose",
+    "cross_validate": "zoo_recipes.training.crossing:cross_validate",
     "describe": "zoo.api:describe",
+    "encoders": "zoo_export.encoders:encoders",
     "evaluate": "zoo.evaluating:evaluate",
     "explain": "zoo.explaining:explain",
     "export": "zoo_export.exporting:export",

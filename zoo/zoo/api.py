@@ -117,13 +117,15 @@ def load_model(path: str | Path) -> Any:
     Keras alone does not find the layers of other packages until they are imported.
 
     Args:
-        path: A ``.keras`` file.
+        path: A ``.keras`` or ``.h5`` file; of Keras 2 it is made anew with layers of Keras 3.
 
     Returns:
-        The ``keras.Model``, compiled if it was when saved.
+        The ``keras.Model``, compiled if it was when Keras 3 saved it.
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is no such file, it is of another kind or damaged, or its model is larger
+            than the free memory.
+        ZooError: Keras cannot load it, or it holds what cannot be loaded safely.
 
     Example:
         >>> import os, tempfile, zoo
@@ -135,10 +137,10 @@ def load_model(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise UsageError(f"There is no model file '{path}'.")
     check_backend()
-    import keras
+    from zoo_export.keras_files import read_model
 
     importlib.import_module("zoo.layers")
-    return keras.saving.load_model(path, safe_mode=True)
+    return read_model(Path(path), compiled=True)
 
 
 @overload

@@ -25,7 +25,6 @@ from zoo_export.stored import load_samples
 from zoo_export.tensors import fits
 from zoo_export.verification import run_samples
 from zoo_registry import UsageError
-from zoo_registry.children import end_with_parent
 from zoo_registry.machine import peak_mb
 
 WARM_UP = 3
@@ -47,7 +46,7 @@ class Measurement:
         self.bundle = bundle
         self.artifact = bundle.artifact(name)
         self.threads = threads
-        cases = load_samples(bundle.path / SAMPLES)
+        cases = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)
         inputs = next(c.inputs for c in cases if fits(self.artifact.inputs, c.inputs))
         self.inputs = {name: array[:1] for name, array in inputs.items()}
 
@@ -141,5 +140,4 @@ def main(folder: str, name: str, threads: str) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
     main(*sys.argv[1:])

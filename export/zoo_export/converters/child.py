@@ -1,4 +1,4 @@
-"""The process, ``python -m zoo_export.converters.child FOLDER``, that converts to one format.
+"""The process, ``python -m zoo_export.converters.child``, that converts, one job after another.
 
 Converters leak memory and can crash. Whatever happens here, the parent lives and can say what
 it was. The file is also run here, in its own runtime, on the samples that the parent left.
@@ -6,13 +6,16 @@ it was. The file is also run here, in its own runtime, on the samples that the p
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import json
 import os
+import select
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ from zoo_export.converters.inference import (
     name_alike,
     named_for_scopes,
 )
-from zoo_export.converters.job import Job, Result, Task, read_task, write_result
+from zoo_export.converters.job import LOG, Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.errors import ExportError
 from zoo_export.model_file import load
@@ -34,8 +37,51 @@ from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import ZooError, load_target
 from zoo_registry.children import end_with_parent
 from zoo_registry.errors import first_line, plain
-from zoo_registry.machine import peak_mb
+from zoo_registry.machine import peak_mb, reset_peak
 from zoo_registry.model_changes import is_quantization_aware
+
+# Longer than a person's next line takes, and than a test suite's next export.
+_PATIENCE_SECONDS = 60.0
+# What the libraries take is a third of it: beyond, converters have leaked.
+_MOST_MB = 2000.0
+
+
+def serve() -> None:
+    """Carry out the jobs whose folders, as JSON, are the lines of standard input."""
+    import keras
+
+    while select.select([sys.stdin], [], [], _PATIENCE_SECONDS)[0]:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        folder = Path(json.loads(line))
+        reset_peak()
+        # The log is open no longer than the job takes: its disk may be unmounted then.
+        with _printing_to(folder / LOG):
+            main(folder)
+        keras.backend.clear_session()
+        free_memory()
+        if peak_mb() > _MOST_MB:
+            return
+
+
+@contextlib.contextmanager
+def _printing_to(path: Path) -> Iterator[None]:
+    """Have all that this process prints, its libraries too, go to a file."""
+    _print_to(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    try:
+        yield
+    finally:
+        _print_to(os.open(os.devnull, os.O_WRONLY))
+
+
+def _print_to(number: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os.dup2(number, 1)
+    os.dup2(number, 2)
+    os.close(number)
 
 
 def main(folder: Path) -> None:
@@ -135,4 +181,4 @@ if __name__ == "__main__":
     # With oneDNN, TensorFlow keeps for itself whatever memory it ever had.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     end_with_parent()
-    main(Path(sys.argv[1]))
+    serve()

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_export import processes
-from zoo_export.converters.job import Job, Result, Task, read_result, write_task
+from zoo_export.converters import pool
+from zoo_export.converters.job import (
+    LOG,
+    Job,
+    Result,
+    Task,
+    has_result,
+    read_result,
+    write_task,
+)
 from zoo_export.errors import Blame, ExportError
-from zoo_export.files import size_of
+from zoo_export.files import remove, size_of
 from zoo_export.tensors import Array
 from zoo_registry.machine import free_bytes
 
@@ -19,7 +27,6 @@ WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
 _TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
 _POLL_SECONDS = 0.05
-_LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Converted:
 
     Args:
         job: What was to be done.
-        seconds: How long the process lived.
+        seconds: How long it took, with the start of the process where a new one was needed.
         result: Facts and peak memory; ``None`` if it failed.
         outputs: What the artifact gave for each sample batch.
         error: The failure, without model and format.
@@ -42,10 +49,10 @@ class Converted:
 
 
 @dataclass(frozen=True)
-class _Child:
+class _Running:
     job: Job
     folder: Path
-    process: subprocess.Popen[bytes]
+    child: pool.Child
     started: float
 
 
@@ -82,7 +89,7 @@ def convert_all(
         started: Called with the format's name as its process starts.
     """
     waiting = list(tasks)
-    running: list[_Child] = []
+    running: list[_Running] = []
     largest = max((size_of(Path(task.job.model)) for task in tasks), default=0)
     count = workers(largest, free_bytes())
     try:
@@ -91,50 +98,63 @@ def convert_all(
                 task = waiting.pop(0)
                 started(task.job.format)
                 running.append(_start(task, work))
-            for child in [c for c in running if _is_over(c, time_limit)]:
-                running.remove(child)
-                yield _end(child, time_limit)
+            for one in [r for r in running if _is_over(r, time_limit)]:
+                running.remove(one)
+                if _may_suffer_from_others(one, time_limit):
+                    remove(Path(one.job.path))
+                    running.append(_begin(one.job, one.folder, fresh=True))
+                else:
+                    yield _end(one, time_limit)
             time.sleep(_POLL_SECONDS)
     finally:
-        for child in running:  # Ctrl-C, or an error of the caller
-            child.process.kill()
-            child.process.wait()
+        for one in running:  # Ctrl-C, or an error of the caller
+            one.child.kill()
+        pool.forget(tasks)
 
 
-def _start(task: Task, work: Path) -> _Child:
+def _start(task: Task, work: Path) -> _Running:
     folder = work / f"job-{task.job.format.replace(':', '-')}"
     folder.mkdir()
     write_task(folder, task)
-    process = processes.start("zoo_export.converters.child", str(folder), log=folder / _LOG)
-    return _Child(task.job, folder, process, time.monotonic())
+    return _begin(task.job, folder)
 
 
-def _is_over(child: _Child, time_limit: float) -> bool:
-    if child.process.poll() is not None:
+def _begin(job: Job, folder: Path, *, fresh: bool = False) -> _Running:
+    started = time.monotonic()
+    return _Running(job, folder, pool.give(folder, fresh=fresh), started)
+
+
+def _is_over(one: _Running, time_limit: float) -> bool:
+    if has_result(one.folder):
+        pool.take_back(one.child)
         return True
-    if time.monotonic() - child.started < time_limit:
+    if one.child.process.poll() is None and time.monotonic() - one.started < time_limit:
         return False
-    child.process.kill()
-    child.process.wait()
+    one.child.kill()
     return True
 
 
-def _end(child: _Child, time_limit: float) -> Converted:
-    seconds = round(time.monotonic() - child.started, 2)
-    ended = read_result(child.folder) if child.process.returncode == 0 else None
-    if ended is None:
+def _may_suffer_from_others(one: _Running, time_limit: float) -> bool:
+    """Return whether a process ended in this job that had done others before: these may be why."""
+    in_time = time.monotonic() - one.started < time_limit
+    return in_time and one.child.jobs > 1 and not has_result(one.folder)
+
+
+def _end(one: _Running, time_limit: float) -> Converted:
+    seconds = round(time.monotonic() - one.started, 2)
+    if not has_result(one.folder):
         timed_out = seconds >= time_limit
         cause = f"it took longer than {time_limit:g} s"
         if not timed_out:
             cause = processes.how_it_ended(
-                child.process, child.folder / _LOG, "the converting process"
+                one.child.process, one.folder / LOG, "the converting process"
             )
-        return Converted(child.job, seconds, error=ExportError(cause))
-    result, outputs = ended
+        return Converted(one.job, seconds, error=ExportError(cause))
+    result, outputs = read_result(one.folder)
     if result.error is None:
-        return Converted(child.job, seconds, result, outputs)
+        return Converted(one.job, seconds, result, outputs)
     blames = [Blame(str(operator), layer) for operator, layer in result.operators]
     full = "the disk is full: " if processes.FULL_DISK in result.error else ""
     error = ExportError(full + result.error, blames)
     error.add_note(f"In the child process:\n{result.traceback}")
-    return Converted(child.job, seconds, error=error)
+    return Converted(one.job, seconds, error=error)

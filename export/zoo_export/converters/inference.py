@@ -25,11 +25,11 @@ _IDLE = 1e-3
 _NOT_OF_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
-def load_model(path: Any) -> Any:
-    """Load a ``.keras`` file for inference, in Keras' safe mode."""
+def load_model(path: Any, *, compiled: bool = False) -> Any:
+    """Load a ``.keras`` file in Keras' safe mode, for inference if it is not to be compiled."""
     import keras
 
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
+    return keras.saving.load_model(path, compile=compiled, safe_mode=True)
 
 
 def inference_clone(model: Any) -> Any:

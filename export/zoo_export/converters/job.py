@@ -15,6 +15,7 @@ from zoo_export.tensors import Array, Arrays, Tensor
 
 _JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
 _CALIBRATION = "calibration.npz"
+LOG = "log.txt"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Result:
         error: The cause of a failure.
         operators: The operators at fault and their layers.
         traceback: Where it failed, for ``--debug``.
-        peak_mb: Peak memory of the process in MB.
+        peak_mb: Peak memory of the process during the job, in MB.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -117,10 +118,13 @@ def write_result(folder: Path, result: Result, outputs: tuple[Arrays, ...] = ())
     part.rename(folder / _RESULT)
 
 
-def read_result(folder: Path) -> tuple[Result, tuple[dict[str, Array], ...]] | None:
-    """Read what :func:`write_result` wrote; ``None`` where the child did not come that far."""
-    if not (folder / _RESULT).is_file():
-        return None
+def has_result(folder: Path) -> bool:
+    """Return whether :func:`write_result` has written all of it."""
+    return (folder / _RESULT).is_file()
+
+
+def read_result(folder: Path) -> tuple[Result, tuple[dict[str, Array], ...]]:
+    """Read what :func:`write_result` wrote."""
     data = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
     return schema.read(Result, data, _RESULT), load_cases(folder / _OUTPUTS)
 

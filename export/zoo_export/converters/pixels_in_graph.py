@@ -63,16 +63,24 @@ def _grey(color: Any) -> Any:
 def _resize(step: ImageStep, pixels: Any) -> Any:
     height, width = _sides(step, _tf().shape(pixels))
     resized = _brought_to(step.resample, pixels, height, width)
-    if step.shorter_side is None:
+    if step.shorter_side is None and step.resized is None:
         return resized
-    top, left = (height - step.size[0]) // 2, (width - step.size[1]) // 2
+    top, left = _first(step, height - step.size[0]), _first(step, width - step.size[1])
     return resized[top : top + step.size[0], left : left + step.size[1]]
+
+
+def _first(step: ImageStep, cut: Any) -> Any:
+    """Return the first row or column of the middle, where so many are cut off."""
+    if step.rounding == "floor":
+        return cut // 2
+    # Half a pixel goes to the even neighbour.
+    return cut // 2 + (cut % 2) * (cut // 2 % 2)
 
 
 def _sides(step: ImageStep, before: Any) -> tuple[Any, Any]:
     """Return height and width that a picture is brought to, before its middle is cut out."""
     if step.shorter_side is None:
-        return step.size
+        return step.resized or step.size
     tf = _tf()
     height, width = (tf.cast(before[axis], tf.float64) for axis in (0, 1))
     shorter = tf.minimum(height, width)

@@ -23,6 +23,35 @@ _OF_KERAS = re.compile(
     r"(?:Arguments received by|$)",
     re.DOTALL,
 )
+_LATER = "which a graph has only when it runs"
+# What TensorFlow says of code that a graph cannot hold, and what that is.
+_IN_PYTHON = (
+    (
+        "as a Python `bool`",
+        f"it decides in Python by the value of a tensor (if, while, and, or), {_LATER}: "
+        "keras.ops.where and keras.ops.cond decide inside of it",
+    ),
+    (
+        "Iterating over a symbolic",
+        f"it goes through the values of a tensor in Python (for), {_LATER}: keras.ops.map and "
+        "keras.ops.scan do that inside of it",
+    ),
+    (
+        r"to a numpy array|numpy\(\) is only available|no attribute 'numpy'",
+        f"it computes in NumPy with the values of a tensor, {_LATER}: take the functions of "
+        "keras.ops",
+    ),
+    (
+        r"partially known TensorShape|Failed to convert elements of \[.*None",
+        "it needs a size as a number that is open in this file, such as the batch: fix it "
+        "(keras.Input(shape, batch_size=1))",
+    ),
+    (
+        "interpreted as an integer|Dimension value must be integer|int\\(\\) argument must be",
+        f"it takes the value of a tensor for a number of Python, such as a size, {_LATER}",
+    ),
+)
+_TENSOR = re.compile(r"<tf\.Tensor [^<>]*>|tf\.Tensor\([^()]*(\([^()]*\)[^()]*)*\)")
 
 
 @dataclass(frozen=True)
@@ -110,12 +139,21 @@ def as_a_graph(model: Any) -> Iterator[None]:
 
 def _not_a_graph(model: Any, text: str) -> str:
     found = _OF_KERAS.search(text)
-    if found is None:
-        return f"it runs in Keras step by step, but not as a graph, which a file is: {text}"
-    kind, reason = found["kind"], " ".join(found["reason"].split())
-    named = [each.name for each in model.operations if type(each).__name__ == kind]
-    what = f"'{named[0]}' ({kind})" if named else kind
+    reason = _in_our_words(found["reason"] if found else text)
+    what = "it" if found is None else _named(model, found["kind"])
     return f"{what} runs in Keras step by step, but not as a graph, which a file is: {reason}"
+
+
+def _named(model: Any, kind: str) -> str:
+    named = [each.name for each in model.operations if type(each).__name__ == kind]
+    return f"'{named[0]}' ({kind})" if named else kind
+
+
+def _in_our_words(reason: str) -> str:
+    for pattern, words in _IN_PYTHON:
+        if re.search(pattern, reason, re.DOTALL):
+            return words
+    return " ".join(_TENSOR.sub("a tensor", reason).split())
 
 
 def with_batch(tensors: Sequence[Tensor], batch: int | None) -> tuple[Tensor, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,13 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Shapes = dict[str, tuple[int, ...]]
 # A gigabyte of float32: what is beyond it is no input but a mistake, or an attack on the memory.
 _MAX_NUMBERS = 1 << 28
+# Of a row; a library for tokens makes several lists of each.
+_MAX_TOKENS = 1 << 20
+_LARGEST = float(np.finfo(np.float32).max)
 # In Hz; no sound card takes more.
 _MAX_RATE = 768_000
 _RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
+_ROUNDING = ("floor", "even")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,9 @@ class ImageStep:
         resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
         shorter_side: Pixels of the shorter side of the picture, the other in proportion, before
             its middle is cut out; without it the whole picture is brought to the size.
+        resized: Height and width, whatever the picture's proportions, before its middle is cut out.
+        rounding: Where the middle begins if the pixels to cut off are odd in number: ``floor`` half
+            a pixel before it, as in transformers, or at the ``even`` one, as in torchvision, timm.
     """
 
     size: tuple[int, int]
@@ -48,16 +56,30 @@ class ImageStep:
     input: str = "image"
     resample: str = "bilinear"
     shorter_side: int | None = None
+    resized: tuple[int, int] | None = None
+    rounding: str = "floor"
 
     def __post_init__(self) -> None:
         _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
-        _check(self, "channels", self.channels in {1, 3}, "1 or 3")
+        is_one = isinstance(self.channels, int) and self.channels in (1, 3)
+        _check(self, "channels", is_one and self.channels is not True, "1 or 3")
         _check_amount(self, "size", [*self.size, self.channels])
         _check(self, "resample", self.resample in _RESAMPLING, f"one of {', '.join(_RESAMPLING)}")
         if self.shorter_side is not None:
             large = _is_shape([self.shorter_side], 1) and self.shorter_side >= max(self.size)
             _check(self, "shorter_side", large, f"{max(self.size)} or more, as size is cut out")
             _check_amount(self, "shorter_side", [self.shorter_side, self.shorter_side])
+        if self.resized is not None:
+            self._check_resized(self.resized)
+        _check(self, "rounding", self.rounding in _ROUNDING, f"one of {', '.join(_ROUNDING)}")
+
+    def _check_resized(self, resized: tuple[int, int]) -> None:
+        alone = self.shorter_side is None
+        _check(self, "resized", alone, "left out, as the step has a shorter_side")
+        large = _is_shape(resized, 2) and all(map(operator.ge, resized, self.size))
+        what = f"{list(self.size)} or more, [height, width], as size is cut out"
+        _check(self, "resized", large, what)
+        _check_amount(self, "resized", [*resized, self.channels])
 
     @property
     def shapes(self) -> Shapes:
@@ -79,7 +101,7 @@ class ImageStep:
         if image.size != sides:
             image = image.resize(sides, Image.Resampling[self.resample.upper()])
         if sides != (width, height):
-            left, top = (sides[0] - width) // 2, (sides[1] - height) // 2
+            left, top = self._first(sides[0] - width), self._first(sides[1] - height)
             image = image.crop((left, top, left + width, top + height))
         return np.asarray(image, np.float32).reshape(height, width, self.channels)
 
@@ -87,15 +109,20 @@ class ImageStep:
         """Return width and height that a picture is brought to, before its middle is cut out."""
         shorter = self.shorter_side
         if shorter is None:
-            return self.size[1], self.size[0]
+            height, width = self.resized or self.size
+            return width, height
         # Of a strip so thin that its longer side would not fit, no more than fits is made.
         longer = int(shorter * max(width, height) / min(width, height))
         longer = min(longer, _MAX_NUMBERS // (3 * shorter))
         return (shorter, longer) if width <= height else (longer, shorter)
 
+    def _first(self, cut: int) -> int:
+        """Return the first row or column of the middle, where so many are cut off."""
+        return cut // 2 if self.rounding == "floor" else round(cut / 2)
+
     def _fits(self, raw: np.ndarray[Any, Any]) -> bool:
         # Nothing to convert: the fast way that keeps fractions.
-        if self.shorter_side is not None:
+        if self.shorter_side is not None or self.resized not in {None, self.size}:
             return False
         shapes = {(*self.size, self.channels)} | ({self.size} if self.channels == 1 else set())
         return raw.shape in shapes and in_pixel_range(raw)
@@ -124,7 +151,7 @@ class TokenizeStep:
             self, "tokenizer", is_plain_name(self.tokenizer), "the name of a file among the assets"
         )
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
-        _check_amount(self, "length", [self.length])
+        _check(self, "length", self.length <= _MAX_TOKENS, f"at most {_MAX_TOKENS:,}")
         _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
         _check(self, "segment_ids", isinstance(self.segment_ids, bool), "true or false")
 
@@ -203,9 +230,10 @@ class ArrayStep:
     def __post_init__(self) -> None:
         _check(self, "shape", _is_shape(self.shape, None), "positive integers")
         _check_amount(self, "shape", self.shape)
-        _check(self, "dtype", self.dtype in {"float32", "int32"}, "float32 or int32")
+        _check(self, "dtype", self.dtype in ("float32", "int32"), "float32 or int32")
         is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
-        _check(self, "scale", is_number, "a number")
+        fits = is_number and abs(self.scale) <= _LARGEST
+        _check(self, "scale", fits, "a number that float32 holds")
 
     @property
     def shapes(self) -> Shapes:
@@ -377,6 +405,17 @@ def as_numbers(raw: Any, index: int) -> np.ndarray[Any, Any]:
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise UsageError(f"Input {index} must be numbers, not {kind_of(raw)}.")
     return array
+
+
+def check_text(step: str, field: Field[Any], value: Any) -> None:
+    """Refuse another value for a field that holds a text.
+
+    Raises:
+        UsageError: It is none.
+    """
+    kinds = {"str": (str,), "str | None": (str, type(None))}
+    if not isinstance(value, kinds.get(str(field.type), object)):
+        raise UsageError(f"Step '{step}': {field.name}={value!r} must be a text.")
 
 
 def _is_shape(value: Any, rank: int | None) -> bool:

@@ -45,7 +45,8 @@ class Prediction:
         probability: Its probability.
         probabilities: Those of all classes or tokens, in the order of the logits.
         top: The most probable ones with their probabilities, best first.
-        labels: Where several may apply, those whose probability is at least a half.
+        labels: Where several may apply, those whose probability is at least a half, maybe none;
+            ``None`` where one does.
         spans: Parts of the raw text where the task has them: answers, best first, or entities.
         text: What a model that writes has written.
         value: The number that a regression gives, or a rating.
@@ -58,7 +59,7 @@ class Prediction:
     probability: float | None = None
     probabilities: Array | None = None
     top: tuple[tuple[str, float], ...] = ()
-    labels: tuple[str, ...] = ()
+    labels: tuple[str, ...] | None = None
     spans: tuple[Span, ...] | None = None
     text: str | None = None
     value: float | None = None

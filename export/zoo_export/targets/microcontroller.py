@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -22,9 +21,13 @@ from zoo_export.runtime.affine import recorded
 from zoo_export.stored import load_samples
 from zoo_export.targets import c_readme, c_sources, tflm
 from zoo_export.tensors import Array
+from zoo_registry import children
 
 FORMAT = "tflite:int8-io"
 _ROWS = 32
+_CHILD = "zoo_export.targets.tflm"
+# How long the interpreter may take.
+_MOST_SECONDS = 1800.0
 _MISSING = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 # LiteRT's reference kernel of this operator rounds once, in float; TFLM's rounds twice, as both
 # do everywhere else: one step of difference is in the runtimes, not in the file (LiteRT#8567).
@@ -49,7 +52,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     """
     artifact = next(row for row in manifest.artifacts if row.format == FORMAT)
     try:
-        findings = _run(bundle / artifact.path, _rows(bundle, artifact), artifact)
+        findings = _run(bundle / artifact.path, _rows(bundle, manifest, artifact), artifact)
         _check(findings, artifact)
     except ExportError as error:
         raise ExportError(
@@ -73,7 +76,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     return facts
 
 
-def _rows(bundle: Path, artifact: Artifact) -> list[dict[str, Array]]:
+def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str, Array]]:
     """Return the stored samples as the file takes them, and drawn integers to fill up."""
     affine = recorded(artifact.facts)
     stored = [
@@ -81,7 +84,7 @@ def _rows(bundle: Path, artifact: Artifact) -> list[dict[str, Array]]:
             name: affine[name].quantize(array[i : i + 1]) if name in affine else array[i : i + 1]
             for name, array in case.inputs.items()
         }
-        for case in load_samples(bundle / SAMPLES)
+        for case in load_samples(bundle / SAMPLES, manifest.inputs)
         for i in range(len(next(iter(case.inputs.values()))))
         if _is_whole(case.inputs, artifact)
     ]
@@ -108,9 +111,13 @@ def _run(model: Path, rows: Sequence[dict[str, Array]], artifact: Artifact) -> t
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_cases(folder / tflm.INPUTS, tuple(rows))
-        # -P: a script in the user's folder must not be what is imported.
-        command = [sys.executable, "-P", "-m", tflm.__name__, str(model.resolve()), name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        words = (str(model.resolve()), name)
+        try:
+            done = children.run(_CHILD, *words, time_limit=_MOST_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise ExportError(
+                f"TensorFlow Lite Micro took longer than {_MOST_SECONDS:g} s to run the file"
+            ) from error
         if done.returncode:
             raise _refused(done, artifact)
         data = json.loads((folder / tflm.FINDINGS).read_text(encoding="utf-8"))

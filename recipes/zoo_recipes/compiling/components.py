@@ -165,7 +165,7 @@ def make_metric(metric: Component, accuracy: Callable[[], Any] | None = None) ->
     """
     if bare_name(metric.name) == "accuracy" and not metric.arguments:
         return accuracy() if accuracy else "accuracy"
-    kinds = classes(keras.metrics, keras.Metric)
+    kinds = classes(keras.metrics, keras.Metric) | {"f1micro": losses.MicroF1}
     arguments = {"name": metric.name, **metric.arguments}
     return make("compile.metrics", kinds, _full_name(keras.metrics, metric.name), arguments)
 
@@ -232,8 +232,9 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
         arguments["boundaries"] = [_counted(part, steps) for part in arguments["boundaries"]]
     known = parameters(kind)
     warmup = arguments.get("warmup_steps", 0)
-    if warmup and "warmup_steps" not in known:
-        del arguments["warmup_steps"]
+    if "warmup_steps" not in known:
+        # A share of a few steps is none.
+        arguments.pop("warmup_steps", None)
     elif warmup and "warmup_target" not in arguments:
         arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
     if "initial_learning_rate" in known:

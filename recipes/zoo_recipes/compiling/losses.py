@@ -199,3 +199,42 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again."""
         return {"ignore_class": self.ignore_class, "name": self.name, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class MicroF1(keras.metrics.Metric):
+    """F1 of all the yeses that were given, whatever class they are of; a logit above 0 is one.
+
+    Args:
+        name: Of the metric.
+
+    Example:
+        >>> metric = MicroF1()
+        >>> metric.update_state([[1, 0, 1]], [[3.0, 2.0, -1.0]])
+        >>> round(float(metric.result()), 4)
+        0.5
+    """
+
+    def __init__(self, name: str = "f1_micro", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self._direction = "up"
+        self.right = self.add_weight(name="right", initializer="zeros")
+        self.counted = self.add_weight(name="counted", initializer="zeros")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Count a batch.
+
+        Args:
+            y_true: 1 for each class that applies, (batch, classes).
+            y_pred: Logits, float (batch, classes).
+            sample_weight: Of each example, (batch,).
+        """
+        wanted = ops.cast(ops.convert_to_tensor(y_true) > 0, self.dtype)
+        given = ops.cast(ops.convert_to_tensor(y_pred) >= 0, self.dtype)
+        weights = 1.0 if sample_weight is None else ops.reshape(sample_weight, (-1, 1))
+        self.right.assign_add(ops.sum(weights * wanted * given))
+        self.counted.assign_add(ops.sum(weights * (wanted + given)))
+
+    def result(self) -> Any:
+        """Return the F1; 0 where nothing was given or wanted."""
+        return 2 * self.right / ops.maximum(self.counted, 1e-7)

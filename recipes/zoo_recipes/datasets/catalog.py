@@ -8,6 +8,7 @@ from typing import Any
 
 from zoo_registry import load_target
 from zoo_registry.packages import Package
+from zoo_registry.specs import Origin
 
 VADER = Package(
     "vaderSentiment",
@@ -60,6 +61,7 @@ class DatasetSpec:
         extra: The extra of Kerazoo that brings what it is made from.
         package: A package, or several, fetched for it, not installed, once the user allows
             downloads.
+        origin: Filled in by the registry.
     """
 
     name: str
@@ -68,6 +70,7 @@ class DatasetSpec:
     license: str = ""
     extra: str | None = None
     package: Package | tuple[Package, ...] | None = None
+    origin: Origin | None = None
 
     @property
     def packages(self) -> tuple[Package, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean, network
 from zoo_registry.packages import made_in_place
+from zoo_registry.trial import running
 
 # DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
 _LOCAL = re.compile(r"\w+(/(?!\.\.)[\w.+-]+)*(:([\d.*]+|experimental_latest))?")
@@ -30,6 +31,7 @@ def open_dataset(
     on_bad_record: str = "error",
     on_contradiction: str = "keep",
     to_train: bool = True,
+    folds: int | None = None,
     data_dir: str | Path | None = None,
     download: bool = False,
 ) -> Any:
@@ -42,6 +44,7 @@ def open_dataset(
         on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
         on_contradiction: Of own data: ``keep``, ``drop`` or ``error``.
         to_train: Of own data: whether what a training needs is asked of them.
+        folds: Of own data: how many parts of a cross-validation they are put into.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
 
@@ -57,6 +60,7 @@ def open_dataset(
             on_bad_record=on_bad_record,
             on_contradiction=on_contradiction,
             to_train=to_train,
+            folds=folds,
         )
         with quiet():
             return prepared(own, data_dir)
@@ -92,12 +96,20 @@ def _registered(name: str) -> tuple[DatasetSpec, dict[str, str]] | None:
     return None
 
 
+def _held(spec: DatasetSpec) -> AbstractContextManager[None]:
+    """Run the code of a dataset; that of a plugin ends nothing but itself."""
+    return running(spec.origin, f"Dataset '{spec.name}'")
+
+
 def _builder(spec: DatasetSpec, data_dir: str | Path | None, options: Mapping[str, str]) -> Any:
-    try:
-        return spec.load_builder()(data_dir=data_dir, **options)
-    except (ValueError, AssertionError) as error:
-        wanted = " ".join(f"{key} '{value}'" for key, value in options.items())
-        raise UsageError(f"Dataset '{spec.name}' has no {wanted}: {error}") from error
+    with _held(spec):
+        try:
+            return spec.load_builder()(data_dir=data_dir, **options)
+        except (ValueError, AssertionError) as error:
+            wanted = " ".join(f"{key} '{value}'" for key, value in options.items())
+            if not wanted:
+                raise
+            raise UsageError(f"Dataset '{spec.name}' has no {wanted}: {error}") from error
 
 
 def _prepared_here(
@@ -128,7 +140,9 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Pat
     tfds.disable_progress_bar()
     try:
         with redirect_stdout(StringIO()):
-            _builder(spec, folder, options).download_and_prepare()
+            builder = _builder(spec, folder, options)
+            with _held(spec):
+                builder.download_and_prepare()
     except ModuleNotFoundError as error:
         if spec.extra is None:
             raise

@@ -20,7 +20,7 @@ from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
 from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, resuming, write_json
 from zoo_recipes.training.checkpoints import newest
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, children
 
 _POLL = 0.1
 # What several workers fail of, and the one that was the cause, shows within this time.
@@ -28,6 +28,8 @@ _TOGETHER = 2.0
 # To finish a step and to write a checkpoint after Ctrl-C.
 _PATIENCE = 60.0
 _LAST_LINES = 15
+# How long the driver may take to list its GPUs.
+_MOST_SECONDS = 30.0
 RunTeam = Callable[[Mapping[str, Any], int], Failure | None]
 
 
@@ -174,10 +176,10 @@ def _gpus() -> list[str]:
         return [name for name in visible.split(",") if name not in ("", "-1")]
     try:
         command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return []  # no GPU, or no driver
-    return found.stdout.split()
+        found = children.run_program(command, _MOST_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return []  # no driver, or one that hangs
+    return [] if found.returncode else found.stdout.split()
 
 
 def _error(failure: Failure, folder: Path | None) -> BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from zoo_recipes.evaluation.observing import Observed
 from zoo_recipes.evaluation.subjects import Read
-from zoo_recipes.metrics.classification import Classes
+from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
 from zoo_registry import UsageError
 from zoo_registry.durable import write_text
@@ -73,6 +74,14 @@ def _answers(found: Observed, labels: Sequence[str]) -> Iterator[tuple[str, Sequ
         yield "predicted", [labels[number] for number in outcomes.predicted]
         rows = np.arange(len(outcomes))
         yield "probability", np.exp(outcomes.log_probabilities[rows, outcomes.predicted]).tolist()
+    elif isinstance(outcomes, MultiLabels):
+        yield "labels", _names(outcomes.targets > 0, labels)
+        yield "predicted", _names(outcomes.logits >= 0, labels)
     elif isinstance(outcomes, Numbers) and np.size(outcomes.targets) == len(outcomes):
         yield "target", np.ravel(outcomes.targets).tolist()
         yield "predicted", np.ravel(outcomes.predictions).tolist()
+
+
+def _names(applies: Any, labels: Sequence[str]) -> list[str]:
+    named = ([labels[at] for at in np.flatnonzero(row).tolist()] for row in applies)
+    return [json.dumps(names, ensure_ascii=False) for names in named]

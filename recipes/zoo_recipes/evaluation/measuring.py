@@ -14,6 +14,7 @@ from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, ba
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
+from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.entities import ENTITY_F1
 from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.regression import Numbers
@@ -27,6 +28,9 @@ from zoo_recipes.tasks.pairs import Pairs, written
 from zoo_recipes.tasks.ratings import Ratings, rating_metrics
 from zoo_recipes.tasks.tagging import Tags, tag_metrics
 from zoo_recipes.tasks.twins import Twins, count_twins
+from zoo_registry.specs import MULTI_LABEL
+
+HEADLINES = (ENTITY_F1, "f1_micro")
 
 
 @dataclass(frozen=True)
@@ -104,15 +108,17 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     measured = {name: float(value) for name, value in results.items()}
     # Keras adds what the sizes of weights cost, which is no loss of these examples.
     measured["loss"] -= penalty(model)
-    return headline_first(measured | _in_words(keras_predictor(model, jit_compile), source))
+    predict = keras_predictor(model, jit_compile)
+    return headline_first(measured | _counted(predict, recipe, source))
 
 
 def headline_first(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return metrics with the one in front that tells most, where it is known which that is.
 
-    Of tags that mark entities it is the F1 of these: most words are of none.
+    Of tags that mark entities it is the F1 of these: most words are of none. So it is of several
+    classes an example, of which most do not apply.
     """
-    return dict(sorted(metrics.items(), key=lambda item: item[0] != ENTITY_F1))
+    return dict(sorted(metrics.items(), key=lambda item: item[0] not in HEADLINES))
 
 
 def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
@@ -123,8 +129,8 @@ def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str,
         scores.add(targets, made)
         found += found_in(made) if isinstance(source, Scenes) else []
     figures = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
-    if isinstance(source, Pictures) and _are_numbers(source.targets):
-        figures = _of_numbers(predict, source)
+    if isinstance(source, Pictures):
+        figures = _counted(predict, recipe, source)
     return scores.results() | figures
 
 
@@ -135,8 +141,8 @@ def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
     return np.asarray(only_logits(outputs), np.float32)
 
 
-def _in_words(predict: Predictor, source: Source) -> dict[str, float]:
-    """Return what is known only once answers are words again, or all of a user's are there."""
+def _counted(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
+    """Return what is known only once all answers are there, some of them words again."""
     if isinstance(source, Pairs):
         return point(count_words(*written(predict, source)))
     if isinstance(source, Tags):
@@ -145,6 +151,8 @@ def _in_words(predict: Predictor, source: Source) -> dict[str, float]:
         return rating_metrics(predict, source)
     if isinstance(source, Answers):
         return answer_metrics(predict, source)
+    if recipe.model.task == MULTI_LABEL:
+        return point(MultiLabels(source.targets, _answers(predict, source)))
     return _of_numbers(predict, source) if _are_numbers(source.targets) else {}
 
 
@@ -153,9 +161,13 @@ def _are_numbers(targets: Any) -> bool:
 
 
 def _of_numbers(predict: Predictor, source: Source) -> dict[str, float]:
-    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches_of(source)]
-    found = np.concatenate(made)
+    found = _answers(predict, source)
     return point(Numbers(source.targets, found)) if found.size == len(source) else {}
+
+
+def _answers(predict: Predictor, source: Source) -> Any:
+    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches_of(source)]
+    return np.concatenate(made)
 
 
 class Scores:

@@ -27,6 +27,7 @@ from zoo_recipes.tasks.ratings import RatingFigures, Ratings
 from zoo_recipes.tasks.tagging import Tags, count_tags
 from zoo_recipes.tasks.twins import Twins, count_twins
 from zoo_registry import UsageError
+from zoo_registry.specs import MULTI_LABEL
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _kept(source: Source, targets: Any, made: Any) -> Any:
 
 def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Outcomes:
     targets = np.asarray(source.targets)
-    if task == "multi-label":
+    if task == MULTI_LABEL:
         return MultiLabels(targets, logits)
     if _one_class(targets, logits):
         return Classes(targets.astype(np.int64), logits)

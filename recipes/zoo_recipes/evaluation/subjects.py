@@ -135,6 +135,9 @@ def read_for(
     recipe = at_hand(recipe) if data is None else on_own_data(recipe, data, columns=columns)
     is_new = data is not None and not _are_its_own(subject, Path(recipe.dataset.name))
     dataset = recipe.dataset
+    if data is not None and not is_new:
+        before = subject.given.recipe.dataset
+        dataset = replace(dataset, test=before.test, folds=before.folds)
     if not is_new and is_path(dataset.name):
         _check_version(subject)
     builder = open_dataset(dataset.name, **dataset.reading, to_train=not is_new, **options)

@@ -11,13 +11,12 @@ import numpy as np
 from zoo_recipes.tasks.answers import ENDS
 from zoo_recipes.tasks.objectives import ANSWERS, LANGUAGE_MODEL, MASKED, PRETRAINING, TAGS
 from zoo_registry import UsageError, did_you_mean
-from zoo_registry.specs import REGRESSION, is_regression
+from zoo_registry.specs import MULTI_LABEL, REGRESSION, is_regression
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 # From prepared inputs by name, batch first, to logits float (batch, classes).
 Predict = Callable[[Arrays], Array]
-MULTI_LABEL = "multi-label"
 # They tell which token is hidden.
 HIDDEN = (MASKED, PRETRAINING)
 # Their classes are the tokens of a vocabulary.

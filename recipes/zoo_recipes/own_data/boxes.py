@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import BadRecordError, Content, Example, Kind, Problem
+from zoo_recipes.own_data.content import (
+    BadRecordError,
+    Content,
+    Example,
+    Kind,
+    Problem,
+    class_names,
+)
 from zoo_recipes.own_data.files import place
-from zoo_recipes.own_data.images import look_at, pixels
+from zoo_recipes.own_data.images import Picture, look_at, orientation_of, pixels
 from zoo_recipes.own_data.named_pictures import Pictures
 from zoo_registry import UsageError
 
@@ -24,6 +32,8 @@ BOXES = Kind(
 )
 # Annotation tools round, and some count pixels from 1.
 SLACK = 1.0
+# How EXIF numbers the ways in which a picture lies: what is done to each, in this order.
+MIRRORED_ACROSS, MIRRORED_DOWN, SIDEWAYS = {2, 3, 7, 8}, {3, 4, 6, 7}, 5
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,68 @@ class Box:
         top, bottom = (min(max(y, 0.0), float(height)) for y in (self.top, self.bottom))
         return Box(self.label, left, top, right, bottom, self.ignored)
 
+    def turned(self, turn: int, height: int, width: int) -> Box:
+        """Return the box of a picture that is turned as its camera says.
+
+        Args:
+            turn: How, as EXIF numbers it.
+            height: Of the picture before.
+            width: The same.
+
+        Example:
+            >>> box = Box("cat", left=0, top=10, right=20, bottom=40)
+            >>> box.turned(6, height=100, width=200)  # a quarter, clockwise
+            Box(label='cat', left=60, top=0, right=90, bottom=20, ignored=False)
+        """
+        left, top, right, bottom = self.left, self.top, self.right, self.bottom
+        if turn in MIRRORED_ACROSS:
+            left, right = width - right, width - left
+        if turn in MIRRORED_DOWN:
+            top, bottom = height - bottom, height - top
+        if turn >= SIDEWAYS:
+            left, top, right, bottom = top, left, bottom, right
+        return Box(self.label, left, top, right, bottom, self.ignored)
+
+
+@dataclass(frozen=True)
+class _Annotated:
+    """A picture and its boxes.
+
+    Args:
+        file: The picture.
+        split: The data's own.
+        boxes: Each with its place.
+        picture: What it is, turned as its camera says.
+        turn: How that is, as EXIF numbers it.
+    """
+
+    file: Path
+    split: str | None
+    boxes: Sequence[tuple[str, Box]]
+    picture: Picture
+    turn: int
+
+
+def _is_drawn_before(size: tuple[int, int], turn: int, said: tuple[int, int] | None) -> bool | None:
+    """Return whether boxes are of a picture before it was turned; ``None`` where nothing tells.
+
+    Args:
+        size: Height and width of the turned picture.
+        turn: How it was, as EXIF numbers it.
+        said: The size that stands beside the boxes.
+
+    Raises:
+        BadRecordError: That is of another picture.
+    """
+    before = size[::-1] if turn >= SIDEWAYS else size
+    if said is None or said == size == before:
+        return None
+    if said not in {size, before}:
+        raise BadRecordError(
+            f"the image has {size[1]}x{size[0]} pixels, its annotation says {said[1]}x{said[0]}"
+        )
+    return said == before
+
 
 @dataclass
 class Gathered:
@@ -76,9 +148,10 @@ class Gathered:
     Args:
         pictures: Where they are.
         flag: Feature that says that a box is ignored, as TFDS calls it.
-        names: Classes, in order.
+        names: Classes, in order; those of the boxes where there are none.
         examples: Those that are good.
         problems: Those that are not.
+        remarks: What is worth knowing of them.
     """
 
     pictures: Pictures
@@ -86,7 +159,10 @@ class Gathered:
     names: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     all_grey: bool = True
+    _waiting: list[_Annotated] = field(default_factory=list)
+    _turned: Counter[bool] = field(default_factory=Counter)
     _seen: dict[Path, str] = field(default_factory=dict)
 
     def bad(self, where: str, text: str) -> None:
@@ -115,28 +191,53 @@ class Gathered:
                 raise BadRecordError(f"the image has been annotated before, at {self._seen[file]}")
             self._seen[file] = where
             picture = look_at(file)
-            if size and size != picture.size:
-                raise BadRecordError(
-                    f"the image has {picture.size[1]}x{picture.size[0]} pixels, its annotation "
-                    f"says {size[1]}x{size[0]}"
-                )
+            turn = orientation_of(file)
+            is_drawn_before = _is_drawn_before(picture.size, turn, size)
         except BadRecordError as error:
             self.bad(where, str(error))
             return
-        objects = [self._checked(at, box, picture.size) for at, box in boxes]
+        found = _Annotated(file, split, boxes, picture, turn)
+        if turn == 1 or is_drawn_before is not None:
+            self._take(found, is_drawn_before=bool(is_drawn_before))
+        else:
+            self._waiting.append(found)
+        if turn > 1 and is_drawn_before is not None:
+            self._turned[is_drawn_before] += 1
+
+    def _take(self, found: _Annotated, *, is_drawn_before: bool) -> None:
+        size, turn = found.picture.size, found.turn if is_drawn_before else 1
+        objects = [self._checked(at, box, size, turn) for at, box in found.boxes]
         if None in objects:
             return
-        self.all_grey &= picture.is_grey
-        values = {"image": file, "objects": objects}
-        name = place(file, self.pictures.path)
-        self.examples.append(Example(name, split, picture.digest, values, picture.size))
+        self.all_grey &= found.picture.is_grey
+        values = {"image": found.file, "objects": objects}
+        name = place(found.file, self.pictures.path)
+        self.examples.append(Example(name, found.split, found.picture.digest, values, size))
 
-    def _checked(self, where: str, box: Box, size: tuple[int, int]) -> Box | None:
+    def _checked(self, where: str, box: Box, size: tuple[int, int], turn: int) -> Box | None:
+        height, width = size if turn < SIDEWAYS else size[::-1]
         try:
-            return box.checked(*size)
+            return box.checked(height, width).turned(turn, height, width)
         except BadRecordError as error:
             self.bad(where, str(error))
             return None
+
+    def _take_waiting(self) -> None:
+        """Take the turned pictures whose sizes say nothing as the others have it."""
+        drawn_before = bool(self._turned[True]) and not self._turned[False]
+        for found in self._waiting:
+            self._take(found, is_drawn_before=drawn_before)
+        count = self._turned[True] + (len(self._waiting) if drawn_before else 0)
+        if count:
+            self.remarks.append(
+                f"{count:,} pictures are turned as their camera says, and their boxes with them: "
+                "the sizes beside the boxes are those of before"
+            )
+        elif self._waiting and not self._turned:
+            self.remarks.append(
+                f"{len(self._waiting):,} pictures are turned as their camera says, and their boxes "
+                "are taken as drawn after it: no size beside the boxes tells"
+            )
 
     def content(self) -> Content:
         """Return all of it.
@@ -147,21 +248,24 @@ class Gathered:
         import numpy as np
         import tensorflow_datasets as tfds
 
+        self._take_waiting()
         if self.examples and not any(example.values["objects"] for example in self.examples):
             raise UsageError(f"No image at '{self.pictures.path}' has a box.")
+        boxes = (box for example in self.examples for box in example.values["objects"])
+        names = self.names or class_names([box.label for box in boxes])
         channels = 1 if self.all_grey else 3
         features = {
             "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
             "objects": tfds.features.Sequence(
                 {
                     "bbox": tfds.features.BBoxFeature(),
-                    "label": tfds.features.ClassLabel(names=self.names),
+                    "label": tfds.features.ClassLabel(names=names),
                     self.flag: np.bool_,
                 }
             ),
         }
         examples = [_with_pixels(example, channels, self.flag) for example in self.examples]
-        return Content(BOXES, features, examples, self.problems)
+        return Content(BOXES, features, examples, self.problems, self.remarks)
 
 
 def _with_pixels(example: Example, channels: int, flag: str) -> Example:

@@ -93,43 +93,57 @@ def refuse_empty(path: Path, content: Content) -> None:
         raise UsageError(f"The data at '{path}' have no good example.{problems}")
 
 
-def refuse_unusable(path: Path, content: Content, parts: Mapping[str, list[Example]]) -> None:
+def refuse_unusable(
+    path: Path, content: Content, parts: Mapping[str, list[Example]], where: str = ""
+) -> None:
     """Refuse data that nothing can be learned from.
+
+    Args:
+        path: Of the data.
+        content: What was read.
+        parts: The examples of each split.
+        where: Which splits these are, such as `` in fold 1 of 5``.
 
     Raises:
         UsageError: No example, an empty split, one class only, or a class with no example to
             train on.
     """
     refuse_empty(path, content)
-    named = content.labels()
+    named = content.classes()
     if named is not None:
         _refuse_no_classes(path, named)
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
         raise UsageError(
-            f"Of {len(content.examples)} examples at '{path}' none falls to {empty}: give more, or "
-            "splits of your own."
+            f"Of {len(content.examples)} examples at '{path}' none falls to {empty}{where}: give "
+            f"more, or {'fewer folds' if where else 'splits of your own'}."
         )
     if named is not None:
-        _refuse_unseen(path, content, named, {example.place for example in parts["train"]})
+        _refuse_unseen(path, content, named, {example.place for example in parts["train"]}, where)
 
 
-def _refuse_no_classes(path: Path, named: Sequence[str]) -> None:
+def _refuse_no_classes(path: Path, classes: Sequence[Sequence[str]]) -> None:
+    named = [name for names in classes for name in names]
     labels = set(named)
-    if len(labels) == 1:
+    if not labels:
+        raise UsageError(f"No example at '{path}' is of any class.")
+    if len(labels) == 1 and len(named) == len(classes):
         raise UsageError(f"All examples at '{path}' are in class '{named[0]}'.")
     if len(labels) > max(20, len(named) / 2):
         raise UsageError(
             f"The labels at '{path}' are no classes: {len(labels):,} different ones in "
-            f"{len(named):,} examples, such as '{named[0]}'."
+            f"{len(classes):,} examples, such as '{named[0]}'."
         )
 
 
-def _refuse_unseen(path: Path, content: Content, named: Sequence[str], trained: set[str]) -> None:
-    pairs = zip(content.examples, named, strict=True)
-    unseen = set(named) - {label for example, label in pairs if example.place in trained}
+def _refuse_unseen(
+    path: Path, content: Content, classes: Sequence[Sequence[str]], trained: set[str], where: str
+) -> None:
+    pairs = zip(content.examples, classes, strict=True)
+    seen = {name for example, names in pairs if example.place in trained for name in names}
+    unseen = {name for names in classes for name in names} - seen
     if unseen:
         raise UsageError(
-            f"No example of class '{min(unseen)}' at '{path}' falls to train: give more, or splits "
-            "of your own."
+            f"No example of class '{min(unseen)}' at '{path}' falls to train{where}: give more, or "
+            f"{'fewer folds' if where else 'splits of your own'}."
         )

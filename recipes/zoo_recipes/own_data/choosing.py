@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import zoo_registry
-from zoo_recipes.configs import BadRecords, DatasetConfig, FitConfig
+from zoo_recipes.configs import BadRecords, Component, DatasetConfig, FitConfig
+from zoo_recipes.contradictions import settings_of_one_class
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
@@ -24,6 +25,7 @@ from zoo_recipes.own_data.preparing import OwnData, slug
 from zoo_recipes.own_data.splitting import PARTS
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError
+from zoo_registry.specs import MULTI_LABEL
 
 HEAD = re.compile("(classification|regression)$")
 # Settings that only the data on which a recipe is put can bear out.
@@ -101,6 +103,8 @@ def on_own_data(
     if kind.outcome:
         # Whether it is a class or a number is settled now: other rows might look different.
         dataset = replace(dataset, columns={kind.roles[-1]: kind.outcome, **dataset.columns})
+    if MULTI_LABEL in kind.tasks and learned(recipe) not in kind.tasks:
+        recipe = _of_several_classes(recipe)
     if data is None:
         return replace(recipe, dataset=_with_columns(dataset, kind))
     train, validation, test = PARTS
@@ -108,7 +112,9 @@ def on_own_data(
     inputs = (str(kind.input), str(kind.label)) if are_pairs else kind.input
     if kind.step and is_path(recipe.dataset.name):
         inputs = recipe.dataset.input  # those that a model was trained on
-    dataset = replace(dataset, train=train, validation=validation, test=test, input=inputs)
+    dataset = replace(
+        dataset, train=train, validation=validation, test=test, input=inputs, folds=None
+    )
     if recipe.contrastive and not are_pairs:
         dataset = replace(dataset, validation=None)
     return replace(
@@ -190,12 +196,43 @@ def takes(recipe: Recipe, kind: Kind) -> bool:
     Pairs of texts in classes need a tokenizer that puts a mark between them.
     """
     steps = {step.get("step") for step in recipe.preprocessing}
-    if learned(recipe) not in kind.tasks or ("table" in steps) != (kind.step == "table"):
+    if ("table" in steps) != (kind.step == "table") or not _learns(recipe, kind):
+        return False
+    if kind.step and kind.step not in steps:
         return False
     tokenizer = recipe.tokenizer
     are_judged = isinstance(kind.input, tuple) and "tokenize" in steps and not recipe.contrastive
     marks = tokenizer is None or tokenizer.framed or tokenizer.kind in {"wordpiece", "pretrained"}
     return marks or not are_judged
+
+
+def _learns(recipe: Recipe, kind: Kind) -> bool:
+    """Return whether a recipe trains one of the heads of a kind, or can once it is put on it."""
+    if learned(recipe) in kind.tasks:
+        return True
+    return learned(recipe) == kind.of_one and next(settings_of_one_class(recipe), None) is None
+
+
+def _of_several_classes(recipe: Recipe) -> Recipe:
+    """Return a recipe of one class an example with a yes or no for each class instead.
+
+    Its model, data and schedule stay; the cross-entropy is that of each class by itself.
+    """
+    fit, stopping = recipe.fit, recipe.fit.early_stopping
+    if stopping is not None:
+        stopping = replace(stopping, monitor=_of_f1(stopping.monitor))
+    fit = replace(fit, early_stopping=stopping, keep_best=_of_f1(fit.keep_best))
+    compiled = replace(
+        recipe.compile,
+        loss=Component(name="binary_crossentropy"),
+        metrics=(Component(name="f1_micro"),),
+    )
+    model = replace(recipe.model, task=MULTI_LABEL)
+    return replace(recipe, model=model, compile=compiled, fit=fit)
+
+
+def _of_f1(monitor: Any) -> Any:
+    return monitor.replace("accuracy", "f1_micro") if monitor else monitor
 
 
 def _check_columns(own: OwnData, kind: Kind) -> None:
@@ -222,6 +259,9 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
             f"holds {kind.name}.{listed}"
         )
     said = ""
+    needing = ", ".join(settings_of_one_class(recipe)) if task == kind.of_one else ""
+    if needing:
+        said = f" It needs examples of one class each: {needing}."
     # A recipe of numbers was given classes, or one of classes numbers.
     if kind.outcome and HEAD.sub("", task) == HEAD.sub("", kind.tasks[0]):
         taken, other = ("class", "target") if kind.roles[-1] == "label" else ("number", "label")

@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from zoo_registry.specs import MULTI_LABEL
+
 # Of what is prepared from the same files: another one is prepared anew, and maybe split otherwise.
 VERSION = "2.0.0"
 # The feature that says which record of the files an example is.
 PLACE = "record_place"
+# What JSON may escape and no text holds.
+HALF = "holds half a character, a lone surrogate such as \\ud83d"
+# The role, and the feature, of any number of classes an example.
+LABELS = "labels"
 # Role, such as ``text``, to the name of the column that plays it.
 Columns = Mapping[str, str]
 # What recipes train that learn which examples belong together: views of one, or both of a pair.
@@ -32,6 +38,8 @@ class Kind:
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
         step: Preprocessing step that a recipe must have to take it, and no other may.
+        of_one: Of any number of classes an example: the task of recipes of one class each, which
+            are trained with a yes or a no for each class instead.
         outcome: Column that is told, where it is read from a table and may be a class or a number.
     """
 
@@ -42,6 +50,7 @@ class Kind:
     roles: tuple[str, ...] = ()
     unit: str = "characters"
     step: str = ""
+    of_one: str = ""
     outcome: str = field(default="", compare=False)
 
 
@@ -113,6 +122,13 @@ class Content:
             return None
         return [str(example.values[name]) for example in self.examples]
 
+    def classes(self) -> list[Sequence[str]] | None:
+        """Return the classes of each example, one or any number; ``None`` where it has none."""
+        if MULTI_LABEL in self.kind.tasks:
+            return [example.values[str(self.kind.label)] for example in self.examples]
+        labels = self.labels()
+        return None if labels is None else [(label,) for label in labels]
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -140,10 +156,17 @@ def digest_of(*parts: str | bytes) -> str:
     """
     digest = hashlib.sha256()
     for part in parts:
-        data = part if isinstance(part, bytes) else part.encode("utf-8", "surrogateescape")
+        data = part if isinstance(part, bytes) else _encoded(part)
         digest.update(f"{len(data)} ".encode())
         digest.update(data)
     return digest.hexdigest()
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise BadRecordError(HALF) from error
 
 
 def class_names(labels: Sequence[str]) -> list[str]:

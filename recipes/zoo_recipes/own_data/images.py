@@ -12,6 +12,7 @@ from typing import Any
 from zoo_recipes.own_data.class_folders import class_members, has_class_folders
 from zoo_recipes.own_data.content import (
     CONTRASTIVE_IMAGES,
+    LABELS,
     BadRecordError,
     Columns,
     Content,
@@ -21,6 +22,7 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
+from zoo_recipes.own_data.several import label_feature
 from zoo_registry import UsageError
 
 IMAGE_NUMBERS = Kind(
@@ -92,7 +94,7 @@ def image_content(
     """Return pictures, named by their files so far, as what was read.
 
     Args:
-        kind: Its label is a class or a number.
+        kind: Its label is a class, several of them, or a number.
         examples: Their ``image`` is a file.
         problems: What is wrong.
         remarks: What is worth knowing.
@@ -106,9 +108,11 @@ def image_content(
 
     channels = 1 if all(picture.is_grey for picture in pictures) else 3
     remarks = [*remarks, *_darkness(pictures)]
-    if kind.label == "label":
+    if kind.label == LABELS:
+        told: Any = label_feature([example.values for example in examples], LABELS)
+    elif kind.label == "label":
         names = class_names([str(example.values["label"]) for example in examples])
-        told: Any = tfds.features.ClassLabel(names=names)
+        told = tfds.features.ClassLabel(names=names)
     else:
         told = tfds.features.Scalar(np.float32)
     features = {
@@ -183,6 +187,20 @@ def look_at(file: Path) -> Picture:
         raise BadRecordError(f"is no picture: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
     return Picture(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
+
+
+def orientation_of(file: Path) -> int:
+    """Return how a picture's camera was held, as EXIF numbers it: 1 is upright, 8 the last.
+
+    Args:
+        file: A picture that can be read.
+    """
+    from PIL import Image
+    from PIL.ExifTags import Base
+
+    with Image.open(file) as image:
+        found = image.getexif().get(Base.Orientation, 1)
+    return int(found) if found in range(1, 9) else 1
 
 
 def pixels(file: Path, channels: int) -> Any:

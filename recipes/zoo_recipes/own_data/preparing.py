@@ -28,7 +28,7 @@ from zoo_recipes.own_data.files import files_of, place, split_of
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.quantiles import sizes_of
 from zoo_recipes.own_data.records import Records, save_records
-from zoo_recipes.own_data.splitting import split
+from zoo_recipes.own_data.splitting import folded, split
 from zoo_registry import ZooError
 from zoo_registry.packages import made_in_place
 
@@ -47,6 +47,7 @@ class OwnData:
             it but from splits of the data's own for validation and test, or ``error``.
         to_train: Whether they are for a training, or for measuring a model that there is: that
             needs no split to have examples of everything.
+        folds: Of a cross-validation, in place of splits.
     """
 
     path: Path
@@ -54,6 +55,7 @@ class OwnData:
     on_bad_record: str = "error"
     on_contradiction: str = "keep"
     to_train: bool = True
+    folds: int | None = None
 
     def kind(self) -> Kind:
         """Return what the data hold, from their names and at most the head of a file.
@@ -78,6 +80,7 @@ class OwnData:
         if self.on_contradiction != "keep":
             settings["contradictions"] = self.on_contradiction
         settings |= {} if self.to_train else {"to_train": False}
+        settings |= {"folds": self.folds} if self.folds else {}
         digest = hashlib.sha256(json.dumps([version, settings], sort_keys=True).encode())
         for file in files_of(self.path):
             with file.open("rb") as stream:
@@ -142,15 +145,22 @@ def records_of(
     return Records(path, dataset.columns, Path(str(builder.data_dir)), named)
 
 
-def show_own_data(builder: Any) -> None:
-    """Print to standard error what own data hold, how they are split, and what was left out."""
+def show_own_data(builder: Any, dataset: DatasetConfig) -> None:
+    """Print to standard error what own data hold, how they are split, and what was left out.
+
+    Args:
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        dataset: Of the recipe, which names the splits.
+    """
     from rich.console import Console
 
     note = note_of(builder)
     if note is None:
         return
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    splits = ", ".join(f"{name} {s.num_examples:,}" for name, s in builder.info.splits.items())
+    used = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    counts = {part: builder.info.splits[name].num_examples for part, name in used.items() if name}
+    splits = ", ".join(f"{part} {count:,}" for part, count in counts.items())
     console.print(f"data: {note['kind']}: {splits} ({note['splits']})")
     if note["left_out"]:
         console.print(f"left out: {listed(note['left_out'])}")
@@ -186,10 +196,11 @@ def _prepare(own: OwnData, name: str, home: Path) -> None:
         refuse_contradictions(own.path, contradictions(content))
     if own.on_contradiction == "drop":
         content = without_contradictions(content)
-    made = split(content)
+    made = folded(own.path, content, own.folds) if own.folds else split(content)
     parts = made.parts
     if own.to_train:
-        refuse_unusable(own.path, content, parts)
+        for where, view in made.views():
+            refuse_unusable(own.path, content, view, where)
     else:
         refuse_empty(own.path, content)
         parts = {part: examples for part, examples in parts.items() if examples}

@@ -10,9 +10,9 @@ from zoo_recipes.own_data.content import Columns
 from zoo_recipes.own_data.encodings import decoded, suffix_of
 from zoo_recipes.own_data.files import files_of, place
 from zoo_recipes.own_data.images import is_picture
+from zoo_recipes.own_data.numerals import with_plain_numbers
 from zoo_recipes.own_data.roles import NAMES, headings
 from zoo_recipes.own_data.table_files import is_rows, read_rows
-from zoo_recipes.own_data.tables import with_plain_numbers
 from zoo_registry import UsageError, did_you_mean
 
 # Roles of the columns of a table that one raw input is made of, the ones first that need most.
@@ -67,8 +67,8 @@ def _of_table(path: Path, steps: Sequence[str], columns: Columns) -> list[tuple[
     if bad is not None:
         raise UsageError(f"'{path}', line {bad.line}, {bad.problem}.")
     if "table" in steps:
-        table = with_plain_numbers(table)
-        return [(place(path, path, row.line), dict(row.values)) for row in table.rows]
+        plain, _ = with_plain_numbers({path: table}, table.names)
+        return [(place(path, path, row.line), dict(row.values)) for row in plain[path].rows]
     kind = next((step for step in steps if step in FORMS), None)
     if kind is None:
         raise UsageError(f"'{path}' is a table, and this model takes no rows of one.")

@@ -121,8 +121,9 @@ def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[s
     feature = content.kind.label or ""
     if content.kind is BOXES:
         names = content.features[feature].feature["label"].names
-    elif content.labels() is not None:
-        names = content.features[feature].names
+    elif content.classes() is not None:
+        told = content.features[feature]
+        names = getattr(told, "feature", told).names
     else:
         return {}
     counts = {
@@ -133,7 +134,9 @@ def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[s
 
 
 def _labels(value: Any) -> list[str]:
-    return [box.label for box in value.boxes] if isinstance(value, Objects) else [str(value)]
+    if isinstance(value, Objects):
+        return [box.label for box in value.boxes]
+    return list(value) if isinstance(value, tuple) else [str(value)]
 
 
 def _box_sizes(content: Content) -> dict[str, tuple[float, float, float, float]]:

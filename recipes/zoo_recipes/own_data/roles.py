@@ -10,9 +10,10 @@ from typing import Any
 
 from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.answers import ANSWERS
-from zoo_recipes.own_data.content import CONTRASTIVE_TEXTS, Columns, Kind
+from zoo_recipes.own_data.content import CONTRASTIVE_TEXTS, LABELS, Columns, Kind
 from zoo_recipes.own_data.encodings import suffix_of
 from zoo_recipes.own_data.parallel import PAIRS
+from zoo_recipes.own_data.several import with_several
 from zoo_recipes.own_data.table_files import OBJECTS
 from zoo_recipes.own_data.tags import TAGS
 from zoo_registry import UsageError, did_you_mean
@@ -45,6 +46,7 @@ JUDGED_NUMBERS = Kind(
     tasks=("text-regression",),
     roles=("premise", "hypothesis", "target"),
 )
+TAGGED_TEXTS, TAGGED_PAIRS = (with_several(kind, step="tokenize") for kind in (TEXTS, JUDGED))
 RATINGS = Kind(
     name="ratings",
     input=("user", "item"),
@@ -72,10 +74,12 @@ ROW_NUMBERS = Kind(
     unit="columns",
     step="table",
 )
+TAGGED_ROWS = with_several(ROWS, step=ROWS.step)
 # What people call the columns, the most telling name first.
 NAMES = {
     "text": ("text", "sentence", "review", "body", "comment", "content", "message", "document"),
     "label": ("label", "class", "category", "sentiment", "intent", "topic", "target", "stars"),
+    LABELS: (LABELS,),
     "source": ("source", "src"),
     "target": ("target", "tgt"),
     "user": ("user", "user_id", "userid"),
@@ -98,6 +102,8 @@ OPTIONAL = ("split", "group")
 JUDGMENTS = ("label", "gold_label", "is_duplicate", "similarity_score", "score", "class", "target")
 # In a table of anything, other words may be names of features.
 OUTCOMES = ("label", "class", "target", "y")
+# Why a column is left out that a few rows may have by chance.
+SAME = "is the same in every row"
 # Whole numbers from 0 or 1 on are classes, however many; of others so many may be.
 FEW = 20
 
@@ -110,23 +116,25 @@ class Form:
         roles: Columns that it needs, beside that of what is to be told.
         classes: What it holds where that is a class, or where it has no other.
         numbers: What it holds where that is a number; ``None`` where the roles say all.
+        several: What it holds where these are any number of classes.
         outcomes: What the column of it may be called where nobody names it.
     """
 
     roles: tuple[str, ...]
     classes: Kind
     numbers: Kind | None = None
+    several: Kind | None = None
     outcomes: tuple[str, ...] = ()
 
 
 FORMS = (
     Form(("token", "tag"), TAGS),
     Form(("question", "context", "answers"), ANSWERS),
-    Form(("premise", "hypothesis"), JUDGED, JUDGED_NUMBERS, JUDGMENTS),
-    Form(("text",), TEXTS, TEXT_NUMBERS, NAMES["label"]),
+    Form(("premise", "hypothesis"), JUDGED, JUDGED_NUMBERS, TAGGED_PAIRS, JUDGMENTS),
+    Form(("text",), TEXTS, TEXT_NUMBERS, TAGGED_TEXTS, NAMES["label"]),
     Form(("source", "target"), PAIRS),
     Form(("user", "item", "rating"), RATINGS),
-    Form((), ROWS, ROW_NUMBERS, OUTCOMES),
+    Form((), ROWS, ROW_NUMBERS, TAGGED_ROWS, OUTCOMES),
 )
 
 
@@ -139,8 +147,9 @@ def headings() -> Iterator[str]:
 def find_form(file: Path, names: Sequence[str], columns: Columns) -> tuple[Form, dict[str, str]]:
     """Return the sort of a table, and the column of each role.
 
-    What is to be told has the role ``label`` where it is said to be a class, ``target`` where it
-    is said to be a number, and ``outcome`` where nobody says it.
+    What is to be told has the role ``label`` where it is said to be a class, ``labels`` where it is
+    said to be several, ``target`` where it is said to be a number, and ``outcome`` where nobody
+    says it.
 
     Args:
         file: Of the table, for messages.
@@ -189,8 +198,8 @@ def with_names(kind: Kind, inputs: Sequence[str], outcome: str) -> Kind:
 def _found(form: Form, names: Sequence[str], columns: Columns) -> dict[str, str] | None:
     known = {role: columns.get(role) or _named(NAMES[role], names) for role in form.roles}
     if form.numbers is not None:
-        said = next((role for role in ("label", "target") if role in columns), "outcome")
-        known[said] = columns.get(said) or _named(form.outcomes, names)
+        said = next((role for role in ("label", LABELS, "target") if role in columns), "outcome")
+        known[said] = columns.get(said) or _named((*form.outcomes, LABELS), names)
     known |= {role: columns.get(role) or _named(NAMES[role], names) for role in OPTIONAL}
     found = {role: column for role, column in known.items() if column is not None}
     needed = {*form.roles, *columns, *(() if form.numbers is None else (said,))}
@@ -246,7 +255,8 @@ def left_out(names: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     return found
 
 
-def _is_number(value: Any) -> bool:
+def reads_as_number(value: Any) -> bool:
+    """Return whether a cell is a number, or missing."""
     try:
         as_number(value)
     except (ValueError, TypeError):
@@ -258,10 +268,12 @@ def _why_left_out(name: str, values: Sequence[Any]) -> str | None:
     if any(isinstance(value, list | dict) for value in values):
         return "holds lists or objects"
     different = len(set(map(str, values)))
+    if different == 1 and len(values) > 1:
+        return SAME
     try:
         numbers = [as_number(value) for value in values]
     except (ValueError, TypeError):
-        if sum(map(_is_number, values)) > len(values) / 2:
+        if sum(map(reads_as_number, values)) > len(values) / 2:
             return None
         many = different > max(1, len(values) / 2)
         return "has a value of its own in almost every row" if many else None

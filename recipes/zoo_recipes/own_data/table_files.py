@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV, JSON, JSONL and Parquet files, each with the line it stands in."""
+"""Rows of CSV, TSV, Excel, JSON, JSONL and Parquet files, each with the line it stands in."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import Columns
-from zoo_recipes.own_data.encodings import decoded, suffix_of
-from zoo_registry import UsageError
+from zoo_recipes.own_data.content import HALF, LABELS, Columns
+from zoo_recipes.own_data.encodings import decoded, is_utf8, suffix_of
+from zoo_registry import UsageError, ZooError
 
 # Their rows name the columns.
 LINES = (".jsonl", ".ndjson", ".json")
 OBJECTS = (*LINES, ".parquet")
-SUFFIXES = (".csv", ".tsv", *OBJECTS)
+SHEET = ".xlsx"
+SUFFIXES = (".csv", ".tsv", SHEET, *OBJECTS)
 # Rows of objects that tell which columns there are; a row that misses one of them is reported.
 HEAD = 100
+HEAD_CHARACTERS = 1 << 20
 # In a table of delimited text: the longest cell is as long as the file.
 _LONGEST_CELL = 2**31 - 1
 
@@ -46,11 +49,13 @@ class Table:
         names: Of the columns.
         rows: All of them.
         remarks: What is worth knowing of how it was read.
+        delimiter: What stands between its cells, where it is delimited text.
     """
 
     names: Sequence[str]
     rows: Sequence[Row]
     remarks: Sequence[str] = ()
+    delimiter: str = ""
 
 
 def is_rows(file: Path) -> bool:
@@ -76,20 +81,37 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         table = _parquet(file)
         rows = [Row(at, values) for at, values in enumerate(table.read().to_pylist(), 1)]
         return Table(list(table.schema_arrow.names), rows)
+    if suffix_of(file) == SHEET:
+        lines, remarks = _sheet(file)
+        return _table(file, lines, columns, headings, remarks)
     found = decoded(file)
     remarks = [found.remark] if found.remark else []
     if suffix_of(file) in LINES:
         rows = list(_objects(file, found.text))
         head = [row.values for row in rows[:HEAD]]
         return Table(list(dict.fromkeys(name for values in head for name in values)), rows, remarks)
-    lines = _lines(file, found.text)
+    delimiter = _delimiter(file, found.text)
+    lines = _lines(file, found.text, delimiter)
+    return _table(file, lines, columns, headings, remarks, delimiter=delimiter)
+
+
+def _table(
+    file: Path,
+    lines: list[Line],
+    columns: Columns,
+    headings: Iterable[str],
+    remarks: list[str],
+    *,
+    delimiter: str = "",
+) -> Table:
+    """Return the table of lines, of which the first may be a header."""
     if not lines:
         raise UsageError(f"'{file}' is empty: a table needs at least a header.")
     header, lines = _headed(lines, columns, set(headings))
     names = _names(file, header, len(lines[0][1]) if lines else 0)
     if header is not None and header == [str(at) for at in range(1, len(header) + 1)]:
         remarks.append(f"the first row of {file.name} was taken for a header")
-    return Table(names, [_row(line, fields, names) for line, fields in lines], remarks)
+    return Table(names, [_row(line, fields, names) for line, fields in lines], remarks, delimiter)
 
 
 def column_names(file: Path, columns: Columns) -> list[str]:
@@ -102,10 +124,21 @@ def rows_of(file: Path, columns: Columns) -> Sequence[Row]:
     return read_rows(file, columns).rows
 
 
+def named_columns(columns: Columns) -> Iterator[str]:
+    """Yield all columns that are named, also those that are the classes together.
+
+    Example:
+        >>> list(named_columns({"text": "1", "labels": "2,3"}))
+        ['1', '2', '3']
+    """
+    for role, column in columns.items():
+        yield from column.split(",") if role == LABELS else (column,)
+
+
 def _row(line: int, fields: list[str], names: Sequence[str]) -> Row:
     if len(fields) != len(names):
         return Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
-    bad = next((field for field in fields if not _is_utf8(field)), None)
+    bad = next((field for field in fields if not is_utf8(field)), None)
     if bad is not None:
         return Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
     return Row(line, dict(zip(names, fields, strict=True)))
@@ -116,10 +149,11 @@ def _headed(
 ) -> tuple[list[str] | None, list[Line]]:
     """Return the header, ``None`` where there is none, and the other lines."""
     first = [field.strip() for field in lines[0][1]]
-    numbered = bool(columns) and all(name.isdecimal() for name in columns.values())
-    if not numbered or set(columns.values()) <= set(first):
+    wanted = list(named_columns(columns))
+    numbered = bool(columns) and all(name.isdecimal() for name in wanted)
+    if not numbered or set(wanted) <= set(first):
         return first, lines[1:]
-    named = [int(name) - 1 for name in columns.values()]
+    named = [int(name) - 1 for name in wanted]
     is_header = any(first[at].casefold() in headings for at in named if 0 <= at < len(first))
     if is_header:
         return [str(number) for number in range(1, len(first) + 1)], lines[1:]
@@ -137,11 +171,29 @@ def _names(file: Path, header: list[str] | None, count: int) -> list[str]:
     return names
 
 
-def _lines(file: Path, text: str) -> list[Line]:
-    if suffix_of(file) != ".tsv":
-        top = text.partition("\n")[0]
-        return _parsed(file, text, max(",;\t|", key=top.count), csv.QUOTE_MINIMAL)
-    return _tab_separated(file, text)
+def _lines(file: Path, text: str, delimiter: str) -> list[Line]:
+    if suffix_of(file) == ".tsv":
+        return _tab_separated(file, text)
+    return _parsed(file, text, delimiter, csv.QUOTE_MINIMAL)
+
+
+def _delimiter(file: Path, text: str) -> str:
+    """Return what stands between cells: what parts most rows of the head as it does the first."""
+    if suffix_of(file) == ".tsv":
+        return "\t"
+    head = io.StringIO(text[:HEAD_CHARACTERS], newline="")
+    lines = list(islice(head, HEAD))
+
+    def fitting(mark: str) -> tuple[int, int]:
+        try:
+            with _any_length():
+                widths = [len(row) for row in csv.reader(lines, delimiter=mark) if row]
+        except csv.Error:
+            return 0, 0
+        first = widths[0] if widths else 1
+        return (widths.count(first) if first > 1 else 0), first
+
+    return max(",;\t|", key=fitting)
 
 
 def _tab_separated(file: Path, text: str) -> list[Line]:
@@ -198,26 +250,14 @@ def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> list[Line]:
     return found
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _objects(file: Path, text: str) -> Iterator[Row]:
-    if suffix_of(file) == ".json" and text.lstrip().startswith("["):
-        try:
-            rows = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"'{file}' is no JSON: {error}") from error
-        yield from (_object(number, values) for number, values in enumerate(rows, 1))
+    if suffix_of(file) == ".json" and (whole := _whole(file, text)) is not None:
+        yield from (_object(number, values) for number, values in enumerate(whole, 1))
         return
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        if not _is_utf8(line):
+        if not is_utf8(line):
             shown = line.encode("utf-8", "surrogateescape")[:40]
             yield Row(number, {}, f"is not UTF-8: {shown!r}")
             continue
@@ -229,10 +269,86 @@ def _objects(file: Path, text: str) -> Iterator[Row]:
             yield _object(number, values)
 
 
+def _whole(file: Path, text: str) -> list[Any] | None:
+    """Return the rows of a file that is one JSON value; ``None`` where each line is one."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith("["):
+            raise UsageError(f"'{file}' is no JSON: {error}") from error
+        return None
+    return value if isinstance(value, list) else _records(value)
+
+
+def _records(value: Any) -> list[Any] | None:
+    """Return the rows of an object that holds them as pandas writes it, or below ``data``.
+
+    Example:
+        >>> _records({"a": {"0": 1, "1": 2}, "b": {"0": 3, "1": 4}})
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 4}]
+        >>> _records({"columns": ["a"], "data": [[1], [2]]})
+        [{'a': 1}, {'a': 2}]
+        >>> _records({"a": [1, 2], "b": [3, 4]})
+        [{'a': 1, 'b': 3}, {'a': 2, 'b': 4}]
+    """
+    if not isinstance(value, dict) or not value:
+        return None
+    names, data = value.get("columns"), value.get("data")
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        return data
+    if isinstance(names, list) and isinstance(data, list):
+        return [
+            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in data
+        ]
+    columns = list(value.values())
+    if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
+        return [{name: value[name][key] for name in value} for key in columns[0]]
+    if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [{name: value[name][at] for name in value} for at in range(len(columns[0]))]
+    return None
+
+
 def _object(number: int, values: Any) -> Row:
-    is_object = isinstance(values, dict)
-    problem = None if is_object else f"is no object: {type(values).__name__}"
-    return Row(number, values if is_object else {}, problem)
+    if not isinstance(values, dict):
+        return Row(number, {}, f"is no object: {type(values).__name__}")
+    # JSON may escape what no text holds.
+    if not is_utf8(json.dumps(values, ensure_ascii=False)):
+        return Row(number, {}, HALF)
+    return Row(number, values)
+
+
+def _sheet(file: Path) -> tuple[list[Line], list[str]]:
+    """Return the rows of the first sheet of an Excel file, and which one it is of several."""
+    try:
+        from openpyxl import load_workbook
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            f"'{file}' is read by openpyxl, which is not installed: pip install 'kerazoo[excel]'."
+        ) from error
+    try:
+        # What formulas gave when the file was saved.
+        book = load_workbook(file, read_only=True, data_only=True)
+        first = book.worksheets[0]
+        rows = [[_written(value) for value in row] for row in first.iter_rows(values_only=True)]
+    except Exception as error:  # openpyxl raises what zip and XML raise
+        raise UsageError(f"'{file}' is no Excel file: {type(error).__name__}: {error}") from error
+    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    # Cells that were formatted once and hold nothing.
+    width = max((at for _, row in lines for at, cell in enumerate(row, 1) if cell), default=0)
+    lines = [(number, [*row, *[""] * width][:width]) for number, row in lines]
+    count = len(book.worksheets)
+    said = f"sheet '{first.title}' of {file.name} is read, the first of {count}"
+    return lines, [said] if count > 1 else []
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _parquet(file: Path) -> Any:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.answers import (
     ANSWERS,
     answer_example,
@@ -18,6 +16,7 @@ from zoo_recipes.own_data.answers import (
     unanswered,
 )
 from zoo_recipes.own_data.content import (
+    LABELS,
     BadRecordError,
     Columns,
     Content,
@@ -29,27 +28,12 @@ from zoo_recipes.own_data.content import (
 )
 from zoo_recipes.own_data.encodings import suffix_of
 from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_of, splits_of
+from zoo_recipes.own_data.opening import Opened, open_tables
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
-from zoo_recipes.own_data.roles import (
-    FEW,
-    OPTIONAL,
-    RATINGS,
-    ROWS,
-    are_numbers,
-    find_form,
-    headings,
-    left_out,
-    with_names,
-)
-from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
+from zoo_recipes.own_data.roles import OPTIONAL, RATINGS, reads_as_number
+from zoo_recipes.own_data.several import classes_in, how_read, label_feature
+from zoo_recipes.own_data.table_files import Row, is_rows, named_columns
 from zoo_recipes.own_data.tags import TAGS, tag_features, tagged
-from zoo_registry import UsageError
-
-# Share of the cells of a column that must be numbers for the others to be mistakes.
-MOSTLY = 0.8
-# 1.234,5 as it is written where the comma is the decimal mark, and 1,234.5 where it is not.
-_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?|[+-]?\d+(\.\d+)?")
 
 
 def is_table(path: Path) -> bool:
@@ -60,7 +44,7 @@ def is_table(path: Path) -> bool:
 
 def table_kind(path: Path, columns: Columns) -> Kind:
     """Return the kind whose columns a table has."""
-    return _open(path, columns).kind
+    return open_tables(path, columns).kind
 
 
 def read_table(path: Path, columns: Columns) -> Content:
@@ -74,7 +58,7 @@ def read_table(path: Path, columns: Columns) -> Content:
     Raises:
         UsageError: A column is missing, or it is not clear which one plays a role.
     """
-    opened = _open(path, columns)
+    opened = open_tables(path, columns)
     examples: list[Example] = []
     problems: list[Problem] = []
     for file, split in _splits(opened, path).items():
@@ -85,7 +69,12 @@ def read_table(path: Path, columns: Columns) -> Content:
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
     _leave_out_header(opened, columns, examples, problems)
-    remarks = [*opened.remarks, *(unanswered(examples) if opened.kind == ANSWERS else [])]
+    kind, remarks = opened.kind, list(opened.remarks)
+    if kind == ANSWERS:
+        remarks += unanswered(examples)
+    if kind.roles[-1] == LABELS:
+        found = [example.values[str(kind.label)] for example in examples]
+        remarks += how_read(kind.outcome, found, opened.mark)
     return Content(opened.kind, _features(opened, examples), examples, problems, remarks)
 
 
@@ -98,7 +87,7 @@ def _leave_out_header(
     opened: Opened, columns: Columns, examples: list[Example], problems: list[Problem]
 ) -> None:
     """Make a problem of a first row that is the only example of its class, and likely a header."""
-    numbered = bool(columns) and all(name.isdecimal() for name in columns.values())
+    numbered = bool(columns) and all(name.isdecimal() for name in named_columns(columns))
     if not (numbered and examples and opened.kind.roles[-1:] == ("label",)):
         return
     label = str(opened.kind.label)
@@ -113,148 +102,6 @@ def _leave_out_header(
         )
         problems.insert(0, Problem(examples[0].place, text))
         del examples[0]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """Tables whose columns are known.
-
-    Args:
-        kind: What they hold.
-        roles: Role to column; that of what is to be told is the label of the kind.
-        tables: By file.
-        remarks: What is worth knowing of how they were read.
-        cells: Of rows of numbers and categories, all columns with one value a row, those too that
-            say nothing here: another table may be read for a model that knows them.
-        numbers: Those of the columns that hold numbers, though a cell may be none.
-    """
-
-    kind: Kind
-    roles: Mapping[str, str]
-    tables: Mapping[Path, Table]
-    remarks: Sequence[str]
-    cells: Sequence[str] = ()
-    numbers: Sequence[str] = ()
-
-    @property
-    def are_rows(self) -> bool:
-        """Whether columns keep their names."""
-        return self.kind.step == ROWS.step
-
-
-def _open(path: Path, columns: Columns) -> Opened:
-    files = files_of(path)
-    known = list(headings())
-    tables = {file: read_rows(file, columns, known) for file in files}
-    form, roles = find_form(files[0], tables[files[0]].names, columns)
-    for file in files[1:]:
-        other, _ = find_form(file, tables[file].names, columns)
-        if other != form:
-            raise UsageError(
-                f"'{file}' holds {other.classes.name}, not {form.classes.name} as the others do."
-            )
-        gone = next((name for name in roles.values() if name not in tables[file].names), None)
-        if gone is not None:
-            raise UsageError(f"'{file}' has no column '{gone}', which the others have.")
-    kind, remarks = form.classes, [text for table in tables.values() for text in table.remarks]
-    if form.numbers is not None:
-        outcome = roles.pop("outcome", None)
-        said = outcome or roles.get("label") or roles["target"]
-        numbers = "target" in roles or (
-            outcome is not None and are_numbers(list(_column(tables, said)))
-        )
-        kind = replace(form.numbers if numbers else form.classes, outcome=said)
-        roles = {**roles, str(kind.label): said}
-    unread = [name for name in tables[files[0]].names if name not in roles.values()]
-    if form.classes == ROWS:
-        beside = {roles.get(role) for role in OPTIONAL}
-        unread = [n for n in tables[files[0]].names if n not in {said, *beside}]
-        tables = {file: with_plain_numbers(table) for file, table in tables.items()}
-        kind, told = _rows_kind(files[0], kind, tables, roles, unread)
-        cells = [name for name in unread if not _has_several(tables, name)]
-        numbers_in = [name for name in cells if _of_numbers(list(_column(tables, name)))]
-        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in)
-    if unread and kind != RATINGS:
-        remarks.append(f"columns that are not read: {', '.join(unread)}")
-    return Opened(kind, roles, tables, remarks)
-
-
-def _column(tables: Mapping[Path, Table], name: str) -> Iterator[Any]:
-    for table in tables.values():
-        yield from (row.values.get(name) for row in table.rows if not row.problem)
-
-
-def _has_several(tables: Mapping[Path, Table], name: str) -> bool:
-    return any(isinstance(value, list | dict) for value in _column(tables, name))
-
-
-def _rows_kind(
-    file: Path,
-    kind: Kind,
-    tables: Mapping[Path, Table],
-    roles: Mapping[str, str],
-    names: Sequence[str],
-) -> tuple[Kind, list[str]]:
-    """Return the kind of a table of rows, with its columns, and what is left out of it."""
-    useless = left_out({name: list(_column(tables, name)) for name in names})
-    kept = [name for name in names if name not in useless]
-    if not kept:
-        raise UsageError(
-            f"'{file}' has no column that tells anything of '{roles[str(kind.label)]}': "
-            + "; ".join(f"'{name}' {why}" for name, why in useless.items())
-            + "."
-        )
-    told = [f"column '{name}' is left out: it {why}" for name, why in useless.items()]
-    for what, numeric in (("numbers", True), ("categories", False)):
-        of_kind = [name for name in kept if _is_numeric(list(_column(tables, name))) == numeric]
-        told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
-    return with_names(kind, kept, roles[str(kind.label)]), told
-
-
-def with_plain_numbers(table: Table) -> Table:
-    """Return a table whose numbers are written as Python writes them."""
-    changed = {}
-    for name in table.names:
-        values = [row.values.get(name) for row in table.rows if not row.problem]
-        written = _written_plain(values)
-        if written is not None:
-            changed[name] = written
-    if not changed:
-        return table
-    rows = [
-        row
-        if row.problem
-        else replace(
-            row, values={**row.values, **{n: w(row.values[n]) for n, w in changed.items()}}
-        )
-        for row in table.rows
-    ]
-    return replace(table, rows=rows)
-
-
-def _written_plain(values: Sequence[Any]) -> Any:
-    """Return what writes the numbers of a column as Python does; ``None`` where they are."""
-    given = [value.strip() for value in values if isinstance(value, str) and _is_there(value)]
-    if not any("," in value for value in given):
-        return None
-    commas = all(_COMMA.fullmatch(value) for value in given)
-    thousands = all(_THOUSANDS.fullmatch(value) for value in given)
-    if thousands and (not commas or any("." in value for value in given)):
-        return lambda value: value.replace(",", "") if isinstance(value, str) else value
-    if commas and not thousands:
-        return _with_point
-    return None
-
-
-def _with_point(value: Any) -> Any:
-    return value.replace(".", "").replace(",", ".") if isinstance(value, str) else value
-
-
-def _is_there(value: str) -> bool:
-    try:
-        return not math.isnan(as_number(value))
-    except ValueError:
-        return True
 
 
 def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example:
@@ -276,7 +123,7 @@ def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example
     if kind in (TAGS, ANSWERS):
         make = tagged if kind == TAGS else answer_example
         return make(where, split, *(row.values.get(roles[role]) for role in kind.roles))
-    values = _cells(kind, roles, row)
+    values = _cells(opened, roles, row)
     if opened.are_rows:
         return _row_example(opened, row, values, where, split)
     if kind == PAIRS:
@@ -287,12 +134,14 @@ def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example
     return Example(where, split, digest_of(*texts), values, (sum(map(len, texts)),))
 
 
-def _cells(kind: Kind, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
+def _cells(opened: Opened, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
     """Return the value of each role; numbers are numbers."""
-    values: dict[str, Any] = {
-        role: _text(column, row.values.get(column)) for role, column in roles.items()
-    }
-    missing = next((role for role in roles if not values[role]), None)
+    kind, values = opened.kind, dict[str, Any]()
+    for role, column in roles.items():
+        cell = row.values.get(column)
+        is_one = role != LABELS
+        values[role] = _text(column, cell) if is_one else classes_in(column, cell, opened.mark)
+    missing = next((role for role in roles if not values[role] and role != LABELS), None)
     if missing is not None:
         raise BadRecordError(f"column '{roles[missing]}' is empty")
     for role in ("rating", "target"):
@@ -310,9 +159,9 @@ def _row_example(
     cells = {name: _text(name, row.values.get(name)) for name in opened.cells}
     for name in kind.input:
         _check_cell(name, cells[name], is_number=name in opened.numbers)
-    told = {str(kind.label): values[kind.roles[-1]]}
+    outcome = {str(kind.label): values[kind.roles[-1]]}
     digest = digest_of(*(cells[name] for name in kind.input))
-    return Example(where, split, digest, {**cells, **told}, (len(kind.input),))
+    return Example(where, split, digest, {**cells, **outcome}, (len(kind.input),))
 
 
 def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
@@ -322,29 +171,8 @@ def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
         is_infinite = False
     if is_infinite:
         raise BadRecordError(f"column '{name}' holds {cell}")
-    if is_number and not _reads_as_number(cell):
+    if is_number and not reads_as_number(cell):
         raise BadRecordError(f"column '{name}' holds numbers, and '{cell}' is none")
-
-
-def _reads_as_number(value: Any) -> bool:
-    try:
-        as_number(value)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _is_numeric(values: Sequence[Any]) -> bool:
-    return all(map(_reads_as_number, values)) or _of_numbers(values)
-
-
-def _of_numbers(values: Sequence[Any]) -> bool:
-    """Return whether a column is one of numbers, though a few of its cells may be none.
-
-    Few different numbers with a word among them, such as 0, 1, 2 and 3+, are categories.
-    """
-    numbers = [value for value in values if _reads_as_number(value)]
-    return len(numbers) >= MOSTLY * len(values) and len(set(map(str, numbers))) > FEW
 
 
 def _split(name: str, of_file: str | None) -> str:
@@ -395,6 +223,8 @@ def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
     if kind.roles[-1] == "label":
         names = class_names([example.values[told] for example in examples])
         label: Any = tfds.features.ClassLabel(names=names)
+    elif kind.roles[-1] == LABELS:
+        label = label_feature([example.values for example in examples], told)
     else:
         label = tfds.features.Scalar(np.float32)
     return {**dict.fromkeys(inputs, text), told: label}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.boxes import Box, Gathered
-from zoo_recipes.own_data.content import BadRecordError, Columns, Content, class_names
+from zoo_recipes.own_data.content import BadRecordError, Columns, Content
 from zoo_recipes.own_data.files import files_of, place, split_in, splits_of, watched
 from zoo_recipes.own_data.images import is_picture
 from zoo_recipes.own_data.named_pictures import Pictures
@@ -57,8 +57,6 @@ def read_voc(path: Path, columns: Columns) -> Content:
         boxes = _boxes(gathered, root, where)
         if boxes is not None:
             gathered.add(where, picture, split, _size(root), boxes)
-    labels = (box.label for example in gathered.examples for box in example.values["objects"])
-    gathered.names += class_names(list(labels))
     return gathered.content()
 
 

@@ -60,9 +60,10 @@ def read_yolo(path: Path, columns: Columns) -> Content:
         except BadRecordError as error:
             gathered.bad(place(picture, path), str(error))
             continue
+        before = len(gathered.problems)
         rows = _rows(labels, path, gathered) if labels in lists else []
         boxes = list(_boxes(rows, labels, size, described, gathered))
-        if len(boxes) == len(rows):
+        if len(gathered.problems) == before:
             where = place(labels if labels in lists else picture, path)
             gathered.add(where, picture, described.split_of(picture, path), None, boxes)
     for file in sorted(lists - used):

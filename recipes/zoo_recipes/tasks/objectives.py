@@ -24,7 +24,7 @@ from zoo_recipes.tasks.ratings import RATING, rating_rows
 from zoo_recipes.tasks.tagging import tag_rows
 from zoo_recipes.tasks.twins import Twins
 from zoo_registry import UsageError
-from zoo_registry.specs import is_regression
+from zoo_registry.specs import MULTI_LABEL, is_regression
 
 LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
 ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
@@ -87,6 +87,8 @@ def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe)
 
 
 def _labels(examples: Examples, task: str, recipe: Recipe) -> Any:
+    if task == MULTI_LABEL:
+        return _many_hot(examples, recipe)
     if not is_regression(task):
         return examples.labels
     if examples.classes:
@@ -95,6 +97,20 @@ def _labels(examples: Examples, task: str, recipe: Recipe) -> Any:
             f"'{recipe.dataset.name}' are classes, such as '{examples.classes[0]}'."
         )
     return numbers(recipe, examples.labels)
+
+
+def _many_hot(examples: Examples, recipe: Recipe) -> Any:
+    """Return 1 for each class of each example, float32 (examples, classes)."""
+    labels, count = examples.labels, len(examples.classes)
+    if not count or np.ndim(labels[0]) != 1:
+        raise UsageError(
+            f"Task '{MULTI_LABEL}' learns any number of classes an example, and "
+            f"'{recipe.dataset.label}' of '{recipe.dataset.name}' is none (dataset.label)."
+        )
+    targets = np.zeros((len(labels), count), np.float32)
+    for row, numbers_of in enumerate(labels):
+        targets[row, numbers_of] = 1.0
+    return targets
 
 
 def _twins(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Twins:

@@ -30,7 +30,7 @@ from zoo_recipes.training.distilling import Teacher, make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry import folders
-from zoo_registry.build import SCALING, accepted_overrides, get_model
+from zoo_registry.build import SCALING, accepted_overrides, get_model, load_builder
 from zoo_registry.model_changes import merge_lora, quantization_aware
 from zoo_registry.specs import is_regression
 
@@ -53,7 +53,7 @@ def build(
     """
     spec = zoo_registry.models.get(recipe.model.name)
     overrides = dict(recipe.model.overrides)
-    accepted = accepted_overrides(spec.load_builder())
+    accepted = accepted_overrides(load_builder(spec))
     taken = {*accepted, *(SCALING if is_regression(task) else ())}
     overrides = {k: v for k, v in (sizes or {}).items() if k in taken} | overrides
     if "num_classes" not in accepted or overrides.get("num_classes") not in (None, _count(labels)):

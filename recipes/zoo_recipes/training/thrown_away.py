@@ -13,7 +13,7 @@ import numpy as np
 import zoo_registry
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_registry.build import accepted_overrides
+from zoo_registry.build import accepted_overrides, load_builder
 from zoo_registry.tokenizing import encoded
 
 # Pictures made smaller than by so much a side lose what people see on them.
@@ -65,7 +65,7 @@ def _of_pictures(recipe: Recipe, at: int, size: list[int], channels: int) -> str
 
 
 def _accepted(recipe: Recipe) -> Mapping[str, Any]:
-    return accepted_overrides(zoo_registry.models.get(recipe.model.name).load_builder())
+    return accepted_overrides(load_builder(zoo_registry.models.get(recipe.model.name)))
 
 
 @dataclass(frozen=True)

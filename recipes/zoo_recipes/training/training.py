@@ -136,7 +136,7 @@ def train(
         open_weights(spec, recipe.model.weights)
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
-        show_own_data(builder)
+        show_own_data(builder, recipe.dataset)
     warn_of_pictures(recipe, builder, note_of(builder))
     info = first_info(recipe, task) | workers_info(ranks)
     logs = Logs(energy=energy, mlflow=mlflow)

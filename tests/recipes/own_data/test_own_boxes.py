@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
+from PIL import Image, ImageOps
 
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
@@ -209,3 +209,81 @@ def test_json_that_is_no_coco(image, tmp_path):
     assert list(map(str, content.problems)) == [
         "instances.json: is no annotation of COCO: it has no list 'annotations' of objects"
     ]
+
+
+# -- pictures that their camera turned ------------------------------------------------------------
+
+
+def turned_pictures(folder, turns, *, drawn_before, size=(30, 40)):
+    """Write pictures with one white field, of which COCO has the box, and return where each is."""
+    height, width = size
+    tables = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "field"}]}
+    for number, turn in enumerate(turns):
+        stored = np.zeros((height, width), np.uint8)
+        stored[4:9, 10:22] = 255
+        exif = Image.Exif()
+        exif[0x0112] = turn
+        file = folder / f"{number}.png"
+        Image.fromarray(stored).save(file, exif=exif)
+        seen = stored
+        if not drawn_before:
+            with Image.open(file) as picture:
+                seen = np.asarray(ImageOps.exif_transpose(picture))
+        rows, columns = np.nonzero(seen)
+        corner = [int(columns.min()), int(rows.min())]
+        box = [*corner, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1]
+        tables["images"].append(
+            {"id": number, "file_name": file.name, "height": seen.shape[0], "width": seen.shape[1]}
+        )
+        tables["annotations"].append(
+            {"id": number, "image_id": number, "category_id": 1, "bbox": box}
+        )
+    write_json(folder / "instances.json", tables)
+
+
+def fields_and_boxes(folder):
+    """Yield where the white field of each picture is, and where its box says."""
+    content = layout_of(folder).read(folder, {})
+    assert not content.problems
+    for example in content.examples:
+        rows, columns, _ = np.nonzero(example.values["image"]())
+        [box] = example.values["objects"].boxes
+        field = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        yield field, [box.left, box.top, box.right, box.bottom]
+
+
+@pytest.mark.parametrize("drawn_before", [True, False])
+def test_boxes_of_pictures_that_their_camera_turned(tmp_path, drawn_before):
+    """The size beside a box tells how its picture lay; those of half a turn go with the others."""
+    turned_pictures(tmp_path, range(1, 9), drawn_before=drawn_before)
+    pairs = list(fields_and_boxes(tmp_path))
+    assert len(pairs) == 8
+    for field, box in pairs:
+        assert box == field
+    remarks = inspect_data(tmp_path).remarks
+    said = (
+        "7 pictures are turned as their camera says, and their boxes with them: the sizes beside "
+        "the boxes are those of before"
+    )
+    assert (said in remarks) is drawn_before
+
+
+def test_boxes_of_turned_pictures_of_which_nothing_tells(tmp_path):
+    turned_pictures(tmp_path, [3, 6], drawn_before=False, size=(40, 40))
+    assert all(box == field for field, box in fields_and_boxes(tmp_path))
+    assert inspect_data(tmp_path).remarks == [
+        "2 pictures are turned as their camera says, and their boxes are taken as drawn after it: "
+        "no size beside the boxes tells"
+    ]
+
+
+def test_a_list_with_a_line_that_cannot_be_read_leaves_its_picture_out(tmp_path, image):
+    for name in ("a.png", "b.png"):
+        image(name)
+    own = tmp_path / "own"
+    (own / "classes.txt").write_text("cat\n", encoding="utf-8")
+    (own / "a.txt").write_bytes(b"0 .5 .5 .2 .2\n0 .2 \x81\x8d .1 .1\n")
+    (own / "b.txt").write_text("0 .5 .5 .2 .2\n", encoding="utf-8")
+    content = layout_of(own).read(own, {})
+    assert [example.place for example in content.examples] == ["b.png"]
+    assert [problem.place for problem in content.problems] == ["a.txt:2"]

@@ -33,3 +33,12 @@ def tokens(count, length=11):
     ids = 2 + (uniform("tokens", (3, length)) + 1) / 2 * (count - 2)
     mask = (np.arange(length) < np.array([[length], [6], [2]])).astype("int32")
     return np.where(mask, ids.astype("int32"), 1), mask
+
+
+def pictures():
+    """Return pictures of odd and even sides, uint8 (height, width, 3), with edges and slopes."""
+    sides = ((61, 83), (83, 61), (150, 151), (64, 64), (97, 200))
+    for height, width in sides:
+        y, x = np.mgrid[0:height, 0:width]
+        layers = (x * 3 + y, (x // 7 + y // 5) * 40, x * y // 9)
+        yield np.stack(layers, axis=-1).astype("uint8")

@@ -70,6 +70,21 @@ LLAMA = {
     "rope_scaling": None,
     "use_cache": True,
 }
+DECODER = {
+    "attention_dropout": 0.0,
+    "hidden_act": "silu",
+    "initializer_range": 0.02,
+    "torch_dtype": "bfloat16",
+    "use_cache": True,
+}
+QWEN = {
+    **DECODER,
+    "bos_token_id": 151643,
+    "rms_norm_eps": 1e-06,
+    "tie_word_embeddings": True,
+    "use_sliding_window": False,
+    "vocab_size": 151936,
+}
 VIT = {
     "architectures": ["ViTForImageClassification"],
     "attention_probs_dropout_prob": 0.0,
@@ -115,6 +130,47 @@ def small_bert(layers: int, width: int, heads: int) -> dict[str, Any]:
     return {k: config[k] for k in (*kept, *sizes, "max_position_embeddings")}
 
 
+def roberta(layers: int, width: int, heads: int, **other: Any) -> dict[str, Any]:
+    """Return a RoBERTa of a size."""
+    config = {**bert(layers, width, heads), "architectures": ["RobertaForMaskedLM"], **other}
+    ours = (
+        "gradient_checkpointing",
+        "position_embedding_type",
+        "transformers_version",
+        "use_cache",
+    )
+    kept = {key: value for key, value in config.items() if key not in ours}
+    tokens = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1, "type_vocab_size": 1}
+    sizes = {"layer_norm_eps": 1e-05, "max_position_embeddings": 514}
+    return {**kept, "model_type": "roberta", "vocab_size": 50265, **tokens, **sizes, **other}
+
+
+def smollm2(layers: int, width: int, heads: int, kv_heads: int, wide: int) -> dict[str, Any]:
+    """Return a SmolLM2 of a size."""
+    return {
+        **LLAMA,
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "hidden_size": width,
+        "initializer_range": 0.02,
+        "intermediate_size": wide,
+        "is_llama_config": True,
+        "max_position_embeddings": 8192,
+        "num_attention_heads": heads,
+        "num_hidden_layers": layers,
+        "num_key_value_heads": kv_heads,
+        "rms_norm_eps": 1e-05,
+        "rope_interleaved": False,
+        "rope_theta": 100000,
+        "tie_word_embeddings": True,
+        "torch_dtype": "bfloat16",
+        "transformers_version": "4.40.1",
+        "vocab_size": 49152,
+    }
+
+
 def gpt2(layers: int, width: int, heads: int, **other: Any) -> dict[str, Any]:
     """Return a GPT-2 of a size."""
     return {**GPT2, "n_layer": layers, "n_embd": width, "n_head": heads, **other}
@@ -147,17 +203,17 @@ def vit(width: int, heads: int) -> dict[str, Any]:
 
 def timm_config(name: str) -> dict[str, Any]:
     """Return what timm writes beside weights that it puts on the hub."""
-    tag = {"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.875}
-    settings = {"tag": "in1k", "custom_load": False, **tag, "fixed_input_size": False}
-    settings |= {"crop_mode": "center", "num_classes": 1000, "pool_size": [7, 7]}
-    mean, std = HALF["image_mean"], HALF["image_std"]
-    settings |= {"first_conv": "conv_stem", "classifier": "classifier", "mean": mean, "std": std}
+    kept = ("tag", "custom_load", "input_size", "fixed_input_size", "interpolation", "crop_pct")
+    kept += ("crop_mode", "mean", "std", "num_classes", "pool_size", "first_conv", "classifier")
+    said = timm.get_pretrained_cfg(f"{name}.in1k").to_dict()
+    with torch.device("meta"):
+        model = timm.create_model(name)
     return {
         "architecture": name,
         "num_classes": 1000,
-        "num_features": 1280 if "large" in name or "lite" in name else 1024,
+        "num_features": model.num_features,
         "global_pool": "avg",
-        "pretrained_cfg": settings,
+        "pretrained_cfg": {key: said[key] for key in kept if said.get(key) is not None},
     }
 
 
@@ -255,30 +311,129 @@ ROWS: dict[str, tuple[dict[str, Any], Any, dict[str, Any] | None]] = {
         None,
     ),
     "HuggingFaceTB/SmolLM2-135M": (
-        {
-            **LLAMA,
-            "attention_bias": False,
-            "attention_dropout": 0.0,
-            "bos_token_id": 0,
-            "eos_token_id": 0,
-            "hidden_size": 576,
-            "initializer_range": 0.041666666666666664,
-            "intermediate_size": 1536,
-            "is_llama_config": True,
-            "max_position_embeddings": 8192,
-            "num_attention_heads": 9,
-            "num_hidden_layers": 30,
-            "num_key_value_heads": 3,
-            # As float32 keeps 1e-5.
-            "rms_norm_eps": 9.999999747378752e-06,
-            "rope_interleaved": False,
-            "rope_theta": 100000,
-            "tie_word_embeddings": True,
-            "torch_dtype": "bfloat16",
-            "transformers_version": "4.40.1",
-            "vocab_size": 49152,
-        },
+        # As float32 keeps 1e-5.
+        smollm2(30, 576, 9, 3, 1536)
+        | {"initializer_range": 0.041666666666666664, "rms_norm_eps": 9.999999747378752e-06},
         hf.LlamaForCausalLM,
+        None,
+    ),
+    "HuggingFaceTB/SmolLM2-360M": (smollm2(32, 960, 15, 5, 2560), hf.LlamaForCausalLM, None),
+    "HuggingFaceTB/SmolLM3-3B": (
+        {
+            **DECODER,
+            "architectures": ["SmolLM3ForCausalLM"],
+            "attention_bias": False,
+            "bos_token_id": 128000,
+            "eos_token_id": 128012,
+            "hidden_size": 2048,
+            "intermediate_size": 11008,
+            "layer_types": ["full_attention"] * 36,
+            "max_position_embeddings": 65536,
+            "max_window_layers": 28,
+            "mlp_bias": False,
+            "model_type": "smollm3",
+            "no_rope_layer_interval": 4,
+            "no_rope_layers": [1, 1, 1, 0] * 9,
+            "num_attention_heads": 16,
+            "num_hidden_layers": 36,
+            "num_key_value_heads": 4,
+            "pad_token_id": 128004,
+            "pretraining_tp": 2,
+            "rms_norm_eps": 1e-06,
+            "rope_scaling": None,
+            "rope_theta": 5000000.0,
+            "sliding_window": None,
+            "transformers_version": "4.54.0.dev0",
+            "use_cache": False,
+            "use_sliding_window": False,
+            "vocab_size": 128256,
+        },
+        hf.SmolLM3ForCausalLM,
+        None,
+    ),
+    "mistralai/Mistral-7B-v0.3": (
+        {
+            **DECODER,
+            "architectures": ["MistralForCausalLM"],
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "hidden_size": 4096,
+            "intermediate_size": 14336,
+            "max_position_embeddings": 32768,
+            "model_type": "mistral",
+            "num_attention_heads": 32,
+            "num_hidden_layers": 32,
+            "num_key_value_heads": 8,
+            "rms_norm_eps": 1e-05,
+            "rope_theta": 1000000.0,
+            "sliding_window": None,
+            "tie_word_embeddings": False,
+            "transformers_version": "4.42.0.dev0",
+            "vocab_size": 32768,
+        },
+        hf.MistralForCausalLM,
+        None,
+    ),
+    "Qwen/Qwen2.5-0.5B": (
+        {
+            **QWEN,
+            "architectures": ["Qwen2ForCausalLM"],
+            "eos_token_id": 151643,
+            "hidden_size": 896,
+            "intermediate_size": 4864,
+            "max_position_embeddings": 32768,
+            "max_window_layers": 24,
+            "model_type": "qwen2",
+            "num_attention_heads": 14,
+            "num_hidden_layers": 24,
+            "num_key_value_heads": 2,
+            "rope_theta": 1000000.0,
+            "sliding_window": 32768,
+            "transformers_version": "4.40.1",
+            "use_mrope": False,
+        },
+        hf.Qwen2ForCausalLM,
+        None,
+    ),
+    "Qwen/Qwen3-0.6B": (
+        {
+            **QWEN,
+            "architectures": ["Qwen3ForCausalLM"],
+            "attention_bias": False,
+            "eos_token_id": 151645,
+            "head_dim": 128,
+            "hidden_size": 1024,
+            "intermediate_size": 3072,
+            "max_position_embeddings": 40960,
+            "max_window_layers": 28,
+            "model_type": "qwen3",
+            "num_attention_heads": 16,
+            "num_hidden_layers": 28,
+            "num_key_value_heads": 8,
+            "rope_scaling": None,
+            "rope_theta": 1000000,
+            "sliding_window": None,
+            "transformers_version": "4.51.0",
+        },
+        hf.Qwen3ForCausalLM,
+        None,
+    ),
+    "FacebookAI/roberta-base": (roberta(12, 768, 12), hf.RobertaForMaskedLM, None),
+    "FacebookAI/roberta-large": (roberta(24, 1024, 16), hf.RobertaForMaskedLM, None),
+    "FacebookAI/xlm-roberta-base": (
+        roberta(
+            12,
+            768,
+            12,
+            architectures=["XLMRobertaForMaskedLM"],
+            model_type="xlm-roberta",
+            output_past=True,
+            position_embedding_type="absolute",
+            transformers_version="4.17.0.dev0",
+            use_cache=True,
+            vocab_size=250002,
+        ),
+        hf.XLMRobertaForMaskedLM,
         None,
     ),
     "microsoft/resnet-18": (resnet([2, 2, 2, 2], "basic"), None, CONVNEXT),
@@ -339,9 +494,10 @@ def model_of(config: dict[str, Any], kind: Any) -> torch.nn.Module:
 def tensors_of(address: str, model: torch.nn.Module) -> dict[str, list[int]]:
     """Return shapes by name as the public file has them."""
     found = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    tied = ("cls.predictions.decoder.", "lm_head.")
-    if not address.startswith("meta-llama"):
-        found = {k: v for k, v in found.items() if not k.startswith(tied)}
+    tied = ["cls.predictions.decoder.", "lm_head.decoder."]
+    if not address.startswith(("meta-llama", "mistralai")):
+        tied.append("lm_head.weight")
+    found = {k: v for k, v in found.items() if not k.startswith(tuple(tied))}
     if address.startswith("google-bert/"):
         words = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
         for word, old in words.items():

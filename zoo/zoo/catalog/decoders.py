@@ -14,6 +14,7 @@ DECODER: dict[str, Any] = {
     "tags": ("text", "decoder", "attention"),
 }
 SMALL_BLOCKS = {"vocab_size": 40, "hidden_dim": 16, "num_layers": 2, "num_heads": 2}
+SMALL_LLAMA = {**SMALL_BLOCKS, "num_heads": 4, "num_kv_heads": 2, "ff_dim": 24}
 
 
 def _gpt(name: str, num_params: int, sizes: tuple[int, int, int], **fields: Any) -> ModelSpec:
@@ -58,12 +59,37 @@ def _llama(name: str, num_params: int, **fields: Any) -> ModelSpec:
             **DECODER,
             "builder": "zoo.models.llama:llama",
             "family": "llama",
-            "reduced": {**SMALL_BLOCKS, "num_heads": 4, "num_kv_heads": 2, "ff_dim": 24},
+            "reduced": SMALL_LLAMA,
             "num_params": num_params,
             "paper": "Touvron et al. 2023, https://arxiv.org/abs/2307.09288",
             "converter": "zoo.weights.families.llama:CONVERTERS",
             **fields,
         }
+    )
+
+
+def _smollm2(
+    size: str, num_params: int, sizes: tuple[int, int, int, int], **other: Any
+) -> ModelSpec:
+    num_layers, hidden_dim, num_heads, num_kv_heads = sizes
+    number, unit = size[:-1], size[-1]
+    return _llama(
+        f"smollm2-{size}",
+        num_params,
+        defaults={
+            "vocab_size": 49_152,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads,
+            "theta": 100_000.0,
+            "tied": True,
+            **other,
+        },
+        summary=f"SmolLM2 of {number} {'million' if unit == 'm' else 'billion'} parameters.",
+        paper="Ben Allal et al. 2025, https://arxiv.org/abs/2502.02737",
+        weights=f"hf://HuggingFaceTB/SmolLM2-{size.upper()}",
+        tags=("text", "decoder", "attention", "small"),
     )
 
 
@@ -94,22 +120,81 @@ SPECS = (
         weights="hf://meta-llama/Llama-2-7b-hf",
         license="Code Apache-2.0; weights: Llama 2 Community License",
     ),
+    _smollm2("135m", 134_515_008, (30, 576, 9, 3), ff_dim=1536),
+    _smollm2("360m", 361_821_120, (32, 960, 15, 5), ff_dim=2560),
     _llama(
-        "smollm2-135m",
-        134_515_008,
+        "smollm3-3b",
+        3_075_098_624,
         defaults={
-            "vocab_size": 49_152,
-            "num_layers": 30,
-            "hidden_dim": 576,
-            "num_heads": 9,
-            "num_kv_heads": 3,
-            "ff_dim": 1536,
-            "theta": 100_000.0,
+            "vocab_size": 128_256,
+            "num_layers": 36,
+            "hidden_dim": 2048,
+            "num_heads": 16,
+            "num_kv_heads": 4,
+            "ff_dim": 11_008,
+            "theta": 5_000_000.0,
+            "epsilon": 1e-6,
             "tied": True,
+            "unrotated": tuple(range(3, 36, 4)),
         },
-        summary="SmolLM2 of 135 million parameters.",
-        paper="Ben Allal et al. 2025, https://arxiv.org/abs/2502.02737",
-        weights="hf://HuggingFaceTB/SmolLM2-135M",
+        reduced={**SMALL_LLAMA, "unrotated": (1,)},
+        summary="SmolLM3 of 3 billion parameters: every fourth block without positions.",
+        paper="Bakouch et al. 2025, https://huggingface.co/blog/smollm3",
+        weights="hf://HuggingFaceTB/SmolLM3-3B",
+    ),
+    _llama(
+        "mistral-7b",
+        7_248_023_552,
+        defaults={
+            "vocab_size": 32_768,
+            "num_kv_heads": 8,
+            "ff_dim": 14_336,
+            "theta": 1_000_000.0,
+        },
+        summary="Mistral of 7 billion parameters, version 0.3, which has no window.",
+        paper="Jiang et al. 2023, https://arxiv.org/abs/2310.06825",
+        weights="hf://mistralai/Mistral-7B-v0.3",
+    ),
+    _llama(
+        "qwen2.5-0.5b",
+        494_032_768,
+        defaults={
+            "vocab_size": 151_936,
+            "num_layers": 24,
+            "hidden_dim": 896,
+            "num_heads": 14,
+            "num_kv_heads": 2,
+            "ff_dim": 4864,
+            "theta": 1_000_000.0,
+            "epsilon": 1e-6,
+            "tied": True,
+            "qkv_bias": True,
+        },
+        summary="Qwen 2.5 of half a billion parameters.",
+        paper="Qwen Team 2024, https://arxiv.org/abs/2412.15115",
+        weights="hf://Qwen/Qwen2.5-0.5B",
+        tags=("text", "decoder", "attention", "small"),
+    ),
+    _llama(
+        "qwen3-0.6b",
+        596_049_920,
+        defaults={
+            "vocab_size": 151_936,
+            "num_layers": 28,
+            "hidden_dim": 1024,
+            "num_heads": 16,
+            "num_kv_heads": 8,
+            "head_dim": 128,
+            "ff_dim": 3072,
+            "theta": 1_000_000.0,
+            "epsilon": 1e-6,
+            "tied": True,
+            "qk_norm": True,
+        },
+        reduced={**SMALL_LLAMA, "head_dim": 6},
+        summary="Qwen 3 of 0.6 billion parameters: queries and keys are normalized.",
+        paper="Qwen Team 2025, https://arxiv.org/abs/2505.09388",
+        weights="hf://Qwen/Qwen3-0.6B",
         tags=("text", "decoder", "attention", "small"),
     ),
 )

@@ -84,6 +84,35 @@ def _small_bert(size: str, num_params: int, sizes: tuple[int, int, int]) -> Mode
     )
 
 
+def _roberta(name: str, num_params: int, vocab_size: int, sizes: tuple[int, int, int]) -> ModelSpec:
+    is_multilingual = name.startswith("xlm")
+    num_layers, hidden_dim, num_heads = sizes
+    languages = "a hundred languages" if is_multilingual else "English"
+    return _bert(
+        name,
+        num_params,
+        sizes,
+        license=f"Code {LICENSE}; weights: MIT",
+        tasks=("features", *ENCODER_TASKS),
+        defaults={
+            "vocab_size": vocab_size,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "ff_dim": 4 * hidden_dim,
+            "num_segments": 1,
+            "first_position": 2,
+            "epsilon": 1e-5,
+        },
+        summary=f"RoBERTa of {num_layers} layers, {hidden_dim} wide, with {vocab_size:,} tokens "
+        f"of {languages}.",
+        paper="Conneau et al. 2019, https://arxiv.org/abs/1911.02116"
+        if is_multilingual
+        else "Liu et al. 2019, https://arxiv.org/abs/1907.11692",
+        weights=f"hf://FacebookAI/{name}",
+    )
+
+
 def _seq2seq(
     size: str, num_params: int, sizes: tuple[int, int, int, int], dropout: float
 ) -> ModelSpec:
@@ -228,6 +257,9 @@ SPECS = (
     _small_bert("medium", 41_373_184, (8, 512, 8)),
     _bert("bert-base", 109_482_240, (12, 768, 12), weights="hf://google-bert/bert-base-uncased"),
     _bert("bert-large", 335_141_888, (24, 1024, 16), weights="hf://google-bert/bert-large-uncased"),
+    _roberta("roberta-base", 124_645_632, 50_265, (12, 768, 12)),
+    _roberta("roberta-large", 355_359_744, 50_265, (24, 1024, 16)),
+    _roberta("xlm-roberta-base", 278_043_648, 250_002, (12, 768, 12)),
     _bert(
         "minilm-l6",
         22_713_216,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="RUN|NAME")
+@click.argument("source", metavar="RUN|NAME|FILE")
 @click.option(
     "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
 )
@@ -82,7 +82,7 @@ def export(
     max_ms: float | None,
     as_json: bool,
 ) -> None:
-    """Export a run, or a model by name, to a bundle of verified files."""
+    """Export a run, a model by name or a .keras file to a bundle of verified files."""
     from zoo_export.archive import check_place
     from zoo_export.errors import ExportError
     from zoo_export.exporting import choose_formats, default_folder
@@ -123,7 +123,7 @@ def export(
     }
     given = _model_or_run(source, task, weights, image_size)
     if Path(source).exists():
-        options["image_size"] = image_size
+        options |= {"image_size": image_size, "task": task}
     else:
         options |= {"name": source.rpartition("/")[2], "task": task}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
@@ -162,9 +162,11 @@ def _model_or_run(
         if image_size is not None:
             sizes["input_shape"] = image_shape(zoo_registry.models.get(source), *image_size)
         return get_model(source, task=task, weights=weights, **sizes)
-    for option, value in (("--task", task), ("--weights", weights)):
-        if value:
-            raise UsageError(f"{option} is for a model given by name; '{source}' is a run.")
+    is_file = Path(source).is_file()
+    refused = {"--weights": weights, **({} if is_file else {"--task": task})}
+    for option in (option for option, value in refused.items() if value):
+        kind = "a file of a model" if is_file else "a run"
+        raise UsageError(f"{option} is for a model given by name; '{source}' is {kind}.")
     return Path(source)
 
 

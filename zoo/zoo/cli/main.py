@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 import warnings
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import click
 
 from zoo_registry import ZooError, did_you_mean, load_target
+from zoo_registry.errors import printable
 from zoo_registry.quiet import quiet_tensorflow
 
 # In the order of `zoo --help`. A command's module is imported when it is asked for, so that
@@ -82,6 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         sys.exit(_report(error))
+    finally:
+        # It runs before what a plugin has registered, whose words are no part of the answer.
+        atexit.register(_end_output)
 
 
 def _report(error: BaseException) -> int:
@@ -93,14 +100,20 @@ def _report(error: BaseException) -> int:
         click.echo(f"interrupted: {error}" if str(error) else "interrupted", err=True)
         return INTERRUPTED
     if isinstance(error, ZooError):
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"error: {printable(str(error))}", err=True)
         return error.exit_code
-    click.echo(f"error: {type(error).__name__}: {error}", err=True)
+    click.echo(f"error: {type(error).__name__}: {printable(str(error))}", err=True)
     if not isinstance(error, OSError):
         click.echo("This is not a message of ours: --debug shows where it comes from.", err=True)
     return 1
 
 
+def _end_output() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # there is none
+        sys.stdout.flush()
+        os.dup2(2, 1)
+
+
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
     if issubclass(category, (FutureWarning, UserWarning)):
-        click.echo(f"warning: {message}", err=True)
+        click.echo(f"warning: {printable(str(message))}", err=True)

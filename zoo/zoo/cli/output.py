@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo_registry
+from zoo_registry.errors import as_sentence, printable
 
 PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
@@ -38,17 +39,19 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Print plain data as indented JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    # Half a character, as a plugin's text may have, has no encoding; JSON writes it as \udc80.
+    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def one_line(text: str) -> str:
-    r"""Return a text without the line breaks that names of classes and groups may have.
+    r"""Return a text that a terminal shows in one line, whatever is in the names of others.
 
     Example:
         >>> one_line("north\nand south\n")
         'north and south'
     """
-    return " ".join(text.splitlines())
+    return printable(" ".join(text.splitlines()))
 
 
 def print_table(
@@ -94,7 +97,7 @@ def print_fields(fields: Mapping[str, str]) -> None:
     table.add_column(overflow="fold")
     for name, value in fields.items():
         if value:
-            table.add_row(name, value)
+            table.add_row(name, printable(value))
     console().print(table)
 
 
@@ -103,7 +106,8 @@ def warn_of_broken_plugins() -> None:
     for problem in zoo_registry.models.problems:
         click.echo(
             f"warning: {problem.group} '{problem.name}' of plugin '{problem.distribution}' "
-            f"{problem.version} is left out: {problem.reason}. `zoo plugins` shows more.",
+            f"{problem.version} is left out: {as_sentence(problem.reason)} "
+            "`zoo plugins` shows more.",
             err=True,
         )
 

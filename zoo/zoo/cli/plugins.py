@@ -77,14 +77,15 @@ def _checked(entry: discovery.PluginEntry, outcome: Outcome | None) -> Status:
         return Status(*facts, "left out", f"{discovery.ENVIRONMENT_VARIABLE} leaves it out")
     if outcome.reason:
         return Status(*facts, "broken", outcome.reason, outcome.traceback)
-    if entry.group == zoo_registry.models.catalogs:
-        return Status(*facts, "ok", f"{len(outcome.facts)} models")
-    registry = next(r for r in zoo_registry.REGISTRIES if r.group == entry.group)
+    is_catalog = entry.group == zoo_registry.models.catalogs
+    groups = {registry.group: registry for registry in zoo_registry.REGISTRIES}
+    registry = zoo_registry.models if is_catalog else groups[entry.group]
     name = f"{entry.distribution}/{entry.name}"
-    if name not in registry:
-        # Outside the grammar: the registry recorded that when it read the metadata.
-        problem = next(p for p in registry.problems if p.name == entry.name)
+    problem = registry.refused(entry)
+    if problem and (is_catalog or name not in registry):
         return Status(*facts, "broken", problem.reason, problem.traceback)
+    if is_catalog:
+        return Status(*facts, "ok", f"{len(outcome.facts)} models")
     if name in registry.names():  # listed with its owner: somebody else has the bare name too
         return Status(*facts, "shared name", f"say {name}")
     return Status(*facts, "ok")

@@ -75,22 +75,22 @@ def predict(
     from zoo_export.bundle import load_bundle
 
     loaded = load_bundle(bundle)
+    # Things in a picture are as many as there are.
+    top_k = top_k or (None if loaded.manifest.task == "object-detection" else _TOP_K)
     if _is_many(raw, loaded.manifest.preprocessing):
         if save is not None:
             raise UsageError("--save draws into one picture: give one, and no folder.")
         options = {"runtime": runtime, "threads": threads, "provider": provider}
-        options |= {"top_k": top_k or _TOP_K, "max_tokens": max_tokens}
+        options |= {"top_k": top_k, "max_tokens": max_tokens}
         named = as_columns(columns) or {}
         _predict_all(loaded, Path(raw), named, question=question, as_json=as_json, options=options)
         return
     given = read_input(raw, loaded.manifest.preprocessing)
     texts = tuple(text for text in (question, given, second) if text is not None)
-    # Things in a picture are as many as there are.
-    usual = None if loaded.manifest.task == "object-detection" else _TOP_K
     (prediction,) = loaded.predict(
         [texts if len(texts) > 1 else given],
         runtime=runtime,
-        top_k=top_k or usual,
+        top_k=top_k,
         threads=threads,
         provider=provider,
         max_tokens=max_tokens,
@@ -142,17 +142,19 @@ def _predict_all(
 
 def _in_short(found: Prediction) -> tuple[str, str]:
     """Return what was found in one line, and its probability where there is one."""
-    if found.text is not None:
-        return found.text, ""
+    text = found.text
     if found.spans is not None:
-        return ", ".join(f"{span.text} ({span.label or '-'})" for span in found.spans), ""
-    if found.boxes is not None:
-        return ", ".join(f"{box.label} {box.score:.2f}" for box in found.boxes), ""
-    if found.value is not None:
-        return f"{found.value:g}", ""
-    if found.label is not None:
+        text = ", ".join(f"{span.text} ({span.label or '-'})" for span in found.spans)
+    elif found.boxes is not None:
+        text = ", ".join(f"{box.label} {box.score:.2f}" for box in found.boxes)
+    elif found.value is not None:
+        text = f"{found.value:g}"
+    elif found.labels is not None:
+        text = ", ".join(found.labels) or "(none)"
+    if text is None and found.label is not None:
         return found.label, f"{found.probability:.4f}"
-    return ", ".join(f"{name}{list(a.shape)}" for name, a in found.outputs.items()), ""
+    arrays = (f"{name}{list(array.shape)}" for name, array in found.outputs.items())
+    return ", ".join(arrays) if text is None else text, ""
 
 
 def _save(picture: Any, prediction: Prediction, path: Path) -> None:
@@ -184,6 +186,15 @@ def _print(prediction: Prediction) -> None:
         _print_boxes(prediction.boxes)
     elif prediction.value is not None:
         click.echo(f"{prediction.value:g}")
+    elif prediction.labels is not None:
+        print_table(
+            ("LABEL", "PROBABILITY", "APPLIES"),
+            [
+                (label, f"{share:.4f}", "yes" if label in prediction.labels else "no")
+                for label, share in prediction.top
+            ],
+            right=("PROBABILITY",),
+        )
     elif prediction.top:
         print_table(
             ("LABEL", "PROBABILITY"),
@@ -230,7 +241,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
         "index": prediction.index,
         "probability": prediction.probability,
         "top": [{"label": label, "probability": p} for label, p in prediction.top],
-        **({"labels": prediction.labels} if prediction.labels else {}),
+        **({} if prediction.labels is None else {"labels": prediction.labels}),
     }
 
 

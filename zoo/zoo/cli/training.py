@@ -9,11 +9,13 @@ from typing import Any, Literal
 import click
 
 from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_fields, print_json
+from zoo.cli.output import next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import Workers
 from zoo_recipes.training.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
 
+# Of a table of folds: as many as 80 columns hold.
+MOST_METRICS = 5
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
@@ -62,6 +64,11 @@ mlflow = click.option(
     show_default=True,
     help="Least time between two checkpoints.",
 )
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Cross-validation on own data: train so many times, each tested on another part.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that train together [1].")
 @click.option(
     "--launcher",
@@ -101,6 +108,7 @@ def train(
     data: Path | None,
     columns: tuple[str, ...],
     on_bad_record: Literal["error", "report"] | None,
+    folds: int | None,
     workers: int | None,
     launcher: Literal["local", "ray"],
     worker_timeout: float,
@@ -120,6 +128,10 @@ def train(
     options["energy"] = country_of(energy=energy, country=country)
     if resume is not None:
         given = {"recipe": recipe, "overrides": overrides, "out": out, "force": force, "seed": seed}
+        given["folds"] = folds
+        if _is_folds(resume):
+            _go_on_with_folds(resume, data, given, options, as_json=as_json)
+            return
         run = _gone_on(resume, data, given, options)
         # Whether it began as the recipe promises, nobody knows any more.
         _print_run(run, as_json=as_json, changed=True)
@@ -131,15 +143,15 @@ def train(
     from zoo_recipes.training.training import train as train_recipe
 
     named = as_columns(columns)
-    run = train_recipe(
-        overridden(resolve_recipe(recipe), overrides, data, named),
-        out=out,
-        seed=seed,
-        force=force,
-        columns=named,
-        on_bad_record=on_bad_record,
-        **options,
-    )
+    chosen = overridden(resolve_recipe(recipe), overrides, data, named)
+    options |= {"out": out, "seed": seed, "force": force}
+    options |= {"columns": named, "on_bad_record": on_bad_record}
+    if folds is not None:
+        from zoo_recipes.training.crossing import cross_validate
+
+        _print_folds(cross_validate(chosen, folds=folds, **options), as_json=as_json)
+        return
+    run = train_recipe(chosen, **options)
     _print_run(run, as_json=as_json, changed=bool(overrides))
 
 
@@ -151,6 +163,7 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
             "--resume goes on as the run began: give the run alone, or with --data where its own "
             "data are now. A finished run is trained further with --set, such as fit.epochs=5."
         )
+    del given["folds"]
     if given["overrides"]:
         from zoo_recipes.training.further import train_further
 
@@ -159,6 +172,46 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
     from zoo_recipes.training.training import resume
 
     return resume(run, data=data, **options)
+
+
+def _is_folds(path: Path) -> bool:
+    from zoo_recipes.training.crossing import is_cross_validation
+
+    return is_cross_validation(path)
+
+
+def _go_on_with_folds(
+    folder: Path,
+    data: Path | None,
+    given: dict[str, Any],
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    from zoo_recipes.training.crossing import go_on
+
+    if any(value not in (None, (), False) for value in given.values()):
+        raise click.UsageError(
+            "--resume goes on with all folds as they began: give their folder alone, or with "
+            "--data where the data are now."
+        )
+    _print_folds(go_on(folder, data=data, **options), as_json=as_json)
+
+
+def _print_folds(found: Any, *, as_json: bool) -> None:
+    if as_json:
+        metrics = {name: {"mean": m, "sd": sd} for name, (m, sd) in found.metrics.items()}
+        runs = [{"run": str(run.path), "metrics": run.metrics} for run in found.runs]
+        print_json({"folds": str(found.path), "metrics": metrics, "runs": runs})
+        return
+    names = [*found.metrics][:MOST_METRICS]
+    rows = [(run.path.name, *(f"{run.metrics[name]:.4f}" for name in names)) for run in found.runs]
+    print_table(("FOLD", *(name.upper() for name in names)), rows, right=names)
+    click.echo()
+    print_fields(
+        {f"test {name}": f"{mean:.4f} ± {sd:.4f}" for name, (mean, sd) in found.metrics.items()}
+    )
+    next_step(f"zoo evaluate {shlex.quote(str(found.runs[0].path))}")
 
 
 def _print_run(run: Any, *, as_json: bool, changed: bool) -> None:

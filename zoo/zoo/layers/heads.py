@@ -172,17 +172,21 @@ def span_head(x: Any, *, stddev: float) -> dict[str, Any]:
     }
 
 
-def sentence_embedding(x: Any, padding_mask: Any, pooling: str = "mean") -> Any:
-    """Return ``sentence_embedding``, float (batch, width), at length 1.
+def sentence_embedding(
+    x: Any, padding_mask: Any, pooling: str = "mean", *, normalized: bool = True
+) -> Any:
+    """Return ``sentence_embedding``, float (batch, width).
 
     Args:
         x: float (batch, steps, width).
         padding_mask: int32 (batch, steps), 1 = real.
         pooling: ``"mean"`` of the real steps, or the ``"first"`` step.
+        normalized: Whether it is brought to length 1.
     """
     is_first = pooling == "first"
     pooled = x[:, 0] if is_first else MaskedMeanPooling(name="mean_pool")(x, padding_mask)
-    return keras.layers.UnitNormalization(name="sentence_embedding")(pooled)
+    last = keras.layers.UnitNormalization if normalized else keras.layers.Identity
+    return last(name="sentence_embedding")(pooled)
 
 
 def masked_lm_head(

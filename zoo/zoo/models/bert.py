@@ -13,6 +13,7 @@ Difference: ``segment_ids`` is an input on request only; without it all tokens a
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, get_args
 
 import keras
@@ -66,6 +67,7 @@ def bert(
     num_classes: int = 2,
     pooling: Literal["first", "mean"] = "first",
     sentence_pooling: Literal["mean", "first"] = "mean",
+    sentence_normalized: bool = True,
     epsilon: float = EPSILON,
     dropout: float = 0.1,
     task: Task = "features",
@@ -91,6 +93,7 @@ def bert(
             the real tokens' vectors, as sentence encoders such as MiniLM are trained.
         sentence_pooling: What ``sentence_embedding`` is: the ``"mean"`` of the real tokens'
             vectors, or the ``"first"`` token's, as BGE and Arctic are trained.
+        sentence_normalized: Whether it is brought to length 1.
         epsilon: Of the layer normalizations.
         dropout: Rate on embeddings, attention, residual branches and before the logits.
         task: The head.
@@ -144,11 +147,12 @@ def bert(
         outputs = {"logits": logits, "next_sentence_logits": next_sentence}
         return keras.Model(inputs, outputs, name=name)
     mask = inputs["padding_mask"]
+    sentence = partial(sentence_embedding, pooling=sentence_pooling, normalized=sentence_normalized)
     if task == "features":
         outputs = {
             "sequence_output": sequence_head(x),
             "pooled_output": _pooled(x),
-            "sentence_embedding": sentence_embedding(x, mask, sentence_pooling),
+            "sentence_embedding": sentence(x, mask),
         }
     elif task == "next-sentence":
         outputs = _next_sentence(_pooled(x))
@@ -158,7 +162,7 @@ def bert(
             pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV
         )
     elif task == "sentence-embedding":
-        outputs = sentence_embedding(x, mask, sentence_pooling)
+        outputs = sentence(x, mask)
     else:
         outputs = encoder_head(x, task, num_classes, dropout, stddev=STDDEV)
     return keras.Model(inputs, outputs, name=name)

@@ -9,6 +9,7 @@ Paper: https://arxiv.org/abs/1910.01108. No difference from the reference.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, get_args
 
 import keras
@@ -56,6 +57,7 @@ def distilbert(
     num_classes: int = 2,
     pooling: Literal["first", "mean"] = "first",
     sentence_pooling: Literal["mean", "first"] = "mean",
+    sentence_normalized: bool = True,
     dropout: float = 0.1,
     task: Task = "features",
     name: str = "distilbert",
@@ -76,6 +78,7 @@ def distilbert(
             ``"mean"`` of the real tokens' vectors.
         sentence_pooling: What ``sentence_embedding`` is: the ``"mean"`` of the real tokens'
             vectors, or the ``"first"`` token's.
+        sentence_normalized: Whether it is brought to length 1.
         dropout: Rate on embeddings, attention, residual branches and before the logits.
         task: The head.
         name: Of the model.
@@ -113,10 +116,11 @@ def distilbert(
         epsilon=EPSILON,
         stddev=STDDEV,
     )
+    sentence = partial(sentence_embedding, pooling=sentence_pooling, normalized=sentence_normalized)
     if task == "features":
         outputs = {
             "sequence_output": sequence_head(x),
-            "sentence_embedding": sentence_embedding(x, mask, sentence_pooling),
+            "sentence_embedding": sentence(x, mask),
         }
     elif task == "masked-lm":
         outputs = masked_lm_head(x, embedding, activation, epsilon=EPSILON, stddev=STDDEV)
@@ -126,7 +130,7 @@ def distilbert(
             pooled, task=task, num_classes=num_classes, dropout=dropout, stddev=STDDEV
         )
     elif task == "sentence-embedding":
-        outputs = sentence_embedding(x, mask, sentence_pooling)
+        outputs = sentence(x, mask)
     else:
         outputs = encoder_head(x, task, num_classes, dropout, stddev=STDDEV)
     return keras.Model(inputs, outputs, name=name)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,10 +17,12 @@ from keras.src.backend.common import global_state
 from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from zoo_registry import ModelSpec
-from zoo_registry.build import get_model
+from zoo_registry.build import call_builder, get_model
 
 # Where Keras keeps variables to make later; no public function empties it.
 PENDING = "uninitialized_variables"
+# What a ``.keras`` file says of its model.
+_CONFIG, _MOST_CONFIG = "config.json", 1 << 26
 
 
 @contextmanager
@@ -57,9 +63,44 @@ def weight_bytes(spec: ModelSpec, arguments: Mapping[str, Any]) -> int:
         return 0
     with without_weights():
         # The weights themselves are not what is counted here.
-        model = spec.load_builder()(**{k: v for k, v in arguments.items() if k != "weights"})
+        model = call_builder(spec, {k: v for k, v in arguments.items() if k != "weights"})
+    return _bytes_of(model.variables)
+
+
+def file_bytes(path: Path) -> int:
+    """Return the bytes that the model of a ``.keras`` file will take; nothing is allocated.
+
+    What cannot be built counts nothing.
+
+    Args:
+        path: The file.
+    """
+    pending = global_state.get_global_attribute(PENDING, [], set_to_default=True)
+    before = len(pending)
+    with without_weights():
+        # Whatever is wrong with the file, or with a layer that needs values, loading says why.
+        with contextlib.suppress(Exception):
+            keras.saving.deserialize_keras_object(_config(path), safe_mode=True)
+        return _bytes_of(pending[before:])
+
+
+def _config(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        if archive.getinfo(_CONFIG).file_size > _MOST_CONFIG:
+            raise ValueError(f"{_CONFIG} is larger than {_MOST_CONFIG:,} bytes")
+        return _without_state(json.loads(archive.read(_CONFIG)))
+
+
+def _without_state(config: Any) -> Any:
+    """Return a configuration whose recurrent layers keep no state: that has to have a value."""
+    if isinstance(config, dict):
+        return {k: False if k == "stateful" else _without_state(v) for k, v in config.items()}
+    return [_without_state(item) for item in config] if isinstance(config, list) else config
+
+
+def _bytes_of(variables: Iterable[Any]) -> int:
     sizes = {"float16": 2, "bfloat16": 2, "float64": 8, "int64": 8, "int8": 1, "uint8": 1}
-    return sum(math.prod(v.shape) * sizes.get(v.dtype, 4) for v in model.variables)
+    return sum(math.prod(v.shape) * sizes.get(v.dtype, 4) for v in variables)
 
 
 def trace(model: Any, shapes: Mapping[str, tuple[int, ...]]) -> list[Any]:

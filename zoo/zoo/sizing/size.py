@@ -10,6 +10,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_registry import ModelSpec, UsageError
+from zoo_registry.build import load_builder
 
 TOKENS, PIXELS = 128, 224
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
@@ -154,14 +155,14 @@ def image_shape(spec: ModelSpec, height: int, width: int) -> tuple[int, int, int
         (32, 48, 1)
     """
     image = next((tensor for tensor in spec.inputs if len(tensor.shape) == 3), None)
-    if image is None or "input_shape" not in inspect.signature(spec.load_builder()).parameters:
+    if image is None or "input_shape" not in inspect.signature(load_builder(spec)).parameters:
         taken = ", ".join(map(str, spec.inputs)) or "something else"
         raise UsageError(f"Model '{spec.name}' takes no image of another size: {taken}.")
     return (height, width, int(image.shape[-1] or 3))
 
 
 def _check_length(spec: ModelSpec, length: int, overrides: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(spec.load_builder()).parameters
+    parameters = inspect.signature(load_builder(spec)).parameters
     default = parameters["max_length"].default if "max_length" in parameters else None
     longest = {"max_length": default, **spec.defaults, **overrides}["max_length"]
     if isinstance(longest, int) and length > longest:

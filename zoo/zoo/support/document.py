@@ -24,21 +24,21 @@ also one of your own.
 
 How to read it:
 
-- `1.7e-06` under float32 is the largest difference from Keras, as a share of the largest output.
-- `0.27 / 1.1e-02 / 0.62` under a scheme: size as a share of the float32 file of the same format, \
-largest difference as a share of the largest output, time of a run as a share of float32's, one \
-thread. `-` is what was not measured.
-- `misses: 2.0e-01 > 0.1`: the file works and is refused, for its difference is larger than the \
-scheme allows.
+- `1.7e-06` under float32 is the largest difference from Keras, as a share of the column's spread \
+over the samples.
+- `0.27 / 1.1e-02 / 0.62` under a scheme: size as a share of the float32 file of the same format; \
+what the worst column of the outputs loses, its root mean square difference from Keras as a share \
+of its own standard deviation ({losses}; more where samples are few); time of a run as a share of \
+float32's, one thread. `-` is what was not measured.
+- `misses` is a file that runs and is refused: a column loses more than that, or a value is \
+further off than `2.0e-01 > 0.1` of the largest.
 - `no` says that there is no such file; the number leads to the reason below.
 
 **Weights are drawn at random**, with batch normalization filled from random images, and ranges \
 are calibrated on drawn inputs. So this tells what converts and how far the numbers move, not what \
 accuracy is lost: export a trained run for that. **Times are indicative**: they were taken on a \
 busy machine, the formats of one model in turns; at reduced size a run takes microseconds, and \
-most of that is the cost of calling the runtime. Since most rows were measured, int8 files have \
-become 2 to 15 % smaller, as equal zero points are stored once, and int8-mixed takes recurrent \
-models that it refused.
+most of that is the cost of calling the runtime.
 """
 
 
@@ -51,7 +51,8 @@ def render(matrix: Matrix) -> str:
     """
     reasons = _Reasons()
     sections = [*_sections(matrix, reasons)]
-    parts = [_HEAD.format(command=COMMAND, versions=_versions(matrix.rows)), *sections]
+    head = _HEAD.format(command=COMMAND, versions=_versions(matrix.rows), losses=_losses())
+    parts = [head, *sections]
     parts += [reasons.section(), _stand_ins()]
     return "\n".join(part for part in parts if part)
 
@@ -82,6 +83,17 @@ class _Reasons:
             return ""
         lines = [f"{number}. {_escaped(reason)}" for reason, number in self._numbers.items()]
         return "\n".join(["## Reasons", "", *lines, ""])
+
+
+def _losses() -> str:
+    """Say what schemes may lose."""
+    by_loss: dict[float, list[str]] = {}
+    for scheme in (scheme for row in FORMATS.values() for scheme in row.schemes):
+        names = by_loss.setdefault(scheme.max_loss, [])
+        names += [scheme.name] if scheme.name not in names else []
+    return ", ".join(
+        f"{', '.join(names)} up to {loss:g}" for loss, names in sorted(by_loss.items())
+    )
 
 
 def _versions(rows: Sequence[Support]) -> str:
@@ -128,16 +140,16 @@ def figures(cell: Cell) -> str:
     """Return what a cell that is ok says.
 
     Example:
-        >>> figures(Cell(state="ok", size_ratio=0.27, difference=0.011, latency_ratio=0.62))
+        >>> figures(Cell(state="ok", size_ratio=0.27, lost=0.011, latency_ratio=0.62))
         '0.27 / 1.1e-02 / 0.62'
         >>> figures(Cell(state="ok", size_ratio=1.0, difference=0.0, latency_ratio=1.0))
         '0'
     """
-    difference = f"{cell.difference:.1e}" if cell.difference else "0"
     if cell.size_ratio in (None, 1.0):
-        return difference
+        return f"{cell.difference:.1e}" if cell.difference else "0"
+    lost = f"{cell.lost:.1e}" if cell.lost else "0"
     time = "-" if cell.latency_ratio is None else f"{cell.latency_ratio:.2f}"
-    return f"{cell.size_ratio:.2f} / {difference} / {time}"
+    return f"{cell.size_ratio:.2f} / {lost} / {time}"
 
 
 def _stand_ins() -> str:
@@ -150,7 +162,7 @@ def _stand_ins() -> str:
         f"- `{first}` stands for {', '.join(f'`{n}`' for n in same)}"
         for first, same in names.items()
     ]
-    return "\n".join(["## Models that are equal at reduced size", "", *lines, ""])
+    return "\n".join(["## Models that are alike at reduced size", "", *lines, ""])
 
 
 def _escaped(text: str) -> str:

@@ -43,6 +43,8 @@ class Cell:
         size_ratio: The same as a share of the float32 file of the same format.
         difference: Largest difference from Keras, as a share of the largest output.
         allowed: What that may be.
+        lost: Root mean square difference of the worst column of its outputs, as a share of that
+            column's standard deviation over the samples.
         latency_ratio: Median time of a run as a share of that of the float32 file.
         reason: Why it is not ``"ok"``, in one short line.
     """
@@ -52,6 +54,7 @@ class Cell:
     size_ratio: float | None = None
     difference: float | None = None
     allowed: float | None = None
+    lost: float | None = None
     latency_ratio: float | None = None
     reason: str = ""
 

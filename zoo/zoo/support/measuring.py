@@ -44,7 +44,6 @@ from zoo_export.formats import find
 from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
-from zoo_registry.children import end_with_parent
 from zoo_registry.durable import write_text
 from zoo_registry.machine import in_short
 
@@ -169,7 +168,8 @@ def _cell(event: Progress) -> Cell:
     if event.artifact is not None:
         share = largest_share(event.artifact.verification)
         size = event.artifact.bytes
-        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance)
+        lost = _lost(event.artifact.verification)
+        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance, lost=lost)
     reason = short(str(event.error))
     if not event.comparisons:
         return Cell(state=NO, reason=reason)
@@ -178,6 +178,11 @@ def _cell(event: Progress) -> Cell:
         return Cell(state=MISSES, reason=reason)
     said = f"misses by {share - tolerance:.2g}: {share:.2g} where {tolerance:.2g} is allowed"
     return Cell(state=MISSES, difference=share, allowed=tolerance, reason=said)
+
+
+def _lost(figures: Verification) -> float:
+    shares = [fit.difference / fit.deviation for fit in figures.fits if fit.deviation]
+    return round(max(shares, default=0.0), 6)
 
 
 def _latencies(bundle: Bundle) -> dict[str, float]:
@@ -204,6 +209,5 @@ def _with_ratios(cells: Mapping[str, Cell], latencies: dict[str, float]) -> dict
 
 
 if __name__ == "__main__":
-    end_with_parent()
     file, name, task, size, formats = sys.argv[1:]
     main(Path(file), Case(name, task or None, size == "full"), formats.split(","))

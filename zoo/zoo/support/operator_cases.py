@@ -7,12 +7,15 @@ batch, which get one example of a batch of one.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import layers, ops
+from keras.src.backend.common import global_state
 
 DTYPES = {"f": "float32", "i": "int32", "b": "bool"}
 REAL, POSITIVE, SMALL, ABOVE_ONE = "f 3,4 -2:2", "f 3,4 0.1:3", "f 3,4 -0.9:0.9", "f 3,4 1.1:4"
@@ -54,8 +57,18 @@ class Case:
     inputs: tuple[Input, ...]
     whole: bool = False
 
-    def model(self) -> keras.Model:
-        """Build the model; it has outputs ``result`` or ``result_0``, ``result_1``..."""
+    def model(self, name: str = "case") -> keras.Model:
+        """Build the model; it has outputs ``result`` or ``result_0``, ``result_1``...
+
+        Its layers are called as the first ones of a process, whatever was built before it.
+
+        Args:
+            name: Of the model.
+        """
+        with _named_anew():
+            return self._model(name)
+
+    def _model(self, name: str) -> keras.Model:
         batch = 1 if self.whole else None
         given = [
             keras.Input(each.shape, batch, dtype=each.dtype, name=f"input_{at}")
@@ -66,9 +79,19 @@ class Case:
         if self.whole:
             parts = [ops.expand_dims(part, 0) for part in parts]
         several = len(parts) > 1
-        return keras.Model(
-            given, {f"result_{at}" if several else "result": part for at, part in enumerate(parts)}
-        )
+        outputs = {f"result_{at}" if several else "result": part for at, part in enumerate(parts)}
+        return keras.Model(given, outputs, name=name)
+
+
+@contextmanager
+def _named_anew() -> Iterator[None]:
+    key = "object_name_uids"
+    before = global_state.get_global_attribute(key)
+    global_state.set_global_attribute(key, defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(key, before)
 
 
 def cases() -> dict[str, Case]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import tempfile
 import weakref
@@ -12,17 +11,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.snapshot import CONFIG, IMAGES, RESAMPLING, Snapshot, read_json
-from zoo.weights.tokenizer import SETTINGS, has_tokenizer, read_tokenizer
+from zoo.weights.images import Preparation
+from zoo.weights.snapshot import CONFIG, Snapshot, read_json
+from zoo.weights.tokenizer import SETTINGS, has_tokenizer, read_tokenizer, unread_tokenizer
 from zoo_registry import UsageError
 from zoo_registry.folders import TOKENIZER
 
 # Tokens of a text where nothing says how many: no position of the models of texts is beyond.
 _LONGEST = 512
-# ConvNeXt's images of this side and more are squeezed, smaller ones cropped.
-_CROPPED_BELOW = 384
 POOLING = "1_Pooling/config.json"
-_MODULES, _SENTENCES = "modules.json", "sentence_bert_config.json"
+MODULES, _SENTENCES = "modules.json", "sentence_bert_config.json"
+_PROMPTS = "config_sentence_transformers.json"
 _POOLINGS = {"pooling_mode_cls_token": "first", "pooling_mode_mean_tokens": "mean"}
 
 
@@ -35,12 +34,14 @@ class Belongings:
         preprocessing: Steps from a raw input to the model's inputs.
         tokenizer: Content of the ``tokenizer.json`` that the steps name.
         files: The folder with the files that the steps name, where there is one.
+        remarks: What the weights come with and nothing here does.
     """
 
     labels: tuple[str, ...] | None = None
     preprocessing: tuple[Mapping[str, Any], ...] = ()
     tokenizer: str | None = None
     files: Path | None = None
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def assets(self) -> Path | None:
@@ -61,15 +62,46 @@ def of_snapshot(snapshot: Snapshot, model: Any, labels: Sequence[str] | None) ->
         model: That takes them.
         labels: Names of the classes, if they are known.
     """
+    known = labels_for(model, labels)
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
-    steps: tuple[Mapping[str, Any], ...] = ()
-    tokenizer = None
-    if "token_ids" in inputs and has_tokenizer(snapshot.folder):
-        tokenizer = read_tokenizer(snapshot.folder).to_str()
-        steps = (_tokenize_step(snapshot, inputs),)
-    elif "image" in inputs and snapshot.processor:
-        steps = _image_steps(snapshot, inputs["image"])
-    return Belongings(labels_for(model, labels), steps, tokenizer)
+    if "token_ids" in inputs:
+        return _of_texts(snapshot, model, inputs, known)
+    if "image" in inputs and snapshot.images is not None:
+        return _of_images(snapshot.images, inputs["image"], known)
+    return Belongings(known)
+
+
+def _of_texts(
+    snapshot: Snapshot, model: Any, inputs: Mapping[str, Any], labels: tuple[str, ...] | None
+) -> Belongings:
+    if not has_tokenizer(snapshot.folder):
+        return Belongings(labels, remarks=unread_tokenizer(snapshot.folder))
+    task = model.zoo_spec.defaults.get("task")
+    is_sentence = task == "sentence-embedding" and (snapshot.folder / _SENTENCES).is_file()
+    lowered = is_sentence and read_json(snapshot.folder / _SENTENCES).get("do_lower_case") is True
+    tokenizer = read_tokenizer(snapshot.folder, lowered=lowered).to_str()
+    step = _tokenize_step(snapshot, model, inputs)
+    remarks = _prompted(snapshot.folder) if task == "sentence-embedding" else ()
+    return Belongings(labels, (step,), tokenizer, remarks=remarks)
+
+
+def _prompted(folder: Path) -> tuple[str, ...]:
+    """Return the words that sentence-transformers puts before every text, if it does."""
+    said = read_json(folder / _PROMPTS) if (folder / _PROMPTS).is_file() else {}
+    name, prompts = said.get("default_prompt_name"), said.get("prompts")
+    prompt = prompts.get(name) if isinstance(prompts, Mapping) else None
+    return (f"prompt {prompt!r} before every text",) if prompt else ()
+
+
+def _of_images(
+    images: Preparation, shape: tuple[int | None, ...], labels: tuple[str, ...] | None
+) -> Belongings:
+    """Return the step of an image, none where the settings ask for what no step of ours does."""
+    height, width, channels = shape
+    size = (height, width) if height and width else images.size
+    if images.remarks or size is None or channels not in {1, 3}:
+        return Belongings(labels, remarks=images.remarks)
+    return Belongings(labels, (images.step(size, channels),))
 
 
 def of_run(
@@ -99,32 +131,32 @@ def labels_for(model: Any, labels: Sequence[str] | None) -> tuple[str, ...] | No
     return tuple(labels) if len(labels) == count else None
 
 
-def sentence_pooling(snapshot: Snapshot, task: str | None) -> str | None:
-    """Return how the vectors of tokens become that of a sentence, where the snapshot says it.
+def sentences(snapshot: Snapshot, task: str | None) -> dict[str, Any]:
+    """Return the builder arguments that say how tokens' vectors become that of a sentence.
 
     Args:
-        snapshot: Where the weights are.
+        snapshot: Where the weights are; nothing follows where it does not say it.
         task: The head; only some are of sentences.
 
     Raises:
         UsageError: Another way than by the first token or the mean, or a layer after it.
     """
     modules = _modules(snapshot.folder)
+    kinds = [kind for kind, _ in modules]
     pooling = next((path for kind, path in modules if kind == "Pooling"), None)
     if pooling is None or task not in {"sentence-embedding", "features"}:
-        return None
-    settings = read_json(snapshot.folder / pooling / CONFIG)
-    chosen = [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
-    mode = settings.get("pooling_mode")
-    if isinstance(mode, str):
-        chosen = [
-            {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens"}.get(mode, mode)
-        ]
-    further = [kind for kind, _ in modules if kind not in {"Transformer", "Pooling", "Normalize"}]
+        return {}
+    chosen = _chosen_poolings(read_json(snapshot.folder / pooling / CONFIG))
+    # A folder without a list of modules does not say what comes behind the pooling.
+    listed = "Transformer" in kinds
+    normalized = {"sentence_normalized": "Normalize" in kinds} if listed else {}
+    if chosen == ["pooling_mode_mean_sqrt_len_tokens"] and "Normalize" in kinds:
+        chosen = ["pooling_mode_mean_tokens"]  # of another length before that is made 1
+    further = [kind for kind in kinds if kind not in {"Transformer", "Pooling", "Normalize"}]
     if len(chosen) == 1 and chosen[0] in _POOLINGS and not further:
-        return _POOLINGS[chosen[0]]
+        return {"sentence_pooling": _POOLINGS[chosen[0]], **normalized}
     if task == "features":
-        return None
+        return {}
     said = ", ".join([*chosen, *further]) or "nothing"
     raise UsageError(
         f"'{snapshot.folder}' makes a sentence's vector by {said}; only the first token's vector "
@@ -132,11 +164,18 @@ def sentence_pooling(snapshot: Snapshot, task: str | None) -> str | None:
     )
 
 
+def _chosen_poolings(settings: Mapping[str, Any]) -> list[str]:
+    mode = settings.get("pooling_mode")
+    if isinstance(mode, str):
+        return [f"pooling_mode_{mode}_token{'' if mode == 'cls' else 's'}"]
+    return [key for key, on in settings.items() if key.startswith("pooling_mode_") and on is True]
+
+
 def _modules(folder: Path) -> list[tuple[str, str]]:
     """Return kind and folder of the parts that the sentence-transformers library lists."""
     import json
 
-    file = folder / _MODULES
+    file = folder / MODULES
     if not file.is_file():
         pooling = Path(POOLING).parent
         return [("Pooling", pooling.name)] if (folder / POOLING).is_file() else []
@@ -151,76 +190,24 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _tokenize_step(snapshot: Snapshot, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+def _tokenize_step(snapshot: Snapshot, model: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     (fixed,) = inputs["token_ids"]
     step = {
         "step": "tokenize",
-        "length": fixed or _longest(snapshot),
+        "length": fixed or _longest(snapshot, model),
         "padding_mask": "padding_mask" in inputs,
     }
     return step | ({"segment_ids": True} if "segment_ids" in inputs else {})
 
 
-def _longest(snapshot: Snapshot) -> int:
+def _longest(snapshot: Snapshot, model: Any) -> int:
     """Return how many tokens of a text are kept: as many as the model is meant to read."""
     said = [snapshot.config.get(k) for k in ("max_position_embeddings", "n_positions")]
+    said.append(model.zoo_spec.defaults.get("max_length"))
     for file, key in ((SETTINGS, "model_max_length"), (_SENTENCES, "max_seq_length")):
         path = snapshot.folder / file
         said.append(read_json(path).get(key) if path.is_file() else None)
     return min([_LONGEST, *(int(n) for n in said if isinstance(n, int | float) and n > 0)])
-
-
-def image_size(snapshot: Snapshot) -> tuple[int, int] | None:
-    """Return height and width of the images that a snapshot's processing makes, if it says so."""
-    size, _ = _sides(snapshot.processor)
-    return size
-
-
-def _image_steps(
-    snapshot: Snapshot, shape: tuple[int | None, ...]
-) -> tuple[Mapping[str, Any], ...]:
-    said = snapshot.processor
-    made, shorter = _sides(said)
-    height, width, channels = shape
-    size = (height, width) if height and width else made
-    if size is None or channels not in {1, 3}:
-        return ()
-    number = said.get("resample", 2)
-    if number not in RESAMPLING:
-        raise UsageError(f"'{snapshot.folder / IMAGES}': resample={number!r} is no filter of ours.")
-    step: dict[str, Any] = {"step": "image", "size": list(size), "channels": channels}
-    step["resample"] = RESAMPLING[number]
-    if shorter and made:
-        # As much of the picture is cut off as with the snapshot's own size.
-        step["shorter_side"] = math.ceil(max(size) * max(1.0, shorter / max(made)))
-    return (step,)
-
-
-def _sides(said: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
-    """Return height and width, and the shorter side before the middle is cut out, if it is."""
-    size, crop = said.get("size"), _height_and_width("crop_size", said.get("crop_size"))
-    shortest = size.get("shortest_edge") if isinstance(size, Mapping) else size
-    square = _height_and_width("size", shortest)
-    kind = str(said.get("image_processor_type", said.get("feature_extractor_type")))
-    if "ConvNext" in kind and square is not None:
-        part = said.get("crop_pct", 224 / 256)
-        if not isinstance(part, int | float) or not 0 < part <= 1:
-            raise UsageError(f"{IMAGES}: crop_pct={part!r} is no part of an image.")
-        return square, int(square[0] / part) if square[0] < _CROPPED_BELOW else None
-    if said.get("do_center_crop") and crop is not None:
-        return crop, square[0] if square is not None else None
-    return _height_and_width("size", size) if square is None else square, None
-
-
-def _height_and_width(key: str, size: Any) -> tuple[int, int] | None:
-    """Return the sides that a size stands for, nothing for one that is told in another way."""
-    told = [size.get(side) if isinstance(size, Mapping) else size for side in ("height", "width")]
-    if told == [None, None]:
-        return None
-    sides = [side for side in told if isinstance(side, int) and side > 0]
-    if len(sides) != len(told):
-        raise UsageError(f"{IMAGES}: {key}={size!r} is no height and width in pixels.")
-    return (sides[0], sides[1])
 
 
 def _fitted(step: Mapping[str, Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:

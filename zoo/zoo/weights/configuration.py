@@ -13,6 +13,13 @@ from zoo_registry import UsageError
 CONFIG_SAYS = "config.json says"
 # Float32 keeps seven digits: 9.999999747378752e-06 is 1e-5.
 _SAME = 1e-6
+# Words of transformers for one function.
+_ACTIVATIONS: Mapping[Any, str] = {
+    "gelu_fast": "gelu_new",
+    "gelu_python": "gelu",
+    "gelu_pytorch_tanh": "gelu_new",
+    "swish": "silu",
+}
 # What no answer of any model depends on.
 HARMLESS = frozenset(
     (
@@ -136,6 +143,13 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def _plain_word(value: Any) -> Any:
+    """Return one word for those that transformers has for one function, and a list as a tuple."""
+    if isinstance(value, str):
+        return _ACTIVATIONS.get(value, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -143,7 +157,7 @@ def _is_number(value: Any) -> bool:
 def _check_fixed(keys: _Keys, fixed: Mapping[str, Any], source: str) -> None:
     for key, value in fixed.items():
         said = keys.get(key)
-        if said is not None and not same(said, value):
+        if said is not None and not same(_plain_word(said), value):
             raise UsageError(
                 f"weights='{source}': {CONFIG_SAYS} {key}={said!r}; only {value!r} is built."
             )
@@ -156,12 +170,12 @@ def _sizes(converter: Converter, keys: _Keys, source: str) -> dict[str, Any]:
         if value is None:
             continue
         words = converter.words.get(name)
-        if words is not None and (not isinstance(value, str) or value not in words):
+        if words is not None and _plain_word(value) not in words:
             raise UsageError(
                 f"weights='{source}': {CONFIG_SAYS} {key}={value!r}, "
                 f"which is not one of: {', '.join(words)}."
             )
-        value = words[value] if words else value
+        value = words[_plain_word(value)] if words else value
         wanted[name] = tuple(value) if isinstance(value, list) else value
     return wanted
 

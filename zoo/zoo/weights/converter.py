@@ -130,7 +130,9 @@ class Converter:
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
-        ignored: Regular expression of tensors that are no weights, or those of a tied layer.
+        ignored: Regular expression of tensors that are no weights.
+        tied: Tensors of a head of tokens by the one that stands in their place here and must be
+            equal.
         accepts: Whether a configuration of the model type is this converter's, where a family has
             several of them.
         unbuilt: Regular expression of tensors of layers that ours leaves out; it is said.
@@ -152,6 +154,7 @@ class Converter:
     read: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     write: Callable[[Mapping[str, Any]], dict[str, Any]] = nothing
     ignored: str = r"$^"
+    tied: Mapping[str, str] = field(default_factory=dict)
     accepts: Callable[[Mapping[str, Any]], bool] = anything
     unbuilt: str = r"$^"
     aliases: Mapping[str, str] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.belongings import Belongings, image_size, of_snapshot, sentence_pooling
+from zoo.weights.belongings import Belongings, of_snapshot, sentences
 from zoo.weights.classes import Classes
 from zoo.weights.configuration import Settings, read_settings, same
 from zoo.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
@@ -16,12 +16,14 @@ from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import Snapshot
 from zoo.weights.tensors import Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
-from zoo_registry.build import check_overrides
+from zoo_registry.build import check_overrides, load_builder
 from zoo_registry.hashing import sha256
 
 # What the names of models end with whose head has a row a class.
 _CLASSES = "Classification"
 _FEW_BLOCKS = 200
+# Whose heads give a number to every token of the vocabulary.
+_OF_TOKENS = {"causal-lm", "masked-lm", "pretraining"}
 GIVE = "Give what differs as arguments of the builder."
 
 
@@ -86,9 +88,9 @@ class ForeignCheckpoint:
         further = {
             "num_classes": len(self.labels or ()) or None,
             "input_shape": self._input_shape(known.get("input_shape")),
-            "sentence_pooling": sentence_pooling(self.snapshot, known.get("task")),
+            **sentences(self.snapshot, known.get("task")),
         }
-        told = {k: v for k, v in further.items() if v and k in known and k not in kept}
+        told = {k: v for k, v in further.items() if v is not None and k in known and k not in kept}
         arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
         self._check_blocks(arguments)
         try:
@@ -183,7 +185,8 @@ class ForeignCheckpoint:
         channels = self.snapshot.config.get("num_channels")
         if not isinstance(known, tuple) or len(known) != 3:
             return None
-        size = image_size(self.snapshot) or known[:2]
+        images = self.snapshot.images
+        size = (images.size if images else None) or known[:2]
         return (*size, channels if isinstance(channels, int) else known[-1])
 
     def _check_sizes(self, wanted: Mapping[str, Any], known: Mapping[str, Any]) -> None:
@@ -214,6 +217,10 @@ class _Plan:
         self._head_layers = checkpoint.head_layers(model)
         self._model, self._tensors, self._classes = model, tensors, classes
         self._names = {converter.plain_name(name): name for name in tensors.names()}
+        # Of two equal tensors some writers keep the other one.
+        for copy, original in converter.tied.items():
+            if copy in self._names and original not in self._names and self._shares:
+                self._names[original] = self._names.pop(copy)
         self.filled: list[tuple[Any, str, Row]] = []
         self._fitted: dict[str, str] = {}
         self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
@@ -230,7 +237,7 @@ class _Plan:
 
     def lists(self) -> dict[str, Any]:
         """Return what the report lists."""
-        left: dict[str, list[str]] = {"unexpected": [], "unused": [], "unbuilt": []}
+        left: dict[str, list[str]] = {"unexpected": [], "unused": [], "unbuilt": [], "untied": []}
         for plain, name in sorted(self._names.items()):
             if plain not in self._used and not self._converter.is_ignored(plain):
                 left[self._kind_of_left(plain)].append(name)
@@ -293,7 +300,28 @@ class _Plan:
         own = [pair for pair in matches if pair[0].startswith(self._head_layers)]
         return own if head else [*own, *matches]
 
+    @property
+    def _shares(self) -> bool:
+        """Whether a head of tokens is the embedding, as it always is in most families."""
+        return bool(self._model.zoo_spec.defaults.get("tied", True))
+
+    @property
+    def _is_tied(self) -> bool:
+        """Whether this model has such a head."""
+        return self._shares and self._model.zoo_spec.defaults.get("task") in _OF_TOKENS
+
+    def _is_copy(self, plain: str) -> bool:
+        """Return whether a left tensor has the values of the one that stands in its place."""
+        import numpy as np
+
+        name, original = self._names[plain], self._names.get(self._converter.tied[plain])
+        if original is None or self._tensors.shape(name) != self._tensors.shape(original):
+            return False
+        return np.array_equal(self._tensors.read(name), self._tensors.read(original))
+
     def _kind_of_left(self, plain: str) -> str:
+        if plain in self._converter.tied:
+            return "unused" if not self._is_tied or self._is_copy(plain) else "untied"
         if self._converter.is_unbuilt(plain):
             return "unbuilt"
         owners = self._converter.owners(plain)
@@ -313,5 +341,5 @@ def builder_defaults(spec: ModelSpec) -> dict[str, Any]:
     """Return the builder's arguments that have a default."""
     import inspect
 
-    parameters = inspect.signature(spec.load_builder()).parameters.values()
+    parameters = inspect.signature(load_builder(spec)).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}

@@ -26,10 +26,12 @@ class Report:
         missing: Other variables that no tensor was found for.
         unexpected: Tensors that are left over: this model has no weight for them.
         misshapen: Variables with the shape they have and the one that was found.
+        untied: Tensors of a head of its own, where the model's is the embedding.
         by_order: Whether the head's rows went to classes in their order, as nothing names those of
             the weights.
         unused: Tensors of another task's head.
         unbuilt: Tensors of layers that ours leaves out of the family.
+        settings: Layers that were saved with other settings than the model's have.
         unread: Keys of the configuration, with their values, that nothing here reads.
         model_type: Of the converter that read them; that of transformers, or timm.
         fitted: How many rows of learned positions became how many, by variable, as images are of
@@ -45,9 +47,11 @@ class Report:
     unexpected: tuple[str, ...] = ()
     misshapen: tuple[str, ...] = ()
     fresh_classes: tuple[str, ...] = ()
+    untied: tuple[str, ...] = ()
     by_order: bool = False
     unused: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     unread: Mapping[str, Any] = field(default_factory=dict)
     model_type: str | None = None
     fitted: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +62,7 @@ class Report:
             "missing": self.missing,
             "left over": self.unexpected,
             "of another shape": self.misshapen,
+            "not the embedding, which is the head here": self.untied,
         }
         return "; ".join(f"{what}: {listed(names)}" for what, names in parts.items() if names)
 
@@ -104,13 +109,22 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
         ),
         f"These weights of '{spec.name}' start fresh, as '{source}' has none for them": body,
         f"'{source}' has weights that '{spec.name}' has no place for": report.unexpected,
+        f"'{source}' has a head of its own, where that of '{spec.name}' is the embedding": (
+            report.untied
+        ),
         f"'{source}' has a layer that '{spec.name}' is built without": report.unbuilt,
+        f"Layers of '{source}' were saved with other settings than '{spec.name}' has": (
+            report.settings
+        ),
         f"Positions of '{source}' were scaled to the size of the images of '{spec.name}'": [
             f"{path}, rows: {said}" for path, said in report.fitted.items()
         ],
         f"{source}: nothing here reads these keys of config.json": [
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],
+        f"'{source}' prepares its inputs in a way that no step of a bundle does": (
+            report.belongings.remarks if report.belongings else ()
+        ),
     }
     said = [f"{text}: {listed(list(names))}." for text, names in remarks.items() if names]
     if report.by_order:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo.weights.belongings import POOLING
+from zoo.weights.belongings import MODULES, POOLING
 from zoo.weights.converter import TIMM, Converter, Head, Row, dialects
 from zoo.weights.foreign import builder_defaults
 from zoo.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
@@ -95,7 +95,7 @@ def save_pretrained(
             means = {key: _for_channels(values, channels) for key, values in images.items()}
             _write(made / IMAGES, {**means, **_image_processor(arguments)})
         if arguments["task"] == "sentence-embedding":
-            _write_pooling(made / POOLING, arguments["sentence_pooling"])
+            _write_modules(made, arguments)
         _write(made / CONFIG, config)
         _write_shards(made, tensors, shard_bytes)
         if tokenizer is not None:
@@ -204,11 +204,21 @@ def _for_channels(values: Sequence[float], channels: int) -> list[float]:
     return [sum(values) / len(values)] * channels
 
 
-def _write_pooling(file: Path, how: str) -> None:
-    """Write how sentence-transformers makes a sentence's vector of its tokens'."""
-    file.parent.mkdir()
+def _write_modules(folder: Path, arguments: Mapping[str, Any]) -> None:
+    """Write how the sentence-transformers library makes a sentence's vector of its tokens'."""
+    how = arguments["sentence_pooling"]
     modes = {"pooling_mode_cls_token": how == "first", "pooling_mode_mean_tokens": how == "mean"}
-    _write(file, modes)
+    (folder / POOLING).parent.mkdir()
+    _write(folder / POOLING, {"word_embedding_dimension": arguments["hidden_dim"], **modes})
+    places = {"Transformer": "", "Pooling": Path(POOLING).parent.name}
+    if arguments["sentence_normalized"]:
+        places["Normalize"] = "2_Normalize"
+        (folder / "2_Normalize").mkdir()
+    rows = [
+        {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for at, (kind, path) in enumerate(places.items())
+    ]
+    _write(folder / MODULES, rows)
 
 
 def _image_processor(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -282,5 +292,5 @@ def _write_shards(folder: Path, tensors: Sequence[tuple[str, Row, Any]], most: i
         _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
 
 
-def _write(file: Path, content: Mapping[str, Any]) -> None:
+def _write(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -9,17 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from zoo.weights.images import Preparation, preparation, preparation_of_timm
 from zoo.weights.tensors import PICKLES
 from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 IMAGES = "preprocessor_config.json"
-# Of Pillow, by number, as ImageStep names them.
-RESAMPLING = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 # What transformers names the classes of a configuration that does not.
 LABEL = "LABEL_{}"
 _DEFAULT_CLASSES = 2
-_WHITE = 255
 # Settings of rotary positions, in either of the tables that they have stood in.
 ROPE_TABLES = ("rope_scaling", "rope_parameters")
 # What is read before the family is known.
@@ -83,45 +81,27 @@ class Snapshot:
         return {key: value for table in tables for key, value in table.items()}
 
     @cached_property
-    def processor(self) -> dict[str, Any]:
-        """What is done to an image before the model; empty where no file says it."""
-        file = self.folder / IMAGES
-        if file.is_file():
-            return read_json(file)
-        return of_timm(self.own_config.get("pretrained_cfg"))
+    def images(self) -> Preparation | None:
+        """What is done to an image before the model; nothing where no file says it.
+
+        Raises:
+            UsageError: A file is damaged, or says what is none.
+        """
+        file, own = self.folder / IMAGES, self.own_config
+        of_timm = own.get("pretrained_cfg")
+        try:
+            if file.is_file():
+                return preparation(read_json(file), own.get("model_type"), own.get("num_channels"))
+            return preparation_of_timm(of_timm) if isinstance(of_timm, Mapping) else None
+        except UsageError as error:
+            where = file if file.is_file() else self.folder / CONFIG
+            raise UsageError(f"'{where}': {error}") from error
 
     @property
     def _pixels(self) -> dict[str, Any]:
-        """Mean and deviation of pixels in 0..1, for images of 0..255, from all settings of them."""
-        if not self.processor or self.path.is_file():
+        if self.images is None or self.path.is_file():
             return {}
-        said = self.processor
-        normalized = said.get("do_normalize", True) is not False
-        factor = said.get("rescale_factor", 1 / _WHITE)
-        if not _is_number(factor) or factor <= 0:
-            raise UsageError(f"'{self.folder / IMAGES}': rescale_factor={factor!r} scales nothing.")
-        scale = _WHITE * factor if said.get("do_rescale", True) is not False else _WHITE
-        found = {}
-        for key, neutral in (("image_mean", 0.0), ("image_std", 1.0)):
-            values = said.get(key) if normalized else neutral
-            if values is not None:
-                numbers = _numbers(self.folder, key, values)
-                self._check_channels(key, numbers)
-                found[key] = [value / scale for value in numbers]
-            elif abs(scale - 1) > 1e-6:
-                raise UsageError(
-                    f"'{self.folder / IMAGES}' scales pixels by {scale:g}/255 and gives no {key}."
-                )
-        return found
-
-    def _check_channels(self, key: str, numbers: list[float]) -> None:
-        """Refuse means and deviations of neither one channel, nor red, green, blue, nor all."""
-        counts = {1, 3, self.own_config.get("num_channels")}
-        if len(numbers) not in counts or (key == "image_std" and min(numbers) <= 0):
-            raise UsageError(
-                f"'{self.folder / IMAGES}': {key}={numbers!r} is not a number above 0 for each "
-                "channel."
-            )
+        return {"image_mean": list(self.images.mean), "image_std": list(self.images.std)}
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -189,47 +169,9 @@ class Snapshot:
         raise UsageError(f"'{self.path}' has no {name}.{hint}")
 
 
-def of_timm(said: Any) -> dict[str, Any]:
-    """Return timm's settings of images in the words of transformers.
-
-    Example:
-        >>> of_timm({"input_size": [3, 224, 224], "crop_pct": 0.875})["size"]
-        {'shortest_edge': 256}
-    """
-    if not isinstance(said, Mapping) or "input_size" not in said:
-        return {}
-    _, height, width = said["input_size"]
-    fraction = said.get("crop_pct") or 1
-    crop = {"height": height, "width": width}
-    numbers = {word: number for number, word in RESAMPLING.items()}
-    filter_name = said.get("interpolation") or "bicubic"
-    larger = {"shortest_edge": int(min(height, width) / fraction)}
-    # `squash` ignores the proportions of the image, as we do where nothing is cut off.
-    squashed = said.get("crop_mode") == "squash"
-    found = {
-        "image_mean": said.get("mean"),
-        "image_std": said.get("std"),
-        "resample": numbers.get(filter_name, filter_name),
-        "size": crop if squashed else larger,
-        **({} if squashed else {"do_center_crop": True, "crop_size": crop}),
-    }
-    return {key: value for key, value in found.items() if value is not None}
-
-
 def _with_rope_type(table: Mapping[str, Any]) -> dict[str, Any]:
     kind = table.get("rope_type", table.get("type", "default"))
     return {**{key: value for key, value in table.items() if key != "type"}, "rope_type": kind}
-
-
-def _numbers(folder: Path, key: str, values: Any) -> list[float]:
-    listed = values if isinstance(values, list) else [values]
-    if not listed or not all(_is_number(value) for value in listed):
-        raise UsageError(f"'{folder / IMAGES}': {key}={values!r} are no numbers.")
-    return [float(value) for value in listed]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def read_json(file: Path) -> dict[str, Any]:

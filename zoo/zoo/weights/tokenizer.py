@@ -14,6 +14,8 @@ from zoo_registry.tokenizing import asking, open_tokenizer
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")
+# Of the SentencePiece library; transformers writes the same tokenizer as tokenizer.json.
+SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "spm.model")
 BERT_SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -39,7 +41,7 @@ _NORMALIZED = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
-_NONE: Mapping[str, str] = {}
+# Of a vocabulary alone: transformers, too, leaves a whole tokenizer.json as it is.
 _ENDS = ("add_bos_token", "add_eos_token")
 
 
@@ -48,8 +50,23 @@ def has_tokenizer(folder: Path) -> bool:
     return any(_has(folder, names) for names in ((FILE,), WORDPIECE, BYTE_BPE))
 
 
-def read_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does."""
+def unread_tokenizer(folder: Path) -> tuple[str, ...]:
+    """Return the tokenizer files of a folder that nothing here reads, and what to do."""
+    held = [name for name in SENTENCEPIECE if (folder / name).is_file()]
+    return tuple(
+        f"{name} (SentencePiece; transformers' AutoTokenizer.from_pretrained(...)."
+        f"save_pretrained(...) writes it as {FILE})"
+        for name in held
+    )
+
+
+def read_tokenizer(folder: Path, *, lowered: bool = False) -> Any:
+    """Return the tokenizer of a folder, as :func:`zoo.load_tokenizer` does.
+
+    Args:
+        folder: Where its files are.
+        lowered: Whether a text has no capitals before anything else is done to it.
+    """
     settings = _settings(folder)
     if (folder / FILE).is_file():
         tokenizer = _as_told(open_tokenizer(folder / FILE), settings)
@@ -59,11 +76,21 @@ def read_tokenizer(folder: Path) -> Any:
         tokenizer = _byte_bpe(folder, settings)
     else:
         wanted = f"{FILE}, {WORDPIECE[0]} or {' and '.join(BYTE_BPE)}"
-        raise UsageError(f"'{folder}' has no tokenizer: none of {wanted}.")
+        unread = "".join(f" Not read: {said}." for said in unread_tokenizer(folder))
+        raise UsageError(f"'{folder}' has no tokenizer: none of {wanted}.{unread}")
+    if lowered:
+        tokenizer.normalizer = _lowered(tokenizer.normalizer)
     # Whoever saved it may have left the lengths of an example there.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _lowered(normalizer: Any) -> Any:
+    from tokenizers import normalizers
+
+    first = normalizers.Lowercase()
+    return first if normalizer is None else normalizers.Sequence([first, normalizer])
 
 
 def _has(folder: Path, names: tuple[str, ...]) -> bool:
@@ -85,14 +112,10 @@ def _as_told(tokenizer: Any, settings: Mapping[str, Any]) -> Any:
     if state.get("type") == "BertNormalizer" and any(state.get(k) != v for k, v in told.items()):
         kept = {key: value for key, value in state.items() if key != "type"}
         tokenizer.normalizer = normalizers.BertNormalizer(**{**kept, **told})
-    if any(key in settings for key in _ENDS):
-        _put_ends(tokenizer, settings)
     return tokenizer
 
 
-def _put_ends(
-    tokenizer: Any, settings: Mapping[str, Any], defaults: Mapping[str, str] = _NONE
-) -> None:
+def _put_ends(tokenizer: Any, settings: Mapping[str, Any], defaults: Mapping[str, str]) -> None:
     """Put a first and a last token around every text, where the settings ask for them."""
     from tokenizers import processors
 
@@ -125,25 +148,49 @@ def _special(settings: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[s
     return {key: str(_word(settings.get(key)) or word) for key, word in defaults.items()}
 
 
-def _add_tokens(tokenizer: Any, folder: Path, special: Iterable[str]) -> None:
+def _add_tokens(
+    tokenizer: Any, folder: Path, settings: Mapping[str, Any], special: Iterable[str]
+) -> None:
     """Add the tokens that a snapshot has beside its vocabulary, under the numbers it gives them.
 
     Raises:
         UsageError: The numbers do not follow those of the vocabulary.
     """
-    from tokenizers import AddedToken
-
     tokenizer.add_special_tokens(list(dict.fromkeys(special)))
-    file = folder / ADDED
-    added = read_json(file) if file.is_file() else {}
-    for word, number in sorted(added.items(), key=lambda pair: str(pair[1]).zfill(12)):
+    rows = _numbered(folder, settings)
+    for word, (number, row) in sorted(rows.items(), key=lambda pair: pair[1][0]):
         if tokenizer.token_to_id(word) is None:
-            tokenizer.add_tokens([AddedToken(word, normalized=False)])
+            _add(tokenizer, word, row)
         if tokenizer.token_to_id(word) != number:
             raise UsageError(
-                f"'{file}' gives {word!r} the number {number!r}; after the vocabulary's comes "
-                f"{tokenizer.token_to_id(word)}."
+                f"'{folder / (SETTINGS if row else ADDED)}' gives {word!r} the number {number!r}; "
+                f"after the vocabulary's comes {tokenizer.token_to_id(word)}."
             )
+    for token in settings.get("additional_special_tokens") or ():
+        _add(tokenizer, str(_word(token)), {"special": True})
+
+
+def _numbered(folder: Path, settings: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Return numbers and settings of added tokens, which either of two files may have."""
+    file = folder / ADDED
+    try:
+        plain = read_json(file) if file.is_file() else {}
+        more = settings.get("added_tokens_decoder") or {}
+        rows: dict[str, tuple[int, dict[str, Any]]] = {w: (int(n), {}) for w, n in plain.items()}
+        return rows | {str(row["content"]): (int(number), row) for number, row in more.items()}
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UsageError(
+            f"'{folder}': its added tokens are damaged: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _add(tokenizer: Any, word: str, row: Mapping[str, Any]) -> None:
+    """Add a token that stands for itself in every text."""
+    from tokenizers import AddedToken
+
+    known = ("lstrip", "rstrip", "single_word", "normalized", "special")
+    told = {key: bool(row[key]) for key in known if key in row}
+    tokenizer.add_tokens([AddedToken(word, **{"normalized": False, **told})])
 
 
 def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
@@ -163,7 +210,7 @@ def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
     )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    _add_tokens(tokenizer, folder, special.values())
+    _add_tokens(tokenizer, folder, settings, special.values())
     frame = [(special[key], numbers[special[key]]) for key in ("sep_token", "cls_token")]
     tokenizer.post_processor = processors.BertProcessing(*frame)
     return tokenizer
@@ -181,12 +228,12 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     if not _is_framed(folder, settings):
         special = _special(settings, GPT2_SPECIAL)
-        _add_tokens(tokenizer, folder, special.values())
+        _add_tokens(tokenizer, folder, settings, special.values())
         if any(settings.get(key) for key in _ENDS):
             _put_ends(tokenizer, settings, GPT2_SPECIAL)
         return tokenizer
     special = _special(settings, ROBERTA_SPECIAL)
-    _add_tokens(tokenizer, folder, special.values())
+    _add_tokens(tokenizer, folder, settings, special.values())
     numbers = tokenizer.get_vocab()
     last, first = ((special[key], numbers[special[key]]) for key in ("sep_token", "cls_token"))
     tokenizer.post_processor = processors.RobertaProcessing(last, first, add_prefix_space=prefixed)

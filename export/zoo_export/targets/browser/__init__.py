@@ -89,7 +89,7 @@ def _model(
     # What the page reads: the part of the manifest that it needs, with what only Python can tell.
     _check(bundle, manifest, artifact)
     kind = _kind(manifest, steps)
-    samples = [stored.inputs for stored in load_samples(bundle / SAMPLES)]
+    samples = [stored.inputs for stored in load_samples(bundle / SAMPLES, manifest.inputs)]
     model: dict[str, Any] = {
         "name": manifest.name,
         "summary": _summary(manifest, artifact),

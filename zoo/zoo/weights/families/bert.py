@@ -11,7 +11,7 @@ from zoo_registry import UsageError
 ACTIVATIONS = {
     "activation": {"gelu": "gelu", "gelu_new": "gelu_tanh", "relu": "relu"},
 }
-_BLOCK = "encoder.layer.{i}"
+_BLOCK, _WORDS = "encoder.layer.{i}", "embeddings.word_embeddings.weight"
 
 _SIZES = {
     "vocab_size": "vocab_size",
@@ -35,7 +35,7 @@ _DEFAULTS = {
     "layer_norm_eps": 1e-12,
 }
 _ENCODER = (
-    Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
+    Row("token_embedding/embeddings", _WORDS),
     Row("segment_embedding/embeddings", "embeddings.token_type_embeddings.weight"),
     Row("positions/embeddings", "embeddings.position_embeddings.weight"),
     *norm("embedding_norm", "embeddings.LayerNorm"),
@@ -62,7 +62,11 @@ BERT = Converter(
         "next-sentence": Head("BertForNextSentencePrediction", ("cls.",)),
         "pretraining": Head("BertForPreTraining", ("cls.",)),
     },
-    ignored=r"embeddings\.position_ids|cls\.predictions\.decoder\.(weight|bias)",
+    ignored=r"embeddings\.position_ids",
+    tied={
+        "cls.predictions.decoder.weight": _WORDS,
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    },
     sizes={**_SIZES, "max_length": "max_position_embeddings"},
     words=ACTIVATIONS,
     graph=("pooling", "first_position"),
@@ -115,7 +119,8 @@ def _roberta(model_type: str, classes: str, vocab_size: int) -> Converter:
             "question-answering": Head(f"{classes}ForQuestionAnswering", ("qa_outputs",)),
             "masked-lm": Head(f"{classes}ForMaskedLM", ("lm_head",)),
         },
-        ignored=r"embeddings\.position_ids|lm_head\.decoder\.(weight|bias)",
+        ignored=r"embeddings\.position_ids",
+        tied={"lm_head.decoder.weight": _WORDS, "lm_head.decoder.bias": "lm_head.bias"},
         sizes=_SIZES,
         # The activation of its masked-language head is always GELU.
         words={"activation": {"gelu": "gelu"}},

@@ -23,7 +23,7 @@ DISTILBERT = Converter(
         "question-answering": Head("DistilBertForQuestionAnswering", ("qa_outputs",)),
         "masked-lm": Head("DistilBertForMaskedLM", ("vocab_",)),
     },
-    ignored=r"vocab_projector\.weight",
+    tied={"vocab_projector.weight": "embeddings.word_embeddings.weight"},
     sizes={
         "vocab_size": "vocab_size",
         "max_length": "max_position_embeddings",

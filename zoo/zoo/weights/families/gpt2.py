@@ -17,7 +17,8 @@ GPT2 = Converter(
         "causal-lm": Head("GPT2LMHeadModel"),
         "text-classification": Head("GPT2ForSequenceClassification", ("score",)),
     },
-    ignored=r"h\.\d+\.attn\.(masked_)?bias|lm_head\.weight",
+    ignored=r"h\.\d+\.attn\.(masked_)?bias",
+    tied={"lm_head.weight": "wte.weight"},
     sizes={
         "vocab_size": "vocab_size",
         "max_length": "n_positions",

@@ -153,11 +153,14 @@ def _smollm3(config: Config) -> Arguments:
     count, every = config["num_hidden_layers"], config.get("no_rope_layer_interval", 4)
     turned = config.get("no_rope_layers") or [(i + 1) % every for i in range(count)]
     unrotated = tuple(index for index, turns in enumerate(turned[:count]) if not turns)
-    kinds = config.get("layer_types") or ["full" if turns else SLIDING for turns in turned]
+    kinds, size, used = config.get("layer_types"), config.get("sliding_window"), _size(config)
+    if kinds is None:
+        kinds, size = ["full" if turns else SLIDING for turns in turned], used
     return {
         **_llama(config),
         **rotation(config, 2_000_000.0),
-        **_window(config, _size(config), kinds[:count]),
+        # Where kinds are given, transformers does not ask whether a window is used.
+        **_window(config, size, kinds[:count]),
         "unrotated": unrotated,
     }
 
@@ -215,7 +218,7 @@ def _write_smollm3(arguments: Mapping[str, Any]) -> Arguments:
     return {**written, "no_rope_layers": turned, "pad_token_id": None}
 
 
-QWEN = {
+QWEN: dict[str, Any] = {
     "vocab_size": 151_936,
     "intermediate_size": 22_016,
     "num_key_value_heads": 32,
@@ -233,6 +236,7 @@ def _converter(
     write: Callable[[Mapping[str, Any]], Arguments],
     *,
     graph: tuple[str, ...],
+    fixed: Mapping[str, Any] | None = None,
     **defaults: Any,
 ) -> Converter:
     return Converter(
@@ -244,10 +248,11 @@ def _converter(
             "text-classification": Head(f"{classes}ForSequenceClassification", ("score",)),
         },
         ignored=r"layers\.\d+\.self_attn\.rotary_emb\.inv_freq",
+        tied={"lm_head.weight": "embed_tokens.weight"},
         sizes=SIZES,
-        fixed={"hidden_act": "silu"},
+        fixed={"hidden_act": "silu", **(fixed or {})},
         defaults={**DEFAULTS, **defaults},
-        harmless=("is_decoder", "max_position_embeddings", "rope_interleaved"),
+        harmless=("is_decoder", "max_position_embeddings", "max_window_layers", "rope_interleaved"),
         settings=("unrotated", "window", "windowed"),
         graph=graph,
         read=read,
@@ -286,6 +291,8 @@ QWEN2 = _converter(
     _qwen2,
     _write_qwen2,
     graph=("output_bias", "ff_bias", "qk_norm", "unrotated"),
+    # Of its models of pictures and texts.
+    fixed={"use_mrope": False},
     **QWEN,
 )
 QWEN3 = _converter(

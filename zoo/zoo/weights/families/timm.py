@@ -25,6 +25,7 @@ _HARMLESS = {
     "proj_drop_rate",
     "attn_drop_rate",
     "zero_init_last",
+    "bn_momentum",
     "weight_init",
 }
 _TASKS = {"features": Head(TIMM), "image-classification": Head(TIMM)}

@@ -20,10 +20,11 @@ export async function decode(file) {
 /**
  * Return grey or RGB pixels of a fixed size.
  * @param {{data: Uint8ClampedArray, width: number, height: number}} picture RGBA
- * @param {{size: [number, number], channels: number, resample: string, shorter_side: ?number}} step
+ * @param {{size: [number, number], channels: number, resample: string, shorter_side: ?number,
+ *   resized: ?[number, number], rounding: ?string}} step
  */
 export function imagePixels(picture, step) {
-  const { size: [height, width], channels, resample, shorter_side: shorter } = step;
+  const { size: [height, width], channels, resample, shorter_side: shorter, resized } = step;
   const convert = channels === 1 ? grey : (r, g, b) => [r, g, b];
   const { data } = picture;
   const flat = new Uint8Array(picture.width * picture.height * channels);
@@ -32,15 +33,22 @@ export function imagePixels(picture, step) {
     flat.set(convert(...[0, 1, 2].map((c) => overWhite(data[i + c], alpha))), at);
   }
   const image = { data: flat, width: picture.width, height: picture.height, channels };
-  if (!shorter) return resize(image, width, height, resample);
+  if (!shorter && !resized) return resize(image, width, height, resample);
   const scaled = (side) => Math.floor((shorter * side) / Math.min(picture.width, picture.height));
-  const whole = resize(image, scaled(picture.width), scaled(picture.height), resample);
-  return middle(whole, width, height);
+  const [rows, columns] = resized ?? [scaled(picture.height), scaled(picture.width)];
+  const whole = resize(image, columns, rows, resample);
+  return middle(whole, width, height, step.rounding);
 }
 
-function middle({ data, width: whole, height: rows, channels }, width, height) {
-  const left = Math.floor((whole - width) / 2);
-  const top = Math.floor((rows - height) / 2);
+// Of an odd number of pixels to cut off, half a pixel goes down or to the even neighbour.
+function firstOf(cut, rounding) {
+  const half = Math.floor(cut / 2);
+  return rounding === "even" ? half + (cut % 2) * (half % 2) : half;
+}
+
+function middle({ data, width: whole, height: rows, channels }, width, height, rounding) {
+  const left = firstOf(whole - width, rounding);
+  const top = firstOf(rows - height, rounding);
   const cut = new Uint8Array(width * height * channels);
   for (let y = 0; y < height; y++) {
     const from = ((top + y) * whole + left) * channels;

@@ -15,6 +15,7 @@ from zoo_export.comparing import compare, compared, fitted, measured, top1_agree
 from zoo_export.converters.axes import input_tensors
 from zoo_export.formats import find
 from zoo_export.manifest import MANIFEST, SAMPLES, Manifest, seal
+from zoo_export.remarks import remarks
 from zoo_export.request import from_model
 from zoo_export.samples import drawn_for, masked_rows
 from zoo_export.source import read_source
@@ -561,6 +562,13 @@ def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pic
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:64])
     assert refused == {}
     assert bundle.artifacts[0].verification.top1_agreement > 0.95
+    told = remarks(bundle.artifacts[0].facts)
+    assert told[1:3] == [
+        "Its ranges were measured on 64 rows, and what is beyond them is cut off: a few hundred "
+        "are usual.",
+        "It was compared with Keras on rows of the calibration data, which its ranges fit best: "
+        "give other ones too (samples=...).",
+    ]
 
 
 def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():

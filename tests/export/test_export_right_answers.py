@@ -507,15 +507,17 @@ def test_nan_is_refused_by_every_runtime_unless_keras_has_an_answer(to_files, pa
 
 @pytest.mark.slow
 def test_a_model_with_an_answer_to_nan_keeps_it(to_files):
-    values = keras.Input((4,), name="values")
-    model = keras.Model(values, {"y": ops.sum(ops.nan_to_num(values), axis=-1)})
+    values, others = (keras.Input((4,), name=name) for name in ("values", "others"))
+    both = ops.nan_to_num(values) + 2 * ops.nan_to_num(others)
+    model = keras.Model([values, others], {"y": ops.sum(both, axis=-1)})
 
     bundle, refused = to_files(model, ["onnx", "saved_model"])
 
     given = np.array([[1, np.nan, 2, 3]], "float32")
-    assert bundle.manifest.nan_inputs == ("values",)
-    assert [float(bundle.run({"values": given}, a.format)["y"][0]) for a in bundle.artifacts] == (
-        [6.0] * len(bundle.artifacts)
+    assert bundle.manifest.nan_inputs == ("values", "others")
+    rows = {"values": given, "others": given}
+    assert [float(bundle.run(rows, a.format)["y"][0]) for a in bundle.artifacts] == (
+        [18.0] * len(bundle.artifacts)
     )
     assert all("NaN" in reason for reason in refused.values())
 

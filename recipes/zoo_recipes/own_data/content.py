@@ -38,8 +38,8 @@ class Kind:
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
         step: Preprocessing step that a recipe must have to take it, and no other may.
-        of_one: Of any number of classes an example: the task of recipes of one class each, which
-            are trained with a yes or a no for each class instead.
+        of_one: Of any number of classes, or a number, an example: the task of recipes of one class
+            each, which are trained with a yes or a no for each class, or a number, instead.
         outcome: Column that is told, where it is read from a table and may be a class or a number.
     """
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from zoo_registry.specs import MULTI_LABEL
 
-# Of what is prepared from the same files: another one is prepared anew, and maybe split otherwise.
-VERSION = "2.0.0"
+# Of what is prepared from the same files: another one is prepared anew, and where its first number
+# is another, split otherwise.
+VERSION = "2.1.0"
 # The feature that says which record of the files an example is.
 PLACE = "record_place"
 # What JSON may escape and no text holds.

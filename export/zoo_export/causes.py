@@ -15,7 +15,6 @@ from zoo_export.converters.inference import (
     reference,
     up_to,
 )
-from zoo_export.converters.tracing import layer_of
 from zoo_export.formats import Format
 from zoo_export.tensors import Array, Arrays, joined
 
@@ -146,6 +145,8 @@ def _of_graph(
     model: Any, rows: Arrays, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, Array]]:
     import tensorflow as tf
+
+    from zoo_export.converters.tracing import layer_of
 
     names: list[str] = []
 

@@ -291,6 +291,31 @@ def test_a_head_that_is_not_the_embedding_is_refused(
         np.testing.assert_array_equal(one, other)
 
 
+def test_what_no_bundle_does_is_told(snapshot):
+    files = {"tokenizer_config.json": {"truncation_side": "left"}}
+    folder = snapshot(TEXT, files, problem_type="multi_label_classification")
+    shutil.copyfile(REFERENCES / "tokenizer-bert" / "vocab.txt", folder / "vocab.txt")
+    assert said("bert", weights=folder, **TASK)[1].endswith(
+        "asks for what no bundle does: truncation_side='left', "
+        "problem_type='multi_label_classification' (task='multi-label' does)."
+    )
+    assert "problem_type" not in said("bert", weights=folder, task="multi-label")[1]
+
+
+def test_capitals_go_first_where_sentences_have_none(snapshot):
+    files = {
+        "sentence_bert_config.json": {"do_lower_case": True, "max_seq_length": 7},
+        "tokenizer_config.json": {"do_lower_case": False},
+    }
+    folder = snapshot("bert-features", files)
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlovely\n")
+    for task, ids in (("sentence-embedding", [2, 5, 3]), ("features", [2, 1, 3])):
+        belongings = said("bert", weights=folder, task=task)[0].zoo_weights.belongings
+        assert belongings.preprocessing[0]["length"] == 7
+        tokenizer = zoo.load_tokenizer(belongings.assets)
+        assert tokenizer.encode("LOVELY").ids == ids
+
+
 def test_other_words_for_one_activation(snapshot):
     wanted, _ = said("bert", weights=snapshot(TEXT, hidden_act="gelu_new"), **TASK)
     model, message = said("bert", weights=snapshot(TEXT, hidden_act="gelu_pytorch_tanh"), **TASK)

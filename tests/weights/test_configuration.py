@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 import zoo
 from zoo.weights.configuration import read_settings
 from zoo.weights.families.bert import BERT
+from zoo.weights.families.llama import QWEN2, QWEN3, SMOLLM3
 from zoo_registry import UsageError
 
 REFERENCES = Path(__file__).parent / "references"
@@ -120,6 +121,20 @@ def test_a_vit_without_a_size_of_images_is_one_of_224_pixels(snapshot):
     model, message = said("vit", weights=snapshot(VIT, image_size=None))
     assert model.input_shape == (None, 224, 224, 3)
     assert "positions/embeddings" in message
+
+
+def test_which_blocks_have_a_window():
+    """SmolLM3's kinds of blocks decide alone, in Qwen's models only a window that is used."""
+    kinds = ["full_attention", "sliding_attention", "full_attention"]
+    keys = {"num_hidden_layers": 3, "layer_types": kinds, "sliding_window": 4}
+    for used, families in ((False, (SMOLLM3,)), (True, (SMOLLM3, QWEN2, QWEN3))):
+        for family in families:
+            settings = read_settings(family, {**keys, "use_sliding_window": used}, "nowhere")
+            assert (settings.arguments["window"], settings.arguments["windowed"]) == (4, (1,))
+            assert settings.unread == {}
+    for family in (QWEN2, QWEN3):
+        unused = read_settings(family, {**keys, "use_sliding_window": False}, "nowhere")
+        assert unused.arguments["window"] is None
 
 
 def test_the_rotation_may_be_called_type(snapshot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -279,7 +279,7 @@ class Manifest:
                 version.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=_once)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{where} is not complete JSON: {error}.") from error
         version = data.get("format_version") if isinstance(data, dict) else None
@@ -296,6 +296,16 @@ class Manifest:
             return schema.read(cls, {k: data[k] for k in data if k != SEAL}, "manifest")
         except UsageError as error:
             raise BundleError(f"{where} is not valid: {error}") from error
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; of two values of one key, programs take the first or the last."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"it has the key '{key}' twice")
+        found[key] = value
+    return found
 
 
 def seal(data: Mapping[str, Any]) -> dict[str, Any]:

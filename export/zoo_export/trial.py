@@ -116,7 +116,6 @@ def remember(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) ->
 
 def main(folder: str, format_name: str, digest: str, options: str) -> None:
     """Print the figures of one artifact, or the error, as the last line."""
-    children.end_with_parent()
     from zoo_export.bundle import load_bundle
 
     chosen = Options(**json.loads(options))

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 _PARENT = "KERAZOO_PARENT"
+_LAUNCHER = "zoo_registry.launcher"
+MODULE, PROGRAM = "module", "program"
 # What PYTHONPATH is for a program that is not ours.
-_PATH_OF_PROGRAM = "KERAZOO_PATH_OF_PROGRAM"
-_LAUNCHER = "zoo_registry.children"
+PATH_OF_PROGRAM = "KERAZOO_PATH_OF_PROGRAM"
 _WATCH_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 
@@ -27,7 +28,7 @@ _PR_SET_PDEATHSIG = 1
 def start(
     module: str, *arguments: str, environment: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.Popen[Any]:
-    """Start ``python -m module``, whose main part calls :func:`end_with_parent` first thing.
+    """Start the main part of a module in a process that ends with this one.
 
     Args:
         module: A module with a main part.
@@ -35,9 +36,15 @@ def start(
         environment: What is added to this process' own.
         options: For :class:`subprocess.Popen`.
     """
+    return _started(MODULE, module, *arguments, environment=environment, **options)
+
+
+def _started(
+    *words: str, environment: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[Any]:
     return subprocess.Popen(
         # -P: a script called onnx.py in the user's folder must not be what is imported.
-        [sys.executable, "-P", "-m", module, *arguments],
+        [sys.executable, "-P", "-m", _LAUNCHER, *words],
         env={
             **os.environ,
             # The parent may have found modules in ways that a new process does not know.
@@ -52,7 +59,7 @@ def start(
 def run(
     module: str, *arguments: str, time_limit: float, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m module`` to its end and return what it printed.
+    """Run the main part of a module to its end and return what it printed.
 
     Args:
         module: As for :func:`start`.
@@ -64,9 +71,15 @@ def run(
         OSError: It cannot be started.
         subprocess.TimeoutExpired: It took too long.
     """
+    return _finished(MODULE, module, *arguments, time_limit=time_limit, environment=environment)
+
+
+def _finished(
+    *words: str, time_limit: float, environment: Mapping[str, str] | None
+) -> subprocess.CompletedProcess[str]:
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     text: dict[str, Any] = {"text": True, "errors": "replace"}
-    with start(module, *arguments, environment=environment, **pipes, **text) as process:
+    with _started(*words, environment=environment, **pipes, **text) as process:
         try:
             out, err = process.communicate(timeout=time_limit)
         except BaseException:  # Ctrl-C too
@@ -95,19 +108,19 @@ def run_program(command: Sequence[str], time_limit: float) -> subprocess.Complet
     program = shutil.which(command[0])
     if program is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    theirs = {_PATH_OF_PROGRAM: os.environ.get("PYTHONPATH", "")}
-    words = (program, *command[1:])
-    return run(_LAUNCHER, *words, time_limit=time_limit, environment=theirs)
+    theirs = {PATH_OF_PROGRAM: os.environ.get("PYTHONPATH", "")}
+    words = (PROGRAM, program, *command[1:])
+    return _finished(*words, time_limit=time_limit, environment=theirs)
 
 
 def end_with_parent() -> None:
     """End this process when the one that started it has ended: nobody waits for it.
 
-    Nothing happens in a process that :func:`start` did not start.
+    Nothing happens in a process that was not started here.
     """
     if _PARENT not in os.environ:
         return
-    parent = int(os.environ[_PARENT])
+    parent = int(os.environ.pop(_PARENT))
     if sys.platform == "linux":
         # By the kernel: code of a library that never lets Python run would outlive it otherwise.
         with contextlib.suppress(OSError, AttributeError):
@@ -140,16 +153,3 @@ def limit_memory(most: int) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-
-
-def main(program: str, *arguments: str) -> None:
-    """Become a program that ends with the process that started this one."""
-    end_with_parent()
-    # Whom the parent has in view is this process: what the kernel was told of it stays.
-    os.environ.pop(_PARENT)
-    os.environ["PYTHONPATH"] = os.environ.pop(_PATH_OF_PROGRAM)
-    os.execv(program, [program, *arguments])
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

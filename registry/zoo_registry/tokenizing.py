@@ -199,7 +199,6 @@ def _try(content: bytes) -> None:
 
 def main(path: str, wanted: str) -> None:
     """Try one file; what is wrong with it is the last line that is printed."""
-    children.end_with_parent()
     content = _read(Path(path))
     children.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
     try:

@@ -15,7 +15,6 @@ from json import dumps, loads
 from typing import Any
 
 import zoo_registry
-from zoo_registry import children
 from zoo_registry.errors import UsageError
 from zoo_registry.plugins import load_entry
 from zoo_registry.quiet import quiet_tensorflow
@@ -28,7 +27,6 @@ Say = Callable[[Mapping[str, Any]], None]
 
 def main() -> None:
     """Answer one line of JSON for every entry point asked for, then end without any clean-up."""
-    children.end_with_parent()
     replies = int(sys.argv[1])
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     faulthandler.enable()

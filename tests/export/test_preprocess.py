@@ -265,7 +265,7 @@ def test_without_steps_arrays_go_through_by_name():
         ),
         (
             {"step": "tokenize", "length": 10**12},
-            "Step 'tokenize': length=1000000000000 must be at most 268,435,456 numbers.",
+            "Step 'tokenize': length=1000000000000 must be at most 1,048,576.",
         ),
         (
             {"step": "image", "size": [8, 9], "shorter_side": 8},
@@ -288,6 +288,36 @@ def test_without_steps_arrays_go_through_by_name():
             {"step": "array", "input": "x", "shape": [2], "dtype": "int8"},
             "Step 'array': dtype='int8' must be float32 or int32.",
         ),
+        (
+            {"step": "array", "input": "x", "shape": [2], "dtype": {}},
+            "Step 'array': dtype={} must be a text.",
+        ),
+        (
+            {"step": "array", "input": [], "shape": [2]},
+            "Step 'array': input=[] must be a text.",
+        ),
+        (
+            {"step": "array", "input": "x", "shape": [2], "source": 3},
+            "Step 'array': source=3 must be a text.",
+        ),
+        (
+            {"step": "array", "input": "x", "shape": [2], "scale": float("nan")},
+            "Step 'array': scale=nan must be a number that float32 holds.",
+        ),
+        (
+            {"step": "array", "input": "x", "shape": [2], "scale": 1e39},
+            "Step 'array': scale=1e+39 must be a number that float32 holds.",
+        ),
+        (
+            {"step": "image", "size": [8, 8], "channels": True},
+            "Step 'image': channels=True must be 1 or 3.",
+        ),
+        (
+            {"step": "image", "size": [8, 8], "channels": [3]},
+            "Step 'image': channels=(3,) must be 1 or 3.",
+        ),
+        ("image", "A step is 'image': it must be an object with the key 'step'."),
+        (None, "A step is None: it must be an object with the key 'step'."),
     ],
 )
 def test_wrong_steps(step, message):

@@ -25,7 +25,6 @@ from zoo_export.stored import load_samples
 from zoo_export.tensors import fits
 from zoo_export.verification import run_samples
 from zoo_registry import UsageError
-from zoo_registry.children import end_with_parent
 from zoo_registry.machine import peak_mb
 
 WARM_UP = 3
@@ -141,5 +140,4 @@ def main(folder: str, name: str, threads: str) -> None:
 
 
 if __name__ == "__main__":
-    end_with_parent()
     main(*sys.argv[1:])

@@ -23,6 +23,7 @@ from zoo_export.preprocess.steps import (
     TableStep,
     TokenizeStep,
     as_numbers,
+    check_text,
 )
 from zoo_export.preprocess.tables import Column, load_columns
 from zoo_export.preprocess.texts import load_tokenizer
@@ -54,6 +55,8 @@ class Preprocessor:
         assets: Path | None = None,
         inputs: Sequence[str] = (),
     ) -> None:
+        if isinstance(steps, str) or not isinstance(steps, Sequence):
+            raise UsageError(f"Preprocessing is {repr(steps)[:60]}: it must be a list of steps.")
         self.steps = tuple(as_step(step) for step in steps)
         self.assets = assets
         self.inputs = tuple(inputs)
@@ -136,16 +139,19 @@ def as_step(data: Mapping[str, Any]) -> Step:
         >>> as_step({"step": "array", "input": "x", "shape": [2, 3]})
         ArrayStep(input='x', shape=(2, 3), dtype='float32', scale=1.0, source=None)
     """
+    if not isinstance(data, Mapping):
+        raise UsageError(f"A step is {repr(data)[:60]}: it must be an object with the key 'step'.")
     values = dict(data)
     name = str(values.pop("step", None))
     if name not in STEPS:
         hint = did_you_mean(name, STEPS)
         raise UsageError(f"There is no step '{name}'.{hint} There are: {', '.join(STEPS)}.")
     known = {field.name: field for field in fields(STEPS[name])}
-    for key in values:
+    for key, value in values.items():
         if key not in known:
             hint = did_you_mean(key, known)
             raise UsageError(f"Step '{name}' has no '{key}'.{hint} It has: {', '.join(known)}.")
+        check_text(name, known[key], value)
     for key, field in known.items():
         if field.default is MISSING and key not in values:
             raise UsageError(f"Step '{name}' needs '{key}'.")

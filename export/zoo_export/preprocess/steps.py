@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Shapes = dict[str, tuple[int, ...]]
 # A gigabyte of float32: what is beyond it is no input but a mistake, or an attack on the memory.
 _MAX_NUMBERS = 1 << 28
+# Of a row; a library for tokens makes several lists of each.
+_MAX_TOKENS = 1 << 20
+_LARGEST = float(np.finfo(np.float32).max)
 # In Hz; no sound card takes more.
 _MAX_RATE = 768_000
 _RESAMPLING = ("nearest", "bilinear", "bicubic", "lanczos")
@@ -58,7 +61,8 @@ class ImageStep:
 
     def __post_init__(self) -> None:
         _check(self, "size", _is_shape(self.size, 2), "two positive integers, [height, width]")
-        _check(self, "channels", self.channels in {1, 3}, "1 or 3")
+        is_one = isinstance(self.channels, int) and self.channels in (1, 3)
+        _check(self, "channels", is_one and self.channels is not True, "1 or 3")
         _check_amount(self, "size", [*self.size, self.channels])
         _check(self, "resample", self.resample in _RESAMPLING, f"one of {', '.join(_RESAMPLING)}")
         if self.shorter_side is not None:
@@ -147,7 +151,7 @@ class TokenizeStep:
             self, "tokenizer", is_plain_name(self.tokenizer), "the name of a file among the assets"
         )
         _check(self, "length", _is_shape([self.length], 1), "a positive integer")
-        _check_amount(self, "length", [self.length])
+        _check(self, "length", self.length <= _MAX_TOKENS, f"at most {_MAX_TOKENS:,}")
         _check(self, "padding_mask", isinstance(self.padding_mask, bool), "true or false")
         _check(self, "segment_ids", isinstance(self.segment_ids, bool), "true or false")
 
@@ -226,9 +230,10 @@ class ArrayStep:
     def __post_init__(self) -> None:
         _check(self, "shape", _is_shape(self.shape, None), "positive integers")
         _check_amount(self, "shape", self.shape)
-        _check(self, "dtype", self.dtype in {"float32", "int32"}, "float32 or int32")
+        _check(self, "dtype", self.dtype in ("float32", "int32"), "float32 or int32")
         is_number = isinstance(self.scale, int | float) and not isinstance(self.scale, bool)
-        _check(self, "scale", is_number, "a number")
+        fits = is_number and abs(self.scale) <= _LARGEST
+        _check(self, "scale", fits, "a number that float32 holds")
 
     @property
     def shapes(self) -> Shapes:
@@ -400,6 +405,17 @@ def as_numbers(raw: Any, index: int) -> np.ndarray[Any, Any]:
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise UsageError(f"Input {index} must be numbers, not {kind_of(raw)}.")
     return array
+
+
+def check_text(step: str, field: Field[Any], value: Any) -> None:
+    """Refuse another value for a field that holds a text.
+
+    Raises:
+        UsageError: It is none.
+    """
+    kinds = {"str": (str,), "str | None": (str, type(None))}
+    if not isinstance(value, kinds.get(str(field.type), object)):
+        raise UsageError(f"Step '{step}': {field.name}={value!r} must be a text.")
 
 
 def _is_shape(value: Any, rank: int | None) -> bool:

@@ -21,7 +21,6 @@ import numpy as np
 
 from zoo_export.converters.job import load_cases
 from zoo_export.tensors import Array, Arrays
-from zoo_registry import children
 
 INPUTS, FINDINGS = "inputs.npz", "findings.json"
 REFUSED = 3
@@ -236,6 +235,5 @@ def _nodes(content: bytes) -> list[_Node]:
 
 
 if __name__ == "__main__":
-    children.end_with_parent()
     with contextlib.suppress(KeyboardInterrupt):
         main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -72,7 +72,6 @@ def start(
 
 def main(job: Path, outcome: Path) -> None:
     """Do what a file says, and leave in another one why it failed."""
-    children.end_with_parent()
     quiet_tensorflow()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.showwarning = _show_warning  # type: ignore[assignment]

@@ -44,7 +44,6 @@ from zoo_export.formats import find
 from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
-from zoo_registry.children import end_with_parent
 from zoo_registry.durable import write_text
 from zoo_registry.machine import in_short
 
@@ -210,6 +209,5 @@ def _with_ratios(cells: Mapping[str, Cell], latencies: dict[str, float]) -> dict
 
 
 if __name__ == "__main__":
-    end_with_parent()
     file, name, task, size, formats = sys.argv[1:]
     main(Path(file), Case(name, task or None, size == "full"), formats.split(","))

@@ -133,7 +133,6 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _child(names: Sequence[str]) -> None:
-    children.end_with_parent()
     from zoo.support.operator_cases import cases
 
     known = cases()

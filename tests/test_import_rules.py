@@ -77,6 +77,16 @@ def test_the_registry_imports_nothing_heavy() -> None:
         assert not HEAVY & {name.partition(".")[0] for name in imports(path)}, path
 
 
+def test_nothing_heavy_is_imported_before_it_is_needed(fresh_python) -> None:
+    code = """
+import sys
+import zoo, zoo.cli.main, zoo_export.exporting, zoo_export.verification, zoo_recipes.recipe
+print(sorted({"tensorflow", "keras", "onnx", "onnxruntime", "sklearn"} & sys.modules.keys()))
+"""
+    done = fresh_python(code)
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_the_facade_says_the_same_to_python_and_to_type_checkers() -> None:
     import zoo
 

@@ -136,7 +136,9 @@ def _judged(
         _check(source, _proof_figures(source, row, proof), facts, is_proof=True)
         return replace(figures, perturbed=True)
     except ExportError as error:
-        inside = cause(row, source.request.model, source.trials.batches[0].inputs)
+        inside = cause(
+            row, source.request.model, [source.trials.batches[at].inputs for at in tried]
+        )
         if not inside:
             raise
         raise ExportError(f"{error}. {inside}", comparisons=error.comparisons) from error

@@ -63,8 +63,8 @@ class Scale:
         return np.asarray(ROUNDING * self.rounding + many)
 
     def steady(self) -> Array:
-        """Return how far Keras' own answer moves by rounding."""
-        return np.asarray(ROUNDING * self.rounding)
+        """Return how far Keras' own answer moves by rounding, by its last bit at the least."""
+        return np.maximum(ROUNDING * self.rounding, self.last_bits / 4)
 
     def varies(self) -> Array:
         """Return which columns tell the samples apart."""

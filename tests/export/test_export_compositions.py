@@ -249,6 +249,33 @@ def test_a_branch_that_is_never_on_is_quantized(tmp_path):
     _all_ok(convert(model, tmp_path, formats, samples=rows, calibration=rows))
 
 
+def test_int8_attends_to_what_is_not_masked(tmp_path):
+    keras.utils.set_random_seed(0)
+    steps, mask = keras.Input((6, 8), name="steps"), keras.Input((6,), name="mask")
+    scores = ops.matmul(layers.Dense(8)(steps), ops.transpose(layers.Dense(8)(steps), (0, 2, 1)))
+    visible = mask[:, None, :]
+    forms = {
+        "added": ops.softmax(scores + (1.0 - visible) * -1e9),
+        "chosen": ops.softmax(ops.where(visible > 0.5, scores, -1e9)),
+    }
+    outputs = {name: ops.mean(ops.matmul(form, steps), 1) for name, form in forms.items()}
+    attention = layers.MultiHeadAttention(2, 4)
+    outputs["of_keras"] = ops.mean(attention(steps, steps, attention_mask=visible > 0.5), 1)
+    model = keras.Model([steps, mask], outputs)
+    rng = np.random.default_rng(0)
+    hidden = (rng.random((64, 6)) > 0.4).astype("float32")
+    hidden[:, 0] = 1
+    rows = {"steps": rng.normal(size=(64, 6, 8)).astype("float32"), "mask": hidden}
+
+    artifact = _all_ok(convert(model, tmp_path, ["tflite:int8"], samples=rows, calibration=rows))
+
+    before = runner(tmp_path, artifact["tflite:int8"]).run(rows)
+    wanted = model([rows["steps"], hidden])
+    for name in outputs:
+        keras_gives = ops.convert_to_numpy(wanted[name])
+        assert np.abs(before[name] - keras_gives).mean() < 0.1 * keras_gives.std(), name
+
+
 def test_weights_beyond_float16_are_named(tmp_path):
     model = _model(layers.Dense(2, name="hidden"), (3,))
     model.get_layer("hidden").kernel.assign(np.full((3, 2), -3e5))

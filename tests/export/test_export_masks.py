@@ -185,16 +185,18 @@ def test_calibrated_int8_of_few_rows(kind, rows, tmp_path):
 
 def test_what_moves_numbers_to_another_scale_scales_them(tmp_path):
     x = keras.Input((6, 4), name="x")
-    y = layers.Dense(4)(x)
-    moved = {
-        "reversed": ops.flip(y, axis=1),
-        "tiled": ops.tile(y, (1, 2, 1))[:, 3:9],
-        "rolled": ops.roll(y, 2, axis=1),
-        "repeated": ops.repeat(y, 2, axis=1)[:, ::2],
-        "taken": ops.take(y, [3, 1, 2, 0, 5, 4], axis=1),
-        "reflected": ops.pad(y, ((0, 0), (1, 1), (0, 0)), "reflect")[:, :6],
+    moves = {
+        "reversed": lambda y: ops.flip(y, axis=1),
+        "tiled": lambda y: ops.tile(y, (1, 2, 1))[:, 3:9],
+        "rolled": lambda y: ops.roll(y, 2, axis=1),
+        "repeated": lambda y: ops.repeat(y, 2, axis=1)[:, ::2],
+        "taken": lambda y: ops.take(y, [3, 1, 2, 0, 5, 4], axis=1),
+        "reflected": lambda y: ops.pad(y, ((0, 0), (1, 1), (0, 0)), "reflect")[:, :6],
     }
-    beside = {name: ops.concatenate([9 * y, value], 1) for name, value in moved.items()}
+    beside = {
+        name: ops.concatenate([9 * layers.Dense(4)(x), move(layers.Dense(4)(x))], 1)
+        for name, move in moves.items()
+    }
     rows = np.random.default_rng(0).normal(size=(64, 6, 4)).astype("float32")
     model = keras.Model(x, beside, name="net")
     given = int8_of(model, {"x": rows}, {"x": rows}, tmp_path / "net.tflite")

@@ -540,12 +540,13 @@ def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():
     model = keras.Model([scores, mask], {"y": ops.softmax(hidden)})
     case = {"scores": np.ones((1, 5), "float32"), "mask": np.eye(1, 5, dtype="float32")}
 
-    assert cause(find("tflite"), model, case) == ""
-    assert cause(find("onnx:float16"), model, case) == (
+    assert cause(find("tflite"), model, [case]) == ""
+    assert cause(find("onnx:float16"), model, [case]) == (
         "Layer 'far' gives numbers up to 1e+09, and float16 ends at 65,504"
     )
-    assert cause(find("tflite:int8"), model, case).startswith(
-        "Layer 'far' gives -1e+09 beside numbers up to 0, and int8 holds both on one scale"
+    assert cause(find("tflite:int8"), model, [case]).startswith(
+        "Layer 'far' gives -1e+09 beside numbers up to 0, and this scheme holds both on "
+        "one scale of 256 steps"
     )
 
 

@@ -203,3 +203,58 @@ def test_a_hostile_file_makes_nothing_and_reads_nothing(saved, tmp_path):
     assert "layers/dense/vars/0 is no array of this file." in refused(
         "mlp", weights=tmp_path / "m.weights.h5", **arguments
     )
+
+
+def test_settings_that_no_weight_shows_are_told_and_other_kinds_of_layers_refused(saved, tmp_path):
+    _, folder = saved
+    _, (said,) = quiet("bert-tiny", weights=folder / "bert.keras", **{**TWO, "num_heads": 4})
+    assert said == (
+        f"Layers of '{folder / 'bert.keras'}' were saved with other settings than 'bert-tiny' has: "
+        "block_0 num_heads=2 and not 4, block_1 num_heads=2 and not 4."
+    )
+
+    def spec(kind, **settings):
+        def build():
+            inputs = keras.Input((None, 4))
+            layer = getattr(keras.layers, kind)(name="n", **settings)
+            around = keras.layers.Bidirectional(keras.layers.LSTM(2), name="around")
+            return keras.Model(inputs, around(layer(inputs)))
+
+        return ModelSpec(name="own", builder=build)
+
+    unscaled = spec("LayerNormalization", scale=False)
+    unscaled.builder().save(tmp_path / "m.keras")
+    assert quiet(unscaled, weights=tmp_path / "m.keras")[1] == []
+    for other, text in (
+        (spec("LayerNormalization", center=False), "of another shape: n with other center, scale."),
+        (spec("Dense", units=4, use_bias=False), "n/kernel (4, 4) and not (4,)."),
+        (spec("BatchNormalization", scale=False), "missing: n/moving_mean"),
+    ):
+        assert text in refused(other, weights=tmp_path / "m.keras")
+    spec("RMSNormalization").builder().save(tmp_path / "m.keras")
+    assert "n, a LayerNormalization and not a RMSNormalization" in refused(
+        spec("LayerNormalization", center=False), weights=tmp_path / "m.keras"
+    )
+
+
+@formats
+def test_a_head_of_texts_is_none_of_words(saved, suffix):
+    _, folder = saved
+    words = {**TWO, "task": "token-classification"}
+    model, (said,) = quiet("bert-tiny", weights=folder / f"bert{suffix}", **words)
+    assert said.startswith("The head of 'bert-tiny' starts fresh")
+    assert model.zoo_weights.fresh == ("logits/kernel", "logits/bias")
+
+
+@formats
+def test_quantized_files_are_refused_strict_or_not(suffix, tmp_path):
+    arguments = {"hidden_dims": (4,), **MLP}
+    model = zoo.get_model("mlp", **arguments)
+    model.quantize("int8")
+    file = tmp_path / f"m{suffix}"
+    model.save(file) if suffix == ".keras" else model.save_weights(file)
+    assert "dense_0/kernel as int8, as quantized weights are" in refused(
+        "mlp", weights=file, **arguments
+    )
+    model, _ = quiet("mlp", weights=file, strict=False, **arguments)
+    assert "dense_0/kernel as int8" in model.zoo_weights.misshapen[0]

@@ -618,6 +618,22 @@ def _resized(node: Node) -> Any:
     return tf.matmul(weights(1, width), columns)
 
 
+def _resized_floats(node: Node) -> Any:
+    # Of whole numbers too TensorFlow's answer is in float32.
+    images, size = node.inputs
+    if images.dtype == tf.float32:
+        return None
+    return _again(node, [tf.cast(images, tf.float32), size], node.options)
+
+
+def _nearest_of_floats(node: Node) -> Any:
+    images, size = node.inputs
+    if images.dtype not in _WIDER or images.dtype.size > 2:
+        return None
+    resized = _again(node, [tf.cast(images, tf.float32), size], node.options)
+    return tf.cast(resized, images.dtype)
+
+
 def _known(tensor: Any, images: Any) -> Any:
     """Return a value that hangs on the sizes of images at most, ``None`` of any other."""
     value = tf.get_static_value(tensor)
@@ -712,5 +728,7 @@ LITERT: Mapping[str, Composition] = {
     "AvgPool3D": _pool_3d,
     "MaxPool3D": _pool_3d,
     "ResizeBicubic": _resized,
+    "ResizeBilinear": _resized_floats,
+    "ResizeNearestNeighbor": _nearest_of_floats,
     **dict.fromkeys(_ARITHMETIC, _widened),
 }

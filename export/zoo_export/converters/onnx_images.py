@@ -80,10 +80,22 @@ def resize_cubic(context: Any, node: Any, *_: Any) -> None:
     finish(context, node, "MatMul", constant(context, columns), x)
 
 
+def refuse_resize(context: Any, node: Any, *_: Any) -> None:
+    """Refuse what is no operator of ONNX, and is composed of others where sizes are known."""
+    del context
+    cause = (
+        "images whose size is known only when data arrive are resized there with bilinear and "
+        "nearest interpolation alone, without antialias: give the model a fixed size, or take these"
+    )
+    raise ExportError(cause, [Blame(node.type)])
+
+
 HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
+    "ResizeArea": (refuse_resize, []),
     "ResizeBicubic": (resize_cubic, []),
     "ResizeBilinear": (resize_bilinear, []),
     "ResizeNearestNeighbor": (resize_nearest, []),
+    "ScaleAndTranslate": (refuse_resize, []),
 }
 
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+from zoo_export.converters.tflite_masks import narrow, range_of
+from zoo_export.tensors import Arrays
 
 # Of the range of what a tensor is made from.
 _EMPTY = 1e-6
@@ -27,11 +30,12 @@ _CHOICES = {64, 123}
 
 
 @contextmanager
-def mended_ranges(model: Any) -> Iterator[None]:
+def mended_ranges(model: Any, rows: Callable[[], Iterable[tuple[str, Arrays]]]) -> Iterator[None]:
     """Let the converter quantize with ranges that hold for more than the calibration rows.
 
     Args:
         model: The Keras model.
+        rows: What it calibrates on: signature and inputs.
     """
     from tensorflow.lite.python import lite
 
@@ -39,7 +43,7 @@ def mended_ranges(model: Any) -> Iterator[None]:
     before, steps = calibrator.calibrate, step_names(model)
 
     def calibrate(self: Any, *arguments: Any) -> bytes:
-        return mend(before(self, *arguments), steps)
+        return mend(before(self, *arguments), steps, rows())
 
     calibrator.calibrate = calibrate
     try:
@@ -61,19 +65,20 @@ def step_names(model: Any) -> re.Pattern[str]:
     return re.compile(rf"(?<=/)({'|'.join(sorted(pairs))})(?:_\d+)?(?=/)" if pairs else r"(?!)()")
 
 
-def mend(content: bytes, steps: re.Pattern[str]) -> bytes:
-    """Return a calibrated file whose steps share their ranges, and in which no range is empty.
+def mend(content: bytes, steps: re.Pattern[str], rows: Iterable[tuple[str, Arrays]] = ()) -> bytes:
+    """Return a calibrated file whose steps share ranges, and no range is empty or a mask's.
 
     Args:
         content: A float file with the least and the largest value of its tensors.
         steps: As :func:`step_names` gives them.
+        rows: What it was calibrated on: signature and inputs.
     """
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     codes = enumerate(model.operatorCodes)
     choices = {index for index, code in codes if code.builtinCode in _CHOICES}
-    changed = False
+    changed = narrow(model, content, rows)
     for graph in model.subgraphs:
         changed |= _share(graph, steps, choices)
         for node in graph.operators:
@@ -92,7 +97,7 @@ def _share(graph: Any, steps: re.Pattern[str], choices: set[int]) -> bool:
     for node in graph.operators:
         for index in node.outputs:
             name = graph.tensors[index].name.decode()
-            if steps.search(name) and _range(graph.tensors[index]) is not None:
+            if steps.search(name) and range_of(graph.tensors[index]) is not None:
                 groups[steps.sub(r"\1", name)].append(index)
     for group in groups.values():
         _set_range(graph, group, group)
@@ -100,14 +105,14 @@ def _share(graph: Any, steps: re.Pattern[str], choices: set[int]) -> bool:
     # A choice between the state of a step and that before, which a mask makes, is not in the cell.
     for node in graph.operators:
         values, made = shared.intersection(node.inputs), list(node.outputs)
-        if values and node.opcodeIndex in choices and _range(graph.tensors[made[0]]) is not None:
+        if values and node.opcodeIndex in choices and range_of(graph.tensors[made[0]]) is not None:
             _set_range(graph, made, [*made, *values])
             shared.update(made)
     return bool(groups)
 
 
 def _set_range(graph: Any, chosen: Any, of: Any) -> None:
-    ranges = [found for index in of if (found := _range(graph.tensors[index])) is not None]
+    ranges = [found for index in of if (found := range_of(graph.tensors[index])) is not None]
     low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     for index in chosen:
         measured = graph.tensors[index].quantization
@@ -115,7 +120,7 @@ def _set_range(graph: Any, chosen: Any, of: Any) -> None:
 
 
 def _widen(tensor: Any, source: float) -> bool:
-    range_ = _range(tensor)
+    range_ = range_of(tensor)
     if range_ is None or range_[1] - range_[0] > _EMPTY * source or abs(range_[0]) > source:
         return False
     low, high = range_
@@ -125,14 +130,5 @@ def _widen(tensor: Any, source: float) -> bool:
 
 
 def _largest(tensor: Any) -> float:
-    range_ = _range(tensor)
+    range_ = range_of(tensor)
     return 0.0 if range_ is None else max(abs(end) for end in range_)
-
-
-def _range(tensor: Any) -> tuple[float, float] | None:
-    measured = tensor.quantization
-    if measured is None or measured.min is None or measured.max is None:
-        return None
-    if len(measured.min) != 1 or len(measured.max) != 1:
-        return None
-    return float(measured.min[0]), float(measured.max[0])

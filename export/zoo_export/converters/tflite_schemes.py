@@ -218,7 +218,7 @@ def _calibrated(
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    with mended_ranges(conversion.model):
+    with mended_ranges(conversion.model, representative):
         return tflite.convert(conversion, configure, change=one_scale, integer=integer, loops=False)
 
 

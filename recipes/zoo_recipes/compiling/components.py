@@ -232,8 +232,9 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
         arguments["boundaries"] = [_counted(part, steps) for part in arguments["boundaries"]]
     known = parameters(kind)
     warmup = arguments.get("warmup_steps", 0)
-    if warmup and "warmup_steps" not in known:
-        del arguments["warmup_steps"]
+    if "warmup_steps" not in known:
+        # A share of a few steps is none.
+        arguments.pop("warmup_steps", None)
     elif warmup and "warmup_target" not in arguments:
         arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
     if "initial_learning_rate" in known:

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo_recipes.evaluation.subjects import Read
 from zoo_recipes.own_data.records import table, values_in
-from zoo_recipes.own_data.table_files import SUFFIXES
+from zoo_recipes.own_data.table_files import is_rows
 from zoo_registry import UsageError
 
 # A share of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
@@ -26,10 +26,12 @@ def file_column(word: str) -> tuple[Path, str] | None:
     Example:
         >>> file_column("people.csv:gender"), file_column("gender")
         ((PosixPath('people.csv'), 'gender'), None)
+        >>> file_column("people.csv.gz:a:b")
+        (PosixPath('people.csv.gz'), 'a:b')
     """
-    name, _, column = word.rpartition(":")
-    path = Path(name)
-    return (path, column) if path.suffix.lower() in SUFFIXES else None
+    marks = (at for at, mark in enumerate(word) if mark == ":")
+    at = next((at for at in marks if is_rows(Path(word[:at]))), None)
+    return None if at is None else (Path(word[:at]), word[at + 1 :])
 
 
 def values_of(read: Read, slice_by: str | Sequence[Any]) -> Sequence[Any]:

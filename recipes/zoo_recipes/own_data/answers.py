@@ -5,7 +5,6 @@ The format: https://rajpurkar.github.io/SQuAD-explorer/.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from zoo_recipes.own_data.content import (
     Problem,
     digest_of,
 )
-from zoo_recipes.own_data.encodings import decoded, suffix_of
+from zoo_recipes.own_data.encodings import head_of, json_in, suffix_of
 from zoo_recipes.own_data.files import files_of, place, splits_of
 from zoo_registry import UsageError
 
@@ -30,8 +29,6 @@ ANSWERS = Kind(
     tasks=("question-answering",),
     roles=("question", "context", "answers"),
 )
-# A file of SQuAD names one of its tables near its beginning.
-HEAD = 1 << 16
 
 
 def is_squad(path: Path) -> bool:
@@ -130,23 +127,26 @@ def _answers(answers: Any) -> Iterator[tuple[str, int]]:
 
 
 def _looks_like_squad(file: Path) -> bool:
-    with file.open("rb") as stream:
-        head = stream.read(HEAD)
+    head = head_of(file)
     return b'"paragraphs"' in head and b'"data"' in head
 
 
 def _questions(file: Path) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield question, context and answers; what is none of these is ``None``."""
     try:
-        data = json.loads(decoded(file).text)
-        for document in data["data"]:
-            for paragraph in document["paragraphs"]:
-                for asked in paragraph["qas"]:
-                    known = [] if asked.get("is_impossible") else asked["answers"]
-                    yield asked["question"], paragraph["context"], known
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{file}' is no JSON: {error}") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"'{file}' is no SQuAD: its data have paragraphs with a context and qas, and each of "
-            f"these a question and answers ({type(error).__name__}: {error})."
-        ) from error
+        data = json_in(file)
+    except BadRecordError as error:
+        raise UsageError(f"'{file}' {error}.") from error
+    for document in _listed(data, "data"):
+        for paragraph in _listed(document, "paragraphs"):
+            for asked in _listed(paragraph, "qas"):
+                said = asked if isinstance(asked, dict) else {}
+                known = [] if said.get("is_impossible") else said.get("answers")
+                context = paragraph.get("context") if isinstance(paragraph, dict) else None
+                yield said.get("question"), context, known
+
+
+def _listed(value: Any, key: str) -> list[Any]:
+    """Return a list of SQuAD; where there is none, one thing that is no question."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else [None]

@@ -5,20 +5,18 @@ The format: https://cocodataset.org/#format-data.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.boxes import Box, Gathered
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content
+from zoo_recipes.own_data.encodings import head_of, json_in, suffix_of
 from zoo_recipes.own_data.files import files_of, place, split_in, splits_of, watched
 from zoo_recipes.own_data.images import is_picture
 from zoo_recipes.own_data.named_pictures import Pictures
 
 KEYS = {"images": list, "annotations": list, "categories": list}
-# A file of COCO names one of its tables near its beginning.
-HEAD = 1 << 16
 
 
 def is_coco(path: Path) -> bool:
@@ -55,24 +53,19 @@ def read_coco(path: Path, columns: Columns) -> Content:
 
 
 def _annotation_files(files: Sequence[Path]) -> list[Path]:
-    tables = [file for file in files if file.suffix.lower() == ".json"]
+    tables = [file for file in files if suffix_of(file) == ".json"]
     named = [file for file in tables if file.name.startswith("instances")]
     return named or [file for file in tables if _looks_like_coco(file)]
 
 
 def _looks_like_coco(file: Path) -> bool:
-    with file.open("rb") as stream:
-        head = stream.read(HEAD)
+    head = head_of(file)
+    # It names one of its tables near its beginning.
     return any(f'"{key}"'.encode() in head for key in KEYS)
 
 
 def _tables(file: Path) -> dict[str, list[Any]]:
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise BadRecordError(f"is not UTF-8: {error.reason} at byte {error.start}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise BadRecordError(f"is no JSON: {error}") from error
+    data = json_in(file)
     for key, kind in KEYS.items():
         rows = data.get(key) if isinstance(data, dict) else None
         if not isinstance(rows, kind) or not all(isinstance(row, dict) for row in rows):

@@ -14,6 +14,8 @@ from zoo_registry.specs import MULTI_LABEL
 VERSION = "2.0.0"
 # The feature that says which record of the files an example is.
 PLACE = "record_place"
+# What JSON may escape and no text holds.
+HALF = "holds half a character, a lone surrogate such as \\ud83d"
 # The role, and the feature, of any number of classes an example.
 LABELS = "labels"
 # Role, such as ``text``, to the name of the column that plays it.
@@ -164,7 +166,7 @@ def _encoded(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise BadRecordError("holds half a character, a lone surrogate such as \\ud83d") from error
+        raise BadRecordError(HALF) from error
 
 
 def class_names(labels: Sequence[str]) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from zoo_recipes.own_data.content import HALF, BadRecordError
 from zoo_registry import UsageError
 
 GZIP = ".gz"
@@ -83,6 +86,40 @@ def decoded(file: Path) -> Decoded:
     raise UsageError(
         f"'{file}' is not UTF-8, and does not look like Windows-1252 either: save it as UTF-8."
     )
+
+
+def head_of(file: Path, size: int = 1 << 16) -> bytes:
+    """Return the first bytes of a file, unpacked; none of one that cannot be."""
+    try:
+        with gzip.open(file) if file.name.lower().endswith(GZIP) else file.open("rb") as stream:
+            return stream.read(size)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def json_in(file: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        BadRecordError: It is none, or it escapes what no text holds.
+        UsageError: It cannot be decoded.
+    """
+    try:
+        found = json.loads(decoded(file).text)
+    except (ValueError, RecursionError) as error:
+        raise BadRecordError(f"is no JSON: {error}") from error
+    if not is_utf8(json.dumps(found, ensure_ascii=False)):
+        raise BadRecordError(HALF)
+    return found
+
+
+def is_utf8(text: str) -> bool:
+    """Return whether a text can be written, as one with lone surrogates cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _bytes(file: Path) -> bytes:

@@ -52,9 +52,23 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
+    seen: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if _counts(name)]
+        # A link may lead back to where it is.
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = [n for n in folders if _counts(n) and not _leads_back(real, f"{root}/{n}")]
         yield from (Path(root, name) for name in names if _counts(name))
+
+
+def _leads_back(folder: str, entry: str) -> bool:
+    """Return whether an entry of a folder is a link to what the folder is in."""
+    if not Path(entry).is_symlink():
+        return False
+    return Path(folder).is_relative_to(os.path.realpath(entry))
 
 
 def folders_of(path: Path) -> list[Path]:

@@ -82,10 +82,10 @@ LAYOUTS = (
         read_squad,
     ),
     Layout(
-        "tables: .csv, .tsv, .json, .jsonl or .parquet with text and label, premise, hypothesis "
-        "and label, source and target, user, item and rating, tokens and tags, or numbers and "
-        "categories with a label or target; also a folder with train.csv, validation.csv and "
-        "test.csv",
+        "tables: .csv, .tsv, .xlsx, .json, .jsonl or .parquet with text and label, premise, "
+        "hypothesis and label, source and target, user, item and rating, tokens and tags, or "
+        "numbers and categories with a label or target; also a folder with train.csv, "
+        "validation.csv and test.csv",
         is_table,
         table_kind,
         read_table,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from pathlib import Path
 from zoo_recipes.own_data.content import BadRecordError
 from zoo_recipes.own_data.files import place, split_in
 from zoo_recipes.own_data.images import is_picture
+
+_ROOTED = re.compile(r"[/\\]|[A-Za-z]:")
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Pictures:
         for file in filter(is_picture, self.files):
             found[file.name].append(file)
             # Some annotations leave the suffix out.
-            found[file.stem].append(file)
+            if file.stem != file.name:
+                found[file.stem].append(file)
         return found
 
     def find(self, name: str, near: Path) -> Path:
@@ -46,7 +50,10 @@ class Pictures:
             BadRecordError: There is none, or there are several.
         """
         parts = Path(name.replace("\\", "/")).parts
-        found = [f for f in self._by_name.get(parts[-1] if parts else "", ()) if _ends(f, parts)]
+        named = self._by_name.get(parts[-1] if parts else "", ())
+        found = [file for file in named if _ends(file, parts)]
+        if not found and len(named) == 1 and _ROOTED.match(name):
+            found = named  # where it lay on another machine
         if not found:
             raise BadRecordError(f"there is no image '{name}'")
         split = split_in(near, self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def _open(path: Path, columns: Columns) -> _Opened:
     files = files_of(path)
     pictures = [file for file in files if is_picture(file)]
     found = [f for f in files if is_rows(f) and _names_pictures(f, path, pictures)]
-    tables = {file: joined(file, read_rows(file, columns), columns) for file in found}
+    tables = {file: _read(file, columns, pictures) for file in found}
     # Those of pictures without a class have fewer columns.
     first, table = max(tables.items(), key=lambda item: len(item[1].names))
     for role, column in columns.items():
@@ -198,21 +199,41 @@ def _names_pictures(file: Path, path: Path, pictures: Sequence[Path]) -> bool:
     if is_unlabelled(file):
         return False
     try:
-        return _image_column(read_rows(file, {}), path, pictures) is not None
+        return _image_column(_read(file, {}, pictures), path, pictures) is not None
     except UsageError:
         return False
 
 
 def _image_column(table: Table, path: Path, pictures: Sequence[Path]) -> str | None:
     """Return the column whose cells name pictures, one of usual name first."""
-    known = {name for file in pictures for name in (file.name, file.stem)}
+    known = _names(pictures)
     usual = [name for name in table.names if name.casefold() in NAMES["image"]]
     for name in dict.fromkeys([*usual, *table.names]):
         cells = [row.values.get(name) for row in table.rows[:20] if not row.problem]
-        words = [Path(cell.replace("\\", "/")).name for cell in cells if isinstance(cell, str)]
+        words = [_base(cell) for cell in cells if isinstance(cell, str)]
         if words and sum(word in known for word in words) > len(words) / 2:
             return name
     return None
+
+
+def _names(pictures: Sequence[Path]) -> set[str]:
+    """Return what pictures may be called; a name without a suffix is one of one picture only."""
+    stems = Counter(file.stem for file in pictures)
+    return {file.name for file in pictures} | {stem for stem in stems if stems[stem] == 1}
+
+
+def _base(name: str) -> str:
+    return Path(name.replace("\\", "/")).name
+
+
+def _read(file: Path, columns: Columns, pictures: Sequence[Path]) -> Table:
+    """Return a table; it has no header where its first row names a picture."""
+    table = joined(file, read_rows(file, columns), columns)
+    known = _names(pictures)
+    at = next((n for n, name in enumerate(table.names, 1) if _base(name) in known), None)
+    if at is None:
+        return table
+    return joined(file, read_rows(file, columns or {"image": str(at)}), columns)
 
 
 def _picture(row: Row, column: str, file: Path, pictures: Pictures) -> Path:

@@ -60,7 +60,7 @@ def mark_of(values: Sequence[Any]) -> str | None:
         None
     """
     cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
-    cells = [cell for cell in cells if not _is_list(cell)]
+    cells = [cell for cell in cells if not is_list(cell)]
     counts = {mark: sum(mark in cell for cell in cells) for mark in MARKS}
     best = max(counts, key=counts.__getitem__)
     if counts[best] and counts[best] >= USUAL * len(cells):
@@ -85,7 +85,7 @@ def classes_in(column: str, value: Any, mark: str | None) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         text = value.strip()
-        value = listed(column, text) if _is_list(text) else text.split(mark) if mark else [text]
+        value = listed(column, text) if is_list(text) else text.split(mark) if mark else [text]
     elif not isinstance(value, list | tuple):
         value = [value]
     return tuple(dict.fromkeys(name for part in value if (name := _class(column, part))))
@@ -111,8 +111,9 @@ def listed(column: str, text: str) -> list[Any]:
     raise BadRecordError(f"column '{column}' holds a list that cannot be read: {text[:60]}")
 
 
-def _is_list(text: str) -> bool:
-    return text.startswith("[") and text.endswith("]")
+def is_list(text: str) -> bool:
+    """Return whether a cell is written as a list."""
+    return text.strip().startswith("[") and text.strip().endswith("]")
 
 
 def _class(column: str, part: Any) -> str:

@@ -1,4 +1,4 @@
-"""Rows of CSV, TSV, JSON, JSONL and Parquet files, each with the line it stands in."""
+"""Rows of CSV, TSV, Excel, JSON, JSONL and Parquet files, each with the line it stands in."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.content import LABELS, Columns
-from zoo_recipes.own_data.encodings import decoded, suffix_of
-from zoo_registry import UsageError
+from zoo_recipes.own_data.content import HALF, LABELS, Columns
+from zoo_recipes.own_data.encodings import decoded, is_utf8, suffix_of
+from zoo_registry import UsageError, ZooError
 
 # Their rows name the columns.
 LINES = (".jsonl", ".ndjson", ".json")
 OBJECTS = (*LINES, ".parquet")
-SUFFIXES = (".csv", ".tsv", *OBJECTS)
+SHEET = ".xlsx"
+SUFFIXES = (".csv", ".tsv", SHEET, *OBJECTS)
 # Rows of objects that tell which columns there are; a row that misses one of them is reported.
 HEAD = 100
 HEAD_CHARACTERS = 1 << 20
@@ -80,6 +81,9 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         table = _parquet(file)
         rows = [Row(at, values) for at, values in enumerate(table.read().to_pylist(), 1)]
         return Table(list(table.schema_arrow.names), rows)
+    if suffix_of(file) == SHEET:
+        lines, remarks = _sheet(file)
+        return _table(file, lines, columns, headings, remarks)
     found = decoded(file)
     remarks = [found.remark] if found.remark else []
     if suffix_of(file) in LINES:
@@ -88,6 +92,19 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         return Table(list(dict.fromkeys(name for values in head for name in values)), rows, remarks)
     delimiter = _delimiter(file, found.text)
     lines = _lines(file, found.text, delimiter)
+    return _table(file, lines, columns, headings, remarks, delimiter=delimiter)
+
+
+def _table(
+    file: Path,
+    lines: list[Line],
+    columns: Columns,
+    headings: Iterable[str],
+    remarks: list[str],
+    *,
+    delimiter: str = "",
+) -> Table:
+    """Return the table of lines, of which the first may be a header."""
     if not lines:
         raise UsageError(f"'{file}' is empty: a table needs at least a header.")
     header, lines = _headed(lines, columns, set(headings))
@@ -121,7 +138,7 @@ def named_columns(columns: Columns) -> Iterator[str]:
 def _row(line: int, fields: list[str], names: Sequence[str]) -> Row:
     if len(fields) != len(names):
         return Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
-    bad = next((field for field in fields if not _is_utf8(field)), None)
+    bad = next((field for field in fields if not is_utf8(field)), None)
     if bad is not None:
         return Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
     return Row(line, dict(zip(names, fields, strict=True)))
@@ -233,14 +250,6 @@ def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> list[Line]:
     return found
 
 
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _objects(file: Path, text: str) -> Iterator[Row]:
     if suffix_of(file) == ".json" and (whole := _whole(file, text)) is not None:
         yield from (_object(number, values) for number, values in enumerate(whole, 1))
@@ -248,7 +257,7 @@ def _objects(file: Path, text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        if not _is_utf8(line):
+        if not is_utf8(line):
             shown = line.encode("utf-8", "surrogateescape")[:40]
             yield Row(number, {}, f"is not UTF-8: {shown!r}")
             continue
@@ -303,9 +312,43 @@ def _object(number: int, values: Any) -> Row:
     if not isinstance(values, dict):
         return Row(number, {}, f"is no object: {type(values).__name__}")
     # JSON may escape what no text holds.
-    if not _is_utf8(json.dumps(values, ensure_ascii=False)):
-        return Row(number, {}, "holds half a character, a lone surrogate such as \\ud83d")
+    if not is_utf8(json.dumps(values, ensure_ascii=False)):
+        return Row(number, {}, HALF)
     return Row(number, values)
+
+
+def _sheet(file: Path) -> tuple[list[Line], list[str]]:
+    """Return the rows of the first sheet of an Excel file, and which one it is of several."""
+    try:
+        from openpyxl import load_workbook
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            f"'{file}' is read by openpyxl, which is not installed: pip install 'kerazoo[excel]'."
+        ) from error
+    try:
+        # What formulas gave when the file was saved.
+        book = load_workbook(file, read_only=True, data_only=True)
+        first = book.worksheets[0]
+        rows = [[_written(value) for value in row] for row in first.iter_rows(values_only=True)]
+    except Exception as error:  # openpyxl raises what zip and XML raise
+        raise UsageError(f"'{file}' is no Excel file: {type(error).__name__}: {error}") from error
+    lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+    # Cells that were formatted once and hold nothing.
+    width = max((at for _, row in lines for at, cell in enumerate(row, 1) if cell), default=0)
+    lines = [(number, [*row, *[""] * width][:width]) for number, row in lines]
+    count = len(book.worksheets)
+    said = f"sheet '{first.title}' of {file.name} is read, the first of {count}"
+    return lines, [said] if count > 1 else []
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
 def _parquet(file: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.encodings import suffix_of
+from zoo_recipes.own_data.encodings import head_of, suffix_of
 from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
+from zoo_recipes.own_data.several import is_list, listed
 from zoo_registry import UsageError
 
 TAGS = Kind(
@@ -34,7 +36,7 @@ SUFFIXES = {".conll", ".bio", ".iob", ".iob2"}
 _ENTITY = re.compile(r"O|[BIESLUM]-\S+")
 _PART_OF_SPEECH = re.compile(r"[A-Z.,:;?!$#'`\"()\[\]|/-][A-Z0-9.,:;?!$#'`\"()\[\]|/_-]*")
 # Lines that tell whether a .txt file has tagged words.
-HEAD, FEW = 400, 8
+HEAD, FEW, MOST = 400, 8, 0.9
 
 
 def is_tagged(path: Path) -> bool:
@@ -49,12 +51,15 @@ def _suffix_fits(file: Path) -> bool:
 
 
 def _looks_tagged(file: Path) -> bool:
-    with file.open("rb") as stream:
-        text = stream.read(1 << 16).decode("utf-8", "replace")
+    text = head_of(file).decode("utf-8", "replace")
     lines = text.removeprefix("\ufeff").splitlines()[:HEAD]
     words = [line.split() for line in lines if line.strip() and not line.startswith("-DOCSTART-")]
-    if len(words) < FEW or len({len(row) for row in words[:-1]}) > 1 or len(words[0]) < 2:
+    widths = Counter(map(len, words))
+    width, count = widths.most_common(1)[0] if widths else (0, 0)
+    # A few lines may be wrong, which the reading of all of them tells.
+    if len(words) < FEW or width < 2 or count < MOST * len(words):
         return False
+    words = [row for row in words if len(row) == width]
     # The last line may be cut.
     tags = [row[-1] for row in words[:-1]]
     if all(map(_ENTITY.fullmatch, tags)):
@@ -82,11 +87,14 @@ def read_tagged(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     records: list[str] = []
     for file, split in splits_of(files_of(path), path).items():
-        for first, lines in _sentences(lines_of(file, path, problems)):
+        sentences = _sentences(lines_of(file, path, problems))
+        widths = Counter(len(lines[0].split()) for _, lines in sentences if lines[0] is not None)
+        usual = widths.most_common(1)[0][0] if widths else 0
+        for first, lines in sentences:
             where = place(file, path, first)
             records.append(where)
             try:
-                tokens, tags = _words(lines, columns)
+                tokens, tags = _words(lines, columns, usual)
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
                 continue
@@ -100,6 +108,10 @@ def tagged(where: str, split: str | None, tokens: Any, tags: Any) -> Example:
     Raises:
         BadRecordError: They are no lists of as many words as tags.
     """
+    tokens, tags = (
+        listed(name, value) if isinstance(value, str) and is_list(value) else value
+        for name, value in (("words", tokens), ("tags", tags))
+    )
     for name, values in (("words", tokens), ("tags", tags)):
         if not isinstance(values, list) or not values:
             raise BadRecordError(f"its {name} are no list, or an empty one")
@@ -126,7 +138,7 @@ def tag_features(examples: Sequence[Example]) -> dict[str, Any]:
     }
 
 
-def _words(lines: list[str | None], columns: Columns) -> tuple[list[str], list[str]]:
+def _words(lines: list[str | None], columns: Columns, usual: int) -> tuple[list[str], list[str]]:
     words = [line.split() for line in lines if line is not None]
     if len(words) < len(lines):
         raise BadRecordError("a line of the sentence is not UTF-8")
@@ -136,9 +148,11 @@ def _words(lines: list[str | None], columns: Columns) -> tuple[list[str], list[s
         raise BadRecordError(
             f"line {odd + 1} of the sentence has {len(words[odd])} columns, the first {width}"
         )
-    wanted = [int(columns.get("token", 1)), int(columns.get("tag", width))]
+    wanted = [int(columns.get("token", 1)), int(columns.get("tag", usual))]
     if width < max(2, *wanted):
         raise BadRecordError(f"the sentence has {width} columns, not {max(2, *wanted)}")
+    if width != usual and "tag" not in columns:
+        raise BadRecordError(f"the sentence has {width} columns, the others {usual}")
     tokens, tags = ([word[column - 1] for word in words] for column in wanted)
     return tokens, tags
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from zoo_recipes.own_data.content import Columns, Content, Example, Kind, Problem, digest_of
+from zoo_recipes.own_data.encodings import suffix_of
 from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
 
 TEXT = Kind(name="passages of plain text", input="text", tasks=("causal-lm",))
@@ -17,7 +18,7 @@ PASSAGE = 2000
 
 def is_text(path: Path) -> bool:
     """Return whether a path is a ``.txt`` file or a folder of nothing else."""
-    return all(file.suffix.lower() == ".txt" for file in files_of(path))
+    return all(suffix_of(file) == ".txt" for file in files_of(path))
 
 
 def read_texts(path: Path, columns: Columns) -> Content:

@@ -163,7 +163,7 @@ def test_the_datas_own_splits_stay(pictures, tmp_path):
 def test_all_problems_are_listed_and_nothing_is_written(pictures, tmp_path):
     (pictures / "dark" / "notes.txt").write_text("no picture", encoding="utf-8")
     (pictures / "empty").mkdir()
-    (pictures / "readme.md").write_text("stray", encoding="utf-8")
+    (pictures / "notes.pdf").write_text("stray", encoding="utf-8")
     (pictures / ".DS_Store").write_bytes(b"of no interest")
     shutil.copy(pictures / "dark" / "03.png", pictures / "light" / "copy.png")
     cut = (pictures / "light" / "05.png").read_bytes()[:60]
@@ -171,7 +171,7 @@ def test_all_problems_are_listed_and_nothing_is_written(pictures, tmp_path):
     with pytest.raises(UsageError) as caught:
         open_dataset(str(pictures), data_dir=tmp_path)
     listed = (
-        "\n  readme.md: lies outside the class folders"
+        "\n  notes.pdf: lies outside the class folders"
         "\n  dark/notes.txt: is no picture: cannot identify image file"
         "\n  empty/: the class is empty"
         "\n  light/05.png: is no picture: image file is truncated"

@@ -203,17 +203,17 @@ def vit(width: int, heads: int) -> dict[str, Any]:
 
 def timm_config(name: str) -> dict[str, Any]:
     """Return what timm writes beside weights that it puts on the hub."""
-    tag = {"input_size": [3, 224, 224], "interpolation": "bicubic", "crop_pct": 0.875}
-    settings = {"tag": "in1k", "custom_load": False, **tag, "fixed_input_size": False}
-    settings |= {"crop_mode": "center", "num_classes": 1000, "pool_size": [7, 7]}
-    mean, std = HALF["image_mean"], HALF["image_std"]
-    settings |= {"first_conv": "conv_stem", "classifier": "classifier", "mean": mean, "std": std}
+    kept = ("tag", "custom_load", "input_size", "fixed_input_size", "interpolation", "crop_pct")
+    kept += ("crop_mode", "mean", "std", "num_classes", "pool_size", "first_conv", "classifier")
+    said = timm.get_pretrained_cfg(f"{name}.in1k").to_dict()
+    with torch.device("meta"):
+        model = timm.create_model(name)
     return {
         "architecture": name,
         "num_classes": 1000,
-        "num_features": 1280 if "large" in name or "lite" in name else 1024,
+        "num_features": model.num_features,
         "global_pool": "avg",
-        "pretrained_cfg": settings,
+        "pretrained_cfg": {key: said[key] for key in kept if said.get(key) is not None},
     }
 
 

@@ -1,4 +1,4 @@
-"""What the matrix has a row for: every built-in model and head, those that are equal once."""
+"""What the matrix has a row for: every built-in model and head, those that are alike once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from zoo_registry.entries import BUILTIN_OWNER
 
 # Reduced models say what converts, not what is fast: these are measured as they are named too.
 FULL_SIZE = ("bert-base", "lstm-classifier", "mobilenet-v3-small", "resnet50")
+# Built by the same code as another, and of the same kinds of operators: norms of queries and keys,
+# biases, and blocks without positions are no others.
+ALIKE = {
+    "mistral-7b": "llama",
+    "qwen2.5-0.5b": "llama",
+    "qwen3-0.6b": "llama",
+    "roberta-base": "bert",
+    "roberta-large": "bert",
+    "smollm3-3b": "llama",
+    "xlm-roberta-base": "bert",
+}
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ def builtin() -> list[str]:
 
 
 def first_equal(cases: Iterable[Case]) -> dict[Case, Case]:
-    """Return for each case the first of them that is the same model at reduced size.
+    """Return for each case the first of them that is the same model at reduced size, or alike.
 
     Example:
         >>> cases = [Case("bert", "features"), Case("bert-base", "features")]
@@ -58,7 +69,7 @@ def first_equal(cases: Iterable[Case]) -> dict[Case, Case]:
     seen: dict[tuple[str, str | None, str], Case] = {}
     found = {}
     for case in cases:
-        spec = zoo_registry.models.get(case.name)
+        spec = zoo_registry.models.get(ALIKE.get(case.name, case.name))
         arguments = {**spec.defaults, **({} if case.full_size else spec.reduced)}
         key = (spec.target, case.task, repr(sorted(arguments.items())))
         found[case] = seen.setdefault(key, case)
@@ -71,7 +82,7 @@ def every_case() -> dict[Case, Case]:
 
 
 def distinct_cases() -> list[Case]:
-    """Return the built-in models and heads that differ at reduced size."""
+    """Return the built-in models and heads that are not alike at reduced size."""
     return list(dict.fromkeys(every_case().values()))
 
 

@@ -162,7 +162,7 @@ def _stand_ins() -> str:
         f"- `{first}` stands for {', '.join(f'`{n}`' for n in same)}"
         for first, same in names.items()
     ]
-    return "\n".join(["## Models that are equal at reduced size", "", *lines, ""])
+    return "\n".join(["## Models that are alike at reduced size", "", *lines, ""])
 
 
 def _escaped(text: str) -> str:

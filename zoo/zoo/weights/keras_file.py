@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,12 @@ class Listing:
     Args:
         groups: By group of the file, then by what the layer calls them, a number as a rule.
         names: The layer's name by group, empty where it is not known.
+        layers: Kind and settings of the outermost layers by name, where the file tells them.
     """
 
     groups: Mapping[str, Mapping[str, Any]]
     names: Mapping[str, str]
+    layers: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -100,7 +102,15 @@ def listing_of(model: Any) -> Listing:
 
     recorder = Recorder()
     saving_lib._save_state(model, recorder, None, "", set())
-    return _of_layers(recorder.groups, recorder.names)
+    return replace(_of_layers(recorder.groups, recorder.names), layers=_layers_of(model))
+
+
+def _layers_of(model: Any) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return kind and settings of a model's layers as its file would tell them."""
+    import keras
+
+    rows = [keras.saving.serialize_keras_object(layer) for layer in model.layers if layer.weights]
+    return _told({"config": {"layers": json.loads(json.dumps(rows, default=str))}})
 
 
 @contextmanager
@@ -113,14 +123,14 @@ def opened(path: Path) -> Iterator[Listing]:
     import h5py
 
     try:
-        with _streams(path) as (stream, layers), h5py.File(stream, "r") as file:
+        with _streams(path) as (stream, config), h5py.File(stream, "r") as file:
             if _OF_KERAS_2 & set(file.attrs) or "model_weights" in file:
                 raise UsageError(
                     f"weights='{path}' were written by Keras 2, whose file does not say where a "
                     "weight belongs in a model of Keras 3: load it with "
                     "keras.models.load_model(...) and keep it with model.save('NAME.keras')."
                 )
-            yield _read(file, layers)
+            yield replace(_read(file, _layer_names(config)), layers=_told(config))
     except UsageError:
         raise
     except _DAMAGE as error:
@@ -130,15 +140,15 @@ def opened(path: Path) -> Iterator[Listing]:
 
 
 @contextmanager
-def _streams(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
-    """Open the HDF5 part of a file, with the names of its outermost layers where they are told."""
+def _streams(path: Path) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+    """Open the HDF5 part of a file, with the configuration of its model where it is told."""
     if not zipfile.is_zipfile(path):
         yield path, {}
         return
     with zipfile.ZipFile(path) as archive:
         config = _config(archive, path)
         with archive.open(_WEIGHTS) as stream:
-            yield stream, _layer_names(config)
+            yield stream, config
 
 
 def _config(archive: zipfile.ZipFile, path: Path) -> Mapping[str, Any]:
@@ -151,17 +161,26 @@ def _config(archive: zipfile.ZipFile, path: Path) -> Mapping[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _layer_names(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return the names of a functional or sequential model's layers by their group in the file."""
+def _rows(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return kind and settings of a functional or sequential model's layers, in their order."""
     inner = config.get("config")
     rows = inner.get("layers") if isinstance(inner, dict) else None
-    used: dict[str, int] = {}
-    names = {}
     for row in rows if isinstance(rows, list) else ():
         held = row.get("config") if isinstance(row, dict) else None
-        if not isinstance(held, dict):
-            continue
-        group = _snake_case(str(row.get("class_name")))
+        if isinstance(held, dict):
+            yield str(row.get("class_name")), held
+
+
+def _told(config: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    return {str(held["name"]): (kind, held) for kind, held in _rows(config) if held.get("name")}
+
+
+def _layer_names(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of a functional or sequential model's layers by their group in the file."""
+    used: dict[str, int] = {}
+    names = {}
+    for kind, held in _rows(config):
+        group = _snake_case(kind)
         number = used[group] = used.get(group, -1) + 1
         names[_LAYERS + group + (f"_{number}" if number else "")] = str(held.get("name") or "")
     return names
@@ -233,6 +252,11 @@ def _chosen(names: Mapping[str, str]) -> dict[str, str]:
 def _in_order(group: str) -> tuple[str, int]:
     number = _NUMBERED.search(group)
     return _NUMBERED.sub("", group), int(number[0][1:]) if number else 0
+
+
+def holds_floats(value: Any) -> bool:
+    """Return whether an array of a file is of weights as they are computed with."""
+    return bool(value.dtype.kind == "f" or value.attrs.get("dtype") == "bfloat16")
 
 
 def as_array(value: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from zoo.weights.belongings import Belongings, of_run
 from zoo.weights.classes import Classes
 from zoo.weights.converter import HEAD, POOLER
-from zoo.weights.keras_file import Listing, as_array, listing_of, opened
+from zoo.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
 from zoo.weights.report import Report, checked
 from zoo.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
@@ -159,18 +160,69 @@ class RunFolder(NativeFile):
         return {"vocab_size": open_tokenizer(file).get_vocab_size()}
 
 
+# What changes no answer, or what the shapes of weights say.
+_OF_TRAINING = re.compile(
+    r"name|dtype|trainable|units|filters|input_dim|output_dim|batch_shape|(batch_)?input_shape|"
+    r"(lora|quantization)_\w+|gptq_\w+|\w*dropout|rate|seed|momentum|synchronized|"
+    r"\w*_(initializer|regularizer|constraint)|regularizer|stddev|"
+    r"module|registered_name|build_config|shared_object_id|inbound_nodes|(input|output)_layers"
+)
+# By these a variable of one number is another.
+_ORDERING = ("center", "scale", "use_bias")
+
+
+def _kind_of_head(names: Iterable[str]) -> str | None:
+    """Return what a head gives classes to, which its layers tell, nothing where there is none."""
+    layers = {name.partition("/")[0] for name in names}
+    if "logits" not in layers:
+        return None
+    if "head_norm" in layers:
+        return "tokens of the vocabulary"
+    pooled = "pooled_output" in layers and "next_sentence_logits" not in layers
+    return "texts" if pooled or "head_dense" in layers else "steps"
+
+
+def _computed(settings: Any) -> Any:
+    """Return the settings of a layer, and of those inside of it, that its answers depend on."""
+    if isinstance(settings, Mapping):
+        kept = {k: v for k, v in settings.items() if not _OF_TRAINING.fullmatch(k)}
+        return {key: _computed(value) for key, value in kept.items()}
+    return [_computed(value) for value in settings] if isinstance(settings, list) else settings
+
+
 class _Plan:
     """Which array goes where, found from names and shapes before anything is read."""
 
     def __init__(self, model: Any, file: Listing, classes: Classes, *, other_head: bool) -> None:
-        self._model, self._classes, self._other_head = model, classes, other_head
+        self._model, self._classes = model, classes
         listing = listing_of(model)
         depth = min(listing.depth, file.depth)
         self._theirs, self._ours = file.by_name(depth), listing.by_name(depth)
+        kinds = {_kind_of_head(self._theirs), _kind_of_head(self._ours)} - {None}
+        self._other_head = other_head or len(kinds) > 1
         self.filled: list[tuple[Any, Any]] = []
         self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
+        self._settings: dict[str, str] = {}
         for name, variable in self._ours.items():
             self._place(name, variable)
+        self._compare(file, listing)
+
+    def _compare(self, theirs: Listing, ours: Listing) -> None:
+        """Note layers of one name, and weights of one shape, that compute something else."""
+        placed = {variable.path.partition("/")[0] for variable, _ in self.filled}
+        for name in placed & theirs.layers.keys() & ours.layers.keys():
+            if HEAD.match(name):
+                continue
+            (kind, all_said), (own_kind, all_own) = theirs.layers[name], ours.layers[name]
+            said, own = _computed(all_said), _computed(all_own)
+            differ = sorted(key for key in own.keys() & said.keys() if said[key] != own[key])
+            if kind != own_kind:
+                self._report["misshapen"].append(f"{name}, a {own_kind} and not a {kind}")
+            elif any(key in _ORDERING for key in differ):
+                self._report["misshapen"].append(f"{name} with other {', '.join(differ)}")
+            elif differ:
+                told = (f"{key}={said[key]!r} and not {own[key]!r}" for key in differ)
+                self._settings[name] = f"{name} {', '.join(told)}"
 
     @property
     def has_own_head(self) -> bool:
@@ -187,6 +239,7 @@ class _Plan:
             "unexpected": tuple(name for name in left if name not in unused),
             "unused": tuple(unused),
             "fresh_classes": self._classes.fresh if has_classes else (),
+            "settings": tuple(self._settings[name] for name in sorted(self._settings)),
             "by_order": self._classes.is_by_order(variable.path for variable, _ in self.filled),
         }
 
@@ -216,7 +269,10 @@ class _Plan:
             return
         shape, wanted = tuple(found.shape), tuple(variable.shape)
         by_name = self._classes.is_by_name(variable.path)
-        if self._classes.fit(shape, wanted) if by_name else shape == wanted:
+        if not holds_floats(found) and variable.dtype.startswith(("float", "bfloat")):
+            said = f"{variable.path} as {found.dtype}, as quantized weights are"
+            self._report["misshapen"].append(said)
+        elif self._classes.fit(shape, wanted) if by_name else shape == wanted:
             self.filled.append((variable, found))
         elif head:
             self._report["fresh"].append(variable.path)

@@ -31,6 +31,7 @@ class Report:
             the weights.
         unused: Tensors of another task's head.
         unbuilt: Tensors of layers that ours leaves out of the family.
+        settings: Layers that were saved with other settings than the model's have.
         unread: Keys of the configuration, with their values, that nothing here reads.
         model_type: Of the converter that read them; that of transformers, or timm.
         fitted: How many rows of learned positions became how many, by variable, as images are of
@@ -50,6 +51,7 @@ class Report:
     by_order: bool = False
     unused: tuple[str, ...] = ()
     unbuilt: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     unread: Mapping[str, Any] = field(default_factory=dict)
     model_type: str | None = None
     fitted: Mapping[str, str] = field(default_factory=dict)
@@ -111,6 +113,9 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
             report.untied
         ),
         f"'{source}' has a layer that '{spec.name}' is built without": report.unbuilt,
+        f"Layers of '{source}' were saved with other settings than '{spec.name}' has": (
+            report.settings
+        ),
         f"Positions of '{source}' were scaled to the size of the images of '{spec.name}'": [
             f"{path}, rows: {said}" for path, said in report.fitted.items()
         ],

@@ -1,0 +1,17 @@
+"""A warm-up that is a share of all steps, however few there are."""
+
+import pytest
+
+from zoo_recipes.compiling.components import compile_arguments
+from zoo_recipes.configs import CompileConfig, Component
+
+
+@pytest.mark.parametrize("name", ["polynomial_decay", "cosine_decay", "one_cycle"])
+@pytest.mark.parametrize("steps", [3, 1000])
+def test_a_share_of_few_steps_is_no_warmup(name, steps):
+    """Small data of one's own have so few steps that a tenth of them is none."""
+    schedule = Component(name=name, arguments={"warmup_steps": 0.1})
+    optimizer = compile_arguments(CompileConfig(schedule=schedule), steps=steps)["optimizer"]
+    # What is warmed up begins at next to nothing.
+    rate = float(optimizer.learning_rate)
+    assert rate > 0 or steps == 1000

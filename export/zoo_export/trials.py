@@ -79,6 +79,7 @@ class Keras:
     def __init__(self, model: Any, name: str, advice: str) -> None:
         self.model = model
         self._name = name
+        self.name = f"model '{name}'"
         self._advice = advice
 
     def __call__(self, case: Arrays) -> dict[str, Array]:
@@ -97,7 +98,7 @@ class Keras:
                 f"Model '{self._name}' fails in Keras on inputs of shapes {shapes}: "
                 f"{type(error).__name__}: {plain(str(error))}. {self._advice}"
             ) from error
-        check_finite(outputs, f"model '{self._name}' in Keras itself")
+        check_finite(outputs, f"{self.name} in Keras itself")
         return outputs
 
     def or_none(self, case: Arrays) -> dict[str, Array] | None:
@@ -106,6 +107,26 @@ class Keras:
             return self(case)
         except Exception:  # not every size and mask suits every model
             return None
+
+
+def check_repeats(keras: Keras, batch: Trial) -> None:
+    """Refuse a model that answers at random: no file could be told right from wrong.
+
+    Raises:
+        ExportError: Keras gives another answer to the same inputs at the next call.
+    """
+    from zoo_export.causes import random_layers
+
+    again = keras.or_none(batch.inputs)
+    if again is None or all(row.ok for row in compare([batch.expected], [again], _BESIDE)):
+        return
+    layers = random_layers(keras.model, batch.inputs)
+    what = f"{', '.join(layers)} draws random numbers" if layers else "something in it is random"
+    raise ExportError(
+        f"{keras.name} gives another answer to the same inputs at every call in Keras: {what} "
+        "outside of training too. Let it draw if training=True alone, as keras.layers.Dropout "
+        "does, or give out what it draws around"
+    )
 
 
 def drawn_in_domain(
@@ -170,6 +191,7 @@ def proved(
         found: The batches.
         notes: What to know about the samples.
     """
+    check_repeats(keras, found[0])
     moved = [
         sampling.moved_answers(keras.model, batch.inputs) if _is_moved(at, found, outputs) else None
         for at, batch in enumerate(found)

@@ -290,8 +290,7 @@ def _of_samples(source: Source, row: Format) -> dict[str, Any]:
         "unrolled_by_author": notes.get("unrolled"),
         "judged_by_calibration": row.scheme is not None
         and row.scheme.calibrated
-        and source.calibration is not None
-        and source.request.rows is None,
+        and source.judged_by_calibration,
     }
     return {key: value for key, value in known.items() if value}
 

@@ -17,7 +17,7 @@ from zoo_export.converters.axes import (
     related,
     unrelated,
 )
-from zoo_export.converters.calibration import check_calibration
+from zoo_export.converters.calibration import check_calibration, split
 from zoo_export.converters.inference import (
     computes_in_float64,
     fixed_batch,
@@ -57,6 +57,7 @@ class Source:
         unchosen: Of ``sizes``, those that nobody asked for.
         targets: The right answers for the examples, where they are known.
         calibration: Rows that the ranges of activations are measured on.
+        judged_by_calibration: Whether nothing else of real inputs judges the files.
         nan_inputs: Inputs in which Keras itself has an answer to NaN.
         is_float64: Whether the model computes in float64, which no file does.
     """
@@ -68,6 +69,7 @@ class Source:
     trials: Trials
     targets: Array | None = None
     calibration: dict[str, Array] | None = None
+    judged_by_calibration: bool = False
     unchosen: Mapping[str, int] = field(default_factory=dict)
     nan_inputs: tuple[str, ...] = ()
     is_float64: bool = False
@@ -116,8 +118,8 @@ def read_source(request: Request) -> Source:
     # A file with fixed inputs fixes what follows from them too.
     sizes = {dim: usual[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
-    calibration = _calibration(request, inputs, real, rows)
-    examples = _examples(request, real, calibration, found[0].expected)
+    calibration, judges = _calibration(request, inputs, real, rows)
+    examples = _examples(request, real, judges, found[0].expected)
     if examples is not None:
         found.append(Trial(EXAMPLE, examples, keras(examples)))
     nan_inputs = tuple(sampling.takes_nan(model, inputs, rows))
@@ -133,6 +135,7 @@ def read_source(request: Request) -> Source:
         trials=trials,
         targets=request.targets,
         calibration=calibration,
+        judged_by_calibration=request.rows is None and judges is not None and judges is calibration,
         unchosen=unchosen(request, inputs, sizes),
         nan_inputs=nan_inputs,
         is_float64=is_float64,
@@ -170,7 +173,7 @@ def _real_rows(request: Request, inputs: Sequence[Tensor]) -> dict[str, Array] |
         return sampling.given_rows(inputs, request.rows)
     if request.calibration is None:
         return None
-    return check_calibration(inputs, request.calibration, None)
+    return split(check_calibration(inputs, request.calibration, None), 0)[1]
 
 
 def _drawn(
@@ -225,9 +228,10 @@ def _calibration(
     inputs: Sequence[Tensor],
     real: Mapping[str, Array] | None,
     rows: Mapping[str, Array],
-) -> dict[str, Array] | None:
+) -> tuple[dict[str, Array], dict[str, Array]] | tuple[None, None]:
+    """Return the rows that ranges are measured on, and those that judge a file beside samples."""
     if request.calibration is None:
-        return None
+        return None, None
     samples = real if request.rows is not None else None
     found = check_calibration(inputs, request.calibration, samples)
     if any(found[name].shape[1:] != array.shape[1:] for name, array in rows.items()):
@@ -236,19 +240,19 @@ def _calibration(
             f"The calibration rows have shapes {shapes}, the samples "
             f"{ ({name: array.shape[1:] for name, array in rows.items()}) }."
         )
-    return found
+    return split(found, len(next(iter(samples.values()))) if samples is not None else 0)
 
 
 def _examples(
     request: Request,
     real: Mapping[str, Array] | None,
-    calibration: Mapping[str, Array] | None,
+    judges: Mapping[str, Array] | None,
     one: Mapping[str, Array],
 ) -> dict[str, Array] | None:
     if real is None:
         return None
     if not request.is_run:
-        parts = [real] if calibration is None or request.rows is None else [real, calibration]
+        parts = [real] if judges is None or request.rows is None else [real, judges]
         whole = joined([evenly_rows(part, _MOST_EXAMPLES) for part in parts])
         real = whole
     # Logits over a large vocabulary at every position would fill the memory.

@@ -41,7 +41,14 @@ def to_files(monkeypatch, tmp_path):
         folder = tmp_path / "bundle"
         try:
             bundle = export(
-                model, to=to, out=folder, name="m", keep_going=True, on_event=note, **options
+                model,
+                to=to,
+                out=folder,
+                name="m",
+                keep_going=True,
+                force=True,
+                on_event=note,
+                **options,
             )
         except ExportError:
             return None, refused
@@ -565,12 +572,34 @@ def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pic
     assert refused == {}
     assert bundle.artifacts[0].verification.top1_agreement > 0.95
     told = remarks(bundle.artifacts[0].facts)
-    assert told[1:3] == [
-        "Its ranges were measured on 64 rows, and what is beyond them is cut off: a few hundred "
-        "are usual.",
+    assert told[1] == (
+        "Its ranges were measured on 48 rows, and what is beyond them is cut off: a few hundred "
+        "are usual."
+    )
+    assert len(told) == 2  # the other 16 judge it
+    bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:12])
+    assert remarks(bundle.artifacts[0].facts)[2] == (
         "It was compared with Keras on rows of the calibration data, which its ranges fit best: "
-        "give other ones too (samples=...).",
-    ]
+        "give other ones too (samples=...)."
+    )
+
+
+@pytest.mark.slow
+def test_ranges_are_judged_by_rows_that_they_were_not_measured_on(to_files):
+    # Of so few rows, ranges of unit vectors cut off most of what others give.
+    x = keras.Input((64,), name="features")
+    model = keras.Model(x, layers.UnitNormalization(name="embedding")(layers.Dense(32)(x)))
+    rows = np.random.default_rng(0).normal(size=(64, 64)).astype("float32")
+    rows *= np.geomspace(0.1, 30, 64, dtype="float32")[:, None]
+    fresh = rows[3::4]
+
+    bundle, refused = to_files(model, "tflite:int8", calibration=rows)
+
+    for artifact in bundle.artifacts if bundle is not None else ():
+        given = bundle.run({"features": fresh})[artifact.outputs[0].name]
+        wanted = model.predict(fresh, verbose=0)
+        assert np.sqrt(((given - wanted) ** 2).mean(0)).max() < 0.2 * wanted.std()
+    assert refused or bundle.artifacts
 
 
 def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():

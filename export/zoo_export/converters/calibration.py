@@ -14,6 +14,10 @@ from zoo_registry import UsageError
 MIN_ROWS = 8
 # Fewer leave out much of what other inputs give: TensorFlow's own guide asks for 100 to 500.
 FEW_ROWS = 100
+# From so many rows on, one of four is kept out of the ranges, to judge what they cut off.
+_ENOUGH, _SHARE = 16, 4
+# So many samples of the caller's judge it by themselves.
+_SAMPLES = 16
 # How much larger samples may be than what was calibrated on, or smaller, to be of one scale.
 _SAME_SCALE = 10.0
 
@@ -43,6 +47,31 @@ def check_calibration(
             raise UsageError(f"The calibration rows of input '{name}' hold NaN or infinite values.")
         _check_scale(name, array, None if samples is None else samples[name])
     return rows
+
+
+def split(rows: dict[str, Array], samples: int) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Return the rows that ranges are measured on, and those that the file is judged by.
+
+    They are the same ones where there are too few to part: ranges fit their own rows best.
+
+    Args:
+        rows: Of the calibration, by input name.
+        samples: How many rows the caller gave to judge by.
+
+    Example:
+        >>> [len(part["x"]) for part in split({"x": np.zeros((64, 2))}, samples=0)]
+        [48, 16]
+        >>> [len(part["x"]) for part in split({"x": np.zeros((64, 2))}, samples=100)]
+        [64, 64]
+    """
+    count = len(next(iter(rows.values())))
+    if count < _ENOUGH or samples >= _SAMPLES:
+        return rows, rows
+    judges = np.arange(count) % _SHARE == _SHARE - 1
+    return (
+        {name: array[~judges] for name, array in rows.items()},
+        {name: array[judges] for name, array in rows.items()},
+    )
 
 
 def fingerprint(rows: Arrays) -> dict[str, Any]:

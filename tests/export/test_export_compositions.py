@@ -199,6 +199,7 @@ def _arithmetic(x):
         "all": ops.sum(x, axis=-1),
         "most": ops.max(x, axis=-1),
         "less": x < ops.flip(x, -1),
+        "chosen": ops.where(x < ops.flip(x, -1), x, one),
     }
 
 

@@ -286,6 +286,14 @@ def _widened(node: Node) -> Any:
     return tf.cast(result, own) if result.dtype == wide else result
 
 
+def _chosen(node: Node) -> Any:
+    own = node.inputs[1].dtype
+    if own not in _WIDER:
+        return None
+    wide = [tf.cast(x, _WIDER[own]) for x in node.inputs[1:]]
+    return tf.cast(tf.where(node.inputs[0], *wide), own)
+
+
 def _again(node: Node, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
     """Return what an operator of the same type gives for other inputs."""
     make = getattr(tf.raw_ops, node.type)
@@ -744,6 +752,7 @@ LITERT: Mapping[str, Composition] = {
     "AvgPool3D": _pool_3d,
     "MaxPool3D": _pool_3d,
     "ExtractImagePatches": _patches,
+    "SelectV2": _chosen,
     "ResizeBicubic": _resized,
     "ResizeBilinear": _resized_floats,
     "ResizeNearestNeighbor": _nearest_of_floats,

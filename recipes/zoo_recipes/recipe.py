@@ -83,10 +83,18 @@ class Recipe:
         return data
 
     def to_toml(self) -> str:
-        """Return the recipe as TOML."""
-        import tomlkit
+        """Return the recipe as TOML.
 
-        return tomlkit.dumps(self.to_dict())
+        Raises:
+            UsageError: An argument of the model, or the like, that TOML cannot hold.
+        """
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
+
+        try:
+            return tomlkit.dumps(self.to_dict())
+        except TOMLKitError as error:
+            raise UsageError(f"Recipe '{self.name}' cannot be written as TOML: {error}") from error
 
     @classmethod
     def from_toml(cls, text: str, name: str | None = None) -> Recipe:

@@ -13,6 +13,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.recipe import Recipe, as_recipe
+from zoo_recipes.run_info import mistake_in, read_history
 from zoo_registry import UsageError, ZooError, folders
 from zoo_registry.build import check_backend, check_file_memory, load_builder
 from zoo_registry.durable import unwritable, write_text
@@ -24,14 +25,7 @@ FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 RECIPE = "recipe.toml"
 # Bytes of run.json; the labels of a vocabulary have a few.
-_MOST_INFO = 1 << 28
-_KINDS: dict[str, type] = {
-    "metrics": dict,
-    "versions": dict,
-    "dataset": dict,
-    "model": dict,
-    "preprocessing": list,
-}
+_MOST_INFO, _MOST_DIGITS = 1 << 28, 40
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
@@ -75,8 +69,16 @@ class Run:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """Metrics of each epoch."""
-        return dict(json.loads((self.path / HISTORY).read_text(encoding="utf-8")))
+        """Metrics of each epoch.
+
+        Raises:
+            ZooError: The file is missing or damaged.
+        """
+        path = self.path / HISTORY
+        try:
+            return read_history(path)
+        except (OSError, ValueError) as error:
+            raise ZooError(f"'{path}' cannot be read: {first_line(str(error))}") from error
 
     @property
     def assets(self) -> Path:
@@ -138,9 +140,11 @@ def read_run(path: str | Path) -> Run:
     try:
         if info_path.stat().st_size > _MOST_INFO:
             raise ValueError(f"it has {info_path.stat().st_size:,} bytes")
+        text = info_path.read_text(encoding="utf-8")
         info = json.loads(
-            info_path.read_text(encoding="utf-8"),
+            text,
             object_hook=lambda data: _Told(data, where=info_path),
+            parse_int=_whole,
         )
     except (ValueError, RecursionError) as error:
         raise _lost(folder, f"is damaged: {error}") from error
@@ -155,10 +159,16 @@ def read_run(path: str | Path) -> Run:
     recipe = info.get("recipe")
     if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
         raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
-    for key, kind in _KINDS.items():
-        if not isinstance(info.get(key, kind()), kind):
-            raise _lost(folder, f"is damaged: '{key}' must be of type {kind.__name__}.")
+    mistake = mistake_in(text)
+    if mistake:
+        raise _lost(folder, f"is damaged: {mistake}.")
     return Run(folder, info)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 class _Told(dict[str, Any]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -155,7 +156,7 @@ def _dataset_mistakes(name: str) -> Iterator[str]:
     known = tfds.list_builders(with_community_datasets=False)
     if bare not in known:
         hint = did_you_mean(name, [*ours.names(), *known])
-        if Path(name).exists():
+        if os.path.exists(name):  # noqa: PTH110 - of any text
             hint = f' Own data are written "./{name}".'
         yield (
             f'dataset.name = "{name}": neither Kerazoo nor tensorflow-datasets has it.{hint} '

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.run import INFO, REPLACED, Run, read_run
@@ -115,81 +112,38 @@ def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
     return {key: values for key, values in columns.items() if len(set(values)) > 1}
 
 
-@dataclass(frozen=True)
-class _Cost:
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class _Expected:
-    metric: str | None = None
-
-
-@dataclass(frozen=True)
-class _Model:
-    num_params: int | None = None
-
-
-@dataclass(frozen=True)
-class _Info:
-    """What is read of ``run.json``; pydantic leaves the rest of it out."""
-
-    seed: int | None = None
-    metrics: dict[str, float] | None = None
-    expected: _Expected | None = None
-    model: _Model | None = None
-    cost: _Cost | None = None
-    started: AwareDatetime | None = None
-    finished: AwareDatetime | None = None
-    error: str | None = None
-
-
 def _row(folder: Path) -> RunRow:
     try:
         run = read_run(folder)
-        info = _read_info(run)
     except UsageError as error:
         return RunRow(folder, error=str(error))
-    metrics = info.metrics or {}
-    promised = info.expected.metric if info.expected else None
-    metric = promised if promised in metrics else next(iter(metrics), "")
+    info, metrics = run.info, dict(run.info.get("metrics", {}))
+    promised = str((info.get("expected") or {}).get("metric"))
+    metric: str = promised if promised in metrics else next(iter(metrics), "")
     return RunRow(
         path=folder,
         recipe=str(run.info["recipe"]["name"]),
         status=run.status,
-        seed=info.seed,
+        seed=info.get("seed"),
         metric=metric,
         value=metrics.get(metric),
         metrics=metrics,
-        num_params=info.model.num_params if info.model else None,
+        num_params=info.get("model", {}).get("num_params"),
         started=str(run.info.get("started") or ""),
         seconds=_seconds(info),
-        error=info.error or "",
+        error=info.get("error") or "",
     )
 
 
-def _read_info(run: Run) -> _Info:
-    try:
-        return _adapter().validate_python(run.info)
-    except ValidationError as error:
-        mistake = error.errors()[0]
-        key = ".".join(map(str, mistake["loc"]))
-        raise UsageError(
-            f"'{run.path / INFO}' is damaged: {key} cannot be {reprlib.repr(mistake['input'])}."
-        ) from error
-
-
-@cache
-def _adapter() -> TypeAdapter[_Info]:
-    return TypeAdapter(_Info)
-
-
-def _seconds(info: _Info) -> float | None:
-    if info.cost and info.cost.seconds is not None:
-        return info.cost.seconds
-    if not info.started or not info.finished:
+def _seconds(info: Mapping[str, Any]) -> float | None:
+    seconds: float | None = (info.get("cost") or {}).get("seconds")
+    if seconds is not None:
+        return seconds
+    moments = (info.get("started"), info.get("finished"))
+    if None in moments:
         return None
-    return (info.finished - info.started).total_seconds()
+    began, ended = (datetime.fromisoformat(str(moment)) for moment in moments)
+    return (ended - began).total_seconds()
 
 
 def _cost(row: RunRow) -> float:

@@ -73,7 +73,7 @@ def _section(title: str, pieces: Iterable[str]) -> list[str]:
 
 
 def _curves(run: Run) -> Iterator[str]:
-    if (run.path / HISTORY).is_file():
+    if (run.path / HISTORY).is_file() and run.history:
         yield image(curves_png(run.history), "metrics by epoch")
 
 

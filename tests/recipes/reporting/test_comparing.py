@@ -9,9 +9,9 @@ from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.reporting.comparing import differences, list_runs
 from zoo_recipes.reporting.curves import draw_side_by_side
-from zoo_recipes.run import INFO, load_run, write_json
+from zoo_recipes.run import HISTORY, INFO, Run, load_run, write_json
 from zoo_recipes.training.training import train
-from zoo_registry import UsageError
+from zoo_registry import UsageError, ZooError
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]
 
@@ -69,7 +69,7 @@ def test_runs_are_filtered_and_sorted(root):
     [
         ({"expected": "no"}, "expected cannot be 'no'."),
         ({"expected": {"metric": ["a"]}}, "expected.metric cannot be ['a']."),
-        ({"metrics": [1, 2]}, "'metrics' must be of type dict."),
+        ({"metrics": [1, 2]}, "metrics cannot be [1, 2]."),
         ({"metrics": {"accuracy": "good"}}, "metrics.accuracy cannot be 'good'."),
         ({"cost": {"seconds": "x"}}, "cost.seconds cannot be 'x'."),
         ({"cost": 3}, "cost cannot be 3."),
@@ -77,6 +77,12 @@ def test_runs_are_filtered_and_sorted(root):
         ({"seed": [1]}, "seed cannot be [1]."),
         ({"started": "yesterday"}, "started cannot be 'yesterday'."),
         ({"error": {}}, "error cannot be {}."),
+        ({"labels": [["a"]]}, "labels.0 cannot be ['a']."),
+        ({"devices": [True]}, "devices.0 cannot be True."),
+        ({"dataset": {"splits": {"train": ""}}}, "dataset.splits.train cannot be ''."),
+        ({"model": {"weights": 3}}, "model.weights cannot be 3."),
+        ({"truncated": "x"}, "truncated cannot be 'x'."),
+        ({"metrics": {"loss": 10**400}}, "a number of 401 digits"),
     ],
 )
 def test_a_value_of_another_type_is_a_row_and_not_the_end_of_the_list(tmp_path, changed, said):
@@ -88,6 +94,22 @@ def test_a_value_of_another_type_is_a_row_and_not_the_end_of_the_list(tmp_path, 
     assert (good.status, good.error) == ("complete", "")
     assert (odd.status, odd.recipe) == ("unreadable", "")
     assert odd.error == f"'{tmp_path / 'odd' / INFO}' is damaged: {said}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
+        ('{"loss": "low"}', "1 validation error for dict[str,list[float]]"),
+        ('{"loss": [1], "accuracy": [1, 2]}', "it has more epochs of one metric than of another"),
+    ],
+)
+def test_a_damaged_history_is_said(tmp_path, text, said):
+    (tmp_path / HISTORY).write_text(text)
+    with pytest.raises(ZooError) as error:
+        Run(tmp_path, {}).history  # noqa: B018
+    assert str(error.value).startswith(f"'{tmp_path / HISTORY}' cannot be read: {said}")
 
 
 @pytest.mark.parametrize("metric", ["mae", "rmse", "mse", "poisson", "log_cosh", "hinge"])

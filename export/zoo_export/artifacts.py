@@ -288,6 +288,10 @@ def _of_samples(source: Source, row: Format) -> dict[str, Any]:
         "from_float64": source.is_float64,
         "rows_depend": source.trials.beside,
         "unrolled_by_author": notes.get("unrolled"),
+        "judged_by_calibration": row.scheme is not None
+        and row.scheme.calibrated
+        and source.calibration is not None
+        and source.request.rows is None,
     }
     return {key: value for key, value in known.items() if value}
 

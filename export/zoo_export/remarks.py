@@ -99,11 +99,7 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
     if "optimized" in facts:
         yield _optimized(facts["optimized"])
-    if facts.get("calibration", {}).get("rows", FEW_ROWS) < FEW_ROWS:
-        yield (
-            f"Its ranges were measured on {facts['calibration']['rows']} rows, and what is beyond "
-            "them is cut off: a few hundred are usual."
-        )
+    yield from _of_calibration(facts)
     if facts.get("float_layers"):
         yield f"Layers that stayed in float32: {_some(facts['float_layers'])}."
     if "rnn" in facts:
@@ -119,6 +115,19 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
                 f"Its signature {name} takes {row['batch']} rows at once "
                 f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
             )
+
+
+def _of_calibration(facts: Mapping[str, Any]) -> Iterator[str]:
+    if facts.get("calibration", {}).get("rows", FEW_ROWS) < FEW_ROWS:
+        yield (
+            f"Its ranges were measured on {facts['calibration']['rows']} rows, and what is beyond "
+            "them is cut off: a few hundred are usual."
+        )
+    if "judged_by_calibration" in facts:
+        yield (
+            "It was compared with Keras on rows of the calibration data, which its ranges fit "
+            "best: give other ones too (samples=...)."
+        )
 
 
 def _of_samples(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -230,7 +230,7 @@ def test_first_states_and_masks(tmp_path):
 def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
     # Keras' unrolled code zeroes by the mask in the order of the input: so was it trained.
     def outputs(x, mask):
-        layer = layers.LSTM(4, return_sequences=True, unroll=True)
+        layer = layers.LSTM(4, return_sequences=True, unroll=True, name="lstm")
         return {"both": layers.Bidirectional(layer)(x, mask=mask)}
 
     model, arrays = build(outputs), masked_rows()

@@ -15,6 +15,7 @@ from zoo_export.comparing import compare, compared, fitted, measured, top1_agree
 from zoo_export.converters.axes import input_tensors
 from zoo_export.formats import find
 from zoo_export.manifest import MANIFEST, SAMPLES, Manifest, seal
+from zoo_export.remarks import remarks
 from zoo_export.request import from_model
 from zoo_export.samples import drawn_for, masked_rows
 from zoo_export.source import read_source
@@ -506,15 +507,17 @@ def test_nan_is_refused_by_every_runtime_unless_keras_has_an_answer(to_files, pa
 
 @pytest.mark.slow
 def test_a_model_with_an_answer_to_nan_keeps_it(to_files):
-    values = keras.Input((4,), name="values")
-    model = keras.Model(values, {"y": ops.sum(ops.nan_to_num(values), axis=-1)})
+    values, others = (keras.Input((4,), name=name) for name in ("values", "others"))
+    both = ops.nan_to_num(values) + 2 * ops.nan_to_num(others)
+    model = keras.Model([values, others], {"y": ops.sum(both, axis=-1)})
 
     bundle, refused = to_files(model, ["onnx", "saved_model"])
 
     given = np.array([[1, np.nan, 2, 3]], "float32")
-    assert bundle.manifest.nan_inputs == ("values",)
-    assert [float(bundle.run({"values": given}, a.format)["y"][0]) for a in bundle.artifacts] == (
-        [6.0] * len(bundle.artifacts)
+    assert bundle.manifest.nan_inputs == ("values", "others")
+    rows = {"values": given, "others": given}
+    assert [float(bundle.run(rows, a.format)["y"][0]) for a in bundle.artifacts] == (
+        [18.0] * len(bundle.artifacts)
     )
     assert all("NaN" in reason for reason in refused.values())
 
@@ -561,6 +564,13 @@ def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pic
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:64])
     assert refused == {}
     assert bundle.artifacts[0].verification.top1_agreement > 0.95
+    told = remarks(bundle.artifacts[0].facts)
+    assert told[1:3] == [
+        "Its ranges were measured on 64 rows, and what is beyond them is cut off: a few hundred "
+        "are usual.",
+        "It was compared with Keras on rows of the calibration data, which its ranges fit best: "
+        "give other ones too (samples=...).",
+    ]
 
 
 def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():

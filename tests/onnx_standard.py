@@ -37,7 +37,8 @@ def faults_of(source, row, job):
         trial = trials.batches[at]
         if trial.kind == EXAMPLE:
             continue
-        part = slice(None if trials.beside else _ROWS)
+        batch = job.inputs[0].shape[0]  # of a file that takes one alone, that many rows
+        part = slice(batch if isinstance(batch, int) else None if trials.beside else _ROWS)
         inputs, expected, unsteady = (
             {name: array[part] for name, array in arrays.items()}
             for arrays in (trial.inputs, trial.expected, trial.unsteady)

@@ -38,7 +38,10 @@ from zoo_registry.model_changes import merge_lora
 # Real rows that quantized files are judged by alone.
 _ENOUGH = 8
 _MAX_EXAMPLE_VALUES, _MOST_EXAMPLES = 1 << 26, 64
-_ADVICE = "Give samples (samples=...) or a size of images (image_size=...) that it can take."
+_ADVICE = (
+    "Give samples (samples=...), a length of sequences (sequence_length=...) or a size of images "
+    "(image_size=...) that it can take."
+)
 _TAGS_TASK = "multi-label"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 VERSIONS = ("kerazoo", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")

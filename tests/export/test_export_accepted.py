@@ -331,6 +331,23 @@ def test_states_of_a_layer_of_ones_own(tmp_path):
         assert (given["sum"] == 42).all()
 
 
+def test_a_state_that_has_no_rows_is_refused():
+    class Counter(layers.Layer):
+        def build(self, shape):
+            self.calls = self.add_weight(shape=(), trainable=False, initializer="zeros", name="n")
+
+        def call(self, x):
+            return x + self.calls.assign_add(1.0)
+
+    with pytest.raises(UsageError) as caught:
+        functional(_model(Counter(name="counter")))
+    assert str(caught.value) == (
+        "Model 'small' keeps 'counter/n' of shape () from call to call, and not a row of it for "
+        "each row of the inputs: build it with a fixed batch and a state of that many rows "
+        "(keras.Input(batch_shape=...)), or change it if training=True alone."
+    )
+
+
 # -- labels and adapters -------------------------------------------------------------------------
 
 

@@ -199,6 +199,7 @@ def _arithmetic(x):
         "all": ops.sum(x, axis=-1),
         "most": ops.max(x, axis=-1),
         "less": x < ops.flip(x, -1),
+        "chosen": ops.where(x < ops.flip(x, -1), x, one),
     }
 
 
@@ -283,9 +284,10 @@ def test_int8_attends_to_what_is_not_masked(tmp_path):
     hidden[:, 0] = 1
     rows = {"steps": rng.normal(size=(64, 6, 8)).astype("float32"), "mask": hidden}
 
-    artifact = _all_ok(convert(model, tmp_path, ["tflite:int8"], samples=rows, calibration=rows))
+    formats, given = ["tflite:int8", "tflite:int8-mixed"], {"samples": rows, "calibration": rows}
+    artifacts = _all_ok(convert(model, tmp_path, formats, batch_sizes=(1, 4), **given))
 
-    before = runner(tmp_path, artifact["tflite:int8"]).run(rows)
+    before = runner(tmp_path, artifacts["tflite:int8"]).run(rows)
     wanted = model([rows["steps"], hidden])
     for name in outputs:
         keras_gives = ops.convert_to_numpy(wanted[name])

@@ -2,8 +2,7 @@
 
 A table says for a type of operator what stands in its place. It applies to whatever is traced,
 by Keras, TensorFlow or a layer of the user's own, and to every dtype and attribute that an entry
-takes; for others it gives ``None``, and the operator stays as it is. Formulas are for float32 and
-right to a few units in the last place over the whole domain, at its edges, and for NaN.
+takes; for others it gives ``None``, and the operator stays as it is.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from zoo_export.converters import formulas
 
 
 @dataclass(frozen=True)
@@ -72,80 +72,6 @@ def composed(table: Mapping[str, Composition]) -> Iterator[None]:
         FuncGraph._create_op_internal = before
 
 
-# -- formulas -------------------------------------------------------------------------------------
-
-
-def _log1p(x: Any) -> Any:
-    # Near zero by the series of atanh: 1 + x would lose what is small.
-    part = x / (2 + x)
-    square = part * part
-    series = part * _polynomial(square, [2 / k for k in range(13, 0, -2)])
-    return tf.where(tf.abs(x) < 0.5, series, tf.math.log(1 + x))
-
-
-def _expm1(x: Any) -> Any:
-    series = x * _polynomial(x, [1 / math.factorial(k) for k in range(9, 0, -1)])
-    half = tf.exp(x / 2)  # LiteRT's exponential is infinite from 88.4 on, TensorFlow's from 88.7
-    return _nan_of(x, tf.where(tf.abs(x) < 0.5, series, half * half - 1))
-
-
-def _sinh(x: Any) -> Any:
-    half = tf.exp(tf.abs(x) / 2)  # its square is infinite where the result is, not before
-    large = tf.sign(x) * (half / 2 * half - 0.5 / half / half)
-    series = x * _polynomial(x * x, [1 / math.factorial(k) for k in range(11, 0, -2)])
-    return tf.where(tf.abs(x) < 1, series, large)
-
-
-def _cosh(x: Any) -> Any:
-    half = tf.exp(tf.abs(x) / 2)
-    return _nan_of(x, half / 2 * half + 0.5 / half / half)
-
-
-def _asin(x: Any) -> Any:
-    return tf.atan2(x, tf.sqrt((1 - x) * (1 + x)))
-
-
-def _acos(x: Any) -> Any:
-    return tf.atan2(tf.sqrt((1 - x) * (1 + x)), x)
-
-
-def _atan(x: Any) -> Any:
-    return tf.atan2(x, tf.ones_like(x))
-
-
-def _asinh(x: Any) -> Any:
-    size = tf.abs(x)
-    square = size * size
-    usual = _log1p(size + square / (1 + tf.sqrt(1 + square)))
-    return tf.sign(x) * tf.where(size > _LARGE, _log_of_double(size), usual)
-
-
-def _acosh(x: Any) -> Any:
-    above = x - 1
-    usual = _log1p(above + tf.sqrt(above * (above + 2)))
-    value = tf.where(x > _LARGE, _log_of_double(x), usual)
-    return tf.where(x < 1, tf.constant(np.nan, x.dtype), value)
-
-
-def _atanh(x: Any) -> Any:
-    size = tf.abs(x)
-    return tf.sign(x) * 0.5 * _log1p(2 * size / (1 - size))
-
-
-# Beyond it 1 + x * x is x * x in float32, and that not yet infinite.
-_LARGE = 1e9
-
-
-def _log_of_double(x: Any) -> Any:
-    # XNNPACK's logarithm of the largest numbers is infinite.
-    return tf.math.log(x / 2) + 2 * math.log(2)
-
-
-def _nan_of(x: Any, value: Any) -> Any:
-    # XNNPACK's exponential of NaN is a number.
-    return tf.where(tf.math.is_nan(x), x, value)
-
-
 def _outside_of_gelu(formula: Callable[..., Any]) -> Composition:
     # LiteRT's converter makes one operator of what tf.nn.gelu gives, this one in it.
     def compose(node: Node) -> Any:
@@ -154,123 +80,6 @@ def _outside_of_gelu(formula: Callable[..., Any]) -> Composition:
         return None if is_gelu else _of_floats(formula)(node)
 
     return compose
-
-
-def _erf(x: Any) -> Any:
-    # A ratio of polynomials, as in Eigen; beyond the ends it is one.
-    bounded = tf.clip_by_value(x, -_ERF_ONE, _ERF_ONE)
-    square = bounded * bounded
-    value = bounded * _polynomial(square, _ERF_ABOVE) / _polynomial(square, _ERF_BELOW)
-    return _nan_of(x, tf.clip_by_value(value, -1, 1))
-
-
-_ERF_ONE = 3.7439211627767994
-_ERF_ABOVE = (
-    0.00022905065861350646,
-    0.0034082910107109506,
-    0.050955695062380861,
-    0.18520832239976145,
-    1.128379143519084,
-)
-_ERF_BELOW = (
-    -1.1791602954361697e-7,
-    0.000023547966471313185,
-    0.0010179625278914885,
-    0.014070470171167667,
-    0.11098505178285362,
-    0.49746925110067538,
-    1.0,
-)
-
-
-def _erfc(x: Any) -> Any:
-    # Cephes' erfcf: exp(-x * x) / x times a polynomial in 1 / (x * x).
-    size = tf.maximum(tf.abs(x), 1)
-    inverse = 1 / (size * size)
-    near, far = _polynomial(inverse, _ERFC_NEAR), _polynomial(inverse, _ERFC_FAR)
-    # The square in two parts: what it loses by rounding would be seen in its exponential.
-    high = tf.round(size * 256) / 256
-    scaled = tf.exp(-high * high) * tf.exp(-(size - high) * (size + high)) / size
-    tail = scaled * tf.where(size < 2, near, far)
-    tail = tf.where(x < 0, 2 - tail, tail)
-    return tf.where(tf.abs(x) > 1, tf.where(tf.abs(x) > 11, _ends(x), tail), 1 - _erf(x))
-
-
-def _ends(x: Any) -> Any:
-    return tf.cast(x < 0, x.dtype) * 2
-
-
-_ERFC_NEAR = (
-    2.326819970068386e-2,
-    -1.387039388740657e-1,
-    3.687424674597105e-1,
-    -5.824733027278666e-1,
-    6.210004621745983e-1,
-    -4.944515323274145e-1,
-    3.404879937665872e-1,
-    -2.741127028184656e-1,
-    5.638259427386472e-1,
-)
-_ERFC_FAR = (
-    -1.047766399936249e1,
-    1.297719955372516e1,
-    -7.495518717768503e0,
-    2.921019019210786e0,
-    -1.015265279202700e0,
-    4.218463358204948e-1,
-    -2.820767439740514e-1,
-    5.641895067754075e-1,
-)
-
-
-def _erfinv(x: Any) -> Any:
-    # M. Giles, Approximating the erfinv function, 2010.
-    near_zero, rest = _log1p(-x * x), tf.math.log((1 - x) * (1 + x))
-    w = -tf.where(tf.abs(x) < 0.5, near_zero, rest)
-    near = _polynomial(w - 2.5, _ERFINV_NEAR)
-    far = _polynomial(tf.sqrt(w) - 3, _ERFINV_FAR)
-    return x * tf.where(tf.abs(x) == 1, w, tf.where(w < 5, near, far))
-
-
-_ERFINV_NEAR = (
-    2.81022636e-08,
-    3.43273939e-07,
-    -3.5233877e-06,
-    -4.39150654e-06,
-    0.00021858087,
-    -0.00125372503,
-    -0.00417768164,
-    0.246640727,
-    1.50140941,
-)
-_ERFINV_FAR = (
-    -0.000200214257,
-    0.000100950558,
-    0.00134934322,
-    -0.00367342844,
-    0.00573950773,
-    -0.0076224613,
-    0.00943887047,
-    1.00167406,
-    2.83297682,
-)
-
-
-def _softplus(x: Any) -> Any:
-    # LiteRT's own, log(1 + exp(x)), is infinite from 89 on.
-    return tf.nn.relu(x) + tf.math.log(1 + tf.exp(-tf.abs(x)))
-
-
-def _rsqrt(x: Any) -> Any:
-    # XNNPACK makes NaN of rsqrt(0), which a row of zeros becomes when it is normalized. A variance
-    # and its epsilon are never zero: normalizations keep their one operator. The converter makes
-    # that operator of 1 / sqrt(x) too.
-    return None if x.op.type == "AddV2" else tf.sqrt(1 / x)
-
-
-def _polynomial(x: Any, coefficients: Sequence[float]) -> Any:
-    first, *rest = coefficients
-    return reduce(lambda value, next_one: value * x + next_one, rest, tf.ones_like(x) * first)
 
 
 # -- whole numbers --------------------------------------------------------------------------------
@@ -284,6 +93,14 @@ def _widened(node: Node) -> Any:
     inputs = [tf.cast(x, wide) if x.dtype == own else x for x in node.inputs]
     result = _again(node, inputs, node.options)
     return tf.cast(result, own) if result.dtype == wide else result
+
+
+def _chosen(node: Node) -> Any:
+    own = node.inputs[1].dtype
+    if own not in _WIDER:
+        return None
+    wide = [tf.cast(x, _WIDER[own]) for x in node.inputs[1:]]
+    return tf.cast(tf.where(node.inputs[0], *wide), own)
 
 
 def _again(node: Node, inputs: Sequence[Any], options: Mapping[str, Any]) -> Any:
@@ -689,7 +506,7 @@ ANYWHERE: Mapping[str, Composition] = {
 }
 
 ONNX: Mapping[str, Composition] = {
-    "Erfinv": _of_floats(_erfinv),
+    "Erfinv": _of_floats(formulas.erfinv),
     "ExtractImagePatches": _patches,
     **dict.fromkeys(_ARITHMETIC, _widened),
 }
@@ -708,21 +525,21 @@ LITERT: Mapping[str, Composition] = {
     "SpaceToBatchND": _blocks_last,
     "SpaceToDepth": _channels_last,
     "BiasAdd": _bias_of_numbers,
-    "Acos": _of_floats(_acos),
-    "Acosh": _of_floats(_acosh),
-    "Asin": _of_floats(_asin),
-    "Asinh": _of_floats(_asinh),
-    "Atan": _of_floats(_atan),
-    "Atanh": _of_floats(_atanh),
-    "Cosh": _of_floats(_cosh),
-    "Erf": _outside_of_gelu(_erf),
-    "Erfc": _outside_of_gelu(_erfc),
-    "Erfinv": _of_floats(_erfinv),
-    "Expm1": _of_floats(_expm1),
-    "Log1p": _of_floats(_log1p),
-    "Rsqrt": _of_floats(_rsqrt),
-    "Sinh": _of_floats(_sinh),
-    "Softplus": _of_floats(_softplus),
+    "Acos": _of_floats(formulas.acos),
+    "Acosh": _of_floats(formulas.acosh),
+    "Asin": _of_floats(formulas.asin),
+    "Asinh": _of_floats(formulas.asinh),
+    "Atan": _of_floats(formulas.atan),
+    "Atanh": _of_floats(formulas.atanh),
+    "Cosh": _of_floats(formulas.cosh),
+    "Erf": _outside_of_gelu(formulas.erf),
+    "Erfc": _outside_of_gelu(formulas.erfc),
+    "Erfinv": _of_floats(formulas.erfinv),
+    "Expm1": _of_floats(formulas.expm1),
+    "Log1p": _of_floats(formulas.log1p),
+    "Rsqrt": _of_floats(formulas.rsqrt),
+    "Sinh": _of_floats(formulas.sinh),
+    "Softplus": _of_floats(formulas.softplus),
     "Tan": _of_floats(lambda x: tf.sin(x) / tf.cos(x)),
     "BitwiseAnd": _of_int32(_bitwise_and),
     "BitwiseOr": _of_int32(_bitwise_or),
@@ -744,6 +561,7 @@ LITERT: Mapping[str, Composition] = {
     "AvgPool3D": _pool_3d,
     "MaxPool3D": _pool_3d,
     "ExtractImagePatches": _patches,
+    "SelectV2": _chosen,
     "ResizeBicubic": _resized,
     "ResizeBilinear": _resized_floats,
     "ResizeNearestNeighbor": _nearest_of_floats,

@@ -152,7 +152,17 @@ def _named_states(owners: Sequence[Any], found: Mapping[int, Any]) -> dict[str, 
 
 
 def _streaming(model: Any, states: Mapping[str, Any]) -> Any:
-    taken = {**named_inputs(model), **states}
+    given = named_inputs(model)
+    rows = {tensor.shape[0] for tensor in given.values()}
+    for variable in states.values():
+        if tuple(variable.shape[:1]) not in {(size,) for size in rows}:
+            raise UsageError(
+                f"Model '{model.name}' keeps '{variable.path}' of shape {tuple(variable.shape)} "
+                "from call to call, and not a row of it for each row of the inputs: build it with "
+                "a fixed batch and a state of that many rows (keras.Input(batch_shape=...)), or "
+                "change it if training=True alone."
+            )
+    taken = {**given, **states}
     inputs = {name: _like(name, tensor) for name, tensor in taken.items()}
     return keras.Model(inputs, Streaming(model, states)(inputs), name=model.name)
 

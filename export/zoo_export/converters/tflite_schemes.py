@@ -122,7 +122,8 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
             trial = Path(folder) / "trial.tflite"
             quantize(kept, trial)
             session = open_tflite(trial, threads=None)
-            return Runner(session, conversion.inputs, conversion.outputs).run(rows)
+            sizes = conversion.batch_sizes
+            return Runner(session, conversion.inputs, conversion.outputs, sizes).run(rows)
 
     errors = layer_errors(layers, run)
     found = worst(errors, *room_for_float(conversion.model, layers))

@@ -13,12 +13,14 @@ from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
 from zoo_registry import UsageError, network
+from zoo_registry.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
 
 
 @network.if_download
+@untouched()
 def evaluate(
     source: Run | Bundle | str | Path,
     *,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_registry import UsageError
+from zoo_registry.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from zoo_recipes.run import Run
 
 
+@untouched()
 def explain(
     source: Run | Bundle | str | Path,
     x: Any,

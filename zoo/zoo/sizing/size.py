@@ -11,6 +11,7 @@ from typing import Any
 import zoo_registry
 from zoo_registry import ModelSpec, UsageError
 from zoo_registry.build import load_builder
+from zoo_registry.untouched import untouched
 
 TOKENS, PIXELS = 128, 224
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
@@ -70,6 +71,7 @@ class Size:
         return self.cache_bytes * BYTES[dtype] // 4
 
 
+@untouched()
 def size(
     name: str | ModelSpec,
     *,

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo_export.causes import cause
 from zoo_export.columns import Scale
 from zoo_export.comparing import (
@@ -35,6 +37,7 @@ from zoo_export.tensors import Array, Arrays, Tensor
 
 # Of the weights' bytes that a scheme must bring into its dtype.
 _MOST = 0.5
+_FLOAT16 = float(np.finfo(np.float16).max)
 # Chance that a right file is refused for answers of a few samples.
 _DOUBT = 0.01
 _OF_COPY = "with its weights changed, as Keras gives one answer for all samples with its own, "
@@ -229,9 +232,12 @@ def _check_weights(row: Format, facts: Mapping[str, Any]) -> None:
     if row.scheme is None or not weights:
         return
     dtype = row.scheme.dtype
-    whole = sum(weights.values()) - facts.get("float_constants", 0)
     # ONNX Runtime holds tables that are gathered from in uint8, for all that int8 is asked for.
-    share = (weights.get(dtype, 0) + weights.get(f"u{dtype}", 0)) / whole
+    reached = weights.get(dtype, 0) + weights.get(f"u{dtype}", 0)
+    floats = {"float32", "float16"} - {dtype}
+    # Sizes, axes and the biases of quantized layers are whole numbers, which no scheme is for.
+    left = sum(weights.get(name, 0) for name in floats) - facts.get("float_constants", 0)
+    share = reached / max(reached + left, 1)
     if share < _MOST:
         held = ", ".join(f"{size:,} bytes of {dtype}" for dtype, size in weights.items())
         raise ExportError(
@@ -301,18 +307,30 @@ def _check(
 ) -> None:
     if figures.ok:
         return
-    advice = ""
-    if str(facts.get("ranges")).startswith("trained"):
-        advice = (
-            ". Its ranges are what the last steps of training saw: train longer, or take a scheme "
-            "that measures them, such as tflite:int16x8"
-        )
-    elif find(figures.format).scheme is not None and not all(fit.ok for fit in figures.fits):
-        advice = _few_rows(facts) + _other_schemes(figures.format)
+    advice = _advice(source, figures, facts)
     if source.is_float64:
         advice += ". The model computes in float64 and the file in float32: build it in float32"
     before = _OF_COPY if is_proof else ""
     raise ExportError(before + why(figures) + advice, comparisons=figures.comparisons)
+
+
+def _advice(source: Source, figures: Verification, facts: Mapping[str, Any]) -> str:
+    if find(figures.format).scheme is None:
+        return ""
+    if str(facts.get("ranges")).startswith("trained"):
+        return (
+            ". Its ranges are what the last steps of training saw: train longer, or take a scheme "
+            "that measures them, such as tflite:int16x8"
+        )
+    if not all(fit.ok for fit in figures.fits):
+        return _few_rows(facts) + _other_schemes(source, figures.format)
+    if any(not row.ok and not row.allowed for row in figures.comparisons):
+        return (
+            ". Whole numbers are equal or not, and those that are made by comparing or rounding "
+            "quantized ones change at once: let the model give what they are made of (logits for "
+            "an argmax), or take float32"
+        )
+    return _few_rows(facts)
 
 
 def _few_rows(facts: Mapping[str, Any]) -> str:
@@ -325,9 +343,14 @@ def _few_rows(facts: Mapping[str, Any]) -> str:
     )
 
 
-def _other_schemes(name: str) -> str:
+def _other_schemes(source: Source, name: str) -> str:
     kept = f"{name.partition(':')[0]}:float16"
-    others = f"take {kept} or float32" if name != kept else "take float32"
+    if name == kept:
+        return ". Numbers of float16 have three digits, and end at 65,504: take float32"
+    groups = source.trials.scales.values()
+    columns = [scale for by_name in groups for scale in by_name.values()]
+    sizes = [float(scale.largest.max(initial=0, where=scale.varies())) for scale in columns]
+    others = f"take {kept} or float32" if max(sizes, default=0) <= _FLOAT16 else "take float32"
     return (
         f". This scheme holds all columns of an output on one scale: {others}, or give what is on "
         "another scale an output of its own"

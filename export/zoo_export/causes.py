@@ -95,6 +95,17 @@ def _first(judge: Callable[[str, Array], str], model: Any, rows: Arrays) -> str:
     return ""
 
 
+def random_layers(model: Any, case: Arrays) -> list[str]:
+    """Return the layers that draw random numbers, outside of training too.
+
+    Args:
+        model: The Keras model.
+        case: Inputs by name.
+    """
+    found = _of_graph(model, case, lambda kind: "Random" in kind)
+    return list(dict.fromkeys(where for where, _ in found))
+
+
 def _rows(cases: Sequence[Arrays]) -> dict[str, Array]:
     shapes = [{name: array.shape[1:] for name, array in case.items()} for case in cases]
     alike = [dict(case) for case, shape in zip(cases, shapes, strict=True) if shape == shapes[0]]

@@ -80,7 +80,7 @@ def _proofs(figures: Verification) -> Iterator[str]:
 
 
 def _least_kept(fit: Fit) -> str:
-    share = f"off by {fit.difference / fit.deviation:.2g} of"
+    share = f"off by {fit.difference / fit.deviation:,.1f} times"
     if fit.difference < fit.deviation:
         share = f"off by {fit.difference / fit.deviation * 100:.2g} % of"
     if fit.column is None:

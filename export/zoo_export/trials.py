@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from zoo_export import samples as sampling
-from zoo_export.columns import Scale
+from zoo_export.columns import ROUNDING, Scale
 from zoo_export.comparing import check_finite, compare, different_answers, measured
-from zoo_export.converters.inference import changed_weights, idle_weights, reference
+from zoo_export.converters.inference import (
+    changed_weights,
+    idle_weights,
+    named_outputs,
+    reference,
+)
 from zoo_export.errors import ExportError
 from zoo_export.kinds import EDGE, EXAMPLE, GIVEN, Trial, is_judged
 from zoo_export.tensors import Array, Arrays, Tensor, fits
@@ -20,6 +25,12 @@ from zoo_registry.errors import plain
 
 # Of the spread of a column: what a row's answer may move with the rows beside it.
 _BESIDE = 1e-3
+# What makes probabilities, and layers behind it that leave the numbers as they are. Runtimes
+# compute them to the last bit of 1, also those that are next to nothing: ONNX Runtime's sigmoid of
+# -9, which is 1.2e-4, is off by 4e-8.
+_PROBABILITIES = {"sigmoid", "softmax"}
+_AS_THEY_ARE = {"Reshape", "Flatten", "Permute", "Transpose", "Squeeze", "ExpandDims", "GetItem"}
+_LAST_BIT = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,6 +79,7 @@ class Keras:
     def __init__(self, model: Any, name: str, advice: str) -> None:
         self.model = model
         self._name = name
+        self.name = f"model '{name}'"
         self._advice = advice
 
     def __call__(self, case: Arrays) -> dict[str, Array]:
@@ -86,7 +98,7 @@ class Keras:
                 f"Model '{self._name}' fails in Keras on inputs of shapes {shapes}: "
                 f"{type(error).__name__}: {plain(str(error))}. {self._advice}"
             ) from error
-        check_finite(outputs, f"model '{self._name}' in Keras itself")
+        check_finite(outputs, f"{self.name} in Keras itself")
         return outputs
 
     def or_none(self, case: Arrays) -> dict[str, Array] | None:
@@ -95,6 +107,26 @@ class Keras:
             return self(case)
         except Exception:  # not every size and mask suits every model
             return None
+
+
+def check_repeats(keras: Keras, batch: Trial) -> None:
+    """Refuse a model that answers at random: no file could be told right from wrong.
+
+    Raises:
+        ExportError: Keras gives another answer to the same inputs at the next call.
+    """
+    from zoo_export.causes import random_layers
+
+    again = keras.or_none(batch.inputs)
+    if again is None or all(row.ok for row in compare([batch.expected], [again], _BESIDE)):
+        return
+    layers = random_layers(keras.model, batch.inputs)
+    what = f"{', '.join(layers)} draws random numbers" if layers else "something in it is random"
+    raise ExportError(
+        f"{keras.name} gives another answer to the same inputs at every call in Keras: {what} "
+        "outside of training too. Let it draw if training=True alone, as keras.layers.Dropout "
+        "does, or give out what it draws around"
+    )
 
 
 def drawn_in_domain(
@@ -159,6 +191,7 @@ def proved(
         found: The batches.
         notes: What to know about the samples.
     """
+    check_repeats(keras, found[0])
     moved = [
         sampling.moved_answers(keras.model, batch.inputs) if _is_moved(at, found, outputs) else None
         for at, batch in enumerate(found)
@@ -168,7 +201,7 @@ def proved(
         for batch, after in zip(found, moved, strict=True)
     )
     answers = {at: batch.expected for at, batch in enumerate(batches)}
-    scales = scales_of(outputs, batches, answers, moved)
+    scales = scales_of(outputs, batches, answers, moved, probabilities(model))
     return Trials(
         batches=batches,
         scales=scales,
@@ -183,6 +216,7 @@ def scales_of(
     batches: Sequence[Trial],
     answers: Mapping[int, Arrays],
     moved: Sequence[Arrays | None],
+    probable: Collection[str] = (),
 ) -> dict[str, dict[str, Scale]]:
     """Return the scales of the columns by group.
 
@@ -191,12 +225,40 @@ def scales_of(
         batches: The samples.
         answers: What Keras gives for some of them.
         moved: The same with other last bits, of each batch where that is known.
+        probable: Outputs of probabilities, as :func:`probabilities` finds.
     """
     found = {}
     for group, places in _groups(batches, answers).items():
         pairs = [(answers[at], after) for at in places if (after := moved[at]) is not None]
         found[group] = measured(outputs, [answers[at] for at in places], pairs)
+        for name in found[group].keys() & {*probable}:
+            scale = found[group][name]
+            rounding = np.maximum(scale.rounding, _LAST_BIT / ROUNDING)
+            found[group][name] = replace(scale, rounding=rounding)
     return found
+
+
+def probabilities(model: Any) -> list[str]:
+    """Return the outputs that a sigmoid or softmax makes.
+
+    Example:
+        >>> import keras
+        >>> x = keras.Input((2,))
+        >>> tags = keras.layers.Dense(3, activation="sigmoid")(x)
+        >>> probabilities(keras.Model(x, {"tags": tags, "odds": keras.ops.exp(tags)}))
+        ['tags']
+    """
+    return [name for name, tensor in named_outputs(model).items() if _is_probability(tensor)]
+
+
+def _is_probability(tensor: Any) -> bool:
+    operation, _, index = tensor._keras_history
+    if hasattr(operation, "outputs") and hasattr(operation, "layers"):  # a model in the model
+        return _is_probability(operation.outputs[index])
+    if type(operation).__name__ in _AS_THEY_ARE:
+        return _is_probability(operation.input)
+    activation = getattr(getattr(operation, "activation", None), "__name__", "")
+    return bool({type(operation).__name__.lower(), activation} & _PROBABILITIES)
 
 
 def one_answer(
@@ -313,7 +375,7 @@ def _proof(
                 check_finite(answers[at], "the copy")
             except Exception:  # what weights the user's own layers can take is theirs to say
                 return {}
-    found = scales_of(outputs, batches, answers, [None] * len(batches))
+    found = scales_of(outputs, batches, answers, [None] * len(batches), probabilities(model))
     still = one_answer(outputs, batches, answers, found)
     if silent and set(still) >= set(silent):
         return {}

@@ -6,12 +6,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from export_small import ALL, convert, runner
 from keras import layers, ops
 
 from zoo_export import pickled
 from zoo_export.converters.functional import functional
 from zoo_export.converters.inference import named_inputs, named_outputs
+from zoo_export.errors import ExportError
 from zoo_export.request import Request
 from zoo_export.source import _check_labels
 from zoo_export.tensors import Tensor
@@ -167,6 +169,46 @@ def test_a_model_of_which_nothing_is_known():
     )
 
 
+def test_a_sequential_without_an_input_takes_what_its_sample_is_called():
+    model = keras.Sequential([layers.Dense(3)], name="stack")
+    with pytest.raises(UsageError, match=r"Model 'stack' has no Input and nothing tells what it"):
+        functional(model)
+    found = functional(model, {"features": np.ones((2, 5), "float32")})
+    assert {name: t.shape for name, t in named_inputs(found).items()} == {"features": (None, 5)}
+
+
+class _Sampling(layers.Layer):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.seed = keras.random.SeedGenerator(1)
+
+    def call(self, x):
+        return x + keras.random.normal(ops.shape(x), seed=self.seed)
+
+
+def test_a_model_that_answers_at_random_is_refused_by_layer(tmp_path):
+    with pytest.raises(ExportError) as caught:
+        convert(_model(lambda x: _Sampling(name="sampling")(layers.Dense(2)(x))), tmp_path)
+    assert str(caught.value) == (
+        "model 'm' gives another answer to the same inputs at every call in Keras: Layer "
+        "'sampling' draws random numbers outside of training too. Let it draw if training=True "
+        "alone, as keras.layers.Dropout does, or give out what it draws around"
+    )
+
+
+def test_what_does_more_than_compute_is_refused_by_layer(tmp_path):
+    class Loud(layers.Layer):
+        def call(self, x):
+            tf.print("seen")
+            return x * 2
+
+    error = convert(_model(Loud(name="loud")), tmp_path, ["saved_model"])["saved_model"]
+    assert str(error) == (
+        "it does more than compute: PrintV2 (layer 'loud'), StringFormat (layer 'loud'). No file "
+        "of a bundle prints, reads, writes or calls Python"
+    )
+
+
 def test_a_model_that_fails_on_its_samples():
     class Square(keras.Model):
         def call(self, x):
@@ -193,17 +235,17 @@ def test_nested_inputs_and_outputs(tmp_path):
 
 
 def test_names_that_no_format_holds(tmp_path):
-    inputs = [keras.Input((3,), name=name) for name in ("x", "X", "class", "2d")]
-    small, large, kind, flat = inputs
-    outputs = {"x": small + 2 * large, "class": kind + 3 * flat, "2d": flat - large}
+    inputs = [keras.Input((3,), name=name) for name in ("x", "X", "class", "2d", "self")]
+    small, large, kind, flat, own = inputs
+    outputs = {"x": small + 2 * large, "class": kind + 3 * flat + own, "2d": flat - large}
     samples = {t.name: np.random.default_rng(i).normal(size=(4, 3)) for i, t in enumerate(inputs)}
-    names = ["x", "X_1", "input_class", "input_2d"]
+    names = ["x", "X_1", "input_class", "input_2d", "input_self"]
     for artifact in convert(keras.Model(inputs, outputs), tmp_path, samples=samples).values():
         assert _names(artifact) == (names, ["x_output", "class", "2d"])
         rows = {name: np.full((1, 3), 10.0**i, "float32") for i, name in enumerate(names)}
         given = runner(tmp_path, artifact).run(rows)
         assert (given["x_output"] == 21).all()
-        assert (given["class"] == 3100).all()
+        assert (given["class"] == 13100).all()
 
 
 def test_lists_inside_of_lists_are_named_by_layers():

@@ -202,6 +202,21 @@ def _arithmetic(x):
     }
 
 
+def _images_of_numbers(x):
+    """Return uint8 images resized and taken apart by TensorFlow, as layers of one's own do."""
+
+    class Patches(layers.Layer):
+        def call(self, x):
+            sizes = {"sizes": [1, 3, 2, 1], "strides": [1, 2, 1, 1], "rates": [1, 1, 2, 1]}
+            return tf.image.extract_patches(tf.cast(x, "float32"), **sizes, padding="SAME")
+
+    return {
+        "patches": Patches()(x),
+        "nearest": ops.image.resize(x, (12, 14), interpolation="nearest"),
+        "bilinear": ops.image.resize(ops.cast(x, "float32"), (12, 14)),
+    }
+
+
 LAYERS = {
     "channels-first-1d": (_one_dimension, (3, 8), "float32"),
     "channels-first-2d": (_two_dimensions, (3, 6, 6), "float32"),
@@ -211,6 +226,7 @@ LAYERS = {
     "category-encoding": (_encoded, (4,), "int32"),
     "integers": (_of_integers, (4,), "int32"),
     "uint8": (_arithmetic, (8,), "uint8"),
+    "images-of-numbers": (_images_of_numbers, (6, 7, 3), "uint8"),
     "int16": (_arithmetic, (8,), "int16"),
     # Keras leaves the sizes of these open.
     "quantiles": (lambda x: {"q": ops.quantile(x, 0.3, axis=1), "x": x * 2}, (8, 6), "float32"),
@@ -274,6 +290,16 @@ def test_int8_attends_to_what_is_not_masked(tmp_path):
     for name in outputs:
         keras_gives = ops.convert_to_numpy(wanted[name])
         assert np.abs(before[name] - keras_gives).mean() < 0.1 * keras_gives.std(), name
+
+
+def test_images_of_any_size_are_resized_in_onnx_by_its_own_kinds_alone(tmp_path):
+    model = _model(layers.Resizing(4, 5, interpolation="area", name="shrunk"), (None, None, 3))
+    error = convert(model, tmp_path, ["onnx"])["onnx"]
+    assert str(error) == (
+        "ResizeArea (layer 'shrunk') cannot be written in ONNX: images whose size is known only "
+        "when data arrive are resized there with bilinear and nearest interpolation alone, without "
+        "antialias: give the model a fixed size, or take these"
+    )
 
 
 def test_weights_beyond_float16_are_named(tmp_path):

@@ -7,8 +7,11 @@ from export_runtimes import conversion_of, onnx_outputs, saved_model_outputs, tf
 from keras import layers, ops
 
 from zoo_export.converters import tflite_schemes
+from zoo_export.remarks import remarks
+from zoo_export.request import from_model
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_tflite
+from zoo_export.source import read_source
 
 STEPS = 6
 
@@ -237,3 +240,17 @@ def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
     for strategy in ("unroll", "loop"):
         path = tmp_path / f"{strategy}.tflite"
         agree(tflite_outputs(model, arrays, path, rnn=strategy)[0], right)
+
+    # It is said, by how much: the same layers without unroll=True answer otherwise.
+    source = read_source(from_model(model))
+    found = source.trials.notes["unrolled"]
+    assert found["layers"] == ["backward_lstm"]
+    assert found["by"] > 0.05
+    (told,) = remarks({"unrolled_by_author": found})
+    assert told.startswith(
+        "In Keras itself the zeros of masked steps are in the wrong places, as backward_lstm runs "
+        "backwards with unroll=True: by up to 0."
+    )
+    assert model.layers[-1].backward_layer.unroll
+    looped = build(two_ways(layers.LSTM))
+    assert not read_source(from_model(looped)).trials.notes["unrolled"]

@@ -201,6 +201,37 @@ def test_scores_along_the_first_axis_are_units_too():
     assert all(fit.ok for fit in _fit(keras_values, keras_values * (1 + 1e-4)))
 
 
+def test_rare_tags_of_a_small_model_and_counts_of_a_quantized_one(to_files):
+    keras.utils.set_random_seed(3)
+    x = keras.Input((16,), name="x")
+    hidden = layers.Dense(16, activation="relu")(x)
+    start = keras.initializers.Constant([0, -9, 0])
+    tags = layers.Dense(3, activation="sigmoid", bias_initializer=start)(hidden)
+    rows = np.random.default_rng(0).normal(size=(128, 16)).astype("float32")
+
+    counts = ops.cast(ops.round(layers.Dense(2)(hidden) * 9), "int32")
+    _, refused = to_files(
+        keras.Model(x, {"counts": counts}), ["tflite:int8"], samples=rows, calibration=rows[:16]
+    )
+    assert refused["tflite:int8"].endswith(
+        " where 0 is allowed. Whole numbers are equal or not, and those that are made by comparing "
+        "or rounding quantized ones change at once: let the model give what they are made of "
+        "(logits for an argmax), or take float32"
+    )
+    values = keras.Model(x, layers.Dense(2, name="value")(hidden))
+    _, refused = to_files(values, ["tflite:int8"], samples=rows * 6, calibration=rows[:16])
+    assert (
+        "Its ranges are those of 16 calibration rows, and what is beyond them is cut off: give a "
+        "few hundred. This scheme holds" in refused["tflite:int8"]
+    )
+
+    # ONNX Runtime's sigmoid of -9 is off by 4e-8; and int32 holds biases of int8 layers.
+    _, refused = to_files(
+        keras.Model(x, {"tags": tags}), ["onnx", "tflite:int8"], samples=rows, calibration=rows
+    )
+    assert refused == {}
+
+
 def test_masked_values_and_constant_columns_are_no_scale():
     keras_values = np.array([[1.0, -1e9, 7.0], [-1e9, 2.0, 7.0], [3.0, 5.0, 7.0], [4.0, 9.0, 7.0]])
     scale = measure([keras_values], [])

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 import zoo
 from zoo.weights.configuration import read_settings
 from zoo.weights.families.bert import BERT
+from zoo.weights.families.llama import QWEN2, QWEN3, SMOLLM3
 from zoo_registry import UsageError
 
 REFERENCES = Path(__file__).parent / "references"
@@ -120,6 +121,20 @@ def test_a_vit_without_a_size_of_images_is_one_of_224_pixels(snapshot):
     model, message = said("vit", weights=snapshot(VIT, image_size=None))
     assert model.input_shape == (None, 224, 224, 3)
     assert "positions/embeddings" in message
+
+
+def test_which_blocks_have_a_window():
+    """SmolLM3's kinds of blocks decide alone, in Qwen's models only a window that is used."""
+    kinds = ["full_attention", "sliding_attention", "full_attention"]
+    keys = {"num_hidden_layers": 3, "layer_types": kinds, "sliding_window": 4}
+    for used, families in ((False, (SMOLLM3,)), (True, (SMOLLM3, QWEN2, QWEN3))):
+        for family in families:
+            settings = read_settings(family, {**keys, "use_sliding_window": used}, "nowhere")
+            assert (settings.arguments["window"], settings.arguments["windowed"]) == (4, (1,))
+            assert settings.unread == {}
+    for family in (QWEN2, QWEN3):
+        unused = read_settings(family, {**keys, "use_sliding_window": False}, "nowhere")
+        assert unused.arguments["window"] is None
 
 
 def test_the_rotation_may_be_called_type(snapshot):
@@ -289,6 +304,31 @@ def test_a_head_that_is_not_the_embedding_is_refused(
     assert message == ""
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_no_bundle_does_is_told(snapshot):
+    files = {"tokenizer_config.json": {"truncation_side": "left"}}
+    folder = snapshot(TEXT, files, problem_type="multi_label_classification")
+    shutil.copyfile(REFERENCES / "tokenizer-bert" / "vocab.txt", folder / "vocab.txt")
+    assert said("bert", weights=folder, **TASK)[1].endswith(
+        "asks for what no bundle does: truncation_side='left', "
+        "problem_type='multi_label_classification' (task='multi-label' does)."
+    )
+    assert "problem_type" not in said("bert", weights=folder, task="multi-label")[1]
+
+
+def test_capitals_go_first_where_sentences_have_none(snapshot):
+    files = {
+        "sentence_bert_config.json": {"do_lower_case": True, "max_seq_length": 7},
+        "tokenizer_config.json": {"do_lower_case": False},
+    }
+    folder = snapshot("bert-features", files)
+    (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlovely\n")
+    for task, ids in (("sentence-embedding", [2, 5, 3]), ("features", [2, 1, 3])):
+        belongings = said("bert", weights=folder, task=task)[0].zoo_weights.belongings
+        assert belongings.preprocessing[0]["length"] == 7
+        tokenizer = zoo.load_tokenizer(belongings.assets)
+        assert tokenizer.encode("LOVELY").ids == ids
 
 
 def test_other_words_for_one_activation(snapshot):

@@ -109,6 +109,17 @@ def test_a_file_alone_and_shards_are_read(snapshot):
     assert set(sharded.zoo_weights.sha256) == set(parts)
 
 
+def test_two_shards_with_one_tensor_and_an_adapter_are_refused(snapshot):
+    held = load_file(snapshot / "model.safetensors")
+    for part in ("a.safetensors", "b.safetensors"):
+        save_file({"classifier.bias": held["classifier.bias"]}, snapshot / part)
+    places = {"classifier.bias": "a.safetensors", "other": "b.safetensors"}
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    assert refused(snapshot).endswith("b.safetensors' both hold classifier.bias.")
+    (snapshot / "config.json").rename(snapshot / "adapter_config.json")
+    assert refused(snapshot).endswith("adapter of peft: save what merge_and_unload() gives.")
+
+
 def test_another_family_is_refused(snapshot):
     message = refused(REFERENCES / "gpt-causal-lm")
     assert message.endswith(

@@ -74,6 +74,16 @@ def test_added_tokens_that_do_not_fit(name, content, told, tmp_path):
     assert told in refused(tmp_path)
 
 
+def test_the_space_before_a_text_is_that_of_the_class(tmp_path):
+    made = load_tokenizer(REFERENCES / "tokenizer-gpt2")
+    made.save(str(tmp_path / "tokenizer.json"))
+    plain, spaced = (made.encode(text).ids for text in ("a", " a"))
+    for kind, wanted in (("GPT2Tokenizer", spaced), ("PreTrainedTokenizerFast", plain)):
+        settings = {"add_prefix_space": True, "tokenizer_class": kind}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+        assert load_tokenizer(tmp_path).encode("a").ids == wanted
+
+
 def test_a_whole_file_says_itself_what_stands_around_a_text(tmp_path):
     made = load_tokenizer(REFERENCES / "tokenizer-gpt2")
     made.save(str(tmp_path / "tokenizer.json"))

@@ -37,6 +37,11 @@ def input_tensors(model: Any) -> tuple[Tensor, ...]:
     """
     tensors = named_inputs(model)
     for name, tensor in tensors.items():
+        if tensor.dtype == "bfloat16" or tensor.dtype.startswith("float8"):
+            raise UsageError(
+                f"Input '{name}' of model '{model.name}' is of dtype {tensor.dtype}, which no "
+                "runtime takes: build the model on keras.Input(..., dtype='float32')."
+            )
         if tensor.dtype == "string" or np.dtype(tensor.dtype).kind not in _NUMERIC:
             raise UsageError(
                 f"Input '{name}' of model '{model.name}' is of dtype {tensor.dtype}: do in "

@@ -34,7 +34,7 @@ from zoo_export.model_file import load
 from zoo_export.processes import free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
-from zoo_registry import load_target
+from zoo_registry import ZooError, load_target
 from zoo_registry.children import end_with_parent
 from zoo_registry.errors import first_line, plain
 from zoo_registry.machine import peak_mb, reset_peak
@@ -117,6 +117,13 @@ def of_converter(error: Exception) -> str:
         'the converter failed with ValueError: no such function [...]'
     """
     said = first_line(plain(str(error)))
+    if "div.cc" in said and "zero_point" in said:
+        return (
+            "it divides by numbers that int8 rounds to zero, as the lengths of vectors of which "
+            "some are much longer than others: divide outside of the model, or take float16"
+        )
+    if isinstance(error, ZooError):
+        return said.rstrip(".")
     return f"the converter failed with {type(error).__name__}" + (f": {said}" if said else "")
 
 

@@ -626,6 +626,21 @@ def _resized_floats(node: Node) -> Any:
     return _again(node, [tf.cast(images, tf.float32), size], node.options)
 
 
+def _patches(node: Node) -> Any:
+    """Return patches of images as a convolution that takes each of their numbers once."""
+    (images,) = node.inputs
+    channels = images.shape[-1]
+    if images.dtype != tf.float32 or channels is None:
+        return None
+    sizes, strides, rates = (
+        node.attributes[key].list.i[1:3] for key in ("ksizes", "strides", "rates")
+    )
+    count = sizes[0] * sizes[1] * channels
+    kernel = np.eye(count, dtype=np.float32).reshape(*sizes, channels, count)
+    padding = node.attributes["padding"].s.decode()
+    return tf.nn.conv2d(images, kernel, list(strides), padding, dilations=list(rates))
+
+
 def _nearest_of_floats(node: Node) -> Any:
     images, size = node.inputs
     if images.dtype not in _WIDER or images.dtype.size > 2:
@@ -675,6 +690,7 @@ ANYWHERE: Mapping[str, Composition] = {
 
 ONNX: Mapping[str, Composition] = {
     "Erfinv": _of_floats(_erfinv),
+    "ExtractImagePatches": _patches,
     **dict.fromkeys(_ARITHMETIC, _widened),
 }
 
@@ -727,6 +743,7 @@ LITERT: Mapping[str, Composition] = {
     "UpperBound": _bound(tf.less_equal),
     "AvgPool3D": _pool_3d,
     "MaxPool3D": _pool_3d,
+    "ExtractImagePatches": _patches,
     "ResizeBicubic": _resized,
     "ResizeBilinear": _resized_floats,
     "ResizeNearestNeighbor": _nearest_of_floats,

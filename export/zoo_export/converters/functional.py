@@ -102,7 +102,8 @@ class _Recording(keras.StatelessScope):  # type: ignore[misc]
         self.updated: dict[int, Any] = {}
 
     def add_update(self, update: tuple[Any, Any]) -> None:
-        self.updated[id(update[0])] = update[0]
+        if not _is_seed(update[0]):
+            self.updated[id(update[0])] = update[0]
         super().add_update(update)
 
 
@@ -132,7 +133,12 @@ def _may_keep(layer: Any) -> bool:
     if getattr(layer, "stateful", False):
         return True
     own = type(layer).__module__.partition(".")[0] != "keras"
-    return own and any(v._dtype != "uint32" for v in layer.non_trainable_variables)
+    return own and not all(map(_is_seed, layer.non_trainable_variables))
+
+
+def _is_seed(variable: Any) -> bool:
+    # Of what draws random numbers; it changes at every call and is no memory.
+    return bool(variable.path.endswith("seed_generator_state"))
 
 
 def _named_states(owners: Sequence[Any], found: Mapping[int, Any]) -> dict[str, Any]:
@@ -187,11 +193,17 @@ def _arguments(model: Any, samples: Mapping[str, Any]) -> dict[str, Any]:
     if not known:
         known = _from_samples(model, names, samples)
     if not known:
+        kind = "has no Input" if isinstance(model, keras.Sequential) else "is of a class of its own"
         raise UsageError(
-            f"Model '{model.name}' is of a class of its own and nothing tells what it takes: call "
+            f"Model '{model.name}' {kind} and nothing tells what it takes: call "
             "it once on an example, model(x), or give samples (samples={name: array})."
         )
-    return {name: _symbolic(shape, (name,), samples) for name, shape in known.items()}
+    given = [*samples] if not shapes and len(known) == len(samples) == 1 else []
+    # The only input of a model that was never called is named by its sample.
+    return {
+        name: _symbolic(shape, (given[0],) if given else (name,), samples)
+        for name, shape in known.items()
+    }
 
 
 def _from_samples(model: Any, names: Sequence[str], samples: Mapping[str, Any]) -> dict[str, Any]:

@@ -396,8 +396,9 @@ def _unique(
                 f"Model '{model.name}' has the {kind} '{raw}': give it a name that begins with a "
                 "letter a to z, as TensorFlow drops what is before one."
             )
-        if kind == "input" and (keyword.iskeyword(name) or not name.isidentifier()):
-            name = f"input_{name}"  # a signature is a function with these arguments
+        is_argument = name.isidentifier() and not keyword.iskeyword(name) and name != "self"
+        if kind == "input" and not is_argument:
+            name = f"input_{name}"  # a signature is a method with these arguments
         if name in taken:
             name = f"{name}_output"
         named[_free(name, {*named, *taken})] = tensor

@@ -18,6 +18,7 @@ from zoo_export.converters import (
 from zoo_export.converters.onnx_trace import Traced
 from zoo_export.converters.tracing import layer_of
 from zoo_export.errors import Blame, ExportError
+from zoo_registry.errors import plain
 
 # The highest that it writes.
 _OPSET = 18
@@ -76,7 +77,13 @@ def _definition(traced: Traced) -> Any:
     definition = concrete.graph.as_graph_def(add_shapes=True)
     if concrete.graph.variables or definition.library.function:
         # Loops, and state that is no weight, need freezing, which takes as much memory again.
-        return tf_loader.from_function(concrete, inputs, outputs)
+        try:
+            return tf_loader.from_function(concrete, inputs, outputs)
+        except tf.errors.OpError as error:
+            said = plain(error.message).partition(" Previous ")[0].strip()
+            raise ExportError(
+                f"TensorFlow cannot make one graph of its loops and weights: {said}"
+            ) from error
     weights = {tensor[:-2] for tensor, name in traced.inputs.items() if name in traced.constants}
     # TensorFlow's optimizer makes up a value for every placeholder: as much memory as the model.
     _retype(definition, weights, "Placeholder", _UNREAD)

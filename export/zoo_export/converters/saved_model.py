@@ -6,9 +6,11 @@ from typing import Any
 
 from zoo_export.converters import pixels_in_graph, warm_up
 from zoo_export.converters.exportable import exportable_operations
-from zoo_export.converters.tracing import Conversion, holder, trace
+from zoo_export.converters.tracing import Conversion, blame, holder, trace
+from zoo_export.errors import ExportError
 from zoo_export.preprocess import as_step
 from zoo_export.preprocess.steps import ImageStep
+from zoo_export.runtime.compute_operators import COMPUTE
 from zoo_export.runtime.sessions import SIGNATURE
 
 IMAGE_SIGNATURE, IMAGE_INPUT = "serving_image_bytes", "image_bytes"
@@ -24,6 +26,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     import tensorflow as tf
 
     function, concrete = trace(conversion)
+    _refuse_effects(concrete.graph, conversion.model)
     module = holder(concrete)
     module.serve = function
     with exportable_operations():  # TensorFlow traces anew what it saves
@@ -32,6 +35,21 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     name = conversion.about.get("name", "")
     warm_up.write(conversion.path, name, SIGNATURE, conversion.samples[0])
     return {"signature": SIGNATURE, "signatures": sorted(signatures)}
+
+
+def _refuse_effects(graph: Any, model: Any) -> None:
+    definition = graph.as_graph_def()
+    functions = definition.library.function
+    known = COMPUTE | {function.signature.name for function in functions}
+    nodes = [*definition.node, *(node for function in functions for node in function.node_def)]
+    foreign = sorted({node.op for node in nodes} - known)
+    if foreign:
+        blames = blame(graph, model, foreign)
+        raise ExportError(
+            f"it does more than compute: {', '.join(map(str, blames))}. No file of a bundle "
+            "prints, reads, writes or calls Python",
+            blames,
+        )
 
 
 def _of_images(conversion: Conversion, function: Any) -> dict[str, Any]:

@@ -103,8 +103,8 @@ def on_own_data(
     if kind.outcome:
         # Whether it is a class or a number is settled now: other rows might look different.
         dataset = replace(dataset, columns={kind.roles[-1]: kind.outcome, **dataset.columns})
-    if MULTI_LABEL in kind.tasks and learned(recipe) not in kind.tasks:
-        recipe = _of_several_classes(recipe)
+    if learned(recipe) not in kind.tasks:
+        recipe = _put_on(recipe, kind)
     if data is None:
         return replace(recipe, dataset=_with_columns(dataset, kind))
     train, validation, test = PARTS
@@ -210,29 +210,36 @@ def _learns(recipe: Recipe, kind: Kind) -> bool:
     """Return whether a recipe trains one of the heads of a kind, or can once it is put on it."""
     if learned(recipe) in kind.tasks:
         return True
+    return MULTI_LABEL in kind.tasks and _can_learn_instead(recipe, kind)
+
+
+def _can_learn_instead(recipe: Recipe, kind: Kind) -> bool:
     return learned(recipe) == kind.of_one and next(settings_of_one_class(recipe), None) is None
 
 
-def _of_several_classes(recipe: Recipe) -> Recipe:
-    """Return a recipe of one class an example with a yes or no for each class instead.
+def _put_on(recipe: Recipe, kind: Kind) -> Recipe:
+    """Return a recipe of one class an example that tells any number of them, or a number, instead.
 
-    Its model, data and schedule stay; the cross-entropy is that of each class by itself.
+    Its model and schedule stay; several classes are a yes or a no each, with a cross-entropy of
+    its own.
     """
+    task = kind.tasks[0]
+    loss, metric = ("binary_crossentropy", "f1_micro") if task == MULTI_LABEL else ("mse", "mae")
     fit, stopping = recipe.fit, recipe.fit.early_stopping
     if stopping is not None:
-        stopping = replace(stopping, monitor=_of_f1(stopping.monitor))
-    fit = replace(fit, early_stopping=stopping, keep_best=_of_f1(fit.keep_best))
+        stopping = replace(stopping, monitor=_of(metric, stopping.monitor))
+    fit = replace(fit, early_stopping=stopping, keep_best=_of(metric, fit.keep_best))
     compiled = replace(
         recipe.compile,
-        loss=Component(name="binary_crossentropy"),
-        metrics=(Component(name="f1_micro"),),
+        loss=Component(name=loss),
+        metrics=(Component(name=metric),),
     )
-    model = replace(recipe.model, task=MULTI_LABEL)
+    model = replace(recipe.model, task=task)
     return replace(recipe, model=model, compile=compiled, fit=fit)
 
 
-def _of_f1(monitor: Any) -> Any:
-    return monitor.replace("accuracy", "f1_micro") if monitor else monitor
+def _of(metric: str, monitor: Any) -> Any:
+    return monitor.replace("accuracy", metric) if monitor else monitor
 
 
 def _check_columns(own: OwnData, kind: Kind) -> None:
@@ -246,7 +253,9 @@ def _check_columns(own: OwnData, kind: Kind) -> None:
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
     task = learned(recipe)
-    if takes(recipe, kind):
+    # Of numbers somebody has to say that they are some: ten different ones may be classes.
+    is_said = "target" in own.columns and _can_learn_instead(recipe, kind)
+    if takes(recipe, kind) or is_said:
         return
     listed = f" Recipes for them: {', '.join(recipes_for(kind)) or 'none'}."
     if task in kind.tasks and kind.step == "":

@@ -10,8 +10,9 @@ from typing import Any
 
 from zoo_registry.specs import MULTI_LABEL
 
-# Of what is prepared from the same files: another one is prepared anew, and maybe split otherwise.
-VERSION = "2.0.0"
+# Of what is prepared from the same files: another one is prepared anew, and where its first number
+# is another, split otherwise.
+VERSION = "2.1.0"
 # The feature that says which record of the files an example is.
 PLACE = "record_place"
 # What JSON may escape and no text holds.
@@ -38,8 +39,8 @@ class Kind:
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
         step: Preprocessing step that a recipe must have to take it, and no other may.
-        of_one: Of any number of classes an example: the task of recipes of one class each, which
-            are trained with a yes or a no for each class instead.
+        of_one: Of any number of classes, or a number, an example: the task of recipes of one class
+            each, which are trained with a yes or a no for each class, or a number, instead.
         outcome: Column that is told, where it is read from a table and may be a class or a number.
     """
 

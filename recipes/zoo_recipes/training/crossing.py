@@ -92,8 +92,13 @@ def cross_validate(
     found = list(_of_folds(recipe, data_dir=data_dir, download=download))
     (folder / FOLDS).unlink(missing_ok=True)
     reading: dict[str, Any] = {"data_dir": data_dir, "download": download}
-    for number, part in enumerate(found, 1):
-        train(part, out=folder / _name(number), force=force, **reading, **options)
+    try:
+        for number, part in enumerate(found, 1):
+            train(part, out=folder / _name(number), force=force, **reading, **options)
+    finally:
+        # Where the first one was refused, nothing is left of all of them.
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
     return _summed_up(folder, folds)
 
 

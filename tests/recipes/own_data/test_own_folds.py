@@ -114,6 +114,22 @@ def test_data_without_folds_are_refused_and_leave_nothing(tmp_path, rows, header
     assert not (tmp_path / "out").exists()
 
 
+def test_a_refused_training_leaves_no_folder_of_folds(tmp_path):
+    path = write(tmp_path / "t.csv", [f"{n},a,{n % 2}" for n in range(60)])
+    recipe = with_overrides(SHORT, ["fit.keep_best=no_such"])
+    with pytest.raises(UsageError, match="the training has no such metric"):
+        cross_validate(
+            recipe,
+            folds=2,
+            data=path,
+            columns={"label": "label"},
+            out=tmp_path / "out",
+            data_dir=tmp_path / "prepared",
+            verbose=False,
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_only_own_data_have_folds(tmp_path):
     with pytest.raises(UsageError) as caught:
         cross_validate(SHORT, out=tmp_path / "out")

@@ -202,3 +202,26 @@ def test_a_bundle_names_all_classes_of_a_raw_row(run):
         set(),
         {"right", "both"},
     ]
+
+
+def test_a_recipe_of_classes_tells_numbers_where_somebody_says_so(tmp_path):
+    path = write(tmp_path / "t.csv", ["x,y,mass", *(f"{n},{n % 7},{2 * n}.5" for n in range(60))])
+    put = on_own_data(resolve_recipe("table-mlp"), path, columns={"target": "mass"})
+    assert (put.model.task, put.compile.loss.name) == ("regression", "mse")
+    with pytest.raises(UsageError, match="trains image-classification"):
+        on_own_data(resolve_recipe("digits-cnn"), path, columns={"target": "mass"})
+    texts = write(tmp_path / "s.csv", ["text,stars", *(f"film {n},{n}.5" for n in range(60))])
+    with pytest.raises(UsageError, match="holds texts with a number each"):
+        on_own_data(resolve_recipe("movie-reviews-minilm"), texts)
+    put = on_own_data(resolve_recipe("movie-reviews-minilm"), texts, columns={"target": "stars"})
+    assert (put.model.task, put.fit.keep_best) == ("text-regression", "val_loss")
+    run = train(
+        with_overrides(resolve_recipe("table-mlp"), ["fit.epochs=1", "model.hidden_dims=[4]"]),
+        data=path,
+        columns={"target": "mass"},
+        out=tmp_path / "run",
+        data_dir=tmp_path,
+        verbose=False,
+    )
+    assert run.model().output_names == ["value"]
+    assert {"mae", "rmse", "r2"} <= set(run.metrics)

@@ -472,7 +472,7 @@ ROWS: dict[str, tuple[dict[str, Any], Any, dict[str, Any] | None]] = {
     **{
         f"timm/{name}.in1k": (timm_config(name), name, None)
         for name in (
-            "tf_efficientnet_lite0",
+            *(f"tf_efficientnet_lite{number}" for number in range(5)),
             "tf_mobilenetv3_small_100",
             "tf_mobilenetv3_large_100",
         )

@@ -101,6 +101,25 @@ def _mobilenet_v3(size: str, num_params: int) -> ModelSpec:
     )
 
 
+def _efficientnet_lite(number: int, num_params: int, **defaults: Any) -> ModelSpec:
+    shape = defaults.get("input_shape", PHOTOGRAPH.shape)
+    return ModelSpec(
+        name=f"efficientnet-lite{number}",
+        **{**VISION, "inputs": (TensorSpec("image", shape),)},
+        builder="zoo.models.efficientnet_lite:efficientnet_lite",
+        family="efficientnet-lite",
+        defaults=defaults,
+        converter="zoo.weights.families.efficientnet_lite:CONVERTERS",
+        weights=f"hf://timm/tf_efficientnet_lite{number}.in1k",
+        reduced={**SMALL_IMAGE, "width": 0.25},
+        num_params=num_params,
+        summary="EfficientNet without what edge devices do badly"
+        + (f", for images of {shape[0]} pixels." if number else "."),
+        paper="Tan, Le 2019, https://arxiv.org/abs/1905.11946",
+        tags=("vision", "convolution", "mobile", "imagenet"),
+    )
+
+
 SPECS = (
     ModelSpec(
         name="lenet5",
@@ -139,19 +158,11 @@ SPECS = (
     ),
     _mobilenet_v3("small", 2_542_856),
     _mobilenet_v3("large", 5_483_032),
-    ModelSpec(
-        name="efficientnet-lite0",
-        **VISION,
-        builder="zoo.models.efficientnet_lite:efficientnet_lite",
-        family="efficientnet-lite",
-        converter="zoo.weights.families.efficientnet_lite:CONVERTERS",
-        weights="hf://timm/tf_efficientnet_lite0.in1k",
-        reduced={**SMALL_IMAGE, "width": 0.25},
-        num_params=4_652_008,
-        summary="EfficientNet without what edge devices do badly.",
-        paper="Tan, Le 2019, https://arxiv.org/abs/1905.11946",
-        tags=("vision", "convolution", "mobile", "imagenet"),
-    ),
+    _efficientnet_lite(0, 4_652_008),
+    _efficientnet_lite(1, 5_416_680, input_shape=(240, 240, 3), depth=1.1),
+    _efficientnet_lite(2, 6_092_072, input_shape=(260, 260, 3), width=1.1, depth=1.2),
+    _efficientnet_lite(3, 8_197_096, input_shape=(300, 300, 3), width=1.2, depth=1.4, dropout=0.3),
+    _efficientnet_lite(4, 13_006_568, input_shape=(380, 380, 3), width=1.4, depth=1.8, dropout=0.3),
     _vit("", 86_567_656, 768, 12),
     _vit("tiny", 5_717_416, 192, 3),
     _vit("small", 22_050_664, 384, 6),

@@ -144,9 +144,10 @@ def _in_short(found: Prediction) -> tuple[str, str]:
     """Return what was found in one line, and its probability where there is one."""
     text = found.text
     if found.spans is not None:
-        text = ", ".join(f"{span.text} ({span.label or '-'})" for span in found.spans)
+        spans = (f"{span.text} ({span.label or '-'})" for span in found.spans)
+        text = ", ".join(spans) or "(none)"
     elif found.boxes is not None:
-        text = ", ".join(f"{box.label} {box.score:.2f}" for box in found.boxes)
+        text = ", ".join(f"{box.label} {box.score:.2f}" for box in found.boxes) or "(none)"
     elif found.value is not None:
         text = f"{found.value:g}"
     elif found.labels is not None:

@@ -11,8 +11,9 @@ from zoo_registry.entries import BUILTIN_OWNER
 # Reduced models say what converts, not what is fast: these are measured as they are named too.
 FULL_SIZE = ("bert-base", "lstm-classifier", "mobilenet-v3-small", "resnet50")
 # Built by the same code as another, and of the same kinds of operators: norms of queries and keys,
-# biases, and blocks without positions are no others.
+# biases, blocks without positions and more blocks are no others.
 ALIKE = {
+    **dict.fromkeys((f"efficientnet-lite{n}" for n in range(1, 5)), "efficientnet-lite0"),
     "mistral-7b": "llama",
     "qwen2.5-0.5b": "llama",
     "qwen3-0.6b": "llama",

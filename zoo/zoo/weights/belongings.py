@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,23 @@ def of_snapshot(snapshot: Snapshot, model: Any, labels: Sequence[str] | None) ->
     """
     known = labels_for(model, labels)
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    found = Belongings(known)
     if "token_ids" in inputs:
-        return _of_texts(snapshot, model, inputs, known)
-    if "image" in inputs and snapshot.images is not None:
-        return _of_images(snapshot.images, inputs["image"], known)
-    return Belongings(known)
+        found = _of_texts(snapshot, model, inputs, known)
+    elif "image" in inputs and snapshot.images is not None:
+        found = _of_images(snapshot.images, inputs["image"], known)
+    more = _problem(snapshot, model.zoo_spec.defaults.get("task"))
+    return replace(found, remarks=(*found.remarks, *more))
+
+
+def _problem(snapshot: Snapshot, task: Any) -> tuple[str, ...]:
+    """Return what the numbers of a head are, where it is not what the task makes of them."""
+    said = snapshot.own_config.get("problem_type")
+    if said == "multi_label_classification" and task == "text-classification":
+        return (f"problem_type={said!r} (task='multi-label' does)",)
+    if said == "regression" and str(task).endswith("-classification"):
+        return (f"problem_type={said!r}",)
+    return ()
 
 
 def _of_texts(
@@ -82,6 +94,10 @@ def _of_texts(
     tokenizer = read_tokenizer(snapshot.folder, lowered=lowered).to_str()
     step = _tokenize_step(snapshot, model, inputs)
     remarks = _prompted(snapshot.folder) if task == "sentence-embedding" else ()
+    settings = snapshot.folder / SETTINGS
+    side = read_json(settings).get("truncation_side") if settings.is_file() else None
+    if side == "left":
+        remarks += (f"truncation_side={side!r}",)
     return Belongings(labels, (step,), tokenizer, remarks=remarks)
 
 

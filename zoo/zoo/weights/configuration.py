@@ -25,7 +25,7 @@ HARMLESS = frozenset(
     (
         # The labels, the task and the family are read elsewhere.
         *("_num_labels", "architectures", "id2label", "label2id", "model_type"),
-        *("num_labels", "problem_type"),
+        *("image_mean", "image_std", "num_labels", "problem_type"),
         # Of training.
         *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "classifier_dropout"),
         *("classifier_dropout_prob", "dropout", "embd_pdrop", "hidden_dropout_prob", "qa_dropout"),

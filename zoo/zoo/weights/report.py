@@ -122,7 +122,7 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
         f"{source}: nothing here reads these keys of config.json": [
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],
-        f"'{source}' prepares its inputs in a way that no step of a bundle does": (
+        f"'{source}' asks for what no bundle does": (
             report.belongings.remarks if report.belongings else ()
         ),
     }

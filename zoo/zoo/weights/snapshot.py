@@ -14,7 +14,7 @@ from zoo.weights.tensors import PICKLES
 from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
-IMAGES = "preprocessor_config.json"
+IMAGES, ADAPTER = "preprocessor_config.json", "adapter_config.json"
 # What transformers names the classes of a configuration that does not.
 LABEL = "LABEL_{}"
 _DEFAULT_CLASSES = 2
@@ -54,7 +54,13 @@ class Snapshot:
             return {}
         file = self.path / CONFIG
         if not file.is_file():
-            raise UsageError(f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.")
+            adapter = (self.path / ADAPTER).is_file()
+            hint = (
+                " It is an adapter of peft: save what merge_and_unload() gives." if adapter else ""
+            )
+            raise UsageError(
+                f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.{hint}"
+            )
         config = read_json(file)
         for key, (kind, what) in _KINDS.items():
             if config.get(key) is not None and not isinstance(config[key], kind):

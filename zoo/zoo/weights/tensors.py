@@ -23,7 +23,12 @@ class Tensors:
 
     def __init__(self, files: Mapping[Path, Any]) -> None:
         self._files = files
-        self._places = {name: path for path, file in files.items() for name in file.keys()}  # noqa: SIM118  # not a mapping
+        self._places: dict[str, Path] = {}
+        for path, file in files.items():
+            for name in file.keys():  # noqa: SIM118  # not a mapping
+                if name in self._places:
+                    raise UsageError(f"'{self._places[name]}' and '{path}' both hold {name}.")
+                self._places[name] = path
 
     def names(self) -> list[str]:
         """Return the names of all tensors."""

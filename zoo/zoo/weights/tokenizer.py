@@ -35,6 +35,8 @@ ROBERTA_SPECIAL = {
 }
 # Whose byte-level files are framed as RoBERTa's are.
 _AS_ROBERTA = ("roberta", "bart", "longformer", "led", "mvp", "deberta")
+# Which put the space before a text themselves, whatever a whole file says.
+_BYTE_CLASSES = (*_AS_ROBERTA, "gpt2")
 # BertNormalizer's words for those of the settings.
 _NORMALIZED = {
     "do_lower_case": "lowercase",
@@ -69,7 +71,7 @@ def read_tokenizer(folder: Path, *, lowered: bool = False) -> Any:
     """
     settings = _settings(folder)
     if (folder / FILE).is_file():
-        tokenizer = _as_told(open_tokenizer(folder / FILE), settings)
+        tokenizer = _as_told(open_tokenizer(folder / FILE), folder, settings)
     elif _has(folder, WORDPIECE):
         tokenizer = _wordpiece(folder, settings)
     elif _has(folder, BYTE_BPE):
@@ -103,11 +105,17 @@ def _settings(folder: Path) -> dict[str, Any]:
     return {key: value for table in tables for key, value in table.items()}
 
 
-def _as_told(tokenizer: Any, settings: Mapping[str, Any]) -> Any:
+def _as_told(tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
     """Return a whole tokenizer with what the settings beside it say otherwise."""
-    from tokenizers import normalizers
+    from tokenizers import normalizers, pre_tokenizers
 
-    state = json.loads(tokenizer.to_str()).get("normalizer") or {}
+    whole = json.loads(tokenizer.to_str())
+    before, prefixed = whole.get("pre_tokenizer") or {}, settings.get("add_prefix_space")
+    of_bytes = before.get("type") == "ByteLevel" and _is_of(folder, settings, _BYTE_CLASSES)
+    if of_bytes and isinstance(prefixed, bool) and prefixed != before["add_prefix_space"]:
+        kept = {key: before[key] for key in ("trim_offsets", "use_regex") if key in before}
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefixed, **kept)
+    state = whole.get("normalizer") or {}
     told = {word: settings[key] for key, word in _NORMALIZED.items() if key in settings}
     if state.get("type") == "BertNormalizer" and any(state.get(k) != v for k, v in told.items()):
         kept = {key: value for key, value in state.items() if key != "type"}
@@ -226,7 +234,8 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(prefixed)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    if not _is_framed(folder, settings):
+    # RoBERTa's texts stand between its first and last token.
+    if not _is_of(folder, settings, _AS_ROBERTA):
         special = _special(settings, GPT2_SPECIAL)
         _add_tokens(tokenizer, folder, settings, special.values())
         if any(settings.get(key) for key in _ENDS):
@@ -240,8 +249,8 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     return tokenizer
 
 
-def _is_framed(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Return whether texts stand between RoBERTa's first and last token."""
+def _is_of(folder: Path, settings: Mapping[str, Any], families: Iterable[str]) -> bool:
+    """Return whether transformers' class of a tokenizer is one of some families."""
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
     told = settings.get("tokenizer_class") or config.get("model_type") or ""
-    return any(word in str(told).lower() for word in _AS_ROBERTA)
+    return any(word in str(told).lower() for word in families)

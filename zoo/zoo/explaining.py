@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_registry import UsageError
+from zoo_registry.build import check_backend
 from zoo_registry.untouched import untouched
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def explain(
         Traceback (most recent call last):
         zoo_registry.errors.UsageError: 'runs/none' is neither a run nor a bundle.
     """
+    check_backend()
     from zoo_recipes.explanation.explaining import Effort, explain_subject, find_method
     from zoo_recipes.explanation.reading import Cutting
 

@@ -104,6 +104,9 @@ def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
     if isinstance(source, Bundle):
         return _subject_of_bundle(source, source.path, runtime)
     if not Path(source).is_file() and not Path(source, MANIFEST).is_file():
+        runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+        if runs:
+            raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
         raise UsageError(
             f"'{source}' is no run and no bundle: it has no {INFO} and no {MANIFEST}. "
             "`zoo train` makes runs, `zoo export` bundles."

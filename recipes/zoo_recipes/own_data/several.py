@@ -54,18 +54,27 @@ def mark_of(values: Sequence[Any]) -> str | None:
     """Return what stands between the classes of a cell; ``None`` where cells hold one or a list.
 
     Example:
-        >>> mark_of(["Action|Comedy, dark", "Drama", ""]), mark_of(["clear primary", "haze"])
-        ('|', ' ')
-        >>> print(mark_of(["['a', 'b']", "[]"]))
-        None
+        >>> mark_of(["Action|Comedy, dark", "Drama", ""])
+        '|'
+        >>> mark_of(["clear primary", "haze", "haze primary"])
+        ' '
+        >>> print(mark_of(["['a', 'b']", "[]"]), mark_of(["film noir", "war"]))
+        None None
     """
     cells = [value.strip() for value in values if isinstance(value, str) and value.strip()]
     cells = [cell for cell in cells if not is_list(cell)]
-    counts = {mark: sum(mark in cell for cell in cells) for mark in MARKS}
-    best = max(counts, key=counts.__getitem__)
-    if counts[best] and counts[best] >= USUAL * len(cells):
+    best = max(MARKS, key=lambda mark: sum(mark in cell for cell in cells))
+    marked = [cell for cell in cells if best in cell]
+    alone = {cell for cell in cells if best not in cell}
+    if marked and (len(marked) >= USUAL * len(cells) or _parts(marked, best) <= alone):
         return best
-    return " " if any(" " in cell for cell in cells) else None
+    # A name may be of several words: then there are more of these than of names.
+    are_parted = any(" " in cell for cell in cells) and len(_parts(cells, " ")) <= len(set(cells))
+    return " " if are_parted else None
+
+
+def _parts(cells: Sequence[str], mark: str) -> set[str]:
+    return {part.strip() for cell in cells for part in cell.split(mark)} - {""}
 
 
 def classes_in(column: str, value: Any, mark: str | None) -> tuple[str, ...]:
@@ -205,8 +214,9 @@ def unsaid(column: str, values: Sequence[Any]) -> list[str]:
     """
     mark = mark_of(values)
     cells = [value for value in values if isinstance(value, str)]
-    parted = {part.strip() for cell in cells for part in cell.split(mark)}
-    if mark is None or len(parted) >= len(set(cells)):
+    # Of names of several words some begin or end alike.
+    most = len(set(cells)) / (2 if mark == " " else 1)
+    if mark is None or len(_parts(cells, mark)) >= most:
         return []
     at = "spaces" if mark == " " else f"'{mark}'"
     return [

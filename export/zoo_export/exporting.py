@@ -25,10 +25,12 @@ from zoo_export.source import Source, read_source
 from zoo_export.tensors import Array
 from zoo_export.trial import remember
 from zoo_registry import UsageError
+from zoo_registry.untouched import untouched
 
 TIME_LIMIT = 1800.0
 
 
+@untouched()
 def export(
     source: Any,
     *,

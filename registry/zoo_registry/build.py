@@ -39,6 +39,11 @@ WEIGHT_BYTES = "zoo.sizing.abstract:weight_bytes"
 FILE_BYTES = "zoo.sizing.abstract:file_bytes"
 # Set to anything, models are built however much memory they take.
 ANY_SIZE = "KERAZOO_ANY_SIZE"
+# What Keras' settings may say, or it cannot be imported.
+_SETTINGS = {
+    "floatx": ("float32", "float16", "float64"),
+    "image_data_format": ("channels_last", "channels_first"),
+}
 # What Keras raises of sizes that do not go together.
 _OF_ARGUMENTS = (ValueError, TypeError, ZeroDivisionError, IndexError)
 # Of the free memory; below it a model is not counted before it is built.
@@ -168,10 +173,20 @@ def check_backend() -> None:
 
 
 def _backend_in(settings: Path) -> str:
+    """Return the backend that Keras' settings name, if they are settings that Keras takes."""
     try:
-        return str(json.loads(settings.read_text(encoding="utf-8")).get("backend", ""))
-    except (OSError, ValueError, AttributeError):  # Keras itself goes on without them
+        held = json.loads(settings.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # Keras itself goes on without them
         return ""
+    if not isinstance(held, dict):
+        raise UsageError(f"'{settings}' must hold an object: correct it, or remove it.")
+    for key, taken in _SETTINGS.items():
+        if held.get(key, taken[0]) not in taken:
+            raise UsageError(
+                f"'{settings}': {key} is {held[key]!r}, and Keras takes {', '.join(taken)}: "
+                "correct it, or remove the file."
+            )
+    return str(held.get("backend", ""))
 
 
 def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ import pytest
 import zoo
 from zoo.bridges.applications import channels_last
 from zoo.sizing.abstract import abstract_model
-from zoo_registry import models
+from zoo_registry import UsageError, models
+from zoo_registry.build import check_backend
 
 # One of each family: the others are the same code with other sizes.
 FAMILIES = {
@@ -54,6 +56,22 @@ def test_augmentation_is_the_same_whatever_image_data_format_says(channels_first
     assert layer.data_format == "channels_last"
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[]", "must hold an object: correct it, or remove it."),
+        ('{"floatx": "float99"}', "floatx is 'float99', and Keras takes float32, float16,"),
+    ],
+)
+def test_settings_that_keras_cannot_be_imported_with(text, said, tmp_path, monkeypatch):
+    (tmp_path / "keras.json").write_text(text)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.delitem(sys.modules, "keras")
+    with pytest.raises(UsageError, match=re.escape(said)):
+        check_backend()
+
+
 @pytest.mark.parametrize("how", ["environment", "settings"])
 @pytest.mark.parametrize(
     "code",
@@ -61,6 +79,10 @@ def test_augmentation_is_the_same_whatever_image_data_format_says(channels_first
         "zoo.get_model('mlp')",
         "zoo.train('digits-mlp', out='run')",
         "zoo.load_model(__file__)",
+        "zoo.size('mlp')",
+        "zoo.evaluate('run')",
+        "zoo.explain('run', 'picture.png')",
+        "from zoo.cli.main import main; main(['show', 'mlp', '--batch', '1'])",
     ],
 )
 def test_another_backend_is_one_sentence(code, how, tmp_path):

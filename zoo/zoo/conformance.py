@@ -14,6 +14,7 @@ import zoo_registry
 from zoo.sizing.size import size
 from zoo_registry import ModelSpec, TensorSpec, ZooError
 from zoo_registry.build import get_model
+from zoo_registry.untouched import untouched
 
 # Share of the loss that the gradient promises to take away in the one training step.
 STEP = 0.01
@@ -37,6 +38,7 @@ class Step:
     seconds: float
 
 
+@untouched()
 def check(
     name: str | ModelSpec,
     *,

@@ -13,12 +13,15 @@ from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
 from zoo_registry import UsageError, network
+from zoo_registry.build import check_backend
+from zoo_registry.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
 
 
 @network.if_download
+@untouched()
 def evaluate(
     source: Run | Bundle | str | Path,
     *,
@@ -61,6 +64,7 @@ def evaluate(
         ZooError: The data are not those that the run was trained and tested with, or a library
             for the figures of this task is not installed.
     """
+    check_backend()
     from zoo_recipes.evaluation.evaluating import evaluate_subject
 
     return evaluate_subject(

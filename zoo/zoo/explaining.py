@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_registry import UsageError
+from zoo_registry.build import check_backend
+from zoo_registry.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_export.bundle import Bundle
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from zoo_recipes.run import Run
 
 
+@untouched()
 def explain(
     source: Run | Bundle | str | Path,
     x: Any,
@@ -77,6 +80,7 @@ def explain(
         Traceback (most recent call last):
         zoo_registry.errors.UsageError: 'runs/none' is neither a run nor a bundle.
     """
+    check_backend()
     from zoo_recipes.explanation.explaining import Effort, explain_subject, find_method
     from zoo_recipes.explanation.reading import Cutting
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from typing import Any
 from zoo_recipes.distributed.cluster import this_member
 from zoo_registry import UsageError
 from zoo_registry.build import check_backend
+from zoo_registry.untouched import untouched
 
 _TRAINING = threading.Lock()
 
@@ -36,26 +35,15 @@ def alone() -> Iterator[None]:
             "(`zoo train`)."
         )
     try:
-        put_back = [_generators(), *([_keras()] if here_only else []), _loggers()]
-        try:
-            yield
-        finally:
-            for each in put_back:
-                each()
+        with untouched():
+            put_back = _keras() if here_only else None
+            try:
+                yield
+            finally:
+                if put_back is not None:
+                    put_back()
     finally:
         _TRAINING.release()
-
-
-def _generators() -> Callable[[], None]:
-    import numpy as np
-
-    python, numpy = random.getstate(), np.random.get_state()
-
-    def put_back() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-
-    return put_back
 
 
 def _keras() -> Callable[[], None]:
@@ -82,21 +70,5 @@ def _keras() -> Callable[[], None]:
         eager._seed = seed
         if generator is not None:
             eager._rng = generator
-
-    return put_back
-
-
-def _loggers() -> Callable[[], None]:
-    named = logging.root.manager.loggerDict.values()
-    known = [each for each in named if isinstance(each, logging.Logger)]
-    before = [
-        (each, each.level, each.propagate, list(each.handlers)) for each in (logging.root, *known)
-    ]
-
-    def put_back() -> None:
-        for each, level, propagate, handlers in before:
-            each.propagate, each.handlers[:] = propagate, handlers
-            if each.level != level:
-                each.setLevel(level)
 
     return put_back

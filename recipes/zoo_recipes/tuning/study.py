@@ -21,11 +21,13 @@ from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
 from zoo_registry import UsageError, ZooError, network
 from zoo_registry.durable import write_text
+from zoo_registry.untouched import untouched
 
 BEST = "best.toml"
 
 
 @network.if_download
+@untouched()
 def tune(
     recipe: str | Path | Recipe,
     *,

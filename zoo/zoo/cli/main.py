@@ -7,11 +7,13 @@ import contextlib
 import os
 import sys
 import warnings
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 import click
 
 from zoo_registry import ZooError, did_you_mean, load_target
+from zoo_registry.build import check_backend
 from zoo_registry.errors import printable
 from zoo_registry.quiet import quiet_tensorflow
 
@@ -45,6 +47,15 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
+class CheckedKeras(MetaPathFinder):
+    """Refuses to import Keras on another backend, whichever command is the first to want it."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """Find nothing, having looked."""
+        if fullname == "keras":
+            check_backend()
+
+
 class ZooGroup(click.Group):
     """A group that imports each command on demand."""
 
@@ -74,6 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     if not debug:
         quiet_tensorflow()
+    sys.meta_path.insert(0, CheckedKeras())
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         # `--debug` is understood wherever it stands.

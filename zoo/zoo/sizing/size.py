@@ -10,7 +10,8 @@ from typing import Any
 
 import zoo_registry
 from zoo_registry import ModelSpec, UsageError
-from zoo_registry.build import load_builder
+from zoo_registry.build import check_backend, load_builder
+from zoo_registry.untouched import untouched
 
 TOKENS, PIXELS = 128, 224
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
@@ -70,6 +71,7 @@ class Size:
         return self.cache_bytes * BYTES[dtype] // 4
 
 
+@untouched()
 def size(
     name: str | ModelSpec,
     *,
@@ -98,6 +100,7 @@ def size(
         >>> bert.num_params, round(bert.macs / 1e9, 1), round(bert.weights("int8") / 1e6)
         (109482240, 11.2, 109)
     """
+    check_backend()
     from zoo.sizing.abstract import abstract_model, trace
     from zoo.sizing.counting import most_at_once, multiply_adds, results
 

@@ -82,7 +82,8 @@ def export(
         samples: Arrays by input name to verify with, beside drawn ones; one array for a model of
             one input.
         calibration: Typical inputs by name, rows first, for schemes that measure the ranges of
-            activations, which are verified on them too; a run brings its own.
+            activations; of 16 rows or more, one of four judges the files instead, unless as many
+            ``samples`` do. A run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
         image_size: Height and width of images, or one number for both, in formats that fix them,

@@ -10,17 +10,12 @@ from zoo_registry.entries import BUILTIN_OWNER
 
 # Reduced models say what converts, not what is fast: these are measured as they are named too.
 FULL_SIZE = ("bert-base", "lstm-classifier", "mobilenet-v3-small", "resnet50")
-# Built by the same code as another, and of the same kinds of operators: norms of queries and keys,
-# biases, blocks without positions and more blocks are no others.
+# Of the same layers as another, and more of them or wider.
 ALIKE = {
     **dict.fromkeys((f"efficientnet-lite{n}" for n in range(1, 5)), "efficientnet-lite0"),
     "mistral-7b": "llama",
-    "qwen2.5-0.5b": "llama",
-    "qwen3-0.6b": "llama",
-    "roberta-base": "bert",
-    "roberta-large": "bert",
-    "smollm3-3b": "llama",
-    "xlm-roberta-base": "bert",
+    "roberta-large": "roberta-base",
+    "xlm-roberta-base": "roberta-base",
 }
 
 

@@ -26,8 +26,7 @@ def start(module: str, *arguments: str, log: Path, **options: Any) -> subprocess
     """Start ``python -m module`` with this process' import path and quiet libraries.
 
     Args:
-        module: A module with a main part, which begins with
-            :func:`zoo_registry.children.end_with_parent`.
+        module: A module with a main part.
         arguments: Its arguments.
         log: File for what it prints.
         options: For :class:`subprocess.Popen`, such as pipes in place of the log.

@@ -35,7 +35,6 @@ from zoo_export.processes import free_memory
 from zoo_export.runtime import Runner
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_registry import ZooError, load_target
-from zoo_registry.children import end_with_parent
 from zoo_registry.errors import first_line, plain
 from zoo_registry.machine import peak_mb, reset_peak
 from zoo_registry.model_changes import is_quantization_aware
@@ -180,5 +179,4 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
 if __name__ == "__main__":
     # With oneDNN, TensorFlow keeps for itself whatever memory it ever had.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    end_with_parent()
     serve()

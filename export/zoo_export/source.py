@@ -122,7 +122,7 @@ def read_source(request: Request) -> Source:
     sizes = {dim: usual[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
     calibration, judges = _calibration(request, inputs, real, rows)
-    examples = _examples(request, real, judges, found[0].expected)
+    examples = _examples(request, real, (judges, calibration), found[0].expected)
     if examples is not None:
         found.append(Trial(EXAMPLE, examples, keras(examples)))
     nan_inputs = tuple(sampling.takes_nan(model, inputs, rows))
@@ -249,15 +249,16 @@ def _calibration(
 def _examples(
     request: Request,
     real: Mapping[str, Array] | None,
-    judges: Mapping[str, Array] | None,
+    calibration: Sequence[Mapping[str, Array] | None],
     one: Mapping[str, Array],
 ) -> dict[str, Array] | None:
+    """Return real inputs that judge a file together: samples, then calibration rows."""
     if real is None:
         return None
     if not request.is_run:
-        parts = [real] if judges is None or request.rows is None else [real, judges]
-        whole = joined([evenly_rows(part, _MOST_EXAMPLES) for part in parts])
-        real = whole
+        parts = [real if request.rows is not None else None, *calibration]
+        different = {id(part): part for part in parts if part is not None}
+        real = joined([evenly_rows(part, _MOST_EXAMPLES) for part in different.values()])
     # Logits over a large vocabulary at every position would fill the memory.
     size = sum(array.size // len(array) for array in one.values())
     count = max(1, _MAX_EXAMPLE_VALUES // max(size, 1))

@@ -31,6 +31,11 @@ DOCS = Path(__file__).parents[3] / "docs"
     multiple=True,
     help="With --redo: only such columns, as globs, and those in float beside them.",
 )
+@click.option(
+    "--no-times",
+    is_flag=True,
+    help="Where a row was measured before, keep its times and measure the rest: half of the work.",
+)
 @click.option("--document-only", is_flag=True, help="Measure nothing.")
 @click.option("--time-limit", type=float, default=TIME_LIMIT, show_default=True, help="Seconds.")
 def main(
@@ -39,6 +44,7 @@ def main(
     only: tuple[str, ...],
     redo: bool,
     formats: tuple[str, ...],
+    no_times: bool,
     document_only: bool,
     time_limit: float,
 ) -> None:
@@ -57,7 +63,11 @@ def main(
         click.echo(f"{number}/{len(todo)} {case}: ", nl=False)
         started = time.monotonic()
         names = _columns(formats) if case in current else columns()
-        row = measure(case, formats=names, time_limit=time_limit)
+        older = next((row for row in read(file).rows if row.case == case), None)
+        has_times = older is not None and any(c.latency_ratio for c in older.cells.values())
+        row = measure(
+            case, formats=names, time_limit=time_limit, times=not (no_times and has_times)
+        )
         # Another process may have measured other rows meanwhile.
         save(file, read(file).with_row(row))
         click.echo(f"{_summary(row)}, {time.monotonic() - started:.0f} s")

@@ -37,8 +37,9 @@ further off than `2.0e-01 > 0.1` of the largest.
 **Weights are drawn at random**, with batch normalization filled from random images, and ranges \
 are calibrated on drawn inputs. So this tells what converts and how far the numbers move, not what \
 accuracy is lost: export a trained run for that. **Times are indicative**: they were taken on a \
-busy machine, the formats of one model in turns; at reduced size a run takes microseconds, and \
-most of that is the cost of calling the runtime.
+busy machine, the formats of one model in turns, and some in an earlier measurement of the same \
+model (`--no-times`); at reduced size a run takes microseconds, and most of that is the cost of \
+calling the runtime.
 """
 
 

@@ -104,15 +104,24 @@ class Matrix:
     def with_row(self, row: Support) -> Matrix:
         """Return the matrix with a row added, or in the place of an older one.
 
-        A row of some columns leaves the others of the older one as they are.
+        A row of some columns leaves the others of the older one as they are, and one without times
+        the times.
         """
         by_case = {old.case: old for old in self.rows}
         older = by_case[row.case].cells if row.case in by_case else {}
-        cells = {name: row.cells.get(name, older.get(name)) for name in columns()}
+        timed = any(cell.latency_ratio for cell in row.cells.values())
+        new = row.cells if timed else {n: _timed_as(c, older.get(n)) for n, c in row.cells.items()}
+        cells = {name: new.get(name, older.get(name)) for name in columns()}
         known = {name: cell for name, cell in cells.items() if cell is not None}
         by_case[row.case] = replace(row, cells=known)
         order = sorted(by_case, key=lambda case: (case.full_size, case.name, case.task or ""))
         return Matrix(tuple(by_case[case] for case in order))
+
+
+def _timed_as(cell: Cell, older: Cell | None) -> Cell:
+    if older is None or cell.state != OK:
+        return cell
+    return replace(cell, latency_ratio=older.latency_ratio)
 
 
 def columns() -> list[str]:

@@ -1,7 +1,7 @@
 """One row of the matrix, measured in a process of its own that may crash, hang or starve.
 
-``python -m zoo.support.measuring OUT NAME TASK SIZE FORMATS`` writes the row to ``OUT`` each time
-that it knows more, so that what was measured stays whatever comes after.
+``python -m zoo.support.measuring OUT NAME TASK SIZE TIMED FORMATS`` writes the row to ``OUT`` each
+time that it knows more, so that what was measured stays whatever comes after.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def measure(
     *,
     formats: Sequence[str] | None = None,
     time_limit: float = TIME_LIMIT,
+    times: bool = True,
     on_cell: Callable[[str, Cell], None] = lambda name, cell: None,
 ) -> Support:
     """Export a model to every format and scheme and return what came of each.
@@ -65,6 +66,7 @@ def measure(
         case: The model.
         formats: ``FORMAT[:SCHEME]`` each; all that are built in by default.
         time_limit: Seconds after which what is not known yet is given up.
+        times: Whether latencies are measured too.
         on_cell: Called as each format is known, before its latency is.
 
     Returns:
@@ -74,7 +76,8 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         out, log = Path(folder) / "row.json", Path(folder) / "log.txt"
         size = "full" if case.full_size else "reduced"
-        arguments = (str(out), case.name, case.task or "", size, ",".join(names))
+        timed = "timed" if times else ""
+        arguments = (str(out), case.name, case.task or "", size, timed, ",".join(names))
         process = processes.start("zoo.support.measuring", *arguments, log=log)
         try:
             reason = _wait(process, log, out, time_limit, on_cell)
@@ -117,7 +120,7 @@ def _about(case: Case) -> dict[str, Any]:
     }
 
 
-def main(out: Path, case: Case, names: Sequence[str]) -> None:
+def main(out: Path, case: Case, names: Sequence[str], *, times: bool) -> None:
     """Measure one case and keep writing what is known."""
     row = Support(**_about(case), num_params=None, cells={})
 
@@ -137,7 +140,8 @@ def main(out: Path, case: Case, names: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             bundle = _export(model, case, names, Path(folder) / "bundle", on_event)
             keep(replace(row, cells=_with_ratios(row.cells, {})))
-            keep(replace(row, cells=_with_ratios(row.cells, _latencies(bundle))))
+            if times:
+                keep(replace(row, cells=_with_ratios(row.cells, _latencies(bundle))))
     except Exception as error:  # whatever a model's own layers raise is the reason
         kind = "" if isinstance(error, ZooError) else f"{type(error).__name__}: "
         left = Cell(state=NO, reason=short(f"{kind}{error}"))
@@ -209,5 +213,6 @@ def _with_ratios(cells: Mapping[str, Cell], latencies: dict[str, float]) -> dict
 
 
 if __name__ == "__main__":
-    file, name, task, size, formats = sys.argv[1:]
-    main(Path(file), Case(name, task or None, size == "full"), formats.split(","))
+    file, name, task, size, timed, formats = sys.argv[1:]
+    case = Case(name, task or None, size == "full")
+    main(Path(file), case, formats.split(","), times=bool(timed))

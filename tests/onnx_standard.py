@@ -6,6 +6,7 @@ ONNX Runtime takes what older versions of the standard had, and attributes that 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 
 from zoo_export.comparing import compared, settle, usual_sizes
@@ -62,7 +63,7 @@ def by_the_standard(path, arrays):
 
 def evaluator_of(path):
     """Return the standard's evaluator of a file."""
-    return ReferenceEvaluator(str(path), new_ops=[Loop, LSTM, GRU, RNN])
+    return ReferenceEvaluator(str(path), new_ops=[Loop, LSTM, GRU, RNN, GatherElements, LogSoftmax])
 
 
 def evaluate(evaluator, arrays):
@@ -93,13 +94,52 @@ class Loop(op_loop.Loop):
         return tuple(made)
 
 
+class GatherElements(OpRun):
+    """Take indices of any sizes, as the standard says: onnx 1.23 wants those of the data."""
+
+    op_domain = ""
+
+    def _run(self, data, indices, axis=None):
+        part = tuple(slice(None if at == axis else n) for at, n in enumerate(indices.shape))
+        return (np.take_along_axis(data[part], indices, axis),)
+
+
+class LogSoftmax(OpRun):
+    """Take the logarithm of a share that float32 has no number for: onnx 1.23 makes it infinite."""
+
+    op_domain = ""
+
+    def _run(self, x, axis=None):
+        x = x - x.max(axis=axis, keepdims=True)
+        return (x - np.log(np.exp(x).sum(axis=axis, keepdims=True)),)
+
+
+# What an LSTM or a GRU may compute with, at the settings that are usual.
+_FUNCTIONS = {
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Tanh": np.tanh,
+    "Relu": lambda x: np.maximum(x, 0),
+    "HardSigmoid": lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "Softsign": lambda x: x / (1 + np.abs(x)),
+    "Softplus": lambda x: np.logaddexp(x, 0),
+    "Elu": lambda x: np.where(x > 0, x, np.expm1(x)),
+}
+
+
 def _by_length(base):
-    """Let rows end where ``sequence_lens`` says: onnx 1.23 reads that input and forgets it."""
+    """Let rows end where ``sequence_lens`` says: onnx 1.23 reads that input and forgets it.
+
+    It forgets the activations of LSTM and GRU too.
+    """
 
     class Recurrent(base):
         op_domain = ""
 
         def _run(self, x, w, r, b=None, sequence_lens=None, *states, **options):
+            if base is not op_rnn.RNN_14 and options.get("activations"):
+                names = options["activations"][: 2 if base is op_gru.GRU else 3]
+                assert options["activations"] in (names, names * 2)
+                self.f, self.g, self.h = [*map(_FUNCTIONS.get, names), None][:3]
             if sequence_lens is None:
                 return super()._run(x, w, r, b, None, *states, **options)
             rows = [

@@ -39,8 +39,7 @@ def proofs(figures: Verification) -> list[str]:
         figures: Those of an artifact.
 
     Example:
-        >>> from zoo_export.converters.calibration import FEW_ROWS
-    from zoo_export.manifest import Fit
+        >>> from zoo_export.manifest import Fit
         >>> fit = Fit("logits", 2, 0.02, 1.0, 0.15, 10, answers=64, keras_answers=64, label="cat")
         >>> proofs(Verification("tflite:int8", 0.3, (), fits=(fit,)))
         ["Of the columns of 'logits' it keeps least of column 2 ('cat'): it is off by 2 % of its \

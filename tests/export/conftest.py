@@ -7,6 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 
+# It needs tf_keras, which the tests do not.
+collect_ignore = ["keras2/make_keras2.py"]
+
 
 @pytest.fixture(scope="session")
 def digits():

@@ -378,7 +378,7 @@ def test_wrong_arguments(dense, tmp_path, options, message):
 
 def test_something_that_is_no_model():
     with pytest.raises(
-        UsageError, match=r"A dict cannot be exported: give a keras\.Model or a run"
+        UsageError, match=r"A dict cannot be exported: give a keras\.Model, a run folder or"
     ):
         export({})
 

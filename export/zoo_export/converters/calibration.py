@@ -67,9 +67,11 @@ def split(rows: dict[str, Array], samples: int) -> tuple[dict[str, Array], dict[
     count = len(next(iter(rows.values())))
     if count < _ENOUGH or samples >= _SAMPLES:
         return rows, rows
-    judges = np.arange(count) % _SHARE == _SHARE - 1
+    # By chance, for rows may come in an order that repeats itself.
+    order = np.random.default_rng(0).permutation(count)
+    judges, others = np.sort(order[: count // _SHARE]), np.sort(order[count // _SHARE :])
     return (
-        {name: array[~judges] for name, array in rows.items()},
+        {name: array[others] for name, array in rows.items()},
         {name: array[judges] for name, array in rows.items()},
     )
 

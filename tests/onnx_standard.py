@@ -100,6 +100,7 @@ class GatherElements(OpRun):
     op_domain = ""
 
     def _run(self, data, indices, axis=None):
+        axis %= data.ndim
         part = tuple(slice(None if at == axis else n) for at, n in enumerate(indices.shape))
         return (np.take_along_axis(data[part], indices, axis),)
 

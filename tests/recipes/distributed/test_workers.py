@@ -49,7 +49,7 @@ NORMALIZED = {
     },
     "fit": {"epochs": 2, "batch_size": 50, "class_weight": "balanced"},
 }
-DROPOUT = ["fit.epochs=2", "dataset.train=train[:400]", "model.dropout=0.3"]
+DROPOUT = ["fit.epochs=5", "dataset.train=train[:400]", "model.dropout=0.3"]
 
 
 def test_two_processes_of_a_cluster_train_as_one_does(data_dir, tmp_path):

@@ -43,6 +43,13 @@ calling the runtime.
 """
 
 
+_OLDER = """\
+**{older} of the {rows} rows are of an earlier version**, which held a scheme against the largest \
+value of an output alone: they have `-` for what a column loses, and a file may be refused today \
+that they call good.
+"""
+
+
 def render(matrix: Matrix) -> str:
     """Return the document of a matrix.
 
@@ -53,7 +60,12 @@ def render(matrix: Matrix) -> str:
     reasons = _Reasons()
     sections = [*_sections(matrix, reasons)]
     head = _HEAD.format(command=COMMAND, versions=_versions(matrix.rows), losses=_losses())
-    parts = [head, *sections]
+    older = sum(not row.has_losses for row in matrix.rows)
+    parts = [
+        head,
+        *([_OLDER.format(older=older, rows=len(matrix.rows))] if older else ()),
+        *sections,
+    ]
     parts += [reasons.section(), _stand_ins()]
     return "\n".join(part for part in parts if part)
 
@@ -148,7 +160,7 @@ def figures(cell: Cell) -> str:
     """
     if cell.size_ratio in (None, 1.0):
         return f"{cell.difference:.1e}" if cell.difference else "0"
-    lost = f"{cell.lost:.1e}" if cell.lost else "0"
+    lost = "-" if cell.lost is None else f"{cell.lost:.1e}" if cell.lost else "0"
     time = "-" if cell.latency_ratio is None else f"{cell.latency_ratio:.2f}"
     return f"{cell.size_ratio:.2f} / {lost} / {time}"
 

@@ -92,7 +92,13 @@ class Support:
     def is_current(self) -> bool:
         """Whether it has every format and scheme, measured as it would be now."""
         now = columns(), versions(), CALIBRATION_ROWS
-        return ([*self.cells], self.versions, self.calibration_rows) == now
+        is_same = ([*self.cells], self.versions, self.calibration_rows) == now
+        return is_same and self.has_losses
+
+    @property
+    def has_losses(self) -> bool:
+        """Whether its files were compared with Keras column by column."""
+        return all(cell.lost is not None for cell in self.cells.values() if cell.state == OK)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,9 @@ _DOUBT = 0.01
 _LENIENCE = 2.0
 # Of shares from 0 to 1: of the typical movement, what a share that hardly moves is given.
 _OF_SHARES = 0.25
+# Values of a column that tell whether anything of it is left, and how often its deviation what is
+# allowed may be of fewer.
+_FEW, _ANY = 8, 1e6
 # Numbers looked at together: doubles of them fit any memory.
 _AT_ONCE = 1 << 22
 # Times what Keras' own answer moves with the last bit of weights and inputs. Files that round
@@ -141,7 +144,7 @@ def keeps(
 
     Where values are few, the standard deviation of a column is only guessed from them: a column is
     refused where less than one right file in a hundred would lose so much (an F test over all
-    columns), and always where nothing of it is left.
+    columns), and, of eight values or more, always where nothing of it is left.
 
     Args:
         name: The output's name.
@@ -163,9 +166,12 @@ def keeps(
     width = len(varies)
     room = _room(scale, varies, expected)
     factor = np.array([_factor(int(n), width) for n in counts])
-    allowed = limit * np.minimum(factor, 1 / limit) * room + scale.noise()
+    # Of many columns one or another hardly moves over a few values, by chance.
+    can_tell = counts >= _FEW
+    allowed = limit * np.minimum(factor, np.where(can_tell, 1 / limit, _ANY)) * room
+    allowed += scale.noise()
     # Nothing is left of a column that is one number in the file.
-    moves = varies & (moved > scale.deviation) & (scale.deviation >= room / _LENIENCE)
+    moves = varies & can_tell & (moved > scale.deviation) & (scale.deviation >= room / _LENIENCE)
     dead = stuck & moves
     shares = np.where(dead, np.inf, difference / np.maximum(allowed, 1e-300))
     shares = np.where(varies | (counts == 0), shares, 0.0)

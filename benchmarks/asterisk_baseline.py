@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from zoo.layers import LogMelSpectrogram
+from zoo_models.layers import LogMelSpectrogram
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.recipe import resolve_recipe

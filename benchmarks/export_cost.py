@@ -33,10 +33,10 @@ FORMATS = {
 
 def _ours(model: Any, name: str, path: Path) -> None:
     from zoo_export.converters.tracing import Conversion
-    from zoo_export.formats import FORMATS as ROWS
     from zoo_export.request import from_model
     from zoo_export.source import read_source
     from zoo_registry import load_target
+    from zoo_runtime.formats import FORMATS as ROWS
 
     # What is measured is the conversion: Keras' reference is computed before.
     source = read_source(from_model(model))
@@ -56,7 +56,7 @@ def _keras(model: Any, name: str, path: Path) -> None:
 
 
 def _measured(act: Callable[[], object]) -> None:
-    from zoo_export.processes import free_memory
+    from zoo_system.processes import free_memory
 
     free_memory()
     # From here on the peak is counted anew.

@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo_recipes.training.fitting
-from zoo_export.preprocess import Preprocessor
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.training import train
+from zoo_runtime.preprocess import Preprocessor
 
 TURNS = 5
 NAIVE_EXAMPLES = 500

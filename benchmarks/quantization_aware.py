@@ -26,12 +26,12 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from zoo_export.converters import tflite_schemes
+from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
-from zoo_export.runtime import Runner
-from zoo_export.runtime.sessions import open_tflite
-from zoo_export.tensors import Tensor
-from zoo_registry.model_changes import quantization_aware, without_fake_quantization
+from zoo_models.model_changes import quantization_aware, without_fake_quantization
+from zoo_runtime.running import Runner
+from zoo_runtime.running.sessions import open_tflite
+from zoo_runtime.tensors import Tensor
 
 BLOCKS, CHANNELS = 3, 16
 INPUT = (Tensor("image", "float32", (1, 8, 8, 1)),)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 import zoo_registry
-from zoo_registry.build import get_model
+from zoo_models.build import get_model
 
 SECONDS = 2.0
 # More than any turns take: who waits for them ends the process.

@@ -9,10 +9,10 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 
-from zoo_export.comparing import compared, settle, usual_sizes
-from zoo_export.converters.onnx_attributes import STANDARD
-from zoo_export.converters.onnx_graph import all_nodes
-from zoo_export.kinds import EDGE, EXAMPLE
+from zoo_export.converters.onnx.attributes import STANDARD
+from zoo_export.converters.onnx.graph import all_nodes
+from zoo_runtime.comparing import compared, settle, usual_sizes
+from zoo_runtime.kinds import EDGE, EXAMPLE
 
 # Rows of a batch that are tried: NumPy takes its time, and the operators are those of all rows.
 _ROWS = 2

@@ -14,14 +14,14 @@ HEAVY = {"tensorflow", "keras", "numpy", "tensorflow_datasets", "onnx", "onnxrun
 # Package or module -> what of ours it may import beside itself.
 ALLOWED = {
     "registry/zoo_registry": set(),
-    "recipes/zoo_recipes": {"zoo_registry", "zoo_export.preprocess"},
+    "recipes/zoo_recipes": {"zoo_registry", "zoo_runtime.preprocess"},
     "export/zoo_export": {"zoo_registry"},
-    "zoo/zoo/models": {"zoo_registry", "zoo.layers"},
-    "zoo/zoo/layers": {"zoo_registry"},
-    "zoo/zoo/catalog": {"zoo_registry"},
-    "zoo/zoo/weights": {"zoo_registry"},
-    "zoo/zoo/sizing": {"zoo_registry"},
-    "zoo/zoo/bridges": {"zoo_registry", "zoo.sizing", "zoo.weights"},
+    "zoo/zoo_models/builders": {"zoo_registry", "zoo_models.layers"},
+    "zoo/zoo_models/layers": {"zoo_registry"},
+    "zoo/zoo_models/catalog": {"zoo_registry"},
+    "zoo/zoo_models/weights": {"zoo_registry"},
+    "zoo/zoo_models/sizing": {"zoo_registry"},
+    "zoo/zoo_models/bridges": {"zoo_registry", "zoo_models.sizing", "zoo_models.weights"},
 }
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.
 RECIPES = (

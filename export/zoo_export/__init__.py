@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from zoo_export.budget import Budget as Budget
     from zoo_export.budget import BudgetError as BudgetError
     from zoo_export.budget_search import export_within as export_within
-    from zoo_export.bundle import Bundle as Bundle
-    from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.encoders import encoders as encoders
-    from zoo_export.errors import BundleError as BundleError
-    from zoo_export.errors import ExportError as ExportError
-    from zoo_export.errors import MissingRuntimeError as MissingRuntimeError
-    from zoo_export.errors import VerificationError as VerificationError
     from zoo_export.exporting import export as export
-    from zoo_export.formats import Format as Format
-    from zoo_export.runtime.prediction import Prediction as Prediction
-    from zoo_export.verification import verify as verify
+    from zoo_runtime.answers.prediction import Prediction as Prediction
+    from zoo_runtime.bundle import Bundle as Bundle
+    from zoo_runtime.bundle import load_bundle as load_bundle
+    from zoo_runtime.errors import BundleError as BundleError
+    from zoo_runtime.errors import ExportError as ExportError
+    from zoo_runtime.errors import MissingRuntimeError as MissingRuntimeError
+    from zoo_runtime.errors import VerificationError as VerificationError
+    from zoo_runtime.formats import Format as Format
+    from zoo_runtime.verification import verify as verify
 
 _HOMES = {
     "Budget": "budget",

@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 
 from zoo_export.causes import cause
-from zoo_export.columns import Scale
-from zoo_export.comparing import (
+from zoo_export.converters.calibration import FEW_ROWS, fingerprint
+from zoo_export.converters.conversion import Converted
+from zoo_export.converters.job import Job, Task
+from zoo_export.encoders import compared_inputs
+from zoo_export.source import Source, versions
+from zoo_runtime.columns import Scale
+from zoo_runtime.comparing import (
     accuracy,
     compared,
     fitted,
@@ -23,17 +28,12 @@ from zoo_export.comparing import (
     with_label,
     worst_of_groups,
 )
-from zoo_export.converters.calibration import FEW_ROWS, fingerprint
-from zoo_export.converters.conversion import Converted
-from zoo_export.converters.job import Job, Task
-from zoo_export.encoders import compared_inputs
-from zoo_export.errors import ExportError
-from zoo_export.files import size_of
-from zoo_export.formats import Format, find
-from zoo_export.kinds import EDGE, EXAMPLE, GIVEN
-from zoo_export.manifest import Artifact, Comparison, Fit, Verification
-from zoo_export.source import Source, versions
-from zoo_export.tensors import Array, Arrays, Tensor
+from zoo_runtime.errors import ExportError
+from zoo_runtime.files import size_of
+from zoo_runtime.formats import Format, find
+from zoo_runtime.kinds import EDGE, EXAMPLE, GIVEN
+from zoo_runtime.manifest import Artifact, Comparison, Fit, Verification
+from zoo_runtime.tensors import Array, Arrays, Tensor
 
 # Of the weights' bytes that a scheme must bring into its dtype.
 _MOST = 0.5

@@ -8,13 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export import card, files, targets
+from zoo_export import card, targets
 from zoo_export.artifacts import make_task, verified
 from zoo_export.converters.conversion import convert_all
-from zoo_export.errors import ExportError
-from zoo_export.formats import Format
-from zoo_export.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
-from zoo_export.manifest import (
+from zoo_export.model_file import model_file
+from zoo_export.source import Source, versions
+from zoo_registry import load_target
+from zoo_runtime import files
+from zoo_runtime.errors import ExportError
+from zoo_runtime.formats import Format
+from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
+from zoo_runtime.manifest import (
     ASSETS,
     CARD,
     EDGES,
@@ -24,11 +28,9 @@ from zoo_export.manifest import (
     Comparison,
     Manifest,
 )
-from zoo_export.model_file import model_file
-from zoo_export.probes import save_probes
-from zoo_export.source import Source, versions
-from zoo_export.stored import save_samples
-from zoo_registry import durable, load_target
+from zoo_runtime.probes import save_probes
+from zoo_runtime.stored import save_samples
+from zoo_system import durable
 
 # Examples that are stored to prove a bundle again.
 _STORED_ROWS, _STORED_BYTES = 16, 1 << 20

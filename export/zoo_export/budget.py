@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from zoo_export.card import table
-from zoo_export.errors import ExportError
 from zoo_registry import UsageError
+from zoo_runtime.errors import ExportError
 
 HEADER = ("FORMAT", "SIZE kB", "LATENCY ms", "ACCURACY", "DROP", "RESULT")
 RIGHT = (1, 2, 3, 4)

@@ -6,19 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from zoo_export import benchmarking, files
+from zoo_export import benchmarking
 from zoo_export.assembly import Progress, complete, convert
 from zoo_export.budget import Budget, BudgetError, Candidate, Report
-from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.comparing import accuracy
 from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
-from zoo_export.formats import Format, find
-from zoo_export.kinds import EXAMPLE
-from zoo_export.manifest import Artifact
 from zoo_export.request import from_run
 from zoo_export.source import Source, read_source
-from zoo_export.tensors import Arrays
 from zoo_registry import UsageError
+from zoo_runtime import files
+from zoo_runtime.bundle import Bundle, load_bundle
+from zoo_runtime.comparing import accuracy
+from zoo_runtime.formats import Format, find
+from zoo_runtime.kinds import EXAMPLE
+from zoo_runtime.manifest import Artifact
+from zoo_runtime.tensors import Arrays
 
 FORMATS = ("tflite", "onnx")
 # Tried where the scheme before it missed the budget.

@@ -21,14 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import files, pickled
-from zoo_export.bundle import Bundle, load_bundle
-from zoo_export.errors import BundleError, ExportError
+from zoo_export import pickled
 from zoo_export.model_code import files_of, has_own_code, is_known, module_of, objects_in
 from zoo_export.request import builder_module, from_model, read_info
 from zoo_export.source import VERSIONS
-from zoo_registry import UsageError, durable, folders
-from zoo_registry.packages import cache_folder
+from zoo_registry import UsageError
+from zoo_runtime import files
+from zoo_runtime.bundle import Bundle, load_bundle
+from zoo_runtime.errors import BundleError, ExportError
+from zoo_system import durable, folders
+from zoo_system.packages import cache_folder
 
 _MOST_BYTES = 10_000_000_000
 _RUN_FILES = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo_export.formats import find
-from zoo_export.manifest import Artifact, Manifest
 from zoo_export.remarks import proofs, remarks
 from zoo_export.snippets import snippets
-from zoo_export.tensors import Tensor
 from zoo_registry.specs import is_regression
+from zoo_runtime.formats import find
+from zoo_runtime.manifest import Artifact, Manifest
+from zoo_runtime.tensors import Tensor
 
 _MAX_LABELS = 30
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.columns import usual
 from zoo_export.converters.inference import (
     call,
     inference_clone,
@@ -15,8 +14,9 @@ from zoo_export.converters.inference import (
     reference,
     up_to,
 )
-from zoo_export.formats import Format
-from zoo_export.tensors import Array, Arrays, joined
+from zoo_runtime.columns import usual
+from zoo_runtime.formats import Format
+from zoo_runtime.tensors import Array, Arrays, joined
 
 _FLOAT16 = float(np.finfo(np.float16).max)
 _ROWS = 32
@@ -34,7 +34,7 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
 
     Example:
         >>> import keras
-        >>> from zoo_export.formats import find
+        >>> from zoo_runtime.formats import find
         >>> x = keras.Input((2,), name="x")
         >>> model = keras.Model(x, keras.layers.Rescaling(1e6, name="scaled")(x))
         >>> cause(find("onnx:float16"), model, [{"x": np.ones((1, 2), np.float32)}])

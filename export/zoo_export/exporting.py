@@ -9,23 +9,24 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from zoo_export import cache, files, targets
+from zoo_export import cache, targets
 from zoo_export.assembly import Progress, complete, convert
-from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.inference import named_inputs
-from zoo_export.errors import Blame, ExportError
-from zoo_export.formats import FORMATS, Format, find
 from zoo_export.keras_files import read_model
 from zoo_export.litert_options import check_rnn, read_batch_sizes
-from zoo_export.manifest import TRAIN_FORMAT
 from zoo_export.onnx_options import check_optimize
 from zoo_export.pace import beside_float
 from zoo_export.request import Request, from_model, from_run, is_file, name_of, named_rows
 from zoo_export.source import Source, read_source
-from zoo_export.tensors import Array
-from zoo_export.trial import remember
 from zoo_registry import UsageError
-from zoo_registry.untouched import untouched
+from zoo_runtime import files
+from zoo_runtime.bundle import Bundle, load_bundle
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.formats import FORMATS, Format, find
+from zoo_runtime.manifest import TRAIN_FORMAT
+from zoo_runtime.tensors import Array
+from zoo_runtime.trial import remember
+from zoo_system.untouched import untouched
 
 TIME_LIMIT = 1800.0
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
-from zoo_registry.errors import plain
+from zoo_system.errors import plain
 
 _MODELS = {"Functional", "Model", "Sequential"}
 _INPUT = "InputLayer"

@@ -15,12 +15,12 @@ from typing import Any
 
 from zoo_export import keras2
 from zoo_export.converters.inference import load_model
-from zoo_export.errors import ExportError
 from zoo_export.model_code import objects_in
+from zoo_models.build import check_file_memory
 from zoo_registry import UsageError
-from zoo_registry.build import check_file_memory
-from zoo_registry.errors import plain
-from zoo_registry.hashing import sha256
+from zoo_runtime.errors import ExportError
+from zoo_system.errors import plain
+from zoo_system.hashing import sha256
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _ZIP, _HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"

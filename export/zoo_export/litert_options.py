@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zoo_export.formats import Format, find
 from zoo_export.targets import Target
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.formats import Format, find
 
 DYNAMIC = "dynamic"
 LOOP, UNROLL = "loop", "unroll"

@@ -100,7 +100,7 @@ def files_of(modules: Iterable[str]) -> list[Path]:
     What is installed, or comes with Python, is not followed further.
 
     Example:
-        >>> [path.name for path in files_of(["zoo_registry.hashing"]) if path.stem == "hashing"]
+        >>> [path.name for path in files_of(["zoo_system.hashing"]) if path.stem == "hashing"]
         ['hashing.py']
     """
     waiting = {module.partition(".")[0] for module in modules}

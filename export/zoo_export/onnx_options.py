@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo_export.formats import FORMATS, Format
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.formats import FORMATS, Format
 
 
 def check_optimize(given: str | None, rows: Sequence[Format]) -> None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from zoo_export.formats import find
-from zoo_export.manifest import Artifact
-from zoo_export.runtime import Runner
-from zoo_export.tensors import Arrays, fits
 from zoo_registry import load_target
+from zoo_runtime.formats import find
+from zoo_runtime.manifest import Artifact
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import Arrays, fits
 
 RUNS = 200
 _SECONDS = 2.0

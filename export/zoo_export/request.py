@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
-from zoo_export import schema
 from zoo_export.converters.inference import load_model
-from zoo_export.errors import ExportError
-from zoo_export.manifest import Decoding
-from zoo_export.stored import read_npz
-from zoo_export.tensors import Array, Arrays
-from zoo_registry import UsageError, folders
-from zoo_registry.build import check_file_memory
-from zoo_registry.hashing import sha256
-from zoo_registry.model_changes import know_fake_quantization
+from zoo_models.build import check_file_memory
+from zoo_models.model_changes import know_fake_quantization
+from zoo_registry import UsageError
+from zoo_runtime import schema
+from zoo_runtime.errors import ExportError
+from zoo_runtime.manifest import Decoding
+from zoo_runtime.stored import read_npz
+from zoo_runtime.tensors import Array, Arrays
+from zoo_system import folders
+from zoo_system.hashing import sha256
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
 OF_DAMAGE = {None, errno.EINVAL}
@@ -148,7 +149,7 @@ def builder_module(model: object) -> str | None:
 
     Example:
         >>> builder_module("lenet5")
-        'zoo.models.lenet'
+        'zoo_models.builders.lenet'
     """
     if not isinstance(model, str) or model not in zoo_registry.models:
         return None

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.comparing import compare
 from zoo_export.converters.axes import input_tensors, shorter
 from zoo_export.converters.inference import (
     bits_moved,
@@ -16,8 +15,9 @@ from zoo_export.converters.inference import (
     named_inputs,
     reference,
 )
-from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 from zoo_registry import UsageError
+from zoo_runtime.comparing import compare
+from zoo_runtime.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
 
 BATCHES = (1, 3)
 DRAWN = 4

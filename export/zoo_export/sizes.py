@@ -8,8 +8,8 @@ from typing import Any
 from zoo_export.converters.axes import HEIGHT, WIDTH
 from zoo_export.request import Request
 from zoo_export.samples import default_sizes
-from zoo_export.tensors import SEQUENCE, Tensor
 from zoo_registry import UsageError
+from zoo_runtime.tensors import SEQUENCE, Tensor
 
 _SIDES = (HEIGHT, WIDTH)
 

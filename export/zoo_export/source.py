@@ -24,16 +24,16 @@ from zoo_export.converters.inference import (
     inference_clone,
     named_outputs,
 )
-from zoo_export.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
-from zoo_export.preprocess import Preprocessor
-from zoo_export.preprocess.boxes import HEATMAP
 from zoo_export.request import Request
 from zoo_export.samples import BATCHES
 from zoo_export.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
-from zoo_export.tensors import BATCH, Array, Tensor, evenly_rows, joined, named_sizes
 from zoo_export.trials import Keras, Trials, drawn_in_domain, proved
+from zoo_models.model_changes import merge_lora
 from zoo_registry import UsageError
-from zoo_registry.model_changes import merge_lora
+from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.preprocess.boxes import HEATMAP
+from zoo_runtime.tensors import BATCH, Array, Tensor, evenly_rows, joined, named_sizes
 
 # Real rows that quantized files are judged by alone.
 _ENOUGH = 8

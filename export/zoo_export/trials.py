@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from zoo_export import samples as sampling
-from zoo_export.columns import ROUNDING, Scale
-from zoo_export.comparing import check_finite, compare, different_answers, measured
 from zoo_export.converters.inference import (
     changed_weights,
     idle_weights,
     named_outputs,
     reference,
 )
-from zoo_export.errors import ExportError
-from zoo_export.kinds import EDGE, EXAMPLE, GIVEN, Trial, is_judged
-from zoo_export.tensors import Array, Arrays, Tensor, fits
 from zoo_registry import ZooError
-from zoo_registry.errors import plain
+from zoo_runtime.columns import ROUNDING, Scale
+from zoo_runtime.comparing import check_finite, compare, different_answers, measured
+from zoo_runtime.errors import ExportError
+from zoo_runtime.kinds import EDGE, EXAMPLE, GIVEN, Trial, is_judged
+from zoo_runtime.tensors import Array, Arrays, Tensor, fits
+from zoo_system.errors import plain
 
 # Of the spread of a column: what a row's answer may move with the rows beside it.
 _BESIDE = 1e-3

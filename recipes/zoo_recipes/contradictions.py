@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from zoo_models.build import check_trainable
 from zoo_recipes.augmentation.mixing import MIXES
 from zoo_recipes.augmentation.moving import moving_mistakes
 from zoo_recipes.configs import FitConfig
 from zoo_registry import UsageError
-from zoo_registry.build import check_trainable
 
 if TYPE_CHECKING:
     from zoo_recipes.recipe import Recipe

@@ -39,7 +39,7 @@ class Recipe:
         seed: Decides initial weights, dropout and the order of the examples.
         model: Which model.
         dataset: Which data.
-        preprocessing: Steps of :class:`zoo_export.preprocess.Preprocessor`.
+        preprocessing: Steps of :class:`zoo_runtime.preprocess.Preprocessor`.
         tokenizer: For texts.
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
             ``cut_mix``, of which each batch has one; ``token_dropout`` and ``token_crop`` for

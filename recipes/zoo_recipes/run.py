@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_models.build import check_backend, check_file_memory, load_builder
+from zoo_models.model_changes import know_fake_quantization
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.run_info import mistake_in, read_history
-from zoo_registry import UsageError, ZooError, folders
-from zoo_registry.build import check_backend, check_file_memory, load_builder
-from zoo_registry.durable import unwritable, write_text
-from zoo_registry.errors import first_line
-from zoo_registry.hashing import sha256
-from zoo_registry.model_changes import know_fake_quantization
+from zoo_registry import UsageError, ZooError
+from zoo_system import folders
+from zoo_system.durable import unwritable, write_text
+from zoo_system.errors import first_line
+from zoo_system.hashing import sha256
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"

@@ -16,7 +16,7 @@ from zoo_recipes.contradictions import contradictions, loss_mistakes, table
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
-from zoo_registry.folders import is_plain_name
+from zoo_system.folders import is_plain_name
 
 # train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
 _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
@@ -177,7 +177,7 @@ def _tfds_names() -> frozenset[str]:
 
 
 def _step_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
-    from zoo_export.preprocess import as_step
+    from zoo_runtime.preprocess import as_step
 
     steps = data.get("preprocessing")
     for index, step in enumerate(steps if isinstance(steps, list | tuple) else ()):

@@ -6,7 +6,10 @@ plugins from entry points, both through the same look-up.
 
 from typing import Any
 
-from zoo_registry.errors import (
+from zoo_registry.plugins import PluginProblem
+from zoo_registry.registry import Registry
+from zoo_registry.specs import ModelSpec, Origin, TensorSpec, load_target
+from zoo_system.errors import (
     DuplicateNameError,
     PluginError,
     UnknownNameError,
@@ -15,9 +18,6 @@ from zoo_registry.errors import (
     closest,
     did_you_mean,
 )
-from zoo_registry.plugins import PluginProblem
-from zoo_registry.registry import Registry
-from zoo_registry.specs import ModelSpec, Origin, TensorSpec, load_target
 
 __all__ = [
     "REGISTRIES",
@@ -44,9 +44,9 @@ models: Registry[ModelSpec] = Registry(
     "model",
     group="zoo.models",
     catalogs="zoo.catalogs",
-    builtin="zoo.catalog:MODELS",
+    builtin="zoo_models.catalog:MODELS",
     coerce="zoo_registry.specs:as_model_spec",
-    prove="zoo_registry.build:get_model",
+    prove="zoo_models.build:get_model",
 )
 recipes: Registry[Any] = Registry(
     "recipe",
@@ -66,9 +66,9 @@ datasets: Registry[Any] = Registry(
 formats: Registry[Any] = Registry(
     "format",
     group="zoo.formats",
-    builtin="zoo_export.formats:FORMATS",
-    coerce="zoo_export.formats:as_format",
-    prove="zoo_export.formats:check_format",
+    builtin="zoo_runtime.formats:FORMATS",
+    coerce="zoo_runtime.formats:as_format",
+    prove="zoo_runtime.formats:check_format",
     separator="_",
 )
 REGISTRIES: tuple[Registry[Any], ...] = (models, recipes, datasets, formats)

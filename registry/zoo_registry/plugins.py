@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.metadata import Distribution, EntryPoint, distributions
 
-from zoo_registry.errors import UsageError
+from zoo_system.errors import UsageError
 
 GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs")
 OWN_DISTRIBUTION = "kerazoo"

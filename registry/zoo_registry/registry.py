@@ -19,7 +19,10 @@ from zoo_registry.entries import (
     local_entry,
     plugin_entry,
 )
-from zoo_registry.errors import (
+from zoo_registry.plugins import LOCAL_OWNER
+from zoo_registry.specs import Origin, load_target
+from zoo_registry.trial import Outcome, guarded, one_line, try_plugins, where
+from zoo_system.errors import (
     DuplicateNameError,
     PluginError,
     UnknownNameError,
@@ -27,9 +30,6 @@ from zoo_registry.errors import (
     as_sentence,
     did_you_mean,
 )
-from zoo_registry.plugins import LOCAL_OWNER
-from zoo_registry.specs import Origin, load_target
-from zoo_registry.trial import Outcome, guarded, one_line, try_plugins, where
 
 T = TypeVar("T")
 

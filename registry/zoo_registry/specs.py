@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from zoo_registry.errors import UsageError, did_you_mean
+from zoo_system.errors import UsageError, did_you_mean
 
 REGRESSION, CLASSIFICATION = "regression", "classification"
 # Any number of classes an example: each logit is a yes or a no.
@@ -95,7 +95,7 @@ class ModelSpec:
         UsageError: A builder string that is not ``"module:function"``, or fields of other types.
 
     Example:
-        >>> spec = ModelSpec(name="tiny-mlp", builder="zoo.models.mlp:mlp", tasks=("features",))
+        >>> spec = ModelSpec(name="tiny-mlp", builder="zoo_models.builders.mlp:mlp", tasks=("features",))
         >>> ModelSpec.from_json(spec.to_json()) == spec
         True
     """

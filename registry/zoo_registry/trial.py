@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zoo_registry import children
-from zoo_registry.errors import PluginError, ZooError, printable
 from zoo_registry.plugins import LOCAL_OWNER, OWN_DISTRIBUTION, PluginEntry
-from zoo_registry.signals import signal_name
 from zoo_registry.specs import Origin
+from zoo_system import children
+from zoo_system.errors import PluginError, ZooError, printable
+from zoo_system.signals import signal_name
 
 # Seconds that the import of one entry point may take, which may be that of TensorFlow.
 TIME_LIMIT = 20.0

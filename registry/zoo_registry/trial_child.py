@@ -15,10 +15,10 @@ from json import dumps, loads
 from typing import Any
 
 import zoo_registry
-from zoo_registry.errors import UsageError
 from zoo_registry.plugins import load_entry
-from zoo_registry.quiet import quiet_tensorflow
 from zoo_registry.trial import one_line, where
+from zoo_system.errors import UsageError
+from zoo_system.quiet import quiet_tensorflow
 
 # Words of other libraries' names, none of which is a step up in a path.
 NAME_IN_CATALOG = re.compile(r"\w[\w.+-]*(/\w[\w.+-]*)*", re.ASCII)

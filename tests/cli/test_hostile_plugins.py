@@ -141,7 +141,7 @@ def test_a_plugin_asked_for_by_name_is_one_message(hostile, name: str, capfd) ->
     registry = type(zoo_registry.models)(
         "model",
         group="zoo.models",
-        builtin="zoo.catalog:MODELS",
+        builtin="zoo_models.catalog:MODELS",
         coerce="zoo_registry.specs:as_model_spec",
     )
     if name in HARMLESS:

@@ -7,9 +7,9 @@ from click.testing import CliRunner
 
 from zoo.cli.main import cli
 from zoo_export import export
+from zoo_models.build import get_model
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
-from zoo_registry.build import get_model
 
 pytestmark = pytest.mark.slow
 

@@ -70,7 +70,7 @@ def served(folder: Path) -> Iterator[str]:
 
 def write_tokenizers(folder: Path) -> None:
     """Write a file for each kind of tokenizer that recipes and snapshots bring."""
-    from zoo.weights.tokenizer import read_tokenizer
+    from zoo_models.weights.tokenizer import read_tokenizer
     from zoo_recipes.arrays.vocabulary import make_tokenizer
     from zoo_recipes.configs import TokenizerConfig
 

@@ -6,12 +6,12 @@ from zoo_export.artifacts import make_task, verified
 from zoo_export.converters import child
 from zoo_export.converters.conversion import Converted
 from zoo_export.converters.job import Result
-from zoo_export.errors import ExportError
 from zoo_export.exporting import _as_arrays, _request
-from zoo_export.formats import find
 from zoo_export.model_file import model_file
-from zoo_export.runtime import open_runner
 from zoo_export.source import read_source
+from zoo_runtime.errors import ExportError
+from zoo_runtime.formats import find
+from zoo_runtime.running import open_runner
 
 ALL = ("tflite", "onnx", "saved_model")
 

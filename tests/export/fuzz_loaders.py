@@ -39,7 +39,7 @@ from fuzz_mutations import (
     mutate_zip,
 )
 
-from zoo_registry import tokenizing
+from zoo_runtime import tokenizing
 
 _SECONDS_EACH = 60
 _MEMORY = 16 << 30

@@ -123,7 +123,7 @@ def _lstm() -> Any:
 def _gpt() -> Any:
     import keras
 
-    from zoo_registry.build import get_model
+    from zoo_models.build import get_model
 
     keras.utils.set_random_seed(0)
     return get_model(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zoo_export.manifest import FileEntry, seal
-from zoo_registry.hashing import sha256
+from zoo_runtime.manifest import FileEntry, seal
+from zoo_system.hashing import sha256
 
 
 def rehash(folder: Path, *names: str, **changes: Any) -> None:

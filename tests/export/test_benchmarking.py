@@ -155,7 +155,7 @@ def test_a_process_that_dies_or_hangs_costs_its_own_row(bundle_copy, monkeypatch
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
         "from dataclasses import replace\n"
-        "import zoo_export.formats as formats\n"
+        "import zoo_runtime.formats as formats\n"
         "table = dict(formats.FORMATS)\n"
         "table['tflite'] = replace(table['tflite'], runtime='ends:crash')\n"
         "table['saved_model'] = replace(table['saved_model'], runtime='ends:hang')\n"

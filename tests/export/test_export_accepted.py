@@ -13,11 +13,11 @@ from keras import layers, ops
 from zoo_export import pickled
 from zoo_export.converters.functional import functional
 from zoo_export.converters.inference import named_inputs, named_outputs
-from zoo_export.errors import ExportError
 from zoo_export.request import Request
 from zoo_export.source import _check_labels
-from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
+from zoo_runtime.errors import ExportError
+from zoo_runtime.tensors import Tensor
 
 SCALE = np.float32(1.5)
 

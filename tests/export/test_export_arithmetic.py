@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from zoo_export.converters import inference, onnx, tflite
+from zoo_export.converters import inference
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion
-from zoo_export.formats import FORMATS
-from zoo_export.tensors import BATCH, Tensor
 from zoo_registry import load_target
+from zoo_runtime.formats import FORMATS
+from zoo_runtime.tensors import BATCH, Tensor
 
 EDGES = np.array([0, -0.0, 1, -1, 20, -20, 90, -90, 100, -100, 1e4, -1e4], "float32")
 NUMBERS = np.stack([np.zeros_like(EDGES), EDGES, EDGES[::-1], EDGES / 100])

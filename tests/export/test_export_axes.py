@@ -13,9 +13,9 @@ from zoo_export.request import from_model
 from zoo_export.samples import default_sizes, drawn_rows, other_sizes
 from zoo_export.sizes import oblong
 from zoo_export.source import read_source
-from zoo_export.tensors import Tensor
+from zoo_models.build import get_model
 from zoo_registry import UsageError
-from zoo_registry.build import get_model
+from zoo_runtime.tensors import Tensor
 
 
 def _tokens(name):

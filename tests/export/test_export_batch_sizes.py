@@ -9,10 +9,10 @@ import pytest
 from keras import layers
 
 from zoo_export import BundleError, export, load_bundle, verify
-from zoo_export.manifest import seal
-from zoo_export.runtime.batching import pieces
-from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
+from zoo_runtime.manifest import seal
+from zoo_runtime.running.batching import pieces
+from zoo_runtime.tensors import Tensor
 
 pytestmark = pytest.mark.xdist_group("batch-sizes")
 FORMATS = ["tflite", "tflite:dynamic-int8", "tflite:int8"]

@@ -11,8 +11,8 @@ from PIL import Image
 
 import zoo
 from zoo_export.cache import key_of
-from zoo_export.preprocess import Preprocessor
 from zoo_export.request import from_model
+from zoo_runtime.preprocess import Preprocessor
 
 REFERENCES = Path(__file__).parents[1] / "weights" / "references"
 TEXT = REFERENCES / "pipeline-bert"

@@ -8,8 +8,8 @@ from zoo.cli.main import cli
 from zoo.support.building import build
 from zoo.support.cases import Case
 from zoo_export import export
-from zoo_export.preprocess.boxes import find_boxes
-from zoo_export.preprocess.pixels import size_of
+from zoo_runtime.preprocess.boxes import find_boxes
+from zoo_runtime.preprocess.pixels import size_of
 
 
 def maps(heatmap, *, size, offset=0.5):

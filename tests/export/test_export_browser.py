@@ -14,10 +14,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from zoo_export import ExportError, export
-from zoo_export.preprocess.steps import ImageStep
-from zoo_export.runtime.prediction import probabilities
 from zoo_export.targets.browser import write
 from zoo_registry import ZooError
+from zoo_runtime.answers.prediction import probabilities
+from zoo_runtime.preprocess.steps import ImageStep
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from export_browser import TEXTS
 
-from zoo_export.preprocess.steps import ImageStep
-from zoo_export.preprocess.texts import encode, load_tokenizer
 from zoo_export.targets.browser import tokenizing
+from zoo_runtime.preprocess.steps import ImageStep
+from zoo_runtime.preprocess.texts import encode, load_tokenizer
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 

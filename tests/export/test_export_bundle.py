@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from zoo_export import BundleError, VerificationError, load_bundle, verify
-from zoo_export.files import list_files
-from zoo_export.manifest import Manifest, seal
 from zoo_registry import UsageError
+from zoo_runtime.files import list_files
+from zoo_runtime.manifest import Manifest, seal
 
 pytestmark = pytest.mark.slow  # the bundle is exported once, which takes some seconds
 
@@ -235,9 +235,9 @@ def test_no_bundle_at_all(tmp_path):
 
 
 def test_samples_are_capped(tmp_path):
-    from zoo_export.kinds import Trial
-    from zoo_export.stored import load_samples, save_samples
-    from zoo_export.tensors import Tensor
+    from zoo_runtime.kinds import Trial
+    from zoo_runtime.stored import load_samples, save_samples
+    from zoo_runtime.tensors import Tensor
 
     rng = np.random.default_rng(0)
     inputs, outputs = {"x": rng.random((2, 3))}, {"logits": rng.random((2, 100, 1000))}

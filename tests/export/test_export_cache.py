@@ -113,7 +113,7 @@ def test_the_key_of_a_run_tells_the_code_of_its_builder_apart(
     fresh = Registry(
         "model",
         group="zoo.models",
-        builtin="zoo.catalog:MODELS",
+        builtin="zoo_models.catalog:MODELS",
         coerce="zoo_registry.specs:as_model_spec",
     )
     fresh.add("own-net", ModelSpec(name="own-net", builder="own_models:net"))

@@ -12,8 +12,8 @@ from keras import layers, ops
 
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.encoders import encoders
-from zoo_export.errors import ExportError
 from zoo_registry import UsageError
+from zoo_runtime.errors import ExportError
 
 FIRST = {"data_format": "channels_first"}
 

@@ -5,10 +5,10 @@ import pytest
 from keras import layers
 
 from zoo_export import export
-from zoo_export.converters import tflite
-from zoo_export.converters.delegation import xnnpack_share
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert.delegation import xnnpack_share
 from zoo_export.converters.tracing import Conversion
-from zoo_export.tensors import Tensor
+from zoo_runtime.tensors import Tensor
 
 
 def share_of(bundle):

@@ -6,8 +6,8 @@ import zoo_registry
 from zoo.support.building import build
 from zoo.support.cases import Case, distinct_cases
 from zoo_export import export, load_bundle
-from zoo_export.verification import run_samples
-from zoo_registry.build import get_model
+from zoo_models.build import get_model
+from zoo_runtime.verification import run_samples
 
 # Built by the same code as another case, in other sizes: the support matrix has them too.
 LIKE = {

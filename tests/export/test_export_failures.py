@@ -23,12 +23,13 @@ from export_layers import (
 )
 
 import zoo_registry
-from zoo_export import ExportError, export, files
+from zoo_export import ExportError, export
 from zoo_export.converters import pool
 from zoo_export.exporting import put_in_place
-from zoo_export.formats import Format
-from zoo_export.processes import how_it_ended
 from zoo_registry import Registry, UnknownNameError, UsageError
+from zoo_runtime import files
+from zoo_runtime.formats import Format
+from zoo_system.processes import how_it_ended
 
 
 def _refused(model, tmp_path, **options):
@@ -476,16 +477,16 @@ def test_a_format_of_a_plugin_takes_the_same_road(dense, tmp_path, monkeypatch):
     row = Format(
         name="onnx_copy",
         suffix=".copy.onnx",
-        converter="zoo_export.converters.onnx:convert",
-        runtime="zoo_export.runtime.sessions:open_onnx",
+        converter="zoo_export.converters.onnx.convert:convert",
+        runtime="zoo_runtime.running.sessions:open_onnx",
         requires="onnxruntime",
         module="onnxruntime",
     )
     fresh = Registry(
         "format",
         group="zoo.formats",
-        builtin="zoo_export.formats:FORMATS",
-        coerce="zoo_export.formats:as_format",
+        builtin="zoo_runtime.formats:FORMATS",
+        coerce="zoo_runtime.formats:as_format",
         separator="_",
     )
     monkeypatch.setattr(zoo_registry, "formats", fresh)

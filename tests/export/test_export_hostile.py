@@ -19,16 +19,18 @@ import numpy as np
 import pytest
 from hostile_files import change_tflite, make_it_crash, rehash
 
-import zoo_export.trial
+import zoo_runtime.trial
 from zoo_export import BundleError, bench, load_bundle, verify
-from zoo_export.agreement import check_agreement
-from zoo_export.bundle import Bundle
-from zoo_export.manifest import Decoding, Manifest
-from zoo_export.runtime.compute_operators import COMPUTE
-from zoo_export.runtime.operators import check_onnx, check_saved_model, check_tflite
-from zoo_export.stored import load_arrays, load_samples
-from zoo_export.tensors import Tensor
-from zoo_registry import UsageError, children, tokenizing
+from zoo_registry import UsageError
+from zoo_runtime import tokenizing
+from zoo_runtime.agreement import check_agreement
+from zoo_runtime.bundle import Bundle
+from zoo_runtime.manifest import Decoding, Manifest
+from zoo_runtime.running.compute_operators import COMPUTE
+from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
+from zoo_runtime.stored import load_arrays, load_samples
+from zoo_runtime.tensors import Tensor
+from zoo_system import children
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -135,13 +137,13 @@ def test_every_way_to_open_an_artifact_tries_it_with_the_same_options(
 ):
     monkeypatch.setattr("zoo.evaluating.given_of", lambda *_: None)
     asked = []
-    real = zoo_export.trial.children.run
+    real = zoo_runtime.trial.children.run
 
     def noted(module, *words, **options):
         asked.append(json.loads(words[3]))
         return real(module, *words, **options)
 
-    monkeypatch.setattr(zoo_export.trial.children, "run", noted)
+    monkeypatch.setattr(zoo_runtime.trial.children, "run", noted)
     for way, use in WAYS.items():
         trained = way == "Bundle.trainer"
         folder = tmp_path / way.replace(" ", "-")
@@ -174,7 +176,7 @@ def test_the_table_has_every_way():
     del calls["export/zoo_export/converters"]
     assert calls == {
         "export/zoo_export": {"bundle"},
-        "export/zoo_export/runtime": {"sessions", "training"},
+        "export/zoo_runtime/running": {"sessions", "training"},
         "export/zoo_export/targets": {"tflm"},
     }
 
@@ -499,11 +501,11 @@ def test_no_other_module_reads_tokenizers_or_lets_them_panic():
     }
     # The others ask inside of ``asking``.
     assert found == {
-        "registry/zoo_registry/tokenizing.py",
-        "export/zoo_export/preprocess/texts.py",
-        "export/zoo_export/probes.py",
-        "export/zoo_export/runtime/generation.py",
-        "export/zoo_export/runtime/prediction.py",
+        "export/zoo_runtime/tokenizing.py",
+        "export/zoo_runtime/preprocess/texts.py",
+        "export/zoo_runtime/probes.py",
+        "export/zoo_runtime/answers/generation.py",
+        "export/zoo_runtime/answers/prediction.py",
     }
 
 
@@ -560,7 +562,7 @@ def test_a_manifest_that_contradicts_itself(exported):
 
 @pytest.mark.slow
 def test_classes_that_no_label_names(exported):
-    from zoo_export.runtime.prediction import answer
+    from zoo_runtime.answers.prediction import answer
 
     few = replace(exported.manifest, labels=("a", "b"))
     with pytest.raises(BundleError, match="has 2 labels, and its answer is class 7, counted from"):

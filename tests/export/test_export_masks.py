@@ -6,12 +6,12 @@ import pytest
 from export_runtimes import conversion_of, onnx_outputs, saved_model_outputs, tflite_outputs
 from keras import layers, ops
 
-from zoo_export.converters import tflite_schemes
+from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.remarks import remarks
 from zoo_export.request import from_model
-from zoo_export.runtime import Runner
-from zoo_export.runtime.sessions import open_tflite
 from zoo_export.source import read_source
+from zoo_runtime.running import Runner
+from zoo_runtime.running.sessions import open_tflite
 
 STEPS = 6
 

@@ -80,7 +80,7 @@ def _operators(model, tmp_path):
 
 
 def test_an_encoder_is_products_and_fused_operators(tmp_path):
-    from zoo_registry.build import get_model
+    from zoo_models.build import get_model
 
     model = get_model("bert-tiny", task="text-classification", vocab_size=50)
     bundle, operators = _operators(model, tmp_path)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from keras import layers
 
-from zoo.layers import ActivationRange, QuantizedWeights
-from zoo.quantization import quantization_aware, without_fake_quantization
 from zoo_export import ExportError, export, verify
+from zoo_models.layers import ActivationRange, QuantizedWeights
+from zoo_models.quantization import quantization_aware, without_fake_quantization
 from zoo_registry import UsageError
 
 

@@ -10,18 +10,18 @@ from keras import layers, ops
 
 from zoo.support.operators import _convert_here
 from zoo_export import ExportError, VerificationError, assembly, export, load_bundle
-from zoo_export.columns import keeps, measure, usual
-from zoo_export.comparing import compare, compared, fitted, measured, top1_agreement
 from zoo_export.converters.axes import input_tensors
-from zoo_export.formats import find
-from zoo_export.manifest import MANIFEST, SAMPLES, Manifest, seal
 from zoo_export.remarks import remarks
 from zoo_export.request import from_model
 from zoo_export.samples import drawn_for, masked_rows
 from zoo_export.source import read_source
-from zoo_export.tensors import Tensor
-from zoo_export.verification import run_samples
 from zoo_registry import UsageError
+from zoo_runtime.columns import keeps, measure, usual
+from zoo_runtime.comparing import compare, compared, fitted, measured, top1_agreement
+from zoo_runtime.formats import find
+from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest, seal
+from zoo_runtime.tensors import Tensor
+from zoo_runtime.verification import run_samples
 
 NAMES = [f"digit {at}" for at in range(10)]
 
@@ -268,8 +268,8 @@ def test_float_files_are_held_against_the_spread_of_each_column():
 
 
 def test_large_vocabularies_are_compared_column_by_column_and_stored_in_whole_columns(tmp_path):
-    from zoo_export.kinds import Trial
-    from zoo_export.stored import columns_kept, load_samples, load_scales, save_samples
+    from zoo_runtime.kinds import Trial
+    from zoo_runtime.stored import columns_kept, load_samples, load_scales, save_samples
 
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(3, 12, 30_000)).astype("float32")
@@ -640,7 +640,7 @@ def _as_before(folder):
         del figures["fits"], figures["perturbed"]
         for row in figures["comparisons"]:
             del row["column"], row["column_diff"]
-    from zoo_export.files import list_files
+    from zoo_runtime.files import list_files
 
     data["files"] = {name: vars(entry) for name, entry in list_files(folder).items()}
     (folder / MANIFEST).write_text(json.dumps(seal(data)), encoding="utf-8")
@@ -677,13 +677,13 @@ def test_a_stored_answer_that_is_another_is_found_by_column(bundle_copy):
 
 
 def load_bundle_unchecked(folder):
-    from zoo_export.bundle import Bundle
+    from zoo_runtime.bundle import Bundle
 
     return Bundle(folder, Manifest.read((folder / MANIFEST).read_bytes()), trusted=True)
 
 
 def test_a_reason_of_a_runtime_is_told_with_the_shapes():
-    from zoo_export.runtime import _told
+    from zoo_runtime.running import _told
 
     reason = "Non-zero status code while running MatMul node. " + "x" * 300 + "\nshapes {3,4} {5}"
     assert _told(RuntimeError(reason)).endswith("shapes {3,4} {5}")

@@ -10,12 +10,12 @@ import pytest
 
 import zoo_registry
 from zoo_export import MissingRuntimeError, load_bundle, measure, verify
-from zoo_export.formats import FORMATS
-from zoo_export.manifest import Manifest
-from zoo_export.runtime import Runner
-from zoo_export.runtime.prediction import answer
-from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
+from zoo_runtime.answers.prediction import answer
+from zoo_runtime.formats import FORMATS
+from zoo_runtime.manifest import Manifest
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import Tensor
 
 RUNTIMES = list(FORMATS)
 

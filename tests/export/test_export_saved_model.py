@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from zoo_export.converters.pixels_in_graph import decode_batch
-from zoo_export.preprocess.steps import ImageStep
+from zoo_runtime.preprocess.steps import ImageStep
 
 pytestmark = pytest.mark.slow
 MODES = ["RGB", "RGBA", "L", "LA", "P"]

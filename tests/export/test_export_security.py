@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from hostile_files import make_it_crash, rehash
 
-import zoo_export.files
-import zoo_export.trial
+import zoo_runtime.files
+import zoo_runtime.trial
 from zoo_export import BundleError, VerificationError, load_bundle, verify
-from zoo_export.archive import unpack
-from zoo_export.manifest import seal
-from zoo_export.runtime.operators import check_onnx
-from zoo_export.stored import load_arrays
 from zoo_registry import UsageError
+from zoo_runtime.archive import unpack
+from zoo_runtime.manifest import seal
+from zoo_runtime.running.operators import check_onnx
+from zoo_runtime.stored import load_arrays
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -304,13 +304,13 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_bundle_from_elsewhere_is_tried_once(bundle_copy, cache, monkeypatch):
     tried = []
-    real = zoo_export.trial.children.run
+    real = zoo_runtime.trial.children.run
 
     def counted(module, folder, name, *words, **options):
         tried.append(name)
         return real(module, folder, name, *words, **options)
 
-    monkeypatch.setattr(zoo_export.trial.children, "run", counted)
+    monkeypatch.setattr(zoo_runtime.trial.children, "run", counted)
     for _ in range(2):
         load_bundle(bundle_copy).predict(np.zeros((8, 8)), runtime="onnx")
     assert tried == ["onnx"]
@@ -334,7 +334,7 @@ def test_other_weights_with_the_right_hash_are_no_answer(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_trial_that_takes_too_long(exported, cache):
     with pytest.raises(BundleError, match=r"took longer than 0\.01 s to run the stored samples"):
-        zoo_export.trial.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
+        zoo_runtime.trial.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from zoo_export.snippets import snippets
-from zoo_export.stored import load_samples
-from zoo_registry import npm
+from zoo_runtime.stored import load_samples
+from zoo_system import npm
 
 pytestmark = pytest.mark.slow
 

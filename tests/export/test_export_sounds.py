@@ -5,16 +5,16 @@ import pytest
 import soundfile
 
 from zoo_export import ExportError, export
-from zoo_export.converters import tflite_schemes
+from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
-from zoo_export.errors import VerificationError
-from zoo_export.probes import check_probes
-from zoo_export.schemes import TFLITE_SCHEMES
-from zoo_export.tensors import Tensor
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import load_target
+from zoo_runtime.errors import VerificationError
+from zoo_runtime.probes import check_probes
+from zoo_runtime.schemes import TFLITE_SCHEMES
+from zoo_runtime.tensors import Tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sounds")]
 

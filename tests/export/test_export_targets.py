@@ -10,10 +10,11 @@ import pytest
 from export_browser import served
 from tokenizers import Tokenizer, models, processors
 
-from zoo_export.errors import ExportError
 from zoo_export.targets.browser.drawing import drawing
 from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
-from zoo_registry import ZooError, npm
+from zoo_registry import ZooError
+from zoo_runtime.errors import ExportError
+from zoo_system import npm
 
 
 def archive(folder, members):

@@ -11,11 +11,11 @@ from fuzz_subjects import save_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from zoo_export import export
-from zoo_export.manifest import Manifest
-from zoo_export.runtime.prediction import answer
-from zoo_export.runtime.spans import Span, best_spans, entities
+from zoo_models.build import get_model
 from zoo_registry import UsageError
-from zoo_registry.build import get_model
+from zoo_runtime.answers.prediction import answer
+from zoo_runtime.answers.spans import Span, best_spans, entities
+from zoo_runtime.manifest import Manifest
 
 FORMATS = ["tflite", "onnx"]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "who", "is", "she", "ada", "love", "##lace"]
@@ -206,9 +206,9 @@ def speller(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
-    from zoo_export.preprocess import Preprocessor
     from zoo_recipes.arrays.predicting import keras_predictor
     from zoo_recipes.tasks.pairs import decode, pairs
+    from zoo_runtime.preprocess import Preprocessor
 
     run, bundle = speller
     words = ["hello", "kerazoo", "abacus", "a", "transformations", "zebra"]

@@ -5,8 +5,8 @@ import pytest
 
 from zoo_export import ExportError, export, verify
 from zoo_export.converters.head import find_head
-from zoo_export.runtime.training import open_trainer
 from zoo_registry import UsageError
+from zoo_runtime.running.training import open_trainer
 
 pytestmark = pytest.mark.slow  # converts
 
@@ -241,7 +241,7 @@ def test_the_loss_is_measured_before_a_softmax_or_sigmoid():
 
 
 def test_several_answers_of_yes_or_no_are_refused_as_logits_too():
-    from zoo_registry.build import get_model
+    from zoo_models.build import get_model
 
     model = get_model(
         "bert-tiny", task="multi-label", num_layers=1, num_classes=3, vocab_size=100, max_length=16
@@ -280,7 +280,7 @@ def test_a_regression_is_trained_on_its_squared_error(tmp_path):
 
 
 def _tied():
-    from zoo_registry.build import get_model
+    from zoo_models.build import get_model
 
     return get_model("bert-tiny", task="masked-lm", vocab_size=50, max_length=16)
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from zoo_export import files
+from zoo_runtime import files
 
 WORKING = """
 import sys, time

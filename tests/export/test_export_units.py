@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from zoo_export.comparing import compare, top1_agreement, worst
 from zoo_export.converters.axes import input_tensors
 from zoo_export.converters.inference import call, inference_clone, named_outputs
-from zoo_export.errors import ExportError
-from zoo_export.runtime.affine import Affine
 from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
-from zoo_export.tensors import Tensor, bind
 from zoo_registry import UsageError
+from zoo_runtime.comparing import compare, top1_agreement, worst
+from zoo_runtime.errors import ExportError
+from zoo_runtime.running.affine import Affine
+from zoo_runtime.tensors import Tensor, bind
 
 
 def _compare(wanted, given, tolerance=1e-5):
@@ -186,7 +186,7 @@ def test_edges_that_tell_nothing_are_left_out(apply, kept):
 
 
 def test_the_default_length_respects_what_positions_the_model_has():
-    from zoo_registry.build import get_model
+    from zoo_models.build import get_model
 
     model = get_model("gpt-nano", vocab_size=50, max_length=20)
     assert default_sizes(model, input_tensors(model)) == {"sequence": 20}

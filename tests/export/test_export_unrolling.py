@@ -6,14 +6,14 @@ import pytest
 from keras import layers
 
 from zoo_export import export
-from zoo_export.converters import tflite
-from zoo_export.converters.recurrent import MOST_UNROLLED
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert.recurrent import MOST_UNROLLED
 from zoo_export.converters.tracing import Conversion
 from zoo_export.remarks import remarks
-from zoo_export.runtime import Runner
-from zoo_export.runtime.sessions import open_tflite
-from zoo_export.tensors import Tensor
 from zoo_registry import UsageError
+from zoo_runtime.running import Runner
+from zoo_runtime.running.sessions import open_tflite
+from zoo_runtime.tensors import Tensor
 
 
 def build(layer, steps):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_export.preprocess import Preprocessor, as_step
-from zoo_export.preprocess.pixels import size_of
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import Preprocessor, as_step
+from zoo_runtime.preprocess.pixels import size_of
 
 GREY = {"step": "image", "size": [4, 6], "channels": 1}
 COLOUR = {"step": "image", "size": [4, 6], "channels": 3}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from zoo_export.preprocess import Preprocessor
-from zoo_export.preprocess.sounds import as_mono
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.preprocess.sounds import as_mono
 
 STEP = {"step": "audio", "sample_rate": 8000, "length": 8000}
 

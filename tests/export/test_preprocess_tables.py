@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from zoo_export.preprocess import Preprocessor
-from zoo_export.preprocess.steps import TableStep
-from zoo_export.preprocess.tables import Column, load_columns, to_json
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.preprocess.steps import TableStep
+from zoo_runtime.preprocess.tables import Column, load_columns, to_json
 
 ROWS = [("1", "red", ""), ("3", "blue", "2"), ("?", "red", "4"), ("5", "green", "6")]
 NAMES = ("size", "colour", "age")

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo_registry import ZooError, durable
+from zoo_registry import ZooError
+from zoo_system import durable
 
 
 class Disk:

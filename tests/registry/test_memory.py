@@ -8,8 +8,9 @@ import zipfile
 import pytest
 
 import zoo
-from zoo_registry import UsageError, ZooError, build, models
-from zoo_registry.machine import free_bytes
+from zoo_models import build
+from zoo_registry import UsageError, ZooError, models
+from zoo_system.machine import free_bytes
 
 
 def test_a_model_larger_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,8 +44,8 @@ def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypa
     import keras
     from keras import layers
 
-    from zoo.sizing.abstract import file_bytes
     from zoo_export import export
+    from zoo_models.sizing.abstract import file_bytes
     from zoo_recipes.run import Run
 
     steps = keras.Input((5, 3), batch_size=2, name="steps")

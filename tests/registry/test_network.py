@@ -4,9 +4,10 @@ import socket
 
 import pytest
 
-from zoo_registry import UsageError, network
-from zoo_registry.build import get_model
-from zoo_registry.packages import Package, unpacked
+from zoo_models.build import get_model
+from zoo_registry import UsageError
+from zoo_system import network
+from zoo_system.packages import Package, unpacked
 
 PYPI = "pypi://no-such-weights==1.0#sha256=" + "0" * 64
 

@@ -7,8 +7,8 @@ import tarfile
 import pytest
 
 from zoo_registry import ZooError
-from zoo_registry.debian import address
-from zoo_registry.packages import Package, unpacked
+from zoo_system.debian import address
+from zoo_system.packages import Package, unpacked
 
 POOL = "main/h/hello"
 

@@ -153,7 +153,7 @@ def test_zoo_plugins_chooses_who_is_imported(site, monkeypatch, choice: str, see
 
 
 def test_a_builder_that_fails_names_its_plugin(site) -> None:
-    from zoo_registry.build import get_model
+    from zoo_models.build import get_model
 
     site.install(
         "bad-zoo", entry("bad", "bad_zoo:build"), bad_zoo="def build(): raise OSError('no disk')"

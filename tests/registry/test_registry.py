@@ -23,14 +23,14 @@ def new_registry(catalogs: str | None = None) -> Registry[ModelSpec]:
     return Registry(
         "model",
         group="zoo.models",
-        builtin="zoo.catalog:MODELS",
+        builtin="zoo_models.catalog:MODELS",
         coerce="zoo_registry.specs:as_model_spec",
         catalogs=catalogs,
     )
 
 
 def spec(name: str, **fields: object) -> ModelSpec:
-    return ModelSpec(name=name, builder="zoo.models.mlp:mlp", **fields)  # type: ignore[arg-type]
+    return ModelSpec(name=name, builder="zoo_models.builders.mlp:mlp", **fields)  # type: ignore[arg-type]
 
 
 def test_unknown_name_says_the_closest() -> None:

@@ -8,7 +8,7 @@ import random
 import numpy as np
 
 import zoo
-from zoo_registry.untouched import untouched
+from zoo_system.untouched import untouched
 
 
 def test_generators_and_loggers_stay_as_they_were() -> None:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from zoo.sizing.abstract import abstract_model
-from zoo.weights import open_weights
-from zoo.weights.classes import Classes
-from zoo.weights.foreign import _Plan
-from zoo.weights.tensors import opened
+from zoo_models.build import get_model
+from zoo_models.sizing.abstract import abstract_model
+from zoo_models.weights import open_weights
+from zoo_models.weights.classes import Classes
+from zoo_models.weights.foreign import _Plan
+from zoo_models.weights.tensors import opened
 from zoo_registry import models
-from zoo_registry.build import get_model
 
 FILE = Path(__file__).parent / "references" / "catalog.json.gz"
 CATALOG = json.loads(gzip.decompress(FILE.read_bytes()))

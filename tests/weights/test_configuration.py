@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import zoo
-from zoo.weights.configuration import read_settings
-from zoo.weights.families.bert import BERT
-from zoo.weights.families.llama import QWEN2, QWEN3, SMOLLM3
+from zoo_models.weights.configuration import read_settings
+from zoo_models.weights.families.bert import BERT
+from zoo_models.weights.families.llama import QWEN2, QWEN3, SMOLLM3
 from zoo_registry import UsageError
 
 REFERENCES = Path(__file__).parent / "references"

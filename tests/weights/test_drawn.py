@@ -13,9 +13,9 @@ import pytest
 from references.drawing import images, tensor, tokens
 from safetensors.numpy import load_file, save_file
 
-from zoo.weights import save_pretrained
+from zoo_models.build import get_model
+from zoo_models.weights import save_pretrained
 from zoo_registry import UsageError
-from zoo_registry.build import get_model
 
 FILE = Path(__file__).parent / "references" / "drawn.json.gz"
 DRAWN = json.loads(gzip.decompress(FILE.read_bytes()))

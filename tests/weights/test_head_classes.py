@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo_models.build import open_weights
 from zoo_registry import models
-from zoo_registry.build import open_weights
 
 REFERENCES = Path(__file__).parent / "references"
 TASK = {"task": "text-classification"}

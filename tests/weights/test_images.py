@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from references.drawing import pictures
 
-from zoo.weights.images import preparation, preparation_of_timm
-from zoo_export.preprocess import as_step
+from zoo_models.weights.images import preparation, preparation_of_timm
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import as_step
 
 ROWS = json.loads((Path(__file__).parent / "references" / "pixels.json").read_text())
 

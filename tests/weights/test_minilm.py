@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.weights.opening import load_tokenizer
+from zoo_models.build import get_model
+from zoo_models.weights.opening import load_tokenizer
 from zoo_registry import models
-from zoo_registry.build import get_model
-from zoo_registry.packages import Package, unpacked
+from zoo_system.packages import Package, unpacked
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("minilm")]
 MINILM = (

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo_models.model_changes import quantization_aware
 from zoo_registry import ModelSpec, UsageError
-from zoo_registry.model_changes import quantization_aware
 
 SIZES = {"vocab_size": 40, "hidden_dim": 16, "num_heads": 2, "ff_dim": 32, "max_length": 24}
 TWO = {**SIZES, "num_layers": 2, "task": "text-classification", "num_classes": 3}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from zoo_models.build import get_model, open_weights
 from zoo_registry import UsageError, ZooError, models
-from zoo_registry.build import get_model, open_weights
 
 REFERENCES = Path(__file__).parent / "references"
 SIZES = {"vocab_size": 40, "num_layers": 2, "hidden_dim": 16, "num_heads": 4, "ff_dim": 24}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from zoo.weights import save_pretrained
+from zoo_models.build import get_model
+from zoo_models.weights import save_pretrained
 from zoo_registry import models
-from zoo_registry.build import get_model
 
 REFERENCES = sorted(p.parent for p in (Path(__file__).parent / "references").glob("*/answer.npz"))
 FAMILIES = {"gpt2": "gpt", "mobilenet_v2": "mobilenet-v2"}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.weights.opening import load_tokenizer
+from zoo_models.weights.opening import load_tokenizer
 from zoo_registry import UsageError
 
 REFERENCES = Path(__file__).parent / "references"

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 
 from zoo.support.cases import builtin, distinct_cases
+from zoo_models.build import get_model
 from zoo_registry import models
-from zoo_registry.build import get_model
 
 BUILTIN = builtin()
 # Those that at their reduced size are the same as one before are left out.

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from zoo.layers import LogMelSpectrogram
+from zoo_models.build import get_model
+from zoo_models.layers import LogMelSpectrogram
 from zoo_registry import UsageError
-from zoo_registry.build import get_model
 
 SETTINGS = {"frame_length": 640, "frame_step": 320, "num_bands": 40, "low": 20, "high": 4000}
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo.bridges.applications import PIXELS, _pixels
-from zoo.bridges.catalogs import FOLDER, KERAS, KERASHUB
+from zoo_models.bridges.applications import PIXELS, _pixels
+from zoo_models.bridges.catalogs import FOLDER, KERAS, KERASHUB
 from zoo_registry import UsageError, ZooError, models
 
 
@@ -33,8 +33,8 @@ print(len(names[0]), len(names[1]))
 
 
 def test_prefixed_names_never_hide_ours_nor_stand_alone():
-    assert models.get("resnet50").target == "zoo.models.resnet:resnet"
-    assert models.get("keras/resnet50").target == "zoo.bridges.applications:application"
+    assert models.get("resnet50").target == "zoo_models.builders.resnet:resnet"
+    assert models.get("keras/resnet50").target == "zoo_models.bridges.applications:application"
     assert models.owner("keras/resnet50") == "keras"
     assert models.origin("keras/resnet50").distribution == "kerazoo"
     with pytest.raises(ZooError, match=r"no model 'vgg16'\. Did you mean 'keras/vgg16'"):
@@ -44,19 +44,19 @@ def test_prefixed_names_never_hide_ours_nor_stand_alone():
 
 @pytest.mark.parametrize("name", ["mobilenetv3small", "densenet121", "efficientnetb1"])
 def test_the_table_of_applications_is_fresh(name):
-    from zoo.bridges.table import application_row, architectures
+    from zoo_models.bridges.table import application_row, architectures
 
     rows = json.loads((FOLDER / "keras.json").read_text())
     known = architectures()
-    assert list(rows) == list(known), "run: python -m zoo.bridges.table"
+    assert list(rows) == list(known), "run: python -m zoo_models.bridges.table"
     assert rows[name] == application_row(known[name])
 
 
 def test_the_table_of_presets_is_fresh():
-    from zoo.bridges.table import presets
+    from zoo_models.bridges.table import presets
 
     rows = json.loads((FOLDER / "kerashub.json").read_text())
-    assert rows == presets(), "run: python -m zoo.bridges.table"
+    assert rows == presets(), "run: python -m zoo_models.bridges.table"
     assert rows["gpt2_base_en"]["license"] == "MIT"
     assert rows["gpt2_base_en"]["tasks"] == ["features", "causal-lm"]
 

@@ -6,9 +6,9 @@ import pytest
 from model_cases import example, small
 
 import zoo
-from zoo.finetuning import merge_lora, set_trainable
+from zoo_models.build import check_trainable
+from zoo_models.finetuning import merge_lora, set_trainable
 from zoo_registry import UsageError
-from zoo_registry.build import check_trainable
 
 
 def trained(name, task, how):

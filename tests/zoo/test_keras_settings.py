@@ -11,10 +11,10 @@ import keras
 import pytest
 
 import zoo
-from zoo.bridges.applications import channels_last
-from zoo.sizing.abstract import abstract_model
+from zoo_models.bridges.applications import channels_last
+from zoo_models.build import check_backend
+from zoo_models.sizing.abstract import abstract_model
 from zoo_registry import UsageError, models
-from zoo_registry.build import check_backend
 
 # One of each family: the others are the same code with other sizes.
 FAMILIES = {

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-import zoo.layers
-from zoo.layers import (
+import zoo_models.layers
+from zoo_models.layers import (
     ActivationRange,
     Attention,
     AttentionBias,
@@ -25,7 +25,7 @@ from zoo.layers import (
     SinusoidalPositions,
     TransformerBlock,
 )
-from zoo.layers.rotary import rotate
+from zoo_models.layers.rotary import rotate
 from zoo_registry import UsageError
 
 RNG = np.random.default_rng(0)
@@ -106,7 +106,7 @@ def randomize(layer):
 
 
 def test_every_layer_is_tested_here():
-    classes = {v for v in vars(zoo.layers).values() if inspect.isclass(v)}
+    classes = {v for v in vars(zoo_models.layers).values() if inspect.isclass(v)}
     assert classes == {type(layer) for layer in LAYERS}
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from model_cases import DISTINCT_HEADS, assert_equal_outputs, example, outputs, small
 
+from zoo_models.build import get_model
 from zoo_registry import ModelSpec, UsageError, models
-from zoo_registry.build import get_model
 
 VARIANTS = [
     *((name, task, {}) for name, task in DISTINCT_HEADS),

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import zoo
+from zoo_models.build import get_model
 from zoo_registry import ModelSpec, UsageError
-from zoo_registry.build import get_model
 
 
 def test_the_value_is_the_logit_in_the_unit_of_the_targets():

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from zoo_registry.build import get_model
+from zoo_models.build import get_model
 
 SIZES = {"vocab_size": 50, "num_layers": 2, "num_heads": 2, "hidden_dim": 8, "max_length": 12}
 THEIR_SIZES = {
@@ -105,7 +105,7 @@ def test_a_fresh_process_loads_a_file_once_zoo_layers_is_imported(tmp_path, fres
     np.savez(tmp_path / "wanted.npz", **{k: np.asarray(v) for k, v in model(inputs).items()})
     done = fresh_python(
         f"""
-import numpy as np, keras, zoo.layers
+import numpy as np, keras, zoo_models.layers
 model = keras.models.load_model({str(tmp_path / "model.keras")!r})
 inputs = {{name: np.ones((1, 4), "int32") for name in ("token_ids", "padding_mask")}}
 wanted = np.load({str(tmp_path / "wanted.npz")!r})

@@ -12,9 +12,9 @@ from model_cases import BUILTIN, small
 
 import zoo
 from zoo.choosing import choose
-from zoo.sizing.abstract import PENDING, trace
-from zoo.sizing.counting import most_at_once, multiply_adds, results
-from zoo.sizing.table import FILE, counted
+from zoo_models.sizing.abstract import PENDING, trace
+from zoo_models.sizing.counting import most_at_once, multiply_adds, results
+from zoo_models.sizing.table import FILE, counted
 from zoo_registry import ModelSpec, UsageError, models
 
 # Billions, as the papers or the authors' repositories give them; two digits where they round.
@@ -43,7 +43,7 @@ def test_multiply_adds_are_the_papers(name, figure):
 
 @pytest.mark.slow
 def test_the_table_is_fresh_and_nothing_is_made():
-    assert counted() == json.loads(FILE.read_text()), "run: python -m zoo.sizing.table"
+    assert counted() == json.loads(FILE.read_text()), "run: python -m zoo_models.sizing.table"
     assert not global_state.get_global_attribute(PENDING)
     assert [name for name in BUILTIN if models.get(name).macs is None] == []
 

@@ -23,15 +23,15 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo.choosing import choose as choose
     from zoo.evaluating import evaluate as evaluate
     from zoo.explaining import explain as explain
-    from zoo.sizing.size import size as size
-    from zoo.weights.opening import load_tokenizer as load_tokenizer
-    from zoo.weights.saving import save_pretrained as save_pretrained
     from zoo_export.benchmarking import bench as bench
-    from zoo_export.bundle import Bundle as Bundle
-    from zoo_export.bundle import load_bundle as load_bundle
     from zoo_export.encoders import encoders as encoders
     from zoo_export.exporting import export as export
-    from zoo_export.verification import verify as verify
+    from zoo_models.build import get_model as get_model
+    from zoo_models.model_changes import merge_lora as merge_lora
+    from zoo_models.model_changes import quantization_aware as quantization_aware
+    from zoo_models.sizing.size import size as size
+    from zoo_models.weights.opening import load_tokenizer as load_tokenizer
+    from zoo_models.weights.saving import save_pretrained as save_pretrained
     from zoo_recipes.distributed.cluster import Workers as Workers
     from zoo_recipes.evaluation.results import Evaluation as Evaluation
     from zoo_recipes.own_data.report import inspect_data as inspect_data
@@ -51,12 +51,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_registry import TensorSpec as TensorSpec
     from zoo_registry import UsageError as UsageError
     from zoo_registry import ZooError as ZooError
-    from zoo_registry.build import get_model as get_model
-    from zoo_registry.model_changes import merge_lora as merge_lora
-    from zoo_registry.model_changes import quantization_aware as quantization_aware
+    from zoo_runtime.bundle import Bundle as Bundle
+    from zoo_runtime.bundle import load_bundle as load_bundle
+    from zoo_runtime.verification import verify as verify
 
 _EXPORTS = {
-    "Bundle": "zoo_export.bundle:Bundle",
+    "Bundle": "zoo_runtime.bundle:Bundle",
     "CrossValidation": "zoo_recipes.training.crossing:CrossValidation",
     "Evaluation": "zoo_recipes.evaluation.results:Evaluation",
     "ModelSpec": "zoo_registry:ModelSpec",
@@ -75,28 +75,28 @@ _EXPORTS = {
     "evaluate": "zoo.evaluating:evaluate",
     "explain": "zoo.explaining:explain",
     "export": "zoo_export.exporting:export",
-    "get_model": "zoo_registry.build:get_model",
+    "get_model": "zoo_models.build:get_model",
     "inspect_data": "zoo_recipes.own_data.report:inspect_data",
     "list_datasets": "zoo.api:list_datasets",
     "list_formats": "zoo.api:list_formats",
     "list_models": "zoo.api:list_models",
     "list_recipes": "zoo.api:list_recipes",
     "list_runs": "zoo_recipes.reporting.comparing:list_runs",
-    "load_bundle": "zoo_export.bundle:load_bundle",
+    "load_bundle": "zoo_runtime.bundle:load_bundle",
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
-    "load_tokenizer": "zoo.weights.opening:load_tokenizer",
-    "merge_lora": "zoo_registry.model_changes:merge_lora",
-    "quantization_aware": "zoo_registry.model_changes:quantization_aware",
+    "load_tokenizer": "zoo_models.weights.opening:load_tokenizer",
+    "merge_lora": "zoo_models.model_changes:merge_lora",
+    "quantization_aware": "zoo_models.model_changes:quantization_aware",
     "register": "zoo.api:register",
     "report": "zoo_recipes.reporting.report:report",
     "reproduce": "zoo_recipes.training.reproducing:reproduce",
     "resume": "zoo_recipes.training.training:resume",
-    "save_pretrained": "zoo.weights.saving:save_pretrained",
-    "size": "zoo.sizing.size:size",
+    "save_pretrained": "zoo_models.weights.saving:save_pretrained",
+    "size": "zoo_models.sizing.size:size",
     "train": "zoo_recipes.training.training:train",
     "tune": "zoo_recipes.tuning.study:tune",
-    "verify": "zoo_export.verification:verify",
+    "verify": "zoo_runtime.verification:verify",
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import zoo_registry
+from zoo_models.build import check_backend
 from zoo_registry import ModelSpec, UsageError, did_you_mean
-from zoo_registry.build import check_backend
 from zoo_registry.search import search
 
 # Words of `list_models` for fields of a spec.
@@ -139,7 +139,7 @@ def load_model(path: str | Path) -> Any:
     check_backend()
     from zoo_export.keras_files import read_model
 
-    importlib.import_module("zoo.layers")
+    importlib.import_module("zoo_models.layers")
     return read_model(Path(path), compiled=True)
 
 

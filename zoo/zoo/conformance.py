@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo.sizing.size import size
+from zoo_models.build import get_model
+from zoo_models.sizing.size import size
 from zoo_registry import ModelSpec, TensorSpec, ZooError
-from zoo_registry.build import get_model
-from zoo_registry.untouched import untouched
+from zoo_system.untouched import untouched
 
 # Share of the loss that the gradient promises to take away in the one training step.
 STEP = 0.01
@@ -129,7 +129,7 @@ def _trainable(model: Any) -> int:
 
 def _declared(spec: ModelSpec) -> str:
     """Compare all that a spec says with the model of its default task at its default sizes."""
-    from zoo.sizing.abstract import abstract_model
+    from zoo_models.sizing.abstract import abstract_model
 
     model = abstract_model(spec, None)
     for name in spec.tasks[1:]:

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_models.build import check_backend
 from zoo_recipes.evaluation.measuring import Given
 from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
-from zoo_registry import UsageError, network
-from zoo_registry.build import check_backend
-from zoo_registry.untouched import untouched
+from zoo_registry import UsageError
+from zoo_system import network
+from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
-    from zoo_export.bundle import Bundle
+    from zoo_runtime.bundle import Bundle
 
 
 @network.if_download
@@ -89,9 +90,9 @@ def is_run(source: Any) -> bool:
 
 
 def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
-    from zoo_export.bundle import Bundle, load_bundle
-    from zoo_export.manifest import MANIFEST
     from zoo_recipes.evaluation.subjects import subject_of
+    from zoo_runtime.bundle import Bundle, load_bundle
+    from zoo_runtime.manifest import MANIFEST
 
     if isinstance(source, Run) or is_run(source):
         run = source if isinstance(source, Run) else load_run(str(source))

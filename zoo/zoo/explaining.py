@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo_models.build import check_backend
 from zoo_registry import UsageError
-from zoo_registry.build import check_backend
-from zoo_registry.untouched import untouched
+from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
-    from zoo_export.bundle import Bundle
     from zoo_recipes.explanation.result import Explanation
     from zoo_recipes.explanation.subject import Subject
     from zoo_recipes.run import Run
+    from zoo_runtime.bundle import Bundle
 
 
 @untouched()
@@ -78,7 +78,7 @@ def explain(
     Example:
         >>> explain("runs/none", "digit.png")
         Traceback (most recent call last):
-        zoo_registry.errors.UsageError: 'runs/none' is neither a run nor a bundle.
+        zoo_system.errors.UsageError: 'runs/none' is neither a run nor a bundle.
     """
     check_backend()
     from zoo_recipes.explanation.explaining import Effort, explain_subject, find_method
@@ -114,9 +114,9 @@ def open_source(source: Run | Bundle | str | Path) -> Run | Bundle:
     Raises:
         UsageError: It is neither.
     """
-    from zoo_export.bundle import Bundle, load_bundle
-    from zoo_export.manifest import MANIFEST
     from zoo_recipes.run import INFO, Run, load_run
+    from zoo_runtime.bundle import Bundle, load_bundle
+    from zoo_runtime.manifest import MANIFEST
 
     if isinstance(source, Run | Bundle):
         return source
@@ -152,7 +152,7 @@ def save(explanation: Explanation, out: Path, *, force: bool) -> None:
         UsageError: The place is taken, as for :func:`check_free`.
         ZooError: The disk is full or cannot be written.
     """
-    from zoo_export.files import put_in_place, work_folder
+    from zoo_runtime.files import put_in_place, work_folder
 
     with work_folder(out) as work:
         finished = work / "finished"
@@ -162,8 +162,8 @@ def save(explanation: Explanation, out: Path, *, force: bool) -> None:
 
 
 def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
-    from zoo_export.bundle import Bundle
     from zoo_recipes.explanation.subject import subject_of_run
+    from zoo_runtime.bundle import Bundle
 
     opened = open_source(source)
     if isinstance(opened, Bundle):

@@ -15,12 +15,12 @@ from zoo_export.benchmarking import machine
 from zoo_export.benchmarking.report import Report
 from zoo_export.benchmarking.turn import Turn
 from zoo_export.benchmarking.worker import TIME_LIMIT
-from zoo_export.bundle import Bundle, load_bundle
 from zoo_export.converters.job import save_cases
-from zoo_export.formats import find
-from zoo_export.runtime import check_threads
-from zoo_export.tensors import Array, bind
 from zoo_registry import UsageError
+from zoo_runtime.bundle import Bundle, load_bundle
+from zoo_runtime.formats import find
+from zoo_runtime.running import check_threads
+from zoo_runtime.tensors import Array, bind
 
 BATCH_SIZE = 8
 RUNS = 100

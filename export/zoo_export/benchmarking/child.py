@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.bundle import Bundle
-from zoo_export.comparing import accuracy, largest_share
 from zoo_export.converters.job import load_cases
-from zoo_export.manifest import MANIFEST, SAMPLES, Manifest
-from zoo_export.processes import own_stdout
-from zoo_export.runtime import Runner
-from zoo_export.stored import load_samples
-from zoo_export.tensors import fits
-from zoo_export.verification import run_samples
 from zoo_registry import UsageError
-from zoo_registry.machine import peak_mb
+from zoo_runtime.bundle import Bundle
+from zoo_runtime.comparing import accuracy, largest_share
+from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
+from zoo_runtime.running import Runner
+from zoo_runtime.stored import load_samples
+from zoo_runtime.tensors import fits
+from zoo_runtime.verification import run_samples
+from zoo_system.machine import peak_mb
+from zoo_system.processes import own_stdout
 
 WARM_UP = 3
 RELOADS = 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from zoo_registry.machine import cores, cpu
+from zoo_system.machine import cores, cpu
 
 # Load that is not ours, as a share of the cores, above which milliseconds are not to be trusted.
 _BUSY = 0.5

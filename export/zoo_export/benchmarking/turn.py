@@ -11,8 +11,8 @@ from typing import Any
 from zoo_export.benchmarking import machine
 from zoo_export.benchmarking.report import Latency, Row
 from zoo_export.benchmarking.worker import Worker, WorkerError, check_memory
-from zoo_export.bundle import Bundle
-from zoo_export.manifest import Artifact
+from zoo_runtime.bundle import Bundle
+from zoo_runtime.manifest import Artifact
 
 
 class Turn:

@@ -8,8 +8,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from zoo_export import processes
 from zoo_registry import ZooError
+from zoo_system import processes
 
 TIME_LIMIT = 600.0
 _FREE_AT_LEAST = 2.0  # times the artifact's bytes, for the weights that runtimes pack anew

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.inference import named_inputs, named_outputs, reference
-from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Arrays, Tensor
 from zoo_registry import UsageError
+from zoo_runtime.tensors import BATCH, SEQUENCE, TARGET, Arrays, Tensor
 
 HEIGHT, WIDTH = "height", "width"
 _AXES = {4: {1: HEIGHT, 2: WIDTH}, 5: {1: "depth", 2: HEIGHT, 3: WIDTH}}

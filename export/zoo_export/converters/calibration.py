@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.tensors import Array, Arrays, Tensor, bind
 from zoo_registry import UsageError
+from zoo_runtime.tensors import Array, Arrays, Tensor, bind
 
 MIN_ROWS = 8
 # Fewer leave out much of what other inputs give: TensorFlow's own guide asks for 100 to 500.

@@ -29,15 +29,15 @@ from zoo_export.converters.inference import (
 )
 from zoo_export.converters.job import LOG, Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
-from zoo_export.errors import ExportError
 from zoo_export.model_file import load
-from zoo_export.processes import free_memory
-from zoo_export.runtime import Runner
-from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
+from zoo_models.model_changes import is_quantization_aware
 from zoo_registry import ZooError, load_target
-from zoo_registry.errors import first_line, plain
-from zoo_registry.machine import peak_mb, reset_peak
-from zoo_registry.model_changes import is_quantization_aware
+from zoo_runtime.errors import ExportError
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
+from zoo_system.errors import first_line, plain
+from zoo_system.machine import peak_mb, reset_peak
+from zoo_system.processes import free_memory
 
 # Longer than a person's next line takes, and than a test suite's next export.
 _PATIENCE_SECONDS = 60.0

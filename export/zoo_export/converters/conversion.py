@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_export import processes
 from zoo_export.converters import pool
 from zoo_export.converters.job import (
     LOG,
@@ -18,10 +17,11 @@ from zoo_export.converters.job import (
     read_result,
     write_task,
 )
-from zoo_export.errors import Blame, ExportError
-from zoo_export.files import remove, size_of
-from zoo_export.tensors import Array
-from zoo_registry.machine import free_bytes
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.files import remove, size_of
+from zoo_runtime.tensors import Array
+from zoo_system import processes
+from zoo_system.machine import free_bytes
 
 WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.

@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo_export.converters.tracing import Conversion, with_batch
 from zoo_export.pace import medians
-from zoo_export.runtime import Session
+from zoo_runtime.running import Session
 
 
 def cost(

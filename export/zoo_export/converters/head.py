@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_export.converters import inference
-from zoo_export.errors import ExportError
 from zoo_registry.specs import is_regression
+from zoo_runtime.errors import ExportError
 
 _CLASSES_TASKS = ("classification", "causal-lm")
 _TAGS_TASK = "multi-label"

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from zoo_export import pickled
-from zoo_export.errors import ExportError
 from zoo_export.model_code import has_own_code
-from zoo_export.runtime.batching import split
-from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
+from zoo_models.model_changes import merge_lora, without_fake_quantization
 from zoo_registry import UsageError
-from zoo_registry.model_changes import merge_lora, without_fake_quantization
+from zoo_runtime.errors import ExportError
+from zoo_runtime.running.batching import split
+from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
 
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
 # Layer scales begin at 1e-4 to 1e-6: what they let pass is beneath what files may differ.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import schema
-from zoo_export.tensors import Array, Arrays, Tensor
+from zoo_runtime import schema
+from zoo_runtime.tensors import Array, Arrays, Tensor
 
 _JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
 _CALIBRATION = "calibration.npz"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess.steps import ImageStep
+from zoo_runtime.preprocess.steps import ImageStep
 
 _BITS = 22
 

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo_export import processes
 from zoo_export.converters.job import LOG, Task
 from zoo_export.model_code import is_known
+from zoo_system import processes
 
 _MODULE = "zoo_export.converters.child"
 # Set anew for every test by pytest; nothing that converts reads it.

@@ -7,11 +7,11 @@ from typing import Any
 from zoo_export.converters import pixels_in_graph, warm_up
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.tracing import Conversion, blame, holder, trace
-from zoo_export.errors import ExportError
-from zoo_export.preprocess import as_step
-from zoo_export.preprocess.steps import ImageStep
-from zoo_export.runtime.compute_operators import COMPUTE
-from zoo_export.runtime.sessions import SIGNATURE
+from zoo_runtime.errors import ExportError
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.steps import ImageStep
+from zoo_runtime.running.compute_operators import COMPUTE
+from zoo_runtime.running.sessions import SIGNATURE
 
 IMAGE_SIGNATURE, IMAGE_INPUT = "serving_image_bytes", "image_bytes"
 

@@ -11,11 +11,11 @@ from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
-from zoo_export.errors import Blame, ExportError
-from zoo_export.runtime.sessions import BATCH_SIGNATURE, SIGNATURE
-from zoo_export.tensors import Arrays, Tensor
 from zoo_registry import ZooError
-from zoo_registry.errors import plain
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.running.sessions import BATCH_SIGNATURE, SIGNATURE
+from zoo_runtime.tensors import Arrays, Tensor
+from zoo_system.errors import plain
 
 # How Keras puts what a layer or function raised.
 _OF_KERAS = re.compile(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo_export.tensors import Arrays
+from zoo_runtime.tensors import Arrays
 
 FILE = "assets.extra/tf_serving_warmup_requests"
 # Numbers of the fields in prediction_log.proto, predict.proto and model.proto.

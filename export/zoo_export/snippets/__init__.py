@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from zoo_export.manifest import Artifact, Manifest
-from zoo_export.runtime.affine import recorded
 from zoo_export.snippets import cpp, javascript, kotlin, python, swift
 from zoo_export.snippets.subject import Subject, in_file, subject_of
+from zoo_runtime.manifest import Artifact, Manifest
+from zoo_runtime.running.affine import recorded
 
 Writer = Callable[[Subject], str]
 

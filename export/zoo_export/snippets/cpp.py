@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo_export.snippets.subject import Subject, count, in_file, lines, quoted
-from zoo_export.tensors import Tensor
+from zoo_runtime.tensors import Tensor
 
 TYPES = {
     "float32": "float",

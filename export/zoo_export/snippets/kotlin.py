@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoo_export.snippets import subject as shared
 from zoo_export.snippets.subject import Subject, count, lines
-from zoo_export.tensors import Tensor
+from zoo_runtime.tensors import Tensor
 
 # The class of java.nio that holds such numbers.
 TYPES = {"float32": "FloatBuffer", "int32": "IntBuffer", "int64": "LongBuffer"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo_export.snippets.subject import Subject, lines, quoted
-from zoo_export.tensors import Tensor
+from zoo_runtime.tensors import Tensor
 
 TYPES = {name: name for name in ("float32", "int32", "int64", "bool", "uint8", "int8", "float16")}
 

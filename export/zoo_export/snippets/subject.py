@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from zoo_export.manifest import Artifact, Manifest
-from zoo_export.runtime.affine import Affine, recorded
-from zoo_export.runtime.sessions import SIGNATURE
-from zoo_export.tensors import BATCH, SEQUENCE, Tensor
+from zoo_runtime.manifest import Artifact, Manifest
+from zoo_runtime.running.affine import Affine, recorded
+from zoo_runtime.running.sessions import SIGNATURE
+from zoo_runtime.tensors import BATCH, SEQUENCE, Tensor
 
 _LENGTH = 128
 _MAX_LABELS = 40

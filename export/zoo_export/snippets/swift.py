@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo_export.snippets.subject import Subject, count, lines, quoted
-from zoo_export.tensors import Tensor
+from zoo_runtime.tensors import Tensor
 
 TYPES = {"float32": "Float", "int32": "Int32", "int64": "Int64"}
 

@@ -18,7 +18,7 @@ class Target:
         name: What the user types after ``--target``; also the folder in the bundle.
         formats: Formats that it needs, as ``FORMAT[:SCHEME]``.
         write: ``"module:function"`` that gets the bundle's folder and its
-            :class:`zoo_export.manifest.Manifest`, writes into the folder ``name`` inside it, and
+            :class:`zoo_runtime.manifest.Manifest`, writes into the folder ``name`` inside it, and
             returns plain facts for the manifest.
         module: A package that it needs beyond those of every installation, as it is imported.
         extra: The extra of this distribution that brings the package.

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.manifest import Artifact, Manifest
-from zoo_export.tensors import Tensor
+from zoo_runtime.manifest import Artifact, Manifest
+from zoo_runtime.tensors import Tensor
 
 _BYTES_PER_LINE = 16
 _C_TYPES = {"int8": "std::int8_t", "int32": "std::int32_t", "float32": "float", "bool": "bool"}

@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import schema
 from zoo_export.converters.job import save_cases
-from zoo_export.errors import Blame, ExportError
-from zoo_export.manifest import SAMPLES, Artifact, Manifest
-from zoo_export.runtime.affine import recorded
-from zoo_export.stored import load_samples
 from zoo_export.targets import c_readme, c_sources, tflm
-from zoo_export.tensors import Array
-from zoo_registry import children
+from zoo_runtime import schema
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.manifest import SAMPLES, Artifact, Manifest
+from zoo_runtime.running.affine import recorded
+from zoo_runtime.stored import load_samples
+from zoo_runtime.tensors import Array
+from zoo_system import children
 
 FORMAT = "tflite:int8-io"
 _ROWS = 32

@@ -20,7 +20,7 @@ import flatbuffers
 import numpy as np
 
 from zoo_export.converters.job import load_cases
-from zoo_export.tensors import Array, Arrays
+from zoo_runtime.tensors import Array, Arrays
 
 INPUTS, FINDINGS = "inputs.npz", "findings.json"
 REFUSED = 3

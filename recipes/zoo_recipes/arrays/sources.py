@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo_recipes.arrays.vocabulary import END
 from zoo_registry import UsageError
-from zoo_registry.tokenizing import encoded
+from zoo_runtime.tokenizing import encoded
 
 Arrays = dict[str, Any]
 # Examples that are looked at together, without learning.

@@ -15,7 +15,7 @@ from zoo_recipes.augmentation.sound_changes import SOUND_CHANGES
 from zoo_recipes.compiling.components import make_augmentation
 from zoo_recipes.configs import Component
 from zoo_registry import UsageError, did_you_mean
-from zoo_registry.tokenizing import encoded
+from zoo_runtime.tokenizing import encoded
 
 Arrays = dict[str, Any]
 Change = Callable[[Arrays, np.random.Generator], Arrays]

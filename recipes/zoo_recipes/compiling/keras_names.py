@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from zoo_models.build import type_mistake
 from zoo_registry import UsageError, closest, did_you_mean
-from zoo_registry.build import type_mistake
 
 # Losses whose targets are numbers of classes.
 CLASS_LOSSES = ("sparse_categorical_crossentropy", "smoothed_crossentropy")

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from zoo_recipes.datasets.catalog import ASTERISK
 from zoo_recipes.own_data.content import digest_of
 from zoo_recipes.own_data.splitting import part_of
-from zoo_registry.packages import unpacked
+from zoo_system.packages import unpacked
 
 RATE = 8000
 LANGUAGES = {"en": "english", "es": "spanish"}

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from zoo_recipes.datasets.catalog import BROWN
-from zoo_registry.packages import unpacked
+from zoo_system.packages import unpacked
 
 TAGS = (
     *("NOUN", "VERB", "ADJ", "ADV", "PRON", "DET"),

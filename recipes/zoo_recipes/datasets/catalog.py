@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from zoo_registry import load_target
-from zoo_registry.packages import Package
 from zoo_registry.specs import Origin
+from zoo_system.packages import Package
 
 VADER = Package(
     "vaderSentiment",

@@ -15,9 +15,10 @@ from zoo_recipes.datasets.catalog import DatasetSpec
 from zoo_recipes.datasets.rows import quiet
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
-from zoo_registry import UsageError, ZooError, did_you_mean, network
-from zoo_registry.packages import made_in_place
+from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_registry.trial import running
+from zoo_system import network
+from zoo_system.packages import made_in_place
 
 # DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
 _LOCAL = re.compile(r"\w+(/(?!\.\.)[\w.+-]+)*(:([\d.*]+|experimental_latest))?")

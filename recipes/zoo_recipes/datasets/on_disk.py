@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo_recipes.datasets.rows import Examples, Rows, class_names, stacked
 from zoo_registry import ZooError
-from zoo_registry.packages import cache_folder, kept
+from zoo_system.packages import cache_folder, kept
 
 _RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
 _LAYOUT = 2
@@ -79,7 +79,7 @@ def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None
     from rich.console import Console
     from rich.progress import track
 
-    from zoo_export.preprocess import Preprocessor
+    from zoo_runtime.preprocess import Preprocessor
 
     folder.mkdir()
     preprocessor, digest = Preprocessor(rows.steps), hashlib.sha256()

@@ -8,11 +8,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from zoo_export.preprocess.pixels import is_white_1
 from zoo_recipes.datasets.on_disk import examples_on_disk
 from zoo_recipes.datasets.rows import Examples, Rows, class_names, places_of, quiet, stacked
 from zoo_recipes.own_data.content import PLACE
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.preprocess.pixels import is_white_1
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4

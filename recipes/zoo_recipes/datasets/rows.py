@@ -158,7 +158,7 @@ def _is_of_texts(value: Any) -> bool:
 def _resizer(steps: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
     import numpy as np
 
-    from zoo_export.preprocess import Preprocessor
+    from zoo_runtime.preprocess import Preprocessor
 
     if [step.get("step") for step in steps] != ["image"]:
         return lambda raw: raw

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess import as_step
-from zoo_export.preprocess.sounds import as_mono
-from zoo_export.preprocess.steps import AudioStep
 from zoo_recipes.own_data.sounds import RATE, SAMPLES
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.sounds import as_mono
+from zoo_runtime.preprocess.steps import AudioStep
 
 
 def sound_reader(

@@ -14,7 +14,8 @@ from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, check_free
-from zoo_registry import UsageError, ZooError, folders
+from zoo_registry import UsageError, ZooError
+from zoo_system import folders
 
 
 def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:

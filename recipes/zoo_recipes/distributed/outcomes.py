@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from zoo_registry import UsageError, ZooError
-from zoo_registry.durable import write_text
-from zoo_registry.signals import signal_name
+from zoo_system.durable import write_text
+from zoo_system.signals import signal_name
 
 Kind = Literal["usage", "zoo", "interrupted", "lost", "bug"]
 

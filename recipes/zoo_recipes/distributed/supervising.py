@@ -20,7 +20,8 @@ from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
 from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, resuming, write_json
 from zoo_recipes.training.checkpoints import newest
-from zoo_registry import UsageError, ZooError, children
+from zoo_registry import UsageError, ZooError
+from zoo_system import children
 
 _POLL = 0.1
 # What several workers fail of, and the one that was the cause, shows within this time.

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 
 from zoo_recipes.distributed.outcomes import leave
 from zoo_recipes.run import INFO
-from zoo_registry import children
-from zoo_registry.quiet import quiet_tensorflow
+from zoo_system import children
+from zoo_system.quiet import quiet_tensorflow
 
 
 def stamp(folder: Path) -> list[int] | None:

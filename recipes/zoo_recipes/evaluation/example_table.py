@@ -16,7 +16,7 @@ from zoo_recipes.evaluation.subjects import Read
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
 from zoo_registry import UsageError
-from zoo_registry.durable import write_text
+from zoo_system.durable import write_text
 
 
 def check_table(path: Path) -> None:

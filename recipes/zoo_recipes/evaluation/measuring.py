@@ -53,7 +53,7 @@ class Given:
 
     def source(self, examples: Examples) -> Source:
         """Return examples as the model takes them."""
-        from zoo_export.preprocess import Preprocessor
+        from zoo_runtime.preprocess import Preprocessor
 
         preprocessor = Preprocessor(self.preprocessing, self.assets, list(self.inputs))
         return make_source(examples, preprocessor, self.task, self.recipe)

@@ -12,7 +12,7 @@ from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.metrics.label_errors import LabelError
 from zoo_recipes.run import write_json
 from zoo_registry import UsageError, ZooError
-from zoo_registry.durable import write
+from zoo_system.durable import write
 
 FORMAT_VERSION = 2
 FILE, PICTURE = "evaluation.json", "confusion.png"

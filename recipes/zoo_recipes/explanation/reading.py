@@ -12,9 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess import Preprocessor
-from zoo_export.preprocess.steps import AudioStep, TokenizeStep
-from zoo_export.preprocess.texts import padded_encodings, padding_id
 from zoo_recipes.explanation.cutting import columns, pixels, slices, tokens
 from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.places import place_of, span_of
@@ -32,7 +29,10 @@ from zoo_recipes.explanation.target import (
 )
 from zoo_recipes.tasks.objectives import ANSWERS, TAGS
 from zoo_registry import UsageError
-from zoo_registry.tokenizing import decoded
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
+from zoo_runtime.preprocess.texts import padded_encodings, padding_id
+from zoo_runtime.tokenizing import decoded
 
 
 @dataclass(frozen=True, kw_only=True)

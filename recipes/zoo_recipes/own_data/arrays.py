@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess.pixels import is_white_1
 from zoo_recipes.own_data.content import (
     Columns,
     Content,
@@ -20,6 +19,7 @@ from zoo_recipes.own_data.content import (
     digest_of,
 )
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.pixels import is_white_1
 
 ARRAYS = Kind(
     name="arrays",

@@ -215,7 +215,7 @@ def pixels(file: Path, channels: int) -> Any:
 
 
 def _opened(file: Path) -> Any:
-    from zoo_export.preprocess.pixels import as_pillow
+    from zoo_runtime.preprocess.pixels import as_pillow
 
     return as_pillow(file)
 
@@ -223,7 +223,7 @@ def _opened(file: Path) -> Any:
 def _pixels_of(image: Any, channels: int) -> Any:
     import numpy as np
 
-    from zoo_export.preprocess.pixels import MODES, grey_or_rgb
+    from zoo_runtime.preprocess.pixels import MODES, grey_or_rgb
 
     array = np.asarray(grey_or_rgb(image, MODES[channels]), np.uint8)
     return array.reshape(*array.shape[:2], channels)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.table_files import Row, Table
+from zoo_runtime.preprocess.tables import as_number
 
 # Share of the cells of a column that must be numbers for the others to be mistakes.
 MOSTLY = 0.8

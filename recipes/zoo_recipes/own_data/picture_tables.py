@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.class_folders import is_unlabelled
 from zoo_recipes.own_data.content import (
     LABELS,
@@ -42,6 +41,7 @@ from zoo_recipes.own_data.several import (
 )
 from zoo_recipes.own_data.table_files import Row, Table, is_rows, read_rows
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.preprocess.tables import as_number
 
 TABLED = replace(IMAGES, roles=("image", "label"))
 SEVERAL = with_several(TABLED, step="image")

@@ -207,7 +207,7 @@ def _takes_arrays(recipe: Any, content: Content) -> bool:
 
 
 def _are_pictures(arrays: Sequence[Any]) -> bool:
-    from zoo_export.preprocess.pixels import as_pillow, is_white_1
+    from zoo_runtime.preprocess.pixels import as_pillow, is_white_1
 
     try:
         for array in arrays:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.preprocess.tables import as_number
 from zoo_recipes.own_data.answers import ANSWERS
 from zoo_recipes.own_data.content import CONTRASTIVE_TEXTS, LABELS, Columns, Kind
 from zoo_recipes.own_data.encodings import suffix_of
@@ -17,6 +16,7 @@ from zoo_recipes.own_data.several import with_several
 from zoo_recipes.own_data.table_files import OBJECTS
 from zoo_recipes.own_data.tags import TAGS
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.preprocess.tables import as_number
 
 TEXTS = Kind(
     name="texts in classes",

@@ -42,7 +42,7 @@ def sound_feature() -> Any:
 
 def is_sound_folder(path: Path) -> bool:
     """Return whether a folder has folders, and sounds in them."""
-    from zoo_export.preprocess.sounds import SUFFIXES
+    from zoo_runtime.preprocess.sounds import SUFFIXES
 
     return has_class_folders(path, SUFFIXES)
 
@@ -86,7 +86,7 @@ def read_sounds(path: Path, columns: Columns) -> Content:
 
 
 def _checked(file: Path) -> tuple[Any, int]:
-    from zoo_export.preprocess.sounds import as_mono, read_sound
+    from zoo_runtime.preprocess.sounds import as_mono, read_sound
 
     samples, rate = read_sound(file)
     if not len(samples):
@@ -96,7 +96,7 @@ def _checked(file: Path) -> tuple[Any, int]:
 
 
 def _sound(file: Path) -> dict[str, Any]:
-    from zoo_export.preprocess.sounds import read_sound
+    from zoo_runtime.preprocess.sounds import read_sound
 
     samples, rate = read_sound(file)
     return {SAMPLES: samples.mean(axis=1), RATE: rate}

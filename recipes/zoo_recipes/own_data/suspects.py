@@ -87,7 +87,7 @@ def _values(content: Content, examples: Sequence[Example]) -> Sequence[Any]:
     parts = [tuple(example.values[name] for name in names) for example in examples]
     if content.kind.step != "table":
         return [" ".join(texts) for texts in parts]
-    from zoo_export.preprocess.steps import TableStep
+    from zoo_runtime.preprocess.steps import TableStep
 
     step = TableStep()
     (vectors,) = step.batch(parts, step.look_at(parts, names)).values()
@@ -126,7 +126,7 @@ def _features(content: Content, values: Sequence[Any]) -> tuple[Any, Any]:
 def _small(pixels: Any) -> Any:
     import numpy as np
 
-    from zoo_export.preprocess.steps import ImageStep
+    from zoo_runtime.preprocess.steps import ImageStep
 
     step = ImageStep(size=(SIDE, SIDE), channels=pixels.shape[-1])
     (made,) = step.batch([pixels]).values()

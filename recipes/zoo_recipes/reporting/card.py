@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo_recipes.reporting import facts
 from zoo_recipes.run import Run, load_run
-from zoo_registry.durable import write_text
+from zoo_system.durable import write_text
 
 CARD = "README.md"
 # Our tasks in the hub's words; `multi-label` and others have no word of their own there.

@@ -11,7 +11,7 @@ from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
 from zoo_recipes.run import RECIPE, Run, resuming
 from zoo_registry import ModelSpec
-from zoo_registry.errors import first_line
+from zoo_system.errors import first_line
 
 Facts = list[tuple[str, str]]
 _USES = {"train": "training", "validation": "validation", "test": "the test"}

@@ -12,7 +12,7 @@ from zoo_recipes.reporting import facts
 from zoo_recipes.reporting.curves import curves_png
 from zoo_recipes.reporting.pages import document, image, table
 from zoo_recipes.run import HISTORY, Run, read_run
-from zoo_registry.durable import write_text
+from zoo_system.durable import write_text
 
 PAGE = "report.html"
 _ROWS = 10

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess import as_step
-from zoo_export.preprocess.steps import LookupStep, TableStep
-from zoo_export.preprocess.tables import load_columns, to_json
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import asset_of
-from zoo_registry import UsageError, folders
-from zoo_registry.durable import write
+from zoo_registry import UsageError
 from zoo_registry.specs import is_regression
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.steps import LookupStep, TableStep
+from zoo_runtime.preprocess.tables import load_columns, to_json
+from zoo_system import folders
+from zoo_system.durable import write
 
 # Argument of a model's builder that is the size of the vocabulary of an input.
 SIZES = {"user_id": "num_users", "item_id": "num_items"}

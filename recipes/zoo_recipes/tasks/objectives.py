@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess.texts import padded_encodings
 from zoo_recipes.arrays.sources import Pictures, Rows, Source, token_stream, windows
 from zoo_recipes.arrays.vocabulary import SEPARATOR
 from zoo_recipes.configs import MaskingConfig
@@ -25,6 +24,7 @@ from zoo_recipes.tasks.tagging import tag_rows
 from zoo_recipes.tasks.twins import Twins
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL, is_regression
+from zoo_runtime.preprocess.texts import padded_encodings
 
 LANGUAGE_MODEL, PAIRS, TAGS = "causal-lm", "seq2seq", "token-classification"
 ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"

@@ -12,7 +12,7 @@ from zoo_recipes.arrays.predicting import Predictor, only_logits
 from zoo_recipes.arrays.sources import Arrays, Rows
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
-from zoo_registry.tokenizing import decoded, encoded
+from zoo_runtime.tokenizing import decoded, encoded
 
 BATCH_SIZE = 512
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from zoo_models.build import check_backend
 from zoo_recipes.distributed.cluster import this_member
 from zoo_registry import UsageError
-from zoo_registry.build import check_backend
-from zoo_registry.untouched import untouched
+from zoo_system.untouched import untouched
 
 _TRAINING = threading.Lock()
 

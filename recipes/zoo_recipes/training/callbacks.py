@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from zoo_recipes.run import HISTORY, write_json
-from zoo_registry.durable import write_text
+from zoo_system.durable import write_text
 
 
 class Recorder(keras.callbacks.Callback):

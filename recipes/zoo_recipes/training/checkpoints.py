@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import ZooError
-from zoo_registry.durable import write
+from zoo_system.durable import write
 
 FOLDER = "checkpoints"
 SECONDS = 60.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo_recipes.run import INFO, write_json
 from zoo_recipes.training.energy import EnergyMeter
-from zoo_registry import machine
+from zoo_system import machine
 
 # A training that is killed has lost no more of its account than this.
 _SECONDS = 10.0

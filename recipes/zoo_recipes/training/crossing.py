@@ -17,7 +17,8 @@ from zoo_recipes.own_data.splitting import fold_splits
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import INFO, RECIPE, Run, check_free, read_run, resuming, write_json
 from zoo_recipes.training.training import resume, train
-from zoo_registry import UsageError, network
+from zoo_registry import UsageError
+from zoo_system import network
 
 FOLDS = "folds.json"
 FORMAT_VERSION = 1

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.preprocess.boxes import HEATMAP
 from zoo_recipes.arrays.sources import IGNORED, Source
 from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.boxes import HEATMAP
 
 
 def check_classes(recipe: Recipe, labels: Any) -> None:

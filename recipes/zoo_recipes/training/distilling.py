@@ -15,9 +15,10 @@ from zoo_recipes.arrays.sources import Arrays
 from zoo_recipes.configs import DistillationConfig
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import load_run
-from zoo_registry import UsageError, folders
-from zoo_registry.bundles import is_bundle, load_bundle
-from zoo_registry.hashing import sha256
+from zoo_registry import UsageError
+from zoo_runtime.bundles import is_bundle, load_bundle
+from zoo_system import folders
+from zoo_system.hashing import sha256
 
 Teach = Callable[[Arrays, Any], Any]
 # So many classes of each list are told.

@@ -12,6 +12,8 @@ import keras
 from rich.console import Console
 
 import zoo_registry
+from zoo_models.build import SCALING, accepted_overrides, get_model, load_builder
+from zoo_models.model_changes import merge_lora, quantization_aware
 from zoo_recipes.arrays.sources import Source, fed
 from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
@@ -29,10 +31,8 @@ from zoo_recipes.training.data_checks import check_vocabulary
 from zoo_recipes.training.distilling import Teacher, make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
-from zoo_registry import folders
-from zoo_registry.build import SCALING, accepted_overrides, get_model, load_builder
-from zoo_registry.model_changes import merge_lora, quantization_aware
 from zoo_registry.specs import is_regression
+from zoo_system import folders
 
 
 def build(

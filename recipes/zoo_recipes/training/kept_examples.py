@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo_recipes.arrays.sources import Source
 from zoo_recipes.tasks.boxes import Scenes
-from zoo_registry.durable import write
+from zoo_system.durable import write
 
 # 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
 NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_models.build import read_tokenizer
 from zoo_recipes.arrays.shapes import Shapes, fit
 from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
@@ -15,10 +16,10 @@ from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import asset_of
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
 from zoo_recipes.training.thrown_away import count_cut
-from zoo_registry import UsageError, folders
-from zoo_registry.build import read_tokenizer
-from zoo_registry.durable import write_text
-from zoo_registry.tokenizing import open_tokenizer, trust
+from zoo_registry import UsageError
+from zoo_runtime.tokenizing import open_tokenizer, trust
+from zoo_system import folders
+from zoo_system.durable import write_text
 
 
 def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
@@ -98,7 +99,7 @@ def make_sources(
     Raises:
         UsageError: Other inputs or shapes than the model takes.
     """
-    from zoo_export.preprocess import Preprocessor
+    from zoo_runtime.preprocess import Preprocessor
 
     wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
     preprocessor = Preprocessor(recipe.preprocessing, folder / folders.ASSETS, list(wanted))

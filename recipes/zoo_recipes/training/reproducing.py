@@ -13,7 +13,8 @@ from zoo_recipes.own_data.choosing import at_hand
 from zoo_recipes.reporting.comparing import differences
 from zoo_recipes.run import Run, load_run
 from zoo_recipes.training.training import train
-from zoo_registry import UsageError, network
+from zoo_registry import UsageError
+from zoo_system import network
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
+from zoo_models.build import accepted_overrides, load_builder
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
-from zoo_registry.build import accepted_overrides, load_builder
-from zoo_registry.tokenizing import encoded
+from zoo_runtime.tokenizing import encoded
 
 # Pictures made smaller than by so much a side lose what people see on them.
 MUCH = 4
@@ -130,7 +130,7 @@ def _instead(recipe: Recipe, found: Cutting, lengths: Any) -> str:
 
 def _cutting(preprocessor: Any) -> Cutting | None:
     """Return what a ``Preprocessor`` cuts off of texts or of sounds; ``None`` for all else."""
-    from zoo_export.preprocess.steps import AudioStep, TokenizeStep
+    from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
 
     for at, step in enumerate(preprocessor.steps):
         if isinstance(step, AudioStep):

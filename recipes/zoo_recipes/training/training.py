@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_models.build import check_overrides, open_weights
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
@@ -47,10 +48,10 @@ from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_recipes.training.watching import Logs
-from zoo_registry import UsageError, network
-from zoo_registry.build import check_overrides, open_weights
-from zoo_registry.durable import remove_partial
-from zoo_registry.errors import first_line
+from zoo_registry import UsageError
+from zoo_system import network
+from zoo_system.durable import remove_partial
+from zoo_system.errors import first_line
 
 
 @network.if_download

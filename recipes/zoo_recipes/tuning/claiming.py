@@ -11,7 +11,7 @@ from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import LOCK, RECIPE, held, locked
 from zoo_recipes.tuning.result import TRIALS
 from zoo_registry import UsageError, ZooError
-from zoo_registry.durable import write_text
+from zoo_system.durable import write_text
 
 
 def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:

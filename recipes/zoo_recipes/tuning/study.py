@@ -19,9 +19,10 @@ from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
-from zoo_registry import UsageError, ZooError, network
-from zoo_registry.durable import write_text
-from zoo_registry.untouched import untouched
+from zoo_registry import UsageError, ZooError
+from zoo_system import network
+from zoo_system.durable import write_text
+from zoo_system.untouched import untouched
 
 BEST = "best.toml"
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from keras import layers
 
-from zoo_export.preprocess.texts import load_tokenizer, padded_encodings
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.explanation.explaining import explain_subject
@@ -17,6 +16,7 @@ from zoo_recipes.explanation.places import place_of
 from zoo_recipes.explanation.reading import Cutting
 from zoo_recipes.explanation.subject import Subject
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 
 LENGTH, TAGS = 12, ("noun", "verb", "other")
 TEXT = "the cat and the mat"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_export.preprocess import Preprocessor
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.splitting import PARTS
+from zoo_runtime.preprocess import Preprocessor
 
 
 def all_raws(path, data_dir):

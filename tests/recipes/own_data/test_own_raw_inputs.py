@@ -5,10 +5,10 @@ import json
 import pytest
 
 from zoo.cli.predicting import read_input
-from zoo_export.manifest import Manifest
-from zoo_export.runtime.prediction import as_texts
 from zoo_recipes.own_data.raw_inputs import is_many, raw_inputs
 from zoo_registry import UsageError
+from zoo_runtime.answers.prediction import as_texts
+from zoo_runtime.manifest import Manifest
 
 TEXTS, PICTURES, ROWS = ({"step": step} for step in ("tokenize", "image", "table"))
 BARE = {"name": "m", "inputs": (), "outputs": (), "files": {}, "artifacts": ()}

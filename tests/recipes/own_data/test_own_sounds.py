@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from zoo_export.preprocess import Preprocessor
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.overrides import with_overrides
@@ -14,6 +13,7 @@ from zoo_recipes.own_data.splitting import PARTS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import Preprocessor
 
 STEP = {"step": "audio", "sample_rate": 8000, "length": 6000}
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from zoo.evaluating import evaluate
-from zoo_export.preprocess import Preprocessor
 from zoo_recipes.arrays.sources import IGNORED
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
@@ -17,6 +16,7 @@ from zoo_recipes.tasks.objectives import make_source
 from zoo_recipes.tasks.tagging import tag_metrics, tags_of_words
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import Preprocessor
 
 TEXTS = ["New York is un- believable .", "a cat"]
 WORD_TAGS = [np.array([3, 4, 0, 2, 2, 1]), np.array([5, 6])]

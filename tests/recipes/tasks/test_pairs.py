@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from zoo import evaluate
+from zoo_models.build import get_model
 from zoo_recipes.arrays.predicting import keras_predictor
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
@@ -13,7 +14,6 @@ from zoo_recipes.recipe import as_recipe
 from zoo_recipes.tasks.pairs import decode, pairs, written
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
-from zoo_registry.build import get_model
 
 TEXTS, TARGETS = ["ab", "b"], ["B A", "A"]
 SIZES = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "ff_dim": 32, "dropout": 0.0}

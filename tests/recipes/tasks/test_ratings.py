@@ -8,7 +8,6 @@ from sklearn.metrics import ndcg_score
 
 import zoo
 from zoo.cli.main import main
-from zoo_export.preprocess import Preprocessor, as_step
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import measured
@@ -17,6 +16,7 @@ from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.tasks.ratings import RatingFigures, rating_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
+from zoo_runtime.preprocess import Preprocessor, as_step
 
 STEPS = (
     {"step": "lookup", "vocabulary": "users.json", "input": "user_id", "part": 0},

@@ -21,7 +21,7 @@ from zoo_recipes.reporting.curves import draw_curves
 from zoo_recipes.run import write_json
 from zoo_recipes.training.batches import Batches
 from zoo_registry import UsageError, ZooError
-from zoo_registry.durable import write
+from zoo_system.durable import write
 
 
 def numbers_of(batches, epoch=0, first=0):

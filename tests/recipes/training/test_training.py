@@ -14,6 +14,7 @@ from PIL import Image
 
 import zoo_registry
 from zoo import evaluate
+from zoo_models.model_changes import is_quantization_aware
 from zoo_recipes.arrays.sources import Rows
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
@@ -24,8 +25,7 @@ from zoo_recipes.run import load_run
 from zoo_recipes.training.kept_examples import held_out_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
-from zoo_registry.hashing import sha256
-from zoo_registry.model_changes import is_quantization_aware
+from zoo_system.hashing import sha256
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
 SMALL_RECIPES = ("digits-mlp", "digits-cnn", "digits-lstm")

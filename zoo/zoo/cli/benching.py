@@ -19,7 +19,7 @@ from zoo_registry import UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo_export.benchmarking.report import Report, Row
-    from zoo_export.bundle import Bundle
+    from zoo_runtime.bundle import Bundle
 
 NONE = "-"
 
@@ -101,7 +101,7 @@ def _bench(
     from zoo_export.benchmarking import RUNS
     from zoo_export.benchmarking import bench as bench_bundle
     from zoo_export.benchmarking.chart import check_chart
-    from zoo_export.bundle import load_bundle
+    from zoo_runtime.bundle import load_bundle
 
     if chart is not None:
         check_chart(chart)

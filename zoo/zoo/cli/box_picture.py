@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo_export.runtime.boxes import Box
+    from zoo_runtime.answers.boxes import Box
 
 # Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
@@ -23,7 +23,7 @@ def draw_boxes(picture: Any, boxes: Sequence[Box], path: Path) -> None:
     """
     from PIL import Image, ImageDraw
 
-    from zoo_export.preprocess.pixels import as_pillow, grey_or_rgb
+    from zoo_runtime.preprocess.pixels import as_pillow, grey_or_rgb
 
     image = grey_or_rgb(as_pillow(picture), "RGB")
     times = max(1, -(-400 // max(image.size)))

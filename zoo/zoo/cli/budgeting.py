@@ -14,7 +14,7 @@ from zoo_registry import UsageError
 
 if TYPE_CHECKING:
     from zoo_export.budget import Report
-    from zoo_export.bundle import Bundle
+    from zoo_runtime.bundle import Bundle
 
 
 class Share(click.ParamType[float]):

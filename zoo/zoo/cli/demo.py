@@ -13,9 +13,9 @@ from zoo.cli.output import next_step, print_table
 from zoo_registry import formats
 
 if TYPE_CHECKING:
-    from zoo_export.bundle import Bundle
-    from zoo_export.runtime.prediction import Prediction
     from zoo_recipes.run import Run
+    from zoo_runtime.answers.prediction import Prediction
+    from zoo_runtime.bundle import Bundle
 
 RECIPE = "digits-cnn"
 SHOWN = 8

@@ -21,9 +21,9 @@ from zoo.cli.output import (
 from zoo.cli.predicting import read_input
 
 if TYPE_CHECKING:
-    from zoo_export.bundle import Bundle
     from zoo_recipes.explanation.result import Explanation
     from zoo_recipes.run import Run
+    from zoo_runtime.bundle import Bundle
 
 _ROWS = 10
 _NAME_LENGTH = 32
@@ -89,8 +89,8 @@ def explain(
     """
     from zoo.explaining import explain as explain_source
     from zoo.explaining import open_source
-    from zoo_export.bundle import Bundle
     from zoo_recipes.explanation.result import PAGE
+    from zoo_runtime.bundle import Bundle
 
     opened = open_source(source)
     preprocessing = (
@@ -129,7 +129,7 @@ def explain(
 def _folder(
     source: Run | Bundle, runtime: str | None, raw: str, method: str, *chosen: str | None
 ) -> Path:
-    from zoo_export.bundle import Bundle
+    from zoo_runtime.bundle import Bundle
 
     # No file has so long a name, and asking for it would be an error.
     given = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw

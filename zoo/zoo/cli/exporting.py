@@ -18,13 +18,13 @@ from zoo.cli.budgeting import SHARE, export_within_budget
 from zoo.cli.listing import as_json
 from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table, size
 from zoo.cli.sizing import SIDES
-from zoo.sizing.size import image_shape
+from zoo_models.build import get_model
+from zoo_models.sizing.size import image_shape
 from zoo_registry import UsageError
-from zoo_registry.build import get_model
 
 if TYPE_CHECKING:
     from zoo_export.assembly import Progress as ExportProgress
-    from zoo_export.bundle import Bundle
+    from zoo_runtime.bundle import Bundle
 
 
 @click.command()
@@ -83,10 +83,10 @@ def export(
     as_json: bool,
 ) -> None:
     """Export a run, a model by name or a .keras file to a bundle of verified files."""
-    from zoo_export.archive import check_place
-    from zoo_export.errors import ExportError
     from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
+    from zoo_runtime.archive import check_place
+    from zoo_runtime.errors import ExportError
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
@@ -255,9 +255,9 @@ def print_targets(bundle: Bundle) -> None:
 @as_json
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
-    from zoo_export.bundle import load_bundle
     from zoo_export.remarks import proofs
-    from zoo_export.verification import verify as verify_bundle
+    from zoo_runtime.bundle import load_bundle
+    from zoo_runtime.verification import verify as verify_bundle
 
     loaded = load_bundle(bundle)
     results = verify_bundle(loaded, runtime=runtime, provider=provider)

@@ -12,10 +12,10 @@ from typing import Any
 
 import click
 
+from zoo_models.build import check_backend
 from zoo_registry import ZooError, did_you_mean, load_target
-from zoo_registry.build import check_backend
-from zoo_registry.errors import printable
-from zoo_registry.quiet import quiet_tensorflow
+from zoo_system.errors import printable
+from zoo_system.quiet import quiet_tensorflow
 
 # In the order of `zoo --help`. A command's module is imported when it is asked for, so that
 # listing names never pays for training.

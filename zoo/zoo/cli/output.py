@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo_registry
-from zoo_registry.errors import as_sentence, printable
+from zoo_system.errors import as_sentence, printable
 
 PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "

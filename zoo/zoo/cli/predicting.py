@@ -28,8 +28,8 @@ _TOP_K = 3
 _AT_ONCE = 32
 
 if TYPE_CHECKING:
-    from zoo_export.runtime.boxes import Box
-    from zoo_export.runtime.prediction import Prediction
+    from zoo_runtime.answers.boxes import Box
+    from zoo_runtime.answers.prediction import Prediction
 
 
 @click.command()
@@ -72,7 +72,7 @@ def predict(
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
     a table (CSV, TSV, JSON, JSONL, Parquet), is predicted file by file or row by row.
     """
-    from zoo_export.bundle import load_bundle
+    from zoo_runtime.bundle import load_bundle
 
     loaded = load_bundle(bundle)
     # Things in a picture are as many as there are.

@@ -15,7 +15,7 @@ from zoo.cli.output import next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
-from zoo_registry.errors import first_line
+from zoo_system.errors import first_line
 
 STATES = ("complete", "running", "interrupted", "failed", "unreadable")
 

@@ -24,7 +24,7 @@ from zoo.cli.training import (
     energy,
     mlflow,
 )
-from zoo_registry.errors import first_line
+from zoo_system.errors import first_line
 
 if TYPE_CHECKING:
     from zoo_recipes.tuning.result import Trial, Tuning
@@ -77,7 +77,7 @@ def tune(
     from zoo_recipes.tuning.space import parse_ranges
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe
-    from zoo_registry.durable import write
+    from zoo_system.durable import write
 
     named = as_columns(columns)
     with _kept_when_interrupted(), _progress(trials, shown=not as_json) as on_trial:

@@ -6,7 +6,7 @@ from typing import Any
 
 import zoo_registry
 from zoo.support.cases import Case
-from zoo_registry.build import get_model
+from zoo_models.build import get_model
 
 
 def build(case: Case, *, seed: int = 0) -> Any:

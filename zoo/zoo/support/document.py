@@ -7,8 +7,8 @@ from pathlib import Path
 
 from zoo.support.cases import every_case
 from zoo.support.matrix import OK, Cell, Matrix, Support, to_json
-from zoo_export.formats import FORMATS, Format
-from zoo_registry.durable import write_text
+from zoo_runtime.formats import FORMATS, Format
+from zoo_system.durable import write_text
 
 COMMAND = "nice -n 15 python -m zoo.support"
 

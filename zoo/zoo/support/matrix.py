@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.support.cases import Case
-from zoo_export import schema
 from zoo_export.benchmarking.machine import installed_versions
-from zoo_export.formats import FORMATS
 from zoo_registry import UsageError
+from zoo_runtime import schema
+from zoo_runtime.formats import FORMATS
 
 # Drawn inputs that ranges of activations are measured on; with few, ranges come out too small.
 CALIBRATION_ROWS = 64

@@ -34,18 +34,18 @@ from zoo.support.matrix import (
     to_json,
     versions,
 )
-from zoo_export import processes
 from zoo_export.assembly import Progress
 from zoo_export.benchmarking import bench
-from zoo_export.bundle import Bundle
-from zoo_export.comparing import largest_share
 from zoo_export.exporting import export
-from zoo_export.formats import find
-from zoo_export.manifest import Verification
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
-from zoo_registry.durable import write_text
-from zoo_registry.machine import in_short
+from zoo_runtime.bundle import Bundle
+from zoo_runtime.comparing import largest_share
+from zoo_runtime.formats import find
+from zoo_runtime.manifest import Verification
+from zoo_system import processes
+from zoo_system.durable import write_text
+from zoo_system.machine import in_short
 
 TIME_LIMIT = 7200.0
 _EXPORT_LIMIT = 900.0

@@ -19,9 +19,10 @@ from typing import Any
 import click
 import numpy as np
 
-from zoo_registry import ZooError, children
-from zoo_registry.durable import write_text
-from zoo_registry.errors import plain
+from zoo_registry import ZooError
+from zoo_system import children
+from zoo_system.durable import write_text
+from zoo_system.errors import plain
 
 FORMATS = ("tflite", "onnx", "saved_model")
 WORKS = "works"
@@ -84,7 +85,7 @@ def _convert_here(tasks: Any, work: Any, *, time_limit: float, started: Any) -> 
     from zoo_export.converters import child
     from zoo_export.converters.conversion import Converted
     from zoo_export.converters.job import Result
-    from zoo_export.errors import ExportError
+    from zoo_runtime.errors import ExportError
 
     del work, time_limit
     for task in tasks:

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export import card
-from zoo_export.errors import ExportError
-from zoo_export.manifest import ASSETS, SAMPLES, Artifact, Manifest
-from zoo_export.preprocess import as_step
-from zoo_export.preprocess.steps import ArrayStep, ImageStep, Step, TokenizeStep
-from zoo_export.preprocess.texts import load_tokenizer
-from zoo_export.stored import load_samples
 from zoo_export.targets.browser.drawing import drawing
 from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
-from zoo_export.tensors import Array, Arrays, Tensor
-from zoo_registry import npm
-from zoo_registry.tokenizing import decoded
+from zoo_runtime.errors import ExportError
+from zoo_runtime.manifest import ASSETS, SAMPLES, Artifact, Manifest
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.steps import ArrayStep, ImageStep, Step, TokenizeStep
+from zoo_runtime.preprocess.texts import load_tokenizer
+from zoo_runtime.stored import load_samples
+from zoo_runtime.tensors import Array, Arrays, Tensor
+from zoo_runtime.tokenizing import decoded
+from zoo_system import npm
 
 FOLDER = "browser"
 FORMAT = "onnx"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.tensors import Array
+from zoo_runtime.tensors import Array
 
 # Above this mean the paper is taken to be white: a picture of strokes is mostly paper.
 _BRIGHT = 160

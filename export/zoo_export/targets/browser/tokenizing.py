@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo_export.errors import ExportError
-from zoo_export.preprocess.texts import padding_id
-from zoo_registry.tokenizing import encoded
+from zoo_runtime.errors import ExportError
+from zoo_runtime.preprocess.texts import padding_id
+from zoo_runtime.tokenizing import encoded
 
 # What page/tokenizer.js knows; a test compares the names, and their numbers with Python's.
 NORMALIZERS = {

@@ -1,0 +1,1 @@
+"""Keras to LiteRT (TensorFlow Lite)."""

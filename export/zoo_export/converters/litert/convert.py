@@ -1,0 +1,263 @@
+"""Keras to LiteRT (TensorFlow Lite), built-in operators only."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from zoo_export.converters.compositions import LITERT, composed
+from zoo_export.converters.litert import shared as tflite_shared
+from zoo_export.converters.litert.delegation import xnnpack_share
+from zoo_export.converters.litert.recurrent import recurrent_layers
+from zoo_export.converters.tracing import (
+    Conversion,
+    blame,
+    holder,
+    layer_of,
+    trace,
+    with_batch,
+)
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.running.sessions import SIGNATURE
+from zoo_runtime.tensors import BATCH, Tensor
+from zoo_system.processes import free_memory
+
+# How the converter's messages name what it has no kernel for.
+_REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")
+
+
+def convert(
+    conversion: Conversion,
+    configure: Callable[[Any], None] = lambda converter: None,
+    *,
+    change: Callable[[bytes], bytes] = lambda content: content,
+    integer: bool = False,
+    loops: bool = True,
+) -> dict[str, Any]:
+    """Write a flatbuffer with a named signature for each batch and return what it holds.
+
+    Args:
+        conversion: What is converted.
+        configure: Sets further options of the ``TFLiteConverter``.
+        change: Mends what it made.
+        integer: Whether the file is to take and give int8 where the model has floats.
+        loops: Whether recurrent layers may be loops, which need a fixed batch too.
+
+    Raises:
+        ExportError: An operator that LiteRT has no built-in kernel for.
+    """
+    import tensorflow as tf
+
+    loops = loops and None not in conversion.signatures.values()
+    recurrent = recurrent_layers(conversion.model, conversion.rnn, loops=loops)
+    with recurrent as layers, composed(LITERT):
+        traced = [trace(conversion, signature) for signature in conversion.signatures]
+    concretes = [concrete for _, concrete in traced]
+    module = holder(concretes[0])
+    module.serve = [function for function, _ in traced]
+    # Signatures are called after the graphs.
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart
+    configure(converter)
+    try:
+        with _without_copies():
+            content = converter.convert()
+    except Exception as error:  # ConverterError, or whatever its MLIR passes let through
+        raise refused(conversion.model, concretes[0].graph, error) from error
+    tflite_shared.write(conversion.path, change(content))
+    facts = inspect(conversion, integer=integer)
+    return {**facts, "rnn": layers} if layers else facts
+
+
+@contextmanager
+def _without_copies() -> Iterator[None]:
+    """Let the converter leave out what only costs memory.
+
+    It loads the weights that it saved a second time, to hold them, and takes every file apart
+    and builds it anew in Python, to share equal constants, even where there are none.
+    """
+    from tensorflow.lite.python import lite
+
+    before = lite._load, lite._deduplicate_readonly_buffers
+
+    def share(content: bytes) -> bytes:
+        free_memory()
+        shared: bytes = before[1](content) if _has_equal_buffers(content) else content
+        return shared
+
+    lite._load, lite._deduplicate_readonly_buffers = (lambda *_: None), share
+    try:
+        yield
+    finally:
+        lite._load, lite._deduplicate_readonly_buffers = before
+
+
+def _has_equal_buffers(content: bytes) -> bool:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    buffers = map(model.Buffers, range(model.BuffersLength()))
+    constants = [b.DataAsNumpy().data for b in buffers if b.DataLength()]
+    return len({hashlib.sha256(data).digest() for data in constants}) < len(constants)
+
+
+def inspect(
+    conversion: Conversion, *, signature: str = SIGNATURE, integer: bool = False
+) -> dict[str, Any]:
+    """Read the written file back, check it and return what it holds.
+
+    Args:
+        conversion: What was converted.
+        signature: The signature that has the model's inputs and outputs, at the first batch.
+        integer: Whether it must take and give int8 where the model has floats.
+
+    Raises:
+        ExportError: Operators outside LiteRT, or inputs and outputs that are not the model's.
+    """
+    content = conversion.path.read_bytes()
+    operators = _operators(content)
+    _check_operators(operators)
+    (_, batch), *others = conversion.signatures.items()
+    inputs, outputs = _signature(conversion, signature, batch, integer)
+    facts: dict[str, Any] = {
+        "signature": signature,
+        "operators": operators,
+        "weights": _weights(content),
+        "xnnpack": xnnpack_share(conversion.path, signature),
+    }
+    for name, size in others:
+        _signature(conversion, name, size, integer)
+        share = xnnpack_share(conversion.path, name)
+        facts.setdefault("signatures", {})[name] = {"batch": size, "xnnpack": share}
+    if integer:
+        facts["quantization"] = _affine(inputs) | _affine(outputs)
+        facts["layers"] = _layers(content, conversion.model)
+    return facts
+
+
+def refused(model: Any, graph: Any, error: Exception) -> ExportError:
+    """Return what the converter's exception means, with the layers at fault.
+
+    Args:
+        model: The Keras model.
+        graph: The traced graph that was converted.
+        error: What the converter raised.
+    """
+    text = str(error)
+    groups = [group for pattern in _REFUSED for group in re.findall(pattern, text)]
+    names = sorted({name.strip() for group in groups for name in group.split(",")} - {""})
+    blames = blame(graph, model, names)
+    if blames:
+        return ExportError(f"LiteRT has no built-in operator for {_join(blames)}", blames)
+    lines = [line for line in text.splitlines() if line.strip()]
+    return ExportError(
+        f"the LiteRT converter failed: {lines[0] if lines else type(error).__name__}"
+    )
+
+
+def _operators(content: bytes) -> dict[str, int]:
+    """Count the operators of the file; custom ones, Flex among them, by their own name."""
+    return dict(sorted(Counter(name for name, _ in _nodes(content)).items()))
+
+
+def _layers(content: bytes, model: Any) -> dict[str, list[str]]:
+    """Return the layers that each kind of operator came from, as far as tensors' names tell."""
+    found: dict[str, set[str]] = {}
+    for operator, tensors in _nodes(content):
+        layers = (layer_of(model, part) for name in tensors for part in name.split(";"))
+        found.setdefault(operator, set()).update(filter(None, layers))
+    return {operator: sorted(layers) for operator, layers in sorted(found.items())}
+
+
+def _nodes(content: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Yield the name of every operator in the file and the names of the tensors it gives."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    builtin = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+    names = []
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        custom = code.CustomCode()
+        names.append(f"custom:{custom.decode()}" if custom else builtin[number])
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for node in map(graph.Operators, range(graph.OperatorsLength())):
+            given = [graph.Tensors(node.Outputs(i)) for i in range(node.OutputsLength())]
+            yield names[node.OpcodeIndex()], [tensor.Name().decode() for tensor in given]
+
+
+def _weights(content: bytes) -> dict[str, int]:
+    """Return the bytes of constant tensors by dtype; one that is shared counts once."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    dtypes = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
+    found: dict[int, tuple[str, int]] = {}
+    for index in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(index)
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            buffer = model.Buffers(tensor.Buffer())
+            size = buffer.DataLength() or buffer.Size()
+            if size:
+                found[tensor.Buffer()] = dtypes[tensor.Type()], size
+    counts: Counter[str] = Counter()
+    for dtype, size in found.values():
+        counts[dtype] += size
+    return dict(sorted(counts.items()))
+
+
+def _check_operators(operators: dict[str, int]) -> None:
+    custom = [Blame(name.removeprefix("custom:")) for name in operators if name[:7] == "custom:"]
+    if custom:
+        raise ExportError(f"the file needs operators outside LiteRT: {_join(custom)}", custom)
+
+
+def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], integer: bool) -> None:
+    found = {
+        Tensor(name, entry["dtype"].__name__, _shape(entry)) for name, entry in details.items()
+    }
+    expected = {
+        replace(tensor, dtype="int8") if integer and tensor.dtype == "float32" else tensor
+        for tensor in wanted
+    }
+    if found != expected:
+        names = sorted(map(str, found))
+        raise ExportError(f"the file's {kind} are {names}, not {sorted(map(str, expected))}")
+
+
+def _shape(entry: Mapping[str, Any]) -> tuple[int | str, ...]:
+    sizes = entry["shape_signature"]
+    return tuple(int(size) if size >= 0 else BATCH for size in sizes)
+
+
+def _affine(details: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return scale and zero point of the integer tensors: real = scale * (integer - zero point)."""
+    return {
+        name: {"scale": entry["quantization"][0], "zero_point": entry["quantization"][1]}
+        for name, entry in details.items()
+        if entry["quantization"][0]
+    }
+
+
+def _signature(
+    conversion: Conversion, name: str, batch: int | None, integer: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a signature takes and gives, which must be what the model does."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    runner = Interpreter(model_path=str(conversion.path)).get_signature_runner(name)
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    _check("inputs", with_batch(conversion.inputs, batch), inputs, integer)
+    _check("outputs", with_batch(conversion.outputs, batch), outputs, integer)
+    return inputs, outputs
+
+
+def _join(blames: list[Blame]) -> str:
+    return ", ".join(map(str, blames))

@@ -1,0 +1,238 @@
+"""Quantized LiteRT files, by TensorFlow's own converter or, for int4, by litert-quantizer."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
+from zoo_export.converters.inference import refuse_beyond_float16
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert import shared as tflite_shared
+from zoo_export.converters.litert import tables as tflite_tables
+from zoo_export.converters.litert.ranges import mended_ranges
+from zoo_export.converters.litert.scales import one_scale
+from zoo_export.converters.tracing import Conversion
+from zoo_export.converters.worst_layers import (
+    by_layer,
+    layer_errors,
+    room_for_float,
+    some_rows,
+    worst,
+)
+from zoo_runtime.errors import ExportError
+from zoo_runtime.running import Runner
+from zoo_runtime.running.batching import split
+from zoo_runtime.running.sessions import open_tflite
+from zoo_runtime.tensors import Arrays
+
+
+def float16(conversion: Conversion) -> dict[str, Any]:
+    """Store the weights in float16.
+
+    Raises:
+        ExportError: A weight beyond what float16 can hold.
+    """
+    import tensorflow as tf
+
+    refuse_beyond_float16(conversion.model)
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+
+    return tflite.convert(conversion, configure)
+
+
+def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
+    """Store the weights in int8; activations are quantized while the model runs.
+
+    Raises:
+        ExportError: A layer that has to stay in float.
+    """
+    import tensorflow as tf
+
+    _refuse_float_layers(conversion)
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    facts = tflite.convert(conversion, configure)
+    if "GATHER" not in facts["operators"]:
+        return facts
+    tflite_shared.write(conversion.path, tflite_tables.share(conversion.path.read_bytes()))
+    return {**facts, **tflite.inspect(conversion)}
+
+
+def int8(conversion: Conversion) -> dict[str, Any]:
+    """Compute in int8 with ranges measured on the calibration rows, or found in training.
+
+    Raises:
+        ExportError: Several batch sizes, and a layer that has to stay in float.
+    """
+    import tensorflow as tf
+
+    stays = float_layers(conversion.model)
+    if conversion.trained_for_int8 is not None and not stays:
+        # The roundings in its graph tell the converter all the ranges.
+        trained = replace(conversion, model=conversion.trained_for_int8)
+        return {**dynamic_int8(trained), "ranges": "trained"}
+    if not stays:
+        return _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8)
+    if len(conversion.signatures) > 1:
+        raise ExportError(
+            f"layer '{next(iter(stays))}' has to stay in float, which the converter does in files "
+            "of one batch size alone"
+        )
+    # The converter leaves layers out only where it is given ranges, not roundings.
+    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
+    kept = float_nodes(conversion.model, _nodes(conversion.path))
+    _quantize(conversion.path.read_bytes(), kept, conversion.path)
+    return with_float_layers(conversion.model, {**facts, **tflite.inspect(conversion)})
+
+
+def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
+    from tensorflow.lite.python.convert import mlir_quantize
+
+    content = mlir_quantize(with_ranges, denylisted_nodes=list(kept))
+    tflite_shared.write(path, one_scale(content))
+
+
+def int8_mixed(conversion: Conversion) -> dict[str, Any]:
+    """As :func:`int8`, but for the layers that cost most.
+
+    Returns:
+        What is in the file, the error of each layer and which of them stayed in float.
+    """
+    import tensorflow as tf
+
+    facts = _calibrated(conversion, tf.lite.OpsSet.TFLITE_BUILTINS_INT8, ranges_only=True)
+    with_ranges = conversion.path.read_bytes()
+    always = set(float_nodes(conversion.model, _nodes(conversion.path)))
+    nodes = by_layer(conversion.model, _nodes(conversion.path))
+    layers = {layer: found for layer, found in nodes.items() if not always.issuperset(found)}
+    rows = some_rows(conversion.calibration)
+
+    def quantize(kept: Sequence[str], path: Path) -> None:
+        _quantize(with_ranges, [*always, *kept], path)
+
+    def run(kept: Sequence[str]) -> Arrays:
+        with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
+            trial = Path(folder) / "trial.tflite"
+            quantize(kept, trial)
+            session = open_tflite(trial, threads=None)
+            sizes = conversion.batch_sizes
+            return Runner(session, conversion.inputs, conversion.outputs, sizes).run(rows)
+
+    errors = layer_errors(layers, run)
+    found = worst(errors, *room_for_float(conversion.model, layers))
+    quantize([node for layer in found for node in layers[layer]], conversion.path)
+    facts |= {**tflite.inspect(conversion), "layer_errors": errors, "float_layers": found}
+    return with_float_layers(conversion.model, facts)
+
+
+def int8_io(conversion: Conversion) -> dict[str, Any]:
+    """As :func:`int8`, in integers alone: the file takes and gives int8 for the model's floats.
+
+    Raises:
+        ExportError: An operator that has no int8 kernel, or a layer that has to stay in float.
+    """
+    import tensorflow as tf
+
+    _refuse_float_layers(conversion)
+    operators = tf.lite.OpsSet.TFLITE_BUILTINS_INT8
+    if conversion.trained_for_int8 is None:
+        return _calibrated(conversion, operators, integer=True)
+    # The roundings in its graph go before what the rows show; inputs have none.
+    trained = replace(conversion, model=conversion.trained_for_int8)
+    facts = _calibrated(trained, operators, integer=True)
+    return {**facts, "ranges": "trained, those of inputs measured"}
+
+
+def int16x8(conversion: Conversion) -> dict[str, Any]:
+    """Compute with int16 activations and int8 weights.
+
+    Raises:
+        ExportError: A model that takes whole numbers, or a layer that has to stay in float.
+    """
+    import tensorflow as tf
+
+    _refuse_float_layers(conversion)
+    whole = [tensor.name for tensor in conversion.inputs if tensor.dtype.startswith("int")]
+    if whole:
+        raise ExportError(
+            f"LiteRT has no int16 activations for a model that takes whole numbers ('{whole[0]}')"
+        )
+    ops = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    return _calibrated(conversion, ops)
+
+
+def int4_weights(conversion: Conversion) -> dict[str, Any]:
+    """Store the weights of a float file in int4.
+
+    Raises:
+        ExportError: litert-quantizer is not installed, or a layer has to stay in float.
+    """
+    _refuse_float_layers(conversion)
+    try:
+        from litert_quantizer import quantizer, recipe
+    except ImportError as error:
+        raise ExportError("it needs litert-quantizer: pip install 'kerazoo[int4]'") from error
+    facts = tflite.convert(conversion)
+    conversion.path.write_bytes(tflite_tables.look_up(conversion.path.read_bytes()))
+    work = quantizer.Quantizer(str(conversion.path))
+    work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
+    tflite_shared.write(conversion.path, bytes(work.quantize().quantized_model))
+    return {**facts, **tflite.inspect(conversion)}
+
+
+def _refuse_float_layers(conversion: Conversion) -> None:
+    for name in float_layers(conversion.model):
+        raise ExportError(
+            f"layer '{name}' has to stay in float, and LiteRT's converter leaves no layer out of "
+            "this scheme: tflite:int8 does"
+        )
+
+
+def _calibrated(
+    conversion: Conversion, operators: Any, *, integer: bool = False, ranges_only: bool = False
+) -> dict[str, Any]:
+    import tensorflow as tf
+
+    rows = conversion.calibration
+
+    def representative() -> Iterator[Any]:
+        for signature, size in conversion.signatures.items():
+            for part in split(rows, [size or 1]):
+                yield signature, part
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = representative
+        if integer:
+            converter.target_spec.supported_ops = [operators]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        else:
+            # What has no integer kernel stays in float; the bytes of each dtype tell how much.
+            converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter._experimental_calibrate_only = ranges_only
+
+    # Calibrating the loop of an RNN kills the process (tensorflow#75140).
+    with mended_ranges(conversion.model, representative):
+        return tflite.convert(conversion, configure, change=one_scale, integer=integer, loops=False)
+
+
+def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield what each operator gives, with the names that tell its layer."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    names = {entry["index"]: entry["name"] for entry in interpreter.get_tensor_details()}
+    for operator in interpreter._get_ops_details():
+        given = names[operator["outputs"][0]]
+        # A model's output has lost the name of its layer; the weights have it.
+        taken = [names[index] for index in operator["inputs"][1:] if index in names]
+        yield given, given.split(";") if "/" in given else taken

@@ -1,0 +1,1 @@
+"""Keras to ONNX, and the passes over its graph."""

@@ -1,0 +1,154 @@
+"""Resized images in operators of ONNX: no row missing, no attribute that the standard has not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from zoo_export.converters.onnx.graph import axes_first, axes_last
+from zoo_export.converters.onnx.nodes import cast, constant, finish, make, numpy_dtype
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.tensors import Array
+
+_CORNERS = ("align_corners", "half_pixel_centers")
+# What ONNX Runtime resizes by the nearest neighbour; the rest goes through float32 or int32.
+_RESIZED = {"float32", "int32", "int8", "uint8"}
+
+
+def resize_nearest(context: Any, node: Any, *_: Any) -> None:
+    """Write the nearest neighbour: one place decides it, so not a bit may be otherwise.
+
+    TensorFlow takes the place ``floor((i + .5) * old / new)``, which is that of ``half_pixel``
+    rounded half up. Unless the factor is a whole number, places may lie on a border, where the last
+    bit of the factor decides: there the rows are gathered that TensorFlow itself takes.
+    """
+    corners, centers = (bool(node.get_attr_value(key)) for key in _CORNERS)
+    before, after = _sides(context, node)
+    dtype = numpy_dtype(context, node.input[0])
+    image = node.input[0]
+    if corners or not _is_decided(before, after):
+        if -1 in (*before, *after):
+            raise ExportError("resizing to the nearest corner needs sizes that are known")
+        for axis, (old, new) in enumerate(zip(before, after, strict=True), start=1):
+            places = constant(context, _nearest(old, new, corners, centers))
+            image = make(context, "Gather", image, places, axis=axis)
+        finish(context, node, "Identity", image)
+        return
+    held = (
+        dtype if dtype.name in _RESIZED else np.dtype("float32" if dtype.kind == "f" else "int32")
+    )
+    resized = _resized(
+        context,
+        cast(context, image, held),
+        node,
+        mode="nearest",
+        coordinate_transformation_mode="half_pixel" if centers else "asymmetric",
+        nearest_mode="round_prefer_ceil" if centers else "floor",
+    )
+    finish(context, node, "Cast", resized, to=context.get_dtype(node.output[0]))
+
+
+def resize_bilinear(context: Any, node: Any, *_: Any) -> None:
+    """Write a linear interpolation, with the least factor that leads to the size."""
+    corners, centers = (bool(node.get_attr_value(key)) for key in _CORNERS)
+    mode = "half_pixel" if centers else "align_corners" if corners else "asymmetric"
+    image = cast(context, node.input[0], np.dtype(np.float32))
+    made = _resized(context, image, node, mode="linear", coordinate_transformation_mode=mode)
+    finish(context, node, "Identity", made)
+
+
+def resize_cubic(context: Any, node: Any, *_: Any) -> None:
+    """Write a cubic interpolation as two products: its kernel in ONNX Runtime takes no batch.
+
+    Every row, then every column, is a weighted sum of those before.
+    """
+    before, after = _sides(context, node)
+    if -1 in (*before, *after):
+        cause = (
+            "bicubic resizing of images whose size is known only when data arrive is not in ONNX "
+            "Runtime: give the model a fixed size, or resize bilinearly"
+        )
+        raise ExportError(cause, [Blame(node.type)])
+    channels = context.get_shape(node.input[0])[3]
+    rows, columns = (_weights(node, *sides) for sides in zip(before, after, strict=True))
+    flat = constant(context, np.array([-1, before[0], before[1] * channels]))
+    image = constant(context, np.array([-1, after[0], before[1], channels]))
+    x = make(context, "Reshape", cast(context, node.input[0], np.dtype(np.float32)), flat)
+    x = make(context, "Reshape", make(context, "MatMul", constant(context, rows), x), image)
+    finish(context, node, "MatMul", constant(context, columns), x)
+
+
+def refuse_resize(context: Any, node: Any, *_: Any) -> None:
+    """Refuse what is no operator of ONNX, and is composed of others where sizes are known."""
+    del context
+    cause = (
+        "images whose size is known only when data arrive are resized there with bilinear and "
+        "nearest interpolation alone, without antialias: give the model a fixed size, or take these"
+    )
+    raise ExportError(cause, [Blame(node.type)])
+
+
+HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
+    "ResizeArea": (refuse_resize, []),
+    "ResizeBicubic": (resize_cubic, []),
+    "ResizeBilinear": (resize_bilinear, []),
+    "ResizeNearestNeighbor": (resize_nearest, []),
+    "ScaleAndTranslate": (refuse_resize, []),
+}
+
+
+def _sides(context: Any, node: Any) -> tuple[list[int], list[int]]:
+    """Return the height and width of an image before and after, -1 where unknown."""
+    after = node.inputs[1].get_tensor_value() if node.inputs[1].is_const() else [-1, -1]
+    return context.get_shape(node.input[0])[1:3], after
+
+
+def _resized(context: Any, image: str, node: Any, **attributes: Any) -> str:
+    before, after = _sides(context, node)
+    x = make(context, "Transpose", image, perm=axes_first(4))
+    if -1 not in (*before, *after) and attributes["mode"] == "linear":
+        factors = [_factor(*sides) for sides in zip(before, after, strict=True)]
+        by = ["", constant(context, np.array([1, 1, *factors], np.float32))]
+    else:
+        start, end = (constant(context, np.array([place])) for place in (0, 2))
+        kept = make(context, "Slice", make(context, "Shape", x), start, end)
+        sides = cast(context, node.input[1], np.dtype(np.int64))
+        by = ["", "", make(context, "Concat", kept, sides, axis=0)]
+    made = make(context, "Resize", x, *by, **attributes)
+    context.set_dtype(made, context.get_dtype(x))
+    return make(context, "Transpose", made, perm=axes_last(4))
+
+
+def _factor(before: int, after: int) -> Any:
+    factor = np.float32(after / before)
+    while int(before * float(factor)) < after:
+        factor = np.nextafter(factor, np.float32(np.inf))
+    return factor
+
+
+def _is_decided(before: list[int], after: list[int]) -> bool:
+    # Of a size that is open nobody knows; a whole factor never comes to a border between places.
+    return all(-1 in {old, new} or new % old == 0 for old, new in zip(before, after, strict=True))
+
+
+def _nearest(old: int, new: int, corners: bool, centers: bool) -> Array:
+    import tensorflow as tf
+
+    column = np.arange(old, dtype=np.int32)[None, :, None, None]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        made = tf.raw_ops.ResizeNearestNeighbor(
+            images=column, size=[new, 1], align_corners=corners, half_pixel_centers=centers
+        )
+        return np.asarray(session.run(made)[0, :, 0, 0], np.int64)
+
+
+def _weights(node: Any, old: int, new: int) -> Array:
+    import tensorflow as tf
+
+    settings = {key: bool(node.get_attr_value(key)) for key in _CORNERS}
+    eye = np.eye(old, dtype=np.float32)[None, :, :, None]
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        made = tf.raw_ops.ResizeBicubic(images=eye, size=[new, old], **settings)
+        return np.asarray(session.run(made)[0, ..., 0])

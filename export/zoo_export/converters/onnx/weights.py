@@ -1,0 +1,195 @@
+"""Weights of an ONNX model, kept beside its graph and written straight to the file.
+
+A weight in a protocol buffer is a copy of the model's, and writing that buffer is another. Here
+weights stay where Keras holds them until their bytes go to the disk.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from zoo_export.converters.onnx.graph import all_graphs, all_nodes, drop_unread, rename
+from zoo_runtime.tensors import Array
+
+# What a converter puts between a weight and the operator that wants it in another layout.
+_RELAYOUTS = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Identity"}
+# What is computed of weights alone, as by a batch normalization; only of small ones, which may be
+# read elsewhere too.
+_ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Sqrt", "Reciprocal", "Neg", "Pow"}
+_SMALL = 100_000
+# A protocol buffer cannot exceed 2 GB; the rest of the graph needs some of it.
+_LARGEST_FILE = 1_900_000_000
+# Sizes, axes and other numbers that shapes are inferred from stay in the graph.
+_SMALL_BYTES = 1024
+# What a runtime may map into memory begins at a page.
+_PAGE = 4096
+
+
+def take_weights(graph: Any, constants: Mapping[str, Array]) -> dict[str, Array]:
+    """Take initializers, and inputs that stand for weights, out of a graph.
+
+    Args:
+        graph: An ``onnx.GraphProto``.
+        constants: Values of the inputs that are none of the model's.
+
+    Returns:
+        The values that the graph reads, by name; those of ``constants`` are no copies.
+    """
+    used = {name for node in all_nodes(graph) for name in node.input}
+    weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name in used}
+    weights |= {name: array for name, array in constants.items() if name in used}
+    kept = [value for value in graph.input if value.name not in constants]
+    del graph.initializer[:], graph.input[:]
+    graph.input.extend(kept)
+    return weights
+
+
+def fold_weights(graph: Any, weights: dict[str, Array], opset: int) -> None:
+    """Apply changes of layout to the weights themselves, where nothing else reads the weight.
+
+    Small sums and products of weights are computed too. A tied embedding, read by a Gather and
+    through a Transpose, stays one tensor.
+    """
+    readers = Counter(name for node in all_nodes(graph) for name in node.input)
+    given = {value.name for inner in all_graphs(graph) for value in inner.output}
+    for node in list(graph.node):
+        name, output = next(iter(node.input), ""), next(iter(node.output), "")
+        constant = all(name in weights for name in node.input)
+        moves = node.op_type in _RELAYOUTS and readers[name] == 1
+        if output in given or not constant or not (moves or _is_small_sum(node, weights)):
+            continue
+        folded = _evaluate(node, [weights[name] for name in node.input], opset)
+        if moves:
+            rename(graph, {output: name})
+            readers[name] = readers.pop(output, 0)
+        weights[name if moves else output] = folded
+        graph.node.remove(node)
+    drop_unread(graph)
+
+
+def _is_small_sum(node: Any, weights: Mapping[str, Array]) -> bool:
+    return node.op_type in _ARITHMETIC and sum(weights[i].size for i in node.input) < _SMALL
+
+
+def infer_shapes(proto: Any, weights: dict[str, Array]) -> Any:
+    """Return the model with the shapes of all tensors; small weights move into its graph."""
+    graph = proto.graph
+    _keep_small(graph, weights)
+    count = len(graph.input)
+    for name, array in weights.items():
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        graph.input.append(helper.make_tensor_value_info(name, kind, array.shape))
+    inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    del inferred.graph.input[count:]
+    return inferred
+
+
+def _keep_small(graph: Any, weights: dict[str, Array]) -> None:
+    read = {name for node in all_nodes(graph) for name in node.input}
+    for name in [name for name, array in weights.items() if array.nbytes <= _SMALL_BYTES]:
+        tensor = numpy_helper.from_array(weights.pop(name), name)
+        graph.initializer.extend([tensor] if name in read else [])
+
+
+def save_whole(proto: Any, path: Path) -> None:
+    """Write a model whose weights are in its graph, where :func:`save` would put them."""
+    weights = take_weights(proto.graph, {})
+    _keep_small(proto.graph, weights)
+    save(proto, weights, path)
+
+
+def save(proto: Any, weights: Mapping[str, Array], path: Path) -> None:
+    """Write a model and its weights: into one file, or beside it where they are too large.
+
+    Args:
+        proto: An ``onnx.ModelProto`` whose graph reads the weights.
+        weights: Values by name.
+        path: The file; larger weights go to ``PATH.data``.
+    """
+    read = {name for node in all_nodes(proto.graph) for name in node.input}
+    kept = {name: array for name, array in weights.items() if name in read}
+    if sum(array.nbytes for array in kept.values()) > _LARGEST_FILE:
+        with path.with_name(f"{path.name}.data").open("wb") as file:
+            proto.graph.initializer.extend(_beside(kept, file))
+        path.write_bytes(proto.SerializeToString())
+        return
+    graph = proto.graph.SerializeToString()
+    proto.ClearField("graph")
+    heads = {name: _inside(name, array) for name, array in kept.items()}
+    size = len(graph) + sum(len(head) + kept[name].nbytes for name, head in heads.items())
+    with path.open("wb") as file:
+        file.write(proto.SerializeToString() + _field(onnx.ModelProto, "graph", size) + graph)
+        for name, head in heads.items():
+            file.write(head)
+            _write(kept[name], file)
+
+
+def _beside(weights: Mapping[str, Array], file: BinaryIO) -> Iterator[Any]:
+    for name, array in weights.items():
+        file.seek(-(-file.tell() // _PAGE) * _PAGE)
+        tensor = _header(name, array)
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        place = {"location": Path(file.name).name, "offset": file.tell(), "length": array.nbytes}
+        for key, value in place.items():
+            tensor.external_data.add(key=key, value=str(value))
+        _write(array, file)
+        yield tensor
+
+
+def _inside(name: str, array: Array) -> bytes:
+    """Return what stands in a GraphProto before the bytes of one initializer."""
+    head: bytes = _header(name, array).SerializeToString()
+    head += _field(onnx.TensorProto, "raw_data", array.nbytes)
+    return _field(onnx.GraphProto, "initializer", len(head) + array.nbytes) + head
+
+
+def _header(name: str, array: Array) -> Any:
+    kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+    return onnx.TensorProto(name=name, data_type=kind, dims=array.shape)
+
+
+def _write(array: Array, file: BinaryIO) -> None:
+    plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    file.write(plain.reshape(-1).view(np.uint8).data)
+
+
+def _field(message: Any, name: str, size: int) -> bytes:
+    """Return how a protocol buffer begins a field of so many bytes: its number, then the size."""
+    lengthy = 2  # the wire type of messages and bytes
+    return _varint(message.DESCRIPTOR.fields_by_name[name].number << 3 | lengthy) + _varint(size)
+
+
+def _varint(number: int) -> bytes:
+    """Return a number in base 128, the last digits first.
+
+    Example:
+        >>> _varint(300).hex()
+        'ac02'
+    """
+    digits = []
+    while number > 127:
+        digits.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*digits, number])
+
+
+def _evaluate(node: Any, arrays: list[Array], opset: int) -> Array:
+    from onnx.reference import ReferenceEvaluator
+
+    values = [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), None)
+        for name, array in zip(node.input, arrays, strict=True)
+    ]
+    result = helper.make_empty_tensor_value_info(node.output[0])
+    graph = helper.make_graph([node], "fold", values, [result])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    evaluator = ReferenceEvaluator(model)
+    folded: Array = evaluator.run(None, dict(zip(node.input, arrays, strict=True)))[0]
+    return folded

@@ -1,0 +1,1 @@
+"""All that a device needs to run a bundle: NumPy and one runtime."""

@@ -1,0 +1,265 @@
+"""From raw inputs to what the outputs mean: labels, boxes, parts of a text, or the next token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_registry.specs import is_regression
+from zoo_runtime.answers.boxes import Box, boxes_in
+from zoo_runtime.answers.spans import Span, best_spans, entities
+from zoo_runtime.errors import BundleError
+from zoo_runtime.manifest import Manifest
+from zoo_runtime.preprocess import Preprocessor, as_step
+from zoo_runtime.preprocess.boxes import MAPS
+from zoo_runtime.preprocess.steps import ImageStep, TokenizeStep
+from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
+from zoo_runtime.tensors import Array, Arrays
+from zoo_runtime.tokenizing import asking
+
+TOP_K = 5
+_THRESHOLD = 0.5
+_OF_TEXT = {"question-answering", "token-classification"}
+_MASK = "padding_mask"
+# By task, its outputs and their axes, where other ones have no meaning.
+_NEEDED = {
+    "question-answering": {"start_logits": 2, "end_logits": 2},
+    "token-classification": {"logits": 3},
+    "causal-lm": {"logits": 3},
+    "seq2seq": {"logits": 3},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What the model says about one raw input.
+
+    Args:
+        outputs: The raw outputs by name, without the batch.
+        label: Most probable class, or next token; ``None`` where the task has none.
+        index: Its position among the logits.
+        probability: Its probability.
+        probabilities: Those of all classes or tokens, in the order of the logits.
+        top: The most probable ones with their probabilities, best first.
+        labels: Where several may apply, those whose probability is at least a half, maybe none;
+            ``None`` where one does.
+        spans: Parts of the raw text where the task has them: answers, best first, or entities.
+        text: What a model that writes has written.
+        value: The number that a regression gives, or a rating.
+        boxes: Things in a picture where the task finds such, the most probable first.
+    """
+
+    outputs: Mapping[str, Array]
+    label: str | None = None
+    index: int | None = None
+    probability: float | None = None
+    probabilities: Array | None = None
+    top: tuple[tuple[str, float], ...] = ()
+    labels: tuple[str, ...] | None = None
+    spans: tuple[Span, ...] | None = None
+    text: str | None = None
+    value: float | None = None
+    boxes: tuple[Box, ...] | None = None
+
+
+def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
+    """Return the model's inputs, and where each row's real tokens end if it has tokens.
+
+    Args:
+        manifest: The bundle's manifest.
+        assets: Its folder of assets.
+        raws: Raw inputs.
+    """
+    names = [tensor.name for tensor in manifest.inputs]
+    # The mask tells where a text ends, also for models that do not take it.
+    steps = [
+        {**step, _MASK: True} if step.get("step") == "tokenize" else step
+        for step in manifest.preprocessing
+    ]
+    arrays = Preprocessor(steps, assets, names).batch(raws)
+    mask = arrays.get(_MASK)
+    ends = None if mask is None else np.maximum(mask.sum(axis=1) - 1, 0)
+    if _MASK not in names:
+        arrays.pop(_MASK, None)
+    return arrays, ends
+
+
+def as_texts(manifest: Manifest, raws: Sequence[Any]) -> list[Any]:
+    """Return raw inputs with words that are to be tagged joined as in training, by a space.
+
+    Args:
+        manifest: The bundle's manifest.
+        raws: Raw inputs.
+    """
+    if manifest.task != "token-classification":
+        return list(raws)
+    return [
+        # A space inside a word would make two of it.
+        " ".join("".join(word.split()) or "?" for word in raw)
+        if isinstance(raw, list | tuple) and all(isinstance(word, str) for word in raw)
+        else raw
+        for raw in raws
+    ]
+
+
+def answer(
+    manifest: Manifest,
+    assets: Path,
+    outputs: Arrays,
+    *,
+    raws: Sequence[Any] = (),
+    ends: Array | None = None,
+    top_k: int | None = None,
+) -> list[Prediction]:
+    """Return what the outputs of a batch mean, row by row.
+
+    Args:
+        manifest: The bundle's manifest; its task decides.
+        assets: Its folder of assets, where a tokenizer may be.
+        outputs: Raw outputs by name.
+        raws: The raw inputs, which parts of a text are cut from.
+        ends: Position of each row's last real token.
+        top_k: How many answers to list.
+    """
+    check_outputs(manifest, outputs)
+    count = len(next(iter(outputs.values())))
+    rows = [{name: array[i] for name, array in outputs.items()} for i in range(count)]
+    task, logits = manifest.task, outputs.get("logits")
+    if task in _OF_TEXT and (encodings := text_encodings(manifest, assets, raws)):
+        cut = _best_spans if task == "question-answering" else _entities
+        parts = [cut(manifest, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
+        return [Prediction(row, spans=spans) for row, spans in zip(rows, parts, strict=True)]
+    if task == "object-detection" and _are_pictures(manifest, outputs):
+        name = _label_names(manifest)
+        things = [boxes_in(raw, row, name, top_k) for row, raw in zip(rows, raws, strict=True)]
+        return [Prediction(row, boxes=boxes) for row, boxes in zip(rows, things, strict=True)]
+    number = _number(task, outputs)
+    if number is not None and outputs[number].size == count:
+        return [Prediction(row, value=float(row[number].item())) for row in rows]
+    table = None if logits is None else _table(task, logits, ends)
+    if table is None:
+        return [Prediction(row) for row in rows]
+    name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
+    found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
+    return [_marked(row, name) for row in found] if task == "multi-label" else found
+
+
+def _number(task: str | None, outputs: Arrays) -> str | None:
+    """Return the output that is the answer of a task whose answer is a number."""
+    names = ("value", "logits") if is_regression(task) else ("rating",) if task == "rating" else ()
+    return next((name for name in names if name in outputs), None)
+
+
+def check_outputs(manifest: Manifest, outputs: Arrays) -> None:
+    """Refuse outputs that a task cannot be answered from.
+
+    Raises:
+        BundleError: One is missing, or has another number of axes.
+    """
+    for name, axes in _NEEDED.get(manifest.task or "", {}).items():
+        if name not in outputs or outputs[name].ndim != axes:
+            shapes = {name: array.shape for name, array in outputs.items()}
+            raise BundleError(
+                f"'{manifest.name}' is of task '{manifest.task}', whose output '{name}' has "
+                f"{axes} axes; its outputs are {shapes}. Export it with its own task (task=)."
+            )
+
+
+def _are_pictures(manifest: Manifest, outputs: Arrays) -> bool:
+    steps = [as_step(step) for step in manifest.preprocessing]
+    return set(MAPS) <= set(outputs) and any(isinstance(step, ImageStep) for step in steps)
+
+
+def _table(task: str | None, logits: Array, ends: Array | None) -> Array | None:
+    """Return probabilities (batch, classes or tokens) where the task has them."""
+    if task == "causal-lm":
+        last = np.full(len(logits), logits.shape[1] - 1) if ends is None else ends
+        return probabilities(logits[np.arange(len(logits)), last])
+    if logits.ndim != 2:
+        return None
+    if task == "multi-label":
+        return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
+    return probabilities(logits) if task and task.endswith("classification") else None
+
+
+def _best_spans(
+    manifest: Manifest, row: Arrays, encoding: Any, raw: Any, top_k: int | None
+) -> tuple[Span, ...]:
+    text = raw[1] if isinstance(raw, tuple) else raw
+    return best_spans(row["start_logits"], row["end_logits"], encoding, text, count=top_k or 1)
+
+
+def _entities(
+    manifest: Manifest, row: Arrays, encoding: Any, raw: Any, top_k: int | None
+) -> tuple[Span, ...]:
+    return entities(probabilities(row["logits"]), encoding, raw, _label_names(manifest))
+
+
+def text_encodings(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> list[Any] | None:
+    """Return where each token of the raw texts is in them, or ``None`` for a model without text."""
+    preprocessor = Preprocessor(manifest.preprocessing, assets)
+    steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
+    if not steps:
+        return None
+    return padded_encodings(preprocessor.tokenizer(steps[0].tokenizer), raws, steps[0].length)
+
+
+def _marked(found: Prediction, name: Any) -> Prediction:
+    chosen = np.flatnonzero(np.asarray(found.probabilities) >= _THRESHOLD)
+    return replace(found, labels=tuple(name(int(i)) for i in chosen))
+
+
+def probabilities(logits: Array) -> Array:
+    """Return probabilities of logits (batch, classes); one logit alone means no or yes.
+
+    Example:
+        >>> probabilities(np.array([[2.0, 2.0]])).tolist()
+        [[0.5, 0.5]]
+        >>> probabilities(np.array([[0.0]])).tolist()
+        [[0.5, 0.5]]
+    """
+    if logits.shape[-1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def _prediction(row: Arrays, p: Array, name: Any, top_k: int) -> Prediction:
+    order = np.argsort(-p, kind="stable")[:top_k]
+    best = int(order[0])
+    top = tuple((name(int(i)), float(p[i])) for i in order)
+    return Prediction(row, name(best), best, float(p[best]), p, top)
+
+
+def _label_names(manifest: Manifest) -> Any:
+    labels = manifest.labels
+
+    def name(index: int) -> str:
+        if labels is None:
+            return str(index)
+        if index >= len(labels):
+            raise BundleError(
+                f"'{manifest.name}' has {len(labels)} labels, and its answer is class {index}, "
+                "counted from 0: its manifest does not belong to its files. Export it again."
+            )
+        return labels[index]
+
+    return name
+
+
+def _token_names(manifest: Manifest, assets: Path) -> Any:
+    steps = [as_step(step) for step in manifest.preprocessing]
+    files = [step.tokenizer for step in steps if isinstance(step, TokenizeStep)]
+    if not files:
+        return str
+    tokenizer = load_tokenizer(assets, files[0])
+
+    def name(index: int) -> str:
+        with asking(f"The tokenizer has no token {index}"):
+            return str(tokenizer.decode([index], skip_special_tokens=False))
+
+    return name

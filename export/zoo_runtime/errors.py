@@ -1,0 +1,64 @@
+"""What can go wrong between a model and a prediction on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from zoo_registry import UsageError, ZooError
+
+if TYPE_CHECKING:
+    from zoo_runtime.manifest import Comparison, Verification
+
+
+@dataclass(frozen=True)
+class Blame:
+    """An operator that a format cannot hold, and the layer that brings it where it is known."""
+
+    operator: str
+    layer: str | None = None
+
+    def __str__(self) -> str:
+        return self.operator + (f" (layer '{self.layer}')" if self.layer else "")
+
+
+class ExportError(ZooError):
+    """An export that failed; nothing was written.
+
+    Args:
+        message: Model, format and cause.
+        blames: The operators at fault.
+        comparisons: All outputs against Keras, where one of them is too far from it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        blames: Sequence[Blame] = (),
+        comparisons: Sequence[Comparison] = (),
+    ) -> None:
+        super().__init__(message)
+        self.blames = tuple(blames)
+        self.comparisons = tuple(comparisons)
+
+
+class VerificationError(ZooError):
+    """Artifacts that no longer give what the Keras model gave.
+
+    Args:
+        message: Which artifacts, and by how much.
+        verifications: The figures of every artifact, good and bad.
+    """
+
+    def __init__(self, message: str, verifications: Sequence[Verification] = ()) -> None:
+        super().__init__(message)
+        self.verifications = tuple(verifications)
+
+
+class BundleError(ZooError):
+    """A bundle that is incomplete, changed, or not to be trusted."""
+
+
+class MissingRuntimeError(UsageError, ImportError):
+    """The package that runs a format is not installed."""

@@ -1,0 +1,134 @@
+"""Raw inputs with what preprocessing made of them, to prove that it does the same elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import UsageError
+from zoo_runtime.errors import VerificationError
+from zoo_runtime.manifest import Manifest
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.stored import fits_tensor, load_arrays
+from zoo_runtime.tensors import Array
+from zoo_runtime.tokenizing import asking
+
+PROBES = "probes.npz"
+_TEXTS = ("Zürich isn't far: 3.14 km!", "the quick brown fox jumps over the lazy dog", "HELLO")
+# By step: grey levels that another version of Pillow, samples that another of soxr may round
+# differently.
+_ALLOWED = {"image": 2.0, "audio": 1e-3}
+_RAW = "raw"
+_NEEDS = {"image": "PIL", "tokenize": "tokenizers", "audio": "soxr"}
+# Of the stored sound, in Hz: no model's own, so that it is resampled.
+_RATE = 11_000
+# Of one stored array: a few rows of what one model takes.
+_MOST_BYTES = 1 << 28
+
+
+def save_probes(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
+    """Write fixed raw inputs and what the steps make of them.
+
+    There are none for bare arrays, nor where a library that the steps need is not installed.
+    """
+    raws = _raws(steps, assets) if _can_prepare(steps) else []
+    if raws:
+        made = Preprocessor(steps, assets).batch([_plain(raw) for raw in raws])
+        stored: dict[str, Any] = {_RAW: np.stack(raws), **_named(made)}
+        np.savez_compressed(assets / PROBES, **stored)
+
+
+def check_probes(manifest: Manifest, assets: Path) -> None:
+    """Preprocess the stored raw inputs again and compare.
+
+    Raises:
+        VerificationError: Pixels or token numbers differ from those of the export.
+        BundleError: The stored inputs cannot be read.
+        UsageError: Steps or a tokenizer that cannot be used.
+    """
+    if not _can_prepare(manifest.preprocessing):
+        return  # a device that is only given arrays
+    if not (assets / PROBES).is_file():
+        # Nothing to compare with: that it is done at all is still found out here.
+        raws = [_plain(raw) for raw in _raws(manifest.preprocessing, assets)]
+        if raws:
+            Preprocessor(manifest.preprocessing, assets).batch(raws)
+        return
+    taken = {tensor.name: tensor for tensor in manifest.inputs}
+
+    def fits(key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+        tensor = taken.get(key.partition("/")[2])
+        bytes_ = math.prod(shape) * dtype.itemsize
+        return bytes_ <= _MOST_BYTES and (tensor is None or fits_tensor(tensor, shape, dtype))
+
+    stored = load_arrays(assets / PROBES, fits)
+    raws = [_plain(raw) for raw in stored.pop(_RAW, np.zeros(0))]
+    made = _named(Preprocessor(manifest.preprocessing, assets).batch(raws))
+    if sorted(made) != sorted(stored):
+        raise VerificationError(f"Preprocessing makes {sorted(made)}; stored are {sorted(stored)}.")
+    kinds = _kinds(manifest.preprocessing)
+    allowed = max((_ALLOWED[kind] for kind in kinds if kind in _ALLOWED), default=0.0)
+    for name, array in made.items():
+        _compare(name.partition("/")[2], stored[name], array, allowed)
+
+
+def _kinds(steps: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {str(step.get("step")) for step in steps}
+
+
+def _can_prepare(steps: Sequence[Mapping[str, Any]]) -> bool:
+    return all(find_spec(_NEEDS[kind]) for kind in _kinds(steps) if kind in _NEEDS)
+
+
+def _plain(raw: Any) -> Any:
+    if raw.ndim == 0:
+        return str(raw)
+    return (raw, _RATE) if raw.dtype == np.int16 else raw
+
+
+def _raws(steps: Sequence[Mapping[str, Any]], assets: Path) -> list[Any]:
+    kinds = _kinds(steps)
+    if "audio" in kinds:
+        seconds = np.arange(_RATE // 4) / _RATE
+        tones = [np.sin(2 * np.pi * 4000 * seconds**2), np.cos(2 * np.pi * 500 * seconds)]
+        return [(np.stack(tones, axis=-1) * 20_000).astype(np.int16)]
+    if "image" in kinds:
+        rows, columns = np.mgrid[0:61, 0:83]
+        bands = [rows * 4, columns * 3, (rows * columns) % 256]
+        return [np.stack(bands, axis=-1).clip(0, 255).astype(np.uint8)]
+    if "tokenize" not in kinds:
+        return []
+    preprocessor = Preprocessor(steps, assets)
+    names = [step.tokenizer for step in preprocessor.steps if hasattr(step, "tokenizer")]
+    tokenizer = preprocessor.tokenizer(names[0])
+    every = np.linspace(0, tokenizer.get_vocab_size() - 1, 64).astype(int).tolist()
+    with asking("The tokenizer cannot write its own tokens"):
+        texts = [*_TEXTS, tokenizer.decode(every)]
+    return [np.asarray(text) for text in texts if _can_read(preprocessor, text)]
+
+
+def _can_read(preprocessor: Preprocessor, text: str) -> bool:
+    try:
+        preprocessor.batch([text])
+    except UsageError:  # a small vocabulary knows none of its characters
+        return False
+    return True
+
+
+def _named(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {f"x/{name}": array for name, array in arrays.items()}
+
+
+def _compare(name: str, stored: Array, made: Array, allowed: float) -> None:
+    same = made.shape == stored.shape and made.dtype == stored.dtype
+    allowed = allowed if made.dtype.kind == "f" else 0
+    if not same or np.abs(made.astype(np.float64) - stored).max() > allowed:
+        raise VerificationError(
+            f"Preprocessing gives another '{name}' here than where the bundle was made: install "
+            "the versions of Pillow and tokenizers that are in its manifest, or export it again."
+        )

@@ -1,0 +1,216 @@
+"""Running an artifact with NumPy and its own runtime, every tensor bound by name."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from zoo_registry import UsageError, ZooError, load_target
+from zoo_runtime.errors import BundleError, MissingRuntimeError
+from zoo_runtime.formats import Format
+from zoo_runtime.running.batching import split
+from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind
+
+MAX_THREADS = 1024
+# Letters of a runtime's reason.
+_REASON = 2000
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an artifact is opened.
+
+    Args:
+        threads: Threads to use; the runtime's own choice by default.
+        provider: What computes, as the runtime calls it; its processor code by default.
+    """
+
+    threads: int | None = None
+    provider: str | None = None
+
+
+AS_USUAL = Options()
+
+
+class Session(Protocol):
+    """A loaded artifact; what a format's runtime target returns."""
+
+    def run(self, arrays: Arrays) -> dict[str, Array]:
+        """Return the outputs by name for inputs of exactly the artifact's shapes and dtypes."""
+        ...
+
+
+class Runner:
+    """An artifact ready to run, safe to share between threads where its runtime is.
+
+    Args:
+        session: The loaded artifact.
+        inputs: What it takes; where the batch is a number, other batches are run in pieces.
+        outputs: What it gives.
+        batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
+        nan_inputs: Inputs that may hold NaN, because the model has an answer to it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        batch_sizes: Sequence[int] = (),
+        nan_inputs: Collection[str] = (),
+    ) -> None:
+        self.session = session
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        first = self.inputs[0].shape[0]
+        fixed = (first,) if isinstance(first, int) else ()
+        self._batch_sizes = tuple(batch_sizes) or fixed
+        self._nan_inputs = frozenset(nan_inputs)
+        # What the caller may give: the batch varies, whether the file's does or not.
+        self._accepted = [_any_batch(tensor) for tensor in self.inputs]
+        self._check_batches()
+
+    def run(self, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        """Return the outputs by name.
+
+        Args:
+            inputs: Arrays by input name, batch first. float64 and int64 are narrowed.
+
+        Raises:
+            UsageError: A missing, unknown or wrongly shaped input, or one that holds NaN, to
+                which Keras has no answer and a file may have a confident one.
+            BundleError: The artifact fails, or gives other outputs than its manifest says.
+        """
+        arrays = bind(self._accepted, inputs)
+        for name in arrays.keys() - self._nan_inputs:
+            _check_numbers(name, arrays[name])
+        if not self._batch_sizes:
+            return self._run(arrays)
+        rows = len(next(iter(arrays.values())))
+        parts = [self._run(part) for part in split(arrays, self._batch_sizes)]
+        return {t.name: np.concatenate([p[t.name] for p in parts])[:rows] for t in self.outputs}
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Batches that the file takes; none where it takes any."""
+        return self._batch_sizes
+
+    def _check_batches(self) -> None:
+        # What the manifest does not list has not been tried.
+        more = set(getattr(self.session, "batch_sizes", ())) - set(self._batch_sizes)
+        if more:
+            raise BundleError(
+                f"The file has a signature for batch {min(more)}, which its manifest does not list."
+            )
+
+    def _run(self, arrays: Arrays) -> dict[str, Array]:
+        try:
+            outputs = self.session.run(arrays)
+        except Exception as error:  # each runtime has its own kinds
+            raise BundleError(f"The model fails in its runtime: {_told(error)}") from error
+        wanted = [tensor.name for tensor in self.outputs]
+        if sorted(outputs) != sorted(wanted):
+            raise BundleError(f"The model gives {sorted(outputs)}; its manifest says {wanted}.")
+        return outputs
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no machine is asked for: the system ends who starts them.
+
+    Args:
+        threads: Threads to use; ``None`` is the runtime's own choice.
+
+    Raises:
+        UsageError: It is below one or above :data:`MAX_THREADS`.
+    """
+    if threads is not None and not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads={threads}: use 1 to {MAX_THREADS}, or leave it out.")
+
+
+def open_runner(
+    fmt: Format,
+    path: Path,
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    *,
+    batch_sizes: Sequence[int] = (),
+    options: Options = AS_USUAL,
+    nan_inputs: Collection[str] = (),
+) -> Runner:
+    """Load an artifact in the runtime of its format.
+
+    Args:
+        fmt: The artifact's format.
+        path: Its file or folder.
+        inputs: What it takes.
+        outputs: What it gives.
+        batch_sizes: Batches that it takes, if there are more than that of ``inputs``.
+        options: Threads and provider.
+        nan_inputs: Inputs that may hold NaN.
+
+    Raises:
+        MissingRuntimeError: The runtime is not installed.
+        UsageError: A number of threads that :func:`check_threads` refuses, or a provider that is
+            not there.
+        BundleError: The runtime refuses the file.
+    """
+    check_threads(options.threads)
+    check_installed(fmt)
+    open_session: Callable[..., Session] = load_target(fmt.runtime)
+    given: dict[str, Any] = {"threads": options.threads}
+    if options.provider is not None:
+        given["provider"] = options.provider
+    try:
+        session = open_session(path, **given)
+    except ZooError:
+        raise
+    except Exception as error:  # each runtime has its own kinds
+        raise BundleError(f"{fmt.requires} refuses '{path}': {_told(error)}") from error
+    return Runner(session, inputs, outputs, batch_sizes, nan_inputs)
+
+
+def check_installed(fmt: Format) -> None:
+    """Refuse a format whose runtime is not there.
+
+    Raises:
+        MissingRuntimeError: It is not installed.
+    """
+    if not is_installed(fmt):
+        raise MissingRuntimeError(
+            f"Format '{fmt.name}' runs with {fmt.requires}, which is not installed: "
+            f"pip install {fmt.requires}"
+        )
+
+
+def is_installed(fmt: Format) -> bool:
+    """Return whether the package that runs a format can be imported."""
+    return importlib.util.find_spec(fmt.module) is not None
+
+
+def _check_numbers(name: str, array: Array) -> None:
+    if array.dtype.kind != "f" or not np.isnan(array.sum()):
+        return
+    places = np.isnan(array)
+    if not places.any():  # infinities of both signs
+        return
+    row = int(places.reshape(len(array), -1).any(axis=1).argmax())
+    raise UsageError(
+        f"Input '{name}' holds NaN in {int(places.sum()):,} of {array.size:,} values (first in row "
+        f"{row}): the model has no answer to that, and a file may give a confident one. Give "
+        "numbers in its place, or leave the row out."
+    )
+
+
+def _told(error: Exception) -> str:
+    # What runtimes say of shapes is behind the node's name, in lines of their own.
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said[:_REASON]}{'...' if len(said) > _REASON else ''}"
+
+
+def _any_batch(tensor: Tensor) -> Tensor:
+    return Tensor(tensor.name, tensor.dtype, (BATCH, *tensor.shape[1:]))

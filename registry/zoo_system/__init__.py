@@ -1,0 +1,1 @@
+"""What every floor above stands on: errors, files, processes, the machine, fetching."""

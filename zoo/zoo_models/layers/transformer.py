@@ -1,0 +1,201 @@
+"""The block that transformer encoders and decoders are stacks of."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo_models.layers.attention import Attention, AttentionBias
+from zoo_models.layers.initializers import kernel_initializer
+from zoo_models.layers.normalization import LayerNorm
+from zoo_registry import UsageError
+
+ACTIVATIONS = {
+    "gelu": partial(ops.gelu, approximate=False),
+    "gelu_tanh": partial(ops.gelu, approximate=True),
+    "relu": ops.relu,
+}
+
+
+@keras.saving.register_keras_serializable(package="kerazoo")
+class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Self-attention and a two-layer perceptron, each with a residual connection.
+
+    Args:
+        hidden_dim: Width of input and output.
+        num_heads: Attention heads.
+        ff_dim: Width inside the perceptron.
+        dropout: Rate on what each part adds to the residual stream.
+        attention_dropout: Rate on the attention probabilities; ``None`` means ``dropout``.
+        activation: ``"gelu"`` (exact), ``"gelu_tanh"`` (GPT-2's approximation) or ``"relu"``.
+        pre_norm: Normalize what goes into each part (GPT-2) rather than what comes out of each
+            residual sum (the original and BERT).
+        fused: One product for query, key and value.
+        cross: Whether a second attention, to a memory, stands between the two (a decoder's
+            block of the original).
+        epsilon: Of the layer normalizations.
+        stddev: Of the initial kernels; ``None`` is Glorot's uniform distribution.
+        residual_stddev: The same for the two kernels that write into the residual stream;
+            ``None`` means ``stddev``.
+        truncated: Whether those normal distributions end at two standard deviations.
+
+    Raises:
+        UsageError: An unknown activation, or heads that do not divide the width.
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        num_heads: int,
+        ff_dim: int,
+        *,
+        dropout: float = 0.0,
+        attention_dropout: float | None = None,
+        activation: str = "gelu",
+        pre_norm: bool = False,
+        fused: bool = False,
+        cross: bool = False,
+        epsilon: float = 1e-5,
+        stddev: float | None = None,
+        residual_stddev: float | None = None,
+        truncated: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if activation not in ACTIVATIONS:
+            raise UsageError(f"activation='{activation}' is not one of {', '.join(ACTIVATIONS)}.")
+        self.arguments = {
+            "hidden_dim": hidden_dim,
+            "num_heads": num_heads,
+            "ff_dim": ff_dim,
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
+            "activation": activation,
+            "pre_norm": pre_norm,
+            "fused": fused,
+            "cross": cross,
+            "epsilon": epsilon,
+            "stddev": stddev,
+            "residual_stddev": residual_stddev,
+            "truncated": truncated,
+        }
+        self.activation = ACTIVATIONS[activation]
+        self.pre_norm = pre_norm
+        dtype = self.dtype_policy
+        into_residual = stddev if residual_stddev is None else residual_stddev
+        attention: dict[str, Any] = {
+            "dropout": dropout if attention_dropout is None else attention_dropout,
+            "stddev": stddev,
+            "output_stddev": into_residual,
+            "truncated": truncated,
+            "dtype": dtype,
+        }
+        self.attention = Attention(
+            hidden_dim, num_heads, fused=fused, **attention, name="attention"
+        )
+        if cross:
+            self.cross_attention = Attention(
+                hidden_dim, num_heads, **attention, name="cross_attention"
+            )
+            self.cross_norm = LayerNorm(epsilon, dtype=dtype, name="cross_norm")
+        self.attention_norm = LayerNorm(epsilon, dtype=dtype, name="attention_norm")
+        self.ff_norm = LayerNorm(epsilon, dtype=dtype, name="ff_norm")
+        self.ff_in = keras.layers.Dense(
+            ff_dim,
+            kernel_initializer=kernel_initializer(stddev, truncated=truncated),
+            dtype=dtype,
+            name="ff_in",
+        )
+        self.ff_out = keras.layers.Dense(
+            hidden_dim,
+            kernel_initializer=kernel_initializer(into_residual, truncated=truncated),
+            dtype=dtype,
+            name="ff_out",
+        )
+        self.dropout_layer = keras.layers.Dropout(dropout, dtype=dtype)
+
+    def build(self, x_shape: tuple[int | None, ...], *other_shapes: Any) -> None:
+        """Create the weights of all parts."""
+        del other_shapes
+        parts = [self.attention, self.attention_norm, self.ff_norm, self.ff_in]
+        if self.arguments["cross"]:
+            parts += [self.cross_attention, self.cross_norm]
+        for layer in parts:
+            layer.build(x_shape)
+        self.ff_out.build((*x_shape[:-1], self.arguments["ff_dim"]))
+
+    def call(
+        self,
+        x: Any,
+        bias: Any = None,
+        memory: Any = None,
+        memory_bias: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        """Return float (batch, steps, hidden_dim).
+
+        Args:
+            x: float (batch, steps, hidden_dim).
+            bias: What :class:`AttentionBias` made.
+            memory: float (batch, memory steps, hidden_dim), for a block with ``cross``.
+            memory_bias: What :class:`AttentionBias` made of the memory's padding.
+            training: Whether dropout is on.
+        """
+
+        def attend(t: Any) -> Any:
+            return self.attention(t, bias, training=training)
+
+        def look_up(t: Any) -> Any:
+            return self.cross_attention(t, memory_bias, memory, training=training)
+
+        def transform(t: Any) -> Any:
+            return self.ff_out(self.activation(self.ff_in(t)))
+
+        parts = [(attend, self.attention_norm), (transform, self.ff_norm)]
+        if self.arguments["cross"]:
+            parts.insert(1, (look_up, self.cross_norm))
+        for part, norm in parts:
+            added = part(norm(x) if self.pre_norm else x)
+            x = x + self.dropout_layer(added, training=training)
+            x = x if self.pre_norm else norm(x)
+        return x
+
+    def compute_output_shape(self, x_shape: Any, *other_shapes: Any) -> Any:
+        """Return the shape of ``x``."""
+        del other_shapes
+        return x_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments."""
+        return {**super().get_config(), **self.arguments}
+
+
+def encoder_blocks(
+    x: Any,
+    padding_mask: Any,
+    num_layers: int,
+    *,
+    hidden_dim: int,
+    num_heads: int,
+    ff_dim: int,
+    **arguments: Any,
+) -> Any:
+    """Return float (batch, steps, hidden_dim): ``x`` after blocks that see all real steps.
+
+    Args:
+        x: float (batch, steps, hidden_dim).
+        padding_mask: int32 (batch, steps), 1 = real.
+        num_layers: Blocks.
+        hidden_dim: Width.
+        num_heads: Attention heads.
+        ff_dim: Width inside each block's perceptron.
+        arguments: Others of :class:`TransformerBlock`.
+    """
+    bias = AttentionBias(name="attention_bias")(padding_mask)
+    for index in range(num_layers):
+        block = TransformerBlock(hidden_dim, num_heads, ff_dim, **arguments, name=f"block_{index}")
+        x = block(x, bias)
+    return x

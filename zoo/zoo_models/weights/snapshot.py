@@ -1,0 +1,195 @@
+"""A folder in Hugging Face's layout: its configuration, its files, its tokenizer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zoo_models.weights.images import Preparation, preparation, preparation_of_timm
+from zoo_models.weights.tensors import PICKLES
+from zoo_registry import UsageError
+
+SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
+IMAGES, ADAPTER = "preprocessor_config.json", "adapter_config.json"
+# What transformers names the classes of a configuration that does not.
+LABEL = "LABEL_{}"
+_DEFAULT_CLASSES = 2
+# Settings of rotary positions, in either of the tables that they have stood in.
+ROPE_TABLES = ("rope_scaling", "rope_parameters")
+# What is read before the family is known.
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "model_type": (str, "word"),
+    "architectures": (list, "list"),
+    **dict.fromkeys(ROPE_TABLES, (dict, "table")),
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder with ``config.json`` and safetensors, or one safetensors file alone.
+
+    Args:
+        path: The folder or the file.
+    """
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self.path.parent if self.path.is_file() else self.path
+
+    @cached_property
+    def own_config(self) -> dict[str, Any]:
+        """What ``config.json`` says, as it stands; empty for a file alone.
+
+        Raises:
+            UsageError: It is missing or damaged.
+        """
+        if self.path.is_file():
+            return {}
+        file = self.path / CONFIG
+        if not file.is_file():
+            adapter = (self.path / ADAPTER).is_file()
+            hint = (
+                " It is an adapter of peft: save what merge_and_unload() gives." if adapter else ""
+            )
+            raise UsageError(
+                f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.{hint}"
+            )
+        config = read_json(file)
+        for key, (kind, what) in _KINDS.items():
+            if config.get(key) is not None and not isinstance(config[key], kind):
+                raise UsageError(f"'{file}': {key}={config[key]!r} is no {what}.")
+        return config
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What ``config.json`` says, with the images' mean and deviation where a file has them.
+
+        Newer files have the settings of rotary positions in a table of their own; here they stand
+        beside the others, and the kind of the positions is ``rope_type``, which was ``type`` once.
+
+        Raises:
+            UsageError: A file is missing or damaged.
+        """
+        own = dict(self.own_config)
+        for name in ROPE_TABLES:
+            if isinstance(own.get(name), Mapping):
+                own[name] = _with_rope_type(own[name])
+        if own.get("rope_scaling") == {"rope_type": "default"}:
+            own["rope_scaling"] = None
+        tables = (own.get("rope_parameters") or {}, own, self._pixels)
+        return {key: value for table in tables for key, value in table.items()}
+
+    @cached_property
+    def images(self) -> Preparation | None:
+        """What is done to an image before the model; nothing where no file says it.
+
+        Raises:
+            UsageError: A file is damaged, or says what is none.
+        """
+        file, own = self.folder / IMAGES, self.own_config
+        of_timm = own.get("pretrained_cfg")
+        try:
+            if file.is_file():
+                return preparation(read_json(file), own.get("model_type"), own.get("num_channels"))
+            return preparation_of_timm(of_timm) if isinstance(of_timm, Mapping) else None
+        except UsageError as error:
+            where = file if file.is_file() else self.folder / CONFIG
+            raise UsageError(f"'{where}': {error}") from error
+
+    @property
+    def _pixels(self) -> dict[str, Any]:
+        if self.images is None or self.path.is_file():
+            return {}
+        return {"image_mean": list(self.images.mean), "image_std": list(self.images.std)}
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The safetensors files by name.
+
+        Raises:
+            UsageError: There are none, one is missing, or one is outside the folder.
+        """
+        if self.path.is_file():
+            return {self.path.name: self.path}
+        index = self.path / INDEX
+        if not index.is_file():
+            return {SINGLE: self._inside(SINGLE)}
+        places = read_json(index).get("weight_map")
+        if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
+            raise UsageError(f"'{index}' is damaged: it has no table 'weight_map'.")
+        return {name: self._inside(name) for name in sorted(set(places.values()))}
+
+    @cached_property
+    def labels(self) -> list[str] | None:
+        """Names of the classes; transformers' own where the configuration has none for its head.
+
+        Raises:
+            UsageError: They are no list of names by number.
+        """
+        pretrained = self.own_config.get("pretrained_cfg") or {}
+        listed = self.own_config.get("label_names") or pretrained.get("label_names")
+        if isinstance(listed, list) and listed:
+            return [str(name) for name in listed]
+        named = self.own_config.get("id2label")
+        if named:
+            return self._named(named)
+        count = self.own_config.get("num_labels")
+        architectures = self.own_config.get("architectures") or ("",)
+        if count is None and "Classification" in str(architectures[0]):
+            count = _DEFAULT_CLASSES
+        if count is None:
+            return None
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise UsageError(f"'{self.path / CONFIG}': num_labels={count!r} is no number.")
+        return [LABEL.format(index) for index in range(count)]
+
+    def _named(self, named: Any) -> list[str]:
+        try:
+            by_index = {int(key): name for key, name in named.items()}
+        except (AttributeError, TypeError, ValueError):
+            by_index = {}
+        if sorted(by_index) != list(range(len(named))) or not by_index:
+            raise UsageError(
+                f"'{self.path / CONFIG}': id2label must name the classes 0, 1, ... by number, not "
+                f"{str(named)[:80]}."
+            )
+        return [str(by_index[index]) for index in sorted(by_index)]
+
+    def _inside(self, name: str) -> Path:
+        if Path(name).name != name:
+            raise UsageError(
+                f"'{self.path / INDEX}' names '{name}', which is outside the snapshot."
+            )
+        file = self.path / name
+        if file.is_file():
+            return file
+        pickles = sorted(p.name for p in self.path.iterdir() if p.suffix in PICKLES)
+        hint = f" It has {pickles[0]}, a pickle, which is not read." if pickles else ""
+        raise UsageError(f"'{self.path}' has no {name}.{hint}")
+
+
+def _with_rope_type(table: Mapping[str, Any]) -> dict[str, Any]:
+    kind = table.get("rope_type", table.get("type", "default"))
+    return {**{key: value for key, value in table.items() if key != "type"}, "rope_type": kind}
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the table in a JSON file.
+
+    Raises:
+        UsageError: It is damaged.
+    """
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"'{file}' is damaged: {error}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"'{file}' is damaged: it holds no table.")
+    return data

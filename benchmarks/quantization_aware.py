@@ -28,7 +28,7 @@ from sklearn.model_selection import train_test_split
 
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
-from zoo_models.model_changes import quantization_aware, without_fake_quantization
+from zoo_models.quantization import quantization_aware, without_fake_quantization
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
 from zoo_runtime.tensors import Tensor

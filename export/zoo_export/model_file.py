@@ -13,7 +13,7 @@ from typing import Any
 from zoo_export import pickled
 from zoo_export.model_code import has_own_code, is_known, module_of, objects_in
 from zoo_export.request import OF_DAMAGE, Request
-from zoo_models.model_changes import without_weights
+from zoo_models.memory import without_weights
 from zoo_runtime import files
 
 _PICKLED = "model.pickle"

@@ -16,8 +16,7 @@ import numpy as np
 
 import zoo_registry
 from zoo_export.converters.inference import load_model
-from zoo_models.build import check_file_memory
-from zoo_models.model_changes import know_fake_quantization
+from zoo_models.memory import check_file_memory
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.errors import ExportError
@@ -112,7 +111,7 @@ def from_run(folder: Path) -> Request:
     if builder is not None:  # what it registers is then known to Keras
         importlib.import_module(builder)
     assets = folder / folders.ASSETS
-    know_fake_quantization()
+    importlib.import_module("zoo_models.layers")
     file = folder / folders.MODEL
     if file.is_file() and known.model.get("sha256") not in {None, sha256(file)}:
         raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")

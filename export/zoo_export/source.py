@@ -28,7 +28,7 @@ from zoo_export.request import Request
 from zoo_export.samples import BATCHES
 from zoo_export.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
 from zoo_export.trials import Keras, Trials, drawn_in_domain, proved
-from zoo_models.model_changes import merge_lora
+from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
 from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_runtime.preprocess import Preprocessor

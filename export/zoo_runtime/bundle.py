@@ -280,6 +280,11 @@ class Bundle:
         )
 
 
+def is_bundle(path: Path) -> bool:
+    """Return whether a path is the folder of a bundle, or a file that may be one."""
+    return path.is_file() or (path / MANIFEST).is_file()
+
+
 def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     """Read a bundle and check every byte of it; neither TensorFlow nor Keras is imported.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shlex
 import shutil
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import check_backend, check_file_memory, load_builder
-from zoo_models.model_changes import know_fake_quantization
+from zoo_models.build import check_backend
+from zoo_models.calling import load_builder
+from zoo_models.memory import check_file_memory
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.run_info import mistake_in, read_history
 from zoo_registry import UsageError, ZooError
@@ -97,7 +99,7 @@ class Run:
 
         # Keras finds the model's own layers only once their module is imported.
         load_builder(zoo_registry.models.get(self.info["model"]["name"]))
-        know_fake_quantization()
+        importlib.import_module("zoo_models.layers")
         path = self.path / MODEL
         if path.is_file() and self.info["model"].get("sha256") not in {None, sha256(path)}:
             raise ZooError(f"'{path}' was changed: its sha256 is not the one in {INFO}.")

@@ -95,7 +95,8 @@ class ModelSpec:
         UsageError: A builder string that is not ``"module:function"``, or fields of other types.
 
     Example:
-        >>> spec = ModelSpec(name="tiny-mlp", builder="zoo_models.builders.mlp:mlp", tasks=("features",))
+        >>> mlp = "zoo_models.builders.mlp:mlp"
+        >>> spec = ModelSpec(name="tiny-mlp", builder=mlp, tasks=("features",))
         >>> ModelSpec.from_json(spec.to_json()) == spec
         True
     """

@@ -8,13 +8,13 @@ import zipfile
 import pytest
 
 import zoo
-from zoo_models import build
+from zoo_models import memory
 from zoo_registry import UsageError, ZooError, models
 from zoo_system.machine import free_bytes
 
 
 def test_a_model_larger_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "free_bytes", lambda: 20_000_000_000)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 20_000_000_000)
     with pytest.raises(UsageError) as raised:
         zoo.get_model("llama-7b")
     assert str(raised.value) == (
@@ -26,7 +26,7 @@ def test_a_model_larger_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 def test_sizes_of_the_caller_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "free_bytes", lambda: 10_000_000)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 10_000_000)
     small = {"input_shape": (4, 4, 1)}
     assert zoo.get_model("mnist-mlp", hidden_dims=(8,), **small).count_params() < 1000
     with pytest.raises(UsageError, match=r"has 47 MB of weights, and 10 MB of memory"):
@@ -36,8 +36,8 @@ def test_sizes_of_the_caller_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_surely_fits_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "WEIGHT_BYTES", "nowhere:nothing")
-    build.check_memory(models.get("mnist-mlp"), {"hidden_dims": (16,)})
+    monkeypatch.setattr(memory, "weight_bytes", None)
+    memory.check_memory(models.get("mnist-mlp"), {"hidden_dims": (16,)})
 
 
 def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypatch) -> None:
@@ -45,7 +45,7 @@ def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypa
     from keras import layers
 
     from zoo_export import export
-    from zoo_models.sizing.abstract import file_bytes
+    from zoo_models.memory import file_bytes
     from zoo_recipes.run import Run
 
     steps = keras.Input((5, 3), batch_size=2, name="steps")

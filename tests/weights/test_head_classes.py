@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo_models.build import open_weights
+from zoo_models.weights.opening import open_weights
 from zoo_registry import models
 
 REFERENCES = Path(__file__).parent / "references"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo_models.model_changes import quantization_aware
+from zoo_models.quantization import quantization_aware
 from zoo_registry import ModelSpec, UsageError
 
 SIZES = {"vocab_size": 40, "hidden_dim": 16, "num_heads": 2, "ff_dim": 32, "max_length": 24}

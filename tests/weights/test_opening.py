@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from zoo_models.build import get_model, open_weights
+from zoo_models.build import get_model
+from zoo_models.weights.opening import open_weights
 from zoo_registry import UsageError, ZooError, models
 
 REFERENCES = Path(__file__).parent / "references"

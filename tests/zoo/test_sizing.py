@@ -12,7 +12,8 @@ from model_cases import BUILTIN, small
 
 import zoo
 from zoo.choosing import choose
-from zoo_models.sizing.abstract import PENDING, trace
+from zoo_models.memory import PENDING
+from zoo_models.sizing.abstract import trace
 from zoo_models.sizing.counting import most_at_once, multiply_adds, results
 from zoo_models.sizing.table import FILE, counted
 from zoo_registry import ModelSpec, UsageError, models

@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it against
     from zoo_export.encoders import encoders as encoders
     from zoo_export.exporting import export as export
     from zoo_models.build import get_model as get_model
-    from zoo_models.model_changes import merge_lora as merge_lora
-    from zoo_models.model_changes import quantization_aware as quantization_aware
+    from zoo_models.finetuning import merge_lora as merge_lora
+    from zoo_models.quantization import quantization_aware as quantization_aware
     from zoo_models.sizing.size import size as size
     from zoo_models.weights.opening import load_tokenizer as load_tokenizer
     from zoo_models.weights.saving import save_pretrained as save_pretrained
@@ -86,8 +86,8 @@ _EXPORTS = {
     "load_model": "zoo.api:load_model",
     "load_run": "zoo_recipes.run:load_run",
     "load_tokenizer": "zoo_models.weights.opening:load_tokenizer",
-    "merge_lora": "zoo_models.model_changes:merge_lora",
-    "quantization_aware": "zoo_models.model_changes:quantization_aware",
+    "merge_lora": "zoo_models.finetuning:merge_lora",
+    "quantization_aware": "zoo_models.quantization:quantization_aware",
     "register": "zoo.api:register",
     "report": "zoo_recipes.reporting.report:report",
     "reproduce": "zoo_recipes.training.reproducing:reproduce",

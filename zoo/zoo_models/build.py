@@ -5,49 +5,30 @@ Keras itself is imported only by the builder.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import json
 import os
 import re
 import sys
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.model_changes import with_scale
-from zoo_registry.entries import BUILTIN_OWNER
-from zoo_registry.plugins import LOCAL_OWNER
-from zoo_registry.specs import ModelSpec, is_regression, load_target
-from zoo_registry.trial import guarded, one_line
-from zoo_system.errors import PluginError, UsageError, ZooError, did_you_mean
+from zoo_models.calling import call_builder, check_overrides, check_task, load_builder, type_mistake
+from zoo_models.memory import check_memory
+from zoo_registry.specs import ModelSpec, is_regression
+from zoo_system.errors import UsageError, did_you_mean
 from zoo_system.folders import INFO
-from zoo_system.machine import free_bytes
 
-# What `get_model` itself passes to a builder.
-OWN = {"task", "weights"}
 # What a regression multiplies its logits by and adds to them.
 SCALING = ("target_mean", "target_scale")
-# The room that knows Keras: named here as the registries name their tables.
-OPEN_WEIGHTS = "zoo_models.weights:open_weights"
-READ_TOKENIZER = "zoo_models.weights.tokenizer:read_tokenizer"
-SET_TRAINABLE = "zoo_models.finetuning:set_trainable"
-WEIGHT_BYTES = "zoo_models.sizing.abstract:weight_bytes"
-FILE_BYTES = "zoo_models.sizing.abstract:file_bytes"
-# Set to anything, models are built however much memory they take.
-ANY_SIZE = "KERAZOO_ANY_SIZE"
 # What Keras' settings may say, or it cannot be imported.
 _SETTINGS = {
     "floatx": ("float32", "float16", "float64"),
     "image_data_format": ("channels_last", "channels_first"),
 }
-# What Keras raises of sizes that do not go together.
-_OF_ARGUMENTS = (ValueError, TypeError, ZeroDivisionError, IndexError)
-# Of the free memory; below it a model is not counted before it is built.
-_SURELY_FITS = 0.25
 TRAINABLE = re.compile(r"(?P<part>all|head)|(?P<counted>last|lora):(?P<number>[1-9]\d*)")
 
 
@@ -122,13 +103,15 @@ def get_model(
     overrides = check_overrides(spec, overrides)
     arguments = {**spec.defaults, **overrides}
     if spec.tasks:
-        arguments["task"] = _check_task(spec, task)
+        arguments["task"] = check_task(spec, task)
     elif task is not None:
         raise UsageError(f"Model '{spec.name}' offers no task: leave task='{task}' out.")
     checkpoint = None
     if weights is not None and _loads_itself(spec, weights):
         arguments["weights"] = weights
     elif weights is not None:
+        from zoo_models.weights.opening import open_weights
+
         checkpoint = open_weights(spec, weights)
         arguments |= checkpoint.arguments(arguments, overrides)
     check_memory(spec, arguments)
@@ -139,7 +122,9 @@ def get_model(
     if checkpoint is not None:
         built.zoo_weights = checkpoint.load(built, strict=strict, labels=labels)
     if trainable != "all":
-        load_target(SET_TRAINABLE)(built, part, number)
+        from zoo_models.finetuning import set_trainable
+
+        set_trainable(built, part, number)
     return built if scaling is None else _scaled(built, scaling)
 
 
@@ -206,6 +191,8 @@ def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> di
 
 
 def _scaled(model: Any, scaling: Mapping[str, Any]) -> Any:
+    from zoo_models.regression import with_scale
+
     made = with_scale(model, **scaling)
     for name in ("zoo_spec", "zoo_weights"):
         if hasattr(model, name):
@@ -235,247 +222,8 @@ def check_trainable(trainable: str) -> tuple[str, int]:
     return found["part"] or found["counted"], int(found["number"] or 0)
 
 
-def read_tokenizer(spec: ModelSpec, weights: str | Path) -> Any:
-    """Return the ``tokenizers.Tokenizer`` that weights come with.
-
-    Args:
-        spec: The model that is to take the weights.
-        weights: As for :func:`get_model`.
-
-    Raises:
-        UsageError: There is none.
-    """
-    return load_target(READ_TOKENIZER)(open_weights(spec, weights).folder)
-
-
-def open_weights(spec: ModelSpec, weights: str | Path) -> Any:
-    """Return the ``zoo_models.weights.Checkpoint`` that ``weights`` stands for; nothing is loaded yet.
-
-    Args:
-        spec: The model that is to take them.
-        weights: As for :func:`get_model`.
-
-    Raises:
-        UsageError: There is no such thing, or it is not for this model.
-    """
-    return load_target(OPEN_WEIGHTS)(spec, weights)
-
-
 def _loads_itself(spec: ModelSpec, weights: str | Path) -> bool:
     # Builders of foreign models know where their weights are; our own files are ours to read.
     if str(weights).endswith((".keras", ".weights.h5")) or Path(weights, INFO).is_file():
         return False
     return "weights" in inspect.signature(load_builder(spec)).parameters
-
-
-def check_memory(spec: ModelSpec, arguments: Mapping[str, Any]) -> None:
-    """Refuse a model whose weights are larger than the free memory, before any is allocated.
-
-    Args:
-        spec: The model.
-        arguments: Of its builder, task and weights among them.
-
-    Raises:
-        UsageError: It is too large. The environment variable ``KERAZOO_ANY_SIZE`` lets it pass.
-    """
-    free = free_bytes()
-    if free is None or os.environ.get(ANY_SIZE):
-        return
-    if 4 * _at_most(spec, arguments) < _SURELY_FITS * free:
-        return
-    needed = load_target(WEIGHT_BYTES)(spec, arguments)
-    if needed > free:
-        raise UsageError(
-            f"Model '{spec.name}' has {_amount(needed)} of weights, and {_amount(free)} of memory "
-            f"are free: choose a smaller model, or set {ANY_SIZE}=1 to build it all the same."
-        )
-
-
-def check_file_memory(path: Path) -> None:
-    """Refuse a ``.keras`` file whose model is larger than the free memory, before it is loaded.
-
-    Args:
-        path: The file; one that is not there, or damaged, passes.
-
-    Raises:
-        UsageError: It is too large. The environment variable ``KERAZOO_ANY_SIZE`` lets it pass.
-    """
-    free = free_bytes()
-    if free is None or os.environ.get(ANY_SIZE) or not path.is_file():
-        return
-    needed = load_target(FILE_BYTES)(path)
-    if needed > free:
-        raise UsageError(
-            f"The model of '{path}' has {_amount(needed)} of weights, and {_amount(free)} of "
-            f"memory are free. {ANY_SIZE}=1 loads it all the same."
-        )
-
-
-def _amount(size: int) -> str:
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
-
-
-def _at_most(spec: ModelSpec, arguments: Mapping[str, Any]) -> float:
-    """Return more parameters than a model has.
-
-    It is the number of its defaults, times how much each size grew; squared, as widths count twice
-    in a product.
-    """
-    known = {name: p.default for name, p in accepted_overrides(load_builder(spec)).items()}
-    usual = {**known, **spec.defaults}
-    count = float(spec.num_params or 0)
-    for name, value in arguments.items():
-        before = usual.get(name)
-        if _is_count(value) and _is_count(before):
-            count *= max(1.0, _total(value) / _total(before)) ** 2
-    return count
-
-
-def _is_count(value: Any) -> bool:
-    values = value if isinstance(value, tuple) else (value,)
-    return bool(values) and all(type(item) is int and item > 0 for item in values)
-
-
-def _total(value: Any) -> int:
-    return sum(value) if isinstance(value, tuple) else int(value)
-
-
-def accepted_overrides(builder: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return the keyword arguments that a builder takes beside task and weights, by name."""
-    parameters = inspect.signature(builder).parameters.values()
-    kinds = {inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
-    return {p.name: p for p in parameters if p.kind in kinds and p.name not in OWN}
-
-
-def check_overrides(spec: ModelSpec, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return overrides as the builder takes them, lists as tuples; nothing is built.
-
-    Args:
-        spec: The model.
-        overrides: Arguments of its builder.
-
-    Raises:
-        UsageError: All the mistakes, with the arguments that are accepted.
-        PluginError: The builder of a plugin cannot be imported.
-    """
-    builder = load_builder(spec)
-    overrides = {key: _tuples(value) for key, value in overrides.items()}
-    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(builder).parameters.values()):
-        return overrides
-    accepted = accepted_overrides(builder)
-    hints = typing.get_type_hints(builder)
-    mistakes = [
-        f"no override '{key}'.{did_you_mean(key, accepted)}"
-        if key not in accepted
-        else type_mistake(key, value, hints.get(key, Any))
-        for key, value in overrides.items()
-    ]
-    found = [mistake for mistake in mistakes if mistake]
-    if found:
-        raise UsageError(
-            f"Model '{spec.name}': {' '.join(found)} Accepted: {', '.join(sorted(accepted))}."
-        )
-    return overrides
-
-
-def load_builder(spec: ModelSpec) -> Callable[..., Any]:
-    """Import the builder of a model and return it; one of a plugin is held as a plugin is.
-
-    Raises:
-        PluginError: A plugin's cannot be imported, or ends the process that imports it.
-    """
-    try:
-        with contextlib.nullcontext() if _is_ours(spec) else guarded():
-            return spec.load_builder()
-    except Exception as error:
-        raise _plugin_failure(spec, "cannot be imported", error) from error
-
-
-def call_builder(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
-    """Return the model of a builder; one of a plugin is held as a plugin is.
-
-    Args:
-        spec: The model.
-        arguments: All that its builder is given.
-
-    Raises:
-        UsageError: Arguments that a builder of ours refuses.
-        PluginError: A plugin's builder failed, or returned no model.
-    """
-    try:
-        with contextlib.nullcontext() if _is_ours(spec) else guarded():
-            model = load_builder(spec)(**arguments)
-    except ZooError:
-        raise
-    except Exception as error:
-        if _is_ours(spec):
-            raise _refused(spec, error) from error
-        raise _plugin_failure(spec, "failed", error) from error
-    if not hasattr(model, "count_params"):
-        wrong = TypeError(f"it returned a {type(model).__name__}, not a keras.Model")
-        raise _plugin_failure(spec, "failed", wrong)
-    return model
-
-
-def _refused(spec: ModelSpec, error: Exception) -> Exception:
-    """Return what is said of arguments that no check of ours knows; other failures as they are."""
-    is_builtin = spec.origin is not None and spec.origin.distribution == BUILTIN_OWNER
-    if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
-        return error
-    return UsageError(f"Model '{spec.name}' cannot be built with these arguments: {error}")
-
-
-def _is_ours(spec: ModelSpec) -> bool:
-    return spec.origin is None or spec.origin.distribution in {BUILTIN_OWNER, LOCAL_OWNER}
-
-
-def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError:
-    source = ""
-    if spec.origin:
-        source = f" of '{spec.origin.distribution}' {spec.origin.version}".rstrip()
-        zoo_registry.models.record_problem(spec.name, spec.origin, error)
-    return PluginError(
-        f"The builder {spec.target} of model '{spec.name}'{source} {what}: {one_line(error)}"
-    )
-
-
-def _check_task(spec: ModelSpec, task: str | None) -> str:
-    if task is None:
-        return str(spec.defaults.get("task", spec.tasks[0]))
-    head = spec.head_of(task)
-    if head is None:
-        raise UsageError(
-            f"Model '{spec.name}' has no task '{task}'.{did_you_mean(task, spec.tasks)} "
-            f"It has: {', '.join(spec.tasks)}."
-        )
-    return head
-
-
-def type_mistake(key: str, value: Any, hint: Any) -> str | None:
-    """Return what is wrong with an argument of another type than wanted, or ``None``.
-
-    Args:
-        key: Its name.
-        value: What was received; no text is a number, and no number is a text.
-        hint: The type.
-
-    Example:
-        >>> type_mistake("rate", "abc", float)
-        "rate='abc' must be float (input should be a valid number)."
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        TypeAdapter(hint).validate_python(value, strict=True)
-    except ValidationError as error:
-        wanted = hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
-        first = error.errors()[0]
-        return f"{key}={value!r} must be {wanted} ({first['msg'].lower()})."
-    return None
-
-
-def _tuples(value: Any) -> Any:
-    # TOML, JSON and the command line have lists where builders name tuples.
-    if isinstance(value, (list, tuple)):
-        return tuple(_tuples(item) for item in value)
-    return value

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import keras
-
 from zoo_registry import UsageError
 
 HEAD = re.compile(r"head_\w+|logits|\w+_logits")
@@ -46,13 +44,14 @@ def set_trainable(model: Any, part: str, number: int = 0) -> None:
 
 
 def merge_lora(model: Any) -> Any:
-    """Return a model of the plain architecture in which low-rank corrections are added up.
+    """Return ``model``, with corrections that ``trainable="lora:8"`` trained added up.
 
     Args:
-        model: A functional model after ``trainable="lora:8"``.
+        model: A functional ``keras.Model``.
 
     Returns:
-        A new model, all of it trainable, with the same outputs.
+        The model itself if it has no such corrections, else a new one of the plain
+        architecture, all of it trainable, with the same outputs.
 
     Example:
         >>> import zoo
@@ -60,16 +59,23 @@ def merge_lora(model: Any) -> Any:
         >>> model.count_params() - zoo.merge_lora(model).count_params()
         18432
     """
+    import keras
+
+    corrected = [
+        layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)
+    ]
+    if not corrected:
+        return model
     corrections = {
         id(variable)
-        for layer in _corrected(model)
+        for layer in corrected
         for variable in layer.weights
         if variable.name.startswith("lora_")
     }
     # A Dense layer has a kernel, an Embedding its table.
     merged = {
         id(getattr(layer, f"_{name}")): getattr(layer, name)
-        for layer in _corrected(model)
+        for layer in corrected
         for name in ("kernel", "embeddings")
         if hasattr(layer, f"_{name}")
     }
@@ -88,6 +94,8 @@ def merge_lora(model: Any) -> Any:
 
 
 def _correct(model: Any, rank: int) -> None:
+    import keras
+
     dense = [
         layer
         for layer in model._flatten_layers(include_self=False)
@@ -106,11 +114,6 @@ def _correct(model: Any, rank: int) -> None:
             variable.trainable = id(variable) in kept
         if not layer.trainable_variables:
             layer.trainable = False  # batch normalization keeps its statistics
-
-
-def _corrected(model: Any) -> list[Any]:
-    layers = model._flatten_layers(include_self=False)
-    return [layer for layer in layers if getattr(layer, "lora_enabled", False)]
 
 
 def _without_correction(layer: Any) -> Any:

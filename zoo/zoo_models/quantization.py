@@ -53,8 +53,15 @@ def quantization_aware(model: Any) -> Any:
     return rewritten
 
 
+def is_quantization_aware(model: Any) -> bool:
+    """Return whether :func:`quantization_aware` made a model."""
+    return any(isinstance(layer, QuantizedWeights) for layer in model._flatten_layers())
+
+
 def without_fake_quantization(model: Any) -> Any:
     """Return the float model under :func:`quantization_aware`, on the same weights.
+
+    A model that it did not make is returned itself.
 
     Example:
         >>> import zoo
@@ -63,6 +70,8 @@ def without_fake_quantization(model: Any) -> Any:
         >>> [layer.name for layer in back.layers] == [layer.name for layer in model.layers]
         True
     """
+    if not is_quantization_aware(model):
+        return model
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         return args[0] if isinstance(layer, ActivationRange) else layer(*args, **kwargs)

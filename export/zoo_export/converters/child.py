@@ -30,7 +30,6 @@ from zoo_export.converters.inference import (
 from zoo_export.converters.job import LOG, Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
 from zoo_export.model_file import load
-from zoo_models.model_changes import is_quantization_aware
 from zoo_registry import ZooError, load_target
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
@@ -137,6 +136,8 @@ def _prove(task: Task) -> tuple[dict[str, Array], ...]:
 
 
 def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[str, object]:
+    from zoo_models.quantization import is_quantization_aware
+
     job = task.job
     for module in job.modules:
         importlib.import_module(module)

@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo_export import pickled
 from zoo_export.model_code import has_own_code
-from zoo_models.model_changes import merge_lora, without_fake_quantization
+from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running.batching import split
@@ -41,6 +41,8 @@ def inference_clone(model: Any) -> Any:
         UsageError: Layers that Keras has quantized, as the file is quantized instead, that look up
             words and numbers, or whose names TensorFlow does not take.
     """
+    from zoo_models.quantization import without_fake_quantization
+
     model = without_fake_quantization(merge_lora(model))
     quantized = [layer.name for layer in model._flatten_layers() if _quantized(layer)]
     if quantized:

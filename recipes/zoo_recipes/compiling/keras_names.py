@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_models.build import type_mistake
+from zoo_models.calling import type_mistake
 from zoo_registry import UsageError, closest, did_you_mean
 
 # Losses whose targets are numbers of classes.

@@ -16,7 +16,7 @@ from zoo_recipes.configs import DistillationConfig
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import load_run
 from zoo_registry import UsageError
-from zoo_runtime.bundles import is_bundle, load_bundle
+from zoo_runtime.bundle import is_bundle, load_bundle
 from zoo_system import folders
 from zoo_system.hashing import sha256
 

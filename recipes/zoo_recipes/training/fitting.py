@@ -12,8 +12,10 @@ import keras
 from rich.console import Console
 
 import zoo_registry
-from zoo_models.build import SCALING, accepted_overrides, get_model, load_builder
-from zoo_models.model_changes import merge_lora, quantization_aware
+from zoo_models.build import SCALING, get_model
+from zoo_models.calling import accepted_overrides, load_builder
+from zoo_models.finetuning import merge_lora
+from zoo_models.quantization import quantization_aware
 from zoo_recipes.arrays.sources import Source, fed
 from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import compile_arguments, make_callback, precision

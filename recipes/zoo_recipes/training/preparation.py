@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import read_tokenizer
 from zoo_recipes.arrays.shapes import Shapes, fit
 from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.reading import read_split
@@ -60,8 +59,11 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
         tokenizer.no_truncation()
         tokenizer.no_padding()
     elif recipe.tokenizer.kind == "pretrained":
+        from zoo_models.weights.opening import open_weights
+        from zoo_models.weights.tokenizer import read_tokenizer
+
         spec = zoo_registry.models.get(recipe.model.name)
-        tokenizer = read_tokenizer(spec, str(recipe.model.weights))
+        tokenizer = read_tokenizer(open_weights(spec, str(recipe.model.weights)).folder)
     else:
         # The sides of a pair share their tokens.
         tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))

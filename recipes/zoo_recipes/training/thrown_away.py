@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
-from zoo_models.build import accepted_overrides, load_builder
+from zoo_models.calling import accepted_overrides, load_builder
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_runtime.tokenizing import encoded

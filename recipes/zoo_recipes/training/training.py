@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import check_overrides, open_weights
+from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
@@ -134,6 +134,8 @@ def train(
     if mlflow is not None:
         check_mlflow()
     if recipe.model.weights is not None:
+        from zoo_models.weights.opening import open_weights
+
         open_weights(spec, recipe.model.weights)
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:

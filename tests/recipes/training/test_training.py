@@ -14,7 +14,7 @@ from PIL import Image
 
 import zoo_registry
 from zoo import evaluate
-from zoo_models.model_changes import is_quantization_aware
+from zoo_models.quantization import is_quantization_aware
 from zoo_recipes.arrays.sources import Rows
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split

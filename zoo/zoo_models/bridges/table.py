@@ -15,7 +15,7 @@ import keras_hub
 from rich.progress import track
 
 from zoo_models.bridges.presets import CLASSES
-from zoo_models.sizing.abstract import without_weights
+from zoo_models.memory import without_weights
 from zoo_models.sizing.size import size
 from zoo_registry import ModelSpec
 

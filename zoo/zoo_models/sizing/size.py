@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import zoo_registry
-from zoo_models.build import check_backend, load_builder
+from zoo_models.build import check_backend
+from zoo_models.calling import load_builder
 from zoo_registry import ModelSpec, UsageError
 from zoo_system.untouched import untouched
 

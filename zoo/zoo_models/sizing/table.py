@@ -1,4 +1,4 @@
-"""Write the multiply-adds of every model that comes with Kerazoo: ``python -m zoo_models.sizing.table``.
+"""Write the multiply-adds of every built-in model: ``python -m zoo_models.sizing.table``.
 
 The file is read with the catalog, so that listing and choosing need not build anything.
 """

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo_models.build import check_overrides, load_builder
+from zoo_models.calling import check_overrides, load_builder
 from zoo_models.weights.belongings import Belongings, of_snapshot, sentences
 from zoo_models.weights.classes import Classes
 from zoo_models.weights.configuration import Settings, read_settings, same

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from zoo_models.build import accepted_overrides, check_overrides, load_builder
+from zoo_models.calling import accepted_overrides, check_overrides, load_builder
 from zoo_models.weights.belongings import Belongings, of_run
 from zoo_models.weights.classes import Classes
 from zoo_models.weights.converter import HEAD, POOLER

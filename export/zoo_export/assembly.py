@@ -16,18 +16,10 @@ from zoo_export.source import Source, versions
 from zoo_registry import load_target
 from zoo_runtime import files
 from zoo_runtime.errors import ExportError
+from zoo_runtime.figures import Comparison
 from zoo_runtime.formats import Format
 from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
-from zoo_runtime.manifest import (
-    ASSETS,
-    CARD,
-    EDGES,
-    MANIFEST,
-    SAMPLES,
-    Artifact,
-    Comparison,
-    Manifest,
-)
+from zoo_runtime.manifest import ASSETS, CARD, EDGES, MANIFEST, SAMPLES, Artifact, Manifest
 from zoo_runtime.probes import save_probes
 from zoo_runtime.stored import save_samples
 from zoo_system import durable

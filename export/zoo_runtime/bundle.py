@@ -10,75 +10,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_registry import UsageError, did_you_mean
+from zoo_registry import UsageError
 from zoo_runtime import archive, files
-from zoo_runtime.agreement import check_agreement, files_of_steps
 from zoo_runtime.answers.generation import proceed, translate
 from zoo_runtime.answers.prediction import Prediction, answer, as_texts, prepare
-from zoo_runtime.errors import BundleError, MissingRuntimeError
+from zoo_runtime.contents import Contents, open_unproved, read_contents
+from zoo_runtime.errors import VerificationError
+from zoo_runtime.figures import Verification, why
 from zoo_runtime.formats import find
-from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, TRAIN_FORMAT, Artifact, Manifest
+from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
 from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.running import (
-    Options,
-    Runner,
-    check_installed,
-    check_threads,
-    is_installed,
-    open_runner,
-)
+from zoo_runtime.running import Options, Runner, check_installed, check_threads
 from zoo_runtime.running.training import Trainer, open_trainer
 from zoo_runtime.tensors import Array
+from zoo_runtime.trial import prove, remember, try_artifact
 
 
 @dataclass(frozen=True)
-class Bundle:
-    """A folder that :func:`load_bundle` has checked.
+class Bundle(Contents):
+    """A folder that :func:`load_bundle` has checked, and what its artifacts do."""
 
-    Args:
-        path: The folder.
-        manifest: What it says about itself.
-        trusted: Whether its artifacts are loaded without being tried in another process first.
-        origin: What it was loaded from, as messages call it: the folder, or a zip.
-    """
-
-    path: Path
-    manifest: Manifest
-    trusted: bool = False
-    origin: Path | None = None
     _runners: dict[tuple[str, Options], Runner] = field(
         default_factory=dict, repr=False, compare=False
     )
-
-    def __str__(self) -> str:
-        return str(self.origin or self.path)
-
-    @property
-    def name(self) -> str:
-        """Name of the model or recipe."""
-        return self.manifest.name
-
-    @property
-    def artifacts(self) -> tuple[Artifact, ...]:
-        """One converted model for each format."""
-        return self.manifest.artifacts
-
-    def artifact(self, runtime: str | None = None) -> Artifact:
-        """Return the artifact of a format, or the first one whose runtime is installed.
-
-        Raises:
-            UsageError: The bundle has no such format.
-            MissingRuntimeError: No runtime for any of its formats is installed.
-        """
-        by_name = {artifact.format: artifact for artifact in self.artifacts}
-        if runtime is None:
-            return self._first_installed()
-        name = find(runtime).name
-        if name not in by_name:
-            hint = did_you_mean(runtime, by_name)
-            has = ", ".join(by_name)
-            raise UsageError(f"Bundle '{self}' has no format '{runtime}'.{hint} It has: {has}.")
-        return by_name[name]
 
     def runner(
         self,
@@ -101,23 +55,13 @@ class Bundle:
         artifact, options = self.artifact(runtime), Options(threads, provider)
         key = (artifact.format, options)
         if key not in self._runners:
-            with self._opening(artifact, options) as path:
-                self._runners[key] = open_runner(
-                    find(artifact.format),
-                    path,
-                    artifact.inputs,
-                    artifact.outputs,
-                    batch_sizes=artifact.batch_sizes,
-                    options=options,
-                    nan_inputs=self.manifest.nan_inputs,
-                )
+            with self._opening(artifact, options):
+                self._runners[key] = open_unproved(self, artifact, options)
         return self._runners[key]
 
     @contextmanager
     def _opening(self, artifact: Artifact, options: Options) -> Iterator[Path]:
         """Give the path of an artifact that was tried, to open it while its hash is watched."""
-        from zoo_runtime.verification import prove  # it reads bundles itself
-
         check_threads(options.threads)
         check_installed(find(artifact.format))
         path = files.safe_path(self.path, artifact.path)
@@ -127,37 +71,6 @@ class Bundle:
         prove(self, artifact, options)
         with self.as_recorded(artifact.path):
             yield path
-
-    @contextmanager
-    def as_recorded(self, part: str) -> Iterator[None]:
-        """Check the hashes of an artifact's or folder's files again, around what opens them.
-
-        Args:
-            part: A file or folder of the bundle; the files that hold its larger weights belong to
-                it.
-
-        Raises:
-            BundleError: A file is not the one that was loaded, before or after.
-        """
-        names = [
-            name
-            for name in self.manifest.files
-            if name == part or name.startswith((f"{part}/", f"{part}."))
-        ]
-        with files.as_recorded(self.path, names, self.manifest.files, Path(str(self))):
-            yield
-
-    @property
-    def assets(self) -> Path:
-        """Folder of the files that preprocessing names, their hashes checked again.
-
-        Raises:
-            BundleError: One of them was changed since the bundle was loaded.
-        """
-        for name in () if self.trusted else files_of_steps(self.manifest):
-            with self.as_recorded(name):
-                pass
-        return self.path / ASSETS
 
     def run(
         self,
@@ -268,17 +181,6 @@ class Bundle:
         with self._opening(self.artifact(TRAIN_FORMAT), Options(threads)) as path:
             return open_trainer(path, threads=threads)
 
-    def _first_installed(self) -> Artifact:
-        needed = []
-        for artifact in self.artifacts:
-            row = find(artifact.format)
-            if is_installed(row):
-                return artifact
-            needed.append(row.requires)
-        raise MissingRuntimeError(
-            f"No runtime for bundle '{self}' is installed: pip install {' or '.join(needed)}"
-        )
-
 
 def is_bundle(path: Path) -> bool:
     """Return whether a path is the folder of a bundle, or a file that may be one."""
@@ -300,10 +202,10 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     """
     folder = Path(path)
     if not folder.is_file():
-        return _load_folder(folder, trusted=trusted)
+        return _bundle(read_contents(folder, trusted=trusted))
     unpacked = archive.unpack(folder)
     try:
-        bundle = _load_folder(unpacked, trusted=trusted, origin=folder)
+        bundle = _bundle(read_contents(unpacked, trusted=trusted, origin=folder))
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
@@ -311,16 +213,53 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     return bundle
 
 
-def _load_folder(folder: Path, *, trusted: bool, origin: Path | None = None) -> Bundle:
-    manifest_path, shown = folder / MANIFEST, origin or folder
-    if not folder.is_dir():
-        raise UsageError(f"There is no bundle '{shown}'.")
-    if not manifest_path.is_file():
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
-    if manifest_path.stat().st_size > MAX_MANIFEST:
-        size = manifest_path.stat().st_size
-        raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")
-    manifest = Manifest.read(manifest_path.read_bytes(), f"'{shown / MANIFEST}'")
-    files.check_files(folder, manifest.files, shown)
-    check_agreement(shown, manifest)
-    return Bundle(folder, manifest, trusted, origin)
+def _bundle(contents: Contents) -> Bundle:
+    return Bundle(contents.path, contents.manifest, contents.trusted, contents.origin)
+
+
+def verify(
+    bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
+) -> list[Verification]:
+    """Run the stored samples in every runtime and compare with what Keras gave.
+
+    Each artifact runs in a process of its own: a file that ends it is an error here.
+
+    Args:
+        bundle: A bundle or its folder; a folder is checked byte by byte first.
+        runtime: Name of the one format to verify; all by default.
+        provider: What computes, as for :meth:`Bundle.runner`; with it a runtime must be named.
+
+    Returns:
+        Figures of this machine, one row for each artifact; counts of agreement on examples
+        are those of the export.
+
+    Raises:
+        BundleError: An artifact that ends the process that runs it.
+        VerificationError: An artifact disagrees; ``verifications`` has the figures of all.
+        MissingRuntimeError: A runtime is not installed.
+
+    Example:
+        >>> import keras, tempfile, zoo_export
+        >>> inputs = keras.Input((4,), name="features")
+        >>> model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
+        >>> bundle = zoo_export.export(
+        ...     model, to=["onnx"], out=tempfile.mkdtemp() + "/tiny", name="tiny"
+        ... )
+        >>> [row.ok for row in verify(bundle)]
+        [True]
+    """
+    if not isinstance(bundle, Bundle):
+        bundle = load_bundle(bundle)
+    if provider is not None and runtime is None:
+        raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
+    artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
+    options = Options(provider=provider)
+    results = [try_artifact(bundle, artifact, options) for artifact in artifacts]
+    failed = [f"{row.format}: {why(row)}" for row in results if not row.ok]
+    if failed:
+        raise VerificationError(
+            f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
+        )
+    for artifact in artifacts:
+        remember(bundle, artifact, options)
+    return results

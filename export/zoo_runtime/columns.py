@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from zoo_runtime.manifest import Fit
+from zoo_runtime.figures import Fit
 from zoo_runtime.tensors import Array
 
 # Masked logits are so large, and so many times as large as what else is in their column.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,8 +9,8 @@ import numpy as np
 
 from zoo_runtime.columns import Scale, as_columns, centred, keeps, measure, usual
 from zoo_runtime.errors import ExportError
-from zoo_runtime.formats import Format, find
-from zoo_runtime.manifest import Comparison, Fit, Verification
+from zoo_runtime.figures import Comparison, Fit
+from zoo_runtime.formats import Format
 from zoo_runtime.tensors import Array, Arrays, Tensor
 
 # What rows at the edges may differ more than others: where all of an image is zero, every place
@@ -131,10 +130,10 @@ def worst_of_groups(fits: Sequence[Fit]) -> list[Fit]:
     for fit in fits:
         key = (fit.output, fit.centred, fit.axis)
         other = found.get(key)
-        if other is None or (fit.is_informative, not fit.ok, _beyond(fit)) > (
+        if other is None or (fit.is_informative, not fit.ok, fit.beyond) > (
             other.is_informative,
             not other.ok,
-            _beyond(other),
+            other.beyond,
         ):
             found[key] = fit
     failed = [fit for fit in fits if not fit.ok]
@@ -296,93 +295,6 @@ def different_answers(pairs: Sequence[tuple[Array, Array]], scale: Scale | None)
     return (_different(keras) if tells.any() else 1), _different(artifact)
 
 
-def worst(rows: Sequence[Comparison]) -> str:
-    """Return one line about the row that is furthest beyond what is allowed.
-
-    Example:
-        >>> worst([Comparison("logits", (1, 2), 0.5, 1e-5)])
-        "output 'logits' of shape [1, 2] differs from Keras by 0.5 where 1e-05 is allowed"
-    """
-    row = max(rows, key=lambda row: row.nearest_diff / (row.allowed or 1e-300))
-    where = "" if row.column is None else f" in column {row.column}"
-    return (
-        f"output '{row.output}' of shape {list(row.shape)} differs from Keras by "
-        f"{row.nearest_diff:.3g}{where} where {row.allowed:.3g} is allowed"
-    )
-
-
-def worst_fit(fits: Sequence[Fit]) -> str:
-    """Return one line about the output of which least is kept.
-
-    Example:
-        >>> worst_fit([Fit("boxes", 4, 0.5, 0.3, 0.1, columns=5, answers=9, keras_answers=64)])
-        "column 4 of output 'boxes' differs from Keras by 0.5 (root mean square) where it varies \
-by 0.3 over the samples and 0.1 is allowed; 9 different answers, Keras gives 64"
-    """
-    one = next((fit for fit in fits if fit.is_one_answer), None)
-    if one is not None:
-        return (
-            f"output '{one.output}' is the same for different samples: it gives one answer where "
-            f"Keras gives {one.keras_answers:,}"
-        )
-    fit = max((fit for fit in fits if not fit.ok), key=_beyond)
-    what = column_name(fit)
-    if fit.allowed == 0:
-        told = (
-            f"{what} is one number for all samples, and in Keras it varies by {fit.deviation:.3g}"
-        )
-    else:
-        told = (
-            f"{what} differs from Keras by {fit.difference:.3g} (root mean square) where it varies "
-            f"by {fit.deviation:.3g} over the samples and {fit.allowed:.3g} is allowed"
-        )
-    if fit.answers < fit.keras_answers:
-        told += f"; {fit.answers:,} different answers, Keras gives {fit.keras_answers:,}"
-    return told
-
-
-def column_name(fit: Fit) -> str:
-    """Return how messages call the worst column.
-
-    Example:
-        >>> column_name(Fit("logits", 3, 0.1, 1.0, 0.2, label="cat", centred=True))
-        "column 3 ('cat') of output 'logits', less the mean of its row,"
-    """
-    label = f" ('{fit.label}')" if fit.label is not None else ""
-    what = "column" if fit.axis == -1 else "row"
-    column = "" if fit.column is None else f"{what} {fit.column}{label} of "
-    return f"{column}output '{fit.output}'" + (", less the mean of its row," if fit.centred else "")
-
-
-def why(figures: Verification) -> str:
-    """Return one line about why figures are not what is allowed."""
-    is_scheme = find(figures.format).scheme is not None
-    told_by_fits = is_scheme or any(fit.is_one_answer for fit in figures.fits)
-    if told_by_fits and not all(fit.ok for fit in figures.fits):
-        return worst_fit(figures.fits)
-    if not all(row.ok for row in figures.comparisons):
-        return worst(figures.comparisons)
-    return worst_fit(figures.fits)
-
-
-def largest_share(figures: Verification) -> float:
-    """Return the largest difference as a share of what the tolerance is a share of.
-
-    Whole numbers and booleans must be equal: any difference of theirs is infinite.
-
-    Example:
-        >>> row = Comparison("logits", (1, 2), max_abs_diff=0.5, allowed=0.2)
-        >>> largest_share(Verification("tflite:int8", tolerance=0.1, comparisons=(row,)))
-        0.25
-    """
-    shares = [
-        row.nearest_diff / row.allowed * figures.tolerance if row.allowed else math.inf
-        for row in figures.comparisons
-        if row.nearest_diff
-    ]
-    return max(shares, default=0.0)
-
-
 def top1_agreement(
     expected: Arrays, received: Arrays, scales: Mapping[str, Scale] | None = None
 ) -> float | None:
@@ -431,10 +343,6 @@ def accuracy(outputs: Arrays, targets: Array | None) -> float | None:
     if rows.shape != logits.shape[:-1] or (rows.ndim > 1 and counted.all()):
         return None
     return float((logits.argmax(-1) == rows)[counted].mean())
-
-
-def _beyond(fit: Fit) -> float:
-    return fit.difference / fit.allowed if fit.allowed else math.inf
 
 
 def _ranked(

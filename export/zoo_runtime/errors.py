@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from zoo_registry import UsageError, ZooError
-
-if TYPE_CHECKING:
-    from zoo_runtime.manifest import Comparison, Verification
+from zoo_runtime.figures import Comparison, Verification
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.errors import BundleError
+from zoo_runtime.figures import Verification
 from zoo_runtime.tensors import Tensor
 from zoo_system import folders
 
@@ -32,140 +32,6 @@ class FileEntry:
 
     bytes: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One output of one sample batch against Keras.
-
-    Args:
-        output: Name of the output.
-        shape: Shape that both gave.
-        max_abs_diff: Largest absolute difference.
-        allowed: What may differ at the place nearest to its limit.
-        column: Index in the last axis of that place, where columns are held against their own
-            spread.
-        column_diff: Difference there; ``max_abs_diff`` where all is on one scale.
-    """
-
-    output: str
-    shape: tuple[int, ...]
-    max_abs_diff: float
-    allowed: float
-    column: int | None = None
-    column_diff: float | None = None
-
-    @property
-    def nearest_diff(self) -> float:
-        """The difference that is held against ``allowed``."""
-        return self.max_abs_diff if self.column_diff is None else self.column_diff
-
-    @property
-    def ok(self) -> bool:
-        """Whether the difference is allowed."""
-        return self.nearest_diff <= self.allowed
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How much of an output's columns is kept, over all samples: the worst column.
-
-    Args:
-        output: Name of the output.
-        column: Index in the last axis; ``None`` for an output that is one column.
-        difference: Root mean square difference from Keras in that column.
-        deviation: Standard deviation of what Keras gives in it.
-        allowed: Difference that is allowed; 0 for a column that is one number in the file.
-        columns: How many columns there are.
-        constant: How many of them Keras gives the same number for every sample.
-        values: How many values of the worst column were compared.
-        answers: Different rows that the file gives.
-        keras_answers: Different rows that Keras gives for the same samples; 1 where it gives one
-            answer for all of them, which proves nothing.
-        centred: Whether the mean of each row was taken away, as softmax does.
-        label: The worst column's class, where classes have names.
-        axis: What ``column`` counts along: the last axis, or the first after the batch of an
-            output of three.
-    """
-
-    output: str
-    column: int | None
-    difference: float
-    deviation: float
-    allowed: float
-    columns: int = 1
-    constant: int = 0
-    values: int = 0
-    answers: int = 0
-    keras_answers: int = 0
-    centred: bool = False
-    label: str | None = None
-    axis: int = -1
-
-    @property
-    def ok(self) -> bool:
-        """Whether samples that Keras tells apart are told apart, by every column."""
-        is_kept = self.constant == self.columns or self.difference <= self.allowed
-        return is_kept and not self.is_one_answer
-
-    @property
-    def is_one_answer(self) -> bool:
-        """Whether the file gives one answer for samples to which Keras gives several."""
-        return self.answers == 1 < self.keras_answers
-
-    @property
-    def is_informative(self) -> bool:
-        """Whether what Keras gives depends on the inputs."""
-        return self.keras_answers != 1
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How near an artifact is to the Keras model.
-
-    Args:
-        format: The artifact's format.
-        tolerance: Allowed difference: of a float32 file as a share of the spread of each column
-            over the samples, of others as a share of the largest value of an output.
-        comparisons: One row for each sample batch and output.
-        examples: Real examples compared by their largest logit, 0 where there are none.
-        top1_agreement: Share of them with the same answer as Keras.
-        accuracy: Share of them whose answer is right, where that is known.
-        keras_accuracy: The same of Keras.
-        fits: What is kept of each output's columns; none in bundles of earlier versions.
-        perturbed: Whether a file of the same model with changed weights was compared instead,
-            because Keras gives one answer for all samples with its own.
-    """
-
-    format: str
-    tolerance: float
-    comparisons: tuple[Comparison, ...]
-    examples: int = 0
-    top1_agreement: float | None = None
-    accuracy: float | None = None
-    keras_accuracy: float | None = None
-    fits: tuple[Fit, ...] = ()
-    perturbed: bool = False
-
-    @property
-    def max_abs_diff(self) -> float:
-        """Largest absolute difference of all outputs and batches."""
-        return max((row.max_abs_diff for row in self.comparisons), default=math.inf)
-
-    @property
-    def batches(self) -> tuple[int, ...]:
-        """The batch sizes that were compared."""
-        return tuple(sorted({row.shape[0] for row in self.comparisons if row.shape}))
-
-    @property
-    def ok(self) -> bool:
-        """Whether every difference is allowed."""
-        return all(row.ok for row in self.comparisons) and all(fit.ok for fit in self.fits)
-
-    @property
-    def uninformative(self) -> tuple[str, ...]:
-        """Outputs for which Keras gives one answer whatever the inputs."""
-        return tuple(dict.fromkeys(fit.output for fit in self.fits if not fit.is_informative))
 
 
 @dataclass(frozen=True)

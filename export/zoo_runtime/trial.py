@@ -19,21 +19,22 @@ import sys
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo_registry import UsageError, ZooError
 from zoo_runtime import files, schema
+from zoo_runtime.contents import Contents, read_contents
 from zoo_runtime.errors import BundleError, VerificationError
+from zoo_runtime.figures import Verification, why
 from zoo_runtime.formats import find
-from zoo_runtime.manifest import SAMPLES, TRAIN_FORMAT, Artifact, Manifest, Verification
+from zoo_runtime.manifest import SAMPLES, TRAIN_FORMAT, Artifact, Manifest
 from zoo_runtime.running import AS_USUAL, Options, check_installed
+from zoo_runtime.running.training import open_trainer
 from zoo_runtime.stored import load_samples
+from zoo_runtime.verification import run_samples
 from zoo_system import children
 from zoo_system.packages import cache_folder
 from zoo_system.signals import signal_name
-
-if TYPE_CHECKING:
-    from zoo_runtime.bundle import Bundle
 
 TIME_LIMIT = 600.0
 # TensorFlow and what it computes with, and weights that runtimes pack anew.
@@ -42,7 +43,7 @@ _KINDS = {kind.__name__: kind for kind in (BundleError, UsageError, Verification
 
 
 def try_artifact(
-    bundle: Bundle,
+    bundle: Contents,
     artifact: Artifact,
     options: Options = AS_USUAL,
     time_limit: float = TIME_LIMIT,
@@ -100,12 +101,12 @@ def _answer(done: subprocess.CompletedProcess[str]) -> Any:
         return None
 
 
-def was_tried(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) -> bool:
+def was_tried(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> bool:
     """Return whether these very bytes have passed on this machine, opened in this way."""
     return _mark(bundle, artifact, options).is_file()
 
 
-def remember(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) -> None:
+def remember(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
     """Note that an artifact has passed, so that it is not tried again."""
     mark = _mark(bundle, artifact, options)
     try:
@@ -115,13 +116,35 @@ def remember(bundle: Bundle, artifact: Artifact, options: Options = AS_USUAL) ->
         return  # a device without a home: it is tried again next time
 
 
+def prove(bundle: Contents, artifact: Artifact, options: Options) -> None:
+    """Verify one artifact, unless these bytes have passed on this machine before.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        options: How it is going to be opened here.
+
+    Raises:
+        BundleError: It ends the process that runs it.
+        VerificationError: It disagrees with Keras.
+    """
+    if was_tried(bundle, artifact, options):
+        return
+    figures = try_artifact(bundle, artifact, options)
+    if not figures.ok:
+        raise VerificationError(
+            f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
+            f"{why(figures)}.",
+            [figures],
+        )
+    remember(bundle, artifact, options)
+
+
 def main(folder: str, format_name: str, digest: str, options: str) -> None:
     """Print the figures of one artifact, or the error, as the last line."""
-    from zoo_runtime.bundle import load_bundle
-
     chosen = Options(**json.loads(options))
     try:
-        bundle = load_bundle(folder, trusted=True)
+        bundle = read_contents(Path(folder), trusted=True)
         artifact = bundle.artifact(format_name)
         if _digest(bundle.manifest, artifact) != digest:
             raise BundleError(f"The manifest of bundle '{bundle}' was changed since it was loaded.")
@@ -134,18 +157,16 @@ def main(folder: str, format_name: str, digest: str, options: str) -> None:
     print(json.dumps(result))  # noqa: T201 - read by the parent
 
 
-def _exercise(bundle: Bundle, artifact: Artifact, options: Options) -> Verification:
-    from zoo_runtime.verification import run_samples
-
-    threads, provider = options.threads, options.provider
-    figures = run_samples(bundle, artifact, threads=threads, provider=provider)
+def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verification:
+    figures = run_samples(bundle, artifact, options)
     if artifact.format == TRAIN_FORMAT:
         sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
-        bundle.trainer(threads).rehearse(sample)
+        path = files.safe_path(bundle.path, artifact.path)
+        open_trainer(path, threads=options.threads).rehearse(sample)
     return figures
 
 
-def _mark(bundle: Bundle, artifact: Artifact, options: Options) -> Path:
+def _mark(bundle: Contents, artifact: Artifact, options: Options) -> Path:
     row = find(artifact.format)
     # The manifest has the hash of every file.
     proof = hashlib.sha256(_digest(bundle.manifest, artifact).encode())

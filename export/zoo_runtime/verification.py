@@ -1,13 +1,10 @@
-"""Proving a bundle again, on any machine that has its runtimes; Keras is not needed."""
+"""The stored samples run again through an artifact, and compared with what Keras gave."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from zoo_registry import UsageError
-from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
     compared,
@@ -15,101 +12,35 @@ from zoo_runtime.comparing import (
     has_columns,
     settle,
     usual_sizes,
-    why,
     with_label,
     worst_of_groups,
 )
+from zoo_runtime.contents import Contents, open_unproved
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
+from zoo_runtime.figures import Comparison, Fit, Verification
 from zoo_runtime.formats import Format, find
 from zoo_runtime.kinds import EDGE, EXAMPLE, group_of, is_judged
-from zoo_runtime.manifest import EDGES, SAMPLES, Artifact, Comparison, Fit, Verification
+from zoo_runtime.manifest import EDGES, SAMPLES, Artifact
 from zoo_runtime.probes import check_probes
-from zoo_runtime.running import Options
+from zoo_runtime.running import AS_USUAL, Options, Runner
 from zoo_runtime.stored import MAX_VALUES, Stored, columns_kept, load_samples, load_scales, reduced
 from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
-from zoo_runtime.trial import remember, try_artifact, was_tried
 
 
-def verify(
-    bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
-) -> list[Verification]:
-    """Run the stored samples in every runtime and compare with what Keras gave.
-
-    Each artifact runs in a process of its own: a file that ends it is an error here.
-
-    Args:
-        bundle: A bundle or its folder; a folder is checked byte by byte first.
-        runtime: Name of the one format to verify; all by default.
-        provider: What computes, as for :meth:`Bundle.runner`; with it a runtime must be named.
-
-    Returns:
-        Figures of this machine, one row for each artifact; counts of agreement on examples
-        are those of the export.
-
-    Raises:
-        BundleError: An artifact that ends the process that runs it.
-        VerificationError: An artifact disagrees; ``verifications`` has the figures of all.
-        MissingRuntimeError: A runtime is not installed.
-
-    Example:
-        >>> import keras, tempfile, zoo_export
-        >>> inputs = keras.Input((4,), name="features")
-        >>> model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
-        >>> bundle = zoo_export.export(
-        ...     model, to=["onnx"], out=tempfile.mkdtemp() + "/tiny", name="tiny"
-        ... )
-        >>> [row.ok for row in verify(bundle)]
-        [True]
-    """
-    if not isinstance(bundle, Bundle):
-        bundle = load_bundle(bundle)
-    if provider is not None and runtime is None:
-        raise UsageError(f"provider='{provider}' belongs to one runtime: name it too (runtime).")
-    artifacts = bundle.artifacts if runtime is None else (bundle.artifact(runtime),)
-    options = Options(provider=provider)
-    results = [try_artifact(bundle, artifact, options) for artifact in artifacts]
-    failed = [f"{row.format}: {why(row)}" for row in results if not row.ok]
-    if failed:
-        raise VerificationError(
-            f"Bundle '{bundle}' does not give what Keras gave. {'; '.join(failed)}.", results
-        )
-    for artifact in artifacts:
-        remember(bundle, artifact, options)
-    return results
-
-
-def prove(bundle: Bundle, artifact: Artifact, options: Options) -> None:
-    """Verify one artifact, unless these bytes have passed on this machine before.
+def run_samples(
+    bundle: Contents,
+    artifact: Artifact,
+    options: Options = AS_USUAL,
+    *,
+    runner: Runner | None = None,
+) -> Verification:
+    """Run the stored samples through an artifact in this process and compare with Keras.
 
     Args:
         bundle: The bundle.
         artifact: One of its artifacts.
-        options: How it is going to be opened here.
-
-    Raises:
-        BundleError: It ends the process that runs it.
-        VerificationError: It disagrees with Keras.
-    """
-    if was_tried(bundle, artifact, options):
-        return
-    figures = try_artifact(bundle, artifact, options)
-    if not figures.ok:
-        raise VerificationError(
-            f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
-            f"{why(figures)}.",
-            [figures],
-        )
-    remember(bundle, artifact, options)
-
-
-def run_samples(
-    bundle: Bundle,
-    artifact: Artifact,
-    *,
-    provider: str | None = None,
-    threads: int | None = None,
-) -> Verification:
-    """Run the stored samples through an artifact in this process and compare with Keras.
+        options: How it is opened.
+        runner: The artifact, where it is open already.
 
     Raises:
         BundleError: No samples, or a file that its runtime refuses.
@@ -136,7 +67,7 @@ def run_samples(
     if not judged:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
     _check_batches(bundle, artifact, cases)
-    runner = bundle.runner(artifact.format, threads, provider)
+    runner = runner or open_unproved(bundle, artifact, options)
     tried = [
         (case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)) for case in judged
     ]
@@ -150,7 +81,7 @@ def run_samples(
 
 
 def _run(
-    bundle: Bundle, artifact: Artifact, given: Arrays, case: Stored, outputs: Sequence[Tensor]
+    bundle: Contents, artifact: Artifact, given: Arrays, case: Stored, outputs: Sequence[Tensor]
 ) -> dict[str, Array]:
     """Return of what an artifact gave the values that are stored of Keras."""
     shapes = {name: array.shape for name, array in given.items()}
@@ -218,7 +149,7 @@ def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | No
     return int(columns_kept(int(width))[column])
 
 
-def _check_batches(bundle: Bundle, artifact: Artifact, cases: Sequence[Stored]) -> None:
+def _check_batches(bundle: Contents, artifact: Artifact, cases: Sequence[Stored]) -> None:
     # A signature that no sample has run is not proved.
     run = {
         len(next(iter(case.inputs.values())))

@@ -7,8 +7,9 @@ from zoo_export.converters.axes import input_tensors
 from zoo_export.converters.inference import call, inference_clone, named_outputs
 from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
 from zoo_registry import UsageError
-from zoo_runtime.comparing import compare, top1_agreement, worst
+from zoo_runtime.comparing import compare, top1_agreement
 from zoo_runtime.errors import ExportError
+from zoo_runtime.figures import worst
 from zoo_runtime.running.affine import Affine
 from zoo_runtime.tensors import Tensor, bind
 

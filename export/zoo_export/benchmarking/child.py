@@ -18,7 +18,8 @@ import numpy as np
 from zoo_export.converters.job import load_cases
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle
-from zoo_runtime.comparing import accuracy, largest_share
+from zoo_runtime.comparing import accuracy
+from zoo_runtime.figures import largest_share
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
 from zoo_runtime.running import Runner
 from zoo_runtime.stored import load_samples
@@ -66,7 +67,7 @@ class Measurement:
 
     def compare(self) -> dict[str, float]:
         """Run the bundle's samples and compare with what Keras gave."""
-        figures = run_samples(self.bundle, self.artifact, threads=self.threads)
+        figures = run_samples(self.bundle, self.artifact, runner=self.runner)
         return {"max_abs_diff": figures.max_abs_diff, "max_share": largest_share(figures)}
 
     def run(self, rows: int, runs: int, seconds: float) -> dict[str, list[float]]:

@@ -257,7 +257,7 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
     from zoo_export.remarks import proofs
     from zoo_runtime.bundle import load_bundle
-    from zoo_runtime.verification import verify as verify_bundle
+    from zoo_runtime.bundle import verify as verify_bundle
 
     loaded = load_bundle(bundle)
     results = verify_bundle(loaded, runtime=runtime, provider=provider)

@@ -40,9 +40,8 @@ from zoo_export.exporting import export
 from zoo_export.samples import drawn_for
 from zoo_registry import ZooError
 from zoo_runtime.bundle import Bundle
-from zoo_runtime.comparing import largest_share
+from zoo_runtime.figures import Verification, largest_share
 from zoo_runtime.formats import find
-from zoo_runtime.manifest import Verification
 from zoo_system import processes
 from zoo_system.durable import write_text
 from zoo_system.machine import in_short

@@ -1,0 +1,16 @@
+from zoo_export.benchmarking import bench as bench
+from zoo_export.benchmarking import measure as measure
+from zoo_export.budget import Budget as Budget
+from zoo_export.budget import BudgetError as BudgetError
+from zoo_export.budget_search import export_within as export_within
+from zoo_export.encoders import encoders as encoders
+from zoo_export.exporting import export as export
+from zoo_runtime.answers.prediction import Prediction as Prediction
+from zoo_runtime.bundle import Bundle as Bundle
+from zoo_runtime.bundle import load_bundle as load_bundle
+from zoo_runtime.bundle import verify as verify
+from zoo_runtime.errors import BundleError as BundleError
+from zoo_runtime.errors import ExportError as ExportError
+from zoo_runtime.errors import MissingRuntimeError as MissingRuntimeError
+from zoo_runtime.errors import VerificationError as VerificationError
+from zoo_runtime.formats import Format as Format

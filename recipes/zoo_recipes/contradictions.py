@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo_models.build import check_trainable
 from zoo_recipes.augmentation.mixing import MIXES
 from zoo_recipes.augmentation.moving import moving_mistakes
-from zoo_recipes.configs import FitConfig
 from zoo_registry import UsageError
-
-if TYPE_CHECKING:
-    from zoo_recipes.recipe import Recipe
 
 MASKS_TOKENS = ("masked-lm", "pretraining")
 DETECTION, DETECTION_LOSS = "object-detection", "centernet"
@@ -33,17 +29,6 @@ def contradictions(data: Mapping[str, Any]) -> Iterator[str]:
     yield from _contrastive_mistakes(data)
     if table(data, "distillation") and _augmentations(data).keys() & MIXES.keys():
         yield "distillation: mixed images have no one class; leave mix_up and cut_mix out."
-
-
-def settings_of_one_class(recipe: Recipe) -> Iterator[str]:
-    """Yield the settings of a recipe that need examples of one class each."""
-    yield from (f"augmentation.{c.name}" for c in recipe.augmentation if c.name in MIXES)
-    if recipe.fit.class_weight is not None:
-        yield "fit.class_weight"
-    if recipe.fit.sampling != FitConfig.sampling:
-        yield "fit.sampling"
-    if recipe.distillation is not None:
-        yield "distillation"
 
 
 def table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:

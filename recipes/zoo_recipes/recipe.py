@@ -25,6 +25,7 @@ from zoo_recipes.configs import (
     TuneConfig,
 )
 from zoo_recipes.plain import plain
+from zoo_recipes.validation import validated
 from zoo_registry import UsageError
 
 
@@ -134,9 +135,8 @@ def as_recipe(value: object, name: str) -> Recipe:
     if isinstance(value, Recipe):
         return value
     if isinstance(value, Mapping):
-        from zoo_recipes.validation import validated
-
-        return validated({"name": name, **value})
+        recipe: Recipe = validated(Recipe, {"name": name, **value})
+        return recipe
     if isinstance(value, _Readable):
         try:
             text = value.read_text(encoding="utf-8")

@@ -14,7 +14,6 @@ from typing import Any, get_args, get_type_hints
 import zoo_registry
 from zoo_recipes.contradictions import contradictions, loss_mistakes, table
 from zoo_recipes.own_data.files import is_path
-from zoo_recipes.recipe import Recipe
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
 from zoo_system.folders import is_plain_name
 
@@ -23,10 +22,11 @@ _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
 _SPLIT = re.compile(rf"{_PART}(\+{_PART})*")
 
 
-def validated(data: Mapping[str, Any]) -> Recipe:
+def validated(kind: Any, data: Mapping[str, Any]) -> Any:
     """Return the recipe that plain data describe.
 
     Args:
+        kind: The dataclass of recipes.
         data: TOML-shaped.
 
     Raises:
@@ -34,13 +34,13 @@ def validated(data: Mapping[str, Any]) -> Recipe:
     """
     from pydantic import ValidationError
 
-    recipe: Recipe | None = None
+    recipe: Any = None
     mistakes: list[str] = []
     try:
         # As JSON, where strict means types and yet a list may fill a tuple.
-        recipe = _adapter().validate_json(json.dumps(_with_components(data), default=str))
+        recipe = _adapter(kind).validate_json(json.dumps(_with_components(data), default=str))
     except ValidationError as error:
-        mistakes += [_mistake(details) for details in error.errors()]
+        mistakes += [_mistake(kind, details) for details in error.errors()]
     mistakes += [*_name_mistakes(data), *_step_mistakes(data), *_split_mistakes(data)]
     mistakes += contradictions(data)
     if mistakes or recipe is None:
@@ -77,27 +77,26 @@ def _components(value: Any) -> Any:
 
 
 @cache
-def _adapter() -> Any:
+def _adapter(kind: Any) -> Any:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Recipe)
+    return TypeAdapter(kind)
 
 
-def _mistake(details: Mapping[str, Any]) -> str:
+def _mistake(kind: Any, details: Mapping[str, Any]) -> str:
     path = [part for part in details["loc"] if not str(part).startswith("function-")]
     where = ".".join(str(part) for part in path)
     if details["type"] == "missing":
         return f"{where}: is missing."
     received = f"{where} = {_shown(details['input'])}"
     if details["type"] == "unexpected_keyword_argument":
-        known = _known_keys(path[:-1])
+        known = _known_keys(kind, path[:-1])
         hint = did_you_mean(str(path[-1]), known) or f" There are: {', '.join(known)}."
         return f"{received}: there is no such key.{hint}"
     return f"{received}: {details['msg'].replace('Input should', 'it should')}."
 
 
-def _known_keys(path: list[str | int]) -> list[str]:
-    config: Any = Recipe
+def _known_keys(config: Any, path: list[str | int]) -> list[str]:
     for part in path:
         if not isinstance(part, str):
             continue

@@ -19,7 +19,7 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
     Ray gives each worker its place in ``TF_CONFIG``; what is left to us is to start all again.
 
     Args:
-        job: What :func:`zoo_recipes.distributed.worker.work` does.
+        job: What :func:`zoo_recipes.training.worker.work` does.
         number: How many workers.
 
     Raises:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +12,7 @@ from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, check_free
-from zoo_registry import UsageError, ZooError
-from zoo_system import folders
+from zoo_registry import UsageError
 
 
 def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
@@ -102,49 +99,3 @@ def launch(
         "workers": asdict(workers),
     }
     return supervise(job, workers, run_by_ray if by_ray else run_here)
-
-
-def follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any) -> Run:
-    """Train with worker 0, which writes the run; nothing of ours is kept.
-
-    Args:
-        ranks: Those that train together.
-        folder: Of the run, on a disk that all of them see.
-        data: Where the run's own data are, if they were moved.
-        reading: ``data_dir`` and ``download``, as ``train`` takes them.
-
-    Raises:
-        ZooError: The folder is not seen here, or as :func:`zoo_recipes.training.training.train`.
-    """
-    from zoo_recipes.datasets.loading import open_dataset
-    from zoo_recipes.distributed.ranks import telling_of_loss
-    from zoo_recipes.own_data.choosing import at_hand, on_own_data
-    from zoo_recipes.run import load_run, read_run
-    from zoo_recipes.training.checkpoints import newest
-    from zoo_recipes.training.execution import trained
-
-    with telling_of_loss(folder, ranks), tempfile.TemporaryDirectory() as scratch:
-        ranks.meet_versions()
-        try:
-            run = read_run(folder)
-        except UsageError as error:
-            raise ZooError(
-                f"Worker {ranks.rank} does not see run '{folder}' that worker 0 has begun: all "
-                "workers need the same --out, on a disk that they share."
-            ) from error
-        recipe = on_own_data(at_hand(run.recipe, data))
-        builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
-        Path(scratch, folders.ASSETS).mkdir()
-        trained(
-            recipe,
-            builder,
-            Path(scratch),
-            dict(run.info),
-            checkpoint=newest(folder),
-            checkpoint_seconds=math.inf,
-            verbose=False,
-            on_epoch=None,
-            ranks=ranks,
-        )
-        ranks.meet_at_the_end()
-    return load_run(folder)

@@ -38,7 +38,7 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
     """Train with several processes until they have come to the end.
 
     Args:
-        job: What :func:`zoo_recipes.distributed.worker.work` does.
+        job: What :func:`zoo_recipes.training.worker.work` does.
         workers: How many, and how often they start again.
         run_team: Starts the workers once and returns why they failed, or ``None``.
 
@@ -71,7 +71,7 @@ def run_here(job: Mapping[str, Any], number: int) -> Failure | None:
     """Train with workers on this machine, and return why they failed, or ``None``.
 
     Args:
-        job: What :func:`zoo_recipes.distributed.worker.work` does.
+        job: What :func:`zoo_recipes.training.worker.work` does.
         number: How many workers.
 
     Raises:

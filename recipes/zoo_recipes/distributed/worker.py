@@ -1,22 +1,17 @@
-"""One process of a training that :mod:`zoo_recipes.distributed.supervising` looks after."""
+"""Starting one process of a training, :mod:`zoo_recipes.training.worker`."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
-import sys
-import traceback
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from zoo_recipes.distributed.outcomes import leave
 from zoo_recipes.run import INFO
 from zoo_system import children
-from zoo_system.quiet import quiet_tensorflow
+
+# Named, not imported: it trains, and stands above all that starts it.
+PROGRAM = "zoo_recipes.training.worker"
 
 
 def stamp(folder: Path) -> list[int] | None:
@@ -30,36 +25,19 @@ def has_begun(job: Mapping[str, Any]) -> bool:
     return job["recipe"] is None or stamp(Path(job["folder"])) != job["before"]
 
 
-def work(job: Mapping[str, Any]) -> None:
-    """Train, or go on with the training if it has begun.
-
-    Args:
-        job: What :func:`zoo_recipes.distributed.launching.launch` wrote.
-    """
-    from zoo_recipes.distributed.cluster import Workers
-    from zoo_recipes.recipe import Recipe
-    from zoo_recipes.training.training import resume, train
-
-    options = {**job["options"], "workers": Workers(**job["workers"])}
-    if has_begun(job):
-        resume(job["folder"], **options)
-    else:
-        train(Recipe.from_toml(job["recipe"]), out=job["folder"], **job["begin"], **options)
-
-
 def start(
     job: Path, outcome: Path, environment: Mapping[str, str], log: BinaryIO | None = None
 ) -> subprocess.Popen[bytes]:
     """Start a worker; it ends when we do.
 
     Args:
-        job: A file with what :func:`work` does.
+        job: A file with what the worker does.
         outcome: The file that it will leave if it fails.
         environment: What is added to ours.
         log: Where its output goes; by default to our standard error.
     """
     return children.start(
-        "zoo_recipes.distributed.worker",
+        PROGRAM,
         str(job),
         str(outcome),
         environment=environment,
@@ -68,26 +46,3 @@ def start(
         # Ctrl-C is for the supervisor, which stops all after the same step.
         start_new_session=True,
     )
-
-
-def main(job: Path, outcome: Path) -> None:
-    """Do what a file says, and leave in another one why it failed."""
-    quiet_tensorflow()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
-    try:
-        work(json.loads(job.read_text(encoding="utf-8")))
-    except BaseException as error:
-        if leave(error, outcome).kind == "bug":
-            traceback.print_exc()
-        # The connections of TensorFlow may wait for what is gone.
-        os._exit(1)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    if issubclass(category, (FutureWarning, UserWarning)):
-        sys.stderr.write(f"warning: {message}\n")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

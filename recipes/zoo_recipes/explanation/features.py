@@ -74,3 +74,34 @@ class Features:
     def spread(self, values: Array) -> Array:
         """Return values of features, float (features,), as values of the elements."""
         return np.asarray(np.append(values, 0)[self.members])
+
+
+def pieces(features: Features, values: Array) -> list[tuple[str, float | None]]:
+    """Return a text in pieces with their values; ``None`` is between the tokens.
+
+    Tokens that share a character, as bytes of one do, are one piece.
+
+    Args:
+        features: Of a text.
+        values: Of the features.
+
+    Example:
+        >>> spans = ((0, 1), (2, 3))
+        >>> two = Features("text", {}, {}, "", np.array([0, 1]), ("a", "b"), spans, "a b")
+        >>> pieces(two, np.array([2.0, -1.0]))
+        [('a', 2.0), (' ', None), ('b', -1.0)]
+    """
+    merged: list[tuple[int, int, float]] = []
+    for (start, end), value in zip(features.spans, values.tolist(), strict=True):
+        if merged and start < merged[-1][1]:
+            first, last, before = merged.pop()
+            merged.append((first, max(last, end), before + value))
+        else:
+            merged.append((start, end, value))
+    found: list[tuple[str, float | None]] = []
+    at = 0
+    for start, end, value in merged:
+        found += [(features.text[at:start], None), (features.text[start:end], value)]
+        at = end
+    found.append((features.text[at:], None))
+    return [(text, value) for text, value in found if text]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from zoo_recipes.explanation.faithfulness import Faithfulness
+from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.target import Array
-
-if TYPE_CHECKING:
-    from zoo_recipes.explanation.result import Explanation
 
 INPUT, HEAT_MAP, CURVES = "input.png", "heat-map.png", "faithfulness.png"
 # For and against the class, as in ColorBrewer's RdBu, which colour-blind people tell apart.
@@ -19,14 +18,24 @@ _WIDTH = 336
 _STRONGEST = 0.85
 
 
-def pictures(explanation: Explanation) -> dict[str, bytes]:
-    """Return PNG files by name: curves, a heat map of images and sounds, and an image itself."""
-    found = {CURVES: _curves(explanation)}
-    if explanation.features.kind == "image":
-        image = _shown(explanation.features.inputs[explanation.features.name][0])
-        found |= {INPUT: _png(image), HEAT_MAP: _png(_heated(image, explanation.elements))}
-    if explanation.features.kind == "sound":
-        found[HEAT_MAP] = _wave(explanation)
+def pictures(
+    features: Features, values: Array, elements: Array, measured: Faithfulness, label: str
+) -> dict[str, bytes]:
+    """Return PNG files by name: curves, a heat map of images and sounds, and an image itself.
+
+    Args:
+        features: The input, and what it is cut into.
+        values: Of each feature, float (features,).
+        elements: Of each element of the input.
+        measured: The curves.
+        label: The class that is explained.
+    """
+    found = {CURVES: _curves(measured, label)}
+    if features.kind == "image":
+        image = _shown(features.inputs[features.name][0])
+        found |= {INPUT: _png(image), HEAT_MAP: _png(_heated(image, elements))}
+    if features.kind == "sound":
+        found[HEAT_MAP] = _wave(features, values)
     return found
 
 
@@ -69,14 +78,13 @@ def _png(pixels: Array) -> bytes:
     return _bytes(lambda file: image.save(file, "PNG"))
 
 
-def _wave(explanation: Explanation) -> bytes:
-    features = explanation.features
+def _wave(features: Features, values: Array) -> bytes:
     figure = _figure(7, 2)
     panel = figure.subplots()
     sound = features.inputs[features.name][0]
     seconds = np.arange(len(sound)) / features.sample_rate
     panel.plot(seconds, sound, color="#1b1f24", linewidth=0.6)
-    for (start, end), value in zip(features.spans, strengths(explanation.values), strict=True):
+    for (start, end), value in zip(features.spans, strengths(values), strict=True):
         panel.axvspan(
             *(start / features.sample_rate, end / features.sample_rate),
             color=np.divide(FOR if value > 0 else AGAINST, 255),
@@ -97,8 +105,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _curves(explanation: Explanation) -> bytes:
-    measured = explanation.faithfulness
+def _curves(measured: Faithfulness, label: str) -> bytes:
     figure = _figure(7, 2.8)
     left, right = figure.subplots(1, 2, sharey=True)
     panels = (
@@ -116,7 +123,7 @@ def _curves(explanation: Explanation) -> bytes:
         panel.set(xlabel="share of the features", title=name)
         panel.grid(alpha=0.3)
         panel.legend(title="area", fontsize="small")
-    left.set_ylabel(f"score of {explanation.target.label}"[:40])
+    left.set_ylabel(f"score of {label}"[:40])
     return _bytes(lambda file: figure.savefig(file, dpi=110, format="png"))
 
 

@@ -1,21 +1,32 @@
-"""An explanation: what each part of an input does to an answer, and whether that is true."""
+"""An explanation: what each part of an input does to an answer, whether that is true; its page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo_recipes.explanation.faithfulness import Faithfulness
-from zoo_recipes.explanation.features import Features
+from zoo_recipes.explanation.features import Features, pieces
+from zoo_recipes.explanation.pictures import AGAINST, CURVES, FOR, HEAT_MAP, INPUT, pictures
 from zoo_recipes.explanation.target import Array, SpanTarget, Target
+from zoo_recipes.reporting.pages import document, image
 from zoo_recipes.run import write_json
 
 INFO = "explanation.json"
 PAGE = "index.html"
+_ROWS = 20
+_STYLE = """
+.text { color: #1b1f24; font-size: 1.15rem; line-height: 2.1; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
+.text span { padding: 0.2em 0; border-radius: 0.2em; }
+td.bar { width: 50%; }
+.bar div { height: 0.9rem; border-radius: 0.15rem; min-width: 1px; }
+""".lstrip()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,56 +112,120 @@ class Explanation:
             },
         }
 
+    def pictures(self) -> dict[str, bytes]:
+        """Return PNG files by name: curves, and a heat map of an image or a sound."""
+        label = self.target.label
+        return pictures(self.features, self.values, self.elements, self.faithfulness, label)
+
     def write(self, folder: Path) -> None:
         """Write the page, its pictures, the numbers and the arrays into a folder.
 
         Args:
             folder: It is there and empty.
         """
-        from zoo_recipes.explanation.page import page
-        from zoo_recipes.explanation.pictures import pictures
-
-        for name, png in pictures(self).items():
+        for name, png in self.pictures().items():
             (folder / name).write_bytes(png)
         (folder / PAGE).write_text(page(self), encoding="utf-8")
         np.savez_compressed(folder / "attributions.npz", values=self.values, elements=self.elements)
         write_json(folder / INFO, self.to_dict())
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        from zoo_recipes.explanation.page import page
-
         # A frame keeps the page's style from that of the notebook.
         return f'<iframe srcdoc="{escape(page(self))}" width="100%" height="900"></iframe>'
 
 
-def pieces(features: Features, values: Array) -> list[tuple[str, float | None]]:
-    """Return a text in pieces with their values; ``None`` is between the tokens.
+def page(explanation: Explanation) -> str:
+    """Return the HTML of an explanation."""
+    measured = explanation.faithfulness
+    title = f"Why {explanation.answer}: {explanation.model} by {explanation.method}"
+    images = {name: image(png, name) for name, png in explanation.pictures().items()}
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{escape(about(explanation))}</p>",
+        _input(explanation, images),
+        f"<p>{_swatch(FOR)} speaks for {escape(explanation.target.label)}, {_swatch(AGAINST)} "
+        "against it.</p>",
+        "<h2>The strongest features</h2>",
+        _table(explanation),
+        "<h2>Is it true?</h2>",
+        f"<p>{escape(verdict(explanation))} Deletion area {measured.deletion_area:.3f}, insertion "
+        f"area {measured.insertion_area:.3f}, random order {measured.random_area:.3f}.</p>",
+        images[CURVES],
+        "<h2>How it was found</h2>",
+        f'<p>{escape(explanation.method)} (<a href="{explanation.paper}">paper</a>)'
+        f"{escape(''.join(f'; {fact}' for fact in facts(explanation)))}.</p>",
+    ]
+    return document(title, body, _STYLE)
 
-    Tokens that share a character, as bytes of one do, are one piece.
 
-    Args:
-        features: Of a text.
-        values: Of the features.
+def about(explanation: Explanation) -> str:
+    """Return in a sentence what is explained."""
+    said = f"{explanation.answer} ({explanation.score:.3f})"
+    other = "" if explanation.best == explanation.target.label else f", not {explanation.best}"
+    return f"{explanation.place}, computed by {explanation.computes}: {said}{other}."
 
-    Example:
-        >>> spans = ((0, 1), (2, 3))
-        >>> two = Features("text", {}, {}, "", np.array([0, 1]), ("a", "b"), spans, "a b")
-        >>> pieces(two, np.array([2.0, -1.0]))
-        [('a', 2.0), (' ', None), ('b', -1.0)]
-    """
-    merged: list[tuple[int, int, float]] = []
-    for (start, end), value in zip(features.spans, values.tolist(), strict=True):
-        if merged and start < merged[-1][1]:
-            first, last, before = merged.pop()
-            merged.append((first, max(last, end), before + value))
+
+def verdict(explanation: Explanation) -> str:
+    """Return in a sentence whether the explanation is better than a random one."""
+    if explanation.is_faithful:
+        return "Without its strongest features the score falls sooner than in a random order."
+    return (
+        "Without its strongest features the score falls no sooner than in a random order: do not "
+        "rely on this explanation."
+    )
+
+
+def facts(explanation: Explanation) -> list[str]:
+    """Return what the method tells of itself, each as ``name value``."""
+    return [
+        f"{name} {value if isinstance(value, str) else f'{value:.4g}'}"
+        for name, value in explanation.facts.items()
+    ]
+
+
+def _input(explanation: Explanation, images: dict[str, str]) -> str:
+    if explanation.features.kind == "image":
+        captions = {INPUT: "What the model sees", HEAT_MAP: "What its answer hangs on"}
+        figures = (
+            f"<figure>{images[name]}<figcaption>{caption}</figcaption></figure>"
+            for name, caption in captions.items()
+        )
+        return f'<div class="pictures">{"".join(figures)}</div>'
+    if explanation.features.kind == "sound":
+        return images[HEAT_MAP]
+    if explanation.features.kind == "text":
+        return f'<p class="text">{"".join(_coloured(explanation))}</p>'
+    return ""
+
+
+def _coloured(explanation: Explanation) -> Iterable[str]:
+    found = pieces(explanation.features, explanation.values)
+    largest = max(abs(value) for _, value in found if value is not None) or 1.0
+    for text, value in found:
+        if value is None:
+            yield escape(text)
         else:
-            merged.append((start, end, value))
-    found: list[tuple[str, float | None]] = []
-    at = 0
-    for start, end, value in merged:
-        found += [(features.text[at:start], None), (features.text[start:end], value)]
-        at = end
-    found.append((features.text[at:], None))
-    return [(text, value) for text, value in found if text]
+            colour = _rgb(value, abs(value) / largest * 0.6)
+            yield f'<span style="background: {colour}" title="{value:.4g}">{escape(text)}</span>'
+
+
+def _table(explanation: Explanation) -> str:
+    ranked = explanation.ranked[:_ROWS]
+    largest = abs(ranked[0][1]) or 1.0
+    rows = (
+        f'<tr><td>{escape(name)}</td><td class="number">{value:+.4g}</td><td class="bar">'
+        f'<div style="width: {abs(value) / largest:.1%}; background: {_rgb(value, 1)}"></div>'
+        "</td></tr>"
+        for name, value in ranked
+    )
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _swatch(colour: tuple[int, int, int]) -> str:
+    name = "Red" if colour == FOR else "blue"
+    return f'<b style="color: rgb{colour}">{name}</b>'
+
+
+def _rgb(value: float, strength: float) -> str:
+    red, green, blue = FOR if value > 0 else AGAINST
+    return f"rgba({red}, {green}, {blue}, {strength:.3f})"

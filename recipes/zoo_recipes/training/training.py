@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +17,11 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
 from zoo_recipes.distributed.launching import (
     as_workers,
-    follow,
     joined,
     launch,
     workers_info,
 )
-from zoo_recipes.distributed.ranks import Ranks, check_recipe
+from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
@@ -43,13 +44,13 @@ from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.energy import check_country
-from zoo_recipes.training.execution import carry_out
+from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_recipes.training.watching import Logs
-from zoo_registry import UsageError
-from zoo_system import network
+from zoo_registry import UsageError, ZooError
+from zoo_system import folders, network
 from zoo_system.durable import remove_partial
 from zoo_system.errors import first_line
 
@@ -120,7 +121,7 @@ def train(
         return launch(folder, team, recipe, {"force": force}, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
-        return follow(ranks, folder, **reading)
+        return _follow(ranks, folder, **reading)
     spec = zoo_registry.models.get(recipe.model.name)
     task = recipe.model.task or (spec.tasks[0] if spec.tasks else "")
     if ranks:
@@ -202,7 +203,7 @@ def resume(
         return launch(folder, team, data=data, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
-        return follow(ranks, folder, data, **reading)
+        return _follow(ranks, folder, data, **reading)
     if energy is not None:
         check_country(energy)
     with held(folder):
@@ -291,3 +292,42 @@ def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:
         warnings.warn(
             f"the run began with others, so the weights may differ: {listed}", stacklevel=3
         )
+
+
+def _follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any) -> Run:
+    """Train with worker 0, which writes the run; nothing of ours is kept.
+
+    Args:
+        ranks: Those that train together.
+        folder: Of the run, on a disk that all of them see.
+        data: Where the run's own data are, if they were moved.
+        reading: ``data_dir`` and ``download``, as ``train`` takes them.
+
+    Raises:
+        ZooError: The folder is not seen here, or as :func:`zoo_recipes.training.training.train`.
+    """
+    with telling_of_loss(folder, ranks), tempfile.TemporaryDirectory() as scratch:
+        ranks.meet_versions()
+        try:
+            run = read_run(folder)
+        except UsageError as error:
+            raise ZooError(
+                f"Worker {ranks.rank} does not see run '{folder}' that worker 0 has begun: all "
+                "workers need the same --out, on a disk that they share."
+            ) from error
+        recipe = on_own_data(at_hand(run.recipe, data))
+        builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
+        Path(scratch, folders.ASSETS).mkdir()
+        trained(
+            recipe,
+            builder,
+            Path(scratch),
+            dict(run.info),
+            checkpoint=newest(folder),
+            checkpoint_seconds=math.inf,
+            verbose=False,
+            on_epoch=None,
+            ranks=ranks,
+        )
+        ranks.meet_at_the_end()
+    return load_run(folder)

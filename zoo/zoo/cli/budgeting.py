@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.output import next_step, print_json, print_table, progress
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ def export_within_budget(
     """
     from pathlib import Path
 
-    from zoo.cli.exporting import progress
     from zoo_export.budget import Budget
     from zoo_export.budget_search import FORMATS, candidates, export_within
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.exporting import print_artifacts, progress
-from zoo.cli.output import next_step, print_table
+from zoo.cli.exporting import print_artifacts
+from zoo.cli.output import next_step, print_table, progress
 from zoo_registry import formats
 
 if TYPE_CHECKING:

@@ -146,7 +146,7 @@ def _slug(words: str) -> str:
 
 
 def _print(explanation: Explanation) -> None:
-    from zoo_recipes.explanation.page import facts, verdict
+    from zoo_recipes.explanation.result import facts, verdict
 
     measured = explanation.faithfulness
     print_fields(
@@ -178,8 +178,8 @@ def _print(explanation: Explanation) -> None:
 def _coloured(explanation: Explanation) -> Any:
     from rich.text import Text
 
+    from zoo_recipes.explanation.features import pieces
     from zoo_recipes.explanation.pictures import AGAINST, FOR
-    from zoo_recipes.explanation.result import pieces
 
     found = pieces(explanation.features, explanation.values)
     largest = max(abs(value) for _, value in found if value is not None) or 1.0

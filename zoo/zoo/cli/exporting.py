@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 import zoo_registry
 from zoo.cli.budgeting import SHARE, export_within_budget
 from zoo.cli.listing import as_json
-from zoo.cli.output import PROVIDER_HELP, console, next_step, print_json, print_table, size
+from zoo.cli.output import PROVIDER_HELP, next_step, print_json, print_table, progress, size
 from zoo.cli.sizing import SIDES
 from zoo_models.build import get_model
 from zoo_models.sizing.size import image_shape
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:
-    from zoo_export.assembly import Progress as ExportProgress
     from zoo_runtime.bundle import Bundle
 
 
@@ -182,34 +179,6 @@ def _after(bundle: Path, target: str | None) -> str:
     if target is None:
         return f"zoo verify {shlex.quote(str(bundle))}"
     return targets.find(target).next_step.format(folder=shlex.quote(str(bundle / target)))
-
-
-@contextmanager
-def progress(
-    formats: Sequence[str], failures: dict[str, str] | None = None
-) -> Iterator[Callable[[ExportProgress], None]]:
-    """Show a line a format on standard error while it is converted and verified.
-
-    Args:
-        formats: Their names.
-        failures: Where the messages of those that fail are put.
-    """
-    # No markup: ":train:" would be shown as a picture of a train.
-    text_column = TextColumn("{task.description}", markup=False)
-    columns = (SpinnerColumn(finished_text=" "), text_column)
-    with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
-        rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
-
-        def on_event(event: ExportProgress) -> None:
-            if event.error is not None and failures is not None:
-                failures[event.format] = event.error
-            if event.format not in rows:  # what a search turns to later
-                rows[event.format] = bars.add_task(event.format, total=1)
-            done = event.state != "started"
-            text = event.state if done else "converting, then running in its own runtime"
-            bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)
-
-        yield on_event
 
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:

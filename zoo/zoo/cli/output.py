@@ -8,14 +8,18 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import zoo_registry
 from zoo_system.errors import as_sentence, printable
+
+if TYPE_CHECKING:
+    from zoo_export.assembly import Progress as ExportProgress
 
 PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
@@ -177,3 +181,31 @@ def size(num_bytes: int) -> str:
     if num_bytes < 1_000_000_000:
         return f"{num_bytes / 1_000_000:.2f} MB"
     return f"{num_bytes / 1_000_000_000:.2f} GB"
+
+
+@contextmanager
+def progress(
+    formats: Sequence[str], failures: dict[str, str] | None = None
+) -> Iterator[Callable[[ExportProgress], None]]:
+    """Show a line a format on standard error while it is converted and verified.
+
+    Args:
+        formats: Their names.
+        failures: Where the messages of those that fail are put.
+    """
+    # No markup: ":train:" would be shown as a picture of a train.
+    text_column = TextColumn("{task.description}", markup=False)
+    columns = (SpinnerColumn(finished_text=" "), text_column)
+    with Progress(*columns, TimeElapsedColumn(), console=console(stderr=True)) as bars:
+        rows = {name: bars.add_task(f"{name}: waiting", total=1) for name in formats}
+
+        def on_event(event: ExportProgress) -> None:
+            if event.error is not None and failures is not None:
+                failures[event.format] = event.error
+            if event.format not in rows:  # what a search turns to later
+                rows[event.format] = bars.add_task(event.format, total=1)
+            done = event.state != "started"
+            text = event.state if done else "converting, then running in its own runtime"
+            bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)
+
+        yield on_event

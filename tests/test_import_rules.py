@@ -1,27 +1,39 @@
-"""Which room may import which, read from the source."""
+"""The house: which floor and which room may import which, read from the source."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = {"zoo", "zoo_registry", "zoo_recipes", "zoo_export"}
+ROOTS = ("registry", "export", "zoo", "recipes")
 HEAVY = {"tensorflow", "keras", "numpy", "tensorflow_datasets", "onnx", "onnxruntime", "sklearn"}
+# Where a name stands for what is imported when somebody asks for it.
+TABLES = {
+    "export/zoo_export/targets/__init__.py",
+    "export/zoo_runtime/formats.py",
+    "export/zoo_runtime/schemes.py",
+    "recipes/zoo_recipes/datasets/catalog.py",
+    "registry/zoo_registry/__init__.py",
+    "zoo/zoo/cli/main.py",
+    "zoo/zoo_models/bridges/catalogs.py",
+    "zoo/zoo_models/bridges/table.py",
+}
+CATALOG = "zoo/zoo_models/catalog/"
 
-# Package or module -> what of ours it may import beside itself.
-ALLOWED = {
-    "registry/zoo_registry": set(),
-    "recipes/zoo_recipes": {"zoo_registry", "zoo_runtime.preprocess"},
-    "export/zoo_export": {"zoo_registry"},
-    "zoo/zoo_models/builders": {"zoo_registry", "zoo_models.layers"},
-    "zoo/zoo_models/layers": {"zoo_registry"},
-    "zoo/zoo_models/catalog": {"zoo_registry"},
-    "zoo/zoo_models/weights": {"zoo_registry"},
-    "zoo/zoo_models/sizing": {"zoo_registry"},
-    "zoo/zoo_models/bridges": {"zoo_registry", "zoo_models.sizing", "zoo_models.weights"},
+# Room of zoo_models -> what of zoo_models it may import beside itself.
+MODELS = {
+    "layers": set(),
+    "builders": {"layers"},
+    "catalog": set(),
+    "weights": {"calling"},
+    "sizing": {"build", "calling", "memory"},
+    "bridges": {"memory", "sizing", "weights"},
 }
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.
 RECIPES = (
@@ -39,30 +51,91 @@ RECIPES = (
 )
 
 
-def imports(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add(node.module)
+def floors() -> list[list[str]]:
+    """Return the packages of each floor, the lowest first, as CONTRIBUTING draws them."""
+    blocks = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("```")
+    (drawing,) = (block for block in blocks if "zoo_system  " in block)
+    lines = (line.partition("|")[0].split() for line in drawing.splitlines())
+    return [line for line in lines if line][::-1]
+
+
+PACKAGES = [package for floor in floors() for package in floor]
+FOLDERS = {
+    path.name: path for root in ROOTS for path in (ROOT / root).glob("zoo*") if path.is_dir()
+}
+
+
+def is_face(package: str) -> bool:
+    return (FOLDERS[package] / "__init__.pyi").is_file()
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in PACKAGES:
+        for path in FOLDERS[package].rglob("*.py"):
+            parts = path.relative_to(FOLDERS[package].parent).with_suffix("").parts
+            found[".".join(parts).removesuffix(".__init__")] = path
     return found
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_a_room_imports_only_what_it_may(package: str) -> None:
-    itself = package.partition("/")[2].replace("/", ".")
-    allowed = ALLOWED[package] | {itself}
-    files = list((ROOT / package).rglob("*.py"))
-    assert files
-    for path in files:
-        for name in imports(path):
-            if name.partition(".")[0] in OURS:
-                assert any(name == a or name.startswith(f"{a}.") for a in allowed), (path, name)
+MODULES = modules()
+
+
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file imports anywhere, in functions and for types too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path} imports by a relative name"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in names}
+    return found
+
+
+IMPORTS = {name: imports(path) for name, path in MODULES.items()}
+
+
+def test_every_package_stands_on_a_floor() -> None:
+    assert set(FOLDERS) == set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_floor_imports_only_those_under_it(package: str) -> None:
+    at = next(index for index, floor in enumerate(floors()) if package in floor)
+    under = {name for floor in floors()[:at] for name in floor} | {package}
+    for module, imported in IMPORTS.items():
+        if module.partition(".")[0] == package:
+            ours = {name.partition(".")[0] for name in imported} & set(PACKAGES)
+            assert ours <= under, module
+
+
+def test_no_module_imports_one_that_imports_it() -> None:
+    graph = {name: (imported & MODULES.keys()) - {name} for name, imported in IMPORTS.items()}
+    TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_targets_stand_in_tables() -> None:
+    target = re.compile(r"zoo(_\w+)?(\.\w+)+:\w+")
+    for path in MODULES.values():
+        name = str(path.relative_to(ROOT))
+        if name not in TABLES and not name.startswith(CATALOG):
+            tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            words = [node.value for node in tree if isinstance(node, ast.Constant)]
+            assert not [word for word in words if target.fullmatch(str(word))], name
+
+
+@pytest.mark.parametrize("room", MODELS)
+def test_a_room_of_models_imports_only_what_it_may(room: str) -> None:
+    for module, imported in IMPORTS.items():
+        if module.startswith(f"zoo_models.{room}"):
+            rooms = {name.split(".")[1] for name in imported if name.startswith("zoo_models.")}
+            assert rooms <= MODELS[room] | {room}, module
 
 
 def test_the_rooms_of_recipes_stand_on_each_other() -> None:
-    root = ROOT / "recipes/zoo_recipes"
+    root = FOLDERS["zoo_recipes"]
     height = {room: number for number, rooms in enumerate(RECIPES) for room in rooms}
     assert set(height) == {path.parent.name for path in root.glob("*/__init__.py")}
     for room, floor in height.items():
@@ -80,24 +153,21 @@ def test_the_registry_imports_nothing_heavy() -> None:
 def test_nothing_heavy_is_imported_before_it_is_needed(fresh_python) -> None:
     code = """
 import sys
-import zoo, zoo.cli.main, zoo_export.exporting, zoo_export.verification, zoo_recipes.recipe
+import zoo, zoo.cli.main, zoo_export.exporting, zoo_runtime.bundle, zoo_recipes.recipe
 print(sorted({"tensorflow", "keras", "onnx", "onnxruntime", "sklearn"} & sys.modules.keys()))
 """
     done = fresh_python(code)
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_the_facade_says_the_same_to_python_and_to_type_checkers() -> None:
-    import zoo
-
-    tree = ast.parse((ROOT / "zoo/zoo/__init__.py").read_text())
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {
-        alias.asname or alias.name: f"{node.module}:{alias.name}"
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    assert typed == zoo._EXPORTS
-    for name in dir(zoo):
-        assert getattr(zoo, name) is not None
+@pytest.mark.parametrize("package", [name for name in PACKAGES if is_face(name)])
+def test_a_face_gives_all_that_its_stub_names(package: str) -> None:
+    face = importlib.import_module(package)
+    assert len(face.__all__) > 10
+    for name in face.__all__:
+        assert getattr(face, name) is not None
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        face.nothing  # noqa: B018
+    given: dict[str, object] = {}
+    exec(f"from {package} import *", given)
+    assert set(face.__all__) <= given.keys()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import zoo_registry
+from zoo_recipes.augmentation.mixing import MIXES
 from zoo_recipes.configs import (
     STRICT,
     CompileConfig,
@@ -157,3 +158,14 @@ def resolve_recipe(recipe: str | Path | Recipe) -> Recipe:
         return as_recipe(Path(recipe), Path(recipe).stem)
     registered: Recipe = zoo_registry.recipes.get(recipe)
     return registered
+
+
+def settings_of_one_class(recipe: Recipe) -> Iterator[str]:
+    """Yield the settings of a recipe that need examples of one class each."""
+    yield from (f"augmentation.{c.name}" for c in recipe.augmentation if c.name in MIXES)
+    if recipe.fit.class_weight is not None:
+        yield "fit.class_weight"
+    if recipe.fit.sampling != FitConfig.sampling:
+        yield "fit.sampling"
+    if recipe.distillation is not None:
+        yield "distillation"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 import zoo_registry
-from zoo_recipes.augmentation.mixing import MIXES
 from zoo_recipes.configs import BadRecords, Component, DatasetConfig, FitConfig
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.content import (
@@ -23,7 +22,7 @@ from zoo_recipes.own_data.content import (
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, slug
 from zoo_recipes.own_data.splitting import PARTS
-from zoo_recipes.recipe import Recipe
+from zoo_recipes.recipe import Recipe, settings_of_one_class
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL
 
@@ -214,7 +213,7 @@ def _learns(recipe: Recipe, kind: Kind) -> bool:
 
 
 def _can_learn_instead(recipe: Recipe, kind: Kind) -> bool:
-    return learned(recipe) == kind.of_one and next(_settings_of_one_class(recipe), None) is None
+    return learned(recipe) == kind.of_one and next(settings_of_one_class(recipe), None) is None
 
 
 def _put_on(recipe: Recipe, kind: Kind) -> Recipe:
@@ -268,7 +267,7 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
             f"holds {kind.name}.{listed}"
         )
     said = ""
-    needing = ", ".join(_settings_of_one_class(recipe)) if task == kind.of_one else ""
+    needing = ", ".join(settings_of_one_class(recipe)) if task == kind.of_one else ""
     if needing:
         said = f" It needs examples of one class each: {needing}."
     # A recipe of numbers was given classes, or one of classes numbers.
@@ -282,14 +281,3 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
         f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
         f"{' or '.join(kind.tasks)}.{said}{listed}"
     )
-
-
-def _settings_of_one_class(recipe: Recipe) -> Iterator[str]:
-    """Yield the settings of a recipe that need examples of one class each."""
-    yield from (f"augmentation.{c.name}" for c in recipe.augmentation if c.name in MIXES)
-    if recipe.fit.class_weight is not None:
-        yield "fit.class_weight"
-    if recipe.fit.sampling != FitConfig.sampling:
-        yield "fit.sampling"
-    if recipe.distillation is not None:
-        yield "distillation"

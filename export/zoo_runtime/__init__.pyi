@@ -3,6 +3,7 @@ from zoo_runtime.bundle import Bundle as Bundle
 from zoo_runtime.bundle import load_bundle as load_bundle
 from zoo_runtime.bundle import verify as verify
 from zoo_runtime.errors import BundleError as BundleError
+from zoo_runtime.errors import MissingPackageError as MissingPackageError
 from zoo_runtime.errors import MissingRuntimeError as MissingRuntimeError
 from zoo_runtime.errors import VerificationError as VerificationError
 from zoo_runtime.figures import Verification as Verification

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from zoo_registry import UsageError
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.manifest import Manifest
+from zoo_runtime.optional import is_installed
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.stored import fits_tensor, load_arrays
 from zoo_runtime.tensors import Array
@@ -82,7 +82,7 @@ def _kinds(steps: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _can_prepare(steps: Sequence[Mapping[str, Any]]) -> bool:
-    return all(find_spec(_NEEDS[kind]) for kind in _kinds(steps) if kind in _NEEDS)
+    return all(is_installed(_NEEDS[kind]) for kind in _kinds(steps) if kind in _NEEDS)
 
 
 def _plain(raw: Any) -> Any:

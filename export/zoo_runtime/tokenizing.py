@@ -17,6 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from zoo_runtime.optional import need
 from zoo_system import children
 from zoo_system.errors import UsageError
 from zoo_system.packages import cache_folder
@@ -41,6 +42,7 @@ def open_tokenizer(path: Path) -> Any:
         path: Its JSON file. What is read is what was tried, whatever becomes of the file meanwhile.
 
     Raises:
+        MissingPackageError: tokenizers is not installed.
         UsageError: It is no such file, it breaks the library, or it takes more time or memory than
             any tokenizer does.
 
@@ -52,12 +54,11 @@ def open_tokenizer(path: Path) -> Any:
         >>> open_tokenizer(path).encode("yes").ids
         [0]
     """
-    from tokenizers import Tokenizer
-
+    library = need("tokenizers", "A text")
     content = _read(path)
     _prove(path, content)
     with asking(f"'{path}' is no tokenizer file"):
-        return Tokenizer.from_buffer(content)
+        return library.Tokenizer.from_buffer(content)
 
 
 @contextlib.contextmanager
@@ -177,9 +178,7 @@ def _words(data: Any, key: str = "") -> Iterator[str]:
 
 
 def _try(content: bytes) -> None:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_buffer(content)
+    tokenizer = need("tokenizers", "A text").Tokenizer.from_buffer(content)
     size = tokenizer.get_vocab_size()
     for word, number in tokenizer.get_vocab().items():
         tokenizer.token_to_id(word)

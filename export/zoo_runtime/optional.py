@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -75,7 +76,18 @@ def source(module: str, package: str = "") -> str:
         ("'kerazoo-runtime[images]'", 'tensorflow')
     """
     root = module.partition(".")[0]
-    return f"'kerazoo-runtime[{_EXTRAS[root][1]}]'" if root in _EXTRAS else package or root
+    return f"'{with_extras([root])}'" if root in _EXTRAS else package or root
+
+
+def with_extras(modules: Iterable[str]) -> str:
+    """Return this distribution with its extras for some modules; others count for nothing.
+
+    Example:
+        >>> with_extras(["onnxruntime", "PIL"]), with_extras(["tensorflow"])
+        ('kerazoo-runtime[images,onnx]', 'kerazoo-runtime')
+    """
+    extras = sorted({_EXTRAS[module][1] for module in modules if module in _EXTRAS})
+    return f"kerazoo-runtime[{','.join(extras)}]" if extras else "kerazoo-runtime"
 
 
 def _name(module: str, package: str) -> str:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_runtime.optional import need
-from zoo_system import children
+from zoo_system import processes
 from zoo_system.errors import UsageError
 from zoo_system.packages import cache_folder
-from zoo_system.signals import signal_name
+from zoo_system.processes import signal_name
 
 TIME_LIMIT = 60.0
 # A tokenizer of a million words has 80 MB.
@@ -122,7 +122,7 @@ def _prove(path: Path, content: bytes) -> None:
     if mark.name in _tried or mark.is_file():
         return
     try:
-        done = children.run(__name__, str(path), mark.name, time_limit=TIME_LIMIT)
+        done = processes.run(__name__, str(path), mark.name, time_limit=TIME_LIMIT)
     except subprocess.TimeoutExpired as error:
         raise UsageError(
             f"Tokenizer '{path}' took longer than {TIME_LIMIT:g} s to read a few short texts: it "
@@ -199,7 +199,7 @@ def _try(content: bytes) -> None:
 def main(path: str, wanted: str) -> None:
     """Try one file; what is wrong with it is the last line that is printed."""
     content = _read(Path(path))
-    children.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
+    processes.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
     try:
         if _mark(content).name != wanted:
             raise UsageError("it was changed while it was read")

@@ -1,4 +1,4 @@
-"""Writing all or nothing, so that it lasts: write, sync, rename, sync the folder.
+"""Files that are whole and stay so: write, sync, rename, sync the folder; and their hash.
 
 A rename alone is atomic for other processes, not for a machine that loses its power: the new name
 may be on the disk before what it names (Pillai et al., All File Systems Are Not Created Equal,
@@ -8,6 +8,7 @@ OSDI 2014). Whatever is to be found whole afterwards is written by one of these 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -103,23 +104,20 @@ def locked_folder(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]
         prefix: What its name begins with, as of all of its kind.
         suffix: What its name ends with.
     """
-    import fcntl
-
     while True:
         work = Path(tempfile.mkdtemp(suffix, prefix, parent))
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(work, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # without locks, what is left there stays
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # Before it was locked, another process may have taken it for left.
-            if work.exists():
-                break
-            os.close(lock)
+        lock = None
+        with contextlib.suppress(OSError):  # without locks, what is left there stays
+            lock = _lock(work)
+        # Before it was locked, another process may have taken it for left.
+        if work.exists():
+            break
+        _unlock(lock)
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        os.close(lock)
+        _unlock(lock)
 
 
 def remove_left(
@@ -132,21 +130,51 @@ def remove_left(
         pattern: A glob of their names.
         keep: Says which of them may hold the only copy of something.
     """
-    import fcntl
-
     for left in parent.glob(pattern):
         with contextlib.suppress(OSError):  # its process lives, or has just removed it
-            lock = os.open(left, os.O_RDONLY)
+            lock = _lock(left, wait=False)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not keep(left):
+                # On Windows nobody can tell: it stays.
+                if lock is not None and not keep(left):
                     shutil.rmtree(left, ignore_errors=True)
             finally:
-                os.close(lock)
+                _unlock(lock)
+
+
+def _lock(folder: Path, *, wait: bool = True) -> int | None:
+    """Return what holds a folder until it is closed, or ``None`` on Windows.
+
+    Raises:
+        OSError: Another process holds it, it is gone, or its disk knows no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's content as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():  # Windows opens no folder, and lists what was renamed
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

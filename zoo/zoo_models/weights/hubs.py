@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo_models.weights.snapshot import CONFIG, Snapshot
 from zoo_registry import UsageError, ZooError
 from zoo_system import network
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 from zoo_system.packages import Package, unpacked
 
 SCHEMES = ("hf://", "kaggle://", "pypi://")

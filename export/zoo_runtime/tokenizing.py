@@ -20,7 +20,7 @@ from typing import Any
 from zoo_runtime.optional import need
 from zoo_system import processes
 from zoo_system.errors import UsageError
-from zoo_system.packages import cache_folder
+from zoo_system.folders import cache_folder
 from zoo_system.processes import signal_name
 
 TIME_LIMIT = 60.0

@@ -33,7 +33,7 @@ from zoo_runtime.running.training import open_trainer
 from zoo_runtime.stored import load_samples
 from zoo_runtime.verification import run_samples
 from zoo_system import processes
-from zoo_system.packages import cache_folder
+from zoo_system.folders import cache_folder
 from zoo_system.processes import signal_name
 
 TIME_LIMIT = 600.0

@@ -21,6 +21,8 @@ from zoo_system.errors import ZooError
 
 # What the name of an unfinished file begins with; one whose process was killed stays.
 PARTIAL = ".partial-"
+# What the name of a folder begins with that is being made.
+_PREPARING = ".preparing-"
 
 
 def write(path: Path, produce: Callable[[Path], Any]) -> None:
@@ -75,7 +77,7 @@ def rename(finished: Path, home: Path) -> None:
     for path in [*finished.rglob("*"), finished]:
         if not path.is_symlink():
             _sync(path)
-    finished.rename(home)
+    finished.replace(home)
     _sync(home.parent)
 
 
@@ -163,6 +165,41 @@ def _lock(folder: Path, *, wait: bool = True) -> int | None:
 def _unlock(lock: int | None) -> None:
     if lock is not None:
         os.close(lock)
+
+
+def made_in_place(home: Path, make: Callable[[Path], Path]) -> None:
+    """Have a folder made under a name of its own, then rename it: two processes may do it at once.
+
+    Args:
+        home: Its final name.
+        make: Takes an empty folder on the same disk and returns the complete folder in it.
+    """
+    home.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(home.parent, f"{_PREPARING}*")
+    with locked_folder(home.parent, _PREPARING) as own:
+        made = make(own)
+        try:
+            rename(made, home)
+        except OSError:
+            if not home.is_dir():  # another process has not put one there before
+                raise
+
+
+def kept(home: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made the first time.
+
+    Args:
+        home: Its place.
+        make: Gets an empty folder to work in and makes the folder ``files`` there.
+    """
+
+    def made(folder: Path) -> Path:
+        make(folder)
+        return folder / "files"
+
+    if not home.is_dir():
+        made_in_place(home, made)
+    return home
 
 
 def sha256(path: Path) -> str:

@@ -15,7 +15,7 @@ from zoo_recipes.datasets.catalog import ASTERISK
 from zoo_recipes.own_data.content import digest_of
 from zoo_recipes.own_data.splitting import part_of
 from zoo_runtime.optional import need
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 RATE = 8000
 LANGUAGES = {"en": "english", "es": "spanish"}

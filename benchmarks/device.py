@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 ROOT = Path(__file__).parent.parent
@@ -92,7 +93,7 @@ def main(model: str, work: Path, runs: int) -> None:
     for (fmt, ours), python in places.items():
         size, alone = _bytes(python), _bytes(places[fmt, False])
         name = f"kerazoo-runtime[{EXTRAS[fmt][0]}]" if ours else EXTRAS[fmt][1]
-        sizes.add_row(name, f"{size / 1e6:.1f}", f"{size / alone:.3f}")
+        sizes.add_row(escape(name), f"{size / 1e6:.1f}", f"{size / alone:.3f}")
     programs = [*_programs(bundle, image, places)]
     taken: dict[Program, list[tuple[float, float]]] = {program: [] for program in programs}
     for turn in range(runs + 1):

@@ -1,4 +1,4 @@
-"""Why a quantized file differs: numbers inside of the model that its dtype cannot hold."""
+"""Why a file differs: numbers that its dtype cannot hold, and such as any file may round away."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ from zoo_export.tensors import Array, Arrays, joined
 
 _FLOAT16 = float(np.finfo(np.float16).max)
 _ROWS = 32
+# As near to a step as the order of a sum moves a number.
+_LAST_BITS = 1e-5
+_ROUND, _CHOOSE = {"Round", "Rint"}, {"ArgMax", "ArgMin"}
 # Operators whose outputs are not made of the inputs, and those that only hand them on.
 _UNMADE = {"Const", "Placeholder", "ReadVariableOp", "Identity"}
 
 
 def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
-    """Return a sentence about the first layer whose numbers a scheme cannot hold; empty if none.
+    """Return a sentence about the first layer whose numbers a file cannot tell; empty if none.
+
+    A scheme cannot hold some of them. And any file may round a half, or choose among equals,
+    otherwise than Keras, as the last bit of a sum is another there.
 
     Args:
         fmt: The format and scheme.
@@ -40,9 +46,9 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
         >>> cause(find("onnx:float16"), model, [{"x": np.ones((1, 2), np.float32)}])
         "Layer 'scaled' gives numbers up to 1e+06, and float16 ends at 65,504"
     """
-    if fmt.scheme is None:
-        return ""
     model, rows = inference_clone(model), _rows(cases)
+    if fmt.scheme is None:
+        return _at_a_step(model, rows)
     if fmt.scheme.dtype == "float16":
         return _beyond_float16(fmt, model, rows)
     if fmt.scheme.dtype == "int8":
@@ -60,6 +66,37 @@ def _beyond_float16(fmt: Format, model: Any, rows: Arrays) -> str:
     return next(filter(None, inputs), "") or _first(
         lambda where, array: _too_large(f"{where} gives", array), model, rows
     )
+
+
+def _at_a_step(model: Any, rows: Arrays) -> str:
+    kinds = _ROUND | _CHOOSE
+    for kind, where, array in _in_graph(model, rows, lambda k: k in kinds, lambda o: o.inputs[:1]):
+        count = _halves(array) if kind in _ROUND else _equals(array, kind)
+        if count and kind in _ROUND:
+            return (
+                f"{where} rounds {count} numbers that lie halfway between two whole ones, and the "
+                "last bit of a sum, which is another in a file, says which: compute in floats there"
+            )
+        if count:
+            return (
+                f"{where} chooses among numbers that are equal to the last bit, {count} times, and "
+                "a file may choose another: give out what it chooses from"
+            )
+    return ""
+
+
+def _halves(array: Array) -> int:
+    parts = np.abs(array - np.floor(array) - 0.5)
+    return int((parts <= _LAST_BITS * np.maximum(1, np.abs(array))).sum())
+
+
+def _equals(array: Array, kind: str) -> int:
+    """Count the rows, along the last axis, of which two numbers are the largest or smallest."""
+    if array.ndim < 1 or array.shape[-1] < 2:
+        return 0
+    ordered = np.sort(array if kind == "ArgMax" else -array, axis=-1)
+    room = _LAST_BITS * np.maximum(np.abs(ordered[..., -1]), np.finfo(np.float32).tiny)
+    return int((ordered[..., -1] - ordered[..., -2] <= room).sum())
 
 
 def _too_large(what: str, array: Array) -> str:
@@ -144,30 +181,41 @@ def _constants(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
 def _of_graph(
     model: Any, rows: Arrays, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, Array]]:
+    found = _in_graph(model, rows, wanted, lambda operator: operator.outputs)
+    yield from ((where, array) for _, where, array in found)
+
+
+def _in_graph(
+    model: Any,
+    rows: Arrays,
+    wanted: Callable[[str], bool],
+    tensors: Callable[[Any], Sequence[Any]],
+) -> Iterator[tuple[str, str, Array]]:
+    """Yield kind and place of operators of a model's graph, with tensors of each."""
     import tensorflow as tf
 
     from zoo_export.converters.tracing import layer_of
 
-    names: list[str] = []
+    found: list[tuple[str, str]] = []
 
     def run(arrays: dict[str, Any]) -> list[Any]:
         call(model, arrays)
         operators = tf.compat.v1.get_default_graph().get_operations()
         floats = [
-            (operator.name, tensor)
+            ((operator.type, operator.name), tensor)
             for operator in operators
             if wanted(operator.type)
-            for tensor in operator.outputs
+            for tensor in tensors(operator)
             if tensor.dtype in {tf.float32, tf.float64}
         ]
-        names.extend(name for name, _ in floats)
+        found.extend(place for place, _ in floats)
         return [tf.identity(tensor) for _, tensor in floats]
 
     try:
         arrays = tf.function(run, autograph=False)({n: tf.constant(a) for n, a in rows.items()})
     except Exception:  # whatever the user's own layers raise, the export has met it before
         return
-    for name, array in zip(names, arrays, strict=True):
+    for (kind, name), array in zip(found, arrays, strict=True):
         layer = layer_of(model, name)
         what = f"Layer '{layer}'" if layer else f"Operator '{name}'"
-        yield what, array.numpy()
+        yield kind, what, array.numpy()

@@ -132,6 +132,7 @@ def _one_dimension(x):
         "steps": layers.Conv1D(4, 3, strides=2, **FIRST)(x),
         "dilated": layers.Conv1D(4, 2, dilation_rate=2, **FIRST)(x),
         "transposed": layers.Conv1DTranspose(4, 3, strides=2, **FIRST)(x),
+        "transposed-dilated": layers.Conv1DTranspose(4, 3, dilation_rate=2, **FIRST)(x),
         "depthwise": layers.DepthwiseConv1D(3, **FIRST)(x),
         "pooled": layers.MaxPooling1D(2, **FIRST)(x),
     }
@@ -143,6 +144,7 @@ def _two_dimensions(x):
         "steps": layers.Conv2D(4, 3, strides=2, **FIRST)(x),
         "dilated": layers.Conv2D(4, 2, dilation_rate=2, **FIRST)(x),
         "transposed": layers.Conv2DTranspose(4, 3, strides=2, **FIRST)(x),
+        "transposed-dilated": layers.Conv2DTranspose(2, (2, 3), dilation_rate=(3, 2), **FIRST)(x),
         "separable": layers.SeparableConv2D(4, 3, **FIRST)(x),
         "pooled": layers.AveragePooling2D(4, padding="same", **FIRST)(x),
         "normalized": layers.BatchNormalization(axis=1)(x),
@@ -218,6 +220,19 @@ def _images_of_numbers(x):
     }
 
 
+def _rounded_on_the_way(x):
+    there_and_back = {
+        kind: ops.cast(ops.cast(x * 1000.0, kind), "float32")
+        for kind in ("float16", "uint8", "int8", "int16", "int32")
+    }
+    table = np.array([-1.0, 0.0, 1.0], "float32")
+    return {
+        **there_and_back,
+        "places": ops.searchsorted(table, x[:, 0]),
+        "places-right": ops.searchsorted(table, x[:, 1], side="right"),
+    }
+
+
 LAYERS = {
     "channels-first-1d": (_one_dimension, (3, 8), "float32"),
     "channels-first-2d": (_two_dimensions, (3, 6, 6), "float32"),
@@ -229,6 +244,7 @@ LAYERS = {
     "uint8": (_arithmetic, (8,), "uint8"),
     "images-of-numbers": (_images_of_numbers, (6, 7, 3), "uint8"),
     "int16": (_arithmetic, (8,), "int16"),
+    "rounded-on-the-way": (_rounded_on_the_way, (4,), "float32"),
     # Keras leaves the sizes of these open.
     "quantiles": (lambda x: {"q": ops.quantile(x, 0.3, axis=1), "x": x * 2}, (8, 6), "float32"),
 }
@@ -246,6 +262,75 @@ def test_uint8_wraps_around_as_it_does_in_keras(tmp_path):
     for artifact in found.values():
         given = runner(tmp_path, artifact).run({"x": np.array([[200, 16, 15]], "uint8")})
         assert given["y"].tolist() == [[200 * 200 % 256, 0, 225]]
+
+
+def test_images_of_whole_numbers_are_resized_as_predict_does(tmp_path):
+    # In a graph, as in fit and predict, Keras resizes them in floats; model(x) rounds.
+    def apply(x):
+        small = layers.Resizing(5, 9, interpolation="area", name="small")(x)
+        x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(small))
+        return {"small": small, "y": layers.GlobalAveragePooling2D()(x)}
+
+    keras.utils.set_random_seed(0)
+    model = _model(apply, (8, 7, 3), "uint8")
+    image = np.random.default_rng(0).integers(0, 256, (3, 8, 7, 3), "uint8")
+    wanted = model.predict(image, verbose=0)
+    for artifact in _all_ok(convert(model, tmp_path)).values():
+        given = runner(tmp_path, artifact).run({"x": image})
+        np.testing.assert_allclose(given["small"], wanted["small"], rtol=1e-6)
+        np.testing.assert_allclose(given["y"], wanted["y"], atol=1e-6)
+
+
+# -- causes ---------------------------------------------------------------------------------------
+
+
+REFUSED = {
+    "halves": (
+        layers.Resizing(2, 3, interpolation="area", dtype="uint8", name="small"),
+        ((8, 7, 3), "uint8"),
+        "tflite",
+        "differs from Keras by 1 where 0 is allowed. Layer 'small' rounds ",
+    ),
+    "equals": (
+        lambda x: ops.argmax(ops.round(0.2 * x), axis=-1),
+        ((8,), "float32"),
+        "onnx",
+        "ArgMax' chooses among numbers that are equal to the last bit, ",
+    ),
+    "many-axes": (
+        lambda x: ops.sum(x, axis=3),
+        ((2, 1, 3, 2, 1, 2), "float32"),
+        "tflite",
+        "LiteRT's XNNPACK takes SUM and then fails on its sizes, as on tensors of more than six "
+        "axes: let the model compute on fewer, which keras.ops.reshape makes of them",
+    ),
+    "other-rows": (
+        lambda x: ops.reshape(x, (-1, 2)),
+        ((4,), "float32"),
+        "tflite",
+        " has 2 rows where the inputs have 1, and LiteRT, which runs one batch "
+        "size alone, could not tell whose they are",
+    ),
+    "place": (
+        lambda x: ops.cumsum(x, axis=0),
+        ((4,), "float32"),
+        "tflite",
+        "its rows depend on each other: in Keras the answer to one row moves by ",
+    ),
+    "bfloat16": (
+        lambda x: ops.cast(ops.cast(x, "bfloat16"), "float32"),
+        ((4,), "float32"),
+        "onnx",
+        "it computes in bfloat16, which this file cannot hold: Cast. Compute in float32 there",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_is_told_by_its_cause(tmp_path, name):
+    apply, (shape, dtype), format_name, cause = REFUSED[name]
+    found = convert(_model(apply, shape, dtype), tmp_path, [format_name])
+    assert cause in str(found[format_name])
 
 
 # -- schemes --------------------------------------------------------------------------------------

@@ -8,13 +8,18 @@ a DELEGATE node, back to its inputs.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_export.errors import Blame, ExportError
+from zoo_registry.errors import first_line, plain
+
 _DELEGATE = "DELEGATE"
+_UNDELEGATED = re.compile(r"failed to delegate (\w+) node")
 _ABSENT = -1
 
 
@@ -27,6 +32,9 @@ def xnnpack_share(path: Path, signature: str) -> dict[str, Any]:
 
     Returns:
         All ``nodes``, how many are ``taken``, and what is ``left`` by the kind of operator.
+
+    Raises:
+        ExportError: The runtime fails on the sizes of a node.
     """
     content = path.read_bytes()
     nodes = 0
@@ -51,9 +59,24 @@ def _listed(**model: Any) -> list[dict[str, Any]]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(**model)
-    interpreter.allocate_tensors()  # only now are nodes given to XNNPACK
+    try:
+        interpreter.allocate_tensors()  # only now are nodes given to XNNPACK
+    except RuntimeError as error:
+        raise _not_prepared(str(error)) from error
     rows: list[dict[str, Any]] = interpreter._get_ops_details()
     return rows
+
+
+def _not_prepared(said: str) -> ExportError:
+    found = _UNDELEGATED.search(said)
+    if found is None:
+        return ExportError(f"LiteRT cannot prepare it: {first_line(plain(said))}")
+    kind = found[1]
+    return ExportError(
+        f"LiteRT's XNNPACK takes {kind} and then fails on its sizes, as on tensors of more than "
+        "six axes: let the model compute on fewer, which keras.ops.reshape makes of them",
+        [Blame(kind)],
+    )
 
 
 def _taken(nodes: Sequence[Any], delegates: Sequence[Any]) -> set[int]:

@@ -7,6 +7,7 @@ import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -201,11 +202,16 @@ def uses(model: Any, layer: Any) -> int:
 
 
 def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
-    """Return what Keras itself computes, as NumPy arrays."""
+    """Return what Keras itself computes, as NumPy arrays.
+
+    It is what ``predict`` gives: see :func:`preparing_as_in_a_graph`.
+    """
     import keras
 
     def run(part: Arrays) -> dict[str, Array]:
-        outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in part.items()})
+        tensors = {name: keras.ops.convert_to_tensor(x) for name, x in part.items()}
+        with preparing_as_in_a_graph():
+            outputs = call(model, tensors)
         return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
     fixed = fixed_batch(model)
@@ -214,6 +220,32 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
     rows = len(next(iter(arrays.values())))
     found = joined([run(part) for part in split(arrays, [fixed])])
     return {name: array[:rows] for name, array in found.items()}
+
+
+@contextmanager
+def preparing_as_in_a_graph() -> Iterator[None]:
+    """Let Keras' preprocessing layers do step by step what they do in a graph.
+
+    In a graph, as in ``fit``, ``predict`` and every file, they bring what they are given to the
+    dtype that they compute in: an image of whole numbers is resized in floats. Step by step Keras
+    leaves that out, and rounds the resized image.
+    """
+    import keras
+    from keras.src.layers.preprocessing.data_layer import DataLayer
+
+    before = DataLayer.__call__
+
+    def in_own_dtype(layer: Any, inputs: Any, **named: Any) -> Any:
+        if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(inputs)):
+            to_own = partial(keras.ops.convert_to_tensor, dtype=layer.compute_dtype)
+            inputs = keras.tree.map_structure(to_own, inputs)
+        return before(layer, inputs, **named)
+
+    DataLayer.__call__ = in_own_dtype
+    try:
+        yield
+    finally:
+        DataLayer.__call__ = before
 
 
 def fixed_batch(model: Any) -> int | None:

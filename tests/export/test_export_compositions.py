@@ -379,6 +379,22 @@ def test_int8_attends_to_what_is_not_masked(tmp_path):
         assert np.abs(before[name] - keras_gives).mean() < 0.1 * keras_gives.std(), name
 
 
+def test_what_int16_has_no_kernel_for_is_named(tmp_path):
+    keras.utils.set_random_seed(0)
+    rows = {"x": np.random.default_rng(0).normal(size=(16, 8)).astype("float32")}
+    models = {
+        "SQUARED_DIFFERENCE": layers.LayerNormalization(),
+        "GREATER": lambda x: ops.where(x > 0, x, x * 0.1),
+    }
+    for kind, apply in models.items():
+        given = {"samples": rows, "calibration": rows}
+        found = convert(_model(apply, (8,)), tmp_path / kind, ["tflite:int16x8"], **given)
+        assert str(found["tflite:int16x8"]) == (
+            f"LiteRT has no kernel for {kind} with the dtypes that this scheme gives it: take "
+            "tflite:int8, whose floats stay where there is none, or tflite:float16"
+        )
+
+
 def test_images_of_any_size_are_resized_in_onnx_by_its_own_kinds_alone(tmp_path):
     model = _model(layers.Resizing(4, 5, interpolation="area", name="shrunk"), (None, None, 3))
     error = convert(model, tmp_path, ["onnx"])["onnx"]

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters import dynamic_batch
+from zoo_export.converters.delegation import of_runtime
 from zoo_export.converters.inference import (
     change_weights,
     inference_clone,
@@ -29,7 +30,7 @@ from zoo_export.converters.inference import (
 )
 from zoo_export.converters.job import LOG, Job, Result, Task, read_task, write_result
 from zoo_export.converters.tracing import Conversion
-from zoo_export.errors import ExportError
+from zoo_export.errors import BundleError, ExportError
 from zoo_export.model_file import load
 from zoo_export.processes import free_memory
 from zoo_export.runtime import Runner
@@ -173,7 +174,12 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     names = [tensor.name for tensor in job.inputs]
     runner = Runner(session, job.inputs, job.outputs, job.batch_sizes, nan_inputs=names)
-    return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
+    try:
+        return tuple(
+            joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases
+        )
+    except BundleError as error:
+        raise of_runtime(str(error)) or error from error
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from zoo_registry.errors import first_line, plain
 
 _DELEGATE = "DELEGATE"
 _UNDELEGATED = re.compile(r"failed to delegate (\w+) node")
+_FAILED = re.compile(r"Node number \d+ \((\w+)\) failed to (?:prepare|invoke)")
 _ABSENT = -1
 
 
@@ -62,21 +63,40 @@ def _listed(**model: Any) -> list[dict[str, Any]]:
     try:
         interpreter.allocate_tensors()  # only now are nodes given to XNNPACK
     except RuntimeError as error:
-        raise _not_prepared(str(error)) from error
+        cause = f"LiteRT cannot prepare it: {first_line(plain(str(error)))}"
+        raise of_runtime(str(error)) or ExportError(cause) from error
     rows: list[dict[str, Any]] = interpreter._get_ops_details()
     return rows
 
 
-def _not_prepared(said: str) -> ExportError:
-    found = _UNDELEGATED.search(said)
-    if found is None:
-        return ExportError(f"LiteRT cannot prepare it: {first_line(plain(said))}")
-    kind = found[1]
-    return ExportError(
-        f"LiteRT's XNNPACK takes {kind} and then fails on its sizes, as on tensors of more than "
-        "six axes: let the model compute on fewer, which keras.ops.reshape makes of them",
-        [Blame(kind)],
-    )
+def of_runtime(said: str) -> ExportError | None:
+    """Return what LiteRT's complaint about a node means; ``None`` of any other.
+
+    Example:
+        >>> error = of_runtime("got 7.Node number 5 (SQUARED_DIFFERENCE) failed to invoke.")
+        >>> error.blames[0].operator
+        'SQUARED_DIFFERENCE'
+    """
+    undelegated, failed = _UNDELEGATED.search(said), _FAILED.search(said)
+    kind = (undelegated or failed or [None])[1]
+    if kind is None:
+        return None
+    if undelegated:
+        text = (
+            f"LiteRT's XNNPACK takes {kind} and then fails on its sizes, as on tensors of more "
+            "than six axes: let the model compute on fewer, which keras.ops.reshape makes of them"
+        )
+    elif "overflow" in said:
+        text = (
+            f"the bias of {kind} is so far beyond what its weights give that this scheme has no "
+            "scale for both: take tflite:int8 or tflite:float16"
+        )
+    else:
+        text = (
+            f"LiteRT has no kernel for {kind} with the dtypes that this scheme gives it: take "
+            "tflite:int8, whose floats stay where there is none, or tflite:float16"
+        )
+    return ExportError(text, [Blame(kind)])
 
 
 def _taken(nodes: Sequence[Any], delegates: Sequence[Any]) -> set[int]:

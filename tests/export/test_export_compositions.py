@@ -12,7 +12,6 @@ from keras import layers, ops
 
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.encoders import encoders
-from zoo_export.errors import ExportError
 from zoo_registry import UsageError
 
 FIRST = {"data_format": "channels_first"}
@@ -304,15 +303,17 @@ def test_images_of_any_size_are_resized_in_onnx_by_its_own_kinds_alone(tmp_path)
     )
 
 
-def test_weights_beyond_float16_are_named(tmp_path):
-    model = _model(layers.Dense(2, name="hidden"), (3,))
-    model.get_layer("hidden").kernel.assign(np.full((3, 2), -3e5))
-    found = convert(model, tmp_path, ["tflite:float16", "onnx:float16"])
-    for error in found.values():
-        assert isinstance(error, ExportError)
-        assert str(error) == (
-            "weight 'hidden/kernel' has numbers up to 300,000, and float16 ends at 65,504"
-        )
+def test_weights_beyond_float16_stay_in_float32(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = _model(lambda x: layers.Dense(8)(layers.Dense(64, name="hidden")(x)), (64,))
+    rows = {"x": np.random.default_rng(0).normal(size=(16, 64)).astype("float32") / 100}
+    kernel = model.get_layer("hidden").kernel
+    kernel.assign(kernel + np.eye(64) * 3e5)
+    found = _all_ok(convert(model, tmp_path, ["tflite:float16", "onnx:float16"], samples=rows))
+    for artifact in found.values():
+        weights = artifact.facts["weights"]
+        assert 64 * 64 * 4 <= weights["float32"] < 64 * 65 * 4 + 100
+        assert weights["float16"] >= 64 * 8 * 2
 
 
 # -- sizes and rows -------------------------------------------------------------------------------

@@ -130,7 +130,10 @@ def two_ways(kind):
 
 
 def agree(given, right):
+    assert given.keys() == right.keys()
     for name, wanted in right.items():
+        assert np.isfinite(wanted).all(), name
+        assert wanted.std() > 1e-3, name
         np.testing.assert_allclose(given[name], wanted, atol=2e-6, err_msg=name)
 
 

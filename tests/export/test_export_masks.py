@@ -290,6 +290,8 @@ def attention_in_every_way():
         "logits": ops.where(visible, scores, -1e9),
         "scaled": layers.Dense(3)(layers.Normalization(mean=means, variance=variances)(raw)),
         "far": layers.Dense(3)(steps) * 1e6,
+        "binned": layers.Embedding(4, 3)(layers.Discretization([2.9e5, 3e5, 3.1e5])(raw[:, 2])),
+        "counted": layers.Embedding(8000, 3)(ops.cast(2000 * ops.abs(steps), "int32")),
     }
     model = keras.Model([tokens, steps, mask, bias, raw], outputs, name="net")
     for weight in model.weights:

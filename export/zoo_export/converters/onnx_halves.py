@@ -25,9 +25,9 @@ _CARRIES = _SUMS | _PRODUCTS | {
     "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Round", "Slice", "Softplus",
     "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze",
 }  # fmt: skip
-# What takes numbers of any size, and gives small ones.
+# What takes numbers of any size, and gives small or whole ones.
 _ENDS = _COMPARES | {
-    "ArgMax", "ArgMin", "Cos", "Erf", "HardSigmoid", "LayerNormalization", "Sigmoid", "Sign", "Sin",
+    "ArgMax", "ArgMin", "Cast", "Cos", "Erf", "HardSigmoid", "LayerNormalization", "Sigmoid", "Sign", "Sin",
     "Softmax", "Softsign", "Tanh",
 }  # fmt: skip
 
@@ -77,7 +77,8 @@ def _at_inputs(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
 
     for value in graph.input:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-            yield from (node for node in readers[value.name] if node.op_type in _CARRIES)
+            known = _CARRIES | _ENDS
+            yield from (node for node in readers[value.name] if node.op_type in known)
 
 
 def _at_constants(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:

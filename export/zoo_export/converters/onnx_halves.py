@@ -27,8 +27,8 @@ _CARRIES = _SUMS | _PRODUCTS | {
 }  # fmt: skip
 # What takes numbers of any size, and gives small or whole ones.
 _ENDS = _COMPARES | {
-    "ArgMax", "ArgMin", "Cast", "Cos", "Erf", "HardSigmoid", "LayerNormalization", "Sigmoid", "Sign", "Sin",
-    "Softmax", "Softsign", "Tanh",
+    "ArgMax", "ArgMin", "Cast", "Cos", "Erf", "HardSigmoid", "LayerNormalization", "Sigmoid",
+    "Sign", "Sin", "Softmax", "Softsign", "Tanh",
 }  # fmt: skip
 
 

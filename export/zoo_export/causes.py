@@ -20,8 +20,8 @@ from zoo_export.tensors import Array, Arrays, joined
 
 _FLOAT16 = float(np.finfo(np.float16).max)
 _ROWS = 32
-# Operators whose outputs are not made of the inputs, and those that only hand them on.
 _FLOATS = {"float32", "float64"}
+# Operators whose outputs are not made of the inputs, and those that only hand them on.
 _UNMADE = {"Const", "Placeholder", "ReadVariableOp", "Identity"}
 
 

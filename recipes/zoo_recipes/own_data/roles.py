@@ -27,7 +27,7 @@ TEXTS = Kind(
 )
 TEXT_NUMBERS = Kind(
     name="texts with a number each",
-    of_one="text-classification",
+    of_one=("text-classification",),
     input="text",
     label="target",
     tasks=("text-regression", CONTRASTIVE_TEXTS),
@@ -42,7 +42,7 @@ JUDGED = Kind(
 )
 JUDGED_NUMBERS = Kind(
     name="pairs of texts with a number each",
-    of_one="text-classification",
+    of_one=("text-classification",),
     input=("premise", "hypothesis"),
     label="target",
     tasks=("text-regression",),
@@ -69,7 +69,7 @@ ROWS = Kind(
 )
 ROW_NUMBERS = Kind(
     name="rows of numbers and categories with a number each",
-    of_one="classification",
+    of_one=("classification",),
     input=(),
     label="target",
     tasks=("regression",),

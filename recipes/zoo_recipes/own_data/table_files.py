@@ -297,15 +297,17 @@ def _records(value: Any) -> list[Any] | None:
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return data
     if isinstance(names, list) and isinstance(data, list):
-        return [
-            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in data
-        ]
+        return [dict(zip(names, row, strict=True)) if _is_row(row, names) else row for row in data]
     columns = list(value.values())
     if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
         return [{name: value[name][key] for name in value} for key in columns[0]]
     if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
         return [{name: value[name][at] for name in value} for at in range(len(columns[0]))]
     return None
+
+
+def _is_row(row: Any, names: list[Any]) -> bool:
+    return isinstance(row, list) and len(row) == len(names)
 
 
 def _object(number: int, values: Any) -> Row:

@@ -155,6 +155,12 @@ def test_yolo(tmp_path):
         "valid/images/c.jpg": "validation",
     }
     assert problems(content) == []
+    # As coco128.yaml says it: what is trained on is measured too, which is no split.
+    write(
+        tmp_path / "farm/data.yaml", "train: train/images\nval: train/images\nnames: [cat, dog]\n"
+    )
+    assert set(splits(read(tmp_path / "farm")).values()) == {"train", "validation"}
+    assert splits(read(tmp_path / "farm"))["train/images/a.jpg"] == "train"
 
 
 def test_what_is_wrong_with_yolo(tmp_path):

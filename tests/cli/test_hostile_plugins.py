@@ -68,6 +68,7 @@ def hostile(site, monkeypatch):
     for name, text in HARMLESS.items():
         install(site, name, f"{text}\n{BUILD}")
     install(site, "catalog-zoo", "import sys; sys.exit(0)", group="zoo.catalogs")
+    install(site, "no_format", "raise KeyboardInterrupt", group="zoo.formats")
     install(site, "good", BUILD)
     monkeypatch.setenv("ZOO_PLUGIN_SECONDS", "2")
     return site
@@ -130,6 +131,17 @@ def test_what_is_built_is_built_in_the_child(site) -> None:
     assert "it returned a NoneType, not a keras.Model" in rows["builds-none"]["reason"]
     assert rows["abstract"]["status"] == "broken"
     assert rows["good"]["status"] == "ok"
+
+
+def test_a_broken_format_is_no_fault_of_a_model(hostile, monkeypatch) -> None:
+    from zoo import conformance
+
+    planned: list[list[str]] = []
+    monkeypatch.setattr(
+        conformance, "_plan", lambda spec, formats, *_, **__: planned.append(formats) or iter(())
+    )
+    conformance.check("mlp")
+    assert planned == [["onnx", "saved_model", "tflite"]]
 
 
 @pytest.mark.parametrize("name", ["leaves", "interrupts", "base", "mute", "prints", "moves"])

@@ -138,6 +138,11 @@ def test_arrays_that_no_recipe_takes_have_no_next_step(tmp_path, cli):
             ["one,a", "two,b"],
             "Of 2 examples at '{path}' none falls to validation: give more, or splits of your own.",
         ),
+        (
+            [f"film {n % 2},{'ab'[n % 2]}" for n in range(80)],
+            "Of 80 examples at '{path}', of which 2 are different, none falls to validation: give "
+            "more, or splits of your own.",
+        ),
     ],
 )
 def test_what_a_training_would_refuse_is_not_recommended(rows, refusal, tmp_path, cli):

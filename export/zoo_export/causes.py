@@ -20,6 +20,7 @@ from zoo_export.tensors import Array, Arrays, joined
 
 _FLOAT16 = float(np.finfo(np.float16).max)
 _ROWS = 32
+_FLOATS = {"float32", "float64"}
 # Operators whose outputs are not made of the inputs, and those that only hand them on.
 _UNMADE = {"Const", "Placeholder", "ReadVariableOp", "Identity"}
 
@@ -36,41 +37,40 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
         >>> import keras
         >>> from zoo_export.formats import find
         >>> x = keras.Input((2,), name="x")
-        >>> model = keras.Model(x, keras.layers.Rescaling(1e6, name="scaled")(x))
-        >>> cause(find("onnx:float16"), model, [{"x": np.ones((1, 2), np.float32)}])
-        "Layer 'scaled' gives numbers up to 1e+06, and float16 ends at 65,504"
+        >>> sums = keras.layers.Dense(1, kernel_initializer="ones", name="sums")
+        >>> model = keras.Model(x, sums(x))
+        >>> cause(find("onnx:float16"), model, [{"x": np.full((1, 2), 5e4, np.float32)}])
+        "Layer 'sums' gives numbers up to 1e+05, and float16 ends at 65,504"
     """
     if fmt.scheme is None:
         return ""
     model, rows = inference_clone(model), _rows(cases)
     if fmt.scheme.dtype == "float16":
-        return _beyond_float16(fmt, model, rows)
+        # LiteRT keeps weights in it, and computes in float32.
+        return "" if fmt.name.startswith("tflite") else _beyond_float16(model, rows)
     if fmt.scheme.dtype == "int8":
         steps = "65,536" if fmt.name.endswith("int16x8") else "256"
         return _first(lambda where, array: _on_two_scales(where, array, steps), model, rows)
     return ""
 
 
-def _beyond_float16(fmt: Format, model: Any, rows: Arrays) -> str:
-    # LiteRT keeps weights and constants in it and computes in float32.
-    if fmt.name.partition(":")[0] == "tflite":
-        found = (_too_large(f"{where} holds", array) for where, array in _constants(model, rows))
-        return next(filter(None, found), "")
-    inputs = (_too_large(f"Input '{name}' holds", array) for name, array in rows.items())
-    return next(filter(None, inputs), "") or _first(
-        lambda where, array: _too_large(f"{where} gives", array), model, rows
-    )
+def _beyond_float16(model: Any, rows: Arrays) -> str:
+    """Return what grows beyond float16 of numbers that are in it.
+
+    What is beyond for a constant or an input that is, as a mask, stays in float32.
+    """
+    for where, array, taken in _of_graph(model, rows, lambda kind: kind not in _UNMADE):
+        if taken <= _FLOAT16 < (largest := _largest(array)):
+            return f"{where} gives numbers up to {largest:.3g}, and float16 ends at 65,504"
+    for name, array in rows.items():
+        if array.dtype.kind == "f" and (largest := _largest(array)) > _FLOAT16:
+            return f"Input '{name}' holds numbers up to {largest:.3g}, and float16 ends at 65,504"
+    return ""
 
 
-def _too_large(what: str, array: Array) -> str:
-    if array.dtype.kind != "f":
-        return ""
-    largest = float(
-        np.abs(array, where=np.isfinite(array), out=np.zeros(array.shape)).max(initial=0)
-    )
-    if largest <= _FLOAT16:
-        return ""
-    return f"{what} numbers up to {largest:.3g}, and float16 ends at 65,504"
+def _largest(array: Array) -> float:
+    finite = np.isfinite(array)
+    return float(np.abs(array, where=finite, out=np.zeros(array.shape)).max(initial=0))
 
 
 def _on_two_scales(where: str, array: Array, steps: str) -> str:
@@ -103,7 +103,7 @@ def random_layers(model: Any, case: Arrays) -> list[str]:
         case: Inputs by name.
     """
     found = _of_graph(model, case, lambda kind: "Random" in kind)
-    return list(dict.fromkeys(where for where, _ in found))
+    return list(dict.fromkeys(where for where, *_ in found))
 
 
 def _rows(cases: Sequence[Arrays]) -> dict[str, Array]:
@@ -134,16 +134,14 @@ def _between_layers(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
 
 def _inside_of_layers(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
     """Yield what each operator gives that TensorFlow makes of a layer."""
-    yield from _of_graph(model, rows, lambda kind: kind not in _UNMADE)
-
-
-def _constants(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
-    yield from _of_graph(model, rows, lambda kind: kind == "Const")
+    for where, array, _ in _of_graph(model, rows, lambda kind: kind not in _UNMADE):
+        yield where, array
 
 
 def _of_graph(
     model: Any, rows: Arrays, wanted: Callable[[str], bool]
-) -> Iterator[tuple[str, Array]]:
+) -> Iterator[tuple[str, Array, float]]:
+    """Yield what operators of some kinds give, and the largest number that each takes."""
     import tensorflow as tf
 
     from zoo_export.converters.tracing import layer_of
@@ -154,20 +152,28 @@ def _of_graph(
         call(model, arrays)
         operators = tf.compat.v1.get_default_graph().get_operations()
         floats = [
-            (operator.name, tensor)
+            (operator, tensor)
             for operator in operators
             if wanted(operator.type)
             for tensor in operator.outputs
-            if tensor.dtype in {tf.float32, tf.float64}
+            if tensor.dtype.name in _FLOATS
         ]
-        names.extend(name for name, _ in floats)
-        return [tf.identity(tensor) for _, tensor in floats]
+        names.extend(operator.name for operator, _ in floats)
+        return [(tf.identity(tensor), _largest_taken(operator)) for operator, tensor in floats]
 
     try:
         arrays = tf.function(run, autograph=False)({n: tf.constant(a) for n, a in rows.items()})
     except Exception:  # whatever the user's own layers raise, the export has met it before
         return
-    for name, array in zip(names, arrays, strict=True):
+    for name, (array, taken) in zip(names, arrays, strict=True):
         layer = layer_of(model, name)
         what = f"Layer '{layer}'" if layer else f"Operator '{name}'"
-        yield what, array.numpy()
+        yield what, array.numpy(), float(taken)
+
+
+def _largest_taken(operator: Any) -> Any:
+    import tensorflow as tf
+
+    floats = [tf.abs(tensor) for tensor in operator.inputs if tensor.dtype.name in _FLOATS]
+    zero = tf.constant(0.0, tf.float64)
+    return tf.reduce_max([tf.cast(tf.reduce_max(x), zero.dtype) for x in floats] or [zero])

@@ -287,7 +287,7 @@ def test_a_model_that_passes_its_inputs_through(tmp_path):
 
     given = np.arange(12, dtype="float32").reshape(2, 6)
     assert bundle.run({"x": given})["o2"].tolist() == given.tolist()
-    assert "It has no nodes: every output is an input as it came." in (
+    assert "It has no nodes: every output is an input as it came, or a constant." in (
         bundle.path / "README.md"
     ).read_text(encoding="utf-8")
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from zoo_export import pickled
-from zoo_export.errors import ExportError
 from zoo_export.model_code import has_own_code
 from zoo_export.runtime.batching import split
 from zoo_export.tensors import MAX_BATCH, Array, Arrays, batches, joined
@@ -228,25 +227,6 @@ def fixed_batch(model: Any) -> int | None:
     """Return the only batch that a model takes, ``None`` where it takes any."""
     sizes = (tensor.shape[0] for tensor in named_inputs(model).values())
     return next((size for size in sizes if size is not None), None)
-
-
-def refuse_beyond_float16(model: Any) -> None:
-    """Refuse weights that float16 cannot hold.
-
-    Raises:
-        ExportError: Its largest number is below that of a weight, which is named.
-    """
-    limit = float(np.finfo(np.float16).max)
-    for variable in model.variables:
-        if not variable.dtype.startswith("float") or 0 in variable.shape:
-            continue
-        value = np.asarray(variable.value)
-        largest = max(float(value.max()), -float(value.min()))
-        if limit < largest < np.inf:
-            raise ExportError(
-                f"weight '{variable.path}' has numbers up to {largest:,.0f}, and float16 ends at "
-                f"{limit:,.0f}"
-            )
 
 
 @contextmanager

@@ -35,7 +35,7 @@ def convert(
     conversion: Conversion,
     configure: Callable[[Any], None] = lambda converter: None,
     *,
-    change: Callable[[bytes], bytes] = lambda content: content,
+    change: Callable[[bytes], bytes | bytearray] = lambda content: content,
     integer: bool = False,
     loops: bool = True,
 ) -> dict[str, Any]:

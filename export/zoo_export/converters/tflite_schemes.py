@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters import tflite, tflite_shared, tflite_tables
+from zoo_export.converters import tflite, tflite_halves, tflite_shared, tflite_tables
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
-from zoo_export.converters.inference import refuse_beyond_float16
+from zoo_export.converters.half_precision import with_full_precision
 from zoo_export.converters.tflite_ranges import mended_ranges
 from zoo_export.converters.tflite_scales import one_scale
 from zoo_export.converters.tracing import Conversion
@@ -29,20 +29,8 @@ from zoo_export.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in float16.
-
-    Raises:
-        ExportError: A weight beyond what float16 can hold.
-    """
-    import tensorflow as tf
-
-    refuse_beyond_float16(conversion.model)
-
-    def configure(converter: Any) -> None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-
-    return tflite.convert(conversion, configure)
+    """Store the weights in float16; what it does not hold stays in float32."""
+    return with_full_precision(tflite.convert(conversion, change=tflite_halves.halve))
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:

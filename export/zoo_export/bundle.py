@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from zoo_export.runtime.generation import proceed, translate
 from zoo_export.runtime.prediction import Prediction, answer, as_texts, prepare
 from zoo_export.runtime.training import Trainer, open_trainer
 from zoo_export.tensors import Array
-from zoo_registry import UsageError, did_you_mean
+from zoo_registry import UsageError, did_you_mean, folders
 
 
 @dataclass(frozen=True)
@@ -311,7 +312,9 @@ def _load_folder(folder: Path, *, trusted: bool, origin: Path | None = None) -> 
     if not folder.is_dir():
         raise UsageError(f"There is no bundle '{shown}'.")
     if not manifest_path.is_file():
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
+        made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
+        is_run = (folder / folders.INFO).is_file()
+        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.{made if is_run else ''}")
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
         raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")

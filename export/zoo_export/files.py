@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from zoo_export import processes
 from zoo_export.errors import BundleError, ExportError
 from zoo_export.manifest import MANIFEST, FileEntry
 from zoo_registry import UsageError, durable
 from zoo_registry.hashing import sha256
+from zoo_registry.signals import interruptible
 
 # What common file systems take.
 _MAX_NAME = 255
@@ -166,7 +166,7 @@ def work_folder(out: Path) -> Iterator[Path]:
         except OSError as error:
             raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
         try:
-            with processes.interruptible():
+            with interruptible():
                 yield work
         except OSError as error:
             raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error

@@ -63,8 +63,16 @@ def inference_clone(model: Any) -> Any:
 
 
 def computes_in_float64(model: Any) -> bool:
-    """Return whether any layer computes in float64, which becomes float32 in every file."""
-    policies = [getattr(layer, "dtype_policy", None) for layer in model._flatten_layers()]
+    """Return whether any layer computes in float64, which becomes float32 in every file.
+
+    Inputs, and what only holds other layers, compute nothing: their policy is the global one.
+    """
+    import keras
+    from keras.src.models.functional import Functional
+
+    holding = (keras.layers.InputLayer, Functional, keras.Sequential)
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, holding)]
+    policies = [getattr(layer, "dtype_policy", None) for layer in layers]
     return any("float64" in {p.compute_dtype, p.variable_dtype} for p in policies if p is not None)
 
 

@@ -80,7 +80,7 @@ def test_the_registry_imports_nothing_heavy() -> None:
 def test_nothing_heavy_is_imported_before_it_is_needed(fresh_python) -> None:
     code = """
 import sys
-import zoo, zoo.cli.main, zoo_export.exporting, zoo_export.verification, zoo_recipes.recipe
+import zoo, zoo.cli.main, zoo_export.exporting, zoo_runtime.verification, zoo_recipes.recipe
 print(sorted({"tensorflow", "keras", "onnx", "onnxruntime", "sklearn"} & sys.modules.keys()))
 """
     done = fresh_python(code)

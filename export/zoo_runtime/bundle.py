@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from zoo_runtime.running import (
 )
 from zoo_runtime.running.training import Trainer, open_trainer
 from zoo_runtime.tensors import Array
+from zoo_system import folders
 
 
 @dataclass(frozen=True)
@@ -311,7 +313,9 @@ def _load_folder(folder: Path, *, trusted: bool, origin: Path | None = None) -> 
     if not folder.is_dir():
         raise UsageError(f"There is no bundle '{shown}'.")
     if not manifest_path.is_file():
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
+        made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
+        is_run = (folder / folders.INFO).is_file()
+        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.{made if is_run else ''}")
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
         raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")

@@ -16,7 +16,12 @@ from zoo_models.build import SCALING, accepted_overrides, get_model, load_builde
 from zoo_models.model_changes import merge_lora, quantization_aware
 from zoo_recipes.arrays.sources import Source, fed
 from zoo_recipes.augmentation.changes import TextMarks
-from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
+from zoo_recipes.compiling.components import (
+    compile_arguments,
+    make_callback,
+    precision,
+    usual_numbers,
+)
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import together
 from zoo_recipes.metrics.directions import is_cost
@@ -35,6 +40,7 @@ from zoo_registry.specs import is_regression
 from zoo_system import folders
 
 
+@usual_numbers()
 def build(
     recipe: Recipe,
     task: str,
@@ -94,6 +100,7 @@ def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
     }
 
 
+@usual_numbers()
 def fit(
     model: Any,
     recipe: Recipe,

@@ -23,8 +23,7 @@ from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, r
 from zoo_recipes.training.provenance import data_info, now
 from zoo_recipes.training.watching import Logs, watched
 from zoo_registry import ZooError
-from zoo_system.durable import write, write_text
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256, write, write_text
 
 
 def carry_out(

@@ -25,7 +25,7 @@ from zoo.cli.training import (
     mlflow,
 )
 from zoo_system.errors import first_line
-from zoo_system.signals import interruptible
+from zoo_system.processes import interruptible
 
 if TYPE_CHECKING:
     from zoo_recipes.tuning.result import Trial, Tuning

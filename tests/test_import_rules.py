@@ -45,6 +45,7 @@ RECIPES = (
     ("augmentation",),
     ("evaluation",),
     ("reporting",),
+    ("trackers",),
     ("training", "distributed"),
     ("explanation",),
     ("tuning",),

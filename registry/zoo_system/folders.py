@@ -5,6 +5,7 @@ from __future__ import annotations
 # Of a run.
 INFO = "run.json"
 MODEL = "model.keras"
+CHECKPOINTS = "checkpoints"
 # Of a bundle.
 MANIFEST = "manifest.json"
 # Of both: the files that preprocessing names.

@@ -10,7 +10,7 @@ import zoo_registry
 from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
 from zoo_recipes.run import RECIPE, Run, resuming
-from zoo_registry import ModelSpec
+from zoo_registry import ModelSpec, PluginError, UnknownNameError
 from zoo_system.errors import first_line
 
 Facts = list[tuple[str, str]]
@@ -108,10 +108,11 @@ def verdict(run: Run) -> str:
 
 def changes(run: Run) -> dict[str, tuple[str, str]]:
     """Return the settings that are not those of the registered recipe: its value and the run's."""
-    if run.recipe.name not in zoo_registry.recipes:
+    try:
+        registered = zoo_registry.recipes.get(run.recipe.name)
+    except (UnknownNameError, PluginError):  # nothing to compare with, and no fault of the run
         return {}
-    registered = zoo_registry.recipes.get(run.recipe.name).to_dict()
-    its, mine = (dict(flat(recipe)) for recipe in (registered, run.recipe.to_dict()))
+    its, mine = (dict(flat(recipe.to_dict())) for recipe in (registered, run.recipe))
     keys = [key for key in {**its, **mine} if key != "seed" and its.get(key) != mine.get(key)]
     return {key: (its.get(key, "unset"), mine.get(key, "unset")) for key in keys}
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import zoo_registry
+from kerazoo_data.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
-from zoo_recipes.datasets.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import fingerprint, read_split
 from zoo_recipes.datasets.sounds import sound_reader

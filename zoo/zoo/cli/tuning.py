@@ -23,6 +23,7 @@ from zoo.cli.training import (
     download,
     energy,
     mlflow,
+    track,
 )
 from zoo_system.errors import first_line
 
@@ -49,6 +50,7 @@ _SHOWN = 10
 @energy
 @country
 @mlflow
+@track
 @data_dir
 @download
 @as_json

@@ -152,19 +152,21 @@ class _Followed:
         self.works = self.works and self._tried(self.tracker.update)
 
     def end(self, status: str) -> None:
-        written = _note_of(self.info, self.made.name)
         if not self.begun:
-            self.begin()
-        if self.begun and self._tried(self._send) and self._written(written):
-            written = _note_of(self.info, self.made.name)
-            self._tried(lambda: self.tracker.end(status))
-            self._written(written)
+            self._written(self.begin)
+        if self.begun:
+            self._written(lambda: self._tried(lambda: self._finish(status)))
 
-    def _written(self, before: Mapping[str, Any]) -> bool:
-        """Write ``run.json`` where its note is another than it was before."""
-        if _note_of(self.info, self.made.name) == before:
-            return True
-        return self._tried(lambda: write_json(self.run.folder / INFO, self.info))
+    def _finish(self, status: str) -> None:
+        self._send()
+        self.tracker.end(status)
+
+    def _written(self, action: Callable[[], object]) -> None:
+        """Write ``run.json`` if its note is another one afterwards."""
+        before = _note_of(self.info, self.made.name)
+        action()
+        if _note_of(self.info, self.made.name) != before:
+            self._tried(lambda: write_json(self.run.folder / INFO, self.info))
 
     def _send(self) -> None:
         while self.pending:

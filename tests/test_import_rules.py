@@ -117,6 +117,12 @@ def test_no_module_imports_one_that_imports_it() -> None:
     TopologicalSorter(graph).prepare()  # CycleError names the circle
 
 
+def test_kerazoo_knows_kerazoo_data_by_its_entry_points_alone() -> None:
+    imported = {name.partition(".")[0] for names in IMPORTS.values() for name in names}
+    assert "zoo_registry" in imported
+    assert "kerazoo_data" not in imported
+
+
 def test_targets_stand_in_tables() -> None:
     target = re.compile(r"zoo(_\w+)?(\.\w+)+:\w+")
     for path in MODULES.values():

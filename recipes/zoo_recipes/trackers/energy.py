@@ -50,6 +50,8 @@ class Energy(Tracker):
         ZooError: codecarbon is not installed.
     """
 
+    measures = True
+
     def __init__(self, argument: str = "") -> None:
         super().__init__(argument or os.environ.get(COUNTRY_VARIABLE, ""))
         check_country(self.argument)

@@ -59,9 +59,12 @@ class Tracker:
     Attributes:
         argument: Kept in ``run.json``, for a training that is resumed: no password is left in it.
         title: What a warning calls the tracker; by default its name and its package.
+        measures: Whether it measures the training: it begins after those that do not, so that what
+            they take is not in it.
     """
 
     title = argument = ""
+    measures = False
 
     def __init__(self, argument: str = "") -> None:
         self.argument = argument

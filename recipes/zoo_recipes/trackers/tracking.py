@@ -31,12 +31,14 @@ class Made:
         name: As it was asked for.
         tracker: The tracker.
         title: What a warning calls it.
+        measures: As the tracker says.
         is_ours: Whether it is no plugin's.
     """
 
     name: str
     tracker: Tracker
     title: str
+    measures: bool
     is_ours: bool
 
 
@@ -105,7 +107,8 @@ def tracked(
     if not trackers:
         yield lambda: None, on_epoch
         return
-    followed = [_Followed(made, folder, info) for made in trackers.values()]
+    ordered = sorted(trackers.values(), key=lambda made: made.measures)
+    followed = [_Followed(made, folder, info) for made in ordered]
 
     def told(number: int, metrics: Mapping[str, float]) -> None:
         ended = time.time()
@@ -204,7 +207,8 @@ def _made(name: str, argument: str) -> Made:
         if not isinstance(tracker, Tracker):
             raise TypeError(f"it made a {type(tracker).__name__}, not a Tracker")
         title = str(tracker.title) or f"{what}{of_plugin}"
-    return Made(spec.name if is_ours else name, tracker, title, is_ours)
+        measures = bool(tracker.measures)
+    return Made(spec.name if is_ours else name, tracker, title, measures, is_ours)
 
 
 # Our own are where run.json has had them from the first: `cost.energy` and `mlflow`.

@@ -212,8 +212,11 @@ class Registry(Generic[T]):
         entry = self._find(name)
         if entry.absent:
             return None
-        if entry.trusted and entry.qualified not in self._values:
-            self._values[entry.qualified] = self._load(entry)
+        if entry.trusted and entry.qualified not in {*self._values, *self._broken}:
+            try:
+                self._values[entry.qualified] = self._load(entry)
+            except PluginError:  # a package of ours that does not go with this Kerazoo
+                self._broken.add(entry.qualified)
         return self._values.get(entry.qualified) or self._facts.get(entry.qualified)
 
     def survey(self, names: Iterable[str]) -> dict[str, T]:
@@ -358,7 +361,7 @@ class Registry(Generic[T]):
         )
 
     def _load(self, entry: Entry) -> T:
-        if entry.trusted:
+        if entry.trusted and entry.plugin is None:
             return entry.stamp(self.read(entry.load(), entry.name))
         try:
             with guarded():

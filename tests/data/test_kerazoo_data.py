@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -17,8 +19,9 @@ from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.reporting import facts
 from zoo_recipes.training.training import train
-from zoo_registry import Registry, UnknownNameError, plugins
+from zoo_registry import PluginError, Registry, UnknownNameError, plugins
 from zoo_registry.entries import Elsewhere
 
 ROOT = Path(__file__).parent.parent.parent
@@ -98,6 +101,9 @@ def test_without_it_a_recipe_of_its_data_is_read_and_not_trained(alone, tmp_path
     assert recipe.dataset.name == str(tmp_path / "rows.csv")
     with pytest.raises(UnknownNameError, match="Recipe 'resume-bias' comes with the package 'ker"):
         resolve_recipe("resume-bias")
+    # What a run of it is told beside, and nothing to compare it with.
+    told = SimpleNamespace(recipe=replace(recipe, name="resume-bias"))
+    assert facts.changes(told) == {}
     with pytest.raises(UnknownNameError, match=r"'resume-bia'. Did you mean 'resume-bias'\?"):
         resolve_recipe("resume-bia")
 
@@ -127,3 +133,15 @@ def test_nobody_else_takes_a_name_that_is_reserved_for_it(alone) -> None:
         "dataset 'language_id' is already registered by 'kerazoo-data': 'other-zoo' must choose "
         "another name, or be called 'other-zoo/language_id'."
     )
+
+
+def test_one_that_does_not_go_with_this_kerazoo_is_no_end_of_lists(site, monkeypatch) -> None:
+    entry = "[zoo.datasets]\nlanguage_id = old_data:LANGUAGE_ID\n"
+    site.install(NAME, entry, "0.0.1", old_data="from zoo_recipes.datasets import gone")
+    monkeypatch.setattr(zoo_registry, "datasets", anew(zoo_registry.datasets))
+    rows = json.loads(CliRunner().invoke(cli, ["datasets", "--json"]).stdout)
+    assert {row["name"]: bool(row["summary"]) for row in rows} == {
+        name: name != "language_id" for name in DATASETS
+    }
+    with pytest.raises(PluginError, match=r"'language_id' of plugin 'kerazoo-data' 0\.0\.1 cannot"):
+        zoo_registry.datasets.get("language_id")

@@ -31,7 +31,7 @@ def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
     if workers == 0:
         raise UsageError("workers=0 must be 1 or more.")
     asked = workers if isinstance(workers, Workers) else Workers(workers or 0)
-    zoo_registry.launchers.owner(asked.launcher)  # raises where there is none
+    zoo_registry.launchers.owner(str(asked.launcher))  # raises where there is none
     return asked if asked.number else replace(asked, number=default)
 
 

@@ -40,7 +40,7 @@ def plugins(build: bool, as_json: bool) -> None:
     The environment variable ZOO_PLUGINS says which distributions are imported at all:
     all (the default), none, or a list of names with commas.
     """
-    others = [e for e in discovery.installed() if e.distribution not in discovery.OURS]
+    others = [e for e in discovery.installed() if e.distribution != discovery.OWN_DISTRIBUTION]
     rows = check(others, build=build)
     if as_json:
         print_json([asdict(row) for row in rows])

@@ -277,7 +277,8 @@ class Birds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
 
     def _info(self):
-        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"a": tfds.features.Text()}))
+        features = tfds.features.FeaturesDict({"a": tfds.features.Text()})
+        return self.dataset_info_from_configs(features=features)
 
     def _split_generators(self, dl_manager):
         import no_such_reader

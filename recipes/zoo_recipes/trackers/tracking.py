@@ -113,7 +113,7 @@ def tracked(
     def told(number: int, metrics: Mapping[str, float]) -> None:
         ended = time.time()
         for each in followed:
-            each.epoch(number, {name: float(value) for name, value in metrics.items()}, ended)
+            each.epoch(number, metrics, ended)
         if on_epoch is not None:
             on_epoch(number, metrics)
 
@@ -147,8 +147,8 @@ class _Followed:
     def begin(self) -> None:
         self.begun = self.works = self._tried(lambda: self.tracker.begin(self.run))
 
-    def epoch(self, number: int, metrics: dict[str, float], ended: float) -> None:
-        self.pending.append((number, metrics, ended))
+    def epoch(self, number: int, metrics: Mapping[str, float], ended: float) -> None:
+        self.pending.append((number, dict(metrics), ended))
         self.works = self.works and self._tried(self._send)
 
     def update(self) -> None:
@@ -174,7 +174,7 @@ class _Followed:
     def _send(self) -> None:
         while self.pending:
             number, metrics, ended = self.pending[0]
-            self.tracker.epoch(number, metrics, ended)
+            self.tracker.epoch(number, {k: float(value) for k, value in metrics.items()}, ended)
             del self.pending[0]
 
     def _tried(self, action: Callable[[], None]) -> bool:

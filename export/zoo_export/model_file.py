@@ -43,9 +43,9 @@ def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, 
 
 def load(path: Path) -> Any:
     """Return the model of :func:`model_file`."""
-    from zoo_export.converters.inference import load_model
+    from zoo_models.saved import load_saved
 
-    return pickled.load(path) if path.name == _PICKLED else load_model(path)
+    return pickled.load(path) if path.name == _PICKLED else load_saved(path)
 
 
 def _saved(request: Request, path: Path) -> tuple[str, ...] | None:

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 import zoo_registry
 from zoo_models.build import check_backend
 from zoo_models.calling import load_builder
 from zoo_models.memory import check_file_memory
+from zoo_models.saved import load_saved
 from zoo_recipes.recipe import Recipe, as_recipe
-from zoo_recipes.run_info import mistake_in, read_history
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RunInfo, read_run_info, resuming
 from zoo_system import folders
 from zoo_system.durable import unwritable, write_text
 from zoo_system.errors import first_line
 from zoo_system.hashing import sha256
 
-FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
-RECIPE = "recipe.toml"
-# Bytes of run.json; the labels of a vocabulary have a few.
-_MOST_INFO, _MOST_DIGITS = 1 << 28, 40
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-
-
-class LostInfoError(UsageError):
-    """A run whose ``run.json`` is missing or damaged; a training that goes on makes it anew."""
 
 
 class StoppedError(Exception):
@@ -53,22 +47,22 @@ class Run:
     """
 
     path: Path
-    info: Mapping[str, Any]
+    info: RunInfo
 
     @property
     def status(self) -> str:
         """``running``, ``interrupted``, ``failed`` or ``complete``."""
-        return str(self.info["status"])
+        return self.info.status
 
     @property
     def metrics(self) -> dict[str, float]:
         """Of the final model on the test split."""
-        return dict(self.info["metrics"])
+        return dict(self.info.metrics)
 
     @property
     def recipe(self) -> Recipe:
         """The recipe as it was trained."""
-        return as_recipe(self.info["recipe"], self.path.name)
+        return as_recipe(self.info.recipe, self.path.name)
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -79,7 +73,7 @@ class Run:
         """
         path = self.path / HISTORY
         try:
-            return read_history(path)
+            return _read_history(path)
         except (OSError, ValueError) as error:
             raise ZooError(f"'{path}' cannot be read: {first_line(str(error))}") from error
 
@@ -95,17 +89,14 @@ class Run:
             ZooError: The file is missing, damaged, or not the one that training left.
         """
         check_backend()
-        import keras
-
-        # Keras finds the model's own layers only once their module is imported.
-        load_builder(zoo_registry.models.get(self.info["model"]["name"]))
-        importlib.import_module("zoo_models.layers")
+        # It may register layers of its own.
+        load_builder(zoo_registry.models.get(self.info.model.name))
         path = self.path / MODEL
-        if path.is_file() and self.info["model"].get("sha256") not in {None, sha256(path)}:
+        if path.is_file() and self.info.model.sha256 not in {None, sha256(path)}:
             raise ZooError(f"'{path}' was changed: its sha256 is not the one in {INFO}.")
         check_file_memory(path)
         try:
-            return keras.models.load_model(path, compile=False, safe_mode=True)
+            return load_saved(path)
         except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
             raise ZooError(f"'{path}' cannot be loaded: {error}") from error
 
@@ -118,12 +109,13 @@ def load_run(path: str | Path) -> Run:
     """
     run = read_run(path)
     if run.status != "complete":
-        why = first_line(str(run.info.get("error")))
+        why = first_line(str(run.info.error))
         states = {"running": "was not finished", "failed": f"failed: {why}"}
         raise UsageError(
             f"Run '{run.path}' {states.get(run.status, f'was {run.status}')}. Go on with it: "
             f"{resuming(run.path)}"
         )
+    run.info.check_whole(run.path)
     return run
 
 
@@ -135,62 +127,28 @@ def read_run(path: str | Path) -> Run:
         UsageError: No run, or one of another version.
     """
     folder = Path(path)
-    info_path = folder / INFO
-    if not info_path.is_file():
-        if (folder / RECIPE).is_file():
-            raise _lost(folder, "is missing")
-        raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
-    try:
-        if info_path.stat().st_size > _MOST_INFO:
-            raise ValueError(f"it has {info_path.stat().st_size:,} bytes")
-        text = info_path.read_text(encoding="utf-8")
-        info = json.loads(
-            text,
-            object_hook=lambda data: _Told(data, where=info_path),
-            parse_int=_whole,
-        )
-    except (ValueError, RecursionError) as error:
-        raise _lost(folder, f"is damaged: {error}") from error
-    if not isinstance(info, dict):
-        raise _lost(folder, "is damaged: it must hold an object.")
-    if info.get("format_version") != FORMAT_VERSION:
-        raise UsageError(
-            f"Run '{folder}' has format {info.get('format_version')}; this Kerazoo reads "
-            f"{FORMAT_VERSION}."
-        )
-    status = info.get("status")
-    recipe = info.get("recipe")
-    if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
-        raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
-    mistake = mistake_in(text)
-    if mistake:
-        raise _lost(folder, f"is damaged: {mistake}.")
-    return Run(folder, info)
+    return Run(folder, read_run_info(folder))
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
+class Record:
+    """The ``run.json`` of a training that goes on.
 
+    Args:
+        folder: Of the run.
+        info: What it says until now.
+    """
 
-class _Told(dict[str, Any]):
-    """An object of a ``run.json``, which may come from elsewhere and lack anything."""
+    def __init__(self, folder: Path, info: RunInfo) -> None:
+        self.folder = folder
+        self.info = info
 
-    def __init__(self, data: Mapping[str, Any], *, where: Path) -> None:
-        super().__init__(data)
-        self._where = where
+    def note(self, **changes: Any) -> None:
+        """Change fields of ``info``; :meth:`write` writes them."""
+        self.info = replace(self.info, **changes)
 
-    def __missing__(self, key: str) -> Any:
-        raise UsageError(f"'{self._where}' is damaged: it has no '{key}'.")
-
-
-def _lost(folder: Path, what: str) -> LostInfoError:
-    text = f"'{folder / INFO}' {what}"
-    if (folder / RECIPE).is_file():
-        way = f"Make it anew from {RECIPE} and the checkpoints, and go on: {resuming(folder)}"
-        text = f"{text.rstrip('.')}. {way}"
-    return LostInfoError(text)
+    def write(self) -> None:
+        """Write ``run.json``, all or nothing."""
+        self.info.write(self.folder)
 
 
 def asset_of(weights: str | None, name: str) -> Path | None:
@@ -204,16 +162,6 @@ def asset_of(weights: str | None, name: str) -> Path | None:
         return None
     path = Path(weights, folders.ASSETS, name)
     return path if path.is_file() else None
-
-
-def resuming(folder: Path) -> str:
-    """Return the command that goes on with a run.
-
-    Example:
-        >>> resuming(Path("runs/my digits"))
-        "zoo train --resume 'runs/my digits'"
-    """
-    return f"zoo train --resume {shlex.quote(str(folder))}"
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -355,3 +303,19 @@ def _delete(children: Iterable[Path]) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON, all or nothing."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def _read_history(path: Path) -> dict[str, list[float]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    history: dict[str, list[float]] = _history_adapter().validate_python(found, strict=True)
+    if len({len(values) for values in history.values()}) > 1:
+        raise ValueError("it has more epochs of one metric than of another")
+    return history
+
+
+@cache
+def _history_adapter() -> TypeAdapter[dict[str, list[float]]]:
+    return TypeAdapter(dict[str, list[float]])

@@ -63,7 +63,7 @@ def subject_of(run: Run) -> Subject:
     """Return the Keras model of a run."""
     from zoo_recipes.compiling.components import use_xla
 
-    model, task = run.model(), run.info["task"]
+    model, task = run.model(), run.info.task or ""
     jit_compile = use_xla(run.recipe.compile.jit_compile)
     return Subject(
         kind="run",
@@ -72,14 +72,14 @@ def subject_of(run: Run) -> Subject:
         given=Given(
             run.recipe,
             task,
-            run.info["preprocessing"],
+            run.info.preprocessing,
             run.assets,
             [tensor.name for tensor in model.inputs],
         ),
         predict=eager_predictor(model)
         if task == LANGUAGE_MODEL
         else keras_predictor(model, jit_compile),
-        labels=tuple(run.info["labels"] or ()),
+        labels=run.info.labels or (),
         dataset=run.info["dataset"],
     )
 

@@ -65,12 +65,12 @@ def subject_of_run(run: Run) -> Subject:
     model = run.model()
     calibration = run.path / "calibration.npz"
     return Subject(
-        name=run.info["recipe"]["name"],
+        name=run.info.recipe["name"],
         place=run.path,
         computes="Keras",
-        task=run.info["task"],
-        labels=run.info["labels"],
-        preprocessing=run.info["preprocessing"],
+        task=run.info.task or "",
+        labels=run.info.labels,
+        preprocessing=run.info.preprocessing,
         assets=run.assets,
         inputs={tensor.name: tensor.dtype for tensor in model.inputs},
         predict=keras_predict(model),

@@ -3,75 +3,69 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from zoo_recipes.run import INFO, write_json
+from zoo_recipes.run import Record
 from zoo_recipes.training.energy import EnergyMeter
+from zoo_runtime.run_info import Cost, Device
 from zoo_system import machine
 
 # A training that is killed has lost no more of its account than this.
 _SECONDS = 10.0
-_ADDED = ("seconds", "cpu_seconds")
 
 
 class Meter:
     """Keeps the account of a run up to date; what goes on adds to what was there.
 
     Args:
-        folder: Of the run.
-        info: What ``run.json`` is to hold; its ``cost`` is replaced.
+        record: Of the run; its cost is replaced.
         energy: Measures energy too, or ``None``.
     """
 
-    def __init__(self, folder: Path, info: dict[str, Any], energy: EnergyMeter | None) -> None:
-        self.folder = folder
-        self.info = info
+    def __init__(self, record: Record, energy: EnergyMeter | None) -> None:
+        self.record = record
         self.energy = energy
-        self.before: Mapping[str, Any] = info.get("cost") or {}
+        self.before = record.info.cost or Cost()
         self.began = (time.monotonic(), time.process_time())
         self.due = self.began[0] + _SECONDS
 
     def read(self) -> None:
         """Put what was spent until now into the account."""
+        before = self.before
         spent = (time.monotonic() - self.began[0], time.process_time() - self.began[1])
-        cost: dict[str, Any] = {
-            name: round(self.before.get(name, 0) + value, 3)
-            for name, value in zip(_ADDED, spent, strict=True)
-        }
-        cost["peak_memory_mb"] = max(self.before.get("peak_memory_mb", 0), machine.peak_mb())
-        cost["energy"] = self.before.get("energy")
-        if self.energy is not None:
-            cost["energy"] = self.energy.read(cost["energy"])
-        self.info["cost"] = cost
+        cost = Cost(
+            seconds=round((before.seconds or 0) + spent[0], 3),
+            cpu_seconds=round((before.cpu_seconds or 0) + spent[1], 3),
+            peak_memory_mb=max(before.peak_memory_mb or 0, machine.peak_mb()),
+            energy=self.energy.read(before.energy) if self.energy else before.energy,
+        )
+        self.record.note(cost=cost)
 
     def write_if_due(self) -> None:
         """Write the account into ``run.json`` if the last one is old enough."""
         if time.monotonic() >= self.due:
             self.read()
-            write_json(self.folder / INFO, self.info)
+            self.record.write()
             self.due = time.monotonic() + _SECONDS
 
 
 @contextmanager
-def metered(folder: Path, info: dict[str, Any], country: str | None) -> Iterator[Meter]:
+def metered(record: Record, country: str | None) -> Iterator[Meter]:
     """Measure what is done inside, whatever becomes of it.
 
     Args:
-        folder: Of the run.
-        info: What ``run.json`` is to hold.
+        record: Of the run.
         country: Of whose grid the energy comes; ``None`` measures none, unless the run began so.
 
     Raises:
         UsageError: No such country.
         ZooError: codecarbon is not installed.
     """
-    began_with = ((info.get("cost") or {}).get("energy") or {}).get("country")
-    country = country or began_with
+    before = record.info.cost.energy if record.info.cost else None
+    country = country or (before.country if before else None)
     energy = EnergyMeter(country) if country else None
-    meter = Meter(folder, info, energy)
+    meter = Meter(record, energy)
     try:
         yield meter
     finally:
@@ -80,7 +74,7 @@ def metered(folder: Path, info: dict[str, Any], country: str | None) -> Iterator
             energy.stop()
 
 
-def devices() -> list[dict[str, str]]:
+def devices() -> tuple[Device, ...]:
     """Return type and name of what TensorFlow computes on."""
     import tensorflow as tf
 
@@ -88,7 +82,7 @@ def devices() -> list[dict[str, str]]:
         (device.device_type, tf.config.experimental.get_device_details(device).get("device_name"))
         for device in tf.config.list_physical_devices()
     ]
-    return [
-        {"type": kind, "name": machine.in_short() if kind == "CPU" else str(name or kind)}
+    return tuple(
+        Device(type=kind, name=machine.in_short() if kind == "CPU" else str(name or kind))
         for kind, name in found
-    ]
+    )

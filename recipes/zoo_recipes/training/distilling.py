@@ -109,7 +109,7 @@ def _of_run(config: DistillationConfig) -> Teacher:
     return Teacher(
         name=config.teacher,
         sha256=sha256(run.path / folders.MODEL),
-        labels=run.info["labels"],
+        labels=run.info.labels,
         inputs=inputs,
         outputs=outputs,
         predict=keras_predictor(model, use_xla("auto")),

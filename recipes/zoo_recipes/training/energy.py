@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any
 
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import Energy
 
 COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"
 _PARTS = ("cpu", "gpu", "ram")
@@ -73,7 +73,7 @@ class EnergyMeter:
         self.tracker.start()
         self.began = time.monotonic()
 
-    def read(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    def read(self, before: Energy | None) -> Energy:
         """Return what was used until now, with what had been used before.
 
         Args:
@@ -81,17 +81,17 @@ class EnergyMeter:
         """
         self.tracker.flush()
         found = self.found
-        before = before or {}
+        before = before or Energy()
         by_part = {part: getattr(found, f"{part}_energy") for part in _PARTS}
-        old = before.get("kwh_by_part", {})
-        return {
-            "kwh": before.get("kwh", 0) + found.energy_consumed,
-            "kwh_by_part": {part: old.get(part, 0) + kwh for part, kwh in by_part.items()},
-            "kg_co2eq": before.get("kg_co2eq", 0) + found.emissions,
-            "seconds": round(before.get("seconds", 0) + time.monotonic() - self.began, 3),
-            "country": self.country,
-            "found_by": self.found_by(),
-        }
+        old = before.kwh_by_part
+        return Energy(
+            kwh=before.kwh + found.energy_consumed,
+            kwh_by_part={part: old.get(part, 0) + kwh for part, kwh in by_part.items()},
+            kg_co2eq=before.kg_co2eq + found.emissions,
+            seconds=round(before.seconds + time.monotonic() - self.began, 3),
+            country=self.country,
+            found_by=self.found_by(),
+        )
 
     def found_by(self) -> str:
         """Return in words what was measured and what was estimated."""

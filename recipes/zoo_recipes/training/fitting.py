@@ -34,6 +34,7 @@ from zoo_recipes.training.distilling import Teacher, make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry.specs import is_regression
+from zoo_runtime.run_info import ModelInfo, WeightsInfo
 from zoo_system import folders
 
 
@@ -83,17 +84,18 @@ def _count(labels: Sequence[str] | None) -> int | None:
     return None if labels is None else len(labels)
 
 
-def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
+def model_info(recipe: Recipe, model: Any) -> ModelInfo:
     """Return what ``run.json`` says of the model, before it is trained."""
     saved = [v for v in model.weights if not v.name.startswith("lora_")]
     loaded = getattr(model, "zoo_weights", None)
-    return {
-        "name": recipe.model.name,
-        "num_params": size_of(saved),
-        "num_trained": size_of(model.trainable_variables),
-        "precision": precision(recipe.compile.precision),
-        "weights": {"source": loaded.source, "sha256": dict(loaded.sha256)} if loaded else None,
-    }
+    weights = WeightsInfo(source=loaded.source, sha256=dict(loaded.sha256)) if loaded else None
+    return ModelInfo(
+        name=recipe.model.name,
+        num_params=size_of(saved),
+        num_trained=size_of(model.trainable_variables),
+        precision=precision(recipe.compile.precision),
+        weights=weights,
+    )
 
 
 def fit(

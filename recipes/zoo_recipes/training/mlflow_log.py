@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from zoo_recipes.reporting.comparing import flat
-from zoo_recipes.run import INFO, OnEpoch, StoppedError, write_json
+from zoo_recipes.run import OnEpoch, Record, StoppedError
 from zoo_recipes.training.checkpoints import FOLDER
 from zoo_registry import ZooError
 
@@ -46,26 +46,23 @@ def check_mlflow() -> None:
 
 
 @contextmanager
-def logged(
-    uri: str | None, folder: Path, info: dict[str, Any], on_epoch: OnEpoch | None
-) -> Iterator[OnEpoch | None]:
+def logged(uri: str | None, record: Record, on_epoch: OnEpoch | None) -> Iterator[OnEpoch | None]:
     """Log what is trained inside; a store that fails is told of, and harms nothing.
 
     Args:
         uri: Of the store, or a folder for one; ``None`` logs where the run began to, if it did.
-        folder: Of the run.
-        info: What ``run.json`` holds; it is told where the log is.
+        record: Of the run; it is told where the log is.
         on_epoch: Is told of epochs too.
 
     Raises:
         ZooError: MLflow is not installed.
     """
-    uri = uri or (info.get("mlflow") or {}).get("uri")
+    uri = uri or (record.info.mlflow or {}).get("uri")
     if uri is None:
         yield on_epoch
         return
     check_mlflow()
-    log = _Log(uri, folder, info)
+    log = _Log(uri, record)
 
     def told(epoch: int, metrics: Mapping[str, float]) -> None:
         log.add(epoch, metrics)
@@ -82,10 +79,10 @@ def logged(
 
 
 class _Log:
-    def __init__(self, uri: str, folder: Path, info: dict[str, Any]) -> None:
+    def __init__(self, uri: str, record: Record) -> None:
         self.uri, self.artifacts = store_of(uri)
-        self.folder = folder
-        self.info = info
+        self.folder = record.folder
+        self.record = record
         self.pending: list[tuple[int, int, dict[str, float]]] = []
         self.known: set[int] = set()
         self.client: Any = None
@@ -119,14 +116,15 @@ class _Log:
         if self.artifacts is not None:
             Path(self.uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=self.uri)
-        before = self.info.get("mlflow") or {}
+        before = self.record.info.mlflow or {}
         if before.get("uri") == _public(self.uri):
             self.run_id = before["run_id"]
             client.update_run(self.run_id, status="RUNNING")
             # The last epoch is trained again where it had no checkpoint yet.
             self.known = {point.step for point in client.get_metric_history(self.run_id, "loss")}
         else:
-            name = self.info["recipe"]["name"]
+            info = self.record.info
+            name = info.recipe["name"]
             experiment = client.get_experiment_by_name(name)
             experiment_id = (
                 experiment.experiment_id
@@ -134,11 +132,11 @@ class _Log:
                 else client.create_experiment(name, artifact_location=self.artifacts)
             )
             self.run_id = client.create_run(experiment_id, run_name=self.folder.name).info.run_id
-            settings = {**self.info["recipe"], "seed": self.info["seed"]}
+            settings = {**info.recipe, "seed": info.seed}
             params = [Param(_key(key), value) for key, value in flat(settings)]
             for start in range(0, len(params), _PARAMS_AT_ONCE):
                 client.log_batch(self.run_id, params=params[start : start + _PARAMS_AT_ONCE])
-            self.info["mlflow"] = {"uri": _public(self.uri), "run_id": self.run_id}
+            self.record.note(mlflow={"uri": _public(self.uri), "run_id": self.run_id})
         self.client = client
 
     def _send(self) -> None:
@@ -154,9 +152,9 @@ class _Log:
     def _end(self, status: str) -> None:
         if self.client is None:
             self._open()
-            write_json(self.folder / INFO, self.info)
+            self.record.write()
         self._send()
-        for name, value in self.info["metrics"].items():
+        for name, value in self.record.info.metrics.items():
             self.client.log_metric(self.run_id, _key(f"test_{name}"), value)
         if status == "FINISHED":
             for path in self.folder.rglob("*"):

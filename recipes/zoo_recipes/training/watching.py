@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
-from zoo_recipes.run import INFO, OnEpoch, StoppedError, write_json
+from zoo_recipes.run import OnEpoch, Record, StoppedError
 from zoo_recipes.training.cost import Meter, metered
 from zoo_recipes.training.mlflow_log import logged
 from zoo_recipes.training.provenance import now
@@ -30,8 +28,7 @@ class Logs:
 
 @contextmanager
 def watched(
-    folder: Path,
-    info: dict[str, Any],
+    record: Record,
     logs: Logs,
     *,
     ranks: Ranks | None,
@@ -39,24 +36,26 @@ def watched(
 ) -> Iterator[tuple[Meter, OnEpoch | None]]:
     """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
     with (
-        logged(logs.mlflow, folder, info, on_epoch) as told,
-        _recorded(folder, info),
-        telling_of_loss(folder, ranks),
-        metered(folder, info, logs.energy) as meter,
+        logged(logs.mlflow, record, on_epoch) as told,
+        _recorded(record),
+        telling_of_loss(record.folder, ranks),
+        metered(record, logs.energy) as meter,
     ):
         yield meter, told
 
 
 @contextmanager
-def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
+def _recorded(record: Record) -> Iterator[None]:
     """Write in the end what became of the training."""
-    write_json(folder / INFO, info)
+    record.write()
     try:
         yield
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | StoppedError)
-        info["status"] = "interrupted" if stopped else "failed"
-        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
-        info["finished"] = now()
-        write_json(folder / INFO, info)
+        record.note(
+            status="interrupted" if stopped else "failed",
+            error=None if stopped else f"{type(error).__name__}: {error}",
+            finished=now(),
+        )
+        record.write()
         raise

@@ -1,5 +1,7 @@
 """Models measured on data that they were not trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +14,6 @@ from zoo_recipes.evaluation.subjects import Subject, read_for
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.run import Run
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
 
@@ -201,15 +202,17 @@ def raws_and_labels(found):
 
 
 def test_a_run_whose_data_were_split_by_another_rule(run, room, data_dir):
-    info = {**run.info, "dataset": {**run.info["dataset"], "version": "1.0.0"}}
+    dataset = replace(run.info.dataset, version="1.0.0")
+    old = replace(run, info=replace(run.info, dataset=dataset))
     for data in (None, room / "own.npz"):
         with pytest.raises(UsageError) as caught:
-            zoo.evaluate(Run(run.path, info), data=data, data_dir=data_dir, slice_by="y")
+            zoo.evaluate(old, data=data, data_dir=data_dir, slice_by="y")
         assert str(caught.value) == (
             f"Run '{run.path}' was trained by a Kerazoo that split own data by another rule "
             "(1.0.0, now 2.1.0), and which records it was tested on is not known: train it again, "
             "or measure it on records that it has not seen with --data (data=)."
         )
     # Splits of the data's own are those that they were.
-    info["dataset"]["own"] = {**info["dataset"]["own"], "splits": OWN_SPLITS}
-    assert zoo.evaluate(Run(run.path, info), data_dir=data_dir).num_examples > 0
+    dataset = replace(dataset, own={**dataset.own, "splits": OWN_SPLITS})
+    old = replace(run, info=replace(run.info, dataset=dataset))
+    assert zoo.evaluate(old, data_dir=data_dir).num_examples > 0

@@ -94,9 +94,7 @@ def explain(
 
     opened = open_source(source)
     preprocessing = (
-        opened.manifest.preprocessing
-        if isinstance(opened, Bundle)
-        else opened.info["preprocessing"]
+        opened.manifest.preprocessing if isinstance(opened, Bundle) else opened.info.preprocessing
     )
     folder = out or _folder(opened, runtime, raw, method, question, second, word, label)
     given = read_input(raw, preprocessing)

@@ -246,6 +246,16 @@ class RunInfo:
         kept = {key: found[key] for key in _OF_PROVENANCE if key not in self.lacks}
         return {"model": self.model.name, "recipe": self.recipe, **kept}
 
+    @classmethod
+    def from_provenance(cls, known: Mapping[str, Any]) -> RunInfo:
+        """Return what a bundle says of its run.
+
+        Raises:
+            ValueError: As :meth:`from_json`.
+        """
+        kept = {key: known[key] for key in (*_OF_PROVENANCE, "recipe") if key in known}
+        return cls.from_json({"status": "complete", **kept})
+
     def check_whole(self, folder: Path) -> None:
         """Refuse what a training does not leave, and a hand may have.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
@@ -17,10 +18,16 @@ import zoo_registry
 from zoo_models.build import check_backend
 from zoo_models.calling import load_builder
 from zoo_models.memory import check_file_memory
-from zoo_models.saved import load_saved
+from zoo_models.saved import keras_runner, load_saved
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.answers.prediction import Prediction
+from zoo_runtime.bundle import Bundle, is_bundle, load_bundle
+from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info, resuming
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import Tensor
+from zoo_runtime.trained import KERAS, predictions
 from zoo_system import folders
 from zoo_system.durable import unwritable, write_text
 from zoo_system.errors import first_line
@@ -48,6 +55,10 @@ class Run:
 
     path: Path
     info: RunInfo
+    kind: ClassVar[str] = "run"
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     @property
     def status(self) -> str:
@@ -78,9 +89,110 @@ class Run:
             raise ZooError(f"'{path}' cannot be read: {first_line(str(error))}") from error
 
     @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return str(self.info.recipe["name"])
+
+    @property
+    def task(self) -> str | None:
+        """The model's head."""
+        return self.info.task
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names in the order of the logits."""
+        return self.info.labels
+
+    @property
+    def preprocessing(self) -> tuple[Mapping[str, Any], ...]:
+        """Steps from a raw input to the model's inputs."""
+        return self.info.preprocessing
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How a model of sequences writes a text."""
+        return self.info.decoding
+
+    @property
     def assets(self) -> Path:
         """Folder with the files that preprocessing needs."""
         return self.path / folders.ASSETS
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What the model takes; it is loaded to tell."""
+        return self._runner.inputs
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What the model gives; it is loaded to tell."""
+        return self._runner.outputs
+
+    @property
+    def training(self) -> RunInfo:
+        """What is known of its training."""
+        return self.info
+
+    @property
+    def sha256(self) -> str:
+        """Of the trained model's file."""
+        return sha256(self.path / MODEL)
+
+    def runtime(self, wanted: str | None = None) -> str:
+        """Return ``keras``.
+
+        Raises:
+            UsageError: Another one is wanted.
+        """
+        if wanted not in (None, KERAS):
+            folder = shlex.quote(str(self.path))
+            raise UsageError(
+                f"Run '{self}' runs in Keras: export it (zoo export {folder} --to {wanted}) and "
+                "use the bundle."
+            )
+        return KERAS
+
+    def runner(self, runtime: str | None = None) -> Runner:
+        """Return the model as a bundle's artifacts are run; it is loaded once.
+
+        Args:
+            runtime: ``keras`` or nothing.
+
+        Raises:
+            UsageError: Another runtime.
+            ZooError: As :meth:`model`.
+        """
+        self.runtime(runtime)
+        return self._runner
+
+    def predict(
+        self,
+        x: Any,
+        runtime: str | None = None,
+        top_k: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> list[Prediction]:
+        """Say what the model gives for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
+
+        Args:
+            x: A raw input, or a list of them.
+            runtime: ``keras`` or nothing.
+            top_k: How many of the most probable answers to list.
+            max_tokens: How many tokens a language model adds to each text.
+
+        Raises:
+            UsageError: An input that preprocessing cannot take, or another runtime.
+            ZooError: As :meth:`model`.
+        """
+        return predictions(self, self.runner(runtime), x, top_k=top_k, max_tokens=max_tokens)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        from zoo_recipes.compiling.components import use_xla
+
+        eager = self.task == "causal-lm"
+        return keras_runner(self.model(), eager=eager, jit_compile=use_xla("auto"))
 
     def model(self) -> Any:
         """Load the trained ``keras.Model``.
@@ -149,6 +261,33 @@ class Record:
     def write(self) -> None:
         """Write ``run.json``, all or nothing."""
         self.info.write(self.folder)
+
+
+def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
+    """Return a run or a bundle, read from its folder where that is given.
+
+    Args:
+        source: Either, the folder of either, or a zip of a bundle.
+
+    Raises:
+        UsageError: It is neither, or a run that is not complete.
+        BundleError: A damaged bundle.
+    """
+    if isinstance(source, Run | Bundle):
+        return source
+    if not isinstance(source, str | Path):
+        raise UsageError(f"{source!r} is no run and no bundle: give one, or its folder.")
+    if Path(source, INFO).is_file():
+        return load_run(source)
+    if is_bundle(Path(source)):
+        return load_bundle(source)
+    runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+    if runs:
+        raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
+    raise UsageError(
+        f"'{source}' is no run and no bundle: it has no {INFO} and no {folders.MANIFEST}. "
+        "`zoo train` makes runs, `zoo export` bundles."
+    )
 
 
 def asset_of(weights: str | None, name: str) -> Path | None:

@@ -12,19 +12,19 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import MODEL, OnEpoch, Record
+from zoo_recipes.run import MODEL, OnEpoch, Record, open_trained
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
 from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
-from zoo_recipes.training.distilling import Teacher, load_teacher
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
 from zoo_recipes.training.watching import Logs, watched
 from zoo_registry import ZooError
 from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
+from zoo_runtime.trained import Trained
 from zoo_system.durable import write, write_text
 from zoo_system.hashing import sha256
 
@@ -110,7 +110,7 @@ def trained(
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
     record.note(model=model_info(recipe, model), truncated=truncated, devices=devices())
-    teacher = load_teacher(recipe.distillation) if recipe.distillation else None
+    teacher = open_trained(recipe.distillation.teacher) if recipe.distillation else None
     if teacher is not None:
         _check_same_teacher(folder, before, teacher)
         if ranks:
@@ -154,11 +154,11 @@ def _check_same_data(folder: Path, before: DatasetInfo, found: DatasetInfo) -> N
         )
 
 
-def _check_same_teacher(folder: Path, before: RunInfo, teacher: Teacher) -> None:
+def _check_same_teacher(folder: Path, before: RunInfo, teacher: Trained) -> None:
     known = before.teacher.sha256 if before.teacher else None
     if known not in (None, teacher.sha256):
         raise ZooError(
-            f"Teacher '{teacher.name}' is not the one that run '{folder}' began with: sha256 "
+            f"Teacher '{teacher}' is not the one that run '{folder}' began with: sha256 "
             f"{teacher.sha256[:12]}, not {known[:12]}. Bring the teacher back, or train from the "
             "start with --force."
         )

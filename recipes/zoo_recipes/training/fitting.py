@@ -16,7 +16,8 @@ from zoo_models.build import SCALING, get_model
 from zoo_models.calling import accepted_overrides, load_builder
 from zoo_models.finetuning import merge_lora
 from zoo_models.quantization import quantization_aware
-from zoo_recipes.arrays.sources import Source, fed
+from zoo_models.saved import fed
+from zoo_recipes.arrays.sources import Source
 from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
 from zoo_recipes.distributed.ranks import Ranks
@@ -30,11 +31,12 @@ from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
 from zoo_recipes.training.data_checks import check_vocabulary
-from zoo_recipes.training.distilling import Teacher, make_teaching
+from zoo_recipes.training.distilling import make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry.specs import is_regression
 from zoo_runtime.run_info import ModelInfo, WeightsInfo
+from zoo_runtime.trained import Trained
 from zoo_system import folders
 
 
@@ -108,7 +110,7 @@ def fit(
     marks: TextMarks,
     verbose: bool,
     checkpoint_seconds: float,
-    teacher: Teacher | None = None,
+    teacher: Trained | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
     ranks: Ranks | None = None,
@@ -150,7 +152,9 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
-        teach=make_teaching(teacher, model, labels, folder / folders.ASSETS) if teacher else None,
+        teach=make_teaching(teacher, distillation, model, labels, folder / folders.ASSETS)
+        if teacher and distillation
+        else None,
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(

@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo_recipes.arrays.sources import Source, batches_of, fed
+from zoo_models.saved import fed
+from zoo_recipes.arrays.sources import Source, batches_of
 from zoo_recipes.compiling.components import penalty
 from zoo_recipes.configs import CompileConfig
 from zoo_recipes.distributed.ranks import Ranks

@@ -1,6 +1,7 @@
 """Models measured on data that they were not trained on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from PIL import Image
 import zoo
 from zoo_recipes.arrays.predicting import keras_predictor
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.evaluation.measuring import Given
-from zoo_recipes.evaluation.subjects import Subject, read_for
+from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.run import Run
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RunInfo
 
 
 def write(path, count, classes, seed, **more):
@@ -144,26 +146,19 @@ def test_a_bundle_and_the_command_line(run, cli, data_dir, tmp_path):
     assert f"Written: {run.path}/evaluations/keras-new-" in shown.stdout
 
 
-def subject(name, labels, **dataset):
+def run_of(name, labels, **dataset):
     """Return a model that is asked for nothing but how its data are read."""
     recipe = with_overrides(
         resolve_recipe(name), [f"dataset.{key}={value}" for key, value in dataset.items()]
     )
-    given = Given(recipe, zoo.describe(recipe.model.name).tasks[0], recipe.preprocessing, None, [])
-    return Subject(
-        kind="run",
-        where="run",
-        runtime="keras",
-        given=given,
-        predict=None,
-        labels=labels,
-        dataset={},
-    )
+    task = zoo.describe(recipe.model.name).tasks[0]
+    info = RunInfo(status="complete", recipe=recipe.to_dict(), task=task, labels=labels)
+    return Run(Path("run"), info)
 
 
-def read(subject, path, tmp_path):
+def read(run, path, tmp_path):
     return read_for(
-        subject,
+        run,
         split=None,
         data=path,
         columns=None,
@@ -176,7 +171,7 @@ def read(subject, path, tmp_path):
 def test_tagged_words_and_boxes_have_the_numbers_of_the_run(tmp_path):
     path = tmp_path / "new.conll"
     path.write_text("Ada B-PER\nspoke O\n\nit O\nrained O\nhere O\n", encoding="utf-8")
-    found = read(subject("brown-tagger", ("B-LOC", "B-PER", "O")), path, tmp_path)
+    found = read(run_of("brown-tagger", ("B-LOC", "B-PER", "O")), path, tmp_path)
     numbers = {raw: label.tolist() for raw, label in zip(*raws_and_labels(found), strict=True)}
     assert (found.split, numbers) == ("all", {"Ada spoke": [1, 2], "it rained here": [2, 2, 2]})
 
@@ -191,7 +186,7 @@ def test_tagged_words_and_boxes_have_the_numbers_of_the_run(tmp_path):
             "<ymin>3</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>",
             encoding="utf-8",
         )
-    found = read(subject("voc-centernet", ("cow", "horse", "sheep")), folder, tmp_path)
+    found = read(run_of("voc-centernet", ("cow", "horse", "sheep")), folder, tmp_path)
     _, labels = raws_and_labels(found)
     assert (found.split, len(found.examples.classes)) == ("all", 3)
     assert sorted(label["label"].tolist() for label in labels) == [[0], [2]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import click
 
 import zoo_registry
 from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table, progress_bar, size
+from zoo.cli.output import next_step, print_json, print_table, progress_bar, refuse, size
 from zoo.cli.training import data_dir, download
 from zoo_registry import UsageError, ZooError
 
@@ -74,10 +73,10 @@ def bench(
     if all_schemes:
         from zoo.cli.supporting import show_support
 
-        _refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
+        refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
         show_support(bundle, as_json=as_json, **support)
         return
-    _refuse(support, "for --all-schemes")
+    refuse(support, "for --all-schemes")
     if not Path(bundle).exists() and bundle in zoo_registry.models:
         raise UsageError(
             f"'{bundle}' is a model, not a bundle: export it first (zoo export {bundle}), or give "
@@ -107,7 +106,7 @@ def _bench(
         check_chart(chart)
     loaded = load_bundle(bundle)
     if dataset is None:
-        _refuse({"data_dir": data_dir, "download": download}, "for --dataset")
+        refuse({"data_dir": data_dir, "download": download}, "for --dataset")
     counts = threads or (1,)
     with progress_bar() as on_step:
         report = bench_bundle(
@@ -122,12 +121,6 @@ def _bench(
     _show(replace(report, bundle=bundle), chart, as_json=as_json)
     if not as_json:
         next_step(_next(bundle, counts, chart))
-
-
-def _refuse(given: Mapping[str, Any], what_for: str) -> None:
-    for option, value in given.items():
-        if value:
-            raise UsageError(f"--{option.replace('_', '-')} is {what_for}.")
 
 
 def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
@@ -156,17 +149,13 @@ def read_data(
     Raises:
         UsageError: A file or data set that does not fit the bundle.
     """
-    from zoo.evaluating import given_of
     from zoo_export.request import stored_examples
+    from zoo_recipes.evaluation.examples import read_inputs
 
     if word.endswith(".npz"):
         return stored_examples(Path(word))
-    given = given_of(
-        bundle,
-        "give an .npz file with an array x/INPUT for each input and the answers as y.",
-    )
     name, _, split = word.partition(":")
-    return given.read(name, split or None, data_dir=data_dir, download=download)
+    return read_inputs(bundle, name, split or None, data_dir=data_dir, download=download)
 
 
 def print_report(report: Report) -> None:

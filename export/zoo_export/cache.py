@@ -23,8 +23,9 @@ import numpy as np
 
 from zoo_export import pickled
 from zoo_export.model_code import files_of, has_own_code, is_known, module_of, objects_in
-from zoo_export.request import builder_module, from_model
+from zoo_export.request import from_model
 from zoo_export.source import VERSIONS
+from zoo_models.saved import builder_module
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle

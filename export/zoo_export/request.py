@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import importlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import zoo_registry
-from zoo_models.memory import check_file_memory
-from zoo_models.saved import load_saved
-from zoo_registry import UsageError
+from zoo_models.saved import builder_module, load_run_model
+from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
-from zoo_runtime.stored import read_npz
-from zoo_runtime.tensors import Array, Arrays
+from zoo_runtime.stored import read_npz, stored_inputs
+from zoo_runtime.tensors import Array
 from zoo_system import folders
-from zoo_system.hashing import sha256
 
-# HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
-OF_DAMAGE = {None, errno.EINVAL}
 _NOT_OF_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -67,7 +59,7 @@ def name_of(source: Any) -> str:
     if is_file(source):
         return _NOT_OF_NAMES.sub("-", Path(source).stem).lstrip("._-") or "model"
     if isinstance(source, str | Path):
-        name = str(_complete(Path(source)).recipe["name"]).rpartition("/")[2]
+        name = str(complete(Path(source)).recipe["name"]).rpartition("/")[2]
         if not folders.is_plain_name(name):
             raise UsageError(
                 f"Run '{source}' is called {name!r}, which is a path: name it (name=)."
@@ -89,17 +81,15 @@ def from_run(folder: Path) -> Request:
     Raises:
         UsageError: It is no run, or one that was not completed.
     """
-    info = _complete(folder)
-    builder = builder_module(info.model.name)
-    if builder is not None:  # what it registers is then known to Keras
-        importlib.import_module(builder)
+    info = complete(folder)
     assets = folder / folders.ASSETS
-    file = folder / folders.MODEL
-    if file.is_file() and info.model.sha256 not in {None, sha256(file)}:
-        raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
-    check_file_memory(file)
-    with naming_failures(f"The model of run '{folder}'"):
-        model = load_saved(file)
+    try:
+        model = load_run_model(folder, info)
+    except UsageError:
+        raise
+    except ZooError as error:
+        raise ExportError(str(error)) from error
+    builder = builder_module(info.model.name)
     examples = read_npz(folder / "examples.npz", of_run=True)
     stored = folder / "calibration.npz"
     return Request(
@@ -109,27 +99,15 @@ def from_run(folder: Path) -> Request:
         labels=info.labels or None,
         preprocessing=info.preprocessing,
         assets=assets if assets.is_dir() else None,
-        rows=_stored_inputs(examples),
+        rows=stored_inputs(examples),
         targets=examples.get("y"),
-        calibration=_stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
+        calibration=stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
         decoding=info.decoding,
         license=info.license or "",
         provenance=info.provenance,
         is_run=True,
         modules=() if builder is None else (builder,),
     )
-
-
-def builder_module(model: str) -> str | None:
-    """Return the module that builds a model of a run, if its name is known here.
-
-    Example:
-        >>> builder_module("lenet5")
-        'zoo_models.builders.lenet'
-    """
-    if model not in zoo_registry.models:
-        return None
-    return zoo_registry.models.get(model).target.partition(":")[0]
 
 
 def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
@@ -139,7 +117,7 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
         UsageError: It cannot be read, or lacks the answers or the inputs.
     """
     arrays = read_npz(path)
-    inputs = _stored_inputs(arrays)
+    inputs = stored_inputs(arrays)
     if not inputs or "y" not in arrays:
         has = ", ".join(arrays) or "nothing"
         raise UsageError(
@@ -210,7 +188,7 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _complete(folder: Path) -> RunInfo:
+def complete(folder: Path) -> RunInfo:
     """Return what the ``run.json`` of a run says.
 
     Raises:
@@ -228,18 +206,3 @@ def _complete(folder: Path) -> RunInfo:
             "it."
         )
     return info
-
-
-def _stored_inputs(arrays: Arrays) -> dict[str, Array]:
-    return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}
-
-
-@contextlib.contextmanager
-def naming_failures(what: str) -> Iterator[None]:
-    """Turn whatever Keras raises while saving or loading into an error that says what failed."""
-    try:
-        yield
-    except Exception as error:  # Keras raises many kinds, and so do the user's own layers
-        if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
-            raise
-        raise ExportError(f"{what} cannot be saved or loaded: {error}") from error

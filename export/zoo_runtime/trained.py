@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,24 @@ class Trained(Described, Protocol):
 def title(trained: Trained) -> str:
     """Return what a sentence calls a trained model in its beginning: ``Run 'runs/mine'``."""
     return f"{trained.kind.capitalize()} '{trained}'"
+
+
+def check_keras(run: Path, wanted: str | None) -> None:
+    """Refuse another runtime for a run than Keras.
+
+    Args:
+        run: Its folder.
+        wanted: What it is to run in.
+
+    Raises:
+        UsageError: A format.
+    """
+    if wanted not in (None, KERAS):
+        folder = shlex.quote(str(run))
+        raise UsageError(
+            f"Run '{run}' runs in Keras: export it (zoo export {folder} --to {wanted}) and use the "
+            "bundle."
+        )
 
 
 def predictions(

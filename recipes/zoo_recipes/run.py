@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,11 +13,8 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 
-import zoo_registry
 from zoo_models.build import check_backend
-from zoo_models.calling import load_builder
-from zoo_models.memory import check_file_memory
-from zoo_models.saved import keras_runner, load_saved
+from zoo_models.saved import keras_runner, load_run_model
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.answers.prediction import Prediction
@@ -27,7 +23,7 @@ from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info, resuming
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
-from zoo_runtime.trained import KERAS, predictions
+from zoo_runtime.trained import KERAS, check_keras, predictions
 from zoo_system import folders
 from zoo_system.durable import unwritable, write_text
 from zoo_system.errors import first_line
@@ -144,12 +140,7 @@ class Run:
         Raises:
             UsageError: Another one is wanted.
         """
-        if wanted not in (None, KERAS):
-            folder = shlex.quote(str(self.path))
-            raise UsageError(
-                f"Run '{self}' runs in Keras: export it (zoo export {folder} --to {wanted}) and "
-                "use the bundle."
-            )
+        check_keras(self.path, wanted)
         return KERAS
 
     def runner(self, runtime: str | None = None) -> Runner:
@@ -189,10 +180,7 @@ class Run:
 
     @cached_property
     def _runner(self) -> Runner:
-        from zoo_recipes.compiling.components import use_xla
-
-        eager = self.task == "causal-lm"
-        return keras_runner(self.model(), eager=eager, jit_compile=use_xla("auto"))
+        return keras_runner(self.model(), self.task)
 
     def model(self) -> Any:
         """Load the trained ``keras.Model``.
@@ -201,16 +189,7 @@ class Run:
             ZooError: The file is missing, damaged, or not the one that training left.
         """
         check_backend()
-        # It may register layers of its own.
-        load_builder(zoo_registry.models.get(self.info.model.name))
-        path = self.path / MODEL
-        if path.is_file() and self.info.model.sha256 not in {None, sha256(path)}:
-            raise ZooError(f"'{path}' was changed: its sha256 is not the one in {INFO}.")
-        check_file_memory(path)
-        try:
-            return load_saved(path)
-        except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
-            raise ZooError(f"'{path}' cannot be loaded: {error}") from error
+        return load_run_model(self.path, self.info)
 
 
 def load_run(path: str | Path) -> Run:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_models.saved import fed
+from zoo_models.saved import fed, use_xla
 from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor, only_logits
 from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of
 from zoo_recipes.metrics.classification import MultiLabels
@@ -36,7 +36,7 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         recipe: Names loss and metrics.
         source: The examples.
     """
-    from zoo_recipes.compiling.components import penalty, use_xla
+    from zoo_recipes.compiling.components import penalty
 
     if isinstance(source, Windows):
         figures = point(read_windows(eager_predictor(model), source))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_models.saved import keras_runner
+from zoo_models.saved import tensors_of
 from zoo_recipes.arrays.predicting import only_logits
 from zoo_recipes.arrays.shapes import Shapes, fit
 from zoo_recipes.arrays.sources import Arrays
@@ -73,8 +73,7 @@ def make_teaching(
 
 
 def _check_like(name: str, runner: Runner, student: Any) -> None:
-    own = keras_runner(student, eager=True)
-    inputs, outputs = _shapes(own.inputs), _shapes(own.outputs)
+    inputs, outputs = map(_shapes, tensors_of(student))
     if len(student.outputs) != 1 or len(student.outputs[0].shape) != 2:
         raise UsageError(
             f'distillation.teacher = "{name}": a model learns from another one where each '

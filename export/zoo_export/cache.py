@@ -32,7 +32,7 @@ from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.run_info import read_run_info
 from zoo_system import durable, folders
-from zoo_system.packages import cache_folder
+from zoo_system.folders import cache_folder
 
 _MOST_BYTES = 10_000_000_000
 # Whatever an export goes through.

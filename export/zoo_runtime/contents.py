@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from zoo_runtime.agreement import check_agreement, files_of_steps
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decoding, Manifest
+from zoo_runtime.optional import is_installed, source
 from zoo_runtime.run_info import RunInfo
-from zoo_runtime.running import Options, Runner, is_installed, open_runner
+from zoo_runtime.running import Options, Runner, open_runner
 from zoo_runtime.tensors import Tensor
-from zoo_system.hashing import sha256
+from zoo_system import folders
+from zoo_system.durable import sha256
 
 
 @dataclass(frozen=True)
@@ -151,9 +154,9 @@ class Contents:
         needed = []
         for artifact in self.artifacts:
             row = find(artifact.format)
-            if is_installed(row):
+            if is_installed(row.module):
                 return artifact
-            needed.append(row.requires)
+            needed.append(source(row.module, row.requires))
         raise MissingRuntimeError(
             f"No runtime for bundle '{self}' is installed: pip install {' or '.join(needed)}"
         )
@@ -175,7 +178,9 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
     if not folder.is_dir():
         raise UsageError(f"There is no bundle '{shown}'.")
     if not manifest_path.is_file():
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
+        made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
+        is_run = (folder / folders.INFO).is_file()
+        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.{made if is_run else ''}")
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
         raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")

@@ -6,6 +6,7 @@ A device that reads a bundle has no pydantic; the few kinds of field that a mani
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -118,6 +119,7 @@ def _union(kinds: tuple[Any, ...], data: Any, place: _Place) -> Any:
 def _scalar(kind: type, data: Any, place: _Place) -> Any:
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     fits = isinstance(data, accepted) and (kind is bool or not isinstance(data, bool))
+    fits = fits and not (kind is float and isinstance(data, float) and not math.isfinite(data))
     _expect(fits, f"a value of type {kind.__name__}", data, place)
     return data
 

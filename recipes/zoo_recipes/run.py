@@ -25,9 +25,8 @@ from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
 from zoo_runtime.trained import KERAS, check_keras, predictions
 from zoo_system import folders
-from zoo_system.durable import unwritable, write_text
+from zoo_system.durable import sha256, unwritable, write_text
 from zoo_system.errors import first_line
-from zoo_system.hashing import sha256
 
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 # What a run is to replace, until it is known that it can.

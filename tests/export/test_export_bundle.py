@@ -113,6 +113,8 @@ def test_the_card_says_what_it_is_and_its_snippet_runs(exported):
     card = (exported.path / "README.md").read_text()
 
     assert card.startswith("# digits-net\n\n- Task: image-classification\n")
+    installed = "`pip install 'kerazoo-runtime[images,litert]'`"
+    assert installed in card
     for text in ("Licence: BSD-3-Clause", "digit 9", "Test accuracy: 0.9500", "100.0% of 64"):
         assert text in card
     table = [line for line in card.splitlines() if line.startswith("|")][:5]
@@ -232,6 +234,11 @@ def test_a_manifest_cut_short(bundle_copy):
 def test_no_bundle_at_all(tmp_path):
     assert _refuse(tmp_path / "none", UsageError) == f"There is no bundle '{tmp_path / 'none'}'."
     assert _refuse(tmp_path, UsageError) == (f"'{tmp_path}' is no bundle: it has no manifest.json.")
+    (tmp_path / "run.json").touch()
+    assert _refuse(tmp_path, UsageError) == (
+        f"'{tmp_path}' is no bundle: it has no manifest.json. It is a run: `zoo export {tmp_path}` "
+        "makes one of it."
+    )
 
 
 def test_samples_are_capped(tmp_path):

@@ -10,14 +10,14 @@ from zoo_models.build import check_backend
 from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import Run, open_trained
-from zoo_system import network
+from zoo_system import fetching
 from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_runtime.bundle import Bundle
 
 
-@network.if_download
+@fetching.if_download
 @untouched()
 def evaluate(
     source: Run | Bundle | str | Path,

@@ -15,8 +15,8 @@ from zoo_registry import ZooError
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor
+from zoo_system.durable import sha256
 from zoo_system.folders import INFO, MODEL
-from zoo_system.hashing import sha256
 
 
 def load_saved(path: Any, *, compiled: bool = False) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo_registry import load_target
 from zoo_registry.specs import Origin
-from zoo_system.packages import Package
+from zoo_system.fetching import Package
 
 VADER = Package(
     "vaderSentiment",

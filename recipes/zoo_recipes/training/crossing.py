@@ -19,7 +19,7 @@ from zoo_recipes.run import INFO, Run, check_free, read_run, write_json
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
 from zoo_runtime.run_info import RECIPE, resuming
-from zoo_system import network
+from zoo_system import fetching
 
 FOLDS = "folds.json"
 FORMAT_VERSION = 1
@@ -45,7 +45,7 @@ class CrossValidation:
         return {name: (statistics.fmean(row), statistics.stdev(row)) for name, row in rows.items()}
 
 
-@network.if_download
+@fetching.if_download
 def cross_validate(
     recipe: str | Path | Recipe,
     *,
@@ -104,7 +104,7 @@ def cross_validate(
     return _summed_up(folder, folds)
 
 
-@network.if_download
+@fetching.if_download
 def go_on(
     folder: str | Path,
     *,

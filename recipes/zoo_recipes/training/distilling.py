@@ -19,7 +19,7 @@ from zoo_registry import UsageError
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
 from zoo_runtime.trained import Trained
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 Teach = Callable[[Arrays, Any], Any]
 # So many classes of each list are told.

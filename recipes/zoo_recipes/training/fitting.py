@@ -19,7 +19,12 @@ from zoo_models.quantization import quantization_aware
 from zoo_models.saved import fed
 from zoo_recipes.arrays.sources import Source
 from zoo_recipes.augmentation.changes import TextMarks
-from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
+from zoo_recipes.compiling.components import (
+    compile_arguments,
+    make_callback,
+    precision,
+    usual_numbers,
+)
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import together
 from zoo_recipes.metrics.directions import is_cost
@@ -40,6 +45,7 @@ from zoo_runtime.trained import Trained
 from zoo_system import folders
 
 
+@usual_numbers()
 def build(
     recipe: Recipe,
     task: str,
@@ -100,6 +106,7 @@ def model_info(recipe: Recipe, model: Any) -> ModelInfo:
     )
 
 
+@usual_numbers()
 def fit(
     model: Any,
     recipe: Recipe,

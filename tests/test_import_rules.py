@@ -46,6 +46,7 @@ RECIPES = (
     ("augmentation",),
     ("evaluation",),
     ("reporting",),
+    ("trackers",),
     ("training", "distributed"),
     ("explanation",),
     ("tuning",),
@@ -115,6 +116,12 @@ def test_a_floor_imports_only_those_under_it(package: str) -> None:
 def test_no_module_imports_one_that_imports_it() -> None:
     graph = {name: (imported & MODULES.keys()) - {name} for name, imported in IMPORTS.items()}
     TopologicalSorter(graph).prepare()  # CycleError names the circle
+
+
+def test_kerazoo_knows_kerazoo_data_by_its_entry_points_alone() -> None:
+    imported = {name.partition(".")[0] for names in IMPORTS.values() for name in names}
+    assert "zoo_registry" in imported
+    assert "kerazoo_data" not in imported
 
 
 def test_targets_stand_in_tables() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from zoo_registry import UsageError
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.manifest import MANIFEST, FileEntry
-from zoo_system import durable
+from zoo_system import durable, processes
 from zoo_system.durable import sha256
 
 # What common file systems take.

@@ -24,7 +24,17 @@ _MOST_BYTES, _MOST_DIGITS = 1 << 28, 40
 # What every version wrote, before the training began or in its course.
 _ALWAYS = ("task", "model", "labels", "preprocessing", "seed", "versions", "dataset", "metrics")
 # What no version that reads this file needs where there is nothing to say.
-_IF_ANY = ("shared", "truncated", "devices", "cost", "resumed", "restarts", "teacher", "mlflow")
+_IF_ANY = (
+    "shared",
+    "truncated",
+    "devices",
+    "cost",
+    "resumed",
+    "restarts",
+    "teacher",
+    "mlflow",
+    "trackers",
+)
 # What a bundle keeps of its run.
 _OF_PROVENANCE = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
 
@@ -131,6 +141,14 @@ class TeacherInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrackerInfo:
+    """A tracker of a plugin: what it was asked for with, and what it noted."""
+
+    argument: str
+    note: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunInfo:
     """All that ``run.json`` says of a training; ``info["labels"]`` is what the file has there.
 
@@ -160,6 +178,7 @@ class RunInfo:
         restarts: Why workers were started again, and from where.
         teacher: Of a distillation.
         mlflow: Where its log is.
+        trackers: What followed it, of plugins, by name.
         other: Keys of the file that are not ours: they are written again.
         lacks: Keys that every version wrote and this file lacks.
 
@@ -193,7 +212,8 @@ class RunInfo:
     resumed: tuple[str, ...] = ()
     restarts: tuple[Mapping[str, Any], ...] = ()
     teacher: TeacherInfo | None = None
-    mlflow: Mapping[str, Any] | None = None
+    mlflow: Mapping[str, str] | None = None
+    trackers: Mapping[str, TrackerInfo] = field(default_factory=dict)
     other: Mapping[str, Any] = field(default_factory=dict)
     lacks: tuple[str, ...] = ()
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zoo_registry.plugins import LOCAL_OWNER, OWN_DISTRIBUTION, PluginEntry
+from zoo_registry.plugins import LOCAL_OWNER, OURS, PluginEntry
 from zoo_registry.specs import Origin
 from zoo_system import processes
 from zoo_system.errors import PluginError, UsageError, ZooError, printable
@@ -140,7 +140,7 @@ def running(origin: Origin | None, what: str) -> Iterator[None]:
     Raises:
         PluginError: A plugin's code raised something, were it what ends a process.
     """
-    if origin is None or origin.distribution in {OWN_DISTRIBUTION, LOCAL_OWNER}:
+    if origin is None or origin.distribution in {*OURS, LOCAL_OWNER}:
         yield
         return
     try:

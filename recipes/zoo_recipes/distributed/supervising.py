@@ -70,7 +70,9 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
 
 
 def run_here(job: Mapping[str, Any], number: int) -> Failure | None:
-    """Train with workers on this machine, and return why they failed, or ``None``.
+    """Start workers on this machine.
+
+    Returns why they failed, or ``None``.
 
     Args:
         job: What :func:`zoo_recipes.training.worker.work` does.

@@ -1,13 +1,12 @@
-"""What a training takes: time, memory and, where that is wanted, energy."""
+"""What a training takes: time and memory; a tracker adds the energy."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from zoo_recipes.run import Record
-from zoo_recipes.training.energy import EnergyMeter
 from zoo_runtime.run_info import Cost, Device
 from zoo_system import machine
 
@@ -20,12 +19,12 @@ class Meter:
 
     Args:
         record: Of the run; its cost is replaced.
-        energy: Measures energy too, or ``None``.
+        update: Brings up to date what trackers have in ``record``, energy among it.
     """
 
-    def __init__(self, record: Record, energy: EnergyMeter | None) -> None:
+    def __init__(self, record: Record, update: Callable[[], None]) -> None:
         self.record = record
-        self.energy = energy
+        self.update = update
         self.before = record.info.cost or Cost()
         self.began = (time.monotonic(), time.process_time())
         self.due = self.began[0] + _SECONDS
@@ -34,13 +33,15 @@ class Meter:
         """Put what was spent until now into the account."""
         before = self.before
         spent = (time.monotonic() - self.began[0], time.process_time() - self.began[1])
+        now = self.record.info.cost or before
         cost = Cost(
             seconds=round((before.seconds or 0) + spent[0], 3),
             cpu_seconds=round((before.cpu_seconds or 0) + spent[1], 3),
             peak_memory_mb=max(before.peak_memory_mb or 0, machine.peak_mb()),
-            energy=self.energy.read(before.energy) if self.energy else before.energy,
+            energy=now.energy,
         )
         self.record.note(cost=cost)
+        self.update()
 
     def write_if_due(self) -> None:
         """Write the account into ``run.json`` if the last one is old enough."""
@@ -51,27 +52,18 @@ class Meter:
 
 
 @contextmanager
-def metered(record: Record, country: str | None) -> Iterator[Meter]:
+def metered(record: Record, update: Callable[[], None]) -> Iterator[Meter]:
     """Measure what is done inside, whatever becomes of it.
 
     Args:
         record: Of the run.
-        country: Of whose grid the energy comes; ``None`` measures none, unless the run began so.
-
-    Raises:
-        UsageError: No such country.
-        ZooError: codecarbon is not installed.
+        update: As for :class:`Meter`.
     """
-    before = record.info.cost.energy if record.info.cost else None
-    country = country or (before.country if before else None)
-    energy = EnergyMeter(country) if country else None
-    meter = Meter(record, energy)
+    meter = Meter(record, update)
     try:
         yield meter
     finally:
         meter.read()
-        if energy is not None:
-            energy.stop()
 
 
 def devices() -> tuple[Device, ...]:

@@ -15,16 +15,18 @@ from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import MODEL, OnEpoch, Record, open_trained
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
+from zoo_recipes.trackers.tracking import Made
+from zoo_recipes.training.checkpoints import Checkpoint
 from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
-from zoo_recipes.training.watching import Logs, watched
+from zoo_recipes.training.watching import watched
 from zoo_registry import ZooError
 from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
 from zoo_runtime.trained import Trained
+from zoo_system import folders
 from zoo_system.durable import sha256, write, write_text
 
 
@@ -32,7 +34,7 @@ def carry_out(
     recipe: Recipe,
     builder: Any,
     record: Record,
-    logs: Logs,
+    trackers: Mapping[str, Made],
     *,
     ranks: Ranks | None,
     on_epoch: OnEpoch | None,
@@ -44,13 +46,13 @@ def carry_out(
         recipe: The recipe.
         builder: Of its data, prepared.
         record: Of the run; added to.
-        logs: What else is recorded.
+        trackers: What else follows it, by name.
         ranks: The processes that train together, of which this is one.
         on_epoch: Told the number and the metrics of each epoch.
         options: As :func:`trained` takes them.
     """
     folder = record.folder
-    with watched(record, logs, ranks=ranks, on_epoch=on_epoch) as (meter, told):
+    with watched(record, trackers, ranks=ranks, on_epoch=on_epoch) as (meter, told):
         if not (folder / RECIPE).exists():
             _write_recipe(recipe, folder)
         if ranks:
@@ -63,7 +65,7 @@ def carry_out(
         record.note(status="complete", finished=now())
         meter.read()
         record.write()
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        shutil.rmtree(folder / folders.CHECKPOINTS, ignore_errors=True)
         if ranks:
             ranks.meet_at_the_end()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from typing import Any
 
+from zoo_recipes.trackers.tracker import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
-from zoo_runtime.run_info import Energy
 
 COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"
 _PARTS = ("cpu", "gpu", "ram")
@@ -37,29 +38,36 @@ def check_country(country: str) -> None:
         )
 
 
-class EnergyMeter:
-    """Measures from its beginning on.
+class Energy(Tracker):
+    """Energy and CO2 equivalents, by codecarbon and without a network.
 
     Args:
-        country: Of whose grid the energy comes, three letters.
+        argument: Of whose grid the energy comes, three letters, ISO 3166; by default what the
+            environment variable ``CODECARBON_COUNTRY_ISO_CODE`` says.
 
     Raises:
         UsageError: No such country.
         ZooError: codecarbon is not installed.
     """
 
-    def __init__(self, country: str) -> None:
-        check_country(country)
+    measures = True
+
+    def __init__(self, argument: str = "") -> None:
+        super().__init__(argument or os.environ.get(COUNTRY_VARIABLE, ""))
+        check_country(self.argument)
+
+    def begin(self, run: TrackedRun) -> None:
+        """Measure from now on."""
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         from codecarbon import OfflineEmissionsTracker
         from codecarbon.output import BaseOutput
 
-        self.country = country
+        self.run, self.before = run, dict(run.note)
         totals = BaseOutput()
         totals.out = self._keep
         # All said here, so that a user's own settings cannot make it write a file or call a host.
-        self.tracker = OfflineEmissionsTracker(
-            country_iso_code=country,
+        self.meter = OfflineEmissionsTracker(
+            country_iso_code=self.argument,
             cloud_provider=None,
             electricitymaps_api_token="",
             emissions_endpoint=None,
@@ -70,39 +78,34 @@ class EnergyMeter:
             allow_multiple_runs=True,
             log_level="critical",
         )
-        self.tracker.start()
+        self.meter.start()
         self.began = time.monotonic()
 
-    def read(self, before: Energy | None) -> Energy:
-        """Return what was used until now, with what had been used before.
-
-        Args:
-            before: What this returned in the part of the training before this one.
-        """
-        self.tracker.flush()
-        found = self.found
-        before = before or Energy()
+    def update(self) -> None:
+        """Note what was used until now, with what had been used before."""
+        self.meter.flush()
+        found, before = self.found, self.before
         by_part = {part: getattr(found, f"{part}_energy") for part in _PARTS}
-        old = before.kwh_by_part
-        return Energy(
-            kwh=before.kwh + found.energy_consumed,
-            kwh_by_part={part: old.get(part, 0) + kwh for part, kwh in by_part.items()},
-            kg_co2eq=before.kg_co2eq + found.emissions,
-            seconds=round(before.seconds + time.monotonic() - self.began, 3),
-            country=self.country,
-            found_by=self.found_by(),
-        )
+        old = before.get("kwh_by_part", {})
+        self.run.note |= {
+            "kwh": before.get("kwh", 0) + found.energy_consumed,
+            "kwh_by_part": {part: old.get(part, 0) + kwh for part, kwh in by_part.items()},
+            "kg_co2eq": before.get("kg_co2eq", 0) + found.emissions,
+            "seconds": round(before.get("seconds", 0) + time.monotonic() - self.began, 3),
+            "country": self.argument,
+            "found_by": self.found_by(),
+        }
 
     def found_by(self) -> str:
         """Return in words what was measured and what was estimated."""
         from importlib.metadata import version
 
-        parts = [_how(hardware.description()) for hardware in self.tracker._hardware]
+        parts = [_how(hardware.description()) for hardware in self.meter._hardware]
         return f"codecarbon {version('codecarbon')}: {', '.join(parts)}"
 
-    def stop(self) -> None:
+    def end(self, status: str) -> None:
         """Stop measuring."""
-        self.tracker.stop()
+        self.meter.stop()
 
     def _keep(self, total: Any, delta: Any) -> None:
         self.found = total

@@ -23,16 +23,20 @@ import numpy as np
 
 from zoo_export import pickled
 from zoo_export.model_code import files_of, has_own_code, is_known, module_of, objects_in
-from zoo_export.request import builder_module, from_model, read_info
+from zoo_export.request import from_model
 from zoo_export.source import VERSIONS
+from zoo_models.saved import builder_module
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import BundleError, ExportError
+from zoo_runtime.run_info import read_run_info
 from zoo_system import durable, folders
 from zoo_system.folders import cache_folder
 
 _MOST_BYTES = 10_000_000_000
+# Whatever an export goes through.
+_OURS = ("zoo_export", "zoo_models", "zoo_registry", "zoo_runtime", "zoo_system")
 _RUN_FILES = (
     folders.INFO,
     folders.MODEL,
@@ -111,7 +115,7 @@ def _code(config: Any, *others: str | None) -> Iterable[str]:
         others: Further modules that it needs, such as that which builds it.
     """
     yield from (f"{name} {version(name)}" for name in VERSIONS)
-    modules = {"zoo_export", "zoo_registry", *filter(None, others)}
+    modules = {*_OURS, *filter(None, others)}
     for described in objects_in(config):
         # What is not found is refused, with its reason, by whoever loads the model.
         with contextlib.suppress(LookupError):
@@ -126,7 +130,7 @@ def _source(source: Any) -> Iterable[bytes | str]:
         yield from _whole(source) if has_own_code(source) else _saved(source)
         return
     folder = Path(source)
-    builder = builder_module(read_info(folder)[1].model.get("name"))
+    builder = builder_module(read_run_info(folder).model.name)
     yield from _code(_config(folder / folders.MODEL), builder)
     for name in _RUN_FILES:
         yield from _files(folder / name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import zipfile
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export import keras2
-from zoo_export.converters.inference import load_model
 from zoo_export.model_code import objects_in
 from zoo_models.memory import check_file_memory
+from zoo_models.saved import load_saved
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 from zoo_system.durable import sha256
@@ -142,19 +141,10 @@ def _of_keras_2(path: Path, found: _Described) -> Any:
 
 def _of_keras_3(path: Path, found: _Described, compiled: bool) -> Any:
     described = list(objects_in(found.config))
-    _know_ours(described)
     try:
-        return load_model(path, compiled=compiled)
+        return load_saved(path, compiled=compiled)
     except Exception as error:  # Keras raises many kinds, and so do the layers of others
         raise ExportError(f"'{path}' cannot be loaded: {_why(described, error)}") from error
-
-
-def _know_ours(described: Iterable[Mapping[str, Any]]) -> None:
-    """Import the modules of ours that a model has layers of, which registers them."""
-    for module in {str(row.get("module")) for row in described}:
-        if module.startswith("zoo."):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module)
 
 
 def _why(described: Iterable[Mapping[str, Any]], error: Exception) -> str:

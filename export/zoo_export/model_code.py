@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 # Hashed whole by themselves: what they import is theirs.
-_OURS = {"zoo", "zoo_export", "zoo_registry"}
-_KNOWN = {"keras", "keras_hub", "keras_nlp", "zoo", "zoo_registry"}
+_OURS = {"zoo", "zoo_export", "zoo_models", "zoo_registry", "zoo_runtime", "zoo_system"}
+_KNOWN = {"keras", "keras_hub", "keras_nlp", "zoo_models"}
 _INSTALLED = {"site-packages", "dist-packages"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sys
 import warnings
@@ -12,10 +13,12 @@ from typing import Any
 
 from zoo_export import pickled
 from zoo_export.model_code import has_own_code, is_known, module_of, objects_in
-from zoo_export.request import OF_DAMAGE, Request
+from zoo_export.request import Request
 from zoo_models.memory import without_weights
 from zoo_runtime import files
 
+# HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
+_OF_DAMAGE = {None, errno.EINVAL}
 _PICKLED = "model.pickle"
 
 
@@ -43,9 +46,9 @@ def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, 
 
 def load(path: Path) -> Any:
     """Return the model of :func:`model_file`."""
-    from zoo_export.converters.inference import load_model
+    from zoo_models.saved import load_saved
 
-    return pickled.load(path) if path.name == _PICKLED else load_model(path)
+    return pickled.load(path) if path.name == _PICKLED else load_saved(path)
 
 
 def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
@@ -62,7 +65,7 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
         _check_file(request.model, config, described)
         found = {module for row in described if (module := module_of(row)) is not None}
     except Exception as error:  # Keras raises many kinds for what it does not find again
-        if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
+        if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
             raise
         return None
     if not all(map(is_known, found)):

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import importlib
-import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import zoo_registry
-from zoo_export.converters.inference import load_model
-from zoo_models.memory import check_file_memory
-from zoo_registry import UsageError
-from zoo_runtime import schema
+from zoo_models.saved import builder_module, load_run_model
+from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import Decoding
-from zoo_runtime.stored import read_npz
-from zoo_runtime.tensors import Array, Arrays
+from zoo_runtime.run_info import RunInfo, read_run_info
+from zoo_runtime.stored import read_npz, stored_inputs
+from zoo_runtime.tensors import Array
 from zoo_system import folders
-from zoo_system.durable import sha256
 
-# HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
-OF_DAMAGE = {None, errno.EINVAL}
 _NOT_OF_NAMES = re.compile(r"[^A-Za-z0-9._-]")
-# Bytes of run.json; the labels of a vocabulary have a few.
-_MOST_INFO = 1 << 28
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +50,6 @@ class Request:
     modules: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _RunInfo:
-    """What an export takes from ``run.json``; whatever else is there is left alone."""
-
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    model: Mapping[str, Any] = field(default_factory=dict)
-    task: str | None = None
-    labels: tuple[str, ...] | None = None
-    preprocessing: tuple[Mapping[str, Any], ...] = ()
-    license: str | None = None
-    decoding: Decoding | None = None
-
-
 def name_of(source: Any) -> str:
     """Return what the artifacts of a run folder, a model or its file are called.
 
@@ -83,8 +59,7 @@ def name_of(source: Any) -> str:
     if is_file(source):
         return _NOT_OF_NAMES.sub("-", Path(source).stem).lstrip("._-") or "model"
     if isinstance(source, str | Path):
-        recipe = read_info(Path(source))[1].recipe
-        name = str(recipe.get("name") or Path(source).resolve().name).rpartition("/")[2]
+        name = str(complete(Path(source)).recipe["name"]).rpartition("/")[2]
         if not folders.is_plain_name(name):
             raise UsageError(
                 f"Run '{source}' is called {name!r}, which is a path: name it (name=)."
@@ -106,53 +81,33 @@ def from_run(folder: Path) -> Request:
     Raises:
         UsageError: It is no run, or one that was not completed.
     """
-    info, known = read_info(folder)
-    builder = builder_module(known.model.get("name"))
-    if builder is not None:  # what it registers is then known to Keras
-        importlib.import_module(builder)
+    info = complete(folder)
     assets = folder / folders.ASSETS
-    importlib.import_module("zoo_models.layers")
-    file = folder / folders.MODEL
-    if file.is_file() and known.model.get("sha256") not in {None, sha256(file)}:
-        raise ExportError(f"'{file}' was changed: its sha256 is not the one in run.json")
-    check_file_memory(file)
-    with naming_failures(f"The model of run '{folder}'"):
-        model = load_model(file)
+    try:
+        model = load_run_model(folder, info)
+    except UsageError:
+        raise
+    except ZooError as error:
+        raise ExportError(str(error)) from error
+    builder = builder_module(info.model.name)
     examples = read_npz(folder / "examples.npz", of_run=True)
     stored = folder / "calibration.npz"
-    keys = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
     return Request(
         model=model,
         name=name_of(folder),
-        task=known.task,
-        labels=known.labels or None,
-        preprocessing=known.preprocessing,
+        task=info.task,
+        labels=info.labels or None,
+        preprocessing=info.preprocessing,
         assets=assets if assets.is_dir() else None,
-        rows=_stored_inputs(examples),
+        rows=stored_inputs(examples),
         targets=examples.get("y"),
-        calibration=_stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
-        decoding=known.decoding,
-        license=known.license or "",
-        provenance={
-            "model": known.model.get("name"),
-            "recipe": known.recipe,
-            **{key: info[key] for key in keys if key in info},
-        },
+        calibration=stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
+        decoding=info.decoding,
+        license=info.license or "",
+        provenance=info.provenance,
         is_run=True,
         modules=() if builder is None else (builder,),
     )
-
-
-def builder_module(model: object) -> str | None:
-    """Return the module that builds a model of a run, if its name is known here.
-
-    Example:
-        >>> builder_module("lenet5")
-        'zoo_models.builders.lenet'
-    """
-    if not isinstance(model, str) or model not in zoo_registry.models:
-        return None
-    return zoo_registry.models.get(model).target.partition(":")[0]
 
 
 def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
@@ -162,7 +117,7 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
         UsageError: It cannot be read, or lacks the answers or the inputs.
     """
     arrays = read_npz(path)
-    inputs = _stored_inputs(arrays)
+    inputs = stored_inputs(arrays)
     if not inputs or "y" not in arrays:
         has = ", ".join(arrays) or "nothing"
         raise UsageError(
@@ -233,45 +188,21 @@ def _check_model(model: Any) -> None:
         )
 
 
-def read_info(folder: Path) -> tuple[dict[str, Any], _RunInfo]:
-    """Return what ``run.json`` holds, and the part of it that an export takes, checked.
+def complete(folder: Path) -> RunInfo:
+    """Return what the ``run.json`` of a run says.
 
     Raises:
         UsageError: It is no run, one that was not completed, or a damaged one.
     """
-    path = folder / folders.INFO
-    if not path.is_file():
-        is_saved = (folder / "saved_model.pb").is_file()
-        more = " A SavedModel holds no layers: export the Keras model that it was made of."
-        raise UsageError(f"'{folder}' is no run: it has no run.json.{more if is_saved else ''}")
-    try:
-        if path.stat().st_size > _MOST_INFO:
-            raise ValueError(f"it has {path.stat().st_size:,} bytes")
-        info = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
-    if not isinstance(info, dict):
-        raise UsageError(f"'{path}' is no run: it must hold an object.")
-    status = info.get("status")
-    if status != "complete":
+    if (folder / "saved_model.pb").is_file() and not (folder / folders.INFO).is_file():
         raise UsageError(
-            f"Run '{folder}' is {status or 'of unknown status'}, not complete: train it to the "
-            "end before exporting it."
+            f"'{folder}' is no run: it has no run.json. A SavedModel holds no layers: export the "
+            "Keras model that it was made of."
         )
-    taken = {row.name for row in fields(_RunInfo)}
-    return info, schema.read(_RunInfo, {k: v for k, v in info.items() if k in taken}, f"'{path}'")
-
-
-def _stored_inputs(arrays: Arrays) -> dict[str, Array]:
-    return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}
-
-
-@contextlib.contextmanager
-def naming_failures(what: str) -> Iterator[None]:
-    """Turn whatever Keras raises while saving or loading into an error that says what failed."""
-    try:
-        yield
-    except Exception as error:  # Keras raises many kinds, and so do the user's own layers
-        if isinstance(error, OSError) and error.errno not in OF_DAMAGE:
-            raise
-        raise ExportError(f"{what} cannot be saved or loaded: {error}") from error
+    info = read_run_info(folder)
+    if info.status != "complete":
+        raise UsageError(
+            f"Run '{folder}' is {info.status}, not complete: train it to the end before exporting "
+            "it."
+        )
+    return info

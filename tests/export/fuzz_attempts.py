@@ -120,10 +120,10 @@ def answers_keras(folder: Path) -> Any:
 
 def run_info(folder: Path, path: Path, _: Any) -> bool:
     """A run's own description, read for an export and as a run."""
-    from zoo_export.request import read_info
+    from zoo_export.request import name_of
     from zoo_recipes.run import load_run
 
-    read_info(folder)
+    name_of(folder)
     load_run(folder)
     return True
 

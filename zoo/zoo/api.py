@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -139,7 +138,6 @@ def load_model(path: str | Path) -> Any:
     check_backend()
     from zoo_export.keras_files import read_model
 
-    importlib.import_module("zoo_models.layers")
     return read_model(Path(path), compiled=True)
 
 

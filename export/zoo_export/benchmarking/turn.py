@@ -12,37 +12,36 @@ from zoo_export.benchmarking import machine
 from zoo_export.benchmarking.report import Latency, Row
 from zoo_export.benchmarking.worker import Worker, WorkerError, check_memory
 from zoo_runtime.bundle import Bundle
+from zoo_runtime.formats import find
 from zoo_runtime.manifest import Artifact
+from zoo_runtime.run_info import RunInfo
+from zoo_runtime.trained import KERAS, check_keras
+from zoo_system.folders import MODEL
 
 
 class Turn:
-    """One artifact with one number of threads, and its process.
+    """One artifact, or a run in Keras, with one number of threads, and its process.
 
     A process that fails leaves the reason in the row; what it is asked afterwards does nothing.
 
     Args:
-        bundle: The bundle.
-        artifact: One of its artifacts.
-        threads: Threads of its runtime; its own choice by default.
-        batch_size: The larger batch, where the artifact takes it.
+        folder: Of the bundle or run.
+        row: What is known before anything is measured.
+        batch: The larger batch, where it is taken.
         time_limit: Seconds that each answer of the process may take.
     """
 
     def __init__(
         self,
-        bundle: Bundle,
-        artifact: Artifact,
-        threads: int | None,
-        *,
-        batch_size: int,
+        folder: Path,
+        row: Row,
+        batch: int | None,
         time_limit: float,
     ) -> None:
-        self.row = _known(artifact, threads)
-        self._bundle = bundle
+        self.row = row
+        self._folder = folder
         self._time_limit = time_limit
-        takes_any = isinstance(artifact.inputs[0].shape[0], str)
-        takes = takes_any or batch_size in artifact.batch_sizes
-        self._batch = batch_size if takes and batch_size > 1 else None
+        self._batch = batch
         self._worker: Worker | None = None
         self._times: list[float] = []
         self._batch_times: list[float] = []
@@ -58,8 +57,8 @@ class Turn:
         except WorkerError as error:
             self.row = replace(self.row, error=str(error))
             return
-        row, folder = self.row, self._bundle.path
-        self._worker = Worker(folder, row.format, row.threads, log, self._time_limit)
+        row = self.row
+        self._worker = Worker(self._folder, row.format, row.threads, log, self._time_limit)
         self._learn(self._ask("open"))
 
     def measure(self, runs: int, max_seconds: float) -> None:
@@ -110,16 +109,69 @@ class Turn:
             return {}
 
 
-def _known(artifact: Artifact, threads: int | None) -> Row:
-    stored = artifact.verification
-    known: dict[str, Any] = {}
-    if stored.accuracy is not None:
-        known = {
-            "accuracy": stored.accuracy,
-            "keras_accuracy": stored.keras_accuracy,
-            "examples": stored.examples,
-        }
-    return Row(format=artifact.format, threads=threads, bytes=artifact.bytes, **known)
+def of_bundle(
+    bundle: Bundle, only: Sequence[str] | None, batch_size: int
+) -> list[tuple[Row, int | None]]:
+    """Return what is known of the artifacts of a bundle, and the larger batch that each takes.
+
+    Args:
+        bundle: The bundle.
+        only: Formats; all by default.
+        batch_size: The larger batch.
+
+    Raises:
+        UsageError: A format that it lacks.
+    """
+    found: list[tuple[Row, int | None]] = []
+    for name in dict.fromkeys(find(word).name for word in only or map(_format, bundle.artifacts)):
+        artifact = bundle.artifact(name)
+        takes_any = isinstance(artifact.inputs[0].shape[0], str)
+        takes = batch_size > 1 and (takes_any or batch_size in artifact.batch_sizes)
+        row = Row(format=name, threads=None, bytes=artifact.bytes)
+        stored = artifact.verification
+        if stored.accuracy is not None:
+            row = replace(
+                row,
+                accuracy=stored.accuracy,
+                keras_accuracy=stored.keras_accuracy,
+                examples=stored.examples,
+            )
+        found.append((row, batch_size if takes else None))
+    return found
+
+
+def of_run(
+    folder: Path, info: RunInfo, only: Sequence[str] | None, batch_size: int
+) -> tuple[Row, int | None]:
+    """Return what is known of the model of a run, and the larger batch.
+
+    Args:
+        folder: Of the run.
+        info: What it says of itself.
+        only: Formats; a run has ``keras`` alone.
+        batch_size: The larger batch.
+
+    Raises:
+        UsageError: Another format.
+    """
+    for word in only or ():
+        check_keras(folder, word)
+    file = folder / MODEL
+    # One that is not there is an error of its row.
+    row = Row(format=KERAS, threads=None, bytes=file.stat().st_size if file.is_file() else 0)
+    accuracy, tested = info.metrics.get("accuracy"), info.dataset.splits.get("test")
+    if accuracy is not None and tested is not None:
+        row = replace(row, accuracy=accuracy, examples=tested.examples)
+    return row, batch_size if batch_size > 1 else None
+
+
+def packages_of(name: str) -> tuple[str, ...]:
+    """Return the packages whose versions matter for a format, or for Keras."""
+    return ("keras", "tensorflow") if name == KERAS else (find(name).requires,)
+
+
+def _format(artifact: Artifact) -> str:
+    return artifact.format
 
 
 def _rate(rows: int, times: Sequence[float]) -> float:

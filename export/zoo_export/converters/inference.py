@@ -25,13 +25,6 @@ _IDLE = 1e-3
 _NOT_OF_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
-def load_model(path: Any, *, compiled: bool = False) -> Any:
-    """Load a ``.keras`` file in Keras' safe mode, for inference if it is not to be compiled."""
-    import keras
-
-    return keras.saving.load_model(path, compile=compiled, safe_mode=True)
-
-
 def inference_clone(model: Any) -> Any:
     """Return the model in float32: itself, or a copy if any layer computes in another precision.
 

@@ -29,7 +29,7 @@ def faults_of(source, row, job):
     domains = {node.domain for node in all_nodes(onnx.load(job.path).graph)} - STANDARD
     if domains:
         # Operators of one runtime are where somebody asked for them, and nowhere else.
-        if job.optimize is None:
+        if job.options.optimize is None:
             yield f"it has operators of {sorted(domains)}"
         return
     evaluator, trials = evaluator_of(job.path), source.trials

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from zoo_export.model_code import OURS
+
 ROOT = Path(__file__).parent.parent
 ROOTS = ("registry", "export", "zoo", "recipes")
 HEAVY = {"tensorflow", "keras", "numpy", "tensorflow_datasets", "onnx", "onnxruntime", "sklearn"}
@@ -99,6 +101,7 @@ IMPORTS = {name: imports(path) for name, path in MODULES.items()}
 
 def test_every_package_stands_on_a_floor() -> None:
     assert set(FOLDERS) == set(PACKAGES)
+    assert set(PACKAGES) == OURS  # whose layers Keras saves, and whose files a cached export hashes
 
 
 @pytest.mark.parametrize("package", PACKAGES)

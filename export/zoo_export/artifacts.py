@@ -56,7 +56,7 @@ def make_task(
         bundle: The folder that the artifact is written to.
     """
     sizes = source.sizes if row.static else {}
-    static_batches = source.request.batch_sizes if row.static else ()
+    options = source.request.options.for_format(row)
     job = Job(
         format=row.name,
         converter=row.converter,
@@ -67,11 +67,8 @@ def make_task(
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
         about=_about(source),
-        batch_sizes=static_batches,
-        dynamic=row.static and not static_batches,
-        rnn=source.request.rnn,
-        optimize=source.request.optimize if row.optimizers else None,
-        train_batch=source.request.train_batch,
+        options=options,
+        dynamic=row.static and not options.batch_sizes,
         proof=bool(source.trials.proof),
     )
     batches = source.trials.batches
@@ -99,7 +96,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
     Raises:
         ExportError: The conversion failed, or its file disagrees with Keras.
     """
-    if row.static and converted.job.batch_sizes and source.trials.beside:
+    if row.static and converted.job.options.batch_sizes and source.trials.beside:
         error = _of_mixed_rows(source.trials.beside, source.request.model)
         raise ExportError(error) from converted.error
     if converted.error is not None or converted.result is None:
@@ -119,7 +116,7 @@ def verified(source: Source, row: Format, converted: Converted) -> Artifact:
         facts=facts | _of_samples(source, row),
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
-        batch_sizes=job.batch_sizes,
+        batch_sizes=job.options.batch_sizes,
     )
 
 

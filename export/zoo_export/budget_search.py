@@ -10,6 +10,7 @@ from zoo_export import benchmarking
 from zoo_export.assembly import Progress, complete, convert
 from zoo_export.budget import Budget, BudgetError, Candidate, Report
 from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
+from zoo_export.options import ExportOptions
 from zoo_export.request import from_run
 from zoo_export.source import Source, read_source
 from zoo_registry import UsageError
@@ -59,10 +60,11 @@ def export_within(
         UsageError: A run that has no accuracy, or arguments as for :func:`zoo_export.export`.
         BudgetError: Nothing keeps the budget; its ``report`` says by how much.
     """
-    request = replace(from_run(Path(run)), sequence_length=sequence_length)
+    rows = candidates(to)
+    options = ExportOptions.of({"sequence_length": sequence_length}, rows)
+    request = replace(from_run(Path(run)), options=options)
     folder = Path(out) if out is not None else Path("bundles") / request.name
     files.check_target(folder, force=force)
-    rows = candidates(to)
     check_calibrated(rows, request)
     source = read_source(request)
     wanted = accuracy(_examples(source), source.targets)

@@ -22,7 +22,14 @@ from typing import Any
 import numpy as np
 
 from zoo_export import pickled
-from zoo_export.model_code import files_of, has_own_code, is_known, module_of, objects_in
+from zoo_export.model_code import (
+    CONVERTING,
+    files_of,
+    has_own_code,
+    is_known,
+    module_of,
+    objects_in,
+)
 from zoo_export.request import builder_module, from_model, read_info
 from zoo_export.source import VERSIONS
 from zoo_registry import UsageError
@@ -111,7 +118,7 @@ def _code(config: Any, *others: str | None) -> Iterable[str]:
         others: Further modules that it needs, such as that which builds it.
     """
     yield from (f"{name} {version(name)}" for name in VERSIONS)
-    modules = {"zoo_export", "zoo_registry", *filter(None, others)}
+    modules = {*CONVERTING, *filter(None, others)}
     for described in objects_in(config):
         # What is not found is refused, with its reason, by whoever loads the model.
         with contextlib.suppress(LookupError):

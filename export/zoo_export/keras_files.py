@@ -150,11 +150,9 @@ def _of_keras_3(path: Path, found: _Described, compiled: bool) -> Any:
 
 
 def _know_ours(described: Iterable[Mapping[str, Any]]) -> None:
-    """Import the modules of ours that a model has layers of, which registers them."""
-    for module in {str(row.get("module")) for row in described}:
-        if module.startswith("zoo."):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module)
+    """Import our layers if a model has one: registered, they are found wherever they were once."""
+    if any(str(row.get("registered_name")).startswith("kerazoo>") for row in described):
+        importlib.import_module("zoo_models.layers")
 
 
 def _why(described: Iterable[Mapping[str, Any]], error: Exception) -> str:

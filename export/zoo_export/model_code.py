@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 # Hashed whole by themselves: what they import is theirs.
-_OURS = {"zoo", "zoo_export", "zoo_registry"}
-_KNOWN = {"keras", "keras_hub", "keras_nlp", "zoo", "zoo_registry"}
+CONVERTING = frozenset({"zoo_export", "zoo_models", "zoo_registry", "zoo_runtime", "zoo_system"})
+OURS = CONVERTING | {"zoo", "zoo_recipes"}
+_KNOWN = {"keras", "keras_hub", "keras_nlp", *OURS}
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
@@ -52,8 +53,8 @@ def is_known(module: str) -> bool:
     """Return whether a module is one of those whose layers Keras makes anew from their file.
 
     Example:
-        >>> is_known("keras.src.layers"), is_known("my.layers")
-        (True, False)
+        >>> [is_known(name) for name in ("keras.src.layers", "zoo_models.layers", "my.layers")]
+        [True, True, False]
     """
     return module.partition(".")[0] in _KNOWN
 
@@ -108,7 +109,7 @@ def files_of(modules: Iterable[str]) -> list[Path]:
     while waiting:
         name = waiting.pop()
         found[name] = paths = _files(name)
-        if name not in _OURS and not any(map(_is_installed, paths)):
+        if name not in OURS and not any(map(_is_installed, paths)):
             imported = {top for path in paths if path.suffix == ".py" for top in _imports(path)}
             own = {top for top in imported - found.keys() if not _comes_with_python(top)}
             waiting |= {top for top in own if not any(map(_is_installed, _files(top)))}

@@ -16,6 +16,7 @@ import numpy as np
 
 import zoo_registry
 from zoo_export.converters.inference import load_model
+from zoo_export.options import ExportOptions
 from zoo_models.memory import check_file_memory
 from zoo_registry import UsageError
 from zoo_runtime import schema
@@ -46,14 +47,7 @@ class Request:
     rows: Mapping[str, Any] | None = None
     targets: Array | None = None
     calibration: Mapping[str, Any] | None = None
-    sequence_length: int | None = None
-    # Height and width.
-    image_size: tuple[int, int] | None = None
-    # Of a file whose batch is fixed; none lets it vary there too.
-    batch_sizes: tuple[int, ...] = (1,)
-    rnn: str | None = None
-    optimize: str | None = None
-    train_batch: int = 8
+    options: ExportOptions = field(default_factory=ExportOptions)
     decoding: Decoding | None = None
     license: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)

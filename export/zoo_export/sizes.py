@@ -22,7 +22,7 @@ def likely_sizes(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict
 def image_sizes(request: Request, inputs: Sequence[Tensor]) -> dict[str, int]:
     """Return the sides of images that preprocessing makes, or that were asked for."""
     shapes = [step["size"] for step in request.preprocessing if "size" in step]
-    chosen = next(iter(shapes), request.image_size)
+    chosen = next(iter(shapes), request.options.image_size)
     if chosen is None:
         return {}
     return {name: chosen[_SIDES.index(side)] for name, side in _sides(inputs).items()}
@@ -68,11 +68,11 @@ def check_chosen(request: Request, inputs: Sequence[Tensor], sizes: Mapping[str,
 
 def _length(request: Request) -> int | None:
     lengths = [step["length"] for step in request.preprocessing if "length" in step]
-    return request.sequence_length or next(iter(lengths), None)
+    return request.options.sequence_length or next(iter(lengths), None)
 
 
 def _check_length(request: Request, sizes: Mapping[str, int]) -> None:
-    wanted = request.sequence_length
+    wanted = request.options.sequence_length
     if wanted is None:
         return
     if SEQUENCE not in sizes:
@@ -87,7 +87,7 @@ def _check_length(request: Request, sizes: Mapping[str, int]) -> None:
 
 
 def _check_image_size(request: Request, inputs: Sequence[Tensor], sizes: Mapping[str, int]) -> None:
-    wanted = request.image_size
+    wanted = request.options.image_size
     if wanted is None:
         return
     named = f"image_size={wanted[0]}x{wanted[1]}"

@@ -107,8 +107,8 @@ def read_source(request: Request) -> Source:
     rows = drawn if real is None else real
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
-    if request.batch_sizes:
-        sizes[BATCH] = request.batch_sizes[0]
+    if request.options.batch_sizes:
+        sizes[BATCH] = request.options.batch_sizes[0]
     check_chosen(request, inputs, sizes)
     found = _answered(request, keras, inputs, real, drawn)
     runs = [(named_sizes(inputs, batch.inputs), batch.expected) for batch in found]
@@ -152,15 +152,15 @@ def versions() -> dict[str, str]:
 
 def _with_fixed_batch(request: Request, model: Any) -> Request:
     """Return the request of a model that takes one batch alone, with that in every format."""
-    fixed = fixed_batch(model)
-    if fixed is None or request.batch_sizes == (fixed,):
+    fixed, options = fixed_batch(model), request.options
+    if fixed is None or options.batch_sizes == (fixed,):
         return request
-    if request.batch_sizes != (1,):
+    if options.batch_sizes != (1,):
         raise UsageError(
-            f"batch_sizes={list(request.batch_sizes)}: the inputs of model '{request.name}' have a "
+            f"batch_sizes={list(options.batch_sizes)}: the inputs of model '{request.name}' have a "
             f"fixed batch of {fixed}. Build it from keras.Input((...)) without a batch size."
         )
-    return replace(request, batch_sizes=(fixed,))
+    return replace(request, options=replace(options, batch_sizes=(fixed,)))
 
 
 def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
@@ -187,7 +187,7 @@ def _drawn(
     real: Mapping[str, Array] | None,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     sizes = oblong(likely_sizes(request, model, inputs)) | image_sizes(request, inputs)
-    count = max(sampling.draws_for(model), *request.batch_sizes, 0)
+    count = max(sampling.draws_for(model), *request.options.batch_sizes, 0)
     if real is not None:
         sizes |= {name: size for name, size in named_sizes(inputs, real).items() if name != BATCH}
         count = BATCHES[-1]
@@ -206,7 +206,7 @@ def _answered(
     drawn: dict[str, Array],
 ) -> list[Trial]:
     kind, rows = (GIVEN, real) if real is not None else (DRAWN, drawn)
-    cases = sampling.sample_cases(rows, request.batch_sizes)
+    cases = sampling.sample_cases(rows, request.options.batch_sizes)
     found = [Trial(kind, case, keras(case)) for case in cases]
     others = [
         (kind, sampling.other_sizes(inputs, cases[len(BATCHES) - 1])),

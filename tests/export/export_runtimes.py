@@ -9,6 +9,7 @@ from zoo_export.converters.inference import in_structure, reference
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion, with_batch
+from zoo_export.options import ExportOptions
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx, open_saved_model, open_tflite
 
@@ -39,7 +40,8 @@ def conversion_of(model, arrays, path, batch=None, **options):
         given = reference(model, fixed)
         outputs = tuple(type(t)(t.name, t.dtype, given[t.name].shape) for t in outputs)
         inputs, outputs = with_batch(inputs, batch), with_batch(outputs, batch)
-    return Conversion(model, inputs, outputs, path, samples=(arrays,), **options)
+    chosen = ExportOptions(**options)
+    return Conversion(model, inputs, outputs, path, samples=(arrays,), options=chosen)
 
 
 def onnx_outputs(model, arrays, path, **options):

@@ -11,6 +11,7 @@ from zoo_export.converters import inference
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
 from zoo_registry import load_target
 from zoo_runtime.formats import FORMATS
 from zoo_runtime.tensors import BATCH, Tensor
@@ -64,7 +65,7 @@ def _converted(apply, rows, format_name, path):
         (Tensor("x", rows.dtype.name, (batch, *rows.shape[1:])),),
         (Tensor("y", str(expected.dtype), (batch, *expected.shape[1:])),),
         Path(path) / f"file.{format_name}",
-        batch_sizes=(1,) if format_name == "tflite" else (),
+        options=ExportOptions().for_format(FORMATS[format_name]),
     )
     {"tflite": tflite, "onnx": onnx}[format_name].convert(conversion)
     session = load_target(FORMATS[format_name].runtime)(conversion.path, threads=1)

@@ -368,6 +368,15 @@ def test_a_misspelt_format(dense, tmp_path):
             "train_batch=4 is for tflite:train, not for onnx, tflite. Leave it out, or export "
             "tflite:train too.",
         ),
+        ({"to": "tflite:train", "train_batch": "8"}, "train_batch=8: a step of training takes 1"),
+        ({"sequence_length": 0}, "sequence_length=0 must be a whole number of steps from 1, such"),
+        ({"image_size": 2.5}, "image_size=2.5 must be a number of pixels, such as 224, or height"),
+        ({"to": "tflite", "batch_sizes": 8}, "batch_sizes=8: give different whole numbers from 1"),
+        (
+            {"to": "tflite", "rnn": ["loop"]},
+            "There is no rnn='['loop']'. Did you mean 'loop'? There",
+        ),
+        ({"optimize": 3}, "There is no optimize='3'. There is: onnxruntime."),
     ],
 )
 def test_wrong_arguments(dense, tmp_path, options, message):

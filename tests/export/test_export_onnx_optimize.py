@@ -13,6 +13,7 @@ from zoo_export.converters.inference import reference
 from zoo_export.converters.onnx import convert as converter
 from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
 from zoo_registry import UsageError
 from zoo_runtime.running.sessions import open_onnx
 
@@ -60,7 +61,8 @@ def test_weights_stay_where_they_were(largest, tmp_path, monkeypatch):
     expected = reference(model, rows)
     outputs = output_tensors(model, [({"batch": 2, "sequence": 16}, expected)])
     path = tmp_path / "tiny.onnx"
-    conversion = Conversion(model, input_tensors(model), outputs, path, optimize="onnxruntime")
+    options = ExportOptions(optimize="onnxruntime")
+    conversion = Conversion(model, input_tensors(model), outputs, path, options=options)
 
     facts = converter.convert(conversion)
 

@@ -282,7 +282,7 @@ def test_every_exported_file_runs_by_the_standard(dense, monkeypatch, tmp_path, 
     def run(job, cases):
         given = plain(job, cases)
         proto = onnx.load(job.path)
-        if job.optimize is None:
+        if job.options.optimize is None:
             proto.graph.initializer[0].raw_data = b"\0" * len(proto.graph.initializer[0].raw_data)
         onnx.save(proto, job.path)
         return given

@@ -8,6 +8,7 @@ from zoo_export.converters.axes import input_tensors, output_tensors
 from zoo_export.converters.inference import reference
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
 from zoo_models.build import get_model
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
@@ -40,7 +41,7 @@ def converted(model, convert, path, sizes=(1,)):
         tuple(tensor.fixed(known) for tensor in input_tensors(model)),
         tuple(tensor.fixed(known) for tensor in outputs),
         path,
-        batch_sizes=sizes,
+        options=ExportOptions(batch_sizes=sizes),
     )
     facts = convert(conversion)
     session = open_tflite(path)

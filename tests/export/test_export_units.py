@@ -1,10 +1,16 @@
 """The parts of the export room, one by one."""
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
+from zoo.cli import exporting as cli_exporting
+from zoo_export import export
 from zoo_export.converters.axes import input_tensors
 from zoo_export.converters.inference import call, inference_clone, named_outputs
+from zoo_export.options import ExportOptions
 from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
@@ -262,3 +268,11 @@ def test_integers_refuse_nan_and_clip_what_is_too_large():
     with pytest.raises(UsageError) as error:
         held.quantize(np.array([0, np.nan], np.float32))
     assert str(error.value) == message
+
+
+def test_an_option_is_an_argument_of_export_and_of_the_command_line():
+    names = {field.name for field in fields(ExportOptions)}
+    arguments = inspect.signature(export).parameters
+    assert {name for name in names if arguments[name].default is None} == names
+    flags = {option.name for option in cli_exporting.export.params}
+    assert set(cli_exporting._OPTIONS) == names <= flags

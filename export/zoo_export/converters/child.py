@@ -157,10 +157,7 @@ def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[st
         calibration=task.calibration,
         samples=task.cases,
         about=job.about,
-        batch_sizes=job.batch_sizes,
-        rnn=job.rnn,
-        optimize=job.optimize,
-        train_batch=job.train_batch,
+        options=job.options,
         trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,
     )
     convert = load_target(job.converter)
@@ -173,7 +170,7 @@ def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[st
 def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     names = [tensor.name for tensor in job.inputs]
-    runner = Runner(session, job.inputs, job.outputs, job.batch_sizes, nan_inputs=names)
+    runner = Runner(session, job.inputs, job.outputs, job.options.batch_sizes, nan_inputs=names)
     return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
 
 

@@ -37,7 +37,7 @@ def cost(
             inputs=with_batch(conversion.inputs, 1),
             outputs=with_batch(conversion.outputs, 1),
             path=Path(folder) / conversion.path.name,
-            batch_sizes=(1,),
+            options=replace(conversion.options, batch_sizes=(1,)),
         )
         facts = convert(fixed)
         sessions = [open_session(path, threads=1) for path in (conversion.path, fixed.path)]

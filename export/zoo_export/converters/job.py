@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_export.options import ExportOptions
 from zoo_runtime import schema
 from zoo_runtime.tensors import Array, Arrays, Tensor
 
@@ -33,11 +34,8 @@ class Job:
         outputs: Outputs of the artifact.
         about: What a file may say about itself: name, task, labels, preprocessing, license and
             versions, as plain data.
-        batch_sizes: Batches that it has a signature for, smallest first; none where it varies.
+        options: How the file is made, as far as that is for its format.
         dynamic: Whether the batch varies in a format that would fix it: what that costs is told.
-        rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
-        optimize: The runtime that may put operators of its own into the file.
-        train_batch: Rows of one step of training on the device.
         proof: Whether a copy with changed weights is converted and run on the samples as well.
     """
 
@@ -50,11 +48,8 @@ class Job:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     about: Mapping[str, Any] = field(default_factory=dict)
-    batch_sizes: tuple[int, ...] = ()
+    options: ExportOptions = field(default_factory=ExportOptions)
     dynamic: bool = False
-    rnn: str | None = None
-    optimize: str | None = None
-    train_batch: int = 8
     proof: bool = False
 
 

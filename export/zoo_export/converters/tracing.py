@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
+from zoo_export.options import ExportOptions
 from zoo_registry import ZooError
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import BATCH_SIGNATURE, SIGNATURE
@@ -66,11 +67,8 @@ class Conversion:
         calibration: Rows that the ranges of activations are measured on.
         samples: Sample batches that the artifact can take.
         about: What the file may say about itself.
-        batch_sizes: Batches that it has a signature for, the first that of ``inputs``; none
-            where it varies.
-        rnn: ``"loop"`` or ``"unroll"``, if it was asked for.
-        optimize: The runtime that may put operators of its own into the file.
-        train_batch: Rows of one step of training on the device.
+        options: How the file is made. It has a signature for each of the ``batch_sizes``, of which
+            the first is that of ``inputs``; none where it varies.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
     """
 
@@ -81,17 +79,14 @@ class Conversion:
     calibration: Arrays = field(default_factory=dict)
     samples: tuple[Arrays, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
-    batch_sizes: tuple[int, ...] = ()
-    rnn: str | None = None
-    optimize: str | None = None
-    train_batch: int = 8
+    options: ExportOptions = field(default_factory=ExportOptions)
     trained_for_int8: Any = None
 
     @property
     def signatures(self) -> dict[str, int | None]:
         """The batch that each signature takes, by its name; ``None`` where it varies."""
         first = self.inputs[0].shape[0]
-        others = {BATCH_SIGNATURE.format(size): size for size in self.batch_sizes[1:]}
+        others = {BATCH_SIGNATURE.format(size): size for size in self.options.batch_sizes[1:]}
         return {SIGNATURE: first if isinstance(first, int) else None, **others}
 
 

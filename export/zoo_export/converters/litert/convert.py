@@ -54,7 +54,7 @@ def convert(
     import tensorflow as tf
 
     loops = loops and None not in conversion.signatures.values()
-    recurrent = recurrent_layers(conversion.model, conversion.rnn, loops=loops)
+    recurrent = recurrent_layers(conversion.model, conversion.options.rnn, loops=loops)
     with recurrent as layers, composed(LITERT):
         traced = [trace(conversion, signature) for signature in conversion.signatures]
     concretes = [concrete for _, concrete in traced]

@@ -9,7 +9,7 @@ from typing import Any
 from keras import ops, tree
 
 from zoo_export.converters.litert.recurrent_steps import projected_ahead
-from zoo_export.litert_options import LOOP, UNROLL
+from zoo_export.options import LOOP, UNROLL
 from zoo_runtime.errors import ExportError
 
 # Up to so many steps a layer written out took 0.35 to 1.05 times as long as its loop (4 to 16

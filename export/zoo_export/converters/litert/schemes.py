@@ -124,7 +124,7 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
             trial = Path(folder) / "trial.tflite"
             quantize(kept, trial)
             session = open_tflite(trial, threads=None)
-            sizes = conversion.batch_sizes
+            sizes = conversion.options.batch_sizes
             return Runner(session, conversion.inputs, conversion.outputs, sizes).run(rows)
 
     errors = layer_errors(layers, run)

@@ -56,7 +56,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     if reserved:
         raise ExportError(f"its input '{min(reserved)}' has a name that training uses: rename it")
     module = _module(head)
-    recurrent = recurrent_layers(head.features, conversion.rnn, loops=True)
+    recurrent = recurrent_layers(head.features, conversion.options.rnn, loops=True)
     with recurrent as layers, composed(LITERT):
         signatures = _signatures(module, head, conversion)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +74,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     loss = "softmax-cross-entropy" if head.classifies else "mean-squared-error"
     if layers:
         facts["rnn"] = layers
-    described = {"head": head.name, "loss": loss, "batch": conversion.train_batch}
+    described = {"head": head.name, "loss": loss, "batch": conversion.options.train_batch}
     return {**facts, "train": {**described, **_try_out(conversion, head)}}
 
 
@@ -132,7 +132,7 @@ def _signatures(module: Any, head: Head, conversion: Conversion) -> dict[str, An
 
 
 def _train_inputs(head: Head, conversion: Conversion) -> list[Tensor]:
-    batch = conversion.train_batch
+    batch = conversion.options.train_batch
     [output] = conversion.outputs
     inputs = [Tensor(t.name, t.dtype, (batch, *t.shape[1:])) for t in conversion.inputs]
     # A label for each row, or for each step of each row where the scores have steps.
@@ -178,7 +178,7 @@ def _squared_error(scores: Any, labels: Any) -> Any:
 
 def _try_out(conversion: Conversion, head: Head) -> dict[str, Any]:
     """Train on samples with labels that the model does not give, then restore what was saved."""
-    count = conversion.train_batch
+    count = conversion.options.train_batch
     sample = conversion.samples[0]
     rows = {name: array[np.arange(count) % len(array)] for name, array in sample.items()}
     trainer = open_trainer(conversion.path)

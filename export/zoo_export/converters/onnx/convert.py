@@ -36,7 +36,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     proto = onnx_tf.to_onnx(traced, conversion.model)
     with onnx_file.naming_nodes(conversion.model):
         _finish(proto, traced, conversion)
-    if conversion.optimize is None:
+    if conversion.options.optimize is None:
         return onnx_file.inspect(conversion)
     onnx_optimize.optimize(conversion.path)
     facts = onnx_file.inspect(conversion, {onnx_optimize.DOMAIN})

@@ -35,8 +35,8 @@ from zoo_system import children
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
-    for room in ("zoo/zoo", "registry/zoo_registry", "recipes/zoo_recipes", "export/zoo_export")
-    for path in sorted((ROOT / room).rglob("*.py"))
+    for root in ("registry", "export", "zoo", "recipes")
+    for path in sorted((ROOT / root).rglob("*.py"))
 ]
 ENDED = r"ended the process that tried it \(SIG(SEGV|ABRT|BUS)\): it is damaged or hostile"
 

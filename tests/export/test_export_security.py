@@ -25,8 +25,8 @@ from zoo_runtime.stored import load_arrays
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
-    for room in ("zoo/zoo", "registry/zoo_registry", "recipes/zoo_recipes", "export/zoo_export")
-    for path in sorted((ROOT / room).rglob("*.py"))
+    for root in ("registry", "export", "zoo", "recipes")
+    for path in sorted((ROOT / root).rglob("*.py"))
 ]
 RESTRICTED, HANDED_OVER = "pickled_frames.py", "pickled.py"
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch"}

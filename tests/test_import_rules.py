@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo_export.model_code import OURS
+from zoo_export.reading.model_code import OURS
 
 ROOT = Path(__file__).parent.parent
 ROOTS = ("registry", "export", "zoo", "recipes")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zoo_export.card import table
+from zoo_export.card.page import table
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 

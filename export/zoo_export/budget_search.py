@@ -7,12 +7,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from zoo_export import benchmarking
-from zoo_export.assembly import Progress, complete, convert
 from zoo_export.budget import Budget, BudgetError, Candidate, Report
 from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
+from zoo_export.making.assembly import Progress, complete, convert
 from zoo_export.options import ExportOptions
-from zoo_export.request import from_run
-from zoo_export.source import Source, read_source
+from zoo_export.reading.request import from_run
+from zoo_export.reading.source import Source, read_source
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle

@@ -9,14 +9,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from zoo_export import cache, targets
-from zoo_export.assembly import Progress, complete, convert
-from zoo_export.converters.inference import named_inputs
-from zoo_export.keras_files import read_model
+from zoo_export import targets
+from zoo_export.making import cache
+from zoo_export.making.assembly import Progress, complete, convert
+from zoo_export.making.pace import beside_float
 from zoo_export.options import ExportOptions
-from zoo_export.pace import beside_float
-from zoo_export.request import Request, from_model, from_run, is_file, name_of, named_rows
-from zoo_export.source import Source, read_source
+from zoo_export.reading.inference import named_inputs
+from zoo_export.reading.keras_files import read_model
+from zoo_export.reading.request import Request, from_model, from_run, is_file, name_of, named_rows
+from zoo_export.reading.source import Source, read_source
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle

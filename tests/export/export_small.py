@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from zoo_export.artifacts import make_task, verified
-from zoo_export.converters import child
-from zoo_export.converters.conversion import Converted
-from zoo_export.converters.job import Result
 from zoo_export.exporting import _as_arrays, _request
-from zoo_export.model_file import model_file
-from zoo_export.source import read_source
+from zoo_export.making import child
+from zoo_export.making.artifacts import make_task, verified
+from zoo_export.making.conversion import Converted
+from zoo_export.making.job import Result
+from zoo_export.reading.model_file import model_file
+from zoo_export.reading.source import read_source
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import find
 from zoo_runtime.running import open_runner

@@ -10,11 +10,11 @@ import tensorflow as tf
 from export_small import ALL, convert, runner
 from keras import layers, ops
 
-from zoo_export import pickled
-from zoo_export.converters.functional import functional
-from zoo_export.converters.inference import named_inputs, named_outputs
-from zoo_export.request import Request
-from zoo_export.source import _check_labels
+from zoo_export.reading import pickled
+from zoo_export.reading.functional import functional
+from zoo_export.reading.inference import named_inputs, named_outputs
+from zoo_export.reading.request import Request
+from zoo_export.reading.source import _check_labels
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.tensors import Tensor

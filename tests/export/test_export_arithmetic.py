@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from zoo_export.converters import inference
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion
 from zoo_export.options import ExportOptions
+from zoo_export.reading import inference
 from zoo_registry import load_target
 from zoo_runtime.formats import FORMATS
 from zoo_runtime.tensors import BATCH, Tensor

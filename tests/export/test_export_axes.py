@@ -8,11 +8,11 @@ import pytest
 from keras import layers, ops
 
 from zoo_export import export
-from zoo_export.converters.axes import check_outputs, input_tensors, related, unrelated
-from zoo_export.request import from_model
-from zoo_export.samples import default_sizes, drawn_rows, other_sizes
-from zoo_export.sizes import oblong
-from zoo_export.source import read_source
+from zoo_export.reading.axes import check_outputs, input_tensors, related, unrelated
+from zoo_export.reading.request import from_model
+from zoo_export.reading.samples import default_sizes, drawn_rows, other_sizes
+from zoo_export.reading.sizes import oblong
+from zoo_export.reading.source import read_source
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.tensors import Tensor

@@ -24,8 +24,8 @@ from export_layers import (
 
 import zoo_registry
 from zoo_export import ExportError, export
-from zoo_export.converters import pool
 from zoo_export.exporting import put_in_place
+from zoo_export.making import pool
 from zoo_registry import Registry, UnknownNameError, UsageError
 from zoo_runtime import files
 from zoo_runtime.formats import Format
@@ -50,7 +50,7 @@ def _no_child_waits():
 
 def _children():
     found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.converters.child"],
+        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.making.child"],
         capture_output=True,
         text=True,
         check=False,

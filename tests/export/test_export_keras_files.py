@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from export_small import convert
 
-from zoo_export import ExportError, assembly, export
-from zoo_export.keras_files import read_model
-from zoo_export.request import from_model
+from zoo_export import ExportError, export
+from zoo_export.making import assembly
+from zoo_export.reading.keras_files import read_model
+from zoo_export.reading.request import from_model
 from zoo_models.layers import SinusoidalPositions
 from zoo_registry import UsageError
 
@@ -26,7 +27,7 @@ def test_our_layers_are_found_in_a_new_process_wherever_they_lay(tmp_path, fresh
     keras.Model(x, SinusoidalPositions(name="positions")(x)).save(saved)
     module = "layers.embedding"
     moved = _changed(saved, tmp_path, f"zoo_models.{module}", f"zoo.{module}")  # as 0.1 called it
-    code = "from pathlib import Path; from zoo_export.keras_files import read_model"
+    code = "from pathlib import Path; from zoo_export.reading.keras_files import read_model"
     done = fresh_python(f"{code}; print(read_model(Path({str(moved)!r})).output_shape)")
     assert done.stdout == "(None, 6, 4)\n", done.stderr
     with assembly.model_file(from_model(read_model(saved)), tmp_path) as (path, _):

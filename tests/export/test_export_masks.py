@@ -6,10 +6,10 @@ import pytest
 from export_runtimes import conversion_of, onnx_outputs, saved_model_outputs, tflite_outputs
 from keras import layers, ops
 
+from zoo_export.card.remarks import remarks
 from zoo_export.converters.litert import schemes as tflite_schemes
-from zoo_export.remarks import remarks
-from zoo_export.request import from_model
-from zoo_export.source import read_source
+from zoo_export.reading.request import from_model
+from zoo_export.reading.source import read_source
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
 

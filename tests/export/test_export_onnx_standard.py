@@ -12,12 +12,12 @@ from keras import layers, ops
 from onnx import TensorProto, helper
 
 from zoo.support.operators import _convert_here
-from zoo_export import assembly, export
-from zoo_export.converters import child
-from zoo_export.converters.axes import check_outputs
-from zoo_export.converters.inference import reference
+from zoo_export import export
 from zoo_export.converters.onnx import attributes as onnx_attributes
 from zoo_export.converters.onnx import convert as onnx_converter
+from zoo_export.making import assembly, child
+from zoo_export.reading.axes import check_outputs
+from zoo_export.reading.inference import reference
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 

@@ -7,13 +7,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zoo
-from zoo_export.converters import conversion
-from zoo_export.converters.axes import input_tensors, output_tensors
-from zoo_export.converters.inference import reference
 from zoo_export.converters.onnx import schemes as onnx_schemes
 from zoo_export.converters.onnx import trace as onnx_trace
 from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
+from zoo_export.making import conversion
+from zoo_export.reading.axes import input_tensors, output_tensors
+from zoo_export.reading.inference import reference
 from zoo_runtime.running.sessions import open_onnx
 from zoo_system.machine import free_bytes
 

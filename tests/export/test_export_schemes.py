@@ -8,9 +8,9 @@ import pytest
 from keras import layers
 
 from zoo_export import ExportError, export, verify
-from zoo_export.converters.axes import input_tensors
 from zoo_export.converters.worst_layers import by_layer, room_for_float
-from zoo_export.samples import drawn_rows
+from zoo_export.reading.axes import input_tensors
+from zoo_export.reading.samples import drawn_rows
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.formats import FORMATS

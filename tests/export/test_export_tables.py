@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from zoo_export.converters.axes import input_tensors, output_tensors
-from zoo_export.converters.inference import reference
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
 from zoo_export.options import ExportOptions
+from zoo_export.reading.axes import input_tensors, output_tensors
+from zoo_export.reading.inference import reference
 from zoo_models.build import get_model
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite

@@ -8,10 +8,10 @@ import pytest
 
 from zoo.cli import exporting as cli_exporting
 from zoo_export import export
-from zoo_export.converters.axes import input_tensors
-from zoo_export.converters.inference import call, inference_clone, named_outputs
 from zoo_export.options import ExportOptions
-from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
+from zoo_export.reading.axes import input_tensors
+from zoo_export.reading.inference import call, inference_clone, named_outputs
+from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_cases
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
 from zoo_runtime.errors import ExportError

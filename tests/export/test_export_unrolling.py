@@ -6,11 +6,11 @@ import pytest
 from keras import layers
 
 from zoo_export import export
+from zoo_export.card.remarks import remarks
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert.recurrent import MOST_UNROLLED
 from zoo_export.converters.tracing import Conversion
 from zoo_export.options import ExportOptions
-from zoo_export.remarks import remarks
 from zoo_registry import UsageError
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite

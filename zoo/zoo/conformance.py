@@ -91,7 +91,7 @@ def _plan(
     full_size: bool,
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "build", lambda: _build(spec, built, task=task, full_size=full_size)
-    from zoo_export.samples import drawn_for
+    from zoo_export.reading.samples import drawn_for
 
     model = built[0]
     inputs = drawn_for(model)
@@ -156,7 +156,7 @@ def _declared(spec: ModelSpec) -> str:
 
 
 def _inputs(model: Any) -> list[TensorSpec]:
-    from zoo_export.converters.inference import named_inputs
+    from zoo_export.reading.inference import named_inputs
 
     return [
         TensorSpec(name, tuple(tensor.shape[1:]), str(tensor.dtype))
@@ -173,7 +173,7 @@ def _shown(value: Any) -> str:
 
 
 def _outputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from zoo_export.converters.inference import reference
+    from zoo_export.reading.inference import reference
 
     return reference(model, inputs)
 
@@ -250,7 +250,7 @@ def _loss(model: Any, inputs: Mapping[str, Any]) -> Any:
     import keras
     import numpy as np
 
-    from zoo_export.converters.inference import call
+    from zoo_export.reading.inference import call
 
     generator = np.random.default_rng(0)
     outputs = call(model, inputs, lambda given: model(given, training=True))

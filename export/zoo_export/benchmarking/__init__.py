@@ -15,7 +15,7 @@ from zoo_export.benchmarking import machine
 from zoo_export.benchmarking.report import Report
 from zoo_export.benchmarking.turn import Turn
 from zoo_export.benchmarking.worker import TIME_LIMIT
-from zoo_export.converters.job import save_cases
+from zoo_export.making.job import save_cases
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.formats import find

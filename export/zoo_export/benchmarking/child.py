@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.job import load_cases
+from zoo_export.making.job import load_cases
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.comparing import accuracy

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_export.converters import inference
+from zoo_export.reading import inference
 from zoo_registry.specs import is_regression
 from zoo_runtime.errors import ExportError
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters import inference
 from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
 from zoo_export.options import ExportOptions
+from zoo_export.reading import inference
 from zoo_registry import ZooError
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import BATCH_SIGNATURE, SIGNATURE

@@ -157,7 +157,7 @@ def read_data(
         UsageError: A file or data set that does not fit the bundle.
     """
     from zoo.evaluating import given_of
-    from zoo_export.request import stored_examples
+    from zoo_export.reading.request import stored_examples
 
     if word.endswith(".npz"):
         return stored_examples(Path(word))

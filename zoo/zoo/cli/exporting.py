@@ -188,7 +188,7 @@ def _after(bundle: Path, target: str | None) -> str:
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
-    from zoo_export.remarks import proofs, remarks
+    from zoo_export.card.remarks import proofs, remarks
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
@@ -229,7 +229,7 @@ def print_targets(bundle: Bundle) -> None:
 @as_json
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
-    from zoo_export.remarks import proofs
+    from zoo_export.card.remarks import proofs
     from zoo_runtime.bundle import load_bundle
     from zoo_runtime.bundle import verify as verify_bundle
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
-from zoo_export.converters.inference import refuse_beyond_float16
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert import shared as tflite_shared
 from zoo_export.converters.litert import tables as tflite_tables
@@ -23,6 +22,7 @@ from zoo_export.converters.worst_layers import (
     some_rows,
     worst,
 )
+from zoo_export.reading.inference import refuse_beyond_float16
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
 from zoo_runtime.running.batching import split

@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters import inference
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.head import Head, find_head
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert.recurrent import recurrent_layers
 from zoo_export.converters.tracing import Conversion, tensor_specs
+from zoo_export.reading import inference
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running.training import (
     INFER,

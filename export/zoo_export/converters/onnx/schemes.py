@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.float_layers import float_nodes, with_float_layers
-from zoo_export.converters.inference import refuse_beyond_float16
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.onnx import file as onnx_file
 from zoo_export.converters.onnx import stored as onnx_stored
@@ -25,6 +24,7 @@ from zoo_export.converters.worst_layers import (
     some_rows,
     worst,
 )
+from zoo_export.reading.inference import refuse_beyond_float16
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx
 from zoo_runtime.tensors import Array, Arrays, batches

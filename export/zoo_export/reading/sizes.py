@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo_export.converters.axes import HEIGHT, WIDTH
-from zoo_export.request import Request
-from zoo_export.samples import default_sizes
+from zoo_export.reading.axes import HEIGHT, WIDTH
+from zoo_export.reading.request import Request
+from zoo_export.reading.samples import default_sizes
 from zoo_registry import UsageError
 from zoo_runtime.tensors import SEQUENCE, Tensor
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import samples as sampling
-from zoo_export.converters.inference import (
+from zoo_export.reading import samples as sampling
+from zoo_export.reading.inference import (
     changed_weights,
     idle_weights,
     named_outputs,
@@ -115,7 +115,7 @@ def check_repeats(keras: Keras, batch: Trial) -> None:
     Raises:
         ExportError: Keras gives another answer to the same inputs at the next call.
     """
-    from zoo_export.causes import random_layers
+    from zoo_export.reading.causes import random_layers
 
     again = keras.or_none(batch.inputs)
     if again is None or all(row.ok for row in compare([batch.expected], [again], _BESIDE)):

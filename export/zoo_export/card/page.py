@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo_export.remarks import proofs, remarks
-from zoo_export.snippets import snippets
+from zoo_export.card.remarks import proofs, remarks
+from zoo_export.card.snippets import snippets
 from zoo_registry.specs import is_regression
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import Artifact, Manifest

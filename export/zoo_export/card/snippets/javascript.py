@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_export.snippets.subject import Subject, count, lines, quoted
+from zoo_export.card.snippets.subject import Subject, count, lines, quoted
 from zoo_runtime.tensors import Tensor
 
 TYPES = {

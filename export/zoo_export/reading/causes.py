@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.inference import (
+from zoo_export.reading.inference import (
     call,
     inference_clone,
     named_inputs,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.inference import named_inputs, named_outputs, reference
+from zoo_export.reading.inference import named_inputs, named_outputs, reference
 from zoo_registry import UsageError
 from zoo_runtime.tensors import BATCH, SEQUENCE, TARGET, Arrays, Tensor
 

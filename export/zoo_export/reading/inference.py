@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import pickled
-from zoo_export.model_code import has_own_code
+from zoo_export.reading import pickled
+from zoo_export.reading.model_code import has_own_code
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError

@@ -1,4 +1,4 @@
-"""The process, ``python -m zoo_export.converters.child``, that converts, one job after another.
+"""The process, ``python -m zoo_export.making.child``, that converts, one job after another.
 
 Converters leak memory and can crash. Whatever happens here, the parent lives and can say what
 it was. The file is also run here, in its own runtime, on the samples that the parent left.
@@ -20,16 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters import dynamic_batch
-from zoo_export.converters.inference import (
+from zoo_export.converters.tracing import Conversion
+from zoo_export.making import dynamic_batch
+from zoo_export.making.job import LOG, Job, Result, Task, read_task, write_result
+from zoo_export.reading.inference import (
     change_weights,
     inference_clone,
     name_alike,
     named_for_scopes,
 )
-from zoo_export.converters.job import LOG, Job, Result, Task, read_task, write_result
-from zoo_export.converters.tracing import Conversion
-from zoo_export.model_file import load
+from zoo_export.reading.model_file import load
 from zoo_registry import ZooError, load_target
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner

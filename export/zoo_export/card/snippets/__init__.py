@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from zoo_export.snippets import cpp, javascript, kotlin, python, swift
-from zoo_export.snippets.subject import Subject, in_file, subject_of
+from zoo_export.card.snippets import cpp, javascript, kotlin, python, swift
+from zoo_export.card.snippets.subject import Subject, in_file, subject_of
 from zoo_runtime.manifest import Artifact, Manifest
 from zoo_runtime.running.affine import recorded
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from zoo_export.converters.calibration import FEW_ROWS
+from zoo_export.reading.calibration import FEW_ROWS
 from zoo_runtime.figures import Fit, Verification
 
 _SHOWN_KINDS = 6

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo_export.converters.inference import call, clean, in_structure, named_inputs
+from zoo_export.reading.inference import call, clean, in_structure, named_inputs
 from zoo_registry import UsageError
 
 STATE = "{}_state_{}"

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.axes import input_tensors, shorter
-from zoo_export.converters.inference import (
+from zoo_export.reading.axes import input_tensors, shorter
+from zoo_export.reading.inference import (
     bits_moved,
     call,
     in_last_bit,

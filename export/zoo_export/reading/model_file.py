@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo_export import pickled
-from zoo_export.model_code import has_own_code, is_known, module_of, objects_in
-from zoo_export.request import OF_DAMAGE, Request
+from zoo_export.reading import pickled
+from zoo_export.reading.model_code import has_own_code, is_known, module_of, objects_in
+from zoo_export.reading.request import OF_DAMAGE, Request
 from zoo_models.memory import without_weights
 from zoo_runtime import files
 
@@ -43,7 +43,7 @@ def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, 
 
 def load(path: Path) -> Any:
     """Return the model of :func:`model_file`."""
-    from zoo_export.converters.inference import load_model
+    from zoo_export.reading.inference import load_model
 
     return pickled.load(path) if path.name == _PICKLED else load_model(path)
 

@@ -9,25 +9,25 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-from zoo_export import samples as sampling
-from zoo_export.converters.axes import (
+from zoo_export.reading import samples as sampling
+from zoo_export.reading.axes import (
     check_outputs,
     input_tensors,
     output_tensors,
     related,
     unrelated,
 )
-from zoo_export.converters.calibration import check_calibration, split
-from zoo_export.converters.inference import (
+from zoo_export.reading.calibration import check_calibration, split
+from zoo_export.reading.inference import (
     computes_in_float64,
     fixed_batch,
     inference_clone,
     named_outputs,
 )
-from zoo_export.request import Request
-from zoo_export.samples import BATCHES
-from zoo_export.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
-from zoo_export.trials import Keras, Trials, drawn_in_domain, proved
+from zoo_export.reading.request import Request
+from zoo_export.reading.samples import BATCHES
+from zoo_export.reading.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
+from zoo_export.reading.trials import Keras, Trials, drawn_in_domain, proved
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
 from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.causes import cause
-from zoo_export.converters.calibration import FEW_ROWS, fingerprint
-from zoo_export.converters.conversion import Converted
-from zoo_export.converters.job import Job, Task
-from zoo_export.encoders import compared_inputs
-from zoo_export.source import Source, versions
+from zoo_export.making.conversion import Converted
+from zoo_export.making.job import Job, Task
+from zoo_export.reading.calibration import FEW_ROWS, fingerprint
+from zoo_export.reading.causes import cause
+from zoo_export.reading.encoders import compared_inputs
+from zoo_export.reading.source import Source, versions
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
     accuracy,

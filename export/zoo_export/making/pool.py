@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo_export.converters.job import LOG, Task
-from zoo_export.model_code import is_known
+from zoo_export.making.job import LOG, Task
+from zoo_export.reading.model_code import is_known
 from zoo_system import processes
 
-_MODULE = "zoo_export.converters.child"
+_MODULE = "zoo_export.making.child"
 # Set anew for every test by pytest; nothing that converts reads it.
 _OF_NO_MATTER = "PYTEST_CURRENT_TEST"
 

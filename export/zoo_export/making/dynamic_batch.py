@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.tracing import Conversion, with_batch
-from zoo_export.pace import medians
+from zoo_export.making.pace import medians
 from zoo_runtime.running import Session
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from zoo_export.snippets import subject as shared
-from zoo_export.snippets.subject import Subject, count, lines
+from zoo_export.card.snippets import subject as shared
+from zoo_export.card.snippets.subject import Subject, count, lines
 from zoo_runtime.tensors import Tensor
 
 # The class of java.nio that holds such numbers.

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export import pickled
-from zoo_export.model_code import (
+from zoo_export.reading import pickled
+from zoo_export.reading.model_code import (
     CONVERTING,
     files_of,
     has_own_code,
@@ -30,8 +30,8 @@ from zoo_export.model_code import (
     module_of,
     objects_in,
 )
-from zoo_export.request import builder_module, from_model, read_info
-from zoo_export.source import VERSIONS
+from zoo_export.reading.request import builder_module, from_model, read_info
+from zoo_export.reading.source import VERSIONS
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
-from zoo_export.converters.inference import load_model
 from zoo_export.options import ExportOptions
+from zoo_export.reading.inference import load_model
 from zoo_models.memory import check_file_memory
 from zoo_registry import UsageError
 from zoo_runtime import schema
@@ -178,7 +178,7 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     Raises:
         UsageError: Something that is no Keras model, or one of which no inputs are known.
     """
-    from zoo_export.converters.functional import functional
+    from zoo_export.reading.functional import functional
 
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
@@ -207,8 +207,8 @@ def named_rows(model: Any, rows: Mapping[str, Any] | None) -> dict[str, Array] |
         rows: Arrays by input name, or as the model itself calls its inputs; states of a streaming
             model that are left out begin as zeros.
     """
-    from zoo_export.converters.functional import zero_states
-    from zoo_export.converters.inference import named_inputs, raw_names
+    from zoo_export.reading.functional import zero_states
+    from zoo_export.reading.inference import named_inputs, raw_names
 
     if rows is None:
         return None

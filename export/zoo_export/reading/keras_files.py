@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_export import keras2
-from zoo_export.converters.inference import load_model
-from zoo_export.model_code import objects_in
+from zoo_export.reading import keras2
+from zoo_export.reading.inference import load_model
+from zoo_export.reading.model_code import objects_in
 from zoo_models.memory import check_file_memory
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo_export.converters import pool
-from zoo_export.converters.job import (
+from zoo_export.making import pool
+from zoo_export.making.job import (
     LOG,
     Job,
     Result,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_export.snippets.subject import Subject, lines, quoted
+from zoo_export.card.snippets.subject import Subject, lines, quoted
 from zoo_runtime.tensors import Tensor
 
 TYPES = {name: name for name in ("float32", "int32", "int64", "bool", "uint8", "int8", "float16")}

@@ -14,9 +14,9 @@ from zoo_export.making import cache
 from zoo_export.making.assembly import Progress, complete, convert
 from zoo_export.making.pace import beside_float
 from zoo_export.options import ExportOptions
-from zoo_export.reading.inference import named_inputs
 from zoo_export.reading.keras_files import read_model
-from zoo_export.reading.request import Request, from_model, from_run, is_file, name_of, named_rows
+from zoo_export.reading.request import Request, from_model, from_run, is_file, name_of
+from zoo_export.reading.signature import signature_of
 from zoo_export.reading.source import Source, read_source
 from zoo_registry import UsageError
 from zoo_runtime import files
@@ -267,7 +267,7 @@ def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None
     if rows is None:
         return None
     if not isinstance(rows, Mapping):
-        names = list(named_inputs(source)) if getattr(source, "inputs", None) else []
+        names = list(signature_of(source).inputs) if getattr(source, "inputs", None) else []
         if len(names) != 1 or not hasattr(rows, "__array__"):
             keys = ", ".join(f"'{name}': ..." for name in names) or "name: array"
             raise UsageError(
@@ -290,9 +290,7 @@ def _flat(rows: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Arra
 def _request(source: Any, known: Mapping[str, Any]) -> Request:
     if isinstance(source, str | Path):
         return replace(from_run(Path(source)), **known)
-    request = from_model(source, known.get("rows"))
-    named = {key: named_rows(request.model, known.get(key)) for key in ("rows", "calibration")}
-    return replace(request, **{**known, **{key: rows for key, rows in named.items() if rows}})
+    return replace(from_model(source, known.get("rows")), **known)
 
 
 def _produce(

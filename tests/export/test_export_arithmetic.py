@@ -11,7 +11,7 @@ from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion
 from zoo_export.options import ExportOptions
-from zoo_export.reading import inference
+from zoo_export.reading.signature import signature_of
 from zoo_registry import load_target
 from zoo_runtime.formats import FORMATS
 from zoo_runtime.tensors import BATCH, Tensor
@@ -58,7 +58,7 @@ def _converted(apply, rows, format_name, path):
     """Return what a file gives for rows, and what Keras gives, without the rest of an export."""
     inputs = keras.Input(rows.shape[1:], name="x", dtype=rows.dtype.name)
     model = keras.Model(inputs, {"y": apply(inputs)})
-    expected = inference.reference(model, {"x": rows})["y"]
+    expected = signature_of(model).reference({"x": rows})["y"]
     batch = 1 if format_name == "tflite" else BATCH
     conversion = Conversion(
         model,

@@ -15,6 +15,7 @@ from zoo_export.making import assembly
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.request import from_model
 from zoo_export.reading.samples import drawn_for, masked_rows
+from zoo_export.reading.signature import signature_of
 from zoo_export.reading.source import read_source
 from zoo_registry import UsageError
 from zoo_runtime.columns import keeps, measure, usual
@@ -338,7 +339,7 @@ def test_tokens_and_mask_inputs_are_masked_alike():
     x = layers.Embedding(30, 4)(tokens)
     model = keras.Model([tokens, mask], layers.GlobalAveragePooling1D(name="y")(x, mask=mask > 0))
 
-    rows = masked_rows(model, input_tensors(model), drawn_for(model))
+    rows = masked_rows(signature_of(model), input_tensors(signature_of(model)), drawn_for(model))
 
     hidden = rows["padding_mask"] == 0
     at = np.arange(128)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_export.reading import inference
+from zoo_export.reading.signature import signature_of, up_to, uses
 from zoo_registry.specs import is_regression
 from zoo_runtime.errors import ExportError
 
@@ -53,7 +53,7 @@ def find_head(model: Any, task: str | None) -> Head:
     """
     import keras
 
-    outputs = inference.named_outputs(model)
+    outputs = signature_of(model).outputs
     if len(outputs) > 1:
         raise _no_head(f"it has {len(outputs)} outputs ({', '.join(outputs)})")
     [(output, tensor)] = outputs.items()
@@ -64,7 +64,7 @@ def find_head(model: Any, task: str | None) -> Head:
         after.insert(0, node)
         tensor = node.arguments.keras_tensors[0]
     layer = _operation(tensor)
-    if inference.uses(model, layer) > 1:
+    if uses(model, layer) > 1:
         raise _no_head(f"its last Dense layer, '{layer.name}', is used more than once")
     steps: list[Callable[[Any], Any]] = [layer.activation, *map(_apply, after)]
     functions = [layer.activation, *(_function(node.operation) for node in after)]
@@ -80,7 +80,7 @@ def find_head(model: Any, task: str | None) -> Head:
     return Head(
         name=layer.name,
         output=output,
-        features=inference.up_to(model, _node(tensor).arguments.keras_tensors[0]),
+        features=up_to(model, _node(tensor).arguments.keras_tensors[0]),
         kernel=layer.kernel,
         bias=layer.bias if layer.use_bias else None,
         scores=_chain(steps[:cut]),

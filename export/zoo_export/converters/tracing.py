@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo_export.converters.exportable import exportable_operations, images_scaled_by_rows
 from zoo_export.options import ExportOptions
-from zoo_export.reading import inference
+from zoo_export.reading.signature import layer_of, signature_of, tensor_specs
 from zoo_registry import ZooError
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import BATCH_SIGNATURE, SIGNATURE
@@ -103,7 +103,7 @@ def trace(conversion: Conversion, signature: str = SIGNATURE) -> tuple[Any, Any]
 
     def serve(**arrays: Any) -> dict[str, Any]:
         # Identity keeps an output that is passed through apart from its source.
-        outputs = inference.call(conversion.model, arrays)
+        outputs = signature_of(conversion.model).call(arrays)
         return {name: tf.identity(value) for name, value in outputs.items()}
 
     serve.__name__ = signature
@@ -156,16 +156,6 @@ def with_batch(tensors: Sequence[Tensor], batch: int | None) -> tuple[Tensor, ..
     return tuple(t if batch is None else replace(t, shape=(batch, *t.shape[1:])) for t in tensors)
 
 
-def tensor_specs(tensors: Sequence[Tensor]) -> dict[str, Any]:
-    """Return ``tf.TensorSpec`` by name; a named size is ``None``."""
-    import tensorflow as tf
-
-    return {
-        t.name: tf.TensorSpec([d if isinstance(d, int) else None for d in t.shape], t.dtype, t.name)
-        for t in tensors
-    }
-
-
 def holder(concrete: Any) -> Any:
     """Return a plain ``tf.Module`` that owns the variables of a concrete function.
 
@@ -198,23 +188,3 @@ def blame(graph: Any, model: Any, operators: Iterable[str]) -> list[Blame]:
     named = {item.operator for item in found}
     found |= {Blame(operator) for operator in operators if operator not in named}
     return sorted(found, key=str)
-
-
-def layer_of(model: Any, node_name: str) -> str | None:
-    """Return the name of the innermost layer whose scope a node's name holds."""
-    path = path_of(model, node_name)
-    return path.rpartition("/")[2] if path else None
-
-
-def path_of(model: Any, node_name: str) -> str | None:
-    """Return the names of the layers whose scopes a node's name holds, such as ``block_0/norm``."""
-    layers = {layer.name for layer in model._flatten_layers(include_self=False)}
-    found = []
-    for part in node_name.split("/")[:-1]:
-        # Keras marks the second use of a name in a graph: dense becomes dense_1 in the scope.
-        base, _, count = part.rpartition("_")
-        if part in layers:
-            found.append(part)
-        elif count.isdigit() and base in layers:
-            found.append(base)
-    return "/".join(found) or None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.tracing import path_of
+from zoo_export.reading.signature import path_of
 from zoo_runtime.tensors import Array, Arrays
 
 # Kept in float are the fewest layers that make so much of the whole squared error.

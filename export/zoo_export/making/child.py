@@ -23,13 +23,9 @@ from typing import Any
 from zoo_export.converters.tracing import Conversion
 from zoo_export.making import dynamic_batch
 from zoo_export.making.job import LOG, Job, Result, Task, read_task, write_result
-from zoo_export.reading.inference import (
-    change_weights,
-    inference_clone,
-    name_alike,
-    named_for_scopes,
-)
+from zoo_export.reading.inference import change_weights, inference_clone, named_for_scopes
 from zoo_export.reading.model_file import load
+from zoo_export.reading.signature import name_alike
 from zoo_registry import ZooError, load_target
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner

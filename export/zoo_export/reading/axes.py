@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.reading.inference import named_inputs, named_outputs, reference
+from zoo_export.reading.signature import Signature
 from zoo_registry import UsageError
 from zoo_runtime.tensors import BATCH, SEQUENCE, TARGET, Arrays, Tensor
 
@@ -29,27 +29,27 @@ _TOGETHER = 3
 _Axis = tuple[str, int]
 
 
-def input_tensors(model: Any) -> tuple[Tensor, ...]:
+def input_tensors(signature: Signature) -> tuple[Tensor, ...]:
     """Return the inputs with their unknown sizes named as is usual for their ranks and names.
 
     Raises:
         UsageError: An input that is no array of numbers.
     """
-    tensors = named_inputs(model)
-    for name, tensor in tensors.items():
+    model = signature.model.name
+    for name, tensor in signature.inputs.items():
         if tensor.dtype == "bfloat16" or tensor.dtype.startswith("float8"):
             raise UsageError(
-                f"Input '{name}' of model '{model.name}' is of dtype {tensor.dtype}, which no "
+                f"Input '{name}' of model '{model}' is of dtype {tensor.dtype}, which no "
                 "runtime takes: build the model on keras.Input(..., dtype='float32')."
             )
         if tensor.dtype == "string" or np.dtype(tensor.dtype).kind not in _NUMERIC:
             raise UsageError(
-                f"Input '{name}' of model '{model.name}' is of dtype {tensor.dtype}: do in "
+                f"Input '{name}' of model '{model}' is of dtype {tensor.dtype}: do in "
                 "preprocessing what turns it into numbers."
             )
     return tuple(
         Tensor(name, tensor.dtype, _usual_names(name, tensor.shape))
-        for name, tensor in tensors.items()
+        for name, tensor in signature.inputs.items()
     )
 
 
@@ -63,14 +63,14 @@ def unrelated(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return _renamed(tensors, {axis: f"{axis[0]}_{axis[1]}" for axis in _unknown(tensors)})
 
 
-def related(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor, ...]:
+def related(signature: Signature, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor, ...]:
     """Return inputs in which sizes have one name if they must be equal, and else their own.
 
     Keras finds out: it runs the model on sizes that differ. So a text and its mask share a
     length, a question and its context do not, whatever they are called.
 
     Args:
-        model: The model.
+        signature: The model's.
         tensors: Its inputs as :func:`input_tensors` names them; the names are kept where they
             can be, and all of them if Keras cannot run even ``rows``.
         rows: A row, or more, that it can take.
@@ -81,13 +81,13 @@ def related(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> tuple[Tensor
     # One step less than three would be one, which goes with any size.
     is_short = any(first[name].shape[axis] < 3 for name, axis in axes)
     found: list[Sequence[_Axis]]
-    if len(axes) < 2 or not _runs(model, first):
+    if len(axes) < 2 or not _runs(signature, first):
         return tuple(tensors)
     if is_short:
         found = [[axis for axis in axes if usual[axis] == name] for name in {*usual.values()}]
     else:
         with _quiet():
-            found = _groups(axes, _freedom(model, axes, first))
+            found = _groups(axes, _freedom(signature, axes, first))
     # Whatever Keras makes of other sizes: what differs here is not one size.
     groups = [part for group in found for part in _by_size(group, first)]
     names: dict[_Axis, str] = {}
@@ -116,65 +116,65 @@ def shorter(size: int) -> range:
     return range(size - step, 1, -step)
 
 
-def check_outputs(model: Any, rows: Arrays) -> None:
+def check_outputs(signature: Signature, rows: Arrays) -> None:
     """Refuse outputs that no bundle can hold.
 
     Keras' shape of an output may say 1 for a batch that varies, as for the sum of a table and the
     inputs: a run on three rows decides.
 
     Args:
-        model: The model.
+        signature: The model's.
         rows: A row, or more, that it can take.
 
     Raises:
         UsageError: Outputs without names of their own, without a row for each row of inputs, or
             without a value.
     """
-    varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
-    kept = _keep_rows(model, rows) if varies else {}
-    for name, tensor in named_outputs(model).items():
+    model = signature.model.name
+    kept = _keep_rows(signature, rows) if signature.varies else {}
+    for name, tensor in signature.outputs.items():
         if not tensor.shape or not kept.get(name, True):
             raise UsageError(
-                f"Output '{name}' of model '{model.name}' has no batch axis, its shape is "
+                f"Output '{name}' of model '{model}' has no batch axis, its shape is "
                 f"{list(tensor.shape)}: keep a row for each row of the inputs, as "
                 "keras.ops.sum(x, axis=-1) does, or leave this output out."
             )
         if 0 in tensor.shape:
             raise UsageError(
-                f"Output '{name}' of model '{model.name}' holds no values, its shape is "
+                f"Output '{name}' of model '{model}' holds no values, its shape is "
                 f"{list(tensor.shape)}: leave it out."
             )
 
 
-def _keep_rows(model: Any, rows: Arrays) -> dict[str, bool]:
+def _keep_rows(signature: Signature, rows: Arrays) -> dict[str, bool]:
     """Return which of the outputs whose first size is a number have a row for each of inputs."""
     unsure = [
         name
-        for name, tensor in named_outputs(model).items()
+        for name, tensor in signature.outputs.items()
         if tensor.shape and tensor.shape[0] is not None
     ]
     if not unsure:
         return {}
     three = {name: np.take(array, range(3), axis=0, mode="wrap") for name, array in rows.items()}
     try:
-        given = reference(model, three)
+        given = signature.reference(three)
     except Exception:  # whatever a layer raises: it takes one row alone
         return dict.fromkeys(unsure, False)
     return {name: given[name].shape[:1] == (3,) for name in unsure}
 
 
 def output_tensors(
-    model: Any, runs: Sequence[tuple[Mapping[str, int], Arrays]]
+    signature: Signature, runs: Sequence[tuple[Mapping[str, int], Arrays]]
 ) -> tuple[Tensor, ...]:
     """Return the outputs with their unknown sizes named, as runs of the model showed them.
 
     Args:
-        model: The model.
+        signature: The model's.
         runs: The named sizes of some inputs and the outputs they gave.
     """
     found = []
-    varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
-    for name, symbolic in named_outputs(model).items():
+    varies = signature.varies
+    for name, symbolic in signature.outputs.items():
         array = runs[0][1][name]
         shape = tuple(
             size if size is not None else _size_of(name, axis, runs)
@@ -249,12 +249,14 @@ def _batch(tensor: Tensor) -> int:
     return size if isinstance(size, int) else 1
 
 
-def _freedom(model: Any, axes: Sequence[_Axis], rows: Arrays) -> Callable[[Sequence[_Axis]], bool]:
+def _freedom(
+    signature: Signature, axes: Sequence[_Axis], rows: Arrays
+) -> Callable[[Sequence[_Axis]], bool]:
     def is_free(part: Sequence[_Axis]) -> bool:
         rest = [axis for axis in axes if axis not in part]
         # Both: what is longer than a loop over it is silently cut.
         return any(
-            all(_runs(model, _resized(rows, moved, sign)) for moved in (part, rest))
+            all(_runs(signature, _resized(rows, moved, sign)) for moved in (part, rest))
             for sign in (-1, 1)
         )
 
@@ -288,9 +290,9 @@ def _step(size: int) -> int:
     return step if step < size else max(1, size // 2)
 
 
-def _runs(model: Any, arrays: Arrays) -> bool:
+def _runs(signature: Signature, arrays: Arrays) -> bool:
     try:
-        reference(model, arrays)
+        signature.reference(arrays)
     except Exception:  # whatever a layer raises on sizes that do not fit together
         return False
     return True

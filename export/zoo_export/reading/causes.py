@@ -7,13 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.reading.inference import (
-    call,
-    inference_clone,
-    named_inputs,
-    reference,
-    up_to,
-)
+from zoo_export.reading.inference import inference_clone
+from zoo_export.reading.signature import Signature, layer_of, signature_of, up_to
 from zoo_runtime.columns import usual
 from zoo_runtime.formats import Format
 from zoo_runtime.tensors import Array, Arrays, joined
@@ -42,23 +37,25 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
     """
     if fmt.scheme is None:
         return ""
-    model, rows = inference_clone(model), _rows(cases)
+    signature, rows = signature_of(inference_clone(model)), _rows(cases)
     if fmt.scheme.dtype == "float16":
-        return _beyond_float16(fmt, model, rows)
+        return _beyond_float16(fmt, signature, rows)
     if fmt.scheme.dtype == "int8":
         steps = "65,536" if fmt.name.endswith("int16x8") else "256"
-        return _first(lambda where, array: _on_two_scales(where, array, steps), model, rows)
+        return _first(lambda where, array: _on_two_scales(where, array, steps), signature, rows)
     return ""
 
 
-def _beyond_float16(fmt: Format, model: Any, rows: Arrays) -> str:
+def _beyond_float16(fmt: Format, signature: Signature, rows: Arrays) -> str:
     # LiteRT keeps weights and constants in it and computes in float32.
     if fmt.name.partition(":")[0] == "tflite":
-        found = (_too_large(f"{where} holds", array) for where, array in _constants(model, rows))
+        found = (
+            _too_large(f"{where} holds", array) for where, array in _constants(signature, rows)
+        )
         return next(filter(None, found), "")
     inputs = (_too_large(f"Input '{name}' holds", array) for name, array in rows.items())
     return next(filter(None, inputs), "") or _first(
-        lambda where, array: _too_large(f"{where} gives", array), model, rows
+        lambda where, array: _too_large(f"{where} gives", array), signature, rows
     )
 
 
@@ -86,23 +83,23 @@ def _on_two_scales(where: str, array: Array, steps: str) -> str:
     )
 
 
-def _first(judge: Callable[[str, Array], str], model: Any, rows: Arrays) -> str:
+def _first(judge: Callable[[str, Array], str], signature: Signature, rows: Arrays) -> str:
     """Return what is said of the first array that something is said of: of layers, then inside."""
     for inside in (_between_layers, _inside_of_layers):
-        found = (judge(where, array) for where, array in inside(model, rows))
+        found = (judge(where, array) for where, array in inside(signature, rows))
         if said := next(filter(None, found), ""):
             return said
     return ""
 
 
-def random_layers(model: Any, case: Arrays) -> list[str]:
+def random_layers(signature: Signature, case: Arrays) -> list[str]:
     """Return the layers that draw random numbers, outside of training too.
 
     Args:
-        model: The Keras model.
+        signature: The model's.
         case: Inputs by name.
     """
-    found = _of_graph(model, case, lambda kind: "Random" in kind)
+    found = _of_graph(signature, case, lambda kind: "Random" in kind)
     return list(dict.fromkeys(where for where, _ in found))
 
 
@@ -112,46 +109,44 @@ def _rows(cases: Sequence[Arrays]) -> dict[str, Array]:
     return {name: array[:_ROWS] for name, array in joined(alike).items()}
 
 
-def _between_layers(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
+def _between_layers(signature: Signature, rows: Arrays) -> Iterator[tuple[str, Array]]:
     """Yield what each layer gives, in their order; nothing where Keras cannot tell."""
     found = {
         f"{operation.name}/{at}": tensor
-        for operation in getattr(model, "operations", [])
+        for operation in getattr(signature.model, "operations", [])
         for node in operation._inbound_nodes
         for at, tensor in enumerate(node.output_tensors)
         if str(tensor.dtype).startswith("float")
     }
-    taken = {id(tensor) for tensor in named_inputs(model).values()}
+    taken = {id(tensor) for tensor in signature.inputs.values()}
     inner = {name: tensor for name, tensor in found.items() if id(tensor) not in taken}
     try:
-        probe = up_to(model, {str(at): tensor for at, tensor in enumerate(inner.values())})
-        outputs = reference(probe, rows)
+        tensors = {str(at): tensor for at, tensor in enumerate(inner.values())}
+        outputs = signature_of(up_to(signature.model, tensors)).reference(rows)
     except Exception:  # a graph of the user's own layers that cannot be cut
         return
     for at, name in enumerate(inner):
         yield f"Layer '{name.rpartition('/')[0]}'", outputs[str(at)]
 
 
-def _inside_of_layers(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
+def _inside_of_layers(signature: Signature, rows: Arrays) -> Iterator[tuple[str, Array]]:
     """Yield what each operator gives that TensorFlow makes of a layer."""
-    yield from _of_graph(model, rows, lambda kind: kind not in _UNMADE)
+    yield from _of_graph(signature, rows, lambda kind: kind not in _UNMADE)
 
 
-def _constants(model: Any, rows: Arrays) -> Iterator[tuple[str, Array]]:
-    yield from _of_graph(model, rows, lambda kind: kind == "Const")
+def _constants(signature: Signature, rows: Arrays) -> Iterator[tuple[str, Array]]:
+    yield from _of_graph(signature, rows, lambda kind: kind == "Const")
 
 
 def _of_graph(
-    model: Any, rows: Arrays, wanted: Callable[[str], bool]
+    signature: Signature, rows: Arrays, wanted: Callable[[str], bool]
 ) -> Iterator[tuple[str, Array]]:
     import tensorflow as tf
-
-    from zoo_export.converters.tracing import layer_of
 
     names: list[str] = []
 
     def run(arrays: dict[str, Any]) -> list[Any]:
-        call(model, arrays)
+        signature.call(arrays)
         operators = tf.compat.v1.get_default_graph().get_operations()
         floats = [
             (operator.name, tensor)
@@ -168,6 +163,6 @@ def _of_graph(
     except Exception:  # whatever the user's own layers raise, the export has met it before
         return
     for name, array in zip(names, arrays, strict=True):
-        layer = layer_of(model, name)
+        layer = layer_of(signature.model, name)
         what = f"Layer '{layer}'" if layer else f"Operator '{name}'"
         yield what, array.numpy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from zoo_export.reading.inference import clean, leaves
+from zoo_export.reading.signature import clean, leaves
 from zoo_registry import UsageError
 
 OUTPUT = "embedding"

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from zoo_export.reading.inference import call, clean, in_structure, named_inputs
+from zoo_export.reading.signature import clean, signature_of
 from zoo_registry import UsageError
 
 STATE = "{}_state_{}"
@@ -77,7 +77,7 @@ class Streaming(keras.layers.Layer):  # type: ignore[misc]
         known = dict(_of_outer_scope(self.model))
         known |= {id(v): (v, tensors[name]) for name, v in self.states.items()}
         with keras.StatelessScope(state_mapping=list(known.values())) as scope:
-            outputs = call(self.model, tensors)
+            outputs = signature_of(self.model).call(tensors)
             after = {
                 NEXT.format(name): scope.get_current_value(variable)
                 for name, variable in self.states.items()
@@ -115,13 +115,14 @@ def _states(model: Any) -> dict[str, Any]:
     if not owners:
         return {}
     found: dict[int, Any] = {}
+    signature = signature_of(model)
 
     def run(arrays: Mapping[str, Any]) -> None:
         with _Recording() as scope:
-            model(in_structure(model, arrays), training=False)
+            model(signature.in_structure(arrays), training=False)
         found.update(scope.updated)
 
-    specs = {n: tf.TensorSpec(t.shape, t.dtype) for n, t in named_inputs(model).items()}
+    specs = {n: tf.TensorSpec(t.shape, t.dtype) for n, t in signature.inputs.items()}
     try:
         tf.function(run, autograph=False).get_concrete_function(specs)
     except Exception:  # whatever it is, the export meets it again where it can say it better
@@ -152,7 +153,7 @@ def _named_states(owners: Sequence[Any], found: Mapping[int, Any]) -> dict[str, 
 
 
 def _streaming(model: Any, states: Mapping[str, Any]) -> Any:
-    given = named_inputs(model)
+    given = signature_of(model).inputs
     rows = {tensor.shape[0] for tensor in given.values()}
     for variable in states.values():
         if tuple(variable.shape[:1]) not in {(size,) for size in rows}:

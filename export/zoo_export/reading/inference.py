@@ -1,11 +1,9 @@
-"""A Keras model as a function of named arrays: float32, ``training=False``, readable names."""
+"""The model that is exported: in float32 for inference, and with weights that show what they do."""
 
 from __future__ import annotations
 
-import itertools
-import keyword
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +14,7 @@ from zoo_export.reading.model_code import has_own_code
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
-from zoo_runtime.running.batching import split
-from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
+from zoo_runtime.tensors import Array
 
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
 # Layer scales begin at 1e-4 to 1e-6: what they let pass is beneath what files may differ.
@@ -98,130 +95,6 @@ def load_config(model: Any, config: dict[str, Any]) -> Any:
     clone = type(model).from_config(config)
     clone.set_weights(model.get_weights())
     return clone
-
-
-def named_inputs(model: Any) -> dict[str, Any]:
-    """Return the symbolic inputs by the name they have in every format.
-
-    A name is the key of a dictionary, with those of the dictionaries around it, or the name of
-    the input's layer. One that formats cannot hold, or that another input has but for its case,
-    is changed.
-
-    Raises:
-        UsageError: A model without symbolic inputs, or a name of which nothing is left.
-    """
-    if not getattr(model, "inputs", None):
-        raise UsageError(
-            f"Model '{model.name}' has no symbolic inputs. Build it from them: "
-            "inputs = keras.Input(...); keras.Model(inputs, model(inputs))."
-        )
-    return _unique(model, "input", list(leaves(_struct(model, "_inputs_struct"))))
-
-
-def raw_names(model: Any) -> list[str]:
-    """Return what the model itself calls its inputs, in the order of :func:`named_inputs`."""
-    return [name for name, _ in leaves(_struct(model, "_inputs_struct"))]
-
-
-def named_outputs(model: Any) -> dict[str, Any]:
-    """Return the symbolic outputs by name: keys of dictionaries, or the layers that make them.
-
-    One that an input has too gets ``_output`` behind it.
-
-    Raises:
-        UsageError: A name of which nothing is left.
-    """
-    pairs = list(leaves(_struct(model, "_outputs_struct")))
-    return _unique(model, "output", pairs, named_inputs(model))
-
-
-def leaves(struct: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors of nested inputs or outputs with the names that their places give them.
-
-    Args:
-        struct: Symbolic tensors in dictionaries, lists and tuples.
-    """
-    flat = list(_paths(struct))
-    by_layer = iter(_layer_names([tensor for path, tensor in flat if not _has_key(path)]))
-    for path, tensor in flat:
-        # A tensor without a name of its own takes its layer's when the model is loaded.
-        yield "_".join(map(str, path)) if _has_key(path) else next(by_layer), tensor
-
-
-def name_alike(model: Any, inputs: Sequence[str], outputs: Sequence[str]) -> None:
-    """Give inputs and outputs the names that they have in another process.
-
-    A model that is made anew from sizes, as those of KerasHub are, counts its unnamed layers anew.
-
-    Args:
-        model: The model, changed.
-        inputs: Names that :func:`named_inputs` found there, in the same order.
-        outputs: Names that :func:`named_outputs` found there.
-    """
-    for struct, found, names in (
-        ("_inputs_struct", named_inputs, inputs),
-        ("_outputs_struct", named_outputs, outputs),
-    ):
-        paths = [path for path, _ in _paths(_struct(model, struct))]
-        for path, (old, tensor), name in zip(paths, found(model).items(), names, strict=True):
-            if old != name and not _has_key(path):
-                history = tensor._keras_history
-                history.operation.name = name.removesuffix(f"_{history.tensor_index}")
-
-
-def call(model: Any, arrays: Mapping[str, Any], apply: Any = None) -> dict[str, Any]:
-    """Call the model on named arrays, or tensors, and return its outputs by name.
-
-    Args:
-        model: A functional or sequential model.
-        arrays: Values by the names of :func:`named_inputs`.
-        apply: What to call with the inputs in the model's own structure, instead of the model.
-    """
-    inputs = in_structure(model, arrays)
-    result = apply(inputs) if apply else model(inputs, training=False)
-    values = _values(_struct(model, "_outputs_struct"), result)
-    return dict(zip(named_outputs(model), values, strict=True))
-
-
-def in_structure(model: Any, arrays: Mapping[str, Any]) -> Any:
-    """Return named arrays, or tensors, in the structure that the model itself takes."""
-    values = (arrays[name] for name in named_inputs(model))
-    return _filled(_struct(model, "_inputs_struct"), values)
-
-
-def up_to(model: Any, tensor: Any) -> Any:
-    """Return the model from its inputs to one of its inner tensors; the layers are shared."""
-    import keras
-
-    return keras.Model(_struct(model, "_inputs_struct"), tensor)
-
-
-def uses(model: Any, layer: Any) -> int:
-    """Return how often a layer is called in the graph of a model."""
-    depths = _struct(model, "_nodes_by_depth").values()
-    return sum(node.operation is layer for nodes in depths for node in nodes)
-
-
-def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
-    """Return what Keras itself computes, as NumPy arrays."""
-    import keras
-
-    def run(part: Arrays) -> dict[str, Array]:
-        outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in part.items()})
-        return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
-
-    fixed = fixed_batch(model)
-    if fixed is None:
-        return joined([run(part) for part in batches(arrays, MAX_BATCH)])
-    rows = len(next(iter(arrays.values())))
-    found = joined([run(part) for part in split(arrays, [fixed])])
-    return {name: array[:rows] for name, array in found.items()}
-
-
-def fixed_batch(model: Any) -> int | None:
-    """Return the only batch that a model takes, ``None`` where it takes any."""
-    sizes = (tensor.shape[0] for tensor in named_inputs(model).values())
-    return next((size for size in sizes if size is not None), None)
 
 
 def refuse_beyond_float16(model: Any) -> None:
@@ -331,95 +204,6 @@ def _with_weights(model: Any, change: Callable[[Array, str, int], Array]) -> Ite
             mapping.append((variable, value))
     with keras.StatelessScope(state_mapping=mapping):
         yield
-
-
-def clean(name: str) -> str:
-    """Return a name with nothing in it that a format cannot hold.
-
-    Example:
-        >>> clean("tower-1/logits"), clean("größe")
-        ('tower_1_logits', 'gr__e')
-    """
-    return re.sub(r"\W", "_", name, flags=re.ASCII)
-
-
-def _paths(struct: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    if isinstance(struct, Mapping):
-        for key, part in struct.items():
-            yield from _paths(part, (*path, key))
-    elif isinstance(struct, list | tuple):
-        for index, part in enumerate(struct):
-            yield from _paths(part, (*path, index))
-    else:
-        yield path, struct
-
-
-def _filled(struct: Any, values: Iterator[Any]) -> Any:
-    if isinstance(struct, Mapping):
-        return {key: _filled(part, values) for key, part in struct.items()}
-    if isinstance(struct, list | tuple):
-        parts = [_filled(part, values) for part in struct]
-        return type(struct)(*parts) if hasattr(struct, "_fields") else parts
-    return next(values)
-
-
-def _values(struct: Any, result: Any) -> Iterator[Any]:
-    if isinstance(struct, Mapping):
-        for key, part in struct.items():
-            yield from _values(part, result[key])
-    elif isinstance(struct, list | tuple):
-        for part, value in zip(struct, result, strict=True):
-            yield from _values(part, value)
-    else:
-        yield result
-
-
-def _has_key(path: Sequence[Any]) -> bool:
-    return any(isinstance(part, str) for part in path)
-
-
-def _layer_names(tensors: Sequence[Any]) -> list[str]:
-    histories = [tensor._keras_history for tensor in tensors]
-    names = [history.operation.name for history in histories]
-    return [
-        f"{name}_{history.tensor_index}" if names.count(name) > 1 else name
-        for name, history in zip(names, histories, strict=True)
-    ]
-
-
-def _unique(
-    model: Any, kind: str, pairs: Sequence[tuple[str, Any]], taken: Iterable[str] = ()
-) -> dict[str, Any]:
-    named: dict[str, Any] = {}
-    for raw, tensor in pairs:
-        name = clean(raw).lstrip("_")
-        if not name:
-            raise UsageError(
-                f"Model '{model.name}' has the {kind} '{raw}': give it a name that begins with a "
-                "letter a to z, as TensorFlow drops what is before one."
-            )
-        is_argument = name.isidentifier() and not keyword.iskeyword(name) and name != "self"
-        if kind == "input" and not is_argument:
-            name = f"input_{name}"  # a signature is a method with these arguments
-        if name in taken:
-            name = f"{name}_output"
-        named[_free(name, {*named, *taken})] = tensor
-    return named
-
-
-def _free(name: str, taken: Iterable[str]) -> str:
-    # TensorFlow's names of operators differ by more than the case of their letters.
-    lowered = {other.lower() for other in taken}
-    numbers = itertools.count(1)
-    free = name
-    while free.lower() in lowered:
-        free = f"{name}_{next(numbers)}"
-    return free
-
-
-def _struct(model: Any, attribute: str) -> Any:
-    # A Sequential keeps the functional model it stands for.
-    return getattr(getattr(model, "_functional", None) or model, attribute)
 
 
 def _quantized(layer: Any) -> bool:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import zoo_registry
 from zoo_export.options import ExportOptions
 from zoo_export.reading.inference import load_model
@@ -197,24 +195,6 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
         license=spec.license if spec else "",
         provenance=provenance,
     )
-
-
-def named_rows(model: Any, rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
-    """Return a caller's rows by the names that the inputs have in files.
-
-    Args:
-        model: A functional or sequential model.
-        rows: Arrays by input name, or as the model itself calls its inputs; states of a streaming
-            model that are left out begin as zeros.
-    """
-    from zoo_export.reading.functional import zero_states
-    from zoo_export.reading.inference import named_inputs, raw_names
-
-    if rows is None:
-        return None
-    names = dict(zip(raw_names(model), named_inputs(model), strict=True))
-    given = {names.get(name, name): np.asarray(row) for name, row in rows.items()}
-    return {**zero_states(model, given), **given}
 
 
 def _check_model(model: Any) -> None:

@@ -8,13 +8,8 @@ from typing import Any
 import numpy as np
 
 from zoo_export.reading.axes import input_tensors, shorter
-from zoo_export.reading.inference import (
-    bits_moved,
-    call,
-    in_last_bit,
-    named_inputs,
-    reference,
-)
+from zoo_export.reading.inference import bits_moved, in_last_bit
+from zoo_export.reading.signature import Signature, signature_of, tensor_specs
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare
 from zoo_runtime.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, bind, named_sizes
@@ -42,9 +37,9 @@ _TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
 _LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
 
 
-def draws_for(model: Any) -> int:
+def draws_for(signature: Signature) -> int:
     """Return how many rows to draw for a model."""
-    return DRAWN + (_MORE if model.count_params() < _SMALL else 0)
+    return DRAWN + (_MORE if signature.model.count_params() < _SMALL else 0)
 
 
 def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
@@ -66,20 +61,22 @@ def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str
     return cases
 
 
-def masked_rows(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> dict[str, Array] | None:
+def masked_rows(
+    signature: Signature, tensors: Sequence[Tensor], rows: Arrays
+) -> dict[str, Array] | None:
     """Return rows whose head, middle or tail is masked, and one with a single step left.
 
     Steps of a ``Masking`` layer's input get its mask value, tokens become 0 and masks say so.
     ``None`` where there are no steps.
 
     Args:
-        model: The Keras model.
+        signature: The model's.
         tensors: Its inputs, with named sizes.
         rows: Any rows by input name.
     """
     cut: dict[str, Array] = {}
     for tensor in tensors:
-        value = _mask_value(model, tensor)
+        value = _mask_value(signature, tensor)
         array = rows[tensor.name]
         if value is None or array.shape[1] < 2:
             continue
@@ -101,12 +98,12 @@ def _hidden(length: int) -> list[Array]:
     return [at < half, middle, at >= length - half, at != half]
 
 
-def _mask_value(model: Any, tensor: Tensor) -> float | None:
+def _mask_value(signature: Signature, tensor: Tensor) -> float | None:
     """Return what stands for a masked step of an input; ``None`` where it has no steps."""
     rank, kind = len(tensor.shape), np.dtype(tensor.dtype).kind
     if "mask" in tensor.name:
         return 0 if rank == 2 else None
-    layers = _consumers(model, named_inputs(model)[tensor.name])
+    layers = signature.consumers(tensor.name)
     masking = [part for part in _parts(layers) if type(part).__name__ == "Masking"]
     if masking:
         return float(np.asarray(masking[0].mask_value))
@@ -116,7 +113,7 @@ def _mask_value(model: Any, tensor: Tensor) -> float | None:
 
 
 def edge_cases(
-    model: Any,
+    signature: Signature,
     tensors: Sequence[Tensor],
     rows: Arrays,
     *,
@@ -132,7 +129,7 @@ def edge_cases(
     no file could be told right from wrong by it.
 
     Args:
-        model: The Keras model.
+        signature: The model's.
         tensors: Its inputs, with named sizes.
         rows: Drawn rows by input name.
         nan_inputs: Inputs in which Keras itself has an answer to NaN, as :func:`takes_nan` finds.
@@ -152,9 +149,9 @@ def edge_cases(
     }
     for tensor in tensors:
         name, array = tensor.name, first[tensor.name]
-        layers = _consumers(model, named_inputs(model)[name])
+        layers = signature.consumers(name)
         if _masks(tensor, layers):
-            empty[name] = np.full_like(array, _mask_value(model, tensor) or 0)
+            empty[name] = np.full_like(array, _mask_value(signature, tensor) or 0)
         if "mask" in name:
             continue
         if array.dtype.kind == "f":
@@ -165,42 +162,40 @@ def edge_cases(
             drawn = generator.integers(-_WHOLE, _WHOLE, array.shape, endpoint=True)
             whole[name] = drawn.astype(array.dtype)
     cases = {kind: {**first, **changed} for kind, changed in kinds.items() if changed}
-    answers = {kind: _steady_answer(model, case, generator) for kind, case in cases.items()}
+    answers = {kind: _steady_answer(signature, case, generator) for kind, case in cases.items()}
     for name in nan_inputs:
         kind = f"NaN in '{name}'"
         cases[kind] = {**first, name: np.full_like(first[name], np.nan)}
-        answers[kind] = reference(model, cases[kind])
+        answers[kind] = signature.reference(cases[kind])
     return {
         kind: (cases[kind], outputs) if outputs is not None else None
         for kind, outputs in answers.items()
     }
 
 
-def takes_nan(model: Any, tensors: Sequence[Tensor], rows: Arrays) -> list[str]:
+def takes_nan(signature: Signature, tensors: Sequence[Tensor], rows: Arrays) -> list[str]:
     """Return the inputs in which Keras itself has an answer to NaN, one number of it or all.
 
     Args:
-        model: The Keras model.
+        signature: The model's.
         tensors: Its inputs, with named sizes.
         rows: Any rows by input name.
     """
     first = {name: array[:1] for name, array in rows.items()}
     floats = [t.name for t in tensors if np.dtype(t.dtype).kind == "f" and "mask" not in t.name]
-    answered = [name for name in floats if _has_answer_to_nan(model, first, name)]
-    return answered if answered and _looks_for_nan(model, tensors) else []
+    answered = [name for name in floats if _has_answer_to_nan(signature, first, name)]
+    return answered if answered and _looks_for_nan(signature, tensors) else []
 
 
-def _looks_for_nan(model: Any, tensors: Sequence[Tensor]) -> bool:
+def _looks_for_nan(signature: Signature, tensors: Sequence[Tensor]) -> bool:
     """Return whether something in a model asks whether a number is one.
 
     Without it an answer is an accident: a maximum of NaN is the smallest number in TensorFlow.
     """
     import tensorflow as tf
 
-    from zoo_export.converters.tracing import tensor_specs
-
     def serve(**arrays: Any) -> dict[str, Any]:
-        return call(model, arrays)
+        return signature.call(arrays)
 
     concrete = tf.function(serve, autograph=False).get_concrete_function(**tensor_specs(tensors))
     graph = concrete.graph.as_graph_def()
@@ -212,12 +207,12 @@ def _looks_for_nan(model: Any, tensors: Sequence[Tensor]) -> bool:
     )
 
 
-def _has_answer_to_nan(model: Any, first: Arrays, name: str) -> bool:
+def _has_answer_to_nan(signature: Signature, first: Arrays, name: str) -> bool:
     one = first[name].copy()
     one.reshape(-1)[one.size // 2] = np.nan
     for array in (np.full_like(one, np.nan), one):
         try:
-            outputs = reference(model, {**first, name: array})
+            outputs = signature.reference({**first, name: array})
         except Exception:  # whatever the user's own layers raise
             return False
         floats = [value for value in outputs.values() if value.dtype.kind == "f"]
@@ -234,18 +229,18 @@ def _masks(tensor: Tensor, layers: Sequence[Any]) -> bool:
 
 
 def _steady_answer(
-    model: Any, case: Arrays, generator: np.random.Generator
+    signature: Signature, case: Arrays, generator: np.random.Generator
 ) -> dict[str, Array] | None:
     near = {name: in_last_bit(generator, array) for name, array in case.items()}
     try:
-        outputs = reference(model, case)
-        compared = compare([outputs], [reference(model, near)], _STEADY)
+        outputs = signature.reference(case)
+        compared = compare([outputs], [signature.reference(near)], _STEADY)
     except Exception:  # whatever the user's own layers raise on what they were not made for
         return None
     return outputs if all(row.ok for row in compared) else None
 
 
-def moved_answers(model: Any, case: Arrays, *, seed: int = 0) -> dict[str, Array] | None:
+def moved_answers(signature: Signature, case: Arrays, *, seed: int = 0) -> dict[str, Array] | None:
     """Return what Keras gives where the last bit of every weight and input is another.
 
     A right file rounds otherwise at every step, and moves as far. ``None`` where Keras fails.
@@ -253,8 +248,8 @@ def moved_answers(model: Any, case: Arrays, *, seed: int = 0) -> dict[str, Array
     generator = np.random.default_rng(seed)
     near = {name: in_last_bit(generator, array) for name, array in case.items()}
     try:
-        with bits_moved(model, generator):
-            return reference(model, near)
+        with bits_moved(signature.model, generator):
+            return signature.reference(near)
     except Exception:  # whatever the user's own layers raise
         return None
 
@@ -298,7 +293,7 @@ def given_rows(tensors: Sequence[Tensor], samples: Mapping[str, Any]) -> dict[st
 
 
 def drawn_rows(
-    model: Any,
+    signature: Signature,
     tensors: Sequence[Tensor],
     sizes: Mapping[str, int],
     *,
@@ -313,7 +308,7 @@ def drawn_rows(
     the end.
 
     Args:
-        model: The Keras model.
+        signature: The model's.
         tensors: Its inputs, with named sizes.
         sizes: Numbers for the named sizes.
         seed: Seed of the draw.
@@ -321,11 +316,10 @@ def drawn_rows(
         positive: Whether real numbers are drawn between 0 and 1, and whole ones from 1.
     """
     generator = np.random.default_rng(seed)
-    symbolic = named_inputs(model)
     rows = {}
     for tensor in tensors:
         shape = tensor.fixed({**sizes, BATCH: count}).shape
-        layers = _consumers(model, symbolic[tensor.name])
+        layers = signature.consumers(tensor.name)
         array = _draw(generator, tensor, [int(size) for size in shape], layers)
         is_moved = positive and "mask" not in tensor.name
         rows[tensor.name] = _positive(array) if is_moved else array
@@ -341,22 +335,23 @@ def _positive(array: Array) -> Array:
 
 def drawn_for(model: Any, *, seed: int = 0) -> dict[str, Array]:
     """Draw four rows for a model that nothing else is known about."""
-    tensors = input_tensors(model)
-    return drawn_rows(model, tensors, default_sizes(model, tensors), seed=seed)
+    signature = signature_of(model)
+    tensors = input_tensors(signature)
+    return drawn_rows(signature, tensors, default_sizes(signature, tensors), seed=seed)
 
 
 def default_sizes(
-    model: Any, tensors: Sequence[Tensor], length: int | None = None
+    signature: Signature, tensors: Sequence[Tensor], length: int | None = None
 ) -> dict[str, int]:
     """Return numbers for the named sizes of a model that nothing else is known about.
 
     Args:
-        model: The Keras model.
+        signature: The model's.
         tensors: Its inputs, with named sizes.
         length: The sequence length, if it is known.
     """
     names = {dim for tensor in tensors for dim in tensor.shape if isinstance(dim, str)} - {BATCH}
-    longest = min([DEFAULT_SEQUENCE, *_position_limits(model)])
+    longest = min([DEFAULT_SEQUENCE, *_position_limits(signature.model)])
     lengths = {SEQUENCE: length or longest, TARGET: longest}
     # The second sequence of its kind has the name of its input before.
     return {name: lengths.get(name.rpartition("_")[2], DEFAULT_SIDE) for name in names}
@@ -429,13 +424,3 @@ def _arguments(layer: Any) -> dict[str, Any]:
     except Exception:  # it lies in a layer that makes it anew: Keras never asks it
         return {}
     return arguments
-
-
-def _consumers(model: Any, tensor: Any) -> list[Any]:
-    """Return the layers that take an input directly, also inside nested models."""
-    found = []
-    for layer in model._flatten_layers(include_self=False, recursive=False):
-        for node in layer._inbound_nodes:
-            if any(taken is tensor for taken in node.arguments.keras_tensors):
-                found.append(layer)
-    return found

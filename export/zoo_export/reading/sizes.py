@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from zoo_export.reading.axes import HEIGHT, WIDTH
 from zoo_export.reading.request import Request
 from zoo_export.reading.samples import default_sizes
+from zoo_export.reading.signature import Signature
 from zoo_registry import UsageError
 from zoo_runtime.tensors import SEQUENCE, Tensor
 
 _SIDES = (HEIGHT, WIDTH)
 
 
-def likely_sizes(request: Request, model: Any, inputs: Sequence[Tensor]) -> dict[str, int]:
+def likely_sizes(
+    request: Request, signature: Signature, inputs: Sequence[Tensor]
+) -> dict[str, int]:
     """Return a number for each named size: what was asked for, or what suits the model."""
-    return default_sizes(model, inputs, _length(request)) | image_sizes(request, inputs)
+    return default_sizes(signature, inputs, _length(request)) | image_sizes(request, inputs)
 
 
 def image_sizes(request: Request, inputs: Sequence[Tensor]) -> dict[str, int]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from zoo_export.reading import samples as sampling
 from zoo_export.reading.axes import (
     check_outputs,
@@ -20,12 +22,11 @@ from zoo_export.reading.axes import (
 from zoo_export.reading.calibration import check_calibration, split
 from zoo_export.reading.inference import (
     computes_in_float64,
-    fixed_batch,
     inference_clone,
-    named_outputs,
 )
 from zoo_export.reading.request import Request
 from zoo_export.reading.samples import BATCHES
+from zoo_export.reading.signature import Signature, signature_of
 from zoo_export.reading.sizes import check_chosen, image_sizes, likely_sizes, oblong, unchosen
 from zoo_export.reading.trials import Keras, Trials, drawn_in_domain, proved
 from zoo_models.finetuning import merge_lora
@@ -90,20 +91,17 @@ def read_source(request: Request) -> Source:
             f"'{request.name}' cannot name files: use letters, digits, '.', '_' and '-' (name=...)."
         )
     Preprocessor(request.preprocessing, request.assets)
-    model = inference_clone(request.model)
-    request = _with_fixed_batch(request, model)
-    tensors = input_tensors(model)
-    first = _first_rows(request, model, tensors)
-    check_outputs(model, first)
+    signature = signature_of(inference_clone(request.model))
+    request = _with_named_rows(_with_fixed_batch(request, signature), signature)
+    tensors = input_tensors(signature)
+    first = _first_rows(request, signature, tensors)
+    check_outputs(signature, first)
     is_float64 = computes_in_float64(request.model)
-    keras = Keras(
-        merge_lora(request.model) if is_float64 else model,
-        request.name,
-        _ADVICE,
-    )
-    inputs = related(model, tensors, first)
+    judge = signature_of(merge_lora(request.model)) if is_float64 else signature
+    keras = Keras(judge, request.name, _ADVICE)
+    inputs = related(signature, tensors, first)
     real = _real_rows(request, inputs)
-    drawn, notes = _drawn(request, keras, model, inputs, real)
+    drawn, notes = _drawn(request, keras, signature, inputs, real)
     rows = drawn if real is None else real
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
@@ -112,10 +110,9 @@ def read_source(request: Request) -> Source:
     check_chosen(request, inputs, sizes)
     found = _answered(request, keras, inputs, real, drawn)
     runs = [(named_sizes(inputs, batch.inputs), batch.expected) for batch in found]
-    outputs = output_tensors(model, runs)
+    outputs = output_tensors(signature, runs)
     if is_float64:  # files hold what the model in float32 gives
-        given = named_outputs(model)
-        outputs = tuple(replace(t, dtype=given[t.name].dtype) for t in outputs)
+        outputs = tuple(replace(t, dtype=signature.outputs[t.name].dtype) for t in outputs)
     inner = {dim for tensor in outputs for dim in tensor.shape[1:] if isinstance(dim, str)}
     usual = named_sizes(outputs, found[0].expected)
     # A file with fixed inputs fixes what follows from them too.
@@ -125,11 +122,11 @@ def read_source(request: Request) -> Source:
     examples = _examples(request, real, (judges, calibration), found[0].expected)
     if examples is not None:
         found.append(Trial(EXAMPLE, examples, keras(examples)))
-    nan_inputs = tuple(sampling.takes_nan(model, inputs, rows))
-    edges = sampling.edge_cases(keras.model, inputs, rows, nan_inputs=nan_inputs)
+    nan_inputs = tuple(sampling.takes_nan(signature, inputs, rows))
+    edges = sampling.edge_cases(keras.signature, inputs, rows, nan_inputs=nan_inputs)
     found += [Trial(EDGE, *pair) for pair in edges.values() if pair is not None]
     left_out = [kind for kind, pair in edges.items() if pair is None]
-    trials = proved(keras, outputs, model, found, {"edges_left_out": left_out, **notes})
+    trials = proved(keras, outputs, signature, found, {"edges_left_out": left_out, **notes})
     return Source(
         request=request,
         inputs=inputs,
@@ -150,9 +147,9 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **{name: version(name) for name in VERSIONS}}
 
 
-def _with_fixed_batch(request: Request, model: Any) -> Request:
+def _with_fixed_batch(request: Request, signature: Signature) -> Request:
     """Return the request of a model that takes one batch alone, with that in every format."""
-    fixed, options = fixed_batch(model), request.options
+    fixed, options = signature.batch, request.options
     if fixed is None or options.batch_sizes == (fixed,):
         return request
     if options.batch_sizes != (1,):
@@ -163,11 +160,31 @@ def _with_fixed_batch(request: Request, model: Any) -> Request:
     return replace(request, options=replace(options, batch_sizes=(fixed,)))
 
 
-def _first_rows(request: Request, model: Any, tensors: Sequence[Tensor]) -> dict[str, Array]:
+def _with_named_rows(request: Request, signature: Signature) -> Request:
+    """Return a request whose rows have the names of inputs, which a caller may give as the model's.
+
+    States of a streaming model that are left out begin as zeros.
+    """
+    from zoo_export.reading.functional import zero_states
+
+    names = dict(zip(signature.raw_names, signature.inputs, strict=True))
+
+    def named(rows: Mapping[str, Any] | None) -> dict[str, Array] | None:
+        if rows is None:
+            return None
+        given = {names.get(name, name): np.asarray(row) for name, row in rows.items()}
+        return {**zero_states(request.model, given), **given}
+
+    return replace(request, rows=named(request.rows), calibration=named(request.calibration))
+
+
+def _first_rows(
+    request: Request, signature: Signature, tensors: Sequence[Tensor]
+) -> dict[str, Array]:
     real = _real_rows(request, unrelated(tensors))
     if real is not None:
         return real
-    return sampling.drawn_rows(model, tensors, likely_sizes(request, model, tensors))
+    return sampling.drawn_rows(signature, tensors, likely_sizes(request, signature, tensors))
 
 
 def _real_rows(request: Request, inputs: Sequence[Tensor]) -> dict[str, Array] | None:
@@ -182,18 +199,18 @@ def _real_rows(request: Request, inputs: Sequence[Tensor]) -> dict[str, Array] |
 def _drawn(
     request: Request,
     keras: Keras,
-    model: Any,
+    signature: Signature,
     inputs: Sequence[Tensor],
     real: Mapping[str, Array] | None,
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    sizes = oblong(likely_sizes(request, model, inputs)) | image_sizes(request, inputs)
-    count = max(sampling.draws_for(model), *request.options.batch_sizes, 0)
+    sizes = oblong(likely_sizes(request, signature, inputs)) | image_sizes(request, inputs)
+    count = max(sampling.draws_for(signature), *request.options.batch_sizes, 0)
     if real is not None:
         sizes |= {name: size for name, size in named_sizes(inputs, real).items() if name != BATCH}
         count = BATCHES[-1]
 
     def draw(positive: bool) -> dict[str, Array]:
-        return sampling.drawn_rows(model, inputs, sizes, count=count, positive=positive)
+        return sampling.drawn_rows(signature, inputs, sizes, count=count, positive=positive)
 
     return drawn_in_domain(keras, draw, needed=real is None)
 
@@ -210,7 +227,7 @@ def _answered(
     found = [Trial(kind, case, keras(case)) for case in cases]
     others = [
         (kind, sampling.other_sizes(inputs, cases[len(BATCHES) - 1])),
-        (kind, sampling.masked_rows(keras.model, inputs, rows)),
+        (kind, sampling.masked_rows(keras.signature, inputs, rows)),
         (_beside(real), drawn if drawn and real is not None else None),
     ]
     for kind, case in others:

@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.reading import samples as sampling
-from zoo_export.reading.inference import (
-    changed_weights,
-    idle_weights,
-    named_outputs,
-    reference,
-)
+from zoo_export.reading.causes import random_layers
+from zoo_export.reading.inference import changed_weights, idle_weights
+from zoo_export.reading.samples import moved_answers
+from zoo_export.reading.signature import Signature
 from zoo_registry import ZooError
 from zoo_runtime.columns import ROUNDING, Scale
 from zoo_runtime.comparing import check_finite, compare, different_answers, measured
@@ -71,13 +68,13 @@ class Keras:
     """The model that files are held against, with errors that say whose they are.
 
     Args:
-        model: The model; float64 where it computes so.
+        signature: The model's, in float64 where it computes so.
         name: Of the export.
         advice: What to do about inputs that it fails on.
     """
 
-    def __init__(self, model: Any, name: str, advice: str) -> None:
-        self.model = model
+    def __init__(self, signature: Signature, name: str, advice: str) -> None:
+        self.signature = signature
         self._name = name
         self.name = f"model '{name}'"
         self._advice = advice
@@ -89,7 +86,7 @@ class Keras:
             ExportError: It fails, or gives NaN.
         """
         try:
-            outputs = reference(self.model, case)
+            outputs = self.signature.reference(case)
         except ZooError:
             raise
         except Exception as error:  # whatever the user's own layers raise
@@ -115,12 +112,10 @@ def check_repeats(keras: Keras, batch: Trial) -> None:
     Raises:
         ExportError: Keras gives another answer to the same inputs at the next call.
     """
-    from zoo_export.reading.causes import random_layers
-
     again = keras.or_none(batch.inputs)
     if again is None or all(row.ok for row in compare([batch.expected], [again], _BESIDE)):
         return
-    layers = random_layers(keras.model, batch.inputs)
+    layers = random_layers(keras.signature, batch.inputs)
     what = f"{', '.join(layers)} draws random numbers" if layers else "something in it is random"
     raise ExportError(
         f"{keras.name} gives another answer to the same inputs at every call in Keras: {what} "
@@ -178,7 +173,7 @@ def _answered(keras: Keras, rows: Arrays) -> list[int]:
 def proved(
     keras: Keras,
     outputs: Sequence[Tensor],
-    model: Any,
+    signature: Signature,
     found: Sequence[Trial],
     notes: Mapping[str, Any],
 ) -> Trials:
@@ -187,13 +182,13 @@ def proved(
     Args:
         keras: What is held against.
         outputs: The model's outputs, with named sizes.
-        model: What is converted.
+        signature: Of what is converted.
         found: The batches.
         notes: What to know about the samples.
     """
     check_repeats(keras, found[0])
     moved = [
-        sampling.moved_answers(keras.model, batch.inputs) if _is_moved(at, found, outputs) else None
+        moved_answers(keras.signature, batch.inputs) if _is_moved(at, found, outputs) else None
         for at, batch in enumerate(found)
     ]
     batches = tuple(
@@ -201,13 +196,13 @@ def proved(
         for batch, after in zip(found, moved, strict=True)
     )
     answers = {at: batch.expected for at, batch in enumerate(batches)}
-    scales = scales_of(outputs, batches, answers, moved, probabilities(model))
+    scales = scales_of(outputs, batches, answers, moved, probabilities(signature))
     return Trials(
         batches=batches,
         scales=scales,
         beside=_beside(keras, batches, scales),
         notes={**notes, "unrolled": _unrolled(keras, batches, scales)},
-        **_proof(model, outputs, batches, scales),
+        **_proof(signature, outputs, batches, scales),
     )
 
 
@@ -238,17 +233,18 @@ def scales_of(
     return found
 
 
-def probabilities(model: Any) -> list[str]:
+def probabilities(signature: Signature) -> list[str]:
     """Return the outputs that a sigmoid or softmax makes.
 
     Example:
         >>> import keras
         >>> x = keras.Input((2,))
         >>> tags = keras.layers.Dense(3, activation="sigmoid")(x)
-        >>> probabilities(keras.Model(x, {"tags": tags, "odds": keras.ops.exp(tags)}))
+        >>> model = keras.Model(x, {"tags": tags, "odds": keras.ops.exp(tags)})
+        >>> probabilities(signature_of(model))
         ['tags']
     """
-    return [name for name, tensor in named_outputs(model).items() if _is_probability(tensor)]
+    return [name for name, tensor in signature.outputs.items() if _is_probability(tensor)]
 
 
 def _is_probability(tensor: Any) -> bool:
@@ -333,7 +329,7 @@ def _unrolled(
     """
     layers = [
         layer
-        for layer in keras.model._flatten_layers()
+        for layer in keras.signature.model._flatten_layers()
         if getattr(layer, "go_backwards", False)
         and getattr(layer, "unroll", False)
         and getattr(layer, "zero_output_for_mask", False)
@@ -357,25 +353,25 @@ def _unrolled(
 
 
 def _proof(
-    model: Any,
+    signature: Signature,
     outputs: Sequence[Tensor],
     batches: Sequence[Trial],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> dict[str, Any]:
     own = {at: batch.expected for at, batch in enumerate(batches)}
     silent = one_answer(outputs, batches, own, scales)
-    if not silent and not idle_weights(model):
+    if not silent and not idle_weights(signature.model):
         return {}
     tried = [at for at, batch in enumerate(batches) if batch.kind not in {EXAMPLE, EDGE}]
     answers: dict[int, dict[str, Array]] = {}
-    with changed_weights(model):
+    with changed_weights(signature.model):
         for at in tried:
             try:
-                answers[at] = reference(model, batches[at].inputs)
+                answers[at] = signature.reference(batches[at].inputs)
                 check_finite(answers[at], "the copy")
             except Exception:  # what weights the user's own layers can take is theirs to say
                 return {}
-    found = scales_of(outputs, batches, answers, [None] * len(batches), probabilities(model))
+    found = scales_of(outputs, batches, answers, [None] * len(batches), probabilities(signature))
     still = one_answer(outputs, batches, answers, found)
     if silent and set(still) >= set(silent):
         return {}

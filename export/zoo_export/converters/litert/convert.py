@@ -18,10 +18,10 @@ from zoo_export.converters.tracing import (
     Conversion,
     blame,
     holder,
-    layer_of,
     trace,
     with_batch,
 )
+from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import BATCH, Tensor

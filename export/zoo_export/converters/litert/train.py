@@ -23,8 +23,8 @@ from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.head import Head, find_head
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert.recurrent import recurrent_layers
-from zoo_export.converters.tracing import Conversion, tensor_specs
-from zoo_export.reading import inference
+from zoo_export.converters.tracing import Conversion
+from zoo_export.reading.signature import signature_of, tensor_specs
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running.training import (
     INFER,
@@ -147,7 +147,7 @@ def _train_inputs(head: Head, conversion: Conversion) -> list[Tensor]:
 
 
 def _features(head: Head, arrays: dict[str, Any]) -> Any:
-    return head.features(inference.in_structure(head.features, arrays), training=False)
+    return head.features(signature_of(head.features).in_structure(arrays), training=False)
 
 
 def _scores(head: Head, variables: dict[str, Any], features: Any) -> Any:

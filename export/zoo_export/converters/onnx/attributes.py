@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo_export.converters.onnx.graph import all_nodes
-from zoo_export.converters.tracing import layer_of
+from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 
 # The domain of the standard, by both of its names.

@@ -12,7 +12,8 @@ from typing import Any
 
 from zoo_export.converters.onnx.attributes import STANDARD, refuse_unknown_attributes
 from zoo_export.converters.onnx.graph import all_nodes
-from zoo_export.converters.tracing import Conversion, layer_of
+from zoo_export.converters.tracing import Conversion
+from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.tensors import Tensor
 

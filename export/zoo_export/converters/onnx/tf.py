@@ -14,7 +14,7 @@ from zoo_export.converters.onnx import images as onnx_images
 from zoo_export.converters.onnx import operators as onnx_operators
 from zoo_export.converters.onnx import rnn as onnx_rnn
 from zoo_export.converters.onnx.trace import Traced
-from zoo_export.converters.tracing import layer_of
+from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_system.errors import plain
 

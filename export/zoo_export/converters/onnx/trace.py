@@ -13,8 +13,8 @@ from zoo_export.converters.compositions import ONNX, composed
 from zoo_export.converters.einsum import einsum_as_products
 from zoo_export.converters.exportable import exportable_operations
 from zoo_export.converters.onnx.rnn import recurrent_operators
-from zoo_export.converters.tracing import Conversion, as_a_graph, tensor_specs
-from zoo_export.reading import inference
+from zoo_export.converters.tracing import Conversion, as_a_graph
+from zoo_export.reading.signature import signature_of, tensor_specs
 from zoo_runtime.tensors import Array
 
 
@@ -56,7 +56,7 @@ def trace(conversion: Conversion) -> Traced:
             )[0]
 
         by_name = {t.name: arrays[f"x{i}"] for i, t in enumerate(conversion.inputs)}
-        outputs = inference.call(model, by_name, stateless)
+        outputs = signature_of(model).call(by_name, stateless)
         return {t.name: tf.identity(outputs[t.name]) for t in conversion.outputs}
 
     specs = tensor_specs(conversion.inputs).values()

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 
 from zoo.support.operators import _convert_here
 from zoo_export import export
-from zoo_export.converters.onnx import attributes as onnx_attributes
 from zoo_export.converters.onnx import convert as onnx_converter
+from zoo_export.converters.onnx import file as onnx_attributes
 from zoo_export.making import assembly, child
 from zoo_export.reading.axes import check_outputs
 from zoo_export.reading.signature import signature_of

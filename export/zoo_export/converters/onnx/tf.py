@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from zoo_export.converters.onnx import conv_operators as onnx_conv_operators
 from zoo_export.converters.onnx import file as onnx_file
 from zoo_export.converters.onnx import images as onnx_images
 from zoo_export.converters.onnx import operators as onnx_operators
@@ -28,7 +27,6 @@ _HANDLERS = {
     **onnx_images.HANDLERS,
     **onnx_operators.HANDLERS,
     **onnx_rnn.HANDLERS,
-    **onnx_conv_operators.HANDLERS,
 }
 
 
@@ -107,7 +105,7 @@ def _without_faults() -> Iterator[None]:
 
     Of two Reshapes it drops the first, although the second may have sizes of its input (0). And it
     gives a convolution that has a bias a second one; biases are added to weights by
-    :mod:`onnx_convolutions`.
+    :mod:`zoo_export.converters.onnx.convolutions`.
     """
     from tf2onnx import tfonnx
     from tf2onnx.optimizer import back_to_back_optimizer

@@ -1,15 +1,19 @@
-"""Tables of embeddings in a LiteRT file: looked up by row, so that rows have a scale each.
+"""What is changed in a finished LiteRT file, bytes to bytes: tables, scales, equal lists.
 
 LiteRT's GATHER takes one scale for a whole table; its EMBEDDING_LOOKUP takes one a row, as the
-product with the same table does, and numbers in int4.
+product with the same table does, and numbers in int4: tables of embeddings are looked up by row.
 """
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import flatbuffers
 import numpy as np
 
 from zoo_runtime.tensors import Array
@@ -195,3 +199,114 @@ def _drop_unread(model: Any) -> None:
     for index, buffer in enumerate(model.buffers):
         if not readers[index]:
             buffer.data = None
+
+
+# Operators of a quantized LiteRT file that only move numbers, between tensors of other scales.
+#
+# Their kernels copy the integers as they are. TensorFlow's converter knows that of most of them,
+# and gives what comes in and what goes out one scale; of others, such as REVERSE_V2 before a
+# concatenation, it does not, and everything behind them is wrong.
+
+# Which of their inputs holds the numbers.
+_MOVES = {
+    "BATCH_TO_SPACE_ND": 0, "BROADCAST_TO": 0, "DEPTH_TO_SPACE": 0, "EXPAND_DIMS": 0, "GATHER": 0,
+    "GATHER_ND": 0, "MIRROR_PAD": 0, "RESHAPE": 0, "RESIZE_NEAREST_NEIGHBOR": 0,
+    "REVERSE_SEQUENCE": 0, "REVERSE_V2": 0, "SLICE": 0, "SPACE_TO_BATCH_ND": 0, "SPACE_TO_DEPTH": 0,
+    "SPLIT": 1, "SPLIT_V": 0, "SQUEEZE": 0, "STRIDED_SLICE": 0, "TILE": 0, "TRANSPOSE": 0,
+    "UNPACK": 0,
+}  # fmt: skip
+
+
+def one_scale(content: bytes) -> bytes:
+    """Return a file in which numbers are brought to another scale before they are moved to it."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    changed = False
+    for graph in model.subgraphs:
+        editor = Editor(model, graph)
+        for operator, place in _MOVES.items():
+            for node in editor.nodes(operator):
+                given, made = (graph.tensors[i] for i in (node.inputs[place], node.outputs[0]))
+                if not _differ(given, made):
+                    continue
+                scaled = copy.copy(given)
+                scaled.name, scaled.quantization = given.name + b"/scaled", made.quantization
+                graph.tensors.append(scaled)
+                at, index = graph.operators.index(node), len(graph.tensors) - 1
+                graph.operators.insert(at, editor.node("QUANTIZE", [node.inputs[place]], index))
+                node.inputs[place] = index
+                changed = True
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
+
+
+def _differ(given: Any, made: Any) -> bool:
+    """Return whether two tensors of integers have other scales or zero points, one each."""
+    scales = [_scale(given), _scale(made)]
+    return given.type == made.type and None not in scales and scales[0] != scales[1]
+
+
+def _scale(tensor: Any) -> tuple[float, int] | None:
+    affine = tensor.quantization
+    if affine is None or affine.scale is None or len(affine.scale) != 1:
+        return None
+    return float(affine.scale[0]), int(affine.zeroPoint[0])
+
+
+# Equal lists of a LiteRT file, stored once.
+#
+# The converter writes a zero point of eight bytes for each channel of every weight and bias, all of
+# them zero: up to a tenth of an int8 file.
+
+# Below that share of a file it is not worth writing anew.
+_LEAST = 0.01
+# As the schema has it for weights.
+_ALIGNMENT = 16
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a LiteRT file whose tensors share zero points that are equal.
+
+    One whose weights lie behind its tables, at fixed places, is written as it is.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    is_whole = not any(model.Buffers(i).Offset() for i in range(model.BuffersLength()))
+    is_worth_it = is_whole and _repeated(model) >= _LEAST * len(content)
+    path.write_bytes(_shared(model, len(content)) if is_worth_it else content)
+
+
+def _shared(model: Any, size: int) -> bytes:
+    from ai_edge_litert import schema_py_generated as schema
+
+    builder = _Sharing(size)
+    builder.Finish(schema.ModelT.InitFromObj(model).Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _repeated(model: Any) -> int:
+    """Return how many bytes of zero points are there before."""
+    total, different = 0, set()
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            affine = tensor.Quantization()
+            if affine is not None and affine.ZeroPointLength():
+                zeros = affine.ZeroPointAsNumpy()
+                total += zeros.nbytes
+                different.add(zeros.tobytes())
+    return total - sum(map(len, different))
+
+
+class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._made: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: Array) -> Any:  # noqa: N802 (called by generated code)
+        key = x.dtype.str, hashlib.sha256(x.tobytes()).digest()
+        if key not in self._made:
+            if x.dtype.itemsize == 1:
+                self.Prep(_ALIGNMENT, x.size)
+            self._made[key] = super().CreateNumpyVector(x)
+        return self._made[key]

@@ -2,7 +2,7 @@ from zoo_export.benchmarking import bench as bench
 from zoo_export.benchmarking import measure as measure
 from zoo_export.budget import Budget as Budget
 from zoo_export.budget import BudgetError as BudgetError
-from zoo_export.budget_search import export_within as export_within
+from zoo_export.budget import export_within as export_within
 from zoo_export.exporting import export as export
 from zoo_export.reading.encoders import encoders as encoders
 from zoo_runtime.answers.prediction import Prediction as Prediction

@@ -12,7 +12,7 @@ import numpy as np
 from zoo_export import targets
 from zoo_export.making import cache
 from zoo_export.making.assembly import Progress, complete, convert
-from zoo_export.making.pace import beside_float
+from zoo_export.making.timing import beside_float
 from zoo_export.options import ExportOptions
 from zoo_export.reading.keras_files import read_model
 from zoo_export.reading.request import Request, from_model, from_run, is_file, name_of

@@ -12,8 +12,7 @@ from zoo_export.reading.axes import check_outputs, input_tensors, related, unrel
 from zoo_export.reading.request import from_model
 from zoo_export.reading.samples import default_sizes, drawn_rows, other_sizes
 from zoo_export.reading.signature import signature_of
-from zoo_export.reading.sizes import oblong
-from zoo_export.reading.source import read_source
+from zoo_export.reading.source import oblong, read_source
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.tensors import Tensor

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.benchmarking import machine
-from zoo_export.benchmarking.report import Report
-from zoo_export.benchmarking.turn import Turn
-from zoo_export.benchmarking.worker import TIME_LIMIT
+from zoo_export.benchmarking.report import Report, load, look, warnings
+from zoo_export.benchmarking.turn import TIME_LIMIT, Turn
 from zoo_export.making.job import save_cases
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle, load_bundle
@@ -86,7 +84,7 @@ def bench(
     ]
     rounds = _rounds(runs)
     step = _steps(len(turns) * (len(rounds) + 2), on_step)
-    load_before = machine.load()
+    load_before = load()
     with tempfile.TemporaryDirectory() as folder:
         examples = _save(bundle, data, Path(folder))
         try:
@@ -102,8 +100,8 @@ def bench(
         name=bundle.name,
         bundle=named,
         rows=tuple(turn.row for turn in turns),
-        machine=machine.look(dict.fromkeys(packages), load_before),
-        warnings=machine.warnings(load_before),
+        machine=look(dict.fromkeys(packages), load_before),
+        warnings=warnings(load_before),
     )
 
 

@@ -18,6 +18,13 @@ from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import Arrays
 
 IMAGE_SIGNATURE, IMAGE_INPUT = "serving_image_bytes", "image_bytes"
+_BITS = 22
+FILE = "assets.extra/tf_serving_warmup_requests"
+# Numbers of the fields in prediction_log.proto, predict.proto and model.proto.
+_LOG_PREDICT, _PREDICT_REQUEST = 6, 1
+_REQUEST_SPEC, _REQUEST_INPUTS = 1, 2
+_SPEC_NAME, _SPEC_SIGNATURE = 1, 3
+_MAP_KEY, _MAP_VALUE = 1, 2
 
 
 def convert(conversion: Conversion) -> dict[str, Any]:
@@ -79,8 +86,6 @@ def _of_images(conversion: Conversion, function: Any) -> dict[str, Any]:
 # columns, ends in whole numbers; both are exact in float64. Only deep pixels (16 bits) may
 # come out one step apart. JPEG, PNG, GIF and BMP files are read, and left as the camera stored
 # them: a note that says how to turn a photograph is not looked at.
-
-_BITS = 22
 
 
 def decode_batch(step: ImageStep, files: Any) -> Any:
@@ -255,13 +260,6 @@ _FILTERS: dict[str, tuple[float, Callable[[Any], Any]]] = {
 # https://www.tensorflow.org/tfx/serving/saved_model_warmup: a TFRecord file of ``PredictionLog``
 # messages. Their definitions come with ``tensorflow-serving-api``, which pins a TensorFlow; a
 # request has five fields, which are written here as protocol buffers lay them out.
-
-FILE = "assets.extra/tf_serving_warmup_requests"
-# Numbers of the fields in prediction_log.proto, predict.proto and model.proto.
-_LOG_PREDICT, _PREDICT_REQUEST = 6, 1
-_REQUEST_SPEC, _REQUEST_INPUTS = 1, 2
-_SPEC_NAME, _SPEC_SIGNATURE = 1, 3
-_MAP_KEY, _MAP_VALUE = 1, 2
 
 
 def _write_request(folder: Path, name: str, signature: str, sample: Arrays) -> None:

@@ -1,13 +1,21 @@
-"""Running conversions in child processes, side by side, and reading how each one ended."""
+"""Running conversions in child processes, side by side, and reading how each one ended.
+
+Processes that converted wait for their next job: TensorFlow is imported once, not per file.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo_export.making import pool
 from zoo_export.making.job import (
     LOG,
     Job,
@@ -17,6 +25,7 @@ from zoo_export.making.job import (
     read_result,
     write_task,
 )
+from zoo_export.reading.model_code import is_known
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.files import remove, size_of
 from zoo_runtime.tensors import Array
@@ -27,6 +36,9 @@ WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
 _TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
 _POLL_SECONDS = 0.05
+_MODULE = "zoo_export.making.child"
+# Set anew for every test by pytest; nothing that converts reads it.
+_OF_NO_MATTER = "PYTEST_CURRENT_TEST"
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,7 @@ class Converted:
 class _Running:
     job: Job
     folder: Path
-    child: pool.Child
+    child: Child
     started: float
 
 
@@ -109,7 +121,7 @@ def convert_all(
     finally:
         for one in running:  # Ctrl-C, or an error of the caller
             one.child.kill()
-        pool.forget(tasks)
+        forget(tasks)
 
 
 def _start(task: Task, work: Path) -> _Running:
@@ -121,12 +133,12 @@ def _start(task: Task, work: Path) -> _Running:
 
 def _begin(job: Job, folder: Path, *, fresh: bool = False) -> _Running:
     started = time.monotonic()
-    return _Running(job, folder, pool.give(folder, fresh=fresh), started)
+    return _Running(job, folder, give(folder, fresh=fresh), started)
 
 
 def _is_over(one: _Running, time_limit: float) -> bool:
     if has_result(one.folder):
-        pool.take_back(one.child)
+        take_back(one.child)
         return True
     if one.child.process.poll() is None and time.monotonic() - one.started < time_limit:
         return False
@@ -158,3 +170,89 @@ def _end(one: _Running, time_limit: float) -> Converted:
     error = ExportError(full + result.error, blames)
     error.add_note(f"In the child process:\n{result.traceback}")
     return Converted(one.job, seconds, error=error)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process that converts.
+
+    Args:
+        process: It takes the folders of its jobs on standard input.
+        surroundings: What it took over from this process when it began.
+        jobs: How many it was given.
+    """
+
+    process: subprocess.Popen[bytes]
+    surroundings: tuple[object, ...]
+    jobs: int = 0
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+
+# Those that no export has at present. They end by themselves when nothing comes for a while.
+_waiting: list[Child] = []
+
+
+def give(folder: Path, *, fresh: bool = False) -> Child:
+    """Give a job to a process that waits for one, or to a new one.
+
+    Args:
+        folder: The job's.
+        fresh: Whether it must be a new one.
+    """
+    child = None if fresh else _idle()
+    if child is None:
+        process = processes.start(_MODULE, log=folder / LOG, stdin=subprocess.PIPE)
+        child = Child(process, _surroundings())
+    with contextlib.suppress(BrokenPipeError):  # it has just ended, which is seen later
+        os.write(child.process.stdin.fileno(), json.dumps(str(folder)).encode() + b"\n")  # type: ignore[union-attr]  # a pipe
+    return replace(child, jobs=child.jobs + 1)
+
+
+def take_back(child: Child) -> None:
+    """Have a process that did its job wait for another one."""
+    _waiting.append(child)
+
+
+def forget(tasks: Sequence[Task]) -> None:
+    """End the processes that may hold code which changes until the next export.
+
+    Args:
+        tasks: What was exported last.
+    """
+    own = any(not is_known(module) for task in tasks for module in task.job.modules)
+    if own or any(Path(task.job.model).is_file() for task in tasks):  # pickled, with its code
+        close()
+
+
+def close() -> None:
+    """End all processes that wait."""
+    while _waiting:
+        _waiting.pop().kill()
+
+
+def _idle() -> Child | None:
+    here = _surroundings()
+    while _waiting:
+        child = _waiting.pop()
+        if child.surroundings == here and child.process.poll() is None:
+            return child
+        if here[0] == child.surroundings[0]:
+            child.kill()
+    return None
+
+
+def _surroundings() -> tuple[object, ...]:
+    """Return what decides how a new process would begin; first, which process this one is."""
+    variables = {name: value for name, value in os.environ.items() if name != _OF_NO_MATTER}
+    here = Path().stat()  # a folder that is gone has no name
+    return os.getpid(), (here.st_dev, here.st_ino), tuple(sys.path), variables
+
+
+atexit.register(close)

@@ -30,6 +30,8 @@ from zoo_system.processes import free_memory
 
 # How the converter's messages name what it has no kernel for.
 _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")
+_DELEGATE = "DELEGATE"
+_ABSENT = -1
 
 
 def convert(
@@ -270,9 +272,6 @@ def _join(blames: list[Blame]) -> str:
 # loop, is exchanged with the first in a copy of the file. A node that XNNPACK takes stays in that
 # list, beside the DELEGATE nodes that stand for many: what is taken is what leads to the outputs of
 # a DELEGATE node, back to its inputs.
-
-_DELEGATE = "DELEGATE"
-_ABSENT = -1
 
 
 def xnnpack_share(path: Path, signature: str) -> dict[str, Any]:

@@ -22,6 +22,18 @@ from zoo_runtime.tensors import Array
 _VERSION = 4
 # Two roundings of one number differ by half a step of each; and by a bit, in float32.
 _ROUNDED = 0.501
+# Which of their inputs holds the numbers.
+_MOVES = {
+    "BATCH_TO_SPACE_ND": 0, "BROADCAST_TO": 0, "DEPTH_TO_SPACE": 0, "EXPAND_DIMS": 0, "GATHER": 0,
+    "GATHER_ND": 0, "MIRROR_PAD": 0, "RESHAPE": 0, "RESIZE_NEAREST_NEIGHBOR": 0,
+    "REVERSE_SEQUENCE": 0, "REVERSE_V2": 0, "SLICE": 0, "SPACE_TO_BATCH_ND": 0, "SPACE_TO_DEPTH": 0,
+    "SPLIT": 1, "SPLIT_V": 0, "SQUEEZE": 0, "STRIDED_SLICE": 0, "TILE": 0, "TRANSPOSE": 0,
+    "UNPACK": 0,
+}  # fmt: skip
+# Below that share of a file it is not worth writing anew.
+_LEAST = 0.01
+# As the schema has it for weights.
+_ALIGNMENT = 16
 
 
 class _Reading(NamedTuple):
@@ -207,15 +219,6 @@ def _drop_unread(model: Any) -> None:
 # and gives what comes in and what goes out one scale; of others, such as REVERSE_V2 before a
 # concatenation, it does not, and everything behind them is wrong.
 
-# Which of their inputs holds the numbers.
-_MOVES = {
-    "BATCH_TO_SPACE_ND": 0, "BROADCAST_TO": 0, "DEPTH_TO_SPACE": 0, "EXPAND_DIMS": 0, "GATHER": 0,
-    "GATHER_ND": 0, "MIRROR_PAD": 0, "RESHAPE": 0, "RESIZE_NEAREST_NEIGHBOR": 0,
-    "REVERSE_SEQUENCE": 0, "REVERSE_V2": 0, "SLICE": 0, "SPACE_TO_BATCH_ND": 0, "SPACE_TO_DEPTH": 0,
-    "SPLIT": 1, "SPLIT_V": 0, "SQUEEZE": 0, "STRIDED_SLICE": 0, "TILE": 0, "TRANSPOSE": 0,
-    "UNPACK": 0,
-}  # fmt: skip
-
 
 def one_scale(content: bytes) -> bytes:
     """Return a file in which numbers are brought to another scale before they are moved to it."""
@@ -257,11 +260,6 @@ def _scale(tensor: Any) -> tuple[float, int] | None:
 #
 # The converter writes a zero point of eight bytes for each channel of every weight and bias, all of
 # them zero: up to a tenth of an int8 file.
-
-# Below that share of a file it is not worth writing anew.
-_LEAST = 0.01
-# As the schema has it for weights.
-_ALIGNMENT = 16
 
 
 def write(path: Path, content: bytes) -> None:

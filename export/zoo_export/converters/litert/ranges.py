@@ -27,6 +27,24 @@ _EMPTY = 1e-6
 _MASKS = 1e4
 # SELECT and SELECT_V2.
 _CHOICES = {64, 123}
+# Beneath it a number is none of a score.
+_MASKS = 1e3
+# Below the least visible score: of what is masked softmax leaves 3e-7 at most.
+_BELOW = 15.0
+_ADDED, _CHOSEN, _SCALED = {"ADD"}, {"SELECT", "SELECT_V2"}, {"MUL"}
+_MOVED = {
+    "BROADCAST_TO",
+    "EXPAND_DIMS",
+    "RESHAPE",
+    "SLICE",
+    "SQUEEZE",
+    "STRIDED_SLICE",
+    "TRANSPOSE",
+}
+_ON_THE_WAY = _ADDED | _CHOSEN | _SCALED | _MOVED
+_END = "SOFTMAX"
+# As the schema of the files counts.
+_FLOAT32 = 0
 
 
 @contextmanager
@@ -142,24 +160,6 @@ def _largest(tensor: Any) -> float:
 # takes such numbers for those of the tensor in whose memory they were added: ranges around masks
 # are measured again.
 
-# Beneath it a number is none of a score.
-_MASKS = 1e3
-# Below the least visible score: of what is masked softmax leaves 3e-7 at most.
-_BELOW = 15.0
-_ADDED, _CHOSEN, _SCALED = {"ADD"}, {"SELECT", "SELECT_V2"}, {"MUL"}
-_MOVED = {
-    "BROADCAST_TO",
-    "EXPAND_DIMS",
-    "RESHAPE",
-    "SLICE",
-    "SQUEEZE",
-    "STRIDED_SLICE",
-    "TRANSPOSE",
-}
-_ON_THE_WAY = _ADDED | _CHOSEN | _SCALED | _MOVED
-_END = "SOFTMAX"
-# As the schema of the files counts.
-_FLOAT32 = 0
 # By index of the graph and of the tensor: the least and largest number that is no mask's, and
 # whether there are others.
 _Measured = Mapping[tuple[int, int], tuple[float, float, bool]]

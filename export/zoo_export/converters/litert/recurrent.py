@@ -14,6 +14,7 @@ from zoo_runtime.errors import ExportError
 # Up to so many steps a layer written out took 0.35 to 1.05 times as long as its loop (4 to 16
 # steps, 16 to 256 units, masked); beyond, kernels that are packed for every step fill the caches.
 MOST_UNROLLED = 16
+_LAYERS = {layers.RNN, layers.LSTM, layers.GRU, layers.SimpleRNN}
 
 
 @contextmanager
@@ -182,4 +183,3 @@ _STEPS: dict[type, Callable[[Any, Any, Any], tuple[Any, list[Any]]]] = {
     layers.GRUCell: _gru,
     layers.SimpleRNNCell: _simple,
 }
-_LAYERS = {layers.RNN, layers.LSTM, layers.GRU, layers.SimpleRNN}

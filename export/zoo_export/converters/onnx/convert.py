@@ -43,7 +43,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (simplify.infer_sizes, "the next four go by sizes, which need the weights in the graph"),
     (
         simplify.fix_shapes,
-        "what computed the sizes of a Reshape is unread, and gone, before more is",
+        "what computed the sizes of a Reshape is then unread, and gone",
     ),
     (simplify.unflatten_products, "a bias is then added to the product itself"),
     (simplify.fuse_normalizations, "it makes the LayerNormalization that the next looks for"),

@@ -16,6 +16,42 @@ from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.tensors import Tensor
 
+# The domain of the standard, by both of its names.
+STANDARD = frozenset({"", "ai.onnx"})
+# Attributes that name a data type, and those that may say anything.
+_DTYPES = frozenset({"to", "dtype", "output_dtype"})
+FREE_TEXT = frozenset({
+    "delimiter", "equation", "locale", "pattern", "pool_strings", "stopwords", "value_string",
+    "value_strings",
+})  # fmt: skip
+# What other attributes that are words may say at opset 20: of one operator, or of all that have it.
+WORDS = {
+    "activations": "Affine Elu HardSigmoid LeakyRelu Relu ScaledTanh Sigmoid Softplus Softsign Tanh"
+    " ThresholdedRelu",
+    "approximate": "none tanh",
+    "auto_pad": "NOTSET SAME_LOWER SAME_UPPER VALID",
+    "BitShift.direction": "LEFT RIGHT",
+    "case_change_action": "LOWER NONE UPPER",
+    "direction": "bidirectional forward reverse",
+    "keep_aspect_ratio_policy": "not_larger not_smaller stretch",
+    "DepthToSpace.mode": "CRD DCR",
+    "GridSample.mode": "cubic linear nearest",
+    "Pad.mode": "constant edge reflect wrap",
+    "Resize.mode": "cubic linear nearest",
+    "RoiAlign.mode": "avg max",
+    "TfIdfVectorizer.mode": "IDF TF TFIDF",
+    "Upsample.mode": "linear nearest",
+    "nearest_mode": "ceil floor round_prefer_ceil round_prefer_floor",
+    "padding_mode": "border reflection zeros",
+    "pixel_format": "BGR Grayscale RGB",
+    "reduction": "mean none sum",
+    "Resize.coordinate_transformation_mode": "align_corners asymmetric half_pixel"
+    " half_pixel_symmetric pytorch_half_pixel tf_crop_and_resize",
+    "RoiAlign.coordinate_transformation_mode": "half_pixel output_half_pixel",
+    "ScatterElements.reduction": "add max min mul none",
+    "ScatterND.reduction": "add max min mul none",
+}
+
 
 def describe(proto: Any, conversion: Conversion) -> None:
     """Name inputs, outputs and their sizes in order, and say what the model is.
@@ -163,42 +199,6 @@ def _tensor(value: Any) -> Tensor:
 # Of attributes, names and types are in the schemas of the onnx package. Which words an attribute
 # may say stands there in prose alone; ONNX Runtime takes others too, of older versions of the
 # standard or of none.
-
-# The domain of the standard, by both of its names.
-STANDARD = frozenset({"", "ai.onnx"})
-# Attributes that name a data type, and those that may say anything.
-_DTYPES = frozenset({"to", "dtype", "output_dtype"})
-FREE_TEXT = frozenset({
-    "delimiter", "equation", "locale", "pattern", "pool_strings", "stopwords", "value_string",
-    "value_strings",
-})  # fmt: skip
-# What other attributes that are words may say at opset 20: of one operator, or of all that have it.
-WORDS = {
-    "activations": "Affine Elu HardSigmoid LeakyRelu Relu ScaledTanh Sigmoid Softplus Softsign Tanh"
-    " ThresholdedRelu",
-    "approximate": "none tanh",
-    "auto_pad": "NOTSET SAME_LOWER SAME_UPPER VALID",
-    "BitShift.direction": "LEFT RIGHT",
-    "case_change_action": "LOWER NONE UPPER",
-    "direction": "bidirectional forward reverse",
-    "keep_aspect_ratio_policy": "not_larger not_smaller stretch",
-    "DepthToSpace.mode": "CRD DCR",
-    "GridSample.mode": "cubic linear nearest",
-    "Pad.mode": "constant edge reflect wrap",
-    "Resize.mode": "cubic linear nearest",
-    "RoiAlign.mode": "avg max",
-    "TfIdfVectorizer.mode": "IDF TF TFIDF",
-    "Upsample.mode": "linear nearest",
-    "nearest_mode": "ceil floor round_prefer_ceil round_prefer_floor",
-    "padding_mode": "border reflection zeros",
-    "pixel_format": "BGR Grayscale RGB",
-    "reduction": "mean none sum",
-    "Resize.coordinate_transformation_mode": "align_corners asymmetric half_pixel"
-    " half_pixel_symmetric pytorch_half_pixel tf_crop_and_resize",
-    "RoiAlign.coordinate_transformation_mode": "half_pixel output_half_pixel",
-    "ScatterElements.reduction": "add max min mul none",
-    "ScatterND.reduction": "add max min mul none",
-}
 
 
 def refuse_unknown_attributes(proto: Any, model: Any) -> None:

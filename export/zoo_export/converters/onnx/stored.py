@@ -17,6 +17,10 @@ from zoo_export.converters.onnx.graph import drop_unread, replace_nodes
 from zoo_runtime.tensors import Array
 
 Pair = tuple[str, str]
+# The axis of the channels of each weight, by its place among the inputs of the operator.
+CONVOLUTIONS = {"Conv": {1: 0}}
+# In the standard domain these have no integers.
+RECURRENT = {"LSTM": {1: 1, 2: 1}, "GRU": {1: 1, 2: 1}}
 
 
 def tied(graph: Any) -> list[Pair]:
@@ -106,12 +110,6 @@ def _rows(table: str, scales: str, gather: Any, output: str) -> list[Any]:
         helper.make_node("Unsqueeze", [scale, last], [column], column),
         helper.make_node("Mul", [reals, column], [output], gather.name),
     ]
-
-
-# The axis of the channels of each weight, by its place among the inputs of the operator.
-CONVOLUTIONS = {"Conv": {1: 0}}
-# In the standard domain these have no integers.
-RECURRENT = {"LSTM": {1: 1, 2: 1}, "GRU": {1: 1, 2: 1}}
 
 
 def store(graph: Any, operators: Mapping[str, Mapping[int, int]], kept: Sequence[str]) -> None:

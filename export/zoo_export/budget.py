@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from zoo_export import benchmarking
-from zoo_export.card.page import table
+from zoo_export.card import table
 from zoo_export.exporting import TIME_LIMIT, check_calibrated, put_in_place
 from zoo_export.making.assembly import Progress, complete, convert
 from zoo_export.options import ExportOptions

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.exportable import exportable_operations
-from zoo_export.converters.tracing import Conversion, blame, holder, trace
+from zoo_export.converters.tracing import Conversion, blame, exportable_operations, holder, trace
 from zoo_runtime.errors import ExportError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ImageStep

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export import targets
-from zoo_export.card import page as card
+from zoo_export import card, targets
 from zoo_export.making.artifacts import make_task, verified
 from zoo_export.making.conversion import convert_all
 from zoo_export.reading.model_file import model_file

@@ -14,7 +14,6 @@ from typing import Any
 
 from zoo_export.converters.onnx import convolutions, layout, simplify
 from zoo_export.converters.onnx import file as onnx_file
-from zoo_export.converters.onnx import tf as onnx_tf
 from zoo_export.converters.onnx import trace as onnx_trace
 from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.onnx.graph import Model, Pass, all_nodes, apply
@@ -66,7 +65,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
         ExportError: An operator that ONNX does not have, or a file that is not as it should be.
     """
     traced = onnx_trace.trace(conversion)
-    proto = onnx_tf.to_onnx(traced, conversion.model)
+    proto = onnx_trace.to_onnx(traced, conversion.model)
     with onnx_file.naming_nodes(conversion.model):
         _finish(proto, traced, conversion)
     if conversion.options.optimize is None:

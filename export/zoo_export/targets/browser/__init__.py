@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from zoo_export.card import page as card
+from zoo_export import card
 from zoo_export.targets.browser.drawing import drawing
 from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
 from zoo_runtime.errors import ExportError

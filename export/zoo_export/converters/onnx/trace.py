@@ -31,7 +31,7 @@ from zoo_system.errors import plain
 _OPSET = 18
 # An operator with a dtype and a shape, and a value that is not there before it runs.
 _UNREAD = "ImmutableConst"
-# Its own for transposes is slow and leaves most of them: see onnx_layout.
+# Its own for transposes is slow and leaves most of them: see layout.channels_first.
 _LEFT_OUT = {"optimize_transpose"}
 _HANDLERS = {
     **onnx_images.HANDLERS,

@@ -13,8 +13,9 @@ from pathlib import Path, PurePosixPath
 from zoo_registry import UsageError
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.manifest import MANIFEST, FileEntry
-from zoo_system import durable, processes
+from zoo_system import durable
 from zoo_system.hashing import sha256
+from zoo_system.signals import interruptible
 
 # What common file systems take.
 _MAX_NAME = 255
@@ -166,7 +167,7 @@ def work_folder(out: Path) -> Iterator[Path]:
         except OSError as error:
             raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
         try:
-            with processes.interruptible():
+            with interruptible():
                 yield work
         except OSError as error:
             raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error

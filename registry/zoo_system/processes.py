@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import gc
@@ -10,8 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,23 +61,6 @@ def how_it_ended(process: subprocess.Popen[Any], log: Path, what: str) -> str:
     name = signal_name(-code)
     memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
     return f"{what} was killed by {name}{memory}{said}"
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Have SIGTERM do as Ctrl-C does, so that what is unfinished is cleaned up.
-
-    A program that hears it by itself goes on doing so.
-    """
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def own_stdout() -> IO[str]:

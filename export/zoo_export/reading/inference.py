@@ -13,7 +13,6 @@ from zoo_export.reading import pickled
 from zoo_export.reading.model_code import has_own_code
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
-from zoo_runtime.errors import ExportError
 from zoo_runtime.tensors import Array
 
 _LOOKUPS = {"IntegerLookup", "StringLookup", "TextVectorization", "Hashing", "HashedCrossing"}
@@ -62,8 +61,16 @@ def inference_clone(model: Any) -> Any:
 
 
 def computes_in_float64(model: Any) -> bool:
-    """Return whether any layer computes in float64, which becomes float32 in every file."""
-    policies = [getattr(layer, "dtype_policy", None) for layer in model._flatten_layers()]
+    """Return whether any layer computes in float64, which becomes float32 in every file.
+
+    Inputs, and what only holds other layers, compute nothing: their policy is the global one.
+    """
+    import keras
+    from keras.src.models.functional import Functional
+
+    holding = (keras.layers.InputLayer, Functional, keras.Sequential)
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, holding)]
+    policies = [getattr(layer, "dtype_policy", None) for layer in layers]
     return any("float64" in {p.compute_dtype, p.variable_dtype} for p in policies if p is not None)
 
 
@@ -95,25 +102,6 @@ def load_config(model: Any, config: dict[str, Any]) -> Any:
     clone = type(model).from_config(config)
     clone.set_weights(model.get_weights())
     return clone
-
-
-def refuse_beyond_float16(model: Any) -> None:
-    """Refuse weights that float16 cannot hold.
-
-    Raises:
-        ExportError: Its largest number is below that of a weight, which is named.
-    """
-    limit = float(np.finfo(np.float16).max)
-    for variable in model.variables:
-        if not variable.dtype.startswith("float") or 0 in variable.shape:
-            continue
-        value = np.asarray(variable.value)
-        largest = max(float(value.max()), -float(value.min()))
-        if limit < largest < np.inf:
-            raise ExportError(
-                f"weight '{variable.path}' has numbers up to {largest:,.0f}, and float16 ends at "
-                f"{limit:,.0f}"
-            )
 
 
 @contextmanager

@@ -6,7 +6,9 @@ import itertools
 import keyword
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from zoo_registry import UsageError
@@ -74,12 +76,16 @@ class Signature:
         return dict(zip(self.outputs, values, strict=True))
 
     def reference(self, arrays: Arrays) -> dict[str, Array]:
-        """Return what Keras itself computes, as NumPy arrays."""
+        """Return what Keras itself computes, as NumPy arrays.
+
+        It is what ``predict`` gives: see :func:`preparing_as_in_a_graph`.
+        """
         import keras
 
         def run(part: Arrays) -> dict[str, Array]:
             tensors = {name: keras.ops.convert_to_tensor(x) for name, x in part.items()}
-            outputs = self.call(tensors)
+            with preparing_as_in_a_graph():
+                outputs = self.call(tensors)
             return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
         if self.batch is None:
@@ -119,6 +125,32 @@ def _inputs(model: Any) -> dict[str, Any]:
 
 def _outputs(model: Any, inputs: Iterable[str]) -> dict[str, Any]:
     return _unique(model, "output", list(leaves(_struct(model, "_outputs_struct"))), inputs)
+
+
+@contextmanager
+def preparing_as_in_a_graph() -> Iterator[None]:
+    """Let Keras' preprocessing layers do step by step what they do in a graph.
+
+    In a graph, as in ``fit``, ``predict`` and every file, they bring what they are given to the
+    dtype that they compute in: an image of whole numbers is resized in floats. Step by step Keras
+    leaves that out, and rounds the resized image.
+    """
+    import keras
+    from keras.src.layers.preprocessing.data_layer import DataLayer
+
+    before = DataLayer.__call__
+
+    def in_own_dtype(layer: Any, inputs: Any, **named: Any) -> Any:
+        if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(inputs)):
+            to_own = partial(keras.ops.convert_to_tensor, dtype=layer.compute_dtype)
+            inputs = keras.tree.map_structure(to_own, inputs)
+        return before(layer, inputs, **named)
+
+    DataLayer.__call__ = in_own_dtype
+    try:
+        yield
+    finally:
+        DataLayer.__call__ = before
 
 
 def leaves(struct: Any) -> Iterator[tuple[str, Any]]:

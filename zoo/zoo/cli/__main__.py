@@ -1,5 +1,5 @@
 """``python -m zoo.cli``, where the command ``zoo`` is not on the path."""
 
-from zoo.cli.main import main
+from zoo.cli import run
 
-main()
+run()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.litert import edits
+from zoo_export.converters.litert.delegation import xnnpack_share
 from zoo_export.converters.litert.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
     Conversion,
@@ -28,17 +27,17 @@ from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import BATCH, Tensor
 from zoo_system.processes import free_memory
 
+# Which its operators take; some take fewer.
+_MOST_AXES = 4
 # How the converter's messages name what it has no kernel for.
 _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")
-_DELEGATE = "DELEGATE"
-_ABSENT = -1
 
 
 def convert(
     conversion: Conversion,
     configure: Callable[[Any], None] = lambda converter: None,
     *,
-    change: Callable[[bytes], bytes] = lambda content: content,
+    change: Callable[[bytes], bytes | bytearray] = lambda content: content,
     integer: bool = False,
     loops: bool = True,
 ) -> dict[str, Any]:
@@ -157,7 +156,10 @@ def refused(model: Any, graph: Any, error: Exception) -> ExportError:
     names = sorted({name.strip() for group in groups for name in group.split(",")} - {""})
     blames = blame(graph, model, names)
     if blames:
-        return ExportError(f"LiteRT has no built-in operator for {_join(blames)}", blames)
+        axes = max((shape.count("x") for shape in re.findall(r"tensor<([\dx?]*)", text)), default=0)
+        what = f" of tensors of {axes} axes" if axes > _MOST_AXES else ""
+        what += " in bfloat16" if "xbf16>" in text else ""
+        return ExportError(f"LiteRT has no built-in operator for {_join(blames)}{what}", blames)
     lines = [line for line in text.splitlines() if line.strip()]
     return ExportError(
         f"the LiteRT converter failed: {lines[0] if lines else type(error).__name__}"
@@ -230,9 +232,29 @@ def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], inte
         replace(tensor, dtype="int8") if integer and tensor.dtype == "float32" else tensor
         for tensor in wanted
     }
+    if kind == "outputs":
+        by_name = {tensor.name: tensor.shape for tensor in wanted}
+        for tensor in found:
+            _check_sizes(tensor, by_name.get(tensor.name, tensor.shape))
     if found != expected:
         names = sorted(map(str, found))
         raise ExportError(f"the file's {kind} are {names}, not {sorted(map(str, expected))}")
+
+
+def _check_sizes(output: Tensor, wanted: tuple[int | str, ...]) -> None:
+    sizes = output.shape
+    if BATCH in sizes[1:]:
+        raise ExportError(
+            f"output '{output.name}' has a size that hangs on the numbers it is given, and LiteRT "
+            "files fix all of them: give as many in every case, as keras.ops.unique(x, size=9) does"
+        )
+    if sizes != wanted and sizes[1:] == wanted[1:]:
+        count = "any number of" if sizes[0] == BATCH else sizes[0]
+        raise ExportError(
+            f"output '{output.name}' has {count} rows where the inputs have {wanted[0]}, and "
+            "LiteRT, which runs one batch size alone, could not tell whose they are: give them an "
+            "axis of their own behind the batch"
+        )
 
 
 def _shape(entry: Mapping[str, Any]) -> tuple[int | str, ...]:
@@ -264,117 +286,3 @@ def _signature(
 
 def _join(blames: list[Blame]) -> str:
     return ", ".join(map(str, blames))
-
-
-# How much of a LiteRT file XNNPACK computes, as the runtime divides the file between them.
-#
-# The runtime lists the nodes of the first subgraph only, so any other one, such as the body of a
-# loop, is exchanged with the first in a copy of the file. A node that XNNPACK takes stays in that
-# list, beside the DELEGATE nodes that stand for many: what is taken is what leads to the outputs of
-# a DELEGATE node, back to its inputs.
-
-
-def xnnpack_share(path: Path, signature: str) -> dict[str, Any]:
-    """Count the nodes of a signature that XNNPACK takes; those of a loop's body count once.
-
-    Args:
-        path: A LiteRT file.
-        signature: Name of one of its signatures.
-
-    Returns:
-        All ``nodes``, how many are ``taken``, and what is ``left`` by the kind of operator.
-    """
-    content = path.read_bytes()
-    nodes = 0
-    left: Counter[str] = Counter()
-    for number in _reached(content, signature):
-        # The first needs no copy, which would fill the memory where the file is large.
-        given: Any = {"model_content": _with_first(content, number)} if number else {}
-        rows = _listed(**given or {"model_path": str(path)})
-        delegates = [row for row in rows if row["op_name"] == _DELEGATE]
-        others = [row for row in rows if row["op_name"] != _DELEGATE]
-        taken = _taken(others, delegates)
-        nodes += len(others)
-        left.update(row["op_name"] for row in others if row["index"] not in taken)
-    return {
-        "nodes": nodes,
-        "taken": nodes - left.total(),
-        "left": dict(sorted(left.items(), key=lambda item: (-item[1], item[0]))),
-    }
-
-
-def _listed(**model: Any) -> list[dict[str, Any]]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(**model)
-    interpreter.allocate_tensors()  # only now are nodes given to XNNPACK
-    rows: list[dict[str, Any]] = interpreter._get_ops_details()
-    return rows
-
-
-def _taken(nodes: Sequence[Any], delegates: Sequence[Any]) -> set[int]:
-    maker = {tensor: node for node in nodes for tensor in node["outputs"] if tensor != _ABSENT}
-    taken: set[int] = set()
-    for delegate in delegates:
-        given = set(delegate["inputs"])
-        waiting = list(delegate["outputs"])
-        while waiting:
-            tensor = waiting.pop()
-            node = maker.get(tensor)
-            if node is None or tensor in given or node["index"] in taken:
-                continue
-            taken.add(node["index"])
-            waiting.extend(node["inputs"])
-    return taken
-
-
-def _reached(content: bytes, signature: str) -> Iterator[int]:
-    """Yield the subgraph of a signature and those that its loops and branches run."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(content, 0)
-    rows = map(model.SignatureDefs, range(model.SignatureDefsLength()))
-    waiting = [row.SubgraphIndex() for row in rows if row.SignatureKey().decode() == signature]
-    seen: set[int] = set()
-    while waiting:
-        number = waiting.pop()
-        if number in seen:
-            continue
-        seen.add(number)
-        yield number
-        graph = model.Subgraphs(number)
-        for node in map(graph.Operators, range(graph.OperatorsLength())):
-            waiting.extend(value for _, value in _references(node))
-
-
-def _references(node: Any) -> Iterator[tuple[int, int]]:
-    """Yield the positions in the file where a node names subgraphs, and which it names."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    kinds = schema.BuiltinOptions
-    fields = {kinds.WhileOptions: 2, kinds.IfOptions: 2, kinds.CallOnceOptions: 1}
-    table = node.BuiltinOptions()
-    for field in range(fields.get(node.BuiltinOptionsType(), 0)):
-        offset = table.Offset(4 + 2 * field)
-        if offset:
-            yield table.Pos + offset, struct.unpack_from("<i", table.Bytes, table.Pos + offset)[0]
-
-
-def _with_first(content: bytes, number: int) -> bytes:
-    """Return the file with subgraph ``number`` in the first place, and the first in its place."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    changed = bytearray(content)
-    model = schema.Model.GetRootAs(content, 0)
-    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
-        for node in map(graph.Operators, range(graph.OperatorsLength())):
-            for position, value in _references(node):
-                other = {0: number, number: 0}.get(value, value)
-                struct.pack_into("<i", changed, position, other)
-    table = model._tab
-    start = table.Vector(table.Offset(8))  # the field "subgraphs" of the schema
-    places = start, start + 4 * number
-    targets = [place + struct.unpack_from("<I", content, place)[0] for place in places]
-    for place, target in zip(places, reversed(targets), strict=True):
-        struct.pack_into("<I", changed, place, target - place)
-    return bytes(changed)

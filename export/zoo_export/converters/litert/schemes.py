@@ -18,12 +18,12 @@ from zoo_export.converters.float_layers import (
     with_float_layers,
     worst,
 )
+from zoo_export.converters.half_precision import with_full_precision
 from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert import edits
+from zoo_export.converters.litert import edits, halves
 from zoo_export.converters.litert.edits import one_scale
 from zoo_export.converters.litert.ranges import mended_ranges
 from zoo_export.converters.tracing import Conversion
-from zoo_export.reading.inference import refuse_beyond_float16
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
 from zoo_runtime.running.batching import split
@@ -32,20 +32,8 @@ from zoo_runtime.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in float16.
-
-    Raises:
-        ExportError: A weight beyond what float16 can hold.
-    """
-    import tensorflow as tf
-
-    refuse_beyond_float16(conversion.model)
-
-    def configure(converter: Any) -> None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-
-    return tflite.convert(conversion, configure)
+    """Store the weights in float16; what it does not hold stays in float32."""
+    return with_full_precision(tflite.convert(conversion, change=halves.halve))
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:

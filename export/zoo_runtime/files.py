@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 from zoo_registry import UsageError
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.manifest import MANIFEST, FileEntry
-from zoo_system import durable
-from zoo_system.hashing import sha256
-from zoo_system.signals import interruptible
+from zoo_system import durable, processes
+from zoo_system.durable import sha256
 
 # What common file systems take.
 _MAX_NAME = 255
@@ -167,7 +166,7 @@ def work_folder(out: Path) -> Iterator[Path]:
         except OSError as error:
             raise ExportError(f"'{out}' cannot be written: {_reason(error)}.") from error
         try:
-            with interruptible():
+            with processes.interruptible():
                 yield work
         except OSError as error:
             raise ExportError(f"Writing '{out}' failed: {_reason(error)}.") from error

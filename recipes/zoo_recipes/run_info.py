@@ -79,6 +79,18 @@ class _Expected:
 
 
 @dataclass(frozen=True)
+class _MLflow:
+    uri: str = _MISSING
+    run_id: str = _MISSING
+
+
+@dataclass(frozen=True)
+class _Tracker:
+    argument: str
+    note: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class _Info:
     status: str = _MISSING
     recipe: dict[str, Any] = _MISSING
@@ -103,6 +115,8 @@ class _Info:
     cost: _Cost | None = _MISSING
     resumed: list[str] = _MISSING
     teacher: dict[str, Any] | None = _MISSING
+    mlflow: _MLflow | None = _MISSING
+    trackers: dict[str, _Tracker] = _MISSING
 
 
 def mistake_in(text: str) -> str | None:

@@ -1,14 +1,15 @@
 """Names, specs, plugins and errors of Kerazoo; it imports neither TensorFlow, Keras nor NumPy.
 
-Four registries hold all that has a name. Built-in names come from a data table, those of
-plugins from entry points, both through the same look-up.
+Six registries hold all that has a name. Built-in names come from a data table, those of
+plugins from entry points, both through the same look-up; trackers and launchers, ours too, from
+entry points alone.
 """
 
 from typing import Any
 
 from zoo_registry.plugins import PluginProblem
 from zoo_registry.registry import Registry
-from zoo_registry.specs import ModelSpec, Origin, TensorSpec, load_target
+from zoo_registry.specs import FunctionSpec, ModelSpec, Origin, TensorSpec, load_target
 from zoo_system.errors import (
     DuplicateNameError,
     PluginError,
@@ -22,6 +23,7 @@ from zoo_system.errors import (
 __all__ = [
     "REGISTRIES",
     "DuplicateNameError",
+    "FunctionSpec",
     "ModelSpec",
     "Origin",
     "PluginError",
@@ -35,9 +37,11 @@ __all__ = [
     "datasets",
     "did_you_mean",
     "formats",
+    "launchers",
     "load_target",
     "models",
     "recipes",
+    "trackers",
 ]
 
 models: Registry[ModelSpec] = Registry(
@@ -71,4 +75,7 @@ formats: Registry[Any] = Registry(
     prove="zoo_runtime.formats:check_format",
     separator="_",
 )
-REGISTRIES: tuple[Registry[Any], ...] = (models, recipes, datasets, formats)
+_FUNCTION = "zoo_registry.specs:as_function"
+trackers: Registry[FunctionSpec] = Registry("tracker", group="zoo.trackers", coerce=_FUNCTION)
+launchers: Registry[FunctionSpec] = Registry("launcher", group="zoo.launchers", coerce=_FUNCTION)
+REGISTRIES: tuple[Registry[Any], ...] = (models, recipes, datasets, formats, trackers, launchers)

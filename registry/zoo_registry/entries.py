@@ -7,11 +7,24 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from zoo_registry.plugins import OWN_DISTRIBUTION, PluginEntry
+from zoo_registry.plugins import OURS, OWN_DISTRIBUTION, PluginEntry
 from zoo_registry.specs import Origin
+from zoo_system.errors import UnknownNameError
 
 T = TypeVar("T")
 BUILTIN_OWNER = OWN_DISTRIBUTION
+RUNTIME_DISTRIBUTION = "kerazoo-runtime"
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """In a table of built-in names: another distribution of this project brings the value.
+
+    Args:
+        distribution: As in ``pip install``.
+    """
+
+    distribution: str
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Entry:
         catalog: The distribution whose catalog it is in: it is known as ``owner/name`` only, the
             owner being the catalog's prefix.
         plugin: The entry point that stands for the name, if one does.
+        absent: Whether its owner is not installed: the name is reserved, and is not listed.
     """
 
     name: str
@@ -38,6 +52,7 @@ class Entry:
     trusted: bool
     catalog: str | None = None
     plugin: PluginEntry | None = None
+    absent: bool = False
 
     @property
     def qualified(self) -> str:
@@ -57,9 +72,27 @@ class Entry:
         return value
 
 
-def builtin_entry(name: str, value: object) -> Entry:
-    """Return the entry of a name from our own tables."""
+def builtin_entry(name: str, value: object, kind: str) -> Entry:
+    """Return the entry of a name from our own tables.
+
+    Args:
+        name: The name.
+        value: What it stands for, or :class:`Elsewhere`.
+        kind: The word used in messages.
+    """
+    if isinstance(value, Elsewhere):
+        return _absent_entry(name, value.distribution, kind)
     return Entry(name, BUILTIN_OWNER, lambda: value, own_version, value, trusted=True)
+
+
+def _absent_entry(name: str, owner: str, kind: str) -> Entry:
+    def load() -> object:
+        raise UnknownNameError(
+            f"{kind.capitalize()} '{name}' comes with the package '{owner}', which is not "
+            f"installed: pip install {owner}."
+        )
+
+    return Entry(name, owner, load, lambda: "", None, trusted=True, absent=True)
 
 
 def plugin_entry(plugin: PluginEntry) -> Entry:
@@ -70,7 +103,7 @@ def plugin_entry(plugin: PluginEntry) -> Entry:
         plugin.load,
         lambda: plugin.version,
         plugin.target,
-        trusted=False,
+        trusted=plugin.distribution in OURS,
         plugin=plugin,
     )
 
@@ -105,7 +138,10 @@ def local_entry(name: str, value: object, owner: str, version: str) -> Entry:
 
 @cache
 def own_version() -> str:
-    """Return the version of the installed kerazoo."""
+    """Return the version of the installed kerazoo.
+
+    It is asked of the distribution that this file is in, which a device has without the other.
+    """
     from importlib.metadata import version
 
-    return version(BUILTIN_OWNER)
+    return version(RUNTIME_DISTRIBUTION)

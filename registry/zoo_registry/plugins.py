@@ -12,8 +12,13 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 
 from zoo_system.errors import UsageError
 
-GROUPS = ("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs")
+GROUPS = (
+    *("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs"),
+    *("zoo.trackers", "zoo.launchers"),
+)
 OWN_DISTRIBUTION = "kerazoo"
+# Distributions of this project: their code is as trusted as our own, and nobody hides their names.
+OURS = (OWN_DISTRIBUTION, "kerazoo-data")
 # Of what this process registers itself.
 LOCAL_OWNER = "local"
 ENVIRONMENT_VARIABLE = "ZOO_PLUGINS"
@@ -75,7 +80,7 @@ def normalized(distribution: str) -> str:
 def wanted(distribution: str) -> bool:
     """Return whether ``ZOO_PLUGINS`` lets this distribution take part."""
     choice = os.environ.get(ENVIRONMENT_VARIABLE, "all").strip()
-    if choice in {"all", ""} or distribution == OWN_DISTRIBUTION:
+    if choice in {"all", ""} or distribution in OURS:
         return True
     return distribution in {normalized(part.strip()) for part in choice.split(",")} - {"none"}
 
@@ -83,7 +88,7 @@ def wanted(distribution: str) -> bool:
 def discover(group: str) -> list[PluginEntry]:
     """Return the entries of one group that ``ZOO_PLUGINS`` lets in, ours before others."""
     found = [entry for entry in installed() if entry.group == group and wanted(entry.distribution)]
-    return sorted(found, key=lambda entry: entry.distribution != OWN_DISTRIBUTION)
+    return sorted(found, key=lambda entry: entry.distribution not in OURS)
 
 
 @cache

@@ -40,7 +40,8 @@ class Registry(Generic[T]):
     Args:
         kind: The word used in messages, such as ``"model"``.
         group: The entry-point group where plugins add names.
-        builtin: ``"module:TABLE"``, a mapping of name to value, read on first use.
+        builtin: ``"module:TABLE"``, a mapping of name to value, read on first use; ``None`` where
+            our own names come from entry points too.
         coerce: ``"module:function"`` that turns a value and its name into the public type and
             raises ``TypeError`` for anything else.
         prove: ``"module:function"`` that tries what a value stands for and raises whatever fails,
@@ -60,7 +61,7 @@ class Registry(Generic[T]):
         kind: str,
         *,
         group: str,
-        builtin: str,
+        builtin: str | None = None,
         coerce: str,
         prove: str | None = None,
         separator: str = "-",
@@ -87,16 +88,20 @@ class Registry(Generic[T]):
     @cached_property
     def _entries(self) -> dict[str, list[Entry]]:
         found: dict[str, list[Entry]] = {}
-        for name, value in load_target(self._builtin).items():
-            found[name] = [builtin_entry(name, value)]
+        for name, value in (load_target(self._builtin) if self._builtin else {}).items():
+            found[name] = [builtin_entry(name, value, self.kind)]
             self._aliases |= dict.fromkeys(getattr(value, "aliases", ()), name)
+            if found[name][0].absent:  # as it was called when it was of kerazoo itself
+                self._aliases[f"{BUILTIN_OWNER}/{name}"] = name
         for plugin in plugins.discover(self.group):
             entry = plugin_entry(plugin)
             if not self._grammar.fullmatch(entry.name):
                 self.record_problem(entry.name, entry.origin, UsageError(self._bad(entry.name)))
                 continue
             others = found.setdefault(entry.name, [])
-            if others and others[0].owner == BUILTIN_OWNER:
+            if others and others[0].absent and others[0].owner == entry.owner:
+                others.clear()  # who the name is reserved for is here
+            if others and others[0].owner in plugins.OURS:
                 taken = DuplicateNameError(self._taken(entry, others[0]))
                 self.record_problem(entry.name, entry.origin, taken)
             others.append(entry)
@@ -158,10 +163,16 @@ class Registry(Generic[T]):
             entry.name if entry is _holder(entries) else entry.qualified
             for entries in self._entries.values()
             for entry in entries
+            if not entry.absent
             if fnmatch.fnmatchcase(entry.name, pattern)
             or fnmatch.fnmatchcase(entry.qualified, pattern)
         ]
         return sorted([*own, *fnmatch.filter(self._cataloged(), pattern)])
+
+    def absent(self) -> Mapping[str, str]:
+        """Return the names that a package of ours would bring which is not installed, with it."""
+        entries = (entry for found in self._entries.values() for entry in found)
+        return {entry.name: entry.owner for entry in entries if entry.absent}
 
     def view(self) -> Mapping[str, str]:
         """Return a read-only mapping of every name to its owner; nothing is imported."""
@@ -199,8 +210,13 @@ class Registry(Generic[T]):
     def peek(self, name: str) -> T | None:
         """Return the object if that needs no import of a plugin, else ``None``; never warns."""
         entry = self._find(name)
-        if entry.trusted and entry.qualified not in self._values:
-            self._values[entry.qualified] = self._load(entry)
+        if entry.absent:
+            return None
+        if entry.trusted and entry.qualified not in {*self._values, *self._broken}:
+            try:
+                self._values[entry.qualified] = self._load(entry)
+            except PluginError:  # a package of ours that does not go with this Kerazoo
+                self._broken.add(entry.qualified)
         return self._values.get(entry.qualified) or self._facts.get(entry.qualified)
 
     def survey(self, names: Iterable[str]) -> dict[str, T]:
@@ -345,7 +361,7 @@ class Registry(Generic[T]):
         )
 
     def _load(self, entry: Entry) -> T:
-        if entry.trusted:
+        if entry.trusted and entry.plugin is None:
             return entry.stamp(self.read(entry.load(), entry.name))
         seconds = seconds_by_name()
         try:
@@ -389,7 +405,7 @@ class Registry(Generic[T]):
 
 def _holder(entries: list[Entry]) -> Entry | None:
     """Return who holds the bare name: the only owner, or us, whom no plugin can hide."""
-    if len(entries) == 1 or (entries and entries[0].owner == BUILTIN_OWNER):
+    if len(entries) == 1 or (entries and entries[0].owner in plugins.OURS):
         return entries[0]
     return None
 

@@ -206,6 +206,43 @@ def _read_input(value: Any) -> Any:
         return value
 
 
+@dataclass(frozen=True, kw_only=True)
+class FunctionSpec:
+    """A named function or class of which nothing is known before it is called, as a tracker's.
+
+    Args:
+        name: The public name.
+        function: What is called.
+        summary: One line.
+        origin: Filled in by the registry.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    summary: str = ""
+    origin: Origin | None = None
+
+
+def as_function(value: object, name: str) -> FunctionSpec:
+    """Return ``value``, a function or a class, as a spec with the first line of its docstring.
+
+    Args:
+        value: What an entry point holds.
+        name: Its public name.
+
+    Raises:
+        TypeError: Anything else.
+
+    Example:
+        >>> as_function(len, "size").summary
+        'Return the number of items in a container.'
+    """
+    if not callable(value):
+        raise TypeError(f"it is a {type(value).__name__}, not a function or a class")
+    summary = (value.__doc__ or "").strip().partition("\n")[0]
+    return FunctionSpec(name=name, function=value, summary=summary)
+
+
 def _mistakes(spec: ModelSpec) -> Iterator[str]:
     """Say of each field that holds another type than it is declared with."""
     wanted: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (

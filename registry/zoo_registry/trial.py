@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from zoo_registry.plugins import LOCAL_OWNER, OWN_DISTRIBUTION, PluginEntry
+from zoo_registry.plugins import LOCAL_OWNER, OURS, PluginEntry
 from zoo_registry.specs import Origin
-from zoo_system import children
+from zoo_system import processes
 from zoo_system.errors import PluginError, UsageError, ZooError, printable
-from zoo_system.signals import signal_name
+from zoo_system.processes import signal_name
 
 # Seconds that the import of one entry point may take, which may be that of TensorFlow.
 TIME_LIMIT = 20.0
@@ -140,7 +140,7 @@ def running(origin: Origin | None, what: str) -> Iterator[None]:
     Raises:
         PluginError: A plugin's code raised something, were it what ends a process.
     """
-    if origin is None or origin.distribution in {OWN_DISTRIBUTION, LOCAL_OWNER}:
+    if origin is None or origin.distribution in {*OURS, LOCAL_OWNER}:
         yield
         return
     try:
@@ -318,7 +318,7 @@ def _one_child(
 def _started(request: Mapping[str, Any]) -> Iterator[_Child]:
     heard, said = os.pipe()
     with tempfile.TemporaryFile() as log:
-        process = children.start(
+        process = processes.start(
             _CHILD,
             str(said),
             stdin=subprocess.PIPE,

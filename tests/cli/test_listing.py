@@ -90,7 +90,9 @@ def test_no_name_and_no_number_is_cut() -> None:
     assert any(line.startswith("vit-small-patch16-224 ") for line in lines)
 
 
-@pytest.mark.parametrize("command", ["models", "recipes", "datasets", "formats", "plugins"])
+@pytest.mark.parametrize(
+    "command", ["models", "recipes", "datasets", "formats", "trackers", "launchers", "plugins"]
+)
 def test_every_listing_has_json(command: str) -> None:
     done = zoo(command, "--json")
     assert done.returncode == 0, done.stderr

@@ -171,6 +171,8 @@ def test_every_registry_answers() -> None:
         zoo_registry.recipes,
         zoo_registry.datasets,
         zoo_registry.formats,
+        zoo_registry.trackers,
+        zoo_registry.launchers,
     ):
         assert registry.names()
         with pytest.raises(UnknownNameError, match=f"There is no {registry.kind} 'xyzzy'"):

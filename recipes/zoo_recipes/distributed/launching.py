@@ -7,12 +7,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.distributed.cluster import Member, Workers
+import zoo_registry
+from zoo_recipes.distributed.cluster import LOCAL, Member, Workers
+from zoo_recipes.distributed.outcomes import Failure
 from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, check_free
-from zoo_registry import UsageError
+from zoo_registry import FunctionSpec, UsageError
+from zoo_registry.trial import running
 
 
 def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
@@ -23,11 +26,12 @@ def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
         default: How many, where the user has not said it.
 
     Raises:
-        UsageError: Less than one.
+        UsageError: Less than one, or no such launcher.
     """
     if workers == 0:
         raise UsageError("workers=0 must be 1 or more.")
     asked = workers if isinstance(workers, Workers) else Workers(workers or 0)
+    zoo_registry.launchers.owner(str(asked.launcher))  # raises where there is none
     return asked if asked.number else replace(asked, number=default)
 
 
@@ -79,16 +83,16 @@ def launch(
     Raises:
         UsageError: A function that cannot be called from other processes, or a folder that is
             there already.
+        PluginError: A launcher of a plugin that is broken.
     """
     if on_epoch is not None:
         raise UsageError("on_epoch is not called from workers: read the run's history.csv.")
     if recipe is not None:
         check_free(folder, force=(begin or {}).get("force", False))
-    from zoo_recipes.distributed.by_ray import run_by_ray
-    from zoo_recipes.distributed.supervising import run_here, supervise
+    from zoo_recipes.distributed.supervising import supervise
 
-    by_ray = workers.launcher == "ray"
-    if by_ray:  # whose workers are in other folders
+    launcher = zoo_registry.launchers.get(workers.launcher)
+    if launcher.name != LOCAL:  # whose workers may be in other folders
         folder = folder.absolute()
     job = {
         "folder": str(folder),
@@ -98,4 +102,13 @@ def launch(
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
         "workers": asdict(workers),
     }
-    return supervise(job, workers, run_by_ray if by_ray else run_here)
+    return supervise(job, workers, lambda job, number: _failure_of(launcher, job, number))
+
+
+def _failure_of(launcher: FunctionSpec, job: Mapping[str, Any], number: int) -> Failure | None:
+    """Let a launcher start the workers once, and return why they failed, or ``None``."""
+    with running(launcher.origin, f"Launcher '{launcher.name}'"):
+        failure = launcher.function(job, number)
+        if not isinstance(failure, Failure | None):
+            raise TypeError(f"it returned a {type(failure).__name__}, not a Failure or None")
+        return failure

@@ -21,7 +21,7 @@ from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, resuming, write_json
 from zoo_recipes.training.checkpoints import newest
 from zoo_registry import UsageError, ZooError
-from zoo_system import children
+from zoo_system import processes
 
 _POLL = 0.1
 # What several workers fail of, and the one that was the cause, shows within this time.
@@ -68,7 +68,9 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
 
 
 def run_here(job: Mapping[str, Any], number: int) -> Failure | None:
-    """Train with workers on this machine, and return why they failed, or ``None``.
+    """Start workers on this machine.
+
+    Returns why they failed, or ``None``.
 
     Args:
         job: What :func:`zoo_recipes.training.worker.work` does.
@@ -177,7 +179,7 @@ def _gpus() -> list[str]:
         return [name for name in visible.split(",") if name not in ("", "-1")]
     try:
         command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        found = children.run_program(command, _MOST_SECONDS)
+        found = processes.run_program(command, _MOST_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return []  # no driver, or one that hangs
     return [] if found.returncode else found.stdout.split()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import ZooError
+from zoo_system import folders
 from zoo_system.durable import write
 
-FOLDER = "checkpoints"
 SECONDS = 60.0
 KEPT = 2
 # What EarlyStopping and ReduceLROnPlateau count.
@@ -85,7 +85,7 @@ class Saver:
         history: Mapping[str, list[float]],
         seconds: float,
     ) -> None:
-        self.folder = folder / FOLDER
+        self.folder = folder / folders.CHECKPOINTS
         self.model = model
         self.callbacks = callbacks
         self.history = history
@@ -143,7 +143,7 @@ def newest(folder: Path) -> Checkpoint | None:
     Args:
         folder: Of the run.
     """
-    for path in reversed(_paths(folder / FOLDER)):
+    for path in reversed(_paths(folder / folders.CHECKPOINTS)):
         try:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}

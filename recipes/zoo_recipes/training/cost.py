@@ -1,15 +1,14 @@
-"""What a training takes: time, memory and, where that is wanted, energy."""
+"""What a training takes: time and memory; a tracker adds the energy."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.run import INFO, write_json
-from zoo_recipes.training.energy import EnergyMeter
 from zoo_system import machine
 
 # A training that is killed has lost no more of its account than this.
@@ -23,13 +22,13 @@ class Meter:
     Args:
         folder: Of the run.
         info: What ``run.json`` is to hold; its ``cost`` is replaced.
-        energy: Measures energy too, or ``None``.
+        update: Brings up to date what trackers have in ``info``, energy among it.
     """
 
-    def __init__(self, folder: Path, info: dict[str, Any], energy: EnergyMeter | None) -> None:
+    def __init__(self, folder: Path, info: dict[str, Any], update: Callable[[], None]) -> None:
         self.folder = folder
         self.info = info
-        self.energy = energy
+        self.update = update
         self.before: Mapping[str, Any] = info.get("cost") or {}
         self.began = (time.monotonic(), time.process_time())
         self.due = self.began[0] + _SECONDS
@@ -42,10 +41,9 @@ class Meter:
             for name, value in zip(_ADDED, spent, strict=True)
         }
         cost["peak_memory_mb"] = max(self.before.get("peak_memory_mb", 0), machine.peak_mb())
-        cost["energy"] = self.before.get("energy")
-        if self.energy is not None:
-            cost["energy"] = self.energy.read(cost["energy"])
+        cost["energy"] = (self.info.get("cost") or {}).get("energy")
         self.info["cost"] = cost
+        self.update()
 
     def write_if_due(self) -> None:
         """Write the account into ``run.json`` if the last one is old enough."""
@@ -56,28 +54,19 @@ class Meter:
 
 
 @contextmanager
-def metered(folder: Path, info: dict[str, Any], country: str | None) -> Iterator[Meter]:
+def metered(folder: Path, info: dict[str, Any], update: Callable[[], None]) -> Iterator[Meter]:
     """Measure what is done inside, whatever becomes of it.
 
     Args:
         folder: Of the run.
         info: What ``run.json`` is to hold.
-        country: Of whose grid the energy comes; ``None`` measures none, unless the run began so.
-
-    Raises:
-        UsageError: No such country.
-        ZooError: codecarbon is not installed.
+        update: As for :class:`Meter`.
     """
-    began_with = ((info.get("cost") or {}).get("energy") or {}).get("country")
-    country = country or began_with
-    energy = EnergyMeter(country) if country else None
-    meter = Meter(folder, info, energy)
+    meter = Meter(folder, info, update)
     try:
         yield meter
     finally:
         meter.read()
-        if energy is not None:
-            energy.stop()
 
 
 def devices() -> list[dict[str, str]]:

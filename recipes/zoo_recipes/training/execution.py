@@ -14,17 +14,18 @@ from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import INFO, MODEL, RECIPE, OnEpoch, write_json
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.training.checkpoints import FOLDER, Checkpoint
+from zoo_recipes.trackers.tracking import Made
+from zoo_recipes.training.checkpoints import Checkpoint
 from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
 from zoo_recipes.training.distilling import Teacher, load_teacher
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
-from zoo_recipes.training.watching import Logs, watched
+from zoo_recipes.training.watching import watched
 from zoo_registry import ZooError
-from zoo_system.durable import write, write_text
-from zoo_system.hashing import sha256
+from zoo_system import folders
+from zoo_system.durable import sha256, write, write_text
 
 
 def carry_out(
@@ -32,7 +33,7 @@ def carry_out(
     builder: Any,
     folder: Path,
     info: dict[str, Any],
-    logs: Logs,
+    trackers: Mapping[str, Made],
     *,
     ranks: Ranks | None,
     on_epoch: OnEpoch | None,
@@ -45,12 +46,12 @@ def carry_out(
         builder: Of its data, prepared.
         folder: Of the run.
         info: What ``run.json`` holds; added to.
-        logs: What else is recorded.
+        trackers: What else follows it, by name.
         ranks: The processes that train together, of which this is one.
         on_epoch: Told the number and the metrics of each epoch.
         options: As :func:`trained` takes them.
     """
-    with watched(folder, info, logs, ranks=ranks, on_epoch=on_epoch) as (meter, told):
+    with watched(folder, info, trackers, ranks=ranks, on_epoch=on_epoch) as (meter, told):
         if not (folder / RECIPE).exists():
             _write_recipe(recipe, folder)
         if ranks:
@@ -63,7 +64,7 @@ def carry_out(
         info |= {"status": "complete", "finished": now()}
         meter.read()
         write_json(folder / INFO, info)
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)
+        shutil.rmtree(folder / folders.CHECKPOINTS, ignore_errors=True)
         if ranks:
             ranks.meet_at_the_end()
 

@@ -6,7 +6,7 @@ import math
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +40,20 @@ from zoo_recipes.run import (
     read_run,
     resuming,
 )
+from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.distilling import with_absolute_teacher
-from zoo_recipes.training.energy import check_country
 from zoo_recipes.training.execution import carry_out, trained
-from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
-from zoo_recipes.training.watching import Logs
 from zoo_registry import UsageError, ZooError
-from zoo_system import folders, network
+from zoo_system import fetching, folders
 from zoo_system.durable import remove_partial
 from zoo_system.errors import first_line
 
 
-@network.if_download
+@fetching.if_download
 @alone()
 def train(
     recipe: str | Path | Recipe,
@@ -74,6 +72,7 @@ def train(
     workers: int | Workers | None = None,
     energy: str | None = None,
     mlflow: str | None = None,
+    trackers: Sequence[str] = (),
 ) -> Run:
     """Train a recipe's model and leave all that came of it in a folder.
 
@@ -94,6 +93,8 @@ def train(
             one of them, and each of them makes the same call.
         energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
         mlflow: Log to MLflow: the URI of a store, or a folder for one.
+        trackers: What else follows the training, ``"NAME"`` or ``"NAME:ARGUMENT"`` each: those of
+            plugins, and ``"energy:DEU"`` and ``"mlflow:logs"`` are the same as above.
 
     Returns:
         The complete run. A training that is interrupted or fails leaves a run that says so; one
@@ -117,7 +118,7 @@ def train(
     }
     member, team = this_member(), as_workers(workers)
     if member is None and team.number > 1:
-        _refuse_with_workers(energy, mlflow)
+        _refuse_with_workers(energy, mlflow, trackers)
         return launch(folder, team, recipe, {"force": force}, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
@@ -130,10 +131,7 @@ def train(
     # What cannot work is refused before anything is written, or replaced.
     check_free(folder, force=force)
     check_settings(recipe, folder)
-    if energy is not None:
-        check_country(energy)
-    if mlflow is not None:
-        check_mlflow()
+    followed = make_trackers(trackers, energy=energy, mlflow=mlflow)
     if recipe.model.weights is not None:
         from zoo_models.weights.opening import open_weights
 
@@ -143,13 +141,12 @@ def train(
         show_own_data(builder, recipe.dataset)
     warn_of_pictures(recipe, builder, note_of(builder))
     info = first_info(recipe, task) | workers_info(ranks)
-    logs = Logs(energy=energy, mlflow=mlflow)
     with new_folder(folder, force=force):
-        carry_out(recipe, builder, folder, info, logs, checkpoint=None, ranks=ranks, **options)
+        carry_out(recipe, builder, folder, info, followed, checkpoint=None, ranks=ranks, **options)
     return load_run(folder)
 
 
-@network.if_download
+@fetching.if_download
 @alone()
 def resume(
     run: str | Path,
@@ -163,6 +160,7 @@ def resume(
     workers: int | Workers | None = None,
     energy: str | None = None,
     mlflow: str | None = None,
+    trackers: Sequence[str] = (),
 ) -> Run:
     """Go on with a training that was interrupted, failed or killed.
 
@@ -180,6 +178,7 @@ def resume(
         workers: As for :func:`train`; as many as the run began with by default.
         energy: As for :func:`train`; a run that began with it goes on with it.
         mlflow: The same.
+        trackers: The same.
 
     Raises:
         UsageError: No run, a complete one, one that another process is training, or own data that
@@ -197,15 +196,14 @@ def resume(
     }
     member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
     if member is None and team.number > 1:
-        _refuse_with_workers(energy, mlflow)
+        _refuse_with_workers(energy, mlflow, trackers)
         # Workers may be started in other folders.
         data = None if data is None else Path(data).expanduser().absolute()
         return launch(folder, team, data=data, **reading, **options)
     ranks = joined(member, workers)
     if ranks and ranks.rank:
         return _follow(ranks, folder, data, **reading)
-    if energy is not None:
-        check_country(energy)
+    anew = make_trackers(trackers, energy=energy, mlflow=mlflow)
     with held(folder):
         # Only now does nobody else change it.
         found = _read_or_remade(folder)
@@ -226,9 +224,9 @@ def resume(
         info["resumed"] = [*info.get("resumed", []), str(place)]
         _warn_of_changes(info, ranks)
         info |= workers_info(ranks)
-        logs = Logs(energy=energy, mlflow=mlflow)
+        followed = those_begun(info, anew)
         carry_out(
-            recipe, builder, folder, info, logs, checkpoint=checkpoint, ranks=ranks, **options
+            recipe, builder, folder, info, followed, checkpoint=checkpoint, ranks=ranks, **options
         )
     return load_run(folder)
 
@@ -274,9 +272,9 @@ def check_settings(recipe: Recipe, folder: Path) -> None:
         make_callback(callback, folder)
 
 
-def _refuse_with_workers(energy: str | None, mlflow: str | None) -> None:
-    given = {"energy": energy, "mlflow": mlflow}
-    for name in (name for name, value in given.items() if value is not None):
+def _refuse_with_workers(energy: str | None, mlflow: str | None, trackers: Sequence[str]) -> None:
+    options = {"energy": energy, "mlflow": mlflow, "track": trackers or None}
+    for name in (name for name, value in options.items() if value is not None):
         raise UsageError(
             f"{name} does not go with workers that are launched here, of which each is a process "
             f"of its own: leave --{name} or --workers out."

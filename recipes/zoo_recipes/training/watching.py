@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
 from zoo_recipes.run import INFO, OnEpoch, StoppedError, write_json
+from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_recipes.training.cost import Meter, metered
-from zoo_recipes.training.mlflow_log import logged
 from zoo_recipes.training.provenance import now
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logs:
-    """What is recorded of a training on request.
-
-    Args:
-        energy: The country of whose grid its energy comes; ``None`` for not measuring it.
-        mlflow: The store or folder of MLflow; ``None`` for no log there.
-    """
-
-    energy: str | None
-    mlflow: str | None
 
 
 @contextmanager
 def watched(
     folder: Path,
     info: dict[str, Any],
-    logs: Logs,
+    trackers: Mapping[str, Made],
     *,
     ranks: Ranks | None,
     on_epoch: OnEpoch | None,
 ) -> Iterator[tuple[Meter, OnEpoch | None]]:
     """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
     with (
-        logged(logs.mlflow, folder, info, on_epoch) as told,
+        tracked(trackers, folder, info, on_epoch) as (update, told),
         _recorded(folder, info),
         telling_of_loss(folder, ranks),
-        metered(folder, info, logs.energy) as meter,
+        metered(folder, info, update) as meter,
     ):
         yield meter, told
 

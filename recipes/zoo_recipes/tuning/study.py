@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,23 +11,22 @@ from zoo_recipes.configs import Range
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
+from zoo_recipes.trackers.tracking import make_trackers
 from zoo_recipes.training.distilling import with_absolute_teacher
-from zoo_recipes.training.energy import check_country
-from zoo_recipes.training.mlflow_log import check_mlflow
 from zoo_recipes.training.training import check_settings
 from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
 from zoo_registry import UsageError, ZooError
-from zoo_system import network
+from zoo_system import fetching
 from zoo_system.durable import write_text
 from zoo_system.untouched import untouched
 
 BEST = "best.toml"
 
 
-@network.if_download
+@fetching.if_download
 @untouched()
 def tune(
     recipe: str | Path | Recipe,
@@ -42,6 +41,7 @@ def tune(
     on_trial: Callable[[Trial], None] | None = None,
     energy: str | None = None,
     mlflow: str | None = None,
+    trackers: Sequence[str] = (),
     force: bool = False,
 ) -> Tuning:
     """Search better settings of a recipe; what is interrupted goes on when it is called again.
@@ -63,6 +63,7 @@ def tune(
         on_trial: Called as each trial ends.
         energy: Measure that of each trial; three letters of the country of whose grid it comes.
         mlflow: Log each trial to MLflow, a run each: the URI of a store, or a folder for one.
+        trackers: What else follows each trial, as for :func:`zoo.train`.
         force: Whether a search that is there is deleted, in place of going on with it.
 
     Returns:
@@ -77,10 +78,7 @@ def tune(
     if find_spec("optuna") is None:
         raise ZooError("Optuna is not installed: pip install 'kerazoo[tune]'.")
     # In a trial it would count as that trial's failure.
-    if energy is not None:
-        check_country(energy)
-    if mlflow is not None:
-        check_mlflow()
+    make_trackers(trackers, energy=energy, mlflow=mlflow)
     if trials < 1:
         raise UsageError(f"trials={trials}: a search needs 1 trial or more.")
     before = with_absolute_teacher(on_own_data(resolve_recipe(recipe), data, columns=columns))
@@ -97,6 +95,7 @@ def tune(
         "verbose": False,
         "energy": energy,
         "mlflow": mlflow,
+        "trackers": trackers,
     }
     search = Search(searched, folder, options, on_trial)
     search.go_on(trials)

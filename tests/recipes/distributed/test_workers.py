@@ -13,12 +13,13 @@ import numpy as np
 import psutil
 import pytest
 
+import zoo_registry
 from zoo_recipes.distributed.cluster import Workers, free_addresses
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import load_run, read_run
 from zoo_recipes.training.training import resume, train
-from zoo_registry import UsageError, ZooError
+from zoo_registry import PluginError, Registry, UsageError, ZooError
 
 pytestmark = pytest.mark.slow
 
@@ -102,12 +103,65 @@ def assert_same(run, whole):
         np.testing.assert_array_equal(theirs, mine)
 
 
-def test_kill_9_of_a_worker_changes_nothing(whole, data_dir, tmp_path):
+LAUNCHERS = """
+from zoo_recipes.distributed.supervising import run_here
+
+calls = []
+
+def passes_on(job, number):
+    "Starts workers as we do."
+    calls.append(number)
+    return run_here(job, number)
+
+def fails(job, number):
+    raise SystemExit(1)
+
+def odd(job, number):
+    return True
+"""
+
+
+@pytest.fixture
+def launchers(site, monkeypatch):
+    """Install launchers of a plugin."""
+    names = {"passes-on": "passes_on", "fails": "fails", "odd": "odd", "gone": "none"}
+    entries = "".join(f"{name} = launchers:{value}\n" for name, value in names.items())
+    site.install("launching-zoo", f"[zoo.launchers]\n{entries}", launchers=LAUNCHERS)
+    registry = Registry("launcher", group="zoo.launchers", coerce="zoo_registry.specs:as_function")
+    monkeypatch.setattr(zoo_registry, "launchers", registry)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("lokal", UsageError, "There is no launcher 'lokal'. Did you mean 'local'? `zoo launche"),
+        (
+            "fails",
+            PluginError,
+            "Launcher 'fails' of 'launching-zoo' 1.0 failed: RuntimeError: SystemExit: 1 would",
+        ),
+        ("odd", PluginError, "TypeError: it returned a bool, not a Failure or None"),
+        ("gone", PluginError, "launcher 'gone' of plugin 'launching-zoo' 1.0 cannot be used: Attr"),
+    ],
+)
+def test_a_launcher_that_is_none_or_broken(launchers, tmp_path, name, error, message):
+    with pytest.raises(error) as caught:
+        train("digits-cnn", out=tmp_path / "run", workers=Workers(2, launcher=name))
+    assert message in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_kill_9_of_a_worker_changes_nothing(whole, launchers, data_dir, tmp_path):
+    """Whoever launches the workers, as here a plugin."""
+    options = {**OPTIONS, "workers": Workers(2, launcher="passes-on")}
     killer = threading.Thread(target=after_a_checkpoint, args=(tmp_path / "run", kill_worker_1))
     killer.start()
     with pytest.warns(UserWarning, match=r"worker 1 was killed \(SIGKILL\): all 2 start again fro"):
-        run = train(whole.recipe, out=tmp_path / "run", data_dir=data_dir, **OPTIONS)
+        run = train(whole.recipe, out=tmp_path / "run", data_dir=data_dir, **options)
     killer.join()
+    import launchers as installed
+
+    assert installed.calls == [2, 2]
     (restart,) = run.info["restarts"]
     assert restart["cause"] == "worker 1 was killed (SIGKILL)"
     assert run.info["resumed"] == [restart["from"]]

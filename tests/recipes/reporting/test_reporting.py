@@ -20,7 +20,7 @@ from zoo_recipes.reporting import facts
 from zoo_recipes.reporting.card import _license, card
 from zoo_recipes.reporting.report import report
 from zoo_recipes.run import INFO, StoppedError, load_run, read_run, write_json
-from zoo_recipes.training.mlflow_log import store_of
+from zoo_recipes.trackers.mlflow import store_of
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
 

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 import zoo_registry
+from kerazoo_data.mnist5k_scenes import scene
 from zoo import evaluate, export, train
 from zoo_recipes.configs import Component
 from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.mnist5k_scenes import scene
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.tasks.boxes import UNKNOWN, Scenes, flipped, make_maps

@@ -1,9 +1,10 @@
-"""``zoo models``, ``show``, ``recipes``, ``recipe``, ``datasets`` and ``formats``."""
+"""``zoo models``, ``show``, ``recipes``, ``recipe``, ``datasets``, ``formats`` and the like."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import click
@@ -167,6 +168,7 @@ def recipes(pattern: str, as_json: bool) -> None:
         ],
     )
     _count(rows, "recipe", pattern)
+    _count_absent(zoo_registry.recipes, pattern)
     if rows:
         next_step(f"zoo train {rows[0]['name']}")
 
@@ -203,6 +205,22 @@ def recipe(name: str, as_json: bool) -> None:
 def datasets(pattern: str, as_json: bool) -> None:
     """List the data sets that Kerazoo and its plugins add to those of TensorFlow Datasets."""
     _list_owners(zoo_registry.datasets, pattern, as_json)
+
+
+@click.command()
+@pattern_argument
+@as_json
+def trackers(pattern: str, as_json: bool) -> None:
+    """List what can follow a training: zoo train ... --track NAME:ARGUMENT."""
+    _list_owners(zoo_registry.trackers, pattern, as_json)
+
+
+@click.command()
+@pattern_argument
+@as_json
+def launchers(pattern: str, as_json: bool) -> None:
+    """List who can start the workers of a training: zoo train ... --workers 2 --launcher NAME."""
+    _list_owners(zoo_registry.launchers, pattern, as_json)
 
 
 @click.command()
@@ -257,6 +275,14 @@ def _list_owners(registry: Registry[Any], pattern: str, as_json: bool) -> None:
         return
     print_table(("NAME", "FROM", "SUMMARY"), [(r["name"], r["owner"], r["summary"]) for r in rows])
     _count(rows, registry.kind, pattern)
+    _count_absent(registry, pattern)
+
+
+def _count_absent(registry: Registry[Any], pattern: str) -> None:
+    """Say how many names a package of ours would bring that is not installed."""
+    absent = [owner for name, owner in registry.absent().items() if fnmatchcase(name, pattern)]
+    for owner, number in Counter(absent).items():
+        click.echo(f"And {number} of {owner}: pip install {owner}")
 
 
 def _count(rows: list[dict[str, Any]], kind: str, pattern: str) -> None:

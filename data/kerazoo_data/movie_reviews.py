@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import VADER
+from kerazoo_data.specs import VADER_PACKAGE
 from zoo_recipes.datasets.splits import stratified
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 ARCHIVE = "hutto_ICWSM_2014.tar.gz"
 MEMBER = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"
@@ -45,7 +45,7 @@ class MovieReviews(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        rows = list(_clear(_lines(unpacked(VADER))))
+        rows = list(_clear(_lines(unpacked(VADER_PACKAGE))))
         train, test = stratified([label for _, label, _ in rows], 0.2)
         return {
             "train": self._generate_examples(rows, train),

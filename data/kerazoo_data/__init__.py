@@ -1,0 +1,1 @@
+"""Data sets that packages happen to carry, for Kerazoo: found by its public entry points alone."""

@@ -215,8 +215,6 @@ def _made(name: str, argument: str) -> Made:
         measures = bool(tracker.measures)
     held = None if is_ours else owner
     return Made(spec.name if is_ours else name, tracker, title, measures, held)
-        spec.name if is_ours else name, tracker, title, measures, None if is_ours else owner
-    )
 
 
 # Our own are where run.json has had them from the first: `cost.energy` and `mlflow`.

@@ -25,8 +25,8 @@ from zoo_runtime.stored import load_arrays
 ROOT = Path(__file__).parents[2]
 SOURCES = [
     path
-    for room in ("zoo/zoo", "registry/zoo_registry", "recipes/zoo_recipes", "export/zoo_export")
-    for path in sorted((ROOT / room).rglob("*.py"))
+    for root in ("registry", "export", "zoo", "recipes")
+    for path in sorted((ROOT / root).rglob("*.py"))
 ]
 RESTRICTED, HANDED_OVER = "pickled_frames.py", "pickled.py"
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch"}
@@ -304,13 +304,13 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_bundle_from_elsewhere_is_tried_once(bundle_copy, cache, monkeypatch):
     tried = []
-    real = zoo_runtime.trial.children.run
+    real = zoo_runtime.trial.processes.run
 
     def counted(module, folder, name, *words, **options):
         tried.append(name)
         return real(module, folder, name, *words, **options)
 
-    monkeypatch.setattr(zoo_runtime.trial.children, "run", counted)
+    monkeypatch.setattr(zoo_runtime.trial.processes, "run", counted)
     for _ in range(2):
         load_bundle(bundle_copy).predict(np.zeros((8, 8)), runtime="onnx")
     assert tried == ["onnx"]

@@ -11,7 +11,7 @@ from zoo_runtime import files
 WORKING = """
 import sys, time
 from pathlib import Path
-from zoo_export.files import work_folder
+from zoo_runtime.files import work_folder
 with work_folder(Path(sys.argv[1])) as work:
     (work / "part").write_text("half")
     print(work.name, flush=True)

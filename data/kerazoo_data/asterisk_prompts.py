@@ -14,7 +14,8 @@ import tensorflow_datasets as tfds
 from kerazoo_data.specs import ASTERISK_PACKAGES
 from zoo_recipes.own_data.content import digest_of
 from zoo_recipes.own_data.splitting import part_of
-from zoo_system.packages import unpacked
+from zoo_runtime.optional import need
+from zoo_system.fetching import unpacked
 
 RATE = 8000
 LANGUAGES = {"en": "english", "es": "spanish"}
@@ -60,8 +61,7 @@ class AsteriskPrompts(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {part: self._generate_examples(found) for part, found in parts.items()}
 
     def _generate_examples(self, prompts: list[tuple[str, str, Path]]) -> Any:
-        import soundfile
-
+        soundfile = need("soundfile", "A sound file")
         for language, prompt, file in prompts:
             samples, _ = soundfile.read(file, dtype="int16")
             for number, piece in enumerate(pieces(samples)):

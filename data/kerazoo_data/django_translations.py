@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import DJANGO_PACKAGE
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 # Those in Latin letters that have nearly all messages, one of each language.
 LANGUAGES = ("ca", "da", "de", "es", "fr", "it", "nl", "pt", "ro", "sv")

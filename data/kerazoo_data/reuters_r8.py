@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import ORANGE_TEXT_PACKAGE
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 TOPICS = ("acq", "crude", "earn", "grain", "interest", "money-fx", "ship", "trade")
 HEADER_LINES = 3

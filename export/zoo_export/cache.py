@@ -30,7 +30,7 @@ from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_system import durable, folders
-from zoo_system.packages import cache_folder
+from zoo_system.folders import cache_folder
 
 _MOST_BYTES = 10_000_000_000
 _RUN_FILES = (

@@ -10,6 +10,8 @@ from zoo_export.snippets import snippets
 from zoo_registry.specs import is_regression
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import Artifact, Manifest
+from zoo_runtime.optional import source, with_extras
+from zoo_runtime.probes import NEEDS
 from zoo_runtime.tensors import Tensor
 
 _MAX_LABELS = 30
@@ -183,16 +185,20 @@ def _step(step: Mapping[str, Any]) -> str:
 
 def _python(manifest: Manifest) -> str:
     first = manifest.artifacts[0].format
-    packages = find(first).requires
+    kinds = (str(step.get("step")) for step in manifest.preprocessing)
+    row, inputs = find(first), [NEEDS[kind] for kind in kinds if kind in NEEDS]
+    packages = f"'{with_extras([row.module, *inputs])}'"
+    if source(row.module, row.requires) == row.requires:
+        packages += f" {row.requires}"
     names = ", ".join(f'"{tensor.name}"' for tensor in manifest.inputs)
     return f"""## Python
 
-Needs kerazoo, NumPy and {packages}. Run it in this folder; it takes the inputs that the files
-were verified with.
+It needs `pip install {packages}` and runs in this folder; it takes the inputs that the files were
+verified with.
 
 ```python
 import numpy as np
-from zoo_export import load_bundle
+from zoo_runtime import load_bundle
 
 bundle = load_bundle(".")
 samples = np.load("assets/samples.npz")

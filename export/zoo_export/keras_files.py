@@ -19,8 +19,8 @@ from zoo_export.model_code import objects_in
 from zoo_models.memory import check_file_memory
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
+from zoo_system.durable import sha256
 from zoo_system.errors import plain
-from zoo_system.hashing import sha256
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _ZIP, _HDF5 = b"PK", b"\x89HDF\r\n\x1a\n"

@@ -100,8 +100,8 @@ def files_of(modules: Iterable[str]) -> list[Path]:
     What is installed, or comes with Python, is not followed further.
 
     Example:
-        >>> [path.name for path in files_of(["zoo_system.hashing"]) if path.stem == "hashing"]
-        ['hashing.py']
+        >>> [path.name for path in files_of(["zoo_system.durable"]) if path.stem == "durable"]
+        ['durable.py']
     """
     waiting = {module.partition(".")[0] for module in modules}
     found: dict[str, list[Path]] = {}

@@ -24,7 +24,7 @@ from zoo_runtime.manifest import Decoding
 from zoo_runtime.stored import read_npz
 from zoo_runtime.tensors import Array, Arrays
 from zoo_system import folders
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 # HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
 OF_DAMAGE = {None, errno.EINVAL}

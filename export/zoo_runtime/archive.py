@@ -14,6 +14,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import BundleError
 from zoo_runtime.files import safe_path, work_folder
 from zoo_runtime.manifest import MANIFEST, MAX_MANIFEST, Manifest
+from zoo_system import durable
 
 # Weights hardly shrink; an archive that swells a hundredfold beyond this holds something else.
 _FREE_BYTES, _MAX_RATIO = 1 << 26, 100
@@ -45,7 +46,7 @@ def pack(folder: Path, names: Sequence[str], out: Path, *, force: bool = False) 
                 info.file_size = (folder / name).stat().st_size  # so that 4 GB are foreseen
                 with (folder / name).open("rb") as source, archive.open(info, "w") as target:
                     shutil.copyfileobj(source, target, _CHUNK)
-        (work / "bundle.zip").replace(out)
+        durable.rename(work / "bundle.zip", out)
     return out
 
 

@@ -13,7 +13,8 @@ from zoo_runtime.agreement import check_agreement, files_of_steps
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Manifest
-from zoo_runtime.running import Options, Runner, is_installed, open_runner
+from zoo_runtime.optional import is_installed, source
+from zoo_runtime.running import Options, Runner, open_runner
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,9 @@ class Contents:
         needed = []
         for artifact in self.artifacts:
             row = find(artifact.format)
-            if is_installed(row):
+            if is_installed(row.module):
                 return artifact
-            needed.append(row.requires)
+            needed.append(source(row.module, row.requires))
         raise MissingRuntimeError(
             f"No runtime for bundle '{self}' is installed: pip install {' or '.join(needed)}"
         )

@@ -57,5 +57,9 @@ class BundleError(ZooError):
     """A bundle that is incomplete, changed, or not to be trusted."""
 
 
-class MissingRuntimeError(UsageError, ImportError):
+class MissingPackageError(ZooError, ImportError):
+    """A package that a format or a kind of input needs is not installed, or cannot be imported."""
+
+
+class MissingRuntimeError(MissingPackageError, UsageError):
     """The package that runs a format is not installed."""

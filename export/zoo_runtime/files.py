@@ -14,7 +14,7 @@ from zoo_registry import UsageError
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.manifest import MANIFEST, FileEntry
 from zoo_system import durable, processes
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 # What common file systems take.
 _MAX_NAME = 255

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from zoo_registry import UsageError
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.manifest import Manifest
+from zoo_runtime.optional import is_installed
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.stored import fits_tensor, load_arrays
 from zoo_runtime.tensors import Array
@@ -24,7 +24,8 @@ _TEXTS = ("Zürich isn't far: 3.14 km!", "the quick brown fox jumps over the laz
 # differently.
 _ALLOWED = {"image": 2.0, "audio": 1e-3}
 _RAW = "raw"
-_NEEDS = {"image": "PIL", "tokenize": "tokenizers", "audio": "soxr"}
+# What a step imports.
+NEEDS = {"image": "PIL", "tokenize": "tokenizers", "audio": "soxr"}
 # Of the stored sound, in Hz: no model's own, so that it is resampled.
 _RATE = 11_000
 # Of one stored array: a few rows of what one model takes.
@@ -82,7 +83,7 @@ def _kinds(steps: Sequence[Mapping[str, Any]]) -> set[str]:
 
 
 def _can_prepare(steps: Sequence[Mapping[str, Any]]) -> bool:
-    return all(find_spec(_NEEDS[kind]) for kind in _kinds(steps) if kind in _NEEDS)
+    return all(is_installed(NEEDS[kind]) for kind in _kinds(steps) if kind in NEEDS)
 
 
 def _plain(raw: Any) -> Any:

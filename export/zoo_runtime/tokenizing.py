@@ -17,10 +17,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from zoo_system import children
+from zoo_runtime.optional import need
+from zoo_system import processes
 from zoo_system.errors import UsageError
-from zoo_system.packages import cache_folder
-from zoo_system.signals import signal_name
+from zoo_system.folders import cache_folder
+from zoo_system.processes import signal_name
 
 TIME_LIMIT = 60.0
 # A tokenizer of a million words has 80 MB.
@@ -41,6 +42,7 @@ def open_tokenizer(path: Path) -> Any:
         path: Its JSON file. What is read is what was tried, whatever becomes of the file meanwhile.
 
     Raises:
+        MissingPackageError: tokenizers is not installed.
         UsageError: It is no such file, it breaks the library, or it takes more time or memory than
             any tokenizer does.
 
@@ -52,12 +54,11 @@ def open_tokenizer(path: Path) -> Any:
         >>> open_tokenizer(path).encode("yes").ids
         [0]
     """
-    from tokenizers import Tokenizer
-
+    library = need("tokenizers", "A text")
     content = _read(path)
     _prove(path, content)
     with asking(f"'{path}' is no tokenizer file"):
-        return Tokenizer.from_buffer(content)
+        return library.Tokenizer.from_buffer(content)
 
 
 @contextlib.contextmanager
@@ -121,7 +122,7 @@ def _prove(path: Path, content: bytes) -> None:
     if mark.name in _tried or mark.is_file():
         return
     try:
-        done = children.run(__name__, str(path), mark.name, time_limit=TIME_LIMIT)
+        done = processes.run(__name__, str(path), mark.name, time_limit=TIME_LIMIT)
     except subprocess.TimeoutExpired as error:
         raise UsageError(
             f"Tokenizer '{path}' took longer than {TIME_LIMIT:g} s to read a few short texts: it "
@@ -177,9 +178,7 @@ def _words(data: Any, key: str = "") -> Iterator[str]:
 
 
 def _try(content: bytes) -> None:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_buffer(content)
+    tokenizer = need("tokenizers", "A text").Tokenizer.from_buffer(content)
     size = tokenizer.get_vocab_size()
     for word, number in tokenizer.get_vocab().items():
         tokenizer.token_to_id(word)
@@ -200,7 +199,7 @@ def _try(content: bytes) -> None:
 def main(path: str, wanted: str) -> None:
     """Try one file; what is wrong with it is the last line that is printed."""
     content = _read(Path(path))
-    children.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
+    processes.limit_memory(_MEMORY + _TIMES_BYTES * len(content))
     try:
         if _mark(content).name != wanted:
             raise UsageError("it was changed while it was read")

@@ -32,9 +32,9 @@ from zoo_runtime.running import AS_USUAL, Options, check_installed
 from zoo_runtime.running.training import open_trainer
 from zoo_runtime.stored import load_samples
 from zoo_runtime.verification import run_samples
-from zoo_system import children
-from zoo_system.packages import cache_folder
-from zoo_system.signals import signal_name
+from zoo_system import processes
+from zoo_system.folders import cache_folder
+from zoo_system.processes import signal_name
 
 TIME_LIMIT = 600.0
 # TensorFlow and what it computes with, and weights that runtimes pack anew.
@@ -68,7 +68,7 @@ def try_artifact(
     check_installed(find(artifact.format))
     words = [str(bundle.path), artifact.format, _digest(bundle.manifest, artifact)]
     try:
-        done = children.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
+        done = processes.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
     except OSError as error:
         raise UsageError(
             f"Artifact '{artifact.path}' cannot be tried in another process ({error}): load the "
@@ -149,7 +149,7 @@ def main(folder: str, format_name: str, digest: str, options: str) -> None:
         if _digest(bundle.manifest, artifact) != digest:
             raise BundleError(f"The manifest of bundle '{bundle}' was changed since it was loaded.")
         size = files.size_of(files.safe_path(bundle.path, artifact.path))
-        children.limit_memory(_MEMORY + _TIMES_BYTES * size)
+        processes.limit_memory(_MEMORY + _TIMES_BYTES * size)
         with bundle.as_recorded(artifact.path):
             result = asdict(_exercise(bundle, artifact, chosen))
     except ZooError as error:

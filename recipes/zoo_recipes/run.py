@@ -20,9 +20,8 @@ from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.run_info import mistake_in, read_history
 from zoo_registry import UsageError, ZooError
 from zoo_system import folders
-from zoo_system.durable import unwritable, write_text
+from zoo_system.durable import sha256, unwritable, write_text
 from zoo_system.errors import first_line
-from zoo_system.hashing import sha256
 
 FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"

@@ -13,6 +13,7 @@ from zoo_system.errors import UnknownNameError
 
 T = TypeVar("T")
 BUILTIN_OWNER = OWN_DISTRIBUTION
+RUNTIME_DISTRIBUTION = "kerazoo-runtime"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,10 @@ def local_entry(name: str, value: object, owner: str, version: str) -> Entry:
 
 @cache
 def own_version() -> str:
-    """Return the version of the installed kerazoo."""
+    """Return the version of the installed kerazoo.
+
+    It is asked of the distribution that this file is in, which a device has without the other.
+    """
     from importlib.metadata import version
 
-    return version(BUILTIN_OWNER)
+    return version(RUNTIME_DISTRIBUTION)

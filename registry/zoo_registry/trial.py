@@ -25,9 +25,9 @@ from typing import IO, Any
 
 from zoo_registry.plugins import LOCAL_OWNER, OURS, PluginEntry
 from zoo_registry.specs import Origin
-from zoo_system import children
+from zoo_system import processes
 from zoo_system.errors import PluginError, ZooError, printable
-from zoo_system.signals import signal_name
+from zoo_system.processes import signal_name
 
 # Seconds that the import of one entry point may take, which may be that of TensorFlow.
 TIME_LIMIT = 20.0
@@ -242,7 +242,7 @@ def _one_child(
 def _started(request: Mapping[str, Any]) -> Iterator[_Child]:
     heard, said = os.pipe()
     with tempfile.TemporaryFile() as log:
-        process = children.start(
+        process = processes.start(
             _CHILD,
             str(said),
             stdin=subprocess.PIPE,

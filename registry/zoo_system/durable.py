@@ -1,4 +1,4 @@
-"""Writing all or nothing, so that it lasts: write, sync, rename, sync the folder.
+"""Files that are whole and stay so: write, sync, rename, sync the folder; and their hash.
 
 A rename alone is atomic for other processes, not for a machine that loses its power: the new name
 may be on the disk before what it names (Pillai et al., All File Systems Are Not Created Equal,
@@ -8,6 +8,7 @@ OSDI 2014). Whatever is to be found whole afterwards is written by one of these 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -20,6 +21,8 @@ from zoo_system.errors import ZooError
 
 # What the name of an unfinished file begins with; one whose process was killed stays.
 PARTIAL = ".partial-"
+# What the name of a folder begins with that is being made.
+_PREPARING = ".preparing-"
 
 
 def write(path: Path, produce: Callable[[Path], Any]) -> None:
@@ -74,7 +77,7 @@ def rename(finished: Path, home: Path) -> None:
     for path in [*finished.rglob("*"), finished]:
         if not path.is_symlink():
             _sync(path)
-    finished.rename(home)
+    finished.replace(home)
     _sync(home.parent)
 
 
@@ -103,23 +106,20 @@ def locked_folder(parent: Path, prefix: str, suffix: str = "") -> Iterator[Path]
         prefix: What its name begins with, as of all of its kind.
         suffix: What its name ends with.
     """
-    import fcntl
-
     while True:
         work = Path(tempfile.mkdtemp(suffix, prefix, parent))
-        with contextlib.suppress(FileNotFoundError):
-            lock = os.open(work, os.O_RDONLY)
-            with contextlib.suppress(OSError):  # without locks, what is left there stays
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            # Before it was locked, another process may have taken it for left.
-            if work.exists():
-                break
-            os.close(lock)
+        lock = None
+        with contextlib.suppress(OSError):  # without locks, what is left there stays
+            lock = _lock(work)
+        # Before it was locked, another process may have taken it for left.
+        if work.exists():
+            break
+        _unlock(lock)
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        os.close(lock)
+        _unlock(lock)
 
 
 def remove_left(
@@ -132,21 +132,86 @@ def remove_left(
         pattern: A glob of their names.
         keep: Says which of them may hold the only copy of something.
     """
-    import fcntl
-
     for left in parent.glob(pattern):
         with contextlib.suppress(OSError):  # its process lives, or has just removed it
-            lock = os.open(left, os.O_RDONLY)
+            lock = _lock(left, wait=False)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not keep(left):
+                # On Windows nobody can tell: it stays.
+                if lock is not None and not keep(left):
                     shutil.rmtree(left, ignore_errors=True)
             finally:
-                os.close(lock)
+                _unlock(lock)
+
+
+def _lock(folder: Path, *, wait: bool = True) -> int | None:
+    """Return what holds a folder until it is closed, or ``None`` on Windows.
+
+    Raises:
+        OSError: Another process holds it, it is gone, or its disk knows no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _unlock(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def made_in_place(home: Path, make: Callable[[Path], Path]) -> None:
+    """Have a folder made under a name of its own, then rename it: two processes may do it at once.
+
+    Args:
+        home: Its final name.
+        make: Takes an empty folder on the same disk and returns the complete folder in it.
+    """
+    home.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(home.parent, f"{_PREPARING}*")
+    with locked_folder(home.parent, _PREPARING) as own:
+        made = make(own)
+        try:
+            rename(made, home)
+        except OSError:
+            if not home.is_dir():  # another process has not put one there before
+                raise
+
+
+def kept(home: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder that is made the first time.
+
+    Args:
+        home: Its place.
+        make: Gets an empty folder to work in and makes the folder ``files`` there.
+    """
+
+    def made(folder: Path) -> Path:
+        make(folder)
+        return folder / "files"
+
+    if not home.is_dir():
+        made_in_place(home, made)
+    return home
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's content as hexadecimal text."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():  # Windows opens no folder, and lists what was renamed
+        return
+    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

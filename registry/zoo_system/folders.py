@@ -1,6 +1,9 @@
-"""What files are called in the folders of runs and bundles, which more than one room reads."""
+"""Where files are kept, and what they are called in the folders that more than one room reads."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 # Of a run.
 INFO = "run.json"
@@ -12,6 +15,11 @@ MANIFEST = "manifest.json"
 ASSETS = "assets"
 TOKENIZER = "tokenizer.json"
 _LONGEST = 200
+
+
+def cache_folder() -> Path:
+    """Return where fetched files are kept: ``KERAZOO_CACHE``, or else ``~/.cache/kerazoo``."""
+    return Path(os.environ.get("KERAZOO_CACHE") or Path.home() / ".cache" / "kerazoo")
 
 
 def is_plain_name(name: object) -> bool:

@@ -10,7 +10,7 @@ import os
 import runpy
 import sys
 
-from zoo_system.children import PATH_OF_PROGRAM, PROGRAM, end_with_parent
+from zoo_system.processes import PATH_OF_PROGRAM, PROGRAM, end_with_parent
 
 
 def main(kind: str, name: str, *arguments: str) -> None:

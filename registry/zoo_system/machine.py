@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +43,12 @@ def peak_mb() -> float:
         kilobytes = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))
         if kilobytes:
             return round(int(kilobytes[1]) / 1024, 1)
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 1024**2, 1)
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 

@@ -16,7 +16,7 @@ from zoo_runtime.running.operators import check_saved_model
 from zoo_runtime.stored import load_samples
 from zoo_runtime.trial import prove
 from zoo_runtime.verification import run_samples
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 # A worker loads files at once, as the child process of a trial does; a user does not.
 TRUSTED = True

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_runtime.manifest import FileEntry, seal
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 
 def rehash(folder: Path, *names: str, **changes: Any) -> None:

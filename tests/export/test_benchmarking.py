@@ -140,7 +140,8 @@ print(json.dumps(report.to_json()))
     assert tflite["latency"]["runs"] == 5
     assert (onnx["latency"], onnx["bytes"]) == (None, exported.artifact("onnx").bytes)
     assert onnx["error"] == (
-        "Format 'onnx' runs with onnxruntime, which is not installed: pip install onnxruntime"
+        "Format 'onnx' needs the package 'onnxruntime', which is not installed: "
+        "pip install 'kerazoo-runtime[onnx]'"
     )
     assert saved_model["error"].endswith("pip install tensorflow")
 

@@ -113,6 +113,8 @@ def test_the_card_says_what_it_is_and_its_snippet_runs(exported):
     card = (exported.path / "README.md").read_text()
 
     assert card.startswith("# digits-net\n\n- Task: image-classification\n")
+    installed = "`pip install 'kerazoo-runtime[images,litert]'`"
+    assert installed in card
     for text in ("Licence: BSD-3-Clause", "digit 9", "Test accuracy: 0.9500", "100.0% of 64"):
         assert text in card
     table = [line for line in card.splitlines() if line.startswith("|")][:5]

@@ -1,7 +1,6 @@
 """A device: the built wheel, NumPy, one runtime, and what its kind of input needs. Nothing else."""
 
 import subprocess
-import sys
 import venv
 from pathlib import Path
 
@@ -13,9 +12,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 CODE = """
-import sys
 from importlib.metadata import distributions
-from zoo_export import load_bundle, verify
+from zoo_runtime import load_bundle, verify
 folder, raw, runtime = sys.argv[1:]
 bundle = load_bundle(folder)
 [prediction] = bundle.predict(raw, runtime=runtime)
@@ -25,12 +23,9 @@ print(sorted({d.name.lower() for d in distributions()} & {"tensorflow", "keras",
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
-    subprocess.run([*build, str(ROOT)], check=True, capture_output=True)
-    return next(out.glob("*.whl"))
+@pytest.fixture
+def wheel(wheels):
+    return wheels["kerazoo-runtime"]
 
 
 def device(folder, wheel, *packages):

@@ -30,7 +30,7 @@ from zoo_runtime.running.compute_operators import COMPUTE
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
 from zoo_runtime.stored import load_arrays, load_samples
 from zoo_runtime.tensors import Tensor
-from zoo_system import children
+from zoo_system import processes
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
@@ -137,13 +137,13 @@ def test_every_way_to_open_an_artifact_tries_it_with_the_same_options(
 ):
     monkeypatch.setattr("zoo.evaluating.given_of", lambda *_: None)
     asked = []
-    real = zoo_runtime.trial.children.run
+    real = zoo_runtime.trial.processes.run
 
     def noted(module, *words, **options):
         asked.append(json.loads(words[3]))
         return real(module, *words, **options)
 
-    monkeypatch.setattr(zoo_runtime.trial.children, "run", noted)
+    monkeypatch.setattr(zoo_runtime.trial.processes, "run", noted)
     for way, use in WAYS.items():
         trained = way == "Bundle.trainer"
         folder = tmp_path / way.replace(" ", "-")
@@ -622,11 +622,11 @@ re.match(r"(a+)+b", "a" * 99)
 """
 PARENT = """
 import sys
-from zoo_registry import children
+from zoo_system import processes
 if sys.argv[2] == "module":
-    children.run("spin", sys.argv[1], time_limit=600)
+    processes.run("spin", sys.argv[1], time_limit=600)
 else:
-    children.run_program(["sh", "-c", "echo $$ > $0; exec sleep 600", sys.argv[1]], 600)
+    processes.run_program(["sh", "-c", "echo $$ > $0; exec sleep 600", sys.argv[1]], 600)
 """
 
 
@@ -664,8 +664,8 @@ def alive(pid):
 
 def test_every_child_of_ours_begins_with_the_guard():
     # A program of macOS that only tells a name; who starts all others.
-    starters = {"machine.py", "children.py"}
+    starters = {"machine.py", "processes.py"}
     process = r"subprocess\.(Popen|run|call|check_\w+)\(|os\.(system|popen|fork)|import multiproc"
     found = {path.name for path in SOURCES if re.search(process, path.read_text())}
     assert found <= starters
-    assert children.end_with_parent() is None  # of a process that nobody of us started
+    assert processes.end_with_parent() is None  # of a process that nobody of us started

@@ -304,13 +304,13 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_bundle_from_elsewhere_is_tried_once(bundle_copy, cache, monkeypatch):
     tried = []
-    real = zoo_runtime.trial.children.run
+    real = zoo_runtime.trial.processes.run
 
     def counted(module, folder, name, *words, **options):
         tried.append(name)
         return real(module, folder, name, *words, **options)
 
-    monkeypatch.setattr(zoo_runtime.trial.children, "run", counted)
+    monkeypatch.setattr(zoo_runtime.trial.processes, "run", counted)
     for _ in range(2):
         load_bundle(bundle_copy).predict(np.zeros((8, 8)), runtime="onnx")
     assert tried == ["onnx"]

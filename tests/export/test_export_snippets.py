@@ -14,32 +14,35 @@ import pytest
 
 from zoo_export.snippets import snippets
 from zoo_runtime.stored import load_samples
-from zoo_system import npm
+from zoo_system import fetching
 
 pytestmark = pytest.mark.slow
 
 LINUX = "bin/napi-v6/linux/x64/"
-NODE = npm.NpmPackage(
+NODE = fetching.Package(
     "onnxruntime-node",
     "1.30.0",
-    "twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==",
-    ("package.json", "dist/", LINUX),
+    "sha512-twhs1C2C/BFkz1yc5OY0KIU2GUq6DURO7hD4bx5Q2Qy3nAMJwRXW8xU3NVczE29VA9lolLOYepoD8fjTGOfIqw==",
+    npm=True,
+    files=("package.json", "dist/", LINUX),
 )
-COMMON = npm.NpmPackage(
+COMMON = fetching.Package(
     "onnxruntime-common",
     "1.30.0",
-    "7fdVWjAID1dVhH/G8qK3APARunV4VkBFoCQAP7qp4Wkab0mrorvmc+sqiT+mKXOzDqdjN5j+/Z9nb4gzNPWcyA==",
-    ("package.json", "dist/"),
+    "sha512-7fdVWjAID1dVhH/G8qK3APARunV4VkBFoCQAP7qp4Wkab0mrorvmc+sqiT+mKXOzDqdjN5j+/Z9nb4gzNPWcyA==",
+    npm=True,
+    files=("package.json", "dist/"),
 )
 # The one package of a registry that carries the headers; it is a plugin for Unity.
 HEADERS_FOLDER = (
     "Plugins/iOS~/onnxruntime.xcframework/ios-arm64_x86_64-simulator/onnxruntime.framework/Headers/"
 )
-HEADERS = npm.NpmPackage(
+HEADERS = fetching.Package(
     "com.github.asus4.onnxruntime",
     "0.4.9",
-    "BkzxduSZ9IkeDP6Q8lz2TFU2ie7hSSvS7ZIfzMooExoq0CNzJnuuGaUJ7IsojBgqO4ouD1jXah8OYyJbCN29Fg==",
-    (HEADERS_FOLDER,),
+    "sha512-BkzxduSZ9IkeDP6Q8lz2TFU2ie7hSSvS7ZIfzMooExoq0CNzJnuuGaUJ7IsojBgqO4ouD1jXah8OYyJbCN29Fg==",
+    npm=True,
+    files=(HEADERS_FOLDER,),
 )
 IS_LINUX_X64 = sys.platform == "linux" and os.uname().machine == "x86_64"
 here_only = pytest.mark.skipif(
@@ -145,7 +148,7 @@ def answer_for_zeros(bundle):
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_javascript(exported, tmp_path):
     for package in (NODE, COMMON):
-        shutil.copytree(npm.unpacked(package), tmp_path / "node_modules" / package.name)
+        shutil.copytree(fetching.unpacked(package), tmp_path / "node_modules" / package.name)
     (tmp_path / "main.mjs").write_text(program(exported, "JavaScript", "onnx"))
     sample = load_samples(exported.path / "assets/samples.npz", exported.manifest.inputs)[0]
     numbers = sample.inputs["image"].ravel().tolist()
@@ -170,9 +173,9 @@ def test_javascript(exported, tmp_path):
 @here_only
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
 def test_cpp(exported, tmp_path):
-    library = npm.unpacked(NODE) / LINUX / "libonnxruntime.so.1"
+    library = fetching.unpacked(NODE) / LINUX / "libonnxruntime.so.1"
     (tmp_path / "main.cpp").write_text(program(exported, "C++", "onnx"))
-    headers = npm.unpacked(HEADERS) / HEADERS_FOLDER
+    headers = fetching.unpacked(HEADERS) / HEADERS_FOLDER
     built = [
         "g++", "-std=c++17", "-Wall", "-Werror", "main.cpp", f"-isystem{headers}", library,
         f"-Wl,-rpath,{library.parent}", "-o", "main",

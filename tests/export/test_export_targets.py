@@ -14,7 +14,7 @@ from zoo_export.targets.browser.drawing import drawing
 from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
 from zoo_registry import ZooError
 from zoo_runtime.errors import ExportError
-from zoo_system import npm
+from zoo_system.fetching import Package, unpacked
 
 
 def archive(folder, members):
@@ -29,6 +29,10 @@ def archive(folder, members):
     return base64.b64encode(digest).decode()
 
 
+def npm_package(sha512, files):
+    return Package("tiny", "1.0.0", f"sha512-{sha512}", npm=True, files=files)
+
+
 @pytest.fixture
 def registry(tmp_path, monkeypatch):
     """Serve a registry with one package; gives its sha512."""
@@ -41,17 +45,18 @@ def registry(tmp_path, monkeypatch):
 
 
 def test_a_package_is_fetched_once_and_only_what_is_needed(registry, monkeypatch):
-    package = npm.NpmPackage("tiny", "1.0.0", registry, ("a.js",))
-    folder = npm.unpacked(package)
+    package = npm_package(registry, ("a.js",))
+    folder = unpacked(package)
     assert (folder / "a.js").read_text() == "1"
     assert [p.name for p in package.folder.rglob("*") if p.is_file()] == ["a.js"]
-    monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9")
-    assert npm.unpacked(package) == folder
-    more = npm.NpmPackage("tiny", "1.0.0", registry, ("a.js", "b.js"))
+    monkeypatch.delenv("NPM_CONFIG_REGISTRY")
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9")
+    assert unpacked(package) == folder
+    more = npm_package(registry, ("a.js", "b.js"))
     with pytest.raises(ZooError) as error:
-        npm.unpacked(more)
+        unpacked(more)
     assert str(error.value).startswith(
-        "npm package 'tiny' 1.0.0 cannot be fetched from http://127.0.0.1:9/tiny/-/tiny-1.0.0.tgz: "
+        "'http://127.0.0.1:9/tiny/-/tiny-1.0.0.tgz' cannot be fetched: "
     )
     assert str(error.value).endswith(
         f"Do this once with a connection, or copy '{more.folder}' from a machine that has it."
@@ -60,16 +65,16 @@ def test_a_package_is_fetched_once_and_only_what_is_needed(registry, monkeypatch
 
 
 def test_another_archive_than_the_pinned_one_is_refused(registry):
-    package = npm.NpmPackage("tiny", "1.0.0", "AAAA", ("a.js",))
-    with pytest.raises(ZooError, match="is not the archive that was pinned: its sha512 is "):
-        npm.unpacked(package)
+    package = npm_package("AAAA", ("a.js",))
+    with pytest.raises(ZooError, match=r"tgz' has the sha512 .*, not AAAA: it is not used\."):
+        unpacked(package)
     assert list(package.folder.parent.iterdir()) == []
 
 
 def test_a_path_that_leads_out_of_the_package_is_refused(registry, tmp_path):
-    package = npm.NpmPackage("tiny", "1.0.0", registry, ("../../evil.js",))
+    package = npm_package(registry, ("../../evil.js",))
     with pytest.raises(ZooError, match=r"cannot be unpacked: .* outside the destination"):
-        npm.unpacked(package)
+        unpacked(package)
     assert not list(tmp_path.rglob("evil.js"))
 
 

@@ -1,5 +1,7 @@
 """One preprocessing for training, evaluation and the device."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +9,7 @@ from PIL import Image
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_registry import UsageError
+from zoo_runtime.errors import MissingPackageError
 from zoo_runtime.preprocess import Preprocessor, as_step
 from zoo_runtime.preprocess.pixels import size_of
 
@@ -55,6 +58,24 @@ def test_files_arrays_and_pictures_agree(tmp_path):
     results.append(prepared(COLOUR, pixels.astype(np.float64)))
     for result in results[1:]:
         np.testing.assert_array_equal(result, results[0])
+
+
+def test_without_pillow_arrays_of_the_right_shape_still_work(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    assert prepared(GREY, np.ones((4, 6), np.uint8)).shape == (4, 6, 1)
+    assert size_of(np.zeros((8, 9, 3), np.uint8)) == (8, 9)
+    for raw, what in (
+        ("digit.png", "An image file"),
+        (np.ones((8, 12)), "An array of another size than the model takes"),
+    ):
+        with pytest.raises(MissingPackageError) as caught:
+            prepared(GREY, raw)
+        assert str(caught.value) == (
+            f"{what} needs the package 'pillow', which is not installed: "
+            "pip install 'kerazoo-runtime[images]'"
+        )
+    with pytest.raises(UsageError, match="or an array, not a dict"):
+        prepared(GREY, {})
 
 
 def test_a_photograph_is_turned_as_its_camera_says(tmp_path):

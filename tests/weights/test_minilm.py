@@ -11,7 +11,7 @@ import pytest
 from zoo_models.build import get_model
 from zoo_models.weights.opening import load_tokenizer
 from zoo_registry import models
-from zoo_system.packages import Package, unpacked
+from zoo_system.fetching import Package, unpacked
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("minilm")]
 MINILM = (

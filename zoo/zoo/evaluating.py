@@ -14,14 +14,14 @@ from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
 from zoo_recipes.run import INFO, Run, load_run
 from zoo_registry import UsageError
-from zoo_system import network
+from zoo_system import fetching
 from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_runtime.bundle import Bundle
 
 
-@network.if_download
+@fetching.if_download
 @untouched()
 def evaluate(
     source: Run | Bundle | str | Path,

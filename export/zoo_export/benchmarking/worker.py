@@ -35,7 +35,7 @@ class Worker:
     ) -> None:
         self._log = log
         self._time_limit = time_limit
-        self._process = processes.start(
+        self._process = processes.start_logged(
             "zoo_export.benchmarking.child",
             str(bundle.resolve()),
             name,

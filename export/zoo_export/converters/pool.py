@@ -57,7 +57,7 @@ def give(folder: Path, *, fresh: bool = False) -> Child:
     """
     child = None if fresh else _idle()
     if child is None:
-        process = processes.start(_MODULE, log=folder / LOG, stdin=subprocess.PIPE)
+        process = processes.start_logged(_MODULE, log=folder / LOG, stdin=subprocess.PIPE)
         child = Child(process, _surroundings())
     with contextlib.suppress(BrokenPipeError):  # it has just ended, which is seen later
         os.write(child.process.stdin.fileno(), json.dumps(str(folder)).encode() + b"\n")  # type: ignore[union-attr]  # a pipe

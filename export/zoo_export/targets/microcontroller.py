@@ -21,7 +21,7 @@ from zoo_runtime.manifest import SAMPLES, Artifact, Manifest
 from zoo_runtime.running.affine import recorded
 from zoo_runtime.stored import load_samples
 from zoo_runtime.tensors import Array
-from zoo_system import children
+from zoo_system import processes
 
 FORMAT = "tflite:int8-io"
 _ROWS = 32
@@ -113,7 +113,7 @@ def _run(model: Path, rows: Sequence[dict[str, Array]], artifact: Artifact) -> t
         save_cases(folder / tflm.INPUTS, tuple(rows))
         words = (str(model.resolve()), name)
         try:
-            done = children.run(_CHILD, *words, time_limit=_MOST_SECONDS)
+            done = processes.run(_CHILD, *words, time_limit=_MOST_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise ExportError(
                 f"TensorFlow Lite Micro took longer than {_MOST_SECONDS:g} s to run the file"

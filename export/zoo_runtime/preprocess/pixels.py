@@ -9,24 +9,37 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
+from zoo_runtime.optional import is_installed, need
 
 # How Pillow names the pixels of an image with so many channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def as_pillow(raw: Any) -> Any:
-    from PIL import Image, ImageOps
-
-    if isinstance(raw, Image.Image):
-        return raw
+    if isinstance(raw, str | Path):
+        return _opened(raw)
     if isinstance(raw, np.ndarray):
-        return _array_to_pillow(raw)
-    if not isinstance(raw, str | Path):
+        pixels = _checked(raw)
+        return _pillow("An array of another size than the model takes").fromarray(pixels)
+    if not (is_installed("PIL") and isinstance(raw, _pillow().Image)):
         raise UsageError(f"An image is a path, a Pillow image or an array, not {kind_of(raw)}.")
+    return raw
+
+
+def _pillow(what: str = "An image") -> Any:
+    return need("PIL.Image", what)
+
+
+def resampling(name: str) -> Any:
+    return _pillow().Resampling[name.upper()]
+
+
+def _opened(raw: str | Path) -> Any:
+    Image = _pillow("An image file")  # noqa: N806 - as Pillow's users know it
     try:
         with Image.open(raw) as image:
             # Cameras store a turned picture as it came, with a note that says so.
-            return ImageOps.exif_transpose(image)
+            return need("PIL.ImageOps", "An image file").exif_transpose(image)
     except FileNotFoundError as error:
         raise UsageError(f"There is no image file '{raw}'.") from error
     except Image.DecompressionBombError as error:
@@ -52,13 +65,14 @@ def size_of(raw: Any) -> tuple[int, int]:
         >>> size_of(np.zeros((4, 6, 3), np.uint8))
         (4, 6)
     """
-    width, height = as_pillow(raw).size
+    if isinstance(raw, np.ndarray):
+        height, width = _checked(raw).shape[:2]
+    else:
+        width, height = as_pillow(raw).size
     return height, width
 
 
-def _array_to_pillow(raw: np.ndarray[Any, Any]) -> Any:
-    from PIL import Image
-
+def _checked(raw: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     shape = raw.shape[:2] if raw.ndim == 3 and raw.shape[2] == 1 else raw.shape
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in MODES)) or 0 in shape:
         raise UsageError(
@@ -69,7 +83,8 @@ def _array_to_pillow(raw: np.ndarray[Any, Any]) -> Any:
             f"An image array holds numbers in 0..255; this one has dtype {raw.dtype} and values "
             f"{raw.min()}..{raw.max()}."
         )
-    return Image.fromarray(np.rint(raw).astype(np.uint8).reshape(shape))
+    pixels: np.ndarray[Any, Any] = np.rint(raw).astype(np.uint8)
+    return pixels.reshape(shape)
 
 
 def in_pixel_range(raw: np.ndarray[Any, Any]) -> bool:
@@ -80,20 +95,17 @@ def in_pixel_range(raw: np.ndarray[Any, Any]) -> bool:
 
 
 def grey_or_rgb(image: Any, mode: str) -> Any:
-    from PIL import Image
-
     if image.mode.startswith("I") or image.mode == "F":
         image = _deep_to_grey(image)
     if "A" in image.mode or "transparency" in image.info:
         image = image.convert("RGBA")
+        Image = _pillow()  # noqa: N806 - as Pillow's users know it
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == mode else image.convert(mode)
 
 
 def _deep_to_grey(image: Any) -> Any:
     # Pillow clips deep pixels at 255 when it converts: scale them instead.
-    from PIL import Image
-
     pixels = np.asarray(image, np.float64)
     if image.mode == "F" and pixels.size and pixels.min() >= 0 and 0 < pixels.max() <= 1:
         raise UsageError(
@@ -107,7 +119,7 @@ def _deep_to_grey(image: Any) -> Any:
             f"An image of mode {image.mode} holds {pixels.min()}..{pixels.max()}: "
             "bring its values to 0..255 first."
         )
-    return Image.fromarray(np.rint(scaled).astype(np.uint8))
+    return _pillow().fromarray(np.rint(scaled).astype(np.uint8))
 
 
 def kind_of(raw: Any) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError
+from zoo_runtime.optional import need
 from zoo_runtime.preprocess.pixels import kind_of
 
 # What libsndfile reads, by the ends of file names.
@@ -25,9 +25,9 @@ def read_sound(path: str | Path) -> tuple[Samples, int]:
 
     Raises:
         UsageError: There is no such file, or it is no sound.
-        ZooError: The library that reads files is not installed.
+        MissingPackageError: The library that reads files is not installed.
     """
-    soundfile = _library("soundfile", "read files")
+    soundfile = need("soundfile", "A sound file")
     if not Path(path).is_file():
         raise UsageError(f"There is no sound file '{path}'.")
     try:
@@ -53,7 +53,7 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
 
     Raises:
         UsageError: Something else, or a sound without a sample.
-        ZooError: A library that it takes is not installed.
+        MissingPackageError: A library that it takes is not installed.
 
     Example:
         >>> as_mono(np.array([[0, 16384], [-32768, -32768]], np.int16), 8000)
@@ -71,7 +71,7 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
     if not isinstance(rate, int | float | np.number) or not rate >= 1:
         raise UsageError(f"A sample rate is a number of Hz, not {rate!r}.")
     if int(rate) != sample_rate:
-        resampler = _library("soxr", f"bring {int(rate)} Hz to {sample_rate}")
+        resampler = need("soxr", f"A sound of {int(rate)} Hz where {sample_rate} are wanted")
         mono = resampler.resample(mono, int(rate), sample_rate)
     return np.asarray(np.clip(mono, -1, 1), np.float32)
 
@@ -111,13 +111,3 @@ def _checked(samples: Samples) -> Samples:
 
 def _name(raw: Any) -> str:
     return f"'{raw}'" if isinstance(raw, str | Path) else "an array"
-
-
-def _library(name: str, what: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise ZooError(
-            f"To {what}, sounds need the package '{name}', which is not installed: "
-            "pip install 'kerazoo[audio]'."
-        ) from error

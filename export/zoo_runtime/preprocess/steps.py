@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
-from zoo_runtime.preprocess.pixels import MODES, as_pillow, grey_or_rgb, in_pixel_range, kind_of
+from zoo_runtime.preprocess.pixels import (
+    MODES,
+    as_pillow,
+    grey_or_rgb,
+    in_pixel_range,
+    kind_of,
+    resampling,
+)
 from zoo_runtime.preprocess.sounds import as_mono, fitted
 from zoo_runtime.preprocess.tables import Column, cells_of, look_at_column
 from zoo_runtime.preprocess.texts import encode
@@ -91,15 +98,13 @@ class ImageStep:
         return {self.input: np.stack([self._one(raw) for raw in raws])}
 
     def _one(self, raw: Any) -> np.ndarray[Any, Any]:
-        from PIL import Image
-
         if isinstance(raw, np.ndarray) and self._fits(raw):
             return raw.reshape(*self.size, self.channels).astype(np.float32)
         image = grey_or_rgb(as_pillow(raw), MODES[self.channels])
         height, width = self.size
         sides = self._sides(*image.size)
         if image.size != sides:
-            image = image.resize(sides, Image.Resampling[self.resample.upper()])
+            image = image.resize(sides, resampling(self.resample))
         if sides != (width, height):
             left, top = self._first(sides[0] - width), self._first(sides[1] - height)
             image = image.crop((left, top, left + width, top + height))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from zoo_registry import UsageError, ZooError, load_target
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import Format
+from zoo_runtime.optional import is_installed, missing
 from zoo_runtime.running.batching import split
 from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind
 
@@ -180,16 +180,8 @@ def check_installed(fmt: Format) -> None:
     Raises:
         MissingRuntimeError: It is not installed.
     """
-    if not is_installed(fmt):
-        raise MissingRuntimeError(
-            f"Format '{fmt.name}' runs with {fmt.requires}, which is not installed: "
-            f"pip install {fmt.requires}"
-        )
-
-
-def is_installed(fmt: Format) -> bool:
-    """Return whether the package that runs a format can be imported."""
-    return importlib.util.find_spec(fmt.module) is not None
+    if not is_installed(fmt.module):
+        raise MissingRuntimeError(missing(fmt.module, f"Format '{fmt.name}'", fmt.requires))
 
 
 def _check_numbers(name: str, array: Array) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.optional import need
 from zoo_runtime.running import Session
 from zoo_runtime.running.affine import affines
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
@@ -81,14 +82,13 @@ class _OnnxSession:
 
 
 class _SavedModelSession:
-    def __init__(self, loaded: Any) -> None:
+    def __init__(self, tf: Any, loaded: Any) -> None:
+        self._tensor = tf.constant
         self._loaded = loaded  # it owns the variables that the signature reads
         self._signature = loaded.signatures[SIGNATURE]
 
     def run(self, arrays: Arrays) -> dict[str, Array]:
-        import tensorflow as tf
-
-        tensors = {name: tf.constant(array) for name, array in arrays.items()}
+        tensors = {name: self._tensor(array) for name, array in arrays.items()}
         return {name: value.numpy() for name, value in self._signature(**tensors).items()}
 
 
@@ -105,19 +105,18 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
         UsageError: A provider that is not there.
         BundleError: Operators that are not LiteRT's own.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType, load_delegate
-
+    litert = need("ai_edge_litert.interpreter", "Format 'tflite'")
     resolvers = {
-        "xnnpack": OpResolverType.AUTO,
-        "builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        "reference": OpResolverType.BUILTIN_REF,
+        "xnnpack": litert.OpResolverType.AUTO,
+        "builtin": litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        "reference": litert.OpResolverType.BUILTIN_REF,
     }
     options: dict[str, Any] = {"num_threads": threads}
     if Path(provider).suffix in _LIBRARIES:
         if not Path(provider).is_file():
             raise UsageError(f"There is no delegate '{provider}'.")
         try:
-            options["experimental_delegates"] = [load_delegate(provider)]
+            options["experimental_delegates"] = [litert.load_delegate(provider)]
         except (OSError, ValueError) as error:
             raise UsageError(f"Delegate '{provider}' cannot be loaded: {error}") from error
     else:
@@ -126,7 +125,7 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
     # Its own copy: a file that is mapped can still be changed under the interpreter.
     content = path.read_bytes()
     check_tflite(path, content)
-    interpreter = Interpreter(model_content=content, **options)
+    interpreter = litert.Interpreter(model_content=content, **options)
     # A file that can be trained has a signature for each thing that it does.
     signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
     return LiteRTSession(interpreter, signature)
@@ -144,8 +143,7 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
         UsageError: A provider that is not there, or that does not start.
         BundleError: Weights outside the bundle, or operators that are none of ONNX.
     """
-    import onnxruntime
-
+    onnxruntime = need("onnxruntime", "Format 'onnx'")
     check_onnx(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -175,8 +173,7 @@ def open_saved_model(
         BundleError: Operators that do more than compute.
     """
     check_saved_model(path)
-    import tensorflow as tf
-
+    tf = need("tensorflow", "Format 'saved_model'", "tensorflow")
     if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -186,11 +183,11 @@ def open_saved_model(
                 "cannot change it. Set it first thing in a new process."
             ) from error
     if provider is None:
-        return _SavedModelSession(tf.saved_model.load(str(path)))
+        return _SavedModelSession(tf, tf.saved_model.load(str(path)))
     there = {device.device_type.lower() for device in tf.config.list_logical_devices()}
     _check_provider(provider, sorted(there), "tensorflow")
     with tf.device(f"/{provider}:0"):
-        return _SavedModelSession(tf.saved_model.load(str(path)))
+        return _SavedModelSession(tf, tf.saved_model.load(str(path)))
 
 
 def _check_provider(provider: str, there: Iterable[str], runtime: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
+from zoo_runtime.optional import need
 from zoo_runtime.running import Runner, check_threads
 from zoo_runtime.running.operators import check_tflite
 from zoo_runtime.running.sessions import LiteRTSession
@@ -203,14 +204,14 @@ def open_trainer(path: str | Path, *, threads: int | None = None) -> Trainer:
         threads: Threads to use.
 
     Raises:
+        MissingPackageError: ai-edge-litert is not installed.
         UsageError: The file has no signature to train it, or so many threads are not to be had.
     """
-    from ai_edge_litert.interpreter import Interpreter
-
+    litert = need("ai_edge_litert.interpreter", "Training on the device")
     check_threads(threads)
     content = Path(path).read_bytes()
     check_tflite(Path(path), content)
-    interpreter = Interpreter(model_content=content, num_threads=threads)
+    interpreter = litert.Interpreter(model_content=content, num_threads=threads)
     missing = {TRAIN, INFER, SAVE, RESTORE} - set(interpreter.get_signature_list())
     if missing:
         raise UsageError(

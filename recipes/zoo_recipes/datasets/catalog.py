@@ -9,7 +9,7 @@ from typing import Any
 from zoo_registry import load_target
 from zoo_registry.entries import Elsewhere
 from zoo_registry.specs import Origin
-from zoo_system.packages import Package
+from zoo_system.fetching import Package
 
 
 @dataclass(frozen=True, kw_only=True)

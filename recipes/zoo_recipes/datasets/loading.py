@@ -17,14 +17,14 @@ from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_registry.trial import running
-from zoo_system import network
-from zoo_system.packages import made_in_place
+from zoo_system import fetching
+from zoo_system.durable import made_in_place
 
 # DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
 _LOCAL = re.compile(r"\w+(/(?!\.\.)[\w.+-]+)*(:([\d.*]+|experimental_latest))?")
 
 
-@network.if_download
+@fetching.if_download
 def open_dataset(
     name: str,
     *,
@@ -169,7 +169,7 @@ def _of_tfds(name: str, data_dir: str | Path | None, download: bool) -> Any:
     if not _LOCAL.fullmatch(name):
         # Namespaces, such as huggingface:, are looked up in the network; an option in the name
         # could say where data are.
-        network.check(f"Dataset '{name}'")
+        fetching.check(f"Dataset '{name}'")
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except tfds.core.DatasetNotFoundError as error:

@@ -9,7 +9,8 @@ from typing import Any
 
 from zoo_recipes.datasets.rows import Examples, Rows, class_names, stacked
 from zoo_registry import ZooError
-from zoo_system.packages import cache_folder, kept
+from zoo_system.durable import kept
+from zoo_system.folders import cache_folder
 
 _RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
 _LAYOUT = 2

@@ -10,7 +10,7 @@ from typing import Literal
 
 from zoo_registry import UsageError, ZooError
 from zoo_system.durable import write_text
-from zoo_system.signals import signal_name
+from zoo_system.processes import signal_name
 
 Kind = Literal["usage", "zoo", "interrupted", "lost", "bug"]
 

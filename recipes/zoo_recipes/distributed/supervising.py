@@ -21,7 +21,7 @@ from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import INFO, Run, load_run, read_run, resuming, write_json
 from zoo_recipes.training.checkpoints import newest
 from zoo_registry import UsageError, ZooError
-from zoo_system import children
+from zoo_system import processes
 
 _POLL = 0.1
 # What several workers fail of, and the one that was the cause, shows within this time.
@@ -179,7 +179,7 @@ def _gpus() -> list[str]:
         return [name for name in visible.split(",") if name not in ("", "-1")]
     try:
         command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        found = children.run_program(command, _MOST_SECONDS)
+        found = processes.run_program(command, _MOST_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return []  # no driver, or one that hangs
     return [] if found.returncode else found.stdout.split()

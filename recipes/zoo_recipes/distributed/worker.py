@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from zoo_recipes.run import INFO
-from zoo_system import children
+from zoo_system import processes
 
 # Named, not imported: it trains, and stands above all that starts it.
 PROGRAM = "zoo_recipes.training.worker"
@@ -36,7 +36,7 @@ def start(
         environment: What is added to ours.
         log: Where its output goes; by default to our standard error.
     """
-    return children.start(
+    return processes.start(
         PROGRAM,
         str(job),
         str(outcome),

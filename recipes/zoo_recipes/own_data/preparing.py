@@ -30,7 +30,7 @@ from zoo_recipes.own_data.quantiles import sizes_of
 from zoo_recipes.own_data.records import Records, save_records
 from zoo_recipes.own_data.splitting import folded, split
 from zoo_registry import ZooError
-from zoo_system.packages import made_in_place
+from zoo_system.durable import made_in_place
 
 NOTE = "own_data.json"
 

@@ -18,7 +18,7 @@ from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import INFO, RECIPE, Run, check_free, read_run, resuming, write_json
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
-from zoo_system import network
+from zoo_system import fetching
 
 FOLDS = "folds.json"
 FORMAT_VERSION = 1
@@ -44,7 +44,7 @@ class CrossValidation:
         return {name: (statistics.fmean(row), statistics.stdev(row)) for name, row in rows.items()}
 
 
-@network.if_download
+@fetching.if_download
 def cross_validate(
     recipe: str | Path | Recipe,
     *,
@@ -103,7 +103,7 @@ def cross_validate(
     return _summed_up(folder, folds)
 
 
-@network.if_download
+@fetching.if_download
 def go_on(
     folder: str | Path,
     *,

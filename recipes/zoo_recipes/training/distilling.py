@@ -18,7 +18,7 @@ from zoo_recipes.run import load_run
 from zoo_registry import UsageError
 from zoo_runtime.bundle import is_bundle, load_bundle
 from zoo_system import folders
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 Teach = Callable[[Arrays, Any], Any]
 # So many classes of each list are told.

@@ -25,8 +25,7 @@ from zoo_recipes.training.provenance import data_info, now
 from zoo_recipes.training.watching import watched
 from zoo_registry import ZooError
 from zoo_system import folders
-from zoo_system.durable import write, write_text
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256, write, write_text
 
 
 def carry_out(

@@ -14,7 +14,7 @@ from zoo_recipes.reporting.comparing import differences
 from zoo_recipes.run import Run, load_run
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
-from zoo_system import network
+from zoo_system import fetching
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Reproduction:
     changed: Mapping[str, list[str]]
 
 
-@network.if_download
+@fetching.if_download
 def reproduce(
     run: str | Path | Run,
     *,

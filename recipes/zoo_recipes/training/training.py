@@ -48,12 +48,12 @@ from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_registry import UsageError, ZooError
-from zoo_system import folders, network
+from zoo_system import fetching, folders
 from zoo_system.durable import remove_partial
 from zoo_system.errors import first_line
 
 
-@network.if_download
+@fetching.if_download
 @alone()
 def train(
     recipe: str | Path | Recipe,
@@ -146,7 +146,7 @@ def train(
     return load_run(folder)
 
 
-@network.if_download
+@fetching.if_download
 @alone()
 def resume(
     run: str | Path,

@@ -19,14 +19,14 @@ from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search
 from zoo_recipes.tuning.space import extremes, for_tuning, goal
 from zoo_registry import UsageError, ZooError
-from zoo_system import network
+from zoo_system import fetching
 from zoo_system.durable import write_text
 from zoo_system.untouched import untouched
 
 BEST = "best.toml"
 
 
-@network.if_download
+@fetching.if_download
 @untouched()
 def tune(
     recipe: str | Path | Recipe,

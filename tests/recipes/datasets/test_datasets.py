@@ -21,7 +21,7 @@ from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.tasks import objectives
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
-from zoo_system.packages import Package, unpacked
+from zoo_system.fetching import Package, unpacked
 
 COUNTS = {"digits": (1437, 360), "mnist5k": (4000, 1000)}
 

@@ -14,7 +14,7 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.training.training import train
 from zoo_registry import ZooError
-from zoo_system.packages import unpacked
+from zoo_system.fetching import unpacked
 
 
 class Malicious:

@@ -25,7 +25,7 @@ from zoo_recipes.run import load_run
 from zoo_recipes.training.kept_examples import held_out_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
 SMALL_RECIPES = ("digits-mlp", "digits-cnn", "digits-lstm")

@@ -77,7 +77,7 @@ def measure(
         size = "full" if case.full_size else "reduced"
         timed = "timed" if times else ""
         arguments = (str(out), case.name, case.task or "", size, timed, ",".join(names))
-        process = processes.start("zoo.support.measuring", *arguments, log=log)
+        process = processes.start_logged("zoo.support.measuring", *arguments, log=log)
         try:
             reason = _wait(process, log, out, time_limit, on_cell)
         finally:

@@ -20,7 +20,7 @@ import click
 import numpy as np
 
 from zoo_registry import ZooError
-from zoo_system import children
+from zoo_system import processes
 from zoo_system.durable import write_text
 from zoo_system.errors import plain
 
@@ -114,7 +114,7 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
     """
     waiting = list(names)
     while waiting:
-        process = children.start(
+        process = processes.start(
             __spec__.name if __name__ == "__main__" else __name__,
             "--child",
             *waiting,

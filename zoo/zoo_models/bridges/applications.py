@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from zoo_registry import UsageError
-from zoo_system import network
+from zoo_system import fetching
 
 IMAGENET_CLASSES = 1000
 # What each module's `preprocess_input` does; the modules that are not named do it in the model.
@@ -64,7 +64,7 @@ def application(
     x = _pixels(image, PIXELS.get(module, "inside"))
     loaded = "imagenet" if weights == "pretrained" else weights
     if loaded == "imagenet":
-        network.check(f"weights='pretrained' of keras.applications.{architecture}")
+        fetching.check(f"weights='pretrained' of keras.applications.{architecture}")
     own_head = loaded is None or num_classes == IMAGENET_CLASSES
     whole = task == "image-classification" and own_head
     arguments: dict[str, Any] = {"input_tensor": x, "weights": loaded, "include_top": whole}

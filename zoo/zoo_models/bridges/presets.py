@@ -12,7 +12,7 @@ from zoo_models.bridges.applications import channels_last
 from zoo_models.weights.hubs import download
 from zoo_models.weights.snapshot import CONFIG, read_json
 from zoo_registry import UsageError, ZooError
-from zoo_system import network
+from zoo_system import fetching
 
 # What every folder of a preset has, and no snapshot of transformers.
 METADATA = "metadata.json"
@@ -70,7 +70,7 @@ def preset(
     if place not in make.presets:
         place = _preset_folder(place, preset_name)
     else:
-        network.check(f"Preset '{place}' of KerasHub")
+        fetching.check(f"Preset '{place}' of KerasHub")
     arguments: dict[str, Any] = {} if task == "features" else {"preprocessor": None}
     given = {"num_classes": num_classes, "dropout": dropout}
     arguments |= {key: value for key, value in given.items() if value is not None}

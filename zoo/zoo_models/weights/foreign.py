@@ -17,7 +17,7 @@ from zoo_models.weights.report import Report, checked
 from zoo_models.weights.snapshot import Snapshot
 from zoo_models.weights.tensors import Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
-from zoo_system.hashing import sha256
+from zoo_system.durable import sha256
 
 # What the names of models end with whose head has a row a class.
 _CLASSES = "Classification"

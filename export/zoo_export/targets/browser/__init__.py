@@ -22,15 +22,16 @@ from zoo_runtime.preprocess.texts import load_tokenizer
 from zoo_runtime.stored import load_samples
 from zoo_runtime.tensors import Array, Arrays, Tensor
 from zoo_runtime.tokenizing import decoded
-from zoo_system import npm
+from zoo_system import fetching
 
 FOLDER = "browser"
 FORMAT = "onnx"
-RUNTIME = npm.NpmPackage(
+RUNTIME = fetching.Package(
     "onnxruntime-web",
     "1.30.0",
-    "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
-    (
+    "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ==",
+    npm=True,
+    files=(
         "dist/ort.wasm.bundle.min.mjs",
         "dist/ort-wasm-simd-threaded.wasm",
     ),
@@ -74,7 +75,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _copy_runtime(folder: Path) -> None:
-    package = npm.unpacked(RUNTIME)
+    package = fetching.unpacked(RUNTIME)
     for name in RUNTIME.files:
         shutil.copy(package / name, folder)
     # The npm package carries no licence text; the wheel of the same project does.

@@ -1,0 +1,14 @@
+from zoo_runtime.answers.prediction import Prediction as Prediction
+from zoo_runtime.bundle import Bundle as Bundle
+from zoo_runtime.bundle import load_bundle as load_bundle
+from zoo_runtime.bundle import verify as verify
+from zoo_runtime.errors import BundleError as BundleError
+from zoo_runtime.errors import MissingPackageError as MissingPackageError
+from zoo_runtime.errors import MissingRuntimeError as MissingRuntimeError
+from zoo_runtime.errors import VerificationError as VerificationError
+from zoo_runtime.figures import Verification as Verification
+from zoo_runtime.preprocess import Preprocessor as Preprocessor
+from zoo_runtime.running.training import Trainer as Trainer
+from zoo_runtime.running.training import open_trainer as open_trainer
+from zoo_system.errors import UsageError as UsageError
+from zoo_system.errors import ZooError as ZooError

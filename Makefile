@@ -26,7 +26,7 @@ bench: $(VENV)/installed
 $(VENV)/installed: pyproject.toml runtime/pyproject.toml data/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ./runtime --editable ./data --editable '.[data,test]'
+	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable runtime --editable data --editable '.[data,test]'
 	touch $@
 
 clean:

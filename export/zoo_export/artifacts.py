@@ -237,7 +237,7 @@ def _check_weights(row: Format, facts: Mapping[str, Any]) -> None:
     floats = {"float32", "float16"} - {dtype}
     # Sizes, axes and the biases of quantized layers are whole numbers, which no scheme is for.
     left = sum(weights.get(name, 0) for name in floats) - facts.get("float_constants", 0)
-    share = reached / max(reached + left, 1)
+    share = reached / (reached + left) if reached + left else 1.0
     if share < _MOST:
         held = ", ".join(f"{size:,} bytes of {dtype}" for dtype, size in weights.items())
         raise ExportError(

@@ -24,7 +24,7 @@ def remarks(facts: Mapping[str, Any]) -> list[str]:
         >>> remarks({"xnnpack": {"nodes": 9, "taken": 8, "left": {"CUMSUM": 1}}})
         ["XNNPACK computes 8 of 9 nodes (88 %), LiteRT's own kernels the rest: 1 CUMSUM."]
         >>> remarks({"xnnpack": {"nodes": 0, "taken": 0, "left": {}}})
-        ['It has no nodes: every output is an input as it came.']
+        ['It has no nodes: every output is an input as it came, or a constant.']
         >>> remarks({"unchosen_sizes": {"height": 64, "width": 96}})
         ['Sizes that nobody chose are fixed in it: height 64, width 96 (see image_size, \
 sequence_length).']
@@ -206,7 +206,7 @@ def _dynamic(cost: Mapping[str, Any]) -> str:
 def _xnnpack(share: Mapping[str, Any]) -> str:
     nodes, taken, left = share["nodes"], share["taken"], list(share["left"].items())
     if not nodes:
-        return "It has no nodes: every output is an input as it came."
+        return "It has no nodes: every output is an input as it came, or a constant."
     # Rounded down: 449 of 450 are not all.
     computes = f"XNNPACK computes {taken:,} of {nodes:,} nodes ({taken * 100 // nodes} %)"
     if not left:

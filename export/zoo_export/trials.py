@@ -11,6 +11,7 @@ import numpy as np
 from zoo_export import samples as sampling
 from zoo_export.converters.inference import (
     changed_weights,
+    fixed_batch,
     idle_weights,
     named_outputs,
     reference,
@@ -310,16 +311,25 @@ def _beside(
     if not several:
         return 0.0
     batch = several[0]
-    alone = keras.or_none({name: array[:1] for name, array in batch.inputs.items()})
-    beside = {n: a[:1] for n, a in batch.expected.items() if a.dtype.kind == "f"}
+    # The first row may be what others hang on, the last one what hangs on others. Where there is
+    # one batch alone, a row may know its place in it.
+    places = (0, -1) if fixed_batch(keras.model) is None else (0,)
+    return max(_moves(keras, batch, at, scales[batch.group or GIVEN]) for at in places)
+
+
+def _moves(keras: Keras, batch: Trial, at: int, scales: Mapping[str, Scale]) -> float:
+    """Return how far Keras' answer to a row moves where the row is alone."""
+    row = slice(at, at + 1 or None)
+    alone = keras.or_none({name: array[row] for name, array in batch.inputs.items()})
     if alone is None:
         return 0.0
+    beside = {n: a[row] for n, a in batch.expected.items() if a.dtype.kind == "f"}
     # An answer for each other row, as that of two encoders: all of it is the others'.
     others = [a for n, a in beside.items() if alone[n].shape != a.shape]
     if others:
         return max(float(np.abs(array).max(initial=0.0)) for array in others)
     ones = {name: alone[name] for name in beside}
-    rows = compare([beside], [ones], _BESIDE, scales[batch.group or GIVEN])
+    rows = compare([beside], [ones], _BESIDE, scales)
     return max((row.nearest_diff for row in rows if not row.ok), default=0.0)
 
 

@@ -39,6 +39,7 @@ def check_agreement(folder: Path, manifest: Manifest) -> None:
             raise BundleError(f"The manifest of '{folder}' has the name {name!r}, which is a path.")
     if not manifest.artifacts:
         raise BundleError(f"Bundle '{folder}' lists no artifact.")
+    _check_counts(folder, manifest)
     _check_tensors(folder, [*manifest.inputs, *manifest.outputs])
     for artifact in manifest.artifacts:
         _check_artifact(folder, manifest, artifact)
@@ -49,6 +50,17 @@ def check_agreement(folder: Path, manifest: Manifest) -> None:
         raise BundleError(
             f"The manifest of '{folder}' has an impossible decoding.length: {length}."
         )
+
+
+def _check_counts(folder: Path, manifest: Manifest) -> None:
+    formats = [artifact.format for artifact in manifest.artifacts]
+    twice = next((name for name in formats if formats.count(name) > 1), None)
+    if twice is not None:
+        raise BundleError(f"The manifest of '{folder}' lists the format '{twice}' twice.")
+    sizes = [*(a.bytes for a in manifest.artifacts), *(e.bytes for e in manifest.files.values())]
+    for count in (*sizes, manifest.num_params or 0):
+        if count < 0:
+            raise BundleError(f"The manifest of '{folder}' has an impossible count: {count}.")
 
 
 def _check_artifact(folder: Path, manifest: Manifest, artifact: Artifact) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from zoo_runtime.formats import find
 from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Manifest
 from zoo_runtime.optional import is_installed, source
 from zoo_runtime.running import Options, Runner, open_runner
+from zoo_system import folders
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
     if not folder.is_dir():
         raise UsageError(f"There is no bundle '{shown}'.")
     if not manifest_path.is_file():
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.")
+        made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
+        is_run = (folder / folders.INFO).is_file()
+        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.{made if is_run else ''}")
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
         raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -121,8 +122,18 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> str:
-        """Return the manifest as the text of ``manifest.json``, with its own hash."""
-        return json.dumps(seal(asdict(self)), indent=2, ensure_ascii=False) + "\n"
+        """Return the manifest as the text of ``manifest.json``, with its own hash.
+
+        Raises:
+            BundleError: A number is NaN or infinite, which no reader takes.
+        """
+        try:
+            text = json.dumps(seal(asdict(self)), indent=2, ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            raise BundleError(
+                f"The manifest of '{self.name}' cannot be written: {error}."
+            ) from error
+        return f"{text}\n"
 
     @classmethod
     def read(cls, data: bytes, where: str = MANIFEST) -> Manifest:
@@ -146,7 +157,9 @@ class Manifest:
                 version.
         """
         try:
-            data = json.loads(text, object_pairs_hook=_once)
+            data = json.loads(
+                text, object_pairs_hook=_once, parse_constant=_finite, parse_float=_finite
+            )
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{where} is not complete JSON: {error}.") from error
         version = data.get("format_version") if isinstance(data, dict) else None
@@ -173,6 +186,14 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"it has the key '{key}' twice")
         found[key] = value
     return found
+
+
+def _finite(text: str) -> float:
+    """Return a number of JSON; NaN and infinity are none, and satisfy no limit."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number
 
 
 def seal(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, FiniteFloat, TypeAdapter, ValidationError
 
 # Of a key that is not there.
 _MISSING: Any = None
@@ -51,19 +51,19 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Energy:
-    kwh: float = _MISSING
-    kwh_by_part: dict[str, float] = _MISSING
-    kg_co2eq: float = _MISSING
-    seconds: float = _MISSING
+    kwh: FiniteFloat = _MISSING
+    kwh_by_part: dict[str, FiniteFloat] = _MISSING
+    kg_co2eq: FiniteFloat = _MISSING
+    seconds: FiniteFloat = _MISSING
     country: str = _MISSING
     found_by: str = _MISSING
 
 
 @dataclass(frozen=True)
 class _Cost:
-    seconds: float | None = _MISSING
-    cpu_seconds: float | None = _MISSING
-    peak_memory_mb: float | None = _MISSING
+    seconds: FiniteFloat | None = _MISSING
+    cpu_seconds: FiniteFloat | None = _MISSING
+    peak_memory_mb: FiniteFloat | None = _MISSING
     energy: _Energy | None = _MISSING
 
 
@@ -102,7 +102,7 @@ class _Info:
     seed: int | None = _MISSING
     versions: dict[str, str] = _MISSING
     dataset: _Dataset = _MISSING
-    metrics: dict[str, float] = _MISSING
+    metrics: dict[str, FiniteFloat] = _MISSING
     expected: _Expected | None = _MISSING
     license: str | None = _MISSING
     error: str | None = _MISSING

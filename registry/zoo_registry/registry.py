@@ -21,7 +21,7 @@ from zoo_registry.entries import (
 )
 from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import Origin, load_target
-from zoo_registry.trial import Outcome, guarded, one_line, try_plugins, where
+from zoo_registry.trial import Outcome, guarded, one_line, seconds_by_name, try_plugins, where
 from zoo_system.errors import (
     DuplicateNameError,
     PluginError,
@@ -363,8 +363,9 @@ class Registry(Generic[T]):
     def _load(self, entry: Entry) -> T:
         if entry.trusted and entry.plugin is None:
             return entry.stamp(self.read(entry.load(), entry.name))
+        seconds = seconds_by_name()
         try:
-            with guarded():
+            with guarded(entry.owner, seconds=seconds):
                 return entry.stamp(self.read(entry.load(), entry.name))
         except Exception as error:
             self.record_problem(entry.name, entry.origin, error)

@@ -26,17 +26,20 @@ from typing import IO, Any
 from zoo_registry.plugins import LOCAL_OWNER, OURS, PluginEntry
 from zoo_registry.specs import Origin
 from zoo_system import processes
-from zoo_system.errors import PluginError, ZooError, printable
+from zoo_system.errors import PluginError, UsageError, ZooError, printable
 from zoo_system.processes import signal_name
 
 # Seconds that the import of one entry point may take, which may be that of TensorFlow.
 TIME_LIMIT = 20.0
 LIMIT_VARIABLE = "ZOO_PLUGIN_SECONDS"
-# How much longer it may take to build what an entry point stands for.
-BUILD_FACTOR = 10
+# How much longer it may take to build what an entry point stands for, and to import one that was
+# asked for by name, without which there is no answer.
+BUILD_FACTOR, NAMED_FACTOR = 10, 3
 _CHILD = "zoo_registry.trial_child"
 _LOG_BYTES = 4000
 _LONGEST_REASON, _LONGEST_TRACEBACK = 300, 20_000
+# Plugins whose code ran in this process, in the order in which it did.
+_RAN_HERE: dict[str, None] = {}
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,28 @@ def try_plugins(entries: Sequence[PluginEntry], *, build: bool = False) -> list[
 
 
 @contextlib.contextmanager
-def guarded() -> Iterator[None]:
+def guarded(owner: str, *, seconds: float | None = None) -> Iterator[None]:
     """Run a plugin's code here and keep standard output, the working folder and Ctrl-C as they are.
 
     What it prints goes to standard error. An exception that would end the process, which is not a
     Ctrl-C of the user's, becomes a RuntimeError.
+
+    Args:
+        owner: Whose code it is.
+        seconds: How long it may take; ``None`` for as long as it likes. Beyond it, a TimeoutError.
     """
     folder, streams = Path.cwd(), (sys.stdout, sys.stderr)
+    _RAN_HERE[owner] = None
     with _noted_interrupts() as pressed, _stdout_as_stderr():
         try:
-            yield
+            with _within(seconds):
+                yield
         except Exception:
             raise
+        except _TooLongError:
+            raise TimeoutError(
+                f"it took longer than {seconds:g} s ({LIMIT_VARIABLE} sets another limit)"
+            ) from None
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed.is_set():
                 raise
@@ -99,6 +112,21 @@ def guarded() -> Iterator[None]:
         finally:
             sys.stdout, sys.stderr = streams
             os.chdir(folder)
+
+
+def seconds_by_name() -> float:
+    """Return how long the import of an entry point that was asked for by name may take."""
+    return NAMED_FACTOR * _time_limit()
+
+
+def end_within_limit(code: int) -> None:
+    """End this process with an exit code even if a plugin that ran in it keeps it from ending.
+
+    Python waits for threads and for what is registered with ``atexit``, which may never end. To be
+    called when all else is done.
+    """
+    if _RAN_HERE:
+        threading.Thread(target=_end, args=(code, _time_limit()), daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -116,7 +144,7 @@ def running(origin: Origin | None, what: str) -> Iterator[None]:
         yield
         return
     try:
-        with guarded():
+        with guarded(origin.distribution):
             yield
     except ZooError:
         raise
@@ -142,6 +170,54 @@ def where(error: BaseException) -> str:
     """Return the traceback of an error that any terminal can show, its beginning cut if long."""
     text = printable("".join(traceback.format_exception(error)))
     return text if len(text) <= _LONGEST_TRACEBACK else f"[...]{text[-_LONGEST_TRACEBACK:]}"
+
+
+class _TooLongError(BaseException):
+    """Raised by the clock; no plugin that passes over exceptions passes over it."""
+
+
+@contextlib.contextmanager
+def _within(seconds: float | None) -> Iterator[None]:
+    """Raise once a time is over, where that can be: a clock that somebody else has set stays."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if seconds is None or not in_main or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _too_long(number: int, frame: Any) -> None:
+    raise _TooLongError
+
+
+def _end(code: int, seconds: float) -> None:
+    time.sleep(seconds)
+    others = [t for t in threading.enumerate() if t.is_alive() and not t.daemon]
+    names = [f"'{printable(t.name)}'" for t in others if t is not threading.main_thread()]
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a plugin may have closed them
+        sys.stdout.flush()
+        said = f"This process would not end for {seconds:g} s"
+        said += f", in which {', '.join(names)} went on running" if names else ""
+        owners = " or ".join(f"'{owner}'" for owner in _RAN_HERE)
+        print(f"warning: {said}: it was ended. It ran plugin {owners}.", file=sys.stderr)  # noqa: T201
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _time_limit() -> float:
+    said = os.environ.get(LIMIT_VARIABLE)
+    if not said:
+        return TIME_LIMIT
+    with contextlib.suppress(ValueError):
+        if 0 < float(said) < threading.TIMEOUT_MAX:
+            return float(said)
+    raise UsageError(f"{LIMIT_VARIABLE}='{said}' is no number of seconds above 0.")
 
 
 @contextlib.contextmanager
@@ -224,7 +300,7 @@ def _one_child(
 ) -> dict[int, Outcome]:
     """Return the outcomes of one child by number: of all, or of those up to one that ended it."""
     tasks = [(entries[at].group, entries[at].name, entries[at].target) for at in numbers]
-    limit = float(os.environ.get(LIMIT_VARIABLE) or TIME_LIMIT)
+    limit = _time_limit()
     found = {}
     with _started({"tasks": tasks, "build": build}) as child:
         for at in numbers:

@@ -51,6 +51,7 @@ HARMLESS = {
     "moves": "import os; os.chdir('/')",
     "ends-late": "import atexit; atexit.register(lambda: print('late'))",
     "patches": "import json; json.dumps = None",
+    "threads": "import threading, time; threading.Thread(target=time.sleep, args=(600,)).start()",
 }
 AT_BUILD = {"builds-out": "def build(): raise SystemExit(3)", "builds-none": "def build(): pass"}
 DATA = """
@@ -67,6 +68,7 @@ def hostile(site, monkeypatch):
     for name, text in HARMLESS.items():
         install(site, name, f"{text}\n{BUILD}")
     install(site, "catalog-zoo", "import sys; sys.exit(0)", group="zoo.catalogs")
+    install(site, "no_format", "raise KeyboardInterrupt", group="zoo.formats")
     install(site, "good", BUILD)
     monkeypatch.setenv("ZOO_PLUGIN_SECONDS", "2")
     return site
@@ -131,6 +133,17 @@ def test_what_is_built_is_built_in_the_child(site) -> None:
     assert rows["good"]["status"] == "ok"
 
 
+def test_a_broken_format_is_no_fault_of_a_model(hostile, monkeypatch) -> None:
+    from zoo import conformance
+
+    planned: list[list[str]] = []
+    monkeypatch.setattr(
+        conformance, "_plan", lambda spec, formats, *_, **__: planned.append(formats) or iter(())
+    )
+    conformance.check("mlp")
+    assert planned == [["onnx", "saved_model", "tflite"]]
+
+
 @pytest.mark.parametrize("name", ["leaves", "interrupts", "base", "mute", "prints", "moves"])
 def test_a_plugin_asked_for_by_name_is_one_message(hostile, name: str, capfd) -> None:
     from pathlib import Path
@@ -151,3 +164,44 @@ def test_a_plugin_asked_for_by_name_is_one_message(hostile, name: str, capfd) ->
             registry.get(name)
     assert Path.cwd() == here
     assert capfd.readouterr().out == ""
+
+
+def test_a_plugin_asked_for_by_name_hangs_no_command(hostile, monkeypatch) -> None:
+    monkeypatch.setenv("ZOO_PLUGIN_SECONDS", "1")
+    done = zoo("show", "threads", "--json")
+    assert (done.returncode, json.loads(done.stdout)["name"]) == (0, "threads")
+    assert "would not end for 1 s, in which 'Thread-1 (sleep)' went on" in done.stderr
+    assert "It ran plugin 'threads-plugin'." in done.stderr
+    done = zoo("show", "sleeps")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "model 'sleeps' of plugin 'sleeps-plugin' 1.0 cannot be used: TimeoutError: it took" in (
+        done.stderr
+    )
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line() -> None:
+    code = """
+import os, signal, sys
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupts())
+from zoo.cli.__main__ import run
+sys.argv[1:] = [sys.argv[1], "models"]
+run()
+"""
+    for module in ("click", "zoo_registry.trial"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, module], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "\ninterrupted\n")
+
+
+@pytest.mark.parametrize("said", ["abc", "0", "-1", "nan", "1e99"])
+def test_a_limit_that_is_none_is_refused(monkeypatch, said: str) -> None:
+    from zoo_registry import UsageError, trial
+
+    monkeypatch.setenv("ZOO_PLUGIN_SECONDS", said)
+    with pytest.raises(UsageError, match=f"ZOO_PLUGIN_SECONDS='{said}' is no number of seconds"):
+        trial.seconds_by_name()

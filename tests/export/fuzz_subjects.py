@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def zip_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}-zip")
 
 
-def make_text_bundle(out: Path) -> None:
+def make_text_bundle(out: Path, to: Sequence[str] = ("onnx",)) -> None:
     """Export a model that takes raw text."""
     import keras
     from keras import layers
@@ -57,7 +58,7 @@ def make_text_bundle(out: Path) -> None:
     export(
         model,
         out=out,
-        to=["onnx"],
+        to=to,
         task="text-classification",
         labels=["a", "b", "c"],
         preprocessing=steps,

@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from zoo_export import export
@@ -201,6 +202,23 @@ def test_drawn_images_are_wider_than_high():
             lambda x: {"none": x[:, 6:] + 1.0, "twice": x * 2.0},
             "Output 'none' of model 'm' holds no values, its shape is [None, 0]: leave it out.",
         ),
+        (
+            lambda x: {"flat": ops.squeeze(x[:, None, :, None])},
+            "Output 'flat' has as many axes as its batch asks for, here [6] and [4, 6]: keep each "
+            "of them, as keras.ops.squeeze(x, axis=1) does and keras.ops.squeeze(x) does not, or "
+            "leave this output out.",
+        ),
+        (
+            lambda x: {"all": layers.Lambda(lambda x: x[:1] * 2.0, output_shape=(6,))(x)},
+            "Output 'all' has no batch axis, its shape is [1, 6] for any batch: keep a row for "
+            "each row of the inputs, as keras.ops.sum(x, axis=-1) does, or leave this output out.",
+        ),
+        (
+            lambda x: {"said": layers.Lambda(tf.strings.as_string, output_shape=(6,))(x)},
+            "Output 'said' is of dtype text, which not every runtime gives: cast it "
+            "(keras.ops.cast(x, 'float32'), of complex numbers each of keras.ops.real(x) and "
+            "keras.ops.imag(x)), or leave it out.",
+        ),
     ],
 )
 def test_outputs_that_no_bundle_can_hold(tmp_path, outputs, message):
@@ -287,7 +305,7 @@ def test_a_model_that_passes_its_inputs_through(tmp_path):
 
     given = np.arange(12, dtype="float32").reshape(2, 6)
     assert bundle.run({"x": given})["o2"].tolist() == given.tolist()
-    assert "It has no nodes: every output is an input as it came." in (
+    assert "It has no nodes: every output is an input as it came, or a constant." in (
         bundle.path / "README.md"
     ).read_text(encoding="utf-8")
 

@@ -521,6 +521,11 @@ def tensor(manifest, **changes):
 
 
 DISAGREEMENTS = {
+    "lists the format '.*' twice": lambda m: {"artifacts": (*m.artifacts, m.artifacts[0])},
+    "has an impossible count: -1": lambda m: {"num_params": -1},
+    "has an impossible count: -5": (
+        lambda m: {"artifacts": (replace(m.artifacts[0], bytes=-5), *m.artifacts[1:])}
+    ),
     r"makes 'image' of shape \(16000, 16000, 1\) of a raw input, and its model takes image: ": (
         lambda m: {"preprocessing": steps(size=[16000, 16000])}
     ),
@@ -609,6 +614,14 @@ def test_samples_and_manifests_that_swell(tmp_path):
         Manifest.read(b"[" * 100_000)
     with pytest.raises(BundleError, match="JSON: it has the key 'name' twice"):
         Manifest.read(b'{"files": {"name": 1, "b": 2, "name": 3}}')
+    for number in (b"NaN", b"-Infinity", b"1e999"):
+        with pytest.raises(BundleError, match=f"JSON: {number.decode()} is no number"):
+            Manifest.read(b'{"provenance": {"loss": [1.5, ' + number + b"]}}")
+    unknown = Manifest(
+        name="a", inputs=(), outputs=(), files={}, artifacts=(), provenance={"loss": float("nan")}
+    )
+    with pytest.raises(BundleError, match="The manifest of 'a' cannot be written: Out of range"):
+        unknown.to_json()
 
 
 # -- nobody is left behind ------------------------------------------------------------------------

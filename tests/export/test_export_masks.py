@@ -1,17 +1,27 @@
-"""Recurrent layers on rows that are masked at head, middle and tail: Keras' answer everywhere."""
+"""Rows that are masked at head, middle and tail: Keras' answer everywhere."""
 
 import keras
 import numpy as np
 import pytest
-from export_runtimes import conversion_of, onnx_outputs, saved_model_outputs, tflite_outputs
+from export_runtimes import (
+    by_keras,
+    conversion_of,
+    onnx_outputs,
+    saved_model_outputs,
+    tflite_outputs,
+)
 from keras import layers, ops
 
+import zoo
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert import halves as tflite_halves
 from zoo_export.converters.litert import schemes as tflite_schemes
+from zoo_export.converters.onnx.convert import schemes as onnx_schemes
 from zoo_export.remarks import remarks
 from zoo_export.request import from_model
 from zoo_export.source import read_source
 from zoo_runtime.running import Runner
-from zoo_runtime.running.sessions import open_tflite
+from zoo_runtime.running.sessions import open_onnx, open_tflite
 
 STEPS = 6
 
@@ -123,7 +133,10 @@ def two_ways(kind):
 
 
 def agree(given, right):
+    assert given.keys() == right.keys()
     for name, wanted in right.items():
+        assert np.isfinite(wanted).all(), name
+        assert wanted.std() > 1e-3, name
         np.testing.assert_allclose(given[name], wanted, atol=2e-6, err_msg=name)
 
 
@@ -254,3 +267,86 @@ def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
     assert model.layers[-1].backward_layer.unroll
     looped = build(two_ways(layers.LSTM))
     assert not read_source(from_model(looped)).trials.notes["unrolled"]
+
+
+# -- float16 --------------------------------------------------------------------------------------
+
+
+def attention_in_every_way():
+    """Return masks of every kind, and numbers that float16 does not hold, with their rows."""
+    keras.utils.set_random_seed(1)
+    tokens, raw = keras.Input((STEPS,), dtype="int32", name="tokens"), keras.Input((4,), name="raw")
+    steps, mask = keras.Input((STEPS,), name="steps"), keras.Input((STEPS,), name="mask")
+    bias = keras.Input((STEPS,), name="bias")
+    x = layers.Embedding(20, 16, mask_zero=True)(tokens)
+    attended = layers.MultiHeadAttention(2, 8)(x, x, use_causal_mask=True)
+    scores, visible = 4 * layers.Dense(STEPS)(steps), mask > 0.5
+    means, variances = [1500.3, 2015.0, 3e5, -7e6], [0.01, 4.0, 1e8, 1e12]
+    outputs = {
+        "attended": layers.Dense(3)(attended),
+        "layer": layers.Softmax()(scores, mask=visible),
+        "added": ops.softmax(scores + (1 - mask) * -1e9),
+        "small": ops.softmax(scores + (1 - mask) * -1e4),
+        "least": ops.softmax(ops.where(visible, scores, -3.4e38)),
+        "twice": ops.softmax(scores + (1 - mask) * -6e4 + (1 - mask[:, ::-1]) * -6e4),
+        "given": ops.softmax(scores + bias),
+        "logits": ops.where(visible, scores, -1e9),
+        "scaled": layers.Dense(3)(layers.Normalization(mean=means, variance=variances)(raw)),
+        "far": layers.Dense(3)(steps) * 1e6,
+        "binned": layers.Embedding(4, 3)(layers.Discretization([2.9e5, 3e5, 3.1e5])(raw[:, 2])),
+        "counted": layers.Embedding(8000, 3)(ops.cast(2000 * ops.abs(steps), "int32")),
+    }
+    model = keras.Model([tokens, steps, mask, bias, raw], outputs, name="net")
+    for weight in model.weights:
+        weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=1))
+    generator = np.random.default_rng(0)
+    masks = masked_rows()["mask"]
+    tokens = generator.integers(1, 20, masks.shape).astype("int32") * masks
+    draws = generator.normal(size=(len(masks), 4)) * np.sqrt(variances) + means
+    rows = {
+        "tokens": tokens,
+        "steps": generator.normal(size=masks.shape),
+        "mask": masks,
+        "bias": (1 - masks) * -1e9,
+        "raw": draws,
+    }
+    return model, {n: np.asarray(row, "int32" if n == "tokens" else "f") for n, row in rows.items()}
+
+
+def encoder_and_decoder():
+    keras.utils.set_random_seed(1)
+    sizes = {"num_layers": 1, "hidden_dim": 16, "num_heads": 2, "ff_dim": 32, "vocab_size": 12}
+    model = zoo.get_model("transformer-base", sequence_length=STEPS, target_length=4, **sizes)
+    generator, masks = np.random.default_rng(0), masked_rows()["mask"]
+    tokens = {"token_ids": STEPS, "decoder_token_ids": 4}
+    rows = {n: generator.integers(1, 12, (len(masks), size)) for n, size in tokens.items()}
+    rows |= {"padding_mask": masks, "decoder_padding_mask": np.ones((len(masks), 4))}
+    return model, {name: row.astype("int32") for name, row in rows.items()}
+
+
+@pytest.mark.parametrize("make", [attention_in_every_way, encoder_and_decoder])
+def test_float16_keeps_masks_and_what_else_it_does_not_hold(make, tmp_path):
+    model, arrays = make()
+    right = by_keras(model, arrays)
+    lite = conversion_of(model, arrays, tmp_path / "net.tflite", batch=1)
+    standard = conversion_of(model, arrays, tmp_path / "net.onnx")
+    facts = [tflite_schemes.float16(lite), onnx_schemes.float16(standard)]
+    given = [
+        Runner(open_(x.path), x.inputs, x.outputs).run(arrays)
+        for x, open_ in ((lite, open_tflite), (standard, open_onnx))
+    ]
+
+    # Weights behind the tables, as in files above 2 GB, on the way in and on the way out.
+    def offsets(converter):
+        converter._experimental_use_buffer_offset = True
+
+    tflite.convert(lite, offsets, change=lambda content: tflite_halves.halve(content, 0))
+    given.append(Runner(open_tflite(lite.path), lite.inputs, lite.outputs).run(arrays))
+    for answers in given:
+        for name, wanted in right.items():
+            size = np.abs(wanted[wanted > -1e8]).max()
+            np.testing.assert_allclose(
+                answers[name], wanted, atol=4e-3 * size, rtol=1e-6, err_msg=name
+            )
+    for found in facts:
+        assert found["weights"]["float16"] > 2 * found["float_constants"] > 0

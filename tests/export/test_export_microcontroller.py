@@ -151,7 +151,12 @@ def test_the_program_of_the_readme_compiles_with_every_layout_of_namespaces(
         "namespace tflite { struct Model; }\n"
         f"enum TfLiteStatus {{ kTfLiteOk, kTfLiteError }};\n{_LAYOUTS[layout]}"
     )
-    _compile(folder, "-fsyntax-only", "-I.", f"-I{tmp_path}", str(tmp_path / "main.cc"))
+    flags = ("-fsyntax-only", "-I.", f"-I{tmp_path}", str(tmp_path / "main.cc"))
+    assert _compile(folder, *flags).stderr == ""
+    # A program that calls something else is not taken.
+    (tmp_path / "main.cc").write_text(program.replace(".Invoke()", ".Compute()"))
+    with pytest.raises(subprocess.CalledProcessError):
+        _compile(folder, *flags)
 
 
 def test_operators_that_it_lacks_are_all_named_with_their_layers(dense, tmp_path):

@@ -101,23 +101,25 @@ def test_another_size_is_refused(saved, suffix):
     assert "of another shape: dense_1/kernel (16, 8) and not (16, 16), dense_1/bias" in message
 
 
-def test_layers_in_another_order_are_found_by_their_names(tmp_path):
+@pytest.mark.parametrize("own", [("one", "two"), ("dense_0", "dense_1")])
+def test_layers_in_another_order_are_found_by_their_names(own, tmp_path):
     def network(*names):
         x = inputs = keras.Input((4,))
         for name in names:
             x = keras.layers.Dense(4, name=name)(x)
         return keras.Model(inputs, x)
 
-    spec = ModelSpec(name="orders", builder=lambda *, names=("one", "two"): network(*names))
-    written = network("two", "one")
+    spec = ModelSpec(name="orders", builder=lambda *, names=own: network(*names))
+    written = network(*reversed(own))
     for suffix in (".keras", ".weights.h5"):
         file = tmp_path / f"m{suffix}"
         written.save(file) if suffix == ".keras" else written.save_weights(file)
         model = zoo.get_model(spec, weights=file)
-        for name in ("one", "two"):
+        for name in own:
             kernels = (network.get_layer(name).kernel for network in (model, written))
             np.testing.assert_array_equal(*kernels)
-        assert "left over: two/0" in refused(spec, names=("one", "three"), weights=file)
+        others = (own[0], "three")
+        assert f"left over: {own[1]}/0" in refused(spec, names=others, weights=file)
 
 
 def test_names_that_keras_gave_count_for_nothing(tmp_path):
@@ -200,8 +202,27 @@ def test_a_hostile_file_makes_nothing_and_reads_nothing(saved, tmp_path):
         group = file["layers/dense/vars"]
         del group["0"]
         group["0"] = h5py.ExternalLink("/etc/passwd", "/")
-    assert "layers/dense/vars/0 is no array of this file." in refused(
-        "mlp", weights=tmp_path / "m.weights.h5", **arguments
+    hostile = {"weights": tmp_path / "m.weights.h5", **arguments}
+    assert "layers/dense/vars/0 is no array of this file." in refused("mlp", **hostile)
+    for value, said in (
+        (h5py.Empty("f"), "layers/dense/vars/0 is an array without values."),
+        (np.float32(1), "dense_0/kernel (16, 16) and not ()"),
+    ):
+        with h5py.File(tmp_path / "m.weights.h5", "a") as file:
+            del file["layers/dense/vars/0"]
+            file["layers/dense/vars/0"] = value
+        assert said in refused("mlp", **hostile)
+
+
+def test_a_training_that_diverged_is_refused(saved, tmp_path):
+    _, folder = saved
+    (tmp_path / "m.weights.h5").write_bytes((folder / "deep.weights.h5").read_bytes())
+    with h5py.File(tmp_path / "m.weights.h5", "a") as file:
+        file["layers/dense_1/vars/1"][2:] = np.nan
+    arguments = {"weights": tmp_path / "m.weights.h5", "hidden_dims": (16, 16, 16), **MLP}
+    assert refused("mlp", **arguments) == (
+        f"weights='{tmp_path / 'm.weights.h5'}': dense_1/bias holds NaN or infinite values, 14 of "
+        "16, as after a training that diverged. strict=False loads them."
     )
 
 

@@ -108,6 +108,44 @@ def test_a_file_alone_and_shards_are_read(snapshot):
     for one, other in zip(single.get_weights(), sharded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert set(sharded.zoo_weights.sha256) == set(parts)
+    # Whoever saved one file over several left the list: transformers takes the one.
+    other = {name: tensor + 1 for name, tensor in wanted.items() if tensor.dtype == np.float32}
+    save_file(other, file)
+    last = get_model("bert", weights=snapshot, task="text-classification")
+    np.testing.assert_array_equal(last.weights[0], single.weights[0] + 1)
+
+
+def test_weights_under_another_name_are_named(snapshot):
+    (snapshot / "model.safetensors").rename(snapshot / "model.fp16.safetensors")
+    assert refused(snapshot) == (
+        f"'{snapshot}' has no model.safetensors. It has model.fp16.safetensors: call what holds "
+        "the weights model.safetensors."
+    )
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(np.nan, "float32"), (-1e300, "float64")])
+def test_weights_that_are_no_numbers_are_refused(snapshot, value, dtype):
+    bias = load_file(snapshot / "model.safetensors")["bert.pooler.dense.bias"].astype(dtype)
+    bias[3] = value
+    change(snapshot, **{"bert.pooler.dense.bias": bias})
+    said = (
+        f"weights='{snapshot}': bert.pooler.dense.bias holds NaN or infinite values, 1 of 16, as "
+        "after a training that diverged"
+    )
+    task = {"task": "text-classification"}
+    assert refused(snapshot, **task) == f"{said}. strict=False loads them."
+    with pytest.warns(UserWarning, match="diverged") as warned:
+        get_model("bert", weights=snapshot, strict=False, **task)
+    assert [str(warning.message) for warning in warned] == [f"{said}."]
+
+
+def test_a_head_that_has_not_the_classes_of_its_own_configuration_is_refused(snapshot):
+    task = {"task": "text-classification"}
+    configure(snapshot, id2label={str(number): f"class {number}" for number in range(5)})
+    message = refused(snapshot, **task)
+    assert "of another shape: logits/kernel (16, 5) and not (16, 3), logits/bias (5,)" in message
+    with pytest.warns(UserWarning, match="The head of 'bert' starts fresh"):
+        get_model("bert", weights=snapshot, num_classes=4, **task)
 
 
 def test_two_shards_with_one_tensor_and_an_adapter_are_refused(snapshot):
@@ -115,6 +153,7 @@ def test_two_shards_with_one_tensor_and_an_adapter_are_refused(snapshot):
     for part in ("a.safetensors", "b.safetensors"):
         save_file({"classifier.bias": held["classifier.bias"]}, snapshot / part)
     places = {"classifier.bias": "a.safetensors", "other": "b.safetensors"}
+    (snapshot / "model.safetensors").unlink()
     (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
     assert refused(snapshot).endswith("b.safetensors' both hold classifier.bias.")
     (snapshot / "config.json").rename(snapshot / "adapter_config.json")
@@ -156,6 +195,7 @@ def test_pickles_are_refused(snapshot, tmp_path):
 
 def test_a_path_outside_the_snapshot_is_refused(snapshot):
     index = {"weight_map": {"x": "../secret.safetensors"}}
+    (snapshot / "model.safetensors").unlink()
     (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "names '../secret.safetensors', which is outside the snapshot." in refused(snapshot)
 

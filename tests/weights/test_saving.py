@@ -54,6 +54,20 @@ def test_labels_are_as_many_as_the_logits(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [("qwen2", {"qkv_bias": True}), ("qwen3", {"qk_norm": True}), ("mistral", {"window": 3})],
+)
+def test_sizes_that_follow_from_others_are_written(kind, arguments, tmp_path):
+    # Where they are left out transformers takes numbers of its own: 32 heads of keys, width 128.
+    model = zoo.get_model("llama", **SIZES, **arguments)
+    folder = zoo.save_pretrained(model, tmp_path / "out")
+    config = json.loads((folder / "config.json").read_text())
+    sizes = [config[key] for key in ("model_type", "num_key_value_heads", "head_dim")]
+    assert sizes == [kind, 2, 8]
+    assert zoo.get_model("llama", weights=folder).zoo_weights.loaded == len(model.weights)
+
+
 def test_a_model_of_ones_own(tmp_path):
     import keras
 

@@ -53,7 +53,7 @@ def check(
         name: A registered name or a spec.
         task: The head; the model's first by default.
         full_size: Whether the model is built as it is named, not with the spec's ``reduced`` sizes.
-        formats: Export formats; all that are registered by default, none if empty.
+        formats: Export formats; all that are built in by default, none if empty.
         on_step: Called after each step.
 
     Returns:
@@ -68,8 +68,10 @@ def check(
         >>> [step.ok for step in check("mlp", formats=())]
         [True, True, True, True, True, True]
     """
+    from zoo_runtime.formats import FORMATS
+
     spec = zoo_registry.models.get(name) if isinstance(name, str) else name
-    wanted = zoo_registry.formats.names() if formats is None else formats
+    wanted = sorted(FORMATS) if formats is None else formats
     built: list[Any] = []
     steps = []
     with tempfile.TemporaryDirectory() as work:

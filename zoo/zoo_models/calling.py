@@ -5,17 +5,17 @@ Keras itself is imported only by the builder.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import zoo_registry
 from zoo_registry.entries import BUILTIN_OWNER
 from zoo_registry.plugins import LOCAL_OWNER
 from zoo_registry.specs import ModelSpec
-from zoo_registry.trial import guarded, one_line
+from zoo_registry.trial import guarded, one_line, seconds_by_name
 from zoo_system.errors import PluginError, UsageError, ZooError, did_you_mean
 
 # What `get_model` itself passes to a builder.
@@ -68,8 +68,9 @@ def load_builder(spec: ModelSpec) -> Callable[..., Any]:
     Raises:
         PluginError: A plugin's cannot be imported, or ends the process that imports it.
     """
+    held = _held(spec, seconds_by_name())
     try:
-        with contextlib.nullcontext() if _is_ours(spec) else guarded():
+        with held:
             return spec.load_builder()
     except Exception as error:
         raise _plugin_failure(spec, "cannot be imported", error) from error
@@ -87,7 +88,7 @@ def call_builder(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
         PluginError: A plugin's builder failed, or returned no model.
     """
     try:
-        with contextlib.nullcontext() if _is_ours(spec) else guarded():
+        with _held(spec):
             model = load_builder(spec)(**arguments)
     except ZooError:
         raise
@@ -107,6 +108,12 @@ def _refused(spec: ModelSpec, error: Exception) -> Exception:
     if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
         return error
     return UsageError(f"Model '{spec.name}' cannot be built with these arguments: {error}")
+
+
+def _held(spec: ModelSpec, seconds: float | None = None) -> AbstractContextManager[None]:
+    if spec.origin is None or _is_ours(spec):
+        return nullcontext()
+    return guarded(spec.origin.distribution, seconds=seconds)
 
 
 def _is_ours(spec: ModelSpec) -> bool:

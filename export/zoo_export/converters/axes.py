@@ -171,17 +171,46 @@ def output_tensors(
     Args:
         model: The model.
         runs: The named sizes of some inputs and the outputs they gave.
+
+    Raises:
+        UsageError: An output that is no array of numbers, has no row for each row of the inputs,
+            or whose number of axes hangs on the batch.
     """
     found = []
     varies = all(tensor.shape[0] is None for tensor in named_inputs(model).values())
     for name, symbolic in named_outputs(model).items():
         array = runs[0][1][name]
+        _check_numbers(name, array.dtype)
+        if varies:
+            _check_rows(name, runs)
         shape = tuple(
             size if size is not None else _size_of(name, axis, runs)
             for axis, size in enumerate(_known_sizes(symbolic.shape, name, runs, varies=varies))
         )
         found.append(Tensor(name, str(array.dtype), shape))
     return tuple(found)
+
+
+def _check_numbers(output: str, dtype: np.dtype[Any]) -> None:
+    if dtype.kind in _NUMERIC and dtype.name != "bfloat16":
+        return
+    kind = "text" if dtype.kind in "OSU" else dtype.name
+    raise UsageError(
+        f"Output '{output}' is of dtype {kind}, which not every runtime gives: cast it "
+        "(keras.ops.cast(x, 'float32'), of complex numbers each of keras.ops.real(x) and "
+        "keras.ops.imag(x)), or leave it out."
+    )
+
+
+def _check_rows(output: str, runs: Sequence[tuple[Mapping[str, int], Arrays]]) -> None:
+    batches = {sizes.get(BATCH) for sizes, _ in runs}
+    shapes = [arrays[output].shape for _, arrays in runs]
+    if len(batches) > 1 and len({shape[:1] for shape in shapes}) == 1:
+        raise UsageError(
+            f"Output '{output}' has no batch axis, its shape is {list(shapes[0])} for any batch: "
+            "keep a row for each row of the inputs, as keras.ops.sum(x, axis=-1) does, or leave "
+            "this output out."
+        )
 
 
 def _known_sizes(
@@ -193,6 +222,13 @@ def _known_sizes(
 ) -> list[int | None]:
     """Return the sizes that Keras tells and that its runs confirm: some layers tell others."""
     shapes = [arrays[output].shape for _, arrays in runs]
+    if len({len(found) for found in shapes}) > 1:
+        few, *_, many = sorted(map(list, shapes), key=len)
+        raise UsageError(
+            f"Output '{output}' has as many axes as its batch asks for, here {few} and {many}: "
+            "keep each of them, as keras.ops.squeeze(x, axis=1) does and keras.ops.squeeze(x) "
+            "does not, or leave this output out."
+        )
     if any(len(found) != len(shape) for found in shapes):
         return [None] * len(shapes[0])
     confirmed = [

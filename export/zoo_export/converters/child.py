@@ -28,10 +28,11 @@ from zoo_export.converters.inference import (
     named_for_scopes,
 )
 from zoo_export.converters.job import LOG, Job, Result, Task, read_task, write_result
+from zoo_export.converters.litert.delegation import of_runtime
 from zoo_export.converters.tracing import Conversion
 from zoo_export.model_file import load
 from zoo_registry import ZooError, load_target
-from zoo_runtime.errors import ExportError
+from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_system.errors import first_line, plain
@@ -174,7 +175,12 @@ def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     names = [tensor.name for tensor in job.inputs]
     runner = Runner(session, job.inputs, job.outputs, job.batch_sizes, nan_inputs=names)
-    return tuple(joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases)
+    try:
+        return tuple(
+            joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases
+        )
+    except BundleError as error:
+        raise of_runtime(str(error)) or error from error
 
 
 if __name__ == "__main__":

@@ -185,6 +185,14 @@ def _truncated_mod(x: Any, y: Any) -> Any:
     return tf.sign(x) * tf.math.floormod(tf.abs(x), tf.abs(y))
 
 
+def _cast_by_integers(node: Node) -> Any:
+    # Beyond the numbers of the narrow dtype TensorFlow takes the last bits, LiteRT the nearest.
+    (x,) = node.inputs
+    narrow = tf.as_dtype(node.attributes["DstT"].type)
+    is_narrow = narrow in _WIDER and narrow != tf.uint32
+    return tf.cast(tf.cast(x, tf.int32), narrow) if x.dtype.is_floating and is_narrow else None
+
+
 # -- along an axis --------------------------------------------------------------------------------
 
 
@@ -366,8 +374,29 @@ def _pool_3d(node: Node) -> Any:
 
 
 def _transposed_convolution(node: Node) -> Any:
-    padded = _kernel_of_a_stride(node)
-    return _channels_last(node) if padded is None else padded
+    for made in (_kernel_of_a_stride, _undilated, _channels_last):
+        found = made(node)
+        if found is not None:
+            return found
+    return None
+
+
+def _undilated(node: Node) -> Any:
+    """Return a transposed convolution with the zeros of its dilation in the kernel itself."""
+    sizes, kernel, images = node.inputs
+    rates = dict(zip(node.data_format, node.attributes["dilations"].list.i, strict=True))
+    steps = [rates[axis] for axis in node.data_format if axis in "DHW"]
+    if set(steps) == {1}:
+        return None
+    wide = kernel
+    for axis, step in enumerate(steps):
+        count, shape = wide.shape[axis], list(wide.shape)
+        pads = [[0, 0]] * (axis + 1) + [[0, step - 1]] + [[0, 0]] * (len(shape) - axis - 1)
+        spread = tf.pad(tf.expand_dims(wide, axis + 1), pads)
+        shape[axis] = count * step
+        wide = tf.gather(tf.reshape(spread, shape), range((count - 1) * step + 1), axis=axis)
+    options = {**node.options, "dilations": [1] * len(node.data_format)}
+    return _again(node, [sizes, wide, images], options)
 
 
 def _kernel_of_a_stride(node: Node) -> Any:
@@ -506,8 +535,11 @@ ANYWHERE: Mapping[str, Composition] = {
 }
 
 ONNX: Mapping[str, Composition] = {
+    "Cross": _of_all(_cross),
     "Erfinv": _of_floats(formulas.erfinv),
     "ExtractImagePatches": _patches,
+    "LowerBound": _bound(tf.less),
+    "UpperBound": _bound(tf.less_equal),
     **dict.fromkeys(_ARITHMETIC, _widened),
 }
 
@@ -547,6 +579,7 @@ LITERT: Mapping[str, Composition] = {
     "LeftShift": _of_int32(_left_shift),
     "Mod": _of_all(_truncated_mod),
     "TruncateMod": _of_all(_truncated_mod),
+    "Cast": _cast_by_integers,
     "ClipByValue": _of_all(lambda x, low, high: tf.minimum(tf.maximum(x, low), high)),
     "Cross": _of_all(_cross),
     "Cumprod": lambda node: _scan(node, lambda a, b: a * b, 1),

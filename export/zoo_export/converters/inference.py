@@ -7,6 +7,7 @@ import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from zoo_export import pickled
 from zoo_export.model_code import has_own_code
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
-from zoo_runtime.errors import ExportError
 from zoo_runtime.running.batching import split
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
 
@@ -65,8 +65,16 @@ def inference_clone(model: Any) -> Any:
 
 
 def computes_in_float64(model: Any) -> bool:
-    """Return whether any layer computes in float64, which becomes float32 in every file."""
-    policies = [getattr(layer, "dtype_policy", None) for layer in model._flatten_layers()]
+    """Return whether any layer computes in float64, which becomes float32 in every file.
+
+    Inputs, and what only holds other layers, compute nothing: their policy is the global one.
+    """
+    import keras
+    from keras.src.models.functional import Functional
+
+    holding = (keras.layers.InputLayer, Functional, keras.Sequential)
+    layers = [layer for layer in model._flatten_layers() if not isinstance(layer, holding)]
+    policies = [getattr(layer, "dtype_policy", None) for layer in layers]
     return any("float64" in {p.compute_dtype, p.variable_dtype} for p in policies if p is not None)
 
 
@@ -203,11 +211,16 @@ def uses(model: Any, layer: Any) -> int:
 
 
 def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
-    """Return what Keras itself computes, as NumPy arrays."""
+    """Return what Keras itself computes, as NumPy arrays.
+
+    It is what ``predict`` gives: see :func:`preparing_as_in_a_graph`.
+    """
     import keras
 
     def run(part: Arrays) -> dict[str, Array]:
-        outputs = call(model, {name: keras.ops.convert_to_tensor(x) for name, x in part.items()})
+        tensors = {name: keras.ops.convert_to_tensor(x) for name, x in part.items()}
+        with preparing_as_in_a_graph():
+            outputs = call(model, tensors)
         return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
     fixed = fixed_batch(model)
@@ -218,29 +231,36 @@ def reference(model: Any, arrays: Arrays) -> dict[str, Array]:
     return {name: array[:rows] for name, array in found.items()}
 
 
+@contextmanager
+def preparing_as_in_a_graph() -> Iterator[None]:
+    """Let Keras' preprocessing layers do step by step what they do in a graph.
+
+    In a graph, as in ``fit``, ``predict`` and every file, they bring what they are given to the
+    dtype that they compute in: an image of whole numbers is resized in floats. Step by step Keras
+    leaves that out, and rounds the resized image.
+    """
+    import keras
+    from keras.src.layers.preprocessing.data_layer import DataLayer
+
+    before = DataLayer.__call__
+
+    def in_own_dtype(layer: Any, inputs: Any, **named: Any) -> Any:
+        if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(inputs)):
+            to_own = partial(keras.ops.convert_to_tensor, dtype=layer.compute_dtype)
+            inputs = keras.tree.map_structure(to_own, inputs)
+        return before(layer, inputs, **named)
+
+    DataLayer.__call__ = in_own_dtype
+    try:
+        yield
+    finally:
+        DataLayer.__call__ = before
+
+
 def fixed_batch(model: Any) -> int | None:
     """Return the only batch that a model takes, ``None`` where it takes any."""
     sizes = (tensor.shape[0] for tensor in named_inputs(model).values())
     return next((size for size in sizes if size is not None), None)
-
-
-def refuse_beyond_float16(model: Any) -> None:
-    """Refuse weights that float16 cannot hold.
-
-    Raises:
-        ExportError: Its largest number is below that of a weight, which is named.
-    """
-    limit = float(np.finfo(np.float16).max)
-    for variable in model.variables:
-        if not variable.dtype.startswith("float") or 0 in variable.shape:
-            continue
-        value = np.asarray(variable.value)
-        largest = max(float(value.max()), -float(value.min()))
-        if limit < largest < np.inf:
-            raise ExportError(
-                f"weight '{variable.path}' has numbers up to {largest:,.0f}, and float16 ends at "
-                f"{limit:,.0f}"
-            )
 
 
 @contextmanager

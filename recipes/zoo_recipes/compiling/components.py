@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,22 @@ from zoo_recipes.configs import (
 from zoo_recipes.tasks import centernet
 from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
 from zoo_registry import UsageError, ZooError
+
+# Keras' own: what it adds where it divides, or takes a logarithm.
+EPSILON = 1e-7
+
+
+@contextmanager
+def usual_numbers() -> Iterator[None]:
+    """Have losses, metrics and inputs in float32, whatever a person's own settings of Keras say."""
+    floatx, epsilon = keras.config.floatx(), keras.config.epsilon()
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(EPSILON)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(floatx)
+        keras.config.set_epsilon(epsilon)
 
 
 def compile_arguments(

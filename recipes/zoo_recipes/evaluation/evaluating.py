@@ -16,10 +16,16 @@ from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
 from zoo_recipes.evaluation.subjects import Read, Subject, read_for
-from zoo_recipes.metrics.classification import Classes
+from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.entities import Entities
 from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
-from zoo_recipes.metrics.label_errors import LabelError, likely_label_errors, usual_confidence
+from zoo_recipes.metrics.label_errors import (
+    LabelError,
+    applies,
+    likely_errors_of_several,
+    likely_label_errors,
+    usual_confidence,
+)
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
 from zoo_recipes.metrics.texts import text_metrics
 from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED
@@ -212,6 +218,8 @@ def _classified(
     if isinstance(outcomes, Classes):
         found["confusion"] = tuple(map(tuple, outcomes.confusion.tolist()))
         found["label_errors"] = _label_errors(outcomes, labels, read)
+    elif isinstance(outcomes, MultiLabels):
+        found["label_errors"] = _errors_of_several(outcomes, labels, read)
     return found
 
 
@@ -222,17 +230,41 @@ def _pair(bounds: Any) -> Interval:
 def _label_errors(outcomes: Classes, labels: Sequence[str], read: Read) -> tuple[LabelError, ...]:
     probabilities = np.exp(outcomes.log_probabilities)
     usual = usual_confidence(outcomes.targets, probabilities)
+    return tuple(
+        LabelError(
+            place=read.place(row),
+            given=labels[given := outcomes.targets[row]],
+            predicted=labels[outcomes.predicted[row]],
+            self_confidence=float(probabilities[row, given]),
+            usual=float(usual[given]),
+            text=_beginning(read, row),
+        )
+        for row in likely_label_errors(outcomes.targets, probabilities)
+    )
+
+
+def _errors_of_several(
+    outcomes: MultiLabels, labels: Sequence[str], read: Read
+) -> tuple[LabelError, ...]:
+    given, probabilities = outcomes.targets > 0, outcomes.probabilities
+    # Of the answer that is given, be it that a class applies or that it does not.
+    own = np.where(given, probabilities, 1 - probabilities)
     found = []
-    for row in likely_label_errors(outcomes.targets, probabilities):
-        given, raw = outcomes.targets[row], read.examples.raws[row]
+    for row, at in likely_errors_of_several(given, probabilities):
+        same = given[:, at] == given[row, at]
         found.append(
             LabelError(
                 place=read.place(row),
-                given=labels[given],
-                predicted=labels[outcomes.predicted[row]],
-                self_confidence=float(probabilities[row, given]),
-                usual=float(usual[given]),
-                text=raw[:_SHOWN_TEXT] if isinstance(raw, str) else "",
+                given=applies(labels[at], given[row, at]),
+                predicted=applies(labels[at], not given[row, at]),
+                self_confidence=float(own[row, at]),
+                usual=float(own[same, at].mean()),
+                text=_beginning(read, row),
             )
         )
     return tuple(found)
+
+
+def _beginning(read: Read, row: int) -> str:
+    raw = read.examples.raws[row]
+    return raw[:_SHOWN_TEXT] if isinstance(raw, str) else ""

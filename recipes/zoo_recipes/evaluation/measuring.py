@@ -90,6 +90,13 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         recipe: Names loss and metrics.
         source: The examples.
     """
+    from zoo_recipes.compiling.components import usual_numbers
+
+    with usual_numbers():
+        return _measured(model, recipe, source)
+
+
+def _measured(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
     from zoo_recipes.compiling.components import penalty, use_xla
 
     if isinstance(source, Windows):
@@ -191,6 +198,12 @@ class Scores:
             targets: As the source gives them: by name where the model has several outputs.
             made: The outputs, in the same way.
         """
+        from zoo_recipes.compiling.components import usual_numbers
+
+        with usual_numbers():
+            self._add(targets, made)
+
+    def _add(self, targets: Any, made: Any) -> None:
         import keras
 
         if self._model is None:

@@ -59,6 +59,44 @@ def likely_label_errors(targets: Any, probabilities: Any, most: int = MOST) -> l
     return [int(row) for row in suspects[order][:most]]
 
 
+def applies(label: str, is_given: Any) -> str:
+    """Return how it is said that one of several classes applies, or does not."""
+    return label if is_given else f"not {label}"
+
+
+def likely_errors_of_several(
+    targets: Any, probabilities: Any, most: int = MOST
+) -> list[tuple[int, int]]:
+    """Return the rows in which a class likely applies and is not given, or the reverse.
+
+    Each class is judged by itself, as :func:`likely_label_errors` judges two: that it applies, and
+    that it does not.
+
+    Args:
+        targets: bool (rows, classes): whether a class is given.
+        probabilities: float (rows, classes), of a model that was not trained on these rows.
+        most: How many to return at most.
+
+    Returns:
+        Row and class, the likeliest error first.
+
+    Example:
+        >>> rows = np.array([[0.9, 0.2], [0.8, 0.9], [0.1, 0.1], [0.05, 0.8]])
+        >>> likely_errors_of_several(np.array([[1, 0], [1, 1], [0, 0], [1, 1]]) > 0, rows)
+        [(3, 0)]
+    """
+    found = []
+    for at in range(targets.shape[1]):
+        given = targets[:, at].astype(int)
+        two = np.stack([1 - probabilities[:, at], probabilities[:, at]], axis=1)
+        usual = usual_confidence(given, two)
+        found += [
+            (two[row, given[row]] - usual[given[row]], row, at)
+            for row in likely_label_errors(given, two, most)
+        ]
+    return [(row, at) for _, row, at in sorted(found)[:most]]
+
+
 def usual_confidence(targets: Any, probabilities: Any) -> Any:
     """Return the mean probability of each class over the rows in it; infinite where there is none.
 

@@ -19,7 +19,7 @@ from zoo_recipes.own_data.content import (
     class_names,
 )
 from zoo_recipes.own_data.files import place
-from zoo_recipes.own_data.images import Picture, look_at, orientation_of, pixels
+from zoo_recipes.own_data.images import Picture, is_picture, look_at, orientation_of, pixels
 from zoo_recipes.own_data.named_pictures import Pictures
 from zoo_registry import UsageError
 
@@ -265,7 +265,9 @@ class Gathered:
             ),
         }
         examples = [_with_pixels(example, channels, self.flag) for example in self.examples]
-        return Content(BOXES, features, examples, self.problems, self.remarks)
+        pictures = filter(is_picture, self.pictures.files)
+        records = [place(file, self.pictures.path) for file in pictures]
+        return Content(BOXES, features, examples, self.problems, self.remarks, records)
 
 
 def _with_pixels(example: Example, channels: int, flag: str) -> Example:

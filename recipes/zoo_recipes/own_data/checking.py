@@ -114,8 +114,12 @@ def refuse_unusable(
         _refuse_no_classes(path, named)
     empty = next((part for part, examples in parts.items() if not examples), None)
     if empty is not None:
+        count = len(content.examples)
+        different = len({example.digest for example in content.examples})
+        # Copies go into one split.
+        distinct = f", of which {different} are different," if different < count else ""
         raise UsageError(
-            f"Of {len(content.examples)} examples at '{path}' none falls to {empty}{where}: give "
+            f"Of {count} examples at '{path}'{distinct} none falls to {empty}{where}: give "
             f"more, or {'fewer folds' if where else 'splits of your own'}."
         )
     if named is not None:

@@ -213,7 +213,7 @@ def _learns(recipe: Recipe, kind: Kind) -> bool:
 
 
 def _can_learn_instead(recipe: Recipe, kind: Kind) -> bool:
-    return learned(recipe) == kind.of_one and next(settings_of_one_class(recipe), None) is None
+    return learned(recipe) in kind.of_one and next(settings_of_one_class(recipe), None) is None
 
 
 def _put_on(recipe: Recipe, kind: Kind) -> Recipe:
@@ -267,7 +267,7 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
             f"holds {kind.name}.{listed}"
         )
     said = ""
-    needing = ", ".join(settings_of_one_class(recipe)) if task == kind.of_one else ""
+    needing = ", ".join(settings_of_one_class(recipe)) if task in kind.of_one else ""
     if needing:
         said = f" It needs examples of one class each: {needing}."
     # A recipe of numbers was given classes, or one of classes numbers.

@@ -12,7 +12,7 @@ from zoo_registry.specs import MULTI_LABEL
 
 # Of what is prepared from the same files: another one is prepared anew, and where its first number
 # is another, split otherwise.
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 # The feature that says which record of the files an example is.
 PLACE = "record_place"
 # What JSON may escape and no text holds.
@@ -39,7 +39,7 @@ class Kind:
         roles: Columns that it is made of, where it is read from a table.
         unit: Of the sizes of its examples.
         step: Preprocessing step that a recipe must have to take it, and no other may.
-        of_one: Of any number of classes, or a number, an example: the task of recipes of one class
+        of_one: Of any number of classes, or a number, an example: the tasks of recipes of one class
             each, which are trained with a yes or a no for each class, or a number, instead.
         outcome: Column that is told, where it is read from a table and may be a class or a number.
     """
@@ -51,7 +51,7 @@ class Kind:
     roles: tuple[str, ...] = ()
     unit: str = "characters"
     step: str = ""
-    of_one: str = ""
+    of_one: tuple[str, ...] = ()
     outcome: str = field(default="", compare=False)
 
 

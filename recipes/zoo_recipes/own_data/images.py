@@ -27,7 +27,7 @@ from zoo_registry import UsageError
 
 IMAGE_NUMBERS = Kind(
     name="images with a number each",
-    of_one="image-classification",
+    of_one=("image-classification",),
     input="image",
     label="target",
     tasks=("image-regression", CONTRASTIVE_IMAGES),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo_recipes.own_data.answers import ANSWERS, is_squad, read_squad
-from zoo_recipes.own_data.arrays import ARRAYS, is_arrays, read_arrays
+from zoo_recipes.own_data.arrays import arrays_kind, is_arrays, read_arrays
 from zoo_recipes.own_data.boxes import BOXES
 from zoo_recipes.own_data.class_texts import CLASS_TEXTS, is_class_texts, read_class_texts
 from zoo_recipes.own_data.coco import is_coco, read_coco
@@ -104,7 +104,7 @@ LAYOUTS = (
         read_parallel,
     ),
     Layout(
-        "arrays: .npz with x and y, or x_train and y_train", is_arrays, _always(ARRAYS), read_arrays
+        "arrays: .npz with x and y, or x_train and y_train", is_arrays, arrays_kind, read_arrays
     ),
 )
 

@@ -13,12 +13,14 @@ from zoo_recipes.own_data.files import files_of, place, split_in
 from zoo_recipes.own_data.numerals import MOSTLY, column_of, with_plain_numbers
 from zoo_recipes.own_data.parallel import PAIRS
 from zoo_recipes.own_data.roles import (
+    DATES,
     FEW,
     OPTIONAL,
     RATINGS,
     ROWS,
     SAME,
     Form,
+    are_dates,
     are_numbers,
     find_form,
     headings,
@@ -188,6 +190,8 @@ def _rows_kind(
     for what, numeric in (("numbers", True), ("categories", False)):
         of_kind = [name for name in kept if _is_numeric(column_of(tables, name)) == numeric]
         told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
+    dated = [name for name in kept if are_dates(column_of(tables, name))]
+    told += [f"column '{name}' {DATES}; as it is, each date is a category" for name in dated]
     return with_names(kind, kept, kind.outcome), told
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.own_data.arrays import ARRAYS
+from zoo_recipes.own_data.arrays import ARRAYS, SEVERAL
 from zoo_recipes.own_data.choosing import learned, recipes_for
 from zoo_recipes.own_data.content import Content
 from zoo_registry import UsageError
@@ -99,7 +99,7 @@ class _Pictures:
 
 def _pictures(content: Content) -> _Pictures:
     sizes = [example.size for example in content.examples]
-    if content.kind is ARRAYS:
+    if content.kind in (ARRAYS, SEVERAL):
         shape = content.features["x"].shape
         return _Pictures(math.sqrt(shape[0] * shape[1]), len(shape) == 3 and shape[2] > 1)
     sides = [math.sqrt(size[0] * size[1]) for size in sizes]
@@ -190,10 +190,11 @@ def _takes_arrays(recipe: Any, content: Content) -> bool:
 
     Arrays may be pictures, or rows of as many numbers as a recipe says, and have classes or not.
     """
-    if content.kind is not ARRAYS:
+    if content.kind not in (ARRAYS, SEVERAL):
         return True
-    shape, target = content.features["x"].shape, content.features["y"]
-    classes = getattr(target, "num_classes", 0)
+    shape, target = content.features["x"].shape, content.features[str(content.kind.label)]
+    # Several classes are a sequence of them.
+    classes = getattr(getattr(target, "feature", target), "num_classes", 0)
     if is_regression(learned(recipe)):
         fits = not classes and target.shape == ()
     else:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from zoo_recipes.own_data.content import Content
+from zoo_recipes.own_data.content import LABELS, Content
 from zoo_recipes.own_data.files import files_of, place
-from zoo_recipes.own_data.table_files import Row, column_names, is_rows, rows_of
+from zoo_recipes.own_data.numerals import with_plain_numbers
+from zoo_recipes.own_data.table_files import Row, column_names, is_rows, read_rows
 from zoo_recipes.own_data.tables import is_table
 from zoo_registry import UsageError, did_you_mean
 
@@ -132,10 +133,13 @@ class Records:
         return any(self._is_line_of(file, where) for file in files)
 
     def _by_line(self, files: Sequence[Path], column: str) -> list[Any]:
+        tables = {file: read_rows(file, self.columns) for file in files}
+        # A comma in the cell of several classes is none in a number.
+        numbers = {column} - {self.columns.get(LABELS)}
         found = {
             place(file, self.path, row.line): row.values.get(column)
-            for file in files
-            for row in rows_of(file, self.columns)
+            for file, table in with_plain_numbers(tables, numbers)[0].items()
+            for row in table.rows
         }
         return [found[where] for where in self.places]
 
@@ -144,9 +148,13 @@ class Records:
     ) -> list[Any] | None:
         """Return the values of the rows that name the files of the examples, if any do."""
         best: tuple[int, list[str], dict[str, Any]] | None = None
+        forms = list(_names(self.places))
         for key in (name for name in (rows[0] if rows else ()) if name != column):
-            values = {str(row.get(key)).replace("\\", "/"): row.get(column) for row in rows}
-            for names in _names(self.places):
+            cells = [str(row.get(key)).replace("\\", "/") for row in rows]
+            for called, names in forms:
+                values = {
+                    called(cell): row.get(column) for cell, row in zip(cells, rows, strict=True)
+                }
                 hits = sum(name in values for name in names)
                 if len(values) == len(rows) and hits > (best[0] if best else len(names) / 2):
                     best = hits, names, values
@@ -201,17 +209,37 @@ class Records:
             yield taken, "the good ones of the split"
 
 
-def _names(places: Sequence[str]) -> Iterator[list[str]]:
+def _names(places: Sequence[str]) -> Iterator[tuple[Callable[[str], str], list[str]]]:
     """Yield what a table may call the files of examples: with folders, without, without a suffix.
 
+    With each is what makes the same of a cell, which may hold a path on another machine, or the
+    name of another file, such as that of the boxes of a picture.
+
     Example:
-        >>> [names[0] for names in _names(["dark/03.png", "light/04.png"])]
-        ['dark/03.png', '03.png', '03']
+        >>> [names[0] for _, names in _names(["dark/03.png", "light/04.png"])]
+        ['dark/03.png', '03.png', '03', '03']
+        >>> [called("/home/ann/03.txt") for called, _ in _names(["dark/03.png", "light/04.png"])]
+        ['/home/ann/03.txt', '03.txt', '03.txt', '03']
     """
     paths = [PurePosixPath(where) for where in places]
-    for names in (list(places), [path.name for path in paths], [path.stem for path in paths]):
+    stems = [path.stem for path in paths]
+    for called, names in (
+        (str, list(places)),
+        (_name, [path.name for path in paths]),
+        (_name, stems),
+        (_stem, stems),
+    ):
         if max(Counter(names).values(), default=0) == 1:
-            yield names
+            yield called, names
+
+
+def _name(cell: str) -> str:
+    return cell.rpartition("/")[2]
+
+
+def _stem(cell: str) -> str:
+    name = _name(cell)
+    return name.rpartition(".")[0] or name
 
 
 def table(file: Path, column: str, columns: Mapping[str, str] | None = None) -> list[Row]:
@@ -237,7 +265,8 @@ def table(file: Path, column: str, columns: Mapping[str, str] | None = None) -> 
             f"'{file}' has no column '{column}'.{did_you_mean(column, names)} It has: "
             f"{', '.join(names)}."
         )
-    return list(rows_of(file, columns))
+    plain, _ = with_plain_numbers({file: read_rows(file, columns)}, [column])
+    return list(plain[file].rows)
 
 
 def values_in(file: Path, rows: Sequence[Row], column: str) -> list[Any]:

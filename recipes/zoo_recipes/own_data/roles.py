@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 from zoo_recipes.own_data.answers import ANSWERS
 from zoo_recipes.own_data.content import CONTRASTIVE_TEXTS, LABELS, Columns, Kind
 from zoo_recipes.own_data.encodings import suffix_of
+from zoo_recipes.own_data.numerals import MOSTLY
 from zoo_recipes.own_data.parallel import PAIRS
 from zoo_recipes.own_data.several import with_several
 from zoo_recipes.own_data.table_files import OBJECTS
@@ -27,7 +29,7 @@ TEXTS = Kind(
 )
 TEXT_NUMBERS = Kind(
     name="texts with a number each",
-    of_one="text-classification",
+    of_one=("text-classification",),
     input="text",
     label="target",
     tasks=("text-regression", CONTRASTIVE_TEXTS),
@@ -42,7 +44,7 @@ JUDGED = Kind(
 )
 JUDGED_NUMBERS = Kind(
     name="pairs of texts with a number each",
-    of_one="text-classification",
+    of_one=("text-classification",),
     input=("premise", "hypothesis"),
     label="target",
     tasks=("text-regression",),
@@ -69,7 +71,7 @@ ROWS = Kind(
 )
 ROW_NUMBERS = Kind(
     name="rows of numbers and categories with a number each",
-    of_one="classification",
+    of_one=("classification",),
     input=(),
     label="target",
     tasks=("regression",),
@@ -107,6 +109,12 @@ JUDGMENTS = ("label", "gold_label", "is_duplicate", "similarity_score", "score",
 OUTCOMES = ("label", "class", "target", "y")
 # Why a column is left out that a few rows may have by chance.
 SAME = "is the same in every row"
+DATES = "holds dates: make numbers of them, such as the month, the weekday or an age in days"
+_DATE = re.compile(
+    r"(\d{4}([-/.]\d{1,2}){1,2}|(\d{1,2}[-/.]){2}(\d{2}|\d{4})"  # 2024-01-31, 31.1.24
+    r"|\d{1,2}[-. ]+[^\W\d]{3,9}[-., ]+\d{2,4}|[^\W\d]{3,9} \d{1,2},? \d{4})"  # 31 Jan 2024
+    r"([T ,]+\d{1,2}:\d{2}.*)?"
+)
 # Whole numbers from 0 or 1 on are classes, however many; of others so many may be.
 FEW = 20
 
@@ -258,6 +266,20 @@ def left_out(names: Mapping[str, Sequence[Any]]) -> dict[str, str]:
     return found
 
 
+def are_dates(values: Sequence[Any]) -> bool:
+    """Return whether most cells of a column are dates, with or without the time of the day.
+
+    Example:
+        >>> are_dates(["2024-01-31", "", "31.1.2024 12:30"]), are_dates(["31 Jan 2024", "May"])
+        (True, False)
+        >>> are_dates(["4207.49"])
+        False
+    """
+    given = [text for value in values if value is not None and (text := str(value).strip())]
+    dates = sum(bool(_DATE.fullmatch(text)) and not reads_as_number(text) for text in given)
+    return bool(given) and dates >= MOSTLY * len(given)
+
+
 def reads_as_number(value: Any) -> bool:
     """Return whether a cell is a number, or missing."""
     try:
@@ -278,8 +300,9 @@ def _why_left_out(name: str, values: Sequence[Any]) -> str | None:
     except (ValueError, TypeError):
         if sum(map(reads_as_number, values)) > len(values) / 2:
             return None
-        many = different > max(1, len(values) / 2)
-        return "has a value of its own in almost every row" if many else None
+        if different <= max(1, len(values) / 2):
+            return None
+        return DATES if are_dates(values) else "has a value of its own in almost every row"
     words = name.casefold().replace("_", " ").replace(":", " ").split()
     is_id = bool(words) and (words[-1] in {"id", "index"} or name.endswith("Id"))
     is_id |= name.startswith("column ") or "unnamed" in words

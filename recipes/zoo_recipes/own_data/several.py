@@ -34,7 +34,7 @@ def with_several(kind: Kind, *, step: str) -> Kind:
         tasks=(MULTI_LABEL, *kind.tasks[1:]),
         roles=(*kind.roles[:-1], LABELS),
         step=step,
-        of_one=kind.tasks[0],
+        of_one=kind.tasks[:1],
     )
 
 

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zoo_recipes.metrics.label_errors import (
+    applies,
+    likely_errors_of_several,
+    likely_label_errors,
+)
 from zoo_recipes.own_data.content import Content, Example
 from zoo_registry import UsageError
+from zoo_registry.specs import MULTI_LABEL
 
 FOLDS = 5
 # What a picture is looked at as: enough to tell a rose from a tulip, or a 3 from an 8.
@@ -40,18 +46,18 @@ def find_suspects(content: Content) -> list[Suspect]:
 
     Each example is judged by a logistic regression on the four fifths of the data that it is not
     in: on characters of texts, small pictures or the numbers themselves. Who looks like another
-    class is found by confident learning, as ``zoo evaluate`` does with a better model.
+    class is found by confident learning, as ``zoo evaluate`` does with a better model. Where an
+    example may have several classes, each is judged by itself.
 
     Args:
-        content: What was read; classes with fewer than five examples are left out.
+        content: What was read; classes with fewer than five examples are left out, as are those of
+            several that fewer than five examples lack.
 
     Raises:
         UsageError: Data without two classes that can be judged.
     """
-    import numpy as np
-
-    from zoo_recipes.metrics.label_errors import likely_label_errors
-
+    if MULTI_LABEL in content.kind.tasks:
+        return _of_several(content)
     labels = content.labels() or []
     counts = Counter(labels)
     rows = [row for row, label in enumerate(labels) if counts[label] >= FOLDS]
@@ -61,6 +67,8 @@ def find_suspects(content: Content) -> list[Suspect]:
             f"Likely label errors are looked for in two classes or more of {FOLDS} examples or "
             f"more each: these {content.kind.name} have {len(names)}."
         )
+    import numpy as np
+
     examples = [content.examples[row] for row in rows]
     targets = [names.index(labels[row]) for row in rows]
     values = _values(content, examples)
@@ -79,6 +87,35 @@ def find_suspects(content: Content) -> list[Suspect]:
     ]
 
 
+def _of_several(content: Content) -> list[Suspect]:
+    import numpy as np
+
+    classes = [set(found) for found in content.classes() or []]
+    counts = Counter(name for found in classes for name in found)
+    names = [name for name in sorted(counts) if FOLDS <= counts[name] <= len(classes) - FOLDS]
+    if not names:
+        raise UsageError(
+            f"Likely label errors are looked for in classes that {FOLDS} examples or more have, "
+            f"and {FOLDS} or more have not: these {content.kind.name} have none."
+        )
+    values = _values(content, content.examples)
+    given = np.array([[name in found for name in names] for found in classes])
+    probabilities = np.stack(
+        [_judged(content, values, column.astype(int))[:, 1] for column in given.T], axis=1
+    )
+    own = np.where(given, probabilities, 1 - probabilities)
+    return [
+        Suspect(
+            place=content.examples[row].place,
+            given=applies(names[at], given[row, at]),
+            looks_like=applies(names[at], not given[row, at]),
+            confidence=float(own[row, at]),
+            text=_text(values[row]),
+        )
+        for row, at in likely_errors_of_several(given, probabilities)
+    ]
+
+
 def _values(content: Content, examples: Sequence[Example]) -> Sequence[Any]:
     """Return what each example is judged by: a text, a function that returns pixels, or numbers."""
     names = content.kind.input
@@ -94,7 +131,7 @@ def _values(content: Content, examples: Sequence[Example]) -> Sequence[Any]:
     return list(vectors)
 
 
-def _judged(content: Content, values: Sequence[Any], targets: Sequence[int]) -> Any:
+def _judged(content: Content, values: Sequence[Any], targets: Any) -> Any:
     """Return the probabilities of all classes, of models that have not seen the example."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict

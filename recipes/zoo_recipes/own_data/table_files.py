@@ -78,9 +78,7 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
         UsageError: There is no header, or the file cannot be read.
     """
     if suffix_of(file) == ".parquet":
-        table = _parquet(file)
-        rows = [Row(at, values) for at, values in enumerate(table.read().to_pylist(), 1)]
-        return Table(list(table.schema_arrow.names), rows)
+        return _parquet(file)
     if suffix_of(file) == SHEET:
         lines, remarks = _sheet(file)
         return _table(file, lines, columns, headings, remarks)
@@ -117,11 +115,6 @@ def _table(
 def column_names(file: Path, columns: Columns) -> list[str]:
     """Return the columns of a table; ``columns`` as for :func:`read_rows`."""
     return list(read_rows(file, columns).names)
-
-
-def rows_of(file: Path, columns: Columns) -> Sequence[Row]:
-    """Return all rows of a table; ``columns`` as for :func:`read_rows`."""
-    return read_rows(file, columns).rows
 
 
 def named_columns(columns: Columns) -> Iterator[str]:
@@ -297,15 +290,17 @@ def _records(value: Any) -> list[Any] | None:
     if isinstance(data, list) and all(isinstance(row, dict) for row in data):
         return data
     if isinstance(names, list) and isinstance(data, list):
-        return [
-            dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in data
-        ]
+        return [dict(zip(names, row, strict=True)) if _is_row(row, names) else row for row in data]
     columns = list(value.values())
     if all(isinstance(column, dict) and column.keys() == columns[0].keys() for column in columns):
         return [{name: value[name][key] for name in value} for key in columns[0]]
     if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
         return [{name: value[name][at] for name in value} for at in range(len(columns[0]))]
     return None
+
+
+def _is_row(row: Any, names: list[Any]) -> bool:
+    return isinstance(row, list) and len(row) == len(names)
 
 
 def _object(number: int, values: Any) -> Row:
@@ -351,11 +346,13 @@ def _written(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _parquet(file: Path) -> Any:
+def _parquet(file: Path) -> Table:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return parquet.ParquetFile(file)
-    except (pyarrow.ArrowException, OSError) as error:
+        table = parquet.ParquetFile(file).read()
+        rows = [Row(at, values) for at, values in enumerate(table.to_pylist(), 1)]
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"'{file}' is no Parquet file: {error}") from error
+    return Table(list(table.schema.names), rows)

@@ -128,7 +128,11 @@ def _described(path: Path, files: Sequence[Path]) -> Described:
     known = [str(name) for name in names]
     if len(set(known)) < len(known):
         raise UsageError(f"'{file}' has a class twice: {', '.join(known)}.")
-    return Described(known, dict(_folders(path, file, said)), "kpt_shape" in said)
+    folders: dict[Path, str] = {}
+    for folder, split in _folders(path, file, said):
+        # One that is said twice, as coco128.yaml does, is for training: others are parted from it.
+        folders.setdefault(folder, split)
+    return Described(known, folders, "kpt_shape" in said)
 
 
 def _folders(path: Path, file: Path, said: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:

@@ -10,7 +10,7 @@ import zoo_registry
 from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
 from zoo_recipes.run import RECIPE, Run, resuming
-from zoo_registry import ModelSpec, PluginError, UnknownNameError
+from zoo_registry import DuplicateNameError, ModelSpec, PluginError
 from zoo_system.errors import first_line
 
 Facts = list[tuple[str, str]]
@@ -21,7 +21,16 @@ _MAX_LABELS = 30
 def model_spec(run: Run) -> ModelSpec | None:
     """Return what is known of the run's model, ``None`` where its package is not installed."""
     name = run.info["model"]["name"]
-    return zoo_registry.models.get(name) if name in zoo_registry.models else None
+    found: ModelSpec | None = _registered(zoo_registry.models, name)
+    return found
+
+
+def _registered(registry: zoo_registry.Registry[Any], name: str) -> Any:
+    """Return what a name stands for now; ``None`` where its package is not there, or is broken."""
+    try:
+        return registry.get(name) if name in registry else None
+    except (PluginError, DuplicateNameError):
+        return None
 
 
 def about(run: Run) -> Facts:
@@ -108,11 +117,10 @@ def verdict(run: Run) -> str:
 
 def changes(run: Run) -> dict[str, tuple[str, str]]:
     """Return the settings that are not those of the registered recipe: its value and the run's."""
-    try:
-        registered = zoo_registry.recipes.get(run.recipe.name)
-    except (UnknownNameError, PluginError):  # nothing to compare with, and no fault of the run
+    registered = _registered(zoo_registry.recipes, run.recipe.name)
+    if registered is None:
         return {}
-    its, mine = (dict(flat(recipe.to_dict())) for recipe in (registered, run.recipe))
+    its, mine = (dict(flat(recipe)) for recipe in (registered.to_dict(), run.recipe.to_dict()))
     keys = [key for key in {**its, **mine} if key != "seed" and its.get(key) != mine.get(key)]
     return {key: (its.get(key, "unset"), mine.get(key, "unset")) for key in keys}
 

@@ -18,7 +18,12 @@ from zoo_models.finetuning import merge_lora
 from zoo_models.quantization import quantization_aware
 from zoo_recipes.arrays.sources import Source, fed
 from zoo_recipes.augmentation.changes import TextMarks
-from zoo_recipes.compiling.components import compile_arguments, make_callback, precision
+from zoo_recipes.compiling.components import (
+    compile_arguments,
+    make_callback,
+    precision,
+    usual_numbers,
+)
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import together
 from zoo_recipes.metrics.directions import is_cost
@@ -37,6 +42,7 @@ from zoo_registry.specs import is_regression
 from zoo_system import folders
 
 
+@usual_numbers()
 def build(
     recipe: Recipe,
     task: str,
@@ -96,6 +102,7 @@ def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
     }
 
 
+@usual_numbers()
 def fit(
     model: Any,
     recipe: Recipe,

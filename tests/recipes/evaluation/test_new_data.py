@@ -53,7 +53,7 @@ def test_every_row_is_measured_by_the_classes_of_the_run(classes, run, data_dir,
     assert found.labels == ("a", "b", "c", "d")
     assert np.sum(found.confusion, axis=1).tolist() == [list(y).count(name) for name in "abcd"]
     assert found.title.startswith(f"{run.path} in keras on own_data/new-")
-    assert found.title.endswith("/2.1.0, all (10 examples)")
+    assert found.title.endswith("/2.2.0, all (10 examples)")
 
 
 def test_a_part_on_request(run, data_dir, tmp_path):
@@ -207,7 +207,7 @@ def test_a_run_whose_data_were_split_by_another_rule(run, room, data_dir):
             zoo.evaluate(Run(run.path, info), data=data, data_dir=data_dir, slice_by="y")
         assert str(caught.value) == (
             f"Run '{run.path}' was trained by a Kerazoo that split own data by another rule "
-            "(1.0.0, now 2.1.0), and which records it was tested on is not known: train it again, "
+            "(1.0.0, now 2.2.0), and which records it was tested on is not known: train it again, "
             "or measure it on records that it has not seen with --data (data=)."
         )
     # Splits of the data's own are those that they were.

@@ -179,6 +179,61 @@ def boxes(folder):
     return folder / "farm", "mnist5k-scenes-centernet", [f"{table}:g"]
 
 
+def class_texts(folder):
+    for number, label in enumerate(LABELS):
+        text = b"" if number in BAD else b"caf\xe9 number %d" % number
+        file = folder / "texts" / label / f"{(number * 7919) % 1000}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+    rows = [f"{label},{(n * 7919) % 1000}.txt" for n, label in enumerate(LABELS)]
+    table = write(folder / "g.csv", ["g,file", *rows])
+    return folder / "texts", "imdb-lstm", ["label", f"{table}:g"]
+
+
+def pictures_in_a_table(folder):
+    rng = np.random.default_rng(0)
+    (folder / "table" / "images").mkdir(parents=True)
+    for number in range(COUNT):
+        pixels = rng.integers(0, 255, (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "table" / "images" / f"{number}.png")
+    rows = [f"{n}.png;{label}" for n, label in enumerate(LABELS)]
+    rows[4], rows[77] = "gone.png;class 0", "one cell"
+    labels = write(folder / "table" / "labels.csv", ["image;label", *reversed(rows)])
+    return folder / "table", "digits-mlp", ["label", f"{labels}:label"]
+
+
+def yolo(folder):
+    rng = np.random.default_rng(0)
+    for number, label in enumerate(LABELS):
+        pixels = rng.integers(0, 255, (16, 16), dtype=np.uint8)
+        file = folder / "farm" / "images" / f"{(number * 7919) % 1000:03d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(file)
+        box = "2" if number in BAD else f"{label[-1]} 0.5 0.5 0.25 0.25"
+        write(folder / "farm" / "labels" / f"{file.stem}.txt", [box])
+    write(folder / "farm" / "classes.txt", sorted(set(LABELS)))
+    rows = [f"{(n * 7919) % 1000:03d}.txt,{label}" for n, label in enumerate(LABELS)]
+    table = write(folder / "g.csv", ["file,g", *rows])
+    elsewhere = write(folder / "h.csv", ["g,path", *(f"{r[-7:]},/home/ann/{r[:-8]}" for r in rows)])
+    by_order = write(folder / "i.csv", ["g", *(row[-7:] for row in sorted(rows))])
+    slices = [f"{table}:g", f"{elsewhere}:g", f"{by_order}:g"]
+    return folder / "farm", "mnist5k-scenes-centernet", slices
+
+
+def rows_of_numbers(folder):
+    lines = [f"{n},5;{n % 7};{label}" for n, label in enumerate(LABELS)]
+    lines[4], lines[77] = "7;8", "inf;1;class 0"
+    path = write(folder / "rows.csv", ["size;number;kind", *lines])
+    return path, "table-mlp", ["kind", f"{path}:kind"]
+
+
+def json_array(folder):
+    rows = [{"text": f"a text {n}", "label": label} for n, label in enumerate(LABELS)]
+    rows[4], rows[77] = 5, {"text": "", "label": "class 0"}
+    path = write(folder / "texts.json", [json.dumps(rows)])
+    return path, "imdb-lstm", ["label", f"{path}:label"]
+
+
 def told(examples, classes):
     """Return the label that each example holds itself."""
     if examples.labels is None:
@@ -216,6 +271,11 @@ def told(examples, classes):
         tagged_words,
         ratings,
         boxes,
+        class_texts,
+        pictures_in_a_table,
+        yolo,
+        rows_of_numbers,
+        json_array,
     ],
 )
 def test_the_label_as_the_slice_of_itself(make, tmp_path, data_dir):
@@ -223,6 +283,7 @@ def test_the_label_as_the_slice_of_itself(make, tmp_path, data_dir):
     # Prepared under one name, measured under another one.
     moved = path.rename(path.with_name(f"moved{path.suffix}"))
     columns = {"text": "1", "label": "2"} if path.suffix == ".tsv" else {}
+    columns = {"label": "kind"} if path.stem == "rows" else columns
     recipe = on_own_data(resolve_recipe(name), moved, columns=columns, on_bad_record="report")
     open_dataset(str(moved), **recipe.dataset.reading, data_dir=data_dir)
     moved.rename(path)
@@ -251,3 +312,7 @@ def test_the_label_as_the_slice_of_itself(make, tmp_path, data_dir):
         wanted = told(read.examples, read.examples.classes)
         assert len(set(wanted)) > 1
         assert [str(value) for value in values_of(read, word)] == wanted, word
+    if path.stem == "rows":
+        # A decimal comma is one here too: numbers of many values are put into four groups.
+        sizes = [float(raw[0].replace(",", ".")) for raw in read.examples.raws]
+        assert [float(size) for size in values_of(read, f"{path}:size")] == sizes

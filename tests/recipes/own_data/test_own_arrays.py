@@ -5,7 +5,10 @@ import pytest
 
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.own_data.arrays import ONE_HOT
+from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.recipe import resolve_recipe
 from zoo_registry import UsageError
 
 
@@ -37,9 +40,49 @@ def test_targets_that_are_no_classes(tmp_path):
     assert train.raws[0].dtype == np.float64
 
 
+def test_columns_of_0_and_1_are_classes(tmp_path):
+    path, x = tmp_path / "data.npz", np.random.default_rng(0).normal(size=(60, 4))
+    marks = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0]])[np.arange(60) % 3]
+    for y in (marks, marks > 0, marks.astype("float32")):
+        np.savez(path, x=x, y=y)
+        content = layout_of(path).read(path, {})
+        assert layout_of(path).kind(path, {}).name == "arrays with several classes each"
+        assert content.classes()[:3] == [("1", "2"), ("0",), ()]
+    train = read_split(
+        open_dataset(str(path), data_dir=tmp_path), "train", input="x", label="labels"
+    )
+    assert np.asarray(train.labels[0]).tolist() in [[1, 2], [0], []]
+    np.savez(path, x=x, y=np.eye(3)[np.arange(60) % 3])
+    content = layout_of(path).read(path, {})
+    assert content.labels()[:4] == ["0", "1", "2", "0"]
+    assert content.remarks == [ONE_HOT]
+    assert layout_of(path).read(path, {"labels": "y"}).classes()[:2] == [("0",), ("1",)]
+    recipe = on_own_data(resolve_recipe("digits-mlp"), path, columns={"labels": "y"})
+    assert (recipe.model.task, recipe.dataset.label) == ("multi-label", "labels")
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
+        (
+            {"x": np.zeros((2, 2)), "y": np.full((2, 2), "a")},
+            "'{path}': y (2, 2) holds <U1: it has a class or a number an example, or a column of 0 "
+            "and 1 for each class.",
+        ),
+        (
+            {"x": np.zeros((2, 2)), "y": np.zeros(2, "M8[D]")},
+            "'{path}': y (2,) holds datetime64[D]: it has a class or a number an example, or a "
+            "column of 0 and 1 for each class.",
+        ),
+        (
+            {
+                "x_train": np.zeros((2, 2)),
+                "y_train": np.eye(2),
+                "x_test": np.zeros((2, 2)),
+                "y_test": np.zeros(2, int),
+            },
+            "'{path}': the parts of y differ: () and (2,).",
+        ),
         (
             {"images": np.zeros((2, 2))},
             "'{path}' holds images: it needs x and y, or x_train and y_train, and where you have "

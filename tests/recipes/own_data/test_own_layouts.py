@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from zoo_recipes.own_data.layouts import layout_of
+from zoo_recipes.own_data.roles import DATES
 from zoo_registry import UsageError
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 102, 30), (20, 20, 220)
@@ -154,6 +155,12 @@ def test_yolo(tmp_path):
         "valid/images/c.jpg": "validation",
     }
     assert problems(content) == []
+    # As coco128.yaml says it: what is trained on is measured too, which is no split.
+    write(
+        tmp_path / "farm/data.yaml", "train: train/images\nval: train/images\nnames: [cat, dog]\n"
+    )
+    assert set(splits(read(tmp_path / "farm")).values()) == {"train", "validation"}
+    assert splits(read(tmp_path / "farm"))["train/images/a.jpg"] == "train"
 
 
 def test_what_is_wrong_with_yolo(tmp_path):
@@ -347,6 +354,20 @@ def test_columns_that_say_nothing_are_left_out_and_told(tmp_path):
         "columns of categories: Sex",
     ]
     assert told(content)["titanic.csv:4"] == "1"
+
+
+def test_dates_are_told(tmp_path):
+    lines = ["a,day,month,label"]
+    lines += [
+        f"{n * 7 % 50},{n % 28 + 1}.3.20{n:02},2024-{n % 4 + 1:02},{n % 2}" for n in range(60)
+    ]
+    content = read(write(tmp_path / "t.csv", "\n".join(lines)))
+    assert content.remarks == [
+        f"column 'day' is left out: it {DATES}",
+        "columns of numbers: a",
+        "columns of categories: month",
+        f"column 'month' {DATES}; as it is, each date is a category",
+    ]
 
 
 def test_a_cell_that_is_no_number_does_not_make_categories_of_a_column(tmp_path):

@@ -68,6 +68,15 @@ def test_classes_that_are_likely_wrong(pictures, reviews, tmp_path):
     suspects = inspect_data(tmp_path / "a.npz", label_errors=True).suspects
     assert suspects[0].place == "a.npz:x[7]"
     assert inspect_data(reviews).suspects is None
+    several = np.stack([classes, np.arange(60) % 3 == 0], axis=1)
+    x[:, 0] += 8 * several[:, 1]
+    several[[4, 9]] = [[0, 1], [1, 0]]  # the second class is given and missing where it is not
+    np.savez(tmp_path / "b.npz", x=x, y=several)
+    first, second = inspect_data(tmp_path / "b.npz", label_errors=True).suspects[:2]
+    assert {(s.place, s.given, s.looks_like) for s in (first, second)} == {
+        ("b.npz:x[4]", "1", "not 1"),
+        ("b.npz:x[9]", "not 1", "1"),
+    }
 
 
 def test_no_classes_to_judge(tmp_path):
@@ -128,6 +137,11 @@ def test_arrays_that_no_recipe_takes_have_no_next_step(tmp_path, cli):
         (
             ["one,a", "two,b"],
             "Of 2 examples at '{path}' none falls to validation: give more, or splits of your own.",
+        ),
+        (
+            [f"film {n % 2},{'ab'[n % 2]}" for n in range(80)],
+            "Of 80 examples at '{path}', of which 2 are different, none falls to validation: give "
+            "more, or splits of your own.",
         ),
     ],
 )

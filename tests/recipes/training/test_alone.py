@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zoo.evaluating import evaluate
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
@@ -53,6 +54,22 @@ def test_the_caller_draws_and_logs_on_as_if_there_had_been_no_training(tmp_path,
     assert drawn() == wanted
     assert (logger.handlers, logging.root.level) == ([handler], logging.WARNING)
     assert (logging.getLogger("absl").level, logging.root.handlers) == before
+
+
+def test_what_keras_is_set_to_changes_no_training(tmp_path, data_dir):
+    short = with_overrides(SHORT, ["fit.epochs=1"])
+    usual = train(short, out=tmp_path / "a", data_dir=data_dir, verbose=False)
+    keras.config.set_floatx("float16")
+    keras.config.set_epsilon(0.1)
+    try:
+        run = train(short, out=tmp_path / "b", data_dir=data_dir, verbose=False)
+        measured = evaluate(run, data_dir=data_dir, resamples=1).metrics["loss"]
+        assert (keras.config.floatx(), keras.config.epsilon()) == ("float16", 0.1)
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_epsilon(1e-7)
+    assert run.metrics == usual.metrics
+    assert measured == pytest.approx(usual.metrics["loss"], rel=1e-6)
 
 
 def test_a_second_training_of_a_process_is_refused_and_the_first_gives_what_it_gives_alone(

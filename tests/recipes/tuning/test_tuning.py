@@ -1,6 +1,7 @@
 """The search for better settings."""
 
 import math
+import signal
 import subprocess
 import sys
 import time
@@ -388,3 +389,15 @@ def test_a_value_that_is_no_number_fails_the_trial_once(search, monkeypatch):
     for _ in range(2):
         with pytest.raises(ZooError, match=r"Trial 0: ZooError: val_accuracy is not a number\."):
             search(trials=1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_search_says_how_to_go_on(number, monkeypatch):
+    from zoo.cli.tuning import _kept_when_interrupted
+
+    monkeypatch.setattr(sys, "argv", ["zoo", "tune", "digits-mlp", "--force"])
+    before = signal.getsignal(number)
+    said = "the search is kept. Go on with `zoo tune digits-mlp`"
+    with pytest.raises(KeyboardInterrupt, match=said), _kept_when_interrupted():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before

@@ -23,8 +23,8 @@ def check(
     """Try out what every model promises: build, run, save, clone, train, export."""
     from zoo.conformance import Step, check
 
-    words = wanted.split(",") if wanted else formats.names()
-    to = [] if wanted == "none" else [formats.get(word.strip()).name for word in words]
+    to = None if wanted is None else [] if wanted == "none" else wanted.split(",")
+    to = to and [formats.get(word.strip()).name for word in to]
 
     def show(step: Step) -> None:
         click.echo(f"{step.name}: {'ok' if step.ok else 'FAILED'}", err=True)

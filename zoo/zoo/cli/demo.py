@@ -10,7 +10,6 @@ import click
 
 from zoo.cli.exporting import print_artifacts
 from zoo.cli.output import next_step, print_table, progress
-from zoo_registry import formats
 
 if TYPE_CHECKING:
     from zoo_recipes.run import Run
@@ -31,6 +30,7 @@ def demo(out: Path, force: bool) -> None:
     from zoo_export.benchmarking import measure
     from zoo_export.exporting import export
     from zoo_recipes.training.training import train
+    from zoo_runtime.formats import FORMATS
 
     click.echo(f"1. Train {RECIPE} on 1,437 handwritten digits that scikit-learn ships.")
     run = train(RECIPE, out=out / "run", force=force)
@@ -38,7 +38,7 @@ def demo(out: Path, force: bool) -> None:
     click.echo(f"   accuracy on 360 digits it has never seen: {accuracy:.4f}\n")
 
     click.echo("2. Export, and run every file in its own runtime beside the Keras model.")
-    with progress(formats.names()) as on_event:
+    with progress(sorted(FORMATS)) as on_event:
         bundle = export(run.path, out=out / "bundle", force=force, on_event=on_event)
     print_artifacts(bundle, measure(bundle))
 

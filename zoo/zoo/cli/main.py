@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from zoo.cli import INTERRUPTED
 from zoo_models.build import check_backend
 from zoo_registry import ZooError, did_you_mean, load_target
 from zoo_system.errors import printable
@@ -46,7 +47,6 @@ COMMANDS = {
     "plugins": "zoo.cli.plugins:plugins",
     "demo": "zoo.cli.demo:demo",
 }
-INTERRUPTED = 130
 
 
 class CheckedKeras(MetaPathFinder):
@@ -85,11 +85,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
-    if not debug:
-        quiet_tensorflow()
-    sys.meta_path.insert(0, CheckedKeras())
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
+        if not debug:
+            quiet_tensorflow()
+        sys.meta_path.insert(0, CheckedKeras())
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         # `--debug` is understood wherever it stands.
         cli.main([word for word in given if word != "--debug"], standalone_mode=False)
     except click.exceptions.Exit as done:

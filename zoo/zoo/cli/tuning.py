@@ -26,6 +26,7 @@ from zoo.cli.training import (
     track,
 )
 from zoo_system.errors import first_line
+from zoo_system.processes import interruptible
 
 if TYPE_CHECKING:
     from zoo_recipes.tuning.result import Trial, Tuning
@@ -107,7 +108,8 @@ def tune(
 def _kept_when_interrupted() -> Iterator[None]:
     """Say how to go on with the search, where the training of a trial would speak of its run."""
     try:
-        yield
+        with interruptible():
+            yield
     except KeyboardInterrupt as error:
         again = shlex.join(["zoo", *(word for word in sys.argv[1:] if word != "--force")])
         raise KeyboardInterrupt(f"the search is kept. Go on with `{again}`") from error

@@ -13,7 +13,7 @@ from zoo_models.weights.belongings import Belongings, of_snapshot, sentences
 from zoo_models.weights.classes import Classes
 from zoo_models.weights.configuration import Settings, read_settings, same
 from zoo_models.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
-from zoo_models.weights.report import Report, checked
+from zoo_models.weights.report import Report, as_numbers, checked
 from zoo_models.weights.snapshot import Snapshot
 from zoo_models.weights.tensors import Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
@@ -127,7 +127,7 @@ class ForeignCheckpoint:
                 self.spec,
                 strict=strict,
             )
-            plan.fill()
+            plan.fill(strict=strict)
         return report
 
     def head_layers(self, model: Any) -> tuple[str, ...] | None:
@@ -213,7 +213,7 @@ class _Plan:
         self, checkpoint: ForeignCheckpoint, model: Any, tensors: Tensors, classes: Classes
     ) -> None:
         self._converter = converter = checkpoint.converter
-        self._config = checkpoint.snapshot.config
+        self._config, self._source = checkpoint.snapshot.config, checkpoint.source
         self._head_layers = checkpoint.head_layers(model)
         self._model, self._tensors, self._classes = model, tensors, classes
         self._names = {converter.plain_name(name): name for name in tensors.names()}
@@ -248,15 +248,13 @@ class _Plan:
         more = {"fresh_classes": fresh_classes, "by_order": by_order, "fitted": self._fitted}
         return {**lists, **more}
 
-    def fill(self) -> None:
+    def fill(self, *, strict: bool) -> None:
         """Assign every tensor that was placed."""
-        import numpy as np
-
         for variable, name, row in self.filled:
-            array = self._read(name, row)
+            array = as_numbers(self._read(name, row), name, self._source, strict=strict)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
-            variable.assign(np.ascontiguousarray(array, dtype="float32"))
+            variable.assign(array)
 
     def _read(self, name: str, row: Row) -> Any:
         array = row.to_ours(self._tensors.read(name))
@@ -290,7 +288,13 @@ class _Plan:
             shapes = f"{variable.path} {wanted} and not {shape}"
             # Of a head for as many classes of other names the shapes say nothing.
             said = variable.path if by_name else shapes
-            self._report["fresh" if head else "misshapen"].append(said)
+            is_fresh = head and (by_name or not self._has_told_classes(wanted))
+            self._report["fresh" if is_fresh else "misshapen"].append(said)
+
+    def _has_told_classes(self, wanted: Sequence[int]) -> bool:
+        """Return whether a head has as many classes as the configuration says: it should fit."""
+        told = self._classes.theirs
+        return told is not None and len(told) == wanted[-1]
 
     def _candidates(self, path: str, head: Any) -> list[tuple[str, Row]]:
         """Return the names a variable may have; in the head, those of the task's own layers."""

@@ -220,6 +220,8 @@ def _dataset(file: Any, group: Any, key: str) -> Any:
     # What is kept in another file would be read from wherever it says.
     if not isinstance(value, h5py.Dataset) or value.external or value.is_virtual:
         raise UsageError(f"'{file.filename}': {group.name}/{key} is no array of this file.")
+    if value.shape is None:
+        raise UsageError(f"'{file.filename}': {group.name}/{key} is an array without values.")
     return value
 
 
@@ -232,16 +234,18 @@ def _chosen(names: Mapping[str, str]) -> dict[str, str]:
     """Return the names of listed layers; what Keras itself named is counted among its like.
 
     A layer that is an attribute of another has its place by that. Keras' own names go on counting
-    from model to model, so ``dense_7`` says no more than that it is the next of its kind.
+    from model to model, so ``dense_7`` says no more than that it is the next of its kind. It never
+    gives the number 0: where a kind has that, its author has counted.
     """
     chosen: dict[str, str] = {}
+    counted = {name.removesuffix("_0") for name in names.values() if name.endswith("_0")}
     counts: dict[str, int] = {}
     for group in sorted(names, key=_in_order):
         parent, _, last = group.rpartition("/")
         if not parent or parent in names or not names[group]:
             continue
         kind = _NUMBERED.sub("", last)
-        if _NUMBERED.sub("", names[group]) != kind:
+        if kind in counted or _NUMBERED.sub("", names[group]) != kind:
             chosen[group] = names[group]
             continue
         number = counts[parent + kind] = counts.get(parent + kind, -1) + 1

@@ -14,7 +14,7 @@ from zoo_models.weights.belongings import Belongings, of_run
 from zoo_models.weights.classes import Classes
 from zoo_models.weights.converter import HEAD, POOLER
 from zoo_models.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
-from zoo_models.weights.report import Report, checked
+from zoo_models.weights.report import Report, as_numbers, checked
 from zoo_models.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
 from zoo_runtime.tokenizing import open_tokenizer
@@ -83,7 +83,7 @@ class NativeFile:
                 self.spec,
                 strict=strict,
             )
-            plan.fill()
+            plan.fill(str(self.path), strict=strict)
         return report
 
     def belongings(
@@ -243,12 +243,12 @@ class _Plan:
             "by_order": self._classes.is_by_order(variable.path for variable, _ in self.filled),
         }
 
-    def fill(self) -> None:
+    def fill(self, source: str, *, strict: bool) -> None:
         """Assign every array that was placed."""
         import keras
 
         for variable, value in self.filled:
-            array = as_array(value)
+            array = as_numbers(as_array(value), variable.path, source, strict=strict)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
             variable.assign(array)

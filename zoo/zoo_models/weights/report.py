@@ -99,6 +99,36 @@ def checked(report: Report, spec: ModelSpec, *, strict: bool) -> Report:
     return report
 
 
+def as_numbers(array: Any, name: str, source: str, *, strict: bool) -> Any:
+    """Return a weight as it is computed with; what is no number in it gives no answer.
+
+    Args:
+        array: The weight.
+        name: What it is called there.
+        source: What the user asked for.
+        strict: Whether NaN and infinite values are an error; else they are told.
+
+    Raises:
+        UsageError: With ``strict``, NaN or infinite values, or such as float32 cannot hold.
+    """
+    import numpy as np
+
+    if array.dtype.kind in "iub":
+        return array
+    with np.errstate(over="ignore"):
+        numbers = np.ascontiguousarray(array, dtype="float32")
+    count = numbers.size - int(np.isfinite(numbers).sum())
+    if count:
+        said = (
+            f"weights='{source}': {name} holds NaN or infinite values, {count:,} of "
+            f"{numbers.size:,}, as after a training that diverged"
+        )
+        if strict:
+            raise UsageError(f"{said}. strict=False loads them.")
+        warnings.warn(f"{said}.", UserWarning, stacklevel=4)
+    return numbers
+
+
 def _remarks(report: Report, spec: ModelSpec) -> list[str]:
     source = report.source
     body = (*report.missing, *report.misshapen)

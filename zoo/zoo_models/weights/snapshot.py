@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_models.weights.images import Preparation, preparation, preparation_of_timm
+from zoo_models.weights.report import listed
 from zoo_models.weights.tensors import PICKLES
 from zoo_registry import UsageError
 
@@ -119,7 +120,8 @@ class Snapshot:
         if self.path.is_file():
             return {self.path.name: self.path}
         index = self.path / INDEX
-        if not index.is_file():
+        # Of both, transformers takes the one file.
+        if (self.path / SINGLE).is_file() or not index.is_file():
             return {SINGLE: self._inside(SINGLE)}
         places = read_json(index).get("weight_map")
         if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
@@ -170,8 +172,11 @@ class Snapshot:
         file = self.path / name
         if file.is_file():
             return file
-        pickles = sorted(p.name for p in self.path.iterdir() if p.suffix in PICKLES)
-        hint = f" It has {pickles[0]}, a pickle, which is not read." if pickles else ""
+        held = sorted(p.name for p in self.path.iterdir() if p.suffix in {".safetensors", *PICKLES})
+        others = [held_name for held_name in held if not held_name.endswith(PICKLES)]
+        hint = f" It has {held[0]}, a pickle, which is not read." if held else ""
+        if others:
+            hint = f" It has {listed(others)}: call what holds the weights {name}."
         raise UsageError(f"'{self.path}' has no {name}.{hint}")
 
 

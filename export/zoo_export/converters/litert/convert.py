@@ -27,6 +27,8 @@ from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import BATCH, Tensor
 from zoo_system.processes import free_memory
 
+# Which its operators take; some take fewer.
+_MOST_AXES = 4
 # How the converter's messages name what it has no kernel for.
 _REFUSED = (r"'tf\.(\w+)' op is neither", r"TF Select ops: ([\w, ]+)", r"Custom ops: ([\w, ]+)")
 
@@ -35,7 +37,7 @@ def convert(
     conversion: Conversion,
     configure: Callable[[Any], None] = lambda converter: None,
     *,
-    change: Callable[[bytes], bytes] = lambda content: content,
+    change: Callable[[bytes], bytes | bytearray] = lambda content: content,
     integer: bool = False,
     loops: bool = True,
 ) -> dict[str, Any]:
@@ -154,7 +156,10 @@ def refused(model: Any, graph: Any, error: Exception) -> ExportError:
     names = sorted({name.strip() for group in groups for name in group.split(",")} - {""})
     blames = blame(graph, model, names)
     if blames:
-        return ExportError(f"LiteRT has no built-in operator for {_join(blames)}", blames)
+        axes = max((shape.count("x") for shape in re.findall(r"tensor<([\dx?]*)", text)), default=0)
+        what = f" of tensors of {axes} axes" if axes > _MOST_AXES else ""
+        what += " in bfloat16" if "xbf16>" in text else ""
+        return ExportError(f"LiteRT has no built-in operator for {_join(blames)}{what}", blames)
     lines = [line for line in text.splitlines() if line.strip()]
     return ExportError(
         f"the LiteRT converter failed: {lines[0] if lines else type(error).__name__}"
@@ -227,9 +232,29 @@ def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], inte
         replace(tensor, dtype="int8") if integer and tensor.dtype == "float32" else tensor
         for tensor in wanted
     }
+    if kind == "outputs":
+        by_name = {tensor.name: tensor.shape for tensor in wanted}
+        for tensor in found:
+            _check_sizes(tensor, by_name.get(tensor.name, tensor.shape))
     if found != expected:
         names = sorted(map(str, found))
         raise ExportError(f"the file's {kind} are {names}, not {sorted(map(str, expected))}")
+
+
+def _check_sizes(output: Tensor, wanted: tuple[int | str, ...]) -> None:
+    sizes = output.shape
+    if BATCH in sizes[1:]:
+        raise ExportError(
+            f"output '{output.name}' has a size that hangs on the numbers it is given, and LiteRT "
+            "files fix all of them: give as many in every case, as keras.ops.unique(x, size=9) does"
+        )
+    if sizes != wanted and sizes[1:] == wanted[1:]:
+        count = "any number of" if sizes[0] == BATCH else sizes[0]
+        raise ExportError(
+            f"output '{output.name}' has {count} rows where the inputs have {wanted[0]}, and "
+            "LiteRT, which runs one batch size alone, could not tell whose they are: give them an "
+            "axis of their own behind the batch"
+        )
 
 
 def _shape(entry: Mapping[str, Any]) -> tuple[int | str, ...]:

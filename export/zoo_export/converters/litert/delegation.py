@@ -8,13 +8,19 @@ a DELEGATE node, back to its inputs.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_runtime.errors import Blame, ExportError
+from zoo_system.errors import first_line, plain
+
 _DELEGATE = "DELEGATE"
+_UNDELEGATED = re.compile(r"failed to delegate (\w+) node")
+_FAILED = re.compile(r"Node number \d+ \((\w+)\) failed to (?:prepare|invoke)")
 _ABSENT = -1
 
 
@@ -27,6 +33,9 @@ def xnnpack_share(path: Path, signature: str) -> dict[str, Any]:
 
     Returns:
         All ``nodes``, how many are ``taken``, and what is ``left`` by the kind of operator.
+
+    Raises:
+        ExportError: The runtime fails on the sizes of a node.
     """
     content = path.read_bytes()
     nodes = 0
@@ -51,9 +60,43 @@ def _listed(**model: Any) -> list[dict[str, Any]]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(**model)
-    interpreter.allocate_tensors()  # only now are nodes given to XNNPACK
+    try:
+        interpreter.allocate_tensors()  # only now are nodes given to XNNPACK
+    except RuntimeError as error:
+        cause = f"LiteRT cannot prepare it: {first_line(plain(str(error)))}"
+        raise of_runtime(str(error)) or ExportError(cause) from error
     rows: list[dict[str, Any]] = interpreter._get_ops_details()
     return rows
+
+
+def of_runtime(said: str) -> ExportError | None:
+    """Return what LiteRT's complaint about a node means; ``None`` of any other.
+
+    Example:
+        >>> error = of_runtime("got 7.Node number 5 (SQUARED_DIFFERENCE) failed to invoke.")
+        >>> error.blames[0].operator
+        'SQUARED_DIFFERENCE'
+    """
+    undelegated, failed = _UNDELEGATED.search(said), _FAILED.search(said)
+    kind = (undelegated or failed or [None])[1]
+    if kind is None:
+        return None
+    if undelegated:
+        text = (
+            f"LiteRT's XNNPACK takes {kind} and then fails on its sizes, as on tensors of more "
+            "than six axes: let the model compute on fewer, which keras.ops.reshape makes of them"
+        )
+    elif "overflow" in said:
+        text = (
+            f"the bias of {kind} is so far beyond what its weights give that this scheme has no "
+            "scale for both: take tflite:int8 or tflite:float16"
+        )
+    else:
+        text = (
+            f"LiteRT has no kernel for {kind} with the dtypes that this scheme gives it: take "
+            "tflite:int8, whose floats stay where there is none, or tflite:float16"
+        )
+    return ExportError(text, [Blame(kind)])
 
 
 def _taken(nodes: Sequence[Any], delegates: Sequence[Any]) -> set[int]:

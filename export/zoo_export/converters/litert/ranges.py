@@ -40,16 +40,25 @@ def mended_ranges(model: Any, rows: Callable[[], Iterable[tuple[str, Arrays]]]) 
     from tensorflow.lite.python import lite
 
     calibrator = lite._calibrator.Calibrator
-    before, steps = calibrator.calibrate, step_names(model)
+    before, steps = (calibrator.calibrate, calibrator.calibrate_and_quantize), step_names(model)
+    mended: list[bytes] = []
 
     def calibrate(self: Any, *arguments: Any) -> bytes:
-        return mend(before(self, *arguments), steps, rows())
+        measured: bytes = before[0](self, *arguments)
+        mended[:] = [mend(measured, steps, rows())]
+        return mended[0]
 
-    calibrator.calibrate = calibrate
+    def measure_again(self: Any, *arguments: Any, **options: Any) -> Any:
+        # With activations in int16 ranges are always measured anew: beside the masks of the file
+        # as it was mended, which are of about the size of scores.
+        again = calibrator(mended[0], [], []) if mended else self
+        return before[1](again, *arguments, **options)
+
+    calibrator.calibrate, calibrator.calibrate_and_quantize = calibrate, measure_again
     try:
         yield
     finally:
-        calibrator.calibrate = before
+        calibrator.calibrate, calibrator.calibrate_and_quantize = before
 
 
 def step_names(model: Any) -> re.Pattern[str]:

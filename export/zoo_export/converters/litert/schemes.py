@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
-from zoo_export.converters.inference import refuse_beyond_float16
+from zoo_export.converters.half_precision import with_full_precision
 from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert import halves as tflite_halves
 from zoo_export.converters.litert import shared as tflite_shared
 from zoo_export.converters.litert import tables as tflite_tables
 from zoo_export.converters.litert.ranges import mended_ranges
@@ -31,20 +32,8 @@ from zoo_runtime.tensors import Arrays
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store the weights in float16.
-
-    Raises:
-        ExportError: A weight beyond what float16 can hold.
-    """
-    import tensorflow as tf
-
-    refuse_beyond_float16(conversion.model)
-
-    def configure(converter: Any) -> None:
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_types = [tf.float16]
-
-    return tflite.convert(conversion, configure)
+    """Store the weights in float16; what it does not hold stays in float32."""
+    return with_full_precision(tflite.convert(conversion, change=tflite_halves.halve))
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:

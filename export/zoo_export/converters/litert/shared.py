@@ -20,7 +20,7 @@ _LEAST = 0.01
 _ALIGNMENT = 16
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes | bytearray) -> None:
     """Write a LiteRT file whose tensors share zero points that are equal.
 
     One whose weights lie behind its tables, at fixed places, is written as it is.
@@ -29,16 +29,22 @@ def write(path: Path, content: bytes) -> None:
 
     model = schema.Model.GetRootAs(content, 0)
     is_whole = not any(model.Buffers(i).Offset() for i in range(model.BuffersLength()))
-    is_worth_it = is_whole and _repeated(model) >= _LEAST * len(content)
-    path.write_bytes(_shared(model, len(content)) if is_worth_it else content)
+    if is_whole and _repeated(model) >= _LEAST * len(content):
+        content = pack(schema.ModelT.InitFromObj(model), len(content))
+    path.write_bytes(content)
 
 
-def _shared(model: Any, size: int) -> bytes:
-    from ai_edge_litert import schema_py_generated as schema
+def pack(model: Any, size: int) -> bytearray:
+    """Return the bytes of a file: constants as aligned as the schema wants, equal lists once.
 
-    builder = _Sharing(size)
-    builder.Finish(schema.ModelT.InitFromObj(model).Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    Args:
+        model: The file as objects.
+        size: About how many bytes it takes.
+    """
+    builder = _Sharing(size + 1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    content: bytearray = builder.Output()
+    return content
 
 
 def _repeated(model: Any) -> int:

@@ -83,24 +83,29 @@ class Editor:
     def __init__(self, model: Any, graph: Any) -> None:
         from ai_edge_litert import schema_py_generated
 
-        self._model, self._graph, self._schema = model, graph, schema_py_generated
+        self._model, self.graph, self._schema = model, graph, schema_py_generated
 
     def nodes(self, operator: str) -> list[Any]:
         """Return the nodes of one kind."""
-        wanted = getattr(self._schema.BuiltinOperator, operator)
+        return [node for kind, node in self.all_nodes() if kind == operator]
+
+    def all_nodes(self) -> Iterator[tuple[str, Any]]:
+        """Yield the kind of each node, and the node."""
+        kinds = {number: kind for kind, number in vars(self._schema.BuiltinOperator).items()}
         codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in self._model.operatorCodes]
-        return [node for node in self._graph.operators if codes[node.opcodeIndex] == wanted]
+        for node in self.graph.operators:
+            yield kinds[codes[node.opcodeIndex]], node
 
     def has_dtype(self, index: int, dtype: str) -> bool:
         """Return whether a tensor is a constant table of a dtype."""
-        tensor = self._graph.tensors[index]
+        tensor = self.graph.tensors[index]
         data = self._model.buffers[tensor.buffer].data
         is_table = data is not None and len(tensor.shape) == 2
         return is_table and tensor.type == getattr(self._schema.TensorType, dtype)
 
     def is_same(self, first: int, second: int) -> bool:
         """Return whether two tensors are roundings of the same numbers."""
-        tensors = [self._graph.tensors[index] for index in (first, second)]
+        tensors = [self.graph.tensors[index] for index in (first, second)]
         if not self.has_dtype(second, "INT8") or list(tensors[0].shape) != list(tensors[1].shape):
             return False
         (left, step), (right, other) = map(self._reals, tensors)
@@ -118,24 +123,24 @@ class Editor:
     def look_up(self, reading: _Reading) -> bool:
         """Put three operators in the place of one; ``False`` where they cannot take its."""
         node, gather, table, result = reading
-        schema, tensors = self._schema, self._graph.tensors
+        schema, tensors = self._schema, self.graph.tensors
         options, indices, given = gather.builtinOptions, gather.inputs[1], tensors[result]
         shape = list(map(int, _sizes(given)))
         is_plain = options.axis == 0 and not options.batchDims and shape.count(-1) <= 1
         if not is_plain or tensors[indices].type != schema.TensorType.INT32:
             return False
         count = -1 if -1 in shape else int(np.prod(shape[:-1]))
-        flat = self._tensor(given.name + b"/indices", [count], "INT32")
-        rows = self._tensor(given.name + b"/rows", [count, shape[-1]], "FLOAT32")
-        at = self._graph.operators.index(node)
-        self._graph.operators[at : at + 1] = [
+        flat = self.tensor(given.name + b"/indices", [count], "INT32")
+        rows = self.tensor(given.name + b"/rows", [count, shape[-1]], "FLOAT32")
+        at = self.graph.operators.index(node)
+        self.graph.operators[at : at + 1] = [
             self._reshape(indices, flat, [count]),
             self.node("EMBEDDING_LOOKUP", [flat, table], rows, _VERSION),
             self._reshape(rows, result, shape),
         ]
-        read = {i for other in self._graph.operators for i in other.inputs}
+        read = {i for other in self.graph.operators for i in other.inputs}
         if gather is not node and not read.intersection(gather.outputs):
-            self._graph.operators.remove(gather)
+            self.graph.operators.remove(gather)
         return True
 
     def _reshape(self, source: int, target: int, shape: list[int]) -> Any:
@@ -144,8 +149,8 @@ class Editor:
         buffer = self._schema.BufferT()
         buffer.data = options.newShape.view(np.uint8)
         self._model.buffers.append(buffer)
-        name = self._graph.tensors[target].name + b"/shape"
-        sizes = self._tensor(name, [len(shape)], "INT32", len(self._model.buffers) - 1)
+        name = self.graph.tensors[target].name + b"/shape"
+        sizes = self.tensor(name, [len(shape)], "INT32", len(self._model.buffers) - 1)
         node = self.node("RESHAPE", [source, sizes], target)
         node.builtinOptionsType = self._schema.BuiltinOptions.ReshapeOptions
         node.builtinOptions = options
@@ -166,14 +171,15 @@ class Editor:
         node.opcodeIndex, node.inputs, node.outputs = known[0], inputs, [output]
         return node
 
-    def _tensor(self, name: bytes, shape: list[int], dtype: str, buffer: int = 0) -> int:
+    def tensor(self, name: bytes, shape: list[int], dtype: str, buffer: int = 0) -> int:
+        """Add a tensor, with the numbers of a buffer if it is a constant, and return its index."""
         tensor = self._schema.TensorT()
         tensor.name, tensor.buffer = name, buffer
         tensor.type = getattr(self._schema.TensorType, dtype)
         tensor.shape = [abs(size) for size in shape]
         tensor.shapeSignature = shape if -1 in shape else None
-        self._graph.tensors.append(tensor)
-        return len(self._graph.tensors) - 1
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
 
 
 def _sizes(tensor: Any) -> Any:

@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from zoo_export.converters.onnx.graph import axes_first, axes_last, drop_unread, rename, set_nodes
+from zoo_export.converters.onnx.convert.graph import (
+    axes_first,
+    axes_last,
+    drop_unread,
+    rename,
+    set_nodes,
+)
 from zoo_runtime.tensors import Array
 
 _BY_NUMBER = {

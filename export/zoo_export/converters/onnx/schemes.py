@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.float_layers import float_nodes, with_float_layers
-from zoo_export.converters.inference import refuse_beyond_float16
-from zoo_export.converters.onnx import convert as onnx
-from zoo_export.converters.onnx import file as onnx_file
-from zoo_export.converters.onnx import stored as onnx_stored
-from zoo_export.converters.onnx import tied as onnx_tied
-from zoo_export.converters.onnx import weights as onnx_weights
-from zoo_export.converters.onnx.graph import share_equal
+from zoo_export.converters.half_precision import with_full_precision
+from zoo_export.converters.onnx import halves as onnx_halves
+from zoo_export.converters.onnx.convert import convert as onnx
+from zoo_export.converters.onnx.convert import file as onnx_file
+from zoo_export.converters.onnx.convert import stored as onnx_stored
+from zoo_export.converters.onnx.convert import tied as onnx_tied
+from zoo_export.converters.onnx.convert import weights as onnx_weights
+from zoo_export.converters.onnx.convert.graph import share_equal
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,
@@ -34,25 +35,11 @@ _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
-    """Store weights and compute in float16, between casts at the inputs and outputs.
-
-    Raises:
-        ExportError: A weight beyond what float16 can hold.
-    """
+    """Store weights and compute in float16 what it holds, between casts at inputs and outputs."""
     import onnx as onnx_package
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
 
-    refuse_beyond_float16(conversion.model)
-
-    def halve(source: Path) -> Any:
-        proto = onnx_package.load(str(source))
-        # The file has all shapes, and inferring them takes no more than 2 GB.
-        halved = convert_float_to_float16(proto, keep_io_types=True, disable_shape_infer=True)
-        OnnxModel(halved).topological_sort()
-        return halved
-
-    return _changed(conversion, halve)
+    facts = _changed(conversion, lambda path: onnx_halves.halve(onnx_package.load(str(path))))
+    return with_full_precision(facts)
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:

@@ -14,7 +14,13 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx.graph import Pattern, View, drop_unread, rename, replace_nodes
+from zoo_export.converters.onnx.convert.graph import (
+    Pattern,
+    View,
+    drop_unread,
+    rename,
+    replace_nodes,
+)
 
 Sizes = Mapping[str, list[int | str]]
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from zoo_export.converters.onnx import conv_operators as onnx_conv_operators
-from zoo_export.converters.onnx import file as onnx_file
-from zoo_export.converters.onnx import images as onnx_images
-from zoo_export.converters.onnx import operators as onnx_operators
-from zoo_export.converters.onnx import rnn as onnx_rnn
-from zoo_export.converters.onnx.trace import Traced
+from zoo_export.converters.onnx.convert import conv_operators as onnx_conv_operators
+from zoo_export.converters.onnx.convert import file as onnx_file
+from zoo_export.converters.onnx.convert import images as onnx_images
+from zoo_export.converters.onnx.convert import operators as onnx_operators
+from zoo_export.converters.onnx.convert import rnn as onnx_rnn
+from zoo_export.converters.onnx.convert.trace import Traced
 from zoo_export.converters.tracing import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_system.errors import plain
@@ -39,6 +39,7 @@ def to_onnx(traced: Traced, model: Any) -> Any:
         ExportError: An operator that ONNX does not have, or that cannot be written, with its layer.
     """
     definition = _definition(traced)
+    _refuse_bfloat16(definition, model)
     with _naming_operators(definition, model):
         proto = _converted(definition, traced)
     onnx_file.refuse_foreign(proto, model)
@@ -91,6 +92,26 @@ def _definition(traced: Traced) -> Any:
     return optimized
 
 
+def _refuse_bfloat16(definition: Any, model: Any) -> None:
+    """Refuse what tf2onnx would write as float16, which has other numbers."""
+    from tensorflow.core.framework import types_pb2
+
+    functions = definition.library.function
+    nodes = [*definition.node, *(node for function in functions for node in function.node_def)]
+    found = {
+        Blame(node.op, layer_of(model, node.name))
+        for node in nodes
+        if any(value.type == types_pb2.DT_BFLOAT16 for value in node.attr.values())
+    }
+    if found:
+        blames = sorted(found, key=str)
+        raise ExportError(
+            f"it computes in bfloat16, which this file cannot hold: {', '.join(map(str, blames))}. "
+            "Compute in float32 there",
+            blames,
+        )
+
+
 def _retype(definition: Any, names: set[str], old: str, new: str) -> None:
     for node in definition.node:
         if node.name in names and node.op == old:
@@ -105,22 +126,38 @@ def _retype(definition: Any, names: set[str], old: str, new: str) -> None:
 def _without_faults() -> Iterator[None]:
     """Let tf2onnx leave out what changes results.
 
-    Of two Reshapes it drops the first, although the second may have sizes of its input (0). And it
-    gives a convolution that has a bias a second one; biases are added to weights by
-    :mod:`onnx_convolutions`.
+    Of two Reshapes it drops the first, although the second may have sizes of its input (0). Of two
+    Casts it drops the first, although that may round. And it gives a convolution that has a bias a
+    second one; biases are added to weights by :mod:`onnx_convolutions`.
     """
     from tf2onnx import tfonnx
     from tf2onnx.optimizer import back_to_back_optimizer
 
     merges, rewrite = back_to_back_optimizer._func_map, tfonnx.rewrite_biasadd_with_conv2d
-    reshapes = merges.pop(("Reshape",), None)
+    before = dict(merges)
+    merges.pop(("Reshape",), None)
+    merges["Cast",] = _of_exact_casts(before["Cast",])
     tfonnx.rewrite_biasadd_with_conv2d = lambda graph, operators: operators
     try:
         yield
     finally:
         tfonnx.rewrite_biasadd_with_conv2d = rewrite
-        if reshapes is not None:
-            merges[("Reshape",)] = reshapes
+        merges.update(before)
+
+
+def _of_exact_casts(merge: Callable[..., Any]) -> Callable[..., Any]:
+    import numpy as np
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    def merge_exact(graph: Any, first: Any, following: Any) -> Any:
+        kinds = graph.get_dtype(first.input[0]), first.get_attr("to").i
+        before, between = (tensor_dtype_to_np_dtype(kind) for kind in kinds)
+        # Sizes of tensors are counted in int64 and in int32.
+        is_size = {before.name, between.name} <= {"int32", "int64"}
+        is_exact = is_size or np.can_cast(before, between, "safe")
+        return merge(graph, first, following) if is_exact else []
+
+    return merge_exact
 
 
 class _Failures(logging.Handler):

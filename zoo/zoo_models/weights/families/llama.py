@@ -166,8 +166,11 @@ def _smollm3(config: Config) -> Arguments:
 
 
 def _written(arguments: Mapping[str, Any]) -> Arguments:
-    scaling = arguments["rope_scaling"]
+    scaling, heads = arguments["rope_scaling"], arguments["num_heads"]
     return {
+        # Some of transformers' configurations have numbers of their own where these are left out.
+        "num_key_value_heads": arguments["num_kv_heads"] or heads,
+        "head_dim": arguments["head_dim"] or arguments["hidden_dim"] // heads,
         "rope_theta": arguments["theta"],
         "rope_scaling": None if scaling is None else dict(scaling),
     }

@@ -9,8 +9,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 
-from zoo_export.converters.onnx.convert.attributes import STANDARD
-from zoo_export.converters.onnx.convert.graph import all_nodes
+from zoo_export.converters.onnx.attributes import STANDARD
+from zoo_export.converters.onnx.graph import all_nodes
 from zoo_runtime.comparing import compared, settle, usual_sizes
 from zoo_runtime.kinds import EDGE, EXAMPLE
 

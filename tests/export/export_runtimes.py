@@ -7,7 +7,7 @@ from zoo_export.converters import saved_model
 from zoo_export.converters.axes import input_tensors, output_tensors
 from zoo_export.converters.inference import in_structure, reference
 from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.onnx.convert import convert as onnx
+from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion, with_batch
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx, open_saved_model, open_tflite

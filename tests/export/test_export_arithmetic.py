@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from zoo_export.converters import inference
 from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.onnx.convert import convert as onnx
+from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion
 from zoo_registry import load_target
 from zoo_runtime.formats import FORMATS

@@ -16,7 +16,7 @@ import zoo
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert import halves as tflite_halves
 from zoo_export.converters.litert import schemes as tflite_schemes
-from zoo_export.converters.onnx.convert import schemes as onnx_schemes
+from zoo_export.converters.onnx import schemes as onnx_schemes
 from zoo_export.remarks import remarks
 from zoo_export.request import from_model
 from zoo_export.source import read_source

@@ -10,8 +10,8 @@ import zoo
 from zoo_export import export, load_bundle, verify
 from zoo_export.converters.axes import input_tensors, output_tensors
 from zoo_export.converters.inference import reference
-from zoo_export.converters.onnx.convert import convert as converter
-from zoo_export.converters.onnx.convert import weights as onnx_weights
+from zoo_export.converters.onnx import convert as converter
+from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
 from zoo_registry import UsageError
 from zoo_runtime.running.sessions import open_onnx

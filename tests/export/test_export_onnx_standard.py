@@ -16,8 +16,8 @@ from zoo_export import assembly, export
 from zoo_export.converters import child
 from zoo_export.converters.axes import check_outputs
 from zoo_export.converters.inference import reference
-from zoo_export.converters.onnx.convert import attributes as onnx_attributes
-from zoo_export.converters.onnx.convert import convert as onnx_converter
+from zoo_export.converters.onnx import attributes as onnx_attributes
+from zoo_export.converters.onnx import convert as onnx_converter
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 

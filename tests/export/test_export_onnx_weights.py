@@ -10,9 +10,9 @@ import zoo
 from zoo_export.converters import conversion
 from zoo_export.converters.axes import input_tensors, output_tensors
 from zoo_export.converters.inference import reference
-from zoo_export.converters.onnx.convert import schemes as onnx_schemes
-from zoo_export.converters.onnx.convert import trace as onnx_trace
-from zoo_export.converters.onnx.convert import weights as onnx_weights
+from zoo_export.converters.onnx import schemes as onnx_schemes
+from zoo_export.converters.onnx import trace as onnx_trace
+from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
 from zoo_runtime.running.sessions import open_onnx
 from zoo_system.machine import free_bytes
@@ -77,7 +77,7 @@ def test_traced_weights_are_the_memory_of_the_model(tmp_path):
 @pytest.mark.slow
 def test_large_weights_are_verified_beside_the_file(tmp_path, monkeypatch):
     # In this process: the child that an export starts would not see a smaller limit.
-    from zoo_export.converters.onnx.convert import convert as converter
+    from zoo_export.converters.onnx import convert as converter
 
     monkeypatch.setattr(onnx_weights, "_LARGEST_FILE", 1_000_000)
     model = zoo.get_model("bert-tiny")

@@ -32,14 +32,14 @@ class Made:
         tracker: The tracker.
         title: What a warning calls it.
         measures: As the tracker says.
-        is_ours: Whether it is no plugin's.
+        owner: Whose plugin it is; ``None`` for ours.
     """
 
     name: str
     tracker: Tracker
     title: str
     measures: bool
-    is_ours: bool
+    owner: str | None
 
 
 def make_trackers(
@@ -180,12 +180,12 @@ class _Followed:
     def _tried(self, action: Callable[[], None]) -> bool:
         """Call a method of the tracker, and put its note where ``run.json`` has it."""
         try:
-            with nullcontext() if self.made.is_ours else guarded():
+            with nullcontext() if self.made.owner is None else guarded(self.made.owner):
                 action()
                 note = json.loads(json.dumps(dict(self.run.note), allow_nan=False))
                 argument = str(self.tracker.argument)
         except Exception as error:  # whatever a store, a meter and a plugin may raise
-            reason = shorten(str(error), 200) if self.made.is_ours else one_line(error)
+            reason = shorten(str(error), 200) if self.made.owner is None else one_line(error)
             warnings.warn(
                 f"{self.made.title} failed, and lacks a part of run '{self.run.folder}', which "
                 f"itself has everything: {reason}",
@@ -199,8 +199,9 @@ class _Followed:
 def _made(name: str, argument: str) -> Made:
     spec = zoo_registry.trackers.get(name)
     origin = spec.origin
-    is_ours = origin is not None and origin.distribution in OURS
-    of_plugin = "" if is_ours or origin is None else f" of '{origin.distribution}' {origin.version}"
+    owner = "" if origin is None else origin.distribution
+    is_ours = owner in OURS
+    of_plugin = "" if is_ours or origin is None else f" of '{owner}' {origin.version}"
     what = f"Tracker '{spec.name}'"
     with running(origin, what):
         tracker = spec.function(argument)
@@ -208,7 +209,9 @@ def _made(name: str, argument: str) -> Made:
             raise TypeError(f"it made a {type(tracker).__name__}, not a Tracker")
         title = str(tracker.title) or f"{what}{of_plugin}"
         measures = bool(tracker.measures)
-    return Made(spec.name if is_ours else name, tracker, title, measures, is_ours)
+    return Made(
+        spec.name if is_ours else name, tracker, title, measures, None if is_ours else owner
+    )
 
 
 # Our own are where run.json has had them from the first: `cost.energy` and `mlflow`.

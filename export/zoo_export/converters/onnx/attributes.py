@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zoo_export.converters.onnx.convert.graph import all_nodes
+from zoo_export.converters.onnx.graph import all_nodes
 from zoo_export.converters.tracing import layer_of
 from zoo_runtime.errors import Blame, ExportError
 

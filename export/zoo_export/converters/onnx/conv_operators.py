@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.onnx.convert.graph import axes_first, axes_last
-from zoo_export.converters.onnx.convert.nodes import by_tf2onnx, cast, constant, finish, make
+from zoo_export.converters.onnx.graph import axes_first, axes_last
+from zoo_export.converters.onnx.nodes import by_tf2onnx, cast, constant, finish, make
 
 
 def conv_3d(context: Any, node: Any, *_: Any) -> None:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo_export.converters.onnx.convert import convolutions as onnx_convolutions
-from zoo_export.converters.onnx.convert import file as onnx_file
-from zoo_export.converters.onnx.convert import layout as onnx_layout
-from zoo_export.converters.onnx.convert import optimize as onnx_optimize
-from zoo_export.converters.onnx.convert import padding as onnx_padding
-from zoo_export.converters.onnx.convert import simplify as onnx_simplify
-from zoo_export.converters.onnx.convert import tf as onnx_tf
-from zoo_export.converters.onnx.convert import trace as onnx_trace
-from zoo_export.converters.onnx.convert import weights as onnx_weights
+from zoo_export.converters.onnx import convolutions as onnx_convolutions
+from zoo_export.converters.onnx import file as onnx_file
+from zoo_export.converters.onnx import layout as onnx_layout
+from zoo_export.converters.onnx import optimize as onnx_optimize
+from zoo_export.converters.onnx import padding as onnx_padding
+from zoo_export.converters.onnx import simplify as onnx_simplify
+from zoo_export.converters.onnx import tf as onnx_tf
+from zoo_export.converters.onnx import trace as onnx_trace
+from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
 
 # tf2onnx writes none higher than 18; from 20 on GELU is one operator.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from zoo_export.converters.onnx.convert.graph import (
+from zoo_export.converters.onnx.graph import (
     Pattern,
     View,
     all_graphs,

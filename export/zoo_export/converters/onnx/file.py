@@ -10,8 +10,8 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
-from zoo_export.converters.onnx.convert.attributes import STANDARD, refuse_unknown_attributes
-from zoo_export.converters.onnx.convert.graph import all_nodes
+from zoo_export.converters.onnx.attributes import STANDARD, refuse_unknown_attributes
+from zoo_export.converters.onnx.graph import all_nodes
 from zoo_export.converters.tracing import Conversion, layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.tensors import Tensor

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo_export.converters.half_precision import is_held
-from zoo_export.converters.onnx.convert.graph import all_nodes, rename, set_nodes
+from zoo_export.converters.onnx.graph import all_nodes, rename, set_nodes
 
 _COMPARES = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 _SUMS = {"Add", "Max", "Min", "Sub", "Where"}

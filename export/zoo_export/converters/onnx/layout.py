@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from zoo_export.converters.onnx.convert.graph import (
+from zoo_export.converters.onnx.graph import (
     axes_first,
     axes_last,
     drop_unread,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.onnx.convert.nodes import (
+from zoo_export.converters.onnx.nodes import (
     by_tf2onnx,
     cast,
     constant,

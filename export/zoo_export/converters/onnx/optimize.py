@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.onnx.convert import file as onnx_file
-from zoo_export.converters.onnx.convert.graph import all_nodes
+from zoo_export.converters.onnx import file as onnx_file
+from zoo_export.converters.onnx.graph import all_nodes
 
 # Where ONNX Runtime has the operators that it makes of several standard ones.
 DOMAIN = "com.microsoft"

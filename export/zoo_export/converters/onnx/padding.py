@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from zoo_export.converters.onnx.convert.graph import View
+from zoo_export.converters.onnx.graph import View
 from zoo_runtime.tensors import Array
 
 

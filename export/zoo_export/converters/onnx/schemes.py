@@ -11,13 +11,13 @@ from typing import Any
 
 from zoo_export.converters.float_layers import float_nodes, with_float_layers
 from zoo_export.converters.half_precision import with_full_precision
+from zoo_export.converters.onnx import convert as onnx
+from zoo_export.converters.onnx import file as onnx_file
 from zoo_export.converters.onnx import halves as onnx_halves
-from zoo_export.converters.onnx.convert import convert as onnx
-from zoo_export.converters.onnx.convert import file as onnx_file
-from zoo_export.converters.onnx.convert import stored as onnx_stored
-from zoo_export.converters.onnx.convert import tied as onnx_tied
-from zoo_export.converters.onnx.convert import weights as onnx_weights
-from zoo_export.converters.onnx.convert.graph import share_equal
+from zoo_export.converters.onnx import stored as onnx_stored
+from zoo_export.converters.onnx import tied as onnx_tied
+from zoo_export.converters.onnx import weights as onnx_weights
+from zoo_export.converters.onnx.graph import share_equal
 from zoo_export.converters.tracing import Conversion
 from zoo_export.converters.worst_layers import (
     by_layer,

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx.convert.graph import (
+from zoo_export.converters.onnx.graph import (
     Pattern,
     View,
     drop_unread,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from zoo_export.converters.onnx.convert import conv_operators as onnx_conv_operators
-from zoo_export.converters.onnx.convert import file as onnx_file
-from zoo_export.converters.onnx.convert import images as onnx_images
-from zoo_export.converters.onnx.convert import operators as onnx_operators
-from zoo_export.converters.onnx.convert import rnn as onnx_rnn
-from zoo_export.converters.onnx.convert.trace import Traced
+from zoo_export.converters.onnx import conv_operators as onnx_conv_operators
+from zoo_export.converters.onnx import file as onnx_file
+from zoo_export.converters.onnx import images as onnx_images
+from zoo_export.converters.onnx import operators as onnx_operators
+from zoo_export.converters.onnx import rnn as onnx_rnn
+from zoo_export.converters.onnx.trace import Traced
 from zoo_export.converters.tracing import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_system.errors import plain

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx.convert.graph import replace_nodes
+from zoo_export.converters.onnx.graph import replace_nodes
 
 Pair = tuple[str, str]
 

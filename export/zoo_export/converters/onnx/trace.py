@@ -13,7 +13,7 @@ from zoo_export.converters import inference
 from zoo_export.converters.compositions import ONNX, composed
 from zoo_export.converters.einsum import einsum_as_products
 from zoo_export.converters.exportable import exportable_operations
-from zoo_export.converters.onnx.convert.rnn import recurrent_operators
+from zoo_export.converters.onnx.rnn import recurrent_operators
 from zoo_export.converters.tracing import Conversion, as_a_graph, tensor_specs
 from zoo_runtime.tensors import Array
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx.convert.graph import all_graphs, all_nodes, drop_unread, rename
+from zoo_export.converters.onnx.graph import all_graphs, all_nodes, drop_unread, rename
 from zoo_runtime.tensors import Array
 
 # What a converter puts between a weight and the operator that wants it in another layout.

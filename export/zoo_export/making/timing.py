@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo_export.converters.tracing import Conversion, with_batch
 from zoo_registry import load_target
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import Artifact
 from zoo_runtime.running import Runner, Session
 from zoo_runtime.tensors import Arrays, fits
+
+if TYPE_CHECKING:
+    from zoo_export.converters.tracing import Conversion
 
 RUNS = 200
 _SECONDS = 2.0
@@ -39,6 +41,10 @@ def cost(
         Median milliseconds of both, ``times``, how much longer that of any batch takes, and of
         the file of batch 1 what XNNPACK takes.
     """
+    from zoo_export.converters.tracing import (
+        with_batch,  # TensorFlow, which a parent has no need of
+    )
+
     inputs = {name: array[:1] for name, array in conversion.samples[0].items()}
     with tempfile.TemporaryDirectory(dir=conversion.path.parent) as folder:
         fixed = replace(

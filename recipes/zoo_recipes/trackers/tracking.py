@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -17,7 +17,7 @@ from zoo_recipes.run import INFO, OnEpoch, StoppedError, write_json
 from zoo_recipes.trackers.tracker import TrackedRun, Tracker
 from zoo_registry import PluginError, UnknownNameError, UsageError
 from zoo_registry.plugins import OURS
-from zoo_registry.trial import guarded, one_line, running
+from zoo_registry.trial import guarded, one_line, running, seconds_by_name
 
 ENERGY, MLFLOW = "energy", "mlflow"
 _TRACKERS, _COST, _ARGUMENT, _NOTE = "trackers", "cost", "argument", "note"
@@ -158,7 +158,7 @@ class _Followed:
         if not self.begun:
             self._written(self.begin)
         if self.begun:
-            self._written(lambda: self._tried(lambda: self._finish(status)))
+            self._written(lambda: self._tried(lambda: self._finish(status), at_length=True))
 
     def _finish(self, status: str) -> None:
         self._send()
@@ -171,16 +171,26 @@ class _Followed:
         if _note_of(self.info, self.made.name) != before:
             self._tried(lambda: write_json(self.run.folder / INFO, self.info))
 
+    def _guarded(self, *, at_length: bool) -> AbstractContextManager[None]:
+        if self.made.owner is None:
+            return nullcontext()
+        return guarded(self.made.owner, seconds=None if at_length else seconds_by_name())
+
     def _send(self) -> None:
         while self.pending:
             number, metrics, ended = self.pending[0]
             self.tracker.epoch(number, {k: float(value) for k, value in metrics.items()}, ended)
             del self.pending[0]
 
-    def _tried(self, action: Callable[[], None]) -> bool:
-        """Call a method of the tracker, and put its note where ``run.json`` has it."""
+    def _tried(self, action: Callable[[], None], *, at_length: bool = False) -> bool:
+        """Call a method of the tracker, and put its note where ``run.json`` has it.
+
+        Args:
+            action: Calls it.
+            at_length: Whether a plugin's may take any time, as to send all files in the end.
+        """
         try:
-            with nullcontext() if self.made.owner is None else guarded(self.made.owner):
+            with self._guarded(at_length=at_length):
                 action()
                 note = json.loads(json.dumps(dict(self.run.note), allow_nan=False))
                 argument = str(self.tracker.argument)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from zoo_registry import UsageError
 from zoo_runtime import archive, files
-from zoo_runtime.answers.generation import proceed, translate
-from zoo_runtime.answers.prediction import Prediction, answer, as_texts, prepare
+from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.contents import Contents, open_unproved, read_contents
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.figures import Verification, why
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
-from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.running import Options, Runner, check_installed, check_threads
 from zoo_runtime.running.training import Trainer, open_trainer
 from zoo_runtime.tensors import Array
+from zoo_runtime.trained import KERAS, predictions
 from zoo_runtime.trial import prove, remember, try_artifact
 
 
@@ -33,6 +32,20 @@ class Bundle(Contents):
     _runners: dict[tuple[str, Options], Runner] = field(
         default_factory=dict, repr=False, compare=False
     )
+    kind: ClassVar[str] = "bundle"
+
+    def runtime(self, wanted: str | None = None) -> str:
+        """Return the format that is run: the one that is wanted, or the first installed.
+
+        Raises:
+            UsageError: The bundle has no such format.
+            MissingRuntimeError: No runtime for any of its formats is installed.
+        """
+        if wanted == KERAS:
+            raise UsageError(
+                f"Bundle '{self}' has no Keras model: use the run that it was made from."
+            )
+        return self.artifact(wanted).format
 
     def runner(
         self,
@@ -121,27 +134,8 @@ class Bundle(Contents):
         Raises:
             UsageError: An input that preprocessing cannot take.
         """
-        raws: Sequence[Any] = as_texts(self.manifest, x if isinstance(x, list) else [x])
         runner = self.runner(runtime, threads, provider)
-        if self.manifest.task == "seq2seq" and raws and isinstance(raws[0], str):
-            texts = translate(runner, self.manifest, self._preprocessor(), raws)
-            return [Prediction({}, text=text) for text in texts]
-        assets = self.assets
-        arrays, ends = prepare(self.manifest, assets, raws)
-        outputs = runner.run(arrays)
-        found = answer(self.manifest, assets, outputs, raws=raws, ends=ends, top_k=top_k)
-        if max_tokens is None:
-            return found
-        if self.manifest.task != "causal-lm":
-            raise UsageError(f"max_tokens is for language models; '{self.name}' is none.")
-        made = [
-            proceed(runner, self.manifest, self._preprocessor(), raw, max_tokens) for raw in raws
-        ]
-        return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
-
-    def _preprocessor(self) -> Preprocessor:
-        names = [tensor.name for tensor in self.manifest.inputs]
-        return Preprocessor(self.manifest.preprocessing, self.assets, names)
+        return predictions(self, runner, x, top_k=top_k, max_tokens=max_tokens)
 
     def to_zip(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the bundle as one file that :func:`load_bundle` reads too.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime import files
 from zoo_runtime.agreement import check_agreement, files_of_steps
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
-from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Manifest
+from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decoding, Manifest
 from zoo_runtime.optional import is_installed, source
+from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Options, Runner, open_runner
+from zoo_runtime.tensors import Tensor
 from zoo_system import folders
+from zoo_system.durable import sha256
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,56 @@ class Contents:
     def name(self) -> str:
         """Name of the model or recipe."""
         return self.manifest.name
+
+    @property
+    def task(self) -> str | None:
+        """The model's head."""
+        return self.manifest.task
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names in the order of the logits."""
+        return self.manifest.labels
+
+    @property
+    def preprocessing(self) -> tuple[Mapping[str, Any], ...]:
+        """Steps from a raw input to the model's inputs."""
+        return self.manifest.preprocessing
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How a model of sequences writes a text."""
+        return self.manifest.decoding
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What the model takes."""
+        return self.manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What the model gives."""
+        return self.manifest.outputs
+
+    @property
+    def training(self) -> RunInfo | None:
+        """What is known of the run that it was made from; ``None`` where there was none.
+
+        Raises:
+            BundleError: Its manifest says of it what no run does.
+        """
+        known = self.manifest.provenance
+        if known.get("recipe") is None:
+            return None
+        try:
+            return RunInfo.from_provenance(known)
+        except ValueError as error:
+            raise BundleError(f"'{self}' is not valid: provenance: {error}.") from error
+
+    @property
+    def sha256(self) -> str:
+        """Of its manifest, which has those of all files."""
+        return sha256(self.path / MANIFEST)
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:

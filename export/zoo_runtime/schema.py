@@ -6,6 +6,7 @@ A device that reads a bundle has no pydantic; the few kinds of field that a mani
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -16,74 +17,116 @@ from zoo_registry import UsageError, did_you_mean
 T = TypeVar("T")
 
 
-def read(kind: type[T], data: object, where: str) -> T:
+class MisfitError(UsageError):
+    """A value of the wrong type.
+
+    Args:
+        where: As messages call its place.
+        wanted: What belongs there.
+        value: What is there.
+        key: Its place in the document, the keys and indices joined by dots.
+    """
+
+    def __init__(self, where: str, wanted: str, value: object, key: str) -> None:
+        super().__init__(f"{where} must be {wanted}, not {_kind(value)}.")
+        self.value = value
+        self.key = key
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    where: str
+    key: str
+    lenient: bool
+
+    def inside(self, key: object, text: str) -> _Place:
+        return _Place(self.where + text, f"{self.key}.{key}".lstrip("."), self.lenient)
+
+    def misfit(self, wanted: str, value: object) -> MisfitError:
+        return MisfitError(self.where, wanted, value, self.key)
+
+
+def read(kind: type[T], data: object, where: str, *, lenient: bool = False) -> T:
     """Return ``data``, plain JSON, as the dataclass ``kind``.
 
     Args:
         kind: A dataclass whose fields are JSON types, tuples, mappings or such dataclasses.
         data: What ``json.loads`` returned.
         where: How messages call the place.
+        lenient: Whether unknown keys are left out.
 
     Raises:
-        UsageError: A missing or unknown key, or a value of the wrong type.
+        UsageError: A missing or unknown key, or a value of the wrong type (:class:`MisfitError`).
 
     Example:
         >>> from zoo_runtime.tensors import Tensor
         >>> read(Tensor, {"name": "x", "dtype": "float32", "shape": ["batch", 8]}, "inputs[0]")
         Tensor(name='x', dtype='float32', shape=('batch', 8))
     """
+    return _read(kind, data, _Place(where, "", lenient))
+
+
+def _read(kind: type[T], data: object, place: _Place) -> T:
     if not isinstance(data, Mapping):
-        raise UsageError(f"{where} must be an object, not {_kind(data)}.")
+        raise place.misfit("an object", data)
     hints = typing.get_type_hints(kind)
     known = {field.name: field for field in dataclasses.fields(typing.cast(Any, kind))}
-    for key in data:
+    for key in () if place.lenient else data:
         if key not in known:
-            raise UsageError(f"{where} has an unknown key '{key}'.{did_you_mean(key, known)}")
+            hint = did_you_mean(key, known)
+            raise UsageError(f"{place.where} has an unknown key '{key}'.{hint}")
     for key, field in known.items():
         no_default = field.default is field.default_factory is dataclasses.MISSING
         if no_default and key not in data:
-            raise UsageError(f"{where} has no '{key}'.")
-    values = {key: _value(hints[key], data[key], f"{where}.{key}") for key in data}
+            raise UsageError(f"{place.where} has no '{key}'.")
+    given = [key for key in known if key in data]
+    values = {key: _value(hints[key], data[key], place.inside(key, f".{key}")) for key in given}
     return kind(**values)
 
 
-def _value(hint: Any, data: Any, where: str) -> Any:
+def _value(hint: Any, data: Any, place: _Place) -> Any:
     if hint is Any:
         return data
     if dataclasses.is_dataclass(hint):
-        return read(typing.cast(type, hint), data, where)
+        return _read(typing.cast(type, hint), data, place)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in {types.UnionType, Union}:
-        return _union(args, data, where)
+        return _union(args, data, place)
     if origin is tuple:
-        _expect(isinstance(data, list | tuple), "a list", data, where)
-        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+        _expect(isinstance(data, list | tuple), "a list", data, place)
+        items = enumerate(data)
+        return tuple(_value(args[0], item, place.inside(i, f"[{i}]")) for i, item in items)
     if origin is not None:
-        _expect(isinstance(data, Mapping), "an object", data, where)
-        return {key: _value(args[1], item, f"{where}['{key}']") for key, item in data.items()}
-    return _scalar(hint, data, where)
+        _expect(isinstance(data, Mapping), "an object", data, place)
+        rows = data.items()
+        return {key: _value(args[1], item, place.inside(key, f"['{key}']")) for key, item in rows}
+    return _scalar(hint, data, place)
 
 
-def _union(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
+def _union(kinds: tuple[Any, ...], data: Any, place: _Place) -> Any:
+    others = [kind for kind in kinds if kind is not types.NoneType]
+    if place.lenient and len(others) == 1 and data is not None:
+        return _value(others[0], data, place)
     for kind in kinds:
         try:
-            return None if kind is data is None else _value(kind, data, where)
+            return None if kind is data is None else _value(kind, data, place)
         except UsageError:
             continue
     names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-    raise UsageError(f"{where} must be {names.replace('NoneType', 'null')}, not {_kind(data)}.")
+    raise place.misfit(names.replace("NoneType", "null"), data)
 
 
-def _scalar(kind: type, data: Any, where: str) -> Any:
+def _scalar(kind: type, data: Any, place: _Place) -> Any:
     accepted: tuple[type, ...] = (int, float) if kind is float else (kind,)
     fits = isinstance(data, accepted) and (kind is bool or not isinstance(data, bool))
-    _expect(fits, f"a value of type {kind.__name__}", data, where)
+    fits = fits and not (kind is float and isinstance(data, float) and not math.isfinite(data))
+    _expect(fits, f"a value of type {kind.__name__}", data, place)
     return data
 
 
-def _expect(condition: bool, wanted: str, data: Any, where: str) -> None:
+def _expect(condition: bool, wanted: str, data: Any, place: _Place) -> None:
     if not condition:
-        raise UsageError(f"{where} must be {wanted}, not {_kind(data)}.")
+        raise place.misfit(wanted, data)
 
 
 def _kind(data: object) -> str:

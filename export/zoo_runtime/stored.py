@@ -307,3 +307,8 @@ def _case(arrays: Arrays, index: int) -> Stored:
     kind = part("kind").get("")
     known = None if kind is None else str(kind)
     return Stored(part("x"), part("y"), shapes, known, part("ties"))
+
+
+def stored_inputs(arrays: Arrays) -> dict[str, Array]:
+    """Return the inputs by name among the arrays of a run's ``examples.npz``."""
+    return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}

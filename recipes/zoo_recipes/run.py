@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import shlex
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import zoo_registry
+from pydantic import TypeAdapter
+
 from zoo_models.build import check_backend
-from zoo_models.calling import load_builder
-from zoo_models.memory import check_file_memory
+from zoo_models.saved import keras_runner, load_run_model
 from zoo_recipes.recipe import Recipe, as_recipe
-from zoo_recipes.run_info import mistake_in, read_history
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.answers.prediction import Prediction
+from zoo_runtime.bundle import Bundle, is_bundle, load_bundle
+from zoo_runtime.manifest import Decoding
+from zoo_runtime.run_info import RunInfo, read_run_info, resuming
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import Tensor
+from zoo_runtime.trained import KERAS, check_keras, predictions
 from zoo_system import folders
 from zoo_system.durable import sha256, unwritable, write_text
 from zoo_system.errors import first_line
 
-FORMAT_VERSION = 1
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
-RECIPE = "recipe.toml"
-# Bytes of run.json; the labels of a vocabulary have a few.
-_MOST_INFO, _MOST_DIGITS = 1 << 28, 40
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
 # Told the number of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-
-
-class LostInfoError(UsageError):
-    """A run whose ``run.json`` is missing or damaged; a training that goes on makes it anew."""
 
 
 class StoppedError(Exception):
@@ -52,22 +49,26 @@ class Run:
     """
 
     path: Path
-    info: Mapping[str, Any]
+    info: RunInfo
+    kind: ClassVar[str] = "run"
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     @property
     def status(self) -> str:
         """``running``, ``interrupted``, ``failed`` or ``complete``."""
-        return str(self.info["status"])
+        return self.info.status
 
     @property
     def metrics(self) -> dict[str, float]:
         """Of the final model on the test split."""
-        return dict(self.info["metrics"])
+        return dict(self.info.metrics)
 
     @property
     def recipe(self) -> Recipe:
         """The recipe as it was trained."""
-        return as_recipe(self.info["recipe"], self.path.name)
+        return as_recipe(self.info.recipe, self.path.name)
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -78,14 +79,107 @@ class Run:
         """
         path = self.path / HISTORY
         try:
-            return read_history(path)
+            return _read_history(path)
         except (OSError, ValueError) as error:
             raise ZooError(f"'{path}' cannot be read: {first_line(str(error))}") from error
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return str(self.info.recipe["name"])
+
+    @property
+    def task(self) -> str | None:
+        """The model's head."""
+        return self.info.task
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names in the order of the logits."""
+        return self.info.labels
+
+    @property
+    def preprocessing(self) -> tuple[Mapping[str, Any], ...]:
+        """Steps from a raw input to the model's inputs."""
+        return self.info.preprocessing
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How a model of sequences writes a text."""
+        return self.info.decoding
 
     @property
     def assets(self) -> Path:
         """Folder with the files that preprocessing needs."""
         return self.path / folders.ASSETS
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What the model takes; it is loaded to tell."""
+        return self._runner.inputs
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What the model gives; it is loaded to tell."""
+        return self._runner.outputs
+
+    @property
+    def training(self) -> RunInfo:
+        """What is known of its training."""
+        return self.info
+
+    @property
+    def sha256(self) -> str:
+        """Of the trained model's file."""
+        return sha256(self.path / MODEL)
+
+    def runtime(self, wanted: str | None = None) -> str:
+        """Return ``keras``.
+
+        Raises:
+            UsageError: Another one is wanted.
+        """
+        check_keras(self.path, wanted)
+        return KERAS
+
+    def runner(self, runtime: str | None = None) -> Runner:
+        """Return the model as a bundle's artifacts are run; it is loaded once.
+
+        Args:
+            runtime: ``keras`` or nothing.
+
+        Raises:
+            UsageError: Another runtime.
+            ZooError: As :meth:`model`.
+        """
+        self.runtime(runtime)
+        return self._runner
+
+    def predict(
+        self,
+        x: Any,
+        runtime: str | None = None,
+        top_k: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> list[Prediction]:
+        """Say what the model gives for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
+
+        Args:
+            x: A raw input, or a list of them.
+            runtime: ``keras`` or nothing.
+            top_k: How many of the most probable answers to list.
+            max_tokens: How many tokens a language model adds to each text.
+
+        Raises:
+            UsageError: An input that preprocessing cannot take, or another runtime.
+            ZooError: As :meth:`model`.
+        """
+        return predictions(self, self.runner(runtime), x, top_k=top_k, max_tokens=max_tokens)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return keras_runner(self.model(), self.task)
 
     def model(self) -> Any:
         """Load the trained ``keras.Model``.
@@ -94,19 +188,7 @@ class Run:
             ZooError: The file is missing, damaged, or not the one that training left.
         """
         check_backend()
-        import keras
-
-        # Keras finds the model's own layers only once their module is imported.
-        load_builder(zoo_registry.models.get(self.info["model"]["name"]))
-        importlib.import_module("zoo_models.layers")
-        path = self.path / MODEL
-        if path.is_file() and self.info["model"].get("sha256") not in {None, sha256(path)}:
-            raise ZooError(f"'{path}' was changed: its sha256 is not the one in {INFO}.")
-        check_file_memory(path)
-        try:
-            return keras.models.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # zip, HDF5, JSON and Keras each raise their own
-            raise ZooError(f"'{path}' cannot be loaded: {error}") from error
+        return load_run_model(self.path, self.info)
 
 
 def load_run(path: str | Path) -> Run:
@@ -117,12 +199,13 @@ def load_run(path: str | Path) -> Run:
     """
     run = read_run(path)
     if run.status != "complete":
-        why = first_line(str(run.info.get("error")))
+        why = first_line(str(run.info.error))
         states = {"running": "was not finished", "failed": f"failed: {why}"}
         raise UsageError(
             f"Run '{run.path}' {states.get(run.status, f'was {run.status}')}. Go on with it: "
             f"{resuming(run.path)}"
         )
+    run.info.check_whole(run.path)
     return run
 
 
@@ -134,62 +217,55 @@ def read_run(path: str | Path) -> Run:
         UsageError: No run, or one of another version.
     """
     folder = Path(path)
-    info_path = folder / INFO
-    if not info_path.is_file():
-        if (folder / RECIPE).is_file():
-            raise _lost(folder, "is missing")
-        raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
-    try:
-        if info_path.stat().st_size > _MOST_INFO:
-            raise ValueError(f"it has {info_path.stat().st_size:,} bytes")
-        text = info_path.read_text(encoding="utf-8")
-        info = json.loads(
-            text,
-            object_hook=lambda data: _Told(data, where=info_path),
-            parse_int=_whole,
-        )
-    except (ValueError, RecursionError) as error:
-        raise _lost(folder, f"is damaged: {error}") from error
-    if not isinstance(info, dict):
-        raise _lost(folder, "is damaged: it must hold an object.")
-    if info.get("format_version") != FORMAT_VERSION:
-        raise UsageError(
-            f"Run '{folder}' has format {info.get('format_version')}; this Kerazoo reads "
-            f"{FORMAT_VERSION}."
-        )
-    status = info.get("status")
-    recipe = info.get("recipe")
-    if not isinstance(status, str) or not isinstance(recipe, dict) or "name" not in recipe:
-        raise _lost(folder, "is damaged: it needs 'status' and 'recipe' with a name.")
-    mistake = mistake_in(text)
-    if mistake:
-        raise _lost(folder, f"is damaged: {mistake}.")
-    return Run(folder, info)
+    return Run(folder, read_run_info(folder))
 
 
-def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
+class Record:
+    """The ``run.json`` of a training that goes on.
+
+    Args:
+        folder: Of the run.
+        info: What it says until now.
+    """
+
+    def __init__(self, folder: Path, info: RunInfo) -> None:
+        self.folder = folder
+        self.info = info
+
+    def note(self, **changes: Any) -> None:
+        """Change fields of ``info``; :meth:`write` writes them."""
+        self.info = replace(self.info, **changes)
+
+    def write(self) -> None:
+        """Write ``run.json``, all or nothing."""
+        self.info.write(self.folder)
 
 
-class _Told(dict[str, Any]):
-    """An object of a ``run.json``, which may come from elsewhere and lack anything."""
+def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
+    """Return a run or a bundle, read from its folder where that is given.
 
-    def __init__(self, data: Mapping[str, Any], *, where: Path) -> None:
-        super().__init__(data)
-        self._where = where
+    Args:
+        source: Either, the folder of either, or a zip of a bundle.
 
-    def __missing__(self, key: str) -> Any:
-        raise UsageError(f"'{self._where}' is damaged: it has no '{key}'.")
-
-
-def _lost(folder: Path, what: str) -> LostInfoError:
-    text = f"'{folder / INFO}' {what}"
-    if (folder / RECIPE).is_file():
-        way = f"Make it anew from {RECIPE} and the checkpoints, and go on: {resuming(folder)}"
-        text = f"{text.rstrip('.')}. {way}"
-    return LostInfoError(text)
+    Raises:
+        UsageError: It is neither, or a run that is not complete.
+        BundleError: A damaged bundle.
+    """
+    if isinstance(source, Run | Bundle):
+        return source
+    if not isinstance(source, str | Path):
+        raise UsageError(f"{source!r} is no run and no bundle: give one, or its folder.")
+    if Path(source, INFO).is_file():
+        return load_run(source)
+    if is_bundle(Path(source)):
+        return load_bundle(source)
+    runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+    if runs:
+        raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
+    raise UsageError(
+        f"'{source}' is no run and no bundle: it has no {INFO} and no {folders.MANIFEST}. "
+        "`zoo train` makes runs, `zoo export` bundles."
+    )
 
 
 def asset_of(weights: str | None, name: str) -> Path | None:
@@ -203,16 +279,6 @@ def asset_of(weights: str | None, name: str) -> Path | None:
         return None
     path = Path(weights, folders.ASSETS, name)
     return path if path.is_file() else None
-
-
-def resuming(folder: Path) -> str:
-    """Return the command that goes on with a run.
-
-    Example:
-        >>> resuming(Path("runs/my digits"))
-        "zoo train --resume 'runs/my digits'"
-    """
-    return f"zoo train --resume {shlex.quote(str(folder))}"
 
 
 def check_free(path: Path, *, force: bool) -> None:
@@ -354,3 +420,19 @@ def _delete(children: Iterable[Path]) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON, all or nothing."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def _read_history(path: Path) -> dict[str, list[float]]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    history: dict[str, list[float]] = _history_adapter().validate_python(found, strict=True)
+    if len({len(values) for values in history.values()}) > 1:
+        raise ValueError("it has more epochs of one metric than of another")
+    return history
+
+
+@cache
+def _history_adapter() -> TypeAdapter[dict[str, list[float]]]:
+    return TypeAdapter(dict[str, list[float]])

@@ -114,9 +114,7 @@ def test_a_bundle_in_one_file_is_worth_the_same(road: Path, tmp_path: Path) -> N
     found = evaluate(packed, runtime="onnx", split="test[:50]")
     assert found.where == str(packed)
     assert found.metrics == evaluate(load_bundle(packed), runtime="onnx", split="test[:50]").metrics
-    with pytest.raises(
-        UsageError, match=r"digits\.zip' has no Keras model: evaluate the run that "
-    ):
+    with pytest.raises(UsageError, match=r"digits\.zip' has no Keras model: use the run that "):
         evaluate(packed, runtime="keras")
 
 

@@ -124,10 +124,12 @@ def test_wrong_uses(run, exported, picture, tmp_path):
         "the run, or use one of: occlusion, shap, lime."
     )
     assert refused(run, picture, "--runtime", "onnx", "--out", tmp_path / "a") == (
-        f"Run '{run}' is explained in Keras: runtime 'onnx' is for a bundle, which "
-        f"`zoo export {run}` makes."
+        f"Run '{run}' runs in Keras: export it (zoo export {run} --to onnx) and use the bundle."
     )
-    assert refused(tmp_path, picture) == f"'{tmp_path}' is neither a run nor a bundle."
+    assert refused(tmp_path, picture) == (
+        f"'{tmp_path}' is no run and no bundle: it has no run.json and no manifest.json. `zoo "
+        "train` makes runs, `zoo export` bundles."
+    )
     assert refused(run, "five.png") == (
         "There is no file 'five.png': this model takes an image or a .npy file."
     )

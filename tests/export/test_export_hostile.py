@@ -14,6 +14,7 @@ import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,9 +77,9 @@ def ran(*words):
 
 
 def evaluated(bundle):
-    from zoo.evaluating import _subject
+    from zoo.evaluating import evaluate
 
-    return _subject(bundle, "tflite").predict(ROWS)
+    return evaluate(bundle, runtime="tflite")
 
 
 def explained(bundle):
@@ -89,11 +90,10 @@ def explained(bundle):
 
 def taught(bundle):
     from zoo_recipes.configs import DistillationConfig
-    from zoo_recipes.training.distilling import load_teacher
+    from zoo_recipes.training.distilling import make_teaching
 
-    return load_teacher(DistillationConfig(teacher=str(bundle.path), runtime="tflite")).predict(
-        ROWS
-    )
+    config = DistillationConfig(teacher=str(bundle.path), runtime="tflite")
+    return make_teaching(bundle, config, None, None, bundle.path)
 
 
 def written(bundle):
@@ -135,7 +135,9 @@ OPENS_NOT = {"artifact", "artifacts", "as_recorded", "assets", "name", "to_zip"}
 def test_every_way_to_open_an_artifact_tries_it_with_the_same_options(
     exported, learner, cache, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("zoo.evaluating.given_of", lambda *_: None)
+    nothing = SimpleNamespace(recipe=None, examples=None)
+    monkeypatch.setattr("zoo_recipes.evaluation.evaluating.read_for", lambda *_, **__: nothing)
+    monkeypatch.setattr("zoo_recipes.evaluation.evaluating.source_of", lambda *_: None)
     asked = []
     real = zoo_runtime.trial.processes.run
 

@@ -56,7 +56,8 @@ def test_no_module_imports_what_unpickles():
     # One reads tables with a stand-in for every name in them:
     # tests/recipes/datasets/test_resume_bias.py. The other hands a model of this process to the
     # one that converts it: see the next test.
-    assert found == [(RESTRICTED, "pickle"), (HANDED_OVER, "pickle"), (HANDED_OVER, "cloudpickle")]
+    handed = [(HANDED_OVER, "cloudpickle"), (HANDED_OVER, "pickle")]
+    assert sorted(found) == [*handed, (RESTRICTED, "pickle")]
     (restricted,) = [path for path in SOURCES if path.name == RESTRICTED]
     used = re.findall(r"pickle\.\w+", restricted.read_text())
     assert set(used) == {"pickle.Unpickler"}
@@ -115,7 +116,7 @@ def test_a_lambda_layer_is_refused(tmp_path, make_run):
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x * 2)(inputs))
     folder = make_run()
     model.save(folder / "model.keras")
-    with pytest.raises(ExportError, match=r"cannot be saved or loaded: .*[Ll]ambda"):
+    with pytest.raises(ExportError, match=r"cannot be loaded: .*[Ll]ambda"):
         export(folder, to=["onnx"], out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -144,7 +145,7 @@ def test_weights_that_hdf5_cannot_read(tmp_path, make_run):
     with zipfile.ZipFile(folder / "model.keras", "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content[:-64] if name.endswith(".h5") else content)
-    with pytest.raises(ExportError, match=r"cannot be saved or loaded: Unable to .*truncated file"):
+    with pytest.raises(ExportError, match=r"cannot be loaded: Unable to .*truncated file"):
         export(folder, to=["onnx"], out=tmp_path / "out")
 
 

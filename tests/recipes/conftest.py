@@ -2,7 +2,11 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 
@@ -33,3 +37,32 @@ def cli():
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def known_run():
+    """Make a run of a model that was never saved, such as one whose attributions are known."""
+    from zoo_recipes.run import Run
+    from zoo_runtime.run_info import RunInfo
+
+    @dataclass(frozen=True)
+    class KnownRun(Run):
+        keras_model: Any = None
+
+        def model(self):
+            return self.keras_model
+
+    def make(model, folder, task, labels=None, preprocessing=(), typical=None):
+        if typical is not None:
+            rows = {f"x/{tensor.name}": typical for tensor in model.inputs}
+            np.savez(Path(folder) / "calibration.npz", **rows)
+        info = RunInfo(
+            status="complete",
+            recipe={"name": "known"},
+            task=task,
+            labels=labels,
+            preprocessing=tuple(preprocessing),
+        )
+        return KnownRun(Path(folder), info, keras_model=model)
+
+    return make

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 import zoo_registry
-from zoo_recipes.arrays.sources import fed
+from zoo_models.saved import fed
 from zoo_recipes.catalog import RECIPES
 from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import TokenizerConfig

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 
 import pytest
@@ -47,6 +46,7 @@ def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypa
     from zoo_export import export
     from zoo_models.memory import file_bytes
     from zoo_recipes.run import Run
+    from zoo_runtime.run_info import ModelInfo, RunInfo
 
     steps = keras.Input((5, 3), batch_size=2, name="steps")
     # A state has a value: such a layer cannot be made without.
@@ -60,8 +60,8 @@ def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypa
         for name in old.namelist():
             content = old.read(name)
             new.writestr(name, content.replace(b'"units": 77', b'"units": 10000000000'))
-    info = {"model": {"name": "mlp"}, "recipe": {}, "status": "complete", "format_version": 1}
-    (tmp_path / "run.json").write_text(json.dumps(info))
+    info = RunInfo(status="complete", recipe={"name": "mine"}, model=ModelInfo(name="mlp"))
+    info.write(tmp_path)
     for load in (
         lambda: zoo.load_model(hostile),
         lambda: Run(tmp_path, info).model(),

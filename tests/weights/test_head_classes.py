@@ -33,7 +33,9 @@ def run(tmp_path):
     model = zoo.get_model("mnist-mlp", num_classes=3, **SIZES)
     model.save(folder / "model.keras")
     info = {
-        "recipe": {"model": {"name": "mnist-mlp", "overrides": {**SIZES}}},
+        "format_version": 1,
+        "status": "complete",
+        "recipe": {"name": "mine", "model": {"name": "mnist-mlp", "overrides": {**SIZES}}},
         "task": "image-classification",
         "labels": ["ant", "bee", "cow"],
         "preprocessing": [{"step": "image", "size": [2, 2], "channels": 1}],

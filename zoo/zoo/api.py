@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
@@ -137,9 +136,8 @@ def load_model(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise UsageError(f"There is no model file '{path}'.")
     check_backend()
-    from zoo_export.keras_files import read_model
+    from zoo_export.reading.keras_files import read_model
 
-    importlib.import_module("zoo_models.layers")
     return read_model(Path(path), compiled=True)
 
 

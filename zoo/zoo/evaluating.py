@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo_models.build import check_backend
-from zoo_recipes.evaluation.measuring import Given
 from zoo_recipes.evaluation.results import Evaluation
-from zoo_recipes.evaluation.subjects import KERAS, Subject
 from zoo_recipes.metrics.resampling import RESAMPLES
-from zoo_recipes.run import INFO, Run, load_run
-from zoo_registry import UsageError
+from zoo_recipes.run import Run, open_trained
 from zoo_system import fetching
 from zoo_system.untouched import untouched
 
@@ -66,10 +62,11 @@ def evaluate(
             for the figures of this task is not installed.
     """
     check_backend()
-    from zoo_recipes.evaluation.evaluating import evaluate_subject
+    from zoo_recipes.evaluation.evaluating import evaluate_trained
 
-    return evaluate_subject(
-        _subject(source, runtime),
+    return evaluate_trained(
+        open_trained(source),
+        runtime=runtime,
         split=split,
         data_dir=data_dir,
         download=download,
@@ -79,84 +76,4 @@ def evaluate(
         slice_by=slice_by,
         resamples=resamples,
         examples=examples,
-    )
-
-
-def is_run(source: Any) -> bool:
-    """Return whether something is a run or the folder of one."""
-    return isinstance(source, Run) or (
-        isinstance(source, str | Path) and Path(source, INFO).is_file()
-    )
-
-
-def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
-    from zoo_recipes.evaluation.subjects import subject_of
-    from zoo_runtime.bundle import Bundle, load_bundle
-    from zoo_runtime.manifest import MANIFEST
-
-    if isinstance(source, Run) or is_run(source):
-        run = source if isinstance(source, Run) else load_run(str(source))
-        if runtime not in (None, KERAS):
-            raise UsageError(
-                f"Run '{run.path}' runs in Keras: export it (zoo export "
-                f"{shlex.quote(str(run.path))} --to {runtime}) and evaluate the bundle."
-            )
-        return subject_of(run)
-    if isinstance(source, Bundle):
-        return _subject_of_bundle(source, source.path, runtime)
-    if not Path(source).is_file() and not Path(source, MANIFEST).is_file():
-        runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
-        if runs:
-            raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
-        raise UsageError(
-            f"'{source}' is no run and no bundle: it has no {INFO} and no {MANIFEST}. "
-            "`zoo train` makes runs, `zoo export` bundles."
-        )
-    return _subject_of_bundle(load_bundle(source), Path(source), runtime)
-
-
-def _subject_of_bundle(bundle: Bundle, where: Path, runtime: str | None) -> Subject:
-    manifest = bundle.manifest
-    if runtime == KERAS:
-        raise UsageError(
-            f"Bundle '{where}' has no Keras model: evaluate the run that it was made from."
-        )
-    given = given_of(bundle, "export a run (zoo export RUN) and evaluate that bundle.")
-    artifact = bundle.artifact(runtime)
-    return Subject(
-        kind="bundle",
-        where=where,
-        runtime=artifact.format,
-        given=given,
-        # It holds the bundle: what was unpacked from a zip is there as long.
-        predict=lambda inputs: bundle.run(inputs, artifact.format),
-        labels=tuple(manifest.labels or ()),
-        dataset=manifest.provenance.get("dataset", {}),
-    )
-
-
-def given_of(bundle: Bundle, instead: str) -> Given:
-    """Return what turns examples into the inputs of a bundle.
-
-    Args:
-        bundle: One that was made from a run.
-        instead: What to do with another one.
-
-    Raises:
-        UsageError: A bundle that was not made from a run.
-    """
-    from zoo_recipes.recipe import as_recipe
-
-    manifest = bundle.manifest
-    recipe = manifest.provenance.get("recipe")
-    if recipe is None:
-        raise UsageError(
-            f"Bundle '{bundle}' is of no recipe that tells how data are read: {instead}"
-        )
-    return Given(
-        as_recipe(recipe, recipe["name"]),
-        manifest.task or "",
-        manifest.preprocessing,
-        bundle.assets,
-        [tensor.name for tensor in manifest.inputs],
     )

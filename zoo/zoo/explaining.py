@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
     from zoo_recipes.explanation.result import Explanation
-    from zoo_recipes.explanation.subject import Subject
     from zoo_recipes.run import Run
     from zoo_runtime.bundle import Bundle
 
@@ -76,21 +74,23 @@ def explain(
         ZooError: A library that the method needs is not installed.
 
     Example:
-        >>> explain("runs/none", "digit.png")
+        >>> explain("runs/none", "digit.png", "lyme")
         Traceback (most recent call last):
-        zoo_system.errors.UsageError: 'runs/none' is neither a run nor a bundle.
+        zoo_system.errors.UsageError: There is no method 'lyme'. Did you mean 'lime'? There are: ...
     """
     check_backend()
-    from zoo_recipes.explanation.explaining import Effort, explain_subject, find_method
+    from zoo_recipes.explanation.explaining import Effort, explain_trained, find_method
     from zoo_recipes.explanation.reading import Cutting
+    from zoo_recipes.run import open_trained
 
     find_method(method)
     if out is not None:
         check_free(Path(out), force=force)
-    explanation = explain_subject(
-        _subject(source, runtime),
+    explanation = explain_trained(
+        open_trained(source),
         x,
         method,
+        runtime=runtime,
         label=label,
         word=word,
         cutting=Cutting(
@@ -106,27 +106,6 @@ def explain(
     if out is not None:
         save(explanation, Path(out), force=force)
     return explanation
-
-
-def open_source(source: Run | Bundle | str | Path) -> Run | Bundle:
-    """Return a run or bundle, read from its folder where a path is given.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    from zoo_recipes.run import INFO, Run, load_run
-    from zoo_runtime.bundle import Bundle, load_bundle
-    from zoo_runtime.manifest import MANIFEST
-
-    if isinstance(source, Run | Bundle):
-        return source
-    if isinstance(source, str | Path) and (Path(source) / INFO).is_file():
-        return load_run(source)
-    if isinstance(source, str | Path) and (
-        Path(source).is_file() or (Path(source) / MANIFEST).is_file()
-    ):
-        return load_bundle(source)
-    raise UsageError(f"{str(source)!r} is neither a run nor a bundle.")
 
 
 def check_free(out: Path, *, force: bool) -> None:
@@ -159,44 +138,3 @@ def save(explanation: Explanation, out: Path, *, force: bool) -> None:
         finished.mkdir()
         explanation.write(finished)
         put_in_place(finished, out, work, force=force, check=check_free)
-
-
-def _subject(source: Run | Bundle | str | Path, runtime: str | None) -> Subject:
-    from zoo_recipes.explanation.subject import subject_of_run
-    from zoo_runtime.bundle import Bundle
-
-    opened = open_source(source)
-    if isinstance(opened, Bundle):
-        # One in a zip was unpacked elsewhere.
-        place = Path(source) if isinstance(source, str | Path) else opened.path
-        return _subject_of_bundle(opened, place, runtime)
-    if runtime is not None:
-        raise UsageError(
-            f"Run '{opened.path}' is explained in Keras: runtime '{runtime}' is for a bundle, "
-            f"which `zoo export {shlex.quote(str(opened.path))}` makes."
-        )
-    return subject_of_run(opened)
-
-
-def _subject_of_bundle(bundle: Bundle, place: Path, runtime: str | None) -> Subject:
-    import numpy as np
-
-    from zoo_recipes.explanation.subject import Subject
-    from zoo_recipes.explanation.target import answer_in
-
-    manifest, used = bundle.manifest, bundle.artifact(runtime).format
-
-    def predict(inputs: Any) -> Any:
-        return np.asarray(answer_in(bundle.run(inputs, used), np.stack))
-
-    return Subject(
-        name=manifest.name,
-        place=place,
-        computes=used,
-        task=manifest.task or "",
-        labels=manifest.labels,
-        preprocessing=manifest.preprocessing,
-        assets=bundle.assets,
-        inputs={tensor.name: tensor.dtype for tensor in manifest.inputs},
-        predict=predict,
-    )

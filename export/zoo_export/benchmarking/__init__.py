@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -11,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.benchmarking import machine
-from zoo_export.benchmarking.report import Report
-from zoo_export.benchmarking.turn import Turn
-from zoo_export.benchmarking.worker import TIME_LIMIT
-from zoo_export.converters.job import save_cases
+from zoo_export.benchmarking.report import Report, load, look, warnings
+from zoo_export.benchmarking.turn import TIME_LIMIT, Turn, of_bundle, of_run, packages_of
+from zoo_export.making.job import save_cases
+from zoo_export.reading.request import complete
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle, load_bundle
-from zoo_runtime.formats import find
 from zoo_runtime.running import check_threads
-from zoo_runtime.tensors import Array, bind
+from zoo_runtime.tensors import Array, Tensor, bind
+from zoo_runtime.trained import Trained
+from zoo_system.folders import INFO
 
 BATCH_SIZE = 8
 RUNS = 100
@@ -31,7 +32,7 @@ OnStep = Callable[[int, int, str], None]
 
 
 def bench(
-    bundle: Bundle | str | Path,
+    trained: Trained | str | Path,
     *,
     only: Sequence[str] | None = None,
     threads: Sequence[int | None] = (1,),
@@ -42,15 +43,17 @@ def bench(
     time_limit: float = TIME_LIMIT,
     on_step: OnStep | None = None,
 ) -> Report:
-    """Measure every artifact of a bundle, each in a fresh process, in turns.
+    """Measure every artifact of a bundle, or a run in Keras, each in a fresh process, in turns.
 
     All processes are loaded one after the other; then they measure a few runs each, again and
     again, so that whatever else the machine does falls on all alike. Neither TensorFlow nor Keras
-    is imported but to run a SavedModel. A process that dies costs its own row only.
+    is imported but to run a SavedModel or a run. A process that dies costs its own row only.
 
     Args:
-        bundle: A bundle or its folder; a folder is checked byte by byte first.
-        only: Formats to measure, as ``FORMAT[:SCHEME]``; all by default.
+        trained: A bundle, a run or the folder of either; that of a bundle is checked byte by byte
+            first.
+        only: Formats to measure, as ``FORMAT[:SCHEME]``; all by default. That of a run is
+            ``keras``.
         threads: Numbers of threads; ``None`` is each runtime's own choice.
         runs: Runs at batch 1 that count.
         max_seconds: An artifact has had its share after so long, whatever its number of runs.
@@ -75,35 +78,40 @@ def bench(
         >>> row.format, row.threads, row.latency.runs, row.error
         ('onnx', 1, 20, None)
     """
-    named = str(bundle.path if isinstance(bundle, Bundle) else bundle)
-    bundle = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
     _check_numbers(threads, runs, batch_size)
-    names = dict.fromkeys(find(word).name for word in only or [a.format for a in bundle.artifacts])
+    folder = Path(trained) if isinstance(trained, str | Path) else trained.path
+    bundle, inputs = None, None
+    if (folder / INFO).is_file():
+        info = complete(folder)
+        name, known = str(info.recipe["name"]), [of_run(folder, info, only, batch_size)]
+    else:
+        bundle = trained if isinstance(trained, Bundle) else load_bundle(folder)
+        name, inputs, known = bundle.name, bundle.inputs, of_bundle(bundle, only, batch_size)
     turns = [
-        Turn(bundle, artifact, number, batch_size=batch_size, time_limit=time_limit)
-        for artifact in map(bundle.artifact, names)
+        Turn(bundle.path if bundle else folder, replace(row, threads=number), batch, time_limit)
+        for row, batch in known
         for number in dict.fromkeys(threads)
     ]
     rounds = _rounds(runs)
     step = _steps(len(turns) * (len(rounds) + 2), on_step)
-    load_before = machine.load()
-    with tempfile.TemporaryDirectory() as folder:
-        examples = _save(bundle, data, Path(folder))
+    load_before = load()
+    with tempfile.TemporaryDirectory() as scratch:
+        examples = _save(inputs, data, Path(scratch))
         try:
-            for act, what in _plan(turns, Path(folder), rounds, max_seconds, examples):
+            for act, what in _plan(turns, Path(scratch), rounds, max_seconds, examples):
                 step(what)
                 act()
         finally:
             for turn in turns:
                 turn.close()
     step("measured")
-    packages = ["kerazoo", "numpy", *(find(turn.row.format).requires for turn in turns)]
+    packages = ["kerazoo", "numpy", *(p for turn in turns for p in packages_of(turn.row.format))]
     return Report(
-        name=bundle.name,
-        bundle=named,
+        name=name,
+        bundle=str(folder),
         rows=tuple(turn.row for turn in turns),
-        machine=machine.look(dict.fromkeys(packages), load_before),
-        warnings=machine.warnings(load_before),
+        machine=look(dict.fromkeys(packages), load_before),
+        warnings=warnings(load_before),
     )
 
 
@@ -171,10 +179,16 @@ def _steps(total: int, on_step: OnStep | None) -> Callable[[str], None]:
     return lambda what: on_step(next(done), total, what) if on_step is not None else None
 
 
-def _save(bundle: Bundle, data: tuple[Mapping[str, Any], Any] | None, folder: Path) -> Path | None:
+def _save(
+    tensors: Sequence[Tensor] | None,
+    data: tuple[Mapping[str, Any], Any] | None,
+    folder: Path,
+) -> Path | None:
     if data is None:
         return None
-    inputs: Mapping[str, Array] = bind(bundle.manifest.inputs, data[0])
+    inputs: Mapping[str, Array] = {name: np.asarray(array) for name, array in data[0].items()}
+    if tensors is not None:
+        inputs = bind(tensors, inputs)
     targets = np.asarray(data[1])
     if len(targets) != len(next(iter(inputs.values()))):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The process, ``python -m zoo_export.benchmarking.child BUNDLE FORMAT THREADS``, that is measured.
+"""The process, ``python -m zoo_export.benchmarking.child FOLDER FORMAT THREADS``, that is measured.
 
 It reads what to do from standard input, a JSON object a line, and answers each with one. Nothing
 is imported before it is asked to start but NumPy and what reads a manifest.
@@ -10,20 +10,25 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.job import load_cases
+from zoo_export.making.job import load_cases
+from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.comparing import accuracy
 from zoo_runtime.figures import largest_share
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
+from zoo_runtime.run_info import read_run_info
 from zoo_runtime.running import Runner
-from zoo_runtime.stored import load_samples
-from zoo_runtime.tensors import fits
+from zoo_runtime.running.sessions import set_threads
+from zoo_runtime.stored import load_samples, read_npz, stored_inputs
+from zoo_runtime.tensors import Array, Arrays, fits
+from zoo_runtime.trained import KERAS
 from zoo_runtime.verification import run_samples
 from zoo_system.machine import peak_mb
 from zoo_system.processes import own_stdout
@@ -35,26 +40,28 @@ _SCORED_AT_ONCE = 32
 
 
 class Measurement:
-    """One artifact that is being measured.
+    """One artifact, or the Keras model of a run, that is being measured.
 
     Args:
-        bundle: The bundle, whose hashes the parent has checked.
-        name: Which format.
-        threads: Threads of its runtime.
+        load: Loads it anew.
+        inputs: What it is run on, one row.
+        compare: Returns how far what it gives is from what Keras gave; nothing for Keras itself.
     """
 
-    def __init__(self, bundle: Bundle, name: str, threads: int | None) -> None:
-        self.bundle = bundle
-        self.artifact = bundle.artifact(name)
-        self.threads = threads
-        cases = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)
-        inputs = next(c.inputs for c in cases if fits(self.artifact.inputs, c.inputs))
-        self.inputs = {name: array[:1] for name, array in inputs.items()}
+    def __init__(
+        self,
+        load: Callable[[], Runner],
+        inputs: Arrays,
+        compare: Callable[[Runner], dict[str, float]],
+    ) -> None:
+        self._load = load
+        self.inputs = inputs
+        self._compare = compare
 
-    @property
+    @cached_property
     def runner(self) -> Runner:
         """The loaded artifact."""
-        return self.bundle.runner(self.artifact.format, self.threads)
+        return self._load()
 
     def open(self) -> dict[str, float]:
         """Load the artifact for the first time, and run it for the first time."""
@@ -66,9 +73,8 @@ class Measurement:
         return {"start_ms": start_ms, "first_ms": first_ms, "peak_mb": peak_mb()}
 
     def compare(self) -> dict[str, float]:
-        """Run the bundle's samples and compare with what Keras gave."""
-        figures = run_samples(self.bundle, self.artifact, runner=self.runner)
-        return {"max_abs_diff": figures.max_abs_diff, "max_share": largest_share(figures)}
+        """Run the stored samples and compare with what Keras gave."""
+        return self._compare(self.runner)
 
     def run(self, rows: int, runs: int, seconds: float) -> dict[str, list[float]]:
         """Return the milliseconds of each run, one at least, until so many or so long."""
@@ -108,10 +114,41 @@ class Measurement:
         """Load the artifact again, with its runtime imported."""
         return {"load_ms": float(np.median([_timed(self._load) for _ in range(RELOADS)]))}
 
-    def _load(self) -> Runner:
-        # Another bundle object: this one keeps what it has loaded.
-        again = Bundle(self.bundle.path, self.bundle.manifest, trusted=True)
-        return again.runner(self.artifact.format, self.threads)
+
+def _of_bundle(folder: Path, name: str, threads: int | None) -> Measurement:
+    text = (folder / MANIFEST).read_text(encoding="utf-8")
+    # The parent has checked its hashes, and what ends this process is a row of the report.
+    manifest = Manifest.from_json(text)
+    bundle = Bundle(folder, manifest, trusted=True)
+    artifact = bundle.artifact(name)
+    cases = load_samples(folder / SAMPLES, manifest.inputs)
+    inputs = next(case.inputs for case in cases if fits(artifact.inputs, case.inputs))
+
+    def load() -> Runner:
+        # Another bundle object: one keeps what it has loaded.
+        return Bundle(folder, manifest, trusted=True).runner(name, threads)
+
+    def compare(runner: Runner) -> dict[str, float]:
+        figures = run_samples(bundle, artifact, runner=runner)
+        return {"max_abs_diff": figures.max_abs_diff, "max_share": largest_share(figures)}
+
+    return Measurement(load, first_row(inputs), compare)
+
+
+def _of_run(folder: Path, threads: int | None) -> Measurement:
+    info = read_run_info(folder)
+    inputs = stored_inputs(read_npz(folder / "examples.npz", of_run=True))
+
+    def load() -> Runner:
+        set_threads(threads)
+        return keras_runner(load_run_model(folder, info), info.task)
+
+    return Measurement(load, first_row(inputs), lambda _: {})
+
+
+def first_row(inputs: Arrays) -> dict[str, Array]:
+    """Return the first row of each input."""
+    return {name: array[:1] for name, array in inputs.items()}
 
 
 def _timed(act: Callable[[], object]) -> float:
@@ -129,10 +166,12 @@ def main(folder: str, name: str, threads: str) -> None:
         act = request.pop("do")
         try:
             if measurement is None:
-                text = (Path(folder) / MANIFEST).read_text(encoding="utf-8")
-                # What ends this process is a row of the report.
-                bundle = Bundle(Path(folder), Manifest.from_json(text), trusted=True)
-                measurement = Measurement(bundle, name, int(threads) or None)
+                number = int(threads) or None
+                measurement = (
+                    _of_run(Path(folder), number)
+                    if name == KERAS
+                    else _of_bundle(Path(folder), name, number)
+                )
             answer = getattr(measurement, act)(**request)
         except Exception as error:  # the row says what the runtime raised
             answer = {"error": str(error) or type(error).__name__}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
-from zoo_runtime.answers.prediction import check_outputs
+from zoo_runtime.answers.prediction import Described, check_outputs
 from zoo_runtime.errors import BundleError
-from zoo_runtime.manifest import Decoding, Manifest
+from zoo_runtime.manifest import Decoding
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.preprocess.steps import TokenizeStep
 from zoo_runtime.running import Runner
@@ -21,13 +21,13 @@ DECODER_TOKENS, DECODER_MASK = "decoder_token_ids", "decoder_padding_mask"
 
 
 def translate(
-    runner: Runner, manifest: Manifest, preprocessor: Preprocessor, raws: Sequence[str]
+    runner: Runner, about: Described, preprocessor: Preprocessor, raws: Sequence[str]
 ) -> list[str]:
     """Return the target text of each source text.
 
     Args:
         runner: A seq2seq model.
-        manifest: Says how targets begin and end, and how long they may be.
+        about: Says how targets begin and end, and how long they may be.
         preprocessor: Of the source texts.
         raws: The source texts.
 
@@ -35,13 +35,13 @@ def translate(
         BundleError: A manifest that does not say it.
     """
     tokenizer, _ = _tokenizer(preprocessor)
-    decoding = manifest.decoding or Decoding()
+    decoding = about.decoding or Decoding()
     start, end = (_token(tokenizer, token) for token in (decoding.start, decoding.end))
     fixed = {tensor.name: tensor.shape[1] for tensor in runner.inputs}.get(DECODER_TOKENS)
     length = decoding.length or (fixed if isinstance(fixed, int) else None)
     if start is None or end is None or length is None:
         raise BundleError(
-            f"The manifest of '{manifest.name}' does not say how its texts begin and end, and how "
+            f"The manifest of '{about.name}' does not say how its texts begin and end, and how "
             "long they may be (decoding): export it from a run that this version trained."
         )
     width = fixed if isinstance(fixed, int) else length
@@ -52,7 +52,7 @@ def translate(
     for step in range(min(length, width)):
         # A file of variable length is given only what there is to read.
         seen = width if isinstance(fixed, int) else step + 1
-        chosen = _next_tokens(runner, manifest, inputs, tokens[:, :seen], step)
+        chosen = _next_tokens(runner, about, inputs, tokens[:, :seen], step)
         tokens[:, step + 1] = np.where(going, chosen, 0)
         going &= chosen != end
         if not going.any():
@@ -61,13 +61,13 @@ def translate(
 
 
 def proceed(
-    runner: Runner, manifest: Manifest, preprocessor: Preprocessor, raw: str, max_tokens: int
+    runner: Runner, about: Described, preprocessor: Preprocessor, raw: str, max_tokens: int
 ) -> str:
     """Return what a language model writes after a text.
 
     Args:
         runner: A causal language model.
-        manifest: Says with what token a text ends.
+        about: Says with what token a text ends.
         preprocessor: Names the tokenizer and the longest window.
         raw: The beginning.
         max_tokens: How many tokens to add at most; fewer if the text ends.
@@ -83,9 +83,9 @@ def proceed(
     if not tokens:
         raise UsageError(f"{raw[:40]!r} has no token: a text begins with one.")
     begun = len(tokens)
-    end = _token(tokenizer, manifest.decoding.end if manifest.decoding else None)
+    end = _token(tokenizer, about.decoding.end if about.decoding else None)
     for _ in range(max_tokens):
-        chosen = _next_token(runner, manifest, step, tokens)
+        chosen = _next_token(runner, about, step, tokens)
         if chosen == end:
             break
         tokens.append(chosen)
@@ -95,7 +95,7 @@ def proceed(
 
 
 def _next_tokens(
-    runner: Runner, manifest: Manifest, inputs: Arrays, tokens: Array, step: int
+    runner: Runner, about: Described, inputs: Arrays, tokens: Array, step: int
 ) -> Array:
     decoder = {
         DECODER_TOKENS: np.ascontiguousarray(tokens),
@@ -104,14 +104,12 @@ def _next_tokens(
         ),
     }
     outputs = runner.run({**inputs, **decoder})
-    check_outputs(manifest, outputs)
+    check_outputs(about, outputs)
     logits = outputs["logits"]
     return np.asarray(logits[:, step].argmax(axis=-1))
 
 
-def _next_token(
-    runner: Runner, manifest: Manifest, step: TokenizeStep, tokens: Sequence[int]
-) -> int:
+def _next_token(runner: Runner, about: Described, step: TokenizeStep, tokens: Sequence[int]) -> int:
     tensor = next(tensor for tensor in runner.inputs if tensor.name == step.input)
     size = tensor.shape[1]
     window = np.asarray(tokens[-(size if isinstance(size, int) else step.length) :], np.int32)
@@ -121,7 +119,7 @@ def _next_token(
     if any(tensor.name == "padding_mask" for tensor in runner.inputs):
         arrays["padding_mask"] = (np.arange(len(padded)) < len(window)).astype(np.int32)[np.newaxis]
     outputs = runner.run(arrays)
-    check_outputs(manifest, outputs)
+    check_outputs(about, outputs)
     return int(outputs["logits"][0, len(window) - 1].argmax())
 
 

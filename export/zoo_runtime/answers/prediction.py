@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,12 +13,12 @@ from zoo_registry.specs import is_regression
 from zoo_runtime.answers.boxes import Box, boxes_in
 from zoo_runtime.answers.spans import Span, best_spans, entities
 from zoo_runtime.errors import BundleError
-from zoo_runtime.manifest import Manifest
+from zoo_runtime.manifest import Decoding
 from zoo_runtime.preprocess import Preprocessor, as_step
 from zoo_runtime.preprocess.boxes import MAPS
 from zoo_runtime.preprocess.steps import ImageStep, TokenizeStep
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
-from zoo_runtime.tensors import Array, Arrays
+from zoo_runtime.tensors import Array, Arrays, Tensor
 from zoo_runtime.tokenizing import asking
 
 TOP_K = 5
@@ -32,6 +32,34 @@ _NEEDED = {
     "causal-lm": {"logits": 3},
     "seq2seq": {"logits": 3},
 }
+
+
+class Described(Protocol):
+    """What must be known of a model to say what its outputs mean; a manifest knows it."""
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+
+    @property
+    def task(self) -> str | None:
+        """Its head."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names in the order of the logits."""
+
+    @property
+    def preprocessing(self) -> tuple[Mapping[str, Any], ...]:
+        """Steps from a raw input to its inputs."""
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """How it writes a text."""
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What it takes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,19 +94,19 @@ class Prediction:
     boxes: tuple[Box, ...] | None = None
 
 
-def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
+def prepare(about: Described, assets: Path, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
     """Return the model's inputs, and where each row's real tokens end if it has tokens.
 
     Args:
-        manifest: The bundle's manifest.
+        about: The model.
         assets: Its folder of assets.
         raws: Raw inputs.
     """
-    names = [tensor.name for tensor in manifest.inputs]
+    names = [tensor.name for tensor in about.inputs]
     # The mask tells where a text ends, also for models that do not take it.
     steps = [
         {**step, _MASK: True} if step.get("step") == "tokenize" else step
-        for step in manifest.preprocessing
+        for step in about.preprocessing
     ]
     arrays = Preprocessor(steps, assets, names).batch(raws)
     mask = arrays.get(_MASK)
@@ -88,14 +116,14 @@ def prepare(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> tuple[Arra
     return arrays, ends
 
 
-def as_texts(manifest: Manifest, raws: Sequence[Any]) -> list[Any]:
+def as_texts(about: Described, raws: Sequence[Any]) -> list[Any]:
     """Return raw inputs with words that are to be tagged joined as in training, by a space.
 
     Args:
-        manifest: The bundle's manifest.
+        about: The model.
         raws: Raw inputs.
     """
-    if manifest.task != "token-classification":
+    if about.task != "token-classification":
         return list(raws)
     return [
         # A space inside a word would make two of it.
@@ -107,7 +135,7 @@ def as_texts(manifest: Manifest, raws: Sequence[Any]) -> list[Any]:
 
 
 def answer(
-    manifest: Manifest,
+    about: Described,
     assets: Path,
     outputs: Arrays,
     *,
@@ -118,23 +146,23 @@ def answer(
     """Return what the outputs of a batch mean, row by row.
 
     Args:
-        manifest: The bundle's manifest; its task decides.
+        about: The model; its task decides.
         assets: Its folder of assets, where a tokenizer may be.
         outputs: Raw outputs by name.
         raws: The raw inputs, which parts of a text are cut from.
         ends: Position of each row's last real token.
         top_k: How many answers to list.
     """
-    check_outputs(manifest, outputs)
+    check_outputs(about, outputs)
     count = len(next(iter(outputs.values())))
     rows = [{name: array[i] for name, array in outputs.items()} for i in range(count)]
-    task, logits = manifest.task, outputs.get("logits")
-    if task in _OF_TEXT and (encodings := text_encodings(manifest, assets, raws)):
+    task, logits = about.task, outputs.get("logits")
+    if task in _OF_TEXT and (encodings := text_encodings(about, assets, raws)):
         cut = _best_spans if task == "question-answering" else _entities
-        parts = [cut(manifest, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
+        parts = [cut(about, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
         return [Prediction(row, spans=spans) for row, spans in zip(rows, parts, strict=True)]
-    if task == "object-detection" and _are_pictures(manifest, outputs):
-        name = _label_names(manifest)
+    if task == "object-detection" and _are_pictures(about, outputs):
+        name = _label_names(about)
         things = [boxes_in(raw, row, name, top_k) for row, raw in zip(rows, raws, strict=True)]
         return [Prediction(row, boxes=boxes) for row, boxes in zip(rows, things, strict=True)]
     number = _number(task, outputs)
@@ -143,7 +171,7 @@ def answer(
     table = None if logits is None else _table(task, logits, ends)
     if table is None:
         return [Prediction(row) for row in rows]
-    name = _token_names(manifest, assets) if task == "causal-lm" else _label_names(manifest)
+    name = _token_names(about, assets) if task == "causal-lm" else _label_names(about)
     found = [_prediction(row, p, name, top_k or TOP_K) for row, p in zip(rows, table, strict=True)]
     return [_marked(row, name) for row in found] if task == "multi-label" else found
 
@@ -154,23 +182,23 @@ def _number(task: str | None, outputs: Arrays) -> str | None:
     return next((name for name in names if name in outputs), None)
 
 
-def check_outputs(manifest: Manifest, outputs: Arrays) -> None:
+def check_outputs(about: Described, outputs: Arrays) -> None:
     """Refuse outputs that a task cannot be answered from.
 
     Raises:
         BundleError: One is missing, or has another number of axes.
     """
-    for name, axes in _NEEDED.get(manifest.task or "", {}).items():
+    for name, axes in _NEEDED.get(about.task or "", {}).items():
         if name not in outputs or outputs[name].ndim != axes:
             shapes = {name: array.shape for name, array in outputs.items()}
             raise BundleError(
-                f"'{manifest.name}' is of task '{manifest.task}', whose output '{name}' has "
+                f"'{about.name}' is of task '{about.task}', whose output '{name}' has "
                 f"{axes} axes; its outputs are {shapes}. Export it with its own task (task=)."
             )
 
 
-def _are_pictures(manifest: Manifest, outputs: Arrays) -> bool:
-    steps = [as_step(step) for step in manifest.preprocessing]
+def _are_pictures(about: Described, outputs: Arrays) -> bool:
+    steps = [as_step(step) for step in about.preprocessing]
     return set(MAPS) <= set(outputs) and any(isinstance(step, ImageStep) for step in steps)
 
 
@@ -187,21 +215,21 @@ def _table(task: str | None, logits: Array, ends: Array | None) -> Array | None:
 
 
 def _best_spans(
-    manifest: Manifest, row: Arrays, encoding: Any, raw: Any, top_k: int | None
+    about: Described, row: Arrays, encoding: Any, raw: Any, top_k: int | None
 ) -> tuple[Span, ...]:
     text = raw[1] if isinstance(raw, tuple) else raw
     return best_spans(row["start_logits"], row["end_logits"], encoding, text, count=top_k or 1)
 
 
 def _entities(
-    manifest: Manifest, row: Arrays, encoding: Any, raw: Any, top_k: int | None
+    about: Described, row: Arrays, encoding: Any, raw: Any, top_k: int | None
 ) -> tuple[Span, ...]:
-    return entities(probabilities(row["logits"]), encoding, raw, _label_names(manifest))
+    return entities(probabilities(row["logits"]), encoding, raw, _label_names(about))
 
 
-def text_encodings(manifest: Manifest, assets: Path, raws: Sequence[Any]) -> list[Any] | None:
+def text_encodings(about: Described, assets: Path, raws: Sequence[Any]) -> list[Any] | None:
     """Return where each token of the raw texts is in them, or ``None`` for a model without text."""
-    preprocessor = Preprocessor(manifest.preprocessing, assets)
+    preprocessor = Preprocessor(about.preprocessing, assets)
     steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
     if not steps:
         return None
@@ -235,15 +263,15 @@ def _prediction(row: Arrays, p: Array, name: Any, top_k: int) -> Prediction:
     return Prediction(row, name(best), best, float(p[best]), p, top)
 
 
-def _label_names(manifest: Manifest) -> Any:
-    labels = manifest.labels
+def _label_names(about: Described) -> Any:
+    labels = about.labels
 
     def name(index: int) -> str:
         if labels is None:
             return str(index)
         if index >= len(labels):
             raise BundleError(
-                f"'{manifest.name}' has {len(labels)} labels, and its answer is class {index}, "
+                f"'{about.name}' has {len(labels)} labels, and its answer is class {index}, "
                 "counted from 0: its manifest does not belong to its files. Export it again."
             )
         return labels[index]
@@ -251,8 +279,8 @@ def _label_names(manifest: Manifest) -> Any:
     return name
 
 
-def _token_names(manifest: Manifest, assets: Path) -> Any:
-    steps = [as_step(step) for step in manifest.preprocessing]
+def _token_names(about: Described, assets: Path) -> Any:
+    steps = [as_step(step) for step in about.preprocessing]
     files = [step.tokenizer for step in steps if isinstance(step, TokenizeStep)]
     if not files:
         return str

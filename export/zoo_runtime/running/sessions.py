@@ -157,6 +157,27 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
     return _OnnxSession(session)
 
 
+def set_threads(threads: int | None) -> None:
+    """Let TensorFlow use so many threads in this process, for whatever it runs.
+
+    Args:
+        threads: TensorFlow's own choice by default.
+
+    Raises:
+        UsageError: It already runs with another number of threads.
+    """
+    import tensorflow as tf
+
+    if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        except RuntimeError as error:
+            raise UsageError(
+                f"threads={threads}: TensorFlow has started with another number of threads and "
+                "cannot change it. Set it first thing in a new process."
+            ) from error
+
+
 def open_saved_model(
     path: Path, *, threads: int | None = None, provider: str | None = None
 ) -> Session:
@@ -174,14 +195,7 @@ def open_saved_model(
     """
     check_saved_model(path)
     tf = need("tensorflow", "Format 'saved_model'", "tensorflow")
-    if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-        except RuntimeError as error:
-            raise UsageError(
-                f"threads={threads}: TensorFlow has started with another number of threads and "
-                "cannot change it. Set it first thing in a new process."
-            ) from error
+    set_threads(threads)
     if provider is None:
         return _SavedModelSession(tf, tf.saved_model.load(str(path)))
     there = {device.device_type.lower() for device in tf.config.list_logical_devices()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo_recipes.arrays.sources import Arrays, fed
+from zoo_models.saved import by_name, fed
+from zoo_recipes.arrays.sources import Arrays
 from zoo_registry import UsageError
 
 # Takes inputs by name, batch first; returns outputs by name.
@@ -23,7 +24,7 @@ def keras_predictor(model: Any, jit_compile: Any = False) -> Predictor:
         jit_compile: XLA or not, as Keras takes it.
     """
     model.compile(jit_compile=jit_compile)
-    return lambda inputs: _by_name(model, model.predict_on_batch(fed(model, inputs)))
+    return lambda inputs: by_name(model, model.predict_on_batch(fed(model, inputs)))
 
 
 def eager_predictor(model: Any) -> Predictor:
@@ -31,14 +32,7 @@ def eager_predictor(model: Any) -> Predictor:
 
     On a CPU the graph of a GPT takes twelve times as long; that of other models is faster.
     """
-    return lambda inputs: _by_name(model, model(fed(model, inputs), training=False))
-
-
-def _by_name(model: Any, made: Any) -> Mapping[str, Any]:
-    if isinstance(made, dict):
-        return made
-    outputs = made if isinstance(made, list | tuple) else [made]
-    return dict(zip(model.output_names, outputs, strict=True))
+    return lambda inputs: by_name(model, model(fed(model, inputs), training=False))
 
 
 def only_logits(outputs: Mapping[str, Any]) -> Any:

@@ -123,15 +123,6 @@ def batches_of(source: Source) -> Iterator[Any]:
         yield np.arange(start, min(start + size, len(source)))
 
 
-def fed(model: Any, inputs: Arrays) -> Any:
-    """Return inputs by name in the structure that a functional model was built with."""
-    structure = model.input
-    if isinstance(structure, dict):
-        return inputs
-    arrays = [inputs[tensor.name] for tensor in model.inputs]
-    return arrays if isinstance(structure, list | tuple) else arrays[0]
-
-
 def windows(tokenizer: Any, texts: Sequence[str], length: int, name: str) -> Windows:
     """Return texts as one stream of tokens, each text after an end mark.
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
+from zoo_models.saved import use_xla
 from zoo_recipes.compiling import losses, schedules
 from zoo_recipes.compiling.keras_names import (
     bare_name,
@@ -80,17 +81,6 @@ def compile_arguments(
         "metrics": metrics,
         "jit_compile": use_xla(config.jit_compile),
     }
-
-
-def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
-    """Return what ``keras.Model.compile`` is told of XLA.
-
-    ``auto`` leaves it to Keras on a GPU. Without one Keras would use XLA too, and it is slower
-    there: see ``benchmarks/training_speed.py``.
-    """
-    import tensorflow as tf
-
-    return wanted if wanted != "auto" or tf.config.list_physical_devices("GPU") else False
 
 
 def precision(wanted: str) -> str:

@@ -56,11 +56,6 @@ def joined(member: Member | None, workers: int | Workers | None) -> Ranks | None
     return join(member, wanted.seconds)
 
 
-def workers_info(ranks: Ranks | None) -> dict[str, int]:
-    """Return what ``run.json`` says of the workers."""
-    return {"workers": ranks.size if ranks else 1}
-
-
 def launch(
     folder: Path,
     workers: Workers,

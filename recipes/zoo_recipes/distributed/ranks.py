@@ -14,10 +14,10 @@ import numpy as np
 
 from zoo_recipes.distributed.cluster import Member, meet
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import resuming
 from zoo_recipes.tasks.objectives import SEVERAL_OUTPUTS
 from zoo_recipes.training.provenance import versions
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import resuming
 
 # Added to the seed of each rank's dropout; odd, so that no two of them are the same.
 _STRIDE = 0x9E3779B1

@@ -12,15 +12,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
 from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
 from zoo_recipes.distributed.worker import has_begun, start
-from zoo_recipes.run import INFO, Run, load_run, read_run, resuming, write_json
+from zoo_recipes.run import Run, load_run, read_run
 from zoo_recipes.training.checkpoints import newest
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import resuming
 from zoo_system import processes
 
 _POLL = 0.1
@@ -208,12 +210,12 @@ def _tell(failure: Failure, folder: Path | None, restart: int, workers: Workers)
         stacklevel=4,
     )
     if folder is not None:
-        lost = [*read_run(folder).info.get("restarts", []), {"cause": str(failure), "from": where}]
-        _change(folder, restarts=lost)
+        lost = [*read_run(folder).info.restarts, {"cause": str(failure), "from": where}]
+        _change(folder, restarts=tuple(lost))
 
 
 def _change(folder: Path, **changes: Any) -> None:
-    write_json(folder / INFO, {**read_run(folder).info, **changes})
+    replace(read_run(folder).info, **changes).write(folder)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ import numpy as np
 
 from zoo_recipes.evaluation import groups as grouping
 from zoo_recipes.evaluation.example_table import check_table, write_examples
+from zoo_recipes.evaluation.examples import Read, read_for, source_of
 from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
-from zoo_recipes.evaluation.subjects import Read, Subject, read_for
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.entities import Entities
 from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
@@ -30,13 +30,15 @@ from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measure
 from zoo_recipes.metrics.texts import text_metrics
 from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED
 from zoo_registry import UsageError
+from zoo_runtime.trained import Trained
 
 _SHOWN_TEXT = 80
 
 
-def evaluate_subject(
-    subject: Subject,
+def evaluate_trained(
+    trained: Trained,
     *,
+    runtime: str | None = None,
     split: str | None = None,
     data: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
@@ -47,14 +49,14 @@ def evaluate_subject(
     **options: Any,
 ) -> Evaluation:
     """Measure a model on a split; the arguments are those of :func:`zoo.evaluate`."""
-    given = subject.given
-    _check(given.task, slice_by, resamples)
+    used, task = trained.runtime(runtime), trained.task or ""
+    _check(task, slice_by, resamples)
     if examples is not None:
         check_table(Path(examples))
     in_file = grouping.file_column(slice_by) if isinstance(slice_by, str) else None
     feature = slice_by if isinstance(slice_by, str) and in_file is None else None
     read = read_for(
-        subject,
+        trained,
         split=split,
         data=data,
         columns=columns,
@@ -68,11 +70,10 @@ def evaluate_subject(
         names = grouping.as_groups(
             grouping.values_of(read, slice_by), word, len(read.examples.raws)
         )
-    found = observe(
-        subject.predict, given.recipe, given.task, given.source(read.examples), subject.labels
-    )
+    source = source_of(trained, read.recipe, read.examples)
+    found = observe(trained.runner(used).run, read.recipe, task, source, trained.labels or ())
     figures = measured(found.rows, resamples=resamples, together=found.together)
-    labels = _names(subject.labels, found.outcomes)
+    labels = _names(trained.labels or (), found.outcomes)
     groups = None
     if names is not None:
         column = in_file[1] if in_file else feature or "group"
@@ -80,9 +81,9 @@ def evaluate_subject(
     if examples is not None:
         write_examples(Path(examples), read, found, labels, names)
     return Evaluation(
-        where=str(subject.where),
-        runtime=subject.runtime,
-        task=given.task,
+        where=str(trained),
+        runtime=used,
+        task=task,
         dataset=read.dataset,
         split=read.split,
         num_examples=len(found.outcomes),

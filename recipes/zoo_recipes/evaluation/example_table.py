@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.evaluation.examples import Read
 from zoo_recipes.evaluation.observing import Observed
-from zoo_recipes.evaluation.subjects import Read
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
 from zoo_registry import UsageError

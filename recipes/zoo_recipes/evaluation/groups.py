@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.evaluation.subjects import Read
+from zoo_recipes.evaluation.examples import Read
 from zoo_recipes.own_data.records import table, values_in
 from zoo_recipes.own_data.table_files import is_rows
 from zoo_registry import UsageError

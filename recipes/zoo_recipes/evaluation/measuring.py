@@ -1,19 +1,15 @@
-"""What a model is given of a split, and the metrics of it that a run records."""
+"""The metrics of a model that a run records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from zoo_models.saved import fed, use_xla
 from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor, only_logits
-from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of, fed
-from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.datasets.rows import Examples
+from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of
 from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.entities import ENTITY_F1
 from zoo_recipes.metrics.language import read_windows
@@ -23,7 +19,6 @@ from zoo_recipes.metrics.texts import count_words
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import Answers, answer_metrics
 from zoo_recipes.tasks.boxes import Scenes, count_boxes, found_in
-from zoo_recipes.tasks.objectives import label_feature, make_source
 from zoo_recipes.tasks.pairs import Pairs, written
 from zoo_recipes.tasks.ratings import Ratings, rating_metrics
 from zoo_recipes.tasks.tagging import Tags, tag_metrics
@@ -31,55 +26,6 @@ from zoo_recipes.tasks.twins import Twins, count_twins
 from zoo_registry.specs import MULTI_LABEL
 
 HEADLINES = (ENTITY_F1, "f1_micro")
-
-
-@dataclass(frozen=True)
-class Given:
-    """What turns the examples of a data set into what a trained model takes.
-
-    Args:
-        recipe: The recipe that the model was trained with.
-        task: The model's head.
-        preprocessing: The recipe's steps.
-        assets: Folder with the files that the steps name.
-        inputs: Names of the model's inputs.
-    """
-
-    recipe: Recipe
-    task: str
-    preprocessing: Sequence[Mapping[str, Any]]
-    assets: Path
-    inputs: Sequence[str]
-
-    def source(self, examples: Examples) -> Source:
-        """Return examples as the model takes them."""
-        from zoo_runtime.preprocess import Preprocessor
-
-        preprocessor = Preprocessor(self.preprocessing, self.assets, list(self.inputs))
-        return make_source(examples, preprocessor, self.task, self.recipe)
-
-    def read(self, dataset: str, split: str | None, **options: Any) -> tuple[dict[str, Any], Any]:
-        """Return inputs by name and targets of a data set that has the recipe's features.
-
-        Args:
-            dataset: Its name.
-            split: In slicing syntax; the recipe's test split by default.
-            options: ``data_dir`` and ``download``, as :func:`zoo.evaluate` takes them.
-
-        Raises:
-            UsageError: No such data set or split, or other features.
-        """
-        wanted = self.recipe.dataset
-        examples = read_split(
-            open_dataset(dataset, **wanted.reading, **options),
-            split or wanted.test,
-            input=wanted.input,
-            label=label_feature(self.recipe, self.task),
-            steps=self.preprocessing,
-        )
-        source = self.source(examples)
-        # Windows of text are taken by number: a slice would not do.
-        return source.take(np.arange(len(source)))
 
 
 def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
@@ -97,7 +43,7 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
 
 
 def _measured(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
-    from zoo_recipes.compiling.components import penalty, use_xla
+    from zoo_recipes.compiling.components import penalty
 
     if isinstance(source, Windows):
         figures = point(read_windows(eager_predictor(model), source))

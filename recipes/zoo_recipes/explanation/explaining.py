@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlusion
 from zoo_recipes.explanation.reading import Cutting, read_input
 from zoo_recipes.explanation.result import Explanation
-from zoo_recipes.explanation.subject import Subject
-from zoo_recipes.explanation.target import Array, SpanTarget, Target
+from zoo_recipes.explanation.target import TASKS, Array, Arrays, SpanTarget, Target, answer_in
+from zoo_recipes.run import Run
 from zoo_registry import UsageError, ZooError, did_you_mean
+from zoo_runtime.trained import KERAS, Trained
 
 # Rows, and numbers of an answer, that are predicted at once: more would fill the memory.
 _BATCH, _NUMBERS = 64, 2**24
@@ -51,7 +53,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class _Case:
-    subject: Subject
+    model: Any
     features: Features
     target: Target | SpanTarget
     logit: Score
@@ -85,9 +87,7 @@ class Method:
 def _integrated_gradients(case: _Case) -> _Attribution:
     from zoo_recipes.explanation.gradients import integrated_gradients
 
-    elements, gap = integrated_gradients(
-        case.subject.model, case.features, case.target, case.effort.steps
-    )
+    elements, gap = integrated_gradients(case.model, case.features, case.target, case.effort.steps)
     total = float(elements.sum())
     facts = {"sum of attributions": total, "completeness gap": gap}
     return _Attribution(case.features.sums(elements), elements, facts)
@@ -96,7 +96,7 @@ def _integrated_gradients(case: _Case) -> _Attribution:
 def _grad_cam(case: _Case) -> _Attribution:
     from zoo_recipes.explanation.gradients import grad_cam
 
-    elements, layer = grad_cam(case.subject.model, case.features, case.target, case.effort.layer)
+    elements, layer = grad_cam(case.model, case.features, case.target, case.effort.layer)
     return _Attribution(case.features.sums(elements), elements, {"layer": layer})
 
 
@@ -132,11 +132,12 @@ METHODS = {
 }
 
 
-def explain_subject(
-    subject: Subject,
+def explain_trained(
+    trained: Trained,
     raw: Any,
     method: str,
     *,
+    runtime: str | None = None,
     label: str | None = None,
     word: str | None = None,
     cutting: Cutting | None = None,
@@ -145,9 +146,10 @@ def explain_subject(
     """Say what in an input a model's answer hangs on.
 
     Args:
-        subject: The model.
+        trained: The model.
         raw: Path of an image or a sound, a text or two in a tuple, or an array.
         method: One of ``METHODS``.
+        runtime: What computes, as :meth:`zoo_runtime.trained.Trained.runtime` takes it.
         label: The class; the most probable one by default.
         word: That whose tag is explained; ``the#2`` is the second one of several.
         cutting: How the input is cut into features.
@@ -157,30 +159,41 @@ def explain_subject(
         UsageError: An unknown method or class, or a method that this model or input cannot have.
         ZooError: The model gives no finite answer once features are taken away.
     """
-    chosen = find_method(method)
-    if chosen.needs_model and subject.model is None:
-        others = ", ".join(name for name, row in METHODS.items() if not row.needs_model)
-        raise UsageError(
-            f"Method '{method}' looks inside the Keras model, which a bundle does not have: "
-            f"explain the run, or use one of: {others}."
-        )
+    chosen, used = find_method(method), trained.runtime(runtime)
+    _check_task(trained)
+    model = _model_of(trained, method) if chosen.needs_model else None
     effort = effort or Effort()
-    read = read_input(subject, raw, cutting or Cutting(), word)
+    read = read_input(trained, raw, cutting or Cutting(), word)
     features = read.features
     if chosen.images_only and features.kind != "image":
         raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")
-    logits = subject.predict(features.inputs)
+    runner = trained.runner(used)
+
+    def predict(inputs: Arrays) -> Array:
+        return np.asarray(answer_in(runner.run(inputs), np.stack), np.float32)
+
+    logits = predict(features.inputs)
     target = read.choose(logits, label)
     rows = max(1, min(_BATCH, _NUMBERS // logits.size))
 
-    def logit(present: Array) -> Array:
-        return _answers(subject, features, present, target.logit, rows).astype(np.float64)
+    def answers(present: Array, of: Callable[[Array], Array]) -> Array:
+        parts = (present[at : at + rows] for at in range(0, len(present), rows))
+        found = np.concatenate([of(predict(features.keep(part))) for part in parts])
+        if not np.isfinite(found).all():
+            raise ZooError(
+                f"'{trained}' gives NaN or infinite logits once parts of the input are taken away: "
+                "try another baseline."
+            )
+        return found
 
-    found = chosen.attribute(_Case(subject, features, target, logit, effort))
+    def logit(present: Array) -> Array:
+        return answers(present, target.logit).astype(np.float64)
+
+    found = chosen.attribute(_Case(model, features, target, logit, effort))
     return Explanation(
-        model=subject.name,
-        place=subject.place,
-        computes=subject.computes,
+        model=trained.name,
+        place=Path(str(trained)),
+        computes="Keras" if used == KERAS else used,
         method=method,
         paper=chosen.paper,
         features=features,
@@ -191,7 +204,7 @@ def explain_subject(
         elements=features.spread(found.values) if found.elements is None else found.elements,
         facts=found.facts,
         faithfulness=faithfulness(
-            lambda present: _answers(subject, features, present, target.score, rows),
+            lambda present: answers(present, target.score),
             found.values,
             seed=effort.seed,
         ),
@@ -216,21 +229,19 @@ def find_method(name: str) -> Method:
     return METHODS[name]
 
 
-def _answers(
-    subject: Subject,
-    features: Features,
-    present: Array,
-    of: Callable[[Array], Array],
-    rows: int,
-) -> Array:
-    parts = [
-        of(subject.predict(features.keep(present[at : at + rows])))
-        for at in range(0, len(present), rows)
-    ]
-    answers = np.concatenate(parts)
-    if not np.isfinite(answers).all():
-        raise ZooError(
-            f"'{subject.place}' gives NaN or infinite logits once parts of the input are taken "
-            "away: try another baseline."
+def _model_of(trained: Trained, method: str) -> Any:
+    if isinstance(trained, Run):
+        return trained.model()
+    others = ", ".join(name for name, row in METHODS.items() if not row.needs_model)
+    raise UsageError(
+        f"Method '{method}' looks inside the Keras model, which a bundle does not have: explain "
+        f"the run, or use one of: {others}."
+    )
+
+
+def _check_task(trained: Trained) -> None:
+    if trained.task not in TASKS:
+        raise UsageError(
+            f"'{trained}' is a model for {trained.task or 'an unknown task'}: what can be "
+            f"explained is one answer, of {', '.join(TASKS)}."
         )
-    return answers

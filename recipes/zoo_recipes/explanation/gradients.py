@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo_recipes.arrays.sources import fed
+from zoo_models.saved import fed
 from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array, Arrays, Predict, SpanTarget, Target, answer_in
+from zoo_recipes.explanation.target import Array, Arrays, SpanTarget, Target, answer_in
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (
@@ -22,16 +22,6 @@ _CONVOLUTIONS = (
     keras.layers.Conv2DTranspose,
 )
 _CHUNK = 32
-
-
-def keras_predict(model: Any) -> Predict:
-    """Return the function from prepared inputs to logits that a Keras model is."""
-    run = tf.function(lambda inputs: _logits(model, inputs), reduce_retracing=True)
-
-    def predict(inputs: Arrays) -> Array:
-        return np.asarray(run({name: tf.constant(array) for name, array in inputs.items()}))
-
-    return predict
 
 
 def integrated_gradients(

@@ -15,7 +15,6 @@ import numpy as np
 from zoo_recipes.explanation.cutting import columns, pixels, slices, tokens
 from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.places import place_of, span_of
-from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import (
     HIDDEN,
     LANGUAGE_MODELS,
@@ -33,6 +32,7 @@ from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
 from zoo_runtime.preprocess.texts import padded_encodings, padding_id
 from zoo_runtime.tokenizing import decoded
+from zoo_runtime.trained import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +79,11 @@ class Read:
     choose: Callable[[Array, str | None], Target | SpanTarget]
 
 
-def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
+def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
     """Return a raw input as the model sees it, cut into features.
 
     Args:
-        subject: Says how inputs are prepared.
+        trained: Says how inputs are prepared.
         raw: Path of an image or a sound, a text or two in a tuple, or an array.
         cutting: How it is cut.
         word: That whose tag is explained.
@@ -92,37 +92,39 @@ def read_input(subject: Subject, raw: Any, cutting: Cutting, word: str | None = 
         UsageError: An input that preprocessing cannot take, a model of several inputs or of
             numbers that stand for something else, or a word that is not there.
     """
-    if word is not None and subject.task != TAGS:
+    if word is not None and trained.task != TAGS:
         raise UsageError(
-            f"A model for {subject.task} has no answer of its own for '{word}': leave the word out."
+            f"A model for {trained.task} has no answer of its own for '{word}': leave the word out."
         )
-    preprocessor = Preprocessor(subject.preprocessing, subject.assets, list(subject.inputs))
+    preprocessor = Preprocessor(
+        trained.preprocessing, trained.assets, [tensor.name for tensor in trained.inputs]
+    )
     step = preprocessor.tokenize_step
     if step is not None:
-        return _text(subject, preprocessor, step, raw, cutting=cutting, word=word)
-    if subject.task in (*PER_TOKEN, ANSWERS):
-        raise UsageError(f"A model for {subject.task} without a tokenizer cannot be explained.")
+        return _text(trained, preprocessor, step, raw, cutting=cutting, word=word)
+    if trained.task in (*PER_TOKEN, ANSWERS):
+        raise UsageError(f"A model for {trained.task} without a tokenizer cannot be explained.")
     inputs = preprocessor.batch([raw])
     for other in preprocessor.steps:
         if isinstance(other, AudioStep):
             sound = slices(
                 inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate
             )
-            return Read(sound, _of_classes(subject))
-    return Read(_numbers(subject, inputs, cutting), _of_classes(subject))
+            return Read(sound, _of_classes(trained))
+    return Read(_numbers(trained, inputs, cutting), _of_classes(trained))
 
 
 def _of_classes(
-    subject: Subject, names: Sequence[str] | None = None, place: Place | None = None
+    trained: Trained, names: Sequence[str] | None = None, place: Place | None = None
 ) -> Callable[[Array, str | None], Target]:
     def choose(logits: Array, wanted: str | None) -> Target:
-        return choose_target(subject.task, logits, names or subject.labels, wanted, place)
+        return choose_target(trained.task or "", logits, names or trained.labels, wanted, place)
 
     return choose
 
 
 def _text(
-    subject: Subject,
+    trained: Trained,
     preprocessor: Preprocessor,
     step: TokenizeStep,
     raw: Any,
@@ -132,9 +134,9 @@ def _text(
 ) -> Read:
     inputs = preprocessor.batch([raw])
     texts = raw if isinstance(raw, tuple) else (raw,)
-    if len(texts) > 1 and subject.task in PER_TOKEN:
-        raise UsageError(f"A model for {subject.task} is explained on one text, not on a pair.")
-    if len(texts) == 1 and subject.task == ANSWERS:
+    if len(texts) > 1 and trained.task in PER_TOKEN:
+        raise UsageError(f"A model for {trained.task} is explained on one text, not on a pair.")
+    if len(texts) == 1 and trained.task == ANSWERS:
         raise UsageError("This model answers questions: say which, with --question (a tuple).")
     tokenizer = preprocessor.tokenizer(step.tokenizer)
     (encoding,) = padded_encodings(tokenizer, [raw], step.length)
@@ -145,30 +147,31 @@ def _text(
         )
     mask = tokenizer.token_to_id("[MASK]")
     blank = padding_id(tokenizer) if mask is None else mask
-    place = place_of(subject.task, texts[0], encoding, word, mask)
+    place = place_of(trained.task or "", texts[0], encoding, word, mask)
     # What is hidden is not there already.
-    hidden = place.position if place is not None and subject.task in HIDDEN else None
+    hidden = place.position if place is not None and trained.task in HIDDEN else None
     features = tokens(
         *(inputs, step.input, "\n".join(texts), encoding, blank),
         words=cutting.words,
         second_at=len(texts[0]) + 1,
         hidden=hidden,
     )
-    if subject.task == ANSWERS:
+    if trained.task == ANSWERS:
         return Read(features, partial(span_of, encoding, texts[-1]))
     names = None
-    if subject.task in LANGUAGE_MODELS:
+    if trained.task in LANGUAGE_MODELS:
         names = decoded(tokenizer, [[number] for number in range(tokenizer.get_vocab_size())])
-    return Read(features, _of_classes(subject, names, place))
+    return Read(features, _of_classes(trained, names, place))
 
 
-def _numbers(subject: Subject, inputs: Arrays, cutting: Cutting) -> Features:
+def _numbers(trained: Trained, inputs: Arrays, cutting: Cutting) -> Features:
     if len(inputs) > 1:
         raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
     ((name, array),) = inputs.items()
-    if not subject.inputs[name].startswith("float"):
+    dtype = {tensor.name: tensor.dtype for tensor in trained.inputs}[name]
+    if not dtype.startswith("float"):
         raise UsageError(
-            f"'{name}' holds {subject.inputs[name]}, numbers that only a tokenizer explains: this "
+            f"'{name}' holds {dtype}, numbers that only a tokenizer explains: this "
             "model has none recorded."
         )
     inputs = {name: array.astype(np.float32)}
@@ -180,18 +183,18 @@ def _numbers(subject: Subject, inputs: Arrays, cutting: Cutting) -> Features:
             superpixels=cutting.superpixels,
             baseline=cutting.baseline,
         )
-    return columns(inputs, name, _typical_row(subject, cutting, inputs, name), cutting.names)
+    return columns(inputs, name, _typical_row(trained, cutting, inputs, name), cutting.names)
 
 
-def _typical_row(subject: Subject, cutting: Cutting, inputs: Arrays, name: str) -> Array:
-    path = cutting.typical or subject.typical
-    if path is None:
+def _typical_row(trained: Trained, cutting: Cutting, inputs: Arrays, name: str) -> Array:
+    path = Path(cutting.typical or trained.path / "calibration.npz")
+    if cutting.typical is None and not path.is_file():
         raise UsageError(
             "A column is taken away by giving it its mean over typical rows, and a bundle has "
             "none: name a file of them with --typical (typical=), such as the calibration.npz of "
             "the run."
         )
-    rows = _rows(Path(path), name)
+    rows = _rows(path, name)
     wanted = inputs[name].shape[1:]
     if rows.shape[1:] != wanted or len(rows) == 0:
         raise UsageError(f"'{path}' holds {rows.shape}: rows of shape {wanted} are wanted.")

@@ -15,8 +15,6 @@ from zoo_registry.specs import MULTI_LABEL, REGRESSION, is_regression
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
-# From prepared inputs by name, batch first, to logits float (batch, classes).
-Predict = Callable[[Arrays], Array]
 # They tell which token is hidden.
 HIDDEN = (MASKED, PRETRAINING)
 # Their classes are the tokens of a vocabulary.

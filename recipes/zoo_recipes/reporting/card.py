@@ -65,25 +65,24 @@ def metadata(run: Run) -> Any:
 
     info, spec = run.info, facts.model_spec(run)
     named = (spec.family, *spec.tags) if spec else ()
-    source = (info["model"].get("weights") or {}).get("source") or ""
+    source = (info.model.weights and info.model.weights.source) or ""
     base = re.fullmatch(r"hf://([^@]+)(@.*)?", source)
     return ModelCardData(
         model_name=run.recipe.name,
         library_name="keras",
-        pipeline_tag=PIPELINE_TAGS.get(info["task"]),
+        pipeline_tag=PIPELINE_TAGS.get(info.task or ""),
         tags=list(dict.fromkeys(["keras", "kerazoo", *named])),
-        datasets=[info["dataset"]["name"]],
+        datasets=[info.dataset.name],
         metrics=[name for name in run.metrics if name != "loss"],
         base_model=base[1] if base else None,
         eval_results=_results(run),
-        **_license(info.get("license") or ""),
+        **_license(info.license or ""),
         **_emissions(run),
     )
 
 
 def body(run: Run) -> str:
     """Return the text of the card."""
-    dataset = run.info["dataset"]
     sections = [
         f"# {run.recipe.name}\n\n{_description(run)}",
         f"## How to use it\n\n{_use(run)}",
@@ -91,7 +90,7 @@ def body(run: Run) -> str:
         f"## Training procedure\n\n{_list(facts.about(run))}\n\n"
         f"The whole recipe is `recipe.toml`; `zoo reproduce .` trains it again and compares the "
         "weights.\n\n![Metrics by epoch](curves.png)",
-        f"## Evaluation\n\nOn split `{dataset['splits']['test']['split']}` of {dataset['name']}:"
+        f"## Evaluation\n\nOn split `{facts.tested(run).split}` of {run.info.dataset.name}:"
         f"\n\n{_list([(k, f'{v:.4f}') for k, v in run.metrics.items()])}\n\n{facts.verdict(run)}",
         f"## Limits\n\n{_bullets(_limits(run))}",
         _impact(run),
@@ -103,15 +102,15 @@ def body(run: Run) -> str:
 def _results(run: Run) -> list[Any]:
     from huggingface_hub import EvalResult
 
-    dataset, task = run.info["dataset"], run.info["task"]
+    dataset, task = run.info.dataset, run.info.task or ""
     return [
         EvalResult(
             task_type=PIPELINE_TAGS.get(task, "other"),
             task_name=task or None,
-            dataset_type=dataset["name"],
-            dataset_name=dataset["name"],
-            dataset_split=dataset["splits"]["test"]["split"],
-            dataset_revision=dataset["version"],
+            dataset_type=dataset.name,
+            dataset_name=dataset.name,
+            dataset_split=facts.tested(run).split,
+            dataset_revision=dataset.version,
             metric_type=name,
             metric_name=name,
             metric_value=value,
@@ -132,17 +131,17 @@ def _license(text: str) -> dict[str, str]:
 
 
 def _emissions(run: Run) -> dict[str, Any]:
-    energy = (run.info.get("cost") or {}).get("energy")
-    if not energy:
+    energy = run.info.cost.energy if run.info.cost else None
+    if energy is None:
         return {}
-    fresh = run.info["model"].get("weights") is None
+    fresh = run.info.model.weights is None
     return {
         "co2_eq_emissions": {
-            "emissions": energy["kg_co2eq"] * 1000,  # the hub counts grams
-            "source": energy["found_by"],
+            "emissions": energy.kg_co2eq * 1000,  # the hub counts grams
+            "source": energy.found_by,
             "training_type": "pre-training" if fresh else "fine-tuning",
-            "geographical_location": energy["country"],
-            "hardware_used": ", ".join(device["name"] for device in run.info["devices"]),
+            "geographical_location": energy.country,
+            "hardware_used": ", ".join(device.name for device in run.info.devices),
         }
     }
 
@@ -156,8 +155,8 @@ def _description(run: Run) -> str:
 def _use(run: Run) -> str:
     answer = "outputs"
     told = ("image-classification", "text-classification", "audio-classification")
-    if run.info["task"] in told and run.info["labels"]:
-        answer = '[run.info["labels"][best] for best in outputs.argmax(axis=-1)]'
+    if run.info.task in told and run.info.labels:
+        answer = "[run.info.labels[best] for best in outputs.argmax(axis=-1)]"
     lines = f"""
         import numpy as np
         import zoo
@@ -178,20 +177,18 @@ def _use(run: Run) -> str:
 
 
 def _limits(run: Run) -> Iterator[str]:
-    dataset = run.info["dataset"]
-    test = dataset["splits"]["test"]
+    info = run.info
     yield (
-        f"The figures are of {test['examples']:,} examples of {dataset['name']}: of other data "
-        "they say nothing."
+        f"The figures are of {facts.tested(run).examples:,} examples of {info.dataset.name}: of "
+        "other data they say nothing."
     )
-    if run.info["labels"]:
+    if info.labels:
         yield (
-            f"It knows {len(run.info['labels'])} classes, and gives one of them for whatever it "
-            "is shown."
+            f"It knows {len(info.labels)} classes, and gives one of them for whatever it is shown."
         )
-    for part, count in (run.info.get("truncated") or {}).items():
+    for part, count in info.truncated.items():
         yield f"{count} inputs of the {part} split were longer than it takes, and were cut off."
-    for part, count in (run.info.get("shared") or {}).items():
+    for part, count in info.shared.items():
         yield f"{count} inputs of the {part} split were trained on too: its figures may flatter it."
     if not any((run.path / "evaluations").glob("*-by-*")):
         yield "It was not measured group by group: whom it serves worse is not known."

@@ -12,6 +12,7 @@ from typing import Any
 from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.run import INFO, REPLACED, Run, read_run
 from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.run_info import RunInfo
 
 SORTED_BY = ("started", "name", "metric", "seconds")
 _ABSENT = "-"
@@ -101,9 +102,9 @@ def differences(runs: Sequence[Run]) -> dict[str, list[str]]:
         runs: Two or more.
 
     Example:
-        >>> info = {"recipe": {"name": "a", "fit": {"epochs": 1}}, "seed": 0, "versions": {}}
-        >>> other = {**info, "recipe": {"name": "a", "fit": {"epochs": 2}}}
-        >>> differences([Run(Path("x"), info), Run(Path("y"), other)])
+        >>> from zoo_runtime.run_info import RunInfo
+        >>> infos = [RunInfo(status="complete", recipe={"fit": {"epochs": n}}) for n in (1, 2)]
+        >>> differences([Run(Path("x"), info) for info in infos])
         {'fit.epochs': ['1', '2']}
     """
     tables = [dict(_settings(run.info)) for run in runs]
@@ -117,32 +118,30 @@ def _row(folder: Path) -> RunRow:
         run = read_run(folder)
     except UsageError as error:
         return RunRow(folder, error=str(error))
-    info, metrics = run.info, dict(run.info.get("metrics", {}))
-    promised = str((info.get("expected") or {}).get("metric"))
+    info, metrics = run.info, run.metrics
+    promised = str((info.expected or {}).get("metric"))
     metric: str = promised if promised in metrics else next(iter(metrics), "")
     return RunRow(
         path=folder,
-        recipe=str(run.info["recipe"]["name"]),
+        recipe=str(info.recipe["name"]),
         status=run.status,
-        seed=info.get("seed"),
+        seed=info.seed,
         metric=metric,
         value=metrics.get(metric),
         metrics=metrics,
-        num_params=info.get("model", {}).get("num_params"),
-        started=str(run.info.get("started") or ""),
+        num_params=info.model.num_params,
+        started=info.started or "",
         seconds=_seconds(info),
-        error=info.get("error") or "",
+        error=info.error or "",
     )
 
 
-def _seconds(info: Mapping[str, Any]) -> float | None:
-    seconds: float | None = (info.get("cost") or {}).get("seconds")
-    if seconds is not None:
-        return seconds
-    moments = (info.get("started"), info.get("finished"))
-    if None in moments:
+def _seconds(info: RunInfo) -> float | None:
+    if info.cost is not None and info.cost.seconds is not None:
+        return info.cost.seconds
+    if info.started is None or info.finished is None:
         return None
-    began, ended = (datetime.fromisoformat(str(moment)) for moment in moments)
+    began, ended = map(datetime.fromisoformat, (info.started, info.finished))
     return (ended - began).total_seconds()
 
 
@@ -151,12 +150,13 @@ def _cost(row: RunRow) -> float:
     return value if is_cost(row.metric) else -value
 
 
-def _settings(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    recipe = {key: value for key, value in info["recipe"].items() if key != "seed"}
+def _settings(info: RunInfo) -> Iterator[tuple[str, str]]:
+    recipe = {key: value for key, value in info.recipe.items() if key != "seed"}
     yield from flat(recipe)
-    yield "seed", str(info.get("seed"))
-    yield from flat({"data": info.get("dataset") or {}, "versions": info["versions"]})
-    yield from flat({"teacher": info.get("teacher") or {}})
+    yield "seed", str(info.seed)
+    told = info.to_json()
+    yield from flat({"data": told["dataset"], "versions": told["versions"]})
+    yield from flat({"teacher": told.get("teacher", {})})
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

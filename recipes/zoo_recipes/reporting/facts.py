@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import zoo_registry
 from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
-from zoo_recipes.run import RECIPE, Run, resuming
-from zoo_registry import DuplicateNameError, ModelSpec, PluginError
+from zoo_recipes.run import Run
+from zoo_registry import DuplicateNameError, ModelSpec, PluginError, UsageError
+from zoo_runtime.run_info import RECIPE, Energy, ModelInfo, RunInfo, SplitInfo, resuming
 from zoo_system.errors import first_line
+from zoo_system.folders import INFO
 
 Facts = list[tuple[str, str]]
 _USES = {"train": "training", "validation": "validation", "test": "the test"}
@@ -20,8 +22,7 @@ _MAX_LABELS = 30
 
 def model_spec(run: Run) -> ModelSpec | None:
     """Return what is known of the run's model, ``None`` where its package is not installed."""
-    name = run.info["model"]["name"]
-    found: ModelSpec | None = _registered(zoo_registry.models, name)
+    found: ModelSpec | None = _registered(zoo_registry.models, run.info.model.name)
     return found
 
 
@@ -35,68 +36,78 @@ def _registered(registry: zoo_registry.Registry[Any], name: str) -> Any:
 
 def about(run: Run) -> Facts:
     """Return what was trained."""
-    info = run.info
-    weights = info["model"].get("weights") or {}
-    settings = run.recipe
+    info, settings = run.info, run.recipe
+    weights = info.model.weights
     return _said(
         ("Recipe", settings.name),
-        ("Model", f"{info['model']['name']} for {info['task'] or 'its own task'}"),
-        ("Parameters", _parameters(info["model"])),
-        ("Began with", weights.get("source") or "fresh weights"),
-        ("Precision", info["model"].get("precision")),
-        ("Classes", _labels(info.get("labels"))),
-        ("Seed", info["seed"]),
+        ("Model", f"{info.model.name} for {info.task or 'its own task'}"),
+        ("Parameters", _parameters(info.model)),
+        ("Began with", (weights and weights.source) or "fresh weights"),
+        ("Precision", info.model.precision),
+        ("Classes", _labels(info.labels)),
+        ("Seed", info.seed),
         ("Status", run.status if run.status == "complete" else _stopped(run)),
-        ("Trained", f"{info['started']} to {info['finished'] or 'now'}"),
-        ("Resumed", ", ".join(f"at {place}" for place in info.get("resumed", []))),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in info["versions"].items())),
-        ("Licence", info.get("license")),
+        ("Trained", f"{info.started} to {info.finished or 'now'}"),
+        ("Resumed", ", ".join(f"at {place}" for place in info.resumed)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
+        ("Licence", info.license),
     )
 
 
 def data(run: Run) -> Facts:
     """Return what it was trained on."""
-    dataset = run.info["dataset"]
+    dataset = run.info.dataset
     parts = [
         (
             f"Split for {_USES[part]}",
-            f"{split['split']}, {split['examples']:,} examples, sha256 {split['sha256']}",
+            f"{split.split}, {split.examples:,} examples, sha256 {split.sha256}",
         )
-        for part, split in dataset["splits"].items()
+        for part, split in dataset.splits.items()
     ]
     return _said(
-        ("Data set", f"{dataset['name']} {dataset.get('version', '')}".strip()),
+        ("Data set", f"{dataset.name} {dataset.version or ''}".strip()),
         *parts,
-        ("Fingerprint", dataset.get("fingerprint")),
+        ("Fingerprint", dataset.fingerprint),
     )
 
 
-def cost(info: Mapping[str, Any]) -> Facts:
+def tested(run: Run) -> SplitInfo:
+    """Return the split that the run's metrics are of.
+
+    Raises:
+        UsageError: ``run.json`` does not say it.
+    """
+    if "test" not in run.info.dataset.splits:
+        raise UsageError(f"'{run.path / INFO}' is damaged: it has no 'test'.")
+    return run.info.dataset.splits["test"]
+
+
+def cost(info: RunInfo) -> Facts:
     """Return what a training took; nothing where an older version recorded nothing.
 
     Args:
         info: What ``run.json`` holds.
 
     Example:
-        >>> cost({"cost": {"seconds": 75, "cpu_seconds": 140.2, "peak_memory_mb": 851.2}})[0]
+        >>> from zoo_runtime.run_info import Cost
+        >>> cost(RunInfo(status="complete", recipe={}, cost=Cost(seconds=75)))[0]
         ('Time', '1 min 15 s')
     """
-    found = info.get("cost")
-    if not found:
+    found = info.cost
+    if found is None:
         return []
-    devices = info.get("devices", [])
-    gpus = sum(device["type"] == "GPU" for device in devices)
-    energy = found.get("energy") or {}
+    gpus = sum(device.type == "GPU" for device in info.devices)
+    peak, energy = found.peak_memory_mb, found.energy
     return _said(
-        ("Time", duration(found["seconds"])),
-        ("Processor time", duration(found["cpu_seconds"])),
-        ("GPU time", duration(gpus * found["seconds"]) if gpus else ""),
-        ("Peak memory", f"{found['peak_memory_mb']:,.0f} MB of the process"),
-        ("Devices", "; ".join(f"{device['type']}: {device['name']}" for device in devices)),
-        ("Energy", f"{energy['kwh']:.3g} kWh" if energy else ""),
-        ("CO2eq", f"{energy['kg_co2eq']:.3g} kg, grid of {energy['country']}" if energy else ""),
-        ("Energy of", _share(energy, found["seconds"]) if energy else ""),
-        ("Energy by", energy.get("found_by")),
+        ("Time", duration(found.seconds)),
+        ("Processor time", duration(found.cpu_seconds)),
+        ("GPU time", duration(gpus * found.seconds) if gpus and found.seconds else ""),
+        ("Peak memory", "" if peak is None else f"{peak:,.0f} MB of the process"),
+        ("Devices", "; ".join(f"{device.type}: {device.name}" for device in info.devices)),
+        ("Energy", f"{energy.kwh:.3g} kWh" if energy else ""),
+        ("CO2eq", f"{energy.kg_co2eq:.3g} kg, grid of {energy.country}" if energy else ""),
+        ("Energy of", _share(energy, found.seconds) if energy else ""),
+        ("Energy by", energy.found_by if energy else ""),
     )
 
 
@@ -140,13 +151,15 @@ def commands(run: Run) -> Facts:
     ]
 
 
-def duration(seconds: float) -> str:
-    """Return a time as people read it.
+def duration(seconds: float | None) -> str:
+    """Return a time as people read it, nothing where it is not known.
 
     Example:
         >>> duration(6.387), duration(75), duration(7384)
         ('6.4 s', '1 min 15 s', '2 h 3 min')
     """
+    if seconds is None:
+        return ""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -159,14 +172,14 @@ def _said(*facts: tuple[str, Any]) -> Facts:
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
 
 
-def _parameters(model: Mapping[str, Any]) -> str:
-    if model.get("num_params") is None:
+def _parameters(model: ModelInfo) -> str:
+    if model.num_params is None:
         return ""
-    trained = model.get("num_trained", model["num_params"])
-    return f"{model['num_params']:,}, of which {trained:,} were trained"
+    trained = model.num_params if model.num_trained is None else model.num_trained
+    return f"{model.num_params:,}, of which {trained:,} were trained"
 
 
-def _labels(labels: list[str] | None) -> str:
+def _labels(labels: Sequence[str] | None) -> str:
     if not labels:
         return ""
     rest = len(labels) - _MAX_LABELS
@@ -174,13 +187,17 @@ def _labels(labels: list[str] | None) -> str:
 
 
 def _stopped(run: Run) -> str:
-    error = run.info.get("error")
+    error = run.info.error
     return f"was {run.status}" if error is None else f"failed: {first_line(error)}"
 
 
-def _share(energy: Mapping[str, Any], seconds: float) -> str:
-    measured = energy["seconds"]
-    return "" if measured > 0.99 * seconds else f"{duration(measured)} of {duration(seconds)}"
+def _share(energy: Energy, seconds: float | None) -> str:
+    measured = energy.seconds
+    return (
+        ""
+        if seconds is None or measured > 0.99 * seconds
+        else f"{duration(measured)} of {duration(seconds)}"
+    )
 
 
 def _compared(value: float, promised: Expected) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.run import Record
 from zoo_system import folders
 
 
@@ -19,20 +20,20 @@ class TrackedRun:
             training that is resumed begins with what it was.
     """
 
-    def __init__(self, folder: Path, info: Mapping[str, Any], note: Mapping[str, Any]) -> None:
-        self.folder = folder
+    def __init__(self, record: Record, note: Mapping[str, Any]) -> None:
+        self.folder = record.folder
         self.note = dict(note)
-        self._info = info
+        self._record = record
 
     @property
     def settings(self) -> dict[str, Any]:
         """The recipe as TOML-shaped data, and the seed."""
-        return copy.deepcopy({**self._info["recipe"], "seed": self._info["seed"]})
+        return copy.deepcopy({**self._record.info.recipe, "seed": self._record.info.seed})
 
     @property
     def metrics(self) -> dict[str, float]:
         """Of the test split; empty until the training has ended."""
-        return dict(self._info["metrics"])
+        return dict(self._record.info.metrics)
 
     def files(self) -> list[Path]:
         """Return all files of the run but checkpoints and hidden ones."""

@@ -7,17 +7,18 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.run import INFO, OnEpoch, StoppedError, write_json
+from zoo_recipes.run import OnEpoch, Record, StoppedError
 from zoo_recipes.trackers.tracker import TrackedRun, Tracker
 from zoo_registry import PluginError, UnknownNameError, UsageError
 from zoo_registry.plugins import OURS
 from zoo_registry.trial import guarded, one_line, running, seconds_by_name
+from zoo_runtime import schema
+from zoo_runtime.run_info import Cost, Energy, RunInfo, TrackerInfo
 
 ENERGY, MLFLOW = "energy", "mlflow"
 _TRACKERS, _COST, _ARGUMENT, _NOTE = "trackers", "cost", "argument", "note"
@@ -70,17 +71,17 @@ def make_trackers(
     return found
 
 
-def those_begun(info: Mapping[str, Any], anew: Mapping[str, Made]) -> dict[str, Made]:
+def those_begun(info: RunInfo, anew: Mapping[str, Made]) -> dict[str, Made]:
     """Make the trackers that a run began with, beside those that are asked for anew.
 
     One of a plugin that is gone or broken is left out with a warning.
 
     Args:
-        info: What ``run.json`` holds.
+        info: What the run says of itself.
         anew: By name.
     """
     found = dict(anew)
-    for name, argument in _begun_with(info):
+    for name, argument in _begun_with(info.to_json()):
         if name not in found:
             try:
                 found[name] = _made(name, argument)
@@ -91,24 +92,23 @@ def those_begun(info: Mapping[str, Any], anew: Mapping[str, Made]) -> dict[str, 
 
 @contextmanager
 def tracked(
-    trackers: Mapping[str, Made], folder: Path, info: dict[str, Any], on_epoch: OnEpoch | None
+    trackers: Mapping[str, Made], record: Record, on_epoch: OnEpoch | None
 ) -> Iterator[tuple[Callable[[], None], OnEpoch | None]]:
     """Let trackers follow what is trained inside.
 
     Args:
         trackers: By name.
-        folder: Of the run.
-        info: What ``run.json`` holds; the notes of the trackers are put into it.
+        record: Of the run; the notes of the trackers are put into it.
         on_epoch: Is told of epochs too.
 
     Yields:
-        What brings the notes in ``info`` up to date, and what is to be told of epochs.
+        What brings these notes up to date, and what is to be told of epochs.
     """
     if not trackers:
         yield lambda: None, on_epoch
         return
     ordered = sorted(trackers.values(), key=lambda made: made.measures)
-    followed = [_Followed(made, folder, info) for made in ordered]
+    followed = [_Followed(made, record) for made in ordered]
 
     def told(number: int, metrics: Mapping[str, float]) -> None:
         ended = time.time()
@@ -138,9 +138,9 @@ def tracked(
 class _Followed:
     """One tracker at work."""
 
-    def __init__(self, made: Made, folder: Path, info: dict[str, Any]) -> None:
-        self.made, self.tracker, self.info = made, made.tracker, info
-        self.run = TrackedRun(folder, info, _note_of(info, made.name))
+    def __init__(self, made: Made, record: Record) -> None:
+        self.made, self.tracker, self.record = made, made.tracker, record
+        self.run = TrackedRun(record, self._note)
         self.pending: list[tuple[int, dict[str, float], float]] = []
         self.begun = self.works = False
 
@@ -166,10 +166,14 @@ class _Followed:
 
     def _written(self, action: Callable[[], object]) -> None:
         """Write ``run.json`` if its note is another one afterwards."""
-        before = _note_of(self.info, self.made.name)
+        before = self._note
         action()
-        if _note_of(self.info, self.made.name) != before:
-            self._tried(lambda: write_json(self.run.folder / INFO, self.info))
+        if self._note != before:
+            self._tried(self.record.write)
+
+    @property
+    def _note(self) -> Mapping[str, Any]:
+        return _note_of(self.record.info.to_json(), self.made.name)
 
     def _guarded(self, *, at_length: bool) -> AbstractContextManager[None]:
         if self.made.owner is None:
@@ -202,7 +206,7 @@ class _Followed:
                 stacklevel=2,
             )
             return False
-        _keep(self.info, self.made.name, argument, note)
+        _keep(self.record, self.made.name, argument, note)
         return True
 
 
@@ -219,9 +223,8 @@ def _made(name: str, argument: str) -> Made:
             raise TypeError(f"it made a {type(tracker).__name__}, not a Tracker")
         title = str(tracker.title) or f"{what}{of_plugin}"
         measures = bool(tracker.measures)
-    return Made(
-        spec.name if is_ours else name, tracker, title, measures, None if is_ours else owner
-    )
+    held = None if is_ours else owner
+    return Made(spec.name if is_ours else name, tracker, title, measures, held)
 
 
 # Our own are where run.json has had them from the first: `cost.energy` and `mlflow`.
@@ -239,11 +242,12 @@ def _note_of(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return kept.get(_NOTE, {}) if table == _TRACKERS else kept
 
 
-def _keep(info: dict[str, Any], name: str, argument: str, note: Mapping[str, Any]) -> None:
+def _keep(record: Record, name: str, argument: str, note: Mapping[str, Any]) -> None:
     if name == ENERGY and note:
-        info[_COST] = {**(info.get(_COST) or {}), ENERGY: note}
+        cost, energy = record.info.cost or Cost(), schema.read(Energy, note, name)
+        record.note(cost=replace(cost, energy=energy))
     elif name == MLFLOW and note:
-        info[MLFLOW] = note
+        record.note(mlflow=note)
     elif name not in (ENERGY, MLFLOW):
-        kept = {_ARGUMENT: argument, _NOTE: note}
-        info[_TRACKERS] = {**(info.get(_TRACKERS) or {}), name: kept}
+        kept = TrackerInfo(argument=argument, note=note)
+        record.note(trackers={**record.info.trackers, name: kept})

@@ -15,9 +15,10 @@ from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.splitting import fold_splits
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
-from zoo_recipes.run import INFO, RECIPE, Run, check_free, read_run, resuming, write_json
+from zoo_recipes.run import INFO, Run, check_free, read_run, write_json
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
+from zoo_runtime.run_info import RECIPE, resuming
 from zoo_system import fetching
 
 FOLDS = "folds.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,20 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, MODEL, RECIPE, OnEpoch, write_json
+from zoo_recipes.run import MODEL, OnEpoch, Record, open_trained
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.trackers.tracking import Made
 from zoo_recipes.training.checkpoints import Checkpoint
 from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
-from zoo_recipes.training.distilling import Teacher, load_teacher
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.provenance import data_info, now
 from zoo_recipes.training.watching import watched
 from zoo_registry import ZooError
+from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
+from zoo_runtime.trained import Trained
 from zoo_system import folders
 from zoo_system.durable import sha256, write, write_text
 
@@ -31,8 +33,7 @@ from zoo_system.durable import sha256, write, write_text
 def carry_out(
     recipe: Recipe,
     builder: Any,
-    folder: Path,
-    info: dict[str, Any],
+    record: Record,
     trackers: Mapping[str, Made],
     *,
     ranks: Ranks | None,
@@ -44,26 +45,26 @@ def carry_out(
     Args:
         recipe: The recipe.
         builder: Of its data, prepared.
-        folder: Of the run.
-        info: What ``run.json`` holds; added to.
+        record: Of the run; added to.
         trackers: What else follows it, by name.
         ranks: The processes that train together, of which this is one.
         on_epoch: Told the number and the metrics of each epoch.
         options: As :func:`trained` takes them.
     """
-    with watched(folder, info, trackers, ranks=ranks, on_epoch=on_epoch) as (meter, told):
+    folder = record.folder
+    with watched(record, trackers, ranks=ranks, on_epoch=on_epoch) as (meter, told):
         if not (folder / RECIPE).exists():
             _write_recipe(recipe, folder)
         if ranks:
             ranks.meet_versions()
         options |= {"ranks": ranks, "on_epoch": told, "on_step": meter.write_if_due}
-        model, sources, history = trained(recipe, builder, folder, info, **options)
-        info["metrics"] = measure(model, recipe, sources["test"])
-        _save(model, sources, folder, info)
-        _save_curves(recipe, history, info, folder)
-        info |= {"status": "complete", "finished": now()}
+        model, sources, history = trained(recipe, builder, record, **options)
+        record.note(metrics=measure(model, recipe, sources["test"]))
+        _save(model, sources, record)
+        _save_curves(recipe, history, record)
+        record.note(status="complete", finished=now())
         meter.read()
-        write_json(folder / INFO, info)
+        record.write()
         shutil.rmtree(folder / folders.CHECKPOINTS, ignore_errors=True)
         if ranks:
             ranks.meet_at_the_end()
@@ -72,8 +73,7 @@ def carry_out(
 def trained(
     recipe: Recipe,
     builder: Any,
-    folder: Path,
-    info: dict[str, Any],
+    record: Record,
     *,
     ranks: Ranks | None,
     checkpoint: Checkpoint | None,
@@ -84,8 +84,7 @@ def trained(
     Args:
         recipe: The recipe.
         builder: Of its data, prepared.
-        folder: Of the run, or of what is not kept.
-        info: What ``run.json`` holds; added to.
+        record: Of the run, or of what is not kept; added to.
         ranks: The processes that train together, of which this is one.
         checkpoint: Where to go on.
         options: As :func:`zoo_recipes.training.fitting.fit` takes them.
@@ -93,36 +92,39 @@ def trained(
     from zoo_recipes.augmentation.changes import text_marks
     from zoo_recipes.training.fitting import build, fit, model_info
 
-    task = info["task"]
+    folder, before = record.folder, record.info
+    task = before.task or ""
     label = label_feature(recipe, task)
     examples = read_examples(recipe, builder, label)
     check_classes(recipe, examples["train"].labels)
-    found = data_info(recipe, builder, label, examples)
-    _check_same_data(folder, info["dataset"], found["dataset"])
+    labels, dataset = data_info(recipe, builder, label, examples)
+    _check_same_data(folder, before.dataset, dataset)
     if ranks:
-        ranks.same("The data", found["dataset"]["fingerprint"].encode())
+        ranks.same("The data", str(dataset.fingerprint).encode())
     # Own data may have moved since the run began.
-    info |= found | {"shared": count_shared(examples), "recipe": recipe.to_dict()}
+    record.note(
+        labels=labels, dataset=dataset, shared=count_shared(examples), recipe=recipe.to_dict()
+    )
     tokenizer = make_run_tokenizer(recipe, examples["train"], folder)
     sizes = make_assets(recipe, examples["train"], folder)
-    model = build(recipe, task, info["labels"], tokenizer, sizes)
+    model = build(recipe, task, labels, tokenizer, sizes)
     sources, truncated = make_sources(recipe, task, examples, folder, model)
     check_targets(recipe, model, sources)
-    info |= {"model": model_info(recipe, model), "truncated": truncated, "devices": devices()}
-    teacher = load_teacher(recipe.distillation) if recipe.distillation else None
+    record.note(model=model_info(recipe, model), truncated=truncated, devices=devices())
+    teacher = open_trained(recipe.distillation.teacher) if recipe.distillation else None
     if teacher is not None:
-        _check_same_teacher(folder, info, teacher)
+        _check_same_teacher(folder, before, teacher)
         if ranks:
             ranks.same("The teacher", teacher.sha256.encode())
-        info["teacher"] = {"sha256": teacher.sha256}
+        record.note(teacher=TeacherInfo(sha256=teacher.sha256))
     _write_recipe(recipe, folder)
-    write_json(folder / INFO, info)
+    record.write()
     history = fit(
         model,
         recipe,
         sources,
         folder,
-        labels=info["labels"],
+        labels=labels,
         teacher=teacher,
         marks=text_marks(tokenizer),
         checkpoint=checkpoint,
@@ -137,46 +139,45 @@ def _write_recipe(recipe: Recipe, folder: Path) -> None:
     write_text(folder / RECIPE, text)
 
 
-def _check_same_data(folder: Path, before: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    known = before.get("fingerprint")
-    if known not in (None, found["fingerprint"]):
-        if "own" in found and before.get("version") != found["version"]:
+def _check_same_data(folder: Path, before: DatasetInfo, found: DatasetInfo) -> None:
+    known = before.fingerprint
+    if known is not None and known != found.fingerprint:
+        if found.own is not None and before.version != found.version:
             raise ZooError(
                 f"Run '{folder}' was begun by a Kerazoo that split own data by another rule "
-                f"({before.get('version')}, now {found['version']}): train from the start with "
+                f"({before.version}, now {found.version}): train from the start with "
                 "--force."
             )
         raise ZooError(
-            f"Dataset '{found['name']}' is not the one that run '{folder}' began with: fingerprint "
-            f"{found['fingerprint'][:12]}, not {known[:12]}. Bring the data back, or train from "
+            f"Dataset '{found.name}' is not the one that run '{folder}' began with: fingerprint "
+            f"{str(found.fingerprint)[:12]}, not {known[:12]}. Bring the data back, or train from "
             "the start with --force."
         )
 
 
-def _check_same_teacher(folder: Path, before: Mapping[str, Any], teacher: Teacher) -> None:
-    known = before.get("teacher", {}).get("sha256")
+def _check_same_teacher(folder: Path, before: RunInfo, teacher: Trained) -> None:
+    known = before.teacher.sha256 if before.teacher else None
     if known not in (None, teacher.sha256):
         raise ZooError(
-            f"Teacher '{teacher.name}' is not the one that run '{folder}' began with: sha256 "
+            f"Teacher '{teacher}' is not the one that run '{folder}' began with: sha256 "
             f"{teacher.sha256[:12]}, not {known[:12]}. Bring the teacher back, or train from the "
             "start with --force."
         )
 
 
-def _save(model: Any, sources: Mapping[str, Source], folder: Path, info: dict[str, Any]) -> None:
+def _save(model: Any, sources: Mapping[str, Source], record: Record) -> None:
     from zoo_recipes.training.fitting import save_model
 
+    folder = record.folder
     write(folder / MODEL, lambda path: save_model(model, path))
-    info["model"]["sha256"] = sha256(folder / MODEL)
+    record.note(model=replace(record.info.model, sha256=sha256(folder / MODEL)))
     save_rows(sources["test"], held_out_rows(sources["test"]), folder / "examples.npz")
     save_rows(sources["train"], typical_rows(sources["train"]), folder / "calibration.npz")
 
 
-def _save_curves(
-    recipe: Recipe, history: dict[str, list[float]], info: dict[str, Any], folder: Path
-) -> None:
+def _save_curves(recipe: Recipe, history: dict[str, list[float]], record: Record) -> None:
     from zoo_recipes.reporting.curves import draw_curves
 
-    results = "  ".join(f"{name} {value:.4f}" for name, value in info["metrics"].items())
+    results = "  ".join(f"{name} {value:.4f}" for name, value in record.info.metrics.items())
     title = f"{recipe.name}, seed {recipe.seed}: test {results}"
-    write(folder / "curves.png", lambda path: draw_curves(history, title, path))
+    write(record.folder / "curves.png", lambda path: draw_curves(history, title, path))

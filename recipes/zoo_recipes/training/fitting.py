@@ -16,7 +16,8 @@ from zoo_models.build import SCALING, get_model
 from zoo_models.calling import accepted_overrides, load_builder
 from zoo_models.finetuning import merge_lora
 from zoo_models.quantization import quantization_aware
-from zoo_recipes.arrays.sources import Source, fed
+from zoo_models.saved import fed
+from zoo_recipes.arrays.sources import Source
 from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import (
     compile_arguments,
@@ -35,10 +36,12 @@ from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
 from zoo_recipes.training.data_checks import check_vocabulary
-from zoo_recipes.training.distilling import Teacher, make_teaching
+from zoo_recipes.training.distilling import make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched
 from zoo_registry.specs import is_regression
+from zoo_runtime.run_info import ModelInfo, WeightsInfo
+from zoo_runtime.trained import Trained
 from zoo_system import folders
 
 
@@ -89,17 +92,18 @@ def _count(labels: Sequence[str] | None) -> int | None:
     return None if labels is None else len(labels)
 
 
-def model_info(recipe: Recipe, model: Any) -> dict[str, Any]:
+def model_info(recipe: Recipe, model: Any) -> ModelInfo:
     """Return what ``run.json`` says of the model, before it is trained."""
     saved = [v for v in model.weights if not v.name.startswith("lora_")]
     loaded = getattr(model, "zoo_weights", None)
-    return {
-        "name": recipe.model.name,
-        "num_params": size_of(saved),
-        "num_trained": size_of(model.trainable_variables),
-        "precision": precision(recipe.compile.precision),
-        "weights": {"source": loaded.source, "sha256": dict(loaded.sha256)} if loaded else None,
-    }
+    weights = WeightsInfo(source=loaded.source, sha256=dict(loaded.sha256)) if loaded else None
+    return ModelInfo(
+        name=recipe.model.name,
+        num_params=size_of(saved),
+        num_trained=size_of(model.trainable_variables),
+        precision=precision(recipe.compile.precision),
+        weights=weights,
+    )
 
 
 @usual_numbers()
@@ -113,7 +117,7 @@ def fit(
     marks: TextMarks,
     verbose: bool,
     checkpoint_seconds: float,
-    teacher: Teacher | None = None,
+    teacher: Trained | None = None,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
     ranks: Ranks | None = None,
@@ -155,7 +159,9 @@ def fit(
         class_weights=_class_weights(recipe, sources["train"], labels),
         balanced=recipe.fit.sampling == "balanced",
         num_classes=model.outputs[0].shape[-1],
-        teach=make_teaching(teacher, model, labels, folder / folders.ASSETS) if teacher else None,
+        teach=make_teaching(teacher, distillation, model, labels, folder / folders.ASSETS)
+        if teacher and distillation
+        else None,
     )
     steps = recipe.fit.epochs * len(batches)
     model.compile(

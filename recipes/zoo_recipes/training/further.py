@@ -9,9 +9,10 @@ from typing import Any
 
 from zoo_recipes.overrides import with_overrides, with_values
 from zoo_recipes.own_data.choosing import at_hand
-from zoo_recipes.run import Run, read_run, resuming
+from zoo_recipes.run import Run, read_run
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
+from zoo_runtime.run_info import resuming
 
 
 def train_further(

@@ -18,17 +18,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo_recipes.arrays.sources import Source, batches_of, fed
+from zoo_models.saved import fed
+from zoo_recipes.arrays.sources import Source, batches_of
 from zoo_recipes.compiling.components import penalty
 from zoo_recipes.configs import CompileConfig
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import shared_step
-from zoo_recipes.run import resuming
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of
 from zoo_recipes.training.metric_checks import fitting
 from zoo_recipes.training.steps import train_step
 from zoo_registry import ZooError
+from zoo_runtime.run_info import resuming
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

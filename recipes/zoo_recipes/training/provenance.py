@@ -13,47 +13,43 @@ from zoo_recipes.datasets.reading import fingerprint
 from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import FORMAT_VERSION
 from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, PAIRS
+from zoo_runtime.manifest import Decoding
+from zoo_runtime.run_info import DatasetInfo, ModelInfo, RunInfo, SplitInfo
 
 PACKAGES = ("kerazoo", "tensorflow", "keras", "numpy", "tensorflow-datasets", "tokenizers")
 
 
-def first_info(recipe: Recipe, task: str) -> dict[str, Any]:
+def first_info(recipe: Recipe, task: str) -> RunInfo:
     """Return what is known of a run before it has begun."""
     frozen = recipe.to_dict()
-    return {
-        "format_version": FORMAT_VERSION,
-        "status": "running",
-        "recipe": frozen,
-        "task": task,
-        "model": {"name": recipe.model.name, "num_params": None},
-        "labels": None,
-        "preprocessing": frozen.get("preprocessing", []),
-        "decoding": _decoding(recipe, task),
-        "seed": recipe.seed,
-        "versions": versions(),
-        "dataset": {"name": recipe.dataset.name, "splits": {}},
-        "metrics": {},
-        "expected": frozen.get("expected"),
-        "license": recipe.license,
-        "error": None,
-        "started": now(),
-        "finished": None,
-    }
+    return RunInfo(
+        status="running",
+        recipe=frozen,
+        task=task,
+        model=ModelInfo(name=recipe.model.name),
+        preprocessing=tuple(frozen.get("preprocessing", ())),
+        decoding=_decoding(recipe, task),
+        seed=recipe.seed,
+        versions=versions(),
+        dataset=DatasetInfo(name=recipe.dataset.name),
+        expected=frozen.get("expected"),
+        license=recipe.license,
+        started=now(),
+    )
 
 
-def _decoding(recipe: Recipe, task: str) -> dict[str, Any] | None:
+def _decoding(recipe: Recipe, task: str) -> Decoding | None:
     if task == LANGUAGE_MODEL:
-        return {"end": END}
+        return Decoding(end=END)
     if task == PAIRS:
-        return {"start": END, "end": END, "length": recipe.dataset.target_length}
+        return Decoding(end=END, start=END, length=recipe.dataset.target_length)
     return None
 
 
 def data_info(
     recipe: Recipe, builder: Any, label: str | None, examples: Mapping[str, Examples]
-) -> dict[str, Any]:
+) -> tuple[tuple[str, ...] | None, DatasetInfo]:
     """Return the classes, and what tells these data from any others.
 
     Args:
@@ -63,27 +59,22 @@ def data_info(
         examples: By part: ``train``, ``validation``, ``test``.
     """
     splits = {
-        part: {
-            "split": getattr(recipe.dataset, part),
-            "examples": len(found.raws),
-            "sha256": found.sha256,
-        }
+        part: SplitInfo(
+            split=getattr(recipe.dataset, part), examples=len(found.raws), sha256=found.sha256
+        )
         for part, found in examples.items()
     }
     name, version = builder.info.full_name.rpartition("/")[0], str(builder.info.version)
     own = note_of(builder)
     hashes = [found.sha256 for found in examples.values()]
-    return {
-        "labels": class_names(builder, label) or None,
-        "dataset": {
-            "name": name,
-            "version": version,
-            # Own data are the same in another place, whose name is theirs.
-            "fingerprint": fingerprint("own_data" if own else name, version, hashes),
-            "splits": splits,
-            **({"own": own} if own else {}),
-        },
-    }
+    return tuple(class_names(builder, label)) or None, DatasetInfo(
+        name=name,
+        version=version,
+        # Own data are the same in another place, whose name is theirs.
+        fingerprint=fingerprint("own_data" if own else name, version, hashes),
+        splits=splits,
+        own=own or None,
+    )
 
 
 def versions() -> dict[str, str]:

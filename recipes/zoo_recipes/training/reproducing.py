@@ -69,11 +69,11 @@ def reproduce(
         again = train(
             at_hand(run.recipe, data),
             out=out if out is not None else Path(folder) / run.path.name,
-            seed=run.info["seed"],
+            seed=run.info.seed,
             data_dir=data_dir,
             download=download,
             verbose=verbose,
-            workers=run.info.get("workers"),
+            workers=run.info.workers,
         )
         largest = _largest_difference(run, again)
         return Reproduction(

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,7 @@ from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
-from zoo_recipes.distributed.launching import (
-    as_workers,
-    joined,
-    launch,
-    workers_info,
-)
+from zoo_recipes.distributed.launching import as_workers, joined, launch
 from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
 from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
@@ -28,17 +24,15 @@ from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.preparing import note_of, show_own_data
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
-    RECIPE,
     REPLACED,
-    LostInfoError,
     OnEpoch,
+    Record,
     Run,
     check_free,
     held,
     load_run,
     new_folder,
     read_run,
-    resuming,
 )
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.alone import alone
@@ -48,6 +42,7 @@ from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.provenance import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RECIPE, LostInfoError, RunInfo, resuming
 from zoo_system import fetching, folders
 from zoo_system.durable import remove_partial
 from zoo_system.errors import first_line
@@ -140,9 +135,10 @@ def train(
     if verbose:
         show_own_data(builder, recipe.dataset)
     warn_of_pictures(recipe, builder, note_of(builder))
-    info = first_info(recipe, task) | workers_info(ranks)
+    info = replace(first_info(recipe, task), workers=ranks.size if ranks else 1)
+    record = Record(folder, info)
     with new_folder(folder, force=force):
-        carry_out(recipe, builder, folder, info, followed, checkpoint=None, ranks=ranks, **options)
+        carry_out(recipe, builder, record, followed, checkpoint=None, ranks=ranks, **options)
     return load_run(folder)
 
 
@@ -194,7 +190,7 @@ def resume(
         "checkpoint_seconds": checkpoint_seconds,
         "on_epoch": on_epoch,
     }
-    member, team = this_member(), as_workers(workers, before.info.get("workers", 1))
+    member, team = this_member(), as_workers(workers, before.info.workers)
     if member is None and team.number > 1:
         _refuse_with_workers(energy, mlflow, trackers)
         # Workers may be started in other folders.
@@ -216,18 +212,22 @@ def resume(
                 f"from its weights and into a run of its own, with `{resuming(folder)} --set "
                 f"fit.epochs={found.recipe.fit.epochs}`."
             )
-        recipe, info = on_own_data(at_hand(found.recipe, data)), dict(found.info)
+        found.info.check_whole(folder)
+        recipe = on_own_data(at_hand(found.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
         place = checkpoint.place if checkpoint else Place()
-        info |= {"status": "running", "error": None, "finished": None}
-        info["resumed"] = [*info.get("resumed", []), str(place)]
-        _warn_of_changes(info, ranks)
-        info |= workers_info(ranks)
-        followed = those_begun(info, anew)
-        carry_out(
-            recipe, builder, folder, info, followed, checkpoint=checkpoint, ranks=ranks, **options
+        _warn_of_changes(found.info, ranks)
+        info = replace(
+            found.info,
+            status="running",
+            error=None,
+            finished=None,
+            resumed=(*found.info.resumed, str(place)),
+            workers=ranks.size if ranks else 1,
         )
+        record, followed = Record(folder, info), those_begun(info, anew)
+        carry_out(recipe, builder, record, followed, checkpoint=checkpoint, ranks=ranks, **options)
     return load_run(folder)
 
 
@@ -246,7 +246,7 @@ def _read_or_remade(folder: Path) -> Run:
             "when the run began and what it cost until now are not known any more.",
             stacklevel=3,
         )
-        return Run(folder, first_info(recipe, task) | {"status": "interrupted"})
+        return Run(folder, replace(first_info(recipe, task), status="interrupted"))
 
 
 def check_settings(recipe: Recipe, folder: Path) -> None:
@@ -281,9 +281,9 @@ def _refuse_with_workers(energy: str | None, mlflow: str | None, trackers: Seque
         )
 
 
-def _warn_of_changes(info: dict[str, Any], ranks: Ranks | None) -> None:
-    now_used = versions() | {"workers": ranks.size if ranks else 1}
-    before = info["versions"] | {"workers": info.get("workers", 1)}
+def _warn_of_changes(info: RunInfo, ranks: Ranks | None) -> None:
+    now_used = {**versions(), "workers": ranks.size if ranks else 1}
+    before = {**info.versions, "workers": info.workers}
     changed = {k: v for k, v in before.items() if now_used.get(k) != v}
     if changed:
         listed = ", ".join(f"{k} {v} (now {now_used.get(k)})" for k, v in changed.items())
@@ -319,8 +319,7 @@ def _follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **readin
         trained(
             recipe,
             builder,
-            Path(scratch),
-            dict(run.info),
+            Record(Path(scratch), run.info),
             checkpoint=newest(folder),
             checkpoint_seconds=math.inf,
             verbose=False,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
-from zoo_recipes.run import INFO, OnEpoch, StoppedError, write_json
+from zoo_recipes.run import OnEpoch, Record, StoppedError
 from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_recipes.training.cost import Meter, metered
 from zoo_recipes.training.provenance import now
@@ -16,8 +14,7 @@ from zoo_recipes.training.provenance import now
 
 @contextmanager
 def watched(
-    folder: Path,
-    info: dict[str, Any],
+    record: Record,
     trackers: Mapping[str, Made],
     *,
     ranks: Ranks | None,
@@ -25,24 +22,26 @@ def watched(
 ) -> Iterator[tuple[Meter, OnEpoch | None]]:
     """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
     with (
-        tracked(trackers, folder, info, on_epoch) as (update, told),
-        _recorded(folder, info),
-        telling_of_loss(folder, ranks),
-        metered(folder, info, update) as meter,
+        tracked(trackers, record, on_epoch) as (update, told),
+        _recorded(record),
+        telling_of_loss(record.folder, ranks),
+        metered(record, update) as meter,
     ):
         yield meter, told
 
 
 @contextmanager
-def _recorded(folder: Path, info: dict[str, Any]) -> Iterator[None]:
+def _recorded(record: Record) -> Iterator[None]:
     """Write in the end what became of the training."""
-    write_json(folder / INFO, info)
+    record.write()
     try:
         yield
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | StoppedError)
-        info["status"] = "interrupted" if stopped else "failed"
-        info["error"] = None if stopped else f"{type(error).__name__}: {error}"
-        info["finished"] = now()
-        write_json(folder / INFO, info)
+        record.note(
+            status="interrupted" if stopped else "failed",
+            error=None if stopped else f"{type(error).__name__}: {error}",
+            finished=now(),
+        )
+        record.write()
         raise

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import LOCK, RECIPE, held, locked
+from zoo_recipes.run import LOCK, held, locked
 from zoo_recipes.tuning.result import TRIALS
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RECIPE
 from zoo_system.durable import write_text
 
 

@@ -180,7 +180,7 @@ def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):
         ({"slice_by": "no.csv:a"}, "There is no file 'no.csv' (--slice no.csv:a)."),
         (
             {"runtime": "tflite"},
-            "Run '{run}' runs in Keras: export it (zoo export {run} --to tflite) and evaluate the "
+            "Run '{run}' runs in Keras: export it (zoo export {run} --to tflite) and use the "
             "bundle.",
         ),
         ({"resamples": 0}, "resamples=0: use 1 or more."),

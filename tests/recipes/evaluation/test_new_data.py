@@ -1,5 +1,8 @@
 """Models measured on data that they were not trained on."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,14 +10,14 @@ from PIL import Image
 import zoo
 from zoo_recipes.arrays.predicting import keras_predictor
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.evaluation.measuring import Given
-from zoo_recipes.evaluation.subjects import Subject, read_for
+from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import Run
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RunInfo
 
 
 def write(path, count, classes, seed, **more):
@@ -143,26 +146,19 @@ def test_a_bundle_and_the_command_line(run, cli, data_dir, tmp_path):
     assert f"Written: {run.path}/evaluations/keras-new-" in shown.stdout
 
 
-def subject(name, labels, **dataset):
+def run_of(name, labels, **dataset):
     """Return a model that is asked for nothing but how its data are read."""
     recipe = with_overrides(
         resolve_recipe(name), [f"dataset.{key}={value}" for key, value in dataset.items()]
     )
-    given = Given(recipe, zoo.describe(recipe.model.name).tasks[0], recipe.preprocessing, None, [])
-    return Subject(
-        kind="run",
-        where="run",
-        runtime="keras",
-        given=given,
-        predict=None,
-        labels=labels,
-        dataset={},
-    )
+    task = zoo.describe(recipe.model.name).tasks[0]
+    info = RunInfo(status="complete", recipe=recipe.to_dict(), task=task, labels=labels)
+    return Run(Path("run"), info)
 
 
-def read(subject, path, tmp_path):
+def read(run, path, tmp_path):
     return read_for(
-        subject,
+        run,
         split=None,
         data=path,
         columns=None,
@@ -175,7 +171,7 @@ def read(subject, path, tmp_path):
 def test_tagged_words_and_boxes_have_the_numbers_of_the_run(tmp_path):
     path = tmp_path / "new.conll"
     path.write_text("Ada B-PER\nspoke O\n\nit O\nrained O\nhere O\n", encoding="utf-8")
-    found = read(subject("brown-tagger", ("B-LOC", "B-PER", "O")), path, tmp_path)
+    found = read(run_of("brown-tagger", ("B-LOC", "B-PER", "O")), path, tmp_path)
     numbers = {raw: label.tolist() for raw, label in zip(*raws_and_labels(found), strict=True)}
     assert (found.split, numbers) == ("all", {"Ada spoke": [1, 2], "it rained here": [2, 2, 2]})
 
@@ -190,7 +186,7 @@ def test_tagged_words_and_boxes_have_the_numbers_of_the_run(tmp_path):
             "<ymin>3</ymin><xmax>30</xmax><ymax>30</ymax></bndbox></object></annotation>",
             encoding="utf-8",
         )
-    found = read(subject("voc-centernet", ("cow", "horse", "sheep")), folder, tmp_path)
+    found = read(run_of("voc-centernet", ("cow", "horse", "sheep")), folder, tmp_path)
     _, labels = raws_and_labels(found)
     assert (found.split, len(found.examples.classes)) == ("all", 3)
     assert sorted(label["label"].tolist() for label in labels) == [[0], [2]]
@@ -201,15 +197,17 @@ def raws_and_labels(found):
 
 
 def test_a_run_whose_data_were_split_by_another_rule(run, room, data_dir):
-    info = {**run.info, "dataset": {**run.info["dataset"], "version": "1.0.0"}}
+    dataset = replace(run.info.dataset, version="1.0.0")
+    old = replace(run, info=replace(run.info, dataset=dataset))
     for data in (None, room / "own.npz"):
         with pytest.raises(UsageError) as caught:
-            zoo.evaluate(Run(run.path, info), data=data, data_dir=data_dir, slice_by="y")
+            zoo.evaluate(old, data=data, data_dir=data_dir, slice_by="y")
         assert str(caught.value) == (
             f"Run '{run.path}' was trained by a Kerazoo that split own data by another rule "
             "(1.0.0, now 2.2.0), and which records it was tested on is not known: train it again, "
             "or measure it on records that it has not seen with --data (data=)."
         )
     # Splits of the data's own are those that they were.
-    info["dataset"]["own"] = {**info["dataset"]["own"], "splits": OWN_SPLITS}
-    assert zoo.evaluate(Run(run.path, info), data_dir=data_dir).num_examples > 0
+    dataset = replace(dataset, own={**dataset.own, "splits": OWN_SPLITS})
+    old = replace(run, info=replace(run.info, dataset=dataset))
+    assert zoo.evaluate(old, data_dir=data_dir).num_examples > 0

@@ -12,11 +12,12 @@ from pyarrow import parquet
 
 import zoo_registry
 from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.evaluation.groups import file_column, values_of
-from zoo_recipes.evaluation.measuring import Given
-from zoo_recipes.evaluation.subjects import Subject, read_for
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import resolve_recipe
+from zoo_recipes.run import Run
+from zoo_runtime.run_info import RunInfo
 
 COUNT = 120
 LABELS = [f"class {number}" for number in np.random.default_rng(1).integers(0, 3, COUNT)]
@@ -289,19 +290,11 @@ def test_the_label_as_the_slice_of_itself(make, tmp_path, data_dir):
     moved.rename(path)
     recipe = replace(recipe, dataset=replace(recipe.dataset, name=str(path)))
     spec = zoo_registry.models.get(recipe.model.name)
-    given = Given(recipe, recipe.model.task or spec.tasks[0], (), tmp_path, ())
-    subject = Subject(
-        kind="run",
-        where=tmp_path,
-        runtime="keras",
-        given=given,
-        predict=None,
-        labels=(),
-        dataset={},
-    )
+    task = recipe.model.task or spec.tasks[0]
+    run = Run(tmp_path, RunInfo(status="complete", recipe=recipe.to_dict(), task=task))
     for word in slices:
         read = read_for(
-            subject,
+            run,
             split=None,
             data=None,
             columns=None,

@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,34 +9,18 @@ import pytest
 from keras import layers
 
 from zoo_recipes.explanation.cutting import pixels
-from zoo_recipes.explanation.explaining import Effort, explain_subject
+from zoo_recipes.explanation.explaining import Effort, explain_trained
 from zoo_recipes.explanation.faithfulness import faithfulness
 from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients, keras_predict
+from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients
 from zoo_recipes.explanation.perturbation import kernel_shap, lime
 from zoo_recipes.explanation.reading import Cutting
-from zoo_recipes.explanation.subject import Subject
 from zoo_recipes.explanation.target import Target, choose_target
 from zoo_registry import UsageError, ZooError
 
 WEIGHTS = np.array([[2.0, -1, 0], [0.5, 3, 1], [-3, 0, 1], [1, 1, 1], [0, -2, 4]], "float32")
 ROWS = np.random.default_rng(0).normal(size=(50, 5)).astype("float32")
 ROW = np.array([1.5, -2.0, 0.5, 3.0, 1.0], "float32")
-
-
-def subject_of(model, folder, task="classification", **known):
-    return Subject(
-        name="known",
-        place=Path(folder),
-        computes="Keras",
-        task=task,
-        preprocessing=[],
-        assets=Path(folder),
-        inputs={tensor.name: tensor.dtype for tensor in model.inputs},
-        predict=keras_predict(model),
-        model=model,
-        **{"labels": None, "typical": None, **known},
-    )
 
 
 def dense(weights, bias):
@@ -49,16 +32,16 @@ def dense(weights, bias):
 
 
 @pytest.fixture
-def linear(tmp_path):
+def linear(known_run, tmp_path):
     np.save(tmp_path / "rows.npy", ROWS)
     model = dense(WEIGHTS, [0.3, -0.2, 0.1])
     labels = ["red", "green", "blue"]
-    return subject_of(model, tmp_path, labels=labels, typical=tmp_path / "rows.npy")
+    return known_run(model, tmp_path, "classification", labels, typical=ROWS)
 
 
 @pytest.mark.parametrize("method", ["integrated-gradients", "occlusion", "shap"])
 def test_a_linear_model_is_its_weights_times_the_distance_from_the_mean(linear, method):
-    found = explain_subject(linear, ROW, method, label="green", effort=Effort(steps=3))
+    found = explain_trained(linear, ROW, method, label="green", effort=Effort(steps=3))
     np.testing.assert_allclose(found.values, WEIGHTS[:, 1] * (ROW - ROWS.mean(axis=0)), atol=1e-5)
     # All of it is told: the attributions make up the difference of the two answers.
     whole = ROW @ WEIGHTS[:, 1] - 0.2
@@ -71,7 +54,7 @@ def test_a_linear_model_is_its_weights_times_the_distance_from_the_mean(linear, 
 
 
 def test_lime_has_the_signs_and_the_order_of_a_linear_model(linear):
-    found = explain_subject(linear, ROW, "lime", label="green")
+    found = explain_trained(linear, ROW, "lime", label="green")
     true = WEIGHTS[:, 1] * (ROW - ROWS.mean(axis=0))
     assert np.argsort(found.values).tolist() == np.argsort(true).tolist()
     strong = np.abs(true) > 0.1
@@ -234,30 +217,28 @@ def test_the_true_ranking_beats_random_and_a_reversed_one_does_not():
     assert (right.insertion[0], right.insertion[-1]) == (0, pytest.approx(1))
 
 
-def test_one_logit_speaks_for_yes_and_against_no(tmp_path):
+def test_one_logit_speaks_for_yes_and_against_no(known_run, tmp_path):
     model = dense(np.array([[2.0], [-1.0]], "float32"), [0.0])
-    subject = subject_of(model, tmp_path, labels=["no", "yes"], typical=tmp_path / "rows.npy")
-    np.save(tmp_path / "rows.npy", np.zeros((3, 2)))
+    labels, typical = ["no", "yes"], np.zeros((3, 2))
+    run = known_run(model, tmp_path, "classification", labels, typical=typical)
     row = np.array([1.0, 1.0], "float32")
     for label, values in ((None, [2, -1]), ("no", [-2, 1])):
         for method in ("occlusion", "integrated-gradients"):
-            found = explain_subject(subject, row, method, label=label)
+            found = explain_trained(run, row, method, label=label)
             np.testing.assert_allclose(found.values, values, atol=1e-5)
     assert found.best == "yes"
     assert found.score == pytest.approx(1 / (1 + np.e))
 
 
-def test_several_labels_and_a_value(tmp_path):
-    np.save(tmp_path / "rows.npy", np.zeros((3, 5)))
-    model = dense(WEIGHTS, [0, 0, 0])
-    known = {"typical": tmp_path / "rows.npy"}
-    found = explain_subject(subject_of(model, tmp_path, "multi-label", **known), ROW, "occlusion")
+def test_several_labels_and_a_value(known_run, tmp_path):
+    model, known = dense(WEIGHTS, [0, 0, 0]), {"typical": np.zeros((3, 5))}
+    found = explain_trained(known_run(model, tmp_path, "multi-label", **known), ROW, "occlusion")
     assert found.score == pytest.approx(1 / (1 + np.exp(-(ROW @ WEIGHTS).max())))
-    regression = subject_of(dense(WEIGHTS[:, :1], [0]), tmp_path, "regression", **known)
-    found = explain_subject(regression, ROW, "occlusion")
+    regression = known_run(dense(WEIGHTS[:, :1], [0]), tmp_path, "regression", **known)
+    found = explain_trained(regression, ROW, "occlusion")
     assert (found.target.label, found.score) == ("value", pytest.approx(ROW @ WEIGHTS[:, 0]))
     with pytest.raises(UsageError, match="A regression has no classes: leave the class 'a' out"):
-        explain_subject(regression, ROW, "occlusion", label="a")
+        explain_trained(regression, ROW, "occlusion", label="a")
 
 
 @pytest.mark.parametrize(
@@ -281,7 +262,7 @@ def test_several_labels_and_a_value(tmp_path):
 )
 def test_wrong_requests(linear, changes, message):
     with pytest.raises(UsageError) as failure:
-        explain_subject(linear, ROW, **{"method": "occlusion", **changes})
+        explain_trained(linear, ROW, **{"method": "occlusion", **changes})
     assert str(failure.value) == message
 
 
@@ -297,36 +278,35 @@ def test_wrong_numbers():
 def test_typical_rows_must_fit(linear, tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 4)))
     with pytest.raises(UsageError, match=r"holds \(3, 4\): rows of shape \(5,\) are wanted"):
-        explain_subject(linear, ROW, "occlusion", cutting=Cutting(typical=tmp_path / "other.npy"))
+        explain_trained(linear, ROW, "occlusion", cutting=Cutting(typical=tmp_path / "other.npy"))
 
 
-def test_columns_without_typical_rows_are_refused(linear):
+def test_columns_without_typical_rows_are_refused(linear, tmp_path):
     with pytest.raises(UsageError) as failure:
-        explain_subject(replace(linear, typical=None), ROW, "occlusion")
+        explain_trained(replace(linear, path=tmp_path / "elsewhere"), ROW, "occlusion")
     assert str(failure.value) == (
         "A column is taken away by giving it its mean over typical rows, and a bundle has none: "
         "name a file of them with --typical (typical=), such as the calibration.npz of the run."
     )
 
 
-def test_a_model_that_breaks_without_its_input_is_told(tmp_path):
+def test_a_model_that_breaks_without_its_input_is_told(known_run, tmp_path):
     inputs = keras.Input((2,), name="features")
     model = keras.Model(inputs, layers.Dense(2)(keras.ops.log(inputs)))
-    np.save(tmp_path / "rows.npy", np.zeros((1, 2)))
-    subject = subject_of(model, tmp_path, typical=tmp_path / "rows.npy")
+    run = known_run(model, tmp_path, "classification", typical=np.zeros((1, 2)))
     with pytest.raises(ZooError, match="gives NaN or infinite logits once parts of the input are"):
-        explain_subject(subject, np.ones(2, "float32"), "occlusion")
+        explain_trained(run, np.ones(2, "float32"), "occlusion")
 
 
-def test_a_model_of_many_answers_is_refused(tmp_path):
+def test_a_model_of_many_answers_is_refused(known_run, tmp_path):
     with pytest.raises(UsageError, match="is a model for seq2seq: what can be explained is one"):
-        subject_of(dense(WEIGHTS, [0, 0, 0]), tmp_path, "seq2seq")
+        explain_trained(known_run(dense(WEIGHTS, [0, 0, 0]), tmp_path, "seq2seq"), ROW, "lime")
 
 
 def test_without_its_library_shap_says_what_to_install(monkeypatch, linear):
     monkeypatch.setitem(sys.modules, "shap", None)
     with pytest.raises(ZooError) as failure:
-        explain_subject(linear, ROW, "shap")
+        explain_trained(linear, ROW, "shap")
     assert str(failure.value) == (
         "Method 'shap' needs the library of its authors: pip install 'kerazoo[explain]'"
     )

@@ -1,7 +1,6 @@
 """Answers at one token, of tags, of a hidden token, of the next one; and pairs of texts."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,11 +9,9 @@ from keras import layers
 
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
-from zoo_recipes.explanation.explaining import explain_subject
-from zoo_recipes.explanation.gradients import keras_predict
+from zoo_recipes.explanation.explaining import explain_trained
 from zoo_recipes.explanation.places import place_of
 from zoo_recipes.explanation.reading import Cutting
-from zoo_recipes.explanation.subject import Subject
 from zoo_registry import UsageError
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 
@@ -26,13 +23,19 @@ BEFORE, OWN = 0.5, 2.0
 
 @pytest.fixture(scope="module")
 def assets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("assets")
+    folder = tmp_path_factory.mktemp("run") / "assets"
+    folder.mkdir()
     tokenizer = make_tokenizer(TokenizerConfig(kind="wordpiece", vocab_size=300), [TEXT])
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
 
 
-def subject_of(assets, task, labels=None):
+@pytest.fixture(scope="module")
+def run_of(known_run, assets):
+    return lambda task, labels=None: _run_of(known_run, assets, task, labels)
+
+
+def _run_of(known_run, assets, task, labels):
     vocabulary = load_tokenizer(assets, "tokenizer.json").get_vocab_size()
     classes = len(labels) if labels else vocabulary
     ids = keras.Input((LENGTH,), name="token_ids", dtype="int32")
@@ -40,18 +43,9 @@ def subject_of(assets, task, labels=None):
     both = layers.Conv1D(classes, 2, padding="causal", use_bias=False, name="logits")
     model = keras.Model(ids, both(table(ids)))
     both.set_weights([np.stack([BEFORE * np.eye(classes), OWN * np.eye(classes)])])
-    return Subject(
-        name="known",
-        place=Path("known"),
-        computes="Keras",
-        task=task,
-        labels=labels,
-        preprocessing=[{"step": "tokenize", "length": LENGTH, "padding_mask": False}],
-        assets=assets,
-        inputs={"token_ids": "int32"},
-        predict=keras_predict(model),
-        model=model,
-    ), table.get_weights()[0]
+    steps = [{"step": "tokenize", "length": LENGTH, "padding_mask": False}]
+    run = known_run(model, assets.parent, task, labels, steps)
+    return run, table.get_weights()[0]
 
 
 @pytest.mark.parametrize("method", ["occlusion", "integrated-gradients", "shap"])
@@ -65,10 +59,10 @@ def subject_of(assets, task, labels=None):
     ],
 )
 def test_a_token_is_explained_by_itself_and_its_neighbour(
-    assets, method, task, labels, text, request_, at
+    assets, method, task, labels, text, request_, at, run_of
 ):
-    subject, vectors = subject_of(assets, task, labels)
-    found = explain_subject(subject, text, method, **request_)
+    run, vectors = run_of(task, labels)
+    found = explain_trained(run, text, method, **request_)
     tokenizer = load_tokenizer(assets, "tokenizer.json")
     ids, blank = tokenizer.encode(text).ids, tokenizer.token_to_id("[MASK]")
     assert found.target.place.position == at
@@ -85,19 +79,19 @@ def test_a_token_is_explained_by_itself_and_its_neighbour(
     assert found.to_dict()["at"] == {"position": at, "words": said}
 
 
-def test_without_a_class_the_most_probable_one_at_the_place_is_taken(assets):
-    subject, _ = subject_of(assets, "token-classification", TAGS)
+def test_without_a_class_the_most_probable_one_at_the_place_is_taken(run_of):
+    run, _ = run_of("token-classification", TAGS)
     for word in ("cat", "mat"):
-        found = explain_subject(subject, TEXT, "occlusion", word=word)
-        logits = subject.predict(found.features.inputs)[0, found.target.place.position]
+        found = explain_trained(run, TEXT, "occlusion", word=word)
+        logits = run.runner().run(found.features.inputs)["logits"][0, found.target.place.position]
         assert found.best == found.target.label == TAGS[int(logits.argmax())]
         assert found.score == pytest.approx(np.exp(logits).max() / np.exp(logits).sum(), rel=1e-5)
 
 
-def test_a_token_that_there_is_not(assets):
-    subject, _ = subject_of(assets, "causal-lm")
+def test_a_token_that_there_is_not(run_of):
+    run, _ = run_of("causal-lm")
     with pytest.raises(UsageError) as failure:
-        explain_subject(subject, TEXT, "occlusion", label="catt")
+        explain_trained(run, TEXT, "occlusion", label="catt")
     assert str(failure.value) == "'catt' is no token of the vocabulary. Did you mean 'cat'?"
 
 
@@ -136,27 +130,26 @@ def test_places_that_there_are_not(assets, task, text, word, message):
     assert str(failure.value) == message
 
 
-def test_a_word_is_for_models_of_tags(assets):
-    subject, _ = subject_of(assets, "causal-lm")
+def test_a_word_is_for_models_of_tags(run_of):
+    run, _ = run_of("causal-lm")
     with pytest.raises(UsageError) as failure:
-        explain_subject(subject, TEXT, "occlusion", word="cat")
+        explain_trained(run, TEXT, "occlusion", word="cat")
     assert str(failure.value) == (
         "A model for causal-lm has no answer of its own for 'cat': leave the word out."
     )
 
 
 @pytest.mark.parametrize("words", [False, True])
-def test_a_pair_is_explained_by_the_tokens_of_both_texts(assets, words):
+def test_a_pair_is_explained_by_the_tokens_of_both_texts(assets, words, run_of):
     tokenizer = load_tokenizer(assets, "tokenizer.json")
     ids = keras.Input((LENGTH,), name="token_ids", dtype="int32")
     table = layers.Embedding(tokenizer.get_vocab_size(), 2)
     model = keras.Model(ids, keras.ops.sum(table(ids), axis=1))
-    known, _ = subject_of(assets, "token-classification", TAGS)
-    subject = replace(
-        known, task="text-classification", labels=("a", "b"), predict=keras_predict(model)
-    )
-    found = explain_subject(
-        subject, ("the cat", "the mat"), "occlusion", label="b", cutting=Cutting(words=words)
+    known, _ = run_of("token-classification", TAGS)
+    info = replace(known.info, task="text-classification", labels=("a", "b"))
+    run = replace(known, info=info, keras_model=model)
+    found = explain_trained(
+        run, ("the cat", "the mat"), "occlusion", label="b", cutting=Cutting(words=words)
     )
     assert found.features.text == "the cat\nthe mat"
     assert [found.features.text[slice(*span)] for span in found.features.spans] == (
@@ -168,32 +161,32 @@ def test_a_pair_is_explained_by_the_tokens_of_both_texts(assets, words):
     np.testing.assert_allclose(found.values, true, atol=1e-6)
 
 
-def test_tags_are_of_one_text(assets):
-    subject, _ = subject_of(assets, "token-classification", TAGS)
+def test_tags_are_of_one_text(run_of):
+    run, _ = run_of("token-classification", TAGS)
     with pytest.raises(UsageError, match="is explained on one text, not on a pair"):
-        explain_subject(subject, ("the cat", "the mat"), "occlusion", word="cat")
+        explain_trained(run, ("the cat", "the mat"), "occlusion", word="cat")
 
 
 QUESTION, ANSWERED = "the mat", "the cat and the mat"
 
 
 @pytest.fixture(scope="module")
-def answering(assets):
+def answering(assets, run_of):
     """A model in which each token alone says whether an answer begins or ends there."""
     vocabulary = load_tokenizer(assets, "tokenizer.json").get_vocab_size()
     ids = keras.Input((LENGTH,), name="token_ids", dtype="int32")
     table = layers.Embedding(vocabulary, 2)
     both = table(ids)
     model = keras.Model(ids, {"start_logits": both[..., 0], "end_logits": both[..., 1]})
-    known, _ = subject_of(assets, "token-classification", TAGS)
-    changed = {"task": "question-answering", "labels": None, "model": model}
-    return replace(known, predict=keras_predict(model), **changed), table.get_weights()[0]
+    known, _ = run_of("token-classification", TAGS)
+    info = replace(known.info, task="question-answering", labels=None)
+    return replace(known, info=info, keras_model=model), table.get_weights()[0]
 
 
 @pytest.mark.parametrize("method", ["occlusion", "integrated-gradients", "shap"])
 def test_an_answer_is_explained_by_its_two_ends(answering, assets, method):
-    subject, vectors = answering
-    found = explain_subject(subject, (QUESTION, ANSWERED), method, label="cat and")
+    run, vectors = answering
+    found = explain_trained(run, (QUESTION, ANSWERED), method, label="cat and")
     tokenizer = load_tokenizer(assets, "tokenizer.json")
     cat, and_, blank = (tokenizer.token_to_id(word) for word in ("cat", "and", "[MASK]"))
     true = np.zeros(7)
@@ -209,13 +202,13 @@ def test_an_answer_is_explained_by_its_two_ends(answering, assets, method):
 
 
 def test_the_most_probable_answer_is_that_of_the_text(answering):
-    subject, _ = answering
-    found = explain_subject(subject, (QUESTION, ANSWERED), "occlusion")
+    run, _ = answering
+    found = explain_trained(run, (QUESTION, ANSWERED), "occlusion")
     assert found.best == found.target.label
     assert found.target.label in ANSWERED
     every = [ANSWERED.split()[a:b] for a in range(5) for b in range(a + 1, 6)]
     scores = [
-        explain_subject(subject, (QUESTION, ANSWERED), "occlusion", label=" ".join(words)).score
+        explain_trained(run, (QUESTION, ANSWERED), "occlusion", label=" ".join(words)).score
         for words in every
         if ANSWERED.startswith(" ".join(words)) or " ".join(words).startswith(("cat", "and"))
     ]
@@ -230,7 +223,7 @@ def test_the_most_probable_answer_is_that_of_the_text(answering):
     ],
 )
 def test_answers_that_there_are_not(answering, raw, label, message):
-    subject, _ = answering
+    run, _ = answering
     with pytest.raises(UsageError) as failure:
-        explain_subject(subject, raw, "occlusion", label=label)
+        explain_trained(run, raw, "occlusion", label=label)
     assert str(failure.value) == message

@@ -1,17 +1,13 @@
 """Sounds in slices, explained by a model whose weights are known."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 from keras import layers
 from PIL import Image
 
-from zoo_recipes.explanation.explaining import explain_subject
-from zoo_recipes.explanation.gradients import keras_predict
+from zoo_recipes.explanation.explaining import explain_trained
 from zoo_recipes.explanation.reading import Cutting
-from zoo_recipes.explanation.subject import Subject
 from zoo_registry import UsageError
 
 RATE, SAMPLES, PARTS = 1000, 300, 10
@@ -19,30 +15,20 @@ WEIGHTS = np.random.default_rng(0).normal(size=(SAMPLES, 2)).astype("float32")
 
 
 @pytest.fixture(scope="module")
-def subject():
+def run(known_run):
     sound = keras.Input((SAMPLES,), name="audio")
     linear = layers.Dense(2, use_bias=False, name="logits")
     model = keras.Model(sound, linear(sound))
     linear.set_weights([WEIGHTS])
-    return Subject(
-        name="known",
-        place=Path("known"),
-        computes="Keras",
-        task="audio-classification",
-        labels=("quiet", "loud"),
-        preprocessing=[{"step": "audio", "sample_rate": RATE, "length": SAMPLES}],
-        assets=Path("known"),
-        inputs={"audio": "float32"},
-        predict=keras_predict(model),
-        model=model,
-    )
+    steps = [{"step": "audio", "sample_rate": RATE, "length": SAMPLES}]
+    return known_run(model, "known", "audio-classification", ("quiet", "loud"), steps)
 
 
 @pytest.mark.parametrize("method", ["occlusion", "integrated-gradients", "shap"])
-def test_a_slice_is_worth_its_samples_times_their_weights(subject, method, tmp_path):
+def test_a_slice_is_worth_its_samples_times_their_weights(run, method, tmp_path):
     sound = np.random.default_rng(1).uniform(-1, 1, 250).astype("float32")
     sound[60:90] = 0
-    found = explain_subject(subject, sound, method, label="loud", cutting=Cutting(patches=PARTS))
+    found = explain_trained(run, sound, method, label="loud", cutting=Cutting(patches=PARTS))
     products = np.pad(sound, (0, SAMPLES - len(sound))) * WEIGHTS[:, 1]
     true = products.reshape(PARTS, -1).sum(axis=1)
     # The third slice is silent, and what fills the sound up.
@@ -59,12 +45,12 @@ def test_a_slice_is_worth_its_samples_times_their_weights(subject, method, tmp_p
     assert (blue > 50).any() == (true < 0).any()
 
 
-def test_silence_has_nothing_to_explain(subject):
+def test_silence_has_nothing_to_explain(run):
     with pytest.raises(UsageError, match="The sound is silent from its beginning to its end"):
-        explain_subject(subject, np.zeros(SAMPLES, "float32"), "occlusion")
+        explain_trained(run, np.zeros(SAMPLES, "float32"), "occlusion")
 
 
-def test_grad_cam_is_for_images(subject):
+def test_grad_cam_is_for_images(run):
     with pytest.raises(UsageError) as failure:
-        explain_subject(subject, np.ones(SAMPLES, "float32"), "grad-cam")
+        explain_trained(run, np.ones(SAMPLES, "float32"), "grad-cam")
     assert str(failure.value) == "Method 'grad-cam' is for images; this input is a sound."

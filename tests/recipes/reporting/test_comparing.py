@@ -12,6 +12,7 @@ from zoo_recipes.reporting.curves import draw_side_by_side
 from zoo_recipes.run import HISTORY, INFO, Run, load_run, write_json
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RunInfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runs")]
 
@@ -108,7 +109,7 @@ def test_a_value_of_another_type_is_a_row_and_not_the_end_of_the_list(tmp_path, 
 def test_a_damaged_history_is_said(tmp_path, text, said):
     (tmp_path / HISTORY).write_text(text)
     with pytest.raises(ZooError) as error:
-        Run(tmp_path, {}).history  # noqa: B018
+        Run(tmp_path, RunInfo(status="complete", recipe={})).history  # noqa: B018
     assert str(error.value).startswith(f"'{tmp_path / HISTORY}' cannot be read: {said}")
 
 

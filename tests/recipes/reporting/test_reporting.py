@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -240,8 +241,8 @@ def test_what_came_out_is_held_against_what_was_promised(run):
         (promised.value + 0.001, "accuracy 0.9890 on the test split: the 0.988 ± 0.015 that"),
         (promised.value - 0.1, "accuracy 0.8880 on the test split: 0.1000 below the 0.988 ± 0.015"),
     ):
-        other = type(run)(run.path, {**run.info, "metrics": {"accuracy": value}})
+        other = replace(run, info=replace(run.info, metrics={"accuracy": value}))
         assert facts.verdict(other).startswith(said)
     recipe = resolve_recipe("digits-mlp").to_dict()
-    assert facts.changes(type(run)(run.path, {**run.info, "recipe": recipe})) == {}
+    assert facts.changes(replace(run, info=replace(run.info, recipe=recipe))) == {}
     assert load_run(run.path).status == "complete"

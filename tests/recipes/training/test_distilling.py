@@ -12,9 +12,9 @@ from zoo_recipes.compiling.losses import CountedAccuracy, Distilled
 from zoo_recipes.configs import DistillationConfig
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe, resolve_recipe
-from zoo_recipes.run import load_run
+from zoo_recipes.run import load_run, open_trained
 from zoo_recipes.training.batches import Batches
-from zoo_recipes.training.distilling import load_teacher, make_teaching
+from zoo_recipes.training.distilling import make_teaching
 from zoo_recipes.training.reproducing import reproduce
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError, ZooError
@@ -44,8 +44,8 @@ def student(teacher, **changes):
     return as_recipe({**data, **changes}, "student")
 
 
-def loaded(teacher):
-    return load_teacher(DistillationConfig(teacher=str(teacher.path)))
+def named(teacher):
+    return DistillationConfig(teacher=str(teacher.path))
 
 
 def test_the_loss_is_that_of_the_paper():
@@ -105,9 +105,10 @@ def test_a_bundle_teaches_what_its_run_does(teacher, tmp_path):
     model = teacher.model()
 
     def taught(where, runtime=None):
-        found = load_teacher(DistillationConfig(teacher=str(where), runtime=runtime))
-        assert list(found.labels) == teacher.info["labels"]
-        return make_teaching(found, model, found.labels, teacher.assets)(inputs, classes)
+        found = open_trained(where)
+        assert found.labels == teacher.labels
+        config = DistillationConfig(teacher=str(where), runtime=runtime)
+        return make_teaching(found, config, model, found.labels, teacher.assets)(inputs, classes)
 
     expected = taught(teacher.path)
     assert expected.shape == (3, 11)
@@ -115,14 +116,14 @@ def test_a_bundle_teaches_what_its_run_does(teacher, tmp_path):
         np.testing.assert_allclose(taught(where, runtime), expected, atol=1e-4)
     with pytest.raises(UsageError, match=r"Bundle .* has no format 'saved_model'"):
         taught(bundle.path, "saved_model")
-    with pytest.raises(UsageError, match="runs in Keras; only a bundle has others"):
+    with pytest.raises(UsageError, match=r'^distillation\.runtime = "onnx": Run .* runs in Keras'):
         taught(teacher.path, "onnx")
 
 
 def test_a_teacher_that_reads_other_tokens(teacher, tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UsageError, match=r"its tokenizer\.json is not that of the model to be tr"):
-        make_teaching(loaded(teacher), teacher.model(), None, tmp_path)
+        make_teaching(teacher, named(teacher), teacher.model(), None, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_teacher_that_reads_other_tokens(teacher, tmp_path):
 )
 def test_a_teacher_of_other_classes(teacher, labels, said):
     with pytest.raises(UsageError) as raised:
-        make_teaching(loaded(teacher), teacher.model(), list(labels), teacher.assets)
+        make_teaching(teacher, named(teacher), teacher.model(), list(labels), teacher.assets)
     assert str(raised.value).startswith(
         f'distillation.teacher = "{teacher.path}": its classes are {said}'
     )
@@ -147,8 +148,9 @@ def test_a_teacher_of_other_classes(teacher, labels, said):
 
 @pytest.mark.parametrize(("theirs", "ours"), [(None, ["a"]), (["a"], None), (None, None)])
 def test_classes_without_names_are_not_compared(teacher, theirs, ours):
-    nameless = replace(loaded(teacher), labels=theirs)
-    assert callable(make_teaching(nameless, teacher.model(), ours, teacher.assets))
+    nameless = replace(teacher, info=replace(teacher.info, labels=theirs))
+    model = teacher.model()
+    assert callable(make_teaching(nameless, named(teacher), model, ours, teacher.assets))
 
 
 @pytest.mark.slow
@@ -235,7 +237,7 @@ def test_a_model_that_gives_every_token_a_class(teacher):
     inputs = keras.Input((5, 3), name="x")
     tagger = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
     with pytest.raises(UsageError, match=r"has one class; this one gives logits \(5, 2\)") as e:
-        make_teaching(loaded(teacher), tagger, None, teacher.assets)
+        make_teaching(teacher, named(teacher), tagger, None, teacher.assets)
     assert str(teacher.path) in str(e.value)
 
 

@@ -77,7 +77,14 @@ def test_the_rows_of_a_run_go_to_the_classes_of_their_names(tmp_path):
     model.save(folder / "model.keras")
     known = {"task": "image-classification", "labels": ["ant", "bee", "cow"]}
     (folder / "run.json").write_text(
-        json.dumps({"recipe": {"model": {"name": "mnist-mlp"}}, **known})
+        json.dumps(
+            {
+                "format_version": 1,
+                "status": "complete",
+                "recipe": {"name": "mine", "model": {"name": "mnist-mlp"}},
+                **known,
+            }
+        )
     )
     data = {
         "model": {"name": "mnist-mlp", "task": known["task"], "weights": str(folder)},

@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from zoo import get_model
 from zoo.support.cases import distinct_cases
-from zoo_recipes.arrays.sources import Rows, fed
+from zoo_models.saved import fed
+from zoo_recipes.arrays.sources import Rows
 from zoo_recipes.configs import CompileConfig
 from zoo_recipes.training.loop import build_training
 from zoo_recipes.training.steps import gradients_of, train_step

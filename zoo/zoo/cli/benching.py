@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,13 @@ import click
 
 import zoo_registry
 from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table, progress_bar, size
+from zoo.cli.output import next_step, print_json, print_table, progress_bar, refuse, size
 from zoo.cli.training import data_dir, download
 from zoo_registry import UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo_export.benchmarking.report import Report, Row
-    from zoo_runtime.bundle import Bundle
+    from zoo_runtime.trained import Trained
 
 NONE = "-"
 
@@ -40,7 +39,7 @@ class Threads(click.ParamType[int | None]):
 
 
 @click.command()
-@click.argument("bundle", metavar="BUNDLE|NAME")
+@click.argument("bundle", metavar="RUN|BUNDLE|NAME")
 @click.option("--threads", type=Threads(), help="Numbers with commas, or auto [1].")
 @click.option("--only", help="FORMAT[:SCHEME] with commas [all of the bundle].")
 @click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")
@@ -69,15 +68,18 @@ def bench(
     matrix: Path | None,
     **measured: Any,
 ) -> None:
-    """Measure every file of a bundle: size, speed, memory, accuracy and difference from Keras."""
+    """Measure every file of a bundle: size, speed, memory, accuracy and difference from Keras.
+
+    Of a run it is the Keras model that is measured.
+    """
     support: dict[str, Any] = {"task": task, "full_size": full_size, "matrix": matrix}
     if all_schemes:
         from zoo.cli.supporting import show_support
 
-        _refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
+        refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
         show_support(bundle, as_json=as_json, **support)
         return
-    _refuse(support, "for --all-schemes")
+    refuse(support, "for --all-schemes")
     if not Path(bundle).exists() and bundle in zoo_registry.models:
         raise UsageError(
             f"'{bundle}' is a model, not a bundle: export it first (zoo export {bundle}), or give "
@@ -101,33 +103,27 @@ def _bench(
     from zoo_export.benchmarking import RUNS
     from zoo_export.benchmarking import bench as bench_bundle
     from zoo_export.benchmarking.chart import check_chart
-    from zoo_runtime.bundle import load_bundle
+    from zoo_recipes.run import open_trained
 
     if chart is not None:
         check_chart(chart)
-    loaded = load_bundle(bundle)
+    trained = open_trained(bundle)
     if dataset is None:
-        _refuse({"data_dir": data_dir, "download": download}, "for --dataset")
+        refuse({"data_dir": data_dir, "download": download}, "for --dataset")
     counts = threads or (1,)
     with progress_bar() as on_step:
         report = bench_bundle(
-            loaded,
+            trained,
             only=only.split(",") if only else None,
             threads=counts,
             runs=runs or RUNS,
-            data=read_data(dataset, loaded, data_dir, download=download) if dataset else None,
+            data=read_data(dataset, trained, data_dir, download=download) if dataset else None,
             on_step=on_step,
         )
     # A zip is measured where it was unpacked, and that folder is gone afterwards.
     _show(replace(report, bundle=bundle), chart, as_json=as_json)
     if not as_json:
-        next_step(_next(bundle, counts, chart))
-
-
-def _refuse(given: Mapping[str, Any], what_for: str) -> None:
-    for option, value in given.items():
-        if value:
-            raise UsageError(f"--{option.replace('_', '-')} is {what_for}.")
+        next_step(_next(trained, bundle, counts, chart))
 
 
 def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
@@ -149,24 +145,20 @@ def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
 
 
 def read_data(
-    word: str, bundle: Bundle, data_dir: Path | None, *, download: bool
+    word: str, trained: Trained, data_dir: Path | None, *, download: bool
 ) -> tuple[dict[str, Any], Any]:
     """Return the inputs by name and the right answers that ``--dataset`` means.
 
     Raises:
-        UsageError: A file or data set that does not fit the bundle.
+        UsageError: A file or data set that does not fit the model.
     """
-    from zoo.evaluating import given_of
-    from zoo_export.request import stored_examples
+    from zoo_export.reading.request import stored_examples
+    from zoo_recipes.evaluation.examples import read_inputs
 
     if word.endswith(".npz"):
         return stored_examples(Path(word))
-    given = given_of(
-        bundle,
-        "give an .npz file with an array x/INPUT for each input and the answers as y.",
-    )
     name, _, split = word.partition(":")
-    return given.read(name, split or None, data_dir=data_dir, download=download)
+    return read_inputs(trained, name, split or None, data_dir=data_dir, download=download)
 
 
 def print_report(report: Report) -> None:
@@ -239,9 +231,11 @@ def _number(value: float | None, pattern: str) -> str:
     return NONE if value is None else format(value, pattern)
 
 
-def _next(bundle: str, threads: tuple[int | None, ...], chart: Path | None) -> str:
-    folder = shlex.quote(bundle)
+def _next(trained: Trained, place: str, threads: tuple[int | None, ...], chart: Path | None) -> str:
+    folder = shlex.quote(place)
     command = f"zoo bench {folder}"
     if len(threads) == 1:
         return f"{command} --threads 1,2 --chart chart.svg"
-    return f"zoo verify {folder}" if chart else f"{command} --chart chart.svg"
+    if chart is None:
+        return f"{command} --chart chart.svg"
+    return f"zoo export {folder}" if trained.kind == "run" else f"zoo verify {folder}"

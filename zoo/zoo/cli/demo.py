@@ -34,7 +34,7 @@ def demo(out: Path, force: bool) -> None:
 
     click.echo(f"1. Train {RECIPE} on 1,437 handwritten digits that scikit-learn ships.")
     run = train(RECIPE, out=out / "run", force=force)
-    accuracy = run.info["metrics"]["accuracy"]
+    accuracy = run.metrics["accuracy"]
     click.echo(f"   accuracy on 360 digits it has never seen: {accuracy:.4f}\n")
 
     click.echo("2. Export, and run every file in its own runtime beside the Keras model.")
@@ -59,7 +59,7 @@ def _test_digits(run: Run) -> tuple[list[Any], list[str]]:
 
     with np.load(run.path / "examples.npz", allow_pickle=False) as examples:
         digits = examples["x/image"][:SHOWN, ..., 0].astype("uint8")
-        return list(digits), [run.info["labels"][i] for i in examples["y"][:SHOWN]]
+        return list(digits), [(run.info.labels or ())[i] for i in examples["y"][:SHOWN]]
 
 
 def _print_predictions(

@@ -72,11 +72,13 @@ def evaluate(
 ) -> None:
     """Measure a run, or a bundle in its own runtime, on its test split or on another one."""
     from zoo.evaluating import evaluate as evaluate_source
-    from zoo.evaluating import is_run
+    from zoo_recipes.run import open_trained
 
-    found = evaluate_source(source, columns=as_columns(columns), **options)
+    trained = open_trained(source)
+    is_run = trained.kind == "run"
+    found = evaluate_source(trained, columns=as_columns(columns), **options)
     # A bundle is sealed: nothing is added to it.
-    folder = out or (source / "evaluations" / found.name if is_run(source) else None)
+    folder = out or (source / "evaluations" / found.name if is_run else None)
     if folder is not None:
         found.save(folder)
     if as_json:
@@ -87,7 +89,7 @@ def evaluate(
     if written:
         click.echo(f"\nWritten: {', '.join(written)}")
     words = shlex.quote(str(source))
-    next_step(f"zoo export {words}" if is_run(source) else f"zoo bench {words}")
+    next_step(f"zoo export {words}" if is_run else f"zoo bench {words}")
 
 
 def _print(found: Evaluation) -> None:

@@ -22,8 +22,7 @@ from zoo.cli.predicting import read_input
 
 if TYPE_CHECKING:
     from zoo_recipes.explanation.result import Explanation
-    from zoo_recipes.run import Run
-    from zoo_runtime.bundle import Bundle
+    from zoo_runtime.trained import Trained
 
 _ROWS = 10
 _NAME_LENGTH = 32
@@ -88,21 +87,15 @@ def explain(
     file itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.
     """
     from zoo.explaining import explain as explain_source
-    from zoo.explaining import open_source
     from zoo_recipes.explanation.result import PAGE
-    from zoo_runtime.bundle import Bundle
+    from zoo_recipes.run import open_trained
 
-    opened = open_source(source)
-    preprocessing = (
-        opened.manifest.preprocessing
-        if isinstance(opened, Bundle)
-        else opened.info["preprocessing"]
-    )
-    folder = out or _folder(opened, runtime, raw, method, question, second, word, label)
-    given = read_input(raw, preprocessing)
+    trained = open_trained(source)
+    folder = out or _folder(trained, runtime, raw, method, question, second, word, label)
+    given = read_input(raw, trained.preprocessing)
     texts = tuple(text for text in (question, given, second) if text is not None)
     explanation = explain_source(
-        source,
+        trained,
         texts if len(texts) > 1 else given,
         method,
         label=label,
@@ -127,18 +120,16 @@ def explain(
 
 
 def _folder(
-    source: Run | Bundle, runtime: str | None, raw: str, method: str, *chosen: str | None
+    trained: Trained, runtime: str | None, raw: str, method: str, *chosen: str | None
 ) -> Path:
-    from zoo_runtime.bundle import Bundle
-
     # No file has so long a name, and asking for it would be an error.
     given = Path(raw).stem if len(raw) < 256 and Path(raw).is_file() else raw
     name = "-".join([_slug(given), method, *(_slug(words) for words in chosen if words)])
-    if isinstance(source, Bundle):
-        # A bundle is sealed: nothing is added to its folder.
-        used = source.artifact(runtime).format.replace(":", "-")
-        return Path("explanations") / f"{source.name}-{used}-{name}"
-    return source.path / "explanations" / name
+    if trained.kind == "run":
+        return trained.path / "explanations" / name
+    # A bundle is sealed: nothing is added to its folder.
+    used = trained.runtime(runtime).replace(":", "-")
+    return Path("explanations") / f"{trained.name}-{used}-{name}"
 
 
 def _slug(words: str) -> str:

@@ -16,10 +16,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import zoo_registry
-from zoo_system.errors import as_sentence, printable
+from zoo_system.errors import UsageError, as_sentence, printable
 
 if TYPE_CHECKING:
-    from zoo_export.assembly import Progress as ExportProgress
+    from zoo_export.making.assembly import Progress as ExportProgress
 
 PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
@@ -209,3 +209,18 @@ def progress(
             bars.update(rows[event.format], description=f"{event.format}: {text}", completed=done)
 
         yield on_event
+
+
+def refuse(given: Mapping[str, Any], what_for: str) -> None:
+    """Refuse options that were given and are of no use here.
+
+    Args:
+        given: Their values by name.
+        what_for: Such as ``for a bundle``.
+
+    Raises:
+        UsageError: One has a value.
+    """
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"--{option.replace('_', '-')} is {what_for}.")

@@ -19,6 +19,7 @@ from zoo.cli.output import (
     next_step,
     print_json,
     print_table,
+    refuse,
 )
 from zoo.cli.training import as_columns, column
 from zoo_registry import UsageError
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("source", metavar="RUN|BUNDLE", type=click.Path(path_type=Path))
 @click.argument("raw", metavar="INPUT")
-@click.option("--runtime", help="tflite, onnx or saved_model [the bundle's first].")
+@click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option(
     "--top-k", type=click.IntRange(min=1), help="Answers to list [3; of boxes, those of score .3]."
 )
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 @as_json
 def predict(
     *,
-    bundle: Path,
+    source: Path,
     raw: str,
     save: Path | None,
     runtime: str | None,
@@ -66,46 +67,49 @@ def predict(
     provider: str | None,
     as_json: bool,
 ) -> None:
-    """Predict with a bundle: INPUT is an image or sound file, a text, a .txt or a .npy file.
+    """Predict with a run or a bundle.
+
+    INPUT is an image or sound file, a text, a .txt or a .npy file.
 
     Of ratings it is a JSON list of user and item, such as '["7", "31"]', of a row of a table a JSON
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
     a table (CSV, TSV, JSON, JSONL, Parquet), is predicted file by file or row by row.
     """
-    from zoo_runtime.bundle import load_bundle
+    from zoo_models.build import check_backend
+    from zoo_recipes.run import Run, open_trained
 
-    loaded = load_bundle(bundle)
+    trained = open_trained(source)
+    options: dict[str, Any] = {"runtime": runtime, "max_tokens": max_tokens}
+    if isinstance(trained, Run):
+        check_backend()
+        refuse({"threads": threads, "provider": provider}, "for a bundle")
+    else:
+        options |= {"threads": threads, "provider": provider}
     # Things in a picture are as many as there are.
-    top_k = top_k or (None if loaded.manifest.task == "object-detection" else _TOP_K)
-    if _is_many(raw, loaded.manifest.preprocessing):
+    options["top_k"] = top_k or (None if trained.task == "object-detection" else _TOP_K)
+    if _is_many(raw, trained.preprocessing):
         if save is not None:
             raise UsageError("--save draws into one picture: give one, and no folder.")
-        options = {"runtime": runtime, "threads": threads, "provider": provider}
-        options |= {"top_k": top_k, "max_tokens": max_tokens}
         named = as_columns(columns) or {}
-        _predict_all(loaded, Path(raw), named, question=question, as_json=as_json, options=options)
+        _predict_all(trained, Path(raw), named, question=question, as_json=as_json, options=options)
         return
-    given = read_input(raw, loaded.manifest.preprocessing)
+    given = read_input(raw, trained.preprocessing)
     texts = tuple(text for text in (question, given, second) if text is not None)
-    (prediction,) = loaded.predict(
-        [texts if len(texts) > 1 else given],
-        runtime=runtime,
-        top_k=top_k,
-        threads=threads,
-        provider=provider,
-        max_tokens=max_tokens,
-    )
+    (prediction,) = trained.predict([texts if len(texts) > 1 else given], **options)
     if save is not None:
         _save(given, prediction, save)
     if as_json:
         print_json(_as_json(prediction))
         return
     _print(prediction)
-    used = loaded.artifact(runtime).format
-    others = [artifact.format for artifact in loaded.artifacts if artifact.format != used]
+    if isinstance(trained, Run):
+        next_step(f"zoo export {shlex.quote(str(source))}")
+        return
+    used = trained.runtime(runtime)
+    others = [artifact.format for artifact in trained.artifacts if artifact.format != used]
     if others:
         chosen = {"question": question, "second": second, "runtime": others[0]}
-        next_step(f"zoo predict {shlex.join([str(bundle), raw])}{as_options(chosen)}")
+        next_step(f"zoo predict {shlex.join([str(source), raw])}{as_options(chosen)}")
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
@@ -116,7 +120,7 @@ def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def _predict_all(
-    bundle: Any,
+    trained: Any,
     path: Path,
     columns: Mapping[str, str],
     *,
@@ -126,11 +130,11 @@ def _predict_all(
 ) -> None:
     from zoo_recipes.own_data.raw_inputs import raw_inputs
 
-    found = raw_inputs(path, bundle.manifest.preprocessing, columns)
+    found = raw_inputs(path, trained.preprocessing, columns)
     raws = [raw if question is None else (question, raw) for _, raw in found]
     made: list[Prediction] = []
     for start in range(0, len(raws), _AT_ONCE):
-        made += bundle.predict(raws[start : start + _AT_ONCE], **options)
+        made += trained.predict(raws[start : start + _AT_ONCE], **options)
     places = [where for where, _ in found]
     if as_json:
         rows = zip(places, made, strict=True)

@@ -121,18 +121,21 @@ def _of_images(
 
 
 def of_run(
-    info: Mapping[str, Any], assets: Path, model: Any, labels: Sequence[str] | None
+    preprocessing: Sequence[Mapping[str, Any]],
+    assets: Path,
+    model: Any,
+    labels: Sequence[str] | None,
 ) -> Belongings:
     """Return what a run has for a model: the steps of its recipe, and their files.
 
     Args:
-        info: Its ``run.json``.
+        preprocessing: The steps.
         assets: Its folder of files.
         model: That takes its weights.
         labels: Names of the classes, if they are known.
     """
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
-    steps = tuple(_fitted(step, inputs) for step in info.get("preprocessing") or ())
+    steps = tuple(_fitted(step, inputs) for step in preprocessing)
     known = labels_for(model, labels)
     return Belongings(known, steps, files=assets if assets.is_dir() else None)
 

@@ -15,8 +15,8 @@ from zoo_models.weights.classes import Classes
 from zoo_models.weights.converter import HEAD, POOLER
 from zoo_models.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
 from zoo_models.weights.report import Report, as_numbers, checked
-from zoo_models.weights.snapshot import read_json
 from zoo_registry import ModelSpec, UsageError
+from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.tokenizing import open_tokenizer
 from zoo_system.durable import sha256
 from zoo_system.folders import ASSETS, INFO, TOKENIZER
@@ -111,17 +111,16 @@ class RunFolder(NativeFile):
     @property
     def labels(self) -> list[str] | None:
         """Names of the run's classes."""
-        labels = self._info.get("labels")
-        return [str(label) for label in labels] if isinstance(labels, list) else None
+        return None if self._info.labels is None else list(self._info.labels)
 
     @property
     def task(self) -> str | None:
         """The run's task."""
-        return self._info.get("task")
+        return self._info.task
 
     @cached_property
-    def _info(self) -> dict[str, Any]:
-        return read_json(self.path.parent / INFO)
+    def _info(self) -> RunInfo:
+        return read_run_info(self.path.parent)
 
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the builder arguments of the run's model, but for its head's.
@@ -129,8 +128,9 @@ class RunFolder(NativeFile):
         Raises:
             UsageError: The run is of another model.
         """
+        recipe = self._info.recipe
         try:
-            known = self._info["recipe"]["model"]
+            known = recipe["model"]
             name, theirs = known["name"], dict(known.get("overrides", {}))
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
@@ -150,7 +150,7 @@ class RunFolder(NativeFile):
     ) -> Belongings:
         """Return the run's own steps and files, and its classes if its head was taken."""
         known = labels or (self.labels if has_own_head else None)
-        return of_run(self._info, self.folder, model, known)
+        return of_run(self._info.preprocessing, self.folder, model, known)
 
     def _vocab_size(self) -> dict[str, int]:
         file = self.folder / TOKENIZER

@@ -1,0 +1,134 @@
+"""What a run and a bundle have in common: a trained model with all that belongs to it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from zoo_registry import UsageError
+from zoo_runtime.answers.generation import proceed, translate
+from zoo_runtime.answers.prediction import Described, Prediction, answer, as_texts, prepare
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.run_info import RunInfo
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import Tensor
+
+# What computes a run; a bundle has its formats.
+KERAS = "keras"
+
+
+class Trained(Described, Protocol):
+    """A trained model: a run, in Keras, or a bundle, in the runtime of one of its formats.
+
+    ``str()`` of it is where it is, as messages name it.
+    """
+
+    @property
+    def kind(self) -> str:
+        """``run`` or ``bundle``."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+
+    @property
+    def assets(self) -> Path:
+        """Folder with the files that the steps name."""
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What the model gives."""
+
+    @property
+    def training(self) -> RunInfo | None:
+        """What is known of its training; ``None`` for a bundle that was not made from a run."""
+
+    @property
+    def sha256(self) -> str:
+        """Of a run's model, or of a bundle's manifest, which has those of its files."""
+
+    def runtime(self, wanted: str | None = None) -> str:
+        """Return what computes: ``keras``, or a format of a bundle, its first by default.
+
+        Raises:
+            UsageError: It does not run there.
+        """
+
+    def runner(self, runtime: str | None = None) -> Runner:
+        """Return the model ready to run; it is loaded once."""
+
+    def predict(
+        self,
+        x: Any,
+        runtime: str | None = None,
+        top_k: int | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> list[Prediction]:
+        """Preprocess raw inputs, run them and say what the outputs mean."""
+
+
+def title(trained: Trained) -> str:
+    """Return what a sentence calls a trained model in its beginning: ``Run 'runs/mine'``."""
+    return f"{trained.kind.capitalize()} '{trained}'"
+
+
+def check_keras(run: Path, wanted: str | None) -> None:
+    """Refuse another runtime for a run than Keras.
+
+    Args:
+        run: Its folder.
+        wanted: What it is to run in.
+
+    Raises:
+        UsageError: A format.
+    """
+    if wanted not in (None, KERAS):
+        folder = shlex.quote(str(run))
+        raise UsageError(
+            f"Run '{run}' runs in Keras: export it (zoo export {folder} --to {wanted}) and use the "
+            "bundle."
+        )
+
+
+def predictions(
+    trained: Trained,
+    runner: Runner,
+    x: Any,
+    *,
+    top_k: int | None = None,
+    max_tokens: int | None = None,
+) -> list[Prediction]:
+    """Return what a trained model says about raw inputs.
+
+    Args:
+        trained: The model.
+        runner: It, loaded.
+        x: As :meth:`zoo_runtime.bundle.Bundle.predict` takes it.
+        top_k: How many of the most probable answers to list.
+        max_tokens: How many tokens a language model adds to each text.
+
+    Raises:
+        UsageError: An input that preprocessing cannot take.
+    """
+    raws: Sequence[Any] = as_texts(trained, x if isinstance(x, list) else [x])
+    if trained.task == "seq2seq" and raws and isinstance(raws[0], str):
+        texts = translate(runner, trained, _preprocessor(trained), raws)
+        return [Prediction({}, text=text) for text in texts]
+    assets = trained.assets
+    arrays, ends = prepare(trained, assets, raws)
+    found = answer(trained, assets, runner.run(arrays), raws=raws, ends=ends, top_k=top_k)
+    if max_tokens is None:
+        return found
+    if trained.task != "causal-lm":
+        raise UsageError(f"max_tokens is for language models; '{trained.name}' is none.")
+    made = [proceed(runner, trained, _preprocessor(trained), raw, max_tokens) for raw in raws]
+    return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
+
+
+def _preprocessor(trained: Trained) -> Preprocessor:
+    names = [tensor.name for tensor in trained.inputs]
+    return Preprocessor(trained.preprocessing, trained.assets, names)

@@ -1,0 +1,267 @@
+"""The examples that a trained model is measured on: its own test split, or others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_recipes.arrays.sources import Source
+from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.datasets.rows import Examples, class_names
+from zoo_recipes.own_data.checking import listed
+from zoo_recipes.own_data.choosing import at_hand, on_own_data
+from zoo_recipes.own_data.content import VERSION
+from zoo_recipes.own_data.files import is_path
+from zoo_recipes.own_data.preparing import OwnData, note_of, records_of
+from zoo_recipes.own_data.records import Records
+from zoo_recipes.own_data.splitting import OWN_SPLITS
+from zoo_recipes.recipe import Recipe, as_recipe
+from zoo_recipes.tasks.objectives import label_feature, make_source
+from zoo_registry import UsageError, ZooError
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.run_info import DatasetInfo, RunInfo
+from zoo_runtime.trained import Trained, title
+
+# What TFDS calls the union of all splits.
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """The examples of a split.
+
+    Args:
+        recipe: That the model was trained with.
+        dataset: Name and version of the data.
+        split: In slicing syntax.
+        examples: As they were read.
+        records: Of own data: which of them the examples are; else ``None``.
+    """
+
+    recipe: Recipe
+    dataset: str
+    split: str
+    examples: Examples
+    records: Records | None = None
+
+    def place(self, row: int) -> str:
+        """Return where an example is: file and line of own data, else its number in the split."""
+        return self.records.places[row] if self.records else f"{self.split}[{row}]"
+
+
+def training_of(trained: Trained, instead: str) -> tuple[RunInfo, Recipe]:
+    """Return what is known of a model's training, and its recipe.
+
+    Args:
+        trained: A run, or a bundle that was made from one.
+        instead: What to do with another bundle.
+
+    Raises:
+        UsageError: A bundle that was not made from a run.
+    """
+    info = trained.training
+    if info is None:
+        raise UsageError(
+            f"{title(trained)} is of no recipe that tells how data are read: {instead}"
+        )
+    return info, as_recipe(info.recipe, trained.name)
+
+
+def source_of(trained: Trained, recipe: Recipe, examples: Examples) -> Source:
+    """Return examples as a trained model takes them."""
+    names = [tensor.name for tensor in trained.inputs]
+    preprocessor = Preprocessor(trained.preprocessing, trained.assets, names)
+    return make_source(examples, preprocessor, trained.task or "", recipe)
+
+
+def read_inputs(
+    trained: Trained, dataset: str, split: str | None, **options: Any
+) -> tuple[dict[str, Any], Any]:
+    """Return inputs by name and targets of a data set that has the features of a model's own.
+
+    Args:
+        trained: The model.
+        dataset: The data set's name.
+        split: In slicing syntax; the recipe's test split by default.
+        options: ``data_dir`` and ``download``, as :func:`zoo.evaluate` takes them.
+
+    Raises:
+        UsageError: No such data set or split, other features, or a bundle without a recipe.
+    """
+    _, recipe = training_of(
+        trained, "give an .npz file with an array x/INPUT for each input and the answers as y."
+    )
+    wanted = recipe.dataset
+    examples = read_split(
+        open_dataset(dataset, **wanted.reading, **options),
+        split or wanted.test,
+        input=wanted.input,
+        label=label_feature(recipe, trained.task or ""),
+        steps=trained.preprocessing,
+    )
+    source = source_of(trained, recipe, examples)
+    # Windows of text are taken by number: a slice would not do.
+    return source.take(np.arange(len(source)))
+
+
+def read_for(
+    trained: Trained,
+    *,
+    split: str | None,
+    data: str | Path | None,
+    columns: Mapping[str, str] | None,
+    group: str | None,
+    other_data: bool,
+    **options: Any,
+) -> Read:
+    """Return the examples that a model is measured on.
+
+    Args:
+        trained: Names recipe and data.
+        split: By default the recipe's test split; of other own data without splits all of them.
+        data: Other own data, or those of the run in another place.
+        columns: Of these.
+        group: A feature or column to read beside.
+        other_data: Whether data that changed since the training are read all the same.
+        options: ``data_dir`` and ``download`` of
+            :func:`zoo_recipes.datasets.loading.open_dataset`.
+
+    Raises:
+        UsageError: Data that are not there, or of other classes.
+        ZooError: Data that changed since the training.
+    """
+    info, before = training_of(trained, "export a run (zoo export RUN) and evaluate that bundle.")
+    recipe = at_hand(before) if data is None else on_own_data(before, data, columns=columns)
+    dataset = recipe.dataset
+    is_new = data is not None and not _are_its_own(before, info.dataset, Path(dataset.name))
+    if data is not None and not is_new:
+        dataset = replace(dataset, test=before.dataset.test, folds=before.dataset.folds)
+    if not is_new and is_path(dataset.name):
+        _check_version(trained, info.dataset)
+    builder = open_dataset(dataset.name, **dataset.reading, to_train=not is_new, **options)
+    # A table's own columns are more than its features.
+    is_feature = group in builder.info.features or not is_path(dataset.name)
+    names = class_names(builder, dataset.label)
+    if data is not None:
+        _check_labels(trained, builder.info.full_name, names, some=is_new)
+    chosen = split or (_whole(builder) if is_new else None) or dataset.test
+    examples = read_split(
+        builder,
+        chosen,
+        input=dataset.input,
+        label=label_feature(recipe, trained.task or ""),
+        steps=recipe.preprocessing,
+        group=group if is_feature else None,
+    )
+    if data is None and not other_data:
+        _check_same(trained, info.dataset, before, chosen, examples.sha256)
+    if is_new:
+        _warn_of_left_out(builder)
+    if is_new and names:
+        examples = _numbered(examples, names, trained.labels or ())
+    return Read(
+        recipe=before,
+        dataset=builder.info.full_name,
+        split=chosen,
+        examples=examples,
+        records=records_of(builder, dataset, examples.places),
+    )
+
+
+def _are_its_own(recipe: Recipe, known: DatasetInfo, path: Path) -> bool:
+    """Return whether data are those of the run, which was trained on most of them.
+
+    They may have moved, or be others by now in the place where they were.
+    """
+    own = OwnData(path=path, **recipe.dataset.reading)
+    fingerprint = own.fingerprint(known.version or VERSION)
+    return recipe.dataset.name == str(path) or known.name.endswith(fingerprint)
+
+
+def _check_version(trained: Trained, known: DatasetInfo) -> None:
+    """Refuse to tell trained examples from tested ones by another rule than the training did.
+
+    Raises:
+        UsageError: The data were split by another version of this rule.
+    """
+    version = known.version or VERSION
+    is_other = version.partition(".")[0] != VERSION.partition(".")[0]
+    if is_other and (known.own or {}).get("splits") != OWN_SPLITS:
+        raise UsageError(
+            f"{title(trained)} was trained by a Kerazoo that split own data by another rule "
+            f"({version}, now {VERSION}), and which records it was tested on is not known: "
+            "train it again, or measure it on records that it has not seen with --data (data=)."
+        )
+
+
+def _whole(builder: Any) -> str | None:
+    """Return the split of all examples; ``None`` where the data say themselves what is what."""
+    note = note_of(builder) or {}
+    return ALL if note.get("made_splits") else None
+
+
+def _warn_of_left_out(builder: Any) -> None:
+    left_out = (note_of(builder) or {}).get("left_out")
+    if left_out:
+        warnings.warn(f"not measured, as the run leaves such out: {listed(left_out)}", stacklevel=4)
+
+
+def _check_labels(trained: Trained, dataset: str, names: Sequence[str], *, some: bool) -> None:
+    known = trained.labels or ()
+    same = tuple(names) == known or (some and known and names and set(names) <= set(known))
+    if not same:
+        raise UsageError(
+            f"The classes of '{dataset}' are {', '.join(names) or 'none'}; those of "
+            f"{trained.kind} '{trained}' are {', '.join(known) or 'none'}."
+        )
+
+
+def _numbered(examples: Examples, names: Sequence[str], known: Sequence[str]) -> Examples:
+    """Return examples whose classes have the numbers that they have in the run.
+
+    Args:
+        examples: Of some of the classes.
+        names: Of these, in the order of their numbers here.
+        known: Of all, in the order of their numbers there.
+    """
+    numbers = np.asarray([known.index(name) for name in names])
+    labels: Any = examples.labels
+    if isinstance(labels, np.ndarray):
+        labels = numbers[labels]
+    elif labels is not None:
+        labels = [_renumbered(label, numbers) for label in labels]
+    return replace(examples, labels=labels, classes=known)
+
+
+def _renumbered(label: Any, numbers: Any) -> Any:
+    # Of boxes the class is a part, of tagged words there is one a word.
+    if isinstance(label, dict):
+        return {**label, "label": numbers[label["label"]]}
+    return numbers[label]
+
+
+def _check_same(
+    trained: Trained, dataset: DatasetInfo, recipe: Recipe, split: str, sha256: str
+) -> None:
+    for known in dataset.splits.values():
+        if known.split == split and known.sha256 != sha256:
+            name = recipe.dataset.name
+            cause = (
+                f"What is at '{name}' was changed since: bring it back, or give new data a place "
+                "of their own and measure all of them with --data (data=)."
+                if is_path(name)
+                else "Another version of the package it is made from, or of Python, gives other "
+                "data."
+            )
+            raise ZooError(
+                f"Split '{split}' of dataset '{dataset.name}' on this machine differs from the one "
+                f"that {trained.kind} '{trained}' had: sha256 {sha256[:12]}, not "
+                f"{known.sha256[:12]}. {cause} --other-data (other_data=True) measures this "
+                "split all the same."
+            )

@@ -10,7 +10,7 @@ import zoo_registry
 from zoo_recipes.configs import Expected
 from zoo_recipes.reporting.comparing import flat
 from zoo_recipes.run import Run
-from zoo_registry import DuplicateNameError, ModelSpec, PluginError, UsageError
+from zoo_registry import DuplicateNameError, ModelSpec, PluginError, UnknownNameError, UsageError
 from zoo_runtime.run_info import RECIPE, Energy, ModelInfo, RunInfo, SplitInfo, resuming
 from zoo_system.errors import first_line
 from zoo_system.folders import INFO
@@ -29,8 +29,8 @@ def model_spec(run: Run) -> ModelSpec | None:
 def _registered(registry: zoo_registry.Registry[Any], name: str) -> Any:
     """Return what a name stands for now; ``None`` where its package is not there, or is broken."""
     try:
-        return registry.get(name) if name in registry else None
-    except (PluginError, DuplicateNameError):
+        return registry.get(name)
+    except (UnknownNameError, PluginError, DuplicateNameError):
         return None
 
 

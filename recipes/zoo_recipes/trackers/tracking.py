@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from textwrap import shorten
 from typing import Any
@@ -16,7 +16,7 @@ from zoo_recipes.run import OnEpoch, Record, StoppedError
 from zoo_recipes.trackers.tracker import TrackedRun, Tracker
 from zoo_registry import PluginError, UnknownNameError, UsageError
 from zoo_registry.plugins import OURS
-from zoo_registry.trial import guarded, one_line, running
+from zoo_registry.trial import guarded, one_line, running, seconds_by_name
 from zoo_runtime import schema
 from zoo_runtime.run_info import Cost, Energy, RunInfo, TrackerInfo
 
@@ -158,7 +158,7 @@ class _Followed:
         if not self.begun:
             self._written(self.begin)
         if self.begun:
-            self._written(lambda: self._tried(lambda: self._finish(status)))
+            self._written(lambda: self._tried(lambda: self._finish(status), at_length=True))
 
     def _finish(self, status: str) -> None:
         self._send()
@@ -175,16 +175,26 @@ class _Followed:
     def _note(self) -> Mapping[str, Any]:
         return _note_of(self.record.info.to_json(), self.made.name)
 
+    def _guarded(self, *, at_length: bool) -> AbstractContextManager[None]:
+        if self.made.owner is None:
+            return nullcontext()
+        return guarded(self.made.owner, seconds=None if at_length else seconds_by_name())
+
     def _send(self) -> None:
         while self.pending:
             number, metrics, ended = self.pending[0]
             self.tracker.epoch(number, {k: float(value) for k, value in metrics.items()}, ended)
             del self.pending[0]
 
-    def _tried(self, action: Callable[[], None]) -> bool:
-        """Call a method of the tracker, and put its note where ``run.json`` has it."""
+    def _tried(self, action: Callable[[], None], *, at_length: bool = False) -> bool:
+        """Call a method of the tracker, and put its note where ``run.json`` has it.
+
+        Args:
+            action: Calls it.
+            at_length: Whether a plugin's may take any time, as to send all files in the end.
+        """
         try:
-            with nullcontext() if self.made.owner is None else guarded(self.made.owner):
+            with self._guarded(at_length=at_length):
                 action()
                 note = json.loads(json.dumps(dict(self.run.note), allow_nan=False))
                 argument = str(self.tracker.argument)

@@ -49,7 +49,7 @@ class Diary(Tracker):
             file.write(json.dumps(words) + "\\n")
 """
 BROKEN = """
-import os, sys
+import os, sys, time
 from zoo import Tracker
 
 class Begins(Tracker):
@@ -65,6 +65,12 @@ class Epochs(Tracker):
         metrics.clear()
         if len(self.seen) == 1:
             raise ConnectionError("gone for a while")
+
+class Hangs(Tracker):
+    late = False
+    def epoch(self, number, metrics, ended):
+        late, self.late = self.late, True
+        time.sleep(0 if late else 600)
 
 class Notes(Tracker):
     def begin(self, run):
@@ -91,7 +97,7 @@ def other(argument):
 """
 ENTRIES = "".join(
     f"{name} = broken_trackers:{name.capitalize()}\n"
-    for name in ("begins", "epochs", "notes", "ends", "refuses")
+    for name in ("begins", "epochs", "hangs", "notes", "ends", "refuses")
 )
 
 
@@ -145,7 +151,8 @@ def test_broken_ones_harm_nothing(trackers, quick, tmp_path, data_dir, capfd, mo
     where = {"data_dir": data_dir, "verbose": False}
     plain = train(quick, out=tmp_path / "plain", **where)
     capfd.readouterr()
-    names = ["begins", "epochs", "notes", "ends"]
+    names = ["begins", "epochs", "hangs", "notes", "ends"]
+    monkeypatch.setenv("ZOO_PLUGIN_SECONDS", "1")
     with pytest.warns(UserWarning, match="which itself has everything") as warned:
         run = train(quick, out="run", trackers=names, on_epoch=lambda *_: None, **where)
     assert capfd.readouterr().out == ""
@@ -165,6 +172,9 @@ def test_broken_ones_harm_nothing(trackers, quick, tmp_path, data_dir, capfd, mo
         told("begins", f"RuntimeError: SystemExit: 3 {ends}"),
         told("ends", f"RuntimeError: KeyboardInterrupt {ends}"),
         told("epochs", "ConnectionError: gone for a while"),
+        told(
+            "hangs", "TimeoutError: it took longer than 3 s (ZOO_PLUGIN_SECONDS sets another limit)"
+        ),
         told("notes", no_json),
         told("notes", no_json),
     ]
@@ -172,7 +182,7 @@ def test_broken_ones_harm_nothing(trackers, quick, tmp_path, data_dir, capfd, mo
 
     # The one that could not be sent comes again, with all that it missed.
     assert broken_trackers.Epochs.seen == [0, 0, 1]
-    assert {*run.info["trackers"]} == {"epochs", "notes", "ends"}
+    assert {*run.info["trackers"]} == {"epochs", "hangs", "notes", "ends"}
     # A tracker that is gone does not keep a run from going on.
     with pytest.raises(StoppedError):
         train(quick, out="stopped", trackers=["ends"], on_epoch=stop_after_the_first, **where)

@@ -33,8 +33,8 @@ FORMATS = {
 
 def _ours(model: Any, name: str, path: Path) -> None:
     from zoo_export.converters.tracing import Conversion
-    from zoo_export.request import from_model
-    from zoo_export.source import read_source
+    from zoo_export.reading.request import from_model
+    from zoo_export.reading.source import read_source
     from zoo_registry import load_target
     from zoo_runtime.formats import FORMATS as ROWS
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from zoo_export import assembly
+from zoo_export.making import assembly
 from zoo_registry import plugins
 
 ROOT = Path(__file__).parent.parent

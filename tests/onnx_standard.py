@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 
-from zoo_export.converters.onnx.attributes import STANDARD
+from zoo_export.converters.onnx.file import STANDARD
 from zoo_export.converters.onnx.graph import all_nodes
 from zoo_runtime.comparing import compared, settle, usual_sizes
 from zoo_runtime.kinds import EDGE, EXAMPLE
@@ -29,7 +29,7 @@ def faults_of(source, row, job):
     domains = {node.domain for node in all_nodes(onnx.load(job.path).graph)} - STANDARD
     if domains:
         # Operators of one runtime are where somebody asked for them, and nowhere else.
-        if job.optimize is None:
+        if job.options.optimize is None:
             yield f"it has operators of {sorted(domains)}"
         return
     evaluator, trials = evaluator_of(job.path), source.trials

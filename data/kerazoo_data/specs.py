@@ -127,7 +127,6 @@ ASTERISK_PROMPTS = DatasetSpec(
     builder="kerazoo_data.asterisk_prompts:AsteriskPrompts",
     summary="One second each of English and Spanish telephone prompts, of one speaker.",
     license="CC-BY-SA-3.0 (asterisk-core-sounds)",
-    extra="audio",
     package=tuple(ASTERISK_PACKAGES.values()),
 )
 

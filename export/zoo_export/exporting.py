@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from zoo_export import cache, targets
-from zoo_export.assembly import Progress, complete, convert
-from zoo_export.converters.inference import named_inputs
-from zoo_export.keras_files import read_model
-from zoo_export.litert_options import check_rnn, read_batch_sizes
-from zoo_export.onnx_options import check_optimize
-from zoo_export.pace import beside_float
-from zoo_export.request import Request, from_model, from_run, is_file, name_of, named_rows
-from zoo_export.source import Source, read_source
+from zoo_export import targets
+from zoo_export.making import cache
+from zoo_export.making.assembly import Progress, complete, convert
+from zoo_export.making.timing import beside_float
+from zoo_export.options import ExportOptions
+from zoo_export.reading.keras_files import read_model
+from zoo_export.reading.request import Request, from_model, from_run, is_file, name_of
+from zoo_export.reading.signature import signature_of
+from zoo_export.reading.source import Source, read_source
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.formats import FORMATS, Format, find
-from zoo_runtime.manifest import TRAIN_FORMAT
 from zoo_runtime.tensors import Array
 from zoo_runtime.trial import remember
 from zoo_system.untouched import untouched
@@ -126,11 +125,21 @@ def export(
     if place is not None:
         targets.check_installed(place)
     rows = choose_formats(to, target)
-    check_optimize(optimize, rows)
-    _check_train_batch(train_batch, rows)
+    options = ExportOptions.of(
+        {
+            "sequence_length": sequence_length,
+            "image_size": image_size,
+            "batch_sizes": batch_sizes,
+            "rnn": rnn,
+            "optimize": optimize,
+            "train_batch": train_batch,
+        },
+        rows,
+        place,
+    )
     if is_file(source):
         source, name = read_model(Path(source)), name or name_of(source)
-    given: dict[str, Any] = {
+    described: dict[str, Any] = {
         "name": name,
         "task": task,
         "labels": tuple(labels) if labels is not None else None,
@@ -138,17 +147,11 @@ def export(
         "assets": Path(assets) if assets is not None else None,
         "rows": _as_arrays(samples, "samples", source),
         "calibration": _as_arrays(calibration, "calibration", source),
-        "sequence_length": sequence_length,
-        "image_size": _height_and_width(image_size),
-        "train_batch": train_batch,
-        "batch_sizes": read_batch_sizes(batch_sizes, rows, place),
-        "rnn": rnn,
-        "optimize": optimize,
     }
-    options = {key: value for key, value in given.items() if value is not None}
+    known = {key: value for key, value in described.items() if value is not None}
     folder = Path(out) if out is not None else default_folder(source, name)
     files.check_target(folder, force=force)
-    asked = {**options, "formats": [row.name for row in rows], "target": target}
+    asked = {**known, **asdict(options), "formats": [row.name for row in rows], "target": target}
     key = cache.key_of(source, asked) if cached else None
     notify = on_event or (lambda progress: None)
     with files.work_folder(folder) as work:
@@ -156,9 +159,9 @@ def export(
         for artifact in kept.artifacts if kept is not None else ():
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
-            request = _of_length(_request(source, options), sequence_length)
+            request = _of_length(replace(_request(source, known), options=options))
             check_calibrated(rows, request)
-            check_rnn(rnn, rows, request.batch_sizes, request.model)
+            options.check_model(request.model)
             failures = _produce(
                 request,
                 rows,
@@ -177,8 +180,9 @@ def export(
     return bundle
 
 
-def _of_length(request: Request, length: int | None) -> Request:
+def _of_length(request: Request) -> Request:
     """Return what is known of a model whose texts are to have a length of the caller's."""
+    length = request.options.sequence_length
     if length is None or request.is_run:
         return request
     steps = tuple(
@@ -186,19 +190,6 @@ def _of_length(request: Request, length: int | None) -> Request:
         for step in request.preprocessing
     )
     return replace(request, preprocessing=steps)
-
-
-def _height_and_width(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    sides = [size, size] if isinstance(size, int) else list(size)
-    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
-    if len(sides) != 2 or not whole or min(sides) < 1:
-        raise UsageError(
-            f"image_size={size!r} must be a number of pixels, such as 224, or height and width, "
-            "such as (224, 320)."
-        )
-    return sides[0], sides[1]
 
 
 def default_folder(source: Any, name: str | None = None) -> Path:
@@ -271,25 +262,12 @@ def check_calibrated(rows: Sequence[Format], request: Request) -> None:
         )
 
 
-def _check_train_batch(given: int | None, rows: Sequence[Format]) -> None:
-    if given is None:
-        return
-    if given < 1:
-        raise UsageError(f"train_batch={given}: a step of training takes 1 row or more.")
-    names = [row.name for row in rows]
-    if TRAIN_FORMAT not in names:
-        raise UsageError(
-            f"train_batch={given} is for {TRAIN_FORMAT}, not for {', '.join(names)}. Leave it out, "
-            f"or export {TRAIN_FORMAT} too."
-        )
-
-
 def _as_arrays(rows: Any, argument: str, source: Any) -> dict[str, Array] | None:
     """Return arrays by input name; an array alone is that of a model's only input."""
     if rows is None:
         return None
     if not isinstance(rows, Mapping):
-        names = list(named_inputs(source)) if getattr(source, "inputs", None) else []
+        names = list(signature_of(source).inputs) if getattr(source, "inputs", None) else []
         if len(names) != 1 or not hasattr(rows, "__array__"):
             keys = ", ".join(f"'{name}': ..." for name in names) or "name: array"
             raise UsageError(
@@ -309,12 +287,10 @@ def _flat(rows: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Arra
             yield f"{inside}{name}", np.asarray(row)
 
 
-def _request(source: Any, options: Mapping[str, Any]) -> Request:
+def _request(source: Any, known: Mapping[str, Any]) -> Request:
     if isinstance(source, str | Path):
-        return replace(from_run(Path(source)), **options)
-    request = from_model(source, options.get("rows"))
-    named = {key: named_rows(request.model, options.get(key)) for key in ("rows", "calibration")}
-    return replace(request, **{**options, **{key: rows for key, rows in named.items() if rows}})
+        return replace(from_run(Path(source)), **known)
+    return replace(from_model(source, known.get("rows")), **known)
 
 
 def _produce(

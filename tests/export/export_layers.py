@@ -11,7 +11,7 @@ import keras
 
 def _converting() -> bool:
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return spec is not None and spec.name == "zoo_export.converters.child"
+    return spec is not None and spec.name == "zoo_export.making.child"
 
 
 @keras.saving.register_keras_serializable(package="export_tests")

@@ -4,20 +4,21 @@ import numpy as np
 from onnx_standard import by_the_standard
 
 from zoo_export.converters import saved_model
-from zoo_export.converters.axes import input_tensors, output_tensors
-from zoo_export.converters.inference import in_structure, reference
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion, with_batch
+from zoo_export.options import ExportOptions
+from zoo_export.reading.axes import input_tensors, output_tensors
+from zoo_export.reading.signature import signature_of
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx, open_saved_model, open_tflite
 
 
 def by_keras(model, arrays):
     """Return what Keras' own call gives, without the converters' way of calling it."""
-    made = model(in_structure(model, arrays), training=False)
+    made = model(signature_of(model).in_structure(arrays), training=False)
     values = made if isinstance(made, dict) else None
-    given = reference(model, arrays)
+    given = signature_of(model).reference(arrays)
     for name, value in (values or {}).items():
         np.testing.assert_array_equal(given[name], np.asarray(value))
     return given
@@ -25,21 +26,22 @@ def by_keras(model, arrays):
 
 def conversion_of(model, arrays, path, batch=None, **options):
     """Describe a model as an export does: open sizes have names, unless a batch is fixed."""
-    inputs = input_tensors(model)
+    inputs = input_tensors(signature_of(model))
     sizes = {
         size: array.shape[axis]
         for tensor, array in ((t, arrays[t.name]) for t in inputs)
         for axis, size in enumerate(tensor.shape)
         if isinstance(size, str)
     }
-    outputs = output_tensors(model, [(sizes, reference(model, arrays))])
+    outputs = output_tensors(signature_of(model), [(sizes, signature_of(model).reference(arrays))])
     if batch is not None:
         fixed = {name: array[:batch] for name, array in arrays.items()}
         inputs = tuple(type(t)(t.name, t.dtype, fixed[t.name].shape) for t in inputs)
-        given = reference(model, fixed)
+        given = signature_of(model).reference(fixed)
         outputs = tuple(type(t)(t.name, t.dtype, given[t.name].shape) for t in outputs)
         inputs, outputs = with_batch(inputs, batch), with_batch(outputs, batch)
-    return Conversion(model, inputs, outputs, path, samples=(arrays,), **options)
+    chosen = ExportOptions(**options)
+    return Conversion(model, inputs, outputs, path, samples=(arrays,), options=chosen)
 
 
 def onnx_outputs(model, arrays, path, **options):

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from zoo_export.artifacts import make_task, verified
-from zoo_export.converters import child
-from zoo_export.converters.conversion import Converted
-from zoo_export.converters.job import Result
 from zoo_export.exporting import _as_arrays, _request
-from zoo_export.model_file import model_file
-from zoo_export.source import read_source
+from zoo_export.making import child
+from zoo_export.making.artifacts import make_task, verified
+from zoo_export.making.conversion import Converted
+from zoo_export.making.job import Result
+from zoo_export.options import ExportOptions
+from zoo_export.reading.model_file import model_file
+from zoo_export.reading.source import read_source
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import find
 from zoo_runtime.running import open_runner
@@ -16,13 +17,13 @@ from zoo_runtime.running import open_runner
 ALL = ("tflite", "onnx", "saved_model")
 
 
-def convert(model, folder, formats=ALL, samples=None, **options):
+def convert(model, folder, formats=ALL, samples=None, batch_sizes=(1,), **known):
     """Return the verified artifacts by format; what is refused is the error in its place."""
     folder = Path(folder)
     if samples is not None:
-        options["rows"] = _as_arrays(samples, "samples", model)
-    request = _request(model, {"name": "m", **options})
-    source = read_source(request)
+        known["rows"] = _as_arrays(samples, "samples", model)
+    options = ExportOptions(batch_sizes=batch_sizes)
+    source = read_source(_request(model, {"name": "m", "options": options, **known}))
     (folder / "work").mkdir(parents=True)
     found = {}
     with model_file(source.request, folder / "work") as (path, modules):

@@ -99,7 +99,7 @@ def answers_onnx(folder: Path) -> Any:
 
 def keras(folder: Path, path: Path, wanted: Any) -> bool:
     """A ``.keras`` file whose new hash is in ``run.json``, loaded as an export loads it."""
-    from zoo_export.request import from_run
+    from zoo_export.reading.request import from_run
 
     info = json.loads((folder / "run.json").read_text())
     info["model"]["sha256"] = sha256(folder / path)
@@ -112,7 +112,7 @@ def keras(folder: Path, path: Path, wanted: Any) -> bool:
 
 def answers_keras(folder: Path) -> Any:
     """Return what the model says of the run's first examples."""
-    from zoo_export.request import from_run
+    from zoo_export.reading.request import from_run
 
     with np.load(folder / "examples.npz") as stored:
         return np.asarray(from_run(folder).model(stored["x/image"][:2]))
@@ -120,7 +120,7 @@ def answers_keras(folder: Path) -> Any:
 
 def run_info(folder: Path, path: Path, _: Any) -> bool:
     """A run's own description, read for an export and as a run."""
-    from zoo_export.request import name_of
+    from zoo_export.reading.request import name_of
     from zoo_recipes.run import load_run
 
     name_of(folder)

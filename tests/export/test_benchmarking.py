@@ -190,7 +190,7 @@ def test_what_cannot_be_measured_is_refused(exported, monkeypatch):
     ]:
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
             bench(bundle, **options)
-    monkeypatch.setattr("zoo_export.benchmarking.machine.free_memory", lambda: 1000)
+    monkeypatch.setattr("zoo_export.benchmarking.turn.free_memory", lambda: 1000)
     (row,) = bench(bundle, only=["onnx"]).rows
     assert row.error == "it needs about 0.0 GB of memory and 0.0 GB is free"
 
@@ -217,7 +217,7 @@ def report():
             )
         )
     ]
-    from zoo_export.benchmarking.machine import look
+    from zoo_export.benchmarking.report import look
 
     return Report(name="digits", bundle="b", rows=tuple(rows), machine=look([], 0.0))
 

@@ -10,11 +10,11 @@ import tensorflow as tf
 from export_small import ALL, convert, runner
 from keras import layers, ops
 
-from zoo_export import pickled
-from zoo_export.converters.functional import functional
-from zoo_export.converters.inference import named_inputs, named_outputs
-from zoo_export.request import Request
-from zoo_export.source import _check_labels
+from zoo_export.reading import pickled
+from zoo_export.reading.functional import functional
+from zoo_export.reading.request import Request
+from zoo_export.reading.signature import signature_of
+from zoo_export.reading.source import _check_labels
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.tensors import Tensor
@@ -111,7 +111,7 @@ def test_a_pickled_model_is_the_same_in_another_process(tmp_path):
     script = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from zoo_export import pickled\n"
+        "from zoo_export.reading import pickled\n"
         "model = pickled.load(Path('model.pickle'))\n"
         "np.save('y.npy', model(np.load('x.npy')))\n"
         "print(len({id(w) for w in model.weights}), model.count_params(), model.name)\n"
@@ -174,7 +174,9 @@ def test_a_sequential_without_an_input_takes_what_its_sample_is_called():
     with pytest.raises(UsageError, match=r"Model 'stack' has no Input and nothing tells what it"):
         functional(model)
     found = functional(model, {"features": np.ones((2, 5), "float32")})
-    assert {name: t.shape for name, t in named_inputs(found).items()} == {"features": (None, 5)}
+    assert {name: t.shape for name, t in signature_of(found).inputs.items()} == {
+        "features": (None, 5)
+    }
 
 
 class _Sampling(layers.Layer):
@@ -252,8 +254,8 @@ def test_lists_inside_of_lists_are_named_by_layers():
     a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
     first, second = layers.Dense(2, name="first"), layers.Dense(2, name="second")
     model = keras.Model([a, [b]], [first(a), (second(b),)])
-    assert list(named_inputs(model)) == ["a", "b"]
-    assert list(named_outputs(model)) == ["first", "second"]
+    assert list(signature_of(model).inputs) == ["a", "b"]
+    assert list(signature_of(model).outputs) == ["first", "second"]
 
 
 # -- one batch, and states -----------------------------------------------------------------------

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from zoo_export.converters import inference
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.onnx import convert as onnx
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
+from zoo_export.reading.signature import signature_of
 from zoo_registry import load_target
 from zoo_runtime.formats import FORMATS
 from zoo_runtime.tensors import BATCH, Tensor
@@ -57,14 +58,14 @@ def _converted(apply, rows, format_name, path):
     """Return what a file gives for rows, and what Keras gives, without the rest of an export."""
     inputs = keras.Input(rows.shape[1:], name="x", dtype=rows.dtype.name)
     model = keras.Model(inputs, {"y": apply(inputs)})
-    expected = inference.reference(model, {"x": rows})["y"]
+    expected = signature_of(model).reference({"x": rows})["y"]
     batch = 1 if format_name == "tflite" else BATCH
     conversion = Conversion(
         model,
         (Tensor("x", rows.dtype.name, (batch, *rows.shape[1:])),),
         (Tensor("y", str(expected.dtype), (batch, *expected.shape[1:])),),
         Path(path) / f"file.{format_name}",
-        batch_sizes=(1,) if format_name == "tflite" else (),
+        options=ExportOptions().for_format(FORMATS[format_name]),
     )
     {"tflite": tflite, "onnx": onnx}[format_name].convert(conversion)
     session = load_target(FORMATS[format_name].runtime)(conversion.path, threads=1)

@@ -9,11 +9,11 @@ import tensorflow as tf
 from keras import layers, ops
 
 from zoo_export import export
-from zoo_export.converters.axes import check_outputs, input_tensors, related, unrelated
-from zoo_export.request import from_model
-from zoo_export.samples import default_sizes, drawn_rows, other_sizes
-from zoo_export.sizes import oblong
-from zoo_export.source import read_source
+from zoo_export.reading.axes import check_outputs, input_tensors, related, unrelated
+from zoo_export.reading.request import from_model
+from zoo_export.reading.samples import default_sizes, drawn_rows, other_sizes
+from zoo_export.reading.signature import signature_of
+from zoo_export.reading.source import oblong, read_source
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.tensors import Tensor
@@ -102,10 +102,10 @@ def _square():
 )
 def test_sizes_have_one_name_where_keras_wants_them_equal(build, names, caplog):
     model = build()
-    tensors = input_tensors(model)
-    sizes = {**default_sizes(model, tensors), "pairs_2": 128}
+    tensors = input_tensors(signature_of(model))
+    sizes = {**default_sizes(signature_of(model), tensors), "pairs_2": 128}
 
-    found = related(model, tensors, drawn_rows(model, tensors, sizes))
+    found = related(signature_of(model), tensors, drawn_rows(signature_of(model), tensors, sizes))
 
     assert [tensor.shape[1:] for tensor in found] == names
     assert not caplog.records  # nor does TensorFlow tell of what was tried in vain
@@ -130,30 +130,37 @@ def test_sizes_have_one_name_where_keras_wants_them_equal(build, names, caplog):
 def test_a_text_of_a_registered_model_has_one_length(name, names):
     small = {"num_layers": 1, "hidden_dim": 32} if name == "transformer-base" else {}
     model = get_model(name, vocab_size=50, **small)
-    tensors = input_tensors(model)
+    tensors = input_tensors(signature_of(model))
 
-    found = related(model, tensors, drawn_rows(model, tensors, default_sizes(model, tensors)))
+    found = related(
+        signature_of(model),
+        tensors,
+        drawn_rows(signature_of(model), tensors, default_sizes(signature_of(model), tensors)),
+    )
 
     assert {t.name: t.shape[1] for t in found if t.name in names} == names
 
 
 def test_samples_of_different_lengths_tell_inputs_apart():
     model = _question_and_context()
-    tensors = input_tensors(model)
+    tensors = input_tensors(signature_of(model))
     rows = {"question": np.ones((1, 5), "int32"), "context": np.ones((1, 9), "int32")}
 
     assert [str(t) for t in unrelated(tensors)] == [
         "question: int32[batch, question_1]",
         "context: int32[batch, context_1]",
     ]
-    assert [t.shape[1] for t in related(model, tensors, rows)] == ["sequence", "context_sequence"]
+    assert [t.shape[1] for t in related(signature_of(model), tensors, rows)] == [
+        "sequence",
+        "context_sequence",
+    ]
 
 
 def test_names_are_kept_where_keras_cannot_run():
     model = _a_loop_over_a_longer_mask()
-    tensors = input_tensors(model)
+    tensors = input_tensors(signature_of(model))
     rows = {"token_ids": np.ones((1, 9), "int32"), "mask": np.ones((1, 5), "bool")}
-    assert related(model, tensors, rows) == tensors
+    assert related(signature_of(model), tensors, rows) == tensors
 
 
 @pytest.mark.parametrize(
@@ -231,7 +238,10 @@ def test_outputs_that_no_bundle_can_hold(tmp_path, outputs, message):
 
 def test_a_fixed_batch_may_be_in_the_outputs_too():
     inputs = keras.Input(batch_shape=(1, 6), name="x")
-    check_outputs(keras.Model(inputs, layers.Dense(2)(inputs)), {"x": np.ones((1, 6), "float32")})
+    check_outputs(
+        signature_of(keras.Model(inputs, layers.Dense(2)(inputs))),
+        {"x": np.ones((1, 6), "float32")},
+    )
 
 
 # -- files ----------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo_export.cache import key_of
-from zoo_export.request import from_model
+from zoo_export.making.cache import key_of
+from zoo_export.reading.request import from_model
 from zoo_runtime.preprocess import Preprocessor
 
 REFERENCES = Path(__file__).parents[1] / "weights" / "references"

@@ -6,8 +6,7 @@ import pytest
 from keras import layers
 
 from zoo_export import Budget, BudgetError, export_within, verify
-from zoo_export.budget import Candidate, Report
-from zoo_export.budget_search import candidates
+from zoo_export.budget import Candidate, Report, candidates
 from zoo_registry import UsageError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import zoo_registry
-from zoo_export import cache, export, load_bundle
+from zoo_export import export, load_bundle
+from zoo_export.making import cache
 from zoo_registry import ModelSpec
 from zoo_registry.registry import Registry
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from zoo_export import export
-from zoo_export.converters import einsum
+from zoo_export.converters.onnx import einsum
 
 _SIZES = {"a": 2, "b": 3, "c": 4, "d": 5, "e": 6}
 

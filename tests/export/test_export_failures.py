@@ -24,8 +24,8 @@ from export_layers import (
 
 import zoo_registry
 from zoo_export import ExportError, export
-from zoo_export.converters import pool
 from zoo_export.exporting import put_in_place
+from zoo_export.making import conversion
 from zoo_registry import Registry, UnknownNameError, UsageError
 from zoo_runtime import files
 from zoo_runtime.formats import Format
@@ -45,12 +45,12 @@ def _left(tmp_path):
 
 @pytest.fixture(autouse=True)
 def _no_child_waits():
-    pool.close()
+    conversion.close()
 
 
 def _children():
     found = subprocess.run(
-        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.converters.child"],
+        ["pgrep", "-P", str(os.getpid()), "-f", "zoo_export.making.child"],
         capture_output=True,
         text=True,
         check=False,
@@ -111,14 +111,14 @@ def test_a_killed_child(dense, tmp_path):
 @pytest.mark.slow
 def test_a_child_does_one_job_after_another_and_is_not_blamed_for_an_earlier_one(dense, tmp_path):
     export(dense(), out=tmp_path / "first", to=["onnx"])
-    (first,) = pool._waiting
+    (first,) = conversion._waiting
     marker = tmp_path / "marker"
 
     export(dense(KilledOnce(str(marker))), out=tmp_path / "second", to=["onnx"])
 
     assert first.process.returncode == -signal.SIGKILL
     # It holds code of this test's own, which may be another one when the next export comes.
-    assert pool._waiting == []
+    assert conversion._waiting == []
     marker.unlink()
     error = _refused(dense(KilledOnce(str(marker))), tmp_path / "alone", to=["onnx"])
     assert "was killed by SIGKILL" in str(error)
@@ -127,15 +127,15 @@ def test_a_child_does_one_job_after_another_and_is_not_blamed_for_an_earlier_one
 @pytest.mark.slow
 def test_a_child_of_other_surroundings_takes_no_job(dense, tmp_path, monkeypatch):
     export(dense(), out=tmp_path / "first", to=["onnx"])
-    (first,) = pool._waiting
+    (first,) = conversion._waiting
 
     monkeypatch.setenv("KERAZOO_TEST_OF_SURROUNDINGS", "1")
     export(dense(), out=tmp_path / "second", to=["onnx"])
-    (second,) = pool._waiting
+    (second,) = conversion._waiting
     export(dense(), out=tmp_path / "third", to=["onnx"])
 
     assert first.process.returncode is not None
-    assert [child.process for child in pool._waiting] == [second.process]
+    assert [child.process for child in conversion._waiting] == [second.process]
 
 
 @pytest.mark.slow
@@ -368,6 +368,15 @@ def test_a_misspelt_format(dense, tmp_path):
             "train_batch=4 is for tflite:train, not for onnx, tflite. Leave it out, or export "
             "tflite:train too.",
         ),
+        ({"to": "tflite:train", "train_batch": "8"}, "train_batch=8: a step of training takes 1"),
+        ({"sequence_length": 0}, "sequence_length=0 must be a whole number of steps from 1, such"),
+        ({"image_size": 2.5}, "image_size=2.5 must be a number of pixels, such as 224, or height"),
+        ({"to": "tflite", "batch_sizes": 8}, "batch_sizes=8: give different whole numbers from 1"),
+        (
+            {"to": "tflite", "rnn": ["loop"]},
+            "There is no rnn='['loop']'. Did you mean 'loop'? There",
+        ),
+        ({"optimize": 3}, "There is no optimize='3'. There is: onnxruntime."),
     ],
 )
 def test_wrong_arguments(dense, tmp_path, options, message):

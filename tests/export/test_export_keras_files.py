@@ -10,12 +10,28 @@ import numpy as np
 import pytest
 from export_small import convert
 
-from zoo_export import ExportError, assembly, export
-from zoo_export.keras_files import read_model
+from zoo_export import ExportError, export
+from zoo_export.making import assembly
+from zoo_export.reading.keras_files import read_model
+from zoo_export.reading.request import from_model
+from zoo_models.layers import SinusoidalPositions
 from zoo_registry import UsageError
 
 FILES = Path(__file__).parent / "keras2"
 ENDS = (".keras", ".h5")
+
+
+def test_our_layers_are_found_in_a_new_process_wherever_they_lay(tmp_path, fresh_python):
+    x = keras.Input((6, 4), name="x")
+    saved = tmp_path / "saved.keras"
+    keras.Model(x, SinusoidalPositions(name="positions")(x)).save(saved)
+    module = "layers.embedding"
+    moved = _changed(saved, tmp_path, f"zoo_models.{module}", f"zoo.{module}")  # as 0.1 called it
+    code = "from pathlib import Path; from zoo_export.reading.keras_files import read_model"
+    done = fresh_python(f"{code}; print(read_model(Path({str(moved)!r})).output_shape)")
+    assert done.stdout == "(None, 6, 4)\n", done.stderr
+    with assembly.model_file(from_model(read_model(saved)), tmp_path) as (path, _):
+        assert path.is_dir()  # by Keras, not pickled
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -30,10 +46,10 @@ def test_a_model_of_keras_2_gives_what_it_gave_there(name, end):
     assert (model.name, model.zoo_weights.source) == (name, f"{name}{end}")
 
 
-def _changed(name, folder, old, new):
+def _changed(source, folder, old, new):
     """Return a copy of a file whose configuration says something else."""
     target = folder / "changed.keras"
-    with zipfile.ZipFile(FILES / f"{name}.keras") as archive, zipfile.ZipFile(target, "w") as copy:
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as copy:
         for entry in archive.namelist():
             data = archive.read(entry)
             if entry == "config.json":
@@ -76,7 +92,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_keras_3_has_not_is_refused_by_layer(what, tmp_path):
     change, said = REFUSED[what]
-    path = _changed(*change[:1], tmp_path, *change[1:])
+    path = _changed(FILES / f"{change[0]}.keras", tmp_path, *change[1:])
     with pytest.raises(UsageError) as caught:
         read_model(path)
     assert said in str(caught.value)

@@ -13,13 +13,13 @@ from export_runtimes import (
 from keras import layers, ops
 
 import zoo
+from zoo_export.card.remarks import remarks
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert import halves as tflite_halves
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.onnx import schemes as onnx_schemes
-from zoo_export.remarks import remarks
-from zoo_export.request import from_model
-from zoo_export.source import read_source
+from zoo_export.reading.request import from_model
+from zoo_export.reading.source import read_source
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx, open_tflite
 

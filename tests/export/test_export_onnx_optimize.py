@@ -8,11 +8,12 @@ import pytest
 
 import zoo
 from zoo_export import export, load_bundle, verify
-from zoo_export.converters.axes import input_tensors, output_tensors
-from zoo_export.converters.inference import reference
 from zoo_export.converters.onnx import convert as converter
 from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
+from zoo_export.reading.axes import input_tensors, output_tensors
+from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
 from zoo_runtime.running.sessions import open_onnx
 
@@ -56,11 +57,14 @@ def test_weights_stay_where_they_were(largest, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_weights, "_LARGEST_FILE", largest)
     keras.utils.set_random_seed(0)
     model = zoo.get_model("bert-tiny", vocab_size=3000)
-    rows = {t.name: np.ones((2, 16), t.dtype) for t in input_tensors(model)}
-    expected = reference(model, rows)
-    outputs = output_tensors(model, [({"batch": 2, "sequence": 16}, expected)])
+    rows = {t.name: np.ones((2, 16), t.dtype) for t in input_tensors(signature_of(model))}
+    expected = signature_of(model).reference(rows)
+    outputs = output_tensors(signature_of(model), [({"batch": 2, "sequence": 16}, expected)])
     path = tmp_path / "tiny.onnx"
-    conversion = Conversion(model, input_tensors(model), outputs, path, optimize="onnxruntime")
+    options = ExportOptions(optimize="onnxruntime")
+    conversion = Conversion(
+        model, input_tensors(signature_of(model)), outputs, path, options=options
+    )
 
     facts = converter.convert(conversion)
 
@@ -102,9 +106,11 @@ def test_a_file_holds_no_weight_that_nothing_reads(tmp_path):
     x = keras.layers.BatchNormalization()(x)
     model = keras.Model(inputs, keras.layers.Flatten(name="out")(x))
     rows = {"image": np.ones((2, 8, 8, 3), np.float32)}
-    outputs = output_tensors(model, [({"batch": 2}, reference(model, rows))])
+    outputs = output_tensors(
+        signature_of(model), [({"batch": 2}, signature_of(model).reference(rows))]
+    )
     path = tmp_path / "net.onnx"
-    converter.convert(Conversion(model, input_tensors(model), outputs, path))
+    converter.convert(Conversion(model, input_tensors(signature_of(model)), outputs, path))
     graph = onnx.load(str(path)).graph
     read = {name for node in graph.node for name in node.input}
     assert [tensor.name for tensor in graph.initializer if tensor.name not in read] == []

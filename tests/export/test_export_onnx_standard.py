@@ -12,12 +12,12 @@ from keras import layers, ops
 from onnx import TensorProto, helper
 
 from zoo.support.operators import _convert_here
-from zoo_export import assembly, export
-from zoo_export.converters import child
-from zoo_export.converters.axes import check_outputs
-from zoo_export.converters.inference import reference
-from zoo_export.converters.onnx import attributes as onnx_attributes
+from zoo_export import export
 from zoo_export.converters.onnx import convert as onnx_converter
+from zoo_export.converters.onnx import file as onnx_attributes
+from zoo_export.making import assembly, child
+from zoo_export.reading.axes import check_outputs
+from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 
@@ -70,7 +70,7 @@ def checked(outputs, rows, tmp_path, shape=None, dtype="float32", allowed=1e-6):
     model = keras.Model(x, outputs(x), name="net")
     for weight in model.weights:  # as after training: no bias of zeros, no mean of zero
         weight.assign(weight + 0.2 * keras.random.uniform(weight.shape, seed=1))
-    right = reference(model, {"x": rows})
+    right = signature_of(model).reference({"x": rows})
     by_runtime, by_standard, facts = onnx_outputs(model, {"x": rows}, tmp_path / "net.onnx")
     for name, wanted in right.items():
         for given in (by_runtime[name], by_standard[name]):
@@ -282,7 +282,7 @@ def test_every_exported_file_runs_by_the_standard(dense, monkeypatch, tmp_path, 
     def run(job, cases):
         given = plain(job, cases)
         proto = onnx.load(job.path)
-        if job.optimize is None:
+        if job.options.optimize is None:
             proto.graph.initializer[0].raw_data = b"\0" * len(proto.graph.initializer[0].raw_data)
         onnx.save(proto, job.path)
         return given
@@ -347,7 +347,7 @@ def test_a_batch_that_keras_calls_one(tmp_path):
     x = keras.Input((5, 8), name="x")
     summed = keras.Model(x, ops.sum(x, axis=0, keepdims=True), name="net")
     with pytest.raises(UsageError, match="has no batch axis, its shape is"):
-        check_outputs(summed, {"x": rows[:1]})
+        check_outputs(signature_of(summed), {"x": rows[:1]})
 
 
 # -- convolutions --------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zoo
-from zoo_export.converters import conversion
-from zoo_export.converters.axes import input_tensors, output_tensors
-from zoo_export.converters.inference import reference
 from zoo_export.converters.onnx import schemes as onnx_schemes
 from zoo_export.converters.onnx import trace as onnx_trace
 from zoo_export.converters.onnx import weights as onnx_weights
 from zoo_export.converters.tracing import Conversion
+from zoo_export.making import conversion
+from zoo_export.reading.axes import input_tensors, output_tensors
+from zoo_export.reading.signature import signature_of
 from zoo_runtime.running.sessions import open_onnx
 from zoo_system.machine import free_bytes
 
@@ -65,9 +65,11 @@ def test_small_weights_stay_in_the_graph_for_shapes(product):
 def test_traced_weights_are_the_memory_of_the_model(tmp_path):
     inputs = keras.Input((4,), name="features")
     model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(inputs))
-    outputs = output_tensors(model, [({"batch": 2}, reference(model, _ROWS))])
+    outputs = output_tensors(
+        signature_of(model), [({"batch": 2}, signature_of(model).reference(_ROWS))]
+    )
     traced = onnx_trace.trace(
-        Conversion(model, input_tensors(model), outputs, tmp_path / "small.onnx")
+        Conversion(model, input_tensors(signature_of(model)), outputs, tmp_path / "small.onnx")
     )
     kernel = traced.constants["logits/kernel"]
     tensor = model.get_layer("logits").kernel.value.read_value()
@@ -81,11 +83,11 @@ def test_large_weights_are_verified_beside_the_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(onnx_weights, "_LARGEST_FILE", 1_000_000)
     model = zoo.get_model("bert-tiny")
-    rows = {t.name: np.ones((1, 16), t.dtype) for t in input_tensors(model)}
-    expected = reference(model, rows)
-    outputs = output_tensors(model, [({"batch": 1, "sequence": 16}, expected)])
+    rows = {t.name: np.ones((1, 16), t.dtype) for t in input_tensors(signature_of(model))}
+    expected = signature_of(model).reference(rows)
+    outputs = output_tensors(signature_of(model), [({"batch": 1, "sequence": 16}, expected)])
     path = tmp_path / "tiny.onnx"
-    facts = converter.convert(Conversion(model, input_tensors(model), outputs, path))
+    facts = converter.convert(Conversion(model, input_tensors(signature_of(model)), outputs, path))
     assert facts["weights"]["float32"] == pytest.approx(model.count_params() * 4, rel=0.001)
     assert path.stat().st_size < 500_000
     for name, array in open_onnx(path).run(rows).items():
@@ -97,14 +99,16 @@ def test_large_quantized_weights_are_beside_the_file_too(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_weights, "_LARGEST_FILE", 500_000)
     keras.utils.set_random_seed(0)
     model = zoo.get_model("bert-tiny", vocab_size=3000, task="masked-lm")
-    rows = {t.name: np.ones((8, 16), t.dtype) for t in input_tensors(model)}
+    rows = {t.name: np.ones((8, 16), t.dtype) for t in input_tensors(signature_of(model))}
     rows["token_ids"] = np.random.default_rng(0).integers(0, 3000, (8, 16)).astype("int32")
-    expected = reference(model, rows)
-    outputs = output_tensors(model, [({"batch": 8, "sequence": 16}, expected)])
+    expected = signature_of(model).reference(rows)
+    outputs = output_tensors(signature_of(model), [({"batch": 8, "sequence": 16}, expected)])
     schemes = {"float16": 0.51, "dynamic_int8": 0.34, "int8": 0.34}
     for name, share in schemes.items():
         path = tmp_path / f"{name}.onnx"
-        conversion = Conversion(model, input_tensors(model), outputs, path, calibration=rows)
+        conversion = Conversion(
+            model, input_tensors(signature_of(model)), outputs, path, calibration=rows
+        )
         facts = getattr(onnx_schemes, name)(conversion)
         assert facts["domains"] == ["ai.onnx"]
         # The table of embeddings, which is the output's kernel too, is there once.

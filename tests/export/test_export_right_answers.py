@@ -9,12 +9,14 @@ import pytest
 from keras import layers, ops
 
 from zoo.support.operators import _convert_here
-from zoo_export import ExportError, VerificationError, assembly, export, load_bundle
-from zoo_export.converters.axes import input_tensors
-from zoo_export.remarks import remarks
-from zoo_export.request import from_model
-from zoo_export.samples import drawn_for, masked_rows
-from zoo_export.source import read_source
+from zoo_export import ExportError, VerificationError, export, load_bundle
+from zoo_export.card.remarks import remarks
+from zoo_export.making import assembly
+from zoo_export.reading.axes import input_tensors
+from zoo_export.reading.request import from_model
+from zoo_export.reading.samples import drawn_for, masked_rows
+from zoo_export.reading.signature import signature_of
+from zoo_export.reading.source import read_source
 from zoo_registry import UsageError
 from zoo_runtime.columns import keeps, measure, usual
 from zoo_runtime.comparing import compare, compared, fitted, measured, top1_agreement
@@ -337,7 +339,7 @@ def test_tokens_and_mask_inputs_are_masked_alike():
     x = layers.Embedding(30, 4)(tokens)
     model = keras.Model([tokens, mask], layers.GlobalAveragePooling1D(name="y")(x, mask=mask > 0))
 
-    rows = masked_rows(model, input_tensors(model), drawn_for(model))
+    rows = masked_rows(signature_of(model), input_tensors(signature_of(model)), drawn_for(model))
 
     hidden = rows["padding_mask"] == 0
     at = np.arange(128)
@@ -446,9 +448,9 @@ def test_a_model_with_one_answer_is_proved_on_a_copy_with_other_weights(to_files
 
 
 def test_a_file_that_is_wrong_where_nothing_shows_it_is_refused():
-    from zoo_export.artifacts import verified
-    from zoo_export.converters.conversion import Converted
-    from zoo_export.converters.job import Job, Result
+    from zoo_export.making.artifacts import verified
+    from zoo_export.making.conversion import Converted
+    from zoo_export.making.job import Job, Result
 
     for model in _idle():
         source = read_source(replace(from_model(model), name="m"))
@@ -603,7 +605,7 @@ def test_ranges_are_judged_by_rows_that_they_were_not_measured_on(to_files):
 
 
 def test_what_a_dtype_cannot_hold_inside_of_a_model_is_named():
-    from zoo_export.causes import cause
+    from zoo_export.reading.causes import cause
 
     scores, mask = keras.Input((5,), name="scores"), keras.Input((5,), name="mask")
     hidden = layers.Add(name="masked")([scores, layers.Rescaling(-1e9, name="far")(mask)])

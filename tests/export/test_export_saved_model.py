@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_export.converters.pixels_in_graph import decode_batch
+from zoo_export.converters.saved_model import decode_batch
 from zoo_runtime.preprocess.steps import ImageStep
 
 pytestmark = pytest.mark.slow

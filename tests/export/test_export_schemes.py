@@ -8,9 +8,10 @@ import pytest
 from keras import layers
 
 from zoo_export import ExportError, export, verify
-from zoo_export.converters.axes import input_tensors
-from zoo_export.converters.worst_layers import by_layer, room_for_float
-from zoo_export.samples import drawn_rows
+from zoo_export.converters.float_layers import by_layer, room_for_float
+from zoo_export.reading.axes import input_tensors
+from zoo_export.reading.samples import drawn_rows
+from zoo_export.reading.signature import signature_of
 from zoo_models.build import get_model
 from zoo_registry import UsageError
 from zoo_runtime.formats import FORMATS
@@ -59,8 +60,8 @@ def typical():
     """Draw 16 rows that a model without a run is calibrated with."""
 
     def draw(model, **sizes):
-        tensors = input_tensors(model)
-        parts = [drawn_rows(model, tensors, sizes, seed=seed) for seed in range(4)]
+        tensors = input_tensors(signature_of(model))
+        parts = [drawn_rows(signature_of(model), tensors, sizes, seed=seed) for seed in range(4)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     return draw

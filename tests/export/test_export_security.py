@@ -56,7 +56,8 @@ def test_no_module_imports_what_unpickles():
     # One reads tables with a stand-in for every name in them:
     # tests/recipes/datasets/test_resume_bias.py. The other hands a model of this process to the
     # one that converts it: see the next test.
-    assert found == [(RESTRICTED, "pickle"), (HANDED_OVER, "pickle"), (HANDED_OVER, "cloudpickle")]
+    handed = [(HANDED_OVER, "cloudpickle"), (HANDED_OVER, "pickle")]
+    assert sorted(found) == [*handed, (RESTRICTED, "pickle")]
     (restricted,) = [path for path in SOURCES if path.name == RESTRICTED]
     used = re.findall(r"pickle\.\w+", restricted.read_text())
     assert set(used) == {"pickle.Unpickler"}

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from zoo_export import export
-from zoo_export.remarks import remarks
+from zoo_export.card.remarks import remarks
 from zoo_registry import UsageError
 
 

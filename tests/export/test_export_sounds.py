@@ -7,6 +7,7 @@ import soundfile
 from zoo_export import ExportError, export
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
@@ -79,7 +80,9 @@ def test_several_batch_sizes_are_refused_in_int8(run, tmp_path):
     tensor = Tensor("audio", "float32", (1, 8000))
     path = tmp_path / "tones.tflite"
     with pytest.raises(ExportError) as caught:
-        tflite_schemes.int8(Conversion(run.model(), (tensor,), (), path, batch_sizes=(1, 4)))
+        tflite_schemes.int8(
+            Conversion(run.model(), (tensor,), (), path, options=ExportOptions(batch_sizes=(1, 4)))
+        )
     assert str(caught.value) == (
         "layer 'spectrogram' has to stay in float, which the converter does in files of one batch "
         "size alone"

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from zoo_export.converters.axes import input_tensors, output_tensors
-from zoo_export.converters.inference import reference
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.tracing import Conversion
+from zoo_export.options import ExportOptions
+from zoo_export.reading.axes import input_tensors, output_tensors
+from zoo_export.reading.signature import signature_of
 from zoo_models.build import get_model
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
@@ -25,7 +26,7 @@ def tied():
 
 
 def inputs_of(model, rows):
-    inputs = {t.name: np.ones((rows, LENGTH), t.dtype) for t in input_tensors(model)}
+    inputs = {t.name: np.ones((rows, LENGTH), t.dtype) for t in input_tensors(signature_of(model))}
     tokens = np.random.default_rng(rows).integers(0, 500, (rows, LENGTH))
     return {**inputs, "token_ids": tokens.astype("int32")}
 
@@ -34,13 +35,16 @@ def converted(model, convert, path, sizes=(1,)):
     # In this process: what is tested is the file, and a process for each takes its time.
     known = {"sequence": LENGTH, **({"batch": sizes[0]} if sizes else {})}
     rows = inputs_of(model, 1)
-    outputs = output_tensors(model, [({"batch": 1, "sequence": LENGTH}, reference(model, rows))])
+    outputs = output_tensors(
+        signature_of(model),
+        [({"batch": 1, "sequence": LENGTH}, signature_of(model).reference(rows))],
+    )
     conversion = Conversion(
         model,
-        tuple(tensor.fixed(known) for tensor in input_tensors(model)),
+        tuple(tensor.fixed(known) for tensor in input_tensors(signature_of(model))),
         tuple(tensor.fixed(known) for tensor in outputs),
         path,
-        batch_sizes=sizes,
+        options=ExportOptions(batch_sizes=sizes),
     )
     facts = convert(conversion)
     session = open_tflite(path)
@@ -58,7 +62,7 @@ def test_a_table_that_is_also_a_kernel_is_stored_once(scheme, sizes, tied, tmp_p
     assert facts["operators"]["EMBEDDING_LOOKUP"] >= max(1, len(sizes))
     for rows in (1, 5):
         inputs = inputs_of(tied, rows)
-        expected = reference(tied, inputs)["logits"]
+        expected = signature_of(tied).reference(inputs)["logits"]
         error = np.sqrt(np.mean((runner.run(inputs)["logits"] - expected) ** 2))
         # Drawn weights: an int4 table alone is 1 in 14 of its largest value off.
         assert error < {"dynamic_int8": 0.02, "int4_weights": 0.25}[scheme] * expected.std()
@@ -74,7 +78,7 @@ def test_a_table_that_is_only_looked_up(tmp_path):
     assert facts["weights"]["int4"] > 800 * 32 / 2
     assert facts["operators"]["EMBEDDING_LOOKUP"] == 1
     inputs = inputs_of(model, 1)
-    expected = reference(model, inputs)["logits"]
+    expected = signature_of(model).reference(inputs)["logits"]
     np.testing.assert_allclose(
         runner.run(inputs)["logits"], expected, atol=0.5 * np.abs(expected).max()
     )

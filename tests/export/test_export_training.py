@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo_export import ExportError, export, verify
-from zoo_export.converters.head import find_head
+from zoo_export.converters.litert.train import find_head
 from zoo_registry import UsageError
 from zoo_runtime.running.training import open_trainer
 

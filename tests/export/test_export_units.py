@@ -1,11 +1,18 @@
 """The parts of the export room, one by one."""
 
+import inspect
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
-from zoo_export.converters.axes import input_tensors
-from zoo_export.converters.inference import call, inference_clone, named_outputs
-from zoo_export.samples import default_sizes, drawn_rows, edge_cases, sample_cases
+from zoo.cli import exporting as cli_exporting
+from zoo_export import export
+from zoo_export.options import ExportOptions
+from zoo_export.reading.axes import input_tensors
+from zoo_export.reading.inference import inference_clone
+from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_cases
+from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
 from zoo_runtime.errors import ExportError
@@ -84,8 +91,8 @@ def _text_model(vocab=11):
 
 def test_drawn_inputs_are_what_the_layers_can_take():
     model = _text_model()
-    tensors = input_tensors(model)
-    rows = drawn_rows(model, tensors, {"sequence": 16})
+    tensors = input_tensors(signature_of(model))
+    rows = drawn_rows(signature_of(model), tensors, {"sequence": 16})
 
     assert rows["token_ids"].shape == (4, 16)
     assert 2 < rows["token_ids"].max() < 11
@@ -93,7 +100,7 @@ def test_drawn_inputs_are_what_the_layers_can_take():
     assert 100 < rows["image"].max() <= 255
     assert rows["padding_mask"].sum(axis=1).tolist() == [16, 8, 4, 2]
     assert (np.diff(rows["padding_mask"], axis=1) <= 0).all()
-    assert np.isfinite(call(model, rows)["logits"]).all()
+    assert np.isfinite(signature_of(model).call(rows)["logits"]).all()
 
 
 def test_batches_of_one_and_three_and_others_before():
@@ -107,9 +114,13 @@ def _edges(apply, *inputs):
     import keras
 
     model = keras.Model(inputs, {"y": apply(*inputs)})
-    tensors = input_tensors(model)
-    rows = drawn_rows(model, tensors, default_sizes(model, tensors))
-    edges = [pair[0] for pair in edge_cases(model, tensors, rows).values() if pair is not None]
+    tensors = input_tensors(signature_of(model))
+    rows = drawn_rows(signature_of(model), tensors, default_sizes(signature_of(model), tensors))
+    edges = [
+        pair[0]
+        for pair in edge_cases(signature_of(model), tensors, rows).values()
+        if pair is not None
+    ]
     return edges, {name: row[:1] for name, row in rows.items()}
 
 
@@ -190,10 +201,16 @@ def test_the_default_length_respects_what_positions_the_model_has():
     from zoo_models.build import get_model
 
     model = get_model("gpt-nano", vocab_size=50, max_length=20)
-    assert default_sizes(model, input_tensors(model)) == {"sequence": 20}
-    assert default_sizes(model, input_tensors(model), 7) == {"sequence": 7}
+    assert default_sizes(signature_of(model), input_tensors(signature_of(model))) == {
+        "sequence": 20
+    }
+    assert default_sizes(signature_of(model), input_tensors(signature_of(model)), 7) == {
+        "sequence": 7
+    }
     unbounded = get_model("lstm-classifier", vocab_size=50)
-    assert default_sizes(unbounded, input_tensors(unbounded)) == {"sequence": 128}
+    assert default_sizes(signature_of(unbounded), input_tensors(signature_of(unbounded))) == {
+        "sequence": 128
+    }
 
 
 def test_a_float32_model_is_its_own_clone_and_others_keep_their_weights():
@@ -217,10 +234,14 @@ def test_outputs_are_named_after_keys_or_layers():
 
     x = keras.Input((None, 3), name="steps")
     states = layers.LSTM(2, return_state=True, name="memory")(x)
-    assert list(named_outputs(keras.Model(x, states))) == ["memory_0", "memory_1", "memory_2"]
+    assert list(signature_of(keras.Model(x, states)).outputs) == [
+        "memory_0",
+        "memory_1",
+        "memory_2",
+    ]
     logits = layers.Dense(1, name="logits")(states[0])
-    assert list(named_outputs(keras.Model(x, {"score-1": logits}))) == ["score_1"]
-    assert list(named_outputs(keras.Model(x, logits))) == ["logits"]
+    assert list(signature_of(keras.Model(x, {"score-1": logits})).outputs) == ["score_1"]
+    assert list(signature_of(keras.Model(x, logits)).outputs) == ["logits"]
 
 
 def test_arrays_are_narrowed_but_never_changed():
@@ -262,3 +283,11 @@ def test_integers_refuse_nan_and_clip_what_is_too_large():
     with pytest.raises(UsageError) as error:
         held.quantize(np.array([0, np.nan], np.float32))
     assert str(error.value) == message
+
+
+def test_an_option_is_an_argument_of_export_and_of_the_command_line():
+    names = {field.name for field in fields(ExportOptions)}
+    arguments = inspect.signature(export).parameters
+    assert {name for name in names if arguments[name].default is None} == names
+    flags = {option.name for option in cli_exporting.export.params}
+    assert set(cli_exporting._OPTIONS) == names <= flags

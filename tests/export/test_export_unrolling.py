@@ -6,10 +6,11 @@ import pytest
 from keras import layers
 
 from zoo_export import export
+from zoo_export.card.remarks import remarks
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert.recurrent import MOST_UNROLLED
 from zoo_export.converters.tracing import Conversion
-from zoo_export.remarks import remarks
+from zoo_export.options import ExportOptions
 from zoo_registry import UsageError
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
@@ -26,7 +27,9 @@ def converted(model, path, steps, batch=1, **options):
     """Convert in this process, run the file and compare it with Keras."""
     inputs = (Tensor("steps", "float32", (batch, steps, 5)),)
     outputs = (Tensor("logits", "float32", (batch, 3)),)
-    facts = tflite.convert(Conversion(model, inputs, outputs, path, **options))
+    facts = tflite.convert(
+        Conversion(model, inputs, outputs, path, options=ExportOptions(**options))
+    )
     rows = np.random.default_rng(0).normal(size=(3, steps, 5)).astype("float32")
     rows[1, steps // 2 :] = 0  # masked
     given = Runner(open_tflite(path), inputs, outputs).run({"steps": rows})

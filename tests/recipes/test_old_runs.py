@@ -145,7 +145,7 @@ def test_layers_are_found_wherever_their_modules_were(fresh_python):
 from pathlib import Path
 import numpy as np
 import zoo
-from zoo_export.keras_files import read_model
+from zoo_export.reading.keras_files import read_model
 ids, mask = np.array([[1, 2, 3, 4]], "int32"), np.ones((1, 4), "int32")
 inputs = {{"token_ids": ids, "padding_mask": mask}}
 for load in (read_model, zoo.load_model):

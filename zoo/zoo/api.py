@@ -136,7 +136,7 @@ def load_model(path: str | Path) -> Any:
     if not Path(path).is_file():
         raise UsageError(f"There is no model file '{path}'.")
     check_backend()
-    from zoo_export.keras_files import read_model
+    from zoo_export.reading.keras_files import read_model
 
     return read_model(Path(path), compiled=True)
 

@@ -93,7 +93,7 @@ def _plan(
     full_size: bool,
 ) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "build", lambda: _build(spec, built, task=task, full_size=full_size)
-    from zoo_export.samples import drawn_for
+    from zoo_export.reading.samples import drawn_for
 
     model = built[0]
     inputs = drawn_for(model)
@@ -158,11 +158,11 @@ def _declared(spec: ModelSpec) -> str:
 
 
 def _inputs(model: Any) -> list[TensorSpec]:
-    from zoo_export.converters.inference import named_inputs
+    from zoo_export.reading.signature import signature_of
 
     return [
         TensorSpec(name, tuple(tensor.shape[1:]), str(tensor.dtype))
-        for name, tensor in named_inputs(model).items()
+        for name, tensor in signature_of(model).inputs.items()
     ]
 
 
@@ -175,9 +175,9 @@ def _shown(value: Any) -> str:
 
 
 def _outputs(model: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from zoo_export.converters.inference import reference
+    from zoo_export.reading.signature import signature_of
 
-    return reference(model, inputs)
+    return signature_of(model).reference(inputs)
 
 
 def _forward(model: Any, inputs: Mapping[str, Any]) -> str:
@@ -252,10 +252,10 @@ def _loss(model: Any, inputs: Mapping[str, Any]) -> Any:
     import keras
     import numpy as np
 
-    from zoo_export.converters.inference import call
+    from zoo_export.reading.signature import signature_of
 
     generator = np.random.default_rng(0)
-    outputs = call(model, inputs, lambda given: model(given, training=True))
+    outputs = signature_of(model).call(inputs, lambda given: model(given, training=True))
     losses = []
     for name, output in outputs.items():
         shape = tuple(output.shape)

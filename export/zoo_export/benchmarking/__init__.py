@@ -12,12 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.benchmarking import machine
-from zoo_export.benchmarking.report import Report
-from zoo_export.benchmarking.turn import Turn, of_bundle, of_run, packages_of
-from zoo_export.benchmarking.worker import TIME_LIMIT
-from zoo_export.converters.job import save_cases
-from zoo_export.request import complete
+from zoo_export.benchmarking.report import Report, load, look, warnings
+from zoo_export.benchmarking.turn import TIME_LIMIT, Turn, of_bundle, of_run, packages_of
+from zoo_export.making.job import save_cases
+from zoo_export.reading.request import complete
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.running import check_threads
@@ -96,7 +94,7 @@ def bench(
     ]
     rounds = _rounds(runs)
     step = _steps(len(turns) * (len(rounds) + 2), on_step)
-    load_before = machine.load()
+    load_before = load()
     with tempfile.TemporaryDirectory() as scratch:
         examples = _save(inputs, data, Path(scratch))
         try:
@@ -112,8 +110,8 @@ def bench(
         name=name,
         bundle=str(folder),
         rows=tuple(turn.row for turn in turns),
-        machine=machine.look(dict.fromkeys(packages), load_before),
-        warnings=machine.warnings(load_before),
+        machine=look(dict.fromkeys(packages), load_before),
+        warnings=warnings(load_before),
     )
 
 

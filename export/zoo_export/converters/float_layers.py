@@ -1,15 +1,181 @@
-"""Layers that no quantizer may touch: they say so by holding ``float_constants``.
-
-The front end of a speech model is one. The power of a sound spans ten orders of magnitude, of which
-eight bits hold two; a logarithm of that is noise.
-"""
+"""Which layers cost most when they are computed in int8, so that the worst can stay in float."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from zoo_export.converters.worst_layers import by_layer
+import numpy as np
+
+from zoo_export.reading.signature import path_of
+from zoo_runtime.tensors import Array, Arrays
+
+# Kept in float are the fewest layers that make so much of the whole squared error.
+SHARE = 0.9
+# And no more of them than this share of what would weigh as much as all that is in int8: biases,
+# and what a format adds, weigh too.
+FILLED = 0.75
+# Rows that each layer is tried on, and layers that are tried one by one.
+NUM_ROWS = 32
+MAX_LAYERS = 64
+
+
+def by_layer(model: Any, nodes: Iterable[tuple[str, Sequence[str]]]) -> dict[str, list[str]]:
+    """Return the nodes of each layer; of each outermost layer where there are very many.
+
+    What a recurrent layer does in its cell is the layer's: both kernels stay in one dtype.
+
+    Args:
+        model: The Keras model.
+        nodes: Each node with the names, its own or of its tensors, that tell its layer.
+    """
+    cells = {layer.cell.name for layer in model._flatten_layers() if hasattr(layer, "cell")}
+    found = [
+        (node, _without_cell(path, cells)) for node, names in nodes if (path := _path(model, names))
+    ]
+    is_deep = len({path for _, path in found}) > MAX_LAYERS
+    layers: dict[str, list[str]] = {}
+    for node, path in found:
+        layers.setdefault(path.partition("/")[0] if is_deep else path, []).append(node)
+    return layers
+
+
+def _without_cell(path: str, cells: Set[str]) -> str:
+    layer, _, last = path.rpartition("/")
+    return layer if layer and last in cells else path
+
+
+def _path(model: Any, names: Sequence[str]) -> str | None:
+    # A fused node bears the names of all that it does: the innermost layer, and the first to act.
+    paths = [path for name in names if (path := path_of(model, name))]
+    return max(reversed(paths), key=lambda path: path.count("/"), default=None)
+
+
+def layer_errors(
+    layers: Mapping[str, Sequence[str]], run: Callable[[Sequence[str]], Arrays]
+) -> dict[str, float]:
+    """Return what the outputs lose when one layer alone is computed in int8, worst first.
+
+    Args:
+        layers: The nodes of each layer.
+        run: Quantizes all nodes but those that it gets, and returns the outputs of some rows.
+
+    Returns:
+        For each layer the root mean square of the difference, as a share of that of the outputs
+        in float.
+
+    Example:
+        >>> layers = {"conv": ["c"], "logits": ["l"]}
+        >>> loss = {"c": 0.5, "l": 0.1}
+        >>> def run(kept):
+        ...     return {"logits": np.ones(4) + sum(loss[n] for n in loss if n not in kept)}
+        >>> layer_errors(layers, run)
+        {'conv': 0.5, 'logits': 0.1}
+    """
+    nodes = [node for group in layers.values() for node in group]
+    expected = run(nodes)
+    errors = {
+        layer: _error(expected, run([node for node in nodes if node not in set(group)]))
+        for layer, group in layers.items()
+    }
+    return dict(sorted(errors.items(), key=lambda item: -item[1]))
+
+
+def room_for_float(model: Any, layers: Iterable[str]) -> tuple[dict[str, int], float]:
+    """Return how many numbers each layer's kernels hold, and how many of all may stay in float.
+
+    Args:
+        model: The Keras model.
+        layers: Names of those that int8 reaches, as :func:`by_layer` gives them.
+
+    Example:
+        >>> import keras
+        >>> layers = [keras.layers.Dense(5, name="hidden"), keras.layers.Dense(2, name="logits")]
+        >>> model = keras.Sequential([keras.Input((4,)), *layers])
+        >>> room_for_float(model, ["hidden", "logits"]), room_for_float(model, ["hidden"])
+        (({'hidden': 20, 'logits': 10}, 4.5), ({'hidden': 20}, 0.0))
+    """
+    kernels = {w.path: math.prod(w.shape) for w in model.weights if len(w.shape) > 1}
+    sizes = dict.fromkeys(layers, 0)
+    for name, count in kernels.items():
+        # Without the model's own name, which those of a Sequential begin with.
+        path = f"{path_of(model, name)}/"
+        # A layer inside of another one, or of a model, has weights that do not name the outer one.
+        within = {name: len(ends) for name in sizes if (ends := _end_that_begins(name, path))}
+        if within:
+            sizes[max(within, key=lambda name: within[name])] += count
+    reached = sum(sizes.values())
+    unreached = max(0, sum(kernels.values()) - reached)
+    # Four bytes for each in float, one for each in int8: (reached - kept) = 4 (kept + unreached).
+    return sizes, max(0.0, FILLED * (reached - 4 * unreached) / 5)
+
+
+def _end_that_begins(name: str, path: str) -> str:
+    """Return the longest end of a layer's name that a path begins with.
+
+    Example:
+        >>> _end_that_begins("both/forward_lstm", "forward_lstm/lstm_cell/kernel")
+        'forward_lstm/'
+    """
+    parts = name.split("/")
+    ends = (f"{'/'.join(parts[at:])}/" for at in range(len(parts)))
+    return next((end for end in ends if path.startswith(end)), "")
+
+
+def worst(errors: Mapping[str, float], sizes: Mapping[str, int], room: float) -> list[str]:
+    """Return the layers to keep in float, worst first.
+
+    They are the fewest that make :data:`SHARE` of the sum of all squared errors, without those
+    for which there is no room: where every layer costs about the same, as with drawn weights,
+    that sum takes most of the model.
+
+    Args:
+        errors: What each layer costs, as :func:`layer_errors` gives it.
+        sizes: The numbers in its kernels.
+        room: How many of all of them may stay in float.
+
+    Example:
+        >>> worst({"conv": 0.3, "dense": 0.05}, {"conv": 9, "dense": 91}, 100)
+        ['conv']
+        >>> worst({"dense": 0.3, "conv": 0.3}, {"conv": 9, "dense": 91}, 15)
+        ['conv']
+        >>> worst({"conv": 0.0}, {"conv": 9}, 9)
+        []
+    """
+    left = sum(error**2 for error in errors.values())
+    enough = (1 - SHARE) * left
+    chosen = []
+    for layer, error in sorted(errors.items(), key=lambda item: -item[1]):
+        if left <= enough:
+            break
+        if sizes[layer] <= room:
+            chosen.append(layer)
+            room -= sizes[layer]
+            left -= error**2
+    return chosen
+
+
+def some_rows(calibration: Arrays) -> dict[str, Array]:
+    """Return at most :data:`NUM_ROWS` of the rows, evenly spaced."""
+    count = len(next(iter(calibration.values())))
+    chosen = np.linspace(0, count - 1, min(count, NUM_ROWS)).astype(int)
+    return {name: array[chosen] for name, array in calibration.items()}
+
+
+def _error(expected: Arrays, received: Arrays) -> float:
+    shares = [
+        np.sqrt(np.mean((array - received[name]) ** 2) / max(np.mean(array**2), 1e-12))
+        for name, array in expected.items()
+        if array.dtype.kind == "f"
+    ]
+    return round(float(max(shares, default=0.0)), 6)
+
+
+# Layers that no quantizer may touch: they say so by holding ``float_constants``.
+#
+# The front end of a speech model is one. The power of a sound spans ten orders of magnitude, of
+# which eight bits hold two; a logarithm of that is noise.
 
 
 def float_layers(model: Any) -> dict[str, int]:
@@ -35,7 +201,7 @@ def float_nodes(model: Any, nodes: Iterable[tuple[str, Sequence[str]]]) -> list[
 
     Args:
         model: The Keras model.
-        nodes: As for :func:`zoo_export.converters.worst_layers.by_layer`.
+        nodes: As for :func:`zoo_export.converters.float_layers.by_layer`.
     """
     kept = float_layers(model)
     if not kept:

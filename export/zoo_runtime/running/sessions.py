@@ -166,7 +166,7 @@ def set_threads(threads: int | None) -> None:
     Raises:
         UsageError: It already runs with another number of threads.
     """
-    tf = need("tensorflow", "Threads of TensorFlow", "tensorflow")
+    tf = need("tensorflow", "A number of threads of TensorFlow", "tensorflow")
     if threads is not None and tf.config.threading.get_intra_op_parallelism_threads() != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)

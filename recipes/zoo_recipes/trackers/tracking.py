@@ -213,9 +213,8 @@ def _made(name: str, argument: str) -> Made:
             raise TypeError(f"it made a {type(tracker).__name__}, not a Tracker")
         title = str(tracker.title) or f"{what}{of_plugin}"
         measures = bool(tracker.measures)
-    return Made(
-        spec.name if is_ours else name, tracker, title, measures, None if is_ours else owner
-    )
+    held = None if is_ours else owner
+    return Made(spec.name if is_ours else name, tracker, title, measures, held)
 
 
 # Our own are where run.json has had them from the first: `cost.energy` and `mlflow`.

@@ -152,7 +152,7 @@ def read_data(
     Raises:
         UsageError: A file or data set that does not fit the model.
     """
-    from zoo_export.request import stored_examples
+    from zoo_export.reading.request import stored_examples
     from zoo_recipes.evaluation.examples import read_inputs
 
     if word.endswith(".npz"):

@@ -54,8 +54,7 @@ def export_within_budget(
     """
     from pathlib import Path
 
-    from zoo_export.budget import Budget
-    from zoo_export.budget_search import FORMATS, candidates, export_within
+    from zoo_export.budget import FORMATS, Budget, candidates, export_within
 
     if max_drop is None:
         raise UsageError("--max-mb and --max-ms need --max-drop: how much accuracy may be lost?")

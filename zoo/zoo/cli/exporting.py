@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,31 @@ if TYPE_CHECKING:
     from zoo_runtime.bundle import Bundle
 
 
+# Of each option of an export: what the command line takes, and what it says of it.
+_OPTIONS: Mapping[str, tuple[Any, str]] = {
+    "sequence_length": (int, "Static length of text inputs in TFLite."),
+    "image_size": (SIDES, "Height and width of images: 224 or 224x320."),
+    "batch_sizes": (str, "Batches of LiteRT files, such as 1,8, or dynamic for any, slower [1]."),
+    "rnn": (str, "Recurrent layers of LiteRT files: loop or unroll [what suits]."),
+    "optimize": (
+        str,
+        "onnxruntime: an ONNX file with ONNX Runtime's own operators [standard ones].",
+    ),
+    "train_batch": (int, "Rows of one step of training on the device [8]."),
+}
+
+
+def _flag(option: str) -> str:
+    return f"--{option.replace('_', '-')}"
+
+
+def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of :class:`zoo_export.options.ExportOptions`."""
+    for name, (kind, said) in reversed(list(_OPTIONS.items())):
+        command = click.option(_flag(name), type=kind, help=said)(command)
+    return command
+
+
 @click.command()
 @click.argument("source", metavar="RUN|NAME|FILE")
 @click.option(
@@ -31,7 +56,6 @@ if TYPE_CHECKING:
 )
 @click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
 @click.option("--train", is_flag=True, help="A LiteRT file that trains its head: tflite:train.")
-@click.option("--train-batch", type=int, help="Rows of one step of training on the device [8].")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @click.option("--zip", "zipped", is_flag=True, help="Write the bundle as one file too, OUT.zip.")
@@ -40,16 +64,7 @@ if TYPE_CHECKING:
     "--weights", help="Weights of a model given by name: a file, a snapshot, hf://..., pretrained."
 )
 @click.option("--no-cache", is_flag=True, help="Convert again, though nothing has changed.")
-@click.option("--sequence-length", type=int, help="Static length of text inputs in TFLite.")
-@click.option("--image-size", type=SIDES, help="Height and width of images: 224 or 224x320.")
-@click.option(
-    "--batch-sizes", help="Batches of LiteRT files, such as 1,8, or dynamic for any, slower [1]."
-)
-@click.option("--rnn", help="Recurrent layers of LiteRT files: loop or unroll [what suits].")
-@click.option(
-    "--optimize",
-    help="onnxruntime: an ONNX file with ONNX Runtime's own operators [standard ones].",
-)
+@export_options
 @click.option(
     "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."
 )
@@ -62,22 +77,17 @@ def export(
     wanted: str | None,
     target: str | None,
     train: bool,
-    train_batch: int | None,
     out: Path | None,
     force: bool,
     zipped: bool,
     task: str | None,
     weights: str | None,
     no_cache: bool,
-    sequence_length: int | None,
-    image_size: tuple[int, int] | None,
-    batch_sizes: str | None,
-    rnn: str | None,
-    optimize: str | None,
     max_drop: float | None,
     max_mb: float | None,
     max_ms: float | None,
     as_json: bool,
+    **chosen: Any,
 ) -> None:
     """Export a run, a model by name or a .keras file to a bundle of verified files."""
     from zoo_export.exporting import choose_formats, default_folder
@@ -87,9 +97,8 @@ def export(
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
-        others |= {"--batch-sizes": batch_sizes, "--rnn": rnn, "--optimize": optimize}
-        others |= {"--train-batch": train_batch is not None, "--image-size": image_size is not None}
-        _refuse_with_budget(others)
+        others |= {_flag(name): value is not None for name, value in chosen.items()}
+        _refuse_with_budget({**others, "--sequence-length": False})
         export_within_budget(
             source,
             wanted=wanted,
@@ -100,7 +109,7 @@ def export(
             as_json=as_json,
             out=out,
             force=force,
-            sequence_length=sequence_length,
+            sequence_length=chosen["sequence_length"],
         )
         return
     words = [*(wanted.split(",") if wanted else ()), *(["tflite:train"] if train else ())] or None
@@ -112,17 +121,13 @@ def export(
         "force": force,
         # A model by name without weights is drawn anew each time: nothing to find again.
         "cached": not no_cache and (weights is not None or Path(source).exists()),
-        "sequence_length": sequence_length,
-        "train_batch": train_batch,
-        "batch_sizes": _numbers(batch_sizes),
-        "rnn": rnn,
-        "optimize": optimize,
+        "task": task,
+        **chosen,
+        "batch_sizes": _numbers(chosen["batch_sizes"]),
     }
-    given = _model_or_run(source, task, weights, image_size)
-    if Path(source).exists():
-        options |= {"image_size": image_size, "task": task}
-    else:
-        options |= {"name": source.rpartition("/")[2], "task": task}
+    given = _model_or_run(source, task, weights, chosen["image_size"])
+    if not Path(source).exists():  # it is built for the size
+        options |= {"image_size": None, "name": source.rpartition("/")[2]}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
     if archive is not None:
         check_place(archive, force=force)
@@ -183,7 +188,7 @@ def _after(bundle: Path, target: str | None) -> str:
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
-    from zoo_export.remarks import proofs, remarks
+    from zoo_export.card.remarks import proofs, remarks
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
@@ -224,7 +229,7 @@ def print_targets(bundle: Bundle) -> None:
 @as_json
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
-    from zoo_export.remarks import proofs
+    from zoo_export.card.remarks import proofs
     from zoo_runtime.bundle import load_bundle
     from zoo_runtime.bundle import verify as verify_bundle
 

@@ -19,7 +19,7 @@ import zoo_registry
 from zoo_system.errors import UsageError, as_sentence, printable
 
 if TYPE_CHECKING:
-    from zoo_export.assembly import Progress as ExportProgress
+    from zoo_export.making.assembly import Progress as ExportProgress
 
 PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.support.cases import Case
-from zoo_export.benchmarking.machine import installed_versions
+from zoo_export.benchmarking.report import installed_versions
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.formats import FORMATS

@@ -34,10 +34,10 @@ from zoo.support.matrix import (
     to_json,
     versions,
 )
-from zoo_export.assembly import Progress
 from zoo_export.benchmarking import bench
 from zoo_export.exporting import export
-from zoo_export.samples import drawn_for
+from zoo_export.making.assembly import Progress
+from zoo_export.reading.samples import drawn_for
 from zoo_registry import ZooError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.figures import Verification, largest_share

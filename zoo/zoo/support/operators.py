@@ -55,7 +55,7 @@ def tried(model: Any, samples: Mapping[str, Any]) -> dict[str, str]:
     """
     from zoo_export import export
 
-    assembly: Any = importlib.import_module("zoo_export.assembly")
+    assembly: Any = importlib.import_module("zoo_export.making.assembly")
     found: dict[str, str] = {}
 
     def note(progress: Any) -> None:
@@ -82,9 +82,9 @@ def tried(model: Any, samples: Mapping[str, Any]) -> dict[str, str]:
 
 def _convert_here(tasks: Any, work: Any, *, time_limit: float, started: Any) -> Iterator[Any]:
     """Take the place of the function that starts children: the same converters and runtimes."""
-    from zoo_export.converters import child
-    from zoo_export.converters.conversion import Converted
-    from zoo_export.converters.job import Result
+    from zoo_export.making import child
+    from zoo_export.making.conversion import Converted
+    from zoo_export.making.job import Result
     from zoo_runtime.errors import ExportError
 
     del work, time_limit

@@ -11,17 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from zoo_export.converters.compositions import LITERT, composed
-from zoo_export.converters.litert import shared as tflite_shared
+from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.delegation import xnnpack_share
 from zoo_export.converters.litert.recurrent import recurrent_layers
 from zoo_export.converters.tracing import (
     Conversion,
     blame,
     holder,
-    layer_of,
     trace,
     with_batch,
 )
+from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import SIGNATURE
 from zoo_runtime.tensors import BATCH, Tensor
@@ -56,7 +56,7 @@ def convert(
     import tensorflow as tf
 
     loops = loops and None not in conversion.signatures.values()
-    recurrent = recurrent_layers(conversion.model, conversion.rnn, loops=loops)
+    recurrent = recurrent_layers(conversion.model, conversion.options.rnn, loops=loops)
     with recurrent as layers, composed(LITERT):
         traced = [trace(conversion, signature) for signature in conversion.signatures]
     concretes = [concrete for _, concrete in traced]
@@ -72,7 +72,7 @@ def convert(
             content = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
         raise refused(conversion.model, concretes[0].graph, error) from error
-    tflite_shared.write(conversion.path, change(content))
+    edits.write(conversion.path, change(content))
     facts = inspect(conversion, integer=integer)
     return {**facts, "rnn": layers} if layers else facts
 

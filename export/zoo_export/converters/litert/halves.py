@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.half_precision import is_held
-from zoo_export.converters.litert.shared import pack
-from zoo_export.converters.litert.tables import Editor
+from zoo_export.converters.litert.edits import Editor, pack
 from zoo_runtime.tensors import Array
 
 # Below it an operator and a tensor more take as much as is saved.

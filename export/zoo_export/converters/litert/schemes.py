@@ -8,22 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.float_layers import float_layers, float_nodes, with_float_layers
-from zoo_export.converters.half_precision import with_full_precision
-from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert import halves as tflite_halves
-from zoo_export.converters.litert import shared as tflite_shared
-from zoo_export.converters.litert import tables as tflite_tables
-from zoo_export.converters.litert.ranges import mended_ranges
-from zoo_export.converters.litert.scales import one_scale
-from zoo_export.converters.tracing import Conversion
-from zoo_export.converters.worst_layers import (
+from zoo_export.converters.float_layers import (
     by_layer,
+    float_layers,
+    float_nodes,
     layer_errors,
     room_for_float,
     some_rows,
+    with_float_layers,
     worst,
 )
+from zoo_export.converters.half_precision import with_full_precision
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert import edits, halves
+from zoo_export.converters.litert.edits import one_scale
+from zoo_export.converters.litert.ranges import mended_ranges
+from zoo_export.converters.tracing import Conversion
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
 from zoo_runtime.running.batching import split
@@ -33,7 +33,7 @@ from zoo_runtime.tensors import Arrays
 
 def float16(conversion: Conversion) -> dict[str, Any]:
     """Store the weights in float16; what it does not hold stays in float32."""
-    return with_full_precision(tflite.convert(conversion, change=tflite_halves.halve))
+    return with_full_precision(tflite.convert(conversion, change=halves.halve))
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     facts = tflite.convert(conversion, configure)
     if "GATHER" not in facts["operators"]:
         return facts
-    tflite_shared.write(conversion.path, tflite_tables.share(conversion.path.read_bytes()))
+    edits.write(conversion.path, edits.share(conversion.path.read_bytes()))
     return {**facts, **tflite.inspect(conversion)}
 
 
@@ -87,7 +87,7 @@ def _quantize(with_ranges: bytes, kept: Sequence[str], path: Path) -> None:
     from tensorflow.lite.python.convert import mlir_quantize
 
     content = mlir_quantize(with_ranges, denylisted_nodes=list(kept))
-    tflite_shared.write(path, one_scale(content))
+    edits.write(path, one_scale(content))
 
 
 def int8_mixed(conversion: Conversion) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
             trial = Path(folder) / "trial.tflite"
             quantize(kept, trial)
             session = open_tflite(trial, threads=None)
-            sizes = conversion.batch_sizes
+            sizes = conversion.options.batch_sizes
             return Runner(session, conversion.inputs, conversion.outputs, sizes).run(rows)
 
     errors = layer_errors(layers, run)
@@ -171,10 +171,10 @@ def int4_weights(conversion: Conversion) -> dict[str, Any]:
     except ImportError as error:
         raise ExportError("it needs litert-quantizer: pip install 'kerazoo[int4]'") from error
     facts = tflite.convert(conversion)
-    conversion.path.write_bytes(tflite_tables.look_up(conversion.path.read_bytes()))
+    conversion.path.write_bytes(edits.look_up(conversion.path.read_bytes()))
     work = quantizer.Quantizer(str(conversion.path))
     work.load_quantization_recipe(recipe.weight_only_wi4_afp32())
-    tflite_shared.write(conversion.path, bytes(work.quantize().quantized_model))
+    edits.write(conversion.path, bytes(work.quantize().quantized_model))
     return {**facts, **tflite.inspect(conversion)}
 
 

@@ -1,20 +1,19 @@
-"""Batch normalization and biases inside of convolutions, and MobileNet's activations as one."""
+"""Passes over convolutional networks: what is folded into weights, activations, padding."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from onnx import helper
 
 from zoo_export.converters.onnx.graph import (
+    Model,
     Pattern,
     View,
     all_graphs,
     all_nodes,
-    drop_unread,
     rename,
     replace_nodes,
     set_nodes,
@@ -28,15 +27,10 @@ _CHANNELS = {"Conv": 0, "ConvTranspose": 1}
 _HARD_SWISH: Pattern = ("Mul", "x", _HARD_SIGMOID)
 
 
-def fuse_activations(graph: Any, weights: Mapping[str, Array]) -> None:
-    """Write what Keras clips and scales as HardSwish and HardSigmoid.
-
-    Args:
-        graph: An ``onnx.GraphProto``.
-        weights: Values of its constants.
-    """
-    view, fused = View(graph, weights), {}
-    for node in graph.node:
+def fuse_activations(model: Model) -> bool:
+    """Write what Keras clips and scales as HardSwish and HardSigmoid."""
+    view, fused = View(model.graph, model.weights), {}
+    for node in model.graph.node:
         if node.op_type != "Mul":
             continue
         output = list(node.output)
@@ -47,18 +41,16 @@ def fuse_activations(graph: Any, weights: Mapping[str, Array]) -> None:
                 "HardSigmoid", [found["x"]], output, node.name, alpha=1 / 6, beta=0.5
             )
             fused[output[0]] = [made]
-    replace_nodes(graph, fused)
+    replace_nodes(model.graph, fused)
+    return bool(fused)
 
 
-def fold_into_convolutions(graph: Any, weights: dict[str, Array]) -> None:
-    """Put factors and summands of channels behind a convolution into its weights.
+def fold_into_convolutions(model: Model) -> bool:
+    """Put factors and summands of channels behind a convolution, channels first, into its weights.
 
-    Args:
-        graph: An ``onnx.GraphProto`` with channels first.
-        weights: Values of its constants; the new ones are added.
+    The new ones are added to the weights.
     """
-    _Folding(graph, weights).run()
-    drop_unread(graph)
+    return _Folding(model.graph, model.weights).run()
 
 
 class _Folding:
@@ -68,7 +60,7 @@ class _Folding:
         self.readers.update(value.name for inner in all_graphs(graph) for value in inner.output)
         self.convolutions: dict[str, Any] = {}
 
-    def run(self) -> None:
+    def run(self) -> bool:
         kept: list[Any] = []
         same: dict[str, str] = {}
         for node in self.graph.node:
@@ -83,6 +75,7 @@ class _Folding:
             kept.append(node)
         self._keep_names(same)  # before: a graph takes copies of nodes
         set_nodes(self.graph, kept)
+        return bool(same)
 
     def _folds(self, node: Any) -> str:
         """Return the convolution's output that stands for the node's from now on, or nothing."""
@@ -138,3 +131,32 @@ def _by_channel(value: Array, channels: int, rank: int) -> Array | None:
         return np.full(channels, value.reshape(()))
     shapes = ((channels, *spatial), (1, channels, *spatial))
     return value.reshape(-1) if value.shape in shapes else None
+
+
+def keep_zeros(model: Model) -> bool:
+    """Name the axes of padding that goes into a MaxPool, so that ONNX Runtime leaves it a node.
+
+    Its ``Pad_Fusion`` makes the zeros the MaxPool's own padding, which is minus infinity: another
+    maximum where all numbers are negative. Padding that names its axes is not fused.
+    """
+    graph, weights, changed = model.graph, model.weights, False
+    makers = View(graph, weights).makers
+    kernels = {node.input[0]: _kernel(node) for node in graph.node if node.op_type == "MaxPool"}
+    for node in graph.node:
+        sizes = weights.get(node.input[1]) if node.op_type == "Pad" else None
+        if sizes is None or node.output[0] not in kernels or len(node.input) > 3:
+            continue
+        maker = makers.get(node.input[0])
+        if maker and maker.op_type == "Relu" and sizes.max() < min(kernels[node.output[0]]):
+            continue  # zeros change no maximum of these, and one node less is faster
+        axes = f"{node.output[0]}/axes"
+        weights[axes] = np.arange(sizes.size // 2)
+        node.input.extend([*[""] * (3 - len(node.input)), axes])
+        changed = True
+    return changed
+
+
+def _kernel(node: Any) -> list[int]:
+    found = {attribute.name: attribute for attribute in node.attribute}
+    sizes: list[int] = helper.get_attribute_value(found["kernel_shape"])
+    return sizes

@@ -1,9 +1,9 @@
-"""Reading an ONNX graph and changing it: who makes what, expressions, names nobody reads."""
+"""Reading an ONNX graph and changing it: passes, who makes what, expressions, unread names."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,43 @@ Pattern = str | float | tuple[Any, ...]
 _COMMUTATIVE = {"Add", "Mul"}
 # A constant in float32 against the number that a formula has.
 _SAME = 1e-6
+
+
+@dataclass
+class Model:
+    """An ONNX model on its way to a file, changed in place.
+
+    Args:
+        proto: The ``onnx.ModelProto``.
+        weights: Values by name: at first of the inputs that stand for weights, then of all
+            constants, which are kept out of the graph.
+        sizes: Of tensors, as far as they are known: a number, or the name of what varies.
+    """
+
+    proto: Any
+    weights: dict[str, Array]
+    sizes: Mapping[str, list[int | str]] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Any:
+        """Its ``onnx.GraphProto``."""
+        return self.proto.graph
+
+
+# Changes a model, computing the same, and returns whether it changed anything.
+Pass = Callable[[Model], bool]
+
+
+def apply(model: Model, passes: Sequence[tuple[Pass, str]]) -> None:
+    """Run passes in their order; what nothing reads after one of them is gone before the next.
+
+    Args:
+        model: What they change.
+        passes: Each with the reason why it stands where it does.
+    """
+    for change, _ in passes:
+        if change(model):
+            drop_unread(model.graph)
 
 
 @dataclass
@@ -99,7 +136,6 @@ def set_nodes(graph: Any, nodes: Iterable[Any]) -> None:
 def replace_nodes(graph: Any, by_output: Mapping[str, Iterable[Any]]) -> None:
     """Put nodes in the place of those that make certain outputs first."""
     set_nodes(graph, [new for old in graph.node for new in by_output.get(old.output[0], [old])])
-    drop_unread(graph)
 
 
 def drop_unread(graph: Any) -> None:

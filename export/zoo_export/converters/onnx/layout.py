@@ -13,13 +13,7 @@ from typing import Any
 import numpy as np
 from onnx import helper
 
-from zoo_export.converters.onnx.graph import (
-    axes_first,
-    axes_last,
-    drop_unread,
-    rename,
-    set_nodes,
-)
+from zoo_export.converters.onnx.graph import Model, axes_first, axes_last, rename, set_nodes
 from zoo_runtime.tensors import Array
 
 _BY_NUMBER = {
@@ -30,17 +24,17 @@ _BY_NUMBER = {
 _REDUCTIONS = {"ReduceMean", "ReduceMax", "ReduceSum"}
 
 
-def channels_first(graph: Any, weights: dict[str, Array]) -> None:
+def channels_first(model: Model) -> bool:
     """Move every Transpose to channels last as far down as it goes; those that meet vanish.
 
-    Args:
-        graph: An ``onnx.GraphProto``.
-        weights: Values of its constants; those that have to be turned are added.
+    Constants that have to be turned are added to the weights.
     """
-    if any(node.op_type in {"Conv", "ConvTranspose"} for node in graph.node):
-        _turn_images(graph)
-        _Sinking(graph, weights).run()
-        drop_unread(graph)
+    graph = model.graph
+    if not any(node.op_type in {"Conv", "ConvTranspose"} for node in graph.node):
+        return False
+    _turn_images(graph)
+    _Sinking(graph, model.weights).run()
+    return True
 
 
 def _turn_images(graph: Any) -> None:

@@ -9,23 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.float_layers import float_nodes, with_float_layers
-from zoo_export.converters.half_precision import with_full_precision
-from zoo_export.converters.onnx import convert as onnx
-from zoo_export.converters.onnx import file as onnx_file
-from zoo_export.converters.onnx import halves as onnx_halves
-from zoo_export.converters.onnx import stored as onnx_stored
-from zoo_export.converters.onnx import tied as onnx_tied
-from zoo_export.converters.onnx import weights as onnx_weights
-from zoo_export.converters.onnx.graph import share_equal
-from zoo_export.converters.tracing import Conversion
-from zoo_export.converters.worst_layers import (
+from zoo_export.converters.float_layers import (
     by_layer,
+    float_nodes,
     layer_errors,
     room_for_float,
     some_rows,
+    with_float_layers,
     worst,
 )
+from zoo_export.converters.half_precision import with_full_precision
+from zoo_export.converters.onnx import convert as onnx
+from zoo_export.converters.onnx import file as onnx_file
+from zoo_export.converters.onnx import halves, stored
+from zoo_export.converters.onnx import weights as onnx_weights
+from zoo_export.converters.onnx.graph import share_equal
+from zoo_export.converters.tracing import Conversion
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx
 from zoo_runtime.tensors import Array, Arrays, batches
@@ -38,7 +37,7 @@ def float16(conversion: Conversion) -> dict[str, Any]:
     """Store weights and compute in float16 what it holds, between casts at inputs and outputs."""
     import onnx as onnx_package
 
-    facts = _changed(conversion, lambda path: onnx_halves.halve(onnx_package.load(str(path))))
+    facts = _changed(conversion, lambda path: halves.halve(onnx_package.load(str(path))))
     return with_full_precision(facts)
 
 
@@ -65,7 +64,7 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
             use_external_data_format=True,
         )
         proto = onnx_package.load(str(target))
-        onnx_stored.store(proto.graph, {**onnx_stored.CONVOLUTIONS, **onnx_stored.RECURRENT}, kept)
+        stored.store(proto.graph, {**stored.CONVOLUTIONS, **stored.RECURRENT}, kept)
         return proto
 
     return _quantized(conversion, quantize)
@@ -115,7 +114,7 @@ def _nodes(path: Path) -> list[str]:
     import onnx as onnx_package
 
     graph = onnx_package.load(str(path), load_external_data=False).graph
-    operators = {*_OPERATORS, *onnx_stored.RECURRENT}
+    operators = {*_OPERATORS, *stored.RECURRENT}
     return [node.name for node in graph.node if node.op_type in operators]
 
 
@@ -147,7 +146,7 @@ def _calibrated(
         use_external_data_format=True,
     )
     proto = onnx_package.load(str(target))
-    onnx_stored.store(proto.graph, onnx_stored.RECURRENT, kept)
+    stored.store(proto.graph, stored.RECURRENT, kept)
     return proto
 
 
@@ -176,9 +175,9 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
             all_tensors_to_one_file=True,
             external_data_location=f"{prepared.name}.data",
         )
-        pairs = onnx_tied.tied(onnx_package.load(str(prepared)).graph)
+        pairs = stored.tied(onnx_package.load(str(prepared)).graph)
         proto = quantize(prepared)
-        onnx_tied.share(proto.graph, pairs)
+        stored.share(proto.graph, pairs)
         share_equal(proto.graph)
         return proto
 

@@ -14,13 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx.graph import (
-    Pattern,
-    View,
-    drop_unread,
-    rename,
-    replace_nodes,
-)
+from zoo_export.converters.onnx.graph import Model, Pattern, View, rename, replace_nodes
 
 Sizes = Mapping[str, list[int | str]]
 
@@ -71,39 +65,27 @@ _WRAPPED_INDEX: tuple[Pattern, ...] = tuple(
 )
 
 
-def simplify(proto: Any) -> None:
-    """Give a model fewer operators; what it computes stays the same.
-
-    Args:
-        proto: An ``onnx.ModelProto`` whose weights are inputs of the graph, or small.
-    """
-    _read_negative_indices(proto.graph)
-    sizes = _sizes(proto)
-    _fix_shapes(proto.graph, sizes)
-    _unflatten_products(proto.graph, sizes)
-    _fuse(proto.graph, sizes)
-    _add_biases_last(proto.graph, sizes)
-
-
-def _read_negative_indices(graph: Any) -> None:
-    # Gather itself counts negative indices from the end.
-    view, plain = View(graph), {}
-    for node in graph.node:
+def read_negative_indices(model: Model) -> bool:
+    """Let Gather count negative indices from the end itself."""
+    view, plain = View(model.graph), {}
+    for node in model.graph.node:
         if node.op_type == "Gather" and node.input[1] in view.makers:
             matches = (view.match(pattern, node.input[1]) for pattern in _WRAPPED_INDEX)
             found = next(filter(None, matches), None)
             if found and view.number(found["size"]) is not None:
                 plain[node.input[1]] = found["index"]
-    rename(graph, plain)
-    drop_unread(graph)
+    rename(model.graph, plain)
+    return bool(plain)
 
 
-def _sizes(proto: Any) -> dict[str, list[int | str]]:
+def infer_sizes(model: Model) -> bool:
+    """Find the sizes of all tensors, and forget what the converter called them."""
+    proto = model.proto
     del proto.graph.value_info[:]
     for value in proto.graph.output:
         value.type.tensor_type.ClearField("shape")  # what the converter called its sizes
     graph = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    return {
+    model.sizes = {
         value.name: [
             dim.dim_value or dim.dim_param or f"{value.name}/{axis}"
             for axis, dim in enumerate(value.type.tensor_type.shape.dim)
@@ -111,10 +93,12 @@ def _sizes(proto: Any) -> dict[str, list[int | str]]:
         for value in [*graph.input, *graph.value_info, *graph.output]
         if value.type.tensor_type.HasField("shape")
     }
+    return False
 
 
-def _fix_shapes(graph: Any, sizes: Sizes) -> None:
+def fix_shapes(model: Model) -> bool:
     """Give a Reshape constant sizes where all but one of them are known or those of its input."""
+    graph, sizes, changed = model.graph, model.sizes, False
     view = View(graph)
     for node in graph.node:
         if node.op_type != "Reshape" or node.input[1] in view.constants or node.attribute:
@@ -125,7 +109,8 @@ def _fix_shapes(graph: Any, sizes: Sizes) -> None:
             name = f"{node.output[0]}/sizes"
             graph.initializer.append(numpy_helper.from_array(np.array(target), name))
             node.input[1] = name
-    drop_unread(graph)
+            changed = True
+    return changed
 
 
 def _size(before: Sequence[int | str], after: int | str) -> int:
@@ -135,8 +120,9 @@ def _size(before: Sequence[int | str], after: int | str) -> int:
     return 0 if list(before) == [after] else -1
 
 
-def _unflatten_products(graph: Any, sizes: Sizes) -> None:
+def unflatten_products(model: Model) -> bool:
     """Multiply by a matrix without going through two dimensions: MatMul takes any number."""
+    graph, sizes = model.graph, model.sizes
     makers, products = View(graph).makers, {}
     for node in graph.node:
         product = makers.get(node.input[0]) if node.op_type == "Reshape" else None
@@ -152,18 +138,21 @@ def _unflatten_products(graph: Any, sizes: Sizes) -> None:
             names = [flat.input[0], product.input[1]]
             products[node.output[0]] = [_node("MatMul", names, node, product.name)]
     replace_nodes(graph, products)
+    return bool(products)
 
 
-def _fuse(graph: Any, sizes: Sizes) -> None:
-    view, fused = View(graph), {}
-    for node in graph.node:
+def fuse_normalizations(model: Model) -> bool:
+    """Write GELU and LayerNormalization as the one operator that each of them is."""
+    view, fused = View(model.graph), {}
+    for node in model.graph.node:
         if node.op_type == "Mul":
             made = _gelu(view, node)
         else:
-            made = _layer_norm(view, node, sizes) if node.op_type == "Add" else None
+            made = _layer_norm(view, node, model.sizes) if node.op_type == "Add" else None
         if made is not None:
             fused[node.output[0]] = [made]
-    replace_nodes(graph, fused)
+    replace_nodes(model.graph, fused)
+    return bool(fused)
 
 
 def _gelu(view: View, node: Any) -> Any:
@@ -196,12 +185,13 @@ def _layer_norm(view: View, node: Any, sizes: Sizes) -> Any:
     return None
 
 
-def _add_biases_last(graph: Any, sizes: Sizes) -> None:
+def add_biases_last(model: Model) -> bool:
     """Turn ``x + (product + bias)`` into ``(product + x) + bias`` before a normalization.
 
     ONNX Runtime makes one operator, SkipLayerNormalization, of the first form, and its kernel
     takes several times as long as the sums and the LayerNormalization together.
     """
+    graph, sizes = model.graph, model.sizes
     view, sums = View(graph), {}
     normalized = {node.input[0] for node in graph.node if node.op_type == "LayerNormalization"}
     for node in graph.node:
@@ -212,6 +202,7 @@ def _add_biases_last(graph: Any, sizes: Sizes) -> None:
                 first = helper.make_node("Add", [names["product"], names["x"]], [total], total)
                 sums[name] = [first, _node("Add", [total, names["bias"]], node)]
     replace_nodes(graph, sums)
+    return bool(sums)
 
 
 def _vector(view: View, name: str, sizes: Sizes) -> str:

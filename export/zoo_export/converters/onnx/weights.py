@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from zoo_export.converters.onnx.graph import all_graphs, all_nodes, drop_unread, rename
+from zoo_export.converters.onnx.graph import Model, all_graphs, all_nodes, rename
 from zoo_runtime.tensors import Array
 
 # What a converter puts between a weight and the operator that wants it in another layout.
@@ -32,31 +32,26 @@ _SMALL_BYTES = 1024
 _PAGE = 4096
 
 
-def take_weights(graph: Any, constants: Mapping[str, Array]) -> dict[str, Array]:
-    """Take initializers, and inputs that stand for weights, out of a graph.
-
-    Args:
-        graph: An ``onnx.GraphProto``.
-        constants: Values of the inputs that are none of the model's.
-
-    Returns:
-        The values that the graph reads, by name; those of ``constants`` are no copies.
-    """
+def take_weights(model: Model) -> bool:
+    """Take initializers, and inputs that stand for weights, out of the graph without a copy."""
+    graph, constants = model.graph, model.weights
     used = {name for node in all_nodes(graph) for name in node.input}
     weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer if t.name in used}
     weights |= {name: array for name, array in constants.items() if name in used}
     kept = [value for value in graph.input if value.name not in constants]
     del graph.initializer[:], graph.input[:]
     graph.input.extend(kept)
-    return weights
+    model.weights = weights
+    return bool(weights)
 
 
-def fold_weights(graph: Any, weights: dict[str, Array], opset: int) -> None:
+def fold_weights(model: Model) -> bool:
     """Apply changes of layout to the weights themselves, where nothing else reads the weight.
 
     Small sums and products of weights are computed too. A tied embedding, read by a Gather and
     through a Transpose, stays one tensor.
     """
+    graph, weights, changed = model.graph, model.weights, False
     readers = Counter(name for node in all_nodes(graph) for name in node.input)
     given = {value.name for inner in all_graphs(graph) for value in inner.output}
     for node in list(graph.node):
@@ -65,13 +60,14 @@ def fold_weights(graph: Any, weights: dict[str, Array], opset: int) -> None:
         moves = node.op_type in _RELAYOUTS and readers[name] == 1
         if output in given or not constant or not (moves or _is_small_sum(node, weights)):
             continue
-        folded = _evaluate(node, [weights[name] for name in node.input], opset)
+        folded = _evaluate(node, [weights[name] for name in node.input], model.proto.opset_import)
         if moves:
             rename(graph, {output: name})
             readers[name] = readers.pop(output, 0)
         weights[name if moves else output] = folded
         graph.node.remove(node)
-    drop_unread(graph)
+        changed = True
+    return changed
 
 
 def _is_small_sum(node: Any, weights: Mapping[str, Array]) -> bool:
@@ -100,9 +96,10 @@ def _keep_small(graph: Any, weights: dict[str, Array]) -> None:
 
 def save_whole(proto: Any, path: Path) -> None:
     """Write a model whose weights are in its graph, where :func:`save` would put them."""
-    weights = take_weights(proto.graph, {})
-    _keep_small(proto.graph, weights)
-    save(proto, weights, path)
+    model = Model(proto, {})
+    take_weights(model)
+    _keep_small(proto.graph, model.weights)
+    save(proto, model.weights, path)
 
 
 def save(proto: Any, weights: Mapping[str, Array], path: Path) -> None:
@@ -180,7 +177,7 @@ def _varint(number: int) -> bytes:
     return bytes([*digits, number])
 
 
-def _evaluate(node: Any, arrays: list[Array], opset: int) -> Array:
+def _evaluate(node: Any, arrays: list[Array], opsets: Any) -> Array:
     from onnx.reference import ReferenceEvaluator
 
     values = [
@@ -189,7 +186,7 @@ def _evaluate(node: Any, arrays: list[Array], opset: int) -> Array:
     ]
     result = helper.make_empty_tensor_value_info(node.output[0])
     graph = helper.make_graph([node], "fold", values, [result])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+    model = helper.make_model(graph, opset_imports=opsets)
     evaluator = ReferenceEvaluator(model)
     folded: Array = evaluator.run(None, dict(zip(node.input, arrays, strict=True)))[0]
     return folded

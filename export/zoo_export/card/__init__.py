@@ -1,0 +1,267 @@
+"""The README.md of a bundle: what it is, how it was verified, how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo_export.card.remarks import proofs, remarks
+from zoo_export.card.snippets import snippets
+from zoo_registry.specs import is_regression
+from zoo_runtime.formats import find
+from zoo_runtime.manifest import Artifact, Manifest
+from zoo_runtime.optional import source, with_extras
+from zoo_runtime.probes import NEEDS
+from zoo_runtime.tensors import Tensor
+
+_MAX_LABELS = 30
+
+
+def render(manifest: Manifest) -> str:
+    """Return the card of a bundle as Markdown."""
+    sections = [
+        _title(manifest),
+        f"## Files\n\n{_artifact_table(manifest.artifacts)}\n\n{_how_verified(manifest)}",
+        _remarks(manifest.artifacts),
+        f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
+        _preprocessing(manifest),
+        _python(manifest),
+        _programs(manifest),
+        _provenance(manifest),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Return a Markdown table whose columns line up also as plain text.
+
+    Args:
+        header: Names of the columns.
+        rows: Cells.
+        right: Columns of numbers, set to the right.
+
+    Example:
+        >>> print(table(["file", "KB"], [["a.onnx", "7"], ["b.tflite", "12"]], right=[1]))
+        | file     | KB |
+        | :------- | -: |
+        | a.onnx   |  7 |
+        | b.tflite | 12 |
+    """
+    columns = list(zip(header, *rows, strict=True))
+    widths = [max(2 if i in right else 3, *map(len, c)) for i, c in enumerate(columns)]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    dashes = ["-" * (width - 1) for width in widths]
+    rule = [f"{dash}:" if i in right else f":{dash}" for i, dash in enumerate(dashes)]
+    return "\n".join([line(header), line(rule), *map(line, rows)])
+
+
+def facts(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return what is known about a model in a word or two each: name and value."""
+    known: list[tuple[str, Any]] = [
+        ("Task", manifest.task),
+        ("Model", manifest.provenance.get("model")),
+        ("Parameters", f"{manifest.num_params:,}" if manifest.num_params is not None else None),
+        ("Licence", manifest.license or "not stated"),
+        ("Labels", _labels(manifest.labels)),
+        *(
+            (f"Test {name}", f"{value:.4f}")
+            for name, value in (manifest.provenance.get("metrics") or {}).items()
+        ),
+    ]
+    return [(name, str(value)) for name, value in known if value]
+
+
+def _title(manifest: Manifest) -> str:
+    lines = [f"- {name}: {value}" for name, value in facts(manifest)]
+    return f"# {manifest.name}\n\n" + "\n".join(lines)
+
+
+def _labels(labels: Sequence[str] | None) -> str | None:
+    if labels is None:
+        return None
+    shown = ", ".join(labels[:_MAX_LABELS])
+    rest = len(labels) - _MAX_LABELS
+    return f"{shown} and {rest} more, in `manifest.json`" if rest > 0 else shown
+
+
+def _artifact_table(artifacts: Sequence[Artifact]) -> str:
+    rows = [
+        [
+            artifact.format,
+            f"`{artifact.path}`",
+            f"{artifact.bytes / 1000:,.1f}",
+            f"{artifact.verification.max_abs_diff:.1e}",
+            ", ".join(map(str, artifact.verification.batches)),
+            _agreement(artifact),
+            find(artifact.format).requires,
+        ]
+        for artifact in artifacts
+    ]
+    header = ["format", "file", "kB", "difference", "batches", "same answers", "runs with"]
+    return table(header, rows, right=[2, 3])
+
+
+def _remarks(artifacts: Sequence[Artifact]) -> str:
+    rows = [(a.path, " ".join([*proofs(a.verification), *remarks(a.facts)])) for a in artifacts]
+    return "\n".join(f"- `{path}`: {said}" for path, said in rows if said)
+
+
+def _agreement(artifact: Artifact) -> str:
+    share = artifact.verification.top1_agreement
+    return "-" if share is None else f"{share:.1%} of {artifact.verification.examples}"
+
+
+def _how_verified(manifest: Manifest) -> str:
+    floats = [a.verification.tolerance for a in manifest.artifacts if not find(a.format).scheme]
+    rules = []
+    if floats:
+        rules.append(
+            f"A float32 file may be off by {max(floats):g} times the spread of each column (class, "
+            "coordinate or channel) over the samples, and by what rounding in Keras makes of it."
+        )
+    losses = {
+        find(a.format).max_loss: a.verification.tolerance
+        for a in manifest.artifacts
+        if find(a.format).scheme
+    }
+    if losses:
+        shares = " or ".join(f"{loss:g}" for loss in sorted(losses))
+        tolerances = " or ".join(f"{share:g}" for share in sorted(set(losses.values())))
+        rules.append(
+            f"A quantized file may lose {shares} times the standard deviation of each column (root "
+            "mean square, and more where samples are few), and no value may be off by "
+            f"{tolerances} times the largest of the output."
+        )
+    return (
+        "Each file was read back, run in its own runtime and compared with the Keras model: names, "
+        "shapes, then values, on samples, on rows masked at head, middle and tail where it has "
+        "steps, and float32 files on zeros and very large numbers too. *difference* is the largest "
+        f"absolute one. {' '.join(rules)} `zoo verify` on this folder proves it again on another "
+        "machine, without Keras."
+    )
+
+
+def _tensor_table(manifest: Manifest) -> str:
+    def row(kind: str, tensor: Tensor) -> list[str]:
+        return [kind, f"`{tensor.name}`", tensor.dtype, ", ".join(map(str, tensor.shape))]
+
+    rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
+    fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
+    notes = [
+        f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. {_batches(a)}"
+        for a in fixed
+    ]
+    return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *notes])
+
+
+def _batches(artifact: Artifact) -> str:
+    sizes = artifact.batch_sizes
+    if not sizes:
+        return "Its batch is what it is given."
+    if len(sizes) == 1:
+        return "The runtime below runs other batches in pieces."
+    last = f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]}"
+    return f"It has signatures for batches of {last}: the runtime below puts others together."
+
+
+def _preprocessing(manifest: Manifest) -> str:
+    if not manifest.preprocessing:
+        return ""
+    lines = [f"{i}. {_step(step)}" for i, step in enumerate(manifest.preprocessing, start=1)]
+    return "## Preprocessing\n\n" + "\n".join(lines)
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    options = ", ".join(f"{key} {value}" for key, value in step.items() if key != "step")
+    return f"{step['step']}: {options}" if options else str(step["step"])
+
+
+def _python(manifest: Manifest) -> str:
+    first = manifest.artifacts[0].format
+    kinds = (str(step.get("step")) for step in manifest.preprocessing)
+    row, inputs = find(first), [NEEDS[kind] for kind in kinds if kind in NEEDS]
+    packages = f"'{with_extras([row.module, *inputs])}'"
+    if source(row.module, row.requires) == row.requires:
+        packages += f" {row.requires}"
+    names = ", ".join(f'"{tensor.name}"' for tensor in manifest.inputs)
+    return f"""## Python
+
+It needs `pip install {packages}` and runs in this folder; it takes the inputs that the files were
+verified with.
+
+```python
+import numpy as np
+from zoo_runtime import load_bundle
+
+bundle = load_bundle(".")
+samples = np.load("assets/samples.npz")
+inputs = {{name: samples[f"0/x/{{name}}"] for name in [{names}]}}
+outputs = bundle.run(inputs, runtime="{first}")
+for name, array in outputs.items():
+    print(name, array.shape)
+```
+{_raw_inputs(manifest)}"""
+
+
+def _programs(manifest: Manifest) -> str:
+    blocks = [
+        f"<details>\n<summary>{s.language}, {s.format}</summary>\n\n"
+        f"```{s.fence}\n{s.code}\n```\n\n</details>"
+        for s in snippets(manifest)
+    ]
+    if not blocks:
+        return ""
+    said = (
+        "## Without Kerazoo\n\nRun these in this folder. Python takes the stored samples, "
+        "the others take zeros: your own numbers go there, prepared as above."
+    )
+    return "\n\n".join([said, *blocks])
+
+
+def _raw_inputs(manifest: Manifest) -> str:
+    kinds = {step.get("step") for step in manifest.preprocessing}
+    if "tokenize" in kinds:
+        raw = '"a text"'
+    elif "image" in kinds:
+        raw = '"picture.png"'
+    elif "lookup" in kinds:
+        raw = '("a user", "an item")'
+    elif "audio" in kinds:
+        raw = '"sound.wav"'
+    elif "table" in kinds:
+        raw = '{"a column": "its value", ...}'
+    else:
+        return ""
+    told = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
+    told = "value" if is_regression(manifest.task) else told
+    return f"""
+From a raw input:
+
+```text
+bundle.predict({raw})[0].{told}
+```"""
+
+
+def origin(manifest: Manifest) -> list[tuple[str, str]]:
+    """Return where a model comes from, as :func:`facts` does."""
+    known = manifest.provenance
+    dataset = known.get("dataset") or {}
+    facts = [
+        ("Recipe", (known.get("recipe") or {}).get("name")),
+        ("Seed", known.get("seed")),
+        ("Data", " ".join(str(dataset[k]) for k in ("name", "version") if dataset.get(k))),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in known.get("export", {}).items())),
+    ]
+    return [(name, str(value)) for name, value in facts if value not in {None, ""}]
+
+
+def _provenance(manifest: Manifest) -> str:
+    lines = [f"- {name}: {value}" for name, value in origin(manifest)]
+    return "## Where it comes from\n\n" + "\n".join(lines)

@@ -1,0 +1,322 @@
+"""What is changed in a finished LiteRT file, bytes to bytes: tables, scales, equal lists.
+
+LiteRT's GATHER takes one scale for a whole table; its EMBEDDING_LOOKUP takes one a row, as the
+product with the same table does, and numbers in int4: tables of embeddings are looked up by row.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flatbuffers
+import numpy as np
+
+from zoo_runtime.tensors import Array
+
+# From this version on LiteRT's kernel knows int4, and a scale for each row.
+_VERSION = 4
+# Two roundings of one number differ by half a step of each; and by a bit, in float32.
+_ROUNDED = 0.501
+# Which of their inputs holds the numbers.
+_MOVES = {
+    "BATCH_TO_SPACE_ND": 0, "BROADCAST_TO": 0, "DEPTH_TO_SPACE": 0, "EXPAND_DIMS": 0, "GATHER": 0,
+    "GATHER_ND": 0, "MIRROR_PAD": 0, "RESHAPE": 0, "RESIZE_NEAREST_NEIGHBOR": 0,
+    "REVERSE_SEQUENCE": 0, "REVERSE_V2": 0, "SLICE": 0, "SPACE_TO_BATCH_ND": 0, "SPACE_TO_DEPTH": 0,
+    "SPLIT": 1, "SPLIT_V": 0, "SQUEEZE": 0, "STRIDED_SLICE": 0, "TILE": 0, "TRANSPOSE": 0,
+    "UNPACK": 0,
+}  # fmt: skip
+# Below that share of a file it is not worth writing anew.
+_LEAST = 0.01
+# As the schema has it for weights.
+_ALIGNMENT = 16
+
+
+class _Reading(NamedTuple):
+    node: Any  # what is replaced
+    gather: Any  # the same, or what comes before it
+    table: int  # the tensor to read
+    result: int  # the tensor that results
+
+
+def look_up(content: bytes) -> bytes:
+    """Return a float file in which rows of constant tables are looked up, not gathered."""
+
+    def choose(editor: Editor) -> Iterator[_Reading]:
+        for node in editor.nodes("GATHER"):
+            if editor.has_dtype(node.inputs[0], "FLOAT32"):
+                yield _Reading(node, node, node.inputs[0], node.outputs[0])
+
+    return _edited(content, choose)
+
+
+def share(content: bytes) -> bytes:
+    """Return a file of int8 weights in which a table that is also a kernel is stored once."""
+
+    def choose(editor: Editor) -> Iterator[_Reading]:
+        kernels = {node.inputs[1] for node in editor.nodes("FULLY_CONNECTED")}
+        gathers = {node.outputs[0]: node for node in editor.nodes("GATHER")}
+        for node in editor.nodes("DEQUANTIZE"):
+            gather = gathers.get(node.inputs[0])
+            if gather is None or not editor.has_dtype(gather.inputs[0], "INT8"):
+                continue
+            for kernel in kernels:
+                if editor.is_same(gather.inputs[0], kernel):
+                    yield _Reading(node, gather, kernel, node.outputs[0])
+                    break
+
+    return _edited(content, choose)
+
+
+def _edited(content: bytes, choose: Callable[[Editor], Iterator[_Reading]]) -> bytes:
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    changed = False
+    for graph in model.subgraphs:
+        editor = Editor(model, graph)
+        for reading in list(choose(editor)):
+            changed |= editor.look_up(reading)
+    if not changed:
+        return content
+    _drop_unread(model)
+    edited: bytes = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return edited
+
+
+class Editor:
+    """One subgraph of a file that is taken apart.
+
+    Args:
+        model: The whole file.
+        graph: The subgraph.
+    """
+
+    def __init__(self, model: Any, graph: Any) -> None:
+        from ai_edge_litert import schema_py_generated
+
+        self._model, self.graph, self._schema = model, graph, schema_py_generated
+
+    def nodes(self, operator: str) -> list[Any]:
+        """Return the nodes of one kind."""
+        return [node for kind, node in self.all_nodes() if kind == operator]
+
+    def all_nodes(self) -> Iterator[tuple[str, Any]]:
+        """Yield the kind of each node, and the node."""
+        kinds = {number: kind for kind, number in vars(self._schema.BuiltinOperator).items()}
+        codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in self._model.operatorCodes]
+        for node in self.graph.operators:
+            yield kinds[codes[node.opcodeIndex]], node
+
+    def has_dtype(self, index: int, dtype: str) -> bool:
+        """Return whether a tensor is a constant table of a dtype."""
+        tensor = self.graph.tensors[index]
+        data = self._model.buffers[tensor.buffer].data
+        is_table = data is not None and len(tensor.shape) == 2
+        return is_table and tensor.type == getattr(self._schema.TensorType, dtype)
+
+    def is_same(self, first: int, second: int) -> bool:
+        """Return whether two tensors are roundings of the same numbers."""
+        tensors = [self.graph.tensors[index] for index in (first, second)]
+        if not self.has_dtype(second, "INT8") or list(tensors[0].shape) != list(tensors[1].shape):
+            return False
+        (left, step), (right, other) = map(self._reals, tensors)
+        return bool((np.abs(left - right) <= _ROUNDED * (step + other)).all())
+
+    def _reals(self, tensor: Any) -> tuple[Array, Array]:
+        data = np.asarray(self._model.buffers[tensor.buffer].data).view(np.int8)
+        affine = tensor.quantization
+        scale, zero = (
+            np.reshape(part, (-1, 1)).astype(np.float32)
+            for part in (affine.scale, affine.zeroPoint)
+        )
+        return (data.reshape(tensor.shape) - zero) * scale, scale
+
+    def look_up(self, reading: _Reading) -> bool:
+        """Put three operators in the place of one; ``False`` where they cannot take its."""
+        node, gather, table, result = reading
+        schema, tensors = self._schema, self.graph.tensors
+        options, indices, given = gather.builtinOptions, gather.inputs[1], tensors[result]
+        shape = list(map(int, _sizes(given)))
+        is_plain = options.axis == 0 and not options.batchDims and shape.count(-1) <= 1
+        if not is_plain or tensors[indices].type != schema.TensorType.INT32:
+            return False
+        count = -1 if -1 in shape else int(np.prod(shape[:-1]))
+        flat = self.tensor(given.name + b"/indices", [count], "INT32")
+        rows = self.tensor(given.name + b"/rows", [count, shape[-1]], "FLOAT32")
+        at = self.graph.operators.index(node)
+        self.graph.operators[at : at + 1] = [
+            self._reshape(indices, flat, [count]),
+            self.node("EMBEDDING_LOOKUP", [flat, table], rows, _VERSION),
+            self._reshape(rows, result, shape),
+        ]
+        read = {i for other in self.graph.operators for i in other.inputs}
+        if gather is not node and not read.intersection(gather.outputs):
+            self.graph.operators.remove(gather)
+        return True
+
+    def _reshape(self, source: int, target: int, shape: list[int]) -> Any:
+        options = self._schema.ReshapeOptionsT()
+        options.newShape = np.array(shape, np.int32)
+        buffer = self._schema.BufferT()
+        buffer.data = options.newShape.view(np.uint8)
+        self._model.buffers.append(buffer)
+        name = self.graph.tensors[target].name + b"/shape"
+        sizes = self.tensor(name, [len(shape)], "INT32", len(self._model.buffers) - 1)
+        node = self.node("RESHAPE", [source, sizes], target)
+        node.builtinOptionsType = self._schema.BuiltinOptions.ReshapeOptions
+        node.builtinOptions = options
+        return node
+
+    def node(self, operator: str, inputs: list[int], output: int, version: int = 1) -> Any:
+        """Return a new node, which is in no list of nodes yet."""
+        number = getattr(self._schema.BuiltinOperator, operator)
+        codes = self._model.operatorCodes
+        known = [i for i, c in enumerate(codes) if c.builtinCode == number and c.version >= version]
+        if not known:
+            code = self._schema.OperatorCodeT()
+            code.builtinCode = code.deprecatedBuiltinCode = number
+            code.version = version
+            known = [len(codes)]
+            codes.append(code)
+        node = self._schema.OperatorT()
+        node.opcodeIndex, node.inputs, node.outputs = known[0], inputs, [output]
+        return node
+
+    def tensor(self, name: bytes, shape: list[int], dtype: str, buffer: int = 0) -> int:
+        """Add a tensor, with the numbers of a buffer if it is a constant, and return its index."""
+        tensor = self._schema.TensorT()
+        tensor.name, tensor.buffer = name, buffer
+        tensor.type = getattr(self._schema.TensorType, dtype)
+        tensor.shape = [abs(size) for size in shape]
+        tensor.shapeSignature = shape if -1 in shape else None
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+
+def _sizes(tensor: Any) -> Any:
+    signature = tensor.shapeSignature
+    return tensor.shape if signature is None or not len(signature) else signature
+
+
+def _drop_unread(model: Any) -> None:
+    """Empty the buffers of constants that no operator reads."""
+    readers: Counter[int] = Counter()
+    for graph in model.subgraphs:
+        read = {i for node in graph.operators for i in [*node.inputs, *node.outputs]}
+        read |= {*graph.inputs, *graph.outputs}
+        for index, tensor in enumerate(graph.tensors):
+            if index in read:
+                readers[tensor.buffer] += 1
+            else:
+                tensor.buffer = 0
+    for index, buffer in enumerate(model.buffers):
+        if not readers[index]:
+            buffer.data = None
+
+
+# Operators of a quantized LiteRT file that only move numbers, between tensors of other scales.
+#
+# Their kernels copy the integers as they are. TensorFlow's converter knows that of most of them,
+# and gives what comes in and what goes out one scale; of others, such as REVERSE_V2 before a
+# concatenation, it does not, and everything behind them is wrong.
+
+
+def one_scale(content: bytes) -> bytes:
+    """Return a file in which numbers are brought to another scale before they are moved to it."""
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    changed = False
+    for graph in model.subgraphs:
+        editor = Editor(model, graph)
+        for operator, place in _MOVES.items():
+            for node in editor.nodes(operator):
+                given, made = (graph.tensors[i] for i in (node.inputs[place], node.outputs[0]))
+                if not _differ(given, made):
+                    continue
+                scaled = copy.copy(given)
+                scaled.name, scaled.quantization = given.name + b"/scaled", made.quantization
+                graph.tensors.append(scaled)
+                at, index = graph.operators.index(node), len(graph.tensors) - 1
+                graph.operators.insert(at, editor.node("QUANTIZE", [node.inputs[place]], index))
+                node.inputs[place] = index
+                changed = True
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
+
+
+def _differ(given: Any, made: Any) -> bool:
+    """Return whether two tensors of integers have other scales or zero points, one each."""
+    scales = [_scale(given), _scale(made)]
+    return given.type == made.type and None not in scales and scales[0] != scales[1]
+
+
+def _scale(tensor: Any) -> tuple[float, int] | None:
+    affine = tensor.quantization
+    if affine is None or affine.scale is None or len(affine.scale) != 1:
+        return None
+    return float(affine.scale[0]), int(affine.zeroPoint[0])
+
+
+# Equal lists of a LiteRT file, stored once.
+#
+# The converter writes a zero point of eight bytes for each channel of every weight and bias, all of
+# them zero: up to a tenth of an int8 file.
+
+
+def write(path: Path, content: bytes | bytearray) -> None:
+    """Write a LiteRT file whose tensors share zero points that are equal.
+
+    One whose weights lie behind its tables, at fixed places, is written as it is.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(content, 0)
+    is_whole = not any(model.Buffers(i).Offset() for i in range(model.BuffersLength()))
+    if is_whole and _repeated(model) >= _LEAST * len(content):
+        content = pack(schema.ModelT.InitFromObj(model), len(content))
+    path.write_bytes(content)
+
+
+def pack(model: Any, size: int) -> bytearray:
+    """Return the bytes of a file: constants as aligned as the schema wants, equal lists once.
+
+    Args:
+        model: The file as objects.
+        size: About how many bytes it takes.
+    """
+    builder = _Sharing(size + 1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    content: bytearray = builder.Output()
+    return content
+
+
+def _repeated(model: Any) -> int:
+    """Return how many bytes of zero points are there before."""
+    total, different = 0, set()
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            affine = tensor.Quantization()
+            if affine is not None and affine.ZeroPointLength():
+                zeros = affine.ZeroPointAsNumpy()
+                total += zeros.nbytes
+                different.add(zeros.tobytes())
+    return total - sum(map(len, different))
+
+
+class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._made: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x: Array) -> Any:  # noqa: N802 (called by generated code)
+        key = x.dtype.str, hashlib.sha256(x.tobytes()).digest()
+        if key not in self._made:
+            if x.dtype.itemsize == 1:
+                self.Prep(_ALIGNMENT, x.size)
+            self._made[key] = super().CreateNumpyVector(x)
+        return self._made[key]

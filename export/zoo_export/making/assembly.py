@@ -1,0 +1,161 @@
+"""From a source to the files of a bundle: convert and verify, then write what goes with them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from zoo_export import card, targets
+from zoo_export.making.artifacts import make_task, verified
+from zoo_export.making.conversion import convert_all
+from zoo_export.reading.model_file import model_file
+from zoo_export.reading.source import Source, versions
+from zoo_registry import load_target
+from zoo_runtime import files
+from zoo_runtime.errors import ExportError
+from zoo_runtime.figures import Comparison
+from zoo_runtime.formats import Format
+from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
+from zoo_runtime.manifest import ASSETS, CARD, EDGES, MANIFEST, SAMPLES, Artifact, Manifest
+from zoo_runtime.probes import save_probes
+from zoo_runtime.stored import save_samples
+from zoo_system import durable
+
+# Examples that are stored to prove a bundle again.
+_STORED_ROWS, _STORED_BYTES = 16, 1 << 20
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What just happened to one format.
+
+    Args:
+        format: Its name.
+        state: ``"started"``, ``"verified"``, ``"cached"`` or ``"failed"``.
+        artifact: Figures, once verified or taken from the cache.
+        error: The message, if it failed.
+        facts: What the converter found in a file that then failed.
+        comparisons: Its outputs against Keras, if it failed for being too far from it.
+    """
+
+    format: str
+    state: str
+    artifact: Artifact | None = None
+    error: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    comparisons: tuple[Comparison, ...] = ()
+
+
+def convert(
+    source: Source,
+    rows: Sequence[Format],
+    work: Path,
+    time_limit: float,
+    notify: Callable[[Progress], None],
+) -> tuple[list[Artifact], list[tuple[str, ExportError]]]:
+    """Convert and verify; what failed leaves no file.
+
+    Args:
+        source: What is exported.
+        rows: The formats.
+        work: A folder; the artifacts are put into ``bundle`` inside it.
+        time_limit: Seconds that one conversion may take.
+        notify: Told what happens to each format.
+
+    Returns:
+        The artifacts, and the names of the formats that failed with their errors.
+    """
+    bundle = work / "bundle"
+    bundle.mkdir(exist_ok=True)
+    artifacts, failures = [], []
+    with model_file(source.request, work) as (model, modules):
+        tasks = [make_task(source, row, model, modules, bundle) for row in rows]
+        by_name = {row.name: row for row in rows}
+        for converted in convert_all(
+            tasks,
+            work,
+            time_limit=time_limit,
+            started=lambda format_name: notify(Progress(format_name, "started")),
+        ):
+            row = by_name[converted.job.format]
+            try:
+                artifact = verified(source, row, converted)
+            except ExportError as error:
+                failures.append((row.name, error))
+                files.remove(Path(converted.job.path))
+                facts = converted.result.facts if converted.result else {}
+                notify(Progress(row.name, "failed", None, str(error), facts, error.comparisons))
+            else:
+                artifacts.append(artifact)
+                notify(Progress(row.name, "verified", artifact))
+    order = [row.name for row in rows]
+    failures.sort(key=lambda failure: order.index(failure[0]))
+    artifacts.sort(key=lambda artifact: order.index(artifact.format))
+    return artifacts, failures
+
+
+def _some(examples: Trial) -> Trial:
+    """Return a few examples, as many as weigh little: they tell more of each column."""
+    row = sum(array[:1].nbytes for array in examples.inputs.values())
+    rows = max(1, min(_STORED_ROWS, _STORED_BYTES // row))
+    return replace(
+        examples,
+        inputs={name: array[:rows] for name, array in examples.inputs.items()},
+        expected={name: array[:rows] for name, array in examples.expected.items()},
+        unsteady={name: array[:rows] for name, array in examples.unsteady.items()},
+    )
+
+
+def complete(
+    source: Source,
+    artifacts: Sequence[Artifact],
+    bundle: Path,
+    place: targets.Target | None = None,
+    budget: Mapping[str, Any] | None = None,
+) -> None:
+    """Write all of a bundle but its artifacts, which are there.
+
+    Args:
+        source: What is exported.
+        artifacts: Figures of the files.
+        bundle: The folder.
+        place: What the bundle is made ready for.
+        budget: What was tried to choose the artifacts.
+    """
+    request = source.request
+    (bundle / ASSETS).mkdir(exist_ok=True)
+    if request.assets is not None:
+        partial = shutil.ignore_patterns(f"{durable.PARTIAL}*")
+        shutil.copytree(request.assets, bundle / ASSETS, dirs_exist_ok=True, ignore=partial)
+    trials = source.trials
+    kept = [*trials.of(GIVEN, DRAWN, BESIDE), *map(_some, trials.of(EXAMPLE))]
+    save_samples(bundle / SAMPLES, kept, source.outputs, trials.scales)
+    if trials.of(EDGE):
+        save_samples(bundle / EDGES, trials.of(EDGE), source.outputs, {})
+    save_probes(bundle / ASSETS, request.preprocessing)
+    manifest = Manifest(
+        name=request.name,
+        task=request.task,
+        labels=request.labels,
+        inputs=source.inputs,
+        outputs=source.outputs,
+        preprocessing=request.preprocessing,
+        decoding=request.decoding,
+        license=request.license,
+        num_params=int(request.model.count_params()),
+        nan_inputs=source.nan_inputs,
+        provenance={**request.provenance, "export": versions()},
+        files={},
+        artifacts=tuple(artifacts),
+        budget=budget or {},
+    )
+    (bundle / CARD).write_text(card.render(manifest), encoding="utf-8")
+    if place is not None:
+        (bundle / place.name).mkdir()
+        facts = load_target(place.write)(bundle, manifest)
+        manifest = replace(manifest, targets={place.name: facts})
+    manifest = replace(manifest, files=files.list_files(bundle))
+    (bundle / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

@@ -1,0 +1,182 @@
+"""The process, ``python -m zoo_export.making.child``, that converts, one job after another.
+
+Converters leak memory and can crash. Whatever happens here, the parent lives and can say what
+it was. The file is also run here, in its own runtime, on the samples that the parent left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import json
+import os
+import select
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from zoo_export.converters.litert.delegation import of_runtime
+from zoo_export.converters.tracing import Conversion
+from zoo_export.making import timing as dynamic_batch
+from zoo_export.making.job import LOG, Job, Result, Task, read_task, write_result
+from zoo_export.reading.inference import change_weights, inference_clone, named_for_scopes
+from zoo_export.reading.model_file import load
+from zoo_export.reading.signature import name_alike
+from zoo_registry import ZooError, load_target
+from zoo_runtime.errors import BundleError, ExportError
+from zoo_runtime.running import Runner
+from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
+from zoo_system.errors import first_line, plain
+from zoo_system.machine import peak_mb, reset_peak
+from zoo_system.processes import free_memory
+
+# Longer than a person's next line takes, and than a test suite's next export.
+_PATIENCE_SECONDS = 60.0
+# What the libraries take is a third of it: beyond, converters have leaked.
+_MOST_MB = 2000.0
+
+
+def serve() -> None:
+    """Carry out the jobs whose folders, as JSON, are the lines of standard input."""
+    import keras
+
+    while select.select([sys.stdin], [], [], _PATIENCE_SECONDS)[0]:
+        line = sys.stdin.readline()
+        if not line:
+            return
+        folder = Path(json.loads(line))
+        reset_peak()
+        # The log is open no longer than the job takes: its disk may be unmounted then.
+        with _printing_to(folder / LOG):
+            main(folder)
+        keras.backend.clear_session()
+        free_memory()
+        if peak_mb() > _MOST_MB:
+            return
+
+
+@contextlib.contextmanager
+def _printing_to(path: Path) -> Iterator[None]:
+    """Have all that this process prints, its libraries too, go to a file."""
+    _print_to(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+    try:
+        yield
+    finally:
+        _print_to(os.open(os.devnull, os.O_WRONLY))
+
+
+def _print_to(number: int) -> None:
+    with contextlib.suppress(OSError):  # a full disk
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os.dup2(number, 1)
+    os.dup2(number, 2)
+    os.close(number)
+
+
+def main(folder: Path) -> None:
+    """Carry out the job in ``folder`` and leave its result there."""
+    task = read_task(folder)
+    outputs: tuple[dict[str, Array], ...] = ()
+    try:
+        result = Result(facts=_convert(task))
+        free_memory()  # the runtime needs as much as the model just had
+        outputs = _run(task.job, task.cases)
+        if task.job.proof:
+            outputs += _prove(task)
+    except ExportError as error:
+        operators = tuple((b.operator, b.layer) for b in error.blames)
+        result = Result(error=str(error), operators=operators, traceback=traceback.format_exc())
+    except MemoryError as error:
+        cause = f"it ran out of memory: {error}" if str(error) else "it ran out of memory"
+        result = Result(error=cause, traceback=traceback.format_exc())
+    except Exception as error:  # the parent is told what the converter or runtime raised
+        result = Result(error=of_converter(error), traceback=traceback.format_exc())
+    try:
+        write_result(folder, replace(result, peak_mb=peak_mb()), outputs)
+    except OSError as error:
+        # Where the disk is full nothing can be written down: the exit code says it.
+        sys.exit(error.errno if error.errno == errno.ENOSPC else 1)
+
+
+def of_converter(error: Exception) -> str:
+    r"""Return what a message says of an exception that is not ours.
+
+    Example:
+        >>> of_converter(ValueError("no such function\nin the graph"))
+        'the converter failed with ValueError: no such function [...]'
+    """
+    said = first_line(plain(str(error)))
+    if "div.cc" in said and "zero_point" in said:
+        return (
+            "it divides by numbers that int8 rounds to zero, as the lengths of vectors of which "
+            "some are much longer than others: divide outside of the model, or take float16"
+        )
+    if isinstance(error, ZooError):
+        return said.rstrip(".")
+    return f"the converter failed with {type(error).__name__}" + (f": {said}" if said else "")
+
+
+def _prove(task: Task) -> tuple[dict[str, Array], ...]:
+    """Return what a file of the same model with other weights gives for the samples."""
+    path = Path(task.job.path)
+    with tempfile.TemporaryDirectory(dir=path.parent.parent) as folder:
+        copy = replace(task.job, path=str(Path(folder) / path.name), dynamic=False)
+        _convert(replace(task, job=copy), change=change_weights)
+        free_memory()
+        return _run(copy, task.cases)
+
+
+def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[str, object]:
+    from zoo_models.quantization import is_quantization_aware
+
+    job = task.job
+    for module in job.modules:
+        importlib.import_module(module)
+    loaded = load(Path(job.model))
+    for layer in loaded._flatten_layers():
+        layer.name = named_for_scopes(layer.name)
+    model = inference_clone(loaded)
+    for made_anew in (loaded, model):
+        name_alike(made_anew, [t.name for t in job.inputs], [t.name for t in job.outputs])
+    if change is not None:
+        change(model)
+    conversion = Conversion(
+        model,
+        job.inputs,
+        job.outputs,
+        Path(job.path),
+        calibration=task.calibration,
+        samples=task.cases,
+        about=job.about,
+        options=job.options,
+        trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,
+    )
+    convert = load_target(job.converter)
+    facts: dict[str, object] = convert(conversion)
+    if job.dynamic:
+        facts["dynamic_batch"] = dynamic_batch.cost(conversion, convert, load_target(job.runtime))
+    return facts
+
+
+def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
+    session = load_target(job.runtime)(Path(job.path), threads=None)
+    names = [tensor.name for tensor in job.inputs]
+    runner = Runner(session, job.inputs, job.outputs, job.options.batch_sizes, nan_inputs=names)
+    try:
+        return tuple(
+            joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases
+        )
+    except BundleError as error:
+        raise of_runtime(str(error)) or error from error
+
+
+if __name__ == "__main__":
+    # With oneDNN, TensorFlow keeps for itself whatever memory it ever had.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    serve()

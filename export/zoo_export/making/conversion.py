@@ -1,0 +1,258 @@
+"""Running conversions in child processes, side by side, and reading how each one ended.
+
+Processes that converted wait for their next job: TensorFlow is imported once, not per file.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from zoo_export.making.job import (
+    LOG,
+    Job,
+    Result,
+    Task,
+    has_result,
+    read_result,
+    write_task,
+)
+from zoo_export.reading.model_code import is_known
+from zoo_runtime.errors import Blame, ExportError
+from zoo_runtime.files import remove, size_of
+from zoo_runtime.tensors import Array
+from zoo_system import processes
+from zoo_system.machine import free_bytes
+
+WORKERS = 2
+# What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
+_TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
+_POLL_SECONDS = 0.05
+_MODULE = "zoo_export.making.child"
+# Set anew for every test by pytest; nothing that converts reads it.
+_OF_NO_MATTER = "PYTEST_CURRENT_TEST"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A conversion that ended.
+
+    Args:
+        job: What was to be done.
+        seconds: How long it took, with the start of the process where a new one was needed.
+        result: Facts and peak memory; ``None`` if it failed.
+        outputs: What the artifact gave for each sample batch.
+        error: The failure, without model and format.
+    """
+
+    job: Job
+    seconds: float
+    result: Result | None = None
+    outputs: tuple[dict[str, Array], ...] = ()
+    error: ExportError | None = None
+
+
+@dataclass(frozen=True)
+class _Running:
+    job: Job
+    folder: Path
+    child: Child
+    started: float
+
+
+def workers(weights: int, free: int | None) -> int:
+    """Return how many conversions of a model may run side by side.
+
+    Args:
+        weights: Bytes of the model.
+        free: Bytes of memory that can be had, ``None`` where that is unknown.
+
+    Example:
+        >>> workers(weights=440_000_000, free=16_000_000_000)  # bert-base
+        2
+        >>> workers(weights=1_340_000_000, free=16_000_000_000)  # bert-large
+        1
+    """
+    needed = _TIMES_WEIGHTS * weights + _LIBRARIES
+    return WORKERS if free is None or WORKERS * needed <= free else 1
+
+
+def convert_all(
+    tasks: Sequence[Task],
+    work: Path,
+    *,
+    time_limit: float,
+    started: Callable[[str], None],
+) -> Iterator[Converted]:
+    """Carry out the tasks, two at a time if memory allows, and yield each as it ends.
+
+    Args:
+        tasks: Every job with its arrays.
+        work: A folder for what the processes exchange.
+        time_limit: Seconds after which a process is killed.
+        started: Called with the format's name as its process starts.
+    """
+    waiting = list(tasks)
+    running: list[_Running] = []
+    largest = max((size_of(Path(task.job.model)) for task in tasks), default=0)
+    count = workers(largest, free_bytes())
+    try:
+        while waiting or running:
+            while waiting and len(running) < count:
+                task = waiting.pop(0)
+                started(task.job.format)
+                running.append(_start(task, work))
+            for one in [r for r in running if _is_over(r, time_limit)]:
+                running.remove(one)
+                if _may_suffer_from_others(one, time_limit):
+                    remove(Path(one.job.path))
+                    running.append(_begin(one.job, one.folder, fresh=True))
+                else:
+                    yield _end(one, time_limit)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        for one in running:  # Ctrl-C, or an error of the caller
+            one.child.kill()
+        forget(tasks)
+
+
+def _start(task: Task, work: Path) -> _Running:
+    folder = work / f"job-{task.job.format.replace(':', '-')}"
+    folder.mkdir()
+    write_task(folder, task)
+    return _begin(task.job, folder)
+
+
+def _begin(job: Job, folder: Path, *, fresh: bool = False) -> _Running:
+    started = time.monotonic()
+    return _Running(job, folder, give(folder, fresh=fresh), started)
+
+
+def _is_over(one: _Running, time_limit: float) -> bool:
+    if has_result(one.folder):
+        take_back(one.child)
+        return True
+    if one.child.process.poll() is None and time.monotonic() - one.started < time_limit:
+        return False
+    one.child.kill()
+    return True
+
+
+def _may_suffer_from_others(one: _Running, time_limit: float) -> bool:
+    """Return whether a process ended in this job that had done others before: these may be why."""
+    in_time = time.monotonic() - one.started < time_limit
+    return in_time and one.child.jobs > 1 and not has_result(one.folder)
+
+
+def _end(one: _Running, time_limit: float) -> Converted:
+    seconds = round(time.monotonic() - one.started, 2)
+    if not has_result(one.folder):
+        timed_out = seconds >= time_limit
+        cause = f"it took longer than {time_limit:g} s"
+        if not timed_out:
+            cause = processes.how_it_ended(
+                one.child.process, one.folder / LOG, "the converting process"
+            )
+        return Converted(one.job, seconds, error=ExportError(cause))
+    result, outputs = read_result(one.folder)
+    if result.error is None:
+        return Converted(one.job, seconds, result, outputs)
+    blames = [Blame(str(operator), layer) for operator, layer in result.operators]
+    full = "the disk is full: " if processes.FULL_DISK in result.error else ""
+    error = ExportError(full + result.error, blames)
+    error.add_note(f"In the child process:\n{result.traceback}")
+    return Converted(one.job, seconds, error=error)
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process that converts.
+
+    Args:
+        process: It takes the folders of its jobs on standard input.
+        surroundings: What it took over from this process when it began.
+        jobs: How many it was given.
+    """
+
+    process: subprocess.Popen[bytes]
+    surroundings: tuple[object, ...]
+    jobs: int = 0
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+
+
+# Those that no export has at present. They end by themselves when nothing comes for a while.
+_waiting: list[Child] = []
+
+
+def give(folder: Path, *, fresh: bool = False) -> Child:
+    """Give a job to a process that waits for one, or to a new one.
+
+    Args:
+        folder: The job's.
+        fresh: Whether it must be a new one.
+    """
+    child = None if fresh else _idle()
+    if child is None:
+        process = processes.start_logged(_MODULE, log=folder / LOG, stdin=subprocess.PIPE)
+        child = Child(process, _surroundings())
+    with contextlib.suppress(BrokenPipeError):  # it has just ended, which is seen later
+        os.write(child.process.stdin.fileno(), json.dumps(str(folder)).encode() + b"\n")  # type: ignore[union-attr]  # a pipe
+    return replace(child, jobs=child.jobs + 1)
+
+
+def take_back(child: Child) -> None:
+    """Have a process that did its job wait for another one."""
+    _waiting.append(child)
+
+
+def forget(tasks: Sequence[Task]) -> None:
+    """End the processes that may hold code which changes until the next export.
+
+    Args:
+        tasks: What was exported last.
+    """
+    own = any(not is_known(module) for task in tasks for module in task.job.modules)
+    if own or any(Path(task.job.model).is_file() for task in tasks):  # pickled, with its code
+        close()
+
+
+def close() -> None:
+    """End all processes that wait."""
+    while _waiting:
+        _waiting.pop().kill()
+
+
+def _idle() -> Child | None:
+    here = _surroundings()
+    while _waiting:
+        child = _waiting.pop()
+        if child.surroundings == here and child.process.poll() is None:
+            return child
+        if here[0] == child.surroundings[0]:
+            child.kill()
+    return None
+
+
+def _surroundings() -> tuple[object, ...]:
+    """Return what decides how a new process would begin; first, which process this one is."""
+    variables = {name: value for name, value in os.environ.items() if name != _OF_NO_MATTER}
+    here = Path().stat()  # a folder that is gone has no name
+    return os.getpid(), (here.st_dev, here.st_ino), tuple(sys.path), variables
+
+
+atexit.register(close)

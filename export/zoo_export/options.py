@@ -1,0 +1,216 @@
+"""What a user may ask of the files of an export: each option is declared and checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from zoo_export.targets import Target
+from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.formats import FORMATS, Format, find
+from zoo_runtime.manifest import TRAIN_FORMAT
+
+DYNAMIC = "dynamic"
+LOOP, UNROLL = "loop", "unroll"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What an option is asked for together with.
+
+    Args:
+        formats: The formats to export to.
+        target: What the bundle is made ready for.
+        options: All of the options, as they were given.
+    """
+
+    formats: Sequence[Format]
+    target: Target | None
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return ", ".join(row.name for row in self.formats)
+
+    @property
+    def fixed(self) -> list[Format]:
+        """The formats whose batch is fixed."""
+        return [row for row in self.formats if row.static]
+
+
+def _whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= 1
+
+
+def _sequence_length(given: Any, asked: _Asked) -> int:
+    del asked
+    if not _whole(given):
+        raise UsageError(
+            f"sequence_length={given!r} must be a whole number of steps from 1, such as 128."
+        )
+    return int(given)
+
+
+def _image_size(given: Any, asked: _Asked) -> tuple[int, int]:
+    del asked
+    sides = list(given) if isinstance(given, Iterable) else [given, given]
+    if len(sides) != 2 or not all(map(_whole, sides)):
+        raise UsageError(
+            f"image_size={given!r} must be a number of pixels, such as 224, or height and width, "
+            "such as (224, 320)."
+        )
+    return sides[0], sides[1]
+
+
+def _batch_sizes(given: Any, asked: _Asked) -> tuple[int, ...]:
+    """Return the batches, smallest first; none of them means any batch."""
+    is_list = isinstance(given, Iterable) and not isinstance(given, str)
+    sizes = tuple(given) if is_list else ()
+    is_set = bool(sizes) and all(map(_whole, sizes)) and len(set(sizes)) == len(sizes)
+    if given != DYNAMIC and not is_set:
+        raise UsageError(
+            f"batch_sizes={given!r}: give different whole numbers from 1, such as [1, 8], or "
+            f"'{DYNAMIC}'."
+        )
+    if not asked.fixed:
+        raise UsageError(
+            f"batch_sizes={given!r} is for tflite, whose batch is fixed; {asked} takes any batch. "
+            "Leave it out."
+        )
+    for row in asked.fixed:
+        if row.scheme is not None and not row.scheme.batch_sizes:
+            able = ", ".join(s.name for s in row.schemes if s.batch_sizes)
+            raise UsageError(
+                f"batch_sizes={given!r}: {row.name} is made for batch 1 alone. Leave it out, or "
+                f"export float32 or one of: {able}."
+            )
+    target = asked.target
+    if target is not None and any(find(name).static for name in target.formats):
+        raise UsageError(
+            f"batch_sizes={given!r}: a file for a {target.name} takes one row at a time. "
+            "Leave it out, or the target."
+        )
+    return tuple(sorted(sizes))
+
+
+def _rnn(given: Any, asked: _Asked) -> str:
+    if given not in [LOOP, UNROLL]:
+        hint = did_you_mean(str(given), [LOOP, UNROLL])
+        raise UsageError(f"There is no rnn='{given}'.{hint} There are: {LOOP}, {UNROLL}.")
+    if not asked.fixed:
+        raise UsageError(f"rnn='{given}' is for tflite, not for {asked}. Leave it out.")
+    needy = [row.name for row in asked.fixed if row.scheme is not None and row.scheme.calibrated]
+    if given == LOOP and needy:
+        raise UsageError(
+            f"rnn='{LOOP}': {needy[0]} measures the ranges of activations, which LiteRT cannot do "
+            f"in a loop. Leave it out, or say '{UNROLL}'."
+        )
+    if given == LOOP and asked.options.get("batch_sizes") == DYNAMIC:
+        raise UsageError(
+            f"rnn='{LOOP}': LiteRT has no loop of any batch. Leave it out, or give batch_sizes as "
+            "numbers."
+        )
+    return str(given)
+
+
+def _optimize(given: Any, asked: _Asked) -> str:
+    known = [name for row in FORMATS.values() for name in row.optimizers]
+    if given not in known:
+        hint = did_you_mean(str(given), known)
+        raise UsageError(f"There is no optimize='{given}'.{hint} There is: {', '.join(known)}.")
+    if not any(given in row.optimizers for row in asked.formats):
+        able = ", ".join(row.name for row in FORMATS.values() if given in row.optimizers)
+        raise UsageError(
+            f"optimize='{given}' is for {able} in float32, not for {asked}. Leave it out."
+        )
+    return str(given)
+
+
+def _train_batch(given: Any, asked: _Asked) -> int:
+    if not _whole(given):
+        raise UsageError(f"train_batch={given}: a step of training takes 1 row or more.")
+    if TRAIN_FORMAT not in [row.name for row in asked.formats]:
+        raise UsageError(
+            f"train_batch={given} is for {TRAIN_FORMAT}, not for {asked}. Leave it out, "
+            f"or export {TRAIN_FORMAT} too."
+        )
+    return int(given)
+
+
+def _option(default: Any, read: Callable[[Any, _Asked], Any]) -> Any:
+    return field(default=default, metadata={"read": read})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """How the files of an export are made; :func:`zoo_export.export` says what each option means.
+
+    A field is an option: its type, its default, and the function that checks what a user gave and
+    returns it as it is kept. It goes as it is from the call to the converter.
+
+    Example:
+        >>> options = ExportOptions.of({"batch_sizes": [8, 1], "rnn": None}, [find("tflite")])
+        >>> options.batch_sizes, options.train_batch
+        ((1, 8), 8)
+        >>> ExportOptions.of({"batch_sizes": "dynamic"}, [find("tflite")]).batch_sizes
+        ()
+    """
+
+    sequence_length: int | None = _option(None, _sequence_length)
+    image_size: tuple[int, int] | None = _option(None, _image_size)
+    batch_sizes: tuple[int, ...] = _option((1,), _batch_sizes)
+    rnn: str | None = _option(None, _rnn)
+    optimize: str | None = _option(None, _optimize)
+    train_batch: int = _option(8, _train_batch)
+
+    @classmethod
+    def of(
+        cls, given: Mapping[str, Any], formats: Sequence[Format], target: Target | None = None
+    ) -> ExportOptions:
+        """Return the options that a caller gave, checked.
+
+        Args:
+            given: By name; ``None`` for what was left out.
+            formats: The formats to export to.
+            target: What the bundle is made ready for.
+
+        Raises:
+            UsageError: A value that is none, or a format, scheme or target that has no use for it.
+        """
+        asked = _Asked(formats, target, given)
+        named = {row.name: row for row in fields(cls)}
+        return cls(
+            **{
+                name: named[name].metadata["read"](value, asked)
+                for name, value in given.items()
+                if value is not None
+            }
+        )
+
+    def check_model(self, model: Any) -> None:
+        """Refuse what a model has no use for.
+
+        Raises:
+            UsageError: A way to write recurrent layers, and there are none.
+        """
+        import keras
+
+        if self.rnn is not None and not any(
+            isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers()
+        ):
+            raise UsageError(
+                f"Model '{model.name}' has no recurrent layer: leave rnn='{self.rnn}' out."
+            )
+
+    def for_format(self, row: Format) -> ExportOptions:
+        """Return them as they hold in one format: a batch that varies, and no foreign optimizer.
+
+        Example:
+            >>> ExportOptions().for_format(find("onnx")).batch_sizes
+            ()
+        """
+        return replace(
+            self,
+            batch_sizes=self.batch_sizes if row.static else (),
+            optimize=self.optimize if row.optimizers else None,
+        )

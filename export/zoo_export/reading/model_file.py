@@ -1,0 +1,91 @@
+"""The model as a file or folder that another process can load."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo_export.reading import pickled
+from zoo_export.reading.model_code import has_own_code, is_known, module_of, objects_in
+from zoo_export.reading.request import Request
+from zoo_models.memory import without_weights
+from zoo_runtime import files
+
+# HDF5 and zip say so of damaged files; other numbers are those of a full disk and the like.
+_OF_DAMAGE = {None, errno.EINVAL}
+_PICKLED = "model.pickle"
+
+
+@contextlib.contextmanager
+def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Give the model as :func:`load` reads it, and the modules to import before.
+
+    A model of known libraries is saved by Keras. One with code of its author's own is pickled:
+    that code may be in the running script, and may not tell Keras what a layer was made from.
+
+    Raises:
+        UsageError: It holds something that cannot leave this process.
+    """
+    path = work / "model"
+    try:
+        modules = _saved(request, path)
+        if modules is None:
+            files.remove(path)
+            path = work / _PICKLED
+            pickled.save(request.model, path)
+        yield path, modules or request.modules
+    finally:
+        files.remove(path)
+
+
+def load(path: Path) -> Any:
+    """Return the model of :func:`model_file`."""
+    from zoo_models.saved import load_saved
+
+    return pickled.load(path) if path.name == _PICKLED else load_saved(path)
+
+
+def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
+    """Return the modules of what was saved; ``None`` where Keras cannot make it anew."""
+    if has_own_code(request.model):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of lambdas, which are pickled then
+            # A zip would be built, and read, in memory: twice the weights more.
+            request.model.save(path, zipped=False)
+        config = json.loads((path / "config.json").read_bytes())
+        described = list(objects_in(config))
+        _check_file(request.model, config, described)
+        found = {module for row in described if (module := module_of(row)) is not None}
+    except Exception as error:  # Keras raises many kinds for what it does not find again
+        if isinstance(error, OSError) and error.errno not in _OF_DAMAGE:
+            raise
+        return None
+    if not all(map(is_known, found)):
+        return None
+    # Only what this process has imported too: a file does not choose what code runs.
+    return (*request.modules, *sorted(found & sys.modules.keys()))
+
+
+def _check_file(model: Any, config: Any, described: Iterable[Mapping[str, Any]]) -> None:
+    """Try whether all of a model comes back from its file; those of a name of the zoo do.
+
+    Raises:
+        Exception: Something does not: some layers and functions of Keras hold code of a person's
+            own, as ``ops.map`` does, and some do not tell all that they were made from.
+    """
+    import keras
+
+    if hasattr(model, "zoo_spec"):
+        return
+    if any(row.get("class_name") == "__lambda__" for row in described):
+        raise LookupError("lambda")
+    with without_weights():
+        keras.saving.deserialize_keras_object(config, safe_mode=True)

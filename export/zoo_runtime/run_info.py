@@ -323,7 +323,7 @@ def read_run_info(folder: Path) -> RunInfo:
     try:
         return RunInfo.from_json(data)
     except ValueError as error:
-        raise _lost(folder, f"is damaged: {error}.") from error
+        raise _lost(folder, f"is damaged: {str(error).rstrip('.')}.") from error
 
 
 def resuming(folder: Path) -> str:

@@ -21,6 +21,7 @@ from zoo_runtime.run_info import (
     Energy,
     RunInfo,
     TeacherInfo,
+    TrackerInfo,
     WeightsInfo,
     read_run_info,
 )
@@ -83,6 +84,7 @@ def test_all_that_a_training_may_say_is_written_and_read(tmp_path):
         restarts=({"cause": "worker 1", "from": "the beginning"},),
         teacher=TeacherInfo(sha256="0b"),
         mlflow={"uri": "http://localhost", "run_id": "c"},
+        trackers={"diary": TrackerInfo(argument="a", note={"at": None})},
         other={"notes": ["mine"]},
     )
     full.write(tmp_path)
@@ -99,6 +101,11 @@ def test_all_that_a_training_may_say_is_written_and_read(tmp_path):
         ({"model": {}}, "' is damaged: it has no 'model.name'."),
         ({"mlflow": [1]}, "' is damaged: mlflow cannot be [1]."),
         ({"cost": {"energy": {"kwh": True}}}, "' is damaged: cost.energy.kwh cannot be True."),
+        ({"metrics": {"loss": float("nan")}}, "' is damaged: metrics.loss cannot be nan."),
+        (
+            {"trackers": {"a": {"note": {}}}},
+            "' is damaged: run.json.trackers['a'] has no 'argument'.",
+        ),
         ({"started": "2026-11-22T05:09:28"}, "' is damaged: started cannot be '2026-11-22T05:09:"),
         ({"license": "\ud800"}, "' is damaged: 'utf-8' codec can't encode character '\\ud800'"),
         ({"format_version": 99}, "' has format 99; this Kerazoo reads 1."),

@@ -12,13 +12,13 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
-from zoo_recipes.datasets.rows import quiet
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_registry.trial import running
 from zoo_system import fetching
 from zoo_system.durable import made_in_place
+from zoo_system.quiet import quiet_logger
 
 # DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
 _LOCAL = re.compile(r"\w+(/(?!\.\.)[\w.+-]+)*(:([\d.*]+|experimental_latest))?")
@@ -63,10 +63,10 @@ def open_dataset(
             to_train=to_train,
             folds=folds,
         )
-        with quiet():
+        with quiet_logger("absl"):
             return prepared(own, data_dir)
     found = _registered(name)
-    with quiet():
+    with quiet_logger("absl"):
         if found is not None:
             return _prepared_here(*found, data_dir, download)
         return _of_tfds(name, data_dir, download)

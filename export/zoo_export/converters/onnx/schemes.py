@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -28,6 +27,7 @@ from zoo_export.converters.tracing import Conversion
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_onnx
 from zoo_runtime.tensors import Array, Arrays, batches
+from zoo_system.quiet import quiet_logger
 
 # Operators that ONNX Runtime's tools quantize.
 _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
@@ -163,8 +163,6 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
     import onnx as onnx_package
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    logging.getLogger().setLevel(logging.ERROR)  # its advice to preprocess, which is done here
-
     def change(source: Path) -> Any:
         prepared = source.with_name("prepared.onnx")
         quant_pre_process(
@@ -181,7 +179,8 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
         share_equal(proto.graph)
         return proto
 
-    return with_float_layers(conversion.model, _changed(conversion, change))
+    with quiet_logger(None):  # its advice to preprocess, which is done here
+        return with_float_layers(conversion.model, _changed(conversion, change))
 
 
 def _changed(conversion: Conversion, change: Callable[[Path], Any]) -> dict[str, Any]:

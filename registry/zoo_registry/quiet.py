@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.machinery
+import logging
 import os
 import sys
 import tempfile
@@ -37,6 +38,23 @@ def quiet_tensorflow() -> None:
     """Keep TensorFlow quiet in this process and its children; its Python errors still show."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.meta_path.insert(0, QuietTensorFlow())
+
+
+@contextmanager
+def quiet_logger(name: str | None, level: int = logging.ERROR) -> Iterator[None]:
+    """Let a logger of others say nothing below a level meanwhile; ``None`` is that of all.
+
+    Example:
+        >>> with quiet_logger("absl"):
+        ...     logging.getLogger("absl").warning("nobody reads this")
+    """
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _held_back(run: Callable[[ModuleType], None]) -> Callable[[ModuleType], None]:

@@ -16,6 +16,7 @@ import numpy as np
 from zoo_export.converters.inference import named_inputs, named_outputs, reference
 from zoo_export.tensors import BATCH, SEQUENCE, TARGET, Arrays, Tensor
 from zoo_registry import UsageError
+from zoo_registry.quiet import quiet_logger
 
 HEIGHT, WIDTH = "height", "width"
 _AXES = {4: {1: HEIGHT, 2: WIDTH}, 5: {1: "depth", 2: HEIGHT, 3: WIDTH}}
@@ -335,11 +336,8 @@ def _runs(model: Any, arrays: Arrays) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     # TensorFlow logs what a failed call left unused, when that is collected.
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        gc.collect()
-        logger.setLevel(level)
+    with quiet_logger("tensorflow", logging.CRITICAL):
+        try:
+            yield
+        finally:
+            gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from zoo_export.converters.worst_layers import (
 from zoo_export.runtime import Runner
 from zoo_export.runtime.sessions import open_onnx
 from zoo_export.tensors import Array, Arrays, batches
+from zoo_registry.quiet import quiet_logger
 
 # Operators that ONNX Runtime's tools quantize.
 _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
@@ -166,8 +166,6 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
     import onnx as onnx_package
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    logging.getLogger().setLevel(logging.ERROR)  # its advice to preprocess, which is done here
-
     def change(source: Path) -> Any:
         prepared = source.with_name("prepared.onnx")
         quant_pre_process(
@@ -184,7 +182,8 @@ def _quantized(conversion: Conversion, quantize: Callable[[Path], Any]) -> dict[
         share_equal(proto.graph)
         return proto
 
-    return with_float_layers(conversion.model, _changed(conversion, change))
+    with quiet_logger(None):  # its advice to preprocess, which is done here
+        return with_float_layers(conversion.model, _changed(conversion, change))
 
 
 def _changed(conversion: Conversion, change: Callable[[Path], Any]) -> dict[str, Any]:

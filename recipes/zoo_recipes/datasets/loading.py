@@ -12,11 +12,11 @@ from typing import Any
 
 import zoo_registry
 from zoo_recipes.datasets.catalog import DatasetSpec
-from zoo_recipes.datasets.rows import quiet
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean, network
 from zoo_registry.packages import made_in_place
+from zoo_registry.quiet import quiet_logger
 from zoo_registry.trial import running
 
 # DATASET/CONFIG:VERSION, as tensorflow-datasets keeps it on this machine.
@@ -62,10 +62,10 @@ def open_dataset(
             to_train=to_train,
             folds=folds,
         )
-        with quiet():
+        with quiet_logger("absl"):
             return prepared(own, data_dir)
     found = _registered(name)
-    with quiet():
+    with quiet_logger("absl"):
         if found is not None:
             return _prepared_here(*found, data_dir, download)
         return _of_tfds(name, data_dir, download)

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 
 from zoo_export.preprocess.pixels import is_white_1
 from zoo_recipes.datasets.on_disk import examples_on_disk
-from zoo_recipes.datasets.rows import Examples, Rows, class_names, places_of, quiet, stacked
+from zoo_recipes.datasets.rows import Examples, Rows, class_names, places_of, stacked
 from zoo_recipes.own_data.content import PLACE
 from zoo_registry import UsageError, did_you_mean
+from zoo_registry.quiet import quiet_logger
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
@@ -50,7 +51,7 @@ def read_split(
     count = _num_examples(builder, split)
     rows = Rows(builder, split, inputs, label, group, steps)
     digest = hashlib.sha256()
-    with quiet():
+    with quiet_logger("absl"):  # of what tensorflow-datasets warns
         coming = rows.read(digest)
         first = next(coming)
         size = rows.picture_size(first)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,18 +111,6 @@ def stacked(labels: list[Any]) -> Any:
     # Of tags there are as many as words, of answers as people gave.
     is_table = not isinstance(labels[0], dict) and len({np.shape(label) for label in labels}) == 1
     return np.asarray(labels) if is_table else labels
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what tensorflow-datasets warns of to itself."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _named(value: Any, feature: Any) -> Any:

@@ -56,7 +56,6 @@ SIZES = {
     "hidden_dim": "hidden_size",
     "num_heads": "num_attention_heads",
     "num_kv_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
     "ff_dim": "intermediate_size",
     "epsilon": "rms_norm_eps",
     "tied": "tie_word_embeddings",
@@ -117,6 +116,13 @@ def _window(config: Config, size: int | None, layer_types: list[str]) -> Argumen
     if size is None or not blocks or (longest is not None and size >= longest):
         return {"window": None, "windowed": None}
     return {"window": size, "windowed": None if len(blocks) == len(layer_types) else blocks}
+
+
+def _width(config: Config) -> Arguments:
+    """Return the width of a head, where it is not that of the model over the heads."""
+    size = config.get("head_dim")
+    usual = size is None or size * config["num_attention_heads"] == config["hidden_size"]
+    return {} if usual else {"head_dim": size}
 
 
 def _biases(config: Config) -> Arguments:
@@ -258,7 +264,7 @@ def _converter(
         harmless=("is_decoder", "max_position_embeddings", "max_window_layers", "rope_interleaved"),
         settings=("unrotated", "window", "windowed"),
         graph=graph,
-        read=read,
+        read=lambda config: {**read(config), **_width(config)},
         write=write,
         rows=ROWS,
     )

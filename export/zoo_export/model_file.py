@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import math
+import os
+import shutil
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +20,8 @@ from zoo_export.request import OF_DAMAGE, Request
 from zoo_registry.model_changes import without_weights
 
 _PICKLED = "model.pickle"
+# Bytes that HDF5 writes of a table beside its numbers, at most.
+_OF_A_TABLE = 4096
 
 
 @contextlib.contextmanager
@@ -51,6 +57,7 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
     """Return the modules of what was saved; ``None`` where Keras cannot make it anew."""
     if has_own_code(request.model):
         return None
+    _check_room(request.model, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of lambdas, which are pickled then
@@ -68,6 +75,19 @@ def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
         return None
     # Only what this process has imported too: a file does not choose what code runs.
     return (*request.modules, *sorted(found & sys.modules.keys()))
+
+
+def _check_room(model: Any, path: Path) -> None:
+    """Refuse a disk that is too full for a model's weights.
+
+    HDF5 must not meet it: a file that it cannot finish may end the process later.
+
+    Raises:
+        OSError: There is too little room.
+    """
+    sizes = (math.prod(v.shape) * (8 if v.dtype.endswith("64") else 4) for v in model.variables)
+    if shutil.disk_usage(path.parent).free < sum(sizes) + _OF_A_TABLE * (len(model.variables) + 1):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _check_file(model: Any, config: Any, described: Iterable[Mapping[str, Any]]) -> None:

@@ -45,8 +45,8 @@ calling the runtime.
 
 # To go when these columns are measured anew.
 _CHANGED = """\
-The columns float16 and int16x8 were measured before masks and other constants that float16 does not \
-hold stayed in float32, and before int16x8 attended past masks: `{command} --redo --no-times \
+The columns float16 and int16x8 were measured before masks and other constants that float16 does \
+not hold stayed in float32, and before int16x8 attended past masks: `{command} --redo --no-times \
 --formats '*float16' --formats '*int16x8'`.
 """
 _OLDER = """\

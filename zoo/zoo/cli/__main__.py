@@ -24,7 +24,8 @@ def run() -> None:
         code = done.code
         raise
     finally:
-        end_within_limit(code if isinstance(code, int) else 0)
+        # Words in place of a number are those of a failure.
+        end_within_limit(code if isinstance(code, int) else int(code is not None))
 
 
 if __name__ == "__main__":

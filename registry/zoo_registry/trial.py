@@ -179,8 +179,8 @@ class _TooLongError(BaseException):
 @contextlib.contextmanager
 def _within(seconds: float | None) -> Iterator[None]:
     """Raise once a time is over, where that can be: a clock that somebody else has set stays."""
-    in_main = threading.current_thread() is threading.main_thread()
-    if seconds is None or not in_main or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
+    can_be = hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+    if seconds is None or not can_be or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
         yield
         return
     signal.signal(signal.SIGALRM, _too_long)

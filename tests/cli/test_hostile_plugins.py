@@ -187,7 +187,7 @@ class Interrupts:
         if name == sys.argv[1]:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, Interrupts())
-from zoo.cli import run
+from zoo.cli.__main__ import run
 sys.argv[1:] = [sys.argv[1], "models"]
 run()
 """

@@ -1,27 +1,4 @@
 """The command line ``zoo``."""
 
-import sys
-
+# What a shell gives a program that Ctrl-C ended.
 INTERRUPTED = 130
-
-
-def run() -> None:
-    """Be the process of the command line: Ctrl-C is one line at any time, and it does end.
-
-    What takes long to import is imported here, where an interruption is heard.
-    """
-    try:
-        from zoo.cli.main import main
-        from zoo_registry.trial import end_within_limit
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        sys.exit(INTERRUPTED)
-    code: str | int | None = 1
-    try:
-        main()
-        code = 0
-    except SystemExit as done:
-        code = done.code
-        raise
-    finally:
-        end_within_limit(code if isinstance(code, int) else 0)

@@ -166,7 +166,7 @@ def test_operators_that_it_lacks_are_all_named_with_their_layers(dense, tmp_path
         keras.layers.Dense(4, activation="gelu", name="first"),
         keras.layers.Dense(4, activation="gelu", name="second"),
     )
-    rows = {"features": np.random.default_rng(0).standard_normal((32, 4), np.float32)}
+    rows = {"features": np.random.default_rng(0).standard_normal((512, 4), np.float32)}
     with pytest.raises(ExportError) as caught:
         export(model, target="microcontroller", calibration=rows, out=tmp_path / "small")
     assert str(caught.value) == (

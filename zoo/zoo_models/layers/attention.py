@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from zoo_models.layers.cache import CausalBias, Memory, Reading, attend
 from zoo_models.layers.initializers import kernel_initializer
 from zoo_models.layers.normalization import RMSNorm
 from zoo_models.layers.rotary import rotate
@@ -60,6 +61,10 @@ class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no
             hidden = 1 - ops.reshape(ops.cast(padding_mask, self.compute_dtype), (-1, 1, 1, length))
         # Half precision ends at 65504.
         return hidden * (-3e4 if self.compute_dtype == "float16" else -1e9)
+
+    def read(self, reading: Reading, padding_mask: Any) -> Any:
+        """Return the bias of a call that reads new tokens, as :meth:`call` does of whole texts."""
+        return CausalBias(reading, self.window) if self.causal else self(padding_mask)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -184,19 +189,38 @@ class Attention(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no typ
             rotation: What :class:`RotaryPositions` made.
             training: Whether dropout is on.
         """
-        query, key, value = self._project(x, x if memory is None else memory)
+        if isinstance(memory, Memory):
+            query = self._heads(self.projections[0](x), self.num_heads)
+            key, value = memory.reading.memory_heads()
+        else:
+            query, key, value = self._project(x, x if memory is None else memory)
         if self.norms:
             query, key = (norm(t) for norm, t in zip(self.norms, (query, key), strict=True))
         if rotation is not None:
             query, key = rotate(query, rotation), rotate(key, rotation)
+        query = query * self.head_dim**-0.5
+        if isinstance(bias, CausalBias):
+            gathered = attend(query, key, value, bias)
+        else:
+            gathered = self._attend(query, key, value, bias, training)
+        width = self.num_heads * self.head_dim
+        gathered = ops.reshape(ops.transpose(gathered, (0, 2, 1, 3)), (-1, ops.shape(x)[1], width))
+        return self.output_projection(gathered)
+
+    def memory_heads(self, memory: Any) -> tuple[Any, Any]:
+        """Return the keys and values of a memory, float (batch, heads, steps, head_dim) each."""
+        _, key, value = self.projections
+        return self._heads(key(memory), self.num_kv_heads), self._heads(
+            value(memory), self.num_kv_heads
+        )
+
+    def _attend(self, query: Any, key: Any, value: Any, bias: Any, training: Any) -> Any:
         key, value = self._shared(key), self._shared(value)
-        scores = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        scores = ops.matmul(query, ops.transpose(key, (0, 1, 3, 2)))
         if bias is not None:
             scores = scores + bias
         probabilities = self.dropout_layer(ops.softmax(scores, axis=-1), training=training)
-        gathered = ops.transpose(ops.matmul(probabilities, value), (0, 2, 1, 3))
-        width = self.num_heads * self.head_dim
-        return self.output_projection(ops.reshape(gathered, (-1, ops.shape(x)[1], width)))
+        return ops.matmul(probabilities, value)
 
     def _project(self, x: Any, memory: Any) -> tuple[Any, Any, Any]:
         queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim

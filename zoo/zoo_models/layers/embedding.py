@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo_models.layers.cache import Reading
 from zoo_models.layers.initializers import kernel_initializer
 from zoo_registry import UsageError
 
@@ -81,6 +82,12 @@ class LearnedPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         self._check(length)
         rows = self.embeddings[self.first : self.first + length]
         return x + ops.expand_dims(ops.cast(rows, x.dtype), 0)
+
+    def read(self, reading: Reading, x: Any) -> Any:
+        """Return ``x`` plus the positions of a call that reads new tokens."""
+        # Padding behind the tokens of a call may have no position.
+        positions = ops.minimum(reading.positions, self.max_length - 1)
+        return x + ops.cast(ops.take(self.embeddings, self.first + positions, axis=0), x.dtype)
 
     def _check(self, length: Any) -> None:
         # In a traced graph of any length it is a tensor, and the addition itself fails.
@@ -158,12 +165,18 @@ class SinusoidalPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras sh
 
     def call(self, x: Any) -> Any:
         """Return ``x``, float (batch, steps, width), plus the positions."""
-        length, width = ops.shape(x)[1], x.shape[-1]
-        rates = self.max_wavelength ** -(np.arange(0, width, 2, dtype="float32") / width)
-        steps = ops.expand_dims(ops.cast(ops.arange(length), "float32"), -1)
-        angles = steps * ops.reshape(ops.convert_to_tensor(rates, "float32"), (1, -1))
-        waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)[:, :width]
+        waves = self._waves(ops.arange(ops.shape(x)[1]), x.shape[-1])
         return x + ops.expand_dims(ops.cast(waves, x.dtype), 0)
+
+    def read(self, reading: Reading, x: Any) -> Any:
+        """Return ``x`` plus the positions of a call that reads new tokens."""
+        return x + ops.cast(self._waves(reading.positions, x.shape[-1]), x.dtype)
+
+    def _waves(self, positions: Any, width: int) -> Any:
+        rates = self.max_wavelength ** -(np.arange(0, width, 2, dtype="float32") / width)
+        steps = ops.expand_dims(ops.cast(positions, "float32"), -1)
+        angles = steps * ops.convert_to_tensor(rates, "float32")
+        return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)[..., :width]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape of the input."""

@@ -116,7 +116,7 @@ class GatedBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no ty
             training: Whether dropout is on.
         """
         attended = self.attention(
-            self.attention_norm(x), bias, rotation=rotation, training=training
+            self.attention_norm(x), bias=bias, rotation=rotation, training=training
         )
         x = x + self.dropout_layer(attended, training=training)
         normal = self.ff_norm(x)

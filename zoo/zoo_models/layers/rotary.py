@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from zoo_models.layers.cache import Reading
 from zoo_registry import UsageError, did_you_mean
 
 Rates = np.ndarray[Any, Any]
@@ -51,9 +52,16 @@ class RotaryPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras ships 
 
     def call(self, token_ids: Any) -> Any:
         """Return float (2, steps, head_dim) for int (batch, steps): cosines, then sines."""
-        rates = np.tile(self.rates, 2).reshape(1, -1)
-        steps = ops.reshape(ops.arange(ops.shape(token_ids)[1], dtype="int32"), (-1, 1))
-        angles = ops.cast(steps, "float32") * ops.convert_to_tensor(rates, "float32")
+        return self._waves(ops.arange(ops.shape(token_ids)[1], dtype="int32"))
+
+    def read(self, reading: Reading, token_ids: Any) -> Any:
+        """Return float (2, batch, 1, tokens, head_dim) for a call that reads new tokens."""
+        del token_ids
+        return self._waves(ops.expand_dims(reading.positions, 1))
+
+    def _waves(self, positions: Any) -> Any:
+        rates = ops.convert_to_tensor(np.tile(self.rates, 2), "float32")
+        angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
         waves = ops.stack([ops.cos(angles), ops.sin(angles)])
         if self.amplitude != 1:
             waves = waves * self.amplitude

@@ -146,10 +146,10 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
         """
 
         def attend(t: Any) -> Any:
-            return self.attention(t, bias, training=training)
+            return self.attention(t, bias=bias, training=training)
 
         def look_up(t: Any) -> Any:
-            return self.cross_attention(t, memory_bias, memory, training=training)
+            return self.cross_attention(t, bias=memory_bias, memory=memory, training=training)
 
         def transform(t: Any) -> Any:
             return self.ff_out(self.activation(self.ff_in(t)))
@@ -162,6 +162,10 @@ class TransformerBlock(keras.layers.Layer):  # type: ignore[misc]  # Keras ships
             x = x + self.dropout_layer(added, training=training)
             x = x if self.pre_norm else norm(x)
         return x
+
+    def memory_heads(self, memory: Any) -> tuple[Any, Any]:
+        """Return what the attention to a memory makes of it; see :class:`Attention`."""
+        return self.cross_attention.memory_heads(memory)
 
     def compute_output_shape(self, x_shape: Any, *other_shapes: Any) -> Any:
         """Return the shape of ``x``."""

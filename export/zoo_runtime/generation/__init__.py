@@ -1,0 +1,1 @@
+"""How a language model writes: one loop in NumPy, whatever computes the logits."""

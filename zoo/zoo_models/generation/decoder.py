@@ -1,0 +1,139 @@
+"""The decoder of a Keras model: its cache stays where TensorFlow computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from zoo_models.generation.reading import ReadingModel
+from zoo_runtime.tensors import Array, Arrays
+
+# Sizes of what a call reads and of the cache are rounded up, for each is compiled once.
+_TOKENS, _CACHE = 32, 128
+
+
+class KerasDecoder:
+    """A Keras language model that keeps what it has read.
+
+    Args:
+        reading: The model.
+        source: Inputs of the encoder of a seq2seq model, a row for each prompt.
+        every: Whether the hidden states of all tokens are wanted, for contrastive search.
+    """
+
+    def __init__(
+        self, reading: ReadingModel, source: Arrays | None = None, *, every: bool = False
+    ) -> None:
+        import tensorflow as tf
+
+        self._reading, self._source, self._every = reading, source, every
+        self.vocab_size, self.max_length = reading.vocab_size, reading.max_length
+        self.hidden: Sequence[Array] | None = None
+        self._prefill = tf.function(self._read_first, autograph=False, reduce_retracing=False)
+        self._step = tf.function(self._read_next, autograph=False, reduce_retracing=False)
+        self._encode = tf.function(reading.encode, autograph=False)
+        self._grown = {n for n, entry in reading.entries.items() if entry.grows}
+        self._lengths = np.zeros(0, np.int32)
+        self._kept: dict[str, Any] = {}
+        self._fixed: dict[str, Any] = {}
+
+    def prefill(self, prompts: Sequence[Array]) -> Array:
+        """Read texts from their beginning."""
+        import tensorflow as tf
+
+        if self._source is not None:
+            source = {name: tf.constant(array) for name, array in self._source.items()}
+            self._fixed = self._encode(source)
+        self._lengths = np.array([len(prompt) for prompt in prompts], np.int32)
+        longest = int(self._lengths.max())
+        tokens = np.zeros((len(prompts), self._rounded(longest, _TOKENS)), np.int32)
+        for row, prompt in enumerate(prompts):
+            tokens[row, : len(prompt)] = prompt
+        size = self._rounded(longest + 1, _CACHE)
+        logits, hidden, self._kept = self._prefill(
+            tf.constant(tokens), tf.constant(self._lengths), self._fixed, size
+        )
+        self._note(hidden, self._lengths)
+        return np.asarray(logits, np.float32)
+
+    def step(self, tokens: Array) -> Array:
+        """Read one more token of each text."""
+        import tensorflow as tf
+
+        self._make_room()
+        logits, hidden, self._kept = self._step(
+            tf.constant(np.asarray(tokens, np.int32)[:, None]),
+            tf.constant(self._lengths),
+            {**self._fixed, **self._kept},
+        )
+        self._lengths = self._lengths + 1
+        self._note(hidden, np.ones_like(self._lengths))
+        return np.asarray(logits, np.float32)
+
+    def reorder(self, rows: Array) -> None:
+        """Keep the texts of these indices."""
+        import tensorflow as tf
+
+        self._lengths = self._lengths[rows]
+        for held in (self._kept, self._fixed):
+            held.update({name: tf.gather(tensor, rows) for name, tensor in held.items()})
+        if self.hidden is not None:
+            self.hidden = [self.hidden[row] for row in rows]
+
+    def _read_first(
+        self, tokens: Any, lengths: Any, fixed: Mapping[str, Any], size: int
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        import tensorflow as tf
+
+        nothing = tf.zeros_like(lengths)
+        logits, hidden, new = self._reading.read(tokens, nothing, lengths, fixed, every=self._every)
+        room = [(0, 0), (0, 0), (0, size), (0, 0)]
+        kept = {
+            name: tf.pad(tensor, room)[:, :, :size] if name in self._grown else tensor
+            for name, tensor in new.items()
+        }
+        return logits, hidden, kept
+
+    def _read_next(
+        self, tokens: Any, lengths: Any, past: Mapping[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        import tensorflow as tf
+
+        one = tf.ones_like(lengths)
+        logits, hidden, new = self._reading.read(tokens, lengths, one, past, every=self._every)
+        return (
+            logits,
+            hidden,
+            {
+                name: _written(past[name], tensor, lengths) if name in self._grown else tensor
+                for name, tensor in new.items()
+            },
+        )
+
+    def _make_room(self) -> None:
+        import tensorflow as tf
+
+        for name in self._grown:
+            tensor = self._kept[name]
+            if int(self._lengths.max()) >= tensor.shape[2]:
+                more = self._rounded(2 * tensor.shape[2], _CACHE) - tensor.shape[2]
+                self._kept[name] = tf.pad(tensor, [(0, 0), (0, 0), (0, more), (0, 0)])
+
+    def _rounded(self, size: int, step: int) -> int:
+        up = -(-size // step) * step
+        return up if self.max_length is None else min(up, self.max_length)
+
+    def _note(self, hidden: Any, lengths: Array) -> None:
+        if self._every:
+            states = np.asarray(hidden)
+            self.hidden = [states[row, :length] for row, length in enumerate(lengths)]
+
+
+def _written(cache: Any, new: Any, lengths: Any) -> Any:
+    """Return a cache with the new token of each row behind those that it has."""
+    import tensorflow as tf
+
+    here = tf.range(tf.shape(cache)[2])[None, :] == lengths[:, None]
+    return tf.where(here[:, None, :, None], new, cache)

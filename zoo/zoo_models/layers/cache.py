@@ -1,0 +1,197 @@
+"""What a model keeps of the tokens that it has read: keys and values, or the states of an RNN.
+
+A layer that looks at other tokens finds a :class:`Reading` where it finds an attention bias or a
+position otherwise, and asks it for what was kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+from keras import ops
+
+# What a position that must not be seen adds to a score.
+HIDDEN = -1e9
+KEY, VALUE, STATE = "key_{}", "value_{}", "state_{}"
+MEMORY_KEY, MEMORY_VALUE = "memory_key_{}", "memory_value_{}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor that is kept from call to call.
+
+    Args:
+        shape: Without the batch; ``None`` is the axis along which it grows.
+        dtype: Of its elements.
+        grows: Whether new tokens are put behind those before; what does not grow is replaced, or
+            stays as it is.
+        fixed: Whether it is computed once, of the source of a seq2seq model.
+    """
+
+    shape: tuple[int | None, ...]
+    dtype: str
+    grows: bool = True
+    fixed: bool = False
+
+
+@dataclass
+class Reading:
+    """One call of a model that reads new tokens behind those that it has read.
+
+    Args:
+        past_length: int32 (batch,), how many tokens were read before.
+        new_length: int32 (batch,), how many of the tokens of this call are real.
+        tokens: How many tokens this call has, with padding behind the real ones.
+        past: What was kept, by the name of an entry.
+        new: What this call adds, by the name of an entry; filled by the layers.
+        entries: What the entries are; filled by the layers.
+    """
+
+    past_length: Any
+    new_length: Any
+    tokens: Any
+    past: Mapping[str, Any]
+    new: dict[str, Any] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> Any:
+        """int32 (batch, tokens), the position of each token in its text."""
+        steps = ops.reshape(ops.arange(self.tokens, dtype="int32"), (1, -1))
+        return ops.reshape(self.past_length, (-1, 1)) + steps
+
+    def keep_heads(self, key: Any, value: Any) -> tuple[Any, Any]:
+        """Keep the keys and values of the next attention layer; return those that were kept.
+
+        Args:
+            key: float (batch, heads, tokens, head_dim).
+            value: The same.
+        """
+        names = self._next(KEY), self._next(VALUE)
+        for name, tensor in zip(names, (key, value), strict=True):
+            self.entries[name] = Entry((tensor.shape[1], None, tensor.shape[3]), _dtype(tensor))
+            self.new[name] = tensor
+        return self.past.get(names[0]), self.past.get(names[1])
+
+    def memory_heads(self) -> tuple[Any, Any]:
+        """Return the keys and values that the next attention to a source has."""
+        return tuple(self._taken(self._next(name)) for name in (MEMORY_KEY, MEMORY_VALUE))
+
+    def _taken(self, name: str) -> Any:
+        value = self.past[name]
+        self.entries[name] = Entry(
+            (value.shape[1], None, value.shape[3]), _dtype(value), grows=False, fixed=True
+        )
+        return value
+
+    def _next(self, pattern: str) -> str:
+        names = map(pattern.format, itertools.count())
+        return next(name for name in names if name not in self.entries)
+
+    def kept_states(self, count: int) -> list[Any] | None:
+        """Return the states that the next recurrent layer left; ``None`` at the beginning."""
+        first = int(self._next(STATE).partition("_")[2])
+        found = [self.past.get(STATE.format(first + index)) for index in range(count)]
+        return None if found[0] is None else found
+
+    def keep_states(self, states: Sequence[Any]) -> None:
+        """Keep the states of a recurrent layer, float (batch, units) each."""
+        for state in states:
+            name = self._next(STATE)
+            self.entries[name] = Entry(tuple(state.shape[1:]), _dtype(state), grows=False)
+            self.new[name] = state
+
+
+class Memory:
+    """Stands for the encoder's output, of which a :class:`Reading` has the keys and values.
+
+    Args:
+        reading: The call.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+
+
+@dataclass(frozen=True)
+class CausalBias:
+    """The attention bias of a call: it hides what is not read, what comes later and padding.
+
+    Args:
+        reading: The call.
+        window: How many tokens, itself the last, a token sees; all before it by default.
+    """
+
+    reading: Reading
+    window: int | None = None
+
+    def of_past(self, length: Any) -> Any:
+        """Return float (batch, 1, tokens or 1, length) for the tokens that were read.
+
+        Args:
+            length: Of the entries, with what they have free.
+        """
+        keys = ops.reshape(ops.arange(length, dtype="int32"), (1, 1, -1))
+        hidden = ops.greater_equal(keys, ops.reshape(self.reading.past_length, (-1, 1, 1)))
+        if self.window is not None:
+            queries = ops.expand_dims(self.reading.positions, -1)
+            hidden = ops.logical_or(hidden, ops.greater_equal(queries, keys + self.window))
+        return ops.expand_dims(ops.cast(hidden, "float32") * HIDDEN, 1)
+
+    def of_new(self) -> Any:
+        """Return float (1, 1, tokens, tokens) for the tokens of this call."""
+        steps = ops.arange(self.reading.tokens, dtype="int32")
+        keys, queries = ops.reshape(steps, (1, -1)), ops.reshape(steps, (-1, 1))
+        hidden = ops.greater(keys, queries)
+        if self.window is not None:
+            hidden = ops.logical_or(hidden, ops.greater_equal(queries, keys + self.window))
+        return ops.cast(hidden, "float32")[None, None] * HIDDEN
+
+
+def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
+    """Return what new tokens gather from those that were read and from each other.
+
+    Keys and values that are kept and those that are new stay apart, so that nothing copies what is
+    kept; heads of keys that several heads of queries share are not repeated.
+
+    Args:
+        query: float (batch, heads, tokens, head_dim), scaled.
+        key: float (batch, key heads, tokens, head_dim).
+        value: The same.
+        bias: What they may see.
+
+    Returns:
+        float (batch, heads, tokens, head_dim).
+    """
+    reading = bias.reading
+    past_key, past_value = reading.keep_heads(key, value)
+    heads, kv_heads, width = query.shape[1], key.shape[1], query.shape[3]
+    tokens = reading.tokens
+    grouped = ops.reshape(query, (-1, kv_heads, heads // kv_heads * tokens, width))
+
+    def shared(part: Any) -> Any:
+        # The rows of each group of heads stand one behind the other.
+        if part.shape[2] == 1 or heads == kv_heads:
+            return part
+        return ops.concatenate([part] * (heads // kv_heads), axis=2)
+
+    scores = ops.matmul(grouped, ops.transpose(key, (0, 1, 3, 2)))
+    scores = scores + ops.cast(shared(bias.of_new()), scores.dtype)
+    if past_key is None:
+        gathered = ops.matmul(ops.softmax(scores, axis=-1), value)
+    else:
+        before = ops.matmul(grouped, ops.transpose(past_key, (0, 1, 3, 2)))
+        length = ops.shape(past_key)[2]
+        before = before + ops.cast(shared(bias.of_past(length)), scores.dtype)
+        likely = ops.softmax(ops.concatenate([before, scores], axis=-1), axis=-1)
+        gathered = ops.matmul(likely[..., :length], past_value)
+        gathered = gathered + ops.matmul(likely[..., length:], value)
+    return ops.reshape(gathered, (-1, heads, tokens, width))
+
+
+def _dtype(tensor: Any) -> str:
+    return str(keras.backend.standardize_dtype(tensor.dtype))

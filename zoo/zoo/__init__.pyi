@@ -8,6 +8,7 @@ from zoo.api import register as register
 from zoo.choosing import choose as choose
 from zoo.evaluating import evaluate as evaluate
 from zoo.explaining import explain as explain
+from zoo.generating import generate as generate
 from zoo_export.benchmarking import bench as bench
 from zoo_export.exporting import export as export
 from zoo_export.reading.encoders import encoders as encoders

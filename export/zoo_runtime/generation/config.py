@@ -53,7 +53,7 @@ class GenerationConfig:
         bos_token_id: Token before a prompt that has none.
         eos_token_id: Tokens that end a text.
         decoder_start_token_id: Token that the decoder of a seq2seq model begins with.
-        forced_bos_token_id: Token behind a prompt of one token, such as the start token of a decoder.
+        forced_bos_token_id: Token behind a prompt of one token, such as the start of a decoder.
         forced_eos_token_id: Last token of the text, at ``max_new_tokens``.
         suppress_tokens: Tokens that never occur.
         begin_suppress_tokens: Tokens that are not the first one.

@@ -42,6 +42,7 @@ COMMANDS = {
     "verify": "zoo.cli.exporting:verify",
     "bench": "zoo.cli.benching:bench",
     "predict": "zoo.cli.predicting:predict",
+    "generate": "zoo.cli.generating:generate",
     "explain": "zoo.cli.explaining:explain",
     "check": "zoo.cli.checking:check",
     "plugins": "zoo.cli.plugins:plugins",

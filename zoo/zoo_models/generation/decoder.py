@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,27 +15,67 @@ from zoo_runtime.tensors import Array, Arrays
 _TOKENS, _CACHE = 32, 128
 
 
-class KerasDecoder:
-    """A Keras language model that keeps what it has read.
+class KerasGenerator:
+    """A Keras language model compiled for generation; its decoders share what was compiled.
 
     Args:
         reading: The model.
+    """
+
+    def __init__(self, reading: ReadingModel) -> None:
+        import tensorflow as tf
+
+        self.reading = reading
+        self.grown = {name for name, entry in reading.entries.items() if entry.grows}
+        compiled = partial(tf.function, autograph=False)
+        self.first = {every: compiled(partial(self._first, every)) for every in (False, True)}
+        self.following = {every: compiled(partial(self._next, every)) for every in (False, True)}
+        self.encode = compiled(reading.encode)
+
+    def _first(
+        self, every: bool, tokens: Any, lengths: Any, fixed: Mapping[str, Any], size: int
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        import tensorflow as tf
+
+        nothing = tf.zeros_like(lengths)
+        logits, hidden, new = self.reading.read(tokens, nothing, lengths, fixed, every=every)
+        room = [(0, 0), (0, 0), (0, size), (0, 0)]
+        kept = {
+            name: tf.pad(tensor, room)[:, :, :size] if name in self.grown else tensor
+            for name, tensor in new.items()
+        }
+        return logits, hidden, kept
+
+    def _next(
+        self, every: bool, tokens: Any, lengths: Any, past: Mapping[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        import tensorflow as tf
+
+        one = tf.ones_like(lengths)
+        logits, hidden, new = self.reading.read(tokens, lengths, one, past, every=every)
+        kept = {
+            name: _written(past[name], tensor, lengths) if name in self.grown else tensor
+            for name, tensor in new.items()
+        }
+        return logits, hidden, kept
+
+
+class KerasDecoder:
+    """A decoder that a Keras model computes.
+
+    Args:
+        generator: The model.
         source: Inputs of the encoder of a seq2seq model, a row for each prompt.
         every: Whether the hidden states of all tokens are wanted, for contrastive search.
     """
 
     def __init__(
-        self, reading: ReadingModel, source: Arrays | None = None, *, every: bool = False
+        self, generator: KerasGenerator, source: Arrays | None = None, *, every: bool = False
     ) -> None:
-        import tensorflow as tf
-
-        self._reading, self._source, self._every = reading, source, every
-        self.vocab_size, self.max_length = reading.vocab_size, reading.max_length
+        self._generator, self._source, self._every = generator, source, every
+        self.vocab_size = generator.reading.vocab_size
+        self.max_length = generator.reading.max_length
         self.hidden: Sequence[Array] | None = None
-        self._prefill = tf.function(self._read_first, autograph=False, reduce_retracing=False)
-        self._step = tf.function(self._read_next, autograph=False, reduce_retracing=False)
-        self._encode = tf.function(reading.encode, autograph=False)
-        self._grown = {n for n, entry in reading.entries.items() if entry.grows}
         self._lengths = np.zeros(0, np.int32)
         self._kept: dict[str, Any] = {}
         self._fixed: dict[str, Any] = {}
@@ -45,14 +86,15 @@ class KerasDecoder:
 
         if self._source is not None:
             source = {name: tf.constant(array) for name, array in self._source.items()}
-            self._fixed = self._encode(source)
+            self._fixed = self._generator.encode(source)
         self._lengths = np.array([len(prompt) for prompt in prompts], np.int32)
         longest = int(self._lengths.max())
         tokens = np.zeros((len(prompts), self._rounded(longest, _TOKENS)), np.int32)
         for row, prompt in enumerate(prompts):
             tokens[row, : len(prompt)] = prompt
         size = self._rounded(longest + 1, _CACHE)
-        logits, hidden, self._kept = self._prefill(
+        first = self._generator.first[self._every]
+        logits, hidden, self._kept = first(
             tf.constant(tokens), tf.constant(self._lengths), self._fixed, size
         )
         self._note(hidden, self._lengths)
@@ -63,7 +105,7 @@ class KerasDecoder:
         import tensorflow as tf
 
         self._make_room()
-        logits, hidden, self._kept = self._step(
+        logits, hidden, self._kept = self._generator.following[self._every](
             tf.constant(np.asarray(tokens, np.int32)[:, None]),
             tf.constant(self._lengths),
             {**self._fixed, **self._kept},
@@ -82,40 +124,10 @@ class KerasDecoder:
         if self.hidden is not None:
             self.hidden = [self.hidden[row] for row in rows]
 
-    def _read_first(
-        self, tokens: Any, lengths: Any, fixed: Mapping[str, Any], size: int
-    ) -> tuple[Any, Any, dict[str, Any]]:
-        import tensorflow as tf
-
-        nothing = tf.zeros_like(lengths)
-        logits, hidden, new = self._reading.read(tokens, nothing, lengths, fixed, every=self._every)
-        room = [(0, 0), (0, 0), (0, size), (0, 0)]
-        kept = {
-            name: tf.pad(tensor, room)[:, :, :size] if name in self._grown else tensor
-            for name, tensor in new.items()
-        }
-        return logits, hidden, kept
-
-    def _read_next(
-        self, tokens: Any, lengths: Any, past: Mapping[str, Any]
-    ) -> tuple[Any, Any, dict[str, Any]]:
-        import tensorflow as tf
-
-        one = tf.ones_like(lengths)
-        logits, hidden, new = self._reading.read(tokens, lengths, one, past, every=self._every)
-        return (
-            logits,
-            hidden,
-            {
-                name: _written(past[name], tensor, lengths) if name in self._grown else tensor
-                for name, tensor in new.items()
-            },
-        )
-
     def _make_room(self) -> None:
         import tensorflow as tf
 
-        for name in self._grown:
+        for name in self._generator.grown:
             tensor = self._kept[name]
             if int(self._lengths.max()) >= tensor.shape[2]:
                 more = self._rounded(2 * tensor.shape[2], _CACHE) - tensor.shape[2]

@@ -1,0 +1,75 @@
+"""A trained language model that generates texts, whatever computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import UsageError
+from zoo_runtime.generation.config import GenerationConfig, configured
+from zoo_runtime.generation.search import Decoder
+from zoo_runtime.generation.texts import Completion, Piece, complete, prompt_tokens
+from zoo_runtime.tensors import Array, Arrays
+
+# How a model of texts writes where nothing is said: greedy texts of small models repeat themselves.
+BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
+# How one writes that translates: the most probable text.
+OF_SOURCE = GenerationConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class TextGenerator:
+    """A language model with its tokenizer.
+
+    Args:
+        name: Of the model, for messages.
+        tokenizer: A ``tokenizers.Tokenizer``.
+        config: How it generates where a call does not say.
+        open_decoder: Returns a decoder for the inputs of an encoder, if there is one, and
+            whether hidden states are wanted.
+        read_source: Of a seq2seq model: returns the inputs of its encoder for texts.
+    """
+
+    name: str
+    tokenizer: Any
+    config: GenerationConfig
+    open_decoder: Callable[[Arrays | None, bool], Decoder]
+    read_source: Callable[[Sequence[str]], Arrays] | None = None
+
+    def stream(self, prompts: Sequence[str], **options: Any) -> Iterator[Piece]:
+        """Generate texts, and yield each part as soon as it is sure.
+
+        Args:
+            prompts: Beginnings; for a seq2seq model the sources.
+            options: Of :class:`zoo_runtime.generation.config.GenerationConfig`.
+
+        Raises:
+            UsageError: An option or a prompt that the model cannot follow.
+        """
+        config = configured(self.config, options)
+        source = None
+        if self.read_source is None:
+            tokens = [prompt_tokens(self.tokenizer, prompt, config) for prompt in prompts]
+        else:
+            source = self.read_source(prompts)
+            tokens = self._starts(len(prompts), config)
+        decoder = self.open_decoder(source, config.penalty_alpha > 0)
+        return complete(decoder, self.tokenizer, tokens, config)
+
+    def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
+        """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""
+        pieces = self.stream(prompts, **options)
+        found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
+        return [found[row] for row in sorted(found)]
+
+    def _starts(self, count: int, config: GenerationConfig) -> list[Array]:
+        start = config.decoder_start_token_id
+        if start is None:
+            raise UsageError(
+                f"'{self.name}' does not say with which token its texts begin: give "
+                "decoder_start_token_id."
+            )
+        return [np.array([start], np.int32)] * count

@@ -1,0 +1,234 @@
+"""Texts in, texts out: what stands between a person's words and the tokens of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from zoo_registry import UsageError
+from zoo_runtime.generation.config import GenerationConfig
+from zoo_runtime.generation.processors import Processor
+from zoo_runtime.generation.search import STOP, Decoder, Generated, search
+from zoo_runtime.tensors import Array
+from zoo_runtime.tokenizing import asking
+
+# What a decoder puts in the place of bytes that are no character, or not a whole one yet.
+_CUT = "\N{REPLACEMENT CHARACTER}"
+# Tokens of the prompt with which the first new ones are decoded: a word may begin before them.
+_CONTEXT = 16
+# A character has four bytes at most, and a token at least one.
+_LONGEST_CHARACTER = 4
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A text that was generated.
+
+    Args:
+        text: What comes behind the prompt, without the string or token that ended it.
+        tokens: Its tokens.
+        finish: ``"stop"`` at an end, ``"length"`` after ``max_new_tokens``, ``"context"`` where
+            the model has no more positions.
+        prompt_tokens: Tokens of the prompt.
+        score: Log-probability over the length in beam search.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    finish: str
+    prompt_tokens: int
+    score: float | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a text as it is generated, of whole characters.
+
+    Args:
+        row: Which text; those of the first prompt come first.
+        text: What is added to it; may be empty at the end.
+        completion: The whole, with the last part.
+    """
+
+    row: int
+    text: str
+    completion: Completion | None = None
+
+
+def prompt_tokens(tokenizer: Any, text: str, config: GenerationConfig) -> Array:
+    """Return int32 tokens of a prompt, with what its tokenizer puts before a text.
+
+    What a tokenizer puts behind a text is left out: it would end it.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``.
+        text: The prompt; an empty one becomes ``bos_token_id``.
+        config: Says which token begins a text that has none.
+
+    Raises:
+        UsageError: Something that is no text, or a text without a token.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"A prompt is a text, not {type(text).__name__}.")
+    with asking("The tokenizer cannot read this prompt"):
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        plain = list(tokenizer.encode(text, add_special_tokens=False).ids)
+        framed = list(tokenizer.encode(text, add_special_tokens=True).ids)
+    before = framed[: _position(framed, plain)]
+    tokens = [*before, *plain]
+    if not tokens and config.bos_token_id is not None:
+        tokens = [config.bos_token_id]
+    if not tokens:
+        raise UsageError(
+            f"The prompt {text[:40]!r} has no token, and the model has none that begins a text."
+        )
+    return np.asarray(tokens, np.int32)
+
+
+def complete(
+    decoder: Decoder,
+    tokenizer: Any,
+    prompts: Sequence[Array],
+    config: GenerationConfig,
+    *,
+    more: Sequence[Processor] = (),
+) -> Iterator[Piece]:
+    """Generate texts behind prompts, and yield each part as soon as it is sure.
+
+    Args:
+        decoder: What computes the logits.
+        tokenizer: A ``tokenizers.Tokenizer``.
+        prompts: int32 (tokens,) each, as :func:`prompt_tokens` returns them.
+        config: How.
+        more: Processors behind those of the configuration.
+
+    Yields:
+        Parts of whole characters that no stop string can begin in.
+    """
+    texts = [
+        _Text(tokenizer, prompt, config.stop_strings)
+        for prompt in prompts
+        for _ in range(config.num_return_sequences)
+    ]
+    per_prompt = config.num_return_sequences
+
+    def finished(row: int, new: Sequence[int]) -> bool:
+        # Beams of a prompt share its row.
+        text = texts[row * per_prompt if config.num_beams > 1 else row]
+        return bool(config.stop_strings) and text.stopped_at(text.decoded(new)) is not None
+
+    for event in search(decoder, prompts, config, more=more, finished=finished):
+        text = texts[event.row]
+        if event.result is not None:
+            last = text.end(event.result)
+            yield Piece(event.row, last, text.completion(event.result))
+        elif event.token is not None:
+            part = text.add(event.token)
+            if part:
+                yield Piece(event.row, part)
+
+
+class _Text:
+    """One text while it is generated.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``.
+        prompt: Its first tokens.
+        stops: Strings that end it.
+    """
+
+    def __init__(self, tokenizer: Any, prompt: Array, stops: Sequence[str]) -> None:
+        self._tokenizer, self._stops = tokenizer, stops
+        self._prompt = len(prompt)
+        self._context = prompt[-_CONTEXT:].tolist()
+        self._before = self._decode(self._context)
+        self._tokens: list[int] = []
+        self._shown = ""
+
+    def decoded(self, tokens: Sequence[int]) -> str:
+        """Return the text of new tokens behind the prompt."""
+        whole = self._decode([*self._context, *tokens])
+        if whole.startswith(self._before):
+            return whole[len(self._before) :]
+        return self._decode(list(tokens))
+
+    def stopped_at(self, text: str) -> int | None:
+        """Return where the first stop string begins in a text."""
+        found = [place for place in (text.find(stop) for stop in self._stops) if place >= 0]
+        return min(found, default=None)
+
+    def add(self, token: int) -> str:
+        """Add a token; return what of the text is sure now and was not before."""
+        self._tokens.append(token)
+        text = self.decoded(self._tokens)
+        sure = text[: self.stopped_at(text)]
+        if sure.endswith(_CUT) and not self._is_no_character(sure):
+            sure = sure.rstrip(_CUT)
+        return self._show(sure[: len(sure) - self._begun_stop(sure)])
+
+    def end(self, result: Generated) -> str:
+        """Return what of the finished text was not shown yet."""
+        return self._show(self._final(result))
+
+    def completion(self, result: Generated) -> Completion:
+        """Return the finished text with its tokens."""
+        return Completion(
+            self._final(result), result.tokens, result.finish, self._prompt, result.score
+        )
+
+    def _final(self, result: Generated) -> str:
+        text = self.decoded(result.tokens)
+        return text[: self.stopped_at(text)] if result.finish == STOP else text
+
+    def _show(self, text: str) -> str:
+        if not text.startswith(self._shown):  # a decoder that changes what it wrote
+            return ""
+        part, self._shown = text[len(self._shown) :], text
+        return part
+
+    def _is_no_character(self, text: str) -> bool:
+        """Whether bytes at the end have waited longer than any character is."""
+        return len(text) - len(text.rstrip(_CUT)) >= _LONGEST_CHARACTER
+
+    def _begun_stop(self, text: str) -> int:
+        """Return how many letters at the end may be the beginning of a stop string."""
+        sizes = (
+            size
+            for stop in self._stops
+            for size in range(min(len(stop) - 1, len(text)), 0, -1)
+            if text.endswith(stop[:size])
+        )
+        return max(sizes, default=0)
+
+    def _decode(self, tokens: list[int]) -> str:
+        with asking("The tokenizer cannot write these tokens"):
+            return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
+
+
+def with_end(config: GenerationConfig, tokenizer: Any, end: str | None) -> GenerationConfig:
+    """Return a configuration that ends texts at a token, if it ends them at none.
+
+    Args:
+        config: The configuration.
+        tokenizer: A ``tokenizers.Tokenizer``.
+        end: The token as text.
+    """
+    token = None if end is None else tokenizer.token_to_id(end)
+    if config.eos_token_id or token is None:
+        return config
+    return replace(config, eos_token_id=(int(token),))
+
+
+def _position(whole: list[int], part: list[int]) -> int:
+    """Return where a part begins in a row of tokens: behind what stands before a text."""
+    if not part:
+        return min(1, len(whole))
+    places = range(len(whole) - len(part) + 1)
+    return next((at for at in places if whole[at : at + len(part)] == part), 0)

@@ -1,0 +1,243 @@
+"""Let a language model write: a model, a name, a run or a bundle, each in what it runs in."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zoo_registry
+from zoo_models.build import check_backend, get_model
+from zoo_recipes.run import Run, open_trained
+from zoo_registry import UsageError
+from zoo_runtime.generation.config import GenerationConfig
+from zoo_runtime.generation.generator import BY_DEFAULT, OF_SOURCE, TextGenerator
+from zoo_runtime.generation.recomputing import Recomputing
+from zoo_runtime.generation.search import Decoder
+from zoo_runtime.generation.texts import with_end
+from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.preprocess.steps import TokenizeStep
+from zoo_runtime.tensors import Arrays
+from zoo_system.untouched import untouched
+
+if TYPE_CHECKING:
+    from zoo_models.generation.decoder import KerasGenerator
+    from zoo_runtime.bundle import Bundle
+
+TASKS = ("causal-lm", "seq2seq")
+_TOKENS, _MASK = "token_ids", "padding_mask"
+
+
+@untouched()
+def generate(
+    source: Any,
+    prompt: str | Sequence[str],
+    max_new_tokens: int = 50,
+    num_return_sequences: int = 1,
+    *,
+    temperature: float | None = None,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float | None = None,
+    no_repeat_ngram: int | None = None,
+    stop: str | Sequence[str] | None = None,
+    seed: int | None = None,
+    stream: bool = False,
+    weights: str | Path | None = None,
+    tokenizer: Any = None,
+    runtime: str | None = None,
+    **options: Any,
+) -> str | list[str] | Iterator[str]:
+    """Let a language model continue a text, or a seq2seq model answer one.
+
+    Without an option that says how, a language model draws tokens (``temperature=0.8``,
+    ``top_p=0.95``) unless its weights come with a ``generation_config.json``, and a seq2seq model
+    takes the most probable ones.
+
+    Args:
+        source: A registered name, a ``keras.Model`` of :func:`zoo.get_model`, a run, a bundle, or
+            the folder of one of these.
+        prompt: A text, or a list of texts; of a seq2seq model the source.
+        max_new_tokens: How many tokens are added at most.
+        num_return_sequences: Texts for each prompt.
+        temperature: What logits are divided by; 0 takes the most probable token.
+        top_k: Draw from this many of the most probable tokens.
+        top_p: Draw from the most probable tokens that together have this probability.
+        min_p: Draw from tokens with at least this fraction of the greatest probability.
+        repetition_penalty: What the logits of tokens that occur already are divided by.
+        no_repeat_ngram: No sequence of so many tokens occurs twice.
+        stop: Strings that end a text; they are not part of it.
+        seed: The same seed gives the same text, in every runtime.
+        stream: Whether to return an iterator of the parts of one text, as they are generated.
+        weights: Of a name, as for :func:`zoo.get_model`.
+        tokenizer: A ``tokenizers.Tokenizer`` or the path of one, for a model that came with none.
+        runtime: Of a bundle, a format of it; its first by default.
+        options: Other options of
+            :class:`zoo_runtime.generation.config.GenerationConfig`, such as ``num_beams``.
+
+    Returns:
+        The new text; a list of texts for a list of prompts or more than one text a prompt.
+
+    Raises:
+        UsageError: No language model, a model without a tokenizer, or options or a prompt that it
+            cannot follow.
+
+    Example:
+        >>> import zoo
+        >>> from tokenizers import Tokenizer, models
+        >>> words = Tokenizer(models.WordLevel({"a": 0, "b": 1, "c": 2}, unk_token="a"))
+        >>> model = zoo.get_model("gpt-nano", vocab_size=3)
+        >>> text = zoo.generate(model, "a", 4, tokenizer=words, seed=1)
+        >>> text == zoo.generate(model, "a", 4, tokenizer=words, seed=1)
+        True
+    """
+    generator = text_generator(source, weights=weights, tokenizer=tokenizer, runtime=runtime)
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    how = {
+        "max_new_tokens": max_new_tokens,
+        "num_return_sequences": None if num_return_sequences == 1 else num_return_sequences,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
+        "no_repeat_ngram_size": no_repeat_ngram,
+        "stop_strings": stop,
+        "seed": seed,
+        **options,
+    }
+    if stream:
+        if len(prompts) != 1 or num_return_sequences != 1:
+            raise UsageError("stream=True goes with one prompt and one text.")
+        return (piece.text for piece in generator.stream(prompts, **how) if piece.text)
+    texts = [completion.text for completion in generator.complete(prompts, **how)]
+    return texts[0] if isinstance(prompt, str) and num_return_sequences == 1 else texts
+
+
+def text_generator(
+    source: Any,
+    *,
+    weights: str | Path | None = None,
+    tokenizer: Any = None,
+    runtime: str | None = None,
+) -> TextGenerator:
+    """Return what generates texts with a model; as for :func:`generate`.
+
+    Raises:
+        UsageError: No language model, or one without a tokenizer.
+    """
+    check_backend()
+    if isinstance(source, str) and source in zoo_registry.models:
+        source = get_model(source, weights=weights)
+    elif weights is not None:
+        raise UsageError("weights= goes with the name of a model; this one has its own.")
+    if hasattr(source, "count_params"):
+        return _of_model(source, tokenizer)
+    trained = open_trained(source)
+    if trained.task not in TASKS:
+        raise UsageError(
+            f"'{trained}' is not a language model: its task is '{trained.task}', and one of "
+            f"{' or '.join(TASKS)} generates texts."
+        )
+    return _of_trained(trained, runtime)
+
+
+def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
+    from zoo_models.generation.decoder import KerasDecoder
+
+    belongings = getattr(getattr(model, "zoo_weights", None), "belongings", None)
+    found = _tokenizer(model, tokenizer, belongings)
+    generator = _compiled(model)
+    config = getattr(belongings, "generation", None) or BY_DEFAULT
+    if generator.reading.is_seq2seq:
+        raise UsageError(
+            f"Model '{model.name}' reads a source, and nothing says how its texts begin and end: "
+            "give a run of it, or a bundle."
+        )
+    return TextGenerator(
+        model.name,
+        found,
+        config,
+        lambda source, every: KerasDecoder(generator, source, every=every),
+    )
+
+
+def _tokenizer(model: Any, given: Any, belongings: Any) -> Any:
+    from zoo_models.weights.opening import load_tokenizer
+
+    if isinstance(given, str | Path):
+        return load_tokenizer(given)
+    if given is not None:
+        return given
+    content = getattr(belongings, "tokenizer", None)
+    if content is None:
+        raise UsageError(
+            f"Model '{model.name}' has no tokenizer: load weights that come with one "
+            "(weights='hf://...'), or give it (tokenizer=)."
+        )
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(content)
+
+
+def _of_trained(trained: Run | Bundle, runtime: str | None) -> TextGenerator:
+    preprocessor = Preprocessor(
+        trained.preprocessing, trained.assets, [tensor.name for tensor in trained.inputs]
+    )
+    steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
+    if not steps:
+        raise UsageError(f"'{trained}' has no tokenizer: it takes token ids, not a text.")
+    tokenizer = preprocessor.tokenizer(steps[0].tokenizer)
+    about = trained.decoding
+    is_seq2seq = trained.task == "seq2seq"
+    config = OF_SOURCE if is_seq2seq else BY_DEFAULT
+    config = with_end(config, tokenizer, about.end if about else None)
+    read_source = None
+    if is_seq2seq:
+        config = _of_target(config, tokenizer, about.start if about else None, about)
+        read_source = preprocessor.batch
+    return TextGenerator(
+        trained.name, tokenizer, config, _decoders(trained, runtime, is_seq2seq), read_source
+    )
+
+
+def _of_target(
+    config: GenerationConfig, tokenizer: Any, start: str | None, about: Any
+) -> GenerationConfig:
+    token = None if start is None else tokenizer.token_to_id(start)
+    length = about.length if about and about.length else config.max_new_tokens
+    return replace(config, decoder_start_token_id=token, max_new_tokens=length)
+
+
+def _decoders(trained: Run | Bundle, runtime: str | None, is_seq2seq: bool) -> Any:
+    tokens, mask = (f"decoder_{_TOKENS}", f"decoder_{_MASK}") if is_seq2seq else (_TOKENS, _MASK)
+
+    def recomputing(source: Arrays | None, every: bool) -> Decoder:
+        del every
+        runner = trained.runner(runtime)
+        masked = any(tensor.name == mask for tensor in runner.inputs)
+        return Recomputing(runner, tokens, mask if masked else None, source)
+
+    if not isinstance(trained, Run):
+        return recomputing
+    trained.runtime(runtime)
+    try:
+        generator = _compiled(trained.model())
+    except UsageError as error:
+        warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
+        return recomputing
+    from zoo_models.generation.decoder import KerasDecoder
+
+    return lambda source, every: KerasDecoder(generator, source, every=every)
+
+
+@lru_cache(maxsize=4)
+def _compiled(model: Any) -> KerasGenerator:
+    from zoo_models.generation.decoder import KerasGenerator
+    from zoo_models.generation.reading import reading_model
+
+    return KerasGenerator(reading_model(model))

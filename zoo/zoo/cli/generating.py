@@ -34,6 +34,7 @@ from zoo_system.errors import printable
 @click.option("--tokenizer", help="A tokenizer.json, for a model that came with none.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def generate(
+    *,
     source: str,
     prompts: tuple[str, ...],
     runtime: str | None,

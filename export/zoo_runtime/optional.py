@@ -15,6 +15,8 @@ _EXTRAS = MappingProxyType(
     {
         "PIL": ("pillow", "images"),
         "tokenizers": ("tokenizers", "text"),
+        "minijinja": ("minijinja", "text"),
+        "llguidance": ("llguidance", "grammar"),
         "soundfile": ("soundfile", "audio"),
         "soxr": ("soxr", "audio"),
         "ai_edge_litert": ("ai-edge-litert", "litert"),

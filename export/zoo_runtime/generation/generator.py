@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig, configured
+from zoo_runtime.generation.grammar import Grammar
 from zoo_runtime.generation.search import Decoder
 from zoo_runtime.generation.texts import Completion, Piece, complete, prompt_tokens
 from zoo_runtime.tensors import Array, Arrays
@@ -39,11 +40,20 @@ class TextGenerator:
     open_decoder: Callable[[Arrays | None, bool], Decoder]
     read_source: Callable[[Sequence[str]], Arrays] | None = None
 
-    def stream(self, prompts: Sequence[str], **options: Any) -> Iterator[Piece]:
+    def stream(
+        self,
+        prompts: Sequence[str],
+        *,
+        json_schema: Mapping[str, Any] | str | None = None,
+        regex: str | None = None,
+        **options: Any,
+    ) -> Iterator[Piece]:
         """Generate texts, and yield each part as soon as it is sure.
 
         Args:
             prompts: Beginnings; for a seq2seq model the sources.
+            json_schema: What the texts are values of.
+            regex: What the texts match, in Rust's syntax.
             options: Of :class:`zoo_runtime.generation.config.GenerationConfig`.
 
         Raises:
@@ -57,7 +67,16 @@ class TextGenerator:
             source = self.read_source(prompts)
             tokens = self._starts(len(prompts), config)
         decoder = self.open_decoder(source, config.penalty_alpha > 0)
-        return complete(decoder, self.tokenizer, tokens, config)
+        grammar = None
+        if json_schema is not None or regex is not None:
+            grammar = Grammar(
+                self.tokenizer,
+                decoder.vocab_size,
+                config.eos_token_id,
+                json_schema=json_schema,
+                regex=regex,
+            )
+        return complete(decoder, self.tokenizer, tokens, config, grammar)
 
     def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""

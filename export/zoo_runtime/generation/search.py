@@ -108,7 +108,7 @@ def search(
         decoder: What computes the logits.
         prompts: int32 (tokens,) each.
         config: How; without a seed one is drawn.
-        more: Processors behind those of the configuration, such as a grammar.
+        more: Processors before those of the configuration, such as a grammar.
         finished: Whether a text ends here for another reason than a token; it is given the text's
             row and its new tokens.
 
@@ -123,7 +123,7 @@ def search(
     for index, prompt in enumerate(prompts):
         _check_prompt(decoder, config, index, prompt)
     prompts = [_tail(decoder, prompt) for prompt in prompts]
-    steps = (*processors(config, decoder.vocab_size), *more)
+    steps = (*more, *processors(config, decoder.vocab_size))
     seed = secrets.randbits(63) if config.seed is None else config.seed
     run = _Run(decoder, replace(config, seed=seed), steps, finished or (lambda row, tokens: False))
     if not prompts:

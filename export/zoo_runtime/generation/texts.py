@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
-from zoo_runtime.generation.processors import Processor
+from zoo_runtime.generation.grammar import Grammar
 from zoo_runtime.generation.search import STOP, Decoder, Generated, search
 from zoo_runtime.tensors import Array
 from zoo_runtime.tokenizing import asking
@@ -97,8 +97,7 @@ def complete(
     tokenizer: Any,
     prompts: Sequence[Array],
     config: GenerationConfig,
-    *,
-    more: Sequence[Processor] = (),
+    grammar: Grammar | None = None,
 ) -> Iterator[Piece]:
     """Generate texts behind prompts, and yield each part as soon as it is sure.
 
@@ -107,7 +106,7 @@ def complete(
         tokenizer: A ``tokenizers.Tokenizer``.
         prompts: int32 (tokens,) each, as :func:`prompt_tokens` returns them.
         config: How.
-        more: Processors behind those of the configuration.
+        grammar: What the texts may be.
 
     Yields:
         Parts of whole characters that no stop string can begin in.
@@ -122,8 +121,11 @@ def complete(
     def finished(row: int, new: Sequence[int]) -> bool:
         # Beams of a prompt share its row.
         text = texts[row * per_prompt if config.num_beams > 1 else row]
+        if grammar is not None and grammar.is_complete(new):
+            return True
         return bool(config.stop_strings) and text.stopped_at(text.decoded(new)) is not None
 
+    more = () if grammar is None else (grammar.process,)
     for event in search(decoder, prompts, config, more=more, finished=finished):
         text = texts[event.row]
         if event.result is not None:

@@ -8,8 +8,8 @@ import json
 import keras
 import pytest
 
-from zoo.support.operator_cases import LEFT_OUT, cases
-from zoo.support.operators import FORMATS, PAGE, TABLE, WORKS, page, samples_of, tried
+from benchmarks.support.operator_cases import LEFT_OUT, cases
+from benchmarks.support.operators import FORMATS, PAGE, TABLE, WORKS, page, samples_of, tried
 
 CASES = cases()
 TABLE_ROWS = json.loads(TABLE.read_text(encoding="utf-8"))

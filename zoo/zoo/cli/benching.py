@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,10 @@ import zoo_registry
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_json, print_table, progress_bar, refuse, size
 from zoo.cli.training import data_dir, download
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, did_you_mean
 
 if TYPE_CHECKING:
+    from zoo.support_matrix import Case, Cell, Support
     from zoo_export.benchmarking.report import Report, Row
     from zoo_runtime.trained import Trained
 
@@ -74,10 +75,8 @@ def bench(
     """
     support: dict[str, Any] = {"task": task, "full_size": full_size, "matrix": matrix}
     if all_schemes:
-        from zoo.cli.supporting import show_support
-
         refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
-        show_support(bundle, as_json=as_json, **support)
+        _show_support(bundle, as_json=as_json, **support)
         return
     refuse(support, "for --all-schemes")
     if not Path(bundle).exists() and bundle in zoo_registry.models:
@@ -239,3 +238,82 @@ def _next(trained: Trained, place: str, threads: tuple[int | None, ...], chart: 
     if chart is None:
         return f"{command} --chart chart.svg"
     return f"zoo export {folder}" if trained.kind == "run" else f"zoo verify {folder}"
+
+
+def _show_support(
+    name: str, *, task: str | None, full_size: bool, matrix: Path | None, as_json: bool
+) -> None:
+    """Measure and print the rows of one model, all its heads if ``task`` names none."""
+    from zoo.support_matrix import read, save
+
+    cases = _cases(name, task, full_size)
+    if matrix is not None and matrix.suffix != ".json":
+        raise UsageError(f"'{matrix}' is not a matrix: its name must end in .json.")
+    rows = []
+    for case in cases:
+        row = _measured(case)
+        rows.append(row)
+        if matrix is not None:
+            save(matrix, read(matrix).with_row(row))
+        if not as_json:
+            click.echo(f"{case}, {row.num_params or 0:,} parameters")
+            _print_support(row)
+            click.echo()
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    click.echo(
+        "SIZE and TIME are fractions of the float32 file of the same format, DIFFERENCE one of the "
+        "largest output.\nThe weights are random: accuracy is another matter."
+    )
+    if matrix is not None:
+        click.echo(f"{matrix.with_suffix('.md')} shows them.")
+    next_step(f"zoo export {name} --to tflite:dynamic-int8")
+
+
+def _cases(name: str, task: str | None, full_size: bool) -> list[Case]:
+    from zoo.support_matrix import Case, heads
+
+    known = heads(name)
+    if task is not None and task not in known:
+        has = ", ".join(head for head in known if head)
+        hint = did_you_mean(task, [head for head in known if head])
+        raise UsageError(f"Model '{name}' has no task '{task}'.{hint} It has: {has or 'none'}.")
+    full_name = zoo_registry.models.get(name).name
+    return [Case(full_name, head, full_size) for head in known if task in (None, head)]
+
+
+def _measured(case: Case) -> Support:
+    from zoo.support_matrix import columns
+    from zoo.support_measuring import measure
+
+    total = len(columns())
+    done = 0
+    with progress_bar() as on_step:
+        on_step(0, total, f"{case}")
+
+        def on_cell(name: str, cell: Cell) -> None:
+            nonlocal done
+            done += 1
+            on_step(done, total, f"{name}: {cell.state}")
+
+        return measure(case, on_cell=on_cell)
+
+
+def _print_support(row: Support) -> None:
+    print_table(
+        ("FORMAT", "RESULT", "BYTES", "SIZE", "DIFFERENCE", "TIME", "REASON"),
+        [
+            (
+                name,
+                cell.state,
+                NONE if cell.bytes is None else size(cell.bytes),
+                _number(cell.size_ratio, ".2f"),
+                _number(cell.difference, ".1e"),
+                _number(cell.latency_ratio, ".2f"),
+                cell.reason,
+            )
+            for name, cell in row.cells.items()
+        ],
+        right=("BYTES", "SIZE", "DIFFERENCE", "TIME"),
+    )

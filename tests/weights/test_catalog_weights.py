@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from zoo_models.build import get_model
-from zoo_models.sizing.abstract import abstract_model
+from zoo_models.sizing import abstract_model
 from zoo_models.weights import open_weights
 from zoo_models.weights.classes import Classes
 from zoo_models.weights.foreign import _Plan

@@ -44,19 +44,19 @@ def test_prefixed_names_never_hide_ours_nor_stand_alone():
 
 @pytest.mark.parametrize("name", ["mobilenetv3small", "densenet121", "efficientnetb1"])
 def test_the_table_of_applications_is_fresh(name):
-    from zoo_models.bridges.table import application_row, architectures
+    from benchmarks.catalog_tables import application_row, architectures
 
     rows = json.loads((FOLDER / "keras.json").read_text())
     known = architectures()
-    assert list(rows) == list(known), "run: python -m zoo_models.bridges.table"
+    assert list(rows) == list(known), "run: python -m benchmarks.catalog_tables"
     assert rows[name] == application_row(known[name])
 
 
 def test_the_table_of_presets_is_fresh():
-    from zoo_models.bridges.table import presets
+    from benchmarks.catalog_tables import presets
 
     rows = json.loads((FOLDER / "kerashub.json").read_text())
-    assert rows == presets(), "run: python -m zoo_models.bridges.table"
+    assert rows == presets(), "run: python -m benchmarks.catalog_tables"
     assert rows["gpt2_base_en"]["license"] == "MIT"
     assert rows["gpt2_base_en"]["tasks"] == ["features", "causal-lm"]
 

@@ -13,7 +13,7 @@ import pytest
 import zoo
 from zoo_models.bridges.applications import channels_last
 from zoo_models.build import check_backend
-from zoo_models.sizing.abstract import abstract_model
+from zoo_models.sizing import abstract_model
 from zoo_registry import UsageError, models
 
 # One of each family: the others are the same code with other sizes.

@@ -12,7 +12,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_models.build import get_model
-from zoo_models.sizing.size import size
+from zoo_models.sizing import size
 from zoo_registry import ModelSpec, TensorSpec, ZooError
 from zoo_system.untouched import untouched
 
@@ -131,7 +131,7 @@ def _trainable(model: Any) -> int:
 
 def _declared(spec: ModelSpec) -> str:
     """Compare all that a spec says with the model of its default task at its default sizes."""
-    from zoo_models.sizing.abstract import abstract_model
+    from zoo_models.sizing import abstract_model
 
     model = abstract_model(spec, None)
     for name in spec.tasks[1:]:

@@ -17,7 +17,7 @@ from zoo.cli.listing import as_json
 from zoo.cli.output import PROVIDER_HELP, next_step, print_json, print_table, progress, size
 from zoo.cli.sizing import SIDES
 from zoo_models.build import get_model
-from zoo_models.sizing.size import image_shape
+from zoo_models.sizing import image_shape
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:

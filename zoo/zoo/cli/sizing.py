@@ -17,8 +17,8 @@ from zoo.cli.output import (
     size,
     warn_of_broken_plugins,
 )
-from zoo_models.sizing.size import BYTES, Size
-from zoo_models.sizing.size import size as size_of
+from zoo_models.sizing import BYTES, Size
+from zoo_models.sizing import size as size_of
 from zoo_registry import ModelSpec
 
 DTYPES = tuple(BYTES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from zoo_models.catalog import audio, decoders, detection, plain, ratings, text, vision
 from zoo_registry import ModelSpec
 
-# Counted by `python -m zoo_models.sizing.table`.
+# Counted by `python -m benchmarks.catalog_tables`.
 _MACS = json.loads((Path(__file__).parent / "macs.json").read_text(encoding="utf-8"))
 
 MODELS: dict[str, ModelSpec] = {

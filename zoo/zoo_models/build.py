@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def get_model(
         from zoo_models.finetuning import set_trainable
 
         set_trainable(built, part, number)
-    return built if scaling is None else _scaled(built, scaling)
+    return built if scaling is None else _scaled(built, **scaling)
 
 
 def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
@@ -190,10 +190,36 @@ def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> di
     return {key.removeprefix("target_"): value for key, value in wanted.items()}
 
 
-def _scaled(model: Any, scaling: Mapping[str, Any]) -> Any:
-    from zoo_models.regression import with_scale
+def _scaled(
+    model: Any,
+    mean: float | Sequence[float] = 0.0,
+    scale: float | Sequence[float] = 1.0,
+) -> Any:
+    """Return a model whose output ``value`` is its logits times ``scale``, plus ``mean``.
 
-    made = with_scale(model, **scaling)
+    So the layers learn numbers around 0, whatever unit the targets have.
+
+    Args:
+        model: A functional model with one output.
+        mean: Of the targets; one for each where the model has several logits.
+        scale: Their standard deviation.
+
+    Returns:
+        A model on the same weights that gives ``value``, float32 (batch, numbers).
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((1,))
+        >>> logits = keras.layers.Dense(1, kernel_initializer="ones", name="logits")(inputs)
+        >>> model = _scaled(keras.Model(inputs, logits), mean=20.0, scale=2.0)
+        >>> float(model(keras.ops.ones((1, 1)))[0, 0]), model.output_names
+        (22.0, ['value'])
+    """
+    import keras
+
+    # The loss needs float32 under a mixed precision policy too.
+    rescale = keras.layers.Rescaling(scale, offset=mean, dtype="float32", name="value")
+    made = keras.Model(model.input, rescale(model.output), name=model.name)
     for name in ("zoo_spec", "zoo_weights"):
         if hasattr(model, name):
             setattr(made, name, getattr(model, name))

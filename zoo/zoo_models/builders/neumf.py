@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
-from zoo_models.layers import check_task
-from zoo_models.layers.rating import rating_head, rating_inputs, table
+from zoo_models.layers import check_task, rating_embedding, rating_head, rating_inputs
 
 Task = Literal["rating"]
 
@@ -65,14 +64,14 @@ def neumf(
     user, item = inputs = rating_inputs()
     x: Any = keras.layers.Multiply(name="product")(
         [
-            table(num_users, embedding_dim, l2, stddev, "user_embedding")(user),
-            table(num_items, embedding_dim, l2, stddev, "item_embedding")(item),
+            rating_embedding(num_users, embedding_dim, l2, stddev, "user_embedding")(user),
+            rating_embedding(num_items, embedding_dim, l2, stddev, "item_embedding")(item),
         ]
     )
     y: Any = keras.layers.Concatenate(name="pair")(
         [
-            table(num_users, mlp_embedding_dim, l2, stddev, "mlp_user_embedding")(user),
-            table(num_items, mlp_embedding_dim, l2, stddev, "mlp_item_embedding")(item),
+            rating_embedding(num_users, mlp_embedding_dim, l2, stddev, "mlp_user_embedding")(user),
+            rating_embedding(num_items, mlp_embedding_dim, l2, stddev, "mlp_item_embedding")(item),
         ]
     )
     for index, units in enumerate(hidden_dims):

@@ -16,9 +16,9 @@ import pytest
 from zoo_models.build import get_model
 from zoo_models.sizing import abstract_model
 from zoo_models.weights import open_weights
-from zoo_models.weights.classes import Classes
 from zoo_models.weights.foreign import _Plan
-from zoo_models.weights.tensors import opened
+from zoo_models.weights.loading import Classes
+from zoo_models.weights.snapshot import opened
 from zoo_registry import models
 
 FILE = Path(__file__).parent / "references" / "catalog.json.gz"

@@ -9,7 +9,7 @@ import keras
 import keras_hub
 
 from zoo_models.bridges.applications import channels_last
-from zoo_models.weights.hubs import download
+from zoo_models.weights.opening import download
 from zoo_models.weights.snapshot import CONFIG, read_json
 from zoo_registry import UsageError, ZooError
 from zoo_system import fetching

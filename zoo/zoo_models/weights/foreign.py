@@ -10,12 +10,10 @@ from typing import Any
 
 from zoo_models.calling import check_overrides, load_builder
 from zoo_models.weights.belongings import Belongings, of_snapshot, sentences
-from zoo_models.weights.classes import Classes
 from zoo_models.weights.configuration import Settings, read_settings, same
 from zoo_models.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
-from zoo_models.weights.report import Report, as_numbers, checked
-from zoo_models.weights.snapshot import Snapshot
-from zoo_models.weights.tensors import Tensors, opened
+from zoo_models.weights.loading import Classes, Report, as_numbers, checked
+from zoo_models.weights.snapshot import Snapshot, Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
 from zoo_system.durable import sha256
 

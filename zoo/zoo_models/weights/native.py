@@ -11,10 +11,9 @@ from typing import Any
 
 from zoo_models.calling import accepted_overrides, check_overrides, load_builder
 from zoo_models.weights.belongings import Belongings, of_run
-from zoo_models.weights.classes import Classes
 from zoo_models.weights.converter import HEAD, POOLER
 from zoo_models.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
-from zoo_models.weights.report import Report, as_numbers, checked
+from zoo_models.weights.loading import Classes, Report, as_numbers, checked
 from zoo_registry import ModelSpec, UsageError
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.tokenizing import open_tokenizer

@@ -1,21 +1,24 @@
-"""A folder in Hugging Face's layout: its configuration, its files, its tokenizer."""
+"""A folder in Hugging Face's layout: its configuration, its safetensors, its classes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zoo_models.weights.images import Preparation, preparation, preparation_of_timm
-from zoo_models.weights.report import listed
-from zoo_models.weights.tensors import PICKLES
+from zoo_models.weights.loading import listed
 from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 IMAGES, ADAPTER = "preprocessor_config.json", "adapter_config.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+# As safetensors calls them; others hold packed or scaled numbers, which mean nothing alone.
+_FLOATS = ("F64", "F32", "F16", "BF16")
 # What transformers names the classes of a configuration that does not.
 LABEL = "LABEL_{}"
 _DEFAULT_CLASSES = 2
@@ -198,3 +201,76 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"'{file}' is damaged: it holds no table.")
     return data
+
+
+class Tensors:
+    """The tensors of open safetensors files, by name.
+
+    Args:
+        files: Open files by path.
+    """
+
+    def __init__(self, files: Mapping[Path, Any]) -> None:
+        self._files = files
+        self._places: dict[str, Path] = {}
+        for path, file in files.items():
+            for name in file.keys():  # noqa: SIM118  # not a mapping
+                if name in self._places:
+                    raise UsageError(f"'{self._places[name]}' and '{path}' both hold {name}.")
+                self._places[name] = path
+
+    def names(self) -> list[str]:
+        """Return the names of all tensors."""
+        return list(self._places)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; only the header is read."""
+        return tuple(self._slice(name).get_shape())
+
+    def read(self, name: str) -> Any:
+        """Return a tensor as an array.
+
+        Raises:
+            UsageError: It holds no floats.
+        """
+        dtype = self._slice(name).get_dtype()
+        if dtype not in _FLOATS:
+            raise UsageError(
+                f"'{self._places[name]}': {name} is of type {dtype}, as quantized weights are; "
+                f"only {', '.join(_FLOATS)} can be loaded."
+            )
+        return self._files[self._places[name]].get_tensor(name)
+
+    def _slice(self, name: str) -> Any:
+        return self._files[self._places[name]].get_slice(name)
+
+
+@contextmanager
+def opened(files: Mapping[str, Path]) -> Iterator[Tensors]:
+    """Open safetensors files; nothing but their headers is read before it is asked for.
+
+    Args:
+        files: Paths by what to call them in messages.
+
+    Raises:
+        UsageError: A file that is damaged or is something else.
+    """
+    with ExitStack() as stack:
+        yield Tensors({path: stack.enter_context(_opened(path)) for path in files.values()})
+
+
+def _opened(path: Path) -> Any:
+    import ml_dtypes  # noqa: F401  # lets NumPy read bfloat16
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix in PICKLES:
+        raise UsageError(
+            f"'{path}' is a pickle, which can run any code when it is read: use a safetensors file."
+        )
+    try:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise UsageError(
+            f"'{path}' is no whole safetensors file: {error}. Download it again; a pickle under "
+            "this name is not read."
+        ) from error

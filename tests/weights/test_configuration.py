@@ -325,9 +325,9 @@ def test_capitals_go_first_where_sentences_have_none(snapshot):
     folder = snapshot("bert-features", files)
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlovely\n")
     for task, ids in (("sentence-embedding", [2, 5, 3]), ("features", [2, 1, 3])):
-        belongings = said("bert", weights=folder, task=task)[0].zoo_weights.belongings
-        assert belongings.preprocessing[0]["length"] == 7
-        tokenizer = zoo.load_tokenizer(belongings.assets)
+        assets = said("bert", weights=folder, task=task)[0].zoo_weights.assets
+        assert assets.preprocessing[0]["length"] == 7
+        tokenizer = zoo.load_tokenizer(assets.folder)
         assert tokenizer.encode("LOVELY").ids == ids
 
 

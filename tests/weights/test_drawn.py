@@ -118,7 +118,7 @@ def test_images_are_cut_out_as_timm_does(name, size, shorter_side, resample, tmp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         model, _ = load(name, tmp_path / name, **SIZES.get(name, {}))
-    (step,) = model.zoo_weights.belongings.preprocessing
+    (step,) = model.zoo_weights.assets.preprocessing
     assert step == {
         "step": "image",
         "size": [size, size],

@@ -74,7 +74,7 @@ def test_rows_of_a_snapshot_go_by_name(snapshot):
     assert np.abs(ours[:-1, 1:2] - theirs[:-1]).min() > 0
     assert ours[-1, 1] == 0
     assert model.zoo_weights.fresh_classes == ("odd",)
-    assert model.zoo_weights.belongings.labels == ("good", "odd", "bad")
+    assert model.zoo_weights.assets.labels == ("good", "odd", "bad")
 
 
 def test_as_many_classes_of_other_names_start_fresh(snapshot, run):
@@ -95,9 +95,9 @@ def test_rows_of_a_run_go_by_name(run):
     model, said = built("mnist-mlp", weights=folder)
     assert said == []
     np.testing.assert_array_equal(columns(model), columns(trained))
-    belongings = model.zoo_weights.belongings
-    assert belongings.labels == ("ant", "bee", "cow")
-    assert [dict(step) for step in belongings.preprocessing] == (
+    assets = model.zoo_weights.assets
+    assert assets.labels == ("ant", "bee", "cow")
+    assert [dict(step) for step in assets.preprocessing] == (
         [{"step": "image", "size": [2, 2], "channels": 1}]
     )
 

@@ -71,7 +71,7 @@ class Preparation:
         rounding: Where the middle of an odd number of pixels begins.
         mean: By channel, of pixels in 0..1.
         std: By channel.
-        remarks: What of the settings no step of ours does.
+        notes: What of the settings no step of ours does.
     """
 
     size: Size | None
@@ -81,7 +81,7 @@ class Preparation:
     rounding: str = "floor"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def step(self, size: Size, channels: int) -> dict[str, Any]:
         """Return the step for a model's own size, of whose images as much is cut off.
@@ -125,15 +125,13 @@ def preparation(said: Settings, model_type: Any, channels: Any = 3) -> Preparati
     told = {key: value for key, value in said.items() if value is not None}
     settings = {**known, **told}
     mean, std = _pixels(settings, channels)
-    remarks = [] if kind in _KINDS else [f"image_processor_type={named!r}"]
-    remarks += [
-        f"{key}={told[key]!r}" for key in _PLAIN if told.get(key, _PLAIN[key]) != _PLAIN[key]
-    ]
+    notes = [] if kind in _KINDS else [f"image_processor_type={named!r}"]
+    notes += [f"{key}={told[key]!r}" for key in _PLAIN if told.get(key, _PLAIN[key]) != _PLAIN[key]]
     unread = told.keys() - _READ - _HARMLESS - _PLAIN.keys()
-    remarks += [f"{key}={told[key]!r}" for key in sorted(unread)]
+    notes += [f"{key}={told[key]!r}" for key in sorted(unread)]
     made = _geometry(kind, settings)
-    remarks += made.remarks
-    return replace(made, mean=mean, std=std, remarks=tuple(remarks))
+    notes += made.notes
+    return replace(made, mean=mean, std=std, notes=tuple(notes))
 
 
 def _kind(name: str) -> str:
@@ -151,7 +149,7 @@ def _geometry(kind: str, settings: Settings) -> Preparation:
     resample = RESAMPLING.get(number)
     plain = Preparation(size, resample)
     if resample is None:
-        return replace(plain, remarks=(f"resample={number!r}",))
+        return replace(plain, notes=(f"resample={number!r}",))
     if kind == "ConvNext":
         return _convnext(plain, shorter or min(size or (0, 0)), settings)
     if not settings["do_center_crop"]:
@@ -162,14 +160,14 @@ def _geometry(kind: str, settings: Settings) -> Preparation:
     fits = before is not None and crop is not None and all(map(int.__ge__, before, crop))
     if not settings["do_resize"] or not fits:
         said = ("do_resize", "size", "crop_size")
-        return replace(cropped, remarks=tuple(f"{key}={settings[key]!r}" for key in said))
+        return replace(cropped, notes=tuple(f"{key}={settings[key]!r}" for key in said))
     return cropped
 
 
 def _uncropped(plain: Preparation, settings: Settings) -> Preparation:
     if plain.size is None or not settings["do_resize"]:
         said = ("do_resize", "size", "do_center_crop")
-        return replace(plain, remarks=tuple(f"{key}={settings[key]!r}" for key in said))
+        return replace(plain, notes=tuple(f"{key}={settings[key]!r}" for key in said))
     return plain
 
 
@@ -180,7 +178,7 @@ def _convnext(plain: Preparation, side: int, settings: Settings) -> Preparation:
     square = replace(plain, size=(side, side), resized=None)
     if not settings["do_resize"] or settings["do_center_crop"]:
         said = ("do_resize", "do_center_crop")
-        return replace(square, remarks=tuple(f"{key}={settings[key]!r}" for key in said))
+        return replace(square, notes=tuple(f"{key}={settings[key]!r}" for key in said))
     return replace(square, shorter_side=int(side / part)) if side < _CROPPED_BELOW else square
 
 
@@ -260,9 +258,9 @@ def preparation_of_timm(said: Settings) -> Preparation:
     )
     mode = said.get("crop_mode") or "center"
     before = (int(size[0] / part), int(size[1] / part))
-    remarks = [] if known else [f"interpolation={filter_name!r}"]
+    notes = [] if known else [f"interpolation={filter_name!r}"]
     if mode == "squash":
-        return replace(made, resized=before, remarks=tuple(remarks))
+        return replace(made, resized=before, notes=tuple(notes))
     if mode != "center" or before[0] != before[1]:
-        remarks.append(f"crop_mode={mode!r} to input_size={said.get('input_size')!r}")
-    return replace(made, shorter_side=min(before), remarks=tuple(remarks))
+        notes.append(f"crop_mode={mode!r} to input_size={said.get('input_size')!r}")
+    return replace(made, shorter_side=min(before), notes=tuple(notes))

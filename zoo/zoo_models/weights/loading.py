@@ -17,7 +17,7 @@ _CLASSES = re.compile(r"(logits|heatmap|head_heatmap)(_logits)?/")
 
 
 @dataclass(frozen=True)
-class Report:
+class LoadReport:
     """What was loaded and what was not.
 
     Args:
@@ -39,7 +39,7 @@ class Report:
         model_type: Of the converter that read them; that of transformers, or timm.
         fitted: How many rows of learned positions became how many, by variable, as images are of
             another size here.
-        belongings: Labels, tokenizer and preprocessing that the weights come with.
+        assets: Labels, tokenizer and preprocessing that the weights come with.
     """
 
     source: str
@@ -58,7 +58,7 @@ class Report:
     unread: Mapping[str, Any] = field(default_factory=dict)
     model_type: str | None = None
     fitted: Mapping[str, str] = field(default_factory=dict)
-    belongings: Any = None
+    assets: Any = None
 
     def __str__(self) -> str:
         parts = {
@@ -81,7 +81,7 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def checked(report: Report, spec: ModelSpec, *, strict: bool) -> Report:
+def checked(report: LoadReport, spec: ModelSpec, *, strict: bool) -> LoadReport:
     """Return a report, and warn of everything that starts fresh or is not taken.
 
     Args:
@@ -97,7 +97,7 @@ def checked(report: Report, spec: ModelSpec, *, strict: bool) -> Report:
             f"weights='{report.source}' do not fit model '{spec.name}': {report}. "
             "strict=False loads what fits."
         )
-    for text in _remarks(report, spec):
+    for text in _notes(report, spec):
         warnings.warn(text, UserWarning, stacklevel=4)
     return report
 
@@ -132,10 +132,10 @@ def as_numbers(array: Any, name: str, source: str, *, strict: bool) -> Any:
     return numbers
 
 
-def _remarks(report: Report, spec: ModelSpec) -> list[str]:
+def _notes(report: LoadReport, spec: ModelSpec) -> list[str]:
     source = report.source
     body = (*report.missing, *report.misshapen)
-    remarks = {
+    notes = {
         f"The head of '{spec.name}' starts fresh, as '{source}' has none for it": report.fresh,
         f"These classes of '{spec.name}' start fresh, as '{source}' has none of their name": (
             report.fresh_classes
@@ -155,11 +155,9 @@ def _remarks(report: Report, spec: ModelSpec) -> list[str]:
         f"{source}: nothing here reads these keys of config.json": [
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],
-        f"'{source}' asks for what no bundle does": (
-            report.belongings.remarks if report.belongings else ()
-        ),
+        f"'{source}' asks for what no bundle does": (report.assets.notes if report.assets else ()),
     }
-    said = [f"{text}: {listed(list(names))}." for text, names in remarks.items() if names]
+    said = [f"{text}: {listed(list(names))}." for text, names in notes.items() if names]
     if report.by_order:
         said.append(
             f"'{source}' does not name its classes: the rows of its head went to those of "

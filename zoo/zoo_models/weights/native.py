@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_models.calling import accepted_overrides, check_overrides, load_builder
-from zoo_models.weights.belongings import Belongings, of_run
+from zoo_models.weights.assets import Assets, run_assets
 from zoo_models.weights.converter import HEAD, POOLER
 from zoo_models.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
-from zoo_models.weights.loading import Classes, Report, as_numbers, checked
+from zoo_models.weights.loading import Classes, LoadReport, as_numbers, checked
 from zoo_registry import ModelSpec, UsageError
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.tokenizing import open_tokenizer
@@ -53,7 +53,7 @@ class NativeFile:
         del given, overrides
         return {}
 
-    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
+    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> LoadReport:
         """Load every weight by the names of the layers; another head starts fresh.
 
         Nothing of the file but its names and numbers is read: no model is built from it.
@@ -72,11 +72,11 @@ class NativeFile:
             other_head = self.task not in {None, model.zoo_spec.defaults.get("task")}
             plan = _Plan(model, held, Classes(self.labels, labels), other_head=other_head)
             report = checked(
-                Report(
+                LoadReport(
                     source=str(self.path),
                     sha256=hashes,
                     loaded=len(plan.filled),
-                    belongings=self.belongings(model, plan.has_own_head, labels),
+                    assets=self.assets(model, plan.has_own_head, labels),
                     **plan.lists(),
                 ),
                 self.spec,
@@ -85,9 +85,7 @@ class NativeFile:
             plan.fill(str(self.path), strict=strict)
         return report
 
-    def belongings(
-        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
-    ) -> Belongings | None:
+    def assets(self, model: Any, has_own_head: bool, labels: Sequence[str] | None) -> Assets | None:
         """Return what the weights come with; a file alone comes with nothing."""
         del model, has_own_head, labels
         return None
@@ -144,12 +142,10 @@ class RunFolder(NativeFile):
             wanted.setdefault("num_classes", len(self.labels))
         return {key: value for key, value in wanted.items() if key not in overrides}
 
-    def belongings(
-        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
-    ) -> Belongings:
+    def assets(self, model: Any, has_own_head: bool, labels: Sequence[str] | None) -> Assets:
         """Return the run's own steps and files, and its classes if its head was taken."""
         known = labels or (self.labels if has_own_head else None)
-        return of_run(self._info.preprocessing, self.folder, model, known)
+        return run_assets(self._info.preprocessing, self.folder, model, known)
 
     def _vocab_size(self) -> dict[str, int]:
         file = self.folder / TOKENIZER

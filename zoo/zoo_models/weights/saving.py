@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_models.weights.belongings import MODULES, POOLING
-from zoo_models.weights.converter import TIMM, Converter, Head, Row, dialects
+from zoo_models.weights.assets import MODULES, POOLING
+from zoo_models.weights.converter import TIMM, Converter, Head, Weight, dialects
 from zoo_models.weights.foreign import builder_defaults
 from zoo_models.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
 from zoo_registry import ModelSpec, UsageError, load_target
@@ -73,10 +73,10 @@ def save_pretrained(
             f"This model cannot be written for Hugging Face transformers ({known}): nothing says "
             "what its tensors are called there. model.save('name.keras') keeps it."
         )
-    belongings = getattr(getattr(model, "zoo_weights", None), "belongings", None)
-    if belongings is not None:
-        labels = labels or belongings.labels
-        tokenizer = tokenizer or _tokenizer_in(belongings.assets)
+    assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
+    if assets is not None:
+        labels = labels or assets.labels
+        tokenizer = tokenizer or _tokenizer_in(assets.folder)
     defaults = builder_defaults(spec)
     arguments = {**defaults, **spec.defaults}
     converter = _converter(spec.name, _first_its_own(written, model), arguments, defaults)
@@ -237,8 +237,8 @@ def _image_processor(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tensors(model: Any, converter: Converter, head: Head) -> list[tuple[str, Row, Any]]:
-    """Return their name, the row and our variable, for every weight."""
+def _tensors(model: Any, converter: Converter, head: Head) -> list[tuple[str, Weight, Any]]:
+    """Return its name there, what stores it and our variable, of every weight."""
     prefix = "" if head == converter.heads["features"] else converter.prefix
     found = []
     nameless = []
@@ -261,9 +261,9 @@ def _tensors(model: Any, converter: Converter, head: Head) -> list[tuple[str, Ro
 
 
 def _shards(
-    tensors: Sequence[tuple[str, Row, Any]], most: int
-) -> Iterator[list[tuple[str, Row, Any]]]:
-    shard: list[tuple[str, Row, Any]] = []
+    tensors: Sequence[tuple[str, Weight, Any]], most: int
+) -> Iterator[list[tuple[str, Weight, Any]]]:
+    shard: list[tuple[str, Weight, Any]] = []
     held = 0
     for tensor in tensors:
         size = 4 * tensor[2].value.shape.num_elements()
@@ -275,7 +275,7 @@ def _shards(
     yield shard
 
 
-def _write_shards(folder: Path, tensors: Sequence[tuple[str, Row, Any]], most: int) -> None:
+def _write_shards(folder: Path, tensors: Sequence[tuple[str, Weight, Any]], most: int) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
@@ -285,8 +285,8 @@ def _write_shards(folder: Path, tensors: Sequence[tuple[str, Row, Any]], most: i
         alone = len(shards) == 1
         file = SINGLE if alone else f"model-{number:05}-of-{len(shards):05}.safetensors"
         arrays = {
-            name: np.ascontiguousarray(row.to_theirs(np.asarray(variable.value)), "float32")
-            for name, row, variable in shard
+            name: np.ascontiguousarray(weight.to_theirs(np.asarray(variable.value)), "float32")
+            for name, weight, variable in shard
         }
         save_file(arrays, folder / file, metadata={"format": "pt"})
         places |= dict.fromkeys(arrays, file)

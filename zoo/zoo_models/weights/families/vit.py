@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_models.weights.converter import Converter, Head, Row, layer, norm
+from zoo_models.weights.converter import Converter, Head, Weight, layer, norm
 from zoo_models.weights.families.timm import timm
 
 Array = np.ndarray[Any, Any]
@@ -153,10 +153,10 @@ VIT = Converter(
     write=keys,
     # A layer on the class vector's output, which released classifiers leave out.
     unbuilt=r"pooler\.dense\.(weight|bias)",
-    rows=(
+    weights=(
         *layer("patch_embedding", "embeddings.patch_embeddings.projection", "conv"),
-        Row("class_token/token", "embeddings.cls_token"),
-        Row(
+        Weight("class_token/token", "embeddings.cls_token"),
+        Weight(
             "positions/embeddings",
             "embeddings.position_embeddings",
             "one",
@@ -201,11 +201,11 @@ def _timm_sizes(name: str) -> dict[str, Any] | None:
     }
 
 
-def _qkv(part: int, ours: str) -> tuple[Row, Row]:
+def _qkv(part: int, ours: str) -> tuple[Weight, Weight]:
     theirs = "blocks.{i}.attn.qkv"
     return (
-        Row(f"block_{{i}}/attention/{ours}/kernel", f"{theirs}.weight", "linear", (part, 3)),
-        Row(f"block_{{i}}/attention/{ours}/bias", f"{theirs}.bias", part=(part, 3)),
+        Weight(f"block_{{i}}/attention/{ours}/kernel", f"{theirs}.weight", "linear", (part, 3)),
+        Weight(f"block_{{i}}/attention/{ours}/bias", f"{theirs}.bias", part=(part, 3)),
     )
 
 
@@ -216,8 +216,8 @@ def _width(value: int, known: dict[str, Any]) -> dict[str, Any]:
 TIMM_VIT = timm(
     (
         *layer("patch_embedding", "patch_embed.proj", "conv"),
-        Row("class_token/token", "cls_token"),
-        Row(
+        Weight("class_token/token", "cls_token"),
+        Weight(
             "positions/embeddings",
             "pos_embed",
             "one",

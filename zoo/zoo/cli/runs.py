@@ -48,7 +48,7 @@ def runs(
     sort: str,
     as_json: bool,
 ) -> None:
-    """List runs with their results; `zoo runs compare A B` tells in what they differ."""
+    """List runs with their results; `zoo runs compare A B` shows how they differ."""
     if ctx.invoked_subcommand is not None:
         return
     rows = list_runs(root, recipe=recipe, status=status, sort=sort)

@@ -1,4 +1,4 @@
-"""What weights come with beside their numbers: classes, tokenizer, and how inputs are prepared."""
+"""What weights come with: classes, tokenizer, and how inputs are prepared."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def snapshot_assets(snapshot: Snapshot, model: Any, labels: Sequence[str] | None
 
 
 def _problem(snapshot: Snapshot, task: Any) -> tuple[str, ...]:
-    """Return what the numbers of a head are, where it is not what the task makes of them."""
-    said = snapshot.own_config.get("problem_type")
-    if said == "multi_label_classification" and task == "text-classification":
-        return (f"problem_type={said!r} (task='multi-label' does)",)
-    if said == "regression" and str(task).endswith("-classification"):
-        return (f"problem_type={said!r}",)
+    """Return what the logits of a head mean, where it is not what the task makes of them."""
+    problem = snapshot.own_config.get("problem_type")
+    if problem == "multi_label_classification" and task == "text-classification":
+        return (f"problem_type={problem!r} (task='multi-label' does)",)
+    if problem == "regression" and str(task).endswith("-classification"):
+        return (f"problem_type={problem!r}",)
     return ()
 
 
@@ -103,8 +103,8 @@ def _of_texts(
 
 def _prompted(folder: Path) -> tuple[str, ...]:
     """Return the words that sentence-transformers puts before every text, if it does."""
-    said = read_json(folder / _PROMPTS) if (folder / _PROMPTS).is_file() else {}
-    name, prompts = said.get("default_prompt_name"), said.get("prompts")
+    settings = read_json(folder / _PROMPTS) if (folder / _PROMPTS).is_file() else {}
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
     prompt = prompts.get(name) if isinstance(prompts, Mapping) else None
     return (f"prompt {prompt!r} before every text",) if prompt else ()
 
@@ -176,9 +176,9 @@ def sentences(snapshot: Snapshot, task: str | None) -> dict[str, Any]:
         return {"sentence_pooling": _POOLINGS[chosen[0]], **normalized}
     if task == "features":
         return {}
-    said = ", ".join([*chosen, *further]) or "nothing"
+    how = ", ".join([*chosen, *further]) or "nothing"
     raise UsageError(
-        f"'{snapshot.folder}' makes a sentence's vector by {said}; only the first token's vector "
+        f"'{snapshot.folder}' makes a sentence's vector by {how}; only the first token's vector "
         "or the mean of all is built. task='features' gives the tokens' vectors."
     )
 
@@ -221,12 +221,12 @@ def _tokenize_step(snapshot: Snapshot, model: Any, inputs: Mapping[str, Any]) ->
 
 def _longest(snapshot: Snapshot, model: Any) -> int:
     """Return how many tokens of a text are kept: as many as the model is meant to read."""
-    said = [snapshot.config.get(k) for k in ("max_position_embeddings", "n_positions")]
-    said.append(model.zoo_spec.defaults.get("max_length"))
+    lengths = [snapshot.config.get(k) for k in ("max_position_embeddings", "n_positions")]
+    lengths.append(model.zoo_spec.defaults.get("max_length"))
     for file, key in ((SETTINGS, "model_max_length"), (_SENTENCES, "max_seq_length")):
         path = snapshot.folder / file
-        said.append(read_json(path).get(key) if path.is_file() else None)
-    return min([_LONGEST, *(int(n) for n in said if isinstance(n, int | float) and n > 0)])
+        lengths.append(read_json(path).get(key) if path.is_file() else None)
+    return min([_LONGEST, *(int(n) for n in lengths if isinstance(n, int | float) and n > 0)])
 
 
 def _fitted(step: Mapping[str, Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:

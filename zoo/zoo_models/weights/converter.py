@@ -130,12 +130,11 @@ class Converter:
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
-        ignored: Regular expression of tensors that are no weights.
-        tied: Tensors of a head of tokens by the one that stands in their place here and must be
-            equal.
+        ignored: Regular expression of tensors that are not weights.
+        tied: Tensors of a head of tokens by the one that replaces them here and must be equal.
         accepts: Whether a configuration of the model type is this converter's, where a family has
             several of them.
-        unbuilt: Regular expression of tensors of layers that ours leaves out; it is said.
+        unbuilt: Regular expression of tensors of layers that ours leaves out; they are reported.
         aliases: Keys of ``config.json`` by another word that transformers takes for them.
     """
 
@@ -178,7 +177,7 @@ class Converter:
         return bool(self.owners(tensor))
 
     def is_ignored(self, tensor: str) -> bool:
-        """Return whether a tensor, named without its prefix, is no weight."""
+        """Return whether a tensor, named without its prefix, is not a weight."""
         return self._ignored.fullmatch(tensor) is not None
 
     def is_unbuilt(self, tensor: str) -> bool:

@@ -108,27 +108,29 @@ def _as_much(side: int, before: int, after: int) -> int:
     return before if side == after else side * before // after
 
 
-def preparation(said: Settings, model_type: Any, channels: Any = 3) -> Preparation:
+def preparation(content: Settings, model_type: Any, channels: Any = 3) -> Preparation:
     """Return what the settings of a processor of transformers do.
 
     Args:
-        said: Content of ``preprocessor_config.json``.
+        content: Of ``preprocessor_config.json``.
         model_type: Of ``config.json``, which decides where the settings name no processor.
         channels: Of the model's images, as its configuration says.
 
     Raises:
         UsageError: Settings that are none.
     """
-    named = said.get("image_processor_type") or said.get("feature_extractor_type")
+    named = content.get("image_processor_type") or content.get("feature_extractor_type")
     kind = _kind(str(named)) if named else _OF_MODELS.get(str(model_type), "ViT")
     known = {**_OF_ALL, **_KINDS.get(kind, _KINDS["ViT"])}
-    told = {key: value for key, value in said.items() if value is not None}
-    settings = {**known, **told}
+    given = {key: value for key, value in content.items() if value is not None}
+    settings = {**known, **given}
     mean, std = _pixels(settings, channels)
     notes = [] if kind in _KINDS else [f"image_processor_type={named!r}"]
-    notes += [f"{key}={told[key]!r}" for key in _PLAIN if told.get(key, _PLAIN[key]) != _PLAIN[key]]
-    unread = told.keys() - _READ - _HARMLESS - _PLAIN.keys()
-    notes += [f"{key}={told[key]!r}" for key in sorted(unread)]
+    notes += [
+        f"{key}={given[key]!r}" for key in _PLAIN if given.get(key, _PLAIN[key]) != _PLAIN[key]
+    ]
+    unread = given.keys() - _READ - _HARMLESS - _PLAIN.keys()
+    notes += [f"{key}={given[key]!r}" for key in sorted(unread)]
     made = _geometry(kind, settings)
     notes += made.notes
     return replace(made, mean=mean, std=std, notes=tuple(notes))
@@ -159,15 +161,15 @@ def _geometry(kind: str, settings: Settings) -> Preparation:
     before = (shorter, shorter) if shorter else size
     fits = before is not None and crop is not None and all(map(int.__ge__, before, crop))
     if not settings["do_resize"] or not fits:
-        said = ("do_resize", "size", "crop_size")
-        return replace(cropped, notes=tuple(f"{key}={settings[key]!r}" for key in said))
+        keys = ("do_resize", "size", "crop_size")
+        return replace(cropped, notes=tuple(f"{key}={settings[key]!r}" for key in keys))
     return cropped
 
 
 def _uncropped(plain: Preparation, settings: Settings) -> Preparation:
     if plain.size is None or not settings["do_resize"]:
-        said = ("do_resize", "size", "do_center_crop")
-        return replace(plain, notes=tuple(f"{key}={settings[key]!r}" for key in said))
+        keys = ("do_resize", "size", "do_center_crop")
+        return replace(plain, notes=tuple(f"{key}={settings[key]!r}" for key in keys))
     return plain
 
 
@@ -177,8 +179,8 @@ def _convnext(plain: Preparation, side: int, settings: Settings) -> Preparation:
         raise UsageError(f"crop_pct={part!r} is no part of an image.")
     square = replace(plain, size=(side, side), resized=None)
     if not settings["do_resize"] or settings["do_center_crop"]:
-        said = ("do_resize", "do_center_crop")
-        return replace(square, notes=tuple(f"{key}={settings[key]!r}" for key in said))
+        keys = ("do_resize", "do_center_crop")
+        return replace(square, notes=tuple(f"{key}={settings[key]!r}" for key in keys))
     return replace(square, shorter_side=int(side / part)) if side < _CROPPED_BELOW else square
 
 
@@ -227,11 +229,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def preparation_of_timm(said: Settings) -> Preparation:
+def preparation_of_timm(content: Settings) -> Preparation:
     """Return what timm does to an image by the settings ``pretrained_cfg`` of a snapshot.
 
     Args:
-        said: The settings; what they lack is what ``timm.data.resolve_data_config`` takes.
+        content: The settings; what they lack is what ``timm.data.resolve_data_config`` takes.
 
     Raises:
         UsageError: Settings that are none.
@@ -240,27 +242,27 @@ def preparation_of_timm(said: Settings) -> Preparation:
         >>> preparation_of_timm({"input_size": [3, 224, 224], "crop_pct": 0.9}).shorter_side
         248
     """
-    channels, *size = said.get("input_size") or (3, 224, 224)
+    channels, *size = content.get("input_size") or (3, 224, 224)
     if len(size) != len(("height", "width")) or not all(isinstance(n, int) and n > 0 for n in size):
-        raise UsageError(f"input_size={said['input_size']!r} is not [channels, height, width].")
-    part = said.get("crop_pct") or 0.875
+        raise UsageError(f"input_size={content['input_size']!r} is not [channels, height, width].")
+    part = content.get("crop_pct") or 0.875
     if not _is_number(part) or not 0 < part <= 1:
         raise UsageError(f"crop_pct={part!r} is no part of an image.")
     pixels = {
-        "image_mean": said.get("mean") or IMAGENET[0],
-        "image_std": said.get("std") or IMAGENET[1],
+        "image_mean": content.get("mean") or IMAGENET[0],
+        "image_std": content.get("std") or IMAGENET[1],
     }
     mean, std = _pixels({**_OF_ALL, **pixels}, channels)
-    filter_name = said.get("interpolation") or "bicubic"
+    filter_name = content.get("interpolation") or "bicubic"
     known = filter_name in RESAMPLING.values()
     made = Preparation(
         (size[0], size[1]), filter_name if known else None, rounding="even", mean=mean, std=std
     )
-    mode = said.get("crop_mode") or "center"
+    mode = content.get("crop_mode") or "center"
     before = (int(size[0] / part), int(size[1] / part))
     notes = [] if known else [f"interpolation={filter_name!r}"]
     if mode == "squash":
         return replace(made, resized=before, notes=tuple(notes))
     if mode != "center" or before[0] != before[1]:
-        notes.append(f"crop_mode={mode!r} to input_size={said.get('input_size')!r}")
+        notes.append(f"crop_mode={mode!r} to input_size={content.get('input_size')!r}")
     return replace(made, shorter_side=min(before), notes=tuple(notes))

@@ -102,14 +102,14 @@ def checked(report: LoadReport, spec: ModelSpec, *, strict: bool) -> LoadReport:
     return report
 
 
-def as_numbers(array: Any, name: str, source: str, *, strict: bool) -> Any:
-    """Return a weight as it is computed with; what is no number in it gives no answer.
+def as_floats(array: Any, name: str, source: str, *, strict: bool) -> Any:
+    """Return a weight as it is computed with; NaN in it would be in every prediction.
 
     Args:
         array: The weight.
         name: What it is called there.
         source: What the user asked for.
-        strict: Whether NaN and infinite values are an error; else they are told.
+        strict: Whether NaN and infinite values are an error; else a warning reports them.
 
     Raises:
         UsageError: With ``strict``, NaN or infinite values, or such as float32 cannot hold.
@@ -119,17 +119,17 @@ def as_numbers(array: Any, name: str, source: str, *, strict: bool) -> Any:
     if array.dtype.kind in "iub":
         return array
     with np.errstate(over="ignore"):
-        numbers = np.ascontiguousarray(array, dtype="float32")
-    count = numbers.size - int(np.isfinite(numbers).sum())
+        values = np.ascontiguousarray(array, dtype="float32")
+    count = values.size - int(np.isfinite(values).sum())
     if count:
-        said = (
+        problem = (
             f"weights='{source}': {name} holds NaN or infinite values, {count:,} of "
-            f"{numbers.size:,}, as after a training that diverged"
+            f"{values.size:,}, as after a training that diverged"
         )
         if strict:
-            raise UsageError(f"{said}. strict=False loads them.")
-        warnings.warn(f"{said}.", UserWarning, stacklevel=4)
-    return numbers
+            raise UsageError(f"{problem}. strict=False loads them.")
+        warnings.warn(f"{problem}.", UserWarning, stacklevel=4)
+    return values
 
 
 def _notes(report: LoadReport, spec: ModelSpec) -> list[str]:
@@ -150,20 +150,20 @@ def _notes(report: LoadReport, spec: ModelSpec) -> list[str]:
             report.settings
         ),
         f"Positions of '{source}' were scaled to the size of the images of '{spec.name}'": [
-            f"{path}, rows: {said}" for path, said in report.fitted.items()
+            f"{path}, rows: {change}" for path, change in report.fitted.items()
         ],
         f"{source}: nothing here reads these keys of config.json": [
             f"{key}={value!r}"[:_WIDEST] for key, value in report.unread.items()
         ],
         f"'{source}' asks for what no bundle does": (report.assets.notes if report.assets else ()),
     }
-    said = [f"{text}: {listed(list(names))}." for text, names in notes.items() if names]
+    found = [f"{text}: {listed(list(names))}." for text, names in notes.items() if names]
     if report.by_order:
-        said.append(
+        found.append(
             f"'{source}' does not name its classes: the rows of its head went to those of "
             f"'{spec.name}' in their order."
         )
-    return said
+    return found
 
 
 @dataclass(frozen=True)

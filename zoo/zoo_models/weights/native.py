@@ -13,7 +13,7 @@ from zoo_models.calling import accepted_overrides, check_overrides, load_builder
 from zoo_models.weights.assets import Assets, run_assets
 from zoo_models.weights.converter import HEAD, POOLER
 from zoo_models.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
-from zoo_models.weights.loading import Classes, LoadReport, as_numbers, checked
+from zoo_models.weights.loading import Classes, LoadReport, as_floats, checked
 from zoo_registry import ModelSpec, UsageError
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.tokenizing import open_tokenizer
@@ -40,12 +40,12 @@ class NativeFile:
 
     @property
     def labels(self) -> list[str] | None:
-        """Names of the classes of the weights' head; a file alone does not tell them."""
+        """Names of the classes of the weights' head; a file alone does not have them."""
         return None
 
     @property
     def task(self) -> str | None:
-        """The head that the weights have; a file alone does not tell it."""
+        """The head that the weights have; a file alone does not have it."""
         return None
 
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class NativeFile:
     def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> LoadReport:
         """Load every weight by the names of the layers; another head starts fresh.
 
-        Nothing of the file but its names and numbers is read: no model is built from it.
+        Nothing of the file but its names and arrays is read: no model is built from it.
 
         Args:
             model: From the builder, with its spec.
@@ -162,12 +162,12 @@ _OF_TRAINING = re.compile(
     r"\w*_(initializer|regularizer|constraint)|regularizer|stddev|"
     r"module|registered_name|build_config|shared_object_id|inbound_nodes|(input|output)_layers"
 )
-# By these a variable of one number is another.
+# With these, one variable stands for another.
 _ORDERING = ("center", "scale", "use_bias")
 
 
 def _kind_of_head(names: Iterable[str]) -> str | None:
-    """Return what a head gives classes to, which its layers tell, nothing where there is none."""
+    """Return what a head gives classes to, read from its layers; nothing where there is none."""
     layers = {name.partition("/")[0] for name in names}
     if "logits" not in layers:
         return None
@@ -178,7 +178,7 @@ def _kind_of_head(names: Iterable[str]) -> str | None:
 
 
 def _computed(settings: Any) -> Any:
-    """Return the settings of a layer, and of those inside of it, that its answers depend on."""
+    """Return the settings of a layer, and of those inside of it, that its outputs depend on."""
     if isinstance(settings, Mapping):
         kept = {k: v for k, v in settings.items() if not _OF_TRAINING.fullmatch(k)}
         return {key: _computed(value) for key, value in kept.items()}
@@ -208,16 +208,16 @@ class _Plan:
         for name in placed & theirs.layers.keys() & ours.layers.keys():
             if HEAD.match(name):
                 continue
-            (kind, all_said), (own_kind, all_own) = theirs.layers[name], ours.layers[name]
-            said, own = _computed(all_said), _computed(all_own)
-            differ = sorted(key for key in own.keys() & said.keys() if said[key] != own[key])
+            (kind, all_theirs), (own_kind, all_own) = theirs.layers[name], ours.layers[name]
+            other, own = _computed(all_theirs), _computed(all_own)
+            differ = sorted(key for key in own.keys() & other.keys() if other[key] != own[key])
             if kind != own_kind:
                 self._report["misshapen"].append(f"{name}, a {own_kind} and not a {kind}")
             elif any(key in _ORDERING for key in differ):
                 self._report["misshapen"].append(f"{name} with other {', '.join(differ)}")
             elif differ:
-                told = (f"{key}={said[key]!r} and not {own[key]!r}" for key in differ)
-                self._settings[name] = f"{name} {', '.join(told)}"
+                changes = (f"{key}={other[key]!r} and not {own[key]!r}" for key in differ)
+                self._settings[name] = f"{name} {', '.join(changes)}"
 
     @property
     def has_own_head(self) -> bool:
@@ -243,7 +243,7 @@ class _Plan:
         import keras
 
         for variable, value in self.filled:
-            array = as_numbers(as_array(value), variable.path, source, strict=strict)
+            array = as_floats(as_array(value), variable.path, source, strict=strict)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
             variable.assign(array)
@@ -265,8 +265,8 @@ class _Plan:
         shape, wanted = tuple(found.shape), tuple(variable.shape)
         by_name = self._classes.is_by_name(variable.path)
         if not holds_floats(found) and variable.dtype.startswith(("float", "bfloat")):
-            said = f"{variable.path} as {found.dtype}, as quantized weights are"
-            self._report["misshapen"].append(said)
+            entry = f"{variable.path} as {found.dtype}, as quantized weights are"
+            self._report["misshapen"].append(entry)
         elif self._classes.fit(shape, wanted) if by_name else shape == wanted:
             self.filled.append((variable, found))
         elif head:

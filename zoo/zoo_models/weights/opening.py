@@ -86,8 +86,8 @@ def load_tokenizer(source: str | Path) -> Any:
             :func:`zoo.get_model`.
 
     Returns:
-        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its numbers are those of Hugging
-        Face transformers.
+        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its ids are those of Hugging Face
+        transformers.
 
     Raises:
         UsageError: There is no tokenizer, or it is damaged.

@@ -147,8 +147,10 @@ def _check_graph(
 ) -> None:
     other = [key for key in converter.graph if arguments[key] != defaults[key]]
     if other:
-        said = ", ".join(f"{key}={arguments[key]!r}" for key in other)
-        raise UsageError(f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {said}.")
+        differences = ", ".join(f"{key}={arguments[key]!r}" for key in other)
+        raise UsageError(
+            f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {differences}."
+        )
     try:
         converter.write(arguments)
     except UsageError as error:

@@ -112,29 +112,29 @@ def _name(config: Config) -> str:
 
 def _pixels(config: Config) -> Arguments:
     """Return what is known of the images, and how many classes there are."""
-    said = {**(config.get("pretrained_cfg") or {}), **(config.get("model_args") or {})}
+    settings = {**(config.get("pretrained_cfg") or {}), **(config.get("model_args") or {})}
     found: Arguments = {}
-    channels, height, width = said.get("input_size") or (3, None, None)
-    size = said.get("img_size")
+    channels, height, width = settings.get("input_size") or (3, None, None)
+    size = settings.get("img_size")
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
     if height is not None:
-        found["input_shape"] = (height, width, said.get("in_chans", channels))
+        found["input_shape"] = (height, width, settings.get("in_chans", channels))
     classes = config.get("num_classes")
-    classes = said.get("num_classes") if classes is None else classes
+    classes = settings.get("num_classes") if classes is None else classes
     return found | ({"num_classes": classes} if classes else {})
 
 
 def _pooling(config: Config, known: Mapping[str, str]) -> Arguments:
-    said = (config.get("model_args") or {}).get("global_pool", config.get("global_pool"))
-    if said is None:
+    pooling = (config.get("model_args") or {}).get("global_pool", config.get("global_pool"))
+    if pooling is None:
         return {}
-    if said not in known:
+    if pooling not in known:
         raise UsageError(
-            f"config.json says global_pool='{said}' (timm), which is not one of: "
+            f"config.json says global_pool='{pooling}' (timm), which is not one of: "
             f"{', '.join(word for word in known if word)}."
         )
-    return {"pooling": known[said]}
+    return {"pooling": known[pooling]}
 
 
 def conv_bn(

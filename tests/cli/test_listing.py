@@ -46,7 +46,7 @@ def test_models_are_filtered_and_sorted_by_size() -> None:
     assert known == sorted(known) == [row["macs"] for row in rows[: len(known)]]
     assert {"mobilenet-v3-small", "efficientnet-lite0"} <= {row["name"] for row in rows}
     assert max(row["num_params"] for row in rows) <= 5_000_000
-    assert "'5X' is no number, such as 5000, 5k, 5M or 1.5G." in (
+    assert "'5X' is not a number, such as 5000, 5k, 5M or 1.5G." in (
         zoo("models", "--max-params", "5X").stderr
     )
 

@@ -286,7 +286,7 @@ WRONG_USE = {
     ),
     "no size of images": (
         ("export", "lenet5", "--image-size", "48x", "--out", "bundles/x"),
-        "'48x' is no size of images, such as 224 or 224x320.",
+        "'48x' is not a size of images, such as 224 or 224x320.",
     ),
     "no recurrent layer": (
         ("export", "runs/digits-mlp", "--rnn", "loop", "--out", "bundles/x"),
@@ -326,7 +326,7 @@ WRONG_USE = {
     ),
     "a share that is none": (
         ("export", "runs/digits-mlp", "--max-drop", "0.5"),
-        "'0.5' is no percentage, such as 0.5%.",
+        "'0.5' is not a percentage, such as 0.5%.",
     ),
     "a budget without a drop": (
         ("export", "runs/digits-mlp", "--max-mb", "1"),
@@ -334,7 +334,7 @@ WRONG_USE = {
     ),
     "a budget without a run": (
         ("export", "mnist-mlp", "--max-drop", "1%"),
-        "--max-drop is measured on a run's held-out examples, and 'mnist-mlp' is no run.",
+        "--max-drop is measured on a run's held-out examples, and 'mnist-mlp' is not a run folder.",
     ),
     "no bundle": (("verify", "bundles/none"), "bundles/none"),
     "no image": (
@@ -364,11 +364,11 @@ WRONG_USE = {
     ),
     "bench of no threads": (
         ("bench", "bundles/digits-mlp", "--threads", "1,0"),
-        "'1,0' is no list of threads, such as 1, 1,2 or auto.",
+        "'1,0' is not a list of threads, such as 1, 1,2 or auto.",
     ),
     "bench of threads in other digits": (
         ("bench", "bundles/digits-mlp", "--threads", "1,²"),
-        "'1,²' is no list of threads, such as 1, 1,2 or auto.",
+        "'1,²' is not a list of threads, such as 1, 1,2 or auto.",
     ),
     "bench of all schemes with a folder of data": (
         ("bench", "mnist-mlp", "--all-schemes", "--data-dir", "none"),

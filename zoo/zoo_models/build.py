@@ -62,13 +62,13 @@ def get_model(
             ``zoo_weights`` of the model reports what was done, and holds the labels, the
             tokenizer and the preprocessing that the weights came with.
         trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
-            the last two blocks) or ``"lora:8"`` (the head, and a correction of rank 8 to every
-            dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
+            the last two blocks) or ``"lora:8"`` (the head, and a LoRA adapter of rank 8 for every
+            dense layer of the blocks; :func:`zoo.merge_lora` merges them).
         labels: Names of the classes, in the order of the logits: ``num_classes`` is their number,
             and a head that is loaded gives each class the row of its name; others start fresh.
         overrides: Arguments of the builder that replace the spec's defaults. A model that
             classifies, such as images, has the task ``image-regression`` too: its output ``value``
-            is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
+            is one value (or ``num_classes`` of them), the logits times ``target_scale`` plus
             ``target_mean``; and the task ``multi-label``, whose logits are a yes or a no each.
 
     Returns:
@@ -175,7 +175,7 @@ def _backend_in(settings: Path) -> str:
 
 
 def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
-    """Take what moves and stretches the numbers of a regression out of the overrides.
+    """Take the mean and scale of a regression's targets out of the overrides.
 
     A model that has such a head of its own is left alone.
     """
@@ -197,7 +197,7 @@ def _scaled(
 ) -> Any:
     """Return a model whose output ``value`` is its logits times ``scale``, plus ``mean``.
 
-    So the layers learn numbers around 0, whatever unit the targets have.
+    So the layers learn values around 0, whatever unit the targets have.
 
     Args:
         model: A functional model with one output.
@@ -205,7 +205,7 @@ def _scaled(
         scale: Their standard deviation.
 
     Returns:
-        A model on the same weights that gives ``value``, float32 (batch, numbers).
+        A model on the same weights that gives ``value``, float32 (batch, values).
 
     Example:
         >>> import keras

@@ -43,7 +43,7 @@ class Size:
         num_params: Trainable parameters.
         macs: Multiply-adds of the whole batch.
         result_bytes: Of all results of one pass.
-        peak_bytes: Of the results that are held at once in inference.
+        peak_bytes: Most bytes of results in memory together in inference.
         cache_bytes: Of all keys and values of every step, which generation keeps; 0 without.
         weight_bytes: Of all variables.
     """
@@ -63,7 +63,7 @@ class Size:
         return self.weight_bytes * BYTES[dtype] // 4
 
     def inference(self, dtype: str = "float32") -> int:
-        """Return the bytes that a pass needs: weights and the results held at once.
+        """Return the bytes that a pass needs: weights and the results in memory together.
 
         With ``int8`` weights the results stay float32, as after dynamic quantization.
         """

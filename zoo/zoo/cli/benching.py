@@ -25,23 +25,23 @@ NONE = "-"
 
 
 class Threads(click.ParamType[int | None]):
-    """Numbers of threads with commas; ``auto`` is each runtime's own choice."""
+    """Counts of threads with commas; ``auto`` is each runtime's own choice."""
 
     name = "threads"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the numbers that a word means."""
+        """Return the counts that a word means."""
         if not isinstance(value, str):
             return value
         words = [word.strip() for word in value.split(",")]
         if not all(re.fullmatch("auto|[1-9][0-9]{0,8}", word) for word in words):
-            self.fail(f"'{value}' is no list of threads, such as 1, 1,2 or auto.", param, ctx)
+            self.fail(f"'{value}' is not a list of threads, such as 1, 1,2 or auto.", param, ctx)
         return tuple(None if word == "auto" else int(word) for word in words)
 
 
 @click.command()
 @click.argument("bundle", metavar="RUN|BUNDLE|NAME")
-@click.option("--threads", type=Threads(), help="Numbers with commas, or auto [1].")
+@click.option("--threads", type=Threads(), help="Counts with commas, or auto [1].")
 @click.option("--only", help="FORMAT[:SCHEME] with commas [all of the bundle].")
 @click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")
 @click.option(
@@ -161,7 +161,7 @@ def read_data(
 
 
 def print_report(report: Report) -> None:
-    """Print what each file costs and is worth, then how fast it is with each number of threads."""
+    """Print cost and accuracy of each file, then how fast it is with each number of threads."""
     firsts = list({row.format: row for row in reversed(report.rows)}.values())[::-1]
     _print_costs(firsts)
     click.echo()
@@ -230,8 +230,10 @@ def _number(value: float | None, pattern: str) -> str:
     return NONE if value is None else format(value, pattern)
 
 
-def _next(trained: Trained, place: str, threads: tuple[int | None, ...], chart: Path | None) -> str:
-    folder = shlex.quote(place)
+def _next(
+    trained: Trained, bundle: str, threads: tuple[int | None, ...], chart: Path | None
+) -> str:
+    folder = shlex.quote(bundle)
     command = f"zoo bench {folder}"
     if len(threads) == 1:
         return f"{command} --threads 1,2 --chart chart.svg"

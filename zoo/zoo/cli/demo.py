@@ -46,9 +46,9 @@ def demo(out: Path, force: bool) -> None:
     digits, labels = _test_digits(run)
     predictions = {a.format: bundle.predict(digits, runtime=a.format) for a in bundle.artifacts}
     _print_predictions(bundle, labels, predictions)
-    picture = out / "predictions.png"
-    _draw(picture, digits, labels, predictions)
-    click.echo(f"\n{picture} shows them.")
+    plot = out / "predictions.png"
+    _draw(plot, digits, labels, predictions)
+    click.echo(f"\n{plot} shows them.")
     Image.fromarray(digits[0]).save(out / "digit.png")
     next_step(shlex.join(["zoo", "predict", str(bundle.path), str(out / "digit.png")]))
 

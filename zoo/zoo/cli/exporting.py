@@ -35,7 +35,7 @@ class _Percent(click.ParamType[float]):
             return value
         found = re.fullmatch(r"(\d+\.?\d*)\s*%", value)
         if found is None:
-            self.fail(f"'{value}' is no percentage, such as 0.5%.", param, ctx)
+            self.fail(f"'{value}' is not a percentage, such as 0.5%.", param, ctx)
         return float(found[1]) / 100
 
 
@@ -69,7 +69,10 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
 )
-@click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
+@click.option(
+    "--target",
+    help="Where the bundle is to run (browser, microcontroller); it brings its own formats.",
+)
 @click.option("--train", is_flag=True, help="A LiteRT file that trains its head: tflite:train.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
@@ -188,7 +191,8 @@ def _export_within_budget(
         raise UsageError(f"--max-drop chooses one format, and target '{target}' needs its own.")
     if not Path(source).exists():
         raise UsageError(
-            f"--max-drop is measured on a run's held-out examples, and '{source}' is no run."
+            f"--max-drop is measured on a run's held-out examples, and '{source}' is not a run "
+            "folder."
         )
     budget = Budget(max_drop=max_drop, max_mb=max_mb, max_ms=max_ms)
     to = [word.strip() for word in wanted.split(",")] if wanted else list(FORMATS)
@@ -277,7 +281,7 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
 
 
 def print_targets(bundle: Bundle) -> None:
-    """Print a line for every place that the bundle was made ready for: its folder and figures."""
+    """Print a line for every target of the bundle: its folder and metrics."""
     for name, facts in bundle.manifest.targets.items():
         figures = [f"{k.replace('_', ' ')} {v:,}" for k, v in facts.items() if isinstance(v, int)]
         click.echo(f"{name}: {', '.join([str(bundle.path / name), *figures])}")

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
 @click.option("--provider", help=PROVIDER_HELP)
 @click.option(
-    "--save", type=click.Path(path_type=Path), help="Draw boxes into the picture, into this file."
+    "--save", type=click.Path(path_type=Path), help="Draw boxes into the image, into this file."
 )
 @as_json
 def predict(
@@ -71,7 +71,7 @@ def predict(
 ) -> None:
     """Predict with a run or a bundle.
 
-    INPUT is an image or sound file, a text, a .txt or a .npy file.
+    INPUT is an image or audio file, a text, a .txt or a .npy file.
 
     Of ratings it is a JSON list of user and item, such as '["7", "31"]', of a row of a table a JSON
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
@@ -87,11 +87,11 @@ def predict(
         refuse({"threads": threads, "provider": provider}, "for a bundle")
     else:
         options |= {"threads": threads, "provider": provider}
-    # Things in a picture are as many as there are.
+    # An image has as many objects as there are.
     options["top_k"] = top_k or (None if trained.task == "object-detection" else _TOP_K)
     if _is_many(raw, trained.preprocessing):
         if save is not None:
-            raise UsageError("--save draws into one picture: give one, and no folder.")
+            raise UsageError("--save draws into one image: give one, and not a folder.")
         named = as_columns(columns) or {}
         _predict_all(trained, Path(raw), named, question=question, as_json=as_json, options=options)
         return
@@ -227,8 +227,8 @@ def _print(prediction: Prediction) -> None:
         print_table(
             ("LABEL", "PROBABILITY", "APPLIES"),
             [
-                (label, f"{share:.4f}", "yes" if label in prediction.labels else "no")
-                for label, share in prediction.top
+                (label, f"{probability:.4f}", "yes" if label in prediction.labels else "no")
+                for label, probability in prediction.top
             ],
             right=("PROBABILITY",),
         )
@@ -305,8 +305,8 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     if takes_text:
         return _read_text(path) if path.suffix == ".txt" else word
     if not path.is_file():
-        takes_sound = any(step["step"] == "audio" for step in preprocessing)
-        what = "a sound" if takes_sound else "an image"
+        takes_audio = any(step["step"] == "audio" for step in preprocessing)
+        what = "an audio file" if takes_audio else "an image"
         raise UsageError(f"There is no file '{word}': this model takes {what} or a .npy file.")
     return path
 
@@ -342,7 +342,7 @@ def _read_words(word: str) -> Any:
         words = json.loads(word)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"'{word}' is no JSON: this model takes a list of user and item, such as "
+            f"'{word}' is not JSON: this model takes a list of user and item, such as "
             f'\'["7", "31"]\' ({error}).'
         ) from error
     return tuple(words) if isinstance(words, list) else words

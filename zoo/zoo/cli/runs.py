@@ -142,7 +142,7 @@ def _print_comparison(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the new run here.")
-@click.option("--data", type=click.Path(path_type=Path), help="Where its own data are now.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where your own data are now.")
 @data_dir
 @download
 @as_json

@@ -24,7 +24,7 @@ from zoo_registry import ModelSpec
 DTYPES = tuple(BYTES)
 ROWS = {
     "weights": "weights",
-    "inference": "inference: weights and results held at once",
+    "inference": "inference: weights and results in memory together",
     "training": "training: Adam, all results; float16 is mixed precision",
     "cache": "key/value cache",
 }
@@ -41,7 +41,7 @@ class Sides(click.ParamType[tuple[int, int]]):
             return value[0], value[1]
         found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", value)
         if found is None:
-            self.fail(f"'{value}' is no size of images, such as 224 or 224x320.", param, ctx)
+            self.fail(f"'{value}' is not a size of images, such as 224 or 224x320.", param, ctx)
         return int(found[1]), int(found[2] or found[1])
 
 
@@ -117,14 +117,14 @@ def choose(*, as_json: bool, **wanted: Any) -> None:
         ("", "NAME", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS", "WHY"),
         [
             (
-                str(place),
+                str(rank),
                 choice.name,
                 f"{choice.num_params:,}",
                 f"{choice.megabytes:.2f}",
                 count(choice.macs) if choice.macs else "",
                 choice.reason,
             )
-            for place, choice in enumerate(found, 1)
+            for rank, choice in enumerate(found, 1)
         ],
         right=("", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS"),
     )

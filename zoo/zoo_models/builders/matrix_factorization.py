@@ -33,8 +33,8 @@ def matrix_factorization(
     """Build biases and the product of two vectors (https://doi.org/10.1109/MC.2009.263).
 
     Args:
-        num_users: Numbers of users; 0 is the unknown one's.
-        num_items: Numbers of items; 0 is the unknown one's.
+        num_users: Users; index 0 is the unknown one.
+        num_items: Items; index 0 is the unknown one.
         embedding_dim: Width of the vectors; 0 leaves the biases alone.
         mean_rating: What is added to every answer.
         l2: Penalty on the squares of vectors and biases.

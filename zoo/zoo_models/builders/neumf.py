@@ -1,12 +1,12 @@
 r"""Neural matrix factorization.
 
 A product of vectors, ``p_u * q_i`` (D), stands beside a perceptron of other vectors of the same
-user and item, ``mlp([p'_u, q'_i])``; one dense layer weighs both. Number 0 is the unknown user and
+user and item, ``mlp([p'_u, q'_i])``; one dense layer weighs both. Index 0 is the unknown user and
 the unknown item.
 
 Paper: https://arxiv.org/abs/1708.05031.
-Difference: the answer is a rating and has no sigmoid, which the paper's clicks have; both halves
-are trained at once from fresh weights.
+Difference: the output is a rating and has no sigmoid, which the paper's clicks have; both parts
+are trained together from fresh weights.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def neumf(
     """Build NeuMF (https://arxiv.org/abs/1708.05031) with a rating as its answer.
 
     Args:
-        num_users: Numbers of users; 0 is the unknown one's.
-        num_items: Numbers of items; 0 is the unknown one's.
+        num_users: Users; index 0 is the unknown one.
+        num_items: Items; index 0 is the unknown one.
         embedding_dim: Width of the vectors that are multiplied.
         mlp_embedding_dim: Width of the vectors that the perceptron takes.
         hidden_dims: Width of each of its layers.

@@ -1,4 +1,4 @@
-"""The pieces that model families share, each written once.
+"""The pieces that model families have in common, each written once.
 
 Importing this package makes its layers known to Keras: do so before `keras.models.load_model`.
 """

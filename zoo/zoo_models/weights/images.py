@@ -49,7 +49,7 @@ _PLAIN: Settings = {
     "do_thumbnail": False,
     "rescale_offset": False,
 }
-# Pictures become grey or colour as the model takes them, whatever these say.
+# Images become grey or colour as the model takes them, whatever these say.
 _HARMLESS = {
     *("_processor_class", "_valid_processor_keys", "auto_map", "backend", "crop_pct"),
     *("data_format", "default_to_square", "device", "disable_grouping", "do_convert_rgb"),
@@ -61,10 +61,10 @@ _READ = {"size", "crop_size", "resample", "do_center_crop", *_OF_ALL}
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to a picture before a model.
+    """How an image is prepared for a model.
 
     Args:
-        size: Height and width of what is made; ``None`` where they are the picture's own.
+        size: Height and width of what is made; ``None`` where they are the image's own.
         resample: The filter, as ``ImageStep`` names it; ``None`` for one that it has not.
         shorter_side: Pixels of the shorter side before the middle is cut out.
         resized: Height and width before the middle is cut out.
@@ -143,7 +143,7 @@ def _kind(name: str) -> str:
 
 
 def _geometry(kind: str, settings: Settings) -> Preparation:
-    """Return to what size a picture is brought, and what is cut out of it."""
+    """Return the size to which an image is resized, and the crop of it."""
     size, shorter = _sides("size", settings["size"], squared=settings["squared"])
     number = settings["resample"]
     if isinstance(number, list | dict) or number not in range(6):

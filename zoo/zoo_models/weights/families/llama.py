@@ -174,7 +174,7 @@ def _smollm3(config: Config) -> Arguments:
 def _written(arguments: Mapping[str, Any]) -> Arguments:
     scaling, heads = arguments["rope_scaling"], arguments["num_heads"]
     return {
-        # Some of transformers' configurations have numbers of their own where these are left out.
+        # Some of transformers' configurations have defaults of their own where these are left out.
         "num_key_value_heads": arguments["num_kv_heads"] or heads,
         "head_dim": arguments["head_dim"] or arguments["hidden_dim"] // heads,
         "rope_theta": arguments["theta"],
@@ -300,7 +300,7 @@ QWEN2 = _converter(
     _qwen2,
     _write_qwen2,
     graph=("output_bias", "ff_bias", "qk_norm", "unrotated"),
-    # Of its models of pictures and texts.
+    # Of its models of images and texts.
     fixed={"use_mrope": False},
     **QWEN,
 )

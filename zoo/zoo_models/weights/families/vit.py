@@ -25,7 +25,7 @@ def fit_positions(
 ) -> Array:
     """Return the positions of a vision transformer for the size of its images.
 
-    The class vector's stays; those of the patches, rows of a picture, are scaled bicubically, as
+    The class vector's stays; those of the patches, a grid of rows, are resized bicubically, as
     ``interpolate_pos_encoding`` of transformers or ``resample_abs_pos_embed`` of timm does.
 
     Args:
@@ -36,7 +36,7 @@ def fit_positions(
             four by four of them (transformers).
 
     Returns:
-        The same for the model's grid; positions that are no grid as they are.
+        The same for the model's grid; positions that are not a grid as they are.
     """
     patch = model.get_layer("patch_embedding").kernel_size[0]
     height, width = model.inputs[0].shape[1:3]
@@ -64,7 +64,7 @@ def _old_grid(patches: int, config: Mapping[str, Any], patch: int, new: Grid) ->
 
 
 def _scaled(rows: Array, count: int, antialias: bool) -> Array:
-    """Return ``count`` rows in place of those along the first axis."""
+    """Return the rows along the first axis resampled to ``count`` of them."""
     weights = _weights(len(rows), count, antialias)
     scaled: Array = np.tensordot(weights, rows, axes=1)
     return scaled
@@ -83,7 +83,7 @@ def _weights(old: int, new: int, antialias: bool) -> Array:
     first = np.floor(centers - 0.5).astype(int) - 1
     for offset in range(4):
         index = first + offset
-        # Beyond its border a picture goes on as it ends.
+        # Beyond the border the last value is repeated.
         near = np.clip(index, 0, old - 1)
         amount = _cubic(index + 0.5 - centers, SHARP)
         np.add.at(weights, (np.arange(new)[:, None], near), amount)

@@ -70,16 +70,21 @@ def said(name, **arguments):
         ("bert", TEXT, {"hidden_size": "wide"}, "does not fit: Model 'bert': hidden_dim='wide'"),
         ("bert", TEXT, {"hidden_act": ["gelu"]}, "hidden_act=['gelu'], which is not one of: gelu"),
         ("bert", TEXT, {"id2label": {"no": "a", "yes": "b"}}, "id2label must name the classes 0,"),
-        ("bert", TEXT, {"id2label": None, "num_labels": "3"}, "num_labels='3' is no number."),
-        ("bert", TEXT, {"architectures": "BertModel"}, "architectures='BertModel' is no list."),
-        ("bert", TEXT, {"model_type": ["bert"]}, "model_type=['bert'] is no word."),
+        (
+            "bert",
+            TEXT,
+            {"id2label": None, "num_labels": "3"},
+            "num_labels='3' is not a number of classes.",
+        ),
+        ("bert", TEXT, {"architectures": "BertModel"}, "architectures='BertModel' is not a list."),
+        ("bert", TEXT, {"model_type": ["bert"]}, "model_type=['bert'] is not a word."),
         (
             "bert",
             TEXT,
             {"num_hidden_layers": 10**7},
             "10,000,000 blocks; there are 41 tensors.",
         ),
-        ("llama", LLAMA, {"rope_parameters": "x"}, "rope_parameters='x' is no table."),
+        ("llama", LLAMA, {"rope_parameters": "x"}, "rope_parameters='x' is not a table."),
         ("vit", VIT, {"patch_size": [4, 2]}, "patch_size=[4, 2] is not a square"),
         ("resnet", RESNET, {"layer_type": "wide"}, "layer_type='wide'"),
         ("resnet", RESNET, {"hidden_sizes": None}, "hidden_sizes=[256, 512, 1024, 2048] for"),
@@ -196,14 +201,17 @@ def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, off
 @pytest.mark.parametrize(
     ("processor", "told"),
     [
-        ({"image_mean": "grey"}, "image_mean='grey' are no numbers."),
+        ({"image_mean": "grey"}, "image_mean='grey' is not a list of numbers."),
         ({"image_mean": [0.1, 0.2]}, "image_mean=[0.1, 0.2] is not a number above 0 for each"),
         ({"image_std": 0}, "image_std=[0.0] is not a number above 0 for each channel."),
         ({"rescale_factor": 0}, "rescale_factor=0 scales nothing."),
-        ({"size": "big"}, "size='big' is no height and width in pixels."),
-        ({"size": {"height": 4}}, "size={'height': 4} is no height and width in pixels."),
-        ({"resample": "soft"}, "resample='soft' is no filter of Pillow."),
-        ({"feature_extractor_type": "ConvNext", "size": 8, "crop_pct": 0}, "crop_pct=0 is no part"),
+        ({"size": "big"}, "size='big' is not a height and width in pixels."),
+        ({"size": {"height": 4}}, "size={'height': 4} is not a height and width in pixels."),
+        ({"resample": "soft"}, "resample='soft' is not a filter of Pillow."),
+        (
+            {"feature_extractor_type": "ConvNext", "size": 8, "crop_pct": 0},
+            "crop_pct=0 is not a fraction",
+        ),
     ],
 )
 def test_settings_of_images_that_are_none(snapshot, processor, told):

@@ -24,7 +24,7 @@ def test_the_pixels_are_those_of_timm_and_transformers():
     unequal = []
     for row in ROWS:
         made = prepared(row)
-        assert made.remarks == (), row
+        assert made.notes == (), row
         pixels = as_step(made.step(made.size, 3)).batch(drawn)["image"].astype("uint8")
         if zlib.crc32(pixels.tobytes()) != row["crc"]:
             unequal.append(row)
@@ -59,8 +59,8 @@ def test_of_images_of_another_size_as_much_is_cut_off():
     ],
 )
 def test_what_no_step_does_is_told_by_its_key(processor, told):
-    remarks = " ".join(preparation(processor, "vit").remarks)
-    assert all(part in remarks for part in told), remarks
+    notes = " ".join(preparation(processor, "vit").notes)
+    assert all(part in notes for part in told), notes
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_no_step_does_is_told_by_its_key(processor, told):
     ],
 )
 def test_what_timm_does_and_no_step_is_told(said, told):
-    assert told in " ".join(preparation_of_timm(said).remarks)
+    assert told in " ".join(preparation_of_timm(said).notes)
 
 
 @pytest.mark.parametrize(

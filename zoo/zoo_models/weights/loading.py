@@ -141,7 +141,7 @@ def _notes(report: LoadReport, spec: ModelSpec) -> list[str]:
             report.fresh_classes
         ),
         f"These weights of '{spec.name}' start fresh, as '{source}' has none for them": body,
-        f"'{source}' has weights that '{spec.name}' has no place for": report.unexpected,
+        f"'{source}' has weights that '{spec.name}' has no variable for": report.unexpected,
         f"'{source}' has a head of its own, where that of '{spec.name}' is the embedding": (
             report.untied
         ),

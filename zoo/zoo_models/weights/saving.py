@@ -195,7 +195,7 @@ def _tokenizer_in(assets: Path | None) -> Path | None:
 
 
 def _padding(tokenizer: str | Path | None) -> int:
-    """Return the token that stands for none: decoders find the last real one by it."""
+    """Return the id of the padding token: decoders find the last real token by it."""
     words = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
     made = open_tokenizer(Path(tokenizer)) if tokenizer is not None else None
     known = [made.token_to_id(word) for word in words] if made is not None else []
@@ -215,13 +215,13 @@ def _write_modules(folder: Path, arguments: Mapping[str, Any]) -> None:
     modes = {"pooling_mode_cls_token": how == "first", "pooling_mode_mean_tokens": how == "mean"}
     (folder / POOLING).parent.mkdir()
     _write(folder / POOLING, {"word_embedding_dimension": arguments["hidden_dim"], **modes})
-    places = {"Transformer": "", "Pooling": Path(POOLING).parent.name}
+    paths = {"Transformer": "", "Pooling": Path(POOLING).parent.name}
     if arguments["sentence_normalized"]:
-        places["Normalize"] = "2_Normalize"
+        paths["Normalize"] = "2_Normalize"
         (folder / "2_Normalize").mkdir()
     rows = [
         {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for at, (kind, path) in enumerate(places.items())
+        for at, (kind, path) in enumerate(paths.items())
     ]
     _write(folder / MODULES, rows)
 
@@ -282,7 +282,7 @@ def _write_shards(folder: Path, tensors: Sequence[tuple[str, Weight, Any]], most
     from safetensors.numpy import save_file
 
     shards = list(_shards(tensors, most))
-    places: dict[str, str] = {}
+    files: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         alone = len(shards) == 1
         file = SINGLE if alone else f"model-{number:05}-of-{len(shards):05}.safetensors"
@@ -291,10 +291,10 @@ def _write_shards(folder: Path, tensors: Sequence[tuple[str, Weight, Any]], most
             for name, weight, variable in shard
         }
         save_file(arrays, folder / file, metadata={"format": "pt"})
-        places |= dict.fromkeys(arrays, file)
+        files |= dict.fromkeys(arrays, file)
     if len(shards) > 1:
         total = sum(4 * variable.value.shape.num_elements() for _, _, variable in tensors)
-        _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+        _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": files})
 
 
 def _write(file: Path, content: Any) -> None:

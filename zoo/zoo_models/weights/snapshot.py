@@ -63,12 +63,12 @@ class Snapshot:
                 " It is an adapter of peft: save what merge_and_unload() gives." if adapter else ""
             )
             raise UsageError(
-                f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.{hint}"
+                f"'{self.path}' is not a Hugging Face snapshot: it has no {CONFIG}.{hint}"
             )
         config = read_json(file)
         for key, (kind, what) in _KINDS.items():
             if config.get(key) is not None and not isinstance(config[key], kind):
-                raise UsageError(f"'{file}': {key}={config[key]!r} is no {what}.")
+                raise UsageError(f"'{file}': {key}={config[key]!r} is not a {what}.")
         return config
 
     @cached_property
@@ -95,7 +95,7 @@ class Snapshot:
         """What is done to an image before the model; nothing where no file says it.
 
         Raises:
-            UsageError: A file is damaged, or says what is none.
+            UsageError: A file is damaged, or its settings are invalid.
         """
         file, own = self.folder / IMAGES, self.own_config
         of_timm = own.get("pretrained_cfg")
@@ -126,17 +126,17 @@ class Snapshot:
         # Of both, transformers takes the one file.
         if (self.path / SINGLE).is_file() or not index.is_file():
             return {SINGLE: self._inside(SINGLE)}
-        places = read_json(index).get("weight_map")
-        if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
+        files = read_json(index).get("weight_map")
+        if not isinstance(files, dict) or not all(isinstance(n, str) for n in files.values()):
             raise UsageError(f"'{index}' is damaged: it has no table 'weight_map'.")
-        return {name: self._inside(name) for name in sorted(set(places.values()))}
+        return {name: self._inside(name) for name in sorted(set(files.values()))}
 
     @cached_property
     def labels(self) -> list[str] | None:
         """Names of the classes; transformers' own where the configuration has none for its head.
 
         Raises:
-            UsageError: They are no list of names by number.
+            UsageError: They are not names by index.
         """
         pretrained = self.own_config.get("pretrained_cfg") or {}
         listed = self.own_config.get("label_names") or pretrained.get("label_names")
@@ -152,7 +152,9 @@ class Snapshot:
         if count is None:
             return None
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise UsageError(f"'{self.path / CONFIG}': num_labels={count!r} is no number.")
+            raise UsageError(
+                f"'{self.path / CONFIG}': num_labels={count!r} is not a number of classes."
+            )
         return [LABEL.format(index) for index in range(count)]
 
     def _named(self, named: Any) -> list[str]:
@@ -162,7 +164,7 @@ class Snapshot:
             by_index = {}
         if sorted(by_index) != list(range(len(named))) or not by_index:
             raise UsageError(
-                f"'{self.path / CONFIG}': id2label must name the classes 0, 1, ... by number, not "
+                f"'{self.path / CONFIG}': id2label must name the classes 0, 1, ... by index, not "
                 f"{str(named)[:80]}."
             )
         return [str(by_index[index]) for index in sorted(by_index)]
@@ -212,16 +214,16 @@ class Tensors:
 
     def __init__(self, files: Mapping[Path, Any]) -> None:
         self._files = files
-        self._places: dict[str, Path] = {}
+        self._paths: dict[str, Path] = {}
         for path, file in files.items():
             for name in file.keys():  # noqa: SIM118  # not a mapping
-                if name in self._places:
-                    raise UsageError(f"'{self._places[name]}' and '{path}' both hold {name}.")
-                self._places[name] = path
+                if name in self._paths:
+                    raise UsageError(f"'{self._paths[name]}' and '{path}' both hold {name}.")
+                self._paths[name] = path
 
     def names(self) -> list[str]:
         """Return the names of all tensors."""
-        return list(self._places)
+        return list(self._paths)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return a tensor's shape; only the header is read."""
@@ -236,13 +238,13 @@ class Tensors:
         dtype = self._slice(name).get_dtype()
         if dtype not in _FLOATS:
             raise UsageError(
-                f"'{self._places[name]}': {name} is of type {dtype}, as quantized weights are; "
+                f"'{self._paths[name]}': {name} is of type {dtype}, as quantized weights are; "
                 f"only {', '.join(_FLOATS)} can be loaded."
             )
-        return self._files[self._places[name]].get_tensor(name)
+        return self._files[self._paths[name]].get_tensor(name)
 
     def _slice(self, name: str) -> Any:
-        return self._files[self._places[name]].get_slice(name)
+        return self._files[self._paths[name]].get_slice(name)
 
 
 @contextmanager
@@ -271,6 +273,6 @@ def _opened(path: Path) -> Any:
         return safe_open(path, framework="numpy")
     except (SafetensorError, OSError) as error:
         raise UsageError(
-            f"'{path}' is no whole safetensors file: {error}. Download it again; a pickle under "
-            "this name is not read."
+            f"'{path}' is not a complete safetensors file: {error}. Download it again; a pickle "
+            "under this name is not read."
         ) from error

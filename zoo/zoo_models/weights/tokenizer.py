@@ -226,7 +226,7 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     files = [str(folder / name) for name in BYTE_BPE]
-    with asking(f"'{files[0]}' and '{files[1]}' are no tokenizer"):
+    with asking(f"'{files[0]}' and '{files[1]}' are not a tokenizer"):
         tokenizer = Tokenizer(models.BPE.from_file(*files))
     prefixed = bool(settings.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(prefixed)

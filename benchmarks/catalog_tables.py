@@ -15,12 +15,11 @@ import keras
 import keras_hub
 from rich.progress import track
 
-import zoo_registry
+from benchmarks.support.models import builtin
 from zoo_models.bridges.presets import CLASSES
 from zoo_models.memory import without_weights
 from zoo_models.sizing import size
 from zoo_registry import ModelSpec
-from zoo_registry.entries import BUILTIN_OWNER
 
 MODELS = Path(__file__).parents[1] / "zoo" / "zoo_models"
 MACS = MODELS / "catalog" / "macs.json"
@@ -52,9 +51,7 @@ PRESET_LICENSES = {
 
 def multiply_adds() -> dict[str, int]:
     """Return the multiply-adds of one example of every built-in model, texts of 128 tokens."""
-    owners = zoo_registry.models.view()
-    names = [name for name, owner in owners.items() if owner == BUILTIN_OWNER and "/" not in name]
-    return {name: size(name).macs for name in sorted(names)}
+    return {name: size(name).macs for name in sorted(builtin())}
 
 
 def architectures() -> dict[str, Any]:

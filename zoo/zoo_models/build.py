@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.calling import call_builder, check_overrides, check_task, load_builder, type_mistake
+from zoo_models.calling import (
+    call_builder,
+    carried_over,
+    check_overrides,
+    check_task,
+    load_builder,
+    type_mistake,
+)
 from zoo_models.memory import check_memory
 from zoo_registry.specs import ModelSpec, is_regression
 from zoo_system.errors import UsageError, did_you_mean
@@ -219,11 +226,7 @@ def _scaled(
 
     # The loss needs float32 under a mixed precision policy too.
     rescale = keras.layers.Rescaling(scale, offset=mean, dtype="float32", name="value")
-    made = keras.Model(model.input, rescale(model.output), name=model.name)
-    for name in ("zoo_spec", "zoo_weights"):
-        if hasattr(model, name):
-            setattr(made, name, getattr(model, name))
-    return made
+    return carried_over(model, keras.Model(model.input, rescale(model.output), name=model.name))
 
 
 def check_trainable(trainable: str) -> tuple[str, int]:

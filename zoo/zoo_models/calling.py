@@ -130,6 +130,14 @@ def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError
     )
 
 
+def carried_over(model: Any, made: Any) -> Any:
+    """Return a model that was made of another, with the spec and the report of its weights."""
+    for name in ("zoo_spec", "zoo_weights"):
+        if hasattr(model, name):
+            setattr(made, name, getattr(model, name))
+    return made
+
+
 def check_task(spec: ModelSpec, task: str | None) -> str:
     """Return the head for a task, the model's first where none is named.
 

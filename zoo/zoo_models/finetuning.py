@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from zoo_models.calling import carried_over
 from zoo_registry import UsageError
 
 HEAD = re.compile(r"head_\w+|logits|\w+_logits")
@@ -85,10 +86,7 @@ def merge_lora(model: Any) -> Any:
     plain = keras.models.clone_model(model, clone_function=_without_adapter)
     for variable, value in zip(plain.weights, values, strict=True):
         variable.assign(value)
-    for name in ("zoo_spec", "zoo_weights"):
-        if hasattr(model, name):
-            setattr(plain, name, getattr(model, name))
-    return plain
+    return carried_over(model, plain)
 
 
 def _adapt(model: Any, rank: int) -> None:

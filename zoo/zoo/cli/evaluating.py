@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, one_line, print_json, print_table
+from zoo.cli.output import as_json, next_step, one_line, print_json, print_table
 from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:

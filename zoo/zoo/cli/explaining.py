@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
 from zoo.cli.output import (
+    as_json,
     as_options,
     console,
     next_step,

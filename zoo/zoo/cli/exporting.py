@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
-from zoo.cli.listing import as_json
-from zoo.cli.output import PROVIDER_HELP, next_step, print_json, print_table, progress, size
+from zoo.cli.output import (
+    PROVIDER_HELP,
+    as_json,
+    next_step,
+    print_json,
+    print_table,
+    progress,
+    size,
+)
 from zoo.cli.sizing import SIDES
 from zoo_models.build import get_model
 from zoo_models.sizing import image_shape

@@ -25,6 +25,7 @@ PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
     "builtin, reference or a delegate's library [the processor]."
 )
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 # A pipe has no width of its own: wide enough that no cell is cut.
 PIPE_WIDTH = 200
 

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 import click
 
 import zoo_registry
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_json, print_table
 from zoo_registry import ZooError, formats
 from zoo_registry import plugins as discovery
 from zoo_registry.trial import Outcome, try_plugins

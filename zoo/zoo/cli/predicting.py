@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
 from zoo.cli.output import (
     PROVIDER_HELP,
+    as_json,
     as_options,
     console,
     next_step,

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError

@@ -9,6 +9,7 @@ import click
 
 from zoo.cli.output import (
     NUMBER,
+    as_json,
     count,
     next_step,
     print_fields,
@@ -18,8 +19,6 @@ from zoo.cli.output import (
     warn_of_broken_plugins,
 )
 from zoo_models.sizing import BYTES, Size
-from zoo_models.sizing import size as size_of
-from zoo_registry import ModelSpec
 
 DTYPES = tuple(BYTES)
 ROWS = {
@@ -46,18 +45,6 @@ class Sides(click.ParamType[tuple[int, int]]):
 
 
 SIDES = Sides()
-
-
-def measured(
-    spec: ModelSpec,
-    *,
-    task: str | None = None,
-    batch: int = 1,
-    seq_len: int = 128,
-    image_size: int | None = None,
-) -> Size:
-    """Return the size of a model at the sizes that the command was given."""
-    return size_of(spec, task=task, batch=batch, sequence_length=seq_len, image_size=image_size)
 
 
 def cost_data(cost: Size) -> dict[str, Any]:
@@ -103,7 +90,7 @@ def _bytes(number: int | None) -> str:
     "--dtype", type=click.Choice(DTYPES), default="float32", help="Of the file's weights."
 )
 @click.option("--examples", type=int, help="How many labelled examples there are to train with.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@as_json
 def choose(*, as_json: bool, **wanted: Any) -> None:
     """Rank the models that fit a task and its limits, each with the reason."""
     from zoo.choosing import choose as choose_models

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError

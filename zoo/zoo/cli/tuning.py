@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_json, print_table
+from zoo.cli.output import as_json, console, next_step, print_json, print_table
 from zoo.cli.training import (
     as_columns,
     column,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_models.weights.converter import Converter
+from zoo_models.weights.images import is_number
 from zoo_models.weights.snapshot import ROPE_TABLES
 from zoo_registry import UsageError
 
@@ -136,7 +137,7 @@ def same(one: Any, other: Any) -> bool:
         >>> same(9.999999747378752e-06, 1e-5), same(1e-12, 1e-6), same([2, 2], (2, 2))
         (True, False, True)
     """
-    if _is_number(one) and _is_number(other):
+    if is_number(one) and is_number(other):
         return bool(abs(one - other) <= _SAME * max(abs(one), abs(other)))
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
@@ -148,10 +149,6 @@ def _plain_word(value: Any) -> Any:
     if isinstance(value, str):
         return _ACTIVATIONS.get(value, value)
     return tuple(value) if isinstance(value, list) else value
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _check_fixed(keys: _Keys, fixed: Mapping[str, Any], source: str) -> None:

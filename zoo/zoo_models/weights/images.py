@@ -206,7 +206,7 @@ def _sides(key: str, size: Any, *, squared: bool) -> tuple[Size | None, int | No
 def _pixels(settings: Settings, channels: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of pixels in 0..1, for images of 0..255."""
     factor = settings["rescale_factor"]
-    if not _is_number(factor) or factor <= 0:
+    if not is_number(factor) or factor <= 0:
         raise UsageError(f"rescale_factor={factor!r} scales nothing.")
     scale = _WHITE * factor if settings["do_rescale"] else _WHITE
     normalized = settings["do_normalize"]
@@ -217,7 +217,7 @@ def _pixels(settings: Settings, channels: Any) -> tuple[tuple[float, ...], tuple
 
 def _numbers(key: str, values: Any, channels: Any) -> list[float]:
     listed = list(values) if isinstance(values, list | tuple) else [values]
-    if not listed or not all(map(_is_number, listed)):
+    if not listed or not all(map(is_number, listed)):
         raise UsageError(f"{key}={values!r} is not a list of numbers.")
     numbers = [float(value) for value in listed]
     if len(numbers) not in {1, 3, channels} or (key == "image_std" and min(numbers) <= 0):
@@ -225,7 +225,8 @@ def _numbers(key: str, values: Any, channels: Any) -> list[float]:
     return numbers
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value of a configuration is a number, and neither true nor false."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -246,7 +247,7 @@ def preparation_of_timm(content: Settings) -> Preparation:
     if len(size) != len(("height", "width")) or not all(isinstance(n, int) and n > 0 for n in size):
         raise UsageError(f"input_size={content['input_size']!r} is not [channels, height, width].")
     part = content.get("crop_pct") or 0.875
-    if not _is_number(part) or not 0 < part <= 1:
+    if not is_number(part) or not 0 < part <= 1:
         raise UsageError(f"crop_pct={part!r} is not a fraction of an image.")
     pixels = {
         "image_mean": content.get("mean") or IMAGENET[0],

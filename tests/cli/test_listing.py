@@ -1,4 +1,4 @@
-"""The commands that list and show, as a person runs them: whole processes."""
+"""The commands that list and show, as the user runs them: whole processes."""
 
 from __future__ import annotations
 

@@ -128,15 +128,15 @@ def test_weights_that_are_no_numbers_are_refused(snapshot, value, dtype):
     bias = load_file(snapshot / "model.safetensors")["bert.pooler.dense.bias"].astype(dtype)
     bias[3] = value
     change(snapshot, **{"bert.pooler.dense.bias": bias})
-    said = (
+    problem = (
         f"weights='{snapshot}': bert.pooler.dense.bias holds NaN or infinite values, 1 of 16, as "
         "after a training that diverged"
     )
     task = {"task": "text-classification"}
-    assert refused(snapshot, **task) == f"{said}. strict=False loads them."
+    assert refused(snapshot, **task) == f"{problem}. strict=False loads them."
     with pytest.warns(UserWarning, match="diverged") as warned:
         get_model("bert", weights=snapshot, strict=False, **task)
-    assert [str(warning.message) for warning in warned] == [f"{said}."]
+    assert [str(warning.message) for warning in warned] == [f"{problem}."]
 
 
 def test_a_head_that_has_not_the_classes_of_its_own_configuration_is_refused(snapshot):
@@ -152,9 +152,9 @@ def test_two_shards_with_one_tensor_and_an_adapter_are_refused(snapshot):
     held = load_file(snapshot / "model.safetensors")
     for part in ("a.safetensors", "b.safetensors"):
         save_file({"classifier.bias": held["classifier.bias"]}, snapshot / part)
-    places = {"classifier.bias": "a.safetensors", "other": "b.safetensors"}
+    files = {"classifier.bias": "a.safetensors", "other": "b.safetensors"}
     (snapshot / "model.safetensors").unlink()
-    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
     assert refused(snapshot).endswith("b.safetensors' both hold classifier.bias.")
     (snapshot / "config.json").rename(snapshot / "adapter_config.json")
     assert refused(snapshot).endswith("adapter of peft: save what merge_and_unload() gives.")

@@ -186,14 +186,14 @@ def test_weights_that_are_no_preset_of_its_family_are_refused(bert_preset, tmp_p
     _, folder = bert_preset
     name = "kerashub/bert_tiny_en_uncased"
     references = Path(__file__).parents[1] / "weights" / "references"
-    for weights, told in {
+    for weights, message in {
         tmp_path: f"'{tmp_path}' are not a preset of KerasHub: the folder has no metadata.json.",
         tmp_path / "no": "there is no such folder.",
         references / "bert-features": "are a snapshot of Hugging Face transformers",
     }.items():
         with pytest.raises(UsageError) as error:
             zoo.get_model(name, weights=weights)
-        assert told in str(error.value)
+        assert message in str(error.value)
     with pytest.raises(UsageError, match=r"'kerashub/gpt2_base_en' is of family 'gpt2'"):
         zoo.get_model("kerashub/gpt2_base_en", weights=folder)
 

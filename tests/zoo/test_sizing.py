@@ -35,9 +35,9 @@ PAPERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "figure"), PAPERS.items())
-def test_multiply_adds_are_the_papers(name, figure):
-    wanted, tolerance = figure
+@pytest.mark.parametrize(("name", "macs"), PAPERS.items())
+def test_multiply_adds_are_the_papers(name, macs):
+    wanted, tolerance = macs
     assert models.get(name).macs / 1e9 == pytest.approx(wanted, abs=tolerance)
 
 
@@ -59,7 +59,7 @@ def test_dense_layers_by_hand():
     x = keras.Input((8,), name="x")
     y = keras.layers.Dense(16, use_bias=False)(x)
     z = keras.layers.Dense(4, use_bias=False)(y)
-    # 16 and 4 numbers an example are made; both are there when the second is.
+    # 16 and 4 values an example are made; both are there when the second is.
     assert cost(z, x, x=(3, 8)) == (3 * (8 * 16 + 16 * 4), 3 * 20 * 4, 3 * 20 * 4)
 
 

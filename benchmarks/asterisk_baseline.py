@@ -34,8 +34,8 @@ def main() -> None:
     def read(split):
         options = {"input": data.input, "label": data.label, "steps": recipe.preprocessing}
         examples = read_split(builder, split, **options)
-        sounds = [np.asarray(spectrogram(raw[np.newaxis]))[0] for raw in examples.raws]
-        return sounds, examples.labels
+        clips = [np.asarray(spectrogram(raw[np.newaxis]))[0] for raw in examples.raws]
+        return clips, examples.labels
 
     train, test = read(data.train), read(data.test)
     for name, features in (("mean and deviation", moments), ("quiet frames alone", quiet)):

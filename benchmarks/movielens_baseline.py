@@ -79,8 +79,8 @@ def _rmse(part, predicted):
 
 
 def shown(name, part, predicted):
-    figures = point(RatingFigures(part[2], predicted, part[0]))
-    print(name, *(f"{key} {figures[key]:.4f}" for key in ("rmse", "mae", "ndcg_10")))
+    metrics = point(RatingFigures(part[2], predicted, part[0]))
+    print(name, *(f"{key} {metrics[key]:.4f}" for key in ("rmse", "mae", "ndcg_10")))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a device pays for Kerazoo: bytes on the disk, and seconds to the first answer of a process.
+"""What a device pays for Kerazoo: bytes on the disk, and seconds to the first prediction of a process.
 
     python benchmarks/device.py mobilenet-v3-small
 
@@ -59,7 +59,7 @@ session.run(["logits"], {session.get_inputs()[0].name: image})[0].argmax()
 
 @dataclass(frozen=True)
 class Program:
-    """One way to an answer.
+    """One way to a prediction.
 
     Args:
         name: Its row of the table.
@@ -103,7 +103,7 @@ def main(model: str, work: Path, runs: int) -> None:
             seconds = program.run(work / "home")
             if turn:  # the first turn reads all files from the disk
                 taken[program].append(seconds)
-    times = Table("program", "s", "ratio", "processor s", "ratio", title="To the first answer")
+    times = Table("program", "s", "ratio", "processor s", "ratio", title="To the first prediction")
     alone = {}
     for program, pairs in taken.items():
         wall, processor = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -26,7 +26,7 @@ _MOST = 10**18
 
 
 def is_regression(task: str | None) -> bool:
-    """Return whether the answer of a task is a number.
+    """Return whether a task predicts a number.
 
     Example:
         >>> [is_regression(task) for task in ("regression", "image-regression", None)]

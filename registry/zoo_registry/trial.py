@@ -33,7 +33,7 @@ from zoo_system.processes import signal_name
 TIME_LIMIT = 20.0
 LIMIT_VARIABLE = "ZOO_PLUGIN_SECONDS"
 # How much longer it may take to build what an entry point stands for, and to import one that was
-# asked for by name, without which there is no answer.
+# asked for by name, without which the request fails.
 BUILD_FACTOR, NAMED_FACTOR = 10, 3
 _CHILD = "zoo_registry.trial_child"
 _LOG_BYTES = 4000
@@ -61,7 +61,7 @@ def try_plugins(entries: Sequence[PluginEntry], *, build: bool = False) -> list[
     """Import entry points in a child process and say what they stand for.
 
     All share one child as long as it lives; one that fails after another distribution was
-    imported is tried again alone, so that none answers for the deeds of another.
+    imported is tried again alone, so that no plugin is blamed for another.
 
     Args:
         entries: What to import.

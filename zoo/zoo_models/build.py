@@ -100,7 +100,7 @@ def get_model(
         overrides["num_classes"] = num_classes
     if labels is not None and overrides.setdefault("num_classes", len(labels)) not in {
         len(labels),
-        # One logit is the answer yes or no.
+        # One logit is for two classes, yes or no.
         len(labels) - 1 if len(labels) == 2 else None,
     }:
         raise UsageError(

@@ -102,7 +102,7 @@ def keras_runner(model: Any, task: str | None = None) -> Runner:
     if not eager:
         model.compile(jit_compile=use_xla("auto"))
     inputs, outputs = tensors_of(model)
-    # Keras has an answer to NaN, whatever it is.
+    # Keras takes NaN, whatever it makes of it.
     names = [tensor.name for tensor in inputs]
     return Runner(_Session(model, eager), inputs, outputs, nan_inputs=names)
 

@@ -45,7 +45,7 @@ class Threads(click.ParamType[int | None]):
 @click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")
 @click.option(
     "--dataset",
-    help="Count right answers on NAME[:SPLIT] of the run's kind, or on an .npz file as a run's "
+    help="Measure accuracy on NAME[:SPLIT] of the run's kind, or on an .npz file as a run's "
     "examples.npz [as counted at export].",
 )
 @click.option("--chart", type=click.Path(path_type=Path), help="Draw to an .svg or .png file.")
@@ -145,7 +145,7 @@ def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
 def read_data(
     word: str, trained: Trained, data_dir: Path | None, *, download: bool
 ) -> tuple[dict[str, Any], Any]:
-    """Return the inputs by name and the right answers that ``--dataset`` means.
+    """Return the inputs by name and the labels that ``--dataset`` means.
 
     Raises:
         UsageError: A file or data set that does not fit the model.

@@ -59,7 +59,7 @@ CLASS_METRICS = (("precision", "recall", "f1"), ("average_precision",))
     "--examples",
     metavar="FILE.csv",
     type=click.Path(path_type=Path),
-    help="Write what was answered on each example, by file and line, the worst first.",
+    help="Write the prediction for each example, by file and line, the worst first.",
 )
 @click.option(
     "--out",

@@ -39,7 +39,7 @@ _FEATURES = ("patches", "superpixels", "baseline", "words", "typical")
     show_default=True,
     help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
 )
-@click.option("--class", "label", help="Class, token or answer [the most probable].")
+@click.option("--class", "label", help="Class, token or text of the answer [the most probable].")
 @click.option("--question", help="What is asked about the text INPUT.")
 @click.option("--second", help="Of a model of pairs: the second text.")
 @click.option("--word", help="Of a tagger: whose tag; the#2 is the second one.")

@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         sys.exit(_report(error))
     finally:
-        # It runs before what a plugin has registered, whose words are no part of the answer.
+        # It runs before what a plugin has registered, whose output is not part of the result.
         atexit.register(_end_output)
 
 

@@ -36,7 +36,7 @@ def matrix_factorization(
         num_users: Users; index 0 is the unknown one.
         num_items: Items; index 0 is the unknown one.
         embedding_dim: Width of the vectors; 0 leaves the biases alone.
-        mean_rating: What is added to every answer.
+        mean_rating: Added to every prediction.
         l2: Penalty on the squares of vectors and biases.
         stddev: Of the initial vectors; biases begin with 0.
         task: ``"rating"`` is all there is.

@@ -34,7 +34,7 @@ def neumf(
     task: Task = "rating",
     name: str = "neumf",
 ) -> keras.Model:
-    """Build NeuMF (https://arxiv.org/abs/1708.05031) with a rating as its answer.
+    """Build NeuMF (https://arxiv.org/abs/1708.05031) with a rating as its output.
 
     Args:
         num_users: Users; index 0 is the unknown one.
@@ -43,7 +43,7 @@ def neumf(
         mlp_embedding_dim: Width of the vectors that the perceptron takes.
         hidden_dims: Width of each of its layers.
         dropout: Rate after each of them.
-        mean_rating: What is added to every answer.
+        mean_rating: Added to every prediction.
         l2: Penalty on the squares of all vectors.
         stddev: Of the initial vectors.
         task: ``"rating"`` is all there is.

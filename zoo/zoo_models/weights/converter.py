@@ -125,7 +125,7 @@ class Converter:
         settings: Builder arguments beside :data:`SETTINGS` that change no weight's shape: a named
             model, too, takes the snapshot's.
         own: Builder arguments that a named model keeps, as weights are fitted to them.
-        harmless: Further keys of ``config.json`` that change no answer.
+        harmless: Further keys of ``config.json`` that change no output.
         graph: Builder arguments for which Hugging Face has our default and no other value.
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.

@@ -155,7 +155,7 @@ class RunFolder(NativeFile):
         return {"vocab_size": open_tokenizer(file).get_vocab_size()}
 
 
-# What changes no answer, or what the shapes of weights say.
+# What changes no output, or follows from the shapes of weights.
 _OF_TRAINING = re.compile(
     r"name|dtype|trainable|units|filters|input_dim|output_dim|batch_shape|(batch_)?input_shape|"
     r"(lora|quantization)_\w+|gptq_\w+|\w*dropout|rate|seed|momentum|synchronized|"

@@ -10,7 +10,7 @@ from zoo_registry import UsageError
 
 Config = Mapping[str, Any]
 Arguments = dict[str, Any]
-# Arguments of timm's builders that change no answer, or are read elsewhere.
+# Arguments of timm's builders that change no output, or are read elsewhere.
 _HARMLESS = {
     "num_classes",
     "in_chans",

@@ -1,4 +1,4 @@
-"""What a device pays for Kerazoo: bytes on the disk, and seconds to the first prediction of a process.
+"""What Kerazoo costs a device: bytes on the disk, and seconds to the first prediction of a process.
 
     python benchmarks/device.py mobilenet-v3-small
 

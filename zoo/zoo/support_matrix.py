@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import zoo_registry
 from zoo_export.benchmarking.report import installed_versions
@@ -241,10 +240,9 @@ def read(path: Path) -> Matrix:
         raise UsageError(f"'{path}' is not complete JSON: {error}.") from error
 
 
-def to_json(value: Matrix | Support | Sequence[Support]) -> str:
-    """Return rows as JSON text."""
-    data: Any = [asdict(v) for v in value] if isinstance(value, Sequence) else asdict(value)
-    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+def to_json(matrix: Matrix) -> str:
+    """Return a matrix as JSON text."""
+    return json.dumps(asdict(matrix), indent=1, ensure_ascii=False) + "\n"
 
 
 def save(file: Path, matrix: Matrix, document: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What the recipe `mnist5k-simclr` is worth: nearest neighbours, and few digits with a class.
+"""Metrics of what `mnist5k-simclr` learns: nearest neighbours, and few digits with a class.
 
     python benchmarks/simclr_baseline.py [RUN]
 

@@ -14,7 +14,7 @@ from zoo_export.reading.encoders import encoders as encoders
 from zoo_models.build import get_model as get_model
 from zoo_models.finetuning import merge_lora as merge_lora
 from zoo_models.quantization import quantization_aware as quantization_aware
-from zoo_models.sizing.size import size as size
+from zoo_models.sizing import size as size
 from zoo_models.weights.opening import load_tokenizer as load_tokenizer
 from zoo_models.weights.saving import save_pretrained as save_pretrained
 from zoo_recipes.datasets.catalog import DatasetSpec as DatasetSpec

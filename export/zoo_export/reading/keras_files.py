@@ -34,12 +34,12 @@ class FromFile:
     Args:
         source: Name of the file.
         sha256: Of the file, by its name.
-        belongings: None: such a file holds neither labels nor a tokenizer.
+        assets: None: such a file holds neither labels nor a tokenizer.
     """
 
     source: str
     sha256: dict[str, str]
-    belongings: None = None
+    assets: None = None
 
 
 @dataclass(frozen=True)

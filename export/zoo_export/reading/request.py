@@ -136,7 +136,7 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
     loaded = getattr(model, "zoo_weights", None)
-    belongings = getattr(loaded, "belongings", None)
+    assets = getattr(loaded, "assets", None)
     provenance: dict[str, Any] = {"model": spec.name} if spec else {}
     if loaded is not None:
         provenance["weights"] = {"source": loaded.source, "sha256": dict(loaded.sha256)}
@@ -144,9 +144,9 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
         model=functional(model, samples),
         name=name_of(model),
         task=spec.defaults.get("task") if spec else None,
-        labels=belongings.labels if belongings else None,
-        preprocessing=belongings.preprocessing if belongings else (),
-        assets=belongings.assets if belongings else None,
+        labels=assets.labels if assets else None,
+        preprocessing=assets.preprocessing if assets else (),
+        assets=assets.folder if assets else None,
         license=spec.license if spec else "",
         provenance=provenance,
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from zoo.support.operators import _convert_here
+from benchmarks.support.operators import _convert_here
 from zoo_export import ExportError, VerificationError, export, load_bundle
 from zoo_export.card.remarks import remarks
 from zoo_export.making import assembly

@@ -172,7 +172,7 @@ def test_code_that_a_file_does_not_bring_is_named(tmp_path):
 
 
 def test_a_file_is_exported_as_the_model_in_it(tmp_path, monkeypatch):
-    from zoo.support.operators import _convert_here
+    from benchmarks.support.operators import _convert_here
 
     monkeypatch.setattr(assembly, "convert_all", _convert_here)
     model = _small("inner")

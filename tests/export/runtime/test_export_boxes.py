@@ -5,8 +5,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from zoo.cli.main import cli
-from zoo.support.building import build
-from zoo.support.cases import Case
+from zoo.support_matrix import Case
+from zoo.support_measuring import build
 from zoo_export import export
 from zoo_runtime.preprocess.boxes import find_boxes
 from zoo_runtime.preprocess.pixels import size_of

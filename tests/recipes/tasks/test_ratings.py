@@ -112,7 +112,7 @@ def test_the_command_line_takes_names(bundle, capsys):
     with pytest.raises(SystemExit):
         main(["predict", str(bundle.path), "ü 3"])
     assert capsys.readouterr().err.startswith(
-        "error: 'ü 3' is no JSON: this model takes a list of user and item, such as "
+        "error: 'ü 3' is not JSON: this model takes a list of user and item, such as "
         '\'["7", "31"]\''
     )
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks.support.models import distinct_cases
 from zoo import get_model
-from zoo.support.cases import distinct_cases
 from zoo_models.saved import fed
 from zoo_recipes.arrays.sources import Rows
 from zoo_recipes.configs import CompileConfig

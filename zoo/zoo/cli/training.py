@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
@@ -22,7 +21,7 @@ data_dir = click.option(
     help="Where prepared data sets are; by default where TFDS keeps them.",
 )
 column = click.option(
-    "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of own data: text=review."
+    "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of your own data: text=review."
 )
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
 energy = click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
@@ -62,7 +61,7 @@ track = click.option(
 @click.option(
     "--on-bad-record",
     type=click.Choice(["error", "report"]),
-    help="Refuse own data with bad records, or leave these out and say which [error].",
+    help="Refuse your own data if it has bad records, or leave these out and list them [error].",
 )
 @click.option(
     "--checkpoint-seconds",
@@ -74,7 +73,7 @@ track = click.option(
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="Cross-validation on own data: train so many times, each tested on another part.",
+    help="Cross-validation on your own data: train so many times, each tested on another part.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that train together [1].")
 @click.option(

@@ -11,7 +11,7 @@ from export_runtimes import onnx_outputs
 from keras import layers, ops
 from onnx import TensorProto, helper
 
-from zoo.support.operators import _convert_here
+from benchmarks.support.operators import _convert_here
 from zoo_export import export
 from zoo_export.converters.onnx import convert as onnx_converter
 from zoo_export.converters.onnx import file as onnx_attributes

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo.support.cases import FULL_SIZE, Case, builtin, every_case, wanted
-from zoo.support.document import render, save
-from zoo.support.matrix import MISSES, NO, OK, Matrix, columns, read, short
-from zoo.support.measuring import measure
+from benchmarks.support.document import COMMAND, render
+from benchmarks.support.models import FULL_SIZE, builtin, every_case, wanted
+from zoo.support_matrix import MISSES, NO, OK, Case, Matrix, columns, read, save, short
+from zoo.support_measuring import measure
 
 FILE = Path(__file__).parents[2] / "docs" / "support-matrix.json"
 
@@ -20,7 +20,7 @@ def matrix():
 def test_every_built_in_model_is_in_it(matrix):
     rows = {row.case for row in matrix.rows}
     missing = [str(case) for case in wanted() if case not in rows]
-    assert missing == [], "run `nice -n 15 python -m zoo.support`"
+    assert missing == [], f"run `{COMMAND}`"
     assert rows == set(wanted())
     stands_for = {case.name for case, first in every_case().items() if first in rows}
     assert stands_for == set(builtin())
@@ -29,7 +29,7 @@ def test_every_built_in_model_is_in_it(matrix):
 
 def test_every_row_has_every_scheme_and_every_hole_a_reason(matrix):
     for row in matrix.rows:
-        assert [*row.cells] == columns(), f"{row.case}: run `nice -n 15 python -m zoo.support`"
+        assert [*row.cells] == columns(), f"{row.case}: run `{COMMAND}`"
         assert row.versions.keys() >= {"tensorflow", "keras", "onnxruntime", "ai-edge-litert"}
         for name, cell in row.cells.items():
             where = f"{row.case} in {name}"
@@ -51,16 +51,16 @@ def test_the_document_is_what_its_json_says(matrix):
 @pytest.mark.slow
 def test_a_row_is_measured_and_kept(tmp_path):
     case = Case("mlp", "classification")
-    told = {}
+    reported = {}
 
     formats = ["tflite", "tflite:dynamic-int8", "tflite:int8"]
 
-    row = measure(case, formats=formats, on_cell=told.__setitem__)
+    row = measure(case, formats=formats, on_cell=reported.__setitem__)
 
     assert row.case == case
     assert not row.is_current  # it has not every scheme
     assert row.num_params > 1000
-    assert [*row.cells] == sorted(told, key=formats.index) == formats
+    assert [*row.cells] == sorted(reported, key=formats.index) == formats
     assert (row.cells["tflite"].state, row.cells["tflite"].size_ratio) == (OK, 1.0)
     for name in formats[1:]:
         cell = row.cells[name]
@@ -72,8 +72,8 @@ def test_a_row_is_measured_and_kept(tmp_path):
     file = tmp_path / "docs" / "matrix.json"
     save(file, read(file).with_row(row))
     assert read(file) == Matrix((row,))
-    said = f"{cell.size_ratio:.2f} / {cell.lost:.1e} / {cell.latency_ratio:.2f}"
-    assert f"| {said} |" in file.with_suffix(".md").read_text()
+    measured = f"{cell.size_ratio:.2f} / {cell.lost:.1e} / {cell.latency_ratio:.2f}"
+    assert f"| {measured} |" in file.with_suffix(".md").read_text()
 
 
 CRASHES = """

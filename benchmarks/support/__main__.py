@@ -1,4 +1,4 @@
-"""Measure the support matrix and write its document: ``python -m zoo.support --help``."""
+"""Measure the support matrix and write its document: ``python -m benchmarks.support --help``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from zoo.support.cases import Case, wanted
-from zoo.support.document import save
-from zoo.support.matrix import OK, Matrix, Support, columns, read
-from zoo.support.measuring import TIME_LIMIT, measure
+from benchmarks.support.document import render
+from benchmarks.support.models import wanted
+from zoo.support_matrix import OK, Case, Matrix, Support, columns, read, save
+from zoo.support_measuring import TIME_LIMIT, measure
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @click.command()
@@ -50,7 +50,7 @@ def main(
 ) -> None:
     """Measure every built-in model that the matrix lacks, and write it after each one."""
     # A model that is gone has no row.
-    save(file, Matrix(tuple(row for row in read(file).rows if row.case in wanted())))
+    _save(file, Matrix(tuple(row for row in read(file).rows if row.case in wanted())))
     if document_only:
         return
     cases = [case for case in wanted() if _is_meant(case, only)]
@@ -69,13 +69,17 @@ def main(
             case, formats=names, time_limit=time_limit, times=not (no_times and has_times)
         )
         # Another process may have measured other rows meanwhile.
-        save(file, read(file).with_row(row))
+        _save(file, read(file).with_row(row))
         click.echo(f"{_summary(row)}, {time.monotonic() - started:.0f} s")
+
+
+def _save(file: Path, matrix: Matrix) -> None:
+    save(file, matrix, render(matrix))
 
 
 def _columns(patterns: tuple[str, ...]) -> list[str]:
     meant = [name for name in columns() if not patterns or _is_like(name, patterns)]
-    # Sizes and times are told as a share of those in float.
+    # Sizes and times are given as fractions of those in float.
     bases = {name.partition(":")[0] for name in meant}
     return [name for name in columns() if name in bases or name in meant]
 

@@ -8,8 +8,8 @@ import json
 import keras
 import pytest
 
-from zoo.support.operator_cases import LEFT_OUT, cases
-from zoo.support.operators import FORMATS, PAGE, TABLE, WORKS, page, samples_of, tried
+from benchmarks.support.operator_cases import LEFT_OUT, cases
+from benchmarks.support.operators import FORMATS, PAGE, TABLE, WORKS, page, samples_of, tried
 
 CASES = cases()
 TABLE_ROWS = json.loads(TABLE.read_text(encoding="utf-8"))
@@ -82,7 +82,7 @@ def check_that_they_work(names):
         case = CASES[names[0]]
         assert tried(case.model(), samples_of(case)) == works, names[0]
     elif tried(*together(names)) != works:
-        # All are held against NaN where one of them asks for it: in halves, then.
+        # All are compared on NaN where one of them asks for it: half of them at a time, then.
         check_that_they_work(names[: len(names) // 2])
         check_that_they_work(names[len(names) // 2 :])
 

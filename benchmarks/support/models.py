@@ -1,11 +1,11 @@
-"""What the matrix has a row for: every built-in model and head, those that are alike once."""
+"""What the support matrix has a row for: every built-in model and head, equal ones once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import zoo_registry
+from zoo.support_matrix import Case, heads
 from zoo_registry.entries import BUILTIN_OWNER
 
 # Reduced models say what converts, not what is fast: these are measured as they are named too.
@@ -17,35 +17,6 @@ ALIKE = {
     "roberta-large": "roberta-base",
     "xlm-roberta-base": "roberta-base",
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """One model with one head.
-
-    Args:
-        name: A registered name.
-        task: The head; ``None`` where the model has no choice.
-        full_size: Whether it is as it is named, not with its spec's ``reduced`` sizes.
-    """
-
-    name: str
-    task: str | None
-    full_size: bool = False
-
-    def __str__(self) -> str:
-        size = ", full size" if self.full_size else ""
-        return f"{self.name} {self.task or ''}".rstrip() + size
-
-
-def heads(name: str) -> tuple[str | None, ...]:
-    """Return the tasks of a model.
-
-    Example:
-        >>> heads("lenet5")
-        ('image-classification', 'features')
-    """
-    return zoo_registry.models.get(name).tasks or (None,)
 
 
 def builtin() -> list[str]:

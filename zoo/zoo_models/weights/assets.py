@@ -1,4 +1,4 @@
-"""What weights come with beside their numbers: classes, tokenizer, and how inputs are prepared."""
+"""What weights come with: classes, tokenizer, and how inputs are prepared."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ _POOLINGS = {"pooling_mode_cls_token": "first", "pooling_mode_mean_tokens": "mea
 
 
 @dataclass(frozen=True)
-class Belongings:
-    """What belongs to weights, for a bundle that is made of a model with them.
+class Assets:
+    """What weights come with, for a bundle that is made of a model with them.
 
     Args:
         labels: Names of the classes in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
         tokenizer: Content of the ``tokenizer.json`` that the steps name.
         files: The folder with the files that the steps name, where there is one.
-        remarks: What the weights come with and nothing here does.
+        notes: What the weights ask for and nothing here does.
     """
 
     labels: tuple[str, ...] | None = None
     preprocessing: tuple[Mapping[str, Any], ...] = ()
     tokenizer: str | None = None
     files: Path | None = None
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @cached_property
-    def assets(self) -> Path | None:
+    def folder(self) -> Path | None:
         """A folder with the files that the steps name and no others; it goes with this object."""
         if self.tokenizer is None:
             return self.files
@@ -54,7 +54,7 @@ class Belongings:
         return folder
 
 
-def of_snapshot(snapshot: Snapshot, model: Any, labels: Sequence[str] | None) -> Belongings:
+def snapshot_assets(snapshot: Snapshot, model: Any, labels: Sequence[str] | None) -> Assets:
     """Return what a snapshot has for a model.
 
     Args:
@@ -64,80 +64,80 @@ def of_snapshot(snapshot: Snapshot, model: Any, labels: Sequence[str] | None) ->
     """
     known = labels_for(model, labels)
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
-    found = Belongings(known)
+    found = Assets(known)
     if "token_ids" in inputs:
         found = _of_texts(snapshot, model, inputs, known)
     elif "image" in inputs and snapshot.images is not None:
         found = _of_images(snapshot.images, inputs["image"], known)
     more = _problem(snapshot, model.zoo_spec.defaults.get("task"))
-    return replace(found, remarks=(*found.remarks, *more))
+    return replace(found, notes=(*found.notes, *more))
 
 
 def _problem(snapshot: Snapshot, task: Any) -> tuple[str, ...]:
-    """Return what the numbers of a head are, where it is not what the task makes of them."""
-    said = snapshot.own_config.get("problem_type")
-    if said == "multi_label_classification" and task == "text-classification":
-        return (f"problem_type={said!r} (task='multi-label' does)",)
-    if said == "regression" and str(task).endswith("-classification"):
-        return (f"problem_type={said!r}",)
+    """Return what the logits of a head mean, where it is not what the task makes of them."""
+    problem = snapshot.own_config.get("problem_type")
+    if problem == "multi_label_classification" and task == "text-classification":
+        return (f"problem_type={problem!r} (task='multi-label' does)",)
+    if problem == "regression" and str(task).endswith("-classification"):
+        return (f"problem_type={problem!r}",)
     return ()
 
 
 def _of_texts(
     snapshot: Snapshot, model: Any, inputs: Mapping[str, Any], labels: tuple[str, ...] | None
-) -> Belongings:
+) -> Assets:
     if not has_tokenizer(snapshot.folder):
-        return Belongings(labels, remarks=unread_tokenizer(snapshot.folder))
+        return Assets(labels, notes=unread_tokenizer(snapshot.folder))
     task = model.zoo_spec.defaults.get("task")
     is_sentence = task == "sentence-embedding" and (snapshot.folder / _SENTENCES).is_file()
     lowered = is_sentence and read_json(snapshot.folder / _SENTENCES).get("do_lower_case") is True
     tokenizer = read_tokenizer(snapshot.folder, lowered=lowered).to_str()
     step = _tokenize_step(snapshot, model, inputs)
-    remarks = _prompted(snapshot.folder) if task == "sentence-embedding" else ()
+    notes = _prompted(snapshot.folder) if task == "sentence-embedding" else ()
     settings = snapshot.folder / SETTINGS
     side = read_json(settings).get("truncation_side") if settings.is_file() else None
     if side == "left":
-        remarks += (f"truncation_side={side!r}",)
-    return Belongings(labels, (step,), tokenizer, remarks=remarks)
+        notes += (f"truncation_side={side!r}",)
+    return Assets(labels, (step,), tokenizer, notes=notes)
 
 
 def _prompted(folder: Path) -> tuple[str, ...]:
     """Return the words that sentence-transformers puts before every text, if it does."""
-    said = read_json(folder / _PROMPTS) if (folder / _PROMPTS).is_file() else {}
-    name, prompts = said.get("default_prompt_name"), said.get("prompts")
+    settings = read_json(folder / _PROMPTS) if (folder / _PROMPTS).is_file() else {}
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
     prompt = prompts.get(name) if isinstance(prompts, Mapping) else None
     return (f"prompt {prompt!r} before every text",) if prompt else ()
 
 
 def _of_images(
     images: Preparation, shape: tuple[int | None, ...], labels: tuple[str, ...] | None
-) -> Belongings:
+) -> Assets:
     """Return the step of an image, none where the settings ask for what no step of ours does."""
     height, width, channels = shape
     size = (height, width) if height and width else images.size
-    if images.remarks or size is None or channels not in {1, 3}:
-        return Belongings(labels, remarks=images.remarks)
-    return Belongings(labels, (images.step(size, channels),))
+    if images.notes or size is None or channels not in {1, 3}:
+        return Assets(labels, notes=images.notes)
+    return Assets(labels, (images.step(size, channels),))
 
 
-def of_run(
+def run_assets(
     preprocessing: Sequence[Mapping[str, Any]],
-    assets: Path,
+    folder: Path,
     model: Any,
     labels: Sequence[str] | None,
-) -> Belongings:
+) -> Assets:
     """Return what a run has for a model: the steps of its recipe, and their files.
 
     Args:
         preprocessing: The steps.
-        assets: Its folder of files.
+        folder: With its files.
         model: That takes its weights.
         labels: Names of the classes, if they are known.
     """
     inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
     steps = tuple(_fitted(step, inputs) for step in preprocessing)
     known = labels_for(model, labels)
-    return Belongings(known, steps, files=assets if assets.is_dir() else None)
+    return Assets(known, steps, files=folder if folder.is_dir() else None)
 
 
 def labels_for(model: Any, labels: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -176,9 +176,9 @@ def sentences(snapshot: Snapshot, task: str | None) -> dict[str, Any]:
         return {"sentence_pooling": _POOLINGS[chosen[0]], **normalized}
     if task == "features":
         return {}
-    said = ", ".join([*chosen, *further]) or "nothing"
+    how = ", ".join([*chosen, *further]) or "nothing"
     raise UsageError(
-        f"'{snapshot.folder}' makes a sentence's vector by {said}; only the first token's vector "
+        f"'{snapshot.folder}' makes a sentence's vector by {how}; only the first token's vector "
         "or the mean of all is built. task='features' gives the tokens' vectors."
     )
 
@@ -221,12 +221,12 @@ def _tokenize_step(snapshot: Snapshot, model: Any, inputs: Mapping[str, Any]) ->
 
 def _longest(snapshot: Snapshot, model: Any) -> int:
     """Return how many tokens of a text are kept: as many as the model is meant to read."""
-    said = [snapshot.config.get(k) for k in ("max_position_embeddings", "n_positions")]
-    said.append(model.zoo_spec.defaults.get("max_length"))
+    lengths = [snapshot.config.get(k) for k in ("max_position_embeddings", "n_positions")]
+    lengths.append(model.zoo_spec.defaults.get("max_length"))
     for file, key in ((SETTINGS, "model_max_length"), (_SENTENCES, "max_seq_length")):
         path = snapshot.folder / file
-        said.append(read_json(path).get(key) if path.is_file() else None)
-    return min([_LONGEST, *(int(n) for n in said if isinstance(n, int | float) and n > 0)])
+        lengths.append(read_json(path).get(key) if path.is_file() else None)
+    return min([_LONGEST, *(int(n) for n in lengths if isinstance(n, int | float) and n > 0)])
 
 
 def _fitted(step: Mapping[str, Any], inputs: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """One row of the matrix, measured in a process of its own that may crash, hang or starve.
 
-``python -m zoo.support.measuring OUT NAME TASK SIZE TIMED FORMATS`` writes the row to ``OUT`` each
+``python -m zoo.support_measuring OUT NAME TASK SIZE TIMED FORMATS`` writes the row to ``OUT`` each
 time that it knows more, so that what was measured stays whatever comes after.
 """
 
@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from zoo.support.building import build
-from zoo.support.cases import Case
-from zoo.support.matrix import (
+import zoo_registry
+from zoo.support_matrix import (
     CALIBRATION_ROWS,
     MISSES,
     NO,
     OK,
+    Case,
     Cell,
     Matrix,
     Support,
@@ -38,6 +38,7 @@ from zoo_export.benchmarking import bench
 from zoo_export.exporting import export
 from zoo_export.making.assembly import Progress
 from zoo_export.reading.samples import drawn_for
+from zoo_models.build import get_model
 from zoo_registry import ZooError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.figures import Verification, largest_share
@@ -77,7 +78,7 @@ def measure(
         size = "full" if case.full_size else "reduced"
         timed = "timed" if times else ""
         arguments = (str(out), case.name, case.task or "", size, timed, ",".join(names))
-        process = processes.start_logged("zoo.support.measuring", *arguments, log=log)
+        process = processes.start_logged("zoo.support_measuring", *arguments, log=log)
         try:
             reason = _wait(process, log, out, time_limit, on_cell)
         finally:
@@ -95,14 +96,14 @@ def _wait(
     time_limit: float,
     on_cell: Callable[[str, Cell], None],
 ) -> str:
-    told: set[str] = set()
+    reported: set[str] = set()
     for _ in range(int(time_limit)):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=1)
         for row in read(out).rows:
             for name, cell in row.cells.items():
-                if name not in told:
-                    told.add(name)
+                if name not in reported:
+                    reported.add(name)
                     on_cell(name, cell)
         if process.returncode is not None:
             return processes.how_it_ended(process, log, "the measuring process")
@@ -117,6 +118,32 @@ def _about(case: Case) -> dict[str, Any]:
         "versions": versions(),
         "machine": in_short(),
     }
+
+
+def build(case: Case, *, seed: int = 0) -> Any:
+    """Build a model with drawn weights, its normalizations filled as training fills them."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    reduced = {} if case.full_size else zoo_registry.models.get(case.name).reduced
+    model = get_model(case.name, task=case.task, **reduced)
+    _fill_normalizations(model)
+    return model
+
+
+def _fill_normalizations(model: Any) -> None:
+    """Give batch normalizations statistics: without, float noise grows layer by layer."""
+    import keras
+
+    layers = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.momentum = 0.12  # as after 20 steps
+    if layers:
+        images = np.random.default_rng(0).uniform(0, 255, (8, *model.inputs[0].shape[1:]))
+        model(images.astype("float32"), training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def main(out: Path, case: Case, names: Sequence[str], *, times: bool) -> None:
@@ -169,23 +196,24 @@ def _export(
 def _cell(event: Progress) -> Cell:
     tolerance = find(event.format).tolerance
     if event.artifact is not None:
-        share = largest_share(event.artifact.verification)
+        difference = largest_share(event.artifact.verification)
         size = event.artifact.bytes
         lost = _lost(event.artifact.verification)
-        return Cell(state=OK, bytes=size, difference=share, allowed=tolerance, lost=lost)
+        return Cell(state=OK, bytes=size, difference=difference, allowed=tolerance, lost=lost)
     reason = short(str(event.error))
     if not event.comparisons:
         return Cell(state=NO, reason=reason)
-    share = largest_share(Verification(event.format, tolerance, event.comparisons))
-    if math.isinf(share) or share <= tolerance:  # whole numbers, or what columns lose
+    difference = largest_share(Verification(event.format, tolerance, event.comparisons))
+    if math.isinf(difference) or difference <= tolerance:  # whole numbers, or what columns lose
         return Cell(state=MISSES, reason=reason)
-    said = f"misses by {share - tolerance:.2g}: {share:.2g} where {tolerance:.2g} is allowed"
-    return Cell(state=MISSES, difference=share, allowed=tolerance, reason=said)
+    miss = difference - tolerance
+    reason = f"misses by {miss:.2g}: {difference:.2g} where {tolerance:.2g} is allowed"
+    return Cell(state=MISSES, difference=difference, allowed=tolerance, reason=reason)
 
 
 def _lost(figures: Verification) -> float:
-    shares = [fit.difference / fit.deviation for fit in figures.fits if fit.deviation]
-    return round(max(shares, default=0.0), 6)
+    losses = [fit.difference / fit.deviation for fit in figures.fits if fit.deviation]
+    return round(max(losses, default=0.0), 6)
 
 
 def _latencies(bundle: Bundle) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""Write the tables of other libraries' models: ``python -m zoo_models.bridges.table``.
+"""Write the tables of the catalog of models: ``python -m benchmarks.catalog_tables``.
 
-Both are read from the libraries that are installed; licences are what the authors of the weights
-say, known to us for the families below.
+Multiply-adds of our own models are counted from their graphs. The models of Keras and KerasHub are
+read from the libraries that are installed; licences are what the authors of the weights say, known
+to us for the families below.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import keras
 import keras_hub
 from rich.progress import track
 
+from benchmarks.support.models import builtin
 from zoo_models.bridges.presets import CLASSES
 from zoo_models.memory import without_weights
-from zoo_models.sizing.size import size
+from zoo_models.sizing import size
 from zoo_registry import ModelSpec
 
-FOLDER = Path(__file__).parent
+MODELS = Path(__file__).parents[1] / "zoo" / "zoo_models"
+MACS = MODELS / "catalog" / "macs.json"
+BRIDGES = MODELS / "bridges"
 # By module of keras.applications; https://keras.io/api/applications and the papers' repositories.
 APPLICATION_LICENSES = {
     "vgg16": "CC-BY-4.0",
@@ -43,6 +47,11 @@ PRESET_LICENSES = {
     "llama2": "Llama 2 Community License",
     "llama3": "Llama 3 Community License",
 }
+
+
+def multiply_adds() -> dict[str, int]:
+    """Return the multiply-adds of one example of every built-in model, texts of 128 tokens."""
+    return {name: size(name).macs for name in sorted(builtin())}
 
 
 def architectures() -> dict[str, Any]:
@@ -128,12 +137,16 @@ def _sees(kind: Any) -> bool:
 
 
 def main() -> None:
-    """Write both tables."""
+    """Write all three tables."""
     kinds = track(architectures().items(), description="keras.applications")
     applications = {name: application_row(kind) for name, kind in kinds}
-    for name, rows in (("keras.json", applications), ("kerashub.json", presets())):
+    for path, rows in (
+        (MACS, multiply_adds()),
+        (BRIDGES / "keras.json", applications),
+        (BRIDGES / "kerashub.json", presets()),
+    ):
         text = json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
-        (FOLDER / name).write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

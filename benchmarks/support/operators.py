@@ -1,4 +1,4 @@
-"""Which layers and functions of Keras each format takes: ``python -m zoo.support.operators``.
+"""Which layers and functions of Keras work in each format: ``benchmarks.support.operators``.
 
 Every case is exported as any model is: converted, run in its own runtime, compared with Keras. Only
 the processes differ: one child does one case after another, and another one goes on after a crash.
@@ -26,7 +26,7 @@ from zoo_system.errors import plain
 
 FORMATS = ("tflite", "onnx", "saved_model")
 WORKS = "works"
-PAGE = Path(__file__).parents[3] / "docs" / "operators.md"
+PAGE = Path(__file__).parents[2] / "docs" / "operators.md"
 TABLE = PAGE.with_suffix(".json")
 _DRAWN = 4
 
@@ -134,7 +134,7 @@ def measure(names: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _child(names: Sequence[str]) -> None:
-    from zoo.support.operator_cases import cases
+    from benchmarks.support.operator_cases import cases
 
     known = cases()
     for name in names:
@@ -142,12 +142,12 @@ def _child(names: Sequence[str]) -> None:
             found = tried(known[name].model(), samples_of(known[name]))
         except Exception as error:
             found = dict.fromkeys(FORMATS, _in_a_line(f"raw {type(error).__name__}: {error}"))
-        print(json.dumps({name: found}), flush=True)  # noqa: T201
+        print(json.dumps({name: found}), flush=True)
 
 
 def page(table: dict[str, dict[str, str]]) -> str:
     """Return the table as Markdown."""
-    from zoo.support.operator_cases import LEFT_OUT
+    from benchmarks.support.operator_cases import LEFT_OUT
 
     works = {name: sum(row[name] == WORKS for row in table.values()) for name in FORMATS}
     lines = [
@@ -156,7 +156,7 @@ def page(table: dict[str, dict[str, str]]) -> str:
         "Every class of `keras.layers` and every function of `keras.ops` that takes and gives",
         "tensors, in a small model of its own: exported, run in its own runtime, compared with",
         "Keras.",
-        "`python -m zoo.support.operators` measures and writes this page.",
+        "`python -m benchmarks.support.operators` measures and writes this page.",
         "",
         f"Of {len(table)}, "
         + ", ".join(f"{works[name]} work in `{name}`" for name in FORMATS)
@@ -187,7 +187,7 @@ def main(only: tuple[str, ...], child: bool, names: tuple[str, ...]) -> None:
     if child:
         _child(names)
         return
-    from zoo.support.operator_cases import cases
+    from benchmarks.support.operator_cases import cases
 
     table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else {}
     table = {name: row for name, row in table.items() if name in cases()}

@@ -1,6 +1,6 @@
 """One small model for every layer and function of Keras that takes and gives tensors.
 
-A case is what a person would write: the layer or function on inputs of a usual size. Inputs are
+A case is what a user would write: the layer or function on inputs of a usual size. Inputs are
 written as ``dtype shape range``, such as ``"f 3,4 -1:1"``; ``whole`` marks functions without a
 batch, which get one example of a batch of one.
 """
@@ -620,7 +620,7 @@ LAYERS: dict[str, tuple[Any, ...]] = {
         IMAGE,
     ),
     "AutoContrast": (lambda: layers.AutoContrast(value_range=(0, 1)), IMAGE),
-    # Random changes of pictures are left out where a model is used: they give their input back.
+    # Random changes of images are left out where a model is used: they give their input back.
     **{
         name: (lambda name=name, given=given: getattr(layers, name)(**given), IMAGE)
         for name, given in {
@@ -672,10 +672,10 @@ LEFT_OUT: dict[str, str] = {
     "ops.conv_transpose": "on symbolic inputs, Keras 3.15 forgets the padding; its layers work",
     "ops.convert_to_numpy": "gives an array of NumPy",
     "ops.dtype": "gives a word",
-    "ops.ndim": "gives a number of Python",
-    "ops.shape": "gives numbers of Python, or parts of a graph",
-    "ops.size": "gives a number of Python",
-    "ops.is_tensor": "gives a bool of Python",
+    "ops.ndim": "gives a Python integer",
+    "ops.shape": "gives Python integers, or parts of a graph",
+    "ops.size": "gives a Python integer",
+    "ops.is_tensor": "gives a Python bool",
     "layers.Equalization": "on symbolic inputs, Keras 3.15 makes a graph with a cycle",
     "ops.histogram": "on symbolic inputs, Keras 3.15 asks its TensorFlow backend for what it lacks",
     "ops.view_as_complex": "on tensors, Keras 3.15 with TensorFlow raises an error",

@@ -80,7 +80,9 @@ def test_weights_of_a_file(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"weights='{path}' do not fit model")):
         zoo.get_model("mnist-mlp", weights=path, hidden_dims=(5,), input_shape=(2, 2, 1))
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UsageError, match=re.escape(f"weights='{path}' are no whole file of Keras")):
+    with pytest.raises(
+        UsageError, match=re.escape(f"weights='{path}' are not a complete file of Keras")
+    ):
         zoo.get_model("mnist-mlp", weights=path, **small)
 
 

@@ -29,9 +29,9 @@ from zoo_recipes.run import Run as Run
 from zoo_recipes.run import load_run as load_run
 from zoo_recipes.trackers.tracker import TrackedRun as TrackedRun
 from zoo_recipes.trackers.tracker import Tracker as Tracker
-from zoo_recipes.training.crossing import CrossValidation as CrossValidation
-from zoo_recipes.training.crossing import cross_validate as cross_validate
-from zoo_recipes.training.reproducing import reproduce as reproduce
+from zoo_recipes.training.repeating import CrossValidation as CrossValidation
+from zoo_recipes.training.repeating import cross_validate as cross_validate
+from zoo_recipes.training.repeating import reproduce as reproduce
 from zoo_recipes.training.training import resume as resume
 from zoo_recipes.training.training import train as train
 from zoo_recipes.tuning.study import tune as tune

@@ -14,7 +14,7 @@ from zoo_recipes.overrides import with_overrides
 from zoo_recipes.own_data.layouts import layout_of
 from zoo_recipes.own_data.splitting import folded
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training.crossing import go_on
+from zoo_recipes.training.repeating import go_on
 from zoo_registry import UsageError
 
 SHORT = with_overrides(resolve_recipe("table-mlp"), ["fit.epochs=1", "model.hidden_dims=[4]"])

@@ -6,7 +6,7 @@ from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import read_run
 from zoo_recipes.training.batches import Batches
-from zoo_recipes.training.reproducing import reproduce
+from zoo_recipes.training.repeating import reproduce
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError, ZooError
 

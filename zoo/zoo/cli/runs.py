@@ -148,7 +148,7 @@ def _print_comparison(
 @as_json
 def reproduce(*, run: Path, as_json: bool, **options: Any) -> None:
     """Train a run again and compare the weights; exits with 1 if they are not the same."""
-    from zoo_recipes.training.reproducing import reproduce as train_again
+    from zoo_recipes.training.repeating import reproduce as train_again
 
     found = train_again(run, verbose=not as_json, **options)
     if as_json:

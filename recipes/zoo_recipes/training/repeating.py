@@ -1,21 +1,25 @@
-"""Cross-validation on own data: a run for each fold, and what they come to together."""
+"""Trainings made of trainings: cross-validation, a run trained further, a run reproduced."""
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.overrides import with_values
+from zoo_recipes.overrides import with_overrides, with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.files import is_path
 from zoo_recipes.own_data.splitting import fold_splits
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
-from zoo_recipes.run import INFO, Run, check_free, read_run, write_json
+from zoo_recipes.reporting.comparing import differences
+from zoo_recipes.run import INFO, Run, check_free, load_run, read_run, write_json
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
 from zoo_runtime.run_info import RECIPE, resuming
@@ -191,3 +195,116 @@ def _summed_up(folder: Path, folds: int) -> CrossValidation:
     }
     write_json(folder / FOLDS, info)
     return found
+
+
+def train_further(
+    run: str | Path | Run,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    **options: Any,
+) -> Run:
+    """Train a run's recipe once more, beginning with the weights of the run.
+
+    The optimizer and its schedule begin anew, and the run stays as it is.
+
+    Args:
+        run: A complete run, or its folder.
+        overrides: Of its recipe, as :func:`zoo_recipes.overrides.with_overrides` takes them, such
+            as ``["fit.epochs=5"]``.
+        out: The new run's folder; that of the run with ``-further`` behind it by default.
+        data: Where the run's own data are, if they were moved.
+        options: As :func:`zoo_recipes.training.training.train` takes them.
+
+    Raises:
+        UsageError: A run that is not complete, or as ``train``.
+    """
+    before = run if isinstance(run, Run) else read_run(run)
+    if before.status != "complete":
+        raise UsageError(
+            f"Run '{before.path}' is not complete, and goes on as it began: "
+            f"`{resuming(before.path)}` without --set. Then it can be trained further."
+        )
+    values = {"model.weights": str(before.path.resolve()), "expected": None}
+    recipe = with_values(at_hand(before.recipe, data), values)
+    recipe = with_overrides(recipe, overrides)
+    folder = out or before.path.with_name(f"{before.path.name}-further")
+    return train(replace(recipe, name=f"{recipe.name}-further"), out=folder, **options)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of training a run again.
+
+    Args:
+        path: The run.
+        equal: Whether all weights are the same, bit for bit.
+        largest: Largest difference of a weight; ``None`` where they have other shapes.
+        metrics: Of the run, on the test split.
+        again: The same of the new training.
+        changed: Versions, data and teacher that are not those of the run: before and now.
+    """
+
+    path: Path
+    equal: bool
+    largest: float | None
+    metrics: Mapping[str, float]
+    again: Mapping[str, float]
+    changed: Mapping[str, list[str]]
+
+
+@fetching.if_download
+def reproduce(
+    run: str | Path | Run,
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    verbose: bool = True,
+    data: str | Path | None = None,
+) -> Reproduction:
+    """Train a run's recipe again with its seed and compare the weights.
+
+    Args:
+        run: The run, or its folder.
+        out: Where the new run is kept; without it, it is deleted.
+        data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
+        download: Whether a dataset that is not prepared may be downloaded.
+        verbose: Whether progress is shown.
+        data: Where the run's own data are, if they were moved.
+
+    Raises:
+        UsageError: No complete run, ``out`` is taken, or own data are no longer where they were.
+        ZooError: As :func:`zoo_recipes.training.training.train`.
+    """
+    run = run if isinstance(run, Run) else load_run(run)
+    if out is not None and Path(out).resolve() == run.path.resolve():
+        raise UsageError(f"'{out}' is the run itself: choose another --out.")
+    with tempfile.TemporaryDirectory() as folder:
+        again = train(
+            at_hand(run.recipe, data),
+            out=out if out is not None else Path(folder) / run.path.name,
+            seed=run.info.seed,
+            data_dir=data_dir,
+            download=download,
+            verbose=verbose,
+            workers=run.info.workers,
+        )
+        largest = _largest_difference(run, again)
+        return Reproduction(
+            path=run.path,
+            equal=largest == 0,
+            largest=largest,
+            metrics=run.metrics,
+            again=again.metrics,
+            changed=differences([run, again]),
+        )
+
+
+def _largest_difference(run: Run, again: Run) -> float | None:
+    old, new = (each.model().get_weights() for each in (run, again))
+    if [array.shape for array in old] != [array.shape for array in new]:
+        return None
+    pairs = zip(old, new, strict=True)
+    return float(max(np.abs(a.astype(np.float64) - b).max() for a, b in pairs if a.size))

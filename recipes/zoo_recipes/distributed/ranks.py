@@ -15,7 +15,7 @@ import numpy as np
 from zoo_recipes.distributed.cluster import Member, meet
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.objectives import SEVERAL_OUTPUTS
-from zoo_recipes.training.provenance import versions
+from zoo_recipes.training.recording import versions
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import resuming
 

@@ -17,12 +17,10 @@ from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.trackers.tracking import Made
 from zoo_recipes.training.checkpoints import Checkpoint
-from zoo_recipes.training.cost import devices
 from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
-from zoo_recipes.training.provenance import data_info, now
-from zoo_recipes.training.watching import watched
+from zoo_recipes.training.recording import data_info, devices, now, watched
 from zoo_registry import ZooError
 from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
 from zoo_runtime.trained import Trained

@@ -39,7 +39,7 @@ from zoo_recipes.training.alone import alone
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.execution import carry_out, trained
-from zoo_recipes.training.provenance import first_info, versions
+from zoo_recipes.training.recording import first_info, versions
 from zoo_recipes.training.thrown_away import warn_of_pictures
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import RECIPE, LostInfoError, RunInfo, resuming

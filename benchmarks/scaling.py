@@ -45,7 +45,7 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
     import tensorflow as tf
 
     import zoo_registry
-    from zoo_recipes.arrays.sources import fed
+    from zoo_models.saved import fed
     from zoo_recipes.compiling.components import compile_arguments
     from zoo_recipes.datasets.loading import open_dataset
     from zoo_recipes.overrides import with_overrides

@@ -97,8 +97,8 @@ def by_fit(name: str, **options: Any) -> None:
 
 
 def by_kerazoo(name: str) -> None:
-    from zoo_models.saved import use_xla
-    from zoo_recipes.arrays.sources import Rows, fed
+    from zoo_models.saved import fed, use_xla
+    from zoo_recipes.arrays.sources import Rows
     from zoo_recipes.configs import CompileConfig
     from zoo_recipes.training.batches import Batches
     from zoo_recipes.training.checkpoints import Saver

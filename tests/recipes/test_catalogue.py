@@ -15,7 +15,7 @@ from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.training.data_checks import check_targets
+from zoo_recipes.training.checks import check_targets
 from zoo_recipes.training.fitting import build
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.recording import data_info

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.arrays.sources import Source
-from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import MODEL, OnEpoch, Record, open_trained
+from zoo_recipes.run import MODEL, OnEpoch, Record, StoppedError, open_trained
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.trackers.tracking import Made
+from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_recipes.training.checkpoints import Checkpoint
-from zoo_recipes.training.data_checks import check_classes, check_targets, count_shared
+from zoo_recipes.training.checks import check_classes, check_targets, count_shared
 from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
 from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
-from zoo_recipes.training.recording import data_info, devices, now, watched
+from zoo_recipes.training.recording import Meter, data_info, devices, metered, now
 from zoo_registry import ZooError
 from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
 from zoo_runtime.trained import Trained
@@ -179,3 +180,38 @@ def _save_curves(recipe: Recipe, history: dict[str, list[float]], record: Record
     results = "  ".join(f"{name} {value:.4f}" for name, value in record.info.metrics.items())
     title = f"{recipe.name}, seed {recipe.seed}: test {results}"
     write(record.folder / "curves.png", lambda path: draw_curves(history, title, path))
+
+
+@contextmanager
+def watched(
+    record: Record,
+    trackers: Mapping[str, Made],
+    *,
+    ranks: Ranks | None,
+    on_epoch: OnEpoch | None,
+) -> Iterator[tuple[Meter, OnEpoch | None]]:
+    """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
+    with (
+        tracked(trackers, record, on_epoch) as (update, told),
+        _recorded(record),
+        telling_of_loss(record.folder, ranks),
+        metered(record, update) as meter,
+    ):
+        yield meter, told
+
+
+@contextmanager
+def _recorded(record: Record) -> Iterator[None]:
+    """Write in the end what became of the training."""
+    record.write()
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | StoppedError)
+        record.note(
+            status="interrupted" if stopped else "failed",
+            error=None if stopped else f"{type(error).__name__}: {error}",
+            finished=now(),
+        )
+        record.write()
+        raise

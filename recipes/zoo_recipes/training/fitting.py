@@ -35,7 +35,7 @@ from zoo_recipes.training.balance import class_weights
 from zoo_recipes.training.batches import Batches
 from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
-from zoo_recipes.training.data_checks import check_vocabulary
+from zoo_recipes.training.checks import check_vocabulary
 from zoo_recipes.training.distilling import make_teaching
 from zoo_recipes.training.loop import build_training, train_epochs
 from zoo_recipes.training.metric_checks import check_watched

@@ -14,7 +14,7 @@ from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import asset_of
 from zoo_recipes.tasks.objectives import UNLABELLED, make_source
-from zoo_recipes.training.thrown_away import count_cut
+from zoo_recipes.training.checks import count_cut
 from zoo_registry import UsageError
 from zoo_runtime.tokenizing import open_tokenizer, trust
 from zoo_system import folders

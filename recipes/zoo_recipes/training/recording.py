@@ -1,4 +1,4 @@
-"""What run.json records of a training: where it came from, what became of it, and its cost."""
+"""What run.json records of a training: where it came from, and what it costs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from typing import Any
 from zoo_recipes.arrays.vocabulary import END
 from zoo_recipes.datasets.reading import fingerprint
 from zoo_recipes.datasets.rows import Examples, class_names
-from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
 from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import OnEpoch, Record, StoppedError
+from zoo_recipes.run import Record
 from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, PAIRS
-from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import Cost, DatasetInfo, Device, ModelInfo, RunInfo, SplitInfo
 from zoo_system import machine
@@ -164,38 +162,3 @@ def devices() -> tuple[Device, ...]:
         Device(type=kind, name=machine.in_short() if kind == "CPU" else str(name or kind))
         for kind, name in found
     )
-
-
-@contextmanager
-def watched(
-    record: Record,
-    trackers: Mapping[str, Made],
-    *,
-    ranks: Ranks | None,
-    on_epoch: OnEpoch | None,
-) -> Iterator[tuple[Meter, OnEpoch | None]]:
-    """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
-    with (
-        tracked(trackers, record, on_epoch) as (update, told),
-        _recorded(record),
-        telling_of_loss(record.folder, ranks),
-        metered(record, update) as meter,
-    ):
-        yield meter, told
-
-
-@contextmanager
-def _recorded(record: Record) -> Iterator[None]:
-    """Write in the end what became of the training."""
-    record.write()
-    try:
-        yield
-    except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt | StoppedError)
-        record.note(
-            status="interrupted" if stopped else "failed",
-            error=None if stopped else f"{type(error).__name__}: {error}",
-            finished=now(),
-        )
-        record.write()
-        raise

@@ -11,7 +11,7 @@ from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import CompileConfig, Component
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training.data_checks import check_classes
+from zoo_recipes.training.checks import check_classes
 from zoo_recipes.training.loop import build_training
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError

@@ -16,8 +16,8 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.objectives import label_feature
 from zoo_recipes.training.checks import check_targets
+from zoo_recipes.training.execution import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.fitting import build
-from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.recording import data_info
 
 # Small enough to be tried in a second or two; what they do is the same.

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+import zoo_registry
+from zoo_recipes.arrays.shapes import Shapes, fit
 from zoo_recipes.arrays.sources import Source
+from zoo_recipes.datasets.reading import read_split
+from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import MODEL, OnEpoch, Record, StoppedError, open_trained
+from zoo_recipes.run import MODEL, OnEpoch, Record, StoppedError, asset_of, open_trained
 from zoo_recipes.tasks.assets import make_assets
-from zoo_recipes.tasks.objectives import label_feature
+from zoo_recipes.tasks.boxes import Scenes
+from zoo_recipes.tasks.objectives import UNLABELLED, label_feature, make_source
 from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_recipes.training.checkpoints import Checkpoint
-from zoo_recipes.training.checks import check_classes, check_targets, count_shared
-from zoo_recipes.training.kept_examples import held_out_rows, save_rows, typical_rows
-from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
+from zoo_recipes.training.checks import check_classes, check_targets, count_cut, count_shared
 from zoo_recipes.training.recording import Meter, data_info, devices, metered, now
-from zoo_registry import ZooError
+from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
+from zoo_runtime.tokenizing import open_tokenizer, trust
 from zoo_runtime.trained import Trained
 from zoo_system import folders
 from zoo_system.durable import sha256, write, write_text
@@ -215,3 +221,140 @@ def _recorded(record: Record) -> Iterator[None]:
         )
         record.write()
         raise
+
+
+def read_examples(recipe: Recipe, builder: Any, label: str | None) -> dict[str, Examples]:
+    """Return the examples of ``train``, ``validation`` and ``test``, as far as there are such.
+
+    Args:
+        recipe: Names the splits.
+        builder: A prepared ``tfds.core.DatasetBuilder``.
+        label: Feature that is the class, or ``None``.
+    """
+    dataset = recipe.dataset
+    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    return {
+        part: read_split(
+            builder, split, input=dataset.input, label=label, steps=recipe.preprocessing
+        )
+        for part, split in splits.items()
+        if split is not None
+    }
+
+
+def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
+    """Make the recipe's tokenizer from the training split and write it into the run's assets.
+
+    Returns:
+        A ``tokenizers.Tokenizer``, or ``None`` where the recipe has none.
+    """
+    from zoo_recipes.arrays.vocabulary import make_tokenizer
+
+    if recipe.tokenizer is None:
+        return None
+    names = {step["tokenizer"] for step in recipe.preprocessing if "tokenizer" in step}
+    names = names or {folders.TOKENIZER}
+    known = asset_of(recipe.model.weights, min(names))
+    if known is not None:
+        # The rows of the weights are those of its tokens, whatever words the texts have.
+        tokenizer = open_tokenizer(known)
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+    elif recipe.tokenizer.kind == "pretrained":
+        from zoo_models.weights.opening import open_weights
+        from zoo_models.weights.tokenizer import read_tokenizer
+
+        spec = zoo_registry.models.get(recipe.model.name)
+        tokenizer = read_tokenizer(open_weights(spec, str(recipe.model.weights)).folder)
+    else:
+        # The sides of a pair share their tokens.
+        tokenizer = make_tokenizer(recipe.tokenizer, list(_texts(examples)))
+    text = tokenizer.to_str(pretty=True)
+    trust(text)
+    for name in names:
+        write_text(folder / folders.ASSETS / name, text)
+    return tokenizer
+
+
+def _flat(raws: Sequence[Any]) -> Iterator[Any]:
+    for raw in raws:
+        yield from raw if isinstance(raw, tuple) else (raw,)
+
+
+def _texts(examples: Examples) -> Iterator[str]:
+    yield from _flat(examples.raws)
+    # The sides of a pair share their tokens.
+    if getattr(getattr(examples.labels, "dtype", None), "kind", "") == "U":
+        yield from examples.labels.tolist()
+
+
+def make_sources(
+    recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
+) -> tuple[dict[str, Source], dict[str, int]]:
+    """Return prepared examples by part, and how many texts or sounds of each were cut.
+
+    Args:
+        recipe: Its preprocessing is applied.
+        task: The model's head.
+        examples: By part.
+        folder: Of the run, with the assets.
+        model: It must take what is made.
+
+    Raises:
+        UsageError: Other inputs or shapes than the model takes.
+    """
+    from zoo_runtime.preprocess import Preprocessor
+
+    wanted = {tensor.name: tuple(tensor.shape[1:]) for tensor in model.inputs}
+    preprocessor = Preprocessor(recipe.preprocessing, folder / folders.ASSETS, list(wanted))
+    sources = {
+        part: make_source(found, preprocessor, task, recipe) for part, found in examples.items()
+    }
+    made = {name: array.shape[1:] for name, array in sources["train"].take([0])[0].items()}
+    if not fit(made, wanted):
+        raise UsageError(
+            f"Recipe '{recipe.name}': preprocessing makes {_inputs(made, wanted)}, "
+            f"but model '{recipe.model.name}' takes {_inputs(wanted, made)}."
+        )
+    # A language model is given all of a text, window by window.
+    return sources, {} if task in UNLABELLED else count_cut(recipe, preprocessor, examples)
+
+
+def _inputs(shapes: Shapes, others: Shapes) -> str:
+    # Shapes are of interest only where the names agree.
+    with_shapes = set(shapes) == set(others)
+    return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
+
+
+# 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
+NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
+MAX_EXAMPLE_BYTES = 8_000_000
+NUM_CALIBRATION = 128
+
+
+def held_out_rows(test: Source) -> Any:
+    """Return the numbers of the test examples that a run keeps for its exports: the first ones."""
+    row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
+    count = max(NUM_EXAMPLES, min(MAX_EXAMPLES, MAX_EXAMPLE_BYTES // row_bytes))
+    return np.arange(min(count, len(test)))
+
+
+def typical_rows(source: Source) -> Any:
+    """Return the numbers of examples, evenly over the classes or, without them, over the split."""
+    targets = source.targets
+    by_class = np.arange(len(source))
+    if isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype.kind in "iu":
+        by_class = np.argsort(targets, kind="stable")
+    count = min(NUM_CALIBRATION, len(source))
+    return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])
+
+
+def save_rows(source: Source, numbers: Any, path: Path) -> None:
+    """Write some examples: inputs as ``x/NAME``, targets as ``y``, or as ``y/NAME`` if several."""
+    inputs, targets = source.take(numbers)
+    if isinstance(source, Scenes):
+        targets = {}  # maps are larger than images, and no export reads them
+    arrays = {f"x/{name}": array for name, array in inputs.items()}
+    several = targets if isinstance(targets, dict) else {"": targets}
+    right = {f"y/{name}".rstrip("/"): array for name, array in several.items()}
+    write(path, lambda part: np.savez_compressed(part, **right, **arrays))

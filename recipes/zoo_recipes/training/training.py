@@ -36,9 +36,9 @@ from zoo_recipes.run import (
 )
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.alone import alone
+from zoo_recipes.training.batches import with_absolute_teacher
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.checks import warn_of_pictures
-from zoo_recipes.training.distilling import with_absolute_teacher
 from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.recording import first_info, versions
 from zoo_registry import UsageError, ZooError

@@ -12,7 +12,7 @@ from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.trackers.tracking import make_trackers
-from zoo_recipes.training.distilling import with_absolute_teacher
+from zoo_recipes.training.batches import with_absolute_teacher
 from zoo_recipes.training.training import check_settings
 from zoo_recipes.tuning.claiming import claim
 from zoo_recipes.tuning.result import Trial, Tuning

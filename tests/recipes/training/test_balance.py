@@ -6,8 +6,7 @@ import pytest
 from zoo_recipes.arrays.sources import Rows
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training.balance import balanced_order, class_weights
-from zoo_recipes.training.batches import Batches
+from zoo_recipes.training.batches import Batches, balanced_order, class_weights
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 

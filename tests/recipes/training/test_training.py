@@ -22,7 +22,7 @@ from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import load_run
-from zoo_recipes.training.kept_examples import held_out_rows
+from zoo_recipes.training.execution import held_out_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
 from zoo_system.durable import sha256

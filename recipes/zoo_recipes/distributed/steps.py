@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.training.batches import Batch
-from zoo_recipes.training.steps import gradients_of, loss_tracker
+from zoo_recipes.training.loop import gradients_of, loss_tracker
 
 
 def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:

@@ -31,7 +31,7 @@ from zoo_recipes.compiling.components import (
     usual_numbers,
 )
 from zoo_recipes.distributed.ranks import Ranks
-from zoo_recipes.distributed.steps import together
+from zoo_recipes.distributed.steps import shared_step, together
 from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import HISTORY, OnEpoch, write_json
@@ -39,8 +39,7 @@ from zoo_recipes.tasks.contrasting import with_projection
 from zoo_recipes.training.batches import Batches, class_weights, make_teaching
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
 from zoo_recipes.training.checks import check_vocabulary
-from zoo_recipes.training.loop import build_training, train_epochs
-from zoo_recipes.training.metric_checks import check_watched
+from zoo_recipes.training.loop import build_training, check_watched, train_epochs, train_step
 from zoo_registry.specs import is_regression
 from zoo_runtime.run_info import ModelInfo, WeightsInfo
 from zoo_runtime.trained import Trained
@@ -191,6 +190,7 @@ def fit(
             batches,
             callbacks,
             Saver(folder, model, counting, history, checkpoint_seconds),
+            step=shared_step(model, ranks) if ranks else train_step(model),
             epochs=recipe.fit.epochs,
             validation=sources.get("validation"),
             checkpoint=checkpoint,

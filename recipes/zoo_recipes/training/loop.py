@@ -1,16 +1,23 @@
 """The training loop: ``keras.Model.fit`` step by step, so that it can stop and go on anywhere.
 
 It is made of the public parts of Keras, and gives the weights that ``fit`` gives but for the order
-in which gradients are added.
+in which gradients are added: a step gives the same bits whenever it runs.
+
+TensorFlow adds the gradients of a tensor that is used three times or more with one ``AddN``, which
+begins with the summand whose memory it may write the sum to: the first that no other operator still
+reads. Which that is depends on how far other threads have come, and so does the last digit.
+``tf.config.experimental.enable_op_determinism`` does not know of it. So gradients are added two at
+a time here, whose order does not matter, and Grappler may not make one sum of several.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,14 +28,13 @@ import tensorflow as tf
 from zoo_models.saved import fed
 from zoo_recipes.arrays.sources import Source, batches_of
 from zoo_recipes.compiling.components import penalty
-from zoo_recipes.configs import CompileConfig
+from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
+from zoo_recipes.configs import CompileConfig, Component
 from zoo_recipes.distributed.ranks import Ranks
-from zoo_recipes.distributed.steps import shared_step
-from zoo_recipes.training.batches import Batches
+from zoo_recipes.recipe import Recipe
+from zoo_recipes.training.batches import Batch, Batches
 from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of
-from zoo_recipes.training.metric_checks import fitting
-from zoo_recipes.training.steps import train_step
-from zoo_registry import ZooError
+from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.run_info import resuming
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -68,6 +74,7 @@ def train_epochs(
     callbacks: Any,
     saver: Saver,
     *,
+    step: Callable[[Batch], Any],
     epochs: int,
     validation: Source | None,
     checkpoint: Checkpoint | None,
@@ -80,6 +87,7 @@ def train_epochs(
         batches: Of the training split.
         callbacks: A ``keras.callbacks.CallbackList``.
         saver: Writes checkpoints.
+        step: Trains on a batch and returns the metrics, as :func:`train_step` makes it.
         epochs: Times the training split is gone through.
         validation: Looked at after each epoch.
         checkpoint: Where to go on, or ``None``.
@@ -89,7 +97,6 @@ def train_epochs(
         ZooError: The loss became infinite or not a number.
         KeyboardInterrupt: It was told to stop, and has saved where it was.
     """
-    step = shared_step(model, ranks) if ranks else train_step(model)
     test = tf.function(model.test_step, jit_compile=model.jit_compile)
     model.stop_training = False
     callbacks.on_train_begin()
@@ -205,3 +212,143 @@ class _Stop:
         raise KeyboardInterrupt(
             f"saved at {place}. Go on with `{resuming(self.saver.folder.parent)}`"
         )
+
+
+# With it Grappler marks the sums that it has been at, and lets such be. Without its other changes
+# of arithmetic a transformer would take a quarter longer.
+_SEEN = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": tf.compat.v1.AttrValue(b=True)}
+
+
+def train_step(model: Any) -> Callable[[Batch], Any]:
+    """Return what trains on a batch and returns the metrics, as ``keras.Model.train_step`` does.
+
+    Args:
+        model: Compiled and built.
+    """
+    tracker = loss_tracker(model)
+
+    def run(data: Batch) -> Any:
+        gradients, loss = gradients_of(model, data)
+        model.optimizer.apply_gradients(
+            list(zip(gradients, model.trainable_variables, strict=True))
+        )
+        size = tf.shape(keras.tree.flatten(data[0])[0])[0]
+        tracker.update_state(loss, sample_weight=size)
+        return model.get_metrics_result()
+
+    # No `reduce_retracing`: a graph for batches of any size rounds otherwise than one for this
+    # size, and a training that goes on would not know which of them had been used.
+    step: Callable[[Batch], Any] = tf.function(run, jit_compile=model.jit_compile, autograph=False)
+    return step
+
+
+def loss_tracker(model: Any) -> Any:
+    """Return the metric that holds the mean loss of an epoch."""
+    return next(metric for metric in model.metrics if metric.name == "loss")
+
+
+def gradients_of(model: Any, data: Batch, factor: Any = None) -> tuple[list[Any], Any]:
+    """Return the gradient of each trained variable, and the loss; the metrics are updated.
+
+    Args:
+        model: Compiled and built.
+        data: Inputs, targets, and weights of the examples where there are such.
+        factor: The loss is multiplied by it.
+
+    Returns:
+        ``None`` is in place of a gradient that the loss does not need. The gradients are scaled as
+        the optimizer wants them, the loss is not.
+    """
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    # TensorFlow has no public way to say it.
+    with tf.compat.v1.get_default_graph()._attr_scope(_SEEN):
+        outputs = model(x, training=True)
+        loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
+        if factor is not None:
+            loss *= tf.cast(factor, loss.dtype)
+        gradients = tf.gradients(
+            model.optimizer.scale_loss(loss),
+            [variable.value for variable in model.trainable_variables],
+            aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE,
+        )
+    model.compute_metrics(x, y, outputs, sample_weight=weights)
+    return gradients, loss
+
+
+_FOR_CLASSES = {
+    "compile.loss": CLASS_LOSSES,
+    "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
+}
+# What Keras computes with class numbers too, as if the batch were the classes.
+_ONE_HOT = {"categoricalaccuracy", "onehotiou", "onehotmeaniou"}
+
+
+@contextmanager
+def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) -> Iterator[None]:
+    """Say what targets and outputs are where Keras cannot compute with them.
+
+    Args:
+        key: Of the recipe.
+        named: What it has there.
+        targets: Of a batch; by name of the output where there are several.
+        outputs: Of the model for it.
+
+    Raises:
+        UsageError: In place of what Keras or TensorFlow raises.
+    """
+    try:
+        if _are_classes(targets, outputs):
+            _check_one_hot(named)
+        yield
+    except (ValueError, TypeError, AssertionError, tf.errors.InvalidArgumentError) as error:
+        names = ", ".join(f'"{component.name}"' for component in named)
+        # TensorFlow frames what it says in the names of its kernels.
+        said = re.sub(r"{{.*?}} *| *\[Op:.*", "", str(error)).partition("\n")[0]
+        fits = ""
+        if _are_classes(targets, outputs):
+            fits = f" Class numbers go with: {', '.join(_FOR_CLASSES[key])}."
+        raise UsageError(
+            f"{key} = {names} does not fit targets of {_described(targets)} and outputs of "
+            f"{_described(outputs)}: {said.rstrip('.')}.{fits}"
+        ) from error
+
+
+def check_watched(recipe: Recipe, callbacks: Sequence[Any], metrics: Sequence[str]) -> None:
+    """Refuse to watch a metric that the training does not have.
+
+    Args:
+        recipe: Says where the metric is named.
+        callbacks: Of Keras; what those that have a ``monitor`` watch.
+        metrics: Those of an epoch.
+
+    Raises:
+        UsageError: The closest of them, or all.
+    """
+    best = "fit.early_stopping.monitor" if recipe.fit.early_stopping else "fit.keep_best"
+    for callback in callbacks:
+        name = getattr(callback, "monitor", None)
+        if name is not None and name not in metrics:
+            is_best = isinstance(callback, keras.callbacks.EarlyStopping)
+            key = best if is_best else "fit.callbacks.monitor"
+            hint = did_you_mean(name, metrics) or f" There are: {', '.join(metrics)}."
+            raise UsageError(f'{key} = "{name}": the training has no such metric.{hint}')
+
+
+def _are_classes(targets: Any, outputs: Any) -> bool:
+    return not isinstance(targets, dict) and targets.dtype.kind in "iu" and outputs.shape[-1] > 1
+
+
+def _check_one_hot(named: Sequence[Component]) -> None:
+    for component in named:
+        if bare_name(component.name) in _ONE_HOT:
+            raise ValueError(f"{component.name} takes a 0 or 1 for each class")
+
+
+def _described(arrays: Any) -> str:
+    """Return dtype and shape of each, such as ``int32 (batch,)``."""
+    found = []
+    for array in keras.tree.flatten(arrays):
+        sizes = ", ".join(["batch", *map(str, array.shape[1:])])
+        comma = "," if len(array.shape) == 1 else ""
+        found.append(f"{keras.backend.standardize_dtype(array.dtype)} ({sizes}{comma})")
+    return ", ".join(found)

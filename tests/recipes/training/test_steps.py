@@ -10,8 +10,7 @@ from zoo.support.cases import distinct_cases
 from zoo_models.saved import fed
 from zoo_recipes.arrays.sources import Rows
 from zoo_recipes.configs import CompileConfig
-from zoo_recipes.training.loop import build_training
-from zoo_recipes.training.steps import gradients_of, train_step
+from zoo_recipes.training.loop import build_training, gradients_of, train_step
 from zoo_registry import models
 
 

@@ -1,17 +1,20 @@
-"""From a recipe to a run."""
+"""From a recipe to a run: one training at a time in a process."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import tempfile
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_models.build import check_backend
 from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import open_dataset
@@ -35,7 +38,6 @@ from zoo_recipes.run import (
     read_run,
 )
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
-from zoo_recipes.training.alone import alone
 from zoo_recipes.training.batches import with_absolute_teacher
 from zoo_recipes.training.checkpoints import SECONDS, Place, newest
 from zoo_recipes.training.checks import warn_of_pictures
@@ -46,6 +48,68 @@ from zoo_runtime.run_info import RECIPE, LostInfoError, RunInfo, resuming
 from zoo_system import fetching, folders
 from zoo_system.durable import remove_partial
 from zoo_system.errors import first_line
+from zoo_system.untouched import untouched
+
+_TRAINING = threading.Lock()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other trainings of this process out, and leave all that a training sets as it was.
+
+    These are the generators of Python, NumPy, TensorFlow and Keras, Keras' dtype policy, and the
+    loggers.
+
+    Raises:
+        UsageError: There is another one.
+    """
+    check_backend()
+    # TensorFlow connects the processes of a cluster before Keras is imported; they only train.
+    here_only = this_member() is None
+    if not _TRAINING.acquire(blocking=False):
+        raise UsageError(
+            "Another training is running in this process, and both would draw from the same random "
+            "numbers: wait for it to end, or start one of the two in a process of its own "
+            "(`zoo train`)."
+        )
+    try:
+        with untouched():
+            put_back = _keras() if here_only else None
+            try:
+                yield
+            finally:
+                if put_back is not None:
+                    put_back()
+    finally:
+        _TRAINING.release()
+
+
+def _keras() -> Callable[[], None]:
+    # Seeds can be set in public, and not be read.
+    import keras
+    from keras.src.backend.common import global_state
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+    from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+    from tensorflow.python.eager import context
+
+    names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+    attributes = {name: global_state.get_global_attribute(name) for name in names}
+    policy: Any = keras.config.dtype_policy()
+    eager: Any = context.context()
+    # A new generator is made for a seed: this one is not drawn from meanwhile.
+    seed, generator = eager._seed, getattr(eager, "_rng", None)
+    # What a recipe wants it says.
+    keras.config.set_dtype_policy("float32")
+
+    def put_back() -> None:
+        for name, value in attributes.items():
+            global_state.set_global_attribute(name, value)
+        keras.config.set_dtype_policy(policy)
+        eager._seed = seed
+        if generator is not None:
+            eager._rng = generator
+
+    return put_back
 
 
 @fetching.if_download

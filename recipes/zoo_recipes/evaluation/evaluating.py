@@ -16,16 +16,17 @@ from zoo_recipes.evaluation.examples import Read, read_for, source_of
 from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
-from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.entities import Entities
-from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
-from zoo_recipes.metrics.label_errors import (
+from zoo_recipes.metrics.classification import (
+    Classes,
     LabelError,
+    MultiLabels,
     applies,
     likely_errors_of_several,
     likely_label_errors,
     usual_confidence,
 )
+from zoo_recipes.metrics.entities import Entities
+from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
 from zoo_recipes.metrics.texts import text_metrics
 from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED

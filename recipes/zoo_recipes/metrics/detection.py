@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.metrics.counting import mean_of_defined
+from zoo_recipes.metrics.classification import mean_of_defined
 
 # Of COCO (https://cocodataset.org/#detection-eval).
 OVERLAPS = np.linspace(0.5, 0.95, 10)

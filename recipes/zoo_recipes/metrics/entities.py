@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.metrics.counting import precision_recall_f1
+from zoo_recipes.metrics.classification import precision_recall_f1
 from zoo_registry import ZooError
 
 Tags = Sequence[str]

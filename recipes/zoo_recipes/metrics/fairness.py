@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.metrics.counting import class_sums
+from zoo_recipes.metrics.classification import class_sums
 from zoo_registry import ZooError
 
 PARITY = ("demographic_parity_difference", "demographic_parity_ratio")

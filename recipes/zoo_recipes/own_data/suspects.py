@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_recipes.metrics.label_errors import (
+from zoo_recipes.metrics.classification import (
     applies,
     likely_errors_of_several,
     likely_label_errors,

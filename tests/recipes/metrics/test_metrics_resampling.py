@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, selection_rate
 
-from zoo_recipes.metrics.classification import Classes
+from zoo_recipes.metrics.classification import Classes, likely_label_errors
 from zoo_recipes.metrics.fairness import parity
-from zoo_recipes.metrics.label_errors import likely_label_errors
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import WithLoss, measured, point
 

@@ -25,10 +25,9 @@ from zoo_recipes.metrics.classification import (
     likely_label_errors,
     usual_confidence,
 )
-from zoo_recipes.metrics.entities import Entities
 from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
-from zoo_recipes.metrics.texts import text_metrics
+from zoo_recipes.metrics.texts import Entities, text_metrics
 from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED
 from zoo_registry import UsageError
 from zoo_runtime.trained import Trained

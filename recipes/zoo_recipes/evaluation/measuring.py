@@ -11,11 +11,9 @@ from zoo_models.saved import fed, use_xla
 from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor, only_logits
 from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of
 from zoo_recipes.metrics.classification import MultiLabels
-from zoo_recipes.metrics.entities import ENTITY_F1
-from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.metrics.texts import count_words
+from zoo_recipes.metrics.texts import ENTITY_F1, count_words, read_windows
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import Answers, answer_metrics
 from zoo_recipes.tasks.boxes import Scenes, count_boxes, found_in

@@ -12,12 +12,10 @@ from zoo_recipes.arrays.predicting import Predictor
 from zoo_recipes.arrays.sources import Source, Windows, batches_of
 from zoo_recipes.evaluation.measuring import Scores, scored_outputs
 from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.entities import count_entities
-from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import Outcomes, WithLoss
 from zoo_recipes.metrics.shares import joined, told_tokens
-from zoo_recipes.metrics.texts import count_texts
+from zoo_recipes.metrics.texts import count_entities, count_texts, read_windows
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import Answers, count_answers
 from zoo_recipes.tasks.boxes import Scenes, count_boxes, found_in

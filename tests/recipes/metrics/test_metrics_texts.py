@@ -9,11 +9,9 @@ from sacrebleu.metrics import BLEU, CHRF
 from seqeval import metrics as seqeval
 
 from zoo_recipes.arrays.sources import Windows
-from zoo_recipes.metrics.entities import count_entities
 from zoo_recipes.metrics.fairness import parity
-from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.metrics.texts import count_texts
+from zoo_recipes.metrics.texts import count_entities, count_texts, read_windows
 from zoo_registry import ZooError
 
 WANTED = [

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from zoo_recipes.metrics.detection import Boxes, match, overlaps
-from zoo_recipes.metrics.ranking import rank
+from zoo_recipes.metrics.regression import rank
 from zoo_recipes.metrics.resampling import measured, point
 
 CLASSES = 4

@@ -13,8 +13,7 @@ from zoo_recipes.arrays.sources import Source, Windows, batches_of
 from zoo_recipes.evaluation.measuring import Scores, scored_outputs
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.metrics.resampling import Outcomes, WithLoss
-from zoo_recipes.metrics.shares import joined, told_tokens
+from zoo_recipes.metrics.resampling import Outcomes, WithLoss, joined, told_tokens
 from zoo_recipes.metrics.texts import count_entities, count_texts, read_windows
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import Answers, count_answers

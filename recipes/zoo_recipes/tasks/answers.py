@@ -13,8 +13,7 @@ import numpy as np
 
 from zoo_recipes.arrays.predicting import Predictor
 from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
-from zoo_recipes.metrics.resampling import point
-from zoo_recipes.metrics.shares import Shares
+from zoo_recipes.metrics.resampling import Shares, point
 
 BATCH_SIZE = 64
 # Of an answer, as the runtime looks for one.

@@ -10,7 +10,7 @@ import numpy as np
 
 from zoo_recipes.arrays.predicting import Predictor, only_embedding
 from zoo_recipes.arrays.sources import Arrays, Source
-from zoo_recipes.metrics.shares import Shares
+from zoo_recipes.metrics.resampling import Shares
 from zoo_registry import UsageError
 
 BATCH_SIZE = 256

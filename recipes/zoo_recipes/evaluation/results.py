@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from zoo_recipes.compiling.keras_names import is_cost
 from zoo_recipes.metrics.classification import LabelError
-from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.run import write_json
 from zoo_registry import UsageError, ZooError
 from zoo_system.durable import write

@@ -30,9 +30,9 @@ from zoo_recipes.compiling.components import (
     precision,
     usual_numbers,
 )
+from zoo_recipes.compiling.keras_names import is_cost
 from zoo_recipes.distributed.ranks import Ranks
 from zoo_recipes.distributed.steps import shared_step, together
-from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import HISTORY, OnEpoch, write_json
 from zoo_recipes.tasks.contrasting import with_projection

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.compiling.keras_names import is_cost
 from zoo_recipes.configs import Range, TuneConfig
-from zoo_recipes.metrics.directions import is_cost
 from zoo_recipes.overrides import read_value, value_at, with_values
 from zoo_recipes.recipe import Recipe
 from zoo_registry import UsageError

@@ -8,8 +8,17 @@ from typing import Any
 import numpy as np
 
 from zoo_models.saved import fed, use_xla
-from zoo_recipes.arrays.predicting import Predictor, eager_predictor, keras_predictor, only_logits
-from zoo_recipes.arrays.sources import BATCH_SIZE, Pictures, Source, Windows, batches_of
+from zoo_recipes.arrays.sources import (
+    BATCH_SIZE,
+    Pictures,
+    Predictor,
+    Source,
+    Windows,
+    batches_of,
+    eager_predictor,
+    keras_predictor,
+    only_logits,
+)
 from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.metrics.resampling import point

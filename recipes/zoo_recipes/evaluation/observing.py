@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor
-from zoo_recipes.arrays.sources import Source, Windows, batches_of
+from zoo_recipes.arrays.sources import Predictor, Source, Windows, batches_of
 from zoo_recipes.evaluation.measuring import Scores, scored_outputs
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers

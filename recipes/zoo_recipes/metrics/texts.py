@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import Windows
+from zoo_recipes.arrays.sources import Predictor, Windows, only_logits
 from zoo_recipes.metrics.classification import precision_recall_f1
 from zoo_registry import ZooError
 

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor
-from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
+from zoo_recipes.arrays.sources import IGNORED, Arrays, Predictor, Rows
 from zoo_recipes.metrics.resampling import Shares, point
 
 BATCH_SIZE = 64

@@ -110,7 +110,7 @@ def with_projection(model: Any, config: ContrastiveConfig, seed: int) -> Any:
 
 
 def _embedding(model: Any) -> Any:
-    from zoo_recipes.arrays.predicting import only_embedding
+    from zoo_recipes.arrays.sources import only_embedding
 
     found = only_embedding(dict(zip(model.output_names, model.outputs, strict=True)))
     if len(found.shape) != 2:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import Arrays, Rows
+from zoo_recipes.arrays.sources import Arrays, Predictor, Rows, only_logits
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
 from zoo_runtime.tokenizing import decoded, encoded

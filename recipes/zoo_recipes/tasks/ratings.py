@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import Arrays, Rows
+from zoo_recipes.arrays.sources import Arrays, Predictor, Rows, only_logits
 from zoo_recipes.metrics.regression import Numbers, Rankings, rank
 from zoo_recipes.metrics.resampling import point
 from zoo_registry import UsageError

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
+from zoo_recipes.arrays.sources import IGNORED, Arrays, Predictor, Rows, only_logits
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import ENTITY_F1, Entities, are_entities, count_entities
 from zoo_registry import UsageError, ZooError

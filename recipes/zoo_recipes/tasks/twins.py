@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_embedding
-from zoo_recipes.arrays.sources import Arrays, Source
+from zoo_recipes.arrays.sources import Arrays, Predictor, Source, only_embedding
 from zoo_recipes.metrics.resampling import Shares
 from zoo_registry import UsageError
 

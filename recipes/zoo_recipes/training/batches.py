@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo_models.saved import tensors_of
-from zoo_recipes.arrays.predicting import only_logits
-from zoo_recipes.arrays.shapes import Shapes, fit
-from zoo_recipes.arrays.sources import Arrays, Source
+from zoo_recipes.arrays.sources import Arrays, Shapes, Source, fit, only_logits
 from zoo_recipes.augmentation.changes import TextMarks, make_changes
 from zoo_recipes.augmentation.mixing import make_mixes, mixed
 from zoo_recipes.augmentation.moving import is_flip

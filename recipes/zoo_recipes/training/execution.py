@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
-from zoo_recipes.arrays.shapes import Shapes, fit
-from zoo_recipes.arrays.sources import Source
+from zoo_recipes.arrays.sources import Shapes, Source, fit
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.distributed.ranks import Ranks, telling_of_loss

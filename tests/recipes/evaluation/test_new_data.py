@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo_recipes.arrays.predicting import keras_predictor
+from zoo_recipes.arrays.sources import keras_predictor
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.overrides import with_overrides

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo_recipes.arrays.predicting import only_logits
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import Rows, only_logits
 from zoo_recipes.evaluation.observing import observe
 from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.resampling import measured, point

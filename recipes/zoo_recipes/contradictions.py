@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zoo_models.build import check_trainable
-from zoo_recipes.augmentation.mixing import MIXES
-from zoo_recipes.augmentation.moving import moving_mistakes
+from zoo_recipes.augmentation.mixing import MIXES, moving_mistakes
 from zoo_registry import UsageError
 
 MASKS_TOKENS = ("masked-lm", "pretraining")

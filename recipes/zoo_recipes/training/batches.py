@@ -15,8 +15,7 @@ import numpy as np
 from zoo_models.saved import tensors_of
 from zoo_recipes.arrays.sources import Arrays, Shapes, Source, fit, only_logits
 from zoo_recipes.augmentation.changes import TextMarks, make_changes
-from zoo_recipes.augmentation.mixing import make_mixes, mixed
-from zoo_recipes.augmentation.moving import is_flip
+from zoo_recipes.augmentation.mixing import is_flip, make_mixes, mixed
 from zoo_recipes.configs import Component, DistillationConfig
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes, flipped

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.mnist5k import digits, rows_by_split
+from zoo_recipes.datasets.at_hand import digits, rows_by_split
 
 # Degrees: people write up to ten or twenty aslant, and a 6 is no 9 yet.
 LARGEST = 45.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.mnist5k import digits, rows_by_split
+from zoo_recipes.datasets.at_hand import digits, rows_by_split
 from zoo_recipes.metrics.detection import overlaps
 
 SIZES = {"train": 5000, "test": 500}

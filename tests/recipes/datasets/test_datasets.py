@@ -15,7 +15,7 @@ from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import fingerprint, read_split
-from zoo_recipes.datasets.sounds import sound_reader
+from zoo_recipes.datasets.rows import sound_reader
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.tasks import objectives

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.evaluation import groups as grouping
-from zoo_recipes.evaluation.example_table import check_table, write_examples
-from zoo_recipes.evaluation.examples import Read, read_for, source_of
+from zoo_recipes.evaluation.examples import Read, check_table, read_for, source_of, write_examples
 from zoo_recipes.evaluation.measuring import headline_first
 from zoo_recipes.evaluation.observing import Observed, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps

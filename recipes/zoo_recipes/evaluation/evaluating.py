@@ -12,8 +12,7 @@ import numpy as np
 
 from zoo_recipes.evaluation import groups as grouping
 from zoo_recipes.evaluation.examples import Read, check_table, read_for, source_of, write_examples
-from zoo_recipes.evaluation.measuring import headline_first
-from zoo_recipes.evaluation.observing import Observed, observe
+from zoo_recipes.evaluation.measuring import Observed, headline_first, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
 from zoo_recipes.metrics.classification import (
     Classes,

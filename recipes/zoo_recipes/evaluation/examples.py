@@ -17,7 +17,7 @@ from zoo_recipes.arrays.sources import Source
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples, class_names
-from zoo_recipes.evaluation.observing import Observed
+from zoo_recipes.evaluation.measuring import Observed
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
 from zoo_recipes.own_data.checking import listed

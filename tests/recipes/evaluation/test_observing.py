@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo_recipes.arrays.sources import Rows, only_logits
-from zoo_recipes.evaluation.observing import observe
+from zoo_recipes.evaluation.measuring import observe
 from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.resampling import measured, point
 from zoo_recipes.recipe import as_recipe

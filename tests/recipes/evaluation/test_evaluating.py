@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo_recipes.evaluation.evaluating import _warn_of_small
-from zoo_recipes.evaluation.groups import as_groups
+from zoo_recipes.evaluation.evaluating import _warn_of_small, as_groups
 from zoo_recipes.evaluation.results import Group, draw_confusion
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe

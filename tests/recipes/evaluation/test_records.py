@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 import zoo_registry
 from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.evaluation.evaluating import file_column, values_of
 from zoo_recipes.evaluation.examples import read_for
-from zoo_recipes.evaluation.groups import file_column, values_of
 from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import Run

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array, Arrays
+from zoo_recipes.explanation.target import Array, Arrays, Features
 from zoo_registry import UsageError, did_you_mean
 
 BASELINES = ("black", "white", "mean", "blur")

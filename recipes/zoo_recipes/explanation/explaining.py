@@ -10,11 +10,18 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.explanation.faithfulness import faithfulness
-from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlusion
 from zoo_recipes.explanation.reading import Cutting, read_input
 from zoo_recipes.explanation.result import Explanation
-from zoo_recipes.explanation.target import TASKS, Array, Arrays, SpanTarget, Target, answer_in
+from zoo_recipes.explanation.target import (
+    TASKS,
+    Array,
+    Arrays,
+    Features,
+    SpanTarget,
+    Target,
+    answer_in,
+)
 from zoo_recipes.run import Run
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.trained import KERAS, Trained

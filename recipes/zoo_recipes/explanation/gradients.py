@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_models.saved import fed
-from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array, Arrays, SpanTarget, Target, answer_in
+from zoo_recipes.explanation.target import Array, Arrays, Features, SpanTarget, Target, answer_in
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.explanation.faithfulness import Faithfulness
-from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array
+from zoo_recipes.explanation.target import Array, Features
 
 INPUT, HEAT_MAP, CURVES = "input.png", "heat-map.png", "faithfulness.png"
 # For and against the class, as in ColorBrewer's RdBu, which colour-blind people tell apart.

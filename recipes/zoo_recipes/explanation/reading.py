@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.explanation.cutting import columns, pixels, slices, tokens
-from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.places import place_of, span_of
 from zoo_recipes.explanation.target import (
     HIDDEN,
@@ -21,6 +20,7 @@ from zoo_recipes.explanation.target import (
     PER_TOKEN,
     Array,
     Arrays,
+    Features,
     Place,
     SpanTarget,
     Target,

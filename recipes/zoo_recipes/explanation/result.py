@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.explanation.faithfulness import Faithfulness
-from zoo_recipes.explanation.features import Features, pieces
 from zoo_recipes.explanation.pictures import AGAINST, CURVES, FOR, HEAT_MAP, INPUT, pictures
-from zoo_recipes.explanation.target import Array, SpanTarget, Target
+from zoo_recipes.explanation.target import Array, Features, SpanTarget, Target, pieces
 from zoo_recipes.reporting.pages import document, image
 from zoo_recipes.run import write_json
 

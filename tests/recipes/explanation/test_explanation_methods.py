@@ -11,11 +11,10 @@ from keras import layers
 from zoo_recipes.explanation.cutting import pixels
 from zoo_recipes.explanation.explaining import Effort, explain_trained
 from zoo_recipes.explanation.faithfulness import faithfulness
-from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients
 from zoo_recipes.explanation.perturbation import kernel_shap, lime
 from zoo_recipes.explanation.reading import Cutting
-from zoo_recipes.explanation.target import Target, choose_target
+from zoo_recipes.explanation.target import Features, Target, choose_target
 from zoo_registry import UsageError, ZooError
 
 WEIGHTS = np.array([[2.0, -1, 0], [0.5, 3, 1], [-3, 0, 1], [1, 1, 1], [0, -2, 4]], "float32")

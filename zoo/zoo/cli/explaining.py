@@ -169,7 +169,7 @@ def _print(explanation: Explanation) -> None:
 def _coloured(explanation: Explanation) -> Any:
     from rich.text import Text
 
-    from zoo_recipes.explanation.pictures import AGAINST, FOR
+    from zoo_recipes.explanation.result import AGAINST, FOR
     from zoo_recipes.explanation.target import pieces
 
     found = pieces(explanation.features, explanation.values)

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.explanation.faithfulness import faithfulness
-from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlusion
+from zoo_recipes.explanation.perturbation import Score, faithfulness, kernel_shap, lime, occlusion
 from zoo_recipes.explanation.reading import Cutting, read_input
 from zoo_recipes.explanation.result import Explanation
 from zoo_recipes.explanation.target import (

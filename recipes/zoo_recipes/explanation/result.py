@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.explanation.faithfulness import Faithfulness
+from zoo_recipes.explanation.perturbation import Faithfulness
 from zoo_recipes.explanation.target import Array, Features, SpanTarget, Target, pieces
 from zoo_recipes.reporting.pages import document, image
 from zoo_recipes.run import write_json

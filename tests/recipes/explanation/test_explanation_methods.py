@@ -10,9 +10,8 @@ from keras import layers
 
 from zoo_recipes.explanation.cutting import pixels
 from zoo_recipes.explanation.explaining import Effort, explain_trained
-from zoo_recipes.explanation.faithfulness import faithfulness
 from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients
-from zoo_recipes.explanation.perturbation import kernel_shap, lime
+from zoo_recipes.explanation.perturbation import faithfulness, kernel_shap, lime
 from zoo_recipes.explanation.reading import Cutting
 from zoo_recipes.explanation.target import Features, Target, choose_target
 from zoo_registry import UsageError, ZooError

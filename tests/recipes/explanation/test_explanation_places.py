@@ -10,8 +10,7 @@ from keras import layers
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.explanation.explaining import explain_trained
-from zoo_recipes.explanation.places import place_of
-from zoo_recipes.explanation.reading import Cutting
+from zoo_recipes.explanation.reading import Cutting, place_of
 from zoo_registry import UsageError
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 

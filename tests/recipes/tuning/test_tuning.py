@@ -17,7 +17,7 @@ from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import held, read_run
 from zoo_recipes.training.training import resume, train
 from zoo_recipes.tuning import searching
-from zoo_recipes.tuning.picture import draw_trials
+from zoo_recipes.tuning.result import draw_trials
 from zoo_recipes.tuning.searching import is_abandoned, trial_held
 from zoo_recipes.tuning.space import (
     extremes,

@@ -76,7 +76,7 @@ def tune(
     """
     from zoo_recipes.own_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
-    from zoo_recipes.tuning.picture import draw_trials
+    from zoo_recipes.tuning.result import draw_trials
     from zoo_recipes.tuning.space import parse_ranges
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe

@@ -19,9 +19,8 @@ from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
-from zoo_recipes.distributed.launching import as_workers, joined, launch
+from zoo_recipes.distributed.launching import as_workers, joined, launch, scaled
 from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
-from zoo_recipes.distributed.scaling import scaled
 from zoo_recipes.overrides import with_values
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.preparing import note_of, show_own_data

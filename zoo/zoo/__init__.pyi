@@ -27,8 +27,8 @@ from zoo_recipes.reporting.comparing import list_runs as list_runs
 from zoo_recipes.reporting.report import report as report
 from zoo_recipes.run import Run as Run
 from zoo_recipes.run import load_run as load_run
-from zoo_recipes.trackers.tracker import TrackedRun as TrackedRun
-from zoo_recipes.trackers.tracker import Tracker as Tracker
+from zoo_recipes.trackers.tracking import TrackedRun as TrackedRun
+from zoo_recipes.trackers.tracking import Tracker as Tracker
 from zoo_recipes.training.repeating import CrossValidation as CrossValidation
 from zoo_recipes.training.repeating import cross_validate as cross_validate
 from zoo_recipes.training.repeating import reproduce as reproduce

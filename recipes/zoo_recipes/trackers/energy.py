@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from zoo_recipes.trackers.tracker import TrackedRun, Tracker
+from zoo_recipes.trackers.tracking import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
 
 COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from zoo_recipes.reporting.comparing import flat
-from zoo_recipes.trackers.tracker import TrackedRun, Tracker
+from zoo_recipes.trackers.tracking import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
 
 _STATUS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}

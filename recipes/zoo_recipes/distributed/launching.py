@@ -1,4 +1,4 @@
-"""A training handed to workers, and what the workers after the first one do."""
+"""A training handed to workers: launched, joined, its recipe scaled to their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributions from predictions alone: what changes when features are taken away."""
+"""Attributions from predictions alone, and how faithful attributions are to the model."""
 
 from __future__ import annotations
 

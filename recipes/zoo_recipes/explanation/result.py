@@ -1,4 +1,4 @@
-"""Pictures of an explanation: what the model takes, the heat map over it, the curves."""
+"""The result of an explanation: attributions by feature, their files, plots and page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a model's answer is explained: the logit of a class or token, or a regression's value."""
+"""What an explanation explains (a logit, a value) and by which features of the input."""
 
 from __future__ import annotations
 

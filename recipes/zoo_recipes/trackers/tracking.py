@@ -1,4 +1,4 @@
-"""A tracker: what a plugin subclasses to follow trainings, and what it sees of one."""
+"""Trackers: what a plugin subclasses to follow trainings, and how they are made and called."""
 
 from __future__ import annotations
 

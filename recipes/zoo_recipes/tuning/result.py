@@ -1,4 +1,4 @@
-"""What a search has found."""
+"""What a search has found: its trials, the best of them, and their plot."""
 
 from __future__ import annotations
 

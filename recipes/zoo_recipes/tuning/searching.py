@@ -1,4 +1,4 @@
-"""The folder of a search: made, kept from others, deleted on request; who works on its trials."""
+"""A search in its folder: made, locked, its trials claimed, trained and recorded."""
 
 from __future__ import annotations
 

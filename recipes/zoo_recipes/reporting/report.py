@@ -16,7 +16,7 @@ from zoo_system.durable import write_text
 
 PAGE = "report.html"
 _ROWS = 10
-_STYLE = """
+_REPORT_STYLE = """
 td:first-child { white-space: nowrap; color: #4a525c; }
 td { vertical-align: top; overflow-wrap: anywhere; }
 .verdict { color: #1b1f24; font-size: 1.1rem; }
@@ -64,7 +64,7 @@ def page(run: Run) -> str:
         *_section("What to do with it", [_commands(run)]),
         *_section("Settings", [f"<pre>{escape(run.recipe.to_toml())}</pre>"]),
     ]
-    return document(f"Run {run.path.name}", body, _STYLE)
+    return document(f"Run {run.path.name}", body, _REPORT_STYLE)
 
 
 def _section(title: str, pieces: Iterable[str]) -> list[str]:

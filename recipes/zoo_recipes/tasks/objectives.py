@@ -11,7 +11,6 @@ import numpy as np
 from zoo_recipes.arrays.sources import Pictures, Rows, Source, token_stream, windows
 from zoo_recipes.arrays.vocabulary import SEPARATOR
 from zoo_recipes.configs import MaskingConfig
-from zoo_recipes.contradictions import DETECTION
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.answers import answer_rows
@@ -22,6 +21,7 @@ from zoo_recipes.tasks.pairs import pairs
 from zoo_recipes.tasks.ratings import RATING, rating_rows
 from zoo_recipes.tasks.tagging import tag_rows
 from zoo_recipes.tasks.twins import Twins
+from zoo_recipes.validation import DETECTION
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL, is_regression
 from zoo_runtime.preprocess.texts import padded_encodings

@@ -228,7 +228,7 @@ def test_recipes_load_no_heavy_library():
     code = (
         "import sys, zoo_registry, zoo_recipes.recipe, zoo_recipes.run, zoo_recipes.overrides, "
         "zoo_recipes.training.training, zoo_recipes.evaluation.measuring, zoo_recipes.catalog, "
-        "zoo_recipes.datasets.catalog, zoo_recipes.reporting.curves\n"
+        "zoo_recipes.datasets.catalog, zoo_recipes.reporting.report\n"
         "for name in zoo_registry.recipes.names(): zoo_registry.recipes.get(name)\n"
         "print(*sorted({'tensorflow', 'keras', 'tensorflow_datasets', 'sklearn', 'matplotlib', "
         "'tokenizers'} & set(sys.modules)))"

@@ -13,7 +13,7 @@ import numpy as np
 
 from zoo_recipes.explanation.perturbation import Faithfulness
 from zoo_recipes.explanation.target import Array, Features, SpanTarget, Target, pieces
-from zoo_recipes.reporting.pages import document, image
+from zoo_recipes.reporting.report import document, image
 from zoo_recipes.run import write_json
 
 INPUT, HEAT_MAP, CURVES = "input.png", "heat-map.png", "faithfulness.png"

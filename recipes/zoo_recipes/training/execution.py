@@ -180,7 +180,7 @@ def _save(model: Any, sources: Mapping[str, Source], record: Record) -> None:
 
 
 def _save_curves(recipe: Recipe, history: dict[str, list[float]], record: Record) -> None:
-    from zoo_recipes.reporting.curves import draw_curves
+    from zoo_recipes.reporting.report import draw_curves
 
     results = "  ".join(f"{name} {value:.4f}" for name, value in record.info.metrics.items())
     title = f"{recipe.name}, seed {recipe.seed}: test {results}"

@@ -17,7 +17,7 @@ from zoo_recipes.compiling.components import make_loss, make_metric, make_optimi
 from zoo_recipes.configs import CompileConfig, Component, TokenizerConfig
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import as_recipe
-from zoo_recipes.reporting.curves import draw_curves
+from zoo_recipes.reporting.report import draw_curves
 from zoo_recipes.run import write_json
 from zoo_recipes.training.batches import Batches
 from zoo_registry import UsageError, ZooError

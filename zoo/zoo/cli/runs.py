@@ -94,7 +94,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     """Show in what complete runs differ: settings, data, versions and results."""
-    from zoo_recipes.reporting.curves import draw_side_by_side
+    from zoo_recipes.reporting.report import draw_side_by_side
     from zoo_recipes.run import load_run
 
     if len(paths) < 2:

@@ -8,7 +8,6 @@ from pathlib import Path
 from zoo_recipes.own_data.answers import ANSWERS, is_squad, read_squad
 from zoo_recipes.own_data.arrays import arrays_kind, is_arrays, read_arrays
 from zoo_recipes.own_data.boxes import BOXES
-from zoo_recipes.own_data.class_texts import CLASS_TEXTS, is_class_texts, read_class_texts
 from zoo_recipes.own_data.coco import is_coco, read_coco
 from zoo_recipes.own_data.content import Columns, Kind, Layout
 from zoo_recipes.own_data.files import files_of
@@ -22,7 +21,14 @@ from zoo_recipes.own_data.picture_tables import (
 from zoo_recipes.own_data.sounds import SOUNDS, is_sound_folder, read_sounds
 from zoo_recipes.own_data.tables import is_table, read_table, table_kind
 from zoo_recipes.own_data.tags import TAGS, is_tagged, read_tagged
-from zoo_recipes.own_data.texts import TEXT, is_text, read_texts
+from zoo_recipes.own_data.texts import (
+    CLASS_TEXTS,
+    TEXT,
+    is_class_texts,
+    is_text,
+    read_class_texts,
+    read_texts,
+)
 from zoo_recipes.own_data.voc import is_voc, read_voc
 from zoo_recipes.own_data.yolo import is_yolo, read_yolo
 from zoo_registry import UsageError

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.own_data.boxes import Pictures
 from zoo_recipes.own_data.class_folders import is_unlabelled
 from zoo_recipes.own_data.content import (
     LABELS,
@@ -27,7 +28,6 @@ from zoo_recipes.own_data.images import (
     is_picture,
     look_at,
 )
-from zoo_recipes.own_data.named_pictures import Pictures
 from zoo_recipes.own_data.numerals import column_of, with_plain_numbers
 from zoo_recipes.own_data.roles import NAMES, are_numbers
 from zoo_recipes.own_data.several import (

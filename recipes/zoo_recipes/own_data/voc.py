@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.boxes import Box, Gathered
+from zoo_recipes.own_data.boxes import Box, Gathered, Pictures
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content
 from zoo_recipes.own_data.files import files_of, place, split_in, splits_of, watched
 from zoo_recipes.own_data.images import is_picture
-from zoo_recipes.own_data.named_pictures import Pictures
 
 FOLDER = "Annotations"
 LISTS = Path("ImageSets", "Main")

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.own_data.boxes import Box, Gathered
+from zoo_recipes.own_data.boxes import Box, Gathered, Pictures
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content
 from zoo_recipes.own_data.files import files_of, lines_of, place, split_in, watched
 from zoo_recipes.own_data.images import is_picture, look_at
-from zoo_recipes.own_data.named_pictures import Pictures
 from zoo_registry import UsageError, ZooError
 
 # What the list of classes is called, beside data.yaml.

@@ -12,8 +12,7 @@ import click
 from zoo.cli.listing import as_json
 from zoo.cli.output import next_step, print_fields, print_json, print_table
 from zoo.cli.training import as_columns, column
-from zoo_recipes.own_data.report import DataReport
-from zoo_recipes.own_data.suspects import Suspect
+from zoo_recipes.own_data.report import DataReport, Suspect
 
 MOST_CLASSES = 40
 NONE = (

@@ -18,8 +18,7 @@ from zoo_recipes.own_data.content import (
     Problem,
     digest_of,
 )
-from zoo_recipes.own_data.encodings import head_of, json_in, suffix_of
-from zoo_recipes.own_data.files import files_of, place, splits_of
+from zoo_recipes.own_data.files import files_of, head_of, json_in, place, splits_of, suffix_of
 from zoo_registry import UsageError
 
 ANSWERS = Kind(

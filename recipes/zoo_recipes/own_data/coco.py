@@ -11,8 +11,16 @@ from typing import Any
 
 from zoo_recipes.own_data.boxes import Box, Gathered, Pictures
 from zoo_recipes.own_data.content import BadRecordError, Columns, Content
-from zoo_recipes.own_data.encodings import head_of, json_in, suffix_of
-from zoo_recipes.own_data.files import files_of, place, split_in, splits_of, watched
+from zoo_recipes.own_data.files import (
+    files_of,
+    head_of,
+    json_in,
+    place,
+    split_in,
+    splits_of,
+    suffix_of,
+    watched,
+)
 from zoo_recipes.own_data.images import is_picture
 
 KEYS = {"images": list, "annotations": list, "categories": list}

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.content import Columns
-from zoo_recipes.own_data.encodings import decoded, suffix_of
-from zoo_recipes.own_data.files import files_of, place
+from zoo_recipes.own_data.files import decoded, files_of, place, suffix_of
 from zoo_recipes.own_data.images import is_picture
 from zoo_recipes.own_data.numerals import with_plain_numbers
 from zoo_recipes.own_data.roles import NAMES, headings

@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo_recipes.own_data.answers import ANSWERS
 from zoo_recipes.own_data.content import CONTRASTIVE_TEXTS, LABELS, Columns, Kind
-from zoo_recipes.own_data.encodings import suffix_of
+from zoo_recipes.own_data.files import suffix_of
 from zoo_recipes.own_data.numerals import MOSTLY
 from zoo_recipes.own_data.parallel import PAIRS
 from zoo_recipes.own_data.several import with_several

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.own_data.content import HALF, LABELS, Columns
-from zoo_recipes.own_data.encodings import decoded, is_utf8, suffix_of
+from zoo_recipes.own_data.files import decoded, is_utf8, suffix_of
 from zoo_registry import UsageError, ZooError
 
 # Their rows name the columns.

@@ -26,8 +26,15 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.encodings import suffix_of
-from zoo_recipes.own_data.files import SPLITS, files_of, place, split_in, split_of, splits_of
+from zoo_recipes.own_data.files import (
+    SPLITS,
+    files_of,
+    place,
+    split_in,
+    split_of,
+    splits_of,
+    suffix_of,
+)
 from zoo_recipes.own_data.opening import Opened, open_tables
 from zoo_recipes.own_data.parallel import PAIRS, pair, pair_features
 from zoo_recipes.own_data.roles import OPTIONAL, RATINGS, reads_as_number

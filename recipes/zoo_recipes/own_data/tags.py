@@ -18,8 +18,7 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.encodings import head_of, suffix_of
-from zoo_recipes.own_data.files import files_of, lines_of, place, splits_of
+from zoo_recipes.own_data.files import files_of, head_of, lines_of, place, splits_of, suffix_of
 from zoo_recipes.own_data.several import is_list, listed
 from zoo_registry import UsageError
 

@@ -17,8 +17,16 @@ from zoo_recipes.own_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.own_data.encodings import decoded, suffix_of
-from zoo_recipes.own_data.files import files_of, folders_of, lines_of, place, split_word, splits_of
+from zoo_recipes.own_data.files import (
+    decoded,
+    files_of,
+    folders_of,
+    lines_of,
+    place,
+    split_word,
+    splits_of,
+    suffix_of,
+)
 from zoo_recipes.own_data.roles import TEXTS
 from zoo_registry import UsageError
 

@@ -20,11 +20,10 @@ from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.evaluation.measuring import Observed
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.own_data.checking import listed
 from zoo_recipes.own_data.choosing import at_hand, on_own_data
 from zoo_recipes.own_data.content import VERSION
 from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.preparing import OwnData, note_of, records_of
+from zoo_recipes.own_data.preparing import OwnData, listed, note_of, records_of
 from zoo_recipes.own_data.records import Records
 from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import Recipe, as_recipe

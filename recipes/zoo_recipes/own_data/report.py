@@ -14,10 +14,9 @@ from zoo_recipes.metrics.classification import (
     likely_label_errors,
 )
 from zoo_recipes.own_data.boxes import BOXES, Objects
-from zoo_recipes.own_data.checking import contradictions, refuse_unusable
 from zoo_recipes.own_data.content import Columns, Content, Example
 from zoo_recipes.own_data.layouts import layout_of
-from zoo_recipes.own_data.quantiles import quantiles, sizes_of
+from zoo_recipes.own_data.preparing import contradictions, quantiles, refuse_unusable, sizes_of
 from zoo_recipes.own_data.ranking import recipes_that_take
 from zoo_recipes.own_data.splitting import split
 from zoo_registry import UsageError

@@ -100,13 +100,13 @@ def _print_classes(report: DataReport) -> None:
 
 
 def _print_problems(problems: Sequence[str]) -> None:
-    from zoo_recipes.own_data.checking import listed
+    from zoo_recipes.own_data.preparing import listed
 
     click.echo(f"\n{listed(problems)}")
 
 
 def _print_contradictions(found: Sequence[str]) -> None:
-    from zoo_recipes.own_data.checking import shown
+    from zoo_recipes.own_data.preparing import shown
 
     click.echo(
         f"\n{len(found):,} are in several classes. A training keeps them; --set "

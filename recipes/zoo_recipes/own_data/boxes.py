@@ -1,4 +1,4 @@
-"""Pictures that annotations call by name."""
+"""Boxes around things on images, whatever file names the images."""
 
 from __future__ import annotations
 

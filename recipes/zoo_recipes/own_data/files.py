@@ -1,4 +1,4 @@
-"""Files of a folder, and lines of a file, as people leave them lying about."""
+"""Files of a folder and lines of a file as users have them, in whatever encoding."""
 
 from __future__ import annotations
 

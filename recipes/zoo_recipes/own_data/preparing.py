@@ -1,4 +1,4 @@
-"""What is wrong with data is found before anything is written, and never passed over in silence."""
+"""Your own data checked, split and prepared; nothing wrong is passed over in silence."""
 
 from __future__ import annotations
 

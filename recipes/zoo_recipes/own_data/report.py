@@ -1,4 +1,4 @@
-"""Labels of own data that are likely wrong, found before any training."""
+"""What ``zoo data`` reports of data before any training; labels that are likely wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables whose columns are known: what they hold, and which column plays which role."""
+"""Tables opened, with their columns known: what these hold, and which has which role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain text for language models."""
+"""Texts of your own data: plain ones for language models, and those of classes."""
 
 from __future__ import annotations
 

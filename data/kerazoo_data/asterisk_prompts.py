@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import ASTERISK_PACKAGES
-from zoo_recipes.own_data.content import digest_of
-from zoo_recipes.own_data.splitting import part_of
+from zoo_recipes.custom_data.content import digest_of
+from zoo_recipes.custom_data.splitting import part_of
 from zoo_runtime.optional import need
 from zoo_system.fetching import unpacked
 

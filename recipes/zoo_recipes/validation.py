@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 import zoo_registry
 from zoo_models.build import check_trainable
 from zoo_recipes.augmentation.mixing import MIXES, moving_mistakes
-from zoo_recipes.own_data.files import is_path
+from zoo_recipes.custom_data.files import is_path
 from zoo_registry import DuplicateNameError, UnknownNameError, UsageError, did_you_mean
 from zoo_system.folders import is_plain_name
 

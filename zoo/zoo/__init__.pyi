@@ -17,10 +17,10 @@ from zoo_models.quantization import quantization_aware as quantization_aware
 from zoo_models.sizing.size import size as size
 from zoo_models.weights.opening import load_tokenizer as load_tokenizer
 from zoo_models.weights.saving import save_pretrained as save_pretrained
+from zoo_recipes.custom_data.report import inspect_data as inspect_data
 from zoo_recipes.datasets.catalog import DatasetSpec as DatasetSpec
 from zoo_recipes.distributed.cluster import Workers as Workers
 from zoo_recipes.evaluation.results import Evaluation as Evaluation
-from zoo_recipes.own_data.report import inspect_data as inspect_data
 from zoo_recipes.recipe import Recipe as Recipe
 from zoo_recipes.reporting.card import card as card
 from zoo_recipes.reporting.comparing import list_runs as list_runs

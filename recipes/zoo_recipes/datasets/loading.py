@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_recipes.custom_data.files import is_path
+from zoo_recipes.custom_data.preparing import OwnData, prepared
 from zoo_recipes.datasets.catalog import DatasetSpec
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_registry.trial import running
 from zoo_system import fetching

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from zoo_recipes.custom_data.content import PLACE
 from zoo_recipes.datasets.rows import Examples, Rows, class_names, places_of, stacked
-from zoo_recipes.own_data.content import PLACE
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.preprocess.pixels import is_white_1
 from zoo_system.durable import kept

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.own_data.content import PLACE
-from zoo_recipes.own_data.sounds import RATE, SAMPLES
+from zoo_recipes.custom_data.content import PLACE
+from zoo_recipes.custom_data.sounds import RATE, SAMPLES
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.sounds import as_mono

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.custom_data.records import table, values_in
+from zoo_recipes.custom_data.table_files import is_rows
 from zoo_recipes.evaluation.examples import Read, check_table, read_for, source_of, write_examples
 from zoo_recipes.evaluation.measuring import Observed, headline_first, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
@@ -25,8 +27,6 @@ from zoo_recipes.metrics.classification import (
 from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
 from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
 from zoo_recipes.metrics.texts import Entities, text_metrics
-from zoo_recipes.own_data.records import table, values_in
-from zoo_recipes.own_data.table_files import is_rows
 from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED
 from zoo_registry import UsageError
 from zoo_runtime.trained import Trained

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.arrays.sources import Source
+from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
+from zoo_recipes.custom_data.content import VERSION
+from zoo_recipes.custom_data.files import is_path
+from zoo_recipes.custom_data.preparing import OwnData, listed, note_of, records_of
+from zoo_recipes.custom_data.records import Records
+from zoo_recipes.custom_data.splitting import OWN_SPLITS
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.evaluation.measuring import Observed
 from zoo_recipes.metrics.classification import Classes, MultiLabels
 from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.content import VERSION
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.preparing import OwnData, listed, note_of, records_of
-from zoo_recipes.own_data.records import Records
-from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.tasks.objectives import label_feature, make_source
 from zoo_registry import UsageError, ZooError
@@ -143,7 +143,7 @@ def read_for(
         ZooError: Data that changed since the training.
     """
     info, before = training_of(trained, "export a run (zoo export RUN) and evaluate that bundle.")
-    recipe = at_hand(before) if data is None else on_own_data(before, data, columns=columns)
+    recipe = at_hand(before) if data is None else on_custom_data(before, data, columns=columns)
     dataset = recipe.dataset
     is_new = data is not None and not _are_its_own(before, info.dataset, Path(dataset.name))
     if data is not None and not is_new:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from zoo_recipes.arrays.vocabulary import END
+from zoo_recipes.custom_data.preparing import note_of
 from zoo_recipes.datasets.reading import fingerprint
 from zoo_recipes.datasets.rows import Examples, class_names
-from zoo_recipes.own_data.preparing import note_of
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Record
 from zoo_recipes.tasks.objectives import LANGUAGE_MODEL, PAIRS

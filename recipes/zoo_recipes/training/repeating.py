@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.configs import BadRecords
+from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
+from zoo_recipes.custom_data.files import is_path
+from zoo_recipes.custom_data.splitting import fold_splits
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.overrides import with_overrides, with_values
-from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.splitting import fold_splits
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.reporting.comparing import differences
 from zoo_recipes.run import INFO, Run, check_free, load_run, read_run, write_json
@@ -84,7 +84,9 @@ def cross_validate(
         UsageError: No own data, or too few of them, or as for :func:`train`.
         ZooError: As for :func:`train`.
     """
-    recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
+    recipe = on_custom_data(
+        resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record
+    )
     if not is_path(recipe.dataset.name):
         raise UsageError(
             f"Folds are parts of own data, and dataset '{recipe.dataset.name}' is none: name your "

@@ -17,13 +17,13 @@ import zoo_registry
 from zoo_models.build import check_backend
 from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
+from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
+from zoo_recipes.custom_data.preparing import note_of, show_custom_data
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.distributed.cluster import Workers, this_member
 from zoo_recipes.distributed.launching import as_workers, joined, launch, scaled
 from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
 from zoo_recipes.overrides import with_values
-from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.preparing import note_of, show_own_data
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
     REPLACED,
@@ -163,7 +163,9 @@ def train(
         ZooError: Data that cannot be had, a loss that is no number, a disk that is full, workers
             that did not come up or were lost too often.
     """
-    recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
+    recipe = on_custom_data(
+        resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record
+    )
     recipe = with_absolute_teacher(recipe)
     if seed is not None:
         recipe = with_values(recipe, {"seed": seed})
@@ -196,7 +198,7 @@ def train(
         open_weights(spec, recipe.model.weights)
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
-        show_own_data(builder, recipe.dataset)
+        show_custom_data(builder, recipe.dataset)
     warn_of_pictures(recipe, builder, note_of(builder))
     info = replace(first_info(recipe, task), workers=ranks.size if ranks else 1)
     record = Record(folder, info)
@@ -276,7 +278,7 @@ def resume(
                 f"fit.epochs={found.recipe.fit.epochs}`."
             )
         found.info.check_whole(folder)
-        recipe = on_own_data(at_hand(found.recipe, data))
+        recipe = on_custom_data(at_hand(found.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
         place = checkpoint.place if checkpoint else Place()
@@ -376,7 +378,7 @@ def _follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **readin
                 f"Worker {ranks.rank} does not see run '{folder}' that worker 0 has begun: all "
                 "workers need the same --out, on a disk that they share."
             ) from error
-        recipe = on_own_data(at_hand(run.recipe, data))
+        recipe = on_custom_data(at_hand(run.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         Path(scratch, folders.ASSETS).mkdir()
         trained(

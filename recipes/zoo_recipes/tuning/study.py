@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zoo_recipes.configs import Range
+from zoo_recipes.custom_data.choosing import on_custom_data
 from zoo_recipes.overrides import with_values
-from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.trackers.tracking import make_trackers
 from zoo_recipes.training.batches import with_absolute_teacher
@@ -80,7 +80,7 @@ def tune(
     make_trackers(trackers, energy=energy, mlflow=mlflow)
     if trials < 1:
         raise UsageError(f"trials={trials}: a search needs 1 trial or more.")
-    before = with_absolute_teacher(on_own_data(resolve_recipe(recipe), data, columns=columns))
+    before = with_absolute_teacher(on_custom_data(resolve_recipe(recipe), data, columns=columns))
     searched = for_tuning(before, space or {})
     goal(searched)
     folder = Path(out) if out is not None else Path("tunings") / before.name

@@ -9,10 +9,10 @@ from PIL import Image
 
 import zoo
 from zoo_recipes.arrays.sources import keras_predictor
+from zoo_recipes.custom_data.splitting import OWN_SPLITS
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import Run
 from zoo_recipes.training.training import train

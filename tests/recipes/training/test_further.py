@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo_recipes.own_data.choosing import overridden
+from zoo_recipes.custom_data.choosing import overridden
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.repeating import train_further
 from zoo_recipes.training.training import resume, train

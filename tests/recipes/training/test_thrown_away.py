@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_recipes.own_data.choosing import overridden
+from zoo_recipes.custom_data.choosing import overridden
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 

@@ -146,7 +146,7 @@ def train(
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
-    from zoo_recipes.own_data.choosing import overridden
+    from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.training.training import train as train_recipe
 

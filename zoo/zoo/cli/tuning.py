@@ -74,7 +74,7 @@ def tune(
     A search that was interrupted goes on when it is asked for again; with more --trials it goes
     further. The best settings become a recipe of their own.
     """
-    from zoo_recipes.own_data.choosing import overridden
+    from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.tuning.result import draw_trials
     from zoo_recipes.tuning.space import parse_ranges

@@ -13,8 +13,7 @@ from zoo_recipes.catalog import RECIPES
 from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.tasks.assets import make_assets
-from zoo_recipes.tasks.objectives import label_feature
+from zoo_recipes.tasks.objectives import label_feature, make_assets
 from zoo_recipes.training.checks import check_targets
 from zoo_recipes.training.execution import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.fitting import build

@@ -19,9 +19,8 @@ from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import MODEL, OnEpoch, Record, StoppedError, asset_of, open_trained
-from zoo_recipes.tasks.assets import make_assets
 from zoo_recipes.tasks.boxes import Scenes
-from zoo_recipes.tasks.objectives import UNLABELLED, label_feature, make_source
+from zoo_recipes.tasks.objectives import UNLABELLED, label_feature, make_assets, make_source
 from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_recipes.training.checkpoints import Checkpoint
 from zoo_recipes.training.checks import check_classes, check_targets, count_cut, count_shared

@@ -25,7 +25,7 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples, class_names
 from zoo_recipes.evaluation.measuring import Observed
 from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.regression import Numbers
+from zoo_recipes.metrics.resampling import Numbers
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.tasks.objectives import label_feature, make_source
 from zoo_registry import UsageError, ZooError

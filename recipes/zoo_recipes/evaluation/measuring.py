@@ -21,8 +21,7 @@ from zoo_recipes.arrays.sources import (
     only_logits,
 )
 from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.metrics.resampling import Outcomes, WithLoss, joined, point, told_tokens
+from zoo_recipes.metrics.resampling import Numbers, Outcomes, WithLoss, joined, point, told_tokens
 from zoo_recipes.metrics.texts import (
     ENTITY_F1,
     count_entities,

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.arrays.sources import Arrays, Predictor, Rows, only_logits
-from zoo_recipes.metrics.regression import Numbers, Rankings, rank
-from zoo_recipes.metrics.resampling import point
+from zoo_recipes.metrics.resampling import Numbers, Rankings, point, rank
 from zoo_registry import UsageError
 
 RATING = "rating"

@@ -6,7 +6,7 @@ from sklearn import metrics
 
 from zoo_recipes.metrics import classification
 from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.regression import Numbers
+from zoo_recipes.metrics.resampling import Numbers
 
 ROWS = 400
 AVERAGES = ("micro", "macro")

@@ -5,8 +5,7 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from zoo_recipes.metrics.detection import Boxes, match, overlaps
-from zoo_recipes.metrics.regression import rank
-from zoo_recipes.metrics.resampling import measured, point
+from zoo_recipes.metrics.resampling import measured, point, rank
 
 CLASSES = 4
 # Printed by COCOeval of pycocotools 2.0.11 for the boxes below.

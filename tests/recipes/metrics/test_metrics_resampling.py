@@ -6,8 +6,7 @@ from fairlearn.metrics import MetricFrame, selection_rate
 
 from zoo_recipes.metrics.classification import Classes, likely_label_errors
 from zoo_recipes.metrics.fairness import parity
-from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.metrics.resampling import WithLoss, measured, point
+from zoo_recipes.metrics.resampling import Numbers, WithLoss, measured, point
 
 
 def answers(right, rows):

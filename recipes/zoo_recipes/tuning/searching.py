@@ -13,8 +13,7 @@ from zoo_recipes.overrides import with_values
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import INFO, LOCK, Run, StoppedError, held, load_run, locked, read_run
 from zoo_recipes.training.training import resume, train
-from zoo_recipes.tuning.result import TRIALS, Trial, Tuning
-from zoo_recipes.tuning.space import goal, kept_value, own_values, suggest
+from zoo_recipes.tuning.space import TRIALS, Trial, Tuning, goal, kept_value, own_values, suggest
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.run_info import RECIPE
 from zoo_system.durable import write_text

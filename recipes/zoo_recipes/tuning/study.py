@@ -14,9 +14,8 @@ from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.trackers.tracking import make_trackers
 from zoo_recipes.training.batches import with_absolute_teacher
 from zoo_recipes.training.training import check_settings
-from zoo_recipes.tuning.result import Trial, Tuning
 from zoo_recipes.tuning.searching import Search, claim
-from zoo_recipes.tuning.space import extremes, for_tuning, goal
+from zoo_recipes.tuning.space import Trial, Tuning, extremes, for_tuning, goal
 from zoo_registry import UsageError, ZooError
 from zoo_system import fetching
 from zoo_system.durable import write_text

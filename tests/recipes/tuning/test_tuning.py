@@ -16,9 +16,9 @@ from zoo_recipes.recipe import as_recipe, plain, resolve_recipe
 from zoo_recipes.run import held, read_run
 from zoo_recipes.training.training import resume, train
 from zoo_recipes.tuning import searching
-from zoo_recipes.tuning.result import draw_trials
 from zoo_recipes.tuning.searching import is_abandoned, trial_held
 from zoo_recipes.tuning.space import (
+    draw_trials,
     extremes,
     for_tuning,
     goal,

@@ -29,7 +29,7 @@ from zoo_system.errors import first_line
 from zoo_system.processes import interruptible
 
 if TYPE_CHECKING:
-    from zoo_recipes.tuning.result import Trial, Tuning
+    from zoo_recipes.tuning.space import Trial, Tuning
 
 _SHOWN = 10
 
@@ -76,8 +76,7 @@ def tune(
     """
     from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
-    from zoo_recipes.tuning.result import draw_trials
-    from zoo_recipes.tuning.space import parse_ranges
+    from zoo_recipes.tuning.space import draw_trials, parse_ranges
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe
     from zoo_system.durable import write

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.distributed.cluster import LOCAL, Member, Workers
+from zoo_recipes.distributed.cluster import LOCAL, Member, Ranks, Workers, join
 from zoo_recipes.distributed.outcomes import Failure
-from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, check_free
@@ -44,7 +43,7 @@ def joined(member: Member | None, workers: int | Workers | None) -> Ranks | None
 
     Raises:
         UsageError: ``TF_CONFIG`` has another number of workers.
-        ZooError: As :func:`zoo_recipes.distributed.ranks.join`.
+        ZooError: As :func:`zoo_recipes.distributed.cluster.join`.
     """
     if member is None:
         return None

@@ -37,7 +37,7 @@ def leave(error: BaseException, path: Path) -> Outcome:
 
 
 def _outcome(error: BaseException) -> Outcome:
-    from zoo_recipes.distributed.ranks import LostError
+    from zoo_recipes.distributed.cluster import LostError
 
     kinds: tuple[tuple[type[BaseException], Kind], ...] = (
         (LostError, "lost"),

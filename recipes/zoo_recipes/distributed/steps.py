@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.cluster import Ranks
 from zoo_recipes.training.batches import Batch
 from zoo_recipes.training.loop import gradients_of, loss_tracker
 

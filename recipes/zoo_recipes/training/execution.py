@@ -15,7 +15,7 @@ import zoo_registry
 from zoo_recipes.arrays.sources import Shapes, Source, fit
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
-from zoo_recipes.distributed.ranks import Ranks, telling_of_loss
+from zoo_recipes.distributed.cluster import Ranks, telling_of_loss
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import MODEL, OnEpoch, Record, StoppedError, asset_of, open_trained

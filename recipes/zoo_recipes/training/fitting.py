@@ -31,7 +31,7 @@ from zoo_recipes.compiling.components import (
     usual_numbers,
 )
 from zoo_recipes.compiling.keras_names import is_cost
-from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.cluster import Ranks
 from zoo_recipes.distributed.steps import shared_step, together
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import HISTORY, OnEpoch, write_json

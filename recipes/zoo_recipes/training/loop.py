@@ -30,7 +30,7 @@ from zoo_recipes.arrays.sources import Source, batches_of
 from zoo_recipes.compiling.components import penalty
 from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.configs import CompileConfig, Component
-from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.cluster import Ranks
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.training.batches import Batch, Batches
 from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of

@@ -20,9 +20,14 @@ from zoo_recipes.configs import BadRecords
 from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
 from zoo_recipes.custom_data.preparing import note_of, show_custom_data
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.distributed.cluster import Workers, this_member
+from zoo_recipes.distributed.cluster import (
+    Ranks,
+    Workers,
+    check_recipe,
+    telling_of_loss,
+    this_member,
+)
 from zoo_recipes.distributed.launching import as_workers, joined, launch, scaled
-from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
 from zoo_recipes.overrides import with_values
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (

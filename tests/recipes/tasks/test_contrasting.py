@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo_recipes.distributed.ranks import check_recipe
+from zoo_recipes.distributed.cluster import check_recipe
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy

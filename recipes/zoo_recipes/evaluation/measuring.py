@@ -261,13 +261,15 @@ def observe(
     outcomes: Outcomes = (
         count_texts(*written(predict, source))
         if isinstance(source, Pairs)
-        else _outcomes(task, source, kept, labels)
+        else _joined_outcomes(task, source, kept, labels)
     )
     together = source.users if isinstance(source, Ratings) else None
     return Observed(outcomes, scores.results(), scores.losses(), together)
 
 
-def _outcomes(task: str, source: Source, kept: Sequence[Any], labels: Sequence[str]) -> Outcomes:
+def _joined_outcomes(
+    task: str, source: Source, kept: Sequence[Any], labels: Sequence[str]
+) -> Outcomes:
     """Return the outcomes of what was kept of each batch."""
     if isinstance(source, Masked):
         return joined(list(kept))

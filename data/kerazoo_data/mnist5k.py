@@ -15,6 +15,17 @@ from zoo_recipes.metrics.detection import overlaps
 
 # Degrees: people write up to ten or twenty aslant, and a 6 is no 9 yet.
 LARGEST = 45.0
+SIZES = {"train": 5000, "test": 500}
+SIDE = 96
+MOST_DIGITS = 6
+# Of the 28 pixels that a digit of MNIST has, with its margin.
+SCALES = (0.6, 1.6)
+# Two boxes share at most so much of both.
+MOST_OVERLAP = 0.1
+# Beside the digits: parts of others, of so many pixels.
+MOST_CLUTTER, CLUTTER = 6, 8
+# Of its brightest pixel, what belongs to a digit.
+INK = 0.25
 
 
 class Mnist5kAngles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -57,19 +68,6 @@ class Mnist5kAngles(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                     "label": int(labels[row]),
                 },
             )
-
-
-SIZES = {"train": 5000, "test": 500}
-SIDE = 96
-MOST_DIGITS = 6
-# Of the 28 pixels that a digit of MNIST has, with its margin.
-SCALES = (0.6, 1.6)
-# Two boxes share at most so much of both.
-MOST_OVERLAP = 0.1
-# Beside the digits: parts of others, of so many pixels.
-MOST_CLUTTER, CLUTTER = 6, 8
-# Of its brightest pixel, what belongs to a digit.
-INK = 0.25
 
 
 class Mnist5kScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):

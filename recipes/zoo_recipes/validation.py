@@ -21,6 +21,8 @@ from zoo_system.folders import is_plain_name
 # train, train[:80%], train[:-5]+test, train[10%:20%]: tensorflow-datasets' slicing syntax.
 _PART = r"[\w.-]+(\[-?\d*%?:-?\d*%?\])?"
 _SPLIT = re.compile(rf"{_PART}(\+{_PART})*")
+MASKS_TOKENS = ("masked-lm", "pretraining")
+DETECTION, DETECTION_LOSS = "object-detection", "centernet"
 
 
 def validated(kind: Any, data: Mapping[str, Any]) -> Any:
@@ -200,10 +202,6 @@ def _split_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
                 f'dataset.{key} = "{split}": is no split, such as "train", "train[:90%]" '
                 'or "train+test".'
             )
-
-
-MASKS_TOKENS = ("masked-lm", "pretraining")
-DETECTION, DETECTION_LOSS = "object-detection", "centernet"
 
 
 def contradictions(data: Mapping[str, Any]) -> Iterator[str]:

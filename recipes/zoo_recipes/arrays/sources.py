@@ -18,6 +18,12 @@ Arrays = dict[str, Any]
 BATCH_SIZE = 256
 # A target that no loss and no metric counts.
 IGNORED = -1
+Shapes = Mapping[str, tuple[Any, ...]]
+# Takes inputs by name, batch first; returns outputs by name.
+Predictor = Callable[[Arrays], Mapping[str, Any]]
+LOGITS = "logits"
+# What a model gives for a whole example, the first of them that it has.
+EMBEDDINGS = ("sentence_embedding", "pooled_output")
 
 
 class Source(Protocol):
@@ -163,9 +169,6 @@ def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
     return numbers
 
 
-Shapes = Mapping[str, tuple[Any, ...]]
-
-
 def fit(some: Shapes, others: Shapes) -> bool:
     """Return whether shapes have the same names and sizes; what is no number fits any size.
 
@@ -188,13 +191,6 @@ def fit(some: Shapes, others: Shapes) -> bool:
 
 def _same(size: Any, other: Any) -> bool:
     return size == other or not (isinstance(size, int) and isinstance(other, int))
-
-
-# Takes inputs by name, batch first; returns outputs by name.
-Predictor = Callable[[Arrays], Mapping[str, Any]]
-LOGITS = "logits"
-# What a model gives for a whole example, the first of them that it has.
-EMBEDDINGS = ("sentence_embedding", "pooled_output")
 
 
 def keras_predictor(model: Any, jit_compile: Any = False) -> Predictor:

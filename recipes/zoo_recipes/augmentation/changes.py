@@ -19,6 +19,7 @@ from zoo_runtime.tokenizing import encoded
 Arrays = dict[str, Any]
 # Decibels from the loudest noise that is asked for to the softest that is drawn.
 SPAN = 30.0
+Change = Callable[[Arrays, np.random.Generator], Arrays]
 
 
 def time_shift(inputs: Arrays, rng: np.random.Generator, *, factor: float) -> Arrays:
@@ -71,9 +72,6 @@ SOUND_CHANGES: dict[str, tuple[Callable[..., Arrays], str, tuple[float, float]]]
     "time_shift": (time_shift, "factor", (0.0, 1.0)),
     "white_noise": (white_noise, "snr", (-20.0, 100.0)),
 }
-
-
-Change = Callable[[Arrays, np.random.Generator], Arrays]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,14 @@ from zoo_recipes.configs import Component
 from zoo_registry import UsageError, did_you_mean
 
 Mix = Callable[[Any, np.random.Generator], tuple[Any, Any, float]]
+FLIP = "random_flip"
+# Layers of Keras that change colours and leave everything where it is, without their ``_``.
+PHOTOMETRIC = {
+    *("autocontrast", "equalization", "gaussiannoise", "randombrightness"),
+    *("randomcolordegeneration", "randomcolorjitter", "randomcontrast", "randomgaussianblur"),
+    *("randomgrayscale", "randomhue", "randominvert", "randomposterization"),
+    *("randomsaturation", "randomsharpness", "solarization"),
+}
 
 
 def mix_up(images: Any, rng: np.random.Generator, *, alpha: float = 0.2) -> tuple[Any, Any, float]:
@@ -112,16 +120,6 @@ def mixed(
     classes = np.eye(num_classes, dtype=np.float32)[targets]
     shares = np.float32(share) * classes + np.float32(1 - share) * classes[others]
     return {**inputs, "image": images}, shares
-
-
-FLIP = "random_flip"
-# Layers of Keras that change colours and leave everything where it is, without their ``_``.
-PHOTOMETRIC = {
-    *("autocontrast", "equalization", "gaussiannoise", "randombrightness"),
-    *("randomcolordegeneration", "randomcolorjitter", "randomcontrast", "randomgaussianblur"),
-    *("randomgrayscale", "randomhue", "randominvert", "randomposterization"),
-    *("randomsaturation", "randomsharpness", "solarization"),
-}
 
 
 def is_flip(name: str) -> bool:

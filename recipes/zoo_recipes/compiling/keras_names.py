@@ -14,6 +14,41 @@ from zoo_registry import UsageError, closest, did_you_mean
 CLASS_LOSSES = ("sparse_categorical_crossentropy", "smoothed_crossentropy")
 # What optimizers and schedules take beside numbers and what is true or false.
 _LISTS, _NO_NUMBERS = {"boundaries", "values"}, {"name", "exclude_layers"}
+# The losses of Keras, and its metrics of which less is better; a test compares them with Keras.
+KERAS_COSTS = frozenset(
+    [
+        "bce",
+        "binarycrossentropy",
+        "binaryfocalcrossentropy",
+        "categoricalcrossentropy",
+        "categoricalfocalcrossentropy",
+        "categoricalgeneralizedcrossentropy",
+        "categoricalhinge",
+        "circle",
+        "ctc",
+        "dice",
+        "hinge",
+        "huber",
+        "kld",
+        "kldivergence",
+        "logcosh",
+        "logcosherror",
+        "mae",
+        "mape",
+        "meanabsoluteerror",
+        "meanabsolutepercentageerror",
+        "meansquarederror",
+        "meansquaredlogarithmicerror",
+        "mse",
+        "msle",
+        "poisson",
+        "rootmeansquarederror",
+        "sparsecategoricalcrossentropy",
+        "squaredhinge",
+        "tversky",
+    ]
+)
+_OURS = frozenset(["loss", "error", "errorrate", "rmse", "perplexity", "bitspercharacter"])
 
 
 def bare_name(name: str) -> str:
@@ -104,43 +139,6 @@ def make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str
         return kind(**arguments)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: {kind.__name__} refuses {dict(arguments)}: {error}") from error
-
-
-# The losses of Keras, and its metrics of which less is better; a test compares them with Keras.
-KERAS_COSTS = frozenset(
-    [
-        "bce",
-        "binarycrossentropy",
-        "binaryfocalcrossentropy",
-        "categoricalcrossentropy",
-        "categoricalfocalcrossentropy",
-        "categoricalgeneralizedcrossentropy",
-        "categoricalhinge",
-        "circle",
-        "ctc",
-        "dice",
-        "hinge",
-        "huber",
-        "kld",
-        "kldivergence",
-        "logcosh",
-        "logcosherror",
-        "mae",
-        "mape",
-        "meanabsoluteerror",
-        "meanabsolutepercentageerror",
-        "meansquarederror",
-        "meansquaredlogarithmicerror",
-        "mse",
-        "msle",
-        "poisson",
-        "rootmeansquarederror",
-        "sparsecategoricalcrossentropy",
-        "squaredhinge",
-        "tversky",
-    ]
-)
-_OURS = frozenset(["loss", "error", "errorrate", "rmse", "perplexity", "bitspercharacter"])
 
 
 def is_cost(metric: str) -> bool:

@@ -24,6 +24,17 @@ from zoo_recipes.custom_data.images import Picture, is_picture, look_at, orienta
 from zoo_registry import UsageError
 
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")
+BOXES = Kind(
+    name="images with boxes",
+    input="image",
+    label="objects",
+    tasks=("object-detection",),
+    unit="pixels",
+)
+# Annotation tools round, and some count pixels from 1.
+SLACK = 1.0
+# How EXIF numbers the ways in which a picture lies: what is done to each, in this order.
+MIRRORED_ACROSS, MIRRORED_DOWN, SIDEWAYS = {2, 3, 7, 8}, {3, 4, 6, 7}, 5
 
 
 @dataclass(frozen=True)
@@ -81,19 +92,6 @@ class Pictures:
 def _ends(file: Path, parts: Sequence[str]) -> bool:
     ends = (file.parts, file.with_suffix("").parts)
     return any(end[-len(parts) :] == tuple(parts) for end in ends)
-
-
-BOXES = Kind(
-    name="images with boxes",
-    input="image",
-    label="objects",
-    tasks=("object-detection",),
-    unit="pixels",
-)
-# Annotation tools round, and some count pixels from 1.
-SLACK = 1.0
-# How EXIF numbers the ways in which a picture lies: what is done to each, in this order.
-MIRRORED_ACROSS, MIRRORED_DOWN, SIDEWAYS = {2, 3, 7, 8}, {3, 4, 6, 7}, 5
 
 
 @dataclass(frozen=True)

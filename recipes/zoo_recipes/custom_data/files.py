@@ -29,6 +29,23 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
 }
+GZIP = ".gz"
+MARKS = (
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+WESTERN = "cp1252"
+# Characters of several bytes, as UTF-8 has them.
+_LONG = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+# What no writing with Latin letters has within a word, and other encodings make of theirs.
+_MARKS = "\u2019\u2018\u00b4\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b0"
+_ODD = re.compile(
+    rf"[A-Za-z][^\x00-\x7f\w{_MARKS}]|[^\x00-\x7f\w{_MARKS}\u20ac\u00a3\u00bf\u00a1][A-Za-z]"
+)
+# So many accents in a row are the letters of another script.
+_SCRIPT = re.compile(r"[^\W\d_\x00-\x7f]{3,}")
 
 
 def is_path(name: str) -> bool:
@@ -182,25 +199,6 @@ def lines_of(file: Path, path: Path, problems: list[Problem]) -> list[str | None
 def not_utf8(line: bytes, at: int) -> str:
     """Return what is wrong with a line that cannot be decoded."""
     return f"is not UTF-8: byte 0x{line[at]:02x} at column {at + 1}"
-
-
-GZIP = ".gz"
-MARKS = (
-    (b"\xef\xbb\xbf", "utf-8"),
-    (b"\xff\xfe\x00\x00", "utf-32-le"),
-    (b"\xff\xfe", "utf-16-le"),
-    (b"\xfe\xff", "utf-16-be"),
-)
-WESTERN = "cp1252"
-# Characters of several bytes, as UTF-8 has them.
-_LONG = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-# What no writing with Latin letters has within a word, and other encodings make of theirs.
-_MARKS = "\u2019\u2018\u00b4\u201c\u201d\u2013\u2014\u2026\u00ab\u00bb\u00b0"
-_ODD = re.compile(
-    rf"[A-Za-z][^\x00-\x7f\w{_MARKS}]|[^\x00-\x7f\w{_MARKS}\u20ac\u00a3\u00bf\u00a1][A-Za-z]"
-)
-# So many accents in a row are the letters of another script.
-_SCRIPT = re.compile(r"[^\W\d_\x00-\x7f]{3,}")
 
 
 @dataclass(frozen=True)

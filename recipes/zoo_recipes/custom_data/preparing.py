@@ -23,6 +23,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_system.durable import made_in_place
 
 SHOWN = 20
+NOTE = "own_data.json"
 
 
 def contradictions(content: Content) -> list[Problem]:
@@ -184,9 +185,6 @@ def quantiles(column: Any) -> tuple[float, float, float, float]:
     found = np.quantile(column, [0, 0.5, 0.95, 1], method="nearest")
     low, middle, high, top = (np.round(found, 2) if column.dtype.kind == "f" else found).tolist()
     return low, middle, high, top
-
-
-NOTE = "own_data.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,15 @@ from zoo_registry import UsageError
 TEXT = Kind(name="passages of plain text", input="text", tasks=("causal-lm",))
 # Splits are made of them: long enough to learn from, and a book has hundreds.
 PASSAGE = 2000
+# A language model learns from them too: it does not look at classes.
+CLASS_TEXTS = Kind(
+    name=TEXTS.name,
+    input=TEXTS.input,
+    label=TEXTS.label,
+    tasks=(*TEXTS.tasks, "causal-lm"),
+)
+# Newsgroups come without any.
+SUFFIXES = {".txt", ""}
 
 
 def is_text(path: Path) -> bool:
@@ -115,17 +124,6 @@ def _pieces(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
             piece = lines[start:at]
             yield piece[0][0], "\n".join(text for _, text in piece)
             start, size = at, 0
-
-
-# A language model learns from them too: it does not look at classes.
-CLASS_TEXTS = Kind(
-    name=TEXTS.name,
-    input=TEXTS.input,
-    label=TEXTS.label,
-    tasks=(*TEXTS.tasks, "causal-lm"),
-)
-# Newsgroups come without any.
-SUFFIXES = {".txt", ""}
 
 
 def is_class_texts(path: Path) -> bool:

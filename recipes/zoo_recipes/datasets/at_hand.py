@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+TEST_EVERY = 6
+
 
 def stratified(labels: Any, test_size: int | float) -> tuple[Any, Any]:
     """Return the rows to train on and those to test on, the same on every machine.
@@ -112,9 +114,6 @@ def rows_by_split(labels: Any) -> dict[str, Any]:
     """
     train, test = stratified(labels, 1000)
     return {"train": train, "test": test}
-
-
-TEST_EVERY = 6
 
 
 class Pydoc(tfds.core.GeneratorBasedBuilder, skip_registration=True):

@@ -20,6 +20,9 @@ from zoo_system.quiet import quiet_logger
 
 # Of this machine's memory; a training also holds prepared arrays and the model.
 MEMORY_SHARE = 0.4
+_RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
+_LAYOUT = 2
+_BOXES, _COUNTS = "boxes.npz", "_counts"
 
 
 def read_split(
@@ -130,11 +133,6 @@ def _refuse_as_too_large(name: str, split: str, needed: float, available: float)
         f"than the {available / 2**30:.1f} GiB set aside for it: train on a part of it, such "
         f"as dataset.train=train[:{max(1, int(100 * available / needed))}%]."
     )
-
-
-_RAWS, _LABELS, _ABOUT = "raws.npy", "labels.npy", "about.json"
-_LAYOUT = 2
-_BOXES, _COUNTS = "boxes.npz", "_counts"
 
 
 def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:

@@ -27,6 +27,8 @@ LOCAL = "local"
 SECONDS = 120.0
 _GO = "go"
 _PAUSE = 0.2
+# Added to the seed of each rank's dropout; odd, so that no two of them are the same.
+_STRIDE = 0x9E3779B1
 
 
 @dataclass(frozen=True)
@@ -184,10 +186,6 @@ def free_addresses(number: int) -> list[str]:
             stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)
         ]
         return [f"127.0.0.1:{server.getsockname()[1]}" for server in servers]
-
-
-# Added to the seed of each rank's dropout; odd, so that no two of them are the same.
-_STRIDE = 0x9E3779B1
 
 
 class LostError(ZooError):

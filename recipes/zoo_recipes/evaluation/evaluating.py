@@ -32,6 +32,11 @@ from zoo_registry import UsageError
 from zoo_runtime.trained import Trained
 
 _SHOWN_TEXT = 80
+# A share of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
+SMALL = 100
+MOST_GROUPS = 50
+QUARTERS = 4
+NO_GROUP = "(none)"
 
 
 def evaluate_trained(
@@ -266,13 +271,6 @@ def _errors_of_several(
 def _beginning(read: Read, row: int) -> str:
     raw = read.examples.raws[row]
     return raw[:_SHOWN_TEXT] if isinstance(raw, str) else ""
-
-
-# A share of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
-SMALL = 100
-MOST_GROUPS = 50
-QUARTERS = 4
-NO_GROUP = "(none)"
 
 
 def file_column(word: str) -> tuple[Path, str] | None:

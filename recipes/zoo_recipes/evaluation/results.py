@@ -20,6 +20,10 @@ from zoo_system.durable import write
 FORMAT_VERSION = 2
 FILE, PICTURE = "evaluation.json", "confusion.png"
 Interval = tuple[float, float]
+# More numbers than these would not be read.
+MOST_NUMBERS = 30
+MOST_NAMES = 60
+LONGEST_NAME = 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +241,6 @@ def find_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
         difference = abs(best.metrics[name] - worst.metrics[name])
         gaps[name] = Gap(best=best.name, worst=worst.name, difference=difference)
     return gaps
-
-
-# More numbers than these would not be read.
-MOST_NUMBERS = 30
-MOST_NAMES = 60
-LONGEST_NAME = 18
 
 
 def draw_confusion(

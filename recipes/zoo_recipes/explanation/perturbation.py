@@ -15,6 +15,8 @@ from zoo_registry import ZooError
 Score = Callable[[Array], Array]
 # Of cosine distances, as in the authors' own code.
 _KERNEL_WIDTH = 0.25
+_POINTS = 32
+_RANDOM_ORDERS = 5
 
 
 def occlusion(score: Score, count: int) -> Array:
@@ -108,10 +110,6 @@ def kernel_shap(score: Score, count: int, *, samples: int, seed: int) -> tuple[A
     finally:
         np.random.set_state(state)
     return np.asarray(values[0], np.float64), float(explainer.expected_value)
-
-
-_POINTS = 32
-_RANDOM_ORDERS = 5
 
 
 @dataclass(frozen=True, eq=False)

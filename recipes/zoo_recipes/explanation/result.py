@@ -21,6 +21,16 @@ INPUT, HEAT_MAP, CURVES = "input.png", "heat-map.png", "faithfulness.png"
 FOR, AGAINST = (178, 24, 43), (33, 102, 172)
 _WIDTH = 336
 _STRONGEST = 0.85
+INFO = "explanation.json"
+PAGE = "index.html"
+_ROWS = 20
+_STYLE = """
+.text { color: #1b1f24; font-size: 1.15rem; line-height: 2.1; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
+.text span { padding: 0.2em 0; border-radius: 0.2em; }
+td.bar { width: 50%; }
+.bar div { height: 0.9rem; border-radius: 0.15rem; min-width: 1px; }
+""".lstrip()
 
 
 def pictures(
@@ -136,18 +146,6 @@ def _bytes(save: Any) -> bytes:
     file = BytesIO()
     save(file)
     return file.getvalue()
-
-
-INFO = "explanation.json"
-PAGE = "index.html"
-_ROWS = 20
-_STYLE = """
-.text { color: #1b1f24; font-size: 1.15rem; line-height: 2.1; white-space: pre-wrap;
-  overflow-wrap: anywhere; }
-.text span { padding: 0.2em 0; border-radius: 0.2em; }
-td.bar { width: 50%; }
-.bar div { height: 0.9rem; border-radius: 0.15rem; min-width: 1px; }
-""".lstrip()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

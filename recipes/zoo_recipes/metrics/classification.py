@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 
+BINS = 15
+TOP = 5
+# Each class is sorted by its probability and each resample summed in that order: of more values
+# than these the area under the curve has no interval.
+MOST_SORTED = 500_000
+MOST = 20
+
 
 def class_sums(weights: Any, classes: Any, count: int) -> Any:
     """Return the sum of the weights of each class, float (resamples, count).
@@ -64,13 +71,6 @@ def mean_of_defined(values: Any) -> Any:
 
 def _share(part: Any, whole: Any) -> Any:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-
-
-BINS = 15
-TOP = 5
-# Each class is sorted by its probability and each resample summed in that order: of more values
-# than these the area under the curve has no interval.
-MOST_SORTED = 500_000
 
 
 @dataclass(frozen=True)
@@ -233,9 +233,6 @@ def ranked_area(weights: Any, positive: Any, scores: Any) -> Any:
     pairs = pros.sum(axis=1) * cons.sum(axis=1)
     won = (pros * below).sum(axis=1)
     return np.divide(won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
-
-
-MOST = 20
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ LEVEL = 0.95
 _BLOCK = 1 << 22
 
 Interval = tuple[float, float]
+TOP = 10
 
 
 class Outcomes(Protocol):
@@ -242,9 +243,6 @@ class Numbers:
             "mae": (shares @ np.abs(errors)).mean(axis=1),
             "r2": 1 - explained.mean(axis=1),
         }
-
-
-TOP = 10
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,12 @@ from zoo_registry import ZooError
 ROUGE = {"rouge1": "rouge_1", "rouge2": "rouge_2", "rougeL": "rouge_l"}
 # Scripts without spaces between words, as Unicode names their letters: each one is a word.
 _SPACELESS = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR"}
+Tags = Sequence[str]
+ENTITY_F1 = "entity_f1"
+_MARKS, _OUTSIDE = ("B-", "I-"), "O"
+# What others call beginning, inside, last and unit of an entity, as seqeval calls it.
+_SAME_MARKS = {"L-": "E-", "U-": "S-"}
+_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -181,13 +187,6 @@ def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
     return row[-1]
 
 
-Tags = Sequence[str]
-ENTITY_F1 = "entity_f1"
-_MARKS, _OUTSIDE = ("B-", "I-"), "O"
-# What others call beginning, inside, last and unit of an entity, as seqeval calls it.
-_SAME_MARKS = {"L-": "E-", "U-": "S-"}
-
-
 @dataclass(frozen=True)
 class Entities:
     """Entities and tokens of sentences, counted.
@@ -299,9 +298,6 @@ def count_entities(
 
 def _same(tag: str) -> str:
     return _SAME_MARKS.get(tag[:2], tag[:2]) + tag[2:] or _OUTSIDE
-
-
-_BATCH = 16
 
 
 @dataclass(frozen=True)

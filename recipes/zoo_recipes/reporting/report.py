@@ -28,6 +28,15 @@ th { text-align: left; border-bottom: 1px solid #d0d5dc; }
 td, th { padding: 0.15rem 0.75rem 0.15rem 0; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; width: 6rem; }
 """.strip()
+PAGE = "report.html"
+_ROWS = 10
+_REPORT_STYLE = """
+td:first-child { white-space: nowrap; color: #4a525c; }
+td { vertical-align: top; overflow-wrap: anywhere; }
+.verdict { color: #1b1f24; font-size: 1.1rem; }
+pre { background: #f4f5f7; padding: 0.75rem; overflow-x: auto; }
+h3 { font-size: 1rem; margin-bottom: 0.25rem; }
+""".lstrip()
 
 
 def document(title: str, body: Iterable[str], style: str = "") -> str:
@@ -131,17 +140,6 @@ def _draw(
         panel.legend()
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
-
-
-PAGE = "report.html"
-_ROWS = 10
-_REPORT_STYLE = """
-td:first-child { white-space: nowrap; color: #4a525c; }
-td { vertical-align: top; overflow-wrap: anywhere; }
-.verdict { color: #1b1f24; font-size: 1.1rem; }
-pre { background: #f4f5f7; padding: 0.75rem; overflow-x: auto; }
-h3 { font-size: 1rem; margin-bottom: 0.25rem; }
-""".lstrip()
 
 
 def report(run: Run | str | Path, *, out: str | Path | None = None) -> Path:

@@ -42,6 +42,8 @@ SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING, DETECTION}
 ENCODED_AT_ONCE = 1000
 # More than that as float32, and pictures are prepared batch by batch.
 PREPARED_BYTES = 1 << 30
+# Argument of a model's builder that is the size of the vocabulary of an input.
+SIZES = {"user_id": "num_users", "item_id": "num_items"}
 
 
 def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe) -> Source:
@@ -173,10 +175,6 @@ def label_feature(recipe: Recipe, task: str) -> str | None:
         # Views of one example are measured by classes, though no training looks at them.
         learns_alone = not isinstance(recipe.dataset.input, str)
     return None if learns_alone else recipe.dataset.label
-
-
-# Argument of a model's builder that is the size of the vocabulary of an input.
-SIZES = {"user_id": "num_users", "item_id": "num_items"}
 
 
 def make_assets(recipe: Recipe, examples: Examples, folder: Path) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from zoo_runtime import schema
 from zoo_runtime.run_info import Cost, Energy, RunInfo, TrackerInfo
 from zoo_system import folders
 
+ENERGY, MLFLOW = "energy", "mlflow"
+_TRACKERS, _COST, _ARGUMENT, _NOTE = "trackers", "cost", "argument", "note"
+
 
 class TrackedRun:
     """The run of a training, as a tracker sees it.
@@ -107,10 +110,6 @@ class Tracker:
         Args:
             status: ``complete``, with all files written; ``interrupted`` or ``failed``.
         """
-
-
-ENERGY, MLFLOW = "energy", "mlflow"
-_TRACKERS, _COST, _ARGUMENT, _NOTE = "trackers", "cost", "argument", "note"
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ from zoo_system.durable import sha256
 
 # Inputs, targets, and weights of the examples where classes have such.
 Batch = tuple[Any, ...]
+Teach = Callable[[Arrays, Any], Any]
+# So many classes of each list are told.
+_TOLD = 5
 
 
 class Batches:
@@ -182,11 +185,6 @@ def balanced_order(labels: Any, rng: np.random.Generator) -> Any:
 def _check_classes(setting: str, labels: Any) -> None:
     if labels is None or np.ndim(labels) != 1 or labels.dtype.kind not in "iu":
         raise UsageError(f"{setting} needs examples of one class each, and these have none.")
-
-
-Teach = Callable[[Arrays, Any], Any]
-# So many classes of each list are told.
-_TOLD = 5
 
 
 def with_absolute_teacher(recipe: Recipe) -> Recipe:

@@ -22,6 +22,12 @@ from zoo_registry import UsageError
 from zoo_runtime.preprocess.boxes import HEATMAP
 from zoo_runtime.tokenizing import encoded
 
+# Pictures made smaller than by so much a side lose what people see on them.
+MUCH = 4
+LARGEST = 224
+# How models call the number of tokens or samples that they take.
+LENGTHS = ("sequence_length", "max_length", "length")
+
 
 def check_classes(recipe: Recipe, labels: Any) -> None:
     """Refuse training examples that are all of one class.
@@ -33,7 +39,7 @@ def check_classes(recipe: Recipe, labels: Any) -> None:
     Raises:
         UsageError: Which class it is.
     """
-    if labels is not None and _are_classes(labels) and len(labels) > 1 and len(set(labels)) == 1:
+    if labels is not None and are_classes(labels) and len(labels) > 1 and len(set(labels)) == 1:
         raise UsageError(
             f"All {len(labels)} examples of split '{recipe.dataset.train}' of "
             f"'{recipe.dataset.name}' are of class {labels[0]}: there is nothing to tell apart."
@@ -136,15 +142,9 @@ def _check_maps(recipe: Recipe, model: Any, source: Source) -> None:
         )
 
 
-def _are_classes(labels: Any) -> bool:
+def are_classes(labels: Any) -> bool:
+    """Return whether labels are one class an example."""
     return isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"
-
-
-# Pictures made smaller than by so much a side lose what people see on them.
-MUCH = 4
-LARGEST = 224
-# How models call the number of tokens or samples that they take.
-LENGTHS = ("sequence_length", "max_length", "length")
 
 
 def warn_of_pictures(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
@@ -224,7 +224,7 @@ def count_cut(
         return {}
     # Both texts of twins are rows of their own; other pairs are one text.
     raws = {
-        part: [*_flat(some.raws)] if recipe.contrastive else some.raws
+        part: [*flat(some.raws)] if recipe.contrastive else some.raws
         for part, some in examples.items()
     }
     lengths = {part: found.lengths(some) for part, some in raws.items()}
@@ -277,6 +277,7 @@ def _tokens(tokenizer: Any, texts: Sequence[Any]) -> Any:
     return np.asarray([len(encoding.ids) for encoding in encoded(tokenizer, texts)])
 
 
-def _flat(raws: Sequence[Any]) -> Iterator[Any]:
+def flat(raws: Sequence[Any]) -> Iterator[Any]:
+    """Yield raw inputs, both of a pair."""
     for raw in raws:
         yield from raw if isinstance(raw, tuple) else (raw,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,14 @@ from zoo_recipes.tasks.boxes import Scenes
 from zoo_recipes.tasks.objectives import UNLABELLED, label_feature, make_assets, make_source
 from zoo_recipes.trackers.tracking import Made, tracked
 from zoo_recipes.training.checkpoints import Checkpoint
-from zoo_recipes.training.checks import check_classes, check_targets, count_cut, count_shared
+from zoo_recipes.training.checks import (
+    are_classes,
+    check_classes,
+    check_targets,
+    count_cut,
+    count_shared,
+    flat,
+)
 from zoo_recipes.training.recording import Meter, data_info, devices, metered, now
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import RECIPE, DatasetInfo, RunInfo, TeacherInfo
@@ -31,6 +38,11 @@ from zoo_runtime.tokenizing import open_tokenizer, trust
 from zoo_runtime.trained import Trained
 from zoo_system import folders
 from zoo_system.durable import sha256, write, write_text
+
+# 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
+NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
+MAX_EXAMPLE_BYTES = 8_000_000
+NUM_CALIBRATION = 128
 
 
 def carry_out(
@@ -274,13 +286,8 @@ def make_run_tokenizer(recipe: Recipe, examples: Examples, folder: Path) -> Any:
     return tokenizer
 
 
-def _flat(raws: Sequence[Any]) -> Iterator[Any]:
-    for raw in raws:
-        yield from raw if isinstance(raw, tuple) else (raw,)
-
-
 def _texts(examples: Examples) -> Iterator[str]:
-    yield from _flat(examples.raws)
+    yield from flat(examples.raws)
     # The sides of a pair share their tokens.
     if getattr(getattr(examples.labels, "dtype", None), "kind", "") == "U":
         yield from examples.labels.tolist()
@@ -324,12 +331,6 @@ def _inputs(shapes: Shapes, others: Shapes) -> str:
     return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
 
 
-# 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
-NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
-MAX_EXAMPLE_BYTES = 8_000_000
-NUM_CALIBRATION = 128
-
-
 def held_out_rows(test: Source) -> Any:
     """Return the numbers of the test examples that a run keeps for its exports: the first ones."""
     row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
@@ -341,7 +342,7 @@ def typical_rows(source: Source) -> Any:
     """Return the numbers of examples, evenly over the classes or, without them, over the split."""
     targets = source.targets
     by_class = np.arange(len(source))
-    if isinstance(targets, np.ndarray) and targets.ndim == 1 and targets.dtype.kind in "iu":
+    if are_classes(targets):
         by_class = np.argsort(targets, kind="stable")
     count = min(NUM_CALIBRATION, len(source))
     return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])

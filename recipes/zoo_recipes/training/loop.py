@@ -38,6 +38,15 @@ from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.run_info import resuming
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# With it Grappler marks the sums that it has been at, and lets such be. Without its other changes
+# of arithmetic a transformer would take a quarter longer.
+_SEEN = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": tf.compat.v1.AttrValue(b=True)}
+_FOR_CLASSES = {
+    "compile.loss": CLASS_LOSSES,
+    "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
+}
+# What Keras computes with class numbers too, as if the batch were the classes.
+_ONE_HOT = {"categoricalaccuracy", "onehotiou", "onehotmeaniou"}
 
 
 def build_training(model: Any, source: Source, config: CompileConfig) -> None:
@@ -214,11 +223,6 @@ class _Stop:
         )
 
 
-# With it Grappler marks the sums that it has been at, and lets such be. Without its other changes
-# of arithmetic a transformer would take a quarter longer.
-_SEEN = {"_grappler_ArithmeticOptimizer_AddOpsRewriteStage": tf.compat.v1.AttrValue(b=True)}
-
-
 def train_step(model: Any) -> Callable[[Batch], Any]:
     """Return what trains on a batch and returns the metrics, as ``keras.Model.train_step`` does.
 
@@ -273,14 +277,6 @@ def gradients_of(model: Any, data: Batch, factor: Any = None) -> tuple[list[Any]
         )
     model.compute_metrics(x, y, outputs, sample_weight=weights)
     return gradients, loss
-
-
-_FOR_CLASSES = {
-    "compile.loss": CLASS_LOSSES,
-    "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
-}
-# What Keras computes with class numbers too, as if the batch were the classes.
-_ONE_HOT = {"categoricalaccuracy", "onehotiou", "onehotmeaniou"}
 
 
 @contextmanager

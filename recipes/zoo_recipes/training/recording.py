@@ -22,6 +22,8 @@ from zoo_runtime.run_info import Cost, DatasetInfo, Device, ModelInfo, RunInfo, 
 from zoo_system import machine
 
 PACKAGES = ("kerazoo", "tensorflow", "keras", "numpy", "tensorflow-datasets", "tokenizers")
+# A training that is killed has lost no more of its account than this.
+_SECONDS = 10.0
 
 
 def first_info(recipe: Recipe, task: str) -> RunInfo:
@@ -92,10 +94,6 @@ def versions() -> dict[str, str]:
 def now() -> str:
     """Return the time, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-# A training that is killed has lost no more of its account than this.
-_SECONDS = 10.0
 
 
 class Meter:

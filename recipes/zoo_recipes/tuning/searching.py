@@ -18,6 +18,13 @@ from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.run_info import RECIPE
 from zoo_system.durable import write_text
 
+_STUDY = "study.db"
+# Trials that end before any is pruned, to know what is usual.
+_BEFORE_PRUNING = 5
+# And before it is told what matters: fewer say nothing.
+_BEFORE_IMPORTANCES = 8
+_CONTINUES, _ERROR = "continues", "error"
+
 
 def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:
     """Make the folder of a search, or let a search go on in its own.
@@ -96,14 +103,6 @@ def _delete(folder: Path) -> None:
         with trial_held(run):
             pass  # nobody is training it
     shutil.rmtree(folder)
-
-
-_STUDY = "study.db"
-# Trials that end before any is pruned, to know what is usual.
-_BEFORE_PRUNING = 5
-# And before it is told what matters: fewer say nothing.
-_BEFORE_IMPORTANCES = 8
-_CONTINUES, _ERROR = "continues", "error"
 
 
 class Search:

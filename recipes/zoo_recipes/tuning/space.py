@@ -19,6 +19,8 @@ from zoo_registry import UsageError
 
 HELD_OUT = 20
 _MORE = re.compile(r"acc|auc|precision|recall|f1|fbeta|iou|r2|exact_match|bleu|similarity")
+TRIALS = "trials"
+_MAX_SETTINGS = 5
 
 
 def parse_ranges(words: Sequence[str]) -> dict[str, Range]:
@@ -163,9 +165,6 @@ def kept_value(recipe: Recipe, history: Mapping[str, Sequence[float]], metric: s
     return history[metric][int(find(history[watched]))]
 
 
-TRIALS = "trials"
-
-
 @dataclass(frozen=True)
 class Trial:
     """One training of a search.
@@ -221,9 +220,6 @@ class Tuning:
     def run(self, trial: Trial) -> Run:
         """Return the run of a complete trial."""
         return load_run(self.path / TRIALS / f"{trial.number:04d}")
-
-
-_MAX_SETTINGS = 5
 
 
 def draw_trials(tuning: Tuning, path: Path) -> None:

@@ -17,7 +17,7 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.tasks.ratings import RatingFigures
+from zoo_recipes.tasks.ratings import RatingOutcomes
 
 TURNS = 20
 FURTHER = [1, 2, 5, 10, 20]
@@ -77,7 +77,7 @@ def _rmse(part, told):
 
 
 def shown(name, part, told):
-    figures = point(RatingFigures(part[2], told, part[0]))
+    figures = point(RatingOutcomes(part[2], told, part[0]))
     print(name, *(f"{key} {figures[key]:.4f}" for key in ("rmse", "mae", "ndcg_10")))
 
 

@@ -98,7 +98,7 @@ def by_fit(name: str, **options: Any) -> None:
 
 def by_kerazoo(name: str) -> None:
     from zoo_models.saved import fed, use_xla
-    from zoo_recipes.arrays.sources import Rows
+    from zoo_recipes.arrays.sources import PreparedArrays
     from zoo_recipes.configs import CompileConfig
     from zoo_recipes.training.batches import Batches
     from zoo_recipes.training.checkpoints import Saver
@@ -106,7 +106,7 @@ def by_kerazoo(name: str) -> None:
 
     model = model_of(name, jit_compile=use_xla("auto"))
     inputs, targets, batch = data(name)
-    source = Rows(inputs, targets)
+    source = PreparedArrays(inputs, targets)
     build_training(model, source, CompileConfig())
     train_epochs(
         model,

@@ -26,7 +26,7 @@ LOGITS = "logits"
 EMBEDDINGS = ("sentence_embedding", "pooled_output")
 
 
-class Source(Protocol):
+class ArraySource(Protocol):
     """Examples by number."""
 
     @property
@@ -44,7 +44,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Rows:
+class PreparedArrays:
     """Prepared arrays, one row an example.
 
     Args:
@@ -68,7 +68,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class LazyImages:
     """Images in uint8 that are prepared as they are taken: as float32 they are four times as large.
 
     Args:
@@ -123,7 +123,7 @@ class Windows:
         return {self.name: self.stream[places % size]}, self.stream[(places + 1) % size]
 
 
-def batches_of(source: Source) -> Iterator[Any]:
+def batches_of(source: ArraySource) -> Iterator[Any]:
     """Yield the numbers of all examples, as many at a time as are looked at together."""
     size = min(BATCH_SIZE, getattr(source, "rows_at_once", BATCH_SIZE))
     for start in range(0, len(source), size):

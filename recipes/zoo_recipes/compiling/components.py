@@ -29,7 +29,7 @@ from zoo_recipes.configs import (
     DistillationConfig,
 )
 from zoo_recipes.tasks import centernet
-from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
+from zoo_recipes.tasks.contrasting import Contrastive, ViewAccuracy
 from zoo_registry import UsageError, ZooError
 
 # Keras' own: what it adds where it divides, or takes a logarithm.
@@ -69,7 +69,7 @@ def compile_arguments(
         UsageError: A name that Keras does not have, or an argument that it does not take.
     """
     if contrastive is not None:
-        loss, metrics = Contrastive(contrastive.temperature), [TwinAccuracy()]
+        loss, metrics = Contrastive(contrastive.temperature), [ViewAccuracy()]
     else:
         loss = make_loss(config.loss)
         metrics = make_metrics(config, outputs, always_counted=distillation is not None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.table_files import Row, Table
+from zoo_recipes.custom_data.table_files import Table, TableRow
 from zoo_runtime.preprocess.tables import as_number
 
 # Share of the cells of a column that must be numbers for the others to be mistakes.
@@ -83,7 +83,7 @@ def _count(pattern: re.Pattern[str], values: Sequence[str]) -> int:
     return sum(pattern.fullmatch(value) is not None for value in values)
 
 
-def _written(row: Row, kinds: Mapping[str, str]) -> Row:
+def _written(row: TableRow, kinds: Mapping[str, str]) -> TableRow:
     there = {name: kind for name, kind in kinds.items() if name in row.values}
     changed = {name: _plain(row.values[name], kind) for name, kind in there.items()}
     return replace(row, values={**row.values, **changed})

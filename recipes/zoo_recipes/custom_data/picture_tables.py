@@ -39,7 +39,7 @@ from zoo_recipes.custom_data.several import (
     unsaid,
     with_several,
 )
-from zoo_recipes.custom_data.table_files import Row, Table, is_rows, read_rows
+from zoo_recipes.custom_data.table_files import Table, TableRow, is_rows, read_rows
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.preprocess.tables import as_number
 
@@ -236,7 +236,7 @@ def _read(file: Path, columns: Columns, pictures: Sequence[Path]) -> Table:
     return joined(file, read_rows(file, columns or {"image": str(at)}), columns)
 
 
-def _picture(row: Row, column: str, file: Path, pictures: Pictures) -> Path:
+def _picture(row: TableRow, column: str, file: Path, pictures: Pictures) -> Path:
     if row.problem:
         raise BadRecordError(row.problem)
     name = row.values.get(column)
@@ -245,7 +245,7 @@ def _picture(row: Row, column: str, file: Path, pictures: Pictures) -> Path:
     return pictures.find(name.strip(), file)
 
 
-def _told(opened: _Opened, row: Row) -> Any:
+def _told(opened: _Opened, row: TableRow) -> Any:
     kind, column = opened.kind, opened.kind.outcome
     value = row.values.get(column)
     if kind == SEVERAL:
@@ -266,7 +266,7 @@ def _told(opened: _Opened, row: Row) -> Any:
     return number
 
 
-def _split(row: Row, column: str) -> str | None:
+def _split(row: TableRow, column: str) -> str | None:
     name = row.values.get(column)
     if name in (None, ""):
         return None
@@ -275,6 +275,6 @@ def _split(row: Row, column: str) -> str | None:
     return SPLITS[str(name).lower()]
 
 
-def _group(row: Row, column: str | None) -> str | None:
+def _group(row: TableRow, column: str | None) -> str | None:
     value = None if column is None else row.values.get(column)
     return None if value is None or not str(value).strip() else str(value).strip()

@@ -13,7 +13,7 @@ from typing import Any
 from zoo_recipes.custom_data.content import LABELS, Content
 from zoo_recipes.custom_data.files import files_of, place
 from zoo_recipes.custom_data.numerals import with_plain_numbers
-from zoo_recipes.custom_data.table_files import Row, column_names, is_rows, read_rows
+from zoo_recipes.custom_data.table_files import TableRow, column_names, is_rows, read_rows
 from zoo_recipes.custom_data.tables import is_table
 from zoo_registry import UsageError, did_you_mean
 
@@ -242,7 +242,7 @@ def _stem(cell: str) -> str:
     return name.rpartition(".")[0] or name
 
 
-def table(file: Path, column: str, columns: Mapping[str, str] | None = None) -> list[Row]:
+def table(file: Path, column: str, columns: Mapping[str, str] | None = None) -> list[TableRow]:
     """Return the rows of a table that has a column.
 
     Args:
@@ -269,7 +269,7 @@ def table(file: Path, column: str, columns: Mapping[str, str] | None = None) -> 
     return list(plain[file].rows)
 
 
-def values_in(file: Path, rows: Sequence[Row], column: str) -> list[Any]:
+def values_in(file: Path, rows: Sequence[TableRow], column: str) -> list[Any]:
     """Return what rows have in a column.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from zoo_recipes.custom_data.content import LABELS, BadRecordError, Columns, Kind, class_names
-from zoo_recipes.custom_data.table_files import Row, Table
+from zoo_recipes.custom_data.table_files import Table, TableRow
 from zoo_registry import UsageError, did_you_mean
 from zoo_registry.specs import MULTI_LABEL
 
@@ -166,7 +166,7 @@ def joined(file: object, table: Table, columns: Columns) -> Table:
     return Table(names, rows, [*table.remarks, *(remarks if never else [])])
 
 
-def _joined(row: Row, parts: Sequence[str], said: str) -> Row:
+def _joined(row: TableRow, parts: Sequence[str], said: str) -> TableRow:
     if row.problem:
         return row
     try:

@@ -33,7 +33,7 @@ _QUOTED_CELL = re.compile(r'(?:"[^"]*(?:""[^"]*)*"|[^"\t\r\n]*)(?:\t|\r?\n|\r|\Z
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One row: its values by column, or what is wrong with it."""
 
     line: int
@@ -53,7 +53,7 @@ class Table:
     """
 
     names: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[TableRow]
     remarks: Sequence[str] = ()
     delimiter: str = ""
 
@@ -128,13 +128,13 @@ def named_columns(columns: Columns) -> Iterator[str]:
         yield from column.split(",") if role == LABELS else (column,)
 
 
-def _row(line: int, fields: list[str], names: Sequence[str]) -> Row:
+def _row(line: int, fields: list[str], names: Sequence[str]) -> TableRow:
     if len(fields) != len(names):
-        return Row(line, {}, f"has {len(fields)} columns, not {len(names)}")
+        return TableRow(line, {}, f"has {len(fields)} columns, not {len(names)}")
     bad = next((field for field in fields if not is_utf8(field)), None)
     if bad is not None:
-        return Row(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
-    return Row(line, dict(zip(names, fields, strict=True)))
+        return TableRow(line, {}, f"is not UTF-8: {bad.encode('utf-8', 'surrogateescape')!r}")
+    return TableRow(line, dict(zip(names, fields, strict=True)))
 
 
 def _headed(
@@ -243,7 +243,7 @@ def _parsed(file: Path, text: str, delimiter: str, quoting: Any) -> list[Line]:
     return found
 
 
-def _objects(file: Path, text: str) -> Iterator[Row]:
+def _objects(file: Path, text: str) -> Iterator[TableRow]:
     if suffix_of(file) == ".json" and (whole := _whole(file, text)) is not None:
         yield from (_object(number, values) for number, values in enumerate(whole, 1))
         return
@@ -252,12 +252,12 @@ def _objects(file: Path, text: str) -> Iterator[Row]:
             continue
         if not is_utf8(line):
             shown = line.encode("utf-8", "surrogateescape")[:40]
-            yield Row(number, {}, f"is not UTF-8: {shown!r}")
+            yield TableRow(number, {}, f"is not UTF-8: {shown!r}")
             continue
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield Row(number, {}, f"is no JSON: {error}")
+            yield TableRow(number, {}, f"is no JSON: {error}")
         else:
             yield _object(number, values)
 
@@ -303,13 +303,13 @@ def _is_row(row: Any, names: list[Any]) -> bool:
     return isinstance(row, list) and len(row) == len(names)
 
 
-def _object(number: int, values: Any) -> Row:
+def _object(number: int, values: Any) -> TableRow:
     if not isinstance(values, dict):
-        return Row(number, {}, f"is no object: {type(values).__name__}")
+        return TableRow(number, {}, f"is no object: {type(values).__name__}")
     # JSON may escape what no text holds.
     if not is_utf8(json.dumps(values, ensure_ascii=False)):
-        return Row(number, {}, HALF)
-    return Row(number, values)
+        return TableRow(number, {}, HALF)
+    return TableRow(number, values)
 
 
 def _sheet(file: Path) -> tuple[list[Line], list[str]]:
@@ -352,7 +352,7 @@ def _parquet(file: Path) -> Table:
 
     try:
         table = parquet.ParquetFile(file).read()
-        rows = [Row(at, values) for at, values in enumerate(table.to_pylist(), 1)]
+        rows = [TableRow(at, values) for at, values in enumerate(table.to_pylist(), 1)]
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"'{file}' is no Parquet file: {error}") from error
     return Table(list(table.schema.names), rows)

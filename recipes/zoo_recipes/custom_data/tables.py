@@ -58,7 +58,7 @@ from zoo_recipes.custom_data.several import (
     mark_of,
     unsaid,
 )
-from zoo_recipes.custom_data.table_files import Row, Table, is_rows, named_columns, read_rows
+from zoo_recipes.custom_data.table_files import Table, TableRow, is_rows, named_columns, read_rows
 from zoo_recipes.custom_data.tags import TAGS, tag_features, tagged
 from zoo_registry import UsageError
 
@@ -306,7 +306,7 @@ def _leave_out_header(
         del examples[0]
 
 
-def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example:
+def _example(opened: Opened, row: TableRow, where: str, split: str | None) -> Example:
     if row.problem:
         raise BadRecordError(row.problem)
     said = {role: opened.roles[role] for role in OPTIONAL if role in opened.roles}
@@ -319,7 +319,7 @@ def _example(opened: Opened, row: Row, where: str, split: str | None) -> Example
     return replace(example, together=beside.get("group") or None)
 
 
-def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example:
+def _of_kind(opened: Opened, row: TableRow, where: str, split: str | None) -> Example:
     kind = opened.kind
     roles = {role: column for role, column in opened.roles.items() if role not in OPTIONAL}
     if kind in (TAGS, ANSWERS):
@@ -336,7 +336,7 @@ def _of_kind(opened: Opened, row: Row, where: str, split: str | None) -> Example
     return Example(where, split, digest_of(*texts), values, (sum(map(len, texts)),))
 
 
-def _cells(opened: Opened, roles: Mapping[str, str], row: Row) -> dict[str, Any]:
+def _cells(opened: Opened, roles: Mapping[str, str], row: TableRow) -> dict[str, Any]:
     """Return the value of each role; numbers are numbers."""
     kind, values = opened.kind, dict[str, Any]()
     for role, column in roles.items():
@@ -355,7 +355,7 @@ def _cells(opened: Opened, roles: Mapping[str, str], row: Row) -> dict[str, Any]
 
 
 def _row_example(
-    opened: Opened, row: Row, values: dict[str, Any], where: str, split: str | None
+    opened: Opened, row: TableRow, values: dict[str, Any], where: str, split: str | None
 ) -> Example:
     kind = opened.kind
     cells = {name: _text(name, row.values.get(name)) for name in opened.cells}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from zoo_recipes.custom_data.content import PLACE
-from zoo_recipes.datasets.rows import Examples, Rows, class_names, places_of, stacked
+from zoo_recipes.datasets.rows import Examples, SplitReader, class_names, locations_of, stacked
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.preprocess.pixels import is_white_1
 from zoo_system.durable import kept
@@ -55,7 +55,7 @@ def read_split(
     wanted += [("dataset.label", label)] if label else []
     _check_features(builder, [*wanted, ("slice", group)] if group else wanted)
     count = _num_examples(builder, split)
-    rows = Rows(builder, split, inputs, label, group, steps)
+    rows = SplitReader(builder, split, inputs, label, group, steps)
     digest = hashlib.sha256()
     with quiet_logger("absl"):  # of what tensorflow-datasets warns
         coming = rows.read(digest)
@@ -78,7 +78,7 @@ def read_split(
         digest.hexdigest(),
         [row.group for row in read] if group else None,
         class_names(builder, label),
-        places_of(read),
+        locations_of(read),
     )
 
 
@@ -135,7 +135,7 @@ def _refuse_as_too_large(name: str, split: str, needed: float, available: float)
     )
 
 
-def examples_on_disk(rows: Rows, count: int, size: tuple[int, ...]) -> Examples:
+def examples_on_disk(rows: SplitReader, count: int, size: tuple[int, ...]) -> Examples:
     """Return a split whose pictures stay in a file of the cache, written the first time.
 
     Args:
@@ -193,7 +193,7 @@ def _load_labels(folder: Path) -> Any:
     return [dict(zip(parts, row, strict=True)) for row in zip(*parts.values(), strict=True)]
 
 
-def _decode(rows: Rows, count: int, size: tuple[int, ...], folder: Path) -> None:
+def _decode(rows: SplitReader, count: int, size: tuple[int, ...], folder: Path) -> None:
     import numpy as np
     from rich.console import Console
     from rich.progress import track

@@ -78,7 +78,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Row:
+class RawExample:
     """One example: its raw input, label, group, and the record of own data that it is."""
 
     raw: Any
@@ -88,7 +88,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Rows:
+class SplitReader:
     """A split that is read one example after the other; the arguments are those of `read_split`."""
 
     builder: Any
@@ -98,7 +98,7 @@ class Rows:
     group: str | None
     steps: Sequence[Mapping[str, Any]]
 
-    def read(self, digest: Any) -> Iterator[Row]:
+    def read(self, digest: Any) -> Iterator[RawExample]:
         """Yield the examples in their fixed order, and let a hash take in their content."""
         import tensorflow_datasets as tfds
 
@@ -112,14 +112,14 @@ class Rows:
             for name in features:
                 _update(digest, example[name])
             parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
-            yield Row(
+            yield RawExample(
                 parts if len(parts) > 1 else parts[0],
                 _text_or_same(example[self.label]) if self.label else None,
                 _named(_text_or_same(example[self.group]), names) if self.group else None,
                 _place(example.get(PLACE)),
             )
 
-    def picture_size(self, first: Row) -> tuple[int, ...] | None:
+    def picture_size(self, first: RawExample) -> tuple[int, ...] | None:
         """Return height, width and channels that preprocessing makes of pictures in uint8."""
         import numpy as np
 
@@ -143,7 +143,7 @@ def class_names(builder: Any, label: str | None) -> list[str]:
     return list(getattr(feature, "names", None) or [])
 
 
-def places_of(rows: Sequence[Row]) -> list[str] | None:
+def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
     """Return which record of own data each row is; ``None`` where the data are no own data."""
     found = [row.place for row in rows if row.place is not None]
     return found if len(found) == len(rows) else None

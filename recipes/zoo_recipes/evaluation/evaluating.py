@@ -24,8 +24,8 @@ from zoo_recipes.metrics.classification import (
     likely_label_errors,
     usual_confidence,
 )
-from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, told_classes
-from zoo_recipes.metrics.resampling import RESAMPLES, Figures, Outcomes, measured
+from zoo_recipes.metrics.fairness import ClassRates, fairlearn_metrics, parity, reported_classes
+from zoo_recipes.metrics.resampling import RESAMPLES, Estimates, Outcomes, measured
 from zoo_recipes.metrics.texts import Entities, text_metrics
 from zoo_recipes.tasks.objectives import PAIRS, UNLABELLED
 from zoo_registry import UsageError
@@ -176,11 +176,11 @@ def _rates(
     }
     return {
         labels[at]: {name: _rates_of(figures, at) for name, figures in found.items()}
-        for at in told_classes(outcomes.count)
+        for at in reported_classes(outcomes.count)
     }
 
 
-def _rates_of(figures: Figures, at: int) -> Rates:
+def _rates_of(figures: Estimates, at: int) -> Rates:
     return Rates(
         wanted=float(figures.per_class["wanted"][at]),
         wanted_interval=_pair(figures.class_intervals["wanted"][at]),
@@ -202,7 +202,7 @@ def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Grou
 
 
 def _classified(
-    outcomes: Outcomes, labels: Sequence[str], figures: Figures, read: Read
+    outcomes: Outcomes, labels: Sequence[str], figures: Estimates, read: Read
 ) -> dict[str, Any]:
     names = outcomes.kinds if isinstance(outcomes, Entities) else labels
     found: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Source
+from zoo_recipes.arrays.sources import ArraySource
 from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
 from zoo_recipes.custom_data.content import VERSION
 from zoo_recipes.custom_data.files import is_path
@@ -79,7 +79,7 @@ def training_of(trained: Trained, instead: str) -> tuple[RunInfo, Recipe]:
     return info, as_recipe(info.recipe, trained.name)
 
 
-def source_of(trained: Trained, recipe: Recipe, examples: Examples) -> Source:
+def source_of(trained: Trained, recipe: Recipe, examples: Examples) -> ArraySource:
     """Return examples as a trained model takes them."""
     names = [tensor.name for tensor in trained.inputs]
     preprocessor = Preprocessor(trained.preprocessing, trained.assets, names)

@@ -11,9 +11,9 @@ import numpy as np
 from zoo_models.saved import fed, use_xla
 from zoo_recipes.arrays.sources import (
     BATCH_SIZE,
-    Pictures,
+    ArraySource,
+    LazyImages,
     Predictor,
-    Source,
     Windows,
     batches_of,
     eager_predictor,
@@ -21,7 +21,7 @@ from zoo_recipes.arrays.sources import (
     only_logits,
 )
 from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.resampling import Numbers, Outcomes, WithLoss, joined, point, told_tokens
+from zoo_recipes.metrics.resampling import Numbers, Outcomes, WithLoss, count_hits, joined, point
 from zoo_recipes.metrics.texts import (
     ENTITY_F1,
     count_entities,
@@ -34,16 +34,16 @@ from zoo_recipes.tasks.answers import Answers, answer_metrics, count_answers
 from zoo_recipes.tasks.boxes import Scenes, count_boxes, found_in
 from zoo_recipes.tasks.masking import Masked
 from zoo_recipes.tasks.pairs import Pairs, written
-from zoo_recipes.tasks.ratings import RatingFigures, Ratings, rating_metrics
+from zoo_recipes.tasks.ratings import RatingOutcomes, Ratings, rating_metrics
 from zoo_recipes.tasks.tagging import Tags, count_tags, tag_metrics
-from zoo_recipes.tasks.twins import Twins, count_twins
+from zoo_recipes.tasks.views import Views, count_views
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL
 
 HEADLINES = (ENTITY_F1, "f1_micro")
 
 
-def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
+def measure(model: Any, recipe: Recipe, source: ArraySource) -> dict[str, float]:
     """Return what a run records of its model: loss and metrics on examples.
 
     Args:
@@ -57,16 +57,16 @@ def measure(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
         return _measured(model, recipe, source)
 
 
-def _measured(model: Any, recipe: Recipe, source: Source) -> dict[str, float]:
+def _measured(model: Any, recipe: Recipe, source: ArraySource) -> dict[str, float]:
     from zoo_recipes.compiling.components import penalty
 
     if isinstance(source, Windows):
         figures = point(read_windows(eager_predictor(model), source))
         return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
     jit_compile = use_xla(recipe.compile.jit_compile)
-    if isinstance(source, Twins):
-        return point(count_twins(keras_predictor(model, jit_compile), source))
-    if isinstance(source, Pictures | Scenes):
+    if isinstance(source, Views):
+        return point(count_views(keras_predictor(model, jit_compile), source))
+    if isinstance(source, LazyImages | Scenes):
         return _in_batches(keras_predictor(model, jit_compile), recipe, source)
     model.compile(**_scored(recipe, model.output_names), jit_compile=jit_compile)
     inputs, targets = source.take(np.arange(len(source)))
@@ -89,7 +89,7 @@ def headline_first(metrics: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(metrics.items(), key=lambda item: item[0] not in HEADLINES))
 
 
-def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
+def _in_batches(predict: Predictor, recipe: Recipe, source: ArraySource) -> dict[str, float]:
     scores, found = Scores(recipe), []
     for numbers in batches_of(source):
         inputs, targets = source.take(numbers)
@@ -97,7 +97,7 @@ def _in_batches(predict: Predictor, recipe: Recipe, source: Source) -> dict[str,
         scores.add(targets, made)
         found += found_in(made) if isinstance(source, Scenes) else []
     figures = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
-    if isinstance(source, Pictures):
+    if isinstance(source, LazyImages):
         figures = _counted(predict, recipe, source)
     return scores.results() | figures
 
@@ -109,7 +109,7 @@ def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
     return np.asarray(only_logits(outputs), np.float32)
 
 
-def _counted(predict: Predictor, recipe: Recipe, source: Source) -> dict[str, float]:
+def _counted(predict: Predictor, recipe: Recipe, source: ArraySource) -> dict[str, float]:
     """Return what is known only once all answers are there, some of them words again."""
     if isinstance(source, Pairs):
         return point(count_words(*written(predict, source)))
@@ -128,12 +128,12 @@ def _are_numbers(targets: Any) -> bool:
     return getattr(getattr(targets, "dtype", None), "kind", "") == "f" and targets.ndim == 1
 
 
-def _of_numbers(predict: Predictor, source: Source) -> dict[str, float]:
+def _of_numbers(predict: Predictor, source: ArraySource) -> dict[str, float]:
     found = _answers(predict, source)
     return point(Numbers(source.targets, found)) if found.size == len(source) else {}
 
 
-def _answers(predict: Predictor, source: Source) -> Any:
+def _answers(predict: Predictor, source: ArraySource) -> Any:
     made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches_of(source)]
     return np.concatenate(made)
 
@@ -230,7 +230,7 @@ class Observed:
 
 
 def observe(
-    predict: Predictor, recipe: Recipe, task: str, source: Source, labels: Sequence[str]
+    predict: Predictor, recipe: Recipe, task: str, source: ArraySource, labels: Sequence[str]
 ) -> Observed:
     """Run a model on all examples of a split.
 
@@ -246,8 +246,8 @@ def observe(
     """
     if isinstance(source, Windows):
         return Observed(read_windows(predict, source), {})
-    if isinstance(source, Twins):
-        return Observed(count_twins(predict, source), {})
+    if isinstance(source, Views):
+        return Observed(count_views(predict, source), {})
     scores = Scores(recipe)
     kept = []
     for numbers in batches_of(source):
@@ -268,7 +268,7 @@ def observe(
 
 
 def _joined_outcomes(
-    task: str, source: Source, kept: Sequence[Any], labels: Sequence[str]
+    task: str, source: ArraySource, kept: Sequence[Any], labels: Sequence[str]
 ) -> Outcomes:
     """Return the outcomes of what was kept of each batch."""
     if isinstance(source, Masked):
@@ -280,13 +280,13 @@ def _joined_outcomes(
         return count_answers(source, ends)
     made = np.concatenate(kept)
     if isinstance(source, Ratings):
-        return RatingFigures(source.targets, made, source.users)
+        return RatingOutcomes(source.targets, made, source.users)
     if isinstance(source, Tags):
         return count_tags(source, made, labels)
     return _outcomes(task, source, made, labels)
 
 
-def _kept(source: Source, targets: Any, made: Any) -> Any:
+def _kept(source: ArraySource, targets: Any, made: Any) -> Any:
     """Return as little of a batch as its figures need: logits of texts are one a token."""
     if isinstance(source, Pairs):
         return None
@@ -296,8 +296,8 @@ def _kept(source: Source, targets: Any, made: Any) -> Any:
         return found_in(made)
     if isinstance(source, Masked):
         if isinstance(targets, dict):
-            return {f"{name}_accuracy": told_tokens(targets[name], made[name]) for name in targets}
-        return {"accuracy": told_tokens(targets, made)}
+            return {f"{name}_accuracy": count_hits(targets[name], made[name]) for name in targets}
+        return {"accuracy": count_hits(targets, made)}
     return made
 
 

@@ -16,9 +16,9 @@ from zoo_recipes.explanation.target import (
     TASKS,
     Array,
     Arrays,
+    AttributionTarget,
     Features,
     SpanTarget,
-    Target,
     answer_in,
 )
 from zoo_recipes.run import Run
@@ -61,7 +61,7 @@ class Effort:
 class _Case:
     model: Any
     features: Features
-    target: Target | SpanTarget
+    target: AttributionTarget | SpanTarget
     logit: Score
     effort: Effort
 

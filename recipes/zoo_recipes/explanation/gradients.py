@@ -11,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_models.saved import fed
-from zoo_recipes.explanation.target import Array, Arrays, Features, SpanTarget, Target, answer_in
+from zoo_recipes.explanation.target import (
+    Array,
+    Arrays,
+    AttributionTarget,
+    Features,
+    SpanTarget,
+    answer_in,
+)
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (
@@ -24,7 +31,7 @@ _CHUNK = 32
 
 
 def integrated_gradients(
-    model: Any, features: Features, target: Target | SpanTarget, steps: int
+    model: Any, features: Features, target: AttributionTarget | SpanTarget, steps: int
 ) -> tuple[Array, float]:
     """Integrate the gradient on the way from nothing to the input (https://arxiv.org/abs/1703.01365).
 
@@ -90,7 +97,7 @@ def embedding_of(model: Any, features: Features) -> Any:
 
 
 def grad_cam(
-    model: Any, features: Features, target: Target | SpanTarget, layer: str | None = None
+    model: Any, features: Features, target: AttributionTarget | SpanTarget, layer: str | None = None
 ) -> tuple[Array, str]:
     """Weight the maps of a convolution by their mean gradients (https://arxiv.org/abs/1610.02391).
 

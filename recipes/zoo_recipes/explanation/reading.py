@@ -21,10 +21,10 @@ from zoo_recipes.explanation.target import (
     PER_TOKEN,
     Array,
     Arrays,
+    AttributionTarget,
     Features,
-    Place,
+    OutputPosition,
     SpanTarget,
-    Target,
     choose_target,
 )
 from zoo_recipes.tasks.answers import best_span, tokens_between
@@ -78,7 +78,7 @@ class Read:
     """
 
     features: Features
-    choose: Callable[[Array, str | None], Target | SpanTarget]
+    choose: Callable[[Array, str | None], AttributionTarget | SpanTarget]
 
 
 def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
@@ -117,9 +117,9 @@ def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = 
 
 
 def _of_classes(
-    trained: Trained, names: Sequence[str] | None = None, place: Place | None = None
-) -> Callable[[Array, str | None], Target]:
-    def choose(logits: Array, wanted: str | None) -> Target:
+    trained: Trained, names: Sequence[str] | None = None, place: OutputPosition | None = None
+) -> Callable[[Array, str | None], AttributionTarget]:
+    def choose(logits: Array, wanted: str | None) -> AttributionTarget:
         return choose_target(trained.task or "", logits, names or trained.labels, wanted, place)
 
     return choose
@@ -213,7 +213,7 @@ def _rows(path: Path, name: str) -> Array:
 
 def place_of(
     task: str, text: str, encoding: Any, word: str | None, mask_id: int | None
-) -> Place | None:
+) -> OutputPosition | None:
     """Return where the answer is: at a word, at the hidden token, or at the end of the text.
 
     Args:
@@ -234,7 +234,7 @@ def place_of(
     if task in HIDDEN:
         return _of_hidden(encoding, mask_id)
     if task == LANGUAGE_MODEL:
-        return Place(_inside(encoding)[-1], "after the text")
+        return OutputPosition(_inside(encoding)[-1], "after the text")
     return None
 
 
@@ -267,17 +267,17 @@ def _inside(encoding: Any) -> list[int]:
     return [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
 
 
-def _of_hidden(encoding: Any, mask_id: int | None) -> Place:
+def _of_hidden(encoding: Any, mask_id: int | None) -> OutputPosition:
     found = [at for at, number in enumerate(encoding.ids) if number == mask_id]
     if len(found) != 1:
         raise UsageError(
             f"What is explained is one hidden token: write [MASK] in its place, once. There are "
             f"{len(found)} in what the model reads of this text."
         )
-    return Place(found[0], "in place of [MASK]")
+    return OutputPosition(found[0], "in place of [MASK]")
 
 
-def _of_word(text: str, encoding: Any, word: str | None) -> Place:
+def _of_word(text: str, encoding: Any, word: str | None) -> OutputPosition:
     if word is None:
         raise UsageError(
             "This model has a tag for every word: name the one to explain, with --word (word=)."
@@ -296,5 +296,5 @@ def _of_word(text: str, encoding: Any, word: str | None) -> Place:
     for at in _inside(encoding):
         first, end = encoding.offsets[at]
         if first <= start < end:
-            return Place(at, f"at '{word}'")
+            return OutputPosition(at, f"at '{word}'")
     raise UsageError(f"'{word}' is beyond the {len(encoding.ids)} tokens that the model reads.")

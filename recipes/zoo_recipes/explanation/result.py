@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.explanation.perturbation import Faithfulness
-from zoo_recipes.explanation.target import Array, Features, SpanTarget, Target, pieces
+from zoo_recipes.explanation.target import Array, AttributionTarget, Features, SpanTarget, pieces
 from zoo_recipes.reporting.report import document, image
 from zoo_recipes.run import write_json
 
@@ -174,7 +174,7 @@ class Explanation:
     method: str
     paper: str
     features: Features
-    target: Target | SpanTarget
+    target: AttributionTarget | SpanTarget
     score: float
     best: str
     values: Array

@@ -29,7 +29,7 @@ TASKS = (*OF_EXAMPLES, MULTI_LABEL, *PER_TOKEN, ANSWERS)
 
 
 @dataclass(frozen=True)
-class Place:
+class OutputPosition:
     """Where in a text the answer is that is explained, of a model that has one at every token.
 
     Args:
@@ -42,7 +42,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Target:
+class AttributionTarget:
     """One class of a model that ends in logits.
 
     Args:
@@ -55,7 +55,7 @@ class Target:
     task: str
     index: int
     label: str
-    place: Place | None = None
+    place: OutputPosition | None = None
 
     def logit(self, logits: Any) -> Any:
         """Return (batch,) of ``logits`` (batch, classes): an array of one or a tensor of one.
@@ -63,7 +63,7 @@ class Target:
         Those of a model that answers at every token are (batch, tokens, classes).
 
         Example:
-            >>> Target("classification", 0, "no").logit(np.array([[3.0]]))
+            >>> AttributionTarget("classification", 0, "no").logit(np.array([[3.0]]))
             array([-3.])
         """
         logits = _at(self.place, logits)
@@ -153,8 +153,8 @@ def choose_target(
     logits: Array,
     labels: Sequence[str] | None,
     wanted: str | None,
-    place: Place | None = None,
-) -> Target:
+    place: OutputPosition | None = None,
+) -> AttributionTarget:
     """Return the class to explain.
 
     Args:
@@ -175,7 +175,7 @@ def choose_target(
     if is_regression(task):
         if wanted is not None:
             raise UsageError(f"A regression has no classes: leave the class '{wanted}' out.")
-        return Target(task, 0, "value")
+        return AttributionTarget(task, 0, "value")
     names = list(labels) if labels else [str(number) for number in range(len(found))]
     if wanted is None:
         index = int(found.argmax())
@@ -187,10 +187,10 @@ def choose_target(
             raise UsageError(f"'{wanted}' is no token of the vocabulary.{hint}")
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UsageError(f"There is no class '{wanted}'.{hint} The classes are: {listed}.")
-    return Target(task, index, names[index], place)
+    return AttributionTarget(task, index, names[index], place)
 
 
-def _at(place: Place | None, logits: Any) -> Any:
+def _at(place: OutputPosition | None, logits: Any) -> Any:
     return logits if place is None else logits[:, place.position]
 
 

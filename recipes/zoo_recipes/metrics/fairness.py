@@ -43,7 +43,7 @@ def parity(
     metrics = fairlearn_metrics()
     names = np.asarray(groups)
     found = {}
-    for at in told_classes(len(classes)):
+    for at in reported_classes(len(classes)):
         wanted, given = targets == at, predicted == at
         has_odds = all(0 < wanted[names == name].mean() < 1 for name in set(groups))
         values = {
@@ -54,11 +54,11 @@ def parity(
     return found
 
 
-def told_classes(count: int) -> range:
+def reported_classes(count: int) -> range:
     """Return the numbers of the classes that are told of so many.
 
     Example:
-        >>> list(told_classes(2)), list(told_classes(3))
+        >>> list(reported_classes(2)), list(reported_classes(3))
         ([1], [0, 1, 2])
     """
     return range(1, 2) if count == 2 else range(count)

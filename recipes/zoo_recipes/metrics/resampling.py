@@ -80,7 +80,7 @@ def point(outcomes: Outcomes) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Estimates:
     """Figures with their intervals; those that are not defined are left out.
 
     Attributes:
@@ -98,7 +98,7 @@ class Figures:
 
 def measured(
     outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0, together: Any = None
-) -> Figures:
+) -> Estimates:
     """Return the figures of all rows, and percentile bootstrap intervals (Efron 1979) at 95 %.
 
     Args:
@@ -128,7 +128,7 @@ def measured(
                 [row for block in drawn for row in block[name]], tails, axis=0
             )
     scalars = {name: float(value) for name, value in values.items() if np.ndim(value) == 0}
-    return Figures(
+    return Estimates(
         metrics={name: value for name, value in scalars.items() if np.isfinite(value)},
         intervals={
             name: (float(low), float(high))
@@ -152,14 +152,14 @@ def _weights(units: Any, resamples: int, seed: int) -> Iterator[Any]:
 
 
 @dataclass(frozen=True)
-class Shares:
+class Ratios:
     """What was counted of each example.
 
     Args:
         counted: By figure: float (rows,), what it adds to the sum, and to what that is divided by.
 
     Example:
-        >>> found = Shares({"accuracy": (np.array([1, 3]), np.array([2, 4]))})
+        >>> found = Ratios({"accuracy": (np.array([1, 3]), np.array([2, 4]))})
         >>> float(found.figures(np.ones((1, 2)))["accuracy"][0])
         0.6666666666666666
     """
@@ -170,9 +170,9 @@ class Shares:
         """Return the number of rows."""
         return len(next(iter(self.counted.values()))[0])
 
-    def take(self, rows: Any) -> Shares:
+    def take(self, rows: Any) -> Ratios:
         """Return some of the rows."""
-        return Shares({name: (a[rows], b[rows]) for name, (a, b) in self.counted.items()})
+        return Ratios({name: (a[rows], b[rows]) for name, (a, b) in self.counted.items()})
 
     def figures(self, weights: Any) -> dict[str, Any]:
         """Return figures by name; NaN where there is nothing to divide by."""
@@ -183,7 +183,7 @@ class Shares:
         }
 
 
-def told_tokens(targets: Any, logits: Any) -> tuple[Any, Any]:
+def count_hits(targets: Any, logits: Any) -> tuple[Any, Any]:
     """Return how many classes, or hidden tokens, of each row were told rightly, and of how many.
 
     Args:
@@ -196,11 +196,11 @@ def told_tokens(targets: Any, logits: Any) -> tuple[Any, Any]:
     return hits.reshape(rows, -1).sum(axis=1), counted.reshape(rows, -1).sum(axis=1)
 
 
-def joined(parts: list[Mapping[str, tuple[Any, Any]]]) -> Shares:
+def joined(parts: list[Mapping[str, tuple[Any, Any]]]) -> Ratios:
     """Return the counts of all batches together."""
     columns = {name: zip(*(part[name] for part in parts), strict=True) for name in parts[0]}
     sums = {name: [np.concatenate(arrays) for arrays in both] for name, both in columns.items()}
-    return Shares({name: (hits, counted) for name, (hits, counted) in sums.items()})
+    return Ratios({name: (hits, counted) for name, (hits, counted) in sums.items()})
 
 
 @dataclass(frozen=True)

@@ -54,11 +54,11 @@ class Contrastive(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
-class TwinAccuracy(keras.metrics.MeanMetricWrapper):
+class ViewAccuracy(keras.metrics.MeanMetricWrapper):
     """Share of rows of a batch to which their twin is the nearest.
 
     Example:
-        >>> metric = TwinAccuracy()
+        >>> metric = ViewAccuracy()
         >>> metric.update_state([0.0] * 4, [[1.0, 0.0], [0.0, 1.0], [1.0, 0.1], [0.1, 1.0]])
         >>> float(metric.result())
         1.0

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Pictures, Rows, Source, token_stream, windows
+from zoo_recipes.arrays.sources import (
+    ArraySource,
+    LazyImages,
+    PreparedArrays,
+    token_stream,
+    windows,
+)
 from zoo_recipes.arrays.vocabulary import SEPARATOR
 from zoo_recipes.configs import MaskingConfig
 from zoo_recipes.datasets.rows import Examples
@@ -23,7 +29,7 @@ from zoo_recipes.tasks.masking import Masked, check_marks
 from zoo_recipes.tasks.pairs import pairs
 from zoo_recipes.tasks.ratings import RATING, rating_rows
 from zoo_recipes.tasks.tagging import tag_rows
-from zoo_recipes.tasks.twins import Twins
+from zoo_recipes.tasks.views import Views
 from zoo_recipes.validation import DETECTION
 from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL, is_regression
@@ -46,7 +52,7 @@ PREPARED_BYTES = 1 << 30
 SIZES = {"user_id": "num_users", "item_id": "num_items"}
 
 
-def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe) -> Source:
+def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe) -> ArraySource:
     """Return prepared examples as a task learns them.
 
     Args:
@@ -79,7 +85,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
     return make(inputs, examples.raws, examples.labels, encodings)
 
 
-def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Source:
+def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> ArraySource:
     raws, labels = examples.raws, _labels(examples, task, recipe)
     if task == DETECTION:
         there = len(examples.classes)
@@ -91,9 +97,9 @@ def _without_tokens(examples: Examples, prepare: Any, task: str, recipe: Recipe)
             )
         return Scenes(raws, labels, prepare, count)
     if _are_large(raws):
-        return Pictures(raws, labels, prepare)
+        return LazyImages(raws, labels, prepare)
     inputs = prepare(raws)
-    return rating_rows(inputs, raws, labels) if task == RATING else Rows(inputs, labels)
+    return rating_rows(inputs, raws, labels) if task == RATING else PreparedArrays(inputs, labels)
 
 
 def _labels(examples: Examples, task: str, recipe: Recipe) -> Any:
@@ -123,14 +129,14 @@ def _many_hot(examples: Examples, recipe: Recipe) -> Any:
     return targets
 
 
-def _twins(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Twins:
+def _twins(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Views:
     if not isinstance(examples.raws[0], tuple):
         views = _without_tokens(examples, prepare, task, recipe)
-        return Twins(views, views, classes=views.targets)
+        return Views(views, views, classes=views.targets)
     first, second = ([*side] for side in zip(*examples.raws, strict=True))
     nothing = np.zeros(len(first), np.float32)
-    ours, theirs = (Rows(prepare(texts), nothing) for texts in (first, second))
-    return Twins(ours, theirs, texts=second)
+    ours, theirs = (PreparedArrays(prepare(texts), nothing) for texts in (first, second))
+    return Views(ours, theirs, texts=second)
 
 
 def _are_large(raws: Sequence[Any]) -> bool:

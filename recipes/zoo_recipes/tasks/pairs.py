@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Arrays, Predictor, Rows, only_logits
+from zoo_recipes.arrays.sources import Arrays, Predictor, PreparedArrays, only_logits
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
 from zoo_runtime.tokenizing import decoded, encoded
@@ -17,7 +17,7 @@ BATCH_SIZE = 512
 
 
 @dataclass(frozen=True)
-class Pairs(Rows):
+class Pairs(PreparedArrays):
     """Rows of a source text, the target so far, and the target's next tokens.
 
     Args:

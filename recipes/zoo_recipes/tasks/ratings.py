@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Arrays, Predictor, Rows, only_logits
+from zoo_recipes.arrays.sources import Arrays, Predictor, PreparedArrays, only_logits
 from zoo_recipes.metrics.resampling import Numbers, Rankings, point, rank
 from zoo_registry import UsageError
 
@@ -18,7 +18,7 @@ BATCH_SIZE = 4096
 
 
 @dataclass(frozen=True)
-class Ratings(Rows):
+class Ratings(PreparedArrays):
     """Rows of user and item; the targets are ratings, float32 (examples,).
 
     Args:
@@ -51,7 +51,7 @@ def rating_rows(inputs: Arrays, raws: Sequence[Sequence[Any]], labels: Any) -> R
 
 
 @dataclass(frozen=True)
-class RatingFigures:
+class RatingOutcomes:
     """Errors of predicted ratings, and how each user's items are ranked by them.
 
     Args:
@@ -60,7 +60,7 @@ class RatingFigures:
         users: int (rows,): the user of each row. All rows of a user weigh the same.
 
     Example:
-        >>> found = RatingFigures(np.array([5.0, 1.0]), np.array([4.0, 2.0]), np.array([0, 0]))
+        >>> found = RatingOutcomes(np.array([5.0, 1.0]), np.array([4.0, 2.0]), np.array([0, 0]))
         >>> {name: float(value[0]) for name, value in found.figures(np.ones((1, 2))).items()}
         {'rmse': 1.0, 'mae': 1.0, 'r2': 0.75, 'ndcg': 1.0, 'ndcg_10': 1.0}
     """
@@ -73,9 +73,9 @@ class RatingFigures:
         """Return the number of rows."""
         return len(self.targets)
 
-    def take(self, rows: Any) -> RatingFigures:
+    def take(self, rows: Any) -> RatingOutcomes:
         """Return some of the rows."""
-        return RatingFigures(self.targets[rows], self.predictions[rows], self.users[rows])
+        return RatingOutcomes(self.targets[rows], self.predictions[rows], self.users[rows])
 
     def figures(self, weights: Any) -> dict[str, Any]:
         """Return figures by name; rankings are of users with two rows or more, none below 0."""
@@ -99,7 +99,7 @@ class RatingFigures:
 
 
 def rating_metrics(predict: Predictor, source: Ratings) -> dict[str, float]:
-    """Return the figures of all ratings of a split, as :class:`RatingFigures` names them."""
+    """Return the figures of all ratings of a split, as :class:`RatingOutcomes` names them."""
     batches = np.array_split(np.arange(len(source)), -(-len(source) // BATCH_SIZE))
     made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches]
-    return point(RatingFigures(source.targets, np.concatenate(made), source.users))
+    return point(RatingOutcomes(source.targets, np.concatenate(made), source.users))

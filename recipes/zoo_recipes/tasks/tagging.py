@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import IGNORED, Arrays, Predictor, Rows, only_logits
+from zoo_recipes.arrays.sources import IGNORED, Arrays, Predictor, PreparedArrays, only_logits
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.metrics.texts import ENTITY_F1, Entities, are_entities, count_entities
 from zoo_registry import UsageError, ZooError
@@ -18,7 +18,7 @@ BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Tags(Rows):
+class Tags(PreparedArrays):
     """Rows of texts whose targets are the tags of the words that their tokens are parts of.
 
     Args:

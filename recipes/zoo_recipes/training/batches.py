@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from zoo_models.saved import tensors_of
-from zoo_recipes.arrays.sources import Arrays, Shapes, Source, fit, only_logits
+from zoo_recipes.arrays.sources import Arrays, ArraySource, Shapes, fit, only_logits
 from zoo_recipes.augmentation.changes import TextMarks, make_changes
 from zoo_recipes.augmentation.mixing import is_flip, make_mixes, mixed
 from zoo_recipes.configs import Component, DistillationConfig
@@ -50,7 +50,7 @@ class Batches:
 
     def __init__(
         self,
-        source: Source,
+        source: ArraySource,
         *,
         batch_size: int,
         seed: int,

@@ -25,7 +25,7 @@ SHARE = 50
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a training is.
 
     Args:
@@ -56,9 +56,9 @@ class Checkpoint:
     notes: Mapping[str, Any]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         """Where the training was."""
-        return Place(self.notes["epoch"], self.notes["step"])
+        return Position(self.notes["epoch"], self.notes["step"])
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -91,14 +91,14 @@ class Saver:
         self.history = history
         self.seconds = seconds
         self.due = time.monotonic() + seconds
-        self.last: Place | None = None
+        self.last: Position | None = None
 
-    def save_if_due(self, place: Place) -> None:
+    def save_if_due(self, place: Position) -> None:
         """Write a checkpoint if the last one is old enough."""
         if time.monotonic() >= self.due:
             self.save(place)
 
-    def save(self, place: Place) -> None:
+    def save(self, place: Position) -> None:
         """Write a checkpoint, all or nothing, and delete all but the newest.
 
         Raises:
@@ -115,7 +115,7 @@ class Saver:
         self.last = place
         self.due = ended + (max(self.seconds, SHARE * (ended - began)) if self.seconds else 0)
 
-    def _state(self, place: Place) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _state(self, place: Position) -> tuple[dict[str, Any], dict[str, Any]]:
         variables = variables_of(self.model)
         arrays = {f"variable/{number}": v.numpy() for number, v in enumerate(variables)}
         for number, callback in enumerate(self.callbacks):

@@ -13,7 +13,7 @@ import numpy as np
 
 import zoo_registry
 from zoo_models.calling import accepted_overrides, load_builder
-from zoo_recipes.arrays.sources import IGNORED, Source
+from zoo_recipes.arrays.sources import IGNORED, ArraySource
 from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
@@ -95,7 +95,7 @@ def check_vocabulary(model: str, model_size: int | None, tokenizer_size: int) ->
         )
 
 
-def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> None:
+def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, ArraySource]) -> None:
     """Refuse classes that the model has no output for.
 
     Args:
@@ -128,7 +128,7 @@ def check_targets(recipe: Recipe, model: Any, sources: Mapping[str, Source]) -> 
                 )
 
 
-def _check_maps(recipe: Recipe, model: Any, source: Source) -> None:
+def _check_maps(recipe: Recipe, model: Any, source: ArraySource) -> None:
     if not isinstance(source, Scenes):
         return
     outputs = zip(model.output_names, model.outputs, strict=True)

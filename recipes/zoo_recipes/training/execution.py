@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import zoo_registry
-from zoo_recipes.arrays.sources import Shapes, Source, fit
+from zoo_recipes.arrays.sources import ArraySource, Shapes, fit
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.distributed.cluster import Ranks, telling_of_loss
@@ -93,7 +93,7 @@ def trained(
     ranks: Ranks | None,
     checkpoint: Checkpoint | None,
     **options: Any,
-) -> tuple[Any, dict[str, Source], dict[str, list[float]]]:
+) -> tuple[Any, dict[str, ArraySource], dict[str, list[float]]]:
     """Return the trained model, the examples by part and the metrics of each epoch.
 
     Args:
@@ -180,7 +180,7 @@ def _check_same_teacher(folder: Path, before: RunInfo, teacher: Trained) -> None
         )
 
 
-def _save(model: Any, sources: Mapping[str, Source], record: Record) -> None:
+def _save(model: Any, sources: Mapping[str, ArraySource], record: Record) -> None:
     from zoo_recipes.training.fitting import save_model
 
     folder = record.folder
@@ -295,7 +295,7 @@ def _texts(examples: Examples) -> Iterator[str]:
 
 def make_sources(
     recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
-) -> tuple[dict[str, Source], dict[str, int]]:
+) -> tuple[dict[str, ArraySource], dict[str, int]]:
     """Return prepared examples by part, and how many texts or sounds of each were cut.
 
     Args:
@@ -331,14 +331,14 @@ def _inputs(shapes: Shapes, others: Shapes) -> str:
     return ", ".join(f"{n} {shapes[n]}" if with_shapes else n for n in sorted(shapes))
 
 
-def held_out_rows(test: Source) -> Any:
+def held_out_rows(test: ArraySource) -> Any:
     """Return the numbers of the test examples that a run keeps for its exports: the first ones."""
     row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
     count = max(NUM_EXAMPLES, min(MAX_EXAMPLES, MAX_EXAMPLE_BYTES // row_bytes))
     return np.arange(min(count, len(test)))
 
 
-def typical_rows(source: Source) -> Any:
+def typical_rows(source: ArraySource) -> Any:
     """Return the numbers of examples, evenly over the classes or, without them, over the split."""
     targets = source.targets
     by_class = np.arange(len(source))
@@ -348,7 +348,7 @@ def typical_rows(source: Source) -> Any:
     return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])
 
 
-def save_rows(source: Source, numbers: Any, path: Path) -> None:
+def save_rows(source: ArraySource, numbers: Any, path: Path) -> None:
     """Write some examples: inputs as ``x/NAME``, targets as ``y``, or as ``y/NAME`` if several."""
     inputs, targets = source.take(numbers)
     if isinstance(source, Scenes):

@@ -22,7 +22,7 @@ from zoo_models.calling import accepted_overrides, load_builder
 from zoo_models.finetuning import merge_lora
 from zoo_models.quantization import quantization_aware
 from zoo_models.saved import fed
-from zoo_recipes.arrays.sources import Source
+from zoo_recipes.arrays.sources import ArraySource
 from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import (
     compile_arguments,
@@ -112,7 +112,7 @@ def model_info(recipe: Recipe, model: Any) -> ModelInfo:
 def fit(
     model: Any,
     recipe: Recipe,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, ArraySource],
     folder: Path,
     *,
     labels: Sequence[str] | None,
@@ -253,12 +253,12 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
         shown.close()
 
 
-def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None) -> Any:
+def _class_weights(recipe: Recipe, source: ArraySource, labels: Sequence[str] | None) -> Any:
     setting = recipe.fit.class_weight
     return None if setting is None else class_weights(setting, source.targets, labels)
 
 
-def _metrics_of_an_epoch(model: Any, sources: Mapping[str, Source]) -> list[str]:
+def _metrics_of_an_epoch(model: Any, sources: Mapping[str, ArraySource]) -> list[str]:
     names = [*model.get_metrics_result()]
     return [*names, *(f"val_{name}" for name in names if "validation" in sources)]
 

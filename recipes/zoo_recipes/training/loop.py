@@ -26,14 +26,14 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_models.saved import fed
-from zoo_recipes.arrays.sources import Source, batches_of
+from zoo_recipes.arrays.sources import ArraySource, batches_of
 from zoo_recipes.compiling.components import penalty
 from zoo_recipes.compiling.keras_names import CLASS_LOSSES, bare_name
 from zoo_recipes.configs import CompileConfig, Component
 from zoo_recipes.distributed.cluster import Ranks
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.training.batches import Batch, Batches
-from zoo_recipes.training.checkpoints import Checkpoint, Place, Saver, restore, variables_of
+from zoo_recipes.training.checkpoints import Checkpoint, Position, Saver, restore, variables_of
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.run_info import resuming
 
@@ -49,7 +49,7 @@ _FOR_CLASSES = {
 _ONE_HOT = {"categoricalaccuracy", "onehotiou", "onehotmeaniou"}
 
 
-def build_training(model: Any, source: Source, config: CompileConfig) -> None:
+def build_training(model: Any, source: ArraySource, config: CompileConfig) -> None:
     """Make the variables of optimizer, loss and metrics, which Keras makes in the first step.
 
     Args:
@@ -85,7 +85,7 @@ def train_epochs(
     *,
     step: Callable[[Batch], Any],
     epochs: int,
-    validation: Source | None,
+    validation: ArraySource | None,
     checkpoint: Checkpoint | None,
     ranks: Ranks | None = None,
 ) -> None:
@@ -109,7 +109,7 @@ def train_epochs(
     test = tf.function(model.test_step, jit_compile=model.jit_compile)
     model.stop_training = False
     callbacks.on_train_begin()
-    start = Place()
+    start = Position()
     if checkpoint is not None:
         restore(checkpoint, model, saver.callbacks)
         start = checkpoint.place
@@ -126,20 +126,20 @@ def train_epochs(
             for number, batch in enumerate(batches.of_epoch(epoch, first), first):
                 callbacks.on_train_batch_begin(number)
                 logs = step(batch)
-                _check_finite(logs, Place(epoch, number + 1), saver)
+                _check_finite(logs, Position(epoch, number + 1), saver)
                 callbacks.on_train_batch_end(number, logs)
-                stop.or_save(Place(epoch, number + 1))
+                stop.or_save(Position(epoch, number + 1))
             results = _as_floats(model.get_metrics_result())
             with _averaged(model):
                 if validation is not None:
                     results |= _validate(model, test, validation, ranks)
                 callbacks.on_epoch_end(epoch, results)
-            stop.or_save(Place(epoch + 1))
+            stop.or_save(Position(epoch + 1))
     model.optimizer.finalize_variable_values(model.trainable_variables)
     callbacks.on_train_end()
 
 
-def _validate(model: Any, test: Any, source: Source, ranks: Ranks | None) -> dict[str, float]:
+def _validate(model: Any, test: Any, source: ArraySource, ranks: Ranks | None) -> dict[str, float]:
     model.reset_metrics()
     parts = list(batches_of(source))
     for numbers in parts[ranks.rank :: ranks.size] if ranks else parts:
@@ -157,7 +157,7 @@ def _as_floats(logs: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in logs.items()}
 
 
-def _check_finite(logs: Mapping[str, Any], place: Place, saver: Saver) -> None:
+def _check_finite(logs: Mapping[str, Any], place: Position, saver: Saver) -> None:
     loss = float(logs["loss"])
     if not math.isfinite(loss):
         last = f"The last checkpoint is of {saver.last}. " if saver.last else ""
@@ -211,7 +211,7 @@ class _Stop:
         if self.ranks:
             self.ranks.asked = True
 
-    def or_save(self, place: Place) -> None:
+    def or_save(self, place: Position) -> None:
         """Write a checkpoint if it is time for one, or if it is time to stop."""
         # Several processes stop after the same step.
         if not (self.ranks.agreed if self.ranks else self.asked):

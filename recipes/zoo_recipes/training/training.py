@@ -43,7 +43,7 @@ from zoo_recipes.run import (
 )
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.batches import with_absolute_teacher
-from zoo_recipes.training.checkpoints import SECONDS, Place, newest
+from zoo_recipes.training.checkpoints import SECONDS, Position, newest
 from zoo_recipes.training.checks import warn_of_pictures
 from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.recording import first_info, versions
@@ -286,7 +286,7 @@ def resume(
         recipe = on_custom_data(at_hand(found.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
-        place = checkpoint.place if checkpoint else Place()
+        place = checkpoint.place if checkpoint else Position()
         _warn_of_changes(found.info, ranks)
         info = replace(
             found.info,

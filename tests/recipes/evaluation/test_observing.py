@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo_recipes.arrays.sources import Rows, only_logits
+from zoo_recipes.arrays.sources import PreparedArrays, only_logits
 from zoo_recipes.evaluation.measuring import observe
 from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.resampling import measured, point
@@ -24,7 +24,7 @@ def recipe(loss, **arguments):
 
 def seen(task, targets, outputs, loss, labels=(), **arguments):
     """Observe a model that copies its input, so that its outputs are known."""
-    source = Rows({"x": np.asarray(outputs, np.float32)}, np.asarray(targets))
+    source = PreparedArrays({"x": np.asarray(outputs, np.float32)}, np.asarray(targets))
     return observe(
         lambda inputs: {"logits": inputs["x"]}, recipe(loss, **arguments), task, source, labels
     )

@@ -13,7 +13,7 @@ from zoo_recipes.explanation.explaining import Effort, explain_trained
 from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients
 from zoo_recipes.explanation.perturbation import faithfulness, kernel_shap, lime
 from zoo_recipes.explanation.reading import Cutting
-from zoo_recipes.explanation.target import Features, Target, choose_target
+from zoo_recipes.explanation.target import AttributionTarget, Features, choose_target
 from zoo_registry import UsageError, ZooError
 
 WEIGHTS = np.array([[2.0, -1, 0], [0.5, 3, 1], [-3, 0, 1], [1, 1, 1], [0, -2, 4]], "float32")
@@ -96,7 +96,7 @@ def test_integrated_gradients_of_a_polynomial():
     parts = Features(
         "table", {"features": row}, {"features": row * 0}, "features", np.arange(3), ("a",) * 3
     )
-    values, gap = integrated_gradients(model, parts, Target("classification", 0, "0"), 4)
+    values, gap = integrated_gradients(model, parts, AttributionTarget("classification", 0, "0"), 4)
     np.testing.assert_allclose(values, [8, -2, -0.125], rtol=1e-5)
     assert abs(gap) < 1e-5
 
@@ -119,7 +119,9 @@ def test_integrated_gradients_of_tokens_go_along_the_right_embedding():
         members=np.array([0, 1, 2, -1]),
         names=("a", "b", "c"),
     )
-    elements, gap = integrated_gradients(model, parts, Target("text-classification", 1, "yes"), 2)
+    elements, gap = integrated_gradients(
+        model, parts, AttributionTarget("text-classification", 1, "yes"), 2
+    )
     vectors, direction = table.get_weights()[0], logits.get_weights()[0][:, 1]
     true = (vectors[row[0]] - vectors[0]) @ direction / 4
     np.testing.assert_allclose(parts.sums(elements), true[:3], atol=1e-6)
@@ -136,7 +138,7 @@ def test_tokens_without_an_embedding_are_refused(tmp_path):
     row = {"token_ids": np.array([[1, 2, 3, 0]], "int32")}
     parts = Features("text", row, row, "token_ids", np.arange(4), tuple("abcd"))
     with pytest.raises(UsageError) as failure:
-        integrated_gradients(model, parts, Target("text-classification", 0, "no"), 2)
+        integrated_gradients(model, parts, AttributionTarget("text-classification", 0, "no"), 2)
     assert str(failure.value) == (
         "Model 'counts' has no Embedding layer that reads 'token_ids': integrated gradients of "
         "tokens go along its vectors. Use occlusion, shap or lime."
@@ -164,19 +166,25 @@ def image():
 
 def test_grad_cam_of_a_convolution_whose_map_is_known(maps, image):
     rows = image.inputs["image"][0]
-    found, layer = grad_cam(maps, image, Target("image-classification", 0, "0"))
+    found, layer = grad_cam(maps, image, AttributionTarget("image-classification", 0, "0"))
     # The gradient of a mean over 16 pixels is a sixteenth of the weight.
     true = np.maximum(rows @ [2, -1], 0) / 16
     np.testing.assert_allclose(found, true, rtol=1e-5)
     assert layer == "shown"
-    found, layer = grad_cam(maps, image, Target("image-classification", 1, "1"), "convolution")
+    found, layer = grad_cam(
+        maps, image, AttributionTarget("image-classification", 1, "1"), "convolution"
+    )
     np.testing.assert_allclose(found, rows[..., 1] / 16, rtol=1e-5)
     assert layer == "convolution"
 
 
 def test_an_empty_map_is_told(maps, image):
     with pytest.raises(ZooError) as failure:
-        grad_cam(maps, replace(image, inputs=image.blank), Target("image-classification", 0, "0"))
+        grad_cam(
+            maps,
+            replace(image, inputs=image.blank),
+            AttributionTarget("image-classification", 0, "0"),
+        )
     assert str(failure.value) == (
         "Nothing in the maps of layer 'shown' speaks for '0' on the whole, so Grad-CAM shows "
         "nothing: name another layer (--layer), or use another method."
@@ -184,7 +192,7 @@ def test_an_empty_map_is_told(maps, image):
 
 
 def test_grad_cam_names_the_layers_that_there_are(maps, image, tmp_path):
-    target = Target("image-classification", 0, "0")
+    target = AttributionTarget("image-classification", 0, "0")
     with pytest.raises(UsageError) as failure:
         grad_cam(maps, image, target, "convolutoin")
     assert str(failure.value) == (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.batches import Batches, balanced_order, class_weights
@@ -41,7 +41,7 @@ def test_balanced_sampling_draws_every_class_equally_often():
 
 
 def test_batches_carry_the_weights_of_their_targets():
-    source = Rows({"x": np.arange(len(LABELS))}, LABELS)
+    source = PreparedArrays({"x": np.arange(len(LABELS))}, LABELS)
     weights = class_weights("balanced", LABELS, None)
     batches = Batches(source, batch_size=32, seed=0, class_weights=weights, balanced=True)
     for inputs, targets, given in batches.of_epoch(0):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import CompileConfig, Component
 from zoo_recipes.overrides import with_overrides
@@ -81,7 +81,7 @@ def test_metrics_of_one_output_with_two_classes(metric):
     inputs = keras.Input((4,), name="numbers")
     model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs))
     config = CompileConfig(metrics=(Component(name=metric),))
-    source = Rows({"numbers": np.ones((1, 4), np.float32)}, np.zeros(1, np.int32))
+    source = PreparedArrays({"numbers": np.ones((1, 4), np.float32)}, np.zeros(1, np.int32))
     model.compile(**compile_arguments(config, 1))
     with pytest.raises(UsageError) as caught:
         build_training(model, source, config)

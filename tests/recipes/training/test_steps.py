@@ -8,7 +8,7 @@ import tensorflow as tf
 from zoo import get_model
 from zoo.support.cases import distinct_cases
 from zoo_models.saved import fed
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.configs import CompileConfig
 from zoo_recipes.training.loop import build_training, gradients_of, train_step
 from zoo_registry import models
@@ -21,7 +21,7 @@ def test_the_same_step_gives_the_same_bits():
     model = get_model("efficientnet-lite0", input_shape=(48, 48, 3), num_classes=10)
     model.compile("adamw", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     images = np.random.default_rng(0).uniform(0, 255, (64, 48, 48, 3)).astype("float32")
-    rows = Rows({"image": images}, (np.arange(64) % 10).astype("int32"))
+    rows = PreparedArrays({"image": images}, (np.arange(64) % 10).astype("int32"))
     build_training(model, rows, CompileConfig())
     variables = [*model.variables, *model.optimizer.variables]
     first = [np.asarray(variable).copy() for variable in variables]

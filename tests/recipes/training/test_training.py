@@ -15,7 +15,7 @@ from PIL import Image
 import zoo_registry
 from zoo import evaluate
 from zoo_models.quantization import is_quantization_aware
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.evaluation.results import Evaluation
@@ -117,7 +117,7 @@ def test_calibration_rows_are_of_the_training_data_and_of_every_class(run, data_
 )
 def test_as_many_held_out_examples_as_stay_small(shape, rows, kept):
     images = np.broadcast_to(np.float32(0), (rows, *shape))
-    source = Rows({"image": images}, np.zeros(rows, np.int32))
+    source = PreparedArrays({"image": images}, np.zeros(rows, np.int32))
     np.testing.assert_array_equal(held_out_rows(source), np.arange(kept))
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Arrays, Predictor, Source, only_embedding
-from zoo_recipes.metrics.resampling import Shares
+from zoo_recipes.arrays.sources import Arrays, ArraySource, Predictor, only_embedding
+from zoo_recipes.metrics.resampling import Ratios
 from zoo_registry import UsageError
 
 BATCH_SIZE = 256
@@ -20,7 +20,7 @@ _EQUAL = 1e-5
 
 
 @dataclass(frozen=True)
-class Twins:
+class Views:
     """Two sources, the same one where twins differ by augmentation or dropout only.
 
     A batch has all first twins, then all second ones, in the same order.
@@ -32,8 +32,8 @@ class Twins:
         texts: Where there are two, the second texts, as a twin may be there several times.
     """
 
-    first: Source
-    second: Source
+    first: ArraySource
+    second: ArraySource
     classes: Any = None
     texts: Sequence[str] = ()
 
@@ -54,7 +54,7 @@ class Twins:
         return inputs, np.zeros(2 * len(numbers), np.float32)
 
 
-def count_twins(predict: Predictor, source: Twins) -> Shares:
+def count_views(predict: Predictor, source: Views) -> Ratios:
     """Return figures of the embeddings of all examples.
 
     Of one source it is ``neighbor_accuracy``, the share of examples whose nearest other example, by
@@ -79,7 +79,7 @@ def count_twins(predict: Predictor, source: Twins) -> Shares:
     return neighbors(first, source.classes)
 
 
-def embedded(predict: Predictor, source: Source) -> Any:
+def embedded(predict: Predictor, source: ArraySource) -> Any:
     """Return the embeddings of all examples at length 1, float32 (examples, width)."""
     made = []
     for start in range(0, len(source), BATCH_SIZE):
@@ -89,7 +89,7 @@ def embedded(predict: Predictor, source: Source) -> Any:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def neighbors(embeddings: Any, classes: Any) -> Shares:
+def neighbors(embeddings: Any, classes: Any) -> Ratios:
     """Return whether the nearest other example is of the same class.
 
     Args:
@@ -107,10 +107,10 @@ def neighbors(embeddings: Any, classes: Any) -> Shares:
         rows = np.arange(len(cosines))
         cosines[rows, start + rows] = -np.inf
         hits[start + rows] = classes[cosines.argmax(axis=1)] == classes[start + rows]
-    return Shares({"neighbor_accuracy": (hits, np.ones(len(hits)))})
+    return Ratios({"neighbor_accuracy": (hits, np.ones(len(hits)))})
 
 
-def retrieved(first: Any, second: Any, texts: Sequence[str]) -> Shares:
+def retrieved(first: Any, second: Any, texts: Sequence[str]) -> Ratios:
     """Return how high the second twin stands among all second ones, for each first one.
 
     Args:
@@ -132,7 +132,7 @@ def retrieved(first: Any, second: Any, texts: Sequence[str]) -> Shares:
         others = named[np.newaxis] != named[start + rows, np.newaxis]
         ranks[start + rows] = 1 + ((cosines > own - _EQUAL) & others).sum(axis=1)
     every = np.ones(len(ranks))
-    return Shares(
+    return Ratios(
         {
             "recall_at_1": (ranks <= 1, every),
             "recall_at_10": (ranks <= 10, every),

@@ -238,7 +238,7 @@ class ContrastiveConfig:
 
     Of one input these are two views of it, which differ by augmentation and dropout, and of two
     texts the texts. It needs no compile.loss and no compile.metrics: ``accuracy`` is the share of
-    rows of a batch to which their twin is the nearest.
+    rows of a batch whose nearest other row is the second view.
 
     Args:
         temperature: What cosines are divided by.

@@ -63,7 +63,7 @@ def compile_arguments(
         steps: Batches of the whole training, for schedules.
         outputs: Names of the model's outputs; loss and metrics are those of each.
         distillation: Whether, and how, targets have a teacher's logits behind them.
-        contrastive: Whether, and how, twins are learned in place of targets.
+        contrastive: Whether, and how, pairs of views are learned in place of targets.
 
     Raises:
         UsageError: A name that Keras does not have, or an argument that it does not take.

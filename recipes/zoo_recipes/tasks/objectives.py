@@ -66,7 +66,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
             without the tokens that the task needs, or boxes of more classes than the model has.
     """
     if recipe.contrastive is not None:
-        return _twins(examples, preprocessor.batch, task, recipe)
+        return _views(examples, preprocessor.batch, task, recipe)
     if task not in UNLABELLED | {PAIRS, TAGS, ANSWERS}:
         return _without_tokens(examples, preprocessor.batch, task, recipe)
     step = preprocessor.tokenize_step
@@ -129,7 +129,7 @@ def _many_hot(examples: Examples, recipe: Recipe) -> Any:
     return targets
 
 
-def _twins(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Views:
+def _views(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Views:
     if not isinstance(examples.raws[0], tuple):
         views = _without_tokens(examples, prepare, task, recipe)
         return Views(views, views, classes=views.targets)

@@ -1,4 +1,4 @@
-"""Examples of which two belong together: views of one image, or both texts of a pair."""
+"""Positive pairs: two views of one example (SimCLR), or both texts of a pair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_recipes.metrics.resampling import Ratios
 from zoo_registry import UsageError
 
 BATCH_SIZE = 256
-# Rows of a table of similarities that are in memory at a time.
+# Rows of the similarity matrix that are in memory at a time.
 _BLOCK = 1024
 # Equal texts have equal embeddings, but for how a batch is rounded.
 _EQUAL = 1e-5
@@ -21,15 +21,16 @@ _EQUAL = 1e-5
 
 @dataclass(frozen=True)
 class Views:
-    """Two sources, the same one where twins differ by augmentation or dropout only.
+    """Two views of each example; of one source where they differ by augmentation or dropout only.
 
-    A batch has all first twins, then all second ones, in the same order.
+    A batch has all first views, then all second ones, in the same order.
 
     Args:
-        first: Rows of one of each two.
-        second: Rows of the other.
+        first: The first view of each example.
+        second: The second one.
         classes: What the embeddings are measured by where there is one source: int (examples,).
-        texts: Where there are two, the second texts, as a twin may be there several times.
+        texts: Where there are two sources, the second texts: the same one may be there several
+            times.
     """
 
     first: ArraySource
@@ -39,15 +40,15 @@ class Views:
 
     @property
     def targets(self) -> None:
-        """Who belongs together follows from the order."""
+        """The order of the rows says which two are views of one example."""
         return None
 
     def __len__(self) -> int:
-        """Return the number of twins."""
+        """Return the number of pairs of views."""
         return len(self.first)
 
     def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
-        """Return the inputs by name, two rows for each number, and as many zeros for targets."""
+        """Return the inputs by name, two rows for each index, and as many zeros for targets."""
         ours, _ = self.first.take(numbers)
         theirs = ours if self.second is self.first else self.second.take(numbers)[0]
         inputs = {name: np.concatenate([ours[name], theirs[name]]) for name in ours}
@@ -55,11 +56,11 @@ class Views:
 
 
 def count_views(predict: Predictor, source: Views) -> Ratios:
-    """Return figures of the embeddings of all examples.
+    """Return metrics of the embeddings of all examples.
 
-    Of one source it is ``neighbor_accuracy``, the share of examples whose nearest other example, by
-    cosine, is of their class. Of two they are ``recall_at_1``, ``recall_at_10`` and ``mrr``, the
-    mean of 1 / rank, of the second twins that are nearest to the first ones.
+    Of one source it is ``neighbor_accuracy``, the fraction of examples whose nearest other example,
+    by cosine, is of their class. Of two they are ``recall_at_1``, ``recall_at_10`` and ``mrr``, the
+    mean of 1 / rank, of the second views that are nearest to the first ones.
 
     Args:
         predict: Its only output, or the one that is pooled, is float (examples, width).
@@ -111,7 +112,7 @@ def neighbors(embeddings: Any, classes: Any) -> Ratios:
 
 
 def retrieved(first: Any, second: Any, texts: Sequence[str]) -> Ratios:
-    """Return how high the second twin stands among all second ones, for each first one.
+    """Return the rank of the second view among all second ones, for each first one.
 
     Args:
         first: float (examples, width), of length 1.

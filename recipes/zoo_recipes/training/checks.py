@@ -222,7 +222,7 @@ def count_cut(
     found = _cutting(preprocessor)
     if found is None:
         return {}
-    # Both texts of twins are rows of their own; other pairs are one text.
+    # Contrastive learning has both texts of a pair as rows; other pairs are one text.
     raws = {
         part: [*flat(some.raws)] if recipe.contrastive else some.raws
         for part, some in examples.items()

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from zoo_recipes.datasets.at_hand import digits, rows_by_split
 from zoo_recipes.metrics.detection import overlaps
 
-# Degrees: people write up to ten or twenty aslant, and a 6 is no 9 yet.
+# Degrees: people write up to ten or twenty aslant, and a 6 is not a 9 yet.
 LARGEST = 45.0
 SIZES = {"train": 5000, "test": 500}
 SIDE = 96

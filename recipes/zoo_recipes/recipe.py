@@ -112,7 +112,7 @@ class Recipe:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             where = f"'{name}'" if name else "The recipe"
-            raise UsageError(f"{where} is no TOML: {error}") from error
+            raise UsageError(f"{where} is not valid TOML: {error}") from error
         return as_recipe(data, name or "recipe")
 
 

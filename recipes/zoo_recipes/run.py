@@ -254,7 +254,7 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
     if isinstance(source, Run | Bundle):
         return source
     if not isinstance(source, str | Path):
-        raise UsageError(f"{source!r} is no run and no bundle: give one, or its folder.")
+        raise UsageError(f"{source!r} is neither a run nor a bundle: give one, or its folder.")
     if Path(source, INFO).is_file():
         return load_run(source)
     if is_bundle(Path(source)):
@@ -263,8 +263,8 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
     if runs:
         raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
     raise UsageError(
-        f"'{source}' is no run and no bundle: it has no {INFO} and no {folders.MANIFEST}. "
-        "`zoo train` makes runs, `zoo export` bundles."
+        f"'{source}' is neither a run folder nor a bundle: it has no {INFO} and no "
+        f"{folders.MANIFEST}. `zoo train` makes runs, `zoo export` bundles."
     )
 
 
@@ -302,7 +302,9 @@ def _check_contents(path: Path, *, force: bool) -> None:
         if not force:
             raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
         if not (path / INFO).is_file():
-            raise UsageError(f"'{path}' is no run: --force deletes runs only.")
+            raise UsageError(
+                f"'{path}' is not a run folder ({INFO} is missing): --force deletes runs only."
+            )
 
 
 def _contents(path: Path) -> list[Path]:

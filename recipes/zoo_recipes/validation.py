@@ -199,7 +199,7 @@ def _split_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
         split = dataset.get(key)
         if isinstance(split, str) and not _SPLIT.fullmatch(split):
             yield (
-                f'dataset.{key} = "{split}": is no split, such as "train", "train[:90%]" '
+                f'dataset.{key} = "{split}": is not a split, such as "train", "train[:90%]" '
                 'or "train+test".'
             )
 

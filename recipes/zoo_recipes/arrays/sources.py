@@ -170,7 +170,7 @@ def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
 
 
 def fit(some: Shapes, others: Shapes) -> bool:
-    """Return whether shapes have the same names and sizes; what is no number fits any size.
+    """Return whether shapes have the same names and sizes; what is not a number fits any size.
 
     Args:
         some: Without the batch.

@@ -126,7 +126,8 @@ def penalty(model: Any) -> float:
     Args:
         model: A ``keras.Model``.
     """
-    # `Model.losses` also holds what layers added in the graph of the last call, which is no number.
+    # `Model.losses` also holds what layers added in the graph of the last call, which is not a
+    # number.
     regularized = [v for v in model.trainable_variables if v.regularizer is not None]
     return float(sum(float(v.regularizer(v)) for v in regularized))
 
@@ -196,7 +197,7 @@ INSTEAD = {
     "LearningRateScheduler": "write compile.schedule.",
     "ModelCheckpoint": 'write fit.keep_best = "val_loss".',
     "SwapEMAWeights": "compile.optimizer.use_ema = true does so by itself.",
-    "TerminateOnNaN": "every training stops at a loss that is no number.",
+    "TerminateOnNaN": "every training stops at a loss that is not a number.",
 }
 
 

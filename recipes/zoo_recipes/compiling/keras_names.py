@@ -92,7 +92,7 @@ def find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
 
 
 def check_numbers(where: str, kind: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no number where an optimizer or a schedule needs one.
+    """Refuse what is not a number where an optimizer or a schedule needs one.
 
     Keras would find it out in the middle of a step. Names that the class does not take are left to
     :func:`make`.

@@ -44,7 +44,7 @@ def read_squad(path: Path, columns: Columns) -> Content:
         columns: Not used.
 
     Raises:
-        UsageError: A file that is no JSON.
+        UsageError: A file that is not valid JSON.
     """
     examples: list[Example] = []
     problems: list[Problem] = []
@@ -76,7 +76,7 @@ def answer_example(
     """
     for name, text in (("question", question), ("context", context)):
         if not isinstance(text, str) or not text.strip():
-            raise BadRecordError(f"the {name} is no text or empty")
+            raise BadRecordError(f"the {name} is empty or not a text")
     found = list(_answers(answers))
     for text, start in found:
         if context[start : start + len(text)] != text:
@@ -114,10 +114,10 @@ def _answers(answers: Any) -> Iterator[tuple[str, int]]:
         pairs = list(zip(texts, starts, strict=True))
     elif isinstance(answers, list):
         if not all(isinstance(answer, Mapping) for answer in answers):
-            raise BadRecordError("an answer is no object with 'text' and 'answer_start'")
+            raise BadRecordError("an answer is not an object with 'text' and 'answer_start'")
         pairs = [(answer.get("text"), answer.get("answer_start")) for answer in answers]
     else:
-        raise BadRecordError("its answers are no list")
+        raise BadRecordError("its answers are not a list")
     for text, start in pairs:
         is_place = isinstance(start, int) and not isinstance(start, bool) and start >= 0
         if not (isinstance(text, str) and text and is_place):
@@ -146,6 +146,6 @@ def _questions(file: Path) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _listed(value: Any, key: str) -> list[Any]:
-    """Return a list of SQuAD; where there is none, one thing that is no question."""
+    """Return a list of SQuAD; where there is none, one thing that is not a question."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, list) else [None]

@@ -123,7 +123,7 @@ class Box:
         corners = (self.left, self.top, self.right, self.bottom)
         shown = ", ".join(f"{number:g}" for number in corners)
         if not all(map(math.isfinite, corners)):
-            raise BadRecordError(f"has a box that is no box: {shown}")
+            raise BadRecordError(f"has a box that is not valid: {shown}")
         if self.right <= self.left or self.bottom <= self.top:
             raise BadRecordError(f"has a box without area: {shown} (left, top, right, bottom)")
         inside = min(self.left, self.top) >= -SLACK

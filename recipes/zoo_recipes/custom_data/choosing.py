@@ -148,7 +148,7 @@ def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:
         data: Where they were moved to; ``None`` where they are as before.
 
     Raises:
-        UsageError: They are not where the recipe says, or they are no own data.
+        UsageError: They are not where the recipe says, or they are not own data.
     """
     name = recipe.dataset.name
     if data is not None and not is_path(name):

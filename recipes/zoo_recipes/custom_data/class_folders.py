@@ -54,7 +54,7 @@ def class_members(path: Path, problems: list[Problem], remarks: list[str]) -> It
         remarks: Given what is left out because it has no class.
 
     Raises:
-        UsageError: Folders that are no classes, or of which it is not clear whether they are.
+        UsageError: Folders that are not classes, or of which it is not clear whether they are.
     """
     root = _unwrapped(path)
     splits = _splits(root)
@@ -141,7 +141,7 @@ def _classes(
     names = {folder.name.lower() for _, folder in found}
     if names and names <= STRUCTURE:
         raise UsageError(
-            f"'{root}' has the folders {_listed([folder for _, folder in found])}, which are no "
+            f"'{root}' has the folders {_listed([folder for _, folder in found])}, which are not "
             "classes, and they are not laid out as YOLO, COCO or Pascal VOC have boxes: YOLO needs "
             "data.yaml or classes.txt beside images/ and labels/. There is no task here that "
             "learns masks."

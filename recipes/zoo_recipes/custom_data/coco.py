@@ -76,7 +76,7 @@ def _tables(file: Path) -> dict[str, list[Any]]:
     for key, kind in KEYS.items():
         rows = data.get(key) if isinstance(data, dict) else None
         if not isinstance(rows, kind) or not all(isinstance(row, dict) for row in rows):
-            raise BadRecordError(f"is no annotation of COCO: it has no list '{key}' of objects")
+            raise BadRecordError(f"is not an annotation of COCO: it has no list '{key}' of objects")
     return {key: data[key] for key in KEYS}
 
 

@@ -102,7 +102,7 @@ class Content:
         features: TFDS features by name.
         examples: The good ones, in the order of the files.
         problems: The bad ones.
-        remarks: What is no problem and yet worth knowing.
+        remarks: What is not a problem and yet worth knowing.
         records: The places of all records, good and bad, in the order of the files, where they
             are not those of the examples and problems.
     """

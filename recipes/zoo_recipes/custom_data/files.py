@@ -180,7 +180,7 @@ def splits_of(
 
 
 def lines_of(file: Path, path: Path, problems: list[Problem]) -> list[str | None]:
-    """Return the lines of a text file; one that is no UTF-8 is a problem, and ``None``."""
+    """Return the lines of a text file; one that is not valid UTF-8 is a problem, and ``None``."""
     found: list[str | None] = []
     # U+2028 and others end lines for Python, and not for those who wrote the file.
     for number, line in enumerate(decoded(file).text.removesuffix("\n").split("\n"), 1):
@@ -276,7 +276,7 @@ def json_in(file: Path) -> Any:
     try:
         found = json.loads(decoded(file).text)
     except (ValueError, RecursionError) as error:
-        raise BadRecordError(f"is no JSON: {error}") from error
+        raise BadRecordError(f"is not valid JSON: {error}") from error
     if not is_utf8(json.dumps(found, ensure_ascii=False)):
         raise BadRecordError(HALF)
     return found

@@ -185,7 +185,7 @@ def look_at(file: Path) -> Picture:
         image = _opened(file)
         colours = _pixels_of(image, 3)
     except Exception as error:  # Pillow raises anything on a damaged file
-        raise BadRecordError(f"is no picture: {_reason(error, file)}") from error
+        raise BadRecordError(f"is not a picture: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
     return Picture(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
 

@@ -260,7 +260,7 @@ def _told(opened: _Opened, row: TableRow) -> Any:
     try:
         number = as_number(value)
     except (ValueError, TypeError) as error:
-        raise BadRecordError(f"target '{value}' is no number") from error
+        raise BadRecordError(f"target '{value}' is not a number") from error
     if number != number:  # noqa: PLR0124
         raise BadRecordError(f"column '{column}' is empty")
     return number

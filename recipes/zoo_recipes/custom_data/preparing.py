@@ -148,7 +148,7 @@ def _refuse_no_classes(path: Path, classes: Sequence[Sequence[str]]) -> None:
         raise UsageError(f"All examples at '{path}' are in class '{named[0]}'.")
     if len(labels) > max(20, len(named) / 2):
         raise UsageError(
-            f"The labels at '{path}' are no classes: {len(labels):,} different ones in "
+            f"The labels at '{path}' are not classes: {len(labels):,} different ones in "
             f"{len(classes):,} examples, such as '{named[0]}'."
         )
 

@@ -201,7 +201,7 @@ class DataReport:
         boxes: Of boxes, the same as of sizes: how many there are an image, their height and width
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
-        remarks: What is no problem and yet worth knowing, such as several sample rates.
+        remarks: What is not a problem and yet worth knowing, such as several sample rates.
         contradictions: Examples whose content is in another class too; a training keeps them.
     """
 

@@ -171,7 +171,7 @@ def find_form(file: Path, names: Sequence[str], columns: Columns) -> tuple[Form,
         UsageError: There is no such role or column, or it is not clear what the table holds.
     """
     if not names:
-        raise UsageError(f"'{file}' has no columns: it is empty, or its rows are no objects.")
+        raise UsageError(f"'{file}' has no columns: it is empty, or its rows are not objects.")
     _check_named(file, names, columns)
     for form in FORMS:
         found = _found(form, names, columns)

@@ -257,7 +257,7 @@ def _objects(file: Path, text: str) -> Iterator[TableRow]:
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            yield TableRow(number, {}, f"is no JSON: {error}")
+            yield TableRow(number, {}, f"is not valid JSON: {error}")
         else:
             yield _object(number, values)
 
@@ -268,7 +268,7 @@ def _whole(file: Path, text: str) -> list[Any] | None:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         if text.lstrip().startswith("["):
-            raise UsageError(f"'{file}' is no JSON: {error}") from error
+            raise UsageError(f"'{file}' is not valid JSON: {error}") from error
         return None
     return value if isinstance(value, list) else _records(value)
 
@@ -305,7 +305,7 @@ def _is_row(row: Any, names: list[Any]) -> bool:
 
 def _object(number: int, values: Any) -> TableRow:
     if not isinstance(values, dict):
-        return TableRow(number, {}, f"is no object: {type(values).__name__}")
+        return TableRow(number, {}, f"is not an object: {type(values).__name__}")
     # JSON may escape what no text holds.
     if not is_utf8(json.dumps(values, ensure_ascii=False)):
         return TableRow(number, {}, HALF)
@@ -326,7 +326,9 @@ def _sheet(file: Path) -> tuple[list[Line], list[str]]:
         first = book.worksheets[0]
         rows = [[_written(value) for value in row] for row in first.iter_rows(values_only=True)]
     except Exception as error:  # openpyxl raises what zip and XML raise
-        raise UsageError(f"'{file}' is no Excel file: {type(error).__name__}: {error}") from error
+        raise UsageError(
+            f"'{file}' is not an Excel file: {type(error).__name__}: {error}"
+        ) from error
     lines = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
     # Cells that were formatted once and hold nothing.
     width = max((at for _, row in lines for at, cell in enumerate(row, 1) if cell), default=0)
@@ -354,5 +356,5 @@ def _parquet(file: Path) -> Table:
         table = parquet.ParquetFile(file).read()
         rows = [TableRow(at, values) for at, values in enumerate(table.to_pylist(), 1)]
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UsageError(f"'{file}' is no Parquet file: {error}") from error
+        raise UsageError(f"'{file}' is not a Parquet file: {error}") from error
     return Table(list(table.schema.names), rows)

@@ -389,9 +389,9 @@ def _number(role: str, text: str) -> float:
     try:
         number = float(text)
     except ValueError as error:
-        raise BadRecordError(f"{role} '{text}' is no number") from error
+        raise BadRecordError(f"{role} '{text}' is not a number") from error
     if not math.isfinite(number):
-        raise BadRecordError(f"{role} '{text}' is no finite number")
+        raise BadRecordError(f"{role} '{text}' is not a finite number")
     return number
 
 

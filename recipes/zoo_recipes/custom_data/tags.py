@@ -74,7 +74,7 @@ def read_tagged(path: Path, columns: Columns) -> Content:
         columns: ``token`` and ``tag`` by number; the first and the last one by default.
 
     Raises:
-        UsageError: A column is no number.
+        UsageError: A column is not a number.
     """
     for role, column in columns.items():
         if role not in TAGS.roles or not column.isdecimal() or column == "0":
@@ -105,7 +105,7 @@ def tagged(where: str, split: str | None, tokens: Any, tags: Any) -> Example:
     """Return the example of words and their tags, as two cells of a table hold them.
 
     Raises:
-        BadRecordError: They are no lists of as many words as tags.
+        BadRecordError: They are not lists of as many words as tags.
     """
     tokens, tags = (
         listed(name, value) if isinstance(value, str) and is_list(value) else value
@@ -113,9 +113,9 @@ def tagged(where: str, split: str | None, tokens: Any, tags: Any) -> Example:
     )
     for name, values in (("words", tokens), ("tags", tags)):
         if not isinstance(values, list) or not values:
-            raise BadRecordError(f"its {name} are no list, or an empty one")
+            raise BadRecordError(f"its {name} are empty or not a list")
         if any(isinstance(value, list | dict) or value is None for value in values):
-            raise BadRecordError(f"its {name} are no plain ones")
+            raise BadRecordError(f"its {name} are not plain values")
     if len(tokens) != len(tags):
         raise BadRecordError(f"has {len(tokens)} words and {len(tags)} tags")
     return _example(where, split, [str(word) for word in tokens], [str(tag) for tag in tags])

@@ -157,7 +157,7 @@ def read_class_texts(path: Path, columns: Columns) -> Content:
     western = 0
     for member in class_members(path, problems, remarks):
         if not _is_text(member.file):
-            problems.append(Problem(member.where, "is no .txt file"))
+            problems.append(Problem(member.where, "is not a .txt file"))
             continue
         try:
             found = decoded(member.file)

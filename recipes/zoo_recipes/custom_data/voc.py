@@ -121,9 +121,9 @@ def _parsed(file: Path) -> Any:
     except DefusedXmlException as error:
         raise BadRecordError("declares a document type or entities, which are not read") from error
     except (ParseError, LookupError, ValueError) as error:
-        raise BadRecordError(f"is no XML: {error}") from error
+        raise BadRecordError(f"is not valid XML: {error}") from error
     if root.tag != "annotation":
-        raise BadRecordError(f"is no annotation of VOC: it begins with <{root.tag}>")
+        raise BadRecordError(f"is not an annotation of VOC: it begins with <{root.tag}>")
     return root
 
 

@@ -160,7 +160,7 @@ def _yaml(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"'{file}' is no YAML: {error}") from error
+        raise UsageError(f"'{file}' is not valid YAML: {error}") from error
     if not isinstance(found, dict):
         raise UsageError(f"'{file}' says nothing: it needs names: [cat, dog].")
     return found
@@ -199,7 +199,7 @@ def _box(words: Sequence[str], size: tuple[int, int], described: Described) -> B
     try:
         number, *shares = (float(word) for word in words)
     except ValueError as error:
-        raise BadRecordError(f"is no box: {' '.join(words)[:60]}") from error
+        raise BadRecordError(f"is not a box: {' '.join(words)[:60]}") from error
     names = described.names
     if not number.is_integer() or not 0 <= number < len(names):
         raise BadRecordError(f"class {number:g} is none of the {len(names)} that are named")

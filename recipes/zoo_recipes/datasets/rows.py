@@ -19,7 +19,7 @@ from zoo_runtime.preprocess.steps import AudioStep
 def sound_reader(
     feature: Any, steps: Sequence[Mapping[str, Any]]
 ) -> Callable[[Any], tuple[Any, int] | Any] | None:
-    """Return what makes a raw input of a value of a feature; ``None`` if it is no sound.
+    """Return what makes a raw input of a value of a feature; ``None`` if it is not a sound.
 
     Sounds are mixed and resampled as they are read, where the steps say to what.
 
@@ -144,7 +144,7 @@ def class_names(builder: Any, label: str | None) -> list[str]:
 
 
 def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
-    """Return which record of own data each row is; ``None`` where the data are no own data."""
+    """Return which record of own data each row is; ``None`` where the data are not own data."""
     found = [row.place for row in rows if row.place is not None]
     return found if len(found) == len(rows) else None
 

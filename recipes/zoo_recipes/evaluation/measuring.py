@@ -74,7 +74,7 @@ def _measured(model: Any, recipe: Recipe, source: ArraySource) -> dict[str, floa
         fed(model, inputs), targets, batch_size=BATCH_SIZE, verbose=0, return_dict=True
     )
     measured = {name: float(value) for name, value in results.items()}
-    # Keras adds what the sizes of weights cost, which is no loss of these examples.
+    # Keras adds what the sizes of weights cost, which is not a loss of these examples.
     measured["loss"] -= penalty(model)
     predict = keras_predictor(model, jit_compile)
     return headline_first(measured | _counted(predict, recipe, source))

@@ -184,14 +184,14 @@ class Evaluation:
         """Return what :meth:`to_json` wrote.
 
         Raises:
-            UsageError: Text that is no evaluation.
+            UsageError: Text that is not an evaluation.
         """
         from pydantic import TypeAdapter, ValidationError
 
         try:
             return TypeAdapter(cls).validate_json(text)
         except ValidationError as error:
-            raise UsageError(f"The text is no evaluation: {error}") from error
+            raise UsageError(f"The text is not an evaluation: {error}") from error
 
     def save(self, folder: str | Path) -> Path:
         """Write ``evaluation.json`` and, for classes, ``confusion.png``; return the folder.

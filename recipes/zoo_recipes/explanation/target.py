@@ -184,7 +184,7 @@ def choose_target(
     else:
         hint = did_you_mean(wanted, names)
         if task in LANGUAGE_MODELS:
-            raise UsageError(f"'{wanted}' is no token of the vocabulary.{hint}")
+            raise UsageError(f"'{wanted}' is not a token of the vocabulary.{hint}")
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UsageError(f"There is no class '{wanted}'.{hint} The classes are: {listed}.")
     return AttributionTarget(task, index, names[index], place)

@@ -106,7 +106,7 @@ def measured(
         resamples: How often as many rows are drawn, with replacement.
         seed: Of the draws: the same rows have the same intervals.
         together: int (rows,): rows of the same number are drawn together, such as the ratings of
-            one user, who is no new user with each of them; ``None`` draws each by itself.
+            one user, who is not a new user with each of them; ``None`` draws each by itself.
 
     Example:
         >>> from zoo_recipes.metrics.resampling import Numbers

@@ -19,7 +19,8 @@ from zoo_runtime.preprocess.boxes import HEATMAP, MAPS, OFFSET, SIZE, Found, fin
 # Pixels of the model's image a cell: every CenterNet has it.
 STRIDE = 4
 # How much of a box one that is moved so far still shares with it, as in CornerNet
-# (https://arxiv.org/abs/1808.01244, section 3.2): that far around a middle a heatmap is no mistake.
+# (https://arxiv.org/abs/1808.01244, section 3.2): that far around a middle a heatmap is not a
+# mistake.
 LEAST_OVERLAP = 0.7
 # Next to no loss: it is for cells of which nobody knows whether a thing is there.
 UNKNOWN = 0.9999

@@ -38,7 +38,7 @@ def rating_rows(inputs: Arrays, raws: Sequence[Sequence[Any]], labels: Any) -> R
         labels: Numbers, (examples,).
 
     Raises:
-        UsageError: Raw inputs that are no pairs, or ratings that are no numbers.
+        UsageError: Raw inputs that are not pairs, or ratings that are not numbers.
     """
     targets = np.asarray(labels)
     if not all(isinstance(raw, tuple) for raw in raws) or targets.dtype.kind not in "iuf":

@@ -134,7 +134,7 @@ def class_weights(
         names: Of the classes.
 
     Raises:
-        UsageError: Labels that are no classes, or a class that does not exist.
+        UsageError: Labels that are not classes, or a class that does not exist.
 
     Example:
         >>> class_weights("balanced", np.array([0, 0, 1, 0]), None)[1]
@@ -167,7 +167,7 @@ def balanced_order(labels: Any, rng: np.random.Generator) -> Any:
         rng: Source of chance.
 
     Raises:
-        UsageError: Labels that are no classes.
+        UsageError: Labels that are not classes.
     """
     _check_classes("fit.sampling", labels)
     classes = np.unique(labels)

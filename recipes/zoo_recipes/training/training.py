@@ -165,7 +165,7 @@ def train(
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
-        ZooError: Data that cannot be had, a loss that is no number, a disk that is full, workers
+        ZooError: Data that cannot be had, a loss that is not a number, a disk that is full, workers
             that did not come up or were lost too often.
     """
     recipe = on_custom_data(

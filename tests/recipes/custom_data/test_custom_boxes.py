@@ -171,7 +171,7 @@ def test_every_problem_of_coco_has_its_place(image, tmp_path):
         "  my.json, annotation 51: is of image 99, which is not among the good images",
         "  my.json, annotation 54: has no bbox of four numbers: [1, 2, 3]",
         "  my.json, image 5: the image has 30x30 pixels, its annotation says 40x20",
-        "  my.json, image 6: is no picture: cannot identify image file",
+        "  my.json, image 6: is not a picture: cannot identify image file",
         "  my.json, annotation 52: has a box that leaves its image of 40x20: 30, 0, 45, 5 "
         "(left, top, right, bottom)",
         "  my.json, annotation 53: has a box without area: 3, 3, 3, 8 (left, top, right, bottom)",
@@ -197,7 +197,7 @@ def test_xml_that_is_none_and_xml_that_attacks(image, tmp_path):
     write_xml(own / "3.xml", [(0, 0, 5, 5, "")], name="unknown.jpg")
     assert list(map(str, layout_of(own).read(own, {}).problems)) == [
         "1.xml: declares a document type or entities, which are not read",
-        "2.xml: is no XML: mismatched tag: line 2, column 10",
+        "2.xml: is not valid XML: mismatched tag: line 2, column 10",
         "3.xml, object 1: has no name",
     ]
 
@@ -207,7 +207,7 @@ def test_json_that_is_no_coco(image, tmp_path):
     write_json(tmp_path / "own/instances.json", {"images": [], "annotations": {}})
     content = layout_of(tmp_path / "own").read(tmp_path / "own", {})
     assert list(map(str, content.problems)) == [
-        "instances.json: is no annotation of COCO: it has no list 'annotations' of objects"
+        "instances.json: is not an annotation of COCO: it has no list 'annotations' of objects"
     ]
 
 

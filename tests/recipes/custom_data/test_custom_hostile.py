@@ -166,7 +166,7 @@ def test_every_wrong_question_of_squad_has_its_place(tmp_path):
         assert content.kind.name == "questions about texts"
         assert [example.place[-1] for example in content.examples] == ["1", "5"]
         assert [str(problem) for problem in content.problems] == [
-            f"{file.name}:{n}: the question is no text or empty" for n in (2, 3, 4)
+            f"{file.name}:{n}: the question is empty or not a text" for n in (2, 3, 4)
         ]
 
 
@@ -232,7 +232,7 @@ def test_the_first_sheet_of_an_excel_file(tmp_path):
         ("t.xlsx:4", {"mass": "2", "island": "", "label": "y"}),
     ]
     assert "sheet 'Sheet' of t.xlsx is read, the first of 2" in content.remarks
-    with pytest.raises(UsageError, match=r"broken\.xlsx' is no Excel file: BadZipFile"):
+    with pytest.raises(UsageError, match=r"broken\.xlsx' is not an Excel file: BadZipFile"):
         read(write(tmp_path / "broken.xlsx", "no zip"))
 
 

@@ -100,8 +100,8 @@ def test_folders_that_are_no_classes(tmp_path):
     for part in ("images", "masks"):
         paint(tmp_path / "c" / part / "1.png")
     assert refused(tmp_path / "c") == (
-        f"'{tmp_path / 'c'}' has the folders images, masks, which are no classes, and they are not "
-        "laid out as YOLO, COCO or Pascal VOC have boxes: YOLO needs data.yaml or classes.txt "
+        f"'{tmp_path / 'c'}' has the folders images, masks, which are not classes, and they are "
+        "not laid out as YOLO, COCO or Pascal VOC have boxes: YOLO needs data.yaml or classes.txt "
         "beside images/ and labels/. There is no task here that learns masks."
     )
     for name in ("cat", "dog", "test"):
@@ -155,7 +155,7 @@ def test_yolo(tmp_path):
         "valid/images/c.jpg": "validation",
     }
     assert problems(content) == []
-    # As coco128.yaml says it: what is trained on is measured too, which is no split.
+    # As coco128.yaml says it: what is trained on is measured too, which is not a split.
     write(
         tmp_path / "farm/data.yaml", "train: train/images\nval: train/images\nnames: [cat, dog]\n"
     )
@@ -171,11 +171,11 @@ def test_what_is_wrong_with_yolo(tmp_path):
         "train/labels/a.txt:1: class 2 is none of the 2 that are named",
         "train/labels/a.txt:2: is in pixels: boxes of YOLO are shares of the picture, 0 to 1",
         "train/labels/a.txt:3: has 2 numbers, not a class and x, y, width and height",
-        "train/labels/a.txt:4: is no box: x",
+        "train/labels/a.txt:4: is not a box: x",
         "train/labels/zz.txt: there is no image of that name",
     ]
     (folder / "data.yaml").unlink()
-    assert "which are no classes" in refused(folder)
+    assert "which are not classes" in refused(folder)
     write(folder / "classes.txt", "cat\ndog\n")
     assert read(folder).features["objects"].feature["label"].names == ["cat", "dog"]
 
@@ -228,7 +228,7 @@ def test_tables_of_a_contest(tmp_path):
         paint(tmp_path / f"{name}.jpg")
     write(tmp_path / "train.csv", "id,label\n1,cat\n2,dog\n")
     write(tmp_path / "test.csv", "id\n3\n")
-    # What everybody is to hand in is no label.
+    # What everybody is to hand in is not a label.
     write(tmp_path / "sample_submission.csv", "id,label\n3,0.5\n")
     content = read(tmp_path)
     assert told(content) == {"train.csv:2": "cat", "train.csv:3": "dog"}
@@ -338,7 +338,7 @@ def test_tables_of_numbers_and_categories(tmp_path):
     content = read(tmp_path / "iris.csv", target="sepal")
     assert told(content) == {"iris.csv:2": 5.1, "iris.csv:3": 7.0, "iris.csv:4": 6.3}
     assert problems(read(tmp_path / "iris.csv", target="petal")) == [
-        "iris.csv:4: target '?' is no number"
+        "iris.csv:4: target '?' is not a number"
     ]
 
 
@@ -518,8 +518,8 @@ def test_float_pictures_of_0_to_1_are_not_read_as_black(tmp_path):
     content = read(tmp_path)
     assert told(content) == {"b/1.tif": "b"}
     assert problems(content) == [
-        "a/1.tif: is no picture: An image of mode F holds 0..1, and here pixels go from 0 to 255: "
-        "multiply them by 255."
+        "a/1.tif: is not a picture: An image of mode F holds 0..1, and here pixels go from 0 to "
+        "255: multiply them by 255."
     ]
 
 

@@ -118,7 +118,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(UsageError, match=r"twice.csv' has two columns 'text': give each a name"):
         read(path)
     path = write(tmp_path / "t.parquet", "no parquet")
-    with pytest.raises(UsageError, match=r"t.parquet' is no Parquet file: "):
+    with pytest.raises(UsageError, match=r"t.parquet' is not a Parquet file: "):
         read(path)
 
 
@@ -177,8 +177,8 @@ def test_ratings(tmp_path):
     content = read(path)
     assert content.examples[0].values == {"user": "1", "item": "2", "rating": 3.5}
     assert [str(problem) for problem in content.problems] == [
-        "ratings.csv:3: rating 'good' is no number",
-        "ratings.csv:4: rating 'nan' is no finite number",
+        "ratings.csv:3: rating 'good' is not a number",
+        "ratings.csv:4: rating 'nan' is not a finite number",
     ]
 
 

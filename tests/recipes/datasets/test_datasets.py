@@ -252,7 +252,7 @@ def test_wrong_splits_and_features(data_dir, split, feature, message):
 
 def test_more_data_than_memory_is_refused(data_dir, monkeypatch):
     monkeypatch.setattr(reading, "MEMORY_SHARE", 1e-9)
-    # Without the step that says their size, they are no pictures to be resized.
+    # Without the step that says their size, they are not pictures to be resized.
     builder = open_dataset("digits", data_dir=data_dir)
     with pytest.raises(UsageError, match=r"^Split 'train' of 'digits/1.0.0' needs about 0.0 GiB"):
         read_split(builder, "train", input="image", label="label")

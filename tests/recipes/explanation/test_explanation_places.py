@@ -70,7 +70,7 @@ def test_a_token_is_explained_by_itself_and_its_neighbour(
     true[at] = OWN * (vectors[ids[at]] - vectors[blank])[found.target.index]
     expected = true[np.argsort(found.features.members)][-len(found.features) :]
     np.testing.assert_allclose(found.values, expected, atol=1e-5)
-    # What is hidden is no feature.
+    # What is hidden is not a feature.
     assert len(found.features) == (4 if task == "masked-lm" else 5)
     words = {"masked-lm": "in place of [MASK]", "causal-lm": "after the text"}
     said = words.get(task, f"at '{request_.get('word')}'")
@@ -91,7 +91,7 @@ def test_a_token_that_there_is_not(run_of):
     run, _ = run_of("causal-lm")
     with pytest.raises(UsageError) as failure:
         explain_trained(run, TEXT, "occlusion", label="catt")
-    assert str(failure.value) == "'catt' is no token of the vocabulary. Did you mean 'cat'?"
+    assert str(failure.value) == "'catt' is not a token of the vocabulary. Did you mean 'cat'?"
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,10 @@ def test_an_existing_folder_is_refused(run, quick, data_dir, tmp_path):
     )
     assert load_run(run.path).status == "complete"
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"is no run: --force deletes runs only\."):
+    with pytest.raises(
+        UsageError,
+        match=r"is not a run folder \(run\.json is missing\): --force deletes runs only\.",
+    ):
         train(quick, out=tmp_path, data_dir=data_dir, force=True, verbose=False)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -22,8 +22,8 @@ class MovielensSmall(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """100,004 ratings of 0.5 to 5 stars by 671 users, at least 20 of each.
 
     Of each user the last tenth in time is the test split, and the tenth before it the validation
-    split: what somebody rates next is told from what they rated before. Other people's later
-    ratings may be among those to train on.
+    split: what a user rates next is predicted from what they rated before. Later ratings of others
+    may be among those to train on.
 
     Harper, Konstan 2015, https://doi.org/10.1145/2827872.
     """

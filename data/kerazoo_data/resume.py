@@ -28,7 +28,7 @@ class Resume(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     All applications to one advert are in the same split. ``features`` is what the employer saw:
     numbers with mean 0 and deviation 1 in the training split, each text as zeros and a one.
-    ``features_without_name`` is the same with zeros where the name told race and gender.
+    ``features_without_name`` is the same with zeros where the name gave race and gender.
 
     Bertrand, Mullainathan 2004, https://doi.org/10.1257/0002828042002561.
     """

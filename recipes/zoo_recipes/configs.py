@@ -125,7 +125,7 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompileConfig:
-    """What ``keras.Model.compile`` is told.
+    """Arguments of ``keras.Model.compile``.
 
     Args:
         optimizer: A Keras optimizer and its arguments.
@@ -169,7 +169,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """What ``keras.Model.fit`` is told.
+    """Arguments of ``keras.Model.fit``.
 
     Args:
         epochs: Times the training split is gone through.
@@ -203,7 +203,7 @@ class MaskingConfig:
     """Which tokens are hidden, for the tasks ``masked-lm`` and ``pretraining``.
 
     Args:
-        rate: Share of the tokens that are to be told.
+        rate: Fraction of the tokens that are to be predicted.
         mean_span: Tokens in a row that are hidden together, on average: 1 hides each by itself, as
             BERT does; SpanBERT has 5 (https://arxiv.org/abs/1907.10529).
     """

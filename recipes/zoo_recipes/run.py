@@ -31,12 +31,12 @@ from zoo_system.errors import first_line
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
-# Told the number of an epoch, from 0, and its metrics by name.
+# Called with the index of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 class StoppedError(Exception):
-    """Ends a training that was told to stop; it can be resumed."""
+    """Ends a training that was asked to stop; it can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ class Run:
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What the model takes; it is loaded to tell."""
+        """What the model takes; it is loaded to find out."""
         return self._runner.inputs
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        """What the model gives; it is loaded to tell."""
+        """What the model gives; it is loaded to find out."""
         return self._runner.outputs
 
     @property
@@ -294,7 +294,7 @@ def check_free(path: Path, *, force: bool) -> None:
     _check_contents(path, force=force)
     if (path / INFO).is_file():
         with held(path):
-            pass  # nobody is training it
+            pass  # no other process is training it
 
 
 def _check_contents(path: Path, *, force: bool) -> None:

@@ -38,7 +38,7 @@ EPSILON = 1e-7
 
 @contextmanager
 def usual_numbers() -> Iterator[None]:
-    """Have losses, metrics and inputs in float32, whatever a person's own settings of Keras say."""
+    """Have losses, metrics and inputs in float32, whatever the user's settings of Keras are."""
     floatx, epsilon = keras.config.floatx(), keras.config.epsilon()
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(EPSILON)
@@ -133,7 +133,7 @@ def penalty(model: Any) -> float:
 
 
 def make_loss(loss: Component) -> Any:
-    """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
+    """Return the loss, or that of each output; ``from_logits`` is set unless the recipe sets it."""
     kinds = classes(keras.losses, keras.Loss) | classes(losses, keras.Loss)
     kinds[centernet.NAME] = centernet.centernet
     name = _full_name(keras.losses, loss.name)

@@ -101,7 +101,7 @@ def answer_features() -> dict[str, Any]:
 
 
 def unanswered(examples: Sequence[Example]) -> list[str]:
-    """Return a remark where there are questions without an answer, which no training looks at."""
+    """Return a note where there are questions without an answer, which no training looks at."""
     count = sum(not example.values["answers"]["text"] for example in examples)
     return [f"{count:,} questions have no answer: nothing is learned from them"] if count else []
 

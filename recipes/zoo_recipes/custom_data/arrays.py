@@ -86,7 +86,7 @@ def read_arrays(path: Path, columns: Columns) -> Content:
         UsageError: Arrays are missing, or do not belong together.
     """
     parts = {split: _part(path, *pair) for split, pair in _pairs(path, "x").items()}
-    targets, kind, remarks = _told(path, {split: y for split, (_, y) in parts.items()}, columns)
+    targets, kind, notes = _told(path, {split: y for split, (_, y) in parts.items()}, columns)
     parts = {split: (x, targets[split]) for split, (x, _) in parts.items()}
     shapes = {str((x.dtype.name, x.shape[1:])) for x, _ in parts.values()}
     if len(shapes) > 1:
@@ -104,15 +104,15 @@ def read_arrays(path: Path, columns: Columns) -> Content:
             values = {"x": numbers, told: _value(kind, target)}
             examples.append(Example(where, split, digest, values, x.shape[1:]))
     pictures = [x for x, _ in parts.values() if x.ndim > 2 and x.size]
-    remarks += [WHITE_1] if pictures and is_white_1(pictures) else []
+    notes += [WHITE_1] if pictures and is_white_1(pictures) else []
     features = _features(kind, *next(iter(parts.values())), examples)
-    return Content(kind, features, examples, problems, remarks)
+    return Content(kind, features, examples, problems, notes)
 
 
 def _told(
     path: Path, targets: Mapping[str | None, Any], columns: Columns
 ) -> tuple[dict[str | None, Any], Kind, list[str]]:
-    """Return y of each split as it is learned, what it makes of the arrays, and remarks."""
+    """Return y of each split as it is learned, what it makes of the arrays, and notes."""
     # A column of classes is as common as a row of them.
     told = {
         split: y[:, 0] if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "iubU" else y

@@ -178,25 +178,28 @@ class _Annotated:
     turn: int
 
 
-def _is_drawn_before(size: tuple[int, int], turn: int, said: tuple[int, int] | None) -> bool | None:
+def _is_drawn_before(
+    size: tuple[int, int], turn: int, recorded: tuple[int, int] | None
+) -> bool | None:
     """Return whether boxes are of a picture before it was turned; ``None`` where nothing tells.
 
     Args:
         size: Height and width of the turned picture.
         turn: How it was, as EXIF numbers it.
-        said: The size that stands beside the boxes.
+        recorded: The size of the image in its annotation.
 
     Raises:
         BadRecordError: That is of another picture.
     """
     before = size[::-1] if turn >= SIDEWAYS else size
-    if said is None or said == size == before:
+    if recorded is None or recorded == size == before:
         return None
-    if said not in {size, before}:
+    if recorded not in {size, before}:
         raise BadRecordError(
-            f"the image has {size[1]}x{size[0]} pixels, its annotation says {said[1]}x{said[0]}"
+            f"the image has {size[1]}x{size[0]} pixels, its annotation says "
+            f"{recorded[1]}x{recorded[0]}"
         )
-    return said == before
+    return recorded == before
 
 
 @dataclass
@@ -209,7 +212,7 @@ class Gathered:
         names: Classes, in order; those of the boxes where there are none.
         examples: Those that are good.
         problems: Those that are not.
-        remarks: What is worth knowing of them.
+        notes: What is good to know of them.
     """
 
     pictures: Pictures
@@ -217,7 +220,7 @@ class Gathered:
     names: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     all_grey: bool = True
     _waiting: list[_Annotated] = field(default_factory=list)
     _turned: Counter[bool] = field(default_factory=Counter)
@@ -287,12 +290,12 @@ class Gathered:
             self._take(found, is_drawn_before=drawn_before)
         count = self._turned[True] + (len(self._waiting) if drawn_before else 0)
         if count:
-            self.remarks.append(
+            self.notes.append(
                 f"{count:,} pictures are turned as their camera says, and their boxes with them: "
                 "the sizes beside the boxes are those of before"
             )
         elif self._waiting and not self._turned:
-            self.remarks.append(
+            self.notes.append(
                 f"{len(self._waiting):,} pictures are turned as their camera says, and their boxes "
                 "are taken as drawn after it: no size beside the boxes tells"
             )
@@ -325,11 +328,11 @@ class Gathered:
         examples = [_with_pixels(example, channels, self.flag) for example in self.examples]
         pictures = filter(is_picture, self.pictures.files)
         records = [place(file, self.pictures.path) for file in pictures]
-        return Content(BOXES, features, examples, self.problems, self.remarks, records)
+        return Content(BOXES, features, examples, self.problems, self.notes, records)
 
 
 def _with_pixels(example: Example, channels: int, flag: str) -> Example:
-    # When they are written: all at once would not fit the memory.
+    # When they are written: all together would not fit the memory.
     values = {
         "image": partial(pixels, example.values["image"], channels),
         "objects": Objects(example.values["objects"], example.size, flag),

@@ -45,13 +45,13 @@ def has_class_folders(path: Path, suffixes: Collection[str]) -> bool:
     )
 
 
-def class_members(path: Path, problems: list[Problem], remarks: list[str]) -> Iterator[Member]:
+def class_members(path: Path, problems: list[Problem], notes: list[str]) -> Iterator[Member]:
     """Yield all files of ``class/file``, or of ``train/class/file`` with its siblings.
 
     Args:
         path: The folder.
         problems: Given those of empty classes, and of files that lie outside of all classes.
-        remarks: Given what is left out because it has no class.
+        notes: Given what is left out because it has no class.
 
     Raises:
         UsageError: Folders that are not classes, or of which it is not clear whether they are.
@@ -59,7 +59,7 @@ def class_members(path: Path, problems: list[Problem], remarks: list[str]) -> It
     root = _unwrapped(path)
     splits = _splits(root)
     problems += _strays(path, root, splits)
-    for split, folder in _classes(root, splits, remarks):
+    for split, folder in _classes(root, splits, notes):
         files = files_of(folder)
         if not files:
             problems.append(Problem(place(folder, path) + "/", "the class is empty"))
@@ -92,7 +92,7 @@ def _splits(root: Path) -> dict[Path, str]:
         if len(found) == len(tops) > 0:
             raise UsageError(
                 f"'{root}' has folders named after splits ({_listed(tops)}) and no folders of "
-                "classes in them: classes are told by folders, such as train/rose/1.jpg, or by a "
+                "classes in them: each class is a folder, such as train/rose/1.jpg, or by a "
                 "table such as labels.csv."
             )
         # A train is a thing that classes may be of, too.
@@ -123,19 +123,19 @@ def _inner(top: Path) -> Path:
 
 
 def _classes(
-    root: Path, splits: dict[Path, str], remarks: list[str]
+    root: Path, splits: dict[Path, str], notes: list[str]
 ) -> list[tuple[str | None, Path]]:
     found: list[tuple[str | None, Path]] = []
     for top in folders_of(root):
         if is_unlabelled(top) or (top in splits and not folders_of(_inner(top))):
-            remarks.append(_without_class(top, root))
+            notes.append(_without_class(top, root))
             continue
         if top not in splits:
             found.append((None, top))
             continue
         for folder in folders_of(_inner(top)):
             if is_unlabelled(folder):
-                remarks.append(_without_class(folder, root))
+                notes.append(_without_class(folder, root))
             else:
                 found.append((splits[top], folder))
     names = {folder.name.lower() for _, folder in found}

@@ -1,4 +1,4 @@
-"""What is read from a person's own data, whatever the files are."""
+"""What is read from the user's data, whatever the files are."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Kind:
         step: Preprocessing step that a recipe must have to take it, and no other may.
         of_one: Of any number of classes, or a number, an example: the tasks of recipes of one class
             each, which are trained with a yes or a no for each class, or a number, instead.
-        outcome: Column that is told, where it is read from a table and may be a class or a number.
+        outcome: Column to be predicted, where it is read from a table and may be a class or a
+            number.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Example:
             it.
         values: By feature: what TFDS takes, or a function that returns it.
         size: Such as (height, width) of an image, (characters,) of a text, (seconds,) of a sound.
-        together: Examples of the same one are put into the same split; ``None`` for nobody's.
+        together: Examples of the same one are put into the same split; ``None`` belongs to no
+            group.
     """
 
     place: str
@@ -102,7 +104,7 @@ class Content:
         features: TFDS features by name.
         examples: The good ones, in the order of the files.
         problems: The bad ones.
-        remarks: What is not a problem and yet worth knowing.
+        notes: What is not a problem, and still good to know.
         records: The places of all records, good and bad, in the order of the files, where they
             are not those of the examples and problems.
     """
@@ -111,7 +113,7 @@ class Content:
     features: Mapping[str, Any]
     examples: Sequence[Example]
     problems: Sequence[Problem] = ()
-    remarks: Sequence[str] = ()
+    notes: Sequence[str] = ()
     records: Sequence[str] | None = None
 
     def labels(self) -> list[str] | None:

@@ -18,10 +18,10 @@ from zoo_registry import UsageError
 T = TypeVar("T")
 # Fewer are read in a second or two.
 MANY = 1000
-# What operating systems put beside the files of people.
+# What operating systems put beside the user's files.
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
-# What tells people of data, and is none.
-_TOLD = re.compile(
+# Files about data, which are not data.
+_ABOUT_DATA = re.compile(
     r"(readme|licen[sc]e|citation|changelog)([._-].*)?|.*\.md|dataset_infos\.json", re.IGNORECASE
 )
 SPLITS = {
@@ -99,8 +99,8 @@ def folders_of(path: Path) -> list[Path]:
 
 
 def _counts(name: str) -> bool:
-    is_told = name.startswith(".") or name.lower() in IGNORED
-    return not is_told and _TOLD.fullmatch(name) is None
+    is_ignored = name.startswith(".") or name.lower() in IGNORED
+    return not is_ignored and _ABOUT_DATA.fullmatch(name) is None
 
 
 def watched(items: Sequence[T], what: str) -> Iterable[T]:
@@ -207,11 +207,11 @@ class Decoded:
 
     Args:
         text: What cannot be decoded is carried along as lone surrogates, for messages.
-        remark: How it was read, where that is not as UTF-8.
+        note: How it was read, where that is not as UTF-8.
     """
 
     text: str
-    remark: str | None = None
+    note: str | None = None
 
 
 def suffix_of(file: Path) -> str:
@@ -250,8 +250,8 @@ def decoded(file: Path) -> Decoded:
     except UnicodeDecodeError:
         return Decoded(broken)
     if _is_western(text):
-        remark = f"{file.name} is not UTF-8: it was read as Windows-1252, of Western Europe"
-        return Decoded(text, remark)
+        note = f"{file.name} is not UTF-8: it was read as Windows-1252, of Western Europe"
+        return Decoded(text, note)
     raise UsageError(
         f"'{file}' is not UTF-8, and does not look like Windows-1252 either: save it as UTF-8."
     )

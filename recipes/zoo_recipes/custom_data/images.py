@@ -69,9 +69,9 @@ def read_images(path: Path, columns: Columns) -> Content:
     """
     examples: list[Example] = []
     problems: list[Problem] = []
-    remarks: list[str] = []
+    notes: list[str] = []
     pictures: list[Picture] = []
-    for member in class_members(path, problems, remarks):
+    for member in class_members(path, problems, notes):
         try:
             refuse_mask(member.file)
             picture = look_at(member.file)
@@ -81,14 +81,14 @@ def read_images(path: Path, columns: Columns) -> Content:
         pictures.append(picture)
         values = {"image": member.file, "label": member.label}
         examples.append(Example(member.where, member.split, picture.digest, values, picture.size))
-    return image_content(IMAGES, examples, problems, remarks, pictures=pictures)
+    return image_content(IMAGES, examples, problems, notes, pictures=pictures)
 
 
 def image_content(
     kind: Kind,
     examples: Sequence[Example],
     problems: Sequence[Problem],
-    remarks: Sequence[str],
+    notes: Sequence[str],
     *,
     pictures: Sequence[Picture],
 ) -> Content:
@@ -98,7 +98,7 @@ def image_content(
         kind: Its label is a class, several of them, or a number.
         examples: Their ``image`` is a file.
         problems: What is wrong.
-        remarks: What is worth knowing.
+        notes: What is good to know.
         pictures: What is known of each example.
 
     Raises:
@@ -108,23 +108,23 @@ def image_content(
     import tensorflow_datasets as tfds
 
     channels = 1 if all(picture.is_grey for picture in pictures) else 3
-    remarks = [*remarks, *_darkness(pictures)]
+    notes = [*notes, *_darkness(pictures)]
     if kind.label == LABELS:
-        told: Any = label_feature([example.values for example in examples], LABELS)
+        label: Any = label_feature([example.values for example in examples], LABELS)
     elif kind.label == "label":
         names = class_names([str(example.values["label"]) for example in examples])
-        told = tfds.features.ClassLabel(names=names)
+        label = tfds.features.ClassLabel(names=names)
     else:
-        told = tfds.features.Scalar(np.float32)
+        label = tfds.features.Scalar(np.float32)
     features = {
         "image": tfds.features.Image(shape=(None, None, channels), encoding_format="png"),
-        str(kind.label): told,
+        str(kind.label): label,
     }
-    return Content(kind, features, _decoded(examples, channels), problems, remarks)
+    return Content(kind, features, _decoded(examples, channels), problems, notes)
 
 
 def _darkness(pictures: Sequence[Picture]) -> list[str]:
-    """Return a remark on pictures that are all dark, as those of twelve bits in sixteen are."""
+    """Return a note on pictures that are all dark, as those of twelve bits in sixteen are."""
     top = max((picture.brightest for picture in pictures), default=255)
     if top == 1:
         raise UsageError(
@@ -151,7 +151,7 @@ def refuse_mask(file: Path) -> None:
 
 
 def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
-    # When they are written: all at once would not fit the memory.
+    # When they are written: all together would not fit the memory.
     return [
         replace(e, values={**e.values, "image": partial(pixels, e.values["image"], channels)})
         for e in examples

@@ -24,7 +24,7 @@ _KINDS = {"decimal comma": _COMMA, "thousands": _THOUSANDS}
 def with_plain_numbers(
     tables: Mapping[Path, Table], names: Collection[str]
 ) -> tuple[dict[Path, Table], list[str]]:
-    """Return tables whose numbers are written as Python writes them, and remarks on them.
+    """Return tables whose numbers are written as Python writes them, and notes on them.
 
     A column where every number with a comma has three digits behind it goes by the other columns,
     or by what stands between cells: where that is a semicolon, commas are decimal marks.
@@ -42,7 +42,7 @@ def with_plain_numbers(
     }
     if not chosen:
         return dict(tables), []
-    remarks = [
+    notes = [
         f"column '{name}' is read with a comma as the mark of {_said(kind)}"
         for name, kind in chosen.items()
         if kinds[name] == _EITHER
@@ -53,7 +53,7 @@ def with_plain_numbers(
         )
         for file, table in tables.items()
     }
-    return written, remarks
+    return written, notes
 
 
 def column_of(tables: Mapping[Path, Table], name: str) -> list[Any]:

@@ -46,12 +46,12 @@ from zoo_runtime.preprocess.tables import as_number
 TABLED = replace(IMAGES, roles=("image", "label"))
 SEVERAL = with_several(TABLED, step="image")
 ROLES = ("image", "label", LABELS, "target", "split", "group")
-# What no class is called that nobody named: captions and boxes are other tasks.
-NEVER_TOLD = {
+# Never taken for classes unless the user names them: captions and boxes are other tasks.
+NEVER_PREDICTED = {
     *("split", "id", "width", "height", "objects"),
     *("text", "caption", "captions", "description", "prompt"),
 }
-# What is to be told may be called anything; these are looked for.
+# The column to be predicted may have any name; these are looked for.
 OUTCOMES = (
     *NAMES["label"],
     LABELS,
@@ -88,7 +88,7 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
         columns: ``image``, ``label``, ``labels`` or ``target``, ``split`` and ``group``.
 
     Raises:
-        UsageError: It is not clear what is to be told of the pictures.
+        UsageError: It is not clear what is to be predicted of the images.
     """
     opened = _open(path, columns)
     kind, tables = opened.kind, opened.tables
@@ -96,12 +96,12 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
     pictures = Pictures(path, files)
     examples: list[Example] = []
     problems: list[Problem] = []
-    remarks = list(opened.remarks)
+    notes = list(opened.notes)
     seen: dict[Path, str] = {}
     looked_at: list[Picture] = []
     split_column = columns.get("split", "split")
     for file, table in tables.items():
-        remarks += table.remarks
+        notes += table.notes
         for row in table.rows:
             where = place(file, path, row.line)
             try:
@@ -109,7 +109,7 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
                 if picture in seen:
                     raise BadRecordError(f"the image has been named before, at {seen[picture]}")
                 seen[picture] = where
-                values = {str(kind.label): _told(opened, row)}
+                values = {str(kind.label): _outcome_of(opened, row)}
                 split = _split(row, split_column) or split_in(file, path) or split_in(picture, path)
                 group = _group(row, columns.get("group"))
                 looked = look_at(picture)
@@ -121,10 +121,10 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
             examples.append(Example(where, split, looked.digest, values, looked.size, group))
     unnamed = sum(is_picture(file) and file not in seen for file in files)
     if kind == SEVERAL:
-        remarks += how_read(kind.outcome, [e.values[LABELS] for e in examples], opened.mark)
+        notes += how_read(kind.outcome, [e.values[LABELS] for e in examples], opened.mark)
     if unnamed:
-        remarks.append(f"{unnamed:,} pictures are left out: no row names them")
-    return image_content(kind, examples, problems, remarks, pictures=looked_at)
+        notes.append(f"{unnamed:,} pictures are left out: no row names them")
+    return image_content(kind, examples, problems, notes, pictures=looked_at)
 
 
 @dataclass(frozen=True)
@@ -135,14 +135,14 @@ class _Opened:
         kind: What they tell of pictures; its outcome is the column of it.
         image: The column that names these.
         tables: By file.
-        remarks: On how they were read.
+        notes: How they were read.
         mark: What stands between several classes in a cell.
     """
 
     kind: Kind
     image: str
     tables: Mapping[Path, Table]
-    remarks: Sequence[str]
+    notes: Sequence[str]
     mark: str | None
 
 
@@ -165,33 +165,33 @@ def _open(path: Path, columns: Columns) -> _Opened:
                 f"{did_you_mean(column, table.names)} It has: {', '.join(table.names)}."
             )
     image = columns.get("image") or _image_column(table, path, pictures)
-    said = next((columns[role] for role in ("label", LABELS, "target") if role in columns), None)
-    told = said or _outcome(first, table, str(image))
-    telling = {file: each for file, each in tables.items() if {image, told} <= set(each.names)}
-    if "label" not in columns and LABELS not in {*columns, told.casefold()}:
-        telling, _ = with_plain_numbers(telling, [told])
-    values = column_of(telling, told)
-    by_name = said is None and told.casefold() == LABELS
+    given = next((columns[role] for role in ("label", LABELS, "target") if role in columns), None)
+    outcome = given or _outcome(first, table, str(image))
+    telling = {file: each for file, each in tables.items() if {image, outcome} <= set(each.names)}
+    if "label" not in columns and LABELS not in {*columns, outcome.casefold()}:
+        telling, _ = with_plain_numbers(telling, [outcome])
+    values = column_of(telling, outcome)
+    by_name = given is None and outcome.casefold() == LABELS
     kind = TABLED
-    if "target" in columns or (said is None and are_numbers(values)):
+    if "target" in columns or (given is None and are_numbers(values)):
         kind = IMAGE_NUMBERS
     elif LABELS in columns or have_several(values, is_said=by_name):
         kind = SEVERAL
-    remarks = unsaid(told, values) if kind == TABLED else []
+    notes = unsaid(outcome, values) if kind == TABLED else []
     mark = mark_of(values) if kind == SEVERAL else None
-    return _Opened(replace(kind, outcome=told), str(image), telling, remarks, mark)
+    return _Opened(replace(kind, outcome=outcome), str(image), telling, notes, mark)
 
 
 def _outcome(file: Path, table: Table, image: str) -> str:
     names = [name for name in table.names if name != image]
     by_name = {name.casefold(): name for name in names}
     found = [by_name[name] for name in OUTCOMES if name in by_name]
-    plain = [name for name in names if name.casefold() not in NEVER_TOLD]
+    plain = [name for name in names if name.casefold() not in NEVER_PREDICTED]
     if found or len(plain) == 1:
         return (found or plain)[0]
     raise UsageError(
         f"'{file}' has the columns {', '.join(table.names)}: say which is the class of a picture, "
-        "such as --column label=breed, or the number to be told of it, --column target=age."
+        "such as --column label=breed, or the number to be predicted, --column target=age."
     )
 
 
@@ -245,7 +245,7 @@ def _picture(row: TableRow, column: str, file: Path, pictures: Pictures) -> Path
     return pictures.find(name.strip(), file)
 
 
-def _told(opened: _Opened, row: TableRow) -> Any:
+def _outcome_of(opened: _Opened, row: TableRow) -> Any:
     kind, column = opened.kind, opened.kind.outcome
     value = row.values.get(column)
     if kind == SEVERAL:

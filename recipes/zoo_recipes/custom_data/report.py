@@ -201,7 +201,7 @@ class DataReport:
         boxes: Of boxes, the same as of sizes: how many there are an image, their height and width
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
-        remarks: What is not a problem and yet worth knowing, such as several sample rates.
+        remarks: Notes: what is not a problem, and still good to know, such as several sample rates.
         contradictions: Examples whose content is in another class too; a training keeps them.
     """
 
@@ -266,7 +266,7 @@ def inspect_data(
         refusal=_refusal(path, content, parts),
         boxes=_box_sizes(content),
         suspects=find_suspects(content) if label_errors else None,
-        remarks=list(content.remarks),
+        remarks=list(content.notes),
     )
 
 
@@ -283,8 +283,8 @@ def _classes(content: Content, parts: Mapping[str, Sequence[Example]]) -> dict[s
     if content.kind is BOXES:
         names = content.features[feature].feature["label"].names
     elif content.classes() is not None:
-        told = content.features[feature]
-        names = getattr(told, "feature", told).names
+        found = content.features[feature]
+        names = getattr(found, "feature", found).names
     else:
         return {}
     counts = {

@@ -80,7 +80,7 @@ ROW_NUMBERS = Kind(
     step="table",
 )
 TAGGED_ROWS = with_several(ROWS, step=ROWS.step)
-# What people call the columns, the most telling name first.
+# Usual names of the columns, the clearest one first.
 NAMES = {
     "text": ("text", "sentence", "review", "body", "comment", "content", "message", "document"),
     "label": ("label", "class", "category", "sentiment", "intent", "topic", "target", "stars"),
@@ -124,11 +124,11 @@ class Form:
     """A sort of table.
 
     Args:
-        roles: Columns that it needs, beside that of what is to be told.
+        roles: Columns that it needs, beside the one to be predicted.
         classes: What it holds where that is a class, or where it has no other.
         numbers: What it holds where that is a number; ``None`` where the roles say all.
         several: What it holds where these are any number of classes.
-        outcomes: What the column of it may be called where nobody names it.
+        outcomes: Usual names of its column, where the user names none.
     """
 
     roles: tuple[str, ...]
@@ -158,7 +158,7 @@ def headings() -> Iterator[str]:
 def find_form(file: Path, names: Sequence[str], columns: Columns) -> tuple[Form, dict[str, str]]:
     """Return the sort of a table, and the column of each role.
 
-    What is to be told has the role ``label`` where it is said to be a class, ``labels`` where it is
+    The column to be predicted has the role ``label`` where it holds a class, ``labels`` where it is
     said to be several, ``target`` where it is said to be a number, and ``outcome`` where nobody
     says it.
 
@@ -181,7 +181,7 @@ def find_form(file: Path, names: Sequence[str], columns: Columns) -> tuple[Form,
 
 
 def are_numbers(values: Sequence[Any]) -> bool:
-    """Return whether what is to be told is a number and not a class, as its values have it.
+    """Return whether a column to be predicted holds numbers and not classes, as its values have it.
 
     Example:
         >>> are_numbers(["1", "2.5"]), are_numbers(["0", "1", "1"]), are_numbers(["a", "b"])
@@ -243,7 +243,7 @@ def _unclear(file: Path, names: Sequence[str]) -> str:
         f"'{file}' has the columns {', '.join(names)}: say which are text and label, source and "
         f"target, or user, item and rating, such as --column text={one} --column label={other}; or "
         f"of rows of numbers and categories which is the class, --column label={other}, or the "
-        f"number to be told, --column target={other}.{numbers}"
+        f"number to be predicted, --column target={other}.{numbers}"
     )
 
 

@@ -161,9 +161,9 @@ def joined(file: object, table: Table, columns: Columns) -> Table:
     rows = [_joined(row, parts, said) for row in table.rows]
     seen = {name for row in rows for name in row.values.get(said, ())}
     never = [part for part in parts if part not in seen]
-    remarks = [f"columns that are 0 in every row, and no classes: {', '.join(never)}"]
+    notes = [f"columns that are 0 in every row, and no classes: {', '.join(never)}"]
     names = [*(name for name in table.names if name not in parts), said]
-    return Table(names, rows, [*table.remarks, *(remarks if never else [])])
+    return Table(names, rows, [*table.notes, *(notes if never else [])])
 
 
 def _joined(row: TableRow, parts: Sequence[str], said: str) -> TableRow:
@@ -186,7 +186,7 @@ def _applies(column: str, value: Any) -> bool:
 
 
 def how_read(column: str, values: Sequence[Any], mark: str | None) -> list[str]:
-    """Return remarks on how classes were read.
+    """Return notes on how classes were read.
 
     Args:
         column: Of them.
@@ -204,7 +204,7 @@ def how_read(column: str, values: Sequence[Any], mark: str | None) -> list[str]:
 
 
 def unsaid(column: str, values: Sequence[Any]) -> list[str]:
-    """Return a remark on a column of one class each whose cells look like several.
+    """Return a note on a column of one class each whose cells look like several.
 
     Example:
         >>> unsaid("genre", ["drama|war", "war", "drama"])

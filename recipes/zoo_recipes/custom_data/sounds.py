@@ -63,10 +63,10 @@ def read_sounds(path: Path, columns: Columns) -> Content:
 
     examples: list[Example] = []
     problems: list[Problem] = []
-    remarks: list[str] = []
+    notes: list[str] = []
     rates: Counter[int] = Counter()
     channels: Counter[int] = Counter()
-    for member in class_members(path, problems, remarks):
+    for member in class_members(path, problems, notes):
         try:
             samples, rate = _checked(member.file)
         except UsageError as error:
@@ -81,8 +81,8 @@ def read_sounds(path: Path, columns: Columns) -> Content:
         examples.append(Example(member.where, member.split, digest, values, size))
     names = class_names([str(example.values["label"]) for example in examples])
     features = {"audio": sound_feature(), "label": tfds.features.ClassLabel(names=names)}
-    remarks += [*_mixed("sample rates in Hz", rates), *_mixed("channels", channels)]
-    return Content(SOUNDS, features, examples, problems, remarks)
+    notes += [*_mixed("sample rates in Hz", rates), *_mixed("channels", channels)]
+    return Content(SOUNDS, features, examples, problems, notes)
 
 
 def _checked(file: Path) -> tuple[Any, int]:

@@ -48,13 +48,13 @@ class Table:
     Args:
         names: Of the columns.
         rows: All of them.
-        remarks: What is worth knowing of how it was read.
+        notes: How it was read.
         delimiter: What stands between its cells, where it is delimited text.
     """
 
     names: Sequence[str]
     rows: Sequence[TableRow]
-    remarks: Sequence[str] = ()
+    notes: Sequence[str] = ()
     delimiter: str = ""
 
 
@@ -80,17 +80,17 @@ def read_rows(file: Path, columns: Columns, headings: Iterable[str] = ()) -> Tab
     if suffix_of(file) == ".parquet":
         return _parquet(file)
     if suffix_of(file) == SHEET:
-        lines, remarks = _sheet(file)
-        return _table(file, lines, columns, headings, remarks)
+        lines, notes = _sheet(file)
+        return _table(file, lines, columns, headings, notes)
     found = decoded(file)
-    remarks = [found.remark] if found.remark else []
+    notes = [found.note] if found.note else []
     if suffix_of(file) in LINES:
         rows = list(_objects(file, found.text))
         head = [row.values for row in rows[:HEAD]]
-        return Table(list(dict.fromkeys(name for values in head for name in values)), rows, remarks)
+        return Table(list(dict.fromkeys(name for values in head for name in values)), rows, notes)
     delimiter = _delimiter(file, found.text)
     lines = _lines(file, found.text, delimiter)
-    return _table(file, lines, columns, headings, remarks, delimiter=delimiter)
+    return _table(file, lines, columns, headings, notes, delimiter=delimiter)
 
 
 def _table(
@@ -98,7 +98,7 @@ def _table(
     lines: list[Line],
     columns: Columns,
     headings: Iterable[str],
-    remarks: list[str],
+    notes: list[str],
     *,
     delimiter: str = "",
 ) -> Table:
@@ -108,8 +108,8 @@ def _table(
     header, lines = _headed(lines, columns, set(headings))
     names = _names(file, header, len(lines[0][1]) if lines else 0)
     if header is not None and header == [str(at) for at in range(1, len(header) + 1)]:
-        remarks.append(f"the first row of {file.name} was taken for a header")
-    return Table(names, [_row(line, fields, names) for line, fields in lines], remarks, delimiter)
+        notes.append(f"the first row of {file.name} was taken for a header")
+    return Table(names, [_row(line, fields, names) for line, fields in lines], notes, delimiter)
 
 
 def column_names(file: Path, columns: Columns) -> list[str]:

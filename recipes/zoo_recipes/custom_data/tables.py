@@ -69,9 +69,9 @@ class Opened:
 
     Args:
         kind: What they hold.
-        roles: Role to column; that of what is to be told is the label of the kind.
+        roles: Role to column; that of what is to be predicted is the label of the kind.
         tables: By file.
-        remarks: What is worth knowing of how they were read.
+        notes: How they were read.
         cells: Of rows of numbers and categories, all columns with one value a row, those too that
             say nothing here: another table may be read for a model that knows them.
         numbers: Those of the columns that hold numbers, though a cell may be none.
@@ -81,7 +81,7 @@ class Opened:
     kind: Kind
     roles: Mapping[str, str]
     tables: Mapping[Path, Table]
-    remarks: Sequence[str]
+    notes: Sequence[str]
     cells: Sequence[str] = ()
     numbers: Sequence[str] = ()
     mark: str | None = None
@@ -107,27 +107,27 @@ def open_tables(path: Path, columns: Columns) -> Opened:
     tables = {file: joined(file, table, columns) for file, table in read.items()}
     first = max(tables, key=lambda file: len(tables[file].names))  # those without a class have less
     form, roles = find_form(first, tables[first].names, columns)
-    tables, remarks = _with_roles(path, tables, first, columns, form, roles=roles)
-    remarks += [text for table in tables.values() for text in table.remarks]
-    tables, told = with_plain_numbers(tables, _may_be_numbers(form, roles, tables[first].names))
-    remarks += told
-    kind, said, told = _kind(form, roles, tables)
-    remarks += told
+    tables, notes = _with_roles(path, tables, first, columns, form, roles=roles)
+    notes += [text for table in tables.values() for text in table.notes]
+    tables, read_as = with_plain_numbers(tables, _may_be_numbers(form, roles, tables[first].names))
+    notes += read_as
+    kind, outcome, read_as = _kind(form, roles, tables)
+    notes += read_as
     roles = {role: column for role, column in roles.items() if role != "outcome"}
-    roles = {**roles, kind.roles[-1]: said} if said else roles
+    roles = {**roles, kind.roles[-1]: outcome} if outcome else roles
     is_several = kind.roles[-1] == LABELS
-    mark = mark_of(column_of(tables, said)) if is_several else None
+    mark = mark_of(column_of(tables, outcome)) if is_several else None
     if form.classes == ROWS:
-        beside = {said, *(roles.get(role) for role in OPTIONAL)}
+        beside = {outcome, *(roles.get(role) for role in OPTIONAL)}
         unread = [name for name in tables[first].names if name not in beside]
-        kind, told = _rows_kind(first, kind, tables, unread)
+        kind, left_out = _rows_kind(first, kind, tables, unread)
         cells = [name for name in unread if not _has_several(tables, name)]
         numbers_in = [name for name in cells if _of_numbers(column_of(tables, name))]
-        return Opened(kind, roles, tables, [*remarks, *told], cells, numbers_in, mark)
+        return Opened(kind, roles, tables, [*notes, *left_out], cells, numbers_in, mark)
     unread = [name for name in tables[first].names if name not in roles.values()]
     if unread and kind != RATINGS:
-        remarks.append(f"columns that are not read: {', '.join(unread)}")
-    return Opened(kind, roles, tables, remarks, mark=mark)
+        notes.append(f"columns that are not read: {', '.join(unread)}")
+    return Opened(kind, roles, tables, notes, mark=mark)
 
 
 def _labelled(files: Sequence[Path]) -> Sequence[Path]:
@@ -146,9 +146,9 @@ def _with_roles(
 ) -> tuple[dict[Path, Table], list[str]]:
     """Return the tables that have what the first one has, and what is left out.
 
-    That may be the test of a contest, which does not say what is to be told.
+    That may be the test set of a contest, which has no column to be predicted.
     """
-    kept, remarks = {}, []
+    kept, notes = {}, []
     for file, table in tables.items():
         gone = next((name for name in roles.values() if name not in table.names), None)
         if gone is None:
@@ -158,10 +158,10 @@ def _with_roles(
                 raise UsageError(f"'{file}' holds {held}, not {wanted} as the others do.")
             kept[file] = table
         elif split_in(file, path) in {"test", "validation"}:
-            remarks.append(f"{place(file, path)} is left out: it has no column '{gone}'")
+            notes.append(f"{place(file, path)} is left out: it has no column '{gone}'")
         else:
             raise UsageError(f"'{file}' has no column '{gone}', which '{first.name}' has.")
-    return kept, remarks
+    return kept, notes
 
 
 def _may_be_numbers(form: Form, roles: Mapping[str, str], names: Sequence[str]) -> Sequence[str]:
@@ -170,28 +170,28 @@ def _may_be_numbers(form: Form, roles: Mapping[str, str], names: Sequence[str]) 
         return [name for name in names if name not in several]
     if form.classes == PAIRS:
         return []
-    told = [roles[role] for role in ("outcome", "target", "rating") if role in roles]
-    return [name for name in told if name not in several]
+    outcomes = [roles[role] for role in ("outcome", "target", "rating") if role in roles]
+    return [name for name in outcomes if name not in several]
 
 
 def _kind(
     form: Form, roles: Mapping[str, str], tables: Mapping[Path, Table]
 ) -> tuple[Kind, str, list[str]]:
-    """Return what tables hold, the column of what is to be told, and a remark on how it is read."""
+    """Return what tables hold, the column to be predicted, and a note on how it is read."""
     if form.numbers is None or form.several is None:
         return form.classes, "", []
     role = next(role for role in ("outcome", "label", LABELS, "target") if role in roles)
-    said = roles[role]
-    values = column_of(tables, said)
+    outcome = roles[role]
+    values = column_of(tables, outcome)
     kind = form.classes
     if role == "target" or (role == "outcome" and are_numbers(values)):
         kind = form.numbers
     elif role == LABELS or have_several(
-        values, is_said=role == "outcome" and said.casefold() == LABELS
+        values, is_said=role == "outcome" and outcome.casefold() == LABELS
     ):
         kind = form.several
-    told = unsaid(said, values) if kind == form.classes else []
-    return replace(kind, outcome=said), said, told
+    read_as = unsaid(outcome, values) if kind == form.classes else []
+    return replace(kind, outcome=outcome), outcome, read_as
 
 
 def _has_several(tables: Mapping[Path, Table], name: str) -> bool:
@@ -216,13 +216,13 @@ def _rows_kind(
             + "; ".join(f"'{name}' {why}" for name, why in useless.items())
             + "."
         )
-    told = [f"column '{name}' is left out: it {why}" for name, why in useless.items()]
+    notes = [f"column '{name}' is left out: it {why}" for name, why in useless.items()]
     for what, numeric in (("numbers", True), ("categories", False)):
         of_kind = [name for name in kept if _is_numeric(column_of(tables, name)) == numeric]
-        told += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
+        notes += [f"columns of {what}: {', '.join(of_kind)}"] if of_kind else []
     dated = [name for name in kept if are_dates(column_of(tables, name))]
-    told += [f"column '{name}' {DATES}; as it is, each date is a category" for name in dated]
-    return with_names(kind, kept, kind.outcome), told
+    notes += [f"column '{name}' {DATES}; as it is, each date is a category" for name in dated]
+    return with_names(kind, kept, kind.outcome), notes
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:
@@ -271,13 +271,13 @@ def read_table(path: Path, columns: Columns) -> Content:
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
     _leave_out_header(opened, columns, examples, problems)
-    kind, remarks = opened.kind, list(opened.remarks)
+    kind, notes = opened.kind, list(opened.notes)
     if kind == ANSWERS:
-        remarks += unanswered(examples)
+        notes += unanswered(examples)
     if kind.roles[-1] == LABELS:
         found = [example.values[str(kind.label)] for example in examples]
-        remarks += how_read(kind.outcome, found, opened.mark)
-    return Content(opened.kind, _features(opened, examples), examples, problems, remarks)
+        notes += how_read(kind.outcome, found, opened.mark)
+    return Content(opened.kind, _features(opened, examples), examples, problems, notes)
 
 
 def _splits(opened: Opened, path: Path) -> dict[Path, str | None]:
@@ -309,11 +309,11 @@ def _leave_out_header(
 def _example(opened: Opened, row: TableRow, where: str, split: str | None) -> Example:
     if row.problem:
         raise BadRecordError(row.problem)
-    said = {role: opened.roles[role] for role in OPTIONAL if role in opened.roles}
-    beside = {role: _text(column, row.values.get(column)) for role, column in said.items()}
+    given = {role: opened.roles[role] for role in OPTIONAL if role in opened.roles}
+    beside = {role: _text(column, row.values.get(column)) for role, column in given.items()}
     if "split" in beside:
         if not beside["split"]:
-            raise BadRecordError(f"column '{said['split']}' is empty")
+            raise BadRecordError(f"column '{given['split']}' is empty")
         split = _split(beside["split"], split)
     example = _of_kind(opened, row, where, split)
     return replace(example, together=beside.get("group") or None)
@@ -379,7 +379,7 @@ def _check_cell(name: str, cell: str, *, is_number: bool) -> None:
 
 def _split(name: str, of_file: str | None) -> str:
     if of_file is not None:
-        raise BadRecordError("the split is said by the file's name and by a column: leave one out")
+        raise BadRecordError("the file's name and a column both give the split: leave one out")
     if name.lower() not in SPLITS:
         raise BadRecordError(f"split '{name}' is none of {', '.join(SPLITS)}")
     return SPLITS[name.lower()]
@@ -421,12 +421,12 @@ def _features(opened: Opened, examples: Sequence[Example]) -> dict[str, Any]:
     if kind == PAIRS:
         return pair_features()
     inputs = opened.cells or ((kind.input,) if isinstance(kind.input, str) else kind.input)
-    told = str(kind.label)
+    label_name = str(kind.label)
     if kind.roles[-1] == "label":
-        names = class_names([example.values[told] for example in examples])
+        names = class_names([example.values[label_name] for example in examples])
         label: Any = tfds.features.ClassLabel(names=names)
     elif kind.roles[-1] == LABELS:
-        label = label_feature([example.values for example in examples], told)
+        label = label_feature([example.values for example in examples], label_name)
     else:
         label = tfds.features.Scalar(np.float32)
-    return {**dict.fromkeys(inputs, text), told: label}
+    return {**dict.fromkeys(inputs, text), label_name: label}

@@ -153,9 +153,9 @@ def read_class_texts(path: Path, columns: Columns) -> Content:
 
     examples: list[Example] = []
     problems: list[Problem] = []
-    remarks: list[str] = []
+    notes: list[str] = []
     western = 0
-    for member in class_members(path, problems, remarks):
+    for member in class_members(path, problems, notes):
         if not _is_text(member.file):
             problems.append(Problem(member.where, "is not a .txt file"))
             continue
@@ -172,14 +172,14 @@ def read_class_texts(path: Path, columns: Columns) -> Content:
         if not text:
             problems.append(Problem(member.where, "the file is empty"))
             continue
-        western += found.remark is not None
+        western += found.note is not None
         values = {"text": text, "label": member.label}
         examples.append(Example(member.where, member.split, digest_of(text), values, (len(text),)))
     if western:
-        remarks.append(f"{western:,} files are not UTF-8: they were read as Windows-1252")
+        notes.append(f"{western:,} files are not UTF-8: they were read as Windows-1252")
     names = class_names([str(example.values["label"]) for example in examples])
     features = {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=names)}
-    return Content(CLASS_TEXTS, features, examples, problems, remarks)
+    return Content(CLASS_TEXTS, features, examples, problems, notes)
 
 
 def _is_text(file: Path) -> bool:

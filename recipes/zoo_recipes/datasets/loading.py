@@ -86,7 +86,7 @@ def check_builder(spec: DatasetSpec) -> None:
 
 
 def _registered(name: str) -> tuple[DatasetSpec, dict[str, str]] | None:
-    """Return the spec of ``[owner/]name[/config][:version]`` and what its builder is to be told."""
+    """Return the spec of ``[owner/]name[/config][:version]`` and the arguments of its builder."""
     plain, _, version = name.partition(":")
     parent, _, config = plain.rpartition("/")
     for candidate, chosen in ((plain, ""), (parent, config)):

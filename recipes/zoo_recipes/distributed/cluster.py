@@ -129,7 +129,7 @@ def meet(member: Member, seconds: float) -> None:
 
 
 def _hear(member: Member, until: float) -> str:
-    """Collect the calls of the others and answer all of them at once."""
+    """Collect the calls of the others and answer all of them together."""
     callers: dict[int, socket.socket] = {}
     with ExitStack() as stack:
         server = stack.enter_context(_listening(int(member.addresses[0].rpartition(":")[2])))
@@ -180,7 +180,7 @@ def _call(member: Member, until: float) -> str:
 
 
 def free_addresses(number: int) -> list[str]:
-    """Return addresses on this machine with ports that nobody has."""
+    """Return addresses on this machine with free ports."""
     with ExitStack() as stack:
         servers: list[Any] = [
             stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)
@@ -203,7 +203,7 @@ class Ranks:
         strategy: A ``tf.distribute.MultiWorkerMirroredStrategy`` with one device a process.
 
     Attributes:
-        asked: Whether this process was told to stop.
+        asked: Whether this process was asked to stop.
         agreed: Whether any of them was: all know it after the same step.
     """
 

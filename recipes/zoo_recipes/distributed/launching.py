@@ -22,7 +22,7 @@ def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
 
     Args:
         workers: What the user asked for.
-        default: How many, where the user has not said it.
+        default: How many, where the user gives no number.
 
     Raises:
         UsageError: Less than one, or no such launcher.
@@ -71,7 +71,7 @@ def launch(
         workers: How many, and who looks after them.
         recipe: What to train; ``None`` goes on with the run.
         begin: What else :func:`zoo_recipes.training.training.train` takes and ``resume`` does not.
-        on_epoch: Cannot be told anything from another process.
+        on_epoch: Cannot be called from another process.
         options: Of both.
 
     Raises:

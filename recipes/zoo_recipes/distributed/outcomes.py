@@ -1,4 +1,4 @@
-"""How a worker ended, told from one process to another."""
+"""How a worker ended, passed from one process to another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Outcome:
 
 
 def leave(error: BaseException, path: Path) -> Outcome:
-    """Write what the supervisor is told of an error, and return it."""
+    """Write the error for the supervisor, and return it."""
     outcome = _outcome(error)
     text = json.dumps(asdict(outcome))
     write_text(path, text)
@@ -65,7 +65,7 @@ class Failure:
     Args:
         rank: Of the worker that was the cause.
         code: What it returned, or the negative number of the signal that killed it.
-        outcome: What it said, if it could.
+        outcome: What it left, if it could.
         log: The end of what it wrote, if it is not on the terminal.
     """
 

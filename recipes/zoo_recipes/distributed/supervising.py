@@ -49,7 +49,7 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
 
     Raises:
         ZooError: What a worker failed of, or too many were lost.
-        KeyboardInterrupt: It was told to stop; what had begun can be resumed.
+        KeyboardInterrupt: It was asked to stop; what had begun can be resumed.
     """
     folder = Path(job["folder"])
     for restart in range(1, workers.restarts + 2):
@@ -112,7 +112,7 @@ class _Team:
         return self.scratch / f"outcome-{rank}.json"
 
     def run(self) -> Failure | None:
-        """Return why the training failed, or ``None``; nobody is left when it does."""
+        """Return why the training failed, or ``None``; no worker is left then."""
         try:
             while not any(self._codes()):
                 if all(code == 0 for code in self._codes()):
@@ -161,7 +161,7 @@ class _Team:
 
 
 def _environments(addresses: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield what each worker is told of the others, and which GPU is its own."""
+    """Yield the addresses that each worker gets, and which GPU is its own."""
     gpus = _gpus()
     if gpus and len(gpus) < len(addresses):
         raise UsageError(

@@ -22,7 +22,7 @@ def parity(
 
     Demographic parity compares how often a class is given; equalized odds compares how often it
     is given rightly and wrongly. A difference of 0 and a ratio of 1 are equal treatment. Of two
-    classes only the second is told, the positive one: of the first the measures follow. What is
+    classes only the second is reported, the positive one: the first follows from it. What is
     not defined is left out: a ratio of nothing, and odds where a group has no example of a class,
     or none of the others.
 
@@ -55,7 +55,7 @@ def parity(
 
 
 def reported_classes(count: int) -> range:
-    """Return the numbers of the classes that are told of so many.
+    """Return the indices of the classes that are reported of so many.
 
     Example:
         >>> list(reported_classes(2)), list(reported_classes(3))

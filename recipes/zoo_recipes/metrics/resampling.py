@@ -106,7 +106,7 @@ def measured(
         resamples: How often as many rows are drawn, with replacement.
         seed: Of the draws: the same rows have the same intervals.
         together: int (rows,): rows of the same number are drawn together, such as the ratings of
-            one user, who is not a new user with each of them; ``None`` draws each by itself.
+            one user, which are not independent; ``None`` draws each by itself.
 
     Example:
         >>> from zoo_recipes.metrics.resampling import Numbers
@@ -184,7 +184,7 @@ class Ratios:
 
 
 def count_hits(targets: Any, logits: Any) -> tuple[Any, Any]:
-    """Return how many classes, or hidden tokens, of each row were told rightly, and of how many.
+    """Return how many classes, or masked tokens, of each row were predicted rightly, of how many.
 
     Args:
         targets: int (rows, ...); negative ones do not count.

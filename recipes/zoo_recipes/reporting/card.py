@@ -154,8 +154,8 @@ def _description(run: Run) -> str:
 
 def _use(run: Run) -> str:
     answer = "outputs"
-    told = ("image-classification", "text-classification", "audio-classification")
-    if run.info.task in told and run.info.labels:
+    classifying = ("image-classification", "text-classification", "audio-classification")
+    if run.info.task in classifying and run.info.labels:
         answer = "[run.info.labels[best] for best in outputs.argmax(axis=-1)]"
     lines = f"""
         import numpy as np

@@ -20,10 +20,10 @@ LONGEST_SPAN = 10
 class Masked:
     """Stretches of a stream of tokens, some of them hidden anew each time (BERT, section 3.1).
 
-    Of the tokens that are to be told, 80 % become ``[MASK]``, 10 % any other token, and 10 % stay;
-    those of a span share one fate (SpanBERT, section 3.1). With ``pairs``, a row is two stretches,
-    of which the second follows the first in half of all rows, and whether it does is to be told too
-    (next sentence prediction).
+    Of the tokens that are to be predicted, 80 % become ``[MASK]``, 10 % any other token, and 10 %
+    stay; those of a span share one fate (SpanBERT, section 3.1). With ``pairs``, a row is two
+    stretches, of which the second follows the first in half of all rows, and whether it does is to
+    be predicted too (next sentence prediction).
 
     Args:
         stream: int32 (tokens,), the texts with a separator between them.
@@ -32,7 +32,7 @@ class Masked:
         names: Inputs of the model: ``token_ids``, and ``padding_mask`` and ``segment_ids`` where it
             takes them.
         seed: Decides what is hidden.
-        config: How many tokens are to be told, and how many in a row.
+        config: How many tokens are to be predicted, and how many in a row.
         pairs: Whether a row is two stretches.
     """
 
@@ -93,33 +93,33 @@ class Masked:
     def _hidden(self, ids: Any, rng: np.random.Generator) -> tuple[Any, Any]:
         special = np.isin(ids, [self.tokenizer.token_to_id(t) for t in (CLASS, SEPARATOR)])
         choose = _tokens if self.config.mean_span == 1 else _spans
-        told, way = choose(special, self.config, rng)
+        wanted, way = choose(special, self.config, rng)
         others = rng.integers(self.tokenizer.get_vocab_size(), size=len(ids))
         hidden = np.where(way < 0.8, self.tokenizer.token_to_id(MASK), others)
-        shown = np.where(told & (way < 0.9), hidden, ids)
-        return shown.astype(np.int32), np.where(told, ids, IGNORED).astype(np.int32)
+        shown = np.where(wanted & (way < 0.9), hidden, ids)
+        return shown.astype(np.int32), np.where(wanted, ids, IGNORED).astype(np.int32)
 
 
 def _tokens(special: Any, config: MaskingConfig, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Return which tokens are to be told, bool, and the fate of each, float in 0..1."""
+    """Return which tokens are to be predicted, bool, and the fate of each, float in 0..1."""
     chance = np.where(special, 1.0, rng.random(len(special)))
-    told = chance < config.rate
-    told[np.argmin(chance)] = True  # a row in which nothing is to be told teaches nothing
-    return told, rng.random(len(special))
+    wanted = chance < config.rate
+    wanted[np.argmin(chance)] = True  # a row without a token to predict teaches nothing
+    return wanted, rng.random(len(special))
 
 
 def _spans(special: Any, config: MaskingConfig, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return the same, of tokens in a row."""
-    told, way = np.zeros(len(special), bool), np.ones(len(special))
+    wanted, way = np.zeros(len(special), bool), np.ones(len(special))
     wanted = max(1, round(config.rate * int((~special).sum())))
-    while (missing := wanted - int(told.sum())) > 0:
+    while (missing := wanted - int(wanted.sum())) > 0:
         # As SpanBERT draws it: of a geometric distribution, cut where few are missing.
         length = min(int(rng.geometric(1 / config.mean_span)), LONGEST_SPAN, missing)
         span = np.arange(length) + int(rng.integers(len(special)))
         span = span[span < len(special)]
         span = span[~special[span]]
-        told[span], way[span] = True, rng.random()
-    return told, way
+        wanted[span], way[span] = True, rng.random()
+    return wanted, way
 
 
 def check_marks(tokenizer: Any, task: str) -> None:

@@ -147,7 +147,7 @@ def _are_large(raws: Sequence[Any]) -> bool:
 
 
 def _encodings(tokenizer: Any, raws: Sequence[Any], length: int) -> Iterator[Any]:
-    # Encodings hold far more than is needed of them: not those of all texts at once.
+    # Encodings hold far more than is needed of them: not those of all texts together.
     for start in range(0, len(raws), ENCODED_AT_ONCE):
         yield from padded_encodings(tokenizer, raws[start : start + ENCODED_AT_ONCE], length)
 
@@ -175,7 +175,7 @@ def _masked(examples: Examples, step: Any, tokenizer: Any, task: str, recipe: Re
 
 
 def label_feature(recipe: Recipe, task: str) -> str | None:
-    """Return the feature that holds what is to be told; what learns from texts alone has none."""
+    """Return the feature to be predicted; what learns from texts alone has none."""
     learns_alone = task in UNLABELLED
     if recipe.contrastive is not None:
         # Views of one example are measured by classes, though no training looks at them.

@@ -92,13 +92,13 @@ def tags_of_words(source: Tags, tags: Any) -> list[Any]:
     """
     rows = []
     for first, right, row in zip(source.first, source.words, tags, strict=True):
-        told = row[first]
-        rows.append(np.pad(told, (0, len(right) - len(told)), constant_values=IGNORED))
+        of_words = row[first]
+        rows.append(np.pad(of_words, (0, len(right) - len(of_words)), constant_values=IGNORED))
     return rows
 
 
 def count_tags(source: Tags, tags: Any, names: Sequence[str]) -> Entities:
-    """Return how many words and entities of each text were told rightly.
+    """Return how many words and entities of each text were predicted rightly.
 
     Args:
         source: The texts.
@@ -126,17 +126,17 @@ def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
     for start in range(0, len(source), BATCH_SIZE):
         inputs, _ = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
         tags.append(np.argmax(only_logits(predict(inputs)), axis=-1))
-    told = np.concatenate(tags)
-    made = np.concatenate(tags_of_words(source, told))
+    predicted = np.concatenate(tags)
+    made = np.concatenate(tags_of_words(source, predicted))
     share = float((made == np.concatenate(list(source.words))).mean())
-    return _entity_f1(source, told) | {"word_accuracy": share}
+    return _entity_f1(source, predicted) | {"word_accuracy": share}
 
 
-def _entity_f1(source: Tags, told: Any) -> dict[str, float]:
+def _entity_f1(source: Tags, predicted: Any) -> dict[str, float]:
     if not are_entities(source.names):
         return {}
     try:
-        figures = point(count_tags(source, told, source.names))
+        figures = point(count_tags(source, predicted, source.names))
     except ZooError as error:
         # A training is not lost for it.
         warnings.warn(f"entity_f1 was not measured. {error}", stacklevel=2)

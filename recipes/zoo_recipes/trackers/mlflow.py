@@ -16,7 +16,7 @@ from zoo_registry import UsageError, ZooError
 _STATUS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 _PARAMS_AT_ONCE = 100  # MLflow takes no more
 # A server that is not there may hold up a training for seconds, not for the minutes of MLflow's
-# own defaults; and nobody but the store is told of the training. A user's own values go first.
+# own defaults; and only the store gets the training. The user's own values go first.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",

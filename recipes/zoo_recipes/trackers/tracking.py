@@ -187,10 +187,10 @@ def tracked(
     Args:
         trackers: By name.
         record: Of the run; the notes of the trackers are put into it.
-        on_epoch: Is told of epochs too.
+        on_epoch: Is called after each epoch too.
 
     Yields:
-        What brings these notes up to date, and what is to be told of epochs.
+        What brings these notes up to date, and what is to be called after each epoch.
     """
     if not trackers:
         yield lambda: None, on_epoch
@@ -198,7 +198,7 @@ def tracked(
     ordered = sorted(trackers.values(), key=lambda made: made.measures)
     followed = [_Followed(made, record) for made in ordered]
 
-    def told(number: int, metrics: Mapping[str, float]) -> None:
+    def report_epoch(number: int, metrics: Mapping[str, float]) -> None:
         ended = time.time()
         for each in followed:
             each.epoch(number, metrics, ended)
@@ -213,7 +213,7 @@ def tracked(
     try:
         for each in followed:
             each.begin()
-        yield update, told
+        yield update, report_epoch
         status = "complete"
     except (KeyboardInterrupt, StoppedError):
         status = "interrupted"

@@ -28,8 +28,8 @@ from zoo_system.durable import sha256
 # Inputs, targets, and weights of the examples where classes have such.
 Batch = tuple[Any, ...]
 Teach = Callable[[Arrays, Any], Any]
-# So many classes of each list are told.
-_TOLD = 5
+# So many classes of each list are shown.
+_SHOWN = 5
 
 
 class Batches:
@@ -256,7 +256,7 @@ def _check_same_classes(name: str, known: Sequence[str], labels: Sequence[str]) 
     theirs, ours = list(known), list(labels)
     if not theirs or not ours or theirs == ours:
         return
-    # What is told of long lists begins where they part.
+    # Of long lists the part is shown that begins where they differ.
     pairs = enumerate(zip(theirs, ours, strict=False))
     shorter = min(len(theirs), len(ours))
     first = next((number for number, (one, other) in pairs if one != other), shorter - 1)
@@ -268,8 +268,8 @@ def _check_same_classes(name: str, known: Sequence[str], labels: Sequence[str]) 
 
 
 def _classes(names: Sequence[str], first: int) -> str:
-    told = [repr(name) for name in names[first : first + _TOLD]]
-    return ", ".join([*["..."] * (first > 0), *told, *["..."] * (len(names) > first + _TOLD)])
+    shown = [repr(name) for name in names[first : first + _SHOWN]]
+    return ", ".join([*["..."] * (first > 0), *shown, *["..."] * (len(names) > first + _SHOWN)])
 
 
 def _check_assets(name: str, theirs: Path, ours: Path) -> None:

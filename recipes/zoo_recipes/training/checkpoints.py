@@ -37,7 +37,7 @@ class Position:
     step: int = 0
 
     def __str__(self) -> str:
-        """Return it as people count."""
+        """Return it counted from 1, for messages."""
         return f"epoch {self.epoch + 1}, step {self.step}"
 
 
@@ -138,7 +138,7 @@ def variables_of(model: Any) -> list[Any]:
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of a run that is whole, or ``None``; damaged ones are told of.
+    """Return the newest checkpoint of a run that is whole, or ``None``; warn of damaged ones.
 
     Args:
         folder: Of the run.
@@ -150,8 +150,8 @@ def newest(folder: Path) -> Checkpoint | None:
             checkpoint = Checkpoint(path, arrays, json.loads(str(arrays.pop("notes"))))
             str(checkpoint.place)  # damaged notes are found here
         except Exception as error:  # zipfile, NumPy and JSON raise many kinds on damaged bytes
-            said = str(error) or type(error).__name__
-            warnings.warn(f"'{path}' is damaged and is not used: {said}", stacklevel=2)
+            reason = str(error) or type(error).__name__
+            warnings.warn(f"'{path}' is damaged and is not used: {reason}", stacklevel=2)
         else:
             return checkpoint
     return None

@@ -63,16 +63,16 @@ def carry_out(
         record: Of the run; added to.
         trackers: What else follows it, by name.
         ranks: The processes that train together, of which this is one.
-        on_epoch: Told the number and the metrics of each epoch.
+        on_epoch: Called with the index and the metrics of each epoch.
         options: As :func:`trained` takes them.
     """
     folder = record.folder
-    with watched(record, trackers, ranks=ranks, on_epoch=on_epoch) as (meter, told):
+    with watched(record, trackers, ranks=ranks, on_epoch=on_epoch) as (meter, report_epoch):
         if not (folder / RECIPE).exists():
             _write_recipe(recipe, folder)
         if ranks:
             ranks.meet_versions()
-        options |= {"ranks": ranks, "on_epoch": told, "on_step": meter.write_if_due}
+        options |= {"ranks": ranks, "on_epoch": report_epoch, "on_step": meter.write_if_due}
         model, sources, history = trained(recipe, builder, record, **options)
         record.note(metrics=measure(model, recipe, sources["test"]))
         _save(model, sources, record)
@@ -206,14 +206,14 @@ def watched(
     ranks: Ranks | None,
     on_epoch: OnEpoch | None,
 ) -> Iterator[tuple[Meter, OnEpoch | None]]:
-    """Record what becomes of a training and what it costs; what each epoch is told to goes out."""
+    """Record how a training ends and what it costs; yield the meter and who is told of epochs."""
     with (
-        tracked(trackers, record, on_epoch) as (update, told),
+        tracked(trackers, record, on_epoch) as (update, report_epoch),
         _recorded(record),
         telling_of_loss(record.folder, ranks),
         metered(record, update) as meter,
     ):
-        yield meter, told
+        yield meter, report_epoch
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def build(
     taken = {*accepted, *(SCALING if is_regression(task) else ())}
     overrides = {k: v for k, v in (sizes or {}).items() if k in taken} | overrides
     if "num_classes" not in accepted or overrides.get("num_classes") not in (None, _count(labels)):
-        labels = None  # targets that a recipe's own number has no output for are told as such
+        labels = None  # targets without an output are reported by check_targets
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
@@ -264,7 +264,7 @@ def _metrics_of_an_epoch(model: Any, sources: Mapping[str, ArraySource]) -> list
 
 
 def _counting(recipe: Recipe, folder: Path) -> list[Any]:
-    """Return the callbacks that count epochs, told whether less of what they watch is better."""
+    """Return the callbacks that count epochs, with the direction of what they monitor."""
     found = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
     for callback in found:
         # Keras knows it of few metrics, and of none of a single output among several.

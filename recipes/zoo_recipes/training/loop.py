@@ -104,7 +104,7 @@ def train_epochs(
 
     Raises:
         ZooError: The loss became infinite or not a number.
-        KeyboardInterrupt: It was told to stop, and has saved where it was.
+        KeyboardInterrupt: It was asked to stop, and has saved a checkpoint.
     """
     test = tf.function(model.test_step, jit_compile=model.jit_compile)
     model.stop_training = False
@@ -186,7 +186,7 @@ def _averaged(model: Any) -> Iterator[None]:
 class _Stop:
     """Turns Ctrl-C, and the SIGTERM of a machine that is taken away, into an end between steps.
 
-    A second one is heard at once. Outside of the main thread Python knows no signals.
+    A second one stops it immediately. Only the main thread of Python gets signals.
     """
 
     def __init__(self, saver: Saver, ranks: Ranks | None) -> None:
@@ -299,13 +299,13 @@ def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) ->
     except (ValueError, TypeError, AssertionError, tf.errors.InvalidArgumentError) as error:
         names = ", ".join(f'"{component.name}"' for component in named)
         # TensorFlow frames what it says in the names of its kernels.
-        said = re.sub(r"{{.*?}} *| *\[Op:.*", "", str(error)).partition("\n")[0]
+        reason = re.sub(r"{{.*?}} *| *\[Op:.*", "", str(error)).partition("\n")[0]
         fits = ""
         if _are_classes(targets, outputs):
             fits = f" Class numbers go with: {', '.join(_FOR_CLASSES[key])}."
         raise UsageError(
             f"{key} = {names} does not fit targets of {_described(targets)} and outputs of "
-            f"{_described(outputs)}: {said.rstrip('.')}.{fits}"
+            f"{_described(outputs)}: {reason.rstrip('.')}.{fits}"
         ) from error
 
 

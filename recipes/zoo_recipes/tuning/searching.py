@@ -21,7 +21,7 @@ from zoo_system.durable import write_text
 _STUDY = "study.db"
 # Trials that end before any is pruned, to know what is usual.
 _BEFORE_PRUNING = 5
-# And before it is told what matters: fewer say nothing.
+# And before importances are estimated: fewer say nothing.
 _BEFORE_IMPORTANCES = 8
 _CONTINUES, _ERROR = "continues", "error"
 
@@ -101,7 +101,7 @@ def is_abandoned(run: Path) -> bool:
 def _delete(folder: Path) -> None:
     for run in {path.with_suffix("") for path in (folder / TRIALS).iterdir()}:
         with trial_held(run):
-            pass  # nobody is training it
+            pass  # no other process is training it
     shutil.rmtree(folder)
 
 
@@ -153,13 +153,13 @@ class Search:
         while (frozen := self._next(trials)) is not None:
             keras.utils.clear_session()
             if self.on_trial is not None:
-                self.on_trial(self._told(frozen))
+                self.on_trial(self._trial(frozen))
 
     def found(self) -> Tuning:
         """Return what there is."""
-        told = tuple(self._told(frozen) for frozen in self._standing())
+        trials = tuple(self._trial(frozen) for frozen in self._standing())
         importances = self._importances()
-        return Tuning(self.folder, self.metric, self.direction, self.space, told, importances)
+        return Tuning(self.folder, self.metric, self.direction, self.space, trials, importances)
 
     def _line_up(self) -> None:
         """Put the recipe's own settings first in line, and what was broken off once more."""
@@ -273,7 +273,7 @@ class Search:
     def _ended(self) -> list[Any]:
         return [frozen for frozen in self._standing() if frozen.state.is_finished()]
 
-    def _told(self, frozen: Any) -> Trial:
+    def _trial(self, frozen: Any) -> Trial:
         state = {"FAIL": "failed"}.get(frozen.state.name, frozen.state.name.lower())
         reported = frozen.intermediate_values
         return Trial(
@@ -300,6 +300,6 @@ class Search:
 
 
 def _is_unfinished(frozen: Any) -> bool:
-    # What failed by itself has said why; Ctrl-C has not.
+    # What failed has given its reason; Ctrl-C has none.
     is_cut = frozen.state.name == "FAIL" and _ERROR not in frozen.user_attrs
     return is_cut or frozen.state.name == "RUNNING"

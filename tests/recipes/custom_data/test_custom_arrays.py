@@ -55,7 +55,7 @@ def test_columns_of_0_and_1_are_classes(tmp_path):
     np.savez(path, x=x, y=np.eye(3)[np.arange(60) % 3])
     content = layout_of(path).read(path, {})
     assert content.labels()[:4] == ["0", "1", "2", "0"]
-    assert content.remarks == [ONE_HOT]
+    assert content.notes == [ONE_HOT]
     assert layout_of(path).read(path, {"labels": "y"}).classes()[:2] == [("0",), ("1",)]
     recipe = on_custom_data(resolve_recipe("digits-mlp"), path, columns={"labels": "y"})
     assert (recipe.model.task, recipe.dataset.label) == ("multi-label", "labels")

@@ -76,7 +76,7 @@ def test_numbers_are_those_that_people_mean(lines, remarks, tmp_path):
     meant = (lambda n: n + 0.25) if first != second else wanted[first]
     assert numbers_of(content, "x") == pytest.approx([meant(n) for n in good])
     assert numbers_of(content, "y") == [n + 0.5 for n in good]
-    assert [text for text in content.remarks if "comma" in text] == remarks
+    assert [text for text in content.notes if "comma" in text] == remarks
     assert [p.place for p in content.problems] == ([] if len(good) == 9 else ["t.csv:6"])
 
 
@@ -115,7 +115,7 @@ def test_a_folder_of_a_contest_is_read_without_what_has_no_class(tmp_path):
     write(tmp_path / "README.md", "# what this is")
     content = read(tmp_path)
     assert len(content.examples) == len(TEXTS)
-    assert content.remarks == ["test.csv is left out: it has no column 'label'"]
+    assert content.notes == ["test.csv is left out: it has no column 'label'"]
     write(tmp_path / "more.csv", AS_TABLE)
     with pytest.raises(UsageError, match=r"is named after a split and 'more\.csv' is not"):
         read(tmp_path)
@@ -231,7 +231,7 @@ def test_the_first_sheet_of_an_excel_file(tmp_path):
         ("t.xlsx:2", {"mass": "1.5", "island": "a", "label": "x"}),
         ("t.xlsx:4", {"mass": "2", "island": "", "label": "y"}),
     ]
-    assert "sheet 'Sheet' of t.xlsx is read, the first of 2" in content.remarks
+    assert "sheet 'Sheet' of t.xlsx is read, the first of 2" in content.notes
     with pytest.raises(UsageError, match=r"broken\.xlsx' is not an Excel file: BadZipFile"):
         read(write(tmp_path / "broken.xlsx", "no zip"))
 

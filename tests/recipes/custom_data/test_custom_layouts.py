@@ -75,7 +75,7 @@ def test_folders_of_splits_with_words_around_them_as_intel_scenes_have(tmp_path)
         "seg_train": "train",
         "seg_test": "test",
     }
-    assert content.remarks == ["seg_pred/ is left out: its 1 files have no class"]
+    assert content.notes == ["seg_pred/ is left out: its 1 files have no class"]
     assert content.features["label"].names == ["forest", "sea"]
 
 
@@ -85,7 +85,7 @@ def test_folders_that_are_no_classes(tmp_path):
     paint(tmp_path / "a" / "test" / "3.png")
     content = read(tmp_path / "a")
     assert told(content) == {"train/cat/1.png": "cat", "train/dog/2.png": "dog"}
-    assert content.remarks == ["test/ is left out: its 1 files have no class"]
+    assert content.notes == ["test/ is left out: its 1 files have no class"]
 
     paint(tmp_path / "a" / "extra" / "cat" / "4.png")
     assert refused(tmp_path / "a") == (
@@ -187,7 +187,7 @@ def test_pictures_with_a_table(tmp_path):
     content = read(tmp_path / "dogs")
     assert told(content) == {"labels.csv:2": "boxer", "labels.csv:3": "poodle"}
     assert problems(content) == ["labels.csv:4: there is no image 'xx'"]
-    assert content.remarks == ["1 pictures are left out: no row names them"]
+    assert content.notes == ["1 pictures are left out: no row names them"]
 
     # The imagefolder of Hugging Face: a table in the folder of each split.
     rows = {"train": [("1.png", 0.5), ("2.png", 3)], "test": [("3.png", -1.25)]}
@@ -210,7 +210,7 @@ def test_pictures_with_a_table(tmp_path):
     write(tmp_path / "dogs" / "labels.csv", "id,owner,age\nab12,Ann,3\ncd34,Bo,4\n")
     assert refused(tmp_path / "dogs") == (
         f"'{tmp_path / 'dogs' / 'labels.csv'}' has the columns id, owner, age: say which is the "
-        "class of a picture, such as --column label=breed, or the number to be told of it, "
+        "class of a picture, such as --column label=breed, or the number to be predicted, "
         "--column target=age."
     )
 
@@ -232,7 +232,7 @@ def test_tables_of_a_contest(tmp_path):
     write(tmp_path / "sample_submission.csv", "id,label\n3,0.5\n")
     content = read(tmp_path)
     assert told(content) == {"train.csv:2": "cat", "train.csv:3": "dog"}
-    assert content.remarks == ["1 pictures are left out: no row names them"]
+    assert content.notes == ["1 pictures are left out: no row names them"]
     (tmp_path / "train.csv").unlink()
     (tmp_path / "test.csv").unlink()
     assert "folders named after splits (test, train) and no folders of classes" in refused(tmp_path)
@@ -249,7 +249,7 @@ def test_class_folders_of_texts(tmp_path):
         for part in ("train", "test")
         for label in ("pos", "neg")
     }
-    assert content.remarks == ["train/unsup/ is left out: its 1 files have no class"]
+    assert content.notes == ["train/unsup/ is left out: its 1 files have no class"]
     assert "causal-lm" in content.kind.tasks
     # Newsgroups: no suffix, an encoding of old.
     for label, text in (("sci.space", "Caf\xe9"), ("rec.autos", "Motor")):
@@ -281,12 +281,12 @@ def test_squad(tmp_path):
     content = read(write(tmp_path / "squad.json", json.dumps(squad("Bob", 13))))
     assert problems(content) == ["squad.json:1: answer 'Bob' is said to be at 13: there is ' Bo'"]
     content = read(write(tmp_path / "squad.json", json.dumps(squad("", 0, is_impossible=True))))
-    assert content.remarks == ["1 questions have no answer: nothing is learned from them"]
+    assert content.notes == ["1 questions have no answer: nothing is learned from them"]
     row = {"id": 7, "question": "Who?", "context": "Ada.", "answers": {"text": ["Ada"]}}
     row["answers"]["answer_start"] = [0]
     content = read(write(tmp_path / "hf.jsonl", json.dumps(row)))
     assert told(content) == {"hf.jsonl:1": {"text": ["Ada"], "answer_start": [0]}}
-    assert content.remarks == ["columns that are not read: id"]
+    assert content.notes == ["columns that are not read: id"]
 
 
 def test_pairs_of_texts_in_classes(tmp_path):
@@ -347,7 +347,7 @@ def test_columns_that_say_nothing_are_left_out_and_told(tmp_path):
     lines += [f"{n},{n % 2},Person {n},{'mf'[n % 2]},{n * 7 % 50}" for n in range(1, 30)]
     content = read(write(tmp_path / "titanic.csv", "\n".join(lines)), label="Survived")
     assert content.kind.input == ("Sex", "Age")
-    assert content.remarks == [
+    assert content.notes == [
         "column 'PassengerId' is left out: it numbers the rows",
         "column 'Name' is left out: it has a value of its own in almost every row",
         "columns of numbers: Age",
@@ -362,7 +362,7 @@ def test_dates_are_told(tmp_path):
         f"{n * 7 % 50},{n % 28 + 1}.3.20{n:02},2024-{n % 4 + 1:02},{n % 2}" for n in range(60)
     ]
     content = read(write(tmp_path / "t.csv", "\n".join(lines)))
-    assert content.remarks == [
+    assert content.notes == [
         f"column 'day' is left out: it {DATES}",
         "columns of numbers: a",
         "columns of categories: month",
@@ -422,7 +422,7 @@ def test_encodings(encoding, tmp_path):
     content = read(write(tmp_path / "t.csv", UMLAUT.encode(encoding)))
     assert [e.values["text"] for e in content.examples] == ["schön", "à la carte"]
     said = ["t.csv is not UTF-8: it was read as Windows-1252, of Western Europe"]
-    assert content.remarks == (said if encoding == "cp1252" else [])
+    assert content.notes == (said if encoding == "cp1252" else [])
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_columns_by_number_of_a_file_with_a_header(tmp_path):
     rows = "".join(f"good {n},pos\nbad {n},neg\n" for n in range(3))
     content = read(write(tmp_path / "t.csv", "text,label\n" + rows), text="1", label="2")
     assert set(told(content).values()) == {"pos", "neg"}
-    assert content.remarks == ["the first row of t.csv was taken for a header"]
+    assert content.notes == ["the first row of t.csv was taken for a header"]
     content = read(write(tmp_path / "u.csv", "Phrase,Mood\n" + rows), text="1", label="2")
     assert problems(content) == [
         "u.csv:1: looks like a header, as no other row is of class 'Mood': name columns by it, "
@@ -480,7 +480,7 @@ def test_columns_by_number_of_a_file_with_a_header(tmp_path):
     ]
     content = read(write(tmp_path / "v.csv", rows), text="1", label="2")
     assert told(content)["v.csv:1"] == "pos"
-    assert content.remarks == []
+    assert content.notes == []
 
 
 def test_shards_named_after_splits(tmp_path):
@@ -539,5 +539,5 @@ def test_deep_pictures_that_are_not_used_to_their_depth(top, said, tmp_path):
     if top == 255:
         assert said in refused(tmp_path)
     else:
-        remarks = read(tmp_path).remarks
-        assert [remark.startswith(said) for remark in remarks] == ([True] if said else [])
+        notes = read(tmp_path).notes
+        assert [note.startswith(said) for note in notes] == ([True] if said else [])

@@ -66,7 +66,7 @@ def test_classes_are_read_however_they_are_written(name, lines, columns, tmp_pat
     assert [example.values["text"] for example in content.examples] == [t for t, _ in ROWS]
     assert content.features["labels"].feature.names == ["drama", "war"]
     assert not content.problems
-    assert "1 rows are of no class" in content.remarks
+    assert "1 rows are of no class" in content.notes
 
 
 def test_columns_without_a_header(tmp_path):

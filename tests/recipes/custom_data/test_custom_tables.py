@@ -63,7 +63,7 @@ def test_tsv_has_no_quotation_marks_and_columns_go_by_number(tmp_path):
             "'{path}' has the columns my words, stars: say which are text and label, source and "
             "target, or user, item and rating, such as --column text='my words' "
             "--column label=stars; or of rows of numbers and categories which is the class, "
-            "--column label=stars, or the number to be told, --column target=stars. In a file "
+            "--column label=stars, or the number to be predicted, --column target=stars. In a file "
             "without a header they are 1, 2...",
         ),
         (

@@ -103,8 +103,8 @@ def read_arrays(path: Path, columns: Columns) -> Content:
             digest = digest_of(str(numbers.shape), numbers.tobytes())
             values = {"x": numbers, told: _value(kind, target)}
             examples.append(Example(where, split, digest, values, x.shape[1:]))
-    pictures = [x for x, _ in parts.values() if x.ndim > 2 and x.size]
-    notes += [WHITE_1] if pictures and is_white_1(pictures) else []
+    images = [x for x, _ in parts.values() if x.ndim > 2 and x.size]
+    notes += [WHITE_1] if images and is_white_1(images) else []
     features = _features(kind, *next(iter(parts.values())), examples)
     return Content(kind, features, examples, problems, notes)
 

@@ -20,7 +20,7 @@ from zoo_recipes.custom_data.content import (
     class_names,
 )
 from zoo_recipes.custom_data.files import place, split_in
-from zoo_recipes.custom_data.images import Picture, is_picture, look_at, orientation_of, pixels
+from zoo_recipes.custom_data.images import ImageInfo, is_image, look_at, orientation_of, pixels
 from zoo_registry import UsageError
 
 _ROOTED = re.compile(r"[/\\]|[A-Za-z]:")
@@ -33,13 +33,13 @@ BOXES = Kind(
 )
 # Annotation tools round, and some count pixels from 1.
 SLACK = 1.0
-# How EXIF numbers the ways in which a picture lies: what is done to each, in this order.
+# How EXIF numbers the ways in which an image lies: what is done to each, in this order.
 MIRRORED_ACROSS, MIRRORED_DOWN, SIDEWAYS = {2, 3, 7, 8}, {3, 4, 6, 7}, 5
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """The pictures below a folder, found by the names that annotations call them.
+class NamedImages:
+    """The images below a folder, found by the names that annotations call them.
 
     Args:
         path: The folder.
@@ -52,7 +52,7 @@ class Pictures:
     @cached_property
     def _by_name(self) -> Mapping[str, list[Path]]:
         found: defaultdict[str, list[Path]] = defaultdict(list)
-        for file in filter(is_picture, self.files):
+        for file in filter(is_image, self.files):
             found[file.name].append(file)
             # Some annotations leave the suffix out.
             if file.stem != file.name:
@@ -60,11 +60,11 @@ class Pictures:
         return found
 
     def find(self, name: str, near: Path) -> Path:
-        """Return the picture of a name, such as ``000012.jpg`` or ``train/000012.jpg``.
+        """Return the image of a name, such as ``000012.jpg`` or ``train/000012.jpg``.
 
         Args:
             name: As the annotations have it.
-            near: Their file. Of several pictures the one counts that is in a folder of the same
+            near: Their file. Of several images the one counts that is in a folder of the same
                 split, or in the same folder.
 
         Raises:
@@ -137,11 +137,11 @@ class Box:
         return Box(self.label, left, top, right, bottom, self.ignored)
 
     def turned(self, turn: int, height: int, width: int) -> Box:
-        """Return the box of a picture that is turned as its camera says.
+        """Return the box of an image that is turned as its camera says.
 
         Args:
             turn: How, as EXIF numbers it.
-            height: Of the picture before.
+            height: Of the image before.
             width: The same.
 
         Example:
@@ -161,35 +161,35 @@ class Box:
 
 @dataclass(frozen=True)
 class _Annotated:
-    """A picture and its boxes.
+    """An image and its boxes.
 
     Args:
-        file: The picture.
+        file: The image.
         split: The data's own.
         boxes: Each with its place.
-        picture: What it is, turned as its camera says.
+        image: What it is, turned as its camera says.
         turn: How that is, as EXIF numbers it.
     """
 
     file: Path
     split: str | None
     boxes: Sequence[tuple[str, Box]]
-    picture: Picture
+    image: ImageInfo
     turn: int
 
 
 def _is_drawn_before(
     size: tuple[int, int], turn: int, recorded: tuple[int, int] | None
 ) -> bool | None:
-    """Return whether boxes are of a picture before it was turned; ``None`` where nothing tells.
+    """Return whether boxes are of an image before it was turned; ``None`` where nothing tells.
 
     Args:
-        size: Height and width of the turned picture.
+        size: Height and width of the turned image.
         turn: How it was, as EXIF numbers it.
         recorded: The size of the image in its annotation.
 
     Raises:
-        BadRecordError: That is of another picture.
+        BadRecordError: That is of another image.
     """
     before = size[::-1] if turn >= SIDEWAYS else size
     if recorded is None or recorded == size == before:
@@ -204,10 +204,10 @@ def _is_drawn_before(
 
 @dataclass
 class Gathered:
-    """Collects what annotations say of pictures, and what is wrong with it.
+    """Collects what annotations say of images, and what is wrong with it.
 
     Args:
-        pictures: Where they are.
+        images: Where they are.
         flag: Feature that says that a box is ignored, as TFDS calls it.
         names: Classes, in order; those of the boxes where there are none.
         examples: Those that are good.
@@ -215,7 +215,7 @@ class Gathered:
         notes: What is good to know of them.
     """
 
-    pictures: Pictures
+    images: NamedImages
     flag: str
     names: list[str] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
@@ -238,11 +238,11 @@ class Gathered:
         size: tuple[int, int] | None,
         boxes: Sequence[tuple[str, Box]],
     ) -> None:
-        """Look at a picture and take it with its boxes, or note what is wrong with them.
+        """Look at an image and take it with its boxes, or note what is wrong with them.
 
         Args:
             where: Place of its annotation.
-            file: The picture.
+            file: The image.
             split: The data's own.
             size: Height and width, as the annotation has them.
             boxes: Each with its place.
@@ -251,13 +251,13 @@ class Gathered:
             if file in self._seen:
                 raise BadRecordError(f"the image has been annotated before, at {self._seen[file]}")
             self._seen[file] = where
-            picture = look_at(file)
+            image = look_at(file)
             turn = orientation_of(file)
-            is_drawn_before = _is_drawn_before(picture.size, turn, size)
+            is_drawn_before = _is_drawn_before(image.size, turn, size)
         except BadRecordError as error:
             self.bad(where, str(error))
             return
-        found = _Annotated(file, split, boxes, picture, turn)
+        found = _Annotated(file, split, boxes, image, turn)
         if turn == 1 or is_drawn_before is not None:
             self._take(found, is_drawn_before=bool(is_drawn_before))
         else:
@@ -266,14 +266,14 @@ class Gathered:
             self._turned[is_drawn_before] += 1
 
     def _take(self, found: _Annotated, *, is_drawn_before: bool) -> None:
-        size, turn = found.picture.size, found.turn if is_drawn_before else 1
+        size, turn = found.image.size, found.turn if is_drawn_before else 1
         objects = [self._checked(at, box, size, turn) for at, box in found.boxes]
         if None in objects:
             return
-        self.all_grey &= found.picture.is_grey
+        self.all_grey &= found.image.is_grey
         values = {"image": found.file, "objects": objects}
-        name = place(found.file, self.pictures.path)
-        self.examples.append(Example(name, found.split, found.picture.digest, values, size))
+        name = place(found.file, self.images.path)
+        self.examples.append(Example(name, found.split, found.image.digest, values, size))
 
     def _checked(self, where: str, box: Box, size: tuple[int, int], turn: int) -> Box | None:
         height, width = size if turn < SIDEWAYS else size[::-1]
@@ -284,19 +284,19 @@ class Gathered:
             return None
 
     def _take_waiting(self) -> None:
-        """Take the turned pictures whose sizes say nothing as the others have it."""
+        """Take the turned images whose sizes say nothing as the others have it."""
         drawn_before = bool(self._turned[True]) and not self._turned[False]
         for found in self._waiting:
             self._take(found, is_drawn_before=drawn_before)
         count = self._turned[True] + (len(self._waiting) if drawn_before else 0)
         if count:
             self.notes.append(
-                f"{count:,} pictures are turned as their camera says, and their boxes with them: "
+                f"{count:,} images are turned as their camera says, and their boxes with them: "
                 "the sizes beside the boxes are those of before"
             )
         elif self._waiting and not self._turned:
             self.notes.append(
-                f"{len(self._waiting):,} pictures are turned as their camera says, and their boxes "
+                f"{len(self._waiting):,} images are turned as their camera says, and their boxes "
                 "are taken as drawn after it: no size beside the boxes tells"
             )
 
@@ -311,7 +311,7 @@ class Gathered:
 
         self._take_waiting()
         if self.examples and not any(example.values["objects"] for example in self.examples):
-            raise UsageError(f"No image at '{self.pictures.path}' has a box.")
+            raise UsageError(f"No image at '{self.images.path}' has a box.")
         boxes = (box for example in self.examples for box in example.values["objects"])
         names = self.names or class_names([box.label for box in boxes])
         channels = 1 if self.all_grey else 3
@@ -326,8 +326,8 @@ class Gathered:
             ),
         }
         examples = [_with_pixels(example, channels, self.flag) for example in self.examples]
-        pictures = filter(is_picture, self.pictures.files)
-        records = [place(file, self.pictures.path) for file in pictures]
+        images = filter(is_image, self.images.files)
+        records = [place(file, self.images.path) for file in images]
         return Content(BOXES, features, examples, self.problems, self.notes, records)
 
 

@@ -64,5 +64,5 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _value(value: Any) -> Any:
-    # Pictures are decoded one by one, when they are written.
+    # Images are decoded one by one, when they are written.
     return value() if callable(value) else value

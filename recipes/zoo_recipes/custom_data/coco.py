@@ -1,4 +1,4 @@
-"""Boxes as COCO has them: pictures, and JSON files with all that is known of them.
+"""Boxes as COCO has them: images, and JSON files with all that is known of them.
 
 The format: https://cocodataset.org/#format-data.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.boxes import Box, Gathered, Pictures
+from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
 from zoo_recipes.custom_data.files import (
     files_of,
@@ -21,19 +21,19 @@ from zoo_recipes.custom_data.files import (
     suffix_of,
     watched,
 )
-from zoo_recipes.custom_data.images import is_picture
+from zoo_recipes.custom_data.images import is_image
 
 KEYS = {"images": list, "annotations": list, "categories": list}
 
 
 def is_coco(path: Path) -> bool:
-    """Return whether a folder has pictures and a JSON file of COCO's kind."""
+    """Return whether a folder has images and a JSON file of COCO's kind."""
     files = files_of(path)
-    return bool(_annotation_files(files)) and any(map(is_picture, files))
+    return bool(_annotation_files(files)) and any(map(is_image, files))
 
 
 def read_coco(path: Path, columns: Columns) -> Content:
-    """Read pictures with the boxes that JSON files give them.
+    """Read images with the boxes that JSON files give them.
 
     Args:
         path: A folder. Where there are files ``instances*.json``, others are not read, such as
@@ -45,7 +45,7 @@ def read_coco(path: Path, columns: Columns) -> Content:
             image has a box.
     """
     files = files_of(path)
-    gathered = Gathered(Pictures(path, files), flag="is_crowd")
+    gathered = Gathered(NamedImages(path, files), flag="is_crowd")
     for file, split in splits_of(_annotation_files(files), path, split_in).items():
         where = place(file, path)
         try:
@@ -99,19 +99,19 @@ def _read_images(
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     names: Mapping[int, str],
 ) -> None:
-    where = place(file, gathered.pictures.path)
+    where = place(file, gathered.images.path)
     images = _images(gathered, where, tables["images"])
     boxes = _boxes_by_image(gathered, where, tables["annotations"], images, names)
     for number, row in watched(list(images.items()), f"reading {where}"):
         at = f"{where}, image {number}"
         try:
-            picture = gathered.pictures.find(row["file_name"], file)
+            image = gathered.images.find(row["file_name"], file)
         except BadRecordError as error:
             gathered.bad(at, str(error))
             continue
         found = boxes[number]
         if found is not None:
-            gathered.add(at, picture, split, _size(row), found)
+            gathered.add(at, image, split, _size(row), found)
 
 
 def _images(

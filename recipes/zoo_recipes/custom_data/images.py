@@ -1,4 +1,4 @@
-"""A folder of pictures for each class."""
+"""A folder of images for each class."""
 
 from __future__ import annotations
 
@@ -48,40 +48,40 @@ GREY = {"1", "L", "LA", "La", "I", "F"}
 
 
 def is_image_folder(path: Path) -> bool:
-    """Return whether a folder has folders, and pictures in them."""
+    """Return whether a folder has folders, and images in them."""
     return has_class_folders(path, _suffixes())
 
 
-def is_picture(file: Path) -> bool:
-    """Return whether a file has the suffix of a picture."""
+def is_image(file: Path) -> bool:
+    """Return whether a file has the suffix of an image."""
     return file.suffix.lower() in _suffixes()
 
 
 def read_images(path: Path, columns: Columns) -> Content:
-    """Decode every picture once.
+    """Decode every image once.
 
     They are turned as their camera says, transparency is laid over white, 16 bits are brought to 8.
     All become RGB, or grey with one channel where every one of them is grey.
 
     Args:
-        path: ``class/picture``, or ``train/class/picture`` with its siblings.
+        path: ``class/image``, or ``train/class/image`` with its siblings.
         columns: Not used.
     """
     examples: list[Example] = []
     problems: list[Problem] = []
     notes: list[str] = []
-    pictures: list[Picture] = []
+    images: list[ImageInfo] = []
     for member in class_members(path, problems, notes):
         try:
             refuse_mask(member.file)
-            picture = look_at(member.file)
+            image = look_at(member.file)
         except BadRecordError as error:
             problems.append(Problem(member.where, str(error)))
             continue
-        pictures.append(picture)
+        images.append(image)
         values = {"image": member.file, "label": member.label}
-        examples.append(Example(member.where, member.split, picture.digest, values, picture.size))
-    return image_content(IMAGES, examples, problems, notes, pictures=pictures)
+        examples.append(Example(member.where, member.split, image.digest, values, image.size))
+    return image_content(IMAGES, examples, problems, notes, images=images)
 
 
 def image_content(
@@ -90,16 +90,16 @@ def image_content(
     problems: Sequence[Problem],
     notes: Sequence[str],
     *,
-    pictures: Sequence[Picture],
+    images: Sequence[ImageInfo],
 ) -> Content:
-    """Return pictures, named by their files so far, as what was read.
+    """Return images, named by their files so far, as what was read.
 
     Args:
         kind: Its label is a class, several of them, or a number.
         examples: Their ``image`` is a file.
         problems: What is wrong.
         notes: What is good to know.
-        pictures: What is known of each example.
+        images: What is known of each example.
 
     Raises:
         UsageError: All of them are next to black.
@@ -107,8 +107,8 @@ def image_content(
     import numpy as np
     import tensorflow_datasets as tfds
 
-    channels = 1 if all(picture.is_grey for picture in pictures) else 3
-    notes = [*notes, *_darkness(pictures)]
+    channels = 1 if all(image.is_grey for image in images) else 3
+    notes = [*notes, *_darkness(images)]
     if kind.label == LABELS:
         label: Any = label_feature([example.values for example in examples], LABELS)
     elif kind.label == "label":
@@ -123,20 +123,20 @@ def image_content(
     return Content(kind, features, _decoded(examples, channels), problems, notes)
 
 
-def _darkness(pictures: Sequence[Picture]) -> list[str]:
-    """Return a note on pictures that are all dark, as those of twelve bits in sixteen are."""
-    top = max((picture.brightest for picture in pictures), default=255)
+def _darkness(images: Sequence[ImageInfo]) -> list[str]:
+    """Return a note on images that are all dark, as those of twelve bits in sixteen are."""
+    top = max((image.brightest for image in images), default=255)
     if top == 1:
         raise UsageError(
-            "The pictures are next to black: no pixel is above 1 of 255. Where they are files of "
+            "The images are next to black: no pixel is above 1 of 255. Where they are files of "
             "16 bits that hold 0 to 255, save them with 8 bits, or multiply them by 257."
         )
-    dark = f"the brightest pixel of all pictures is {top} of 255: 16 bits are brought to 8"
+    dark = f"the brightest pixel of all images is {top} of 255: 16 bits are brought to 8"
     return [dark] if top < DARK else []
 
 
 def refuse_mask(file: Path) -> None:
-    """Refuse a picture that is the mask of another one beside it, such as ``7_mask.png``.
+    """Refuse an image that is the mask of another one beside it, such as ``7_mask.png``.
 
     Raises:
         BadRecordError: It is.
@@ -159,8 +159,8 @@ def _decoded(examples: Sequence[Example], channels: int) -> list[Example]:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is known of a picture that was decoded once.
+class ImageInfo:
+    """What is known of an image that was decoded once.
 
     Args:
         digest: sha256 of its pixels.
@@ -175,8 +175,8 @@ class Picture:
     brightest: int
 
 
-def look_at(file: Path) -> Picture:
-    """Decode a picture and return what it is.
+def look_at(file: Path) -> ImageInfo:
+    """Decode an image and return what it is.
 
     Raises:
         BadRecordError: It is none, or damaged.
@@ -185,16 +185,16 @@ def look_at(file: Path) -> Picture:
         image = _opened(file)
         colours = _pixels_of(image, 3)
     except Exception as error:  # Pillow raises anything on a damaged file
-        raise BadRecordError(f"is not a picture: {_reason(error, file)}") from error
+        raise BadRecordError(f"is not an image: {_reason(error, file)}") from error
     digest = digest_of(str(colours.shape), colours.tobytes())
-    return Picture(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
+    return ImageInfo(digest, colours.shape[:2], _is_grey(image), int(colours.max()))
 
 
 def orientation_of(file: Path) -> int:
-    """Return how a picture's camera was held, as EXIF numbers it: 1 is upright, 8 the last.
+    """Return how an image's camera was held, as EXIF numbers it: 1 is upright, 8 the last.
 
     Args:
-        file: A picture that can be read.
+        file: An image that can be read.
     """
     from PIL import Image
     from PIL.ExifTags import Base
@@ -205,7 +205,7 @@ def orientation_of(file: Path) -> int:
 
 
 def pixels(file: Path, channels: int) -> Any:
-    """Return a picture as the preprocessing of a bundle reads it, uint8 (height, width, channels).
+    """Return an image as the preprocessing of a bundle reads it, uint8 (height, width, channels).
 
     Args:
         file: Of any format that Pillow reads.

@@ -11,13 +11,13 @@ from zoo_recipes.custom_data.boxes import BOXES
 from zoo_recipes.custom_data.coco import is_coco, read_coco
 from zoo_recipes.custom_data.content import Columns, Kind, Layout
 from zoo_recipes.custom_data.files import files_of
+from zoo_recipes.custom_data.image_tables import (
+    image_table_kind,
+    is_image_table,
+    read_image_table,
+)
 from zoo_recipes.custom_data.images import IMAGES, is_image_folder, read_images
 from zoo_recipes.custom_data.parallel import PAIRS, is_parallel, read_parallel
-from zoo_recipes.custom_data.picture_tables import (
-    is_picture_table,
-    picture_table_kind,
-    read_picture_table,
-)
 from zoo_recipes.custom_data.sounds import SOUNDS, is_sound_folder, read_sounds
 from zoo_recipes.custom_data.tables import is_table, read_table, table_kind
 from zoo_recipes.custom_data.tags import TAGS, is_tagged, read_tagged
@@ -40,7 +40,7 @@ def _always(kind: Kind) -> Callable[[Path, Columns], Kind]:
 
 LAYOUTS = (
     Layout(
-        "images with boxes, COCO: pictures and instances*.json, or another JSON file of COCO's",
+        "images with boxes, COCO: images and instances*.json, or another JSON file of COCO's",
         is_coco,
         _always(BOXES),
         read_coco,
@@ -59,9 +59,9 @@ LAYOUTS = (
     ),
     Layout(
         "images whose classes or numbers are in a table: labels.csv, metadata.csv, metadata.jsonl",
-        is_picture_table,
-        picture_table_kind,
-        read_picture_table,
+        is_image_table,
+        image_table_kind,
+        read_image_table,
     ),
     Layout(
         "images: a folder for each class, also below train/, validation/ and test/",

@@ -16,7 +16,7 @@ from zoo_recipes.custom_data.content import Content
 from zoo_registry import UsageError
 from zoo_registry.specs import is_regression
 
-# Of the side of a picture in pixels: recipes that see less than half of the smaller ones of both
+# Of the side of an image in pixels: recipes that see less than half of the smaller ones of both
 # make something else of it.
 SMALL_SIDE = 48
 # Characters of a token, of a tokenizer that was made from such texts.
@@ -38,7 +38,7 @@ SAMPLED = 20
 def recipes_that_take(content: Content) -> list[str]:
     """Return the recipes that train on data as they are, those that fit them best first.
 
-    A recipe does not fit that makes coloured pictures grey or sees next to nothing of them, that
+    A recipe does not fit that makes coloured images grey or sees next to nothing of them, that
     cuts most texts while another does not, or whose weights know another language.
 
     Args:
@@ -59,7 +59,7 @@ def _cost(recipe: Any, content: Content) -> float:
     steps = {step.get("step"): step for step in recipe.preprocessing}
     cost = _too_large(recipe, 0 if "tokenize" in steps else len(content.examples))
     if "image" in steps:
-        cost += _cost_of_pictures(steps["image"], content)
+        cost += _cost_of_images(steps["image"], content)
     # A language model reads all of a text, window by window.
     if "tokenize" in steps and content.kind.label is not None:
         cost += _cost_of_texts(recipe, steps["tokenize"], content)
@@ -90,24 +90,24 @@ def _too_large(recipe: Any, count: int) -> float:
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class _Images:
     """Side of the middle one, in pixels, and whether there are colours."""
 
     side: float
     coloured: bool
 
 
-def _pictures(content: Content) -> _Pictures:
+def _images(content: Content) -> _Images:
     sizes = [example.size for example in content.examples]
     if content.kind in (ARRAYS, SEVERAL):
         shape = content.features["x"].shape
-        return _Pictures(math.sqrt(shape[0] * shape[1]), len(shape) == 3 and shape[2] > 1)
+        return _Images(math.sqrt(shape[0] * shape[1]), len(shape) == 3 and shape[2] > 1)
     sides = [math.sqrt(size[0] * size[1]) for size in sizes]
-    return _Pictures(statistics.median(sides), content.features["image"].shape[-1] == 3)
+    return _Images(statistics.median(sides), content.features["image"].shape[-1] == 3)
 
 
-def _cost_of_pictures(step: Any, content: Content) -> float:
-    found = _pictures(content)
+def _cost_of_images(step: Any, content: Content) -> float:
+    found = _images(content)
     side = math.sqrt(math.prod(step["size"]))
     if found.coloured and step.get("channels", 3) == 1:
         return math.inf
@@ -188,7 +188,7 @@ def _cost_of_sounds(step: Any, content: Content) -> float:
 def _takes_arrays(recipe: Any, content: Content) -> bool:
     """Return whether a recipe takes the shape and the targets of arrays, or data that are none.
 
-    Arrays may be pictures, or rows of as many numbers as a recipe says, and have classes or not.
+    Arrays may be images, or rows of as many numbers as a recipe says, and have classes or not.
     """
     if content.kind not in (ARRAYS, SEVERAL):
         return True
@@ -203,11 +203,11 @@ def _takes_arrays(recipe: Any, content: Content) -> bool:
     if not fits:
         return False
     if _reads(recipe, "image"):
-        return _are_pictures([example.values["x"] for example in content.examples])
+        return _are_images([example.values["x"] for example in content.examples])
     return _reads(recipe, "array", shape)
 
 
-def _are_pictures(arrays: Sequence[Any]) -> bool:
+def _are_images(arrays: Sequence[Any]) -> bool:
     from zoo_runtime.preprocess.pixels import as_pillow, is_white_1
 
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo_recipes.custom_data.content import Columns
 from zoo_recipes.custom_data.files import decoded, files_of, place, suffix_of
-from zoo_recipes.custom_data.images import is_picture
+from zoo_recipes.custom_data.images import is_image
 from zoo_recipes.custom_data.numerals import with_plain_numbers
 from zoo_recipes.custom_data.roles import NAMES, headings
 from zoo_recipes.custom_data.table_files import is_rows, read_rows
@@ -32,7 +32,7 @@ def raw_inputs(
     """Return all raw inputs of a folder or a table, each with its place.
 
     Args:
-        path: A folder of pictures, sounds or ``.txt`` files in any order of folders, or a table.
+        path: A folder of images, sounds or ``.txt`` files in any order of folders, or a table.
         preprocessing: The steps of the model that they are for.
         columns: Role to column of a table, such as ``{"text": "body"}``.
 
@@ -49,7 +49,7 @@ def raw_inputs(
 def _of_folder(path: Path, steps: Sequence[str]) -> list[tuple[str, Any]]:
     files = files_of(path)
     if "image" in steps:
-        return [(place(file, path), file) for file in files if is_picture(file)]
+        return [(place(file, path), file) for file in files if is_image(file)]
     if "audio" in steps:
         from zoo_runtime.preprocess.sounds import SUFFIXES
 

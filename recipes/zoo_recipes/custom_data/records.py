@@ -213,7 +213,7 @@ def _names(places: Sequence[str]) -> Iterator[tuple[Callable[[str], str], list[s
     """Yield what a table may call the files of examples: with folders, without, without a suffix.
 
     With each is what makes the same of a cell, which may hold a path on another machine, or the
-    name of another file, such as that of the boxes of a picture.
+    name of another file, such as that of the boxes of an image.
 
     Example:
         >>> [names[0] for _, names in _names(["dark/03.png", "light/04.png"])]

@@ -23,7 +23,7 @@ from zoo_registry import UsageError
 from zoo_registry.specs import MULTI_LABEL
 
 FOLDS = 5
-# What a picture is looked at as: enough to tell a rose from a tulip, or a 3 from an 8.
+# What an image is looked at as: enough to tell a rose from a tulip, or a 3 from an 8.
 SIDE = 16
 _SHOWN_TEXT = 80
 
@@ -51,7 +51,7 @@ def find_suspects(content: Content) -> list[Suspect]:
     """Return the examples whose class is likely another, the likeliest first.
 
     Each example is judged by a logistic regression on the four fifths of the data that it is not
-    in: on characters of texts, small pictures or the numbers themselves. Who looks like another
+    in: on characters of texts, small images or the numbers themselves. Who looks like another
     class is found by confident learning, as ``zoo evaluate`` does with a better model. Where an
     example may have several classes, each is judged by itself.
 

@@ -1,4 +1,4 @@
-"""Boxes as Pascal VOC has them: pictures, and an XML file for each.
+"""Boxes as Pascal VOC has them: images, and an XML file for each.
 
 The format: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html.
 """
@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.boxes import Box, Gathered, Pictures
+from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
 from zoo_recipes.custom_data.files import files_of, place, split_in, splits_of, watched
-from zoo_recipes.custom_data.images import is_picture
+from zoo_recipes.custom_data.images import is_image
 
 FOLDER = "Annotations"
 LISTS = Path("ImageSets", "Main")
@@ -22,19 +22,19 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 
 def is_voc(path: Path) -> bool:
-    """Return whether a folder has pictures, and XML files in ``Annotations`` or named like them."""
+    """Return whether a folder has images, and XML files in ``Annotations`` or named like them."""
     files = files_of(path)
-    names = {file.with_suffix("") for file in files if is_picture(file)}
+    names = {file.with_suffix("") for file in files if is_image(file)}
     return bool(names) and any(
         file.parent.name == FOLDER or file.with_suffix("") in names for file in _xml(files)
     )
 
 
 def read_voc(path: Path, columns: Columns) -> Content:
-    """Read pictures with the boxes that an XML file each gives them.
+    """Read images with the boxes that an XML file each gives them.
 
     Args:
-        path: A folder with ``Annotations`` and ``JPEGImages``, or with XML files beside pictures;
+        path: A folder with ``Annotations`` and ``JPEGImages``, or with XML files beside images;
             or several such folders, of which ``train``, ``valid`` and ``test`` are splits. Lists in
             ``ImageSets/Main`` say which are read, and for which split.
         columns: Not used.
@@ -43,19 +43,19 @@ def read_voc(path: Path, columns: Columns) -> Content:
         UsageError: Some folders are named after splits and others are not, or no image has a box.
     """
     files = files_of(path)
-    gathered = Gathered(Pictures(path, files), flag="is_difficult")
+    gathered = Gathered(NamedImages(path, files), flag="is_difficult")
     found = list(_annotations(path, _xml(files), gathered))
     for file, split in watched(found, f"reading {path.name}"):
         where = place(file, path)
         try:
             root = _parsed(file)
-            picture = _picture(root, file, gathered.pictures)
+            image = _image(root, file, gathered.images)
         except BadRecordError as error:
             gathered.bad(where, str(error))
             continue
         boxes = _boxes(gathered, root, where)
         if boxes is not None:
-            gathered.add(where, picture, split, _size(root), boxes)
+            gathered.add(where, image, split, _size(root), boxes)
     return gathered.content()
 
 
@@ -127,13 +127,13 @@ def _parsed(file: Path) -> Any:
     return root
 
 
-def _picture(root: Any, file: Path, pictures: Pictures) -> Path:
+def _image(root: Any, file: Path, images: NamedImages) -> Path:
     named = (root.findtext("filename") or "").strip()
     try:
-        return pictures.find(named, file)
+        return images.find(named, file)
     except BadRecordError:
-        # Tools write names without a suffix, or those of a picture that was renamed.
-        beside = [f for f in pictures.files if f.stem == file.stem and is_picture(f)]
+        # Tools write names without a suffix, or those of an image that was renamed.
+        beside = [f for f in images.files if f.stem == file.stem and is_image(f)]
         if len(beside) != 1:
             raise
         return beside[0]

@@ -1,4 +1,4 @@
-"""Boxes as YOLO has them: a line of a text file for each, in shares of the picture.
+"""Boxes as YOLO has them: a line of a text file for each, in shares of the image.
 
 The format: https://docs.ultralytics.com/datasets/detect/.
 """
@@ -10,31 +10,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.boxes import Box, Gathered, Pictures
+from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
 from zoo_recipes.custom_data.files import files_of, lines_of, place, split_in, watched
-from zoo_recipes.custom_data.images import is_picture, look_at
+from zoo_recipes.custom_data.images import is_image, look_at
 from zoo_registry import UsageError, ZooError
 
 # What the list of classes is called, beside data.yaml.
 NAMES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 IMAGES, LABELS = "images", "labels"
-# Names of the tables of data.yaml that say where the pictures of a split are.
+# Names of the tables of data.yaml that say where the images of a split are.
 PARTS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
 
 
 def is_yolo(path: Path) -> bool:
-    """Return whether a folder has pictures and the lists of their boxes, and says the classes."""
+    """Return whether a folder has images and the lists of their boxes, and says the classes."""
     if not path.is_dir():
         return False
     files = files_of(path)
-    return _names_file(files) is not None and any(map(is_picture, files)) and _has_lists(files)
+    return _names_file(files) is not None and any(map(is_image, files)) and _has_lists(files)
 
 
 def read_yolo(path: Path, columns: Columns) -> Content:
-    """Read pictures with the boxes that text files of their names give them.
+    """Read images with the boxes that text files of their names give them.
 
-    A picture without such a file, or with an empty one, has no boxes. Of outlines their box is
+    An image without such a file, or with an empty one, has no boxes. Of outlines their box is
     taken; points of a pose are not read.
 
     Args:
@@ -43,28 +43,28 @@ def read_yolo(path: Path, columns: Columns) -> Content:
         columns: Not used.
 
     Raises:
-        UsageError: The classes cannot be read, or no picture has a box.
+        UsageError: The classes cannot be read, or no image has a box.
     """
     files = files_of(path)
     described = _described(path, files)
-    gathered = Gathered(Pictures(path, files), flag="is_crowd")
+    gathered = Gathered(NamedImages(path, files), flag="is_crowd")
     gathered.names += described.names
     lists = {file for file in files if file.suffix.lower() == ".txt" and file.name not in NAMES}
     used = set()
-    for picture in watched([file for file in files if is_picture(file)], "reading"):
-        labels = _labels_of(picture, path)
+    for image in watched([file for file in files if is_image(file)], "reading"):
+        labels = _labels_of(image, path)
         used.add(labels)
         try:
-            size = look_at(picture).size
+            size = look_at(image).size
         except BadRecordError as error:
-            gathered.bad(place(picture, path), str(error))
+            gathered.bad(place(image, path), str(error))
             continue
         before = len(gathered.problems)
         rows = _rows(labels, path, gathered) if labels in lists else []
         boxes = list(_boxes(rows, labels, size, described, gathered))
         if len(gathered.problems) == before:
-            where = place(labels if labels in lists else picture, path)
-            gathered.add(where, picture, described.split_of(picture, path), None, boxes)
+            where = place(labels if labels in lists else image, path)
+            gathered.add(where, image, described.split_of(image, path), None, boxes)
     for file in sorted(lists - used):
         if LABELS in file.parts:
             gathered.bad(place(file, path), "there is no image of that name")
@@ -73,11 +73,11 @@ def read_yolo(path: Path, columns: Columns) -> Content:
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of all pictures.
+    """What is said of all images.
 
     Args:
         names: Of the classes, in the order of their numbers.
-        folders: Where the pictures of each split are, as far as it is said.
+        folders: Where the images of each split are, as far as it is said.
         points: Whether boxes are followed by the points of a pose.
     """
 
@@ -85,12 +85,12 @@ class Described:
     folders: Mapping[Path, str]
     points: bool = False
 
-    def split_of(self, picture: Path, path: Path) -> str | None:
-        """Return the split of a picture, by what is said or by the names of its folders."""
-        for folder in picture.parents:
+    def split_of(self, image: Path, path: Path) -> str | None:
+        """Return the split of an image, by what is said or by the names of its folders."""
+        for folder in image.parents:
             if folder in self.folders:
                 return self.folders[folder]
-        return split_in(picture.parent, path) if picture.parent != path else None
+        return split_in(image.parent, path) if image.parent != path else None
 
 
 def _names_file(files: Sequence[Path]) -> Path | None:
@@ -101,7 +101,7 @@ def _names_file(files: Sequence[Path]) -> Path | None:
 
 
 def _has_lists(files: Sequence[Path]) -> bool:
-    stems = {file.stem for file in files if is_picture(file)}
+    stems = {file.stem for file in files if is_image(file)}
     return any(
         file.suffix.lower() == ".txt" and (file.stem in stems or LABELS in file.parts)
         for file in files
@@ -166,9 +166,9 @@ def _yaml(file: Path) -> dict[str, Any]:
     return found
 
 
-def _labels_of(picture: Path, path: Path) -> Path:
-    """Return the file of a picture's boxes: ``labels/`` stands where ``images/`` does."""
-    parts = list(picture.relative_to(path).parts)
+def _labels_of(image: Path, path: Path) -> Path:
+    """Return the file of an image's boxes: ``labels/`` stands where ``images/`` does."""
+    parts = list(image.relative_to(path).parts)
     folders = [at for at, part in enumerate(parts[:-1]) if part.lower() == IMAGES]
     if folders:
         parts[folders[-1]] = LABELS
@@ -188,7 +188,7 @@ def _boxes(
     gathered: Gathered,
 ) -> Iterator[tuple[str, Box]]:
     for number, line in rows:
-        where = place(file, gathered.pictures.path, number)
+        where = place(file, gathered.images.path, number)
         try:
             yield where, _box(line.split(), size, described)
         except BadRecordError as error:
@@ -212,7 +212,7 @@ def _box(words: Sequence[str], size: tuple[int, int], described: Described) -> B
     else:
         raise BadRecordError(f"has {len(words)} numbers, not a class and x, y, width and height")
     if max(sides) > 2:
-        raise BadRecordError("is in pixels: boxes of YOLO are shares of the picture, 0 to 1")
+        raise BadRecordError("is in pixels: boxes of YOLO are shares of the image, 0 to 1")
     left, top, right, bottom = sides
     label = names[int(number)]
     return Box(label, left * width, top * height, right * width, bottom * height)

@@ -47,7 +47,7 @@ def read_split(
         group: Feature that puts the examples into groups, or ``None``.
 
     Raises:
-        UsageError: No such split or feature, or more data than memory holds. Pictures that it does
+        UsageError: No such split or feature, or more data than memory holds. Images that it does
             not hold are decoded once to the disk.
     """
     inputs = (input,) if isinstance(input, str) else tuple(input)
@@ -60,8 +60,8 @@ def read_split(
     with quiet_logger("absl"):  # of what tensorflow-datasets warns
         coming = rows.read(digest)
         first = next(coming)
-        size = rows.picture_size(first)
-        # Pictures are prepared batch by batch; preprocessing makes float32 of all else.
+        size = rows.image_size(first)
+        # Images are prepared batch by batch; preprocessing makes float32 of all else.
         needed = count * (math.prod(size) if size else 5 * _bytes(first.raw))
         available = MEMORY_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         if needed > available and size:
@@ -122,7 +122,7 @@ def _bytes(raw: Any) -> int:
 
 def _refuse_as_black(name: str, split: str, dtype: Any) -> NoReturn:
     raise UsageError(
-        f"The pictures of split '{split}' of '{name}' have {dtype} pixels of 0 to 1, and here "
+        f"The images of split '{split}' of '{name}' have {dtype} pixels of 0 to 1, and here "
         "pixels go from 0 to 255: multiply them by 255."
     )
 
@@ -136,12 +136,12 @@ def _refuse_as_too_large(name: str, split: str, needed: float, available: float)
 
 
 def examples_on_disk(rows: SplitReader, count: int, size: tuple[int, ...]) -> Examples:
-    """Return a split whose pictures stay in a file of the cache, written the first time.
+    """Return a split whose images stay in a file of the cache, written the first time.
 
     Args:
         rows: The split.
         count: Its examples.
-        size: Height, width and channels of the pictures.
+        size: Height, width and channels of the images.
 
     Raises:
         ZooError: The disk is full or cannot be written.

@@ -119,12 +119,12 @@ class SplitReader:
                 _place(example.get(PLACE)),
             )
 
-    def picture_size(self, first: RawExample) -> tuple[int, ...] | None:
-        """Return height, width and channels that preprocessing makes of pictures in uint8."""
+    def image_size(self, first: RawExample) -> tuple[int, ...] | None:
+        """Return height, width and channels that preprocessing makes of images in uint8."""
         import numpy as np
 
-        is_picture = getattr(first.raw, "dtype", None) == np.uint8
-        if not is_picture or [step.get("step") for step in self.steps] != ["image"]:
+        is_image = getattr(first.raw, "dtype", None) == np.uint8
+        if not is_image or [step.get("step") for step in self.steps] != ["image"]:
             return None
         step = self.steps[0]
         return (*step["size"], step.get("channels", 3))

@@ -1,4 +1,4 @@
-"""Pictures with boxes: the maps that a detector learns, and what it finds of them.
+"""Images with boxes: the maps that a detector learns, and what it finds of them.
 
 The maps are those of CenterNet (https://arxiv.org/abs/1904.07850).
 """
@@ -32,13 +32,13 @@ MAP_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures in uint8 with boxes; inputs and maps are made as they are taken.
+    """Images in uint8 with boxes; inputs and maps are made as they are taken.
 
     Args:
         raws: uint8 (height, width, channels) each.
         boxes: ``bbox`` float (boxes, 4), ymin, xmin, ymax, xmax in 0..1, and ``label`` int (boxes,)
-            of each picture, as TFDS has them; a box with one of :data:`FLAGS` is not learned.
-        prepare: Makes the inputs by name of a list of pictures.
+            of each image, as TFDS has them; a box with one of :data:`FLAGS` is not learned.
+        prepare: Makes the inputs by name of a list of images.
         num_classes: Of the model.
     """
 
@@ -61,11 +61,11 @@ class Scenes:
 
     @property
     def rows_at_once(self) -> int:
-        """How many pictures may be looked at together."""
+        """How many images may be looked at together."""
         return max(1, MAP_BYTES // (np.dtype(np.float32).itemsize * int(np.prod(self.shape))))
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.raws)
 
     def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
@@ -76,13 +76,13 @@ class Scenes:
 
 
 def ignored(boxes: Mapping[str, Any]) -> Any:
-    """Return which boxes of a picture are neither learned nor counted, bool (boxes,)."""
+    """Return which boxes of an image are neither learned nor counted, bool (boxes,)."""
     flags = [np.asarray(boxes[flag], bool) for flag in FLAGS if flag in boxes]
     return np.any(flags, axis=0) if flags else np.zeros(len(boxes["label"]), bool)
 
 
 def make_maps(boxes: Mapping[str, Any], shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Return what a detector is to tell of a picture.
+    """Return what a detector is to tell of an image.
 
     Args:
         boxes: As :class:`Scenes` has them.
@@ -151,7 +151,7 @@ def _root(a: float, b: float, c: float) -> float:
 def flipped(
     inputs: Arrays, targets: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Return a batch in which half of the pictures, drawn by chance, are mirrored with their maps.
+    """Return a batch in which half of the images, drawn by chance, are mirrored with their maps.
 
     Args:
         inputs: ``image`` float32 (batch, height, width, channels).
@@ -168,10 +168,10 @@ def flipped(
 
 
 def found_in(made: Mapping[str, Any]) -> list[Found]:
-    """Return the boxes of each picture of a batch.
+    """Return the boxes of each image of a batch.
 
     Args:
-        made: The maps of a detector, pictures first.
+        made: The maps of a detector, images first.
     """
     rows = range(len(made[HEATMAP]))
     return [find_boxes({name: made[name][row] for name in MAPS}) for row in rows]
@@ -181,7 +181,7 @@ def count_boxes(source: Scenes, found: Sequence[Found]) -> Detections:
     """Return which of the boxes that were found are right.
 
     Args:
-        source: The pictures.
+        source: The images.
         found: Boxes of each.
     """
     there = [

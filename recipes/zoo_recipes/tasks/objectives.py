@@ -46,7 +46,7 @@ ANSWERS, MASKED, PRETRAINING = "question-answering", "masked-lm", "pretraining"
 UNLABELLED = {LANGUAGE_MODEL, MASKED, PRETRAINING}
 SEVERAL_OUTPUTS = {ANSWERS, PRETRAINING, DETECTION}
 ENCODED_AT_ONCE = 1000
-# More than that as float32, and pictures are prepared batch by batch.
+# More than that as float32, and images are prepared batch by batch.
 PREPARED_BYTES = 1 << 30
 # Argument of a model's builder that is the size of the vocabulary of an input.
 SIZES = {"user_id": "num_users", "item_id": "num_items"}
@@ -141,8 +141,8 @@ def _views(examples: Examples, prepare: Any, task: str, recipe: Recipe) -> Views
 
 def _are_large(raws: Sequence[Any]) -> bool:
     first = raws[0]
-    is_picture = isinstance(first, np.ndarray) and first.dtype == np.uint8 and first.ndim > 1
-    as_floats = np.dtype(np.float32).itemsize * len(raws) * (first.size if is_picture else 0)
+    is_image = isinstance(first, np.ndarray) and first.dtype == np.uint8 and first.ndim > 1
+    as_floats = np.dtype(np.float32).itemsize * len(raws) * (first.size if is_image else 0)
     return as_floats > PREPARED_BYTES
 
 

@@ -22,7 +22,7 @@ from zoo_registry import UsageError
 from zoo_runtime.preprocess.boxes import HEATMAP
 from zoo_runtime.tokenizing import encoded
 
-# Pictures made smaller than by so much a side lose what people see on them.
+# Images made smaller than by so much a side lose what people see on them.
 MUCH = 4
 LARGEST = 224
 # How models call the number of tokens or samples that they take.
@@ -49,7 +49,7 @@ def check_classes(recipe: Recipe, labels: Any) -> None:
 def count_shared(examples: Mapping[str, Examples]) -> dict[str, int]:
     """Return how many inputs of each other part are training inputs too, and warn of them.
 
-    Pictures that memory does not hold are not looked through.
+    Images that memory does not hold are not looked through.
 
     Args:
         examples: By part.
@@ -147,11 +147,11 @@ def are_classes(labels: Any) -> bool:
     return isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"
 
 
-def warn_of_pictures(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
-    """Warn where pictures of own data are made much smaller, or lose their colours.
+def warn_of_images(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
+    """Warn where images of own data are made much smaller, or lose their colours.
 
     Args:
-        recipe: Its preprocessing makes the pictures smaller.
+        recipe: Its preprocessing makes the images smaller.
         builder: Of the data, prepared.
         note: What is known of own data; ``None`` for others, whose recipes were made for them.
     """
@@ -171,15 +171,15 @@ def warn_of_pictures(recipe: Recipe, builder: Any, note: Mapping[str, Any] | Non
     side = min(LARGEST, 1 << (min(height, width).bit_length() - 1))
     wanted = [side, side] if is_small else [*takes]
     warnings.warn(
-        f"pictures of {height}x{width}{' in colour' if had == 3 else ''} (median) are made "
+        f"images of {height}x{width}{' in colour' if had == 3 else ''} (median) are made "
         f"{takes[0]}x{takes[1]}{' and grey' if channels == 1 else ''}: the model does not see "
-        f"{' and '.join(lost)}. It does with {_of_pictures(recipe, at, wanted, had)}, or with a "
-        "recipe for such pictures (`zoo data`)",
+        f"{' and '.join(lost)}. It does with {_of_images(recipe, at, wanted, had)}, or with a "
+        "recipe for such images (`zoo data`)",
         stacklevel=3,
     )
 
 
-def _of_pictures(recipe: Recipe, at: int, size: list[int], channels: int) -> str:
+def _of_images(recipe: Recipe, at: int, size: list[int], channels: int) -> str:
     shape = [*size, channels]
     options = [f"'preprocessing.{at}.size=[{size[0]},{size[1]}]'"]
     options += [f"preprocessing.{at}.channels={channels}"]

@@ -171,7 +171,7 @@ def test_every_problem_of_coco_has_its_place(image, tmp_path):
         "  my.json, annotation 51: is of image 99, which is not among the good images",
         "  my.json, annotation 54: has no bbox of four numbers: [1, 2, 3]",
         "  my.json, image 5: the image has 30x30 pixels, its annotation says 40x20",
-        "  my.json, image 6: is not a picture: cannot identify image file",
+        "  my.json, image 6: is not an image: cannot identify image file",
         "  my.json, annotation 52: has a box that leaves its image of 40x20: 30, 0, 45, 5 "
         "(left, top, right, bottom)",
         "  my.json, annotation 53: has a box without area: 3, 3, 3, 8 (left, top, right, bottom)",
@@ -262,7 +262,7 @@ def test_boxes_of_pictures_that_their_camera_turned(tmp_path, drawn_before):
         assert box == field
     remarks = inspect_data(tmp_path).remarks
     said = (
-        "7 pictures are turned as their camera says, and their boxes with them: the sizes beside "
+        "7 images are turned as their camera says, and their boxes with them: the sizes beside "
         "the boxes are those of before"
     )
     assert (said in remarks) is drawn_before
@@ -272,7 +272,7 @@ def test_boxes_of_turned_pictures_of_which_nothing_tells(tmp_path):
     turned_pictures(tmp_path, [3, 6], drawn_before=False, size=(40, 40))
     assert all(box == field for field, box in fields_and_boxes(tmp_path))
     assert inspect_data(tmp_path).remarks == [
-        "2 pictures are turned as their camera says, and their boxes are taken as drawn after it: "
+        "2 images are turned as their camera says, and their boxes are taken as drawn after it: "
         "no size beside the boxes tells"
     ]
 

@@ -169,7 +169,7 @@ def test_what_is_wrong_with_yolo(tmp_path):
     write(folder / "train/labels/zz.txt", "0 0.5 0.5 0.2 0.4\n")
     assert problems(read(folder)) == [
         "train/labels/a.txt:1: class 2 is none of the 2 that are named",
-        "train/labels/a.txt:2: is in pixels: boxes of YOLO are shares of the picture, 0 to 1",
+        "train/labels/a.txt:2: is in pixels: boxes of YOLO are shares of the image, 0 to 1",
         "train/labels/a.txt:3: has 2 numbers, not a class and x, y, width and height",
         "train/labels/a.txt:4: is not a box: x",
         "train/labels/zz.txt: there is no image of that name",
@@ -187,7 +187,7 @@ def test_pictures_with_a_table(tmp_path):
     content = read(tmp_path / "dogs")
     assert told(content) == {"labels.csv:2": "boxer", "labels.csv:3": "poodle"}
     assert problems(content) == ["labels.csv:4: there is no image 'xx'"]
-    assert content.notes == ["1 pictures are left out: no row names them"]
+    assert content.notes == ["1 images are left out: no row names them"]
 
     # The imagefolder of Hugging Face: a table in the folder of each split.
     rows = {"train": [("1.png", 0.5), ("2.png", 3)], "test": [("3.png", -1.25)]}
@@ -210,7 +210,7 @@ def test_pictures_with_a_table(tmp_path):
     write(tmp_path / "dogs" / "labels.csv", "id,owner,age\nab12,Ann,3\ncd34,Bo,4\n")
     assert refused(tmp_path / "dogs") == (
         f"'{tmp_path / 'dogs' / 'labels.csv'}' has the columns id, owner, age: say which is the "
-        "class of a picture, such as --column label=breed, or the number to be predicted, "
+        "class of an image, such as --column label=breed, or the number to be predicted, "
         "--column target=age."
     )
 
@@ -232,7 +232,7 @@ def test_tables_of_a_contest(tmp_path):
     write(tmp_path / "sample_submission.csv", "id,label\n3,0.5\n")
     content = read(tmp_path)
     assert told(content) == {"train.csv:2": "cat", "train.csv:3": "dog"}
-    assert content.notes == ["1 pictures are left out: no row names them"]
+    assert content.notes == ["1 images are left out: no row names them"]
     (tmp_path / "train.csv").unlink()
     (tmp_path / "test.csv").unlink()
     assert "folders named after splits (test, train) and no folders of classes" in refused(tmp_path)
@@ -518,7 +518,7 @@ def test_float_pictures_of_0_to_1_are_not_read_as_black(tmp_path):
     content = read(tmp_path)
     assert told(content) == {"b/1.tif": "b"}
     assert problems(content) == [
-        "a/1.tif: is not a picture: An image of mode F holds 0..1, and here pixels go from 0 to "
+        "a/1.tif: is not an image: An image of mode F holds 0..1, and here pixels go from 0 to "
         "255: multiply them by 255."
     ]
 
@@ -527,7 +527,7 @@ def test_float_pictures_of_0_to_1_are_not_read_as_black(tmp_path):
     ("top", "said"),
     [
         (255, "next to black: no pixel is above 1 of 255"),
-        (4095, "the brightest pixel of all pictures is 16 of 255"),
+        (4095, "the brightest pixel of all images is 16 of 255"),
         (65535, None),
     ],
 )

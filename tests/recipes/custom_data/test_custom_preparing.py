@@ -172,9 +172,9 @@ def test_all_problems_are_listed_and_nothing_is_written(pictures, tmp_path):
         open_dataset(str(pictures), data_dir=tmp_path)
     listed = (
         "\n  notes.pdf: lies outside the class folders"
-        "\n  dark/notes.txt: is not a picture: cannot identify image file"
+        "\n  dark/notes.txt: is not an image: cannot identify image file"
         "\n  empty/: the class is empty"
-        "\n  light/05.png: is not a picture: image file is truncated"
+        "\n  light/05.png: is not an image: image file is truncated"
     )
     assert str(caught.value) == (
         f"The data at '{pictures}' have 4 problems:{listed}\nMend them, or leave these records out "

@@ -35,7 +35,7 @@ def test_a_run_on_own_pictures(run, measured_again, pictures, tmp_path):
     assert run.info["labels"] == ["dark", "light"]
     assert run.model().output_shape == (None, 2)
     own = run.info["dataset"]["own"]
-    assert own["left_out"] == ["dark/broken.png: is not a picture: cannot identify image file"]
+    assert own["left_out"] == ["dark/broken.png: is not an image: cannot identify image file"]
     assert own["splits"] == "80/10/10 of each class, by the hash of each example"
     assert measured_again(run, data_dir=tmp_path) == run.metrics
 

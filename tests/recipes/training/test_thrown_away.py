@@ -39,10 +39,10 @@ def test_photographs_made_small_and_grey(tmp_path, data_dir):
     where = {"out": tmp_path / "run", "data_dir": data_dir}
     (message,) = warned("digits-cnn", tmp_path / "balls", [], **where)
     assert message == (
-        "pictures of 60x80 in colour (median) are made 8x8 and grey: the model does not see what "
+        "images of 60x80 in colour (median) are made 8x8 and grey: the model does not see what "
         "is smaller than a pixel of these and all colours. It does with --set "
         "'preprocessing.0.size=[32,32]' --set preprocessing.0.channels=3 --set "
-        "'model.input_shape=[32,32,3]', or with a recipe for such pictures (`zoo data`)"
+        "'model.input_shape=[32,32,3]', or with a recipe for such images (`zoo data`)"
     )
     assert warned("digits-cnn", tmp_path / "balls", options_in(message), **where) == []
 

@@ -1,4 +1,4 @@
-"""Pictures whose classes or numbers stand in a table: ``labels.csv``, ``metadata.jsonl``."""
+"""Images whose classes or numbers stand in a table: ``labels.csv``, ``metadata.jsonl``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.custom_data.boxes import Pictures
+from zoo_recipes.custom_data.boxes import NamedImages
 from zoo_recipes.custom_data.class_folders import is_unlabelled
 from zoo_recipes.custom_data.content import (
     LABELS,
@@ -23,9 +23,9 @@ from zoo_recipes.custom_data.files import SPLITS, files_of, place, split_in
 from zoo_recipes.custom_data.images import (
     IMAGE_NUMBERS,
     IMAGES,
-    Picture,
+    ImageInfo,
     image_content,
-    is_picture,
+    is_image,
     look_at,
 )
 from zoo_recipes.custom_data.numerals import column_of, with_plain_numbers
@@ -64,27 +64,27 @@ OUTCOMES = (
 )
 
 
-def is_picture_table(path: Path) -> bool:
-    """Return whether a folder has pictures, and tables whose rows name them."""
+def is_image_table(path: Path) -> bool:
+    """Return whether a folder has images, and tables whose rows name them."""
     if not path.is_dir():
         return False
     files = files_of(path)
     tables = [file for file in files if is_rows(file)]
-    pictures = [file for file in files if is_picture(file)]
-    return bool(pictures) and any(_names_pictures(file, path, pictures) for file in tables)
+    images = [file for file in files if is_image(file)]
+    return bool(images) and any(_names_images(file, path, images) for file in tables)
 
 
-def picture_table_kind(path: Path, columns: Columns) -> Kind:
-    """Return whether pictures have classes or numbers."""
+def image_table_kind(path: Path, columns: Columns) -> Kind:
+    """Return whether images have classes or numbers."""
     return _open(path, columns).kind
 
 
-def read_picture_table(path: Path, columns: Columns) -> Content:
-    """Read the pictures that the rows of tables name.
+def read_image_table(path: Path, columns: Columns) -> Content:
+    """Read the images that the rows of tables name.
 
     Args:
-        path: A folder with pictures anywhere in it and a table, or one for each split. Names of
-            pictures may lack their folder or suffix. Pictures that no row names are left out.
+        path: A folder with images anywhere in it and a table, or one for each split. Names of
+            images may lack their folder or suffix. Images that no row names are left out.
         columns: ``image``, ``label``, ``labels`` or ``target``, ``split`` and ``group``.
 
     Raises:
@@ -93,46 +93,46 @@ def read_picture_table(path: Path, columns: Columns) -> Content:
     opened = _open(path, columns)
     kind, tables = opened.kind, opened.tables
     files = files_of(path)
-    pictures = Pictures(path, files)
+    images = NamedImages(path, files)
     examples: list[Example] = []
     problems: list[Problem] = []
     notes = list(opened.notes)
     seen: dict[Path, str] = {}
-    looked_at: list[Picture] = []
+    looked_at: list[ImageInfo] = []
     split_column = columns.get("split", "split")
     for file, table in tables.items():
         notes += table.notes
         for row in table.rows:
             where = place(file, path, row.line)
             try:
-                picture = _picture(row, opened.image, file, pictures)
-                if picture in seen:
-                    raise BadRecordError(f"the image has been named before, at {seen[picture]}")
-                seen[picture] = where
+                image = _image(row, opened.image, file, images)
+                if image in seen:
+                    raise BadRecordError(f"the image has been named before, at {seen[image]}")
+                seen[image] = where
                 values = {str(kind.label): _outcome_of(opened, row)}
-                split = _split(row, split_column) or split_in(file, path) or split_in(picture, path)
+                split = _split(row, split_column) or split_in(file, path) or split_in(image, path)
                 group = _group(row, columns.get("group"))
-                looked = look_at(picture)
+                looked = look_at(image)
             except BadRecordError as error:
                 problems.append(Problem(where, str(error)))
                 continue
             looked_at.append(looked)
-            values["image"] = picture
+            values["image"] = image
             examples.append(Example(where, split, looked.digest, values, looked.size, group))
-    unnamed = sum(is_picture(file) and file not in seen for file in files)
+    unnamed = sum(is_image(file) and file not in seen for file in files)
     if kind == SEVERAL:
         notes += how_read(kind.outcome, [e.values[LABELS] for e in examples], opened.mark)
     if unnamed:
-        notes.append(f"{unnamed:,} pictures are left out: no row names them")
-    return image_content(kind, examples, problems, notes, pictures=looked_at)
+        notes.append(f"{unnamed:,} images are left out: no row names them")
+    return image_content(kind, examples, problems, notes, images=looked_at)
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """Tables of pictures.
+    """Tables of images.
 
     Args:
-        kind: What they tell of pictures; its outcome is the column of it.
+        kind: What they tell of images; its outcome is the column of it.
         image: The column that names these.
         tables: By file.
         notes: How they were read.
@@ -148,10 +148,10 @@ class _Opened:
 
 def _open(path: Path, columns: Columns) -> _Opened:
     files = files_of(path)
-    pictures = [file for file in files if is_picture(file)]
-    found = [f for f in files if is_rows(f) and _names_pictures(f, path, pictures)]
-    tables = {file: _read(file, columns, pictures) for file in found}
-    # Those of pictures without a class have fewer columns.
+    images = [file for file in files if is_image(file)]
+    found = [f for f in files if is_rows(f) and _names_images(f, path, images)]
+    tables = {file: _read(file, columns, images) for file in found}
+    # Those of images without a class have fewer columns.
     first, table = max(tables.items(), key=lambda item: len(item[1].names))
     for role, column in columns.items():
         if role not in ROLES:
@@ -164,7 +164,7 @@ def _open(path: Path, columns: Columns) -> _Opened:
                 f"'{first}' has no column '{column}' (--column {role}={column})."
                 f"{did_you_mean(column, table.names)} It has: {', '.join(table.names)}."
             )
-    image = columns.get("image") or _image_column(table, path, pictures)
+    image = columns.get("image") or _image_column(table, path, images)
     given = next((columns[role] for role in ("label", LABELS, "target") if role in columns), None)
     outcome = given or _outcome(first, table, str(image))
     telling = {file: each for file, each in tables.items() if {image, outcome} <= set(each.names)}
@@ -190,23 +190,23 @@ def _outcome(file: Path, table: Table, image: str) -> str:
     if found or len(plain) == 1:
         return (found or plain)[0]
     raise UsageError(
-        f"'{file}' has the columns {', '.join(table.names)}: say which is the class of a picture, "
+        f"'{file}' has the columns {', '.join(table.names)}: say which is the class of an image, "
         "such as --column label=breed, or the number to be predicted, --column target=age."
     )
 
 
-def _names_pictures(file: Path, path: Path, pictures: Sequence[Path]) -> bool:
+def _names_images(file: Path, path: Path, images: Sequence[Path]) -> bool:
     if is_unlabelled(file):
         return False
     try:
-        return _image_column(_read(file, {}, pictures), path, pictures) is not None
+        return _image_column(_read(file, {}, images), path, images) is not None
     except UsageError:
         return False
 
 
-def _image_column(table: Table, path: Path, pictures: Sequence[Path]) -> str | None:
-    """Return the column whose cells name pictures, one of usual name first."""
-    known = _names(pictures)
+def _image_column(table: Table, path: Path, images: Sequence[Path]) -> str | None:
+    """Return the column whose cells name images, one of usual name first."""
+    known = _names(images)
     usual = [name for name in table.names if name.casefold() in NAMES["image"]]
     for name in dict.fromkeys([*usual, *table.names]):
         cells = [row.values.get(name) for row in table.rows[:20] if not row.problem]
@@ -216,33 +216,33 @@ def _image_column(table: Table, path: Path, pictures: Sequence[Path]) -> str | N
     return None
 
 
-def _names(pictures: Sequence[Path]) -> set[str]:
-    """Return what pictures may be called; a name without a suffix is one of one picture only."""
-    stems = Counter(file.stem for file in pictures)
-    return {file.name for file in pictures} | {stem for stem in stems if stems[stem] == 1}
+def _names(images: Sequence[Path]) -> set[str]:
+    """Return what images may be called; a name without a suffix is one of one image only."""
+    stems = Counter(file.stem for file in images)
+    return {file.name for file in images} | {stem for stem in stems if stems[stem] == 1}
 
 
 def _base(name: str) -> str:
     return Path(name.replace("\\", "/")).name
 
 
-def _read(file: Path, columns: Columns, pictures: Sequence[Path]) -> Table:
-    """Return a table; it has no header where its first row names a picture."""
+def _read(file: Path, columns: Columns, images: Sequence[Path]) -> Table:
+    """Return a table; it has no header where its first row names an image."""
     table = joined(file, read_rows(file, columns), columns)
-    known = _names(pictures)
+    known = _names(images)
     at = next((n for n, name in enumerate(table.names, 1) if _base(name) in known), None)
     if at is None:
         return table
     return joined(file, read_rows(file, columns or {"image": str(at)}), columns)
 
 
-def _picture(row: TableRow, column: str, file: Path, pictures: Pictures) -> Path:
+def _image(row: TableRow, column: str, file: Path, images: NamedImages) -> Path:
     if row.problem:
         raise BadRecordError(row.problem)
     name = row.values.get(column)
     if not isinstance(name, str) or not name.strip():
         raise BadRecordError(f"column '{column}' is empty")
-    return pictures.find(name.strip(), file)
+    return images.find(name.strip(), file)
 
 
 def _outcome_of(opened: _Opened, row: TableRow) -> Any:

@@ -44,7 +44,7 @@ class Recipe:
         tokenizer: For texts.
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
             ``cut_mix``, of which each batch has one; ``token_dropout`` and ``token_crop`` for
-            texts; ``time_shift`` and ``white_noise`` for sounds.
+            texts; ``time_shift`` and ``white_noise`` for audio clips.
         masking: Which tokens are hidden, where hidden tokens are learned.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.

@@ -23,7 +23,7 @@ Change = Callable[[Arrays, np.random.Generator], Arrays]
 
 
 def time_shift(inputs: Arrays, rng: np.random.Generator, *, factor: float) -> Arrays:
-    """Move every sound to and fro; silence fills the gap.
+    """Move every audio clip to and fro; silence fills the gap.
 
     Args:
         inputs: ``audio``, (batch, samples).
@@ -31,8 +31,8 @@ def time_shift(inputs: Arrays, rng: np.random.Generator, *, factor: float) -> Ar
         factor: Longest way, as a share of the samples.
 
     Example:
-        >>> sound = {"audio": np.ones((1, 8))}
-        >>> int(time_shift(sound, np.random.default_rng(2), factor=0.5)["audio"].sum())
+        >>> clip = {"audio": np.ones((1, 8))}
+        >>> int(time_shift(clip, np.random.default_rng(2), factor=0.5)["audio"].sum())
         5
     """
     audio = inputs["audio"]
@@ -51,11 +51,12 @@ def white_noise(inputs: Arrays, rng: np.random.Generator, *, snr: float) -> Arra
     Args:
         inputs: ``audio``, float32 (batch, samples) in -1..1.
         rng: Source of chance.
-        snr: Least ratio of signal to noise in decibels; each sound has one between it and 30 more.
+        snr: Least ratio of signal to noise in decibels; each audio clip has one between it and 30
+            more.
 
     Example:
-        >>> sound = {"audio": np.ones((1, 9000), np.float32)}
-        >>> noise = white_noise(sound, np.random.default_rng(0), snr=20.0)["audio"] - 1
+        >>> clip = {"audio": np.ones((1, 9000), np.float32)}
+        >>> noise = white_noise(clip, np.random.default_rng(0), snr=20.0)["audio"] - 1
         >>> bool(-20 > 20 * np.log10(noise.std()) > -50)
         True
     """
@@ -67,8 +68,8 @@ def white_noise(inputs: Arrays, rng: np.random.Generator, *, snr: float) -> Arra
     return {**inputs, "audio": noisy.clip(-1, 1)}
 
 
-# By name: what changes sounds, its one argument, and the numbers that it may be.
-SOUND_CHANGES: dict[str, tuple[Callable[..., Arrays], str, tuple[float, float]]] = {
+# By name: what changes audio clips, its one argument, and the numbers that it may be.
+AUDIO_CHANGES: dict[str, tuple[Callable[..., Arrays], str, tuple[float, float]]] = {
     "time_shift": (time_shift, "factor", (0.0, 1.0)),
     "white_noise": (white_noise, "snr", (-20.0, 100.0)),
 }
@@ -169,8 +170,8 @@ TEXT_CHANGES: dict[str, tuple[Callable[..., Arrays], tuple[str, ...]]] = {
 
 
 def _make(component: Component, marks: TextMarks) -> Change:
-    if component.name in SOUND_CHANGES:
-        return _sound_change(component)
+    if component.name in AUDIO_CHANGES:
+        return _audio_change(component)
     if component.name not in TEXT_CHANGES:
         return _image_change(component)
     change, known = TEXT_CHANGES[component.name]
@@ -187,8 +188,8 @@ def _make(component: Component, marks: TextMarks) -> Change:
     return partial(change, marks=marks, **component.arguments)
 
 
-def _sound_change(component: Component) -> Change:
-    change, key, (low, high) = SOUND_CHANGES[component.name]
+def _audio_change(component: Component) -> Change:
+    change, key, (low, high) = AUDIO_CHANGES[component.name]
     value = component.arguments.get(key)
     given = isinstance(value, int | float) and len(component.arguments) == 1
     if not (given and low <= float(value or 0) <= high):

@@ -66,7 +66,8 @@ class Example:
         digest: sha256 of the input alone: decides the split where the data do not. Copies share
             it.
         values: By feature: what TFDS takes, or a function that returns it.
-        size: Such as (height, width) of an image, (characters,) of a text, (seconds,) of a sound.
+        size: Such as (height, width) of an image, (characters,) of a text, (seconds,) of an audio
+            clip.
         together: Examples of the same one are put into the same split; ``None`` belongs to no
             group.
     """

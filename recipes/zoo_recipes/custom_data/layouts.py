@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zoo_recipes.custom_data.answers import ANSWERS, is_squad, read_squad
 from zoo_recipes.custom_data.arrays import arrays_kind, is_arrays, read_arrays
+from zoo_recipes.custom_data.audio import AUDIO, is_audio_folder, read_audio_folder
 from zoo_recipes.custom_data.boxes import BOXES
 from zoo_recipes.custom_data.coco import is_coco, read_coco
 from zoo_recipes.custom_data.content import Columns, Kind, Layout
@@ -18,7 +19,6 @@ from zoo_recipes.custom_data.image_tables import (
 )
 from zoo_recipes.custom_data.images import IMAGES, is_image_folder, read_images
 from zoo_recipes.custom_data.parallel import PAIRS, is_parallel, read_parallel
-from zoo_recipes.custom_data.sounds import SOUNDS, is_sound_folder, read_sounds
 from zoo_recipes.custom_data.tables import is_table, read_table, table_kind
 from zoo_recipes.custom_data.tags import TAGS, is_tagged, read_tagged
 from zoo_recipes.custom_data.texts import (
@@ -70,10 +70,10 @@ LAYOUTS = (
         read_images,
     ),
     Layout(
-        "sounds: a folder for each class, also below train/, validation/ and test/",
-        is_sound_folder,
-        _always(SOUNDS),
-        read_sounds,
+        "audio clips: a folder for each class, also below train/, validation/ and test/",
+        is_audio_folder,
+        _always(AUDIO),
+        read_audio_folder,
     ),
     Layout(
         "texts: a folder of .txt files for each class, also below train/, validation/ and test/",

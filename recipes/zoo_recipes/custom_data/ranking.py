@@ -31,7 +31,7 @@ ENOUGH_TEXTS = 20_000
 ENGLISH = {"the", "a", "of", "and", "to", "in", "is", "it", "was", "for", "that", "on", "with"}
 # What no other recipe may fit better than.
 UNFIT = 100.0
-# Sounds whose rate is looked at.
+# Audio clips whose rate is looked at.
 SAMPLED = 20
 
 
@@ -64,7 +64,7 @@ def _cost(recipe: Any, content: Content) -> float:
     if "tokenize" in steps and content.kind.label is not None:
         cost += _cost_of_texts(recipe, steps["tokenize"], content)
     if "audio" in steps:
-        cost += _cost_of_sounds(steps["audio"], content)
+        cost += _cost_of_audio(steps["audio"], content)
     # Data with classes are there to be told apart.
     is_beside = recipe.contrastive is not None or learned(recipe) == "causal-lm"
     if is_beside and content.kind.label is not None and learned(recipe) != content.kind.tasks[0]:
@@ -175,7 +175,7 @@ def _some(content: Content) -> Sequence[Any]:
     return content.examples[:: max(1, len(content.examples) // 1000)]
 
 
-def _cost_of_sounds(step: Any, content: Content) -> float:
+def _cost_of_audio(step: Any, content: Content) -> float:
     count = len(content.examples)
     few = random.Random(0).sample(list(content.examples), min(SAMPLED, count))
     rates = [example.values["audio"]()["sample_rate"] for example in few]

@@ -32,7 +32,7 @@ def raw_inputs(
     """Return all raw inputs of a folder or a table, each with its place.
 
     Args:
-        path: A folder of images, sounds or ``.txt`` files in any order of folders, or a table.
+        path: A folder of images, audio clips or ``.txt`` files in any order of folders, or a table.
         preprocessing: The steps of the model that they are for.
         columns: Role to column of a table, such as ``{"text": "body"}``.
 

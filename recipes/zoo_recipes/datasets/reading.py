@@ -116,7 +116,7 @@ def _num_examples(builder: Any, split: str) -> int:
 def _bytes(raw: Any) -> int:
     if isinstance(raw, tuple):
         return sum(map(_bytes, raw))
-    # Beside a sound stands its rate, a plain number.
+    # Beside an audio clip stands its rate, a plain number.
     return len(raw) if isinstance(raw, str) else int(getattr(raw, "nbytes", 0))
 
 

@@ -8,27 +8,27 @@ from typing import Any
 
 import numpy as np
 
+from zoo_recipes.custom_data.audio import RATE, SAMPLES
 from zoo_recipes.custom_data.content import PLACE
-from zoo_recipes.custom_data.sounds import RATE, SAMPLES
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.sounds import as_mono
 from zoo_runtime.preprocess.steps import AudioStep
 
 
-def sound_reader(
+def audio_reader(
     feature: Any, steps: Sequence[Mapping[str, Any]]
 ) -> Callable[[Any], tuple[Any, int] | Any] | None:
-    """Return what makes a raw input of a value of a feature; ``None`` if it is not a sound.
+    """Return what makes a raw input of a value of a feature; ``None`` if it is not an audio clip.
 
-    Sounds are mixed and resampled as they are read, where the steps say to what.
+    Audio clips are mixed and resampled as they are read, where the steps say to what.
 
     Args:
         feature: Of TFDS.
         steps: Of the preprocessing.
 
     Raises:
-        UsageError: A sound whose sample rate nobody says.
+        UsageError: An audio clip whose sample rate nobody says.
     """
     import tensorflow_datasets as tfds
 
@@ -60,7 +60,8 @@ class Examples:
     """One split, decoded.
 
     Attributes:
-        raws: What preprocessing takes: uint8 images, sounds, texts, tuples of texts, or arrays.
+        raws: What preprocessing takes: uint8 images, audio clips, texts, tuples of texts, or
+            arrays.
         labels: The class, or the target text, of each, as one array; a list where they are several
             to an example, such as tags of words or boxes; or ``None``.
         sha256: Of all the content, in order.
@@ -105,7 +106,7 @@ class SplitReader:
         features = [*self.inputs, *([self.label] if self.label else [])]
         known = self.builder.info.features
         resized = _resizer(self.steps)
-        read = {name: sound_reader(known[name], self.steps) or resized for name in self.inputs}
+        read = {name: audio_reader(known[name], self.steps) or resized for name in self.inputs}
         names = known[self.group] if self.group else None
         dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
         for example in tfds.as_numpy(dataset):

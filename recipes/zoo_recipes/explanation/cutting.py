@@ -51,30 +51,30 @@ def pixels(
 
 
 def slices(inputs: Arrays, name: str, *, parts: int, sample_rate: int) -> Features:
-    """Cut a sound into slices of one length; those that are silent already are left out.
+    """Cut an audio clip into slices of one length; those that are silent already are left out.
 
     A slice that is taken away becomes silence.
 
     Args:
-        inputs: With the sound, float (1, samples).
-        name: Of the sound.
-        parts: How many; a sound of fewer samples is cut into these.
+        inputs: With the audio clip, float (1, samples).
+        name: Of the audio clip.
+        parts: How many; an audio clip of fewer samples is cut into these.
         sample_rate: In Hz.
 
     Raises:
         UsageError: There is only silence.
 
     Example:
-        >>> sound = {"audio": np.array([[0.5, -0.5, 0.0, 0.0, 0.25, 0.0]])}
-        >>> slices(sound, "audio", parts=3, sample_rate=10).names
+        >>> clip = {"audio": np.array([[0.5, -0.5, 0.0, 0.0, 0.25, 0.0]])}
+        >>> slices(clip, "audio", parts=3, sample_rate=10).names
         ('0.000-0.200 s', '0.400-0.600 s')
     """
-    sound = inputs[name][0]
-    count = min(parts, len(sound))
-    members = np.arange(len(sound)) * count // len(sound)
-    kept = np.unique(members[sound != 0])
+    clip = inputs[name][0]
+    count = min(parts, len(clip))
+    members = np.arange(len(clip)) * count // len(clip)
+    kept = np.unique(members[clip != 0])
     if len(kept) == 0:
-        raise UsageError("The sound is silent from its beginning to its end.")
+        raise UsageError("The audio clip is silent from its beginning to its end.")
     starts = np.searchsorted(members, np.arange(count + 1))
     spans = tuple((int(starts[number]), int(starts[number + 1])) for number in kept)
     return Features(

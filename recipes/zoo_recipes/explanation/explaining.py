@@ -153,7 +153,7 @@ def explain_trained(
 
     Args:
         trained: The model.
-        raw: Path of an image or a sound, a text or two in a tuple, or an array.
+        raw: Path of an image or an audio clip, a text or two in a tuple, or an array.
         method: One of ``METHODS``.
         runtime: What computes, as :meth:`zoo_runtime.trained.Trained.runtime` takes it.
         label: The class; the most probable one by default.

@@ -42,7 +42,7 @@ class Cutting:
     """How an input is cut into features, and what stands where one is taken away.
 
     Args:
-        patches: Of an image: about how many; of a sound: how many slices.
+        patches: Of an image: about how many; of an audio clip: how many slices.
         superpixels: Whether these follow the colours, or are a grid.
         baseline: In place of a patch: ``black``, ``white``, ``mean`` (the image's mean colour) or
             ``blur``.
@@ -86,7 +86,7 @@ def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = 
 
     Args:
         trained: Says how inputs are prepared.
-        raw: Path of an image or a sound, a text or two in a tuple, or an array.
+        raw: Path of an image or an audio clip, a text or two in a tuple, or an array.
         cutting: How it is cut.
         word: That whose tag is explained.
 
@@ -109,10 +109,8 @@ def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = 
     inputs = preprocessor.batch([raw])
     for other in preprocessor.steps:
         if isinstance(other, AudioStep):
-            sound = slices(
-                inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate
-            )
-            return Read(sound, _of_classes(trained))
+            clip = slices(inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate)
+            return Read(clip, _of_classes(trained))
     return Read(_numbers(trained, inputs, cutting), _of_classes(trained))
 
 

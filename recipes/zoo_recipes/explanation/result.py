@@ -36,7 +36,7 @@ td.bar { width: 50%; }
 def pictures(
     features: Features, values: Array, elements: Array, measured: Faithfulness, label: str
 ) -> dict[str, bytes]:
-    """Return PNG files by name: curves, a heat map of images and sounds, and an image itself.
+    """Return PNG files by name: curves, a heat map of images and audio clips, and an image itself.
 
     Args:
         features: The input, and what it is cut into.
@@ -96,9 +96,9 @@ def _png(pixels: Array) -> bytes:
 def _wave(features: Features, values: Array) -> bytes:
     figure = _figure(7, 2)
     panel = figure.subplots()
-    sound = features.inputs[features.name][0]
-    seconds = np.arange(len(sound)) / features.sample_rate
-    panel.plot(seconds, sound, color="#1b1f24", linewidth=0.6)
+    clip = features.inputs[features.name][0]
+    seconds = np.arange(len(clip)) / features.sample_rate
+    panel.plot(seconds, clip, color="#1b1f24", linewidth=0.6)
     for (start, end), value in zip(features.spans, strengths(values), strict=True):
         panel.axvspan(
             *(start / features.sample_rate, end / features.sample_rate),
@@ -106,7 +106,7 @@ def _wave(features: Features, values: Array) -> bytes:
             alpha=abs(float(value)) * _STRONGEST,
             linewidth=0,
         )
-    panel.set(xlabel="seconds", xlim=(0, len(sound) / features.sample_rate))
+    panel.set(xlabel="seconds", xlim=(0, len(clip) / features.sample_rate))
     panel.margins(y=0.05)
     return _bytes(lambda file: figure.savefig(file, dpi=110, format="png"))
 
@@ -232,7 +232,7 @@ class Explanation:
         }
 
     def pictures(self) -> dict[str, bytes]:
-        """Return PNG files by name: curves, and a heat map of an image or a sound."""
+        """Return PNG files by name: curves, and a heat map of an image or an audio clip."""
         label = self.target.label
         return pictures(self.features, self.values, self.elements, self.faithfulness, label)
 

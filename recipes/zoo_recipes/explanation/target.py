@@ -206,9 +206,10 @@ class Features:
         members: int; the feature that each element of it belongs to, with its first axes as shape.
             Elements of feature -1 are never taken away.
         names: Of the features.
-        spans: Where each feature begins and ends: in a text in characters, in a sound in samples.
+        spans: Where each feature begins and ends: in a text in characters, in an audio clip in
+            samples.
         text: The text.
-        sample_rate: Of a sound, in Hz.
+        sample_rate: Of an audio clip, in Hz.
     """
 
     kind: Literal["image", "text", "sound", "table"]

@@ -212,7 +212,7 @@ class Cutting:
 def count_cut(
     recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
 ) -> dict[str, int]:
-    """Return how many texts or sounds of each part were cut, and warn of them.
+    """Return how many texts or audio clips of each part were cut, and warn of them.
 
     Args:
         recipe: The recipe.
@@ -253,12 +253,12 @@ def _instead(recipe: Recipe, found: Cutting, lengths: Any) -> str:
 
 
 def _cutting(preprocessor: Any) -> Cutting | None:
-    """Return what a ``Preprocessor`` cuts off of texts or of sounds; ``None`` for all else."""
+    """Return what a ``Preprocessor`` cuts off of texts or of audio clips; ``None`` for all else."""
     from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
 
     for at, step in enumerate(preprocessor.steps):
         if isinstance(step, AudioStep):
-            what = f"sounds longer than the {step.length} samples"
+            what = f"audio clips longer than the {step.length} samples"
             return Cutting(at, step.length, what, _samples)
         if isinstance(step, TokenizeStep):
             tokenizer = preprocessor.tokenizer(step.tokenizer)
@@ -267,8 +267,8 @@ def _cutting(preprocessor: Any) -> Cutting | None:
     return None
 
 
-def _samples(sounds: Sequence[Any]) -> Any:
-    return np.asarray([len(sound) for sound in sounds])
+def _samples(clips: Sequence[Any]) -> Any:
+    return np.asarray([len(clip) for clip in clips])
 
 
 def _tokens(tokenizer: Any, texts: Sequence[Any]) -> Any:

@@ -46,7 +46,7 @@ def test_a_slice_is_worth_its_samples_times_their_weights(run, method, tmp_path)
 
 
 def test_silence_has_nothing_to_explain(run):
-    with pytest.raises(UsageError, match="The sound is silent from its beginning to its end"):
+    with pytest.raises(UsageError, match="The audio clip is silent from its beginning to its end"):
         explain_trained(run, np.zeros(SAMPLES, "float32"), "occlusion")
 
 

@@ -97,7 +97,9 @@ def test_folders_named_after_splits_stay(sounds):
 def test_a_run_on_own_sounds(sounds, measured_again, tmp_path):
     small = ["fit.epochs=3", "fit.batch_size=8", "model.filters=8", "model.block_strides=[2]"]
     recipe = with_overrides(resolve_recipe("asterisk-ds-cnn"), small)
-    with pytest.warns(UserWarning, match=r"^sounds longer than the 8000 samples of the model were"):
+    with pytest.warns(
+        UserWarning, match=r"^audio clips longer than the 8000 samples of the model were"
+    ):
         run = train(recipe, data=sounds, out=tmp_path / "run", data_dir=tmp_path, verbose=False)
     assert run.info["labels"] == ["high", "low"]
     assert run.info["truncated"]["train"] > 0

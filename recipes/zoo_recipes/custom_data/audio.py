@@ -1,4 +1,4 @@
-"""A folder of sounds for each class."""
+"""A folder of audio clips for each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo_recipes.custom_data.content import (
 )
 from zoo_registry import UsageError
 
-SOUNDS = Kind(
+AUDIO = Kind(
     name="sounds in classes",
     input="audio",
     label="label",
@@ -29,8 +29,8 @@ SOUNDS = Kind(
 SAMPLES, RATE = "samples", "sample_rate"
 
 
-def sound_feature() -> Any:
-    """Return the TFDS feature of sounds of one channel that may each have a rate of their own."""
+def audio_feature() -> Any:
+    """Return the TFDS feature of mono audio clips, each with a sample rate of its own."""
     import numpy as np
     import tensorflow_datasets as tfds
 
@@ -40,20 +40,21 @@ def sound_feature() -> Any:
     return tfds.features.FeaturesDict({SAMPLES: samples, RATE: tfds.features.Scalar(np.int32)})
 
 
-def is_sound_folder(path: Path) -> bool:
-    """Return whether a folder has folders, and sounds in them."""
+def is_audio_folder(path: Path) -> bool:
+    """Return whether a folder has folders, and audio clips in them."""
     from zoo_runtime.preprocess.sounds import SUFFIXES
 
     return has_class_folders(path, SUFFIXES)
 
 
-def read_sounds(path: Path, columns: Columns) -> Content:
+def read_audio_folder(path: Path, columns: Columns) -> Content:
     """Read every file once.
 
-    Channels are mixed. Each sound keeps its own sample rate, and preprocessing brings all to one.
+    Channels are mixed. Each audio clip keeps its own sample rate, and preprocessing brings all to
+    one.
 
     Args:
-        path: ``class/sound``, or ``train/class/sound`` with its siblings.
+        path: ``class/clip``, or ``train/class/clip`` with its siblings.
         columns: Not used.
 
     Raises:
@@ -76,13 +77,13 @@ def read_sounds(path: Path, columns: Columns) -> Content:
         rates[rate] += 1
         channels[samples.shape[1]] += 1
         digest = digest_of(str(rate), str(samples.shape), samples.tobytes())
-        values = {"audio": partial(_sound, member.file), "label": member.label}
+        values = {"audio": partial(_clip, member.file), "label": member.label}
         size = (len(samples) / rate,)
         examples.append(Example(member.where, member.split, digest, values, size))
     names = class_names([str(example.values["label"]) for example in examples])
-    features = {"audio": sound_feature(), "label": tfds.features.ClassLabel(names=names)}
+    features = {"audio": audio_feature(), "label": tfds.features.ClassLabel(names=names)}
     notes += [*_mixed("sample rates in Hz", rates), *_mixed("channels", channels)]
-    return Content(SOUNDS, features, examples, problems, notes)
+    return Content(AUDIO, features, examples, problems, notes)
 
 
 def _checked(file: Path) -> tuple[Any, int]:
@@ -95,7 +96,7 @@ def _checked(file: Path) -> tuple[Any, int]:
     return samples, rate
 
 
-def _sound(file: Path) -> dict[str, Any]:
+def _clip(file: Path) -> dict[str, Any]:
     from zoo_runtime.preprocess.sounds import read_sound
 
     samples, rate = read_sound(file)

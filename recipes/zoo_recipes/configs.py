@@ -130,9 +130,9 @@ class CompileConfig:
     Args:
         optimizer: A Keras optimizer and its arguments.
         schedule: A Keras learning-rate schedule, or ``one_cycle``. It starts from, or peaks at, the
-            optimizer's ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a share
-            of all steps, and ``decay_steps`` left out is the whole training. Any of them may have
-            ``warmup_steps``.
+            optimizer's ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a
+            fraction of all steps, and ``decay_steps`` left out is the whole training. Any of them
+            may have ``warmup_steps``.
         loss: A Keras loss, or ``smoothed_crossentropy``; ``from_logits`` is true unless it is
             given, as our models end there.
         metrics: Keras metrics.
@@ -222,7 +222,7 @@ class DistillationConfig:
             its absolute path.
         runtime: Of a bundle, a format of it, such as ``onnx``; its first by default.
         temperature: What both models' logits are divided by before they are compared.
-        weight: Share of the teacher in the loss.
+        weight: Weight of the teacher in the loss, from 0 to 1.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -237,8 +237,8 @@ class ContrastiveConfig:
     """Embeddings that are learned from which examples belong together.
 
     Of one input these are two views of it, which differ by augmentation and dropout, and of two
-    texts the texts. It needs no compile.loss and no compile.metrics: ``accuracy`` is the share of
-    rows of a batch whose nearest other row is the second view.
+    texts the texts. It needs no compile.loss and no compile.metrics: ``accuracy`` is the fraction
+    of rows of a batch whose nearest other row is the second view.
 
     Args:
         temperature: What cosines are divided by.

@@ -281,7 +281,7 @@ def _mixing_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(_augmentations(data).keys() & MIXES.keys()):
         if _loss_name(data) != "smoothed_crossentropy":
             yield (
-                f"augmentation: {name} makes shares of classes, which of all losses only "
+                f"augmentation: {name} makes soft labels, which of all losses only "
                 "smoothed_crossentropy takes: set compile.loss (label_smoothing may be 0)."
             )
         if table(data, "fit").get("class_weight") is not None:

@@ -213,7 +213,7 @@ def eager_predictor(model: Any) -> Predictor:
 
 
 def only_logits(outputs: Mapping[str, Any]) -> Any:
-    """Return the output that figures are counted on: the logits, or the only one that there is.
+    """Return the output that metrics are computed on: the logits, or the only one that there is.
 
     Raises:
         UsageError: Several, none of them logits.
@@ -226,7 +226,7 @@ def only_logits(outputs: Mapping[str, Any]) -> Any:
         return outputs[LOGITS]
     if len(outputs) > 1:
         raise UsageError(
-            f"The model gives {', '.join(outputs)}: figures are counted on one output, '{LOGITS}'."
+            f"The model gives {', '.join(outputs)}: metrics are computed on one output, '{LOGITS}'."
         )
     return next(iter(outputs.values()))
 

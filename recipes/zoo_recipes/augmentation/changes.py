@@ -28,7 +28,7 @@ def time_shift(inputs: Arrays, rng: np.random.Generator, *, factor: float) -> Ar
     Args:
         inputs: ``audio``, (batch, samples).
         rng: Source of chance.
-        factor: Longest way, as a share of the samples.
+        factor: Longest way, as a fraction of the samples.
 
     Example:
         >>> clip = {"audio": np.ones((1, 8))}
@@ -116,13 +116,13 @@ def make_changes(components: Sequence[Component], marks: TextMarks) -> list[Chan
 def token_dropout(
     inputs: Arrays, rng: np.random.Generator, *, marks: TextMarks, rate: float
 ) -> Arrays:
-    """Replace a share of the real tokens.
+    """Replace a fraction of the real tokens.
 
     Args:
         inputs: ``token_ids`` and ``padding_mask``, (batch, length).
         rng: Source of chance.
         marks: What stays as it is, and what stands in place of a token.
-        rate: Share of the tokens.
+        rate: Fraction of the tokens.
     """
     ids, lengths = inputs["token_ids"], inputs["padding_mask"].sum(axis=1, keepdims=True)
     places = np.arange(ids.shape[1])
@@ -145,13 +145,15 @@ def token_crop(
         inputs: ``token_ids`` and ``padding_mask``, (batch, length).
         rng: Source of chance.
         marks: What stays before and after the text.
-        rate: Share of the texts.
-        shortest: Smallest share of a text that is kept.
+        rate: Fraction of the texts.
+        shortest: Smallest fraction of a text that is kept.
     """
     ids = inputs["token_ids"]
     lengths = inputs["padding_mask"].sum(axis=1, keepdims=True) - marks.head - marks.tail
-    share = np.where(rng.random(lengths.shape) < rate, rng.uniform(shortest, 1, lengths.shape), 1)
-    kept = np.ceil(lengths * share).astype(int)
+    fraction = np.where(
+        rng.random(lengths.shape) < rate, rng.uniform(shortest, 1, lengths.shape), 1
+    )
+    kept = np.ceil(lengths * fraction).astype(int)
     starts = np.floor(rng.random(lengths.shape) * (lengths - kept + 1)).astype(int)
     places = np.arange(ids.shape[1])[np.newaxis]
     end = marks.head + kept

@@ -28,15 +28,15 @@ def mix_up(images: Any, rng: np.random.Generator, *, alpha: float = 0.2) -> tupl
     Args:
         images: float (batch, height, width, channels).
         rng: Source of chance.
-        alpha: The share of the first image is drawn from Beta(alpha, alpha).
+        alpha: The fraction of the first image is drawn from Beta(alpha, alpha).
 
     Returns:
-        The images, the number of the other image of each, and the share of the first one.
+        The images, the index of the other image of each, and the fraction of the first one.
     """
-    share = float(rng.beta(alpha, alpha))
+    fraction = float(rng.beta(alpha, alpha))
     others = rng.permutation(len(images))
-    mixed = np.float32(share) * images + np.float32(1 - share) * images[others]
-    return mixed, others, share
+    mixed = np.float32(fraction) * images + np.float32(1 - fraction) * images[others]
+    return mixed, others, fraction
 
 
 def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tuple[Any, Any, float]:
@@ -48,7 +48,7 @@ def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tup
         alpha: The area that stays is drawn from Beta(alpha, alpha).
 
     Returns:
-        As :func:`mix_up`; the share is that of the pixels.
+        As :func:`mix_up`; the fraction is that of the pixels.
     """
     height, width = images.shape[1:3]
     side = np.sqrt(1 - rng.beta(alpha, alpha))
@@ -60,8 +60,8 @@ def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tup
     return mixed, others, 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def _stretch(size: int, share: float, rng: np.random.Generator) -> tuple[int, int]:
-    middle, half = rng.integers(size), share * size / 2
+def _stretch(size: int, fraction: float, rng: np.random.Generator) -> tuple[int, int]:
+    middle, half = rng.integers(size), fraction * size / 2
     return max(0, round(middle - half)), min(size, round(middle + half))
 
 
@@ -106,7 +106,7 @@ def mixed(
         rng: Source of chance.
 
     Returns:
-        Inputs, and the shares of the classes, float32 (batch, num_classes).
+        Inputs, and soft labels, float32 (batch, num_classes).
 
     Raises:
         UsageError: There are no images.
@@ -116,10 +116,10 @@ def mixed(
             f"augmentation: only images can be mixed, and the inputs are {', '.join(inputs)}: "
             "leave mix_up and cut_mix out."
         )
-    images, others, share = mixes[int(rng.integers(len(mixes)))](inputs["image"], rng)
+    images, others, fraction = mixes[int(rng.integers(len(mixes)))](inputs["image"], rng)
     classes = np.eye(num_classes, dtype=np.float32)[targets]
-    shares = np.float32(share) * classes + np.float32(1 - share) * classes[others]
-    return {**inputs, "image": images}, shares
+    soft_labels = np.float32(fraction) * classes + np.float32(1 - fraction) * classes[others]
+    return {**inputs, "image": images}, soft_labels
 
 
 def is_flip(name: str) -> bool:

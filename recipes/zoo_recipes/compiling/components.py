@@ -241,7 +241,7 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
     known = parameters(kind)
     warmup = arguments.get("warmup_steps", 0)
     if "warmup_steps" not in known:
-        # A share of a few steps is none.
+        # A fraction of a few steps is none.
         arguments.pop("warmup_steps", None)
     elif warmup and "warmup_target" not in arguments:
         arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
@@ -254,9 +254,9 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
 
 
 def _counted(amount: Any, steps: int) -> Any:
-    # Up to 1 it is a share of all steps.
-    is_share = isinstance(amount, int | float) and 0 < amount <= 1
-    return round(amount * steps) if is_share else amount
+    # Up to 1 it is a fraction of all steps.
+    is_fraction = isinstance(amount, int | float) and 0 < amount <= 1
+    return round(amount * steps) if is_fraction else amount
 
 
 def _full_name(registry: Any, name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from zoo_recipes.custom_data.table_files import Table, TableRow
 from zoo_runtime.preprocess.tables import as_number
 
-# Share of the cells of a column that must be numbers for the others to be mistakes.
+# Fraction of the cells of a column that must be numbers for the others to be mistakes.
 MOSTLY = 0.8
 _COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?")
 _THOUSANDS = re.compile(r"[+-]?(\d{1,3}|[1-9]\d{0,2}(,\d{3})+)(\.\d+)?|[+-]?\d+(\.\d+)?")

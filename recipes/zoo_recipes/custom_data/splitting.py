@@ -176,8 +176,8 @@ def _held(sizes: Mapping[str, Counter[str]], fold_of: Mapping[str, int], count: 
         strata: dict[str, list[str]] = defaultdict(list)
         for key in sorted(key for key, own in fold_of.items() if own == fold):
             strata[min(sizes[key], key=lambda name: (-sizes[key][name], name))].append(key)
-        share = wanted // count + (fold <= wanted % count)
-        held |= {key for key, _ in _by_count(strata, ["validation"], share)}
+        quota = wanted // count + (fold <= wanted % count)
+        held |= {key for key, _ in _by_count(strata, ["validation"], quota)}
     return held
 
 
@@ -190,14 +190,14 @@ def _dealt(sizes: Mapping[str, Counter[str]], count: int) -> dict[str, int]:
     total = Counter[str]()
     for counter in sizes.values():
         total.update(counter)
-    shares, loads, found = np.zeros((count, len(names))), np.zeros(count), {}
+    filled, loads, found = np.zeros((count, len(names))), np.zeros(count), {}
     for key in sorted(sizes, key=lambda key: (-sizes[key].total(), key)):
         columns = [at[name] for name in sizes[key]]
         counts = np.array(list(sizes[key].values()), float)
         of_all = counts / [total[name] for name in sizes[key]]
-        cost = shares[:, columns] @ of_all
+        cost = filled[:, columns] @ of_all
         best = min(range(count), key=lambda fold: (round(float(cost[fold]), 12), loads[fold]))
-        shares[best, columns] += of_all
+        filled[best, columns] += of_all
         loads[best] += counts.sum()
         found[key] = best + 1
     return found
@@ -285,12 +285,12 @@ def _by_count(
 def _allotted(
     sizes: Mapping[str, int], wanted: int, left: Mapping[str, Sequence[str]]
 ) -> Iterator[tuple[str, int]]:
-    """Yield how many each stratum gives: whole numbers of its share, then largest remainders."""
+    """Yield how many each stratum gives: the whole part of its quota, then largest remainders."""
     total = sum(sizes.values())
-    shares = {name: Fraction(size * wanted, total) for name, size in sizes.items()}
-    counts = {name: min(int(share), len(left[name]) - 1) for name, share in shares.items()}
+    quotas = {name: Fraction(size * wanted, total) for name, size in sizes.items()}
+    counts = {name: min(int(quota), len(left[name]) - 1) for name, quota in quotas.items()}
     # Of equal remainders those come first that have most left, so that all give in turn.
-    ranked = sorted(sizes, key=lambda n: (int(shares[n]) - shares[n], -len(left[n]), digest_of(n)))
+    ranked = sorted(sizes, key=lambda n: (int(quotas[n]) - quotas[n], -len(left[n]), digest_of(n)))
     for name in ranked:
         if sum(counts.values()) < wanted and counts[name] < len(left[name]) - 1:
             counts[name] += 1

@@ -1,4 +1,4 @@
-"""Boxes as YOLO has them: a line of a text file for each, in shares of the image.
+"""Boxes as YOLO has them: a line of a text file for each, in fractions of the image.
 
 The format: https://docs.ultralytics.com/datasets/detect/.
 """
@@ -197,22 +197,27 @@ def _boxes(
 
 def _box(words: Sequence[str], size: tuple[int, int], described: Described) -> Box:
     try:
-        number, *shares = (float(word) for word in words)
+        number, *fractions = (float(word) for word in words)
     except ValueError as error:
         raise BadRecordError(f"is not a box: {' '.join(words)[:60]}") from error
     names = described.names
     if not number.is_integer() or not 0 <= number < len(names):
         raise BadRecordError(f"class {number:g} is none of the {len(names)} that are named")
     height, width = size
-    if len(shares) == 4 or (described.points and len(shares) > 4):
-        x, y, w, h = shares[:4]
+    if len(fractions) == 4 or (described.points and len(fractions) > 4):
+        x, y, w, h = fractions[:4]
         sides = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-    elif len(shares) >= 6 and len(shares) % 2 == 0:
-        sides = (min(shares[::2]), min(shares[1::2]), max(shares[::2]), max(shares[1::2]))
+    elif len(fractions) >= 6 and len(fractions) % 2 == 0:
+        sides = (
+            min(fractions[::2]),
+            min(fractions[1::2]),
+            max(fractions[::2]),
+            max(fractions[1::2]),
+        )
     else:
         raise BadRecordError(f"has {len(words)} numbers, not a class and x, y, width and height")
     if max(sides) > 2:
-        raise BadRecordError("is in pixels: boxes of YOLO are shares of the image, 0 to 1")
+        raise BadRecordError("is in pixels: boxes of YOLO are fractions of the image, 0 to 1")
     left, top, right, bottom = sides
     label = names[int(number)]
     return Box(label, left * width, top * height, right * width, bottom * height)

@@ -18,8 +18,8 @@ def stratified(labels: Any, test_size: int | float) -> tuple[Any, Any]:
     """Return the rows to train on and those to test on, the same on every machine.
 
     Args:
-        labels: One class a row; every class is in both parts in the same share.
-        test_size: Rows to test on, or their share.
+        labels: One class a row; every class is in both parts in the same proportion.
+        test_size: Rows to test on, or their fraction.
 
     Example:
         >>> train, test = stratified([0, 0, 0, 1, 1, 1], 2)

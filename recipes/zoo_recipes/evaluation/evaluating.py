@@ -32,7 +32,7 @@ from zoo_registry import UsageError
 from zoo_runtime.trained import Trained
 
 _SHOWN_TEXT = 80
-# A share of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
+# A fraction of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
 SMALL = 100
 MOST_GROUPS = 50
 QUARTERS = 4
@@ -74,7 +74,7 @@ def evaluate_trained(
         names = as_groups(values_of(read, slice_by), word, len(read.examples.raws))
     source = source_of(trained, read.recipe, read.examples)
     found = observe(trained.runner(used).run, read.recipe, task, source, trained.labels or ())
-    figures = measured(found.rows, resamples=resamples, together=found.together)
+    estimates = measured(found.rows, resamples=resamples, together=found.together)
     labels = _names(trained.labels or (), found.outcomes)
     groups = None
     if names is not None:
@@ -90,11 +90,11 @@ def evaluate_trained(
         split=read.split,
         num_examples=len(found.outcomes),
         # Both may count the same: ours in float64, and what the intervals are of.
-        metrics=headline_first({**_finite(found.scores), **figures.metrics}),
-        intervals=figures.intervals,
+        metrics=headline_first({**_finite(found.scores), **estimates.metrics}),
+        intervals=estimates.intervals,
         labels=labels,
         groups=groups,
-        **_classified(found.outcomes, labels, figures, read),
+        **_classified(found.outcomes, labels, estimates, read),
     )
 
 
@@ -131,14 +131,14 @@ def _by_group(
     for name, count in Counter(names).most_common():
         rows = np.flatnonzero(named == name)
         together = None if found.together is None else found.together[rows]
-        figures = measured(found.rows.take(rows), resamples=resamples, together=together)
+        estimates = measured(found.rows.take(rows), resamples=resamples, together=together)
         groups.append(
             Group(
                 name=name,
                 num_examples=count,
                 small=count < SMALL,
-                metrics=figures.metrics,
-                intervals=figures.intervals,
+                metrics=estimates.metrics,
+                intervals=estimates.intervals,
             )
         )
     large = [group for group in groups if not group.small]
@@ -175,17 +175,17 @@ def _rates(
         for name in names
     }
     return {
-        labels[at]: {name: _rates_of(figures, at) for name, figures in found.items()}
+        labels[at]: {name: _rates_of(estimates, at) for name, estimates in found.items()}
         for at in reported_classes(outcomes.count)
     }
 
 
-def _rates_of(figures: Estimates, at: int) -> Rates:
+def _rates_of(estimates: Estimates, at: int) -> Rates:
     return Rates(
-        wanted=float(figures.per_class["wanted"][at]),
-        wanted_interval=_pair(figures.class_intervals["wanted"][at]),
-        given=float(figures.per_class["given"][at]),
-        given_interval=_pair(figures.class_intervals["given"][at]),
+        wanted=float(estimates.per_class["wanted"][at]),
+        wanted_interval=_pair(estimates.class_intervals["wanted"][at]),
+        given=float(estimates.per_class["given"][at]),
+        given_interval=_pair(estimates.class_intervals["given"][at]),
     )
 
 
@@ -195,26 +195,26 @@ def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Grou
         left_out = len(compared) < len(groups)
         warnings.warn(
             f"groups of '{column}' with fewer than {SMALL} examples are too small to say "
-            f"much, as shares of so few are known to 10 points at best: {', '.join(small)}; gaps "
-            + ("are without them" if left_out else "are of all groups, and may be chance"),
+            f"much, as fractions of so few are known to 10 points at best: {', '.join(small)}; "
+            "gaps " + ("are without them" if left_out else "are of all groups, and may be chance"),
             stacklevel=4,
         )
 
 
 def _classified(
-    outcomes: Outcomes, labels: Sequence[str], figures: Estimates, read: Read
+    outcomes: Outcomes, labels: Sequence[str], estimates: Estimates, read: Read
 ) -> dict[str, Any]:
     names = outcomes.kinds if isinstance(outcomes, Entities) else labels
     found: dict[str, Any] = {}
-    if figures.per_class:
+    if estimates.per_class:
         found["per_class"] = {
-            name: _finite({figure: row[at] for figure, row in figures.per_class.items()})
+            name: _finite({metric: row[at] for metric, row in estimates.per_class.items()})
             for at, name in enumerate(names)
         }
         found["class_intervals"] = {
             name: {
-                figure: _pair(figures.class_intervals[figure][at])
-                for figure in found["per_class"][name]
+                metric: _pair(estimates.class_intervals[metric][at])
+                for metric in found["per_class"][name]
             }
             for at, name in enumerate(names)
         }

@@ -61,8 +61,8 @@ def _measured(model: Any, recipe: Recipe, source: ArraySource) -> dict[str, floa
     from zoo_recipes.compiling.components import penalty
 
     if isinstance(source, Windows):
-        figures = point(read_windows(eager_predictor(model), source))
-        return {name: figures[name] for name in ("loss", "accuracy", "bits_per_character")}
+        metrics = point(read_windows(eager_predictor(model), source))
+        return {name: metrics[name] for name in ("loss", "accuracy", "bits_per_character")}
     jit_compile = use_xla(recipe.compile.jit_compile)
     if isinstance(source, Views):
         return point(count_views(keras_predictor(model, jit_compile), source))
@@ -96,10 +96,10 @@ def _in_batches(predict: Predictor, recipe: Recipe, source: ArraySource) -> dict
         made = scored_outputs(predict(inputs), targets)
         scores.add(targets, made)
         found += found_in(made) if isinstance(source, Scenes) else []
-    figures = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
+    metrics = point(count_boxes(source, found)) if isinstance(source, Scenes) else {}
     if isinstance(source, LazyImages):
-        figures = _counted(predict, recipe, source)
-    return scores.results() | figures
+        metrics = _counted(predict, recipe, source)
+    return scores.results() | metrics
 
 
 def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
@@ -242,7 +242,7 @@ def observe(
         labels: Class names, for tags of words.
 
     Raises:
-        UsageError: A task that has no figures yet.
+        UsageError: A task that has no metrics yet.
     """
     if isinstance(source, Windows):
         return Observed(read_windows(predict, source), {})
@@ -287,7 +287,7 @@ def _joined_outcomes(
 
 
 def _kept(source: ArraySource, targets: Any, made: Any) -> Any:
-    """Return as little of a batch as its figures need: logits of texts are one a token."""
+    """Return as little of a batch as its metrics need: logits of texts are one a token."""
     if isinstance(source, Pairs):
         return None
     if isinstance(source, Tags):
@@ -313,7 +313,7 @@ def _outcomes(task: str, source: Any, logits: Any, labels: Sequence[str]) -> Out
         return Numbers(targets, logits)
     raise UsageError(
         f"Task '{task}' with targets {targets.dtype}{list(targets.shape)} and outputs "
-        f"{list(logits.shape)} has no figures yet: there are some for classes, several classes, "
+        f"{list(logits.shape)} has no metrics yet: there are some for classes, several classes, "
         "tagged words, numbers, written texts and language models."
     )
 

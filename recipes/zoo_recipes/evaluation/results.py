@@ -28,7 +28,7 @@ LONGEST_NAME = 18
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The figures of some of the examples.
+    """The metrics of some of the examples.
 
     Args:
         name: Their value of the column.
@@ -59,9 +59,9 @@ class Rates:
     """How often a class is right in a group, and how often it was given there.
 
     Args:
-        wanted: Share of the examples that are of the class.
+        wanted: Fraction of the examples that are of the class.
         wanted_interval: At 95 %.
-        given: Share of the examples that it was given to.
+        given: Fraction of the examples that it was given to.
         given_interval: At 95 %.
     """
 
@@ -104,7 +104,7 @@ class Evaluation:
         dataset: Name and version of the data.
         split: In slicing syntax.
         num_examples: Rows that were measured; windows of text for a language model.
-        metrics: By name: what the run recorded, and the figures of the task.
+        metrics: By name: what the run recorded, and the metrics of the task.
         intervals: 95 % bootstrap intervals of metrics.
         labels: Class names.
         per_class: By class: precision, recall, F1 and support, or the average precision of boxes,
@@ -246,7 +246,7 @@ def find_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
 def draw_confusion(
     confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str, path: Path
 ) -> None:
-    """Draw which class is taken for which: the darker, the larger a share of the right class.
+    """Draw which class is taken for which: the darker, the larger the fraction of the right class.
 
     Args:
         confusion: Counts, the right class a row, the answer a column.
@@ -259,14 +259,14 @@ def draw_confusion(
     from matplotlib.figure import Figure
 
     counts = np.asarray(confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = float(np.clip(0.36 * len(counts) + 1.6, 3.6, 11))
     figure = Figure(figsize=(side + 1, side + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     # Drawn in proportion, the few errors of a good model would not be seen.
-    image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
-    figure.colorbar(image, ax=axes, label="share of the right class", shrink=0.8)
+    image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    figure.colorbar(image, ax=axes, label="fraction of the right class", shrink=0.8)
     step = -(-len(counts) // MOST_NAMES)
     places = range(0, len(counts), step)
     names = [_short(labels[at]) for at in places]
@@ -277,7 +277,7 @@ def draw_confusion(
     axes.set(xlabel="answer", ylabel="right class")
     axes.set_title(title, fontsize=9, wrap=True)
     if len(counts) <= MOST_NUMBERS:
-        _write_counts(axes, counts, shares)
+        _write_counts(axes, counts, fractions)
     figure.savefig(path, dpi=120)
 
 
@@ -285,9 +285,9 @@ def _short(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def _write_counts(axes: Any, counts: Any, shares: Any) -> None:
+def _write_counts(axes: Any, counts: Any, fractions: Any) -> None:
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if shares[row, column] > 0.3 else "black"
+        colour = "white" if fractions[row, column] > 0.3 else "black"
         axes.text(
             column,
             row,

@@ -154,8 +154,8 @@ def _integral(
     total = np.zeros(end.shape[1:])
     for first in range(0, steps, _CHUNK):
         chunk = slice(first, first + _CHUNK)
-        shares = ((places[chunk] + 1) / 2).reshape(-1, *[1] * (end.ndim - 1))
-        points = tf.constant(start + shares * (end - start), tf.float32)
+        fractions = ((places[chunk] + 1) / 2).reshape(-1, *[1] * (end.ndim - 1))
+        points = tf.constant(start + fractions * (end - start), tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(points)
             values = forward(points)

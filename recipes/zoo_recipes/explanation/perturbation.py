@@ -49,7 +49,7 @@ def lime(score: Score, count: int, *, samples: int, seed: int) -> tuple[Array, f
         seed: Of the draw.
 
     Returns:
-        The coefficients, float (count,), and the share of the variance that they explain.
+        The coefficients, float (count,), and the fraction of the variance that they explain.
     """
     from sklearn.linear_model import Ridge
 

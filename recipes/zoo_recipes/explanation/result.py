@@ -79,9 +79,9 @@ def _shown(image: Array) -> Array:
 def _heated(image: Array, elements: Array) -> Array:
     strength = strengths(elements.reshape(*image.shape[:2], -1).sum(axis=-1))[..., np.newaxis]
     colour = np.where(strength > 0, FOR, AGAINST)
-    share = np.abs(strength) * _STRONGEST
+    fraction = np.abs(strength) * _STRONGEST
     grey = image.mean(axis=-1, keepdims=True) * 0.6 + 255 * 0.4
-    return np.asarray(grey * (1 - share) + colour * share)
+    return np.asarray(grey * (1 - fraction) + colour * fraction)
 
 
 def _png(pixels: Array) -> bytes:
@@ -135,7 +135,7 @@ def _curves(measured: Faithfulness, label: str) -> bytes:
             label=f"random order: {measured.random_area:.3f}",
         )
         panel.fill_between(measured.shares, curve, alpha=0.12, color="#b2182b")
-        panel.set(xlabel="share of the features", title=name)
+        panel.set(xlabel="fraction of the features", title=name)
         panel.grid(alpha=0.3)
         panel.legend(title="area", fontsize="small")
     left.set_ylabel(f"score of {label}"[:40])

@@ -40,7 +40,7 @@ def class_sums(weights: Any, classes: Any, count: int) -> Any:
 def precision_recall_f1(right: Any, given: Any, wanted: Any) -> dict[str, Any]:
     """Return precision, recall and F1 of each class, their means (macro), and of all (micro).
 
-    As in scikit-learn, a figure whose denominator is zero counts as 0; a class that is neither
+    As in scikit-learn, a metric whose denominator is zero counts as 0; a class that is neither
     wanted nor given has none and is in no mean.
 
     Args:
@@ -54,12 +54,12 @@ def precision_recall_f1(right: Any, given: Any, wanted: Any) -> dict[str, Any]:
         [0.5, 0.6666666666666666]
     """
     occurs = given + wanted > 0
-    figures = {}
+    metrics = {}
     for name, count in (("precision", given), ("recall", wanted), ("f1", (given + wanted) / 2)):
-        figures[name] = np.where(occurs, _share(right, count), np.nan)
-        figures[f"{name}_micro"] = _share(right.sum(axis=1), count.sum(axis=1))
-        figures[f"{name}_macro"] = mean_of_defined(figures[name])
-    return figures
+        metrics[name] = np.where(occurs, _fraction(right, count), np.nan)
+        metrics[f"{name}_micro"] = _fraction(right.sum(axis=1), count.sum(axis=1))
+        metrics[f"{name}_macro"] = mean_of_defined(metrics[name])
+    return metrics
 
 
 def mean_of_defined(values: Any) -> Any:
@@ -69,7 +69,7 @@ def mean_of_defined(values: Any) -> Any:
         return np.nanmean(values, axis=1)
 
 
-def _share(part: Any, whole: Any) -> Any:
+def _fraction(part: Any, whole: Any) -> Any:
     return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
@@ -83,8 +83,8 @@ class Classes:
 
     Example:
         >>> found = Classes(np.array([0, 1]), np.array([[2.0, 0.0], [1.0, 0.0]]))
-        >>> figures = found.figures(np.ones((1, 2)))
-        >>> float(figures["accuracy"][0]), found.confusion.tolist()
+        >>> metrics = found.metrics(np.ones((1, 2)))
+        >>> float(metrics["accuracy"][0]), found.confusion.tolist()
         (0.5, [[1, 0], [1, 0]])
     """
 
@@ -127,8 +127,8 @@ class Classes:
         places = self.targets * self.count + self.predicted
         return np.bincount(places, minlength=self.count**2).reshape(self.count, self.count)
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name, as :class:`zoo_recipes.metrics.resampling.Outcomes` says.
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name, as :class:`zoo_recipes.metrics.resampling.Outcomes` says.
 
         ``calibration_error`` is the expected one of 15 bins of equal width (Guo et al. 2017,
         https://arxiv.org/abs/1706.04599); ``roc_auc`` of more than two classes is the mean of each
@@ -142,16 +142,16 @@ class Classes:
             class_sums(weights, self.targets, self.count),
         )
         chosen = np.take_along_axis(self.log_probabilities, self.targets[:, np.newaxis], axis=1)
-        figures = {"accuracy": weights @ hits / total}
+        metrics = {"accuracy": weights @ hits / total}
         if self.count > TOP:
             better = (self.log_probabilities > chosen).sum(axis=1)
-            figures["top_5_accuracy"] = weights @ (better < TOP) / total
-        figures |= precision_recall_f1(right, given, wanted)
+            metrics["top_5_accuracy"] = weights @ (better < TOP) / total
+        metrics |= precision_recall_f1(right, given, wanted)
         if len(weights) == 1 or self.scores.size <= MOST_SORTED:
-            figures["roc_auc"] = self._area(weights)
-        figures["log_loss"] = weights @ -chosen[:, 0] / total
-        figures["calibration_error"] = self._calibration_error(weights, hits)
-        return figures
+            metrics["roc_auc"] = self._area(weights)
+        metrics["log_loss"] = weights @ -chosen[:, 0] / total
+        metrics["calibration_error"] = self._calibration_error(weights, hits)
+        return metrics
 
     def _area(self, weights: Any) -> Any:
         if self.count == 2:
@@ -194,8 +194,8 @@ class MultiLabels:
         """Of every class by itself, float64 (rows, classes)."""
         return 0.5 * (1 + np.tanh(np.asarray(self.logits, np.float64) / 2))
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; ``subset_accuracy`` counts rows with all classes right."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; ``subset_accuracy`` counts rows with all classes right."""
         wanted, given = self.targets > 0, self.logits >= 0
         exact = (wanted == given).all(axis=1)
         areas = [

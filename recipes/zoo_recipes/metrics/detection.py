@@ -1,4 +1,4 @@
-"""Figures of boxes around things: mean average precision as COCO counts it."""
+"""Metrics of boxes around things: mean average precision as COCO counts it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Detections:
             self.wanted[rows],
         )
 
-    def figures(self, weights: Any) -> dict[str, Any]:
+    def metrics(self, weights: Any) -> dict[str, Any]:
         """Return ``map`` over overlaps of 0.5 to 0.95, ``map_50`` and ``map_75``, and by class."""
         by_class = np.stack(
             [self._precision(weights, at) for at in range(self.wanted.shape[1])], axis=1
@@ -119,8 +119,8 @@ def match(wanted: Sequence[Boxes], given: Sequence[Boxes], count: int) -> Detect
     Example:
         >>> there = Boxes(np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([0]))
         >>> made = Boxes(np.array([[0.0, 0.0, 10.0, 8.0]]), np.array([0]), np.array([0.9]))
-        >>> figures = match([there], [made], 1).figures(np.ones((1, 1)))
-        >>> [round(float(figures[name][0]), 2) for name in ("map", "map_50")]
+        >>> metrics = match([there], [made], 1).metrics(np.ones((1, 1)))
+        >>> [round(float(metrics[name][0]), 2) for name in ("map", "map_50")]
         [0.7, 1.0]
     """
     parts = [_in_image(at, *pair, count) for at, pair in enumerate(zip(wanted, given, strict=True))]
@@ -178,7 +178,7 @@ def overlaps(one: Any, other: Any) -> Any:
 
 
 def covered(one: Any, other: Any) -> Any:
-    """Return which share of each box others cover, float (boxes, other boxes).
+    """Return which fraction of each box others cover, float (boxes, other boxes).
 
     Example:
         >>> covered(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 9, 9]])).tolist()

@@ -75,7 +75,7 @@ class ClassRates:
 
     Example:
         >>> found = ClassRates(*np.array([[0, 1, 0, 1], [1, 1, 1, 1]]), 2)
-        >>> {name: value[0].tolist() for name, value in found.figures(np.ones((1, 4))).items()}
+        >>> {name: value[0].tolist() for name, value in found.metrics(np.ones((1, 4))).items()}
         {'wanted': [0.5, 0.5], 'given': [0.0, 1.0]}
     """
 
@@ -91,8 +91,8 @@ class ClassRates:
         """Return some of the rows."""
         return ClassRates(self.targets[rows], self.predicted[rows], self.count)
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return shares of each class by name."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return fractions of each class by name."""
         total = weights.sum(axis=1, keepdims=True)
         return {
             "wanted": class_sums(weights, self.targets, self.count) / total,

@@ -21,7 +21,7 @@ TOP = 10
 class Outcomes(Protocol):
     """What was right and what a model answered, an example a row.
 
-    An example that is drawn twice counts twice: every figure is defined for weighted rows, which
+    An example that is drawn twice counts twice: every metric is defined for weighted rows, which
     makes a thousand resamples a few products of matrices.
     """
 
@@ -33,15 +33,15 @@ class Outcomes(Protocol):
         """Return some of the rows."""
         ...
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name.
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name.
 
         Args:
             weights: float (resamples, rows).
 
         Returns:
             float (resamples,), or (resamples, classes) where there is one a class; NaN where a
-            figure is not defined, such as the recall of a class that does not occur.
+            metric is not defined, such as the recall of a class that does not occur.
         """
         ...
 
@@ -66,27 +66,27 @@ class WithLoss:
         """Return some of the rows."""
         return WithLoss(self.outcomes.take(rows), self.losses[rows])
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return the loss, and the figures of the outcomes."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return the loss, and the metrics of the outcomes."""
         loss = weights @ self.losses / weights.sum(axis=1)
-        return {"loss": loss, **self.outcomes.figures(weights)}
+        return {"loss": loss, **self.outcomes.metrics(weights)}
 
 
 def point(outcomes: Outcomes) -> dict[str, float]:
-    """Return the figures of all rows that are one number; those not defined are left out."""
-    found = outcomes.figures(np.ones((1, len(outcomes))))
+    """Return the metrics of all rows that are one number; those not defined are left out."""
+    found = outcomes.metrics(np.ones((1, len(outcomes))))
     numbers = {name: float(value[0]) for name, value in found.items() if value.ndim == 1}
     return {name: number for name, number in numbers.items() if np.isfinite(number)}
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """Figures with their intervals; those that are not defined are left out.
+    """Metrics with their intervals; those that are not defined are left out.
 
     Attributes:
         metrics: By name.
         intervals: Of each metric, at 95 %.
-        per_class: By figure, one a class; NaN where it is not defined.
+        per_class: By metric, one a class; NaN where it is not defined.
         class_intervals: Of those, (classes, 2).
     """
 
@@ -99,7 +99,7 @@ class Estimates:
 def measured(
     outcomes: Outcomes, *, resamples: int = RESAMPLES, seed: int = 0, together: Any = None
 ) -> Estimates:
-    """Return the figures of all rows, and percentile bootstrap intervals (Efron 1979) at 95 %.
+    """Return the metrics of all rows, and percentile bootstrap intervals (Efron 1979) at 95 %.
 
     Args:
         outcomes: Any kind of them.
@@ -115,10 +115,10 @@ def measured(
         (2.0, [1.72, 2.28])
     """
     values = {
-        name: array[0] for name, array in outcomes.figures(np.ones((1, len(outcomes)))).items()
+        name: array[0] for name, array in outcomes.metrics(np.ones((1, len(outcomes)))).items()
     }
     units = np.arange(len(outcomes)) if together is None else np.unique_inverse(together)[1]
-    drawn = [outcomes.figures(weights) for weights in _weights(units, resamples, seed)]
+    drawn = [outcomes.metrics(weights) for weights in _weights(units, resamples, seed)]
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     bounds = {}
     for name in drawn[0]:
@@ -156,11 +156,11 @@ class Ratios:
     """What was counted of each example.
 
     Args:
-        counted: By figure: float (rows,), what it adds to the sum, and to what that is divided by.
+        counted: By metric: float (rows,), what it adds to the sum, and to what that is divided by.
 
     Example:
         >>> found = Ratios({"accuracy": (np.array([1, 3]), np.array([2, 4]))})
-        >>> float(found.figures(np.ones((1, 2)))["accuracy"][0])
+        >>> float(found.metrics(np.ones((1, 2)))["accuracy"][0])
         0.6666666666666666
     """
 
@@ -174,8 +174,8 @@ class Ratios:
         """Return some of the rows."""
         return Ratios({name: (a[rows], b[rows]) for name, (a, b) in self.counted.items()})
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; NaN where there is nothing to divide by."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; NaN where there is nothing to divide by."""
         sums = {name: (weights @ a, weights @ b) for name, (a, b) in self.counted.items()}
         return {
             name: np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0)
@@ -213,7 +213,7 @@ class Numbers:
 
     Example:
         >>> found = Numbers(np.array([1.0, 3.0]), np.array([[1.0], [1.0]]))
-        >>> {name: float(value[0]) for name, value in found.figures(np.ones((1, 2))).items()}
+        >>> {name: float(value[0]) for name, value in found.metrics(np.ones((1, 2))).items()}
         {'rmse': 1.4142135623730951, 'mae': 1.0, 'r2': -1.0}
     """
 
@@ -228,19 +228,19 @@ class Numbers:
         """Return some of the rows."""
         return Numbers(self.targets[rows], self.predictions[rows])
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; of several numbers a row, the mean of those of each."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; of several numbers a row, the mean of those of each."""
         wanted = np.asarray(self.targets, np.float64).reshape(len(self), -1)
         errors = np.asarray(self.predictions, np.float64).reshape(wanted.shape) - wanted
-        shares = weights / weights.sum(axis=1, keepdims=True)
-        squared = shares @ errors**2
+        fractions = weights / weights.sum(axis=1, keepdims=True)
+        squared = fractions @ errors**2
         # Around the mean of all rows: the difference of two large numbers would be rounded.
         centred = wanted - wanted.mean(axis=0)
-        spread = shares @ centred**2 - (shares @ centred) ** 2
+        spread = fractions @ centred**2 - (fractions @ centred) ** 2
         explained = np.divide(squared, spread, out=np.full_like(squared, np.nan), where=spread > 0)
         return {
             "rmse": np.sqrt(squared).mean(axis=1),
-            "mae": (shares @ np.abs(errors)).mean(axis=1),
+            "mae": (fractions @ np.abs(errors)).mean(axis=1),
             "r2": 1 - explained.mean(axis=1),
         }
 
@@ -265,10 +265,10 @@ class Rankings:
         """Return some of the queries."""
         return Rankings(self.ndcg[rows], self.ndcg_10[rows])
 
-    def figures(self, weights: Any) -> dict[str, Any]:
+    def metrics(self, weights: Any) -> dict[str, Any]:
         """Return the means by name."""
-        shares = weights / weights.sum(axis=1, keepdims=True)
-        return {"ndcg": shares @ self.ndcg, "ndcg_10": shares @ self.ndcg_10}
+        fractions = weights / weights.sum(axis=1, keepdims=True)
+        return {"ndcg": fractions @ self.ndcg, "ndcg_10": fractions @ self.ndcg_10}
 
 
 def rank(wanted: Sequence[Any], given: Sequence[Any]) -> Rankings:

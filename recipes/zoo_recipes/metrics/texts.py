@@ -48,8 +48,8 @@ class Words:
         """Return some of the texts."""
         return Words(self.right[rows], self.edits[rows], self.lengths[rows])
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return the share of texts that are right, and wrong words over words to write."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return the fraction of texts that are right, and wrong words over words to write."""
         return {
             "exact_match": weights @ self.right / weights.sum(axis=1),
             "error_rate": weights @ self.edits / (weights @ self.lengths),
@@ -98,15 +98,15 @@ class Texts:
         )
         return Texts(self.words.take(rows), ngrams, rouge)
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; BLEU and chrF are in 0..100, all else is a share."""
-        figures = self.words.figures(weights)
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; BLEU and chrF are in 0..100, all else is a fraction."""
+        metrics = self.words.metrics(weights)
         for name, metric in text_metrics().items():
             sums = (weights @ self.ngrams[name]).astype(int)
             # What sacrebleu's own bootstrap calls: the score of a corpus from its counts.
             scores = [metric._compute_score_from_stats(row.tolist()).score for row in sums]
-            figures[name] = np.array(scores)
-        return figures | {
+            metrics[name] = np.array(scores)
+        return metrics | {
             name: weights @ scores / weights.sum(axis=1) for name, scores in self.rouge.items()
         }
 
@@ -123,7 +123,7 @@ def count_texts(made: Sequence[str], wanted: Sequence[str]) -> Texts:
 
     Example:
         >>> found = count_texts(["the cat sat here"], ["the cat sat there"])
-        >>> found.figures(np.ones((1, 1)))["rouge_1"].tolist()
+        >>> found.metrics(np.ones((1, 1)))["rouge_1"].tolist()
         [0.75]
     """
     metrics = text_metrics()
@@ -166,7 +166,7 @@ def text_metrics() -> dict[str, Any]:
         from sacrebleu.metrics import BLEU, CHRF
     except ModuleNotFoundError as error:
         raise ZooError(
-            f"Figures of written texts need {error.name}: pip install 'kerazoo[text-metrics]'."
+            f"Metrics of written texts need {error.name}: pip install 'kerazoo[text-metrics]'."
         ) from error
     return {"bleu": BLEU(), "chrf": CHRF()}
 
@@ -196,7 +196,7 @@ class Entities:
         counts: int (sentences, kinds, 3): entities found rightly, found, and there.
         hits: int (sentences,): tokens with the right tag.
         tokens: int (sentences,): tokens in all.
-        share: How the share of right tags is called.
+        fraction: Name of the metric that is the fraction of right tags.
         are_marked: Whether they are entities of several words, or each word is by itself.
     """
 
@@ -204,7 +204,7 @@ class Entities:
     counts: Any
     hits: Any
     tokens: Any
-    share: str = "accuracy"
+    fraction: str = "accuracy"
     are_marked: bool = True
 
     def __len__(self) -> int:
@@ -214,21 +214,21 @@ class Entities:
     def take(self, rows: Any) -> Entities:
         """Return some of the sentences."""
         counts, hits, tokens = (array[rows] for array in (self.counts, self.hits, self.tokens))
-        return Entities(self.kinds, counts, hits, tokens, self.share, self.are_marked)
+        return Entities(self.kinds, counts, hits, tokens, self.fraction, self.are_marked)
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; ``share`` is that of tokens, all else of whole entities.
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; ``fraction`` is that of tokens, all else of whole entities.
 
         ``entity_f1`` comes first where there are such: most words are of none, and who says so of
-        all of them has a high share of right tags.
+        all of them has a high fraction of right tags.
         """
         sums = np.tensordot(weights, self.counts.astype(np.float64), axes=1)
-        figures = precision_recall_f1(*np.moveaxis(sums, -1, 0))
-        share = {self.share: weights @ self.hits / (weights @ self.tokens)}
+        metrics = precision_recall_f1(*np.moveaxis(sums, -1, 0))
+        fraction = {self.fraction: weights @ self.hits / (weights @ self.tokens)}
         if not self.are_marked:
-            return share | figures
-        of_all = {f"entity_{n}": figures.pop(f"{n}_micro") for n in ("f1", "precision", "recall")}
-        return of_all | share | figures
+            return fraction | metrics
+        of_all = {f"entity_{n}": metrics.pop(f"{n}_micro") for n in ("f1", "precision", "recall")}
+        return of_all | fraction | metrics
 
 
 def are_entities(names: Sequence[str]) -> bool:
@@ -245,7 +245,7 @@ def count_entities(
     wanted: Sequence[Tags],
     given: Sequence[Tags],
     *,
-    share: str = "accuracy",
+    fraction: str = "accuracy",
     names: Sequence[str] = (),
 ) -> Entities:
     """Return the counts of sentences.
@@ -255,7 +255,7 @@ def count_entities(
     Args:
         wanted: The right tags of each sentence, such as ``["B-PER", "I-PER", "O"]``.
         given: The model's, as many; an empty tag is none, and never right.
-        share: How the share of right tags is called.
+        fraction: Name of the metric that is the fraction of right tags.
         names: All tags that there are, where the sentences may lack some.
 
     Raises:
@@ -270,7 +270,7 @@ def count_entities(
         from seqeval.metrics.sequence_labeling import get_entities
     except ModuleNotFoundError as error:
         raise ZooError(
-            "Figures of entities need seqeval: pip install 'kerazoo[text-metrics]'."
+            "Metrics of entities need seqeval: pip install 'kerazoo[text-metrics]'."
         ) from error
     marked = are_entities(names) or any(are_entities(tags) for tags in wanted)
 
@@ -291,7 +291,7 @@ def count_entities(
         np.asarray(counted, np.int64).reshape(len(rows), len(kinds), 3),
         np.asarray([sum(a == b for a, b in zip(*pair, strict=True)) for pair in pairs]),
         np.asarray([len(right) for right in wanted]),
-        share,
+        fraction,
         marked,
     )
 
@@ -324,8 +324,8 @@ class Tokens:
         """Return some of the windows."""
         return Tokens(self.nats[rows], self.hits[rows], self.tokens[rows], self.characters)
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name."""
         tokens = weights @ self.tokens
         loss = weights @ self.nats / tokens
         return {

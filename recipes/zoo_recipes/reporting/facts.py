@@ -106,7 +106,7 @@ def cost(info: RunInfo) -> Facts:
         ("Devices", "; ".join(f"{device.type}: {device.name}" for device in info.devices)),
         ("Energy", f"{energy.kwh:.3g} kWh" if energy else ""),
         ("CO2eq", f"{energy.kg_co2eq:.3g} kg, grid of {energy.country}" if energy else ""),
-        ("Energy of", _share(energy, found.seconds) if energy else ""),
+        ("Energy of", _fraction(energy, found.seconds) if energy else ""),
         ("Energy by", energy.found_by if energy else ""),
     )
 
@@ -191,7 +191,7 @@ def _stopped(run: Run) -> str:
     return f"was {run.status}" if error is None else f"failed: {first_line(error)}"
 
 
-def _share(energy: Energy, seconds: float | None) -> str:
+def _fraction(energy: Energy, seconds: float | None) -> str:
     measured = energy.seconds
     return (
         ""

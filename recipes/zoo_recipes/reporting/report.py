@@ -223,10 +223,10 @@ def _evaluation(found: Mapping[str, Any]) -> Iterator[str]:
         for name, value in found["metrics"].items()
     ]
     yield table(rows, ("", "value", "95 % interval"))
-    yield from _figures("class", found.get("per_class") or {})
+    yield from _metric_rows("class", found.get("per_class") or {})
     groups = found.get("groups") or {}
     by_group = {group["name"]: group["metrics"] for group in groups.get("groups", [])}
-    yield from _figures(str(groups.get("column")), by_group)
+    yield from _metric_rows(str(groups.get("column")), by_group)
 
 
 def _what(found: Mapping[str, Any]) -> str:
@@ -235,7 +235,7 @@ def _what(found: Mapping[str, Any]) -> str:
     return ", ".join(map(str, filter(None, parts))) + (f" ({examples:,})" if examples else "")
 
 
-def _figures(what: str, named: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
+def _metric_rows(what: str, named: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
     if not named:
         return
     names = list(dict.fromkeys(name for values in named.values() for name in values))

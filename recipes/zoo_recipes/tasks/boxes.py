@@ -135,10 +135,10 @@ def _draw(layer: Any, row: int, column: int, radius: int) -> None:
 
 def _radius(height: float, width: float) -> int:
     """Return how many cells both corners of a box may move until it overlaps too little."""
-    share, both, area = LEAST_OVERLAP, height + width, height * width
-    moved = _root(1, -both, area * (1 - share) / (1 + share))
-    smaller = _root(4, -2 * both, (1 - share) * area)
-    larger = _root(4 * share, 2 * share * both, (share - 1) * area)
+    fraction, both, area = LEAST_OVERLAP, height + width, height * width
+    moved = _root(1, -both, area * (1 - fraction) / (1 + fraction))
+    smaller = _root(4, -2 * both, (1 - fraction) * area)
+    larger = _root(4 * fraction, 2 * fraction * both, (fraction - 1) * area)
     return max(0, int(min(moved, smaller, larger)))
 
 

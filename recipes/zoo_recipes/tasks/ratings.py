@@ -1,4 +1,4 @@
-"""Ratings that users give items: numbers for both, what a model learns from, and its figures."""
+"""Ratings that users give items: numbers for both, what a model learns from, and its metrics."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RatingOutcomes:
 
     Example:
         >>> found = RatingOutcomes(np.array([5.0, 1.0]), np.array([4.0, 2.0]), np.array([0, 0]))
-        >>> {name: float(value[0]) for name, value in found.figures(np.ones((1, 2))).items()}
+        >>> {name: float(value[0]) for name, value in found.metrics(np.ones((1, 2))).items()}
         {'rmse': 1.0, 'mae': 1.0, 'r2': 0.75, 'ndcg': 1.0, 'ndcg_10': 1.0}
     """
 
@@ -77,13 +77,13 @@ class RatingOutcomes:
         """Return some of the rows."""
         return RatingOutcomes(self.targets[rows], self.predictions[rows], self.users[rows])
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; rankings are of users with two rows or more, none below 0."""
-        found = Numbers(self.targets, self.predictions).figures(weights)
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; rankings are of users with two rows or more, none below 0."""
+        found = Numbers(self.targets, self.predictions).metrics(weights)
         places, rankings = self._ranked
         # Where no user of a resample has two rows there is nothing to rank.
         with np.errstate(invalid="ignore"):
-            return found | (rankings.figures(weights[:, places]) if len(places) else {})
+            return found | (rankings.metrics(weights[:, places]) if len(places) else {})
 
     @cached_property
     def _ranked(self) -> tuple[Any, Rankings]:
@@ -99,7 +99,7 @@ class RatingOutcomes:
 
 
 def rating_metrics(predict: Predictor, source: Ratings) -> dict[str, float]:
-    """Return the figures of all ratings of a split, as :class:`RatingOutcomes` names them."""
+    """Return the metrics of all ratings of a split, as :class:`RatingOutcomes` names them."""
     batches = np.array_split(np.arange(len(source)), -(-len(source) // BATCH_SIZE))
     made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches]
     return point(RatingOutcomes(source.targets, np.concatenate(made), source.users))

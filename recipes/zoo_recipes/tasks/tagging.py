@@ -114,13 +114,13 @@ def count_tags(source: Tags, tags: Any, names: Sequence[str]) -> Entities:
         [[named[tag] for tag in row] for row in rows]
         for rows in (source.words, tags_of_words(source, tags))
     )
-    return count_entities(wanted, given, share="word_accuracy", names=names)
+    return count_entities(wanted, given, fraction="word_accuracy", names=names)
 
 
 def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
     """Return what is known of words: ``entity_f1`` where the tags mark entities, ``word_accuracy``.
 
-    The latter is the share of words with the right tag; those cut off have none.
+    The latter is the fraction of words with the right tag; those cut off have none.
     """
     tags = []
     for start in range(0, len(source), BATCH_SIZE):
@@ -128,17 +128,17 @@ def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
         tags.append(np.argmax(only_logits(predict(inputs)), axis=-1))
     predicted = np.concatenate(tags)
     made = np.concatenate(tags_of_words(source, predicted))
-    share = float((made == np.concatenate(list(source.words))).mean())
-    return _entity_f1(source, predicted) | {"word_accuracy": share}
+    fraction = float((made == np.concatenate(list(source.words))).mean())
+    return _entity_f1(source, predicted) | {"word_accuracy": fraction}
 
 
 def _entity_f1(source: Tags, predicted: Any) -> dict[str, float]:
     if not are_entities(source.names):
         return {}
     try:
-        figures = point(count_tags(source, predicted, source.names))
+        metrics = point(count_tags(source, predicted, source.names))
     except ZooError as error:
         # A training is not lost for it.
         warnings.warn(f"entity_f1 was not measured. {error}", stacklevel=2)
         return {}
-    return {ENTITY_F1: figures[ENTITY_F1]}
+    return {ENTITY_F1: metrics[ENTITY_F1]}

@@ -172,13 +172,13 @@ def balanced_order(labels: Any, rng: np.random.Generator) -> Any:
     _check_classes("fit.sampling", labels)
     classes = np.unique(labels)
     # The remainder goes to classes that chance names.
-    shares = np.full(len(classes), len(labels) // len(classes))
-    shares[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
+    counts = np.full(len(classes), len(labels) // len(classes))
+    counts[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
     drawn = []
-    for label, share in zip(classes, shares, strict=True):
+    for label, count in zip(classes, counts, strict=True):
         members = np.flatnonzero(labels == label)
-        rounds = -(-share // len(members))
-        drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:share])
+        rounds = -(-count // len(members))
+        drawn.append(np.concatenate([rng.permutation(members) for _ in range(rounds)])[:count])
     return rng.permutation(np.concatenate(drawn))
 
 

@@ -63,10 +63,10 @@ def count_shared(examples: Mapping[str, Examples]) -> dict[str, int]:
     }
     shared = {part: count for part, count in counts.items() if count}
     if shared:
-        shares = (f"{n:,} of {len(held[part]):,} ({part})" for part, n in shared.items())
+        counts_shown = (f"{n:,} of {len(held[part]):,} ({part})" for part, n in shared.items())
         warnings.warn(
-            f"inputs that are trained on too: {', '.join(shares)}. What is measured on them may "
-            "be too good",
+            f"inputs that are trained on too: {', '.join(counts_shown)}. What is measured on them "
+            "may be too good",
             stacklevel=3,
         )
     return shared
@@ -231,9 +231,9 @@ def count_cut(
     counts = {part: int((some > found.limit).sum()) for part, some in lengths.items()}
     cut = {part: count for part, count in counts.items() if count}
     if cut:
-        shares = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
+        counts_shown = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
         warnings.warn(
-            f"{found.what} of the model were cut: {', '.join(shares)}"
+            f"{found.what} of the model were cut: {', '.join(counts_shown)}"
             + _instead(recipe, found, lengths["train"]),
             stacklevel=3,
         )

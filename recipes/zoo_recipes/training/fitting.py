@@ -243,9 +243,9 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
         return
     console = Console(stderr=True)
     trained, total = size_of(model.trainable_variables), size_of(model.weights)
-    share = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
+    trainable = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
     where = f", going on at {checkpoint.place}" if checkpoint else ""
-    console.print(f"training {share}{where}", highlight=False, soft_wrap=True)
+    console.print(f"training {trainable}{where}", highlight=False, soft_wrap=True)
     shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
     try:
         yield [shown]

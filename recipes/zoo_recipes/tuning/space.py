@@ -200,7 +200,7 @@ class Tuning:
         direction: ``max`` or ``min``.
         space: What was searched.
         trials: All of them.
-        importances: Share of each setting in how much the metric varies; empty before there are
+        importances: Fraction of each setting in how much the metric varies; empty before there are
             enough trials.
     """
 

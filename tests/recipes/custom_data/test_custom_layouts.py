@@ -143,7 +143,7 @@ def test_yolo(tmp_path):
         ]
         for example in content.examples
     }
-    # The centre, width and height in shares of 200x100; the second has no list, so no boxes.
+    # The centre, width and height in fractions of 200x100; the second has no list, so no boxes.
     assert found == {
         "train/images/a.jpg": [("dog", 80, 30, 120, 70), ("cat", 10, 5, 30, 15)],
         "train/images/b.jpg": [],
@@ -169,7 +169,7 @@ def test_what_is_wrong_with_yolo(tmp_path):
     write(folder / "train/labels/zz.txt", "0 0.5 0.5 0.2 0.4\n")
     assert problems(read(folder)) == [
         "train/labels/a.txt:1: class 2 is none of the 2 that are named",
-        "train/labels/a.txt:2: is in pixels: boxes of YOLO are shares of the image, 0 to 1",
+        "train/labels/a.txt:2: is in pixels: boxes of YOLO are fractions of the image, 0 to 1",
         "train/labels/a.txt:3: has 2 numbers, not a class and x, y, width and height",
         "train/labels/a.txt:4: is not a box: x",
         "train/labels/zz.txt: there is no image of that name",

@@ -81,13 +81,13 @@ def test_labels_that_the_model_does_not_know(label):
     )
 
 
-def test_what_has_no_figures():
+def test_what_has_no_metrics():
     with pytest.raises(UsageError) as caught:
         seen("features", np.zeros((2, 3), np.int32), np.zeros((2, 3)), "mse")
     assert str(caught.value) == (
-        "Task 'features' with targets int32[2, 3] and outputs [2, 3] has no figures yet: there are "
+        "Task 'features' with targets int32[2, 3] and outputs [2, 3] has no metrics yet: there are "
         "some for classes, several classes, tagged words, numbers, written texts and language "
         "models."
     )
-    with pytest.raises(UsageError, match=r"^The model gives start, end: figures are counted on "):
+    with pytest.raises(UsageError, match=r"^The model gives start, end: metrics are computed on "):
         only_logits({"start": 0, "end": 0})

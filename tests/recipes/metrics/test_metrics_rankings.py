@@ -46,8 +46,8 @@ def test_mean_average_precision_is_that_of_coco(found):
     some = found.take(np.arange(0, 60, 2))
     weights = np.zeros((1, 60))
     weights[0, ::2] = 1
-    for name, value in some.figures(np.ones((1, 30))).items():
-        np.testing.assert_allclose(value, found.figures(weights)[name])
+    for name, value in some.metrics(np.ones((1, 30))).items():
+        np.testing.assert_allclose(value, found.metrics(weights)[name])
     low, high = measured(found, resamples=100).intervals["map_50"]
     assert low < COCO[1] < high
 
@@ -64,7 +64,7 @@ def test_a_second_box_around_the_same_thing_is_wrong():
     # The surer one comes first, and leaves the overlaps that it misses to the other.
     assert found.right[:, 0].tolist() == [True, False]
     assert found.right[:, -1].tolist() == [False, True]
-    assert np.isnan(found.figures(np.ones((1, 1)))["average_precision"][0, 1])
+    assert np.isnan(found.metrics(np.ones((1, 1)))["average_precision"][0, 1])
     assert overlaps(there.corners, np.array([[20.0, 0, 30, 10]])).tolist() == [[0.0]]
 
 

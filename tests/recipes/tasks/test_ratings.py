@@ -164,11 +164,11 @@ def test_rankings_are_scikit_learns_of_each_user():
     users[users == 19] = 18
     users[0] = 19  # has one rating: nothing to rank
     wanted, given = rng.integers(1, 6, 200) / 1.0, rng.normal(size=200)
-    figures = RatingOutcomes(wanted, given[:, np.newaxis], users).figures(np.ones((1, 200)))
+    figures = RatingOutcomes(wanted, given[:, np.newaxis], users).metrics(np.ones((1, 200)))
     each = [ndcg_score([wanted[users == user]], [given[users == user]], k=10) for user in range(19)]
     assert figures["ndcg_10"][0] == pytest.approx(np.mean(each))
     assert figures["rmse"][0] == pytest.approx(np.sqrt(np.mean((wanted - given) ** 2)))
-    below = RatingOutcomes(wanted - 3, given, users).figures(np.ones((1, 200)))
+    below = RatingOutcomes(wanted - 3, given, users).metrics(np.ones((1, 200)))
     assert set(below) == {"rmse", "mae", "r2"}
 
 

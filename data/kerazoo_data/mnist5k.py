@@ -135,11 +135,11 @@ def scene(images: Any, labels: Any, rng: np.random.Generator) -> tuple[Any, list
     boxes: list[tuple[Any, int]] = []
     for number in rng.integers(len(images), size=rng.integers(1, MOST_DIGITS + 1)):
         digit = _scaled(_tight(images[number]), rng.uniform(*SCALES))
-        place = rng.integers(0, SIDE - np.array(digit.shape) + 1)
-        corners = np.concatenate([place, place + digit.shape]).astype(float)
+        position = rng.integers(0, SIDE - np.array(digit.shape) + 1)
+        corners = np.concatenate([position, position + digit.shape]).astype(float)
         others = np.array([other for other, _ in boxes]).reshape(-1, 4)
         if overlaps(corners[np.newaxis], others).max(initial=0) <= MOST_OVERLAP:
-            _lay(canvas, digit, place, rng.uniform(0.6, 1))
+            _lay(canvas, digit, position, rng.uniform(0.6, 1))
             boxes.append((corners, int(labels[number])))
     canvas += rng.normal(0, 8, canvas.shape)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8), boxes
@@ -157,7 +157,7 @@ def _scaled(digit: Any, scale: float) -> Any:
     return np.asarray(Image.fromarray(digit).resize((width, height), Image.Resampling.BILINEAR))
 
 
-def _lay(canvas: Any, part: Any, place: Any, brightness: float) -> None:
-    top, left = place
+def _lay(canvas: Any, part: Any, position: Any, brightness: float) -> None:
+    top, left = position
     under = canvas[top : top + part.shape[0], left : left + part.shape[1]]
     np.maximum(under, part * brightness, out=under)

@@ -173,8 +173,10 @@ def _tfds_names() -> frozenset[str]:
 
     package = find_spec("tensorflow_datasets")
     folders = (package.submodule_search_locations or []) if package else []
-    places = ("datasets/*", "text/*", "url_checksums/*")
-    found = (path for folder in folders for place in places for path in Path(folder).glob(place))
+    patterns = ("datasets/*", "text/*", "url_checksums/*")
+    found = (
+        path for folder in folders for pattern in patterns for path in Path(folder).glob(pattern)
+    )
     return frozenset(path.stem for path in found)
 
 

@@ -118,9 +118,9 @@ class Windows:
     def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return inputs and targets; ``shift`` moves all windows, around the end of the stream."""
         starts = np.asarray(numbers)[:, np.newaxis] * self.length + shift
-        places = starts + np.arange(self.length)
+        positions = starts + np.arange(self.length)
         size = len(self.stream)
-        return {self.name: self.stream[places % size]}, self.stream[(places + 1) % size]
+        return {self.name: self.stream[positions % size]}, self.stream[(positions + 1) % size]
 
 
 def batches_of(source: ArraySource) -> Iterator[Any]:

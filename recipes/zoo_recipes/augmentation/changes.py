@@ -125,8 +125,8 @@ def token_dropout(
         rate: Fraction of the tokens.
     """
     ids, lengths = inputs["token_ids"], inputs["padding_mask"].sum(axis=1, keepdims=True)
-    places = np.arange(ids.shape[1])
-    text = (places >= marks.head) & (places < lengths - marks.tail)
+    positions = np.arange(ids.shape[1])
+    text = (positions >= marks.head) & (positions < lengths - marks.tail)
     dropped = (rng.random(ids.shape) < rate) & text
     return {**inputs, "token_ids": np.where(dropped, np.int32(marks.unknown_id), ids)}
 
@@ -155,12 +155,12 @@ def token_crop(
     )
     kept = np.ceil(lengths * fraction).astype(int)
     starts = np.floor(rng.random(lengths.shape) * (lengths - kept + 1)).astype(int)
-    places = np.arange(ids.shape[1])[np.newaxis]
+    positions = np.arange(ids.shape[1])[np.newaxis]
     end = marks.head + kept
-    sources = places + np.where(
-        places < marks.head, 0, np.where(places < end, starts, lengths - kept)
+    sources = positions + np.where(
+        positions < marks.head, 0, np.where(positions < end, starts, lengths - kept)
     )
-    mask = (places < end + marks.tail).astype(np.int32)
+    mask = (positions < end + marks.tail).astype(np.int32)
     moved = np.take_along_axis(ids, np.minimum(sources, ids.shape[1] - 1), axis=1)
     return {**inputs, "token_ids": moved * mask, "padding_mask": mask}
 

@@ -18,7 +18,7 @@ from zoo_recipes.custom_data.content import (
     Problem,
     digest_of,
 )
-from zoo_recipes.custom_data.files import files_of, head_of, json_in, place, splits_of, suffix_of
+from zoo_recipes.custom_data.files import files_of, head_of, json_in, location, splits_of, suffix_of
 from zoo_registry import UsageError
 
 ANSWERS = Kind(
@@ -37,7 +37,7 @@ def is_squad(path: Path) -> bool:
 
 
 def read_squad(path: Path, columns: Columns) -> Content:
-    """Read the questions of every file; places count questions, not lines.
+    """Read the questions of every file; locations count questions, not lines.
 
     Args:
         path: A file, or a folder with one for each split.
@@ -50,7 +50,7 @@ def read_squad(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     for file, split in splits_of(files_of(path), path).items():
         for at, (question, context, answers) in enumerate(_questions(file), 1):
-            where = place(file, path, at)
+            where = location(file, path, at)
             try:
                 examples.append(answer_example(where, split, question, context, answers))
             except BadRecordError as error:
@@ -64,7 +64,7 @@ def answer_example(
     """Return the example of a question.
 
     Args:
-        where: Its place.
+        where: Its location.
         split: The data's own.
         question: A text.
         context: The text that the answer is a part of.
@@ -119,8 +119,8 @@ def _answers(answers: Any) -> Iterator[tuple[str, int]]:
     else:
         raise BadRecordError("its answers are not a list")
     for text, start in pairs:
-        is_place = isinstance(start, int) and not isinstance(start, bool) and start >= 0
-        if not (isinstance(text, str) and text and is_place):
+        is_offset = isinstance(start, int) and not isinstance(start, bool) and start >= 0
+        if not (isinstance(text, str) and text and is_offset):
             raise BadRecordError("an answer has no 'text', or no 'answer_start' from 0 on")
         yield text, start
 

@@ -19,7 +19,7 @@ from zoo_recipes.custom_data.content import (
     Problem,
     class_names,
 )
-from zoo_recipes.custom_data.files import place, split_in
+from zoo_recipes.custom_data.files import location, split_in
 from zoo_recipes.custom_data.images import ImageInfo, is_image, look_at, orientation_of, pixels
 from zoo_registry import UsageError
 
@@ -84,8 +84,8 @@ class NamedImages:
         ):
             found = [file for file in found if fits(file)] or found
         if len(found) > 1:
-            places = ", ".join(place(file, self.path) for file in found[:3])
-            raise BadRecordError(f"there are several images '{name}': {places}")
+            listed = ", ".join(location(file, self.path) for file in found[:3])
+            raise BadRecordError(f"there are several images '{name}': {listed}")
         return found[0]
 
 
@@ -166,7 +166,7 @@ class _Annotated:
     Args:
         file: The image.
         split: The data's own.
-        boxes: Each with its place.
+        boxes: Each with its location.
         image: What it is, turned as its camera says.
         turn: How that is, as EXIF numbers it.
     """
@@ -245,7 +245,7 @@ class Gathered:
             file: The image.
             split: The data's own.
             size: Height and width, as the annotation has them.
-            boxes: Each with its place.
+            boxes: Each with its location.
         """
         try:
             if file in self._seen:
@@ -272,7 +272,7 @@ class Gathered:
             return
         self.all_grey &= found.image.is_grey
         values = {"image": found.file, "objects": objects}
-        name = place(found.file, self.images.path)
+        name = location(found.file, self.images.path)
         self.examples.append(Example(name, found.split, found.image.digest, values, size))
 
     def _checked(self, where: str, box: Box, size: tuple[int, int], turn: int) -> Box | None:
@@ -327,7 +327,7 @@ class Gathered:
         }
         examples = [_with_pixels(example, channels, self.flag) for example in self.examples]
         images = filter(is_image, self.images.files)
-        records = [place(file, self.images.path) for file in images]
+        records = [location(file, self.images.path) for file in images]
         return Content(BOXES, features, examples, self.problems, self.notes, records)
 
 
@@ -337,7 +337,7 @@ def _with_pixels(example: Example, channels: int, flag: str) -> Example:
         "image": partial(pixels, example.values["image"], channels),
         "objects": Objects(example.values["objects"], example.size, flag),
     }
-    return Example(example.place, example.split, example.digest, values, example.size)
+    return Example(example.location, example.split, example.digest, values, example.size)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo_recipes.custom_data.content import PLACE, VERSION, Content, Example
+from zoo_recipes.custom_data.content import LOCATION, VERSION, Content, Example
 from zoo_recipes.custom_data.files import watched
 
 
@@ -47,7 +47,7 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return self.dataset_info_from_configs(
             description=f"A person's own {self._content.kind.name}.",
             features=tfds.features.FeaturesDict(
-                {**self._content.features, PLACE: tfds.features.Text()}
+                {**self._content.features, LOCATION: tfds.features.Text()}
             ),
         )
 
@@ -58,9 +58,9 @@ class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for example in watched(examples, "preparing"):
             # TFDS puts examples into the order of the hashes of these keys: only what each of them
             # carries tells which record it is.
-            key = example.place.removeprefix(self._file)
+            key = example.location.removeprefix(self._file)
             values = {name: _value(value) for name, value in example.values.items()}
-            yield key, {**values, PLACE: key.encode("utf-8", "surrogateescape")}
+            yield key, {**values, LOCATION: key.encode("utf-8", "surrogateescape")}
 
 
 def _value(value: Any) -> Any:

@@ -141,7 +141,7 @@ def _keeping_the_best(fit: FitConfig) -> FitConfig:
 
 
 def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:
-    """Return a run's recipe with the place where its own data are now; all else stays as it is.
+    """Return a run's recipe with the path where its data are now; all else stays as it is.
 
     Args:
         recipe: Frozen, as a run has it.

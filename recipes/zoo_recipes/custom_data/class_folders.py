@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo_recipes.custom_data.content import Problem
-from zoo_recipes.custom_data.files import SPLITS, files_of, folders_of, place, split_word, watched
+from zoo_recipes.custom_data.files import (
+    SPLITS,
+    files_of,
+    folders_of,
+    location,
+    split_word,
+    watched,
+)
 from zoo_registry import UsageError
 
 # What folders are called that part files by what they are, and not by class.
@@ -62,9 +69,9 @@ def class_members(path: Path, problems: list[Problem], notes: list[str]) -> Iter
     for split, folder in _classes(root, splits, notes):
         files = files_of(folder)
         if not files:
-            problems.append(Problem(place(folder, path) + "/", "the class is empty"))
-        for file in watched(files, f"reading {place(folder, path)}"):
-            yield Member(file, place(file, path), split, folder.name)
+            problems.append(Problem(location(folder, path) + "/", "the class is empty"))
+        for file in watched(files, f"reading {location(folder, path)}"):
+            yield Member(file, location(file, path), split, folder.name)
 
 
 def _unwrapped(path: Path) -> Path:
@@ -162,7 +169,7 @@ def is_unlabelled(path: Path) -> bool:
 
 def _without_class(folder: Path, root: Path) -> str:
     count = len(files_of(folder))
-    return f"{place(folder, root)}/ is left out: its {count:,} files have no class"
+    return f"{location(folder, root)}/ is left out: its {count:,} files have no class"
 
 
 def _listed(folders: list[Path]) -> str:
@@ -174,6 +181,6 @@ def _strays(path: Path, root: Path, splits: dict[Path, str]) -> Iterator[Problem
     holding = [_inner(top) for top in splits if folders_of(_inner(top))]
     for folder in [root, *holding]:
         yield from (
-            Problem(place(file, path), "lies outside the class folders")
+            Problem(location(file, path), "lies outside the class folders")
             for file in _own_files(folder)
         )

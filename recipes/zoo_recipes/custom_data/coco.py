@@ -15,7 +15,7 @@ from zoo_recipes.custom_data.files import (
     files_of,
     head_of,
     json_in,
-    place,
+    location,
     split_in,
     splits_of,
     suffix_of,
@@ -47,7 +47,7 @@ def read_coco(path: Path, columns: Columns) -> Content:
     files = files_of(path)
     gathered = Gathered(NamedImages(path, files), flag="is_crowd")
     for file, split in splits_of(_annotation_files(files), path, split_in).items():
-        where = place(file, path)
+        where = location(file, path)
         try:
             tables = _tables(file)
             names = dict(_categories(tables["categories"]))
@@ -99,7 +99,7 @@ def _read_images(
     tables: Mapping[str, Sequence[Mapping[str, Any]]],
     names: Mapping[int, str],
 ) -> None:
-    where = place(file, gathered.images.path)
+    where = location(file, gathered.images.path)
     images = _images(gathered, where, tables["images"])
     boxes = _boxes_by_image(gathered, where, tables["annotations"], images, names)
     for number, row in watched(list(images.items()), f"reading {where}"):
@@ -139,7 +139,7 @@ def _boxes_by_image(
     images: Mapping[int | str, Any],
     names: Mapping[int, str],
 ) -> dict[int | str, list[tuple[str, Box]] | None]:
-    """Return the boxes of each image, each with its place; ``None`` where one of them is wrong."""
+    """Return the boxes of each image with their locations; ``None`` where one of them is wrong."""
     boxes: dict[int | str, list[tuple[str, Box]] | None] = {number: [] for number in images}
     for row in rows:
         number, at = row.get("image_id"), f"{where}, annotation {row.get('id')}"

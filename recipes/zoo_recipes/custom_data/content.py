@@ -14,7 +14,7 @@ from zoo_registry.specs import MULTI_LABEL
 # is another, split otherwise.
 VERSION = "2.2.0"
 # The feature that says which record of the files an example is.
-PLACE = "record_place"
+LOCATION = "record_place"
 # What JSON may escape and no text holds.
 HALF = "holds half a character, a lone surrogate such as \\ud83d"
 # The role, and the feature, of any number of classes an example.
@@ -61,7 +61,7 @@ class Example:
     """One example, not decoded yet.
 
     Args:
-        place: File, and line where it has lines, as messages have it.
+        location: File, and line where it has lines, as messages have it.
         split: Where the data put it, or ``None``.
         digest: sha256 of the input alone: decides the split where the data do not. Copies share
             it.
@@ -72,7 +72,7 @@ class Example:
             group.
     """
 
-    place: str
+    location: str
     split: str | None
     digest: str
     values: Mapping[str, Any]
@@ -84,12 +84,12 @@ class Example:
 class Problem:
     """What is wrong with one record, and where."""
 
-    place: str
+    location: str
     text: str
 
     def __str__(self) -> str:
-        """Return ``place: text``."""
-        return f"{self.place}: {self.text}"
+        """Return ``location: text``."""
+        return f"{self.location}: {self.text}"
 
 
 class BadRecordError(Exception):
@@ -106,7 +106,7 @@ class Content:
         examples: The good ones, in the order of the files.
         problems: The bad ones.
         notes: What is not a problem, and still good to know.
-        records: The places of all records, good and bad, in the order of the files, where they
+        records: The locations of all records, good and bad, in the order of the files, where they
             are not those of the examples and problems.
     """
 

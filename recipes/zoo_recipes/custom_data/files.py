@@ -113,7 +113,7 @@ def watched(items: Sequence[T], what: str) -> Iterable[T]:
     return track(items, description=what, console=console, transient=True, disable=hidden)
 
 
-def place(file: Path, path: Path, line: int | None = None) -> str:
+def location(file: Path, path: Path, line: int | None = None) -> str:
     """Return how messages name a file of the data, and a line in it."""
     name = file.name if file == path else file.relative_to(path).as_posix()
     return name if line is None else f"{name}:{line}"
@@ -173,8 +173,8 @@ def splits_of(
     if named and len(named) < len(files):
         other = next(file for file, split in found.items() if not split)
         raise UsageError(
-            f"'{path}': '{place(named[0], path)}' is named after a split and "
-            f"'{place(other, path)}' is not: name all files train, validation or test, or none."
+            f"'{path}': '{location(named[0], path)}' is named after a split and "
+            f"'{location(other, path)}' is not: name all files train, validation or test, or none."
         )
     return found
 
@@ -190,7 +190,7 @@ def lines_of(file: Path, path: Path, problems: list[Problem]) -> list[str | None
             found.append(None)
             before = len(line[: error.start].encode("utf-8"))
             text = not_utf8(line.encode("utf-8", "surrogateescape"), before)
-            problems.append(Problem(place(file, path, number), text))
+            problems.append(Problem(location(file, path, number), text))
         else:
             found.append(line.removesuffix("\r"))
     return found

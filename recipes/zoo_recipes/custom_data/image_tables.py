@@ -19,7 +19,7 @@ from zoo_recipes.custom_data.content import (
     Kind,
     Problem,
 )
-from zoo_recipes.custom_data.files import SPLITS, files_of, place, split_in
+from zoo_recipes.custom_data.files import SPLITS, files_of, location, split_in
 from zoo_recipes.custom_data.images import (
     IMAGE_NUMBERS,
     IMAGES,
@@ -103,7 +103,7 @@ def read_image_table(path: Path, columns: Columns) -> Content:
     for file, table in tables.items():
         notes += table.notes
         for row in table.rows:
-            where = place(file, path, row.line)
+            where = location(file, path, row.line)
             try:
                 image = _image(row, opened.image, file, images)
                 if image in seen:

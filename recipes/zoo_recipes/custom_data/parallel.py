@@ -15,7 +15,7 @@ from zoo_recipes.custom_data.content import (
     Problem,
     digest_of,
 )
-from zoo_recipes.custom_data.files import files_of, lines_of, place, splits_of
+from zoo_recipes.custom_data.files import files_of, lines_of, location, splits_of
 from zoo_registry import UsageError
 
 PAIRS = Kind(
@@ -63,18 +63,19 @@ def read_parallel(path: Path, columns: Columns) -> Content:
         sides = [lines_of(file, path, problems), lines_of(other, path, problems)]
         if len(sides[0]) != len(sides[1]):
             raise UsageError(
-                f"'{path}': '{place(file, path)}' has {len(sides[0]):,} lines and "
-                f"'{place(other, path)}' {len(sides[1]):,}: line by line they must belong together."
+                f"'{path}': '{location(file, path)}' has {len(sides[0]):,} lines and "
+                f"'{location(other, path)}' {len(sides[1]):,}: line by line they must belong "
+                "together."
             )
-        records += [place(file, path, line) for line in range(1, len(sides[0]) + 1)]
+        records += [location(file, path, line) for line in range(1, len(sides[0]) + 1)]
         for line, (one, two) in enumerate(zip(*sides, strict=True), 1):
             if one is None or two is None:
                 continue  # a problem already
             if not one.strip() or not two.strip():
                 empty = other if one.strip() else file
-                problems.append(Problem(place(empty, path, line), "the line is empty"))
+                problems.append(Problem(location(empty, path, line), "the line is empty"))
                 continue
-            examples.append(pair(place(file, path, line), split, one, two))
+            examples.append(pair(location(file, path, line), split, one, two))
     return Content(PAIRS, pair_features(), examples, problems, records=records)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from zoo_recipes.configs import DatasetConfig
 from zoo_recipes.custom_data.content import VERSION, Columns, Content, Example, Kind, Problem
-from zoo_recipes.custom_data.files import files_of, place, split_of
+from zoo_recipes.custom_data.files import files_of, location, split_of
 from zoo_recipes.custom_data.layouts import layout_of
 from zoo_recipes.custom_data.records import Records, save_records
 from zoo_recipes.custom_data.splitting import folded, split
@@ -52,8 +52,10 @@ def _contradicted(content: Content) -> Iterator[tuple[Example, Problem]]:
     for example, label in zip(content.examples, labels, strict=True):
         others = [other for name, other in classes[example.digest].items() if name != label]
         if others:
-            text = f"is in class '{label}', and {others[0].place} in another with the same content"
-            yield example, Problem(example.place, text)
+            text = (
+                f"is in class '{label}', and {others[0].location} in another with the same content"
+            )
+            yield example, Problem(example.location, text)
 
 
 def refuse_problems(path: Path, problems: Sequence[Problem]) -> None:
@@ -136,7 +138,9 @@ def refuse_unusable(
             f"more, or {'fewer folds' if where else 'splits of your own'}."
         )
     if named is not None:
-        _refuse_unseen(path, content, named, {example.place for example in parts["train"]}, where)
+        _refuse_unseen(
+            path, content, named, {example.location for example in parts["train"]}, where
+        )
 
 
 def _refuse_no_classes(path: Path, classes: Sequence[Sequence[str]]) -> None:
@@ -157,7 +161,7 @@ def _refuse_unseen(
     path: Path, content: Content, classes: Sequence[Sequence[str]], trained: set[str], where: str
 ) -> None:
     pairs = zip(content.examples, classes, strict=True)
-    seen = {name for example, names in pairs if example.place in trained for name in names}
+    seen = {name for example, names in pairs if example.location in trained for name in names}
     unseen = {name for names in classes for name in names} - seen
     if unseen:
         raise UsageError(
@@ -245,7 +249,7 @@ class OwnData:
         """Return what of a file's name says how it is read."""
         if file == self.path:
             return f"{split_of(file, self.path) or ''}{file.suffix.lower()}"
-        return place(file, self.path)
+        return location(file, self.path)
 
 
 def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
@@ -279,21 +283,21 @@ def note_of(builder: Any) -> dict[str, Any] | None:
 
 
 def records_of(
-    builder: Any, dataset: DatasetConfig, places: Sequence[str] | None
+    builder: Any, dataset: DatasetConfig, locations: Sequence[str] | None
 ) -> Records | None:
     """Return which records of own data examples are; ``None`` for other data.
 
     Args:
         builder: A prepared ``tfds.core.DatasetBuilder``.
         dataset: Of the recipe, which names the data.
-        places: Of the examples, as they were prepared.
+        locations: Of the examples, as they were prepared.
     """
-    if places is None or note_of(builder) is None:
+    if locations is None or note_of(builder) is None:
         return None
     path = Path(dataset.name).expanduser().absolute()
     # A file may have been renamed since.
     file = path.name if path.is_file() else ""
-    named = [file + where for where in places]
+    named = [file + where for where in locations]
     return Records(path, dataset.columns, Path(str(builder.data_dir)), named)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.custom_data.content import Columns
-from zoo_recipes.custom_data.files import decoded, files_of, place, suffix_of
+from zoo_recipes.custom_data.files import decoded, files_of, location, suffix_of
 from zoo_recipes.custom_data.images import is_image
 from zoo_recipes.custom_data.numerals import with_plain_numbers
 from zoo_recipes.custom_data.roles import NAMES, headings
@@ -29,7 +29,7 @@ def is_many(path: Path) -> bool:
 def raw_inputs(
     path: Path, preprocessing: Sequence[Mapping[str, Any]], columns: Columns
 ) -> list[tuple[str, Any]]:
-    """Return all raw inputs of a folder or a table, each with its place.
+    """Return all raw inputs of a folder or a table, each with its location.
 
     Args:
         path: A folder of images, audio clips or ``.txt`` files in any order of folders, or a table.
@@ -49,14 +49,14 @@ def raw_inputs(
 def _of_folder(path: Path, steps: Sequence[str]) -> list[tuple[str, Any]]:
     files = files_of(path)
     if "image" in steps:
-        return [(place(file, path), file) for file in files if is_image(file)]
+        return [(location(file, path), file) for file in files if is_image(file)]
     if "audio" in steps:
         from zoo_runtime.preprocess.sounds import SUFFIXES
 
-        return [(place(file, path), file) for file in files if file.suffix.lower() in SUFFIXES]
+        return [(location(file, path), file) for file in files if file.suffix.lower() in SUFFIXES]
     if "tokenize" in steps:
         texts = [file for file in files if suffix_of(file) == ".txt"]
-        return [(place(file, path), decoded(file).text) for file in texts]
+        return [(location(file, path), decoded(file).text) for file in texts]
     raise UsageError(f"'{path}' is a folder, and this model takes rows: give the file of a table.")
 
 
@@ -67,13 +67,13 @@ def _of_table(path: Path, steps: Sequence[str], columns: Columns) -> list[tuple[
         raise UsageError(f"'{path}', line {bad.line}, {bad.problem}.")
     if "table" in steps:
         plain, _ = with_plain_numbers({path: table}, table.names)
-        return [(place(path, path, row.line), dict(row.values)) for row in plain[path].rows]
+        return [(location(path, path, row.line), dict(row.values)) for row in plain[path].rows]
     kind = next((step for step in steps if step in FORMS), None)
     if kind is None:
         raise UsageError(f"'{path}' is a table, and this model takes no rows of one.")
     names = _columns(path, table.names, FORMS[kind], columns)
     return [
-        (place(path, path, row.line), _raw([row.values.get(name) for name in names]))
+        (location(path, path, row.line), _raw([row.values.get(name) for name in names]))
         for row in table.rows
     ]
 

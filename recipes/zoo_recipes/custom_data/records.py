@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from zoo_recipes.custom_data.content import LABELS, Content
-from zoo_recipes.custom_data.files import files_of, place
+from zoo_recipes.custom_data.files import files_of, location
 from zoo_recipes.custom_data.numerals import with_plain_numbers
 from zoo_recipes.custom_data.table_files import TableRow, column_names, is_rows, read_rows
 from zoo_recipes.custom_data.tables import is_table
@@ -21,11 +21,11 @@ RECORDS = "records.json"
 
 
 def in_order(content: Content) -> list[str]:
-    """Return the places of all records, good and bad, in the order of the files."""
+    """Return the locations of all records, good and bad, in the order of the files."""
     if content.records is not None:
         return list(content.records)
-    known = {example.place for example in content.examples}
-    known |= {problem.place for problem in content.problems}
+    known = {example.location for example in content.examples}
+    known |= {problem.location for problem in content.problems}
     return sorted(known, key=_rank)
 
 
@@ -35,7 +35,7 @@ def _rank(where: str) -> tuple[list[str], int]:
 
 
 def _parted(where: str) -> tuple[str, int]:
-    """Return the file of a place, with the array of an ``.npz``, and the number of the record.
+    """Return the file of a location, with the array of an ``.npz``, and the number of the record.
 
     Example:
         >>> _parted("a/b.csv:17"), _parted("own.npz:x_test[3]"), _parted("dark/03.png")
@@ -46,14 +46,14 @@ def _parted(where: str) -> tuple[str, int]:
 
 
 def save_records(folder: Path, content: Content, file: str) -> None:
-    """Write the places of all records, and which are good, beside the prepared data.
+    """Write the locations of all records, and which are good, beside the prepared data.
 
     Args:
         folder: Of these.
         content: What was read.
         file: Name of data that are one file, which may be called otherwise tomorrow.
     """
-    good = {example.place for example in content.examples}
+    good = {example.location for example in content.examples}
     found = [(where.removeprefix(file), where in good) for where in in_order(content)]
     (folder / RECORDS).write_text(json.dumps(found), encoding="utf-8")
 
@@ -66,13 +66,13 @@ class Records:
         path: The data, a file or a folder.
         columns: Role to column, as they were read.
         folder: Of the prepared data.
-        places: Of the examples, in the order in which they were read.
+        locations: Of the examples, in the order in which they were read.
     """
 
     path: Path
     columns: Mapping[str, str]
     folder: Path
-    places: Sequence[str]
+    locations: Sequence[str]
 
     def own_column(self, column: str) -> list[Any] | None:
         """Return the values that a column of the data's own tables has for each example.
@@ -94,7 +94,9 @@ class Records:
                 f"'{lacking}' has no column '{column}' (--slice {column})."
                 f"{did_you_mean(column, names[lacking])} It has: {', '.join(names[lacking])}."
             )
-        if is_table(self.path) or all(self._is_line_of_any(having, where) for where in self.places):
+        if is_table(self.path) or all(
+            self._is_line_of_any(having, where) for where in self.locations
+        ):
             return self._by_line(having, column)
         return self.column(having[0], column)
 
@@ -113,13 +115,13 @@ class Records:
             UsageError: No such file or column, or rows of which it is not known whose they are.
         """
         same = next((f for f in files_of(self.path) if f.resolve() == file.resolve()), None)
-        if same is not None and all(self._is_line_of(same, where) for where in self.places):
+        if same is not None and all(self._is_line_of(same, where) for where in self.locations):
             table(file, column, self.columns)
             return self._by_line([same], column)
         rows = table(file, column)
         found = self._by_name(file, [row.values for row in rows if not row.problem], column)
         if found is None and same is not None:
-            other = next(where for where in self.places if not self._is_line_of(same, where))
+            other = next(where for where in self.locations if not self._is_line_of(same, where))
             raise UsageError(
                 f"'{file}' holds other examples of the data than those that are measured, such as "
                 f"'{other}'."
@@ -127,7 +129,7 @@ class Records:
         return found or values_in(file, self.in_order(rows, f"{file}:{column}"), column)
 
     def _is_line_of(self, file: Path, where: str) -> bool:
-        return _parted(where)[0] == place(file, self.path)
+        return _parted(where)[0] == location(file, self.path)
 
     def _is_line_of_any(self, files: Sequence[Path], where: str) -> bool:
         return any(self._is_line_of(file, where) for file in files)
@@ -137,18 +139,18 @@ class Records:
         # A comma in the cell of several classes is none in a number.
         numbers = {column} - {self.columns.get(LABELS)}
         found = {
-            place(file, self.path, row.line): row.values.get(column)
+            location(file, self.path, row.line): row.values.get(column)
             for file, table in with_plain_numbers(tables, numbers)[0].items()
             for row in table.rows
         }
-        return [found[where] for where in self.places]
+        return [found[where] for where in self.locations]
 
     def _by_name(
         self, file: Path, rows: Sequence[Mapping[str, Any]], column: str
     ) -> list[Any] | None:
         """Return the values of the rows that name the files of the examples, if any do."""
         best: tuple[int, list[str], dict[str, Any]] | None = None
-        forms = list(_names(self.places))
+        forms = list(_names(self.locations))
         for key in (name for name in (rows[0] if rows else ()) if name != column):
             cells = [str(row.get(key)).replace("\\", "/") for row in rows]
             for called, names in forms:
@@ -164,7 +166,7 @@ class Records:
         lost = next((at for at, name in enumerate(names) if name not in values), None)
         if lost is not None:
             raise UsageError(
-                f"'{file}' has no row for '{self.places[lost]}': it needs one for each example."
+                f"'{file}' has no row for '{self.locations[lost]}': it needs one for each example."
             )
         return [values[name] for name in names]
 
@@ -183,11 +185,11 @@ class Records:
         for records, meant in self._orders():
             if len(records) == len(values):
                 found = dict(zip(records, values, strict=True))
-                return [found[where] for where in self.places]
+                return [found[where] for where in self.locations]
             counts.setdefault(len(records), meant)
         wanted = " or ".join(f"{count:,} ({meant})" for count, meant in counts.items())
         raise UsageError(
-            f"'{what}' has {len(values):,} values for {len(self.places):,} examples of "
+            f"'{what}' has {len(values):,} values for {len(self.locations):,} examples of "
             f"'{self.path}', and which belongs to which is not known: it needs one for each record "
             f"in the order of the files, {wanted}; a table may name "
             "the file of each example in another column instead."
@@ -201,15 +203,15 @@ class Records:
         good = {file + where for where, is_good in found if is_good}
         yield records, "all of the data"
         yield [where for where in records if where in good], "all that are good"
-        of_split = {_parted(where)[0] for where in self.places}
+        of_split = {_parted(where)[0] for where in self.locations}
         inside = [where for where in records if _parted(where)[0] in of_split]
         taken = [where for where in inside if where in good]
-        if set(taken) == set(self.places):
+        if set(taken) == set(self.locations):
             yield inside, "those of the split"
             yield taken, "the good ones of the split"
 
 
-def _names(places: Sequence[str]) -> Iterator[tuple[Callable[[str], str], list[str]]]:
+def _names(locations: Sequence[str]) -> Iterator[tuple[Callable[[str], str], list[str]]]:
     """Yield what a table may call the files of examples: with folders, without, without a suffix.
 
     With each is what makes the same of a cell, which may hold a path on another machine, or the
@@ -221,10 +223,10 @@ def _names(places: Sequence[str]) -> Iterator[tuple[Callable[[str], str], list[s
         >>> [called("/home/ann/03.txt") for called, _ in _names(["dark/03.png", "light/04.png"])]
         ['/home/ann/03.txt', '03.txt', '03.txt', '03']
     """
-    paths = [PurePosixPath(where) for where in places]
+    paths = [PurePosixPath(where) for where in locations]
     stems = [path.stem for path in paths]
     for called, names in (
-        (str, list(places)),
+        (str, list(locations)),
         (_name, [path.name for path in paths]),
         (_name, stems),
         (_stem, stems),

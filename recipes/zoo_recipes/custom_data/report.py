@@ -33,7 +33,7 @@ class Suspect:
     """An example that looks like another class than its own.
 
     Args:
-        place: File, and line where it has lines.
+        place: Location: the file, and the line where it has lines.
         given: The class that it is in.
         looks_like: The other one.
         confidence: Probability of the class that it is in.
@@ -83,7 +83,7 @@ def find_suspects(content: Content) -> list[Suspect]:
     looks_like = np.where(own, -1, probabilities).argmax(axis=1)
     return [
         Suspect(
-            place=examples[row].place,
+            place=examples[row].location,
             given=names[targets[row]],
             looks_like=names[looks_like[row]],
             confidence=float(probabilities[own][row]),
@@ -112,7 +112,7 @@ def _of_several(content: Content) -> list[Suspect]:
     own = np.where(given, probabilities, 1 - probabilities)
     return [
         Suspect(
-            place=content.examples[row].place,
+            place=content.examples[row].location,
             given=applies(names[at], given[row, at]),
             looks_like=applies(names[at], not given[row, at]),
             confidence=float(own[row, at]),
@@ -195,7 +195,7 @@ class DataReport:
         unit: Of the sizes.
         duplicates: Examples whose input is that of an earlier one.
         leaks: Inputs that are in several splits.
-        problems: Bad records, each with its place.
+        problems: Bad records, each with its location.
         recipes: Those that train on such data.
         refusal: Why a training would refuse the good ones; ``None`` where it would not.
         boxes: Of boxes, the same as of sizes: how many there are an image, their height and width

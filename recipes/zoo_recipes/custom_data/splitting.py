@@ -123,8 +123,8 @@ def folded(path: Path, content: Content, count: int) -> Folds:
     own = next((example for example in content.examples if example.split), None)
     if own is not None:
         raise UsageError(
-            f"The data at '{path}' have splits of their own ({own.place} is in {own.split}), and "
-            "folds are splits too: give one file or folder without splits."
+            f"The data at '{path}' have splits of their own ({own.location} is in {own.split}), "
+            "and folds are splits too: give one file or folder without splits."
         )
     strata = strata_of(content)
     sizes: dict[str, Counter[str]] = defaultdict(Counter)
@@ -262,8 +262,8 @@ def part_of(key: str) -> str:
         >>> part_of("00" * 32), part_of("d0" * 32), part_of("ff" * 32)
         ('train', 'validation', 'test')
     """
-    place = int(key[:8], 16) / 16**8
-    return "train" if place < TRAIN else "validation" if place < VALIDATION else "test"
+    fraction = int(key[:8], 16) / 16**8
+    return "train" if fraction < TRAIN else "validation" if fraction < VALIDATION else "test"
 
 
 def _by_count(

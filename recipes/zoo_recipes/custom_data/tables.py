@@ -25,7 +25,7 @@ from zoo_recipes.custom_data.content import (
 from zoo_recipes.custom_data.files import (
     SPLITS,
     files_of,
-    place,
+    location,
     split_in,
     split_of,
     splits_of,
@@ -158,7 +158,7 @@ def _with_roles(
                 raise UsageError(f"'{file}' holds {held}, not {wanted} as the others do.")
             kept[file] = table
         elif split_in(file, path) in {"test", "validation"}:
-            notes.append(f"{place(file, path)} is left out: it has no column '{gone}'")
+            notes.append(f"{location(file, path)} is left out: it has no column '{gone}'")
         else:
             raise UsageError(f"'{file}' has no column '{gone}', which '{first.name}' has.")
     return kept, notes
@@ -265,7 +265,7 @@ def read_table(path: Path, columns: Columns) -> Content:
     problems: list[Problem] = []
     for file, split in _splits(opened, path).items():
         for row in opened.tables[file].rows:
-            where = place(file, path, row.line)
+            where = location(file, path, row.line)
             try:
                 examples.append(_example(opened, row, where, split))
             except BadRecordError as error:
@@ -296,13 +296,13 @@ def _leave_out_header(
     counts = Counter(example.values[label] for example in examples)
     first = examples[0].values[label]
     others = [count for name, count in counts.items() if name != first]
-    is_first = any(examples[0].place.endswith(f"{file.name}:1") for file in opened.tables)
+    is_first = any(examples[0].location.endswith(f"{file.name}:1") for file in opened.tables)
     if is_first and counts[first] == 1 and len(others) > 1 and min(others) > 1:
         text = (
             f"looks like a header, as no other row is of class '{first}': name columns by it, such "
             f"as --column label={first}, or leave it out"
         )
-        problems.insert(0, Problem(examples[0].place, text))
+        problems.insert(0, Problem(examples[0].location, text))
         del examples[0]
 
 

@@ -18,7 +18,14 @@ from zoo_recipes.custom_data.content import (
     class_names,
     digest_of,
 )
-from zoo_recipes.custom_data.files import files_of, head_of, lines_of, place, splits_of, suffix_of
+from zoo_recipes.custom_data.files import (
+    files_of,
+    head_of,
+    lines_of,
+    location,
+    splits_of,
+    suffix_of,
+)
 from zoo_recipes.custom_data.several import is_list, listed
 from zoo_registry import UsageError
 
@@ -90,7 +97,7 @@ def read_tagged(path: Path, columns: Columns) -> Content:
         widths = Counter(len(lines[0].split()) for _, lines in sentences if lines[0] is not None)
         usual = widths.most_common(1)[0][0] if widths else 0
         for first, lines in sentences:
-            where = place(file, path, first)
+            where = location(file, path, first)
             records.append(where)
             try:
                 tokens, tags = _words(lines, columns, usual)

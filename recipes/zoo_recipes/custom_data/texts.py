@@ -22,7 +22,7 @@ from zoo_recipes.custom_data.files import (
     files_of,
     folders_of,
     lines_of,
-    place,
+    location,
     split_word,
     splits_of,
     suffix_of,
@@ -64,10 +64,10 @@ def read_texts(path: Path, columns: Columns) -> Content:
         lines = lines_of(file, path, problems)
         found = list(passages([line for line in lines if line is not None]))
         if not found:
-            problems.append(Problem(place(file, path), "the file is empty"))
+            problems.append(Problem(location(file, path), "the file is empty"))
         examples += [
             Example(
-                place(file, path, passage.line),
+                location(file, path, passage.line),
                 split,
                 digest_of(passage.text),
                 {"text": passage.text},

@@ -11,7 +11,7 @@ from typing import Any
 
 from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
-from zoo_recipes.custom_data.files import files_of, place, split_in, splits_of, watched
+from zoo_recipes.custom_data.files import files_of, location, split_in, splits_of, watched
 from zoo_recipes.custom_data.images import is_image
 
 FOLDER = "Annotations"
@@ -46,7 +46,7 @@ def read_voc(path: Path, columns: Columns) -> Content:
     gathered = Gathered(NamedImages(path, files), flag="is_difficult")
     found = list(_annotations(path, _xml(files), gathered))
     for file, split in watched(found, f"reading {path.name}"):
-        where = place(file, path)
+        where = location(file, path)
         try:
             root = _parsed(file)
             image = _image(root, file, gathered.images)
@@ -98,7 +98,7 @@ def _listed(
     for file, part in lists.items():
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
             name = (line.split() or [""])[0]
-            where = place(file, path, number)
+            where = location(file, path, number)
             if not name:
                 continue
             if name not in files:

@@ -12,7 +12,7 @@ from typing import Any
 
 from zoo_recipes.custom_data.boxes import Box, Gathered, NamedImages
 from zoo_recipes.custom_data.content import BadRecordError, Columns, Content
-from zoo_recipes.custom_data.files import files_of, lines_of, place, split_in, watched
+from zoo_recipes.custom_data.files import files_of, lines_of, location, split_in, watched
 from zoo_recipes.custom_data.images import is_image, look_at
 from zoo_registry import UsageError, ZooError
 
@@ -57,17 +57,17 @@ def read_yolo(path: Path, columns: Columns) -> Content:
         try:
             size = look_at(image).size
         except BadRecordError as error:
-            gathered.bad(place(image, path), str(error))
+            gathered.bad(location(image, path), str(error))
             continue
         before = len(gathered.problems)
         rows = _rows(labels, path, gathered) if labels in lists else []
         boxes = list(_boxes(rows, labels, size, described, gathered))
         if len(gathered.problems) == before:
-            where = place(labels if labels in lists else image, path)
+            where = location(labels if labels in lists else image, path)
             gathered.add(where, image, described.split_of(image, path), None, boxes)
     for file in sorted(lists - used):
         if LABELS in file.parts:
-            gathered.bad(place(file, path), "there is no image of that name")
+            gathered.bad(location(file, path), "there is no image of that name")
     return gathered.content()
 
 
@@ -144,8 +144,8 @@ def _folders(path: Path, file: Path, said: Mapping[str, Any]) -> Iterator[tuple[
             # Roboflow writes ../train/images, seen from nowhere that is there.
             parts = [part for part in Path(word).parts if part not in {"..", "."}]
             roots = (file.parent, file.parent / str(said.get("path", "")), path)
-            places = [root.joinpath(*parts) for root in roots]
-            found = next((folder for folder in places if folder.is_dir()), None)
+            folders = [root.joinpath(*parts) for root in roots]
+            found = next((folder for folder in folders if folder.is_dir()), None)
             if found is not None and found != path:
                 yield found, split
 
@@ -188,7 +188,7 @@ def _boxes(
     gathered: Gathered,
 ) -> Iterator[tuple[str, Box]]:
     for number, line in rows:
-        where = place(file, gathered.images.path, number)
+        where = location(file, gathered.images.path, number)
         try:
             yield where, _box(line.split(), size, described)
         except BadRecordError as error:

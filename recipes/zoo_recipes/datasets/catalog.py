@@ -94,7 +94,7 @@ DATASETS: Mapping[str, DatasetSpec | Elsewhere] = {
 
 
 def as_dataset(value: object, name: str) -> DatasetSpec:
-    """Return ``value``, a spec, a builder class or the place of one, as a spec.
+    """Return ``value``, a spec, a builder class or its ``module:name``, as a spec.
 
     Args:
         value: What an entry point or :func:`zoo.register` holds.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from zoo_recipes.custom_data.content import PLACE
+from zoo_recipes.custom_data.content import LOCATION
 from zoo_recipes.datasets.rows import Examples, SplitReader, class_names, locations_of, stacked
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.preprocess.pixels import is_white_1
@@ -90,7 +90,7 @@ def fingerprint(name: str, version: str, hashes: list[str]) -> str:
 def _check_features(builder: Any, wanted: Sequence[tuple[str, str]]) -> None:
     for key, feature in wanted:
         if feature not in builder.info.features:
-            names = [name for name in builder.info.features if name != PLACE]
+            names = [name for name in builder.info.features if name != LOCATION]
             raise UsageError(
                 f"Dataset '{builder.info.full_name}' has no feature '{feature}' ({key})."
                 f"{did_you_mean(feature, names)} It has: {', '.join(names)}."
@@ -207,7 +207,7 @@ def _decode(rows: SplitReader, count: int, size: tuple[int, ...], folder: Path) 
     )
     labels: list[Any] = []
     groups: list[Any] = []
-    places: list[str | None] = []
+    locations: list[str | None] = []
     title = f"decoding '{rows.split}' of {rows.builder.info.full_name} once"
     shown = track(rows.read(digest), title, total=count, console=Console(stderr=True))
     for number, row in enumerate(shown):
@@ -215,13 +215,13 @@ def _decode(rows: SplitReader, count: int, size: tuple[int, ...], folder: Path) 
         raws[number] = pixels[0]
         labels.append(row.label)
         groups.append(row.group)
-        places.append(row.place)
+        locations.append(row.location)
     raws.flush()
     if rows.label:
         _save_labels(folder, stacked(labels))
     about = {
         "sha256": digest.hexdigest(),
         "groups": groups if rows.group else None,
-        "places": None if None in places else places,
+        "places": None if None in locations else locations,
     }
     (folder / _ABOUT).write_text(json.dumps(about, default=str), encoding="utf-8")

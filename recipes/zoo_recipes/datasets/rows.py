@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.custom_data.audio import RATE, SAMPLES
-from zoo_recipes.custom_data.content import PLACE
+from zoo_recipes.custom_data.content import LOCATION
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.sounds import as_mono
@@ -67,7 +67,8 @@ class Examples:
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
         classes: Their names, in the order of their numbers.
-        places: Of own data: which record of the files each is, as messages have it; else ``None``.
+        locations: Of own data: which record of the files each is, as messages have it; else
+            ``None``.
     """
 
     raws: Sequence[Any]
@@ -75,7 +76,7 @@ class Examples:
     sha256: str
     groups: Sequence[Any] | None = None
     classes: Sequence[str] = ()
-    places: Sequence[str] | None = None
+    locations: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class RawExample:
     raw: Any
     label: Any
     group: Any
-    place: str | None
+    location: str | None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class SplitReader:
                 parts if len(parts) > 1 else parts[0],
                 _text_or_same(example[self.label]) if self.label else None,
                 _named(_text_or_same(example[self.group]), names) if self.group else None,
-                _place(example.get(PLACE)),
+                _location(example.get(LOCATION)),
             )
 
     def image_size(self, first: RawExample) -> tuple[int, ...] | None:
@@ -146,7 +147,7 @@ def class_names(builder: Any, label: str | None) -> list[str]:
 
 def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
     """Return which record of own data each row is; ``None`` where the data are not own data."""
-    found = [row.place for row in rows if row.place is not None]
+    found = [row.location for row in rows if row.location is not None]
     return found if len(found) == len(rows) else None
 
 
@@ -164,7 +165,7 @@ def _named(value: Any, feature: Any) -> Any:
     return names[int(value)] if names else value
 
 
-def _place(value: bytes | None) -> str | None:
+def _location(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogateescape")
 
 

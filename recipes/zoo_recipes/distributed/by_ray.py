@@ -18,7 +18,7 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
 
     Returns why the training failed, or ``None``.
 
-    Ray gives each worker its place in ``TF_CONFIG``; what is left to us is to start all again.
+    Ray sets ``TF_CONFIG`` of each worker; what is left to us is to start all again.
 
     Args:
         job: What :func:`zoo_recipes.training.worker.work` does.

@@ -272,9 +272,9 @@ class Ranks:
         Args:
             model: Built and restored.
             variables: All that training changes.
-            where: The place to go on at.
+            where: The position to go on at.
         """
-        self.same("The place to go on at", str(where).encode())
+        self.same("The position to go on at", str(where).encode())
         digest = hashlib.sha256()
         for variable in variables:
             digest.update(variable.numpy().tobytes())

@@ -203,7 +203,7 @@ def _error(failure: Failure, folder: Path | None) -> BaseException:
 def _tell(failure: Failure, folder: Path | None, restart: int, workers: Workers) -> None:
     """Say that all start again, and note it in the run."""
     checkpoint = newest(folder) if folder else None
-    where = str(checkpoint.place) if checkpoint else "the beginning"
+    where = str(checkpoint.position) if checkpoint else "the beginning"
     warnings.warn(
         f"{failure}: all {workers.number} start again from {where} "
         f"(restart {restart} of {workers.restarts})",

@@ -235,7 +235,7 @@ def _label_errors(outcomes: Classes, labels: Sequence[str], read: Read) -> tuple
     usual = usual_confidence(outcomes.targets, probabilities)
     return tuple(
         LabelError(
-            place=read.place(row),
+            place=read.location(row),
             given=labels[given := outcomes.targets[row]],
             predicted=labels[outcomes.predicted[row]],
             self_confidence=float(probabilities[row, given]),
@@ -257,7 +257,7 @@ def _errors_of_several(
         same = given[:, at] == given[row, at]
         found.append(
             LabelError(
-                place=read.place(row),
+                place=read.location(row),
                 given=applies(labels[at], given[row, at]),
                 predicted=applies(labels[at], not given[row, at]),
                 self_confidence=float(own[row, at]),
@@ -359,9 +359,9 @@ def _is_missing(value: Any) -> bool:
 
 def _quarters(numbers: Any) -> list[str]:
     bounds = np.unique(np.quantile(numbers, np.linspace(0, 1, QUARTERS + 1)[1:-1]))
-    places = np.searchsorted(bounds, numbers, side="right")
+    quarters = np.searchsorted(bounds, numbers, side="right")
     names = {}
-    for place in np.unique(places):
-        inside = numbers[places == place]
-        names[place] = f"{inside.min():g} to {inside.max():g}"
-    return [names[place] for place in places]
+    for quarter in np.unique(quarters):
+        inside = numbers[quarters == quarter]
+        names[quarter] = f"{inside.min():g} to {inside.max():g}"
+    return [names[quarter] for quarter in quarters]

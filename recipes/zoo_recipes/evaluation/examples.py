@@ -56,9 +56,9 @@ class Read:
     examples: Examples
     records: Records | None = None
 
-    def place(self, row: int) -> str:
+    def location(self, row: int) -> str:
         """Return where an example is: file and line of own data, else its number in the split."""
-        return self.records.places[row] if self.records else f"{self.split}[{row}]"
+        return self.records.locations[row] if self.records else f"{self.split}[{row}]"
 
 
 def training_of(trained: Trained, instead: str) -> tuple[RunInfo, Recipe]:
@@ -176,7 +176,7 @@ def read_for(
         dataset=builder.info.full_name,
         split=chosen,
         examples=examples,
-        records=records_of(builder, dataset, examples.places),
+        records=records_of(builder, dataset, examples.locations),
     )
 
 
@@ -290,7 +290,7 @@ def write_examples(
     labels: Sequence[str],
     groups: Sequence[str] | None,
 ) -> None:
-    """Write a row for each example: its place, what was right and what was answered, and its loss.
+    """Write a row for each example: its location, its target, what was predicted, and its loss.
 
     Args:
         path: A ``.csv`` file; one that is there is replaced.
@@ -304,7 +304,7 @@ def write_examples(
         ZooError: The file cannot be written.
     """
     columns: dict[str, Sequence[Any]] = {
-        "place": [read.place(row) for row in range(len(read.examples.raws))],
+        "place": [read.location(row) for row in range(len(read.examples.raws))],
         **dict(_answers(found, labels)),
     }
     if groups is not None:

@@ -268,12 +268,12 @@ def draw_confusion(
     image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     figure.colorbar(image, ax=axes, label="fraction of the right class", shrink=0.8)
     step = -(-len(counts) // MOST_NAMES)
-    places = range(0, len(counts), step)
-    names = [_short(labels[at]) for at in places]
+    positions = range(0, len(counts), step)
+    names = [_short(labels[at]) for at in positions]
     size = float(np.clip(36 * side / len(names), 4, 9))
     turn = 90 if len(names) > 20 or max(map(len, names)) > 3 else 0
-    axes.set_xticks(places, names, rotation=turn, fontsize=size)
-    axes.set_yticks(places, names, fontsize=size)
+    axes.set_xticks(positions, names, rotation=turn, fontsize=size)
+    axes.set_yticks(positions, names, fontsize=size)
     axes.set(xlabel="answer", ylabel="right class")
     axes.set_title(title, fontsize=9, wrap=True)
     if len(counts) <= MOST_NUMBERS:

@@ -45,7 +45,7 @@ def pixels(
     kept = np.unique(members[(image != blank).any(axis=-1)])
     if len(kept) == 0:
         raise UsageError(f"The image is all {baseline}: choose another baseline (--baseline).")
-    names = tuple(_place(np.argwhere(members == number)) for number in kept)
+    names = tuple(_where(np.argwhere(members == number)) for number in kept)
     numbers = _renumbered(members, kept)
     return Features("image", inputs, {name: blank[np.newaxis]}, name, numbers, names)
 
@@ -177,28 +177,28 @@ def _grid(image: Array, patches: int) -> Array:
     height, width = image.shape[:2]
     side = max(1.0, np.sqrt(height * width / patches))
     down, across = (max(1, round(size / side)) for size in (height, width))
-    rows, places = np.arange(height) * down // height, np.arange(width) * across // width
-    return np.asarray(rows[:, np.newaxis] * across + places)
+    rows, columns = np.arange(height) * down // height, np.arange(width) * across // width
+    return np.asarray(rows[:, np.newaxis] * across + columns)
 
 
 def _superpixels(image: Array, patches: int) -> Array:
-    """Cluster pixels by place and colour (SLIC, https://doi.org/10.1109/TPAMI.2012.120)."""
+    """Cluster pixels by position and colour (SLIC, https://doi.org/10.1109/TPAMI.2012.120)."""
     from scipy.ndimage import gaussian_filter
     from sklearn.cluster import KMeans
 
     grid = _grid(image, patches)
     side = np.sqrt(grid.size / (grid.max() + 1))
-    places = np.moveaxis(np.indices(grid.shape), 0, -1) / side
+    positions = np.moveaxis(np.indices(grid.shape), 0, -1) / side
     smooth = gaussian_filter(image, (side / 12, side / 12, 0))
     # A patch's width weighs as much as a third of the range of colours.
     colours = smooth / max(float(np.ptp(smooth)), 1e-9) * 3
-    points = np.concatenate([places, colours], axis=-1).reshape(grid.size, -1)
+    points = np.concatenate([positions, colours], axis=-1).reshape(grid.size, -1)
     centres = [points[grid.ravel() == number].mean(axis=0) for number in range(grid.max() + 1)]
     found = KMeans(len(centres), init=np.array(centres), n_init=1, max_iter=10).fit(points).labels_
     return np.asarray(np.unique(found, return_inverse=True)[1]).reshape(grid.shape)
 
 
-def _place(pixels: Array) -> str:
+def _where(pixels: Array) -> str:
     def span(low: int, high: int) -> str:
         return f" {low}" if low == high else f"s {low}-{high}"
 

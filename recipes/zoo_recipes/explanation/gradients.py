@@ -149,12 +149,12 @@ def _logits(model: Any, inputs: Any) -> Any:
 def _integral(
     forward: Callable[[Any], Any], start: Any, end: Any, steps: int
 ) -> tuple[Array, float]:
-    places, weights = np.polynomial.legendre.leggauss(steps)
+    positions, weights = np.polynomial.legendre.leggauss(steps)
     start, end = (np.asarray(point, np.float64) for point in (start, end))
     total = np.zeros(end.shape[1:])
     for first in range(0, steps, _CHUNK):
         chunk = slice(first, first + _CHUNK)
-        fractions = ((places[chunk] + 1) / 2).reshape(-1, *[1] * (end.ndim - 1))
+        fractions = ((positions[chunk] + 1) / 2).reshape(-1, *[1] * (end.ndim - 1))
         points = tf.constant(start + fractions * (end - start), tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(points)

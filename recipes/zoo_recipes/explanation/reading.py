@@ -115,10 +115,10 @@ def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = 
 
 
 def _of_classes(
-    trained: Trained, names: Sequence[str] | None = None, place: OutputPosition | None = None
+    trained: Trained, names: Sequence[str] | None = None, at: OutputPosition | None = None
 ) -> Callable[[Array, str | None], AttributionTarget]:
     def choose(logits: Array, wanted: str | None) -> AttributionTarget:
-        return choose_target(trained.task or "", logits, names or trained.labels, wanted, place)
+        return choose_target(trained.task or "", logits, names or trained.labels, wanted, at)
 
     return choose
 
@@ -147,9 +147,9 @@ def _text(
         )
     mask = tokenizer.token_to_id("[MASK]")
     blank = padding_id(tokenizer) if mask is None else mask
-    place = place_of(trained.task or "", texts[0], encoding, word, mask)
+    at = position_of(trained.task or "", texts[0], encoding, word, mask)
     # What is hidden is not there already.
-    hidden = place.position if place is not None and trained.task in HIDDEN else None
+    hidden = at.position if at is not None and trained.task in HIDDEN else None
     features = tokens(
         *(inputs, step.input, "\n".join(texts), encoding, blank),
         words=cutting.words,
@@ -161,7 +161,7 @@ def _text(
     names = None
     if trained.task in LANGUAGE_MODELS:
         names = decoded(tokenizer, [[number] for number in range(tokenizer.get_vocab_size())])
-    return Read(features, _of_classes(trained, names, place))
+    return Read(features, _of_classes(trained, names, at))
 
 
 def _numbers(trained: Trained, inputs: Arrays, cutting: Cutting) -> Features:
@@ -209,7 +209,7 @@ def _rows(path: Path, name: str) -> Array:
         raise UsageError(f"'{path}' cannot be read as rows of '{name}': {error}") from error
 
 
-def place_of(
+def position_of(
     task: str, text: str, encoding: Any, word: str | None, mask_id: int | None
 ) -> OutputPosition | None:
     """Return where the answer is: at a word, at the hidden token, or at the end of the text.

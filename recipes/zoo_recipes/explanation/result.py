@@ -191,8 +191,8 @@ class Explanation:
     @property
     def answer(self) -> str:
         """The class, and where the answer is, of a model that has one at every token."""
-        place = self.target.place
-        return f"'{self.target.label}' {place.words}" if place else self.target.label
+        at = self.target.at
+        return f"'{self.target.label}' {at.words}" if at else self.target.label
 
     @property
     def is_faithful(self) -> bool:
@@ -212,7 +212,7 @@ class Explanation:
             "paper": self.paper,
             "input": self.features.kind,
             "class": self.target.label,
-            **({"at": asdict(self.target.place)} if self.target.place else {}),
+            **({"at": asdict(self.target.at)} if self.target.at else {}),
             "score": self.score,
             "predicted": self.best,
             "features": [

@@ -49,13 +49,13 @@ class AttributionTarget:
         task: The model's head.
         index: Of the class among the logits; with one logit, 1 is yes and 0 is no.
         label: Its name.
-        place: Of the answer, where there is one at every token.
+        at: Position of the logits, where there are some for every token.
     """
 
     task: str
     index: int
     label: str
-    place: OutputPosition | None = None
+    at: OutputPosition | None = None
 
     def logit(self, logits: Any) -> Any:
         """Return (batch,) of ``logits`` (batch, classes): an array of one or a tensor of one.
@@ -66,7 +66,7 @@ class AttributionTarget:
             >>> AttributionTarget("classification", 0, "no").logit(np.array([[3.0]]))
             array([-3.])
         """
-        logits = _at(self.place, logits)
+        logits = _at(self.at, logits)
         if logits.shape[-1] > 1:
             return logits[:, self.index]
         # One logit speaks for yes; what speaks against it speaks for no.
@@ -76,7 +76,7 @@ class AttributionTarget:
         """Return the probability of the class, or the value of a regression, float (batch,)."""
         if is_regression(self.task):
             return np.asarray(self.logit(logits))
-        return scores(_at(self.place, logits), self.task)[:, self.index]
+        return scores(_at(self.at, logits), self.task)[:, self.index]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class SpanTarget:
     last: int
     label: str
     own: tuple[int, ...]
-    place: None = None
+    at: None = None
 
     def logit(self, logits: Any) -> Any:
         """Return (batch,) of ``logits`` (batch, tokens, 2), of beginnings and ends.
@@ -153,7 +153,7 @@ def choose_target(
     logits: Array,
     labels: Sequence[str] | None,
     wanted: str | None,
-    place: OutputPosition | None = None,
+    at: OutputPosition | None = None,
 ) -> AttributionTarget:
     """Return the class to explain.
 
@@ -162,7 +162,7 @@ def choose_target(
         logits: Of the input, float (1, classes), or (1, tokens, classes).
         labels: Names in the order of the classes; numbers name them where there are none.
         wanted: Name of the class; the most probable one by default.
-        place: Of the answer, where there is one at every token.
+        at: Position of the logits, where there are some for every token.
 
     Raises:
         UsageError: There is no such class.
@@ -171,7 +171,7 @@ def choose_target(
         >>> choose_target("classification", np.array([[0.0, 2.0]]), ["cat", "dog"], None).label
         'dog'
     """
-    found = scores(_at(place, logits), task)[0]
+    found = scores(_at(at, logits), task)[0]
     if is_regression(task):
         if wanted is not None:
             raise UsageError(f"A regression has no classes: leave the class '{wanted}' out.")
@@ -187,11 +187,11 @@ def choose_target(
             raise UsageError(f"'{wanted}' is not a token of the vocabulary.{hint}")
         listed = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
         raise UsageError(f"There is no class '{wanted}'.{hint} The classes are: {listed}.")
-    return AttributionTarget(task, index, names[index], place)
+    return AttributionTarget(task, index, names[index], at)
 
 
-def _at(place: OutputPosition | None, logits: Any) -> Any:
-    return logits if place is None else logits[:, place.position]
+def _at(at: OutputPosition | None, logits: Any) -> Any:
+    return logits if at is None else logits[:, at.position]
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,8 +124,8 @@ class Classes:
     @property
     def confusion(self) -> Any:
         """How often each class (row) was taken for each (column), int."""
-        places = self.targets * self.count + self.predicted
-        return np.bincount(places, minlength=self.count**2).reshape(self.count, self.count)
+        cells = self.targets * self.count + self.predicted
+        return np.bincount(cells, minlength=self.count**2).reshape(self.count, self.count)
 
     def metrics(self, weights: Any) -> dict[str, Any]:
         """Return metrics by name, as :class:`zoo_recipes.metrics.resampling.Outcomes` says.
@@ -240,8 +240,8 @@ class LabelError:
     """One example whose label is likely wrong.
 
     Args:
-        place: File and line or record of own data; of others the split and its number in it, from
-            0, as tensorflow-datasets reads them.
+        place: Location: file and line or record of own data; of others the split and its index,
+            from 0, as tensorflow-datasets reads them.
         given: The class that it is in.
         predicted: The class that it looks like.
         self_confidence: Probability of the given class.

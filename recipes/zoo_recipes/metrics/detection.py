@@ -104,8 +104,8 @@ def _area(right: Any, given: Any, wanted: float) -> float:
     precision = np.divide(right, given, out=np.zeros_like(right), where=given > 0)
     # Of a recall: the best precision there, or at any higher one.
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
-    places = np.searchsorted(right / wanted, RECALLS)
-    return float(best[places].mean())
+    positions = np.searchsorted(right / wanted, RECALLS)
+    return float(best[positions].mean())
 
 
 def match(wanted: Sequence[Boxes], given: Sequence[Boxes], count: int) -> Detections:

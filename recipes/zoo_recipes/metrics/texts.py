@@ -181,9 +181,12 @@ def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
     row = list(range(len(other) + 1))
     for at, word in enumerate(one, 1):
         previous, row[0] = row[0], at
-        for place, wanted in enumerate(other, 1):
+        for position, wanted in enumerate(other, 1):
             replaced = previous + (word != wanted)
-            previous, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, replaced)
+            previous, row[position] = (
+                row[position],
+                min(row[position] + 1, row[position - 1] + 1, replaced),
+            )
     return row[-1]
 
 
@@ -344,9 +347,9 @@ def read_windows(predict: Predictor, source: Windows) -> Tokens:
         source: The stream.
     """
     length, count = source.length, len(source.stream) - 1
-    places = np.arange(count)
+    positions = np.arange(count)
     nats, hits = np.zeros(-(-count // length) * length), np.zeros(-(-count // length) * length, int)
-    for rows in np.array_split(places, range(0, count, length * _BATCH)[1:]):
+    for rows in np.array_split(positions, range(0, count, length * _BATCH)[1:]):
         padded = np.resize(rows, (-(-len(rows) // length), length))
         outputs = predict({source.name: source.stream[padded]})
         logits = np.asarray(only_logits(outputs), np.float64)

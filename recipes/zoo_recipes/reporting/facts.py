@@ -48,7 +48,7 @@ def about(run: Run) -> Facts:
         ("Seed", info.seed),
         ("Status", run.status if run.status == "complete" else _stopped(run)),
         ("Trained", f"{info.started} to {info.finished or 'now'}"),
-        ("Resumed", ", ".join(f"at {place}" for place in info.resumed)),
+        ("Resumed", ", ".join(f"at {position}" for position in info.resumed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
         ("Licence", info.license),
     )

@@ -76,10 +76,10 @@ def tokens_between(offsets: Any, own: Any, start: int, end: int) -> tuple[int, i
         start: First character of the part.
         end: The one after its last.
     """
-    places = np.flatnonzero(own & (offsets[:, 0] < end) & (offsets[:, 1] > start))
+    positions = np.flatnonzero(own & (offsets[:, 0] < end) & (offsets[:, 1] > start))
     # The answer must be there to its end.
-    is_whole = len(places) > 0 and offsets[places[-1], 1] >= end
-    return (int(places[0]), int(places[-1])) if is_whole else (IGNORED, IGNORED)
+    is_whole = len(positions) > 0 and offsets[positions[-1], 1] >= end
+    return (int(positions[0]), int(positions[-1])) if is_whole else (IGNORED, IGNORED)
 
 
 def answer_metrics(predict: Predictor, source: Answers) -> dict[str, float]:

@@ -91,7 +91,7 @@ def centernet(
         alpha: Of :class:`HeatmapFocal`.
         beta: The same.
         size_weight: Factor of the loss of heights and widths, in cells.
-        offset_weight: Factor of the loss of places within a cell.
+        offset_weight: Factor of the loss of positions within a cell.
 
     Example:
         >>> sorted(centernet())

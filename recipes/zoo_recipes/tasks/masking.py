@@ -81,8 +81,8 @@ class Masked:
         first = self._cut(start, half)
         # 0 says that it follows, as BERT has it.
         is_other = int(rng.random() < 0.5)
-        place = int(rng.integers(len(self.stream))) if is_other else start + half
-        second = self._cut(place, self.stretch - half)
+        position = int(rng.integers(len(self.stream))) if is_other else start + half
+        second = self._cut(position, self.stretch - half)
         ids = np.concatenate([[head], first, [tail], second, [tail]])
         segments = (np.arange(len(ids)) >= half + 2).astype(np.int32)
         return (*self._hidden(ids, rng), segments, np.int32(is_other))

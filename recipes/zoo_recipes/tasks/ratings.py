@@ -80,10 +80,10 @@ class RatingOutcomes:
     def metrics(self, weights: Any) -> dict[str, Any]:
         """Return metrics by name; rankings are of users with two rows or more, none below 0."""
         found = Numbers(self.targets, self.predictions).metrics(weights)
-        places, rankings = self._ranked
+        positions, rankings = self._ranked
         # Where no user of a resample has two rows there is nothing to rank.
         with np.errstate(invalid="ignore"):
-            return found | (rankings.metrics(weights[:, places]) if len(places) else {})
+            return found | (rankings.metrics(weights[:, positions]) if len(positions) else {})
 
     @cached_property
     def _ranked(self) -> tuple[Any, Rankings]:

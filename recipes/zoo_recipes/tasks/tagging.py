@@ -62,14 +62,14 @@ def tag_rows(
             raise UsageError(
                 f"Example {row} has {count} words and {len(tags)} tags: {text[:40]!r}."
             )
-        places = _places(text, encoding)
-        own = np.flatnonzero(places >= 0)
-        targets[row, own] = np.asarray(tags)[places[own]]
-        first[row, own] = np.diff(places[own], prepend=-1) > 0
+        positions = _positions(text, encoding)
+        own = np.flatnonzero(positions >= 0)
+        targets[row, own] = np.asarray(tags)[positions[own]]
+        first[row, own] = np.diff(positions[own], prepend=-1) > 0
     return Tags(inputs, targets, first, words, names)
 
 
-def _places(text: str, encoding: Any) -> Any:
+def _positions(text: str, encoding: Any) -> Any:
     """Return the number of the word that each token is a part of, or -1."""
     # Of each character: how many spaces are before it.
     word_of = np.cumsum([character == " " for character in text])

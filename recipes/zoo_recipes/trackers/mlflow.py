@@ -107,8 +107,8 @@ class MLflow(Tracker):
         for name, value in self.run.metrics.items():
             self.client.log_metric(run_id, _key(f"test_{name}"), value)
         for path in self.run.files() if status == "complete" else ():
-            place = path.relative_to(self.run.folder).parent
-            inside = None if place == Path() else place.as_posix()
+            parent = path.relative_to(self.run.folder).parent
+            inside = None if parent == Path() else parent.as_posix()
             self.client.log_artifact(run_id, str(path), inside)
         self.client.set_terminated(run_id, _STATUS[status])
 

@@ -56,7 +56,7 @@ class Checkpoint:
     notes: Mapping[str, Any]
 
     @property
-    def place(self) -> Position:
+    def position(self) -> Position:
         """Where the training was."""
         return Position(self.notes["epoch"], self.notes["step"])
 
@@ -93,37 +93,37 @@ class Saver:
         self.due = time.monotonic() + seconds
         self.last: Position | None = None
 
-    def save_if_due(self, place: Position) -> None:
+    def save_if_due(self, position: Position) -> None:
         """Write a checkpoint if the last one is old enough."""
         if time.monotonic() >= self.due:
-            self.save(place)
+            self.save(position)
 
-    def save(self, place: Position) -> None:
+    def save(self, position: Position) -> None:
         """Write a checkpoint, all or nothing, and delete all but the newest.
 
         Raises:
             ZooError: The disk is full or cannot be written; older checkpoints stay.
         """
         began = time.monotonic()
-        arrays, notes = self._state(place)
+        arrays, notes = self._state(position)
         self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"epoch-{place.epoch + 1:05d}-step-{place.step:08d}.npz"
+        path = self.folder / f"epoch-{position.epoch + 1:05d}-step-{position.step:08d}.npz"
         write(path, lambda part: np.savez(part, notes=np.asarray(json.dumps(notes)), **arrays))
         for old in _paths(self.folder)[:-KEPT]:
             old.unlink()
         ended = time.monotonic()
-        self.last = place
+        self.last = position
         self.due = ended + (max(self.seconds, SHARE * (ended - began)) if self.seconds else 0)
 
-    def _state(self, place: Position) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _state(self, position: Position) -> tuple[dict[str, Any], dict[str, Any]]:
         variables = variables_of(self.model)
         arrays = {f"variable/{number}": v.numpy() for number, v in enumerate(variables)}
         for number, callback in enumerate(self.callbacks):
             for at, weights in enumerate(getattr(callback, "best_weights", None) or []):
                 arrays[f"best_weights/{number}/{at}"] = weights
         return arrays, {
-            "epoch": place.epoch,
-            "step": place.step,
+            "epoch": position.epoch,
+            "step": position.step,
             "num_variables": len(variables),
             "callbacks": [_counted(callback) for callback in self.callbacks],
             "history": dict(self.history),
@@ -148,7 +148,7 @@ def newest(folder: Path) -> Checkpoint | None:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
             checkpoint = Checkpoint(path, arrays, json.loads(str(arrays.pop("notes"))))
-            str(checkpoint.place)  # damaged notes are found here
+            str(checkpoint.position)  # damaged notes are found here
         except Exception as error:  # zipfile, NumPy and JSON raise many kinds on damaged bytes
             reason = str(error) or type(error).__name__
             warnings.warn(f"'{path}' is damaged and is not used: {reason}", stacklevel=2)

@@ -244,7 +244,7 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
     console = Console(stderr=True)
     trained, total = size_of(model.trainable_variables), size_of(model.weights)
     trainable = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
-    where = f", going on at {checkpoint.place}" if checkpoint else ""
+    where = f", going on at {checkpoint.position}" if checkpoint else ""
     console.print(f"training {trainable}{where}", highlight=False, soft_wrap=True)
     shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
     try:

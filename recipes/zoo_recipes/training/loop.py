@@ -112,7 +112,7 @@ def train_epochs(
     start = Position()
     if checkpoint is not None:
         restore(checkpoint, model, saver.callbacks)
-        start = checkpoint.place
+        start = checkpoint.position
     if ranks:
         ranks.begin(model, variables_of(model), start)
     with _Stop(saver, ranks) as stop:
@@ -157,12 +157,12 @@ def _as_floats(logs: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in logs.items()}
 
 
-def _check_finite(logs: Mapping[str, Any], place: Position, saver: Saver) -> None:
+def _check_finite(logs: Mapping[str, Any], position: Position, saver: Saver) -> None:
     loss = float(logs["loss"])
     if not math.isfinite(loss):
         last = f"The last checkpoint is of {saver.last}. " if saver.last else ""
         raise ZooError(
-            f"The loss became {loss} at {place}. {last}Lower compile.optimizer.learning_rate or "
+            f"The loss became {loss} at {position}. {last}Lower compile.optimizer.learning_rate or "
             "set compile.optimizer.global_clipnorm=1.0, and train again."
         )
 
@@ -211,15 +211,15 @@ class _Stop:
         if self.ranks:
             self.ranks.asked = True
 
-    def or_save(self, place: Position) -> None:
+    def or_save(self, position: Position) -> None:
         """Write a checkpoint if it is time for one, or if it is time to stop."""
         # Several processes stop after the same step.
         if not (self.ranks.agreed if self.ranks else self.asked):
-            self.saver.save_if_due(place)
+            self.saver.save_if_due(position)
             return
-        self.saver.save(place)
+        self.saver.save(position)
         raise KeyboardInterrupt(
-            f"saved at {place}. Go on with `{resuming(self.saver.folder.parent)}`"
+            f"saved at {position}. Go on with `{resuming(self.saver.folder.parent)}`"
         )
 
 

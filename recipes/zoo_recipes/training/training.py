@@ -286,14 +286,14 @@ def resume(
         recipe = on_custom_data(at_hand(found.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
-        place = checkpoint.place if checkpoint else Position()
+        position = checkpoint.position if checkpoint else Position()
         _warn_of_changes(found.info, ranks)
         info = replace(
             found.info,
             status="running",
             error=None,
             finished=None,
-            resumed=(*found.info.resumed, str(place)),
+            resumed=(*found.info.resumed, str(position)),
             workers=ranks.size if ranks else 1,
         )
         record, followed = Record(folder, info), those_begun(info, anew)

@@ -266,9 +266,9 @@ def draw_trials(tuning: Tuning, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _scatter(panel: Any, places: list[Any], trials: list[Trial]) -> None:
+def _scatter(panel: Any, positions: list[Any], trials: list[Trial]) -> None:
     for state, style in (("complete", {"marker": "o"}), ("pruned", {"marker": "x", "c": "gray"})):
         chosen = [i for i, trial in enumerate(trials) if trial.state == state]
         if chosen:
             heights = [trials[i].value for i in chosen]
-            panel.scatter([places[i] for i in chosen], heights, s=18, label=state, **style)
+            panel.scatter([positions[i] for i in chosen], heights, s=18, label=state, **style)

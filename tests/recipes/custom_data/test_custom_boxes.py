@@ -285,5 +285,5 @@ def test_a_list_with_a_line_that_cannot_be_read_leaves_its_picture_out(tmp_path,
     (own / "a.txt").write_bytes(b"0 .5 .5 .2 .2\n0 .2 \x81\x8d .1 .1\n")
     (own / "b.txt").write_text("0 .5 .5 .2 .2\n", encoding="utf-8")
     content = layout_of(own).read(own, {})
-    assert [example.place for example in content.examples] == ["b.png"]
-    assert [problem.place for problem in content.problems] == ["a.txt:2"]
+    assert [example.location for example in content.examples] == ["b.png"]
+    assert [problem.location for problem in content.problems] == ["a.txt:2"]

@@ -45,8 +45,8 @@ def rows_of_shops(seed=0):
 def test_every_class_is_alike_in_all_folds(tmp_path, count):
     """As scikit-learn's StratifiedKFold has it: by one example at most."""
     content, views = folds_of(write(tmp_path / "t.csv", rows_of_shops()), count)
-    tested = [example.place for view in views for example in view["test"]]
-    assert sorted(tested) == sorted(example.place for example in content.examples)
+    tested = [example.location for view in views for example in view["test"]]
+    assert sorted(tested) == sorted(example.location for example in content.examples)
     for name, total in Counter(content.labels()).items():
         counts = [sum(e.values["label"] == name for e in view["test"]) for view in views]
         assert max(counts) - min(counts) <= 1
@@ -54,7 +54,7 @@ def test_every_class_is_alike_in_all_folds(tmp_path, count):
     sizes = [len(view["test"]) for view in views]
     assert max(sizes) - min(sizes) <= 2
     for view in views:
-        places = [e.place for part in view.values() for e in part]
+        places = [e.location for part in view.values() for e in part]
         assert sorted(places) == sorted(tested)
 
 

@@ -77,7 +77,7 @@ def test_numbers_are_those_that_people_mean(lines, remarks, tmp_path):
     assert numbers_of(content, "x") == pytest.approx([meant(n) for n in good])
     assert numbers_of(content, "y") == [n + 0.5 for n in good]
     assert [text for text in content.notes if "comma" in text] == remarks
-    assert [p.place for p in content.problems] == ([] if len(good) == 9 else ["t.csv:6"])
+    assert [p.location for p in content.problems] == ([] if len(good) == 9 else ["t.csv:6"])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_lists_of_words_as_pandas_writes_them(tmp_path):
     rows = ["tokens,ner_tags", "\"['Anna', 'sings']\",\"['B-PER', 'O']\"", "alone,O"]
     content = read(write(tmp_path / "t.csv", "\n".join(rows)))
     assert content.examples[0].values == {"tokens": ["Anna", "sings"], "tags": ["B-PER", "O"]}
-    assert [problem.place for problem in content.problems] == ["t.csv:3"]
+    assert [problem.location for problem in content.problems] == ["t.csv:3"]
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.conll", "t.txt.gz"])
@@ -164,7 +164,7 @@ def test_every_wrong_question_of_squad_has_its_place(tmp_path):
     ):
         content = read(file)
         assert content.kind.name == "questions about texts"
-        assert [example.place[-1] for example in content.examples] == ["1", "5"]
+        assert [example.location[-1] for example in content.examples] == ["1", "5"]
         assert [str(problem) for problem in content.problems] == [
             f"{file.name}:{n}: the question is empty or not a text" for n in (2, 3, 4)
         ]
@@ -212,7 +212,7 @@ def test_a_link_back_to_the_data_adds_nothing(pictures):
     (folder / "a" / "back").symlink_to(folder)
     shutil.copytree(folder / "b", folder.parent / "elsewhere")
     (folder / "c").symlink_to(folder.parent / "elsewhere")
-    assert [example.place for example in read(folder).examples] == [
+    assert [example.location for example in read(folder).examples] == [
         f"{c}/{n}.png" for c in "abc" for n in range(3)
     ]
 
@@ -227,7 +227,7 @@ def test_the_first_sheet_of_an_excel_file(tmp_path):
     book.create_sheet("notes").append(["nothing"])
     book.save(tmp_path / "t.xlsx")
     content = read(tmp_path / "t.xlsx")
-    assert [(e.place, e.values) for e in content.examples] == [
+    assert [(e.location, e.values) for e in content.examples] == [
         ("t.xlsx:2", {"mass": "1.5", "island": "a", "label": "x"}),
         ("t.xlsx:4", {"mass": "2", "island": "", "label": "y"}),
     ]

@@ -28,11 +28,11 @@ def read(path, **columns):
 def told(content):
     """Return place and label of each example."""
     label = content.kind.label
-    return {example.place: example.values[label] for example in content.examples}
+    return {example.location: example.values[label] for example in content.examples}
 
 
 def splits(content):
-    return {example.place: example.split for example in content.examples}
+    return {example.location: example.split for example in content.examples}
 
 
 def problems(content):
@@ -137,7 +137,7 @@ def yolo(folder):
 def test_yolo(tmp_path):
     content = read(yolo(tmp_path / "farm"))
     found = {
-        example.place: [
+        example.location: [
             (box.label, *(round(x) for x in (box.left, box.top, box.right, box.bottom)))
             for box in example.values["objects"].boxes
         ]
@@ -244,7 +244,9 @@ def test_class_folders_of_texts(tmp_path):
             write(tmp_path / "imdb" / part / label / "0_9.txt", f"A {label} film of {part}.")
     write(tmp_path / "imdb" / "train" / "unsup" / "1_0.txt", "Who knows?")
     content = read(tmp_path / "imdb")
-    assert {(e.place, e.split, e.values["text"], e.values["label"]) for e in content.examples} == {
+    assert {
+        (e.location, e.split, e.values["text"], e.values["label"]) for e in content.examples
+    } == {
         (f"{part}/{label}/0_9.txt", part, f"A {label} film of {part}.", label)
         for part in ("train", "test")
         for label in ("pos", "neg")
@@ -271,7 +273,7 @@ def squad(text, start, **more):
 def test_squad(tmp_path):
     content = read(write(tmp_path / "squad.json", json.dumps(squad("Bob", 14))))
     (example,) = content.examples
-    assert example.place == "squad.json:1"
+    assert example.location == "squad.json:1"
     assert example.values == {
         "question": "Who?",
         "context": "Ada wrote it. Bob read it.",
@@ -507,7 +509,7 @@ def test_pixels_of_every_mode(tmp_path):
     for example in content.examples:
         pixels = example.values["image"]()
         assert pixels.shape == (4, 4, 3)
-        assert pixels.min() == 255, example.place
+        assert pixels.min() == 255, example.location
 
 
 def test_float_pictures_of_0_to_1_are_not_read_as_black(tmp_path):

@@ -94,8 +94,8 @@ def test_a_small_set_is_split_by_count_in_every_class(counts, wanted, copies):
     assert set(labels["train"]) == set(counts)
     # Whatever the order of the files.
     again = split(replace(content, examples=content.examples[::-1])).parts
-    assert {part: {e.place for e in found} for part, found in parts.items()} == {
-        part: {e.place for e in found} for part, found in again.items()
+    assert {part: {e.location for e in found} for part, found in parts.items()} == {
+        part: {e.location for e in found} for part, found in again.items()
     }
 
 

@@ -46,7 +46,7 @@ def test_every_format_gives_the_same(tmp_path):
         )
         assert content.features["label"].names == ["9", "10"]
         assert not content.problems
-    assert [e.place for e in read(paths[0]).examples] == ["t.csv:2", "t.csv:4"]
+    assert [e.location for e in read(paths[0]).examples] == ["t.csv:2", "t.csv:4"]
 
 
 def test_tsv_has_no_quotation_marks_and_columns_go_by_number(tmp_path):
@@ -99,11 +99,13 @@ def test_bad_rows_are_found_with_their_lines(tmp_path):
         "t.csv:8: split 'none' is none of train, training, test, testing, validation, valid, val, "
         "dev",
     ]
-    assert [(e.place, e.split) for e in content.examples] == [("t.csv:2", "train")]
+    assert [(e.location, e.split) for e in content.examples] == [("t.csv:2", "train")]
     lines = b'{"text": "a", "label": true}\n[]\n{"text":\n{"text": "b"}\n{"text": "\xff"}\n'
     content = read(write(tmp_path / "t.jsonl", lines))
     assert pairs_of(content) == [("a", "true")]
-    assert [problem.place for problem in content.problems] == [f"t.jsonl:{n}" for n in (2, 3, 4, 5)]
+    assert [problem.location for problem in content.problems] == [
+        f"t.jsonl:{n}" for n in (2, 3, 4, 5)
+    ]
     assert content.problems[2].text == "column 'label' is empty"
 
 
@@ -137,7 +139,7 @@ def test_tables_as_pandas_writes_them(suffix, tmp_path):
     assert [e.values["text"] for e in content.examples] == [t.strip() for t in frame["text"]]
     assert content.problems == []
     # The third text is over two lines, so what comes after it is one line further down.
-    assert [e.place for e in content.examples][2:4] == [f"t.{suffix}:4", f"t.{suffix}:6"]
+    assert [e.location for e in content.examples][2:4] == [f"t.{suffix}:4", f"t.{suffix}:6"]
     assert csv.field_size_limit() == before
 
 

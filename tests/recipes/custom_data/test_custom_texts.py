@@ -15,7 +15,7 @@ def test_text_is_cut_at_blank_lines_and_nothing_is_lost(tmp_path):
     path = tmp_path / "book.txt"
     path.write_text("\n\n".join(paragraphs) + "\n\n\n", encoding="utf-8")
     examples = read(path).examples
-    assert [e.place for e in examples] == [f"book.txt:{n}" for n in (1, 7, 13, 19)]
+    assert [e.location for e in examples] == [f"book.txt:{n}" for n in (1, 7, 13, 19)]
     assert "\n\n".join(e.values["text"] for e in examples) == "\n\n".join(paragraphs)
     with path.open("a", encoding="utf-8") as file:
         file.write("An end.")
@@ -28,7 +28,12 @@ def test_lines_without_a_blank_one_are_cut_too(tmp_path):
     (tmp_path / "log" / "b.txt").write_bytes(b"\xc3\xa4\nna\xefve\n")
     (tmp_path / "log" / "c.txt").write_text(" \n", encoding="utf-8")
     content = read(tmp_path / "log")
-    assert [e.place for e in content.examples] == ["a.txt:1", "a.txt:201", "a.txt:401", "b.txt:1"]
+    assert [e.location for e in content.examples] == [
+        "a.txt:1",
+        "a.txt:201",
+        "a.txt:401",
+        "b.txt:1",
+    ]
     assert [str(problem) for problem in content.problems] == [
         "b.txt:2: is not UTF-8: byte 0xef at column 3",
         "c.txt: the file is empty",

@@ -10,7 +10,7 @@ from keras import layers
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.explanation.explaining import explain_trained
-from zoo_recipes.explanation.reading import Cutting, place_of
+from zoo_recipes.explanation.reading import Cutting, position_of
 from zoo_registry import UsageError
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 
@@ -64,7 +64,7 @@ def test_a_token_is_explained_by_itself_and_its_neighbour(
     found = explain_trained(run, text, method, **request_)
     tokenizer = load_tokenizer(assets, "tokenizer.json")
     ids, blank = tokenizer.encode(text).ids, tokenizer.token_to_id("[MASK]")
-    assert found.target.place.position == at
+    assert found.target.at.position == at
     true = np.zeros(LENGTH)
     true[at - 1] = BEFORE * (vectors[ids[at - 1]] - vectors[blank])[found.target.index]
     true[at] = OWN * (vectors[ids[at]] - vectors[blank])[found.target.index]
@@ -82,7 +82,7 @@ def test_without_a_class_the_most_probable_one_at_the_place_is_taken(run_of):
     run, _ = run_of("token-classification", TAGS)
     for word in ("cat", "mat"):
         found = explain_trained(run, TEXT, "occlusion", word=word)
-        logits = run.runner().run(found.features.inputs)["logits"][0, found.target.place.position]
+        logits = run.runner().run(found.features.inputs)["logits"][0, found.target.at.position]
         assert found.best == found.target.label == TAGS[int(logits.argmax())]
         assert found.score == pytest.approx(np.exp(logits).max() / np.exp(logits).sum(), rel=1e-5)
 
@@ -125,7 +125,7 @@ def test_places_that_there_are_not(assets, task, text, word, message):
     tokenizer = load_tokenizer(assets, "tokenizer.json")
     (encoding,) = padded_encodings(tokenizer, [text], LENGTH)
     with pytest.raises(UsageError) as failure:
-        place_of(task, text, encoding, word, tokenizer.token_to_id("[MASK]"))
+        position_of(task, text, encoding, word, tokenizer.token_to_id("[MASK]"))
     assert str(failure.value) == message
 
 

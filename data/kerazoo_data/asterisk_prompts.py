@@ -64,8 +64,8 @@ class AsteriskPrompts(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         soundfile = need("soundfile", "A sound file")
         for language, prompt, file in prompts:
             samples, _ = soundfile.read(file, dtype="int16")
-            for number, piece in enumerate(pieces(samples)):
-                key = f"{language}/{prompt}/{number}"
+            for index, piece in enumerate(pieces(samples)):
+                key = f"{language}/{prompt}/{index}"
                 yield key, {"audio": piece, "label": LANGUAGES[language], "prompt": prompt}
 
 

@@ -52,8 +52,8 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
         }
 
     def _generate_examples(self, rows: Iterable[Message]) -> Iterator[tuple[int, Any]]:
-        for number, (english, language, text) in enumerate(rows):
-            yield number, {"text": text, "english": english, "language": language}
+        for index, (english, language, text) in enumerate(rows):
+            yield index, {"text": text, "english": english, "language": language}
 
 
 def _is_for_test(row: Message) -> bool:

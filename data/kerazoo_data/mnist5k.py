@@ -98,21 +98,21 @@ class Mnist5kScenes(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         images, labels = digits()
         return {
-            split: self._generate_examples(images[rows], labels[rows], number, SIZES[split])
-            for number, (split, rows) in enumerate(rows_by_split(labels).items())
+            split: self._generate_examples(images[rows], labels[rows], index, SIZES[split])
+            for index, (split, rows) in enumerate(rows_by_split(labels).items())
         }
 
     def _generate_examples(
         self, images: Any, labels: Any, seed: int, count: int
     ) -> Iterator[tuple[int, Any]]:
-        for number in range(count):
-            rng = np.random.default_rng([seed, number])
+        for index in range(count):
+            rng = np.random.default_rng([seed, index])
             pixels, boxes = scene(images, labels, rng)
             objects = [
                 {"bbox": tfds.features.BBox(*(corners / SIDE)), "label": int(label)}
                 for corners, label in boxes
             ]
-            yield number, {"image": pixels[..., np.newaxis], "objects": objects}
+            yield index, {"image": pixels[..., np.newaxis], "objects": objects}
 
 
 def scene(images: Any, labels: Any, rng: np.random.Generator) -> tuple[Any, list[tuple[Any, int]]]:

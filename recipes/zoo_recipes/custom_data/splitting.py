@@ -186,7 +186,7 @@ def _dealt(sizes: Mapping[str, Counter[str]], count: int) -> dict[str, int]:
     import numpy as np
 
     names = sorted({name for counter in sizes.values() for name in counter})
-    at = {name: number for number, name in enumerate(names)}
+    at = {name: index for index, name in enumerate(names)}
     total = Counter[str]()
     for counter in sizes.values():
         total.update(counter)

@@ -210,9 +210,9 @@ def _decode(rows: SplitReader, count: int, size: tuple[int, ...], folder: Path) 
     locations: list[str | None] = []
     title = f"decoding '{rows.split}' of {rows.builder.info.full_name} once"
     shown = track(rows.read(digest), title, total=count, console=Console(stderr=True))
-    for number, row in enumerate(shown):
+    for index, row in enumerate(shown):
         (pixels,) = preprocessor.batch([row.raw]).values()
-        raws[number] = pixels[0]
+        raws[index] = pixels[0]
         labels.append(row.label)
         groups.append(row.group)
         locations.append(row.location)

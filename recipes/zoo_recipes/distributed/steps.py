@@ -53,7 +53,7 @@ def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
             on_replica, args=(data, weight, fraction, asked)
         )
         # Of a variable that the loss does not need, Keras expects None.
-        ordered = [(gradients.get(number), v) for number, v in enumerate(variables)]
+        ordered = [(gradients.get(index), v) for index, v in enumerate(variables)]
         model.optimizer.apply_gradients(ordered)
         tracker.update_state(loss, sample_weight=size)
         return model.get_metrics_result(), asked

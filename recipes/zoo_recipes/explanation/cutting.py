@@ -152,7 +152,7 @@ def columns(
     """
     row = inputs[name][0]
     word = "column" if row.ndim == 1 else "step"
-    found = tuple(names or (f"{word} {number}" for number in range(len(row))))
+    found = tuple(names or (f"{word} {index}" for index in range(len(row))))
     if len(found) != len(row):
         raise UsageError(f"'{name}' has {len(row)} {word}s, and there are {len(found)} names.")
     return Features("table", inputs, {name: blank}, name, np.arange(len(row)), found)
@@ -193,7 +193,7 @@ def _superpixels(image: Array, patches: int) -> Array:
     # A patch's width weighs as much as a third of the range of colours.
     colours = smooth / max(float(np.ptp(smooth)), 1e-9) * 3
     points = np.concatenate([positions, colours], axis=-1).reshape(grid.size, -1)
-    centres = [points[grid.ravel() == number].mean(axis=0) for number in range(grid.max() + 1)]
+    centres = [points[grid.ravel() == index].mean(axis=0) for index in range(grid.max() + 1)]
     found = KMeans(len(centres), init=np.array(centres), n_init=1, max_iter=10).fit(points).labels_
     return np.asarray(np.unique(found, return_inverse=True)[1]).reshape(grid.shape)
 

@@ -160,7 +160,7 @@ def _text(
         return Read(features, partial(span_of, encoding, texts[-1]))
     names = None
     if trained.task in LANGUAGE_MODELS:
-        names = decoded(tokenizer, [[number] for number in range(tokenizer.get_vocab_size())])
+        names = decoded(tokenizer, [[index] for index in range(tokenizer.get_vocab_size())])
     return Read(features, _of_classes(trained, names, at))
 
 

@@ -92,11 +92,11 @@ class Detections:
         drawn = weights[:, self.images[rows]]
         wanted = weights @ self.wanted[:, at]
         found = np.full((len(weights), len(OVERLAPS)), np.nan)
-        for number in range(len(OVERLAPS)):
-            right = np.cumsum(drawn * self.right[rows, number], axis=1)
-            given = np.cumsum(drawn * self.counted[rows, number], axis=1)
+        for index in range(len(OVERLAPS)):
+            right = np.cumsum(drawn * self.right[rows, index], axis=1)
+            given = np.cumsum(drawn * self.counted[rows, index], axis=1)
             for resample in np.flatnonzero(wanted > 0):
-                found[resample, number] = _area(right[resample], given[resample], wanted[resample])
+                found[resample, index] = _area(right[resample], given[resample], wanted[resample])
         return found
 
 
@@ -140,7 +140,7 @@ def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any
     kept = np.concatenate(
         [
             rows[np.argsort(-given.scores[rows], kind="stable")][:MOST_BOXES]
-            for rows in (np.flatnonzero(given.classes == number) for number in range(count))
+            for rows in (np.flatnonzero(given.classes == index) for index in range(count))
         ]
     ).astype(int)
     real, other = _real(wanted), given.classes[kept][:, np.newaxis] != wanted.classes
@@ -149,13 +149,13 @@ def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any
     within = covered(given.corners[kept], wanted.corners)
     within[other | real] = -1
     right = np.zeros((len(kept), len(OVERLAPS)), bool)
-    for number, least in enumerate(OVERLAPS):
+    for index, least in enumerate(OVERLAPS):
         free = np.ones(len(wanted.classes), bool)
         for row in range(len(kept)):
             open_to = np.where(free, shared[row], -1)
             if len(open_to) and open_to.max() >= least - 1e-10:
                 free[open_to.argmax()] = False
-                right[row, number] = True
+                right[row, index] = True
     return {
         "images": np.full(len(kept), at),
         "classes": given.classes[kept],

@@ -147,7 +147,7 @@ def class_weights(
         weights = np.zeros(len(counts), np.float32)
         weights[present] = len(labels) / (present.sum() * counts[present])
         return weights
-    known = list(names) if names else [str(number) for number in range(len(counts))]
+    known = list(names) if names else [str(index) for index in range(len(counts))]
     weights = np.ones(len(known), np.float32)
     for name, weight in setting.items():
         if name not in known:

@@ -117,10 +117,10 @@ class Saver:
 
     def _state(self, position: Position) -> tuple[dict[str, Any], dict[str, Any]]:
         variables = variables_of(self.model)
-        arrays = {f"variable/{number}": v.numpy() for number, v in enumerate(variables)}
-        for number, callback in enumerate(self.callbacks):
+        arrays = {f"variable/{index}": v.numpy() for index, v in enumerate(variables)}
+        for index, callback in enumerate(self.callbacks):
             for at, weights in enumerate(getattr(callback, "best_weights", None) or []):
-                arrays[f"best_weights/{number}/{at}"] = weights
+                arrays[f"best_weights/{index}/{at}"] = weights
         return arrays, {
             "epoch": position.epoch,
             "step": position.step,
@@ -169,7 +169,7 @@ def restore(checkpoint: Checkpoint, model: Any, callbacks: Sequence[Any]) -> Non
         ZooError: The checkpoint is of another model.
     """
     variables, arrays = variables_of(model), checkpoint.arrays
-    saved = [arrays[f"variable/{number}"] for number in range(checkpoint.notes["num_variables"])]
+    saved = [arrays[f"variable/{index}"] for index in range(checkpoint.notes["num_variables"])]
     if [tuple(variable.shape) for variable in variables] != [array.shape for array in saved]:
         raise ZooError(
             f"'{checkpoint.path}' has {len(saved)} variables, and the model {len(variables)} or "
@@ -178,9 +178,9 @@ def restore(checkpoint: Checkpoint, model: Any, callbacks: Sequence[Any]) -> Non
     for variable, array in zip(variables, saved, strict=True):
         variable.assign(array)
     model.stop_training = checkpoint.notes["stop_training"]
-    for number, callback in enumerate(callbacks):
-        vars(callback).update(checkpoint.notes["callbacks"][number])
-        prefix = f"best_weights/{number}/"
+    for index, callback in enumerate(callbacks):
+        vars(callback).update(checkpoint.notes["callbacks"][index])
+        prefix = f"best_weights/{index}/"
         count = sum(name.startswith(prefix) for name in arrays)
         if count:
             callback.best_weights = [arrays[f"{prefix}{at}"] for at in range(count)]

@@ -27,7 +27,7 @@ EMBEDDINGS = ("sentence_embedding", "pooled_output")
 
 
 class ArraySource(Protocol):
-    """Examples by number."""
+    """Examples by index."""
 
     @property
     def targets(self) -> Any:
@@ -38,7 +38,7 @@ class ArraySource(Protocol):
         """Return the number of examples."""
         ...
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name and the targets of some examples."""
         ...
 
@@ -59,12 +59,12 @@ class PreparedArrays:
         """Return the number of examples."""
         return len(next(iter(self.inputs.values())))
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name and the targets of some examples."""
-        inputs = {name: array[numbers] for name, array in self.inputs.items()}
+        inputs = {name: array[indices] for name, array in self.inputs.items()}
         if isinstance(self.targets, dict):
-            return inputs, {name: array[numbers] for name, array in self.targets.items()}
-        return inputs, self.targets[numbers]
+            return inputs, {name: array[indices] for name, array in self.targets.items()}
+        return inputs, self.targets[indices]
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ class LazyImages:
         """Return the number of examples."""
         return len(self.raws)
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name and the targets of some examples."""
-        return self.prepare([self.raws[number] for number in numbers]), self.targets[numbers]
+        return self.prepare([self.raws[index] for index in indices]), self.targets[indices]
 
 
 @dataclass(frozen=True)
@@ -115,16 +115,16 @@ class Windows:
         """Return the number of windows that there are at every shift."""
         return (len(self.stream) - 1) // self.length
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return inputs and targets; ``shift`` moves all windows, around the end of the stream."""
-        starts = np.asarray(numbers)[:, np.newaxis] * self.length + shift
+        starts = np.asarray(indices)[:, np.newaxis] * self.length + shift
         positions = starts + np.arange(self.length)
         size = len(self.stream)
         return {self.name: self.stream[positions % size]}, self.stream[(positions + 1) % size]
 
 
 def batches_of(source: ArraySource) -> Iterator[Any]:
-    """Yield the numbers of all examples, as many at a time as are looked at together."""
+    """Yield the indices of all examples, as many at a time as are looked at together."""
     size = min(BATCH_SIZE, getattr(source, "rows_at_once", BATCH_SIZE))
     for start in range(0, len(source), size):
         yield np.arange(start, min(start + size, len(source)))
@@ -144,12 +144,12 @@ def windows(tokenizer: Any, texts: Sequence[str], length: int, name: str) -> Win
     """
     if tokenizer.token_to_id(END) is None:
         raise UsageError(f"A language model needs a tokenizer with {END}: kind 'bpe' or 'char'.")
-    numbers = token_stream(tokenizer, texts, END)
-    if len(numbers) <= length:
+    ids = token_stream(tokenizer, texts, END)
+    if len(ids) <= length:
         raise UsageError(
-            f"The split has {len(numbers)} tokens: too few for one window of {length + 1}."
+            f"The split has {len(ids)} tokens: too few for one window of {length + 1}."
         )
-    return Windows(name, np.asarray(numbers, np.int32), length, sum(map(len, texts)))
+    return Windows(name, np.asarray(ids, np.int32), length, sum(map(len, texts)))
 
 
 def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
@@ -163,10 +163,10 @@ def token_stream(tokenizer: Any, texts: Sequence[str], mark: str) -> list[int]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     between = tokenizer.token_to_id(mark)
-    numbers = [between]
+    ids = [between]
     for encoding in encoded(tokenizer, texts, add_special_tokens=False):
-        numbers += [*encoding.ids, between]
-    return numbers
+        ids += [*encoding.ids, between]
+    return ids
 
 
 def fit(some: Shapes, others: Shapes) -> bool:

@@ -150,7 +150,7 @@ def make_metrics(
     Args:
         config: The recipe's table.
         outputs: Names of the model's outputs.
-        always_counted: Whether ``accuracy`` has to take more than class numbers for targets.
+        always_counted: Whether ``accuracy`` has to take more than class indices for targets.
     """
     ignored = config.loss.arguments.get("ignore_class")
     is_smoothed = bare_name(config.loss.name) == "smoothedcrossentropy"

@@ -10,7 +10,7 @@ from typing import Any
 from zoo_models.calling import type_mistake
 from zoo_registry import UsageError, closest, did_you_mean
 
-# Losses whose targets are numbers of classes.
+# Losses whose targets are class indices.
 CLASS_LOSSES = ("sparse_categorical_crossentropy", "smoothed_crossentropy")
 # What optimizers and schedules take beside numbers and what is true or false.
 _LISTS, _NO_NUMBERS = {"boundaries", "values"}, {"name", "exclude_layers"}

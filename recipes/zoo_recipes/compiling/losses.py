@@ -21,7 +21,7 @@ def are_taught(y_true: Any, y_pred: Any) -> bool:
     return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] + 1
 
 
-def class_numbers(y_true: Any, y_pred: Any) -> Any:
+def class_indices(y_true: Any, y_pred: Any) -> Any:
     """Return the class of each step, int32 (batch, ...); of soft labels, the largest one's."""
     if are_soft_labels(y_true, y_pred):
         return ops.cast(ops.argmax(y_true, axis=-1), "int32")
@@ -75,16 +75,16 @@ class SmoothedCrossentropy(keras.losses.Loss):
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         log = ops.log_softmax(y_pred) if self.from_logits else ops.log(y_pred)
-        numbers = class_numbers(y_true, y_pred)
+        indices = class_indices(y_true, y_pred)
         if are_soft_labels(y_true, y_pred):
             chosen = ops.sum(ops.cast(y_true, log.dtype) * log, axis=-1)
         else:
-            chosen = ops.take_along_axis(log, ops.expand_dims(numbers, -1), axis=-1)[..., 0]
+            chosen = ops.take_along_axis(log, ops.expand_dims(indices, -1), axis=-1)[..., 0]
         smoothing = self.label_smoothing
         losses = -(1 - smoothing) * chosen - smoothing * ops.mean(log, axis=-1)
         if self.ignore_class is None:
             return losses
-        counted = ops.cast(ops.not_equal(numbers, self.ignore_class), losses.dtype)
+        counted = ops.cast(ops.not_equal(indices, self.ignore_class), losses.dtype)
         # The mean over all steps becomes the mean over those that count.
         fraction = ops.maximum(ops.mean(counted), 1e-7)
         return losses * counted / fraction
@@ -138,7 +138,7 @@ class Distilled(keras.losses.Loss):
             y_pred: Logits, float (batch, num_classes).
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        right = self.loss.call(class_numbers(y_true, y_pred), y_pred)
+        right = self.loss.call(class_indices(y_true, y_pred), y_pred)
         if not are_taught(y_true, y_pred):
             return right
         theirs = ops.log_softmax(ops.cast(y_true[..., 1:], y_pred.dtype) / self.temperature)
@@ -192,11 +192,11 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
             sample_weight: As for any metric of Keras.
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        numbers = class_numbers(y_true, y_pred)
+        indices = class_indices(y_true, y_pred)
         if self.ignore_class is not None:
-            counted = ops.cast(ops.not_equal(numbers, self.ignore_class), self.dtype)
+            counted = ops.cast(ops.not_equal(indices, self.ignore_class), self.dtype)
             sample_weight = counted if sample_weight is None else counted * sample_weight
-        return super().update_state(numbers, y_pred, sample_weight=sample_weight)
+        return super().update_state(indices, y_pred, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again."""

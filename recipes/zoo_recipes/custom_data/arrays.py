@@ -125,7 +125,7 @@ def _told(
         return told, ARRAYS, []
     if not columns and all((y.sum(axis=1) == 1).all() for y in told.values()):
         return {split: y.argmax(axis=1) for split, y in told.items()}, ARRAYS, [ONE_HOT]
-    return told, SEVERAL, ["columns of y are a class each, called by their numbers from 0 on"]
+    return told, SEVERAL, ["columns of y are a class each, called by their indices from 0 on"]
 
 
 def _check_told(path: Path, targets: Sequence[Any], columns: Columns) -> None:

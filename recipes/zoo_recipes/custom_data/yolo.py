@@ -76,7 +76,7 @@ class Described:
     """What is said of all images.
 
     Args:
-        names: Of the classes, in the order of their numbers.
+        names: Of the classes, in the order of their indices.
         folders: Where the images of each split are, as far as it is said.
         points: Whether boxes are followed by the points of a pose.
     """

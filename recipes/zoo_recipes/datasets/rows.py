@@ -66,7 +66,7 @@ class Examples:
             to an example, such as tags of words or boxes; or ``None``.
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
-        classes: Their names, in the order of their numbers.
+        classes: Their names, in the order of their indices.
         locations: Of own data: which record of the files each is, as messages have it; else
             ``None``.
     """

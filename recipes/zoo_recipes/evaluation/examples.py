@@ -57,7 +57,7 @@ class Read:
     records: Records | None = None
 
     def location(self, row: int) -> str:
-        """Return where an example is: file and line of own data, else its number in the split."""
+        """Return where an example is: file and line of own data, else its index in the split."""
         return self.records.locations[row] if self.records else f"{self.split}[{row}]"
 
 
@@ -112,7 +112,7 @@ def read_inputs(
         steps=trained.preprocessing,
     )
     source = source_of(trained, recipe, examples)
-    # Windows of text are taken by number: a slice would not do.
+    # Windows of text are taken by index: a slice would not do.
     return source.take(np.arange(len(source)))
 
 
@@ -229,27 +229,27 @@ def _check_labels(trained: Trained, dataset: str, names: Sequence[str], *, some:
 
 
 def _numbered(examples: Examples, names: Sequence[str], known: Sequence[str]) -> Examples:
-    """Return examples whose classes have the numbers that they have in the run.
+    """Return examples whose classes have the indices that they have in the run.
 
     Args:
         examples: Of some of the classes.
-        names: Of these, in the order of their numbers here.
-        known: Of all, in the order of their numbers there.
+        names: Of these, in the order of their indices here.
+        known: Of all, in the order of their indices there.
     """
-    numbers = np.asarray([known.index(name) for name in names])
+    indices = np.asarray([known.index(name) for name in names])
     labels: Any = examples.labels
     if isinstance(labels, np.ndarray):
-        labels = numbers[labels]
+        labels = indices[labels]
     elif labels is not None:
-        labels = [_renumbered(label, numbers) for label in labels]
+        labels = [_reindexed(label, indices) for label in labels]
     return replace(examples, labels=labels, classes=known)
 
 
-def _renumbered(label: Any, numbers: Any) -> Any:
+def _reindexed(label: Any, indices: Any) -> Any:
     # Of boxes the class is a part, of tagged words there is one a word.
     if isinstance(label, dict):
-        return {**label, "label": numbers[label["label"]]}
-    return numbers[label]
+        return {**label, "label": indices[label["label"]]}
+    return indices[label]
 
 
 def _check_same(
@@ -324,8 +324,8 @@ def write_examples(
 def _answers(found: Observed, labels: Sequence[str]) -> Iterator[tuple[str, Sequence[Any]]]:
     outcomes = found.outcomes
     if isinstance(outcomes, Classes):
-        yield "label", [labels[number] for number in outcomes.targets]
-        yield "predicted", [labels[number] for number in outcomes.predicted]
+        yield "label", [labels[index] for index in outcomes.targets]
+        yield "predicted", [labels[index] for index in outcomes.predicted]
         rows = np.arange(len(outcomes))
         yield "probability", np.exp(outcomes.log_probabilities[rows, outcomes.predicted]).tolist()
     elif isinstance(outcomes, MultiLabels):

@@ -91,8 +91,8 @@ def headline_first(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _in_batches(predict: Predictor, recipe: Recipe, source: ArraySource) -> dict[str, float]:
     scores, found = Scores(recipe), []
-    for numbers in batches_of(source):
-        inputs, targets = source.take(numbers)
+    for indices in batches_of(source):
+        inputs, targets = source.take(indices)
         made = scored_outputs(predict(inputs), targets)
         scores.add(targets, made)
         found += found_in(made) if isinstance(source, Scenes) else []
@@ -134,7 +134,7 @@ def _of_numbers(predict: Predictor, source: ArraySource) -> dict[str, float]:
 
 
 def _answers(predict: Predictor, source: ArraySource) -> Any:
-    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches_of(source)]
+    made = [only_logits(predict(source.take(indices)[0])) for indices in batches_of(source)]
     return np.concatenate(made)
 
 
@@ -250,8 +250,8 @@ def observe(
         return Observed(count_views(predict, source), {})
     scores = Scores(recipe)
     kept = []
-    for numbers in batches_of(source):
-        inputs, targets = source.take(numbers)
+    for indices in batches_of(source):
+        inputs, targets = source.take(indices)
         made = scored_outputs(predict(inputs), targets)
         if _one_class(targets, made):
             _check_classes(targets, max(2, made.shape[1]))

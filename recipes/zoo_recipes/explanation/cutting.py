@@ -46,8 +46,8 @@ def pixels(
     if len(kept) == 0:
         raise UsageError(f"The image is all {baseline}: choose another baseline (--baseline).")
     names = tuple(_where(np.argwhere(members == number)) for number in kept)
-    numbers = _renumbered(members, kept)
-    return Features("image", inputs, {name: blank[np.newaxis]}, name, numbers, names)
+    indices = _reindexed(members, kept)
+    return Features("image", inputs, {name: blank[np.newaxis]}, name, indices, names)
 
 
 def slices(inputs: Arrays, name: str, *, parts: int, sample_rate: int) -> Features:
@@ -82,7 +82,7 @@ def slices(inputs: Arrays, name: str, *, parts: int, sample_rate: int) -> Featur
         inputs=inputs,
         blank={name: np.zeros_like(inputs[name])},
         name=name,
-        members=_renumbered(members, kept),
+        members=_reindexed(members, kept),
         names=tuple(f"{a / sample_rate:.3f}-{b / sample_rate:.3f} s" for a, b in spans),
         spans=spans,
         sample_rate=sample_rate,
@@ -105,8 +105,8 @@ def tokens(
     A token that is taken away becomes ``blank_id``, and padding for a model that takes a mask.
 
     Args:
-        inputs: With the token numbers, int32 (1, length).
-        name: Of the token numbers.
+        inputs: With the token ids, int32 (1, length).
+        name: Of the token ids.
         text: The text as it was given.
         encoding: The ``tokenizers.Encoding`` of the text, padded to that length.
         blank_id: Number of the token for nothing.
@@ -167,10 +167,10 @@ def _words(text: str, spans: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     )
 
 
-def _renumbered(members: Array, kept: Array) -> Array:
-    numbers = np.full(members.max() + 1, -1)
-    numbers[kept] = np.arange(len(kept))
-    return np.asarray(numbers[members])
+def _reindexed(members: Array, kept: Array) -> Array:
+    indices = np.full(members.max() + 1, -1)
+    indices[kept] = np.arange(len(kept))
+    return np.asarray(indices[members])
 
 
 def _grid(image: Array, patches: int) -> Array:

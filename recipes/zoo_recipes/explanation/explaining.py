@@ -25,7 +25,7 @@ from zoo_recipes.run import Run
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.trained import KERAS, Trained
 
-# Rows, and numbers of an answer, that are predicted at once: more would fill the memory.
+# Rows, and values of an output, that are predicted together: more would fill the memory.
 _BATCH, _NUMBERS = 64, 2**24
 
 

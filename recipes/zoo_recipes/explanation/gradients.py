@@ -35,7 +35,7 @@ def integrated_gradients(
 ) -> tuple[Array, float]:
     """Integrate the gradient on the way from nothing to the input (https://arxiv.org/abs/1703.01365).
 
-    The way of token numbers is that of their vectors, between the outputs of the model's
+    The path of token ids is that of their vectors, between the outputs of the model's
     embedding layer. The integral is taken at the points of Gauss and Legendre.
 
     Args:
@@ -45,11 +45,11 @@ def integrated_gradients(
         steps: Points on the way.
 
     Returns:
-        Attributions, of the shape of the input, or (tokens, width) for token numbers, and the
+        Attributions, of the shape of the input, or (tokens, width) for token ids, and the
         completeness gap: what their sum lacks of the logit's change on the way.
 
     Raises:
-        UsageError: A model that reads token numbers and has no embedding layer.
+        UsageError: A model that reads token ids and has no embedding layer.
     """
     start, end = features.blank[features.name], features.inputs[features.name]
 
@@ -74,7 +74,7 @@ def integrated_gradients(
 
 
 def embedding_of(model: Any, features: Features) -> Any:
-    """Return the layer that makes vectors of the token numbers.
+    """Return the layer that makes vectors of the token ids.
 
     Raises:
         UsageError: There is none.

@@ -258,7 +258,7 @@ class LabelError:
 
 
 def likely_label_errors(targets: Any, probabilities: Any, most: int = MOST) -> list[int]:
-    """Return the numbers of the rows whose class is likely another, the likeliest first.
+    """Return the indices of the rows whose class is likely another, the likeliest first.
 
     Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068): a row counts as of
     a class where its probability is at least the mean over the rows labelled so. Those that count

@@ -68,11 +68,11 @@ class Scenes:
         """Return the number of images."""
         return len(self.raws)
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name, and the maps by name."""
-        made = [make_maps(self.boxes[number], self.shape) for number in numbers]
+        made = [make_maps(self.boxes[index], self.shape) for index in indices]
         targets = {name: np.stack([maps[name] for maps in made]) for name in MAPS}
-        return self.prepare([self.raws[number] for number in numbers]), targets
+        return self.prepare([self.raws[index] for index in indices]), targets
 
 
 def ignored(boxes: Mapping[str, Any]) -> Any:

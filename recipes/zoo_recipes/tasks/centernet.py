@@ -52,7 +52,7 @@ class HeatmapFocal(keras.losses.Loss):
 
 
 class L1AtMiddles(keras.losses.Loss):
-    """Distance to two numbers in the cells where things have their middle, by their number.
+    """L1 loss of two values in the cells that are centers of objects, divided by their number.
 
     Args:
         weight: Factor.

@@ -58,9 +58,9 @@ class Masked:
         """Return the number of rows that there are at every shift."""
         return len(self.stream) // self.stretch
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return inputs and targets; another ``shift`` hides other tokens of other stretches."""
-        rows = [self._row(int(number), shift) for number in np.asarray(numbers)]
+        rows = [self._row(int(index), shift) for index in np.asarray(indices)]
         token_ids, targets, segments, follows = map(np.stack, zip(*rows, strict=True))
         made = {"token_ids": token_ids, "padding_mask": np.ones_like(token_ids)}
         made["segment_ids"] = segments

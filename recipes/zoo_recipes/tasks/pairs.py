@@ -78,8 +78,8 @@ def decode(predict: Predictor, source: Pairs) -> Any:
     return np.concatenate(made)
 
 
-def _decode_batch(predict: Predictor, source: Pairs, numbers: Any) -> Any:
-    inputs, targets = source.take(numbers)
+def _decode_batch(predict: Predictor, source: Pairs, indices: Any) -> Any:
+    inputs, targets = source.take(indices)
     count, length = targets.shape
     tokens = np.zeros((count, length + 1), np.int32)
     tokens[:, 0] = source.end

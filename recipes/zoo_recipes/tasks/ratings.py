@@ -101,5 +101,5 @@ class RatingOutcomes:
 def rating_metrics(predict: Predictor, source: Ratings) -> dict[str, float]:
     """Return the metrics of all ratings of a split, as :class:`RatingOutcomes` names them."""
     batches = np.array_split(np.arange(len(source)), -(-len(source) // BATCH_SIZE))
-    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches]
+    made = [only_logits(predict(source.take(indices)[0])) for indices in batches]
     return point(RatingOutcomes(source.targets, np.concatenate(made), source.users))

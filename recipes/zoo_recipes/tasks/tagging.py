@@ -70,7 +70,7 @@ def tag_rows(
 
 
 def _positions(text: str, encoding: Any) -> Any:
-    """Return the number of the word that each token is a part of, or -1."""
+    """Return the index of the word that each token is a part of, or -1."""
     # Of each character: how many spaces are before it.
     word_of = np.cumsum([character == " " for character in text])
     special = np.asarray(encoding.special_tokens_mask, bool)
@@ -81,7 +81,7 @@ def _positions(text: str, encoding: Any) -> Any:
 
 
 def tags_of_words(source: Tags, tags: Any) -> list[Any]:
-    """Return the tags, as numbers, of the words of each text.
+    """Return the tags, as indices, of the words of each text.
 
     Args:
         source: The texts.

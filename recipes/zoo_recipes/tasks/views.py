@@ -47,12 +47,12 @@ class Views:
         """Return the number of pairs of views."""
         return len(self.first)
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name, two rows for each index, and as many zeros for targets."""
-        ours, _ = self.first.take(numbers)
-        theirs = ours if self.second is self.first else self.second.take(numbers)[0]
+        ours, _ = self.first.take(indices)
+        theirs = ours if self.second is self.first else self.second.take(indices)[0]
         inputs = {name: np.concatenate([ours[name], theirs[name]]) for name in ours}
-        return inputs, np.zeros(2 * len(numbers), np.float32)
+        return inputs, np.zeros(2 * len(indices), np.float32)
 
 
 def count_views(predict: Predictor, source: Views) -> Ratios:

@@ -96,8 +96,8 @@ class Batches:
         return _ahead(partial(self._batch, epoch, order, shift), range(first, len(self)))
 
     def _batch(self, epoch: int, order: Any, shift: int, step: int) -> Batch:
-        numbers = order[step * self.batch_size : (step + 1) * self.batch_size]
-        inputs, targets = self.source.take(numbers, shift)
+        indices = order[step * self.batch_size : (step + 1) * self.batch_size]
+        inputs, targets = self.source.take(indices, shift)
         rng = np.random.default_rng([self.seed, epoch, step])
         for change in self.changes:
             inputs = change(inputs, rng)
@@ -129,7 +129,7 @@ def class_weights(
 
     Args:
         setting: ``balanced``, by which each class weighs the same in all, or weights by the name
-            or the number of a class; those left out weigh 1.
+            or the index of a class; those left out weigh 1.
         labels: Classes of the training examples, (examples,).
         names: Of the classes.
 
@@ -158,7 +158,7 @@ def class_weights(
 
 
 def balanced_order(labels: Any, rng: np.random.Generator) -> Any:
-    """Return as many numbers of examples as there are, every class equally often.
+    """Return as many indices of examples as there are, every class equally often.
 
     Small classes come again and again, of large ones another part comes each time.
 

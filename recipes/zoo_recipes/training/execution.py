@@ -332,14 +332,14 @@ def _inputs(shapes: Shapes, others: Shapes) -> str:
 
 
 def held_out_rows(test: ArraySource) -> Any:
-    """Return the numbers of the test examples that a run keeps for its exports: the first ones."""
+    """Return the indices of the test examples that a run keeps for its exports: the first ones."""
     row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
     count = max(NUM_EXAMPLES, min(MAX_EXAMPLES, MAX_EXAMPLE_BYTES // row_bytes))
     return np.arange(min(count, len(test)))
 
 
 def typical_rows(source: ArraySource) -> Any:
-    """Return the numbers of examples, evenly over the classes or, without them, over the split."""
+    """Return the indices of examples, evenly over the classes or, without them, over the split."""
     targets = source.targets
     by_class = np.arange(len(source))
     if are_classes(targets):
@@ -348,9 +348,9 @@ def typical_rows(source: ArraySource) -> Any:
     return np.sort(by_class[np.linspace(0, len(source) - 1, count).astype(int)])
 
 
-def save_rows(source: ArraySource, numbers: Any, path: Path) -> None:
+def save_rows(source: ArraySource, indices: Any, path: Path) -> None:
     """Write some examples: inputs as ``x/NAME``, targets as ``y``, or as ``y/NAME`` if several."""
-    inputs, targets = source.take(numbers)
+    inputs, targets = source.take(indices)
     if isinstance(source, Scenes):
         targets = {}  # maps are larger than images, and no export reads them
     arrays = {f"x/{name}": array for name, array in inputs.items()}

@@ -45,7 +45,7 @@ _FOR_CLASSES = {
     "compile.loss": CLASS_LOSSES,
     "compile.metrics": ("accuracy", "sparse_top_k_categorical_accuracy"),
 }
-# What Keras computes with class numbers too, as if the batch were the classes.
+# What Keras computes with class indices too, as if the batch were the classes.
 _ONE_HOT = {"categoricalaccuracy", "onehotiou", "onehotmeaniou"}
 
 
@@ -142,8 +142,8 @@ def train_epochs(
 def _validate(model: Any, test: Any, source: ArraySource, ranks: Ranks | None) -> dict[str, float]:
     model.reset_metrics()
     parts = list(batches_of(source))
-    for numbers in parts[ranks.rank :: ranks.size] if ranks else parts:
-        inputs, targets = source.take(numbers)
+    for indices in parts[ranks.rank :: ranks.size] if ranks else parts:
+        inputs, targets = source.take(indices)
         test((fed(model, inputs), targets))
     if ranks:
         ranks.add_up(model.metrics_variables)
@@ -302,7 +302,7 @@ def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) ->
         reason = re.sub(r"{{.*?}} *| *\[Op:.*", "", str(error)).partition("\n")[0]
         fits = ""
         if _are_classes(targets, outputs):
-            fits = f" Class numbers go with: {', '.join(_FOR_CLASSES[key])}."
+            fits = f" Class indices go with: {', '.join(_FOR_CLASSES[key])}."
         raise UsageError(
             f"{key} = {names} does not fit targets of {_described(targets)} and outputs of "
             f"{_described(outputs)}: {reason.rstrip('.')}.{fits}"

@@ -1,4 +1,4 @@
-"""Label smoothing of class numbers is Keras' of one-hot targets."""
+"""Label smoothing of class indices is Keras' of one-hot targets."""
 
 import keras
 import numpy as np

@@ -73,7 +73,7 @@ def test_what_does_not_go_with_class_numbers(data_dir, tmp_path, override, named
         "loss": "sparse_categorical_crossentropy, smoothed_crossentropy",
         "metrics": "accuracy, sparse_top_k_categorical_accuracy",
     }
-    assert message.endswith(f". Class numbers go with: {fits[key]}.")
+    assert message.endswith(f". Class indices go with: {fits[key]}.")
 
 
 @pytest.mark.parametrize("metric", ["auc", "precision", "f1_score"])

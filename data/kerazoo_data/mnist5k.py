@@ -121,7 +121,7 @@ def scene(images: Any, labels: Any, rng: np.random.Generator) -> tuple[Any, list
     Args:
         images: Digits, uint8 (digits, 28, 28).
         labels: What they are.
-        rng: Source of chance.
+        rng: Random generator.
 
     Returns:
         uint8 (96, 96), and top, left, bottom, right in pixels with the class of each digit.

@@ -59,7 +59,7 @@ class DatasetConfig:
 
     Args:
         name: A registered dataset, any name of tensorflow-datasets, ``name/config:version``, or
-            the path of own data, such as ``./flowers``.
+            the path of custom data, such as ``./flowers``.
         train: Split in slicing syntax, such as ``train[:90%]``.
         validation: Split looked at after each epoch, or ``None``.
         test: Held-out split, looked at once.
@@ -67,11 +67,11 @@ class DatasetConfig:
         label: Feature that is the class, the target text of ``seq2seq``, the tags of words, or the
             answers to a question; language models read none.
         target_length: Tokens of a target text, for ``seq2seq``.
-        columns: Of own data: role to column, such as ``text = "review"``.
-        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
-        on_contradiction: Of own data, what is done with the same content in several classes:
+        columns: Of custom data: role to column, such as ``text = "review"``.
+        on_bad_record: Of custom data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of custom data, what is done with the same content in several classes:
             ``keep``, ``drop`` it from what is trained on, or ``error``.
-        folds: Of own data: how many parts of a cross-validation they are put into, named
+        folds: Of custom data: how many parts of a cross-validation they are put into, named
             ``fold1``, ``fold1_validation``, ``fold2``..., in place of train, validation and test.
     """
 
@@ -90,7 +90,7 @@ class DatasetConfig:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How own data are read, as :func:`zoo_recipes.datasets.loading.open_dataset` takes it."""
+        """Arguments of :func:`zoo_recipes.datasets.loading.open_dataset` for custom data."""
         return {
             "columns": self.columns,
             "on_bad_record": self.on_bad_record,

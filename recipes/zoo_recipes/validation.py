@@ -159,7 +159,7 @@ def _dataset_mistakes(name: str) -> Iterator[str]:
     if bare not in known:
         hint = did_you_mean(name, [*ours.names(), *known])
         if os.path.exists(name):  # noqa: PTH110 - of any text
-            hint = f' Own data are written "./{name}".'
+            hint = f' Your own data are written "./{name}".'
         yield (
             f'dataset.name = "{name}": neither Kerazoo nor tensorflow-datasets has it.{hint} '
             f"Ours: {', '.join(ours.names())}."

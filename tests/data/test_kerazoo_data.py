@@ -96,7 +96,7 @@ def test_without_it_a_recipe_of_its_data_is_read_and_not_trained(alone, tmp_path
     assert not (tmp_path / "run").exists()
     rows = ["a,b,label"] + [f"{row},{-row},{'odd' if row % 2 else 'even'}" for row in range(40)]
     (tmp_path / "rows.csv").write_text("\n".join(rows), encoding="utf-8")
-    # Own data take the place of its own.
+    # Custom data take the place of its own.
     recipe = on_custom_data(resolve_recipe("table-mlp"), tmp_path / "rows.csv")
     assert recipe.dataset.name == str(tmp_path / "rows.csv")
     with pytest.raises(UnknownNameError, match="Recipe 'resume-bias' comes with the package 'ker"):

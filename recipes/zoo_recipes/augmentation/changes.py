@@ -27,7 +27,7 @@ def time_shift(inputs: Arrays, rng: np.random.Generator, *, factor: float) -> Ar
 
     Args:
         inputs: ``audio``, (batch, samples).
-        rng: Source of chance.
+        rng: Random generator.
         factor: Longest way, as a fraction of the samples.
 
     Example:
@@ -50,7 +50,7 @@ def white_noise(inputs: Arrays, rng: np.random.Generator, *, snr: float) -> Arra
 
     Args:
         inputs: ``audio``, float32 (batch, samples) in -1..1.
-        rng: Source of chance.
+        rng: Random generator.
         snr: Least ratio of signal to noise in decibels; each audio clip has one between it and 30
             more.
 
@@ -120,7 +120,7 @@ def token_dropout(
 
     Args:
         inputs: ``token_ids`` and ``padding_mask``, (batch, length).
-        rng: Source of chance.
+        rng: Random generator.
         marks: What stays as it is, and what stands in place of a token.
         rate: Fraction of the tokens.
     """
@@ -143,7 +143,7 @@ def token_crop(
 
     Args:
         inputs: ``token_ids`` and ``padding_mask``, (batch, length).
-        rng: Source of chance.
+        rng: Random generator.
         marks: What stays before and after the text.
         rate: Fraction of the texts.
         shortest: Smallest fraction of a text that is kept.

@@ -27,7 +27,7 @@ def mix_up(images: Any, rng: np.random.Generator, *, alpha: float = 0.2) -> tupl
 
     Args:
         images: float (batch, height, width, channels).
-        rng: Source of chance.
+        rng: Random generator.
         alpha: The fraction of the first image is drawn from Beta(alpha, alpha).
 
     Returns:
@@ -44,7 +44,7 @@ def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tup
 
     Args:
         images: float (batch, height, width, channels).
-        rng: Source of chance.
+        rng: Random generator.
         alpha: The area that stays is drawn from Beta(alpha, alpha).
 
     Returns:
@@ -103,7 +103,7 @@ def mixed(
         targets: Classes, int (batch,).
         mixes: The ways; one of them is drawn.
         num_classes: Of the model.
-        rng: Source of chance.
+        rng: Random generator.
 
     Returns:
         Inputs, and soft labels, float32 (batch, num_classes).

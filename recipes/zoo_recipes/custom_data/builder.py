@@ -1,4 +1,4 @@
-"""The TFDS builder of a person's own data."""
+"""The TFDS builder of the user's own data."""
 
 # mypy: disable-error-code="misc,call-arg"
 
@@ -15,7 +15,7 @@ from zoo_recipes.custom_data.files import watched
 
 
 class OwnData(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """Data of a person's own files.
+    """Data of the user's own files.
 
     Args:
         content: What was read.

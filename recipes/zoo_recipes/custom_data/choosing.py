@@ -1,4 +1,4 @@
-"""A recipe put on a person's own data."""
+"""A recipe put on the user's own data."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ OF_THE_DATA = ("dataset.", "fit.keep_best", "fit.early_stopping")
 def overridden(
     recipe: Recipe, overrides: Sequence[str], data: str | Path | None, columns: Columns | None
 ) -> Recipe:
-    """Return a recipe with overrides, and on own data if there are any.
+    """Return a recipe with overrides, and on custom data if there are any.
 
     What is overridden of the model decides which data it takes, so it comes before them; what is
-    overridden of the data is said of these, so it comes after them.
+    overridden of the data concerns these, so it comes after them.
 
     Args:
         recipe: What to start from.
@@ -62,9 +62,9 @@ def on_custom_data(
     columns: Columns | None = None,
     on_bad_record: BadRecords | None = None,
 ) -> Recipe:
-    """Return a recipe that is trained on own data, whose absolute path it holds.
+    """Return a recipe that is trained on custom data, whose absolute path it holds.
 
-    With ``data``, what the recipe said and promised of its former data is no longer in it, and the
+    With ``data``, what the recipe states and expects of its former data is no longer in it, and the
     weights of the epoch with the lowest ``val_loss`` are kept unless it says which.
 
     Args:
@@ -84,8 +84,8 @@ def on_custom_data(
     if data is None and not is_path(dataset.name):
         if columns or on_bad_record:
             raise UsageError(
-                f"Columns and bad records are settings of own data, and dataset '{dataset.name}' "
-                "is none: name your file or folder with --data (data=)."
+                "Columns and bad records are settings of your own data, and dataset "
+                f"'{dataset.name}' is none: name your file or folder with --data (data=)."
             )
         return recipe
     path = Path(dataset.name if data is None else data).expanduser().absolute()
@@ -148,12 +148,12 @@ def at_hand(recipe: Recipe, data: str | Path | None = None) -> Recipe:
         data: Where they were moved to; ``None`` where they are as before.
 
     Raises:
-        UsageError: They are not where the recipe says, or they are not own data.
+        UsageError: They are not where the recipe says, or they are not custom data.
     """
     name = recipe.dataset.name
     if data is not None and not is_path(name):
         raise UsageError(
-            f"--data (data=) says where own data were moved to, and dataset '{name}' is none: "
+            f"--data (data=) says where your own data were moved to, and dataset '{name}' is none: "
             "leave it out."
         )
     if data is not None:
@@ -252,9 +252,9 @@ def _check_columns(own: OwnData, kind: Kind) -> None:
 
 def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
     task = learned(recipe)
-    # Of numbers somebody has to say that they are some: ten different ones may be classes.
-    is_said = "target" in own.columns and _can_learn_instead(recipe, kind)
-    if takes(recipe, kind) or is_said:
+    # Numbers have to be declared as such: ten different ones may be classes.
+    is_given = "target" in own.columns and _can_learn_instead(recipe, kind)
+    if takes(recipe, kind) or is_given:
         return
     listed = f" Recipes for them: {', '.join(recipes_for(kind)) or 'none'}."
     if task in kind.tasks and kind.step == "":
@@ -266,18 +266,18 @@ def _check_task(own: OwnData, kind: Kind, recipe: Recipe) -> None:
             f"Recipe '{recipe.name}' has no preprocessing step '{kind.step}', and '{own.path}' "
             f"holds {kind.name}.{listed}"
         )
-    said = ""
+    explained = ""
     needing = ", ".join(settings_of_one_class(recipe)) if task in kind.of_one else ""
     if needing:
-        said = f" It needs examples of one class each: {needing}."
+        explained = f" It needs examples of one class each: {needing}."
     # A recipe of numbers was given classes, or one of classes numbers.
     if kind.outcome and HEAD.sub("", task) == HEAD.sub("", kind.tasks[0]):
         taken, other = ("class", "target") if kind.roles[-1] == "label" else ("number", "label")
-        said = (
+        explained = (
             f" Its column '{kind.outcome}' is taken for a {taken}: --column {other}="
             f"{shlex.quote(kind.outcome)} says otherwise."
         )
     raise UsageError(
         f"Recipe '{recipe.name}' trains {task}, and '{own.path}' holds {kind.name}, for "
-        f"{' or '.join(kind.tasks)}.{said}{listed}"
+        f"{' or '.join(kind.tasks)}.{explained}{listed}"
     )

@@ -49,7 +49,7 @@ _SCRIPT = re.compile(r"[^\W\d_\x00-\x7f]{3,}")
 
 
 def is_path(name: str) -> bool:
-    """Return whether the name of a dataset is the path of own data.
+    """Return whether the name of a dataset is the path of custom data.
 
     Example:
         >>> is_path("./flowers"), is_path("/data/flowers.csv"), is_path("glue/sst2")

@@ -193,7 +193,7 @@ def quantiles(column: Any) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnData:
-    """Where own data are, and how they are to be read.
+    """Where custom data are, and how they are to be read.
 
     Args:
         path: File or folder.
@@ -253,7 +253,7 @@ class OwnData:
 
 
 def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
-    """Return the prepared builder of own data; content that was prepared before is not read again.
+    """Return the prepared builder of custom data; content prepared before is not read again.
 
     Args:
         own: The data.
@@ -274,7 +274,7 @@ def prepared(own: OwnData, data_dir: str | Path | None = None) -> Any:
 
 
 def note_of(builder: Any) -> dict[str, Any] | None:
-    """Return what is noted of own data: kind, splits, what was left out; ``None`` for others."""
+    """Return what is noted of custom data: kind, splits, what was left out; ``None`` for others."""
     path = Path(str(builder.data_dir), NOTE)
     if not path.is_file():
         return None
@@ -285,7 +285,7 @@ def note_of(builder: Any) -> dict[str, Any] | None:
 def records_of(
     builder: Any, dataset: DatasetConfig, locations: Sequence[str] | None
 ) -> Records | None:
-    """Return which records of own data examples are; ``None`` for other data.
+    """Return which records of custom data examples are; ``None`` for other data.
 
     Args:
         builder: A prepared ``tfds.core.DatasetBuilder``.
@@ -302,7 +302,7 @@ def records_of(
 
 
 def show_custom_data(builder: Any, dataset: DatasetConfig) -> None:
-    """Print to standard error what own data hold, how they are split, and what was left out.
+    """Print to standard error what custom data hold, how they are split, and what was left out.
 
     Args:
         builder: A prepared ``tfds.core.DatasetBuilder``.

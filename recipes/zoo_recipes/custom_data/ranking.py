@@ -1,4 +1,4 @@
-"""Which recipes fit own data, the best first: by size, colours, length, language and amount."""
+"""Which recipes fit custom data, the best first: by size, colours, length, language and amount."""
 
 from __future__ import annotations
 

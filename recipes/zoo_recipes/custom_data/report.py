@@ -50,17 +50,17 @@ class Suspect:
 def find_suspects(content: Content) -> list[Suspect]:
     """Return the examples whose class is likely another, the likeliest first.
 
-    Each example is judged by a logistic regression on the four fifths of the data that it is not
+    Each example is scored by a logistic regression on the four fifths of the data that it is not
     in: on characters of texts, small images or the numbers themselves. Who looks like another
     class is found by confident learning, as ``zoo evaluate`` does with a better model. Where an
-    example may have several classes, each is judged by itself.
+    example may have several classes, each is scored by itself.
 
     Args:
         content: What was read; classes with fewer than five examples are left out, as are those of
             several that fewer than five examples lack.
 
     Raises:
-        UsageError: Data without two classes that can be judged.
+        UsageError: Data without two classes that can be scored.
     """
     if MULTI_LABEL in content.kind.tasks:
         return _of_several(content)
@@ -123,7 +123,7 @@ def _of_several(content: Content) -> list[Suspect]:
 
 
 def _values(content: Content, examples: Sequence[Example]) -> Sequence[Any]:
-    """Return what each example is judged by: a text, a function that returns pixels, or numbers."""
+    """Return what each example is scored by: a text, a function that returns pixels, or numbers."""
     names = content.kind.input
     if isinstance(names, str):
         return [example.values[names] for example in examples]
@@ -182,7 +182,7 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class DataReport:
-    """What is known of own data before they are trained on.
+    """What is known of custom data before they are trained on.
 
     Args:
         path: File or folder.
@@ -202,7 +202,7 @@ class DataReport:
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
         remarks: Notes: what is not a problem, and still good to know, such as several sample rates.
-        contradictions: Examples whose content is in another class too; a training keeps them.
+        contradictions: Examples whose content is in another class too; a training uses them.
     """
 
     path: Path
@@ -226,7 +226,7 @@ class DataReport:
 def inspect_data(
     path: str | Path, columns: Columns | None = None, *, label_errors: bool = False
 ) -> DataReport:
-    r"""Read own data and report what they hold and what is wrong with them; nothing is written.
+    r"""Read custom data and report what they hold and what is wrong with them; nothing is written.
 
     Args:
         path: File or folder.
@@ -234,7 +234,7 @@ def inspect_data(
         label_errors: Whether likely wrong classes are looked for too; it takes longer.
 
     Raises:
-        UsageError: Nothing is there, nothing that is understood, or no classes that can be judged.
+        UsageError: Nothing is there, nothing that is understood, or no classes that can be scored.
 
     Example:
         >>> from tempfile import TemporaryDirectory

@@ -107,7 +107,7 @@ OPTIONAL = ("split", "group")
 JUDGMENTS = ("label", "gold_label", "is_duplicate", "similarity_score", "score", "class", "target")
 # In a table of anything, other words may be names of features.
 OUTCOMES = ("label", "class", "target", "y")
-# Why a column is left out that a few rows may have by chance.
+# Why a column is left out that a few rows may happen to have.
 SAME = "is the same in every row"
 DATES = "holds dates: make numbers of them, such as the month, the weekday or an age in days"
 _DATE = re.compile(

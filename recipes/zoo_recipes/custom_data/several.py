@@ -13,9 +13,9 @@ from zoo_recipes.custom_data.table_files import Table, TableRow
 from zoo_registry import UsageError, did_you_mean
 from zoo_registry.specs import MULTI_LABEL
 
-# What people put between the classes of a cell. A space is one only where nobody uses another.
+# Usual marks between the classes of a cell. A space is one only where no other is used.
 MARKS = ("|", ";", ",")
-# Cells that have a mark, of those that are not empty: fewer are names that contain it by chance.
+# Cells that have a mark, of those that are not empty: fewer are names that happen to contain it.
 USUAL = 0.1
 YES, NO = {"1", "1.0", "true", "yes"}, {"0", "0.0", "false", "no", ""}
 

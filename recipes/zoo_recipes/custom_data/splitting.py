@@ -1,4 +1,4 @@
-"""The splits of own data: their own ones, and those that follow from what each example holds."""
+"""The splits of custom data: their own ones, and those that follow from what each example holds."""
 
 from __future__ import annotations
 

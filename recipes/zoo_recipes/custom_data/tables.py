@@ -350,7 +350,7 @@ def _cells(opened: Opened, roles: Mapping[str, str], row: TableRow) -> dict[str,
         if role in kind.roles and kind != PAIRS:
             values[role] = _number(role, values[role])
     if roles.get("label") == "gold_label" and values["label"] == "-":
-        raise BadRecordError("gold_label '-' is none: those who judged it did not agree")
+        raise BadRecordError("gold_label '-' is none: the annotators did not agree")
     return values
 
 

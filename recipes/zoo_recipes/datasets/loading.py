@@ -40,17 +40,18 @@ def open_dataset(
 
     Args:
         name: A registered dataset, prepared here from installed packages where it is not yet, any
-            name of tensorflow-datasets, or the path of own data, such as ``./flowers``.
-        columns: Of own data: role to column, such as ``{"text": "review"}``.
-        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
-        on_contradiction: Of own data: ``keep``, ``drop`` or ``error``.
-        to_train: Of own data: whether what a training needs is asked of them.
-        folds: Of own data: how many parts of a cross-validation they are put into.
+            name of tensorflow-datasets, or the path of custom data, such as ``./flowers``.
+        columns: Of custom data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of custom data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of custom data: ``keep``, ``drop`` or ``error``.
+        to_train: Of custom data: whether what a training needs is asked of them.
+        folds: Of custom data: how many parts of a cross-validation they are put into.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
 
     Raises:
-        UsageError: No such dataset, one that must be downloaded first, or own data with problems.
+        UsageError: No such dataset, one that must be downloaded first, or custom data with
+            problems.
         ZooError: It cannot be prepared.
     """
     if is_path(name):

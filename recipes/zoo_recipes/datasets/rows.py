@@ -67,7 +67,7 @@ class Examples:
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
         classes: Their names, in the order of their indices.
-        locations: Of own data: which record of the files each is, as messages have it; else
+        locations: Of custom data: which record of the files each is, as messages have it; else
             ``None``.
     """
 
@@ -81,7 +81,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class RawExample:
-    """One example: its raw input, label, group, and the record of own data that it is."""
+    """One example: its raw input, label, group, and the record of custom data that it is."""
 
     raw: Any
     label: Any
@@ -146,7 +146,7 @@ def class_names(builder: Any, label: str | None) -> list[str]:
 
 
 def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
-    """Return which record of own data each row is; ``None`` where the data are not own data."""
+    """Return the record of custom data that each row is; ``None`` for other data."""
     found = [row.location for row in rows if row.location is not None]
     return found if len(found) == len(rows) else None
 

@@ -28,7 +28,7 @@ class Outcome:
     message: str
 
 
-def leave(error: BaseException, path: Path) -> Outcome:
+def write_outcome(error: BaseException, path: Path) -> Outcome:
     """Write the error for the supervisor, and return it."""
     outcome = _outcome(error)
     text = json.dumps(asdict(outcome))
@@ -51,7 +51,7 @@ def _outcome(error: BaseException) -> Outcome:
     return Outcome("bug", f"{type(error).__name__}: {error}")
 
 
-def said(outcome: Path) -> Outcome | None:
+def read_outcome(outcome: Path) -> Outcome | None:
     """Return what a worker left, ``None`` if it was killed."""
     if not outcome.exists():
         return None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
-from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
+from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, read_outcome
 from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import Run, load_run, read_run
 from zoo_recipes.training.checkpoints import newest
@@ -125,7 +125,7 @@ class _Team:
             for process in self.processes:
                 process.terminate()
             self._wait(_PATIENCE)
-            return Failure(0, 1, said(self._outcome(0)) or Outcome("interrupted", ""))
+            return Failure(0, 1, read_outcome(self._outcome(0)) or Outcome("interrupted", ""))
         finally:
             self._end()
 
@@ -139,7 +139,7 @@ class _Team:
 
     def _cause(self, first: Sequence[int | None]) -> Failure:
         failures = [
-            Failure(rank, code, said(self._outcome(rank)), self._last_lines(rank))
+            Failure(rank, code, read_outcome(self._outcome(rank)), self._last_lines(rank))
             for rank, code in enumerate(self._codes())
             if code
         ]
@@ -147,7 +147,7 @@ class _Team:
         return cause(sorted(failures, key=lambda failure: not first[failure.rank]))
 
     def _last_lines(self, rank: int) -> str:
-        outcome, log = said(self._outcome(rank)), self._log(rank)
+        outcome, log = read_outcome(self._outcome(rank)), self._log(rank)
         if not log.exists() or (outcome and outcome.kind != "bug"):
             return ""
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()

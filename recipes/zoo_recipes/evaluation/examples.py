@@ -47,7 +47,7 @@ class Read:
         dataset: Name and version of the data.
         split: In slicing syntax.
         examples: As they were read.
-        records: Of own data: which of them the examples are; else ``None``.
+        records: Of custom data: which of them the examples are; else ``None``.
     """
 
     recipe: Recipe
@@ -57,7 +57,7 @@ class Read:
     records: Records | None = None
 
     def location(self, row: int) -> str:
-        """Return where an example is: file and line of own data, else its index in the split."""
+        """Return where an example is: file and line of custom data, else its index in the split."""
         return self.records.locations[row] if self.records else f"{self.split}[{row}]"
 
 
@@ -130,8 +130,8 @@ def read_for(
 
     Args:
         trained: Names recipe and data.
-        split: By default the recipe's test split; of other own data without splits all of them.
-        data: Other own data, or those of the run in another place.
+        split: By default the recipe's test split; of other custom data without splits all of them.
+        data: Other custom data, or those of the run under another path.
         columns: Of these.
         group: A feature or column to read beside.
         other_data: Whether data that changed since the training are read all the same.
@@ -200,7 +200,7 @@ def _check_version(trained: Trained, known: DatasetInfo) -> None:
     is_other = version.partition(".")[0] != VERSION.partition(".")[0]
     if is_other and (known.own or {}).get("splits") != OWN_SPLITS:
         raise UsageError(
-            f"{title(trained)} was trained by a Kerazoo that split own data by another rule "
+            f"{title(trained)} was trained by a Kerazoo that split your own data by another rule "
             f"({version}, now {VERSION}), and which records it was tested on is not known: "
             "train it again, or measure it on records that it has not seen with --data (data=)."
         )

@@ -249,36 +249,36 @@ def observe(
     if isinstance(source, Views):
         return Observed(count_views(predict, source), {})
     scores = Scores(recipe)
-    kept = []
+    collected = []
     for indices in batches_of(source):
         inputs, targets = source.take(indices)
         made = scored_outputs(predict(inputs), targets)
         if _one_class(targets, made):
             _check_classes(targets, max(2, made.shape[1]))
         scores.add(targets, made)
-        kept.append(_kept(source, targets, made))
-    # Nothing is kept of answers that are written token by token.
+        collected.append(_kept(source, targets, made))
+    # Nothing is collected of answers that are written token by token.
     outcomes: Outcomes = (
         count_texts(*written(predict, source))
         if isinstance(source, Pairs)
-        else _joined_outcomes(task, source, kept, labels)
+        else _joined_outcomes(task, source, collected, labels)
     )
     together = source.users if isinstance(source, Ratings) else None
     return Observed(outcomes, scores.results(), scores.losses(), together)
 
 
 def _joined_outcomes(
-    task: str, source: ArraySource, kept: Sequence[Any], labels: Sequence[str]
+    task: str, source: ArraySource, collected: Sequence[Any], labels: Sequence[str]
 ) -> Outcomes:
-    """Return the outcomes of what was kept of each batch."""
+    """Return the outcomes of what was collected of each batch."""
     if isinstance(source, Masked):
-        return joined(list(kept))
+        return joined(list(collected))
     if isinstance(source, Scenes):
-        return count_boxes(source, [found for part in kept for found in part])
+        return count_boxes(source, [found for part in collected for found in part])
     if isinstance(source, Answers):
-        ends = {name: np.concatenate([part[name] for part in kept]) for name in kept[0]}
+        ends = {name: np.concatenate([part[name] for part in collected]) for name in collected[0]}
         return count_answers(source, ends)
-    made = np.concatenate(kept)
+    made = np.concatenate(collected)
     if isinstance(source, Ratings):
         return RatingOutcomes(source.targets, made, source.users)
     if isinstance(source, Tags):

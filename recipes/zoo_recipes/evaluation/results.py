@@ -95,7 +95,7 @@ class Groups:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model is worth on a split.
+    """The evaluation of a model on a split.
 
     Args:
         where: Folder of the run or bundle.

@@ -149,7 +149,7 @@ def explain_trained(
     cutting: Cutting | None = None,
     effort: Effort | None = None,
 ) -> Explanation:
-    """Say what in an input a model's answer hangs on.
+    """Return what in an input a model's prediction depends on.
 
     Args:
         trained: The model.

@@ -150,7 +150,7 @@ def _bytes(save: Any) -> bytes:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explanation:
-    """What in one input an answer hangs on.
+    """What in one input a prediction depends on.
 
     Args:
         model: Name of the model or recipe.
@@ -304,7 +304,7 @@ def facts(explanation: Explanation) -> list[str]:
 
 def _input(explanation: Explanation, images: dict[str, str]) -> str:
     if explanation.features.kind == "image":
-        captions = {INPUT: "What the model sees", HEAT_MAP: "What its answer hangs on"}
+        captions = {INPUT: "What the model sees", HEAT_MAP: "What its prediction depends on"}
         figures = (
             f"<figure>{images[name]}<figcaption>{caption}</figcaption></figure>"
             for name, caption in captions.items()

@@ -240,7 +240,7 @@ class LabelError:
     """One example whose label is likely wrong.
 
     Args:
-        place: Location: file and line or record of own data; of others the split and its index,
+        place: Location: file and line or record of custom data; of others the split and its index,
             from 0, as tensorflow-datasets reads them.
         given: The class that it is in.
         predicted: The class that it looks like.
@@ -285,7 +285,7 @@ def likely_label_errors(targets: Any, probabilities: Any, most: int = MOST) -> l
 
 
 def applies(label: str, is_given: Any) -> str:
-    """Return how it is said that one of several classes applies, or does not."""
+    """Return the words for one of several classes that applies, or does not."""
     return label if is_given else f"not {label}"
 
 
@@ -294,7 +294,7 @@ def likely_errors_of_several(
 ) -> list[tuple[int, int]]:
     """Return the rows in which a class likely applies and is not given, or the reverse.
 
-    Each class is judged by itself, as :func:`likely_label_errors` judges two: that it applies, and
+    Each class is scored by itself, as :func:`likely_label_errors` scores two: that it applies, and
     that it does not.
 
     Args:

@@ -22,7 +22,7 @@ STRIDE = 4
 # (https://arxiv.org/abs/1808.01244, section 3.2): that far around a middle a heatmap is not a
 # mistake.
 LEAST_OVERLAP = 0.7
-# Next to no loss: it is for cells of which nobody knows whether a thing is there.
+# Next to no loss: it is for cells of which it is not known whether they hold an object.
 UNKNOWN = 0.9999
 # Features that say so of a box, as COCO's and VOC's builders name them.
 FLAGS = ("is_crowd", "is_difficult")
@@ -82,7 +82,7 @@ def ignored(boxes: Mapping[str, Any]) -> Any:
 
 
 def make_maps(boxes: Mapping[str, Any], shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Return what a detector is to tell of an image.
+    """Return the maps that a detector learns of an image.
 
     Args:
         boxes: As :class:`Scenes` has them.
@@ -151,12 +151,12 @@ def _root(a: float, b: float, c: float) -> float:
 def flipped(
     inputs: Arrays, targets: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Return a batch in which half of the images, drawn by chance, are mirrored with their maps.
+    """Return a batch in which a random half of the images is mirrored with their maps.
 
     Args:
         inputs: ``image`` float32 (batch, height, width, channels).
         targets: Maps, as :meth:`Scenes.take` gives them.
-        rng: Source of chance.
+        rng: Random generator.
     """
     chosen = (rng.random(len(inputs["image"])) < 0.5)[:, np.newaxis, np.newaxis, np.newaxis]
     arrays = {**targets, "image": inputs["image"]}

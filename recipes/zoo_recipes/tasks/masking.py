@@ -102,9 +102,9 @@ class Masked:
 
 def _tokens(special: Any, config: MaskingConfig, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return which tokens are to be predicted, bool, and the fate of each, float in 0..1."""
-    chance = np.where(special, 1.0, rng.random(len(special)))
-    wanted = chance < config.rate
-    wanted[np.argmin(chance)] = True  # a row without a token to predict teaches nothing
+    drawn = np.where(special, 1.0, rng.random(len(special)))
+    wanted = drawn < config.rate
+    wanted[np.argmin(drawn)] = True  # a row without a token to predict teaches nothing
     return wanted, rng.random(len(special))
 
 

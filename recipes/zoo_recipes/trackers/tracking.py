@@ -320,14 +320,14 @@ def _begun_with(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, key in ((ENERGY, "country"), (MLFLOW, "uri")):
         if argument := _note_of(info, name).get(key):
             yield name, argument
-    for name, kept in (info.get(_TRACKERS) or {}).items():
-        yield name, kept[_ARGUMENT]
+    for name, recorded in (info.get(_TRACKERS) or {}).items():
+        yield name, recorded[_ARGUMENT]
 
 
 def _note_of(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = {ENERGY: _COST, MLFLOW: None}.get(name, _TRACKERS)
-    kept: Mapping[str, Any] = ((info.get(table) or {}) if table else info).get(name) or {}
-    return kept.get(_NOTE, {}) if table == _TRACKERS else kept
+    recorded: Mapping[str, Any] = ((info.get(table) or {}) if table else info).get(name) or {}
+    return recorded.get(_NOTE, {}) if table == _TRACKERS else recorded
 
 
 def _keep(record: Record, name: str, argument: str, note: Mapping[str, Any]) -> None:
@@ -337,5 +337,5 @@ def _keep(record: Record, name: str, argument: str, note: Mapping[str, Any]) -> 
     elif name == MLFLOW and note:
         record.note(mlflow=note)
     elif name not in (ENERGY, MLFLOW):
-        kept = TrackerInfo(argument=argument, note=note)
-        record.note(trackers={**record.info.trackers, name: kept})
+        recorded = TrackerInfo(argument=argument, note=note)
+        record.note(trackers={**record.info.trackers, name: recorded})

@@ -164,14 +164,14 @@ def balanced_order(labels: Any, rng: np.random.Generator) -> Any:
 
     Args:
         labels: Classes, (examples,).
-        rng: Source of chance.
+        rng: Random generator.
 
     Raises:
         UsageError: Labels that are not classes.
     """
     _check_classes("fit.sampling", labels)
     classes = np.unique(labels)
-    # The remainder goes to classes that chance names.
+    # The remainder goes to classes drawn at random.
     counts = np.full(len(classes), len(labels) // len(classes))
     counts[rng.permutation(len(classes))[: len(labels) % len(classes)]] += 1
     drawn = []

@@ -20,7 +20,7 @@ SECONDS = 60.0
 KEPT = 2
 # What EarlyStopping and ReduceLROnPlateau count.
 COUNTED = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
-# Writing may take one part in fifty of the time, whatever a user's seconds are.
+# Writing may take one part in fifty of the time, whatever the user's seconds are.
 SHARE = 50
 
 
@@ -72,7 +72,7 @@ class Saver:
     Args:
         folder: Of the run.
         model: Compiled, its optimizer and metrics built.
-        callbacks: Keras callbacks; what they have counted is kept.
+        callbacks: Keras callbacks; their counters are saved.
         history: Of the epochs that are done, filled elsewhere.
         seconds: At least so much time lies between two checkpoints; 0 is one every step.
     """

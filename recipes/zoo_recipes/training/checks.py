@@ -148,12 +148,12 @@ def are_classes(labels: Any) -> bool:
 
 
 def warn_of_images(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
-    """Warn where images of own data are made much smaller, or lose their colours.
+    """Warn where images of custom data are made much smaller, or lose their colours.
 
     Args:
         recipe: Its preprocessing makes the images smaller.
         builder: Of the data, prepared.
-        note: What is known of own data; ``None`` for others, whose recipes were made for them.
+        note: What is known of custom data; ``None`` for others, whose recipes were made for them.
     """
     steps = [n for n, step in enumerate(recipe.preprocessing) if step.get("step") == "image"]
     sizes = (note or {}).get("sizes", {})

@@ -99,7 +99,7 @@ def trained(
     Args:
         recipe: The recipe.
         builder: Of its data, prepared.
-        record: Of the run, or of what is not kept; added to.
+        record: Of the run, or of a temporary one; added to.
         ranks: The processes that train together, of which this is one.
         checkpoint: Where to go on.
         options: As :func:`zoo_recipes.training.fitting.fit` takes them.
@@ -116,7 +116,7 @@ def trained(
     _check_same_data(folder, before.dataset, dataset)
     if ranks:
         ranks.same("The data", str(dataset.fingerprint).encode())
-    # Own data may have moved since the run began.
+    # Custom data may have moved since the run began.
     record.note(
         labels=labels, dataset=dataset, shared=count_shared(examples), recipe=recipe.to_dict()
     )
@@ -159,7 +159,7 @@ def _check_same_data(folder: Path, before: DatasetInfo, found: DatasetInfo) -> N
     if known is not None and known != found.fingerprint:
         if found.own is not None and before.version != found.version:
             raise ZooError(
-                f"Run '{folder}' was begun by a Kerazoo that split own data by another rule "
+                f"Run '{folder}' was begun by a Kerazoo that split your own data by another rule "
                 f"({before.version}, now {found.version}): train from the start with "
                 "--force."
             )
@@ -332,7 +332,7 @@ def _inputs(shapes: Shapes, others: Shapes) -> str:
 
 
 def held_out_rows(test: ArraySource) -> Any:
-    """Return the indices of the test examples that a run keeps for its exports: the first ones."""
+    """Return the indices of the test examples that a run saves for its exports: the first ones."""
     row_bytes = sum(array.nbytes for array in test.take(np.arange(1))[0].values())
     count = max(NUM_EXAMPLES, min(MAX_EXAMPLES, MAX_EXAMPLE_BYTES // row_bytes))
     return np.arange(min(count, len(test)))

@@ -138,7 +138,7 @@ def fit(
         checkpoint_seconds: Least time between two checkpoints.
         teacher: Whom the recipe's distillation names.
         checkpoint: Where to go on.
-        on_epoch: Told the number and the metrics of each epoch.
+        on_epoch: Called with the index and the metrics of each epoch.
         ranks: The processes that train together, of which this is one.
         on_step: Called after each step.
 
@@ -149,7 +149,7 @@ def fit(
     """
     distillation, contrastive = recipe.distillation, recipe.contrastive
     if contrastive is not None:
-        # It has the layers of the model, which are what is trained and kept.
+        # It has the layers of the model, which are what is trained and saved.
         model = with_projection(model, contrastive, recipe.seed)
     batches = Batches(
         sources["train"],

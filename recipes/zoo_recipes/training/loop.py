@@ -148,7 +148,7 @@ def _validate(model: Any, test: Any, source: ArraySource, ranks: Ranks | None) -
     if ranks:
         ranks.add_up(model.metrics_variables)
     results = _as_floats(model.get_metrics_result())
-    # What is stopped for, and kept, is what the model is worth on examples.
+    # Early stopping and the best weights go by the loss of the examples alone.
     results["loss"] -= penalty(model)
     return {f"val_{name}": value for name, value in results.items()}
 

@@ -76,7 +76,7 @@ def data_info(
     return tuple(class_names(builder, label)) or None, DatasetInfo(
         name=name,
         version=version,
-        # Own data are the same in another place, whose name is theirs.
+        # Custom data are the same in another place, whose name is theirs.
         fingerprint=fingerprint("own_data" if own else name, version, hashes),
         splits=splits,
         own=own or None,

@@ -63,7 +63,7 @@ def cross_validate(
     download: bool = False,
     **options: Any,
 ) -> CrossValidation:
-    """Train a recipe once for each fold of own data, tested on that fold.
+    """Train a recipe once for each fold of custom data, tested on that fold.
 
     Folds have every class alike, as in scikit-learn's StratifiedKFold. Copies are in one fold, and
     so are all rows of a group (``columns={"group": "patient"}``), as in StratifiedGroupKFold.
@@ -71,7 +71,7 @@ def cross_validate(
     Args:
         recipe: A registered name, a TOML file or a recipe.
         folds: How many, 2 or more.
-        data: Own data without splits, a file or a folder; those of the recipe by default.
+        data: Custom data without splits, a file or a folder; those of the recipe by default.
         columns: Of these: role to column.
         on_bad_record: ``error``, or ``report`` to leave bad records out.
         out: Folder of the runs ``fold1``, ``fold2``...; ``runs/<recipe>-folds`` by default.
@@ -81,7 +81,7 @@ def cross_validate(
         options: As :func:`train` takes them.
 
     Raises:
-        UsageError: No own data, or too few of them, or as for :func:`train`.
+        UsageError: No custom data, or too few of them, or as for :func:`train`.
         ZooError: As for :func:`train`.
     """
     recipe = on_custom_data(
@@ -89,8 +89,8 @@ def cross_validate(
     )
     if not is_path(recipe.dataset.name):
         raise UsageError(
-            f"Folds are parts of own data, and dataset '{recipe.dataset.name}' is none: name your "
-            "file or folder with --data (data=)."
+            f"Folds are parts of your own data, and dataset '{recipe.dataset.name}' is none: name "
+            "your file or folder with --data (data=)."
         )
     if folds < 2:
         raise UsageError(f"folds={folds}: a cross-validation needs 2 or more.")
@@ -123,7 +123,7 @@ def go_on(
 
     Args:
         folder: Of it.
-        data: Where the own data are, if they were moved.
+        data: Where the custom data are, if they were moved.
         data_dir: As for :func:`train`.
         download: As for :func:`train`.
         options: As :func:`train` takes them.
@@ -216,7 +216,7 @@ def train_further(
         overrides: Of its recipe, as :func:`zoo_recipes.overrides.with_overrides` takes them, such
             as ``["fit.epochs=5"]``.
         out: The new run's folder; that of the run with ``-further`` behind it by default.
-        data: Where the run's own data are, if they were moved.
+        data: Where the run's custom data are, if they were moved.
         options: As :func:`zoo_recipes.training.training.train` takes them.
 
     Raises:
@@ -270,14 +270,14 @@ def reproduce(
 
     Args:
         run: The run, or its folder.
-        out: Where the new run is kept; without it, it is deleted.
+        out: Folder of the new run; without it, the new run is deleted.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
-        data: Where the run's own data are, if they were moved.
+        data: Where the run's custom data are, if they were moved.
 
     Raises:
-        UsageError: No complete run, ``out`` is taken, or own data are no longer where they were.
+        UsageError: No complete run, ``out`` is taken, or custom data are no longer where they were.
         ZooError: As :func:`zoo_recipes.training.training.train`.
     """
     run = run if isinstance(run, Run) else load_run(run)

@@ -148,10 +148,10 @@ def train(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints, from which :func:`resume` goes on.
-        data: Own data, a file or a folder, in place of the recipe's.
-        columns: Of own data: role to column, such as ``{"text": "review"}``.
-        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
-        on_epoch: Told the number and the metrics of each epoch, from 0.
+        data: Custom data, a file or a folder, in place of the recipe's.
+        columns: Of custom data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of custom data: ``error``, or ``report`` to leave bad records out.
+        on_epoch: Called with the index, from 0, and the metrics of each epoch.
         workers: How many processes train together. Where ``TF_CONFIG`` names several, this one is
             one of them, and each of them makes the same call.
         energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
@@ -165,8 +165,8 @@ def train(
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
-        ZooError: Data that cannot be had, a loss that is not a number, a disk that is full, workers
-            that did not come up or were lost too often.
+        ZooError: Data that are not available, a loss that is not a number, a disk that is full,
+            workers that did not come up or were lost too often.
     """
     recipe = on_custom_data(
         resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record
@@ -239,7 +239,7 @@ def resume(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: As for :func:`train`.
-        data: Where the run's own data are, if they were moved.
+        data: Where the run's custom data are, if they were moved.
         on_epoch: As for :func:`train`.
         workers: As for :func:`train`; as many as the run began with by default.
         energy: As for :func:`train`; a run that began with it goes on with it.
@@ -247,8 +247,8 @@ def resume(
         trackers: The same.
 
     Raises:
-        UsageError: No run, a complete one, one that another process is training, or own data that
-            are no longer where they were.
+        UsageError: No run, a complete one, one that another process is training, or custom data
+            that are no longer where they were.
         ZooError: The data or the teacher are not those that the run began with, or as for
             :func:`train`.
     """
@@ -271,10 +271,10 @@ def resume(
         return _follow(ranks, folder, data, **reading)
     anew = make_trackers(trackers, energy=energy, mlflow=mlflow)
     with held(folder):
-        # Only now does nobody else change it.
+        # From here on no other process changes it.
         found = _read_or_remade(folder)
         remove_partial(folder)
-        # What it took the place of, where it was killed before it said that it is a run.
+        # The run that it replaces, where it was killed before its run.json was written.
         shutil.rmtree(folder / REPLACED, ignore_errors=True)
         if found.status == "complete":
             raise UsageError(
@@ -363,12 +363,12 @@ def _warn_of_changes(info: RunInfo, ranks: Ranks | None) -> None:
 
 
 def _follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any) -> Run:
-    """Train with worker 0, which writes the run; nothing of ours is kept.
+    """Train with worker 0, which writes the run; this worker leaves no files.
 
     Args:
         ranks: Those that train together.
         folder: Of the run, on a disk that all of them see.
-        data: Where the run's own data are, if they were moved.
+        data: Where the run's custom data are, if they were moved.
         reading: ``data_dir`` and ``download``, as ``train`` takes them.
 
     Raises:

@@ -44,7 +44,7 @@ def tune(
 ) -> Tuning:
     """Search better settings of a recipe; what is interrupted goes on when it is called again.
 
-    Every trial trains with the recipe's seed and is judged by a metric of the validation split; the
+    Every trial trains with the recipe's seed and is scored by a metric of the validation split; the
     test split plays no part. Settings are drawn by the tree-structured Parzen estimator (Bergstra
     et al. 2011) and a trial that is worse than the median of the others at the same epoch is
     pruned, as Optuna has both. Several processes may work on one search.
@@ -54,8 +54,8 @@ def tune(
         trials: How many there are to be, with those of earlier calls.
         out: The folder; ``tunings/<recipe>`` by default.
         space: What to search, by dotted key, on top of the recipe's ``[tune.space]``.
-        data: Own data in place of the recipe's.
-        columns: Of own data: role to column.
+        data: Custom data in place of the recipe's.
+        columns: Of custom data: role to column.
         data_dir: Where prepared datasets are.
         download: Whether a dataset that is not prepared may be downloaded.
         on_trial: Called as each trial ends.

@@ -1,4 +1,4 @@
-"""Cross-validation on own data: who is in which fold, and the runs of all folds together."""
+"""Cross-validation on custom data: who is in which fold, and the runs of all folds together."""
 
 import random
 import shutil
@@ -134,7 +134,7 @@ def test_only_own_data_have_folds(tmp_path):
     with pytest.raises(UsageError) as caught:
         cross_validate(SHORT, out=tmp_path / "out")
     assert str(caught.value) == (
-        "Folds are parts of own data, and dataset 'breast_cancer' is none: name your file or "
+        "Folds are parts of your own data, and dataset 'breast_cancer' is none: name your file or "
         "folder with --data (data=)."
     )
 

@@ -296,9 +296,7 @@ def test_pairs_of_texts_in_classes(tmp_path):
     content = read(write(tmp_path / "snli.csv", "\n".join(lines)))
     assert content.kind.input == ("premise", "hypothesis")
     assert told(content) == {"snli.csv:2": "entailment"}
-    assert problems(content) == [
-        "snli.csv:3: gold_label '-' is none: those who judged it did not agree"
-    ]
+    assert problems(content) == ["snli.csv:3: gold_label '-' is none: the annotators did not agree"]
     text = "sentence1\tsentence2\tscore\nA cat.\tA dog.\t2.5\n"
     content = read(write(tmp_path / "sts.tsv", text))
     assert content.kind.tasks == ("text-regression",)

@@ -1,4 +1,4 @@
-"""Own data are prepared once for each content, split by content, and refused as a whole."""
+"""Custom data are prepared once for each content, split by content, and refused as a whole."""
 
 import shutil
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What a report says of own data, as Python and on the command line."""
+"""What a report says of custom data, as Python and on the command line."""
 
 import json
 

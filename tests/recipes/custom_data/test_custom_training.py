@@ -1,4 +1,4 @@
-"""Recipes trained on own data, and what their runs can do afterwards."""
+"""Recipes trained on custom data, and what their runs can do afterwards."""
 
 import numpy as np
 import pytest
@@ -125,7 +125,7 @@ def test_what_a_recipe_cannot_train_on(reviews, tmp_path):
     with pytest.raises(UsageError) as caught:
         train("digits-cnn", columns={"text": "review"}, out=tmp_path / "run")
     assert str(caught.value) == (
-        "Columns and bad records are settings of own data, and dataset 'digits' is none: name "
+        "Columns and bad records are settings of your own data, and dataset 'digits' is none: name "
         "your file or folder with --data (data=)."
     )
     assert not (tmp_path / "run").exists()
@@ -202,7 +202,9 @@ def test_pixels_of_0_to_1(tmp_path):
 
 def test_a_bare_name_of_a_file_is_told_apart(pictures, monkeypatch):
     monkeypatch.chdir(pictures.parent)
-    with pytest.raises(UsageError, match=r'has it\. Own data are written "\./pictures"\. Ours: '):
+    with pytest.raises(
+        UsageError, match=r'has it\. Your own data are written "\./pictures"\. Ours: '
+    ):
         with_overrides(resolve_recipe("digits-cnn"), ["dataset.name=pictures"])
 
 

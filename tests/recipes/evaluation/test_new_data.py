@@ -203,7 +203,7 @@ def test_a_run_whose_data_were_split_by_another_rule(run, room, data_dir):
         with pytest.raises(UsageError) as caught:
             zoo.evaluate(old, data=data, data_dir=data_dir, slice_by="y")
         assert str(caught.value) == (
-            f"Run '{run.path}' was trained by a Kerazoo that split own data by another rule "
+            f"Run '{run.path}' was trained by a Kerazoo that split your own data by another rule "
             "(1.0.0, now 2.2.0), and which records it was tested on is not known: train it again, "
             "or measure it on records that it has not seen with --data (data=)."
         )

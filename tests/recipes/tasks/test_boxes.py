@@ -1,4 +1,4 @@
-"""Boxes as a detector learns them: maps, losses, what is refused, and a training of own data."""
+"""Boxes as a detector learns them: maps, losses, what is refused, and a training of custom data."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Runs whose own data are no longer where they were."""
+"""Runs whose custom data are no longer where they were."""
 
 import pytest
 
@@ -115,8 +115,8 @@ def test_what_has_no_place(options, tmp_path):
     with pytest.raises(UsageError) as caught:
         reproduce(run, data=tmp_path, **options)
     assert str(caught.value) == (
-        "--data (data=) says where own data were moved to, and dataset 'digits' is none: leave it "
-        "out."
+        "--data (data=) says where your own data were moved to, and dataset 'digits' is none: "
+        "leave it out."
     )
 
 

@@ -68,7 +68,7 @@ def _with_components(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _components(value: Any) -> Any:
-    # A name, or one table of the name and the arguments, as people write it.
+    # A name, or one table of the name and the arguments, as users write it.
     if isinstance(value, list | tuple):
         return [_components(item) for item in value]
     if isinstance(value, str):
@@ -149,7 +149,7 @@ def _dataset_mistakes(name: str) -> Iterator[str]:
         return  # a run is read when its data are gone, too: opening them says so
     bare = re.split(r"[/:]", name)[0]
     ours = zoo_registry.datasets
-    # `huggingface:org/name`: nobody knows those without the network.
+    # `huggingface:org/name`: those are not known without the network.
     of_community = re.match(r"\w+:[A-Za-z]", name)
     if name in ours or bare in ours or of_community or bare in _tfds_names():
         return
@@ -358,7 +358,7 @@ def _tune_mistakes(data: Mapping[str, Any]) -> Iterator[str]:
             continue
         ends = [values[name] for name in ("low", "high") if name in values]
         if not all(isinstance(end, int | float) for end in ends):
-            continue  # said of its type already
+            continue  # its type is reported already
         where = f"tune.space.{key}"
         if bool(values.get("choices")) == bool(ends):
             yield f"{where}: needs low and high, or choices."

@@ -72,7 +72,7 @@ def answer_example(
             has no answer.
 
     Raises:
-        BadRecordError: No texts, or an answer that does not stand where it is said to.
+        BadRecordError: No texts, or an answer that is not at its ``answer_start``.
     """
     for name, text in (("question", question), ("context", context)):
         if not isinstance(text, str) or not text.strip():
@@ -81,7 +81,7 @@ def answer_example(
     for text, start in found:
         if context[start : start + len(text)] != text:
             stands = context[start : start + len(text)]
-            raise BadRecordError(f"answer '{text}' is said to be at {start}: there is '{stands}'")
+            raise BadRecordError(f"answer '{text}' should be at {start}: there is '{stands}'")
     values = {
         "question": question,
         "context": context,
@@ -139,10 +139,10 @@ def _questions(file: Path) -> Iterator[tuple[Any, Any, Any]]:
     for document in _listed(data, "data"):
         for paragraph in _listed(document, "paragraphs"):
             for asked in _listed(paragraph, "qas"):
-                said = asked if isinstance(asked, dict) else {}
-                known = [] if said.get("is_impossible") else said.get("answers")
+                question = asked if isinstance(asked, dict) else {}
+                known = [] if question.get("is_impossible") else question.get("answers")
                 context = paragraph.get("context") if isinstance(paragraph, dict) else None
-                yield said.get("question"), context, known
+                yield question.get("question"), context, known
 
 
 def _listed(value: Any, key: str) -> list[Any]:

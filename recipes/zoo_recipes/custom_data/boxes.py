@@ -1,4 +1,4 @@
-"""Boxes around things on images, whatever file names the images."""
+"""Boxes around objects on images, whatever file names the images."""
 
 from __future__ import annotations
 

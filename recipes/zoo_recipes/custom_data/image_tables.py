@@ -175,7 +175,7 @@ def _open(path: Path, columns: Columns) -> _Opened:
     kind = TABLED
     if "target" in columns or (given is None and are_numbers(values)):
         kind = IMAGE_NUMBERS
-    elif LABELS in columns or have_several(values, is_said=by_name):
+    elif LABELS in columns or have_several(values, is_declared=by_name):
         kind = SEVERAL
     notes = unsaid(outcome, values) if kind == TABLED else []
     mark = mark_of(values) if kind == SEVERAL else None

@@ -1,4 +1,4 @@
-"""Numbers as people and spreadsheets write them: 1.234,5 and 1,234.5."""
+"""Numbers as users and spreadsheets write them: 1.234,5 and 1,234.5."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def with_plain_numbers(
     if not chosen:
         return dict(tables), []
     notes = [
-        f"column '{name}' is read with a comma as the mark of {_said(kind)}"
+        f"column '{name}' is read with a comma as the mark of {_described(kind)}"
         for name, kind in chosen.items()
         if kinds[name] == _EITHER
     ]
@@ -62,7 +62,7 @@ def column_of(tables: Mapping[Path, Table], name: str) -> list[Any]:
     return [row.values.get(name) for row in rows]
 
 
-def _said(kind: str) -> str:
+def _described(kind: str) -> str:
     return "decimals: 1,234 is 1.234" if kind == "decimal comma" else "thousands: 1,234 is 1234"
 
 

@@ -51,7 +51,7 @@ def read_parallel(path: Path, columns: Columns) -> Content:
         columns: The suffixes of ``source`` and ``target``; ``src`` and ``tgt`` are known.
 
     Raises:
-        UsageError: Nobody said which side is which, or two files have not as many lines.
+        UsageError: It is not known which side is which, or two files have not as many lines.
     """
     source, target = _sides(path, columns)
     examples: list[Example] = []

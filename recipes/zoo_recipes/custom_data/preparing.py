@@ -34,7 +34,7 @@ def contradictions(content: Content) -> list[Problem]:
 def without_contradictions(content: Content) -> Content:
     """Return the content with what contradicts itself among the problems.
 
-    What the data themselves put into validation or test stays: nobody is measured on less than
+    What the data themselves put into validation or test stays: no model is measured on less than
     they meant to be.
     """
     found = {id(e): problem for e, problem in _contradicted(content) if e.split in {None, "train"}}

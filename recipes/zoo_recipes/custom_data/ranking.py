@@ -198,7 +198,7 @@ def _takes_arrays(recipe: Any, content: Content) -> bool:
     if is_regression(learned(recipe)):
         fits = not classes and target.shape == ()
     else:
-        # One logit tells two classes apart; where nothing is said, there are as many as classes.
+        # One logit separates two classes; where nothing is set, there are as many as classes.
         fits = 0 < classes <= max(recipe.model.overrides.get("num_classes", classes), 2)
     if not fits:
         return False

@@ -209,11 +209,11 @@ def with_names(kind: Kind, inputs: Sequence[str], outcome: str) -> Kind:
 def _found(form: Form, names: Sequence[str], columns: Columns) -> dict[str, str] | None:
     known = {role: columns.get(role) or _named(NAMES[role], names) for role in form.roles}
     if form.numbers is not None:
-        said = next((role for role in ("label", LABELS, "target") if role in columns), "outcome")
-        known[said] = columns.get(said) or _named((*form.outcomes, LABELS), names)
+        role = next((role for role in ("label", LABELS, "target") if role in columns), "outcome")
+        known[role] = columns.get(role) or _named((*form.outcomes, LABELS), names)
     known |= {role: columns.get(role) or _named(NAMES[role], names) for role in OPTIONAL}
     found = {role: column for role, column in known.items() if column is not None}
-    needed = {*form.roles, *columns, *(() if form.numbers is None else (said,))}
+    needed = {*form.roles, *columns, *(() if form.numbers is None else (role,))}
     return found if needed <= set(found) else None
 
 

@@ -38,16 +38,16 @@ def with_several(kind: Kind, *, step: str) -> Kind:
     )
 
 
-def have_several(values: Sequence[Any], *, is_said: bool) -> bool:
+def have_several(values: Sequence[Any], *, is_declared: bool) -> bool:
     """Return whether a column holds several classes a row.
 
     Args:
         values: Of it.
-        is_said: Whether its name says so, and a mark between words is one between classes.
+        is_declared: Whether its name says so, and a mark between words is one between classes.
     """
     if sum(isinstance(value, list) for value in values) > len(values) / 2:
         return True
-    return is_said and mark_of(values) not in {None, " "}
+    return is_declared and mark_of(values) not in {None, " "}
 
 
 def mark_of(values: Sequence[Any]) -> str | None:
@@ -148,32 +148,32 @@ def joined(file: object, table: Table, columns: Columns) -> Table:
     Raises:
         UsageError: It has no such column.
     """
-    said = columns.get(LABELS, "")
-    parts = [part.strip() for part in said.split(",")]
-    if said in table.names or len(parts) < 2:
+    wanted = columns.get(LABELS, "")
+    parts = [part.strip() for part in wanted.split(",")]
+    if wanted in table.names or len(parts) < 2:
         return table
     lost = next((part for part in parts if part not in table.names), None)
     if lost is not None:
         raise UsageError(
-            f"'{file}' has no column '{lost}' (--column {LABELS}={said})."
+            f"'{file}' has no column '{lost}' (--column {LABELS}={wanted})."
             f"{did_you_mean(lost, table.names)} It has: {', '.join(table.names)}."
         )
-    rows = [_joined(row, parts, said) for row in table.rows]
-    seen = {name for row in rows for name in row.values.get(said, ())}
+    rows = [_joined(row, parts, wanted) for row in table.rows]
+    seen = {name for row in rows for name in row.values.get(wanted, ())}
     never = [part for part in parts if part not in seen]
     notes = [f"columns that are 0 in every row, and no classes: {', '.join(never)}"]
-    names = [*(name for name in table.names if name not in parts), said]
+    names = [*(name for name in table.names if name not in parts), wanted]
     return Table(names, rows, [*table.notes, *(notes if never else [])])
 
 
-def _joined(row: TableRow, parts: Sequence[str], said: str) -> TableRow:
+def _joined(row: TableRow, parts: Sequence[str], wanted: str) -> TableRow:
     if row.problem:
         return row
     try:
         given = [part for part in parts if _applies(part, row.values.get(part))]
     except BadRecordError as error:
         return replace(row, problem=str(error))
-    return replace(row, values={**row.values, said: given})
+    return replace(row, values={**row.values, wanted: given})
 
 
 def _applies(column: str, value: Any) -> bool:

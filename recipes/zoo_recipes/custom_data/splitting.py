@@ -31,7 +31,7 @@ class Splits:
     Args:
         parts: ``train``, ``validation`` and ``test``, each in the order of the files.
         rule: How they came to be there, in words.
-        are_made: Whether the data said nothing of splits.
+        are_made: Whether the data have no splits of their own.
     """
 
     parts: Mapping[str, list[Example]]

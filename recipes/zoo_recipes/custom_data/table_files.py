@@ -334,8 +334,8 @@ def _sheet(file: Path) -> tuple[list[Line], list[str]]:
     width = max((at for _, row in lines for at, cell in enumerate(row, 1) if cell), default=0)
     lines = [(number, [*row, *[""] * width][:width]) for number, row in lines]
     count = len(book.worksheets)
-    said = f"sheet '{first.title}' of {file.name} is read, the first of {count}"
-    return lines, [said] if count > 1 else []
+    note = f"sheet '{first.title}' of {file.name} is read, the first of {count}"
+    return lines, [note] if count > 1 else []
 
 
 def _written(value: Any) -> str:

@@ -187,7 +187,7 @@ def _kind(
     if role == "target" or (role == "outcome" and are_numbers(values)):
         kind = form.numbers
     elif role == LABELS or have_several(
-        values, is_said=role == "outcome" and outcome.casefold() == LABELS
+        values, is_declared=role == "outcome" and outcome.casefold() == LABELS
     ):
         kind = form.several
     read_as = unsaid(outcome, values) if kind == form.classes else []

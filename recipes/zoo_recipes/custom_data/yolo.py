@@ -73,11 +73,11 @@ def read_yolo(path: Path, columns: Columns) -> Content:
 
 @dataclass(frozen=True)
 class Described:
-    """What is said of all images.
+    """What data.yaml or classes.txt say of all images.
 
     Args:
         names: Of the classes, in the order of their indices.
-        folders: Where the images of each split are, as far as it is said.
+        folders: Where the images of each split are, as far as it is given.
         points: Whether boxes are followed by the points of a pose.
     """
 
@@ -86,7 +86,7 @@ class Described:
     points: bool = False
 
     def split_of(self, image: Path, path: Path) -> str | None:
-        """Return the split of an image, by what is said or by the names of its folders."""
+        """Return the split of an image, by what is given or by the names of its folders."""
         for folder in image.parents:
             if folder in self.folders:
                 return self.folders[folder]
@@ -116,8 +116,8 @@ def _described(path: Path, files: Sequence[Path]) -> Described:
     if file.name in NAMES:
         lines = lines_of(file, path, [])
         return Described([line.strip() for line in lines if line and line.strip()], {})
-    said = _yaml(file)
-    names = said.get("names")
+    given = _yaml(file)
+    names = given.get("names")
     if isinstance(names, dict) and all(isinstance(key, int) for key in names):
         if sorted(names) != list(range(len(names))):
             raise UsageError(f"'{file}': names has the numbers {sorted(names)}, not 0, 1, 2...")
@@ -128,22 +128,22 @@ def _described(path: Path, files: Sequence[Path]) -> Described:
     if len(set(known)) < len(known):
         raise UsageError(f"'{file}' has a class twice: {', '.join(known)}.")
     folders: dict[Path, str] = {}
-    for folder, split in _folders(path, file, said):
-        # One that is said twice, as coco128.yaml does, is for training: others are parted from it.
+    for folder, split in _folders(path, file, given):
+        # A folder given twice, as in coco128.yaml, is for training: other splits are taken from it.
         folders.setdefault(folder, split)
-    return Described(known, folders, "kpt_shape" in said)
+    return Described(known, folders, "kpt_shape" in given)
 
 
-def _folders(path: Path, file: Path, said: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Yield the folder of each split that is said; those that are elsewhere do not count."""
+def _folders(path: Path, file: Path, given: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yield the folder of each split that is given; those that are elsewhere do not count."""
     for key, split in PARTS.items():
-        value = said.get(key)
+        value = given.get(key)
         for word in value if isinstance(value, list) else [value]:
             if not isinstance(word, str):
                 continue
             # Roboflow writes ../train/images, seen from nowhere that is there.
             parts = [part for part in Path(word).parts if part not in {"..", "."}]
-            roots = (file.parent, file.parent / str(said.get("path", "")), path)
+            roots = (file.parent, file.parent / str(given.get("path", "")), path)
             folders = [root.joinpath(*parts) for root in roots]
             found = next((folder for folder in folders if folder.is_dir()), None)
             if found is not None and found != path:

@@ -70,7 +70,7 @@ _SPECS = (
     ),
 )
 
-# Those of the package kerazoo-data, by name: it is said where it is not installed.
+# Those of the package kerazoo-data, by name: messages name it where it is not installed.
 _OF_KERAZOO_DATA = (
     "asterisk_prompts",
     "breast_cancer",

@@ -28,7 +28,7 @@ def audio_reader(
         steps: Of the preprocessing.
 
     Raises:
-        UsageError: An audio clip whose sample rate nobody says.
+        UsageError: An audio clip without a sample rate.
     """
     import tensorflow_datasets as tfds
 
@@ -155,7 +155,7 @@ def stacked(labels: list[Any]) -> Any:
     """Return labels as one array; a list where each example has as many as it likes."""
     import numpy as np
 
-    # Of tags there are as many as words, of answers as people gave.
+    # Of tags there are as many as words, of answers as annotators gave.
     is_table = not isinstance(labels[0], dict) and len({np.shape(label) for label in labels}) == 1
     return np.asarray(labels) if is_table else labels
 

@@ -217,7 +217,7 @@ class Evaluation:
 
 
 def between(interval: Interval | None) -> str:
-    """Return an interval as people read it, or nothing.
+    """Return an interval in readable form, or nothing.
 
     Example:
         >>> between((0.25, 0.5))
@@ -251,7 +251,7 @@ def draw_confusion(
     Args:
         confusion: Counts, the right class a row, the answer a column.
         labels: Class names.
-        title: Above the picture.
+        title: Above the plot.
         path: The PNG to write.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -17,7 +17,7 @@ from zoo_recipes.reporting.report import document, image
 from zoo_recipes.run import write_json
 
 INPUT, HEAT_MAP, CURVES = "input.png", "heat-map.png", "faithfulness.png"
-# For and against the class, as in ColorBrewer's RdBu, which colour-blind people tell apart.
+# For and against the class, as in ColorBrewer's RdBu, which colour-blind readers can tell apart.
 FOR, AGAINST = (178, 24, 43), (33, 102, 172)
 _WIDTH = 336
 _STRONGEST = 0.85
@@ -237,7 +237,7 @@ class Explanation:
         return pictures(self.features, self.values, self.elements, self.faithfulness, label)
 
     def write(self, folder: Path) -> None:
-        """Write the page, its pictures, the numbers and the arrays into a folder.
+        """Write the page, its plots, the numbers and the arrays into a folder.
 
         Args:
             folder: It is there and empty.
@@ -279,9 +279,9 @@ def page(explanation: Explanation) -> str:
 
 def about(explanation: Explanation) -> str:
     """Return in a sentence what is explained."""
-    said = f"{explanation.answer} ({explanation.score:.3f})"
+    predicted = f"{explanation.answer} ({explanation.score:.3f})"
     other = "" if explanation.best == explanation.target.label else f", not {explanation.best}"
-    return f"{explanation.place}, computed by {explanation.computes}: {said}{other}."
+    return f"{explanation.place}, computed by {explanation.computes}: {predicted}{other}."
 
 
 def verdict(explanation: Explanation) -> str:

@@ -1,4 +1,4 @@
-"""Metrics of boxes around things: mean average precision as COCO counts it."""
+"""Metrics of boxes around objects: mean average precision as COCO counts it."""
 
 from __future__ import annotations
 

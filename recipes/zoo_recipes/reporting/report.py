@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page with its plots, which asks no host for anything."""
+"""The report of a run: one HTML page with its plots inside, which loads nothing from a host."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def document(title: str, body: Iterable[str], style: str = "") -> str:
 
 
 def image(png: bytes, name: str) -> str:
-    """Return a picture that is part of the page."""
+    """Return a plot that is part of the page."""
     return f'<img alt="{escape(name)}" src="data:image/png;base64,{b64encode(png).decode()}">'
 
 
@@ -81,7 +81,7 @@ def draw_curves(history: Mapping[str, Sequence[float]], title: str, path: Path |
 
     Args:
         history: Values of each epoch by metric; those of validation begin with ``val_``.
-        title: Above the picture.
+        title: Above the plot.
         path: The PNG to write, or what takes its bytes.
     """
     panels = {
@@ -97,10 +97,10 @@ def draw_curves(history: Mapping[str, Sequence[float]], title: str, path: Path |
 
 
 def curves_png(history: Mapping[str, Sequence[float]]) -> bytes:
-    """Return the picture of :func:`draw_curves`, with no title, as the bytes of a PNG."""
-    picture = BytesIO()
-    draw_curves(history, "", picture)
-    return picture.getvalue()
+    """Return the plot of :func:`draw_curves`, with no title, as the bytes of a PNG."""
+    png = BytesIO()
+    draw_curves(history, "", png)
+    return png.getvalue()
 
 
 def draw_side_by_side(histories: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> None:
@@ -200,7 +200,7 @@ def _commands(run: Run) -> str:
 
 
 def _folders(parent: Path, tell: Callable[[Mapping[str, Any]], Iterator[str]]) -> Iterator[str]:
-    """Tell of each folder that holds a JSON file, and show its pictures."""
+    """Describe each folder that holds a JSON file, and show its plots."""
     for path in sorted(parent.glob("*/*.json")):
         yield f"<h3>{escape(path.parent.name)}</h3>"
         try:

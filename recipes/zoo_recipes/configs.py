@@ -200,11 +200,11 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskingConfig:
-    """Which tokens are hidden, for the tasks ``masked-lm`` and ``pretraining``.
+    """Which tokens are masked, for the tasks ``masked-lm`` and ``pretraining``.
 
     Args:
         rate: Fraction of the tokens that are to be predicted.
-        mean_span: Tokens in a row that are hidden together, on average: 1 hides each by itself, as
+        mean_span: Tokens in a row that are masked together, on average: 1 masks each by itself, as
             BERT does; SpanBERT has 5 (https://arxiv.org/abs/1907.10529).
     """
 

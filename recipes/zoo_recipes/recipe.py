@@ -45,7 +45,7 @@ class Recipe:
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
             ``cut_mix``, of which each batch has one; ``token_dropout`` and ``token_crop`` for
             texts; ``time_shift`` and ``white_noise`` for audio clips.
-        masking: Which tokens are hidden, where hidden tokens are learned.
+        masking: Which tokens are masked, where masked tokens are learned.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         distillation: A trained model to learn from beside the data.

@@ -163,7 +163,7 @@ class Run:
         *,
         max_tokens: int | None = None,
     ) -> list[Prediction]:
-        """Say what the model gives for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
+        """Return predictions for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
 
         Args:
             x: A raw input, or a list of them.
@@ -225,7 +225,7 @@ class Record:
 
     Args:
         folder: Of the run.
-        info: What it says until now.
+        info: What it records until now.
     """
 
     def __init__(self, folder: Path, info: RunInfo) -> None:
@@ -330,7 +330,7 @@ def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]
 
     Args:
         path: The file; it is there as long as it is held.
-        taken: What to say when another process holds it.
+        taken: Message when another process holds it.
         timeout: Seconds to wait for that one; -1 waits for ever.
 
     Raises:

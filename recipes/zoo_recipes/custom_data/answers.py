@@ -146,6 +146,6 @@ def _questions(file: Path) -> Iterator[tuple[Any, Any, Any]]:
 
 
 def _listed(value: Any, key: str) -> list[Any]:
-    """Return a list of SQuAD; where there is none, one thing that is not a question."""
+    """Return a list of SQuAD; where there is none, one entry that is not a question."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, list) else [None]

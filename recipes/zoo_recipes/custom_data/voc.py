@@ -151,23 +151,23 @@ def _size(root: Any) -> tuple[int, int] | None:
 def _boxes(gathered: Gathered, root: Any, where: str) -> list[tuple[str, Box]] | None:
     found = []
     before = len(gathered.problems)
-    for number, thing in enumerate(root.findall("object"), 1):
+    for number, annotated in enumerate(root.findall("object"), 1):
         at = f"{where}, object {number}"
         try:
-            found.append((at, _box(thing)))
+            found.append((at, _box(annotated)))
         except BadRecordError as error:
             gathered.bad(at, str(error))
     return found if len(gathered.problems) == before else None
 
 
-def _box(thing: Any) -> Box:
-    label = (thing.findtext("name") or "").strip()
+def _box(annotated: Any) -> Box:
+    label = (annotated.findtext("name") or "").strip()
     if not label:
         raise BadRecordError("has no name")
-    texts = [thing.findtext(f"bndbox/{corner}") for corner in CORNERS]
+    texts = [annotated.findtext(f"bndbox/{corner}") for corner in CORNERS]
     try:
         left, top, right, bottom = (float(text) for text in texts)
     except (TypeError, ValueError) as error:
         raise BadRecordError(f"has no bndbox of four numbers: {texts}") from error
-    difficult = (thing.findtext("difficult") or "0").strip() not in ("", "0")
+    difficult = (annotated.findtext("difficult") or "0").strip() not in ("", "0")
     return Box(label, left, top, right, bottom, difficult)

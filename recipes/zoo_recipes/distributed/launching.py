@@ -116,7 +116,7 @@ def scaled(recipe: Recipe, workers: int) -> Recipe:
         workers: How many train together.
 
     Raises:
-        UsageError: The learning rate is to be scaled, and the recipe does not say it.
+        UsageError: The learning rate is to be scaled, and the recipe does not set it.
 
     Example:
         >>> from zoo_recipes.recipe import as_recipe

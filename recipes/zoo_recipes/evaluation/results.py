@@ -33,7 +33,7 @@ class Group:
     Args:
         name: Their value of the column.
         num_examples: How many they are.
-        small: Whether they are too few to say much.
+        small: Whether they are too few for a reliable metric.
         metrics: By name.
         intervals: At 95 %.
     """

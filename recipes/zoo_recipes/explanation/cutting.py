@@ -98,7 +98,7 @@ def tokens(
     *,
     words: bool,
     second_at: int = 0,
-    hidden: int | None = None,
+    masked: int | None = None,
 ) -> Features:
     """Cut a text into its tokens; the marks of the tokenizer always stay.
 
@@ -112,12 +112,12 @@ def tokens(
         blank_id: Number of the token for nothing.
         words: Whether the tokens of a word are one feature.
         second_at: Of a pair that ``text`` joins: where its second text begins.
-        hidden: Position of a token that always stays too.
+        masked: Position of a token that always stays too.
     """
     texts = encoding.sequence_ids
     parts = zip(texts, encoding.word_ids, strict=True) if words else range(len(encoding.ids))
     of_token = [
-        None if special or at == hidden else part
+        None if special or at == masked else part
         for at, (part, special) in enumerate(zip(parts, encoding.special_tokens_mask, strict=True))
     ]
     distinct = dict.fromkeys(part for part in of_token if part is not None)

@@ -148,13 +148,13 @@ def _text(
     mask = tokenizer.token_to_id("[MASK]")
     blank = padding_id(tokenizer) if mask is None else mask
     at = position_of(trained.task or "", texts[0], encoding, word, mask)
-    # What is hidden is not there already.
-    hidden = at.position if at is not None and trained.task in HIDDEN else None
+    # What is masked is not there already.
+    masked = at.position if at is not None and trained.task in HIDDEN else None
     features = tokens(
         *(inputs, step.input, "\n".join(texts), encoding, blank),
         words=cutting.words,
         second_at=len(texts[0]) + 1,
-        hidden=hidden,
+        masked=masked,
     )
     if trained.task == ANSWERS:
         return Read(features, partial(span_of, encoding, texts[-1]))
@@ -212,25 +212,25 @@ def _rows(path: Path, name: str) -> Array:
 def position_of(
     task: str, text: str, encoding: Any, word: str | None, mask_id: int | None
 ) -> OutputPosition | None:
-    """Return where the answer is: at a word, at the hidden token, or at the end of the text.
+    """Return where the answer is: at a word, at the masked token, or at the end of the text.
 
     Args:
         task: The model's head.
         text: As it was given.
         encoding: The ``tokenizers.Encoding`` of the text.
         word: That whose tag is explained; ``the#2`` is the second one of several.
-        mask_id: Number of the token that stands where one is hidden.
+        mask_id: Number of the token that stands where one is masked.
 
     Returns:
         ``None`` where there is one answer for the whole text.
 
     Raises:
-        UsageError: No such word, none where one is needed, or not one hidden token.
+        UsageError: No such word, none where one is needed, or not one masked token.
     """
     if task == TAGS:
         return _of_word(text, encoding, word)
     if task in HIDDEN:
-        return _of_hidden(encoding, mask_id)
+        return _of_masked(encoding, mask_id)
     if task == LANGUAGE_MODEL:
         return OutputPosition(_inside(encoding)[-1], "after the text")
     return None
@@ -265,11 +265,11 @@ def _inside(encoding: Any) -> list[int]:
     return [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
 
 
-def _of_hidden(encoding: Any, mask_id: int | None) -> OutputPosition:
+def _of_masked(encoding: Any, mask_id: int | None) -> OutputPosition:
     found = [at for at, number in enumerate(encoding.ids) if number == mask_id]
     if len(found) != 1:
         raise UsageError(
-            f"What is explained is one hidden token: write [MASK] in its place, once. There are "
+            f"What is explained is one masked token: write [MASK] in its place, once. There are "
             f"{len(found)} in what the model reads of this text."
         )
     return OutputPosition(found[0], "in place of [MASK]")

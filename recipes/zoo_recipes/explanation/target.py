@@ -15,7 +15,7 @@ from zoo_registry.specs import MULTI_LABEL, REGRESSION, is_regression
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
-# They tell which token is hidden.
+# They tell which token is masked.
 HIDDEN = (MASKED, PRETRAINING)
 # Their classes are the tokens of a vocabulary.
 LANGUAGE_MODELS = (*HIDDEN, LANGUAGE_MODEL)
@@ -34,7 +34,7 @@ class OutputPosition:
 
     Args:
         position: Of the token.
-        words: It, as a title says it.
+        words: The same in words, for a title.
     """
 
     position: int

@@ -1,4 +1,4 @@
-"""What there is to say of a run, for its report and its card."""
+"""What is reported of a run, in its report and its card."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def tested(run: Run) -> SplitInfo:
     """Return the split that the run's metrics are of.
 
     Raises:
-        UsageError: ``run.json`` does not say it.
+        UsageError: ``run.json`` has no record of it.
     """
     if "test" not in run.info.dataset.splits:
         raise UsageError(f"'{run.path / INFO}' is damaged: it has no 'test'.")

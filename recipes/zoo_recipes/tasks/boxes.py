@@ -89,7 +89,7 @@ def make_maps(boxes: Mapping[str, Any], shape: tuple[int, int, int]) -> dict[str
         shape: Rows, columns and classes of the heatmap.
 
     Returns:
-        ``heatmap`` float32 of that shape, 1 where a thing has its middle and less around it;
+        ``heatmap`` float32 of that shape, 1 at the center of an object and less around it;
         ``size`` and ``offset`` float32 (rows, columns, 3), of which the last is 1 in the same
         cells and 0 elsewhere.
 
@@ -105,7 +105,7 @@ def make_maps(boxes: Mapping[str, Any], shape: tuple[int, int, int]) -> dict[str
     size, offset = np.zeros((2, *shape[:2], 3), np.float32)
     cells = np.array(shape[:2], np.float64)
     corners = np.asarray(boxes["bbox"], np.float64).reshape(-1, 2, 2) * cells
-    # What is not to be learned first: a thing within it still is.
+    # Ignored boxes first: an object within one of them is still learned.
     for at in np.argsort(~ignored(boxes), kind="stable"):
         (top, left), (bottom, right) = corners[at]
         layer = heatmap[:, :, int(boxes["label"][at])]

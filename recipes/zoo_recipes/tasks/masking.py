@@ -1,4 +1,4 @@
-"""Masked language modelling: some tokens are hidden, and the model is to say what they were."""
+"""Masked language modelling: some tokens are masked, and the model predicts what they were."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_SPAN = 10
 
 @dataclass(frozen=True)
 class Masked:
-    """Stretches of a stream of tokens, some of them hidden anew each time (BERT, section 3.1).
+    """Stretches of a stream of tokens, some of them masked anew each time (BERT, section 3.1).
 
     Of the tokens that are to be predicted, 80 % become ``[MASK]``, 10 % any other token, and 10 %
     stay; those of a span share one fate (SpanBERT, section 3.1). With ``pairs``, a row is two
@@ -31,7 +31,7 @@ class Masked:
         tokenizer: A ``tokenizers.Tokenizer`` with ``[CLS]``, ``[SEP]`` and ``[MASK]``.
         names: Inputs of the model: ``token_ids``, and ``padding_mask`` and ``segment_ids`` where it
             takes them.
-        seed: Decides what is hidden.
+        seed: Decides what is masked.
         config: How many tokens are to be predicted, and how many in a row.
         pairs: Whether a row is two stretches.
     """
@@ -76,7 +76,7 @@ class Masked:
         head, tail = (self.tokenizer.token_to_id(token) for token in (CLASS, SEPARATOR))
         if not self.pairs:
             ids = np.concatenate([[head], self._cut(start, self.stretch), [tail]])
-            return (*self._hidden(ids, rng), np.zeros_like(ids, np.int32), np.int32(0))
+            return (*self._masked(ids, rng), np.zeros_like(ids, np.int32), np.int32(0))
         half = self.stretch // 2
         first = self._cut(start, half)
         # 0 says that it follows, as BERT has it.
@@ -85,18 +85,18 @@ class Masked:
         second = self._cut(position, self.stretch - half)
         ids = np.concatenate([[head], first, [tail], second, [tail]])
         segments = (np.arange(len(ids)) >= half + 2).astype(np.int32)
-        return (*self._hidden(ids, rng), segments, np.int32(is_other))
+        return (*self._masked(ids, rng), segments, np.int32(is_other))
 
     def _cut(self, start: int, count: int) -> Any:
         return self.stream[(start + np.arange(count)) % len(self.stream)]
 
-    def _hidden(self, ids: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+    def _masked(self, ids: Any, rng: np.random.Generator) -> tuple[Any, Any]:
         special = np.isin(ids, [self.tokenizer.token_to_id(t) for t in (CLASS, SEPARATOR)])
         choose = _tokens if self.config.mean_span == 1 else _spans
         wanted, way = choose(special, self.config, rng)
         others = rng.integers(self.tokenizer.get_vocab_size(), size=len(ids))
-        hidden = np.where(way < 0.8, self.tokenizer.token_to_id(MASK), others)
-        shown = np.where(wanted & (way < 0.9), hidden, ids)
+        masked = np.where(way < 0.8, self.tokenizer.token_to_id(MASK), others)
+        shown = np.where(wanted & (way < 0.9), masked, ids)
         return shown.astype(np.int32), np.where(wanted, ids, IGNORED).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""What a task makes of examples: classes, ratings, boxes, tags, answers, texts, hidden tokens."""
+"""What a task makes of examples: classes, ratings, boxes, tags, answers, texts, masked tokens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_source(examples: Examples, preprocessor: Any, task: str, recipe: Recipe
         examples: One split.
         preprocessor: Carries out the recipe's preprocessing.
         task: The model's head.
-        recipe: Says how long targets are, and the seed of what is hidden.
+        recipe: Says how long targets are, and the seed of what is masked.
 
     Raises:
         UsageError: A task of texts without the step that makes tokens of them, a tokenizer

@@ -31,7 +31,7 @@ class TrackedRun:
 
     Attributes:
         folder: Where it is.
-        note: What ``run.json`` says of the tracker, plain JSON types: change it at any time. A
+        note: What ``run.json`` records of the tracker, plain JSON types: change it at any time. A
             training that is resumed begins with what it was.
     """
 
@@ -120,7 +120,7 @@ class Made:
         name: As it was asked for.
         tracker: The tracker.
         title: What a warning calls it.
-        measures: As the tracker says.
+        measures: As of the tracker.
         owner: Whose plugin it is; ``None`` for ours.
     """
 
@@ -165,7 +165,7 @@ def those_begun(info: RunInfo, anew: Mapping[str, Made]) -> dict[str, Made]:
     One of a plugin that is gone or broken is left out with a warning.
 
     Args:
-        info: What the run says of itself.
+        info: What the run records.
         anew: By name.
     """
     found = dict(anew)

@@ -45,7 +45,7 @@ class Batches:
         class_weights: Of the loss, float32 (classes,).
         balanced: Whether every class comes equally often.
         num_classes: Of the model, where images are mixed.
-        teach: Puts what a teacher says behind the targets.
+        teach: Puts the teacher's logits behind the targets.
     """
 
     def __init__(

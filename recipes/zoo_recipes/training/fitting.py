@@ -95,7 +95,7 @@ def _count(labels: Sequence[str] | None) -> int | None:
 
 
 def model_info(recipe: Recipe, model: Any) -> ModelInfo:
-    """Return what ``run.json`` says of the model, before it is trained."""
+    """Return what ``run.json`` records of the model, before it is trained."""
     saved = [v for v in model.weights if not v.name.startswith("lora_")]
     loaded = getattr(model, "zoo_weights", None)
     weights = WeightsInfo(source=loaded.source, sha256=dict(loaded.sha256)) if loaded else None

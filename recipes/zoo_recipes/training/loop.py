@@ -264,7 +264,7 @@ def gradients_of(model: Any, data: Batch, factor: Any = None) -> tuple[list[Any]
         the optimizer wants them, the loss is not.
     """
     x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-    # TensorFlow has no public way to say it.
+    # TensorFlow has no public API for it.
     with tf.compat.v1.get_default_graph()._attr_scope(_SEEN):
         outputs = model(x, training=True)
         loss = model.compute_loss(x=x, y=y, y_pred=outputs, sample_weight=weights, training=True)
@@ -298,7 +298,7 @@ def fitting(key: str, named: Sequence[Component], targets: Any, outputs: Any) ->
         yield
     except (ValueError, TypeError, AssertionError, tf.errors.InvalidArgumentError) as error:
         names = ", ".join(f'"{component.name}"' for component in named)
-        # TensorFlow frames what it says in the names of its kernels.
+        # TensorFlow frames its messages in the names of its kernels.
         reason = re.sub(r"{{.*?}} *| *\[Op:.*", "", str(error)).partition("\n")[0]
         fits = ""
         if _are_classes(targets, outputs):

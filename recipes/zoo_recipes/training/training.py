@@ -102,7 +102,7 @@ def _keras() -> Callable[[], None]:
     eager: Any = context.context()
     # A new generator is made for a seed: this one is not drawn from meanwhile.
     seed, generator = eager._seed, getattr(eager, "_rng", None)
-    # What a recipe wants it says.
+    # A recipe sets its own precision.
     keras.config.set_dtype_policy("float32")
 
     def put_back() -> None:
@@ -160,7 +160,7 @@ def train(
             plugins, and ``"energy:DEU"`` and ``"mlflow:logs"`` are the same as above.
 
     Returns:
-        The complete run. A training that is interrupted or fails leaves a run that says so; one
+        The complete run. A training that is interrupted or fails leaves a run with that status; one
         that is refused leaves nothing.
 
     Raises:
@@ -302,7 +302,7 @@ def resume(
 
 
 def _read_or_remade(folder: Path) -> Run:
-    """Return a run, also one whose ``run.json`` is lost: its recipe says enough to go on."""
+    """Return a run, also one whose ``run.json`` is lost: its recipe is enough to go on."""
     try:
         return read_run(folder)
     except LostInfoError as error:

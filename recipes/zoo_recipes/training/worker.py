@@ -35,7 +35,7 @@ def work(job: Mapping[str, Any]) -> None:
 
 
 def main(job: Path, outcome: Path) -> None:
-    """Do what a file says, and leave in another one why it failed."""
+    """Do the job of a file, and write into another one why it failed."""
     quiet_tensorflow()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.showwarning = _show_warning  # type: ignore[assignment]

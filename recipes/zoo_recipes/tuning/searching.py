@@ -21,7 +21,7 @@ from zoo_system.durable import write_text
 _STUDY = "study.db"
 # Trials that end before any is pruned, to know what is usual.
 _BEFORE_PRUNING = 5
-# And before importances are estimated: fewer say nothing.
+# And before importances are estimated: fewer are no basis.
 _BEFORE_IMPORTANCES = 8
 _CONTINUES, _ERROR = "continues", "error"
 

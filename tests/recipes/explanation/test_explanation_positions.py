@@ -116,7 +116,7 @@ def test_a_token_that_there_is_not(run_of):
         ),
         (
             *("masked-lm", TEXT, None),
-            "What is explained is one hidden token: write [MASK] in its place, once. There are 0 "
+            "What is explained is one masked token: write [MASK] in its place, once. There are 0 "
             "in what the model reads of this text.",
         ),
     ],

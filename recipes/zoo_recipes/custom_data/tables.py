@@ -120,10 +120,10 @@ def open_tables(path: Path, columns: Columns) -> Opened:
     if form.classes == ROWS:
         beside = {outcome, *(roles.get(role) for role in OPTIONAL)}
         unread = [name for name in tables[first].names if name not in beside]
-        kind, left_out = _rows_kind(first, kind, tables, unread)
+        kind, read_as = _rows_kind(first, kind, tables, unread)
         cells = [name for name in unread if not _has_several(tables, name)]
         numbers_in = [name for name in cells if _of_numbers(column_of(tables, name))]
-        return Opened(kind, roles, tables, [*notes, *left_out], cells, numbers_in, mark)
+        return Opened(kind, roles, tables, [*notes, *read_as], cells, numbers_in, mark)
     unread = [name for name in tables[first].names if name not in roles.values()]
     if unread and kind != RATINGS:
         notes.append(f"columns that are not read: {', '.join(unread)}")

@@ -110,16 +110,16 @@ def _tokens(special: Any, config: MaskingConfig, rng: np.random.Generator) -> tu
 
 def _spans(special: Any, config: MaskingConfig, rng: np.random.Generator) -> tuple[Any, Any]:
     """Return the same, of tokens in a row."""
-    wanted, way = np.zeros(len(special), bool), np.ones(len(special))
+    chosen, way = np.zeros(len(special), bool), np.ones(len(special))
     wanted = max(1, round(config.rate * int((~special).sum())))
-    while (missing := wanted - int(wanted.sum())) > 0:
+    while (missing := wanted - int(chosen.sum())) > 0:
         # As SpanBERT draws it: of a geometric distribution, cut where few are missing.
         length = min(int(rng.geometric(1 / config.mean_span)), LONGEST_SPAN, missing)
         span = np.arange(length) + int(rng.integers(len(special)))
         span = span[span < len(special)]
         span = span[~special[span]]
-        wanted[span], way[span] = True, rng.random()
-    return wanted, way
+        chosen[span], way[span] = True, rng.random()
+    return chosen, way
 
 
 def check_marks(tokenizer: Any, task: str) -> None:

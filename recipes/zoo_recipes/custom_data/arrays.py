@@ -68,7 +68,7 @@ def is_arrays(path: Path) -> bool:
 def arrays_kind(path: Path, columns: Columns) -> Kind:
     """Return whether examples have one class or number each, or several classes."""
     targets = {split: y for split, (y, _) in _pairs(path, "y").items()}
-    return _told(path, targets, columns)[1]
+    return _targets(path, targets, columns)[1]
 
 
 def read_arrays(path: Path, columns: Columns) -> Content:
@@ -86,12 +86,12 @@ def read_arrays(path: Path, columns: Columns) -> Content:
         UsageError: Arrays are missing, or do not belong together.
     """
     parts = {split: _part(path, *pair) for split, pair in _pairs(path, "x").items()}
-    targets, kind, notes = _told(path, {split: y for split, (_, y) in parts.items()}, columns)
+    targets, kind, notes = _targets(path, {split: y for split, (_, y) in parts.items()}, columns)
     parts = {split: (x, targets[split]) for split, (x, _) in parts.items()}
     shapes = {str((x.dtype.name, x.shape[1:])) for x, _ in parts.values()}
     if len(shapes) > 1:
         raise UsageError(f"'{path}': the parts of x differ: {' and '.join(sorted(shapes))}.")
-    told = str(kind.label)
+    label_name = str(kind.label)
     problems: list[Problem] = []
     examples: list[Example] = []
     for split, (x, y) in parts.items():
@@ -101,7 +101,7 @@ def read_arrays(path: Path, columns: Columns) -> Content:
                 problems.append(Problem(where, "holds NaN or infinity"))
                 continue
             digest = digest_of(str(numbers.shape), numbers.tobytes())
-            values = {"x": numbers, told: _value(kind, target)}
+            values = {"x": numbers, label_name: _value(kind, target)}
             examples.append(Example(where, split, digest, values, x.shape[1:]))
     images = [x for x, _ in parts.values() if x.ndim > 2 and x.size]
     notes += [WHITE_1] if images and is_white_1(images) else []
@@ -109,26 +109,26 @@ def read_arrays(path: Path, columns: Columns) -> Content:
     return Content(kind, features, examples, problems, notes)
 
 
-def _told(
+def _targets(
     path: Path, targets: Mapping[str | None, Any], columns: Columns
 ) -> tuple[dict[str | None, Any], Kind, list[str]]:
     """Return y of each split as it is learned, what it makes of the arrays, and notes."""
     # A column of classes is as common as a row of them.
-    told = {
+    learned = {
         split: y[:, 0] if y.ndim == 2 and y.shape[1] == 1 and y.dtype.kind in "iubU" else y
         for split, y in targets.items()
     }
-    _check_told(path, list(told.values()), columns)
-    if not all(map(_are_marks, told.values())):
-        if not all(y.ndim == 1 and y.dtype.kind in "iubU" for y in told.values()):
-            told = {split: _numbers(path, y) for split, y in told.items()}
-        return told, ARRAYS, []
-    if not columns and all((y.sum(axis=1) == 1).all() for y in told.values()):
-        return {split: y.argmax(axis=1) for split, y in told.items()}, ARRAYS, [ONE_HOT]
-    return told, SEVERAL, ["columns of y are a class each, called by their indices from 0 on"]
+    _check_targets(path, list(learned.values()), columns)
+    if not all(map(_are_marks, learned.values())):
+        if not all(y.ndim == 1 and y.dtype.kind in "iubU" for y in learned.values()):
+            learned = {split: _numbers(path, y) for split, y in learned.items()}
+        return learned, ARRAYS, []
+    if not columns and all((y.sum(axis=1) == 1).all() for y in learned.values()):
+        return {split: y.argmax(axis=1) for split, y in learned.items()}, ARRAYS, [ONE_HOT]
+    return learned, SEVERAL, ["columns of y are a class each, called by their indices from 0 on"]
 
 
-def _check_told(path: Path, targets: Sequence[Any], columns: Columns) -> None:
+def _check_targets(path: Path, targets: Sequence[Any], columns: Columns) -> None:
     if columns not in ({}, {LABELS: "y"}):
         given = " ".join(f"{role}={column}" for role, column in columns.items())
         raise UsageError(
@@ -209,12 +209,12 @@ def _name(target: Any) -> str:
 def _features(kind: Kind, x: Any, y: Any, examples: Sequence[Example]) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 
-    told = str(kind.label)
+    label_name = str(kind.label)
     if kind == SEVERAL:
-        label: Any = label_feature([example.values for example in examples], told)
+        label: Any = label_feature([example.values for example in examples], label_name)
     elif y.dtype.kind == "f":
         label = tfds.features.Tensor(shape=y.shape[1:], dtype=np.float32)
     else:
-        names = class_names([str(example.values[told]) for example in examples])
+        names = class_names([str(example.values[label_name]) for example in examples])
         label = tfds.features.ClassLabel(names=names)
-    return {"x": tfds.features.Tensor(shape=x.shape[1:], dtype=x.dtype), told: label}
+    return {"x": tfds.features.Tensor(shape=x.shape[1:], dtype=x.dtype), label_name: label}

@@ -65,7 +65,7 @@ def _cost(recipe: Any, content: Content) -> float:
         cost += _cost_of_texts(recipe, steps["tokenize"], content)
     if "audio" in steps:
         cost += _cost_of_audio(steps["audio"], content)
-    # Data with classes are there to be told apart.
+    # Data with classes are there to be classified.
     is_beside = recipe.contrastive is not None or learned(recipe) == "causal-lm"
     if is_beside and content.kind.label is not None and learned(recipe) != content.kind.tasks[0]:
         cost += UNFIT / 2

@@ -206,7 +206,7 @@ def watched(
     ranks: Ranks | None,
     on_epoch: OnEpoch | None,
 ) -> Iterator[tuple[Meter, OnEpoch | None]]:
-    """Record how a training ends and what it costs; yield the meter and who is told of epochs."""
+    """Record how a training ends and what it costs; yield the meter and the report of epochs."""
     with (
         tracked(trackers, record, on_epoch) as (update, report_epoch),
         _recorded(record),

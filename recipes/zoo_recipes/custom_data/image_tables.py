@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo_recipes.custom_data.boxes import NamedImages
 from zoo_recipes.custom_data.class_folders import is_unlabelled
+from zoo_recipes.custom_data.columns import NAMES, are_numbers, column_of, with_plain_numbers
 from zoo_recipes.custom_data.content import (
     LABELS,
     BadRecordError,
@@ -28,8 +29,6 @@ from zoo_recipes.custom_data.images import (
     is_image,
     look_at,
 )
-from zoo_recipes.custom_data.numerals import column_of, with_plain_numbers
-from zoo_recipes.custom_data.roles import NAMES, are_numbers
 from zoo_recipes.custom_data.several import (
     classes_in,
     have_several,

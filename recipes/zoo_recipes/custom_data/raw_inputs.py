@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoo_recipes.custom_data.columns import NAMES, headings, with_plain_numbers
 from zoo_recipes.custom_data.content import Columns
 from zoo_recipes.custom_data.files import decoded, files_of, location, suffix_of
 from zoo_recipes.custom_data.images import is_image
-from zoo_recipes.custom_data.numerals import with_plain_numbers
-from zoo_recipes.custom_data.roles import NAMES, headings
 from zoo_recipes.custom_data.table_files import is_rows, read_rows
 from zoo_registry import UsageError, did_you_mean
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from zoo_recipes.custom_data.columns import with_plain_numbers
 from zoo_recipes.custom_data.content import LABELS, Content
 from zoo_recipes.custom_data.files import files_of, location
-from zoo_recipes.custom_data.numerals import with_plain_numbers
 from zoo_recipes.custom_data.table_files import TableRow, column_names, is_rows, read_rows
 from zoo_recipes.custom_data.tables import is_table
 from zoo_registry import UsageError, did_you_mean

@@ -11,6 +11,25 @@ from typing import Any
 
 from zoo_recipes.custom_data.answers import ANSWERS, answer_example, answer_features, unanswered
 from zoo_recipes.custom_data.class_folders import is_unlabelled
+from zoo_recipes.custom_data.columns import (
+    DATES,
+    FEW,
+    MOSTLY,
+    OPTIONAL,
+    RATINGS,
+    ROWS,
+    SAME,
+    Form,
+    are_dates,
+    are_numbers,
+    column_of,
+    find_form,
+    headings,
+    left_out,
+    reads_as_number,
+    with_names,
+    with_plain_numbers,
+)
 from zoo_recipes.custom_data.content import (
     LABELS,
     BadRecordError,
@@ -31,24 +50,7 @@ from zoo_recipes.custom_data.files import (
     splits_of,
     suffix_of,
 )
-from zoo_recipes.custom_data.numerals import MOSTLY, column_of, with_plain_numbers
 from zoo_recipes.custom_data.parallel import PAIRS, pair, pair_features
-from zoo_recipes.custom_data.roles import (
-    DATES,
-    FEW,
-    OPTIONAL,
-    RATINGS,
-    ROWS,
-    SAME,
-    Form,
-    are_dates,
-    are_numbers,
-    find_form,
-    headings,
-    left_out,
-    reads_as_number,
-    with_names,
-)
 from zoo_recipes.custom_data.several import (
     classes_in,
     have_several,

@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from zoo_recipes.custom_data.class_folders import class_members
+from zoo_recipes.custom_data.columns import TEXTS
 from zoo_recipes.custom_data.content import (
     Columns,
     Content,
@@ -27,7 +28,6 @@ from zoo_recipes.custom_data.files import (
     splits_of,
     suffix_of,
 )
-from zoo_recipes.custom_data.roles import TEXTS
 from zoo_registry import UsageError
 
 TEXT = Kind(name="passages of plain text", input="text", tasks=("causal-lm",))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo_recipes.custom_data.columns import DATES
 from zoo_recipes.custom_data.layouts import layout_of
-from zoo_recipes.custom_data.roles import DATES
 from zoo_registry import UsageError
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 102, 30), (20, 20, 220)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import tensorflow_datasets as tfds
 
+from zoo_recipes.custom_data.columns import TEXTS
 from zoo_recipes.custom_data.content import Content, Example, class_names, digest_of
 from zoo_recipes.custom_data.layouts import LAYOUTS
 from zoo_recipes.custom_data.preparing import note_of
-from zoo_recipes.custom_data.roles import TEXTS
 from zoo_recipes.custom_data.splitting import PARTS, split
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split

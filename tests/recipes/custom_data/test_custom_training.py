@@ -5,7 +5,7 @@ import pytest
 
 from zoo import evaluate
 from zoo_recipes.custom_data.choosing import on_custom_data, overridden, recipes_for
-from zoo_recipes.custom_data.roles import RATINGS, TEXTS
+from zoo_recipes.custom_data.columns import RATINGS, TEXTS
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train

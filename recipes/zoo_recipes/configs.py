@@ -215,7 +215,7 @@ class MaskingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
-    """A trained model whose answers are learned beside the right ones.
+    """A trained model whose predictions are learned beside the right ones.
 
     Args:
         teacher: A run or a bundle with the same inputs and classes, in the same order; a run keeps

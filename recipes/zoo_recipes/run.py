@@ -168,7 +168,7 @@ class Run:
         Args:
             x: A raw input, or a list of them.
             runtime: ``keras`` or nothing.
-            top_k: How many of the most probable answers to list.
+            top_k: How many of the most probable predictions to list.
             max_tokens: How many tokens a language model adds to each text.
 
         Raises:

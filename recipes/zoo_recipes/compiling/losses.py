@@ -104,7 +104,7 @@ class Distilled(keras.losses.Loss):
     """A loss of the right classes, and the distance to a teacher (https://arxiv.org/abs/1503.02531).
 
     The distance is the cross-entropy of both models' probabilities with their logits divided by the
-    temperature, times its square; less the teacher's own entropy, so that 0 is an equal answer.
+    temperature, times its square; less the teacher's own entropy, so that 0 is an equal prediction.
 
     Args:
         loss: Of the right classes.

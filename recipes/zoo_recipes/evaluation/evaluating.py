@@ -250,7 +250,7 @@ def _errors_of_several(
     outcomes: MultiLabels, labels: Sequence[str], read: Read
 ) -> tuple[LabelError, ...]:
     given, probabilities = outcomes.targets > 0, outcomes.probabilities
-    # Of the answer that is given, be it that a class applies or that it does not.
+    # Of the prediction, be it that a class applies or that it does not.
     own = np.where(given, probabilities, 1 - probabilities)
     found = []
     for row, at in likely_errors_of_several(given, probabilities):

@@ -295,7 +295,7 @@ def write_examples(
     Args:
         path: A ``.csv`` file; one that is there is replaced.
         read: The examples.
-        found: What was answered.
+        found: What was predicted.
         labels: Class names.
         groups: Of each example, where there are such.
 

@@ -110,7 +110,7 @@ def scored_outputs(outputs: Mapping[str, Any], targets: Any) -> Any:
 
 
 def _counted(predict: Predictor, recipe: Recipe, source: ArraySource) -> dict[str, float]:
-    """Return what is known only once all answers are there, some of them words again."""
+    """Return the metrics that need all predictions, some of them as words again."""
     if isinstance(source, Pairs):
         return point(count_words(*written(predict, source)))
     if isinstance(source, Tags):
@@ -208,7 +208,7 @@ def _scored(recipe: Recipe, outputs: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a model answered.
+    """What a model predicted.
 
     Args:
         outcomes: An example, or a window of text, a row.
@@ -257,7 +257,7 @@ def observe(
             _check_classes(targets, max(2, made.shape[1]))
         scores.add(targets, made)
         collected.append(_kept(source, targets, made))
-    # Nothing is collected of answers that are written token by token.
+    # Nothing is collected of texts that are generated token by token.
     outcomes: Outcomes = (
         count_texts(*written(predict, source))
         if isinstance(source, Pairs)

@@ -249,7 +249,7 @@ def draw_confusion(
     """Draw which class is taken for which: the darker, the larger the fraction of the right class.
 
     Args:
-        confusion: Counts, the right class a row, the answer a column.
+        confusion: Counts, the right class a row, the predicted one a column.
         labels: Class names.
         title: Above the plot.
         path: The PNG to write.

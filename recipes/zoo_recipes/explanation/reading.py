@@ -1,4 +1,4 @@
-"""From a raw input to the features that it is explained by, and the answer that is explained."""
+"""From a raw input to the features that it is explained by, and the prediction to explain."""
 
 from __future__ import annotations
 
@@ -212,17 +212,17 @@ def _rows(path: Path, name: str) -> Array:
 def position_of(
     task: str, text: str, encoding: Any, word: str | None, mask_id: int | None
 ) -> OutputPosition | None:
-    """Return where the answer is: at a word, at the masked token, or at the end of the text.
+    """Return where the prediction is: at a word, at the masked token, or at the end of the text.
 
     Args:
         task: The model's head.
         text: As it was given.
         encoding: The ``tokenizers.Encoding`` of the text.
         word: That whose tag is explained; ``the#2`` is the second one of several.
-        mask_id: Number of the token that stands where one is masked.
+        mask_id: Id of the mask token.
 
     Returns:
-        ``None`` where there is one answer for the whole text.
+        ``None`` where there is one prediction for the whole text.
 
     Raises:
         UsageError: No such word, none where one is needed, or not one masked token.

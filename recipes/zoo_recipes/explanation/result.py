@@ -190,7 +190,7 @@ class Explanation:
 
     @property
     def answer(self) -> str:
-        """The class, and where the answer is, of a model that has one at every token."""
+        """The class, and where the prediction is, of a model that has one at every token."""
         at = self.target.at
         return f"'{self.target.label}' {at.words}" if at else self.target.label
 

@@ -30,7 +30,7 @@ TASKS = (*OF_EXAMPLES, MULTI_LABEL, *PER_TOKEN, ANSWERS)
 
 @dataclass(frozen=True)
 class OutputPosition:
-    """Where in a text the answer is that is explained, of a model that has one at every token.
+    """Where in a text the prediction is that is explained, of a model that has one at every token.
 
     Args:
         position: Of the token.
@@ -60,7 +60,7 @@ class AttributionTarget:
     def logit(self, logits: Any) -> Any:
         """Return (batch,) of ``logits`` (batch, classes): an array of one or a tensor of one.
 
-        Those of a model that answers at every token are (batch, tokens, classes).
+        Those of a model that predicts at every token are (batch, tokens, classes).
 
         Example:
             >>> AttributionTarget("classification", 0, "no").logit(np.array([[3.0]]))
@@ -87,7 +87,7 @@ class SpanTarget:
         first: Number of its first token.
         last: Number of its last one.
         label: Its words.
-        own: Numbers of the tokens that answers are made of.
+        own: Indices of the tokens that answers are made of.
     """
 
     first: int

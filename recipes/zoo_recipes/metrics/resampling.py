@@ -19,7 +19,7 @@ TOP = 10
 
 
 class Outcomes(Protocol):
-    """What was right and what a model answered, an example a row.
+    """What was right and what a model predicted, an example a row.
 
     An example that is drawn twice counts twice: every metric is defined for weighted rows, which
     makes a thousand resamples a few products of matrices.

@@ -39,7 +39,7 @@ from zoo_runtime.trained import Trained
 from zoo_system import folders
 from zoo_system.durable import sha256, write, write_text
 
-# 256 answers cannot show a drop of half a percent and 1,024 can: as many as stay small.
+# 256 predictions cannot show a drop of half a percent and 1,024 can: as many as stay small.
 NUM_EXAMPLES, MAX_EXAMPLES = 256, 1024
 MAX_EXAMPLE_BYTES = 8_000_000
 NUM_CALIBRATION = 128

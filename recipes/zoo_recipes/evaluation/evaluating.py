@@ -12,7 +12,13 @@ import numpy as np
 
 from zoo_recipes.custom_data.records import table, values_in
 from zoo_recipes.custom_data.table_files import is_rows
-from zoo_recipes.evaluation.examples import Read, check_table, read_for, source_of, write_examples
+from zoo_recipes.evaluation.examples import (
+    ReadExamples,
+    check_table,
+    read_for,
+    source_of,
+    write_examples,
+)
 from zoo_recipes.evaluation.measuring import Observed, headline_first, observe
 from zoo_recipes.evaluation.results import Evaluation, Group, Groups, Interval, Rates, find_gaps
 from zoo_recipes.metrics.classification import (
@@ -202,7 +208,7 @@ def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Grou
 
 
 def _classified(
-    outcomes: Outcomes, labels: Sequence[str], estimates: Estimates, read: Read
+    outcomes: Outcomes, labels: Sequence[str], estimates: Estimates, read: ReadExamples
 ) -> dict[str, Any]:
     names = outcomes.kinds if isinstance(outcomes, Entities) else labels
     found: dict[str, Any] = {}
@@ -230,7 +236,9 @@ def _pair(bounds: Any) -> Interval:
     return float(bounds[0]), float(bounds[1])
 
 
-def _label_errors(outcomes: Classes, labels: Sequence[str], read: Read) -> tuple[LabelError, ...]:
+def _label_errors(
+    outcomes: Classes, labels: Sequence[str], read: ReadExamples
+) -> tuple[LabelError, ...]:
     probabilities = np.exp(outcomes.log_probabilities)
     usual = usual_confidence(outcomes.targets, probabilities)
     return tuple(
@@ -247,7 +255,7 @@ def _label_errors(outcomes: Classes, labels: Sequence[str], read: Read) -> tuple
 
 
 def _errors_of_several(
-    outcomes: MultiLabels, labels: Sequence[str], read: Read
+    outcomes: MultiLabels, labels: Sequence[str], read: ReadExamples
 ) -> tuple[LabelError, ...]:
     given, probabilities = outcomes.targets > 0, outcomes.probabilities
     # Of the prediction, be it that a class applies or that it does not.
@@ -268,7 +276,7 @@ def _errors_of_several(
     return tuple(found)
 
 
-def _beginning(read: Read, row: int) -> str:
+def _beginning(read: ReadExamples, row: int) -> str:
     raw = read.examples.raws[row]
     return raw[:_SHOWN_TEXT] if isinstance(raw, str) else ""
 
@@ -287,7 +295,7 @@ def file_column(word: str) -> tuple[Path, str] | None:
     return None if at is None else (Path(word[:at]), word[at + 1 :])
 
 
-def values_of(read: Read, slice_by: str | Sequence[Any]) -> Sequence[Any]:
+def values_of(read: ReadExamples, slice_by: str | Sequence[Any]) -> Sequence[Any]:
     """Return the value that puts each example into its group.
 
     Args:

@@ -39,7 +39,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
+class ReadExamples:
     """The examples of a split.
 
     Args:
@@ -125,7 +125,7 @@ def read_for(
     group: str | None,
     other_data: bool,
     **options: Any,
-) -> Read:
+) -> ReadExamples:
     """Return the examples that a model is measured on.
 
     Args:
@@ -171,7 +171,7 @@ def read_for(
         _warn_of_left_out(builder)
     if is_new and names:
         examples = _numbered(examples, names, trained.labels or ())
-    return Read(
+    return ReadExamples(
         recipe=before,
         dataset=builder.info.full_name,
         split=chosen,
@@ -285,7 +285,7 @@ def check_table(path: Path) -> None:
 
 def write_examples(
     path: Path,
-    read: Read,
+    read: ReadExamples,
     found: Observed,
     labels: Sequence[str],
     groups: Sequence[str] | None,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.explanation.perturbation import Score, faithfulness, kernel_shap, lime, occlusion
-from zoo_recipes.explanation.reading import Cutting, read_input
+from zoo_recipes.explanation.reading import Segmentation, read_input
 from zoo_recipes.explanation.result import Explanation
 from zoo_recipes.explanation.target import (
     TASKS,
@@ -146,7 +146,7 @@ def explain_trained(
     runtime: str | None = None,
     label: str | None = None,
     word: str | None = None,
-    cutting: Cutting | None = None,
+    cutting: Segmentation | None = None,
     effort: Effort | None = None,
 ) -> Explanation:
     """Return what in an input a model's prediction depends on.
@@ -169,7 +169,7 @@ def explain_trained(
     _check_task(trained)
     model = _model_of(trained, method) if chosen.needs_model else None
     effort = effort or Effort()
-    read = read_input(trained, raw, cutting or Cutting(), word)
+    read = read_input(trained, raw, cutting or Segmentation(), word)
     features = read.features
     if chosen.images_only and features.kind != "image":
         raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from zoo_recipes.arrays.sources import IGNORED
-from zoo_recipes.explanation.cutting import columns, pixels, slices, tokens
+from zoo_recipes.explanation.segmentation import columns, pixels, slices, tokens
 from zoo_recipes.explanation.target import (
     HIDDEN,
     LANGUAGE_MODELS,
@@ -38,7 +38,7 @@ from zoo_runtime.trained import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cutting:
+class Segmentation:
     """How an input is cut into features, and what stands where one is taken away.
 
     Args:
@@ -68,7 +68,7 @@ class Cutting:
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class ReadInput:
     """An input as the model sees it.
 
     Args:
@@ -81,7 +81,9 @@ class Read:
     choose: Callable[[Array, str | None], AttributionTarget | SpanTarget]
 
 
-def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
+def read_input(
+    trained: Trained, raw: Any, cutting: Segmentation, word: str | None = None
+) -> ReadInput:
     """Return a raw input as the model sees it, cut into features.
 
     Args:
@@ -110,8 +112,8 @@ def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = 
     for other in preprocessor.steps:
         if isinstance(other, AudioStep):
             clip = slices(inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate)
-            return Read(clip, _of_classes(trained))
-    return Read(_numbers(trained, inputs, cutting), _of_classes(trained))
+            return ReadInput(clip, _of_classes(trained))
+    return ReadInput(_numbers(trained, inputs, cutting), _of_classes(trained))
 
 
 def _of_classes(
@@ -129,9 +131,9 @@ def _text(
     step: TokenizeStep,
     raw: Any,
     *,
-    cutting: Cutting,
+    cutting: Segmentation,
     word: str | None,
-) -> Read:
+) -> ReadInput:
     inputs = preprocessor.batch([raw])
     texts = raw if isinstance(raw, tuple) else (raw,)
     if len(texts) > 1 and trained.task in PER_TOKEN:
@@ -157,14 +159,14 @@ def _text(
         masked=masked,
     )
     if trained.task == ANSWERS:
-        return Read(features, partial(span_of, encoding, texts[-1]))
+        return ReadInput(features, partial(span_of, encoding, texts[-1]))
     names = None
     if trained.task in LANGUAGE_MODELS:
         names = decoded(tokenizer, [[index] for index in range(tokenizer.get_vocab_size())])
-    return Read(features, _of_classes(trained, names, at))
+    return ReadInput(features, _of_classes(trained, names, at))
 
 
-def _numbers(trained: Trained, inputs: Arrays, cutting: Cutting) -> Features:
+def _numbers(trained: Trained, inputs: Arrays, cutting: Segmentation) -> Features:
     if len(inputs) > 1:
         raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
     ((name, array),) = inputs.items()
@@ -186,7 +188,7 @@ def _numbers(trained: Trained, inputs: Arrays, cutting: Cutting) -> Features:
     return columns(inputs, name, _typical_row(trained, cutting, inputs, name), cutting.names)
 
 
-def _typical_row(trained: Trained, cutting: Cutting, inputs: Arrays, name: str) -> Array:
+def _typical_row(trained: Trained, cutting: Segmentation, inputs: Arrays, name: str) -> Array:
     path = Path(cutting.typical or trained.path / "calibration.npz")
     if cutting.typical is None and not path.is_file():
         raise UsageError(

@@ -236,7 +236,7 @@ class Features:
             Arrays (rows, ...) by name.
 
         Example:
-            >>> from zoo_recipes.explanation.cutting import columns
+            >>> from zoo_recipes.explanation.segmentation import columns
             >>> row = {"features": np.array([[1.0, 2.0, 3.0]])}
             >>> columns(row, "features", np.zeros((1, 3))).keep(np.array([[True, False, True]]))
             {'features': array([[1., 0., 3.]])}

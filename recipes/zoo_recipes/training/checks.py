@@ -147,7 +147,7 @@ def are_classes(labels: Any) -> bool:
     return isinstance(labels, np.ndarray) and labels.ndim == 1 and labels.dtype.kind in "iu"
 
 
-def warn_of_images(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
+def warn_of_lost_detail(recipe: Recipe, builder: Any, note: Mapping[str, Any] | None) -> None:
     """Warn where images of custom data are made much smaller, or lose their colours.
 
     Args:
@@ -193,7 +193,7 @@ def _accepted(recipe: Recipe) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
-class Cutting:
+class Truncation:
     """What preprocessing cuts off.
 
     Args:
@@ -209,7 +209,7 @@ class Cutting:
     lengths: Callable[[Sequence[Any]], Any]
 
 
-def count_cut(
+def count_truncated(
     recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
 ) -> dict[str, int]:
     """Return how many texts or audio clips of each part were cut, and warn of them.
@@ -240,7 +240,7 @@ def count_cut(
     return cut
 
 
-def _instead(recipe: Recipe, found: Cutting, lengths: Any) -> str:
+def _instead(recipe: Recipe, found: Truncation, lengths: Any) -> str:
     """Return what was lost of the training split, and what would keep 95 % of it whole."""
     lost = np.maximum(lengths - found.limit, 0).sum() / lengths.sum()
     enough = int(np.quantile(lengths, 0.95, method="higher"))
@@ -252,18 +252,18 @@ def _instead(recipe: Recipe, found: Cutting, lengths: Any) -> str:
     return f". That is {lost:.0%} of what they hold; 95 % of them are whole with {shown}"
 
 
-def _cutting(preprocessor: Any) -> Cutting | None:
+def _cutting(preprocessor: Any) -> Truncation | None:
     """Return what a ``Preprocessor`` cuts off of texts or of audio clips; ``None`` for all else."""
     from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
 
     for at, step in enumerate(preprocessor.steps):
         if isinstance(step, AudioStep):
             what = f"audio clips longer than the {step.length} samples"
-            return Cutting(at, step.length, what, _samples)
+            return Truncation(at, step.length, what, _samples)
         if isinstance(step, TokenizeStep):
             tokenizer = preprocessor.tokenizer(step.tokenizer)
             what = f"texts longer than the {step.length} tokens"
-            return Cutting(at, step.length, what, partial(_tokens, tokenizer))
+            return Truncation(at, step.length, what, partial(_tokens, tokenizer))
     return None
 
 

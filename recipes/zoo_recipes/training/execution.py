@@ -27,8 +27,8 @@ from zoo_recipes.training.checks import (
     are_classes,
     check_classes,
     check_targets,
-    count_cut,
     count_shared,
+    count_truncated,
     flat,
 )
 from zoo_recipes.training.recording import Meter, data_info, devices, metered, now
@@ -322,7 +322,7 @@ def make_sources(
             f"but model '{recipe.model.name}' takes {_inputs(wanted, made)}."
         )
     # A language model is given all of a text, window by window.
-    return sources, {} if task in UNLABELLED else count_cut(recipe, preprocessor, examples)
+    return sources, {} if task in UNLABELLED else count_truncated(recipe, preprocessor, examples)
 
 
 def _inputs(shapes: Shapes, others: Shapes) -> str:

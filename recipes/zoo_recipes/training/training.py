@@ -44,7 +44,7 @@ from zoo_recipes.run import (
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
 from zoo_recipes.training.batches import with_absolute_teacher
 from zoo_recipes.training.checkpoints import SECONDS, Position, newest
-from zoo_recipes.training.checks import warn_of_images
+from zoo_recipes.training.checks import warn_of_lost_detail
 from zoo_recipes.training.execution import carry_out, trained
 from zoo_recipes.training.recording import first_info, versions
 from zoo_registry import UsageError, ZooError
@@ -204,7 +204,7 @@ def train(
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
         show_custom_data(builder, recipe.dataset)
-    warn_of_images(recipe, builder, note_of(builder))
+    warn_of_lost_detail(recipe, builder, note_of(builder))
     info = replace(first_info(recipe, task), workers=ranks.size if ranks else 1)
     record = Record(folder, info)
     with new_folder(folder, force=force):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from zoo_recipes.explanation.cutting import pixels
 from zoo_recipes.explanation.explaining import Effort, explain_trained
 from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients
 from zoo_recipes.explanation.perturbation import faithfulness, kernel_shap, lime
-from zoo_recipes.explanation.reading import Cutting
+from zoo_recipes.explanation.reading import Segmentation
+from zoo_recipes.explanation.segmentation import pixels
 from zoo_recipes.explanation.target import AttributionTarget, Features, choose_target
 from zoo_registry import UsageError, ZooError
 
@@ -261,7 +261,7 @@ def test_several_labels_and_a_value(known_run, tmp_path):
         ),
         ({"method": "grad-cam"}, "Method 'grad-cam' is for images; this input is a table."),
         (
-            {"cutting": Cutting(names=["a", "b"])},
+            {"cutting": Segmentation(names=["a", "b"])},
             "'features' has 5 columns, and there are 2 names.",
         ),
     ],
@@ -278,13 +278,15 @@ def test_wrong_numbers():
     with pytest.raises(UsageError, match="seed=-1: use 0 or more"):
         Effort(seed=-1)
     with pytest.raises(UsageError, match="patches=0: use 1 or more"):
-        Cutting(patches=0)
+        Segmentation(patches=0)
 
 
 def test_typical_rows_must_fit(linear, tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 4)))
     with pytest.raises(UsageError, match=r"holds \(3, 4\): rows of shape \(5,\) are wanted"):
-        explain_trained(linear, ROW, "occlusion", cutting=Cutting(typical=tmp_path / "other.npy"))
+        explain_trained(
+            linear, ROW, "occlusion", cutting=Segmentation(typical=tmp_path / "other.npy")
+        )
 
 
 def test_columns_without_typical_rows_are_refused(linear, tmp_path):

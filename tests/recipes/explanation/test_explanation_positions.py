@@ -10,7 +10,7 @@ from keras import layers
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.explanation.explaining import explain_trained
-from zoo_recipes.explanation.reading import Cutting, position_of
+from zoo_recipes.explanation.reading import Segmentation, position_of
 from zoo_registry import UsageError
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 
@@ -148,7 +148,7 @@ def test_a_pair_is_explained_by_the_tokens_of_both_texts(assets, words, run_of):
     info = replace(known.info, task="text-classification", labels=("a", "b"))
     run = replace(known, info=info, keras_model=model)
     found = explain_trained(
-        run, ("the cat", "the mat"), "occlusion", label="b", cutting=Cutting(words=words)
+        run, ("the cat", "the mat"), "occlusion", label="b", cutting=Segmentation(words=words)
     )
     assert found.features.text == "the cat\nthe mat"
     assert [found.features.text[slice(*span)] for span in found.features.spans] == (

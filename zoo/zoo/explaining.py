@@ -93,7 +93,7 @@ def explain(
         runtime=runtime,
         label=label,
         word=word,
-        cutting=Segmentation(
+        segmentation=Segmentation(
             patches=patches,
             superpixels=superpixels,
             baseline=baseline,

@@ -146,7 +146,7 @@ def explain_trained(
     runtime: str | None = None,
     label: str | None = None,
     word: str | None = None,
-    cutting: Segmentation | None = None,
+    segmentation: Segmentation | None = None,
     effort: Effort | None = None,
 ) -> Explanation:
     """Return what in an input a model's prediction depends on.
@@ -158,7 +158,7 @@ def explain_trained(
         runtime: What computes, as :meth:`zoo_runtime.trained.Trained.runtime` takes it.
         label: The class; the most probable one by default.
         word: That whose tag is explained; ``the#2`` is the second one of several.
-        cutting: How the input is cut into features.
+        segmentation: How the input is cut into features.
         effort: How much work is done.
 
     Raises:
@@ -169,7 +169,7 @@ def explain_trained(
     _check_task(trained)
     model = _model_of(trained, method) if chosen.needs_model else None
     effort = effort or Effort()
-    read = read_input(trained, raw, cutting or Segmentation(), word)
+    read = read_input(trained, raw, segmentation or Segmentation(), word)
     features = read.features
     if chosen.images_only and features.kind != "image":
         raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")

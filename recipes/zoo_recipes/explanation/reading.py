@@ -82,14 +82,14 @@ class ReadInput:
 
 
 def read_input(
-    trained: Trained, raw: Any, cutting: Segmentation, word: str | None = None
+    trained: Trained, raw: Any, segmentation: Segmentation, word: str | None = None
 ) -> ReadInput:
     """Return a raw input as the model sees it, cut into features.
 
     Args:
         trained: Says how inputs are prepared.
         raw: Path of an image or an audio clip, a text or two in a tuple, or an array.
-        cutting: How it is cut.
+        segmentation: How it is cut.
         word: That whose tag is explained.
 
     Raises:
@@ -105,15 +105,17 @@ def read_input(
     )
     step = preprocessor.tokenize_step
     if step is not None:
-        return _text(trained, preprocessor, step, raw, cutting=cutting, word=word)
+        return _text(trained, preprocessor, step, raw, segmentation=segmentation, word=word)
     if trained.task in (*PER_TOKEN, ANSWERS):
         raise UsageError(f"A model for {trained.task} without a tokenizer cannot be explained.")
     inputs = preprocessor.batch([raw])
     for other in preprocessor.steps:
         if isinstance(other, AudioStep):
-            clip = slices(inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate)
+            clip = slices(
+                inputs, other.input, parts=segmentation.patches, sample_rate=other.sample_rate
+            )
             return ReadInput(clip, _of_classes(trained))
-    return ReadInput(_numbers(trained, inputs, cutting), _of_classes(trained))
+    return ReadInput(_numbers(trained, inputs, segmentation), _of_classes(trained))
 
 
 def _of_classes(
@@ -131,7 +133,7 @@ def _text(
     step: TokenizeStep,
     raw: Any,
     *,
-    cutting: Segmentation,
+    segmentation: Segmentation,
     word: str | None,
 ) -> ReadInput:
     inputs = preprocessor.batch([raw])
@@ -154,7 +156,7 @@ def _text(
     masked = at.position if at is not None and trained.task in HIDDEN else None
     features = tokens(
         *(inputs, step.input, "\n".join(texts), encoding, blank),
-        words=cutting.words,
+        words=segmentation.words,
         second_at=len(texts[0]) + 1,
         masked=masked,
     )
@@ -166,7 +168,7 @@ def _text(
     return ReadInput(features, _of_classes(trained, names, at))
 
 
-def _numbers(trained: Trained, inputs: Arrays, cutting: Segmentation) -> Features:
+def _numbers(trained: Trained, inputs: Arrays, segmentation: Segmentation) -> Features:
     if len(inputs) > 1:
         raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
     ((name, array),) = inputs.items()
@@ -181,16 +183,18 @@ def _numbers(trained: Trained, inputs: Arrays, cutting: Segmentation) -> Feature
         return pixels(
             inputs,
             name,
-            patches=cutting.patches,
-            superpixels=cutting.superpixels,
-            baseline=cutting.baseline,
+            patches=segmentation.patches,
+            superpixels=segmentation.superpixels,
+            baseline=segmentation.baseline,
         )
-    return columns(inputs, name, _typical_row(trained, cutting, inputs, name), cutting.names)
+    return columns(
+        inputs, name, _typical_row(trained, segmentation, inputs, name), segmentation.names
+    )
 
 
-def _typical_row(trained: Trained, cutting: Segmentation, inputs: Arrays, name: str) -> Array:
-    path = Path(cutting.typical or trained.path / "calibration.npz")
-    if cutting.typical is None and not path.is_file():
+def _typical_row(trained: Trained, segmentation: Segmentation, inputs: Arrays, name: str) -> Array:
+    path = Path(segmentation.typical or trained.path / "calibration.npz")
+    if segmentation.typical is None and not path.is_file():
         raise UsageError(
             "A column is taken away by giving it its mean over typical rows, and a bundle has "
             "none: name a file of them with --typical (typical=), such as the calibration.npz of "

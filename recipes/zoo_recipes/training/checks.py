@@ -212,14 +212,14 @@ class Truncation:
 def count_truncated(
     recipe: Recipe, preprocessor: Any, examples: Mapping[str, Examples]
 ) -> dict[str, int]:
-    """Return how many texts or audio clips of each part were cut, and warn of them.
+    """Return how many texts or audio clips of each part were truncated, and warn of them.
 
     Args:
         recipe: The recipe.
         preprocessor: Carries out its preprocessing.
         examples: By part.
     """
-    found = _cutting(preprocessor)
+    found = _truncation(preprocessor)
     if found is None:
         return {}
     # Contrastive learning has both texts of a pair as rows; other pairs are one text.
@@ -229,15 +229,15 @@ def count_truncated(
     }
     lengths = {part: found.lengths(some) for part, some in raws.items()}
     counts = {part: int((some > found.limit).sum()) for part, some in lengths.items()}
-    cut = {part: count for part, count in counts.items() if count}
-    if cut:
-        counts_shown = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in cut.items())
+    truncated = {part: count for part, count in counts.items() if count}
+    if truncated:
+        counts_shown = (f"{n:,} of {len(raws[part]):,} ({part})" for part, n in truncated.items())
         warnings.warn(
-            f"{found.what} of the model were cut: {', '.join(counts_shown)}"
+            f"{found.what} of the model were truncated: {', '.join(counts_shown)}"
             + _instead(recipe, found, lengths["train"]),
             stacklevel=3,
         )
-    return cut
+    return truncated
 
 
 def _instead(recipe: Recipe, found: Truncation, lengths: Any) -> str:
@@ -252,7 +252,7 @@ def _instead(recipe: Recipe, found: Truncation, lengths: Any) -> str:
     return f". That is {lost:.0%} of what they hold; 95 % of them are whole with {shown}"
 
 
-def _cutting(preprocessor: Any) -> Truncation | None:
+def _truncation(preprocessor: Any) -> Truncation | None:
     """Return what a ``Preprocessor`` cuts off of texts or of audio clips; ``None`` for all else."""
     from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
 

@@ -296,7 +296,7 @@ def _texts(examples: Examples) -> Iterator[str]:
 def make_sources(
     recipe: Recipe, task: str, examples: dict[str, Examples], folder: Path, model: Any
 ) -> tuple[dict[str, ArraySource], dict[str, int]]:
-    """Return prepared examples by part, and how many texts or audio clips of each were cut.
+    """Return prepared examples by part, and how many texts or audio clips of each were truncated.
 
     Args:
         recipe: Its preprocessing is applied.

@@ -28,7 +28,9 @@ def run(known_run):
 def test_a_slice_is_worth_its_samples_times_their_weights(run, method, tmp_path):
     sound = np.random.default_rng(1).uniform(-1, 1, 250).astype("float32")
     sound[60:90] = 0
-    found = explain_trained(run, sound, method, label="loud", cutting=Segmentation(patches=PARTS))
+    found = explain_trained(
+        run, sound, method, label="loud", segmentation=Segmentation(patches=PARTS)
+    )
     products = np.pad(sound, (0, SAMPLES - len(sound))) * WEIGHTS[:, 1]
     true = products.reshape(PARTS, -1).sum(axis=1)
     # The third slice is silent, and what fills the sound up.

@@ -261,7 +261,7 @@ def test_several_labels_and_a_value(known_run, tmp_path):
         ),
         ({"method": "grad-cam"}, "Method 'grad-cam' is for images; this input is a table."),
         (
-            {"cutting": Segmentation(names=["a", "b"])},
+            {"segmentation": Segmentation(names=["a", "b"])},
             "'features' has 5 columns, and there are 2 names.",
         ),
     ],
@@ -285,7 +285,7 @@ def test_typical_rows_must_fit(linear, tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 4)))
     with pytest.raises(UsageError, match=r"holds \(3, 4\): rows of shape \(5,\) are wanted"):
         explain_trained(
-            linear, ROW, "occlusion", cutting=Segmentation(typical=tmp_path / "other.npy")
+            linear, ROW, "occlusion", segmentation=Segmentation(typical=tmp_path / "other.npy")
         )
 
 

@@ -148,7 +148,7 @@ def test_a_pair_is_explained_by_the_tokens_of_both_texts(assets, words, run_of):
     info = replace(known.info, task="text-classification", labels=("a", "b"))
     run = replace(known, info=info, keras_model=model)
     found = explain_trained(
-        run, ("the cat", "the mat"), "occlusion", label="b", cutting=Segmentation(words=words)
+        run, ("the cat", "the mat"), "occlusion", label="b", segmentation=Segmentation(words=words)
     )
     assert found.features.text == "the cat\nthe mat"
     assert [found.features.text[slice(*span)] for span in found.features.spans] == (

@@ -208,7 +208,7 @@ def test_texts_that_are_cut(tmp_path, data_dir):
     where = {"out": tmp_path / "run", "data_dir": data_dir}
     (message,) = warned("language-id-lstm", path, ["preprocessing.0.length=32"], **where)
     found = re.fullmatch(
-        r"texts longer than the 32 tokens of the model were cut: 64 of 64 \(train\), 8 of 8 "
+        r"texts longer than the 32 tokens of the model were truncated: 64 of 64 \(train\), 8 of 8 "
         r"\(validation\), 8 of 8 \(test\)\. That is (\d+)% of what they hold; 95 % of them are "
         r"whole with (--set .*)",
         message,

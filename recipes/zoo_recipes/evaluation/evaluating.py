@@ -39,7 +39,7 @@ from zoo_runtime.trained import Trained
 
 _SHOWN_TEXT = 80
 # A fraction of so many examples is known to 10 points at best: 1.96 * sqrt(0.25 / 100) = 0.098.
-SMALL = 100
+SMALL_GROUP = 100
 MOST_GROUPS = 50
 QUARTERS = 4
 NO_GROUP = "(none)"
@@ -142,7 +142,7 @@ def _by_group(
             Group(
                 name=name,
                 num_examples=count,
-                small=count < SMALL,
+                small=count < SMALL_GROUP,
                 metrics=estimates.metrics,
                 intervals=estimates.intervals,
             )
@@ -200,7 +200,7 @@ def _warn_of_small(column: str, groups: Sequence[Group], compared: Sequence[Grou
     if small:
         left_out = len(compared) < len(groups)
         warnings.warn(
-            f"groups of '{column}' with fewer than {SMALL} examples are too small to say "
+            f"groups of '{column}' with fewer than {SMALL_GROUP} examples are too small to say "
             f"much, as fractions of so few are known to 10 points at best: {', '.join(small)}; "
             "gaps " + ("are without them" if left_out else "are of all groups, and may be chance"),
             stacklevel=4,

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 BINS = 15
-TOP = 5
+TOP_CLASSES = 5
 # Each class is sorted by its probability and each resample summed in that order: of more values
 # than these the area under the curve has no interval.
 MOST_SORTED = 500_000
-MOST = 20
+MOST_LABEL_ERRORS = 20
 
 
 def class_sums(weights: Any, classes: Any, count: int) -> Any:
@@ -143,9 +143,9 @@ class Classes:
         )
         chosen = np.take_along_axis(self.log_probabilities, self.targets[:, np.newaxis], axis=1)
         metrics = {"accuracy": weights @ hits / total}
-        if self.count > TOP:
+        if self.count > TOP_CLASSES:
             better = (self.log_probabilities > chosen).sum(axis=1)
-            metrics["top_5_accuracy"] = weights @ (better < TOP) / total
+            metrics["top_5_accuracy"] = weights @ (better < TOP_CLASSES) / total
         metrics |= precision_recall_f1(right, given, wanted)
         if len(weights) == 1 or self.scores.size <= MOST_SORTED:
             metrics["roc_auc"] = self._area(weights)
@@ -257,7 +257,9 @@ class LabelError:
     text: str = ""
 
 
-def likely_label_errors(targets: Any, probabilities: Any, most: int = MOST) -> list[int]:
+def likely_label_errors(
+    targets: Any, probabilities: Any, most: int = MOST_LABEL_ERRORS
+) -> list[int]:
     """Return the indices of the rows whose class is likely another, the likeliest first.
 
     Confident learning (Northcutt et al. 2021, https://arxiv.org/abs/1911.00068): a row counts as of
@@ -290,7 +292,7 @@ def applies(label: str, is_given: Any) -> str:
 
 
 def likely_errors_of_several(
-    targets: Any, probabilities: Any, most: int = MOST
+    targets: Any, probabilities: Any, most: int = MOST_LABEL_ERRORS
 ) -> list[tuple[int, int]]:
     """Return the rows in which a class likely applies and is not given, or the reverse.
 

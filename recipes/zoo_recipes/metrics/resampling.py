@@ -15,7 +15,7 @@ LEVEL = 0.95
 _BLOCK = 1 << 22
 
 Interval = tuple[float, float]
-TOP = 10
+TOP_RANKED = 10
 
 
 class Outcomes(Protocol):
@@ -290,4 +290,4 @@ def rank(wanted: Sequence[Any], given: Sequence[Any]) -> Rankings:
         rows = zip(wanted, given, strict=True)
         return np.array([ndcg_score([right], [scores], k=k) for right, scores in rows])
 
-    return Rankings(gains(None), gains(TOP))
+    return Rankings(gains(None), gains(TOP_RANKED))

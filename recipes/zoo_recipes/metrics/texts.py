@@ -23,7 +23,7 @@ ENTITY_F1 = "entity_f1"
 _MARKS, _OUTSIDE = ("B-", "I-"), "O"
 # What others call beginning, inside, last and unit of an entity, as seqeval calls it.
 _SAME_MARKS = {"L-": "E-", "U-": "S-"}
-_BATCH = 16
+_WINDOWS_A_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -349,7 +349,7 @@ def read_windows(predict: Predictor, source: Windows) -> Tokens:
     length, count = source.length, len(source.stream) - 1
     positions = np.arange(count)
     nats, hits = np.zeros(-(-count // length) * length), np.zeros(-(-count // length) * length, int)
-    for rows in np.array_split(positions, range(0, count, length * _BATCH)[1:]):
+    for rows in np.array_split(positions, range(0, count, length * _WINDOWS_A_BATCH)[1:]):
         padded = np.resize(rows, (-(-len(rows) // length), length))
         outputs = predict({source.name: source.stream[padded]})
         logits = np.asarray(only_logits(outputs), np.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from zoo_recipes.arrays.sources import Arrays, ArraySource, Shapes, fit, only_lo
 from zoo_recipes.augmentation.changes import TextMarks, make_changes
 from zoo_recipes.augmentation.mixing import is_flip, make_mixes, mixed
 from zoo_recipes.configs import Component, DistillationConfig
-from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes, flipped
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.running import Runner
@@ -185,14 +183,6 @@ def balanced_order(labels: Any, rng: np.random.Generator) -> Any:
 def _check_classes(setting: str, labels: Any) -> None:
     if labels is None or np.ndim(labels) != 1 or labels.dtype.kind not in "iu":
         raise UsageError(f"{setting} needs examples of one class each, and these have none.")
-
-
-def with_absolute_teacher(recipe: Recipe) -> Recipe:
-    """Return a recipe that finds its teacher from every working folder."""
-    if recipe.distillation is None:
-        return recipe
-    path = Path(recipe.distillation.teacher).expanduser().absolute()
-    return replace(recipe, distillation=replace(recipe.distillation, teacher=str(path)))
 
 
 def make_teaching(

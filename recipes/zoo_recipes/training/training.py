@@ -42,7 +42,6 @@ from zoo_recipes.run import (
     read_run,
 )
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
-from zoo_recipes.training.batches import with_absolute_teacher
 from zoo_recipes.training.checkpoints import SECONDS, Position, newest
 from zoo_recipes.training.checks import warn_of_lost_detail
 from zoo_recipes.training.execution import carry_out, trained
@@ -317,6 +316,14 @@ def _read_or_remade(folder: Path) -> Run:
             stacklevel=3,
         )
         return Run(folder, replace(first_info(recipe, task), status="interrupted"))
+
+
+def with_absolute_teacher(recipe: Recipe) -> Recipe:
+    """Return a recipe that finds its teacher from every working folder."""
+    if recipe.distillation is None:
+        return recipe
+    path = Path(recipe.distillation.teacher).expanduser().absolute()
+    return replace(recipe, distillation=replace(recipe.distillation, teacher=str(path)))
 
 
 def check_settings(recipe: Recipe, folder: Path) -> None:

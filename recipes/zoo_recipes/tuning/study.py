@@ -12,8 +12,7 @@ from zoo_recipes.custom_data.choosing import on_custom_data
 from zoo_recipes.overrides import with_values
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.trackers.tracking import make_trackers
-from zoo_recipes.training.batches import with_absolute_teacher
-from zoo_recipes.training.training import check_settings
+from zoo_recipes.training.training import check_settings, with_absolute_teacher
 from zoo_recipes.tuning.searching import Search, claim
 from zoo_recipes.tuning.space import Trial, Tuning, extremes, for_tuning, goal
 from zoo_registry import UsageError, ZooError

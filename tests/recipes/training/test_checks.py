@@ -152,7 +152,9 @@ def test_texts_that_are_cut_are_counted_and_told(data_dir, tmp_path):
     texts = {"tokenizer.kind": "char", "model.hidden_dim": 8}
     short = with_overrides(recipe, [*QUICK, *(f"{key}={value}" for key, value in texts.items())])
     short = replace(short, preprocessing=(step,))
-    with pytest.warns(UserWarning, match=r"^texts longer than the 128 tokens .* cut: [\d,]+ of \d"):
+    with pytest.warns(
+        UserWarning, match=r"^texts longer than the 128 tokens .* truncated: [\d,]+ of \d"
+    ):
         run = train(short, out=tmp_path / "run", data_dir=data_dir, verbose=False)
     assert 0 < run.info["truncated"]["test"] < run.info["dataset"]["splits"]["test"]["examples"]
 

@@ -1,4 +1,4 @@
-"""Pictures with boxes, as COCO and Pascal VOC have them, and all that can be wrong with them."""
+"""Images with boxes, as COCO and Pascal VOC have them, and all that can be wrong with them."""
 
 import json
 

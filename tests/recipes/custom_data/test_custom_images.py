@@ -1,4 +1,4 @@
-"""Pictures of every sort become what the preprocessing of a bundle makes of their files."""
+"""Images of every sort become what the preprocessing of a bundle makes of their files."""
 
 import numpy as np
 import pytest

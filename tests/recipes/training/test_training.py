@@ -317,7 +317,7 @@ def test_progress_is_seen_unless_it_is_not_wanted(quick, data_dir, tmp_path, cap
 WEIGHTS = """
 import hashlib, sys
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.training.training import train
 from zoo_recipes.recipe import resolve_recipe
 name, out, data_dir, seed, *overrides = sys.argv[1:]

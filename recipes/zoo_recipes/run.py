@@ -237,7 +237,7 @@ class Record:
         self.info = replace(self.info, **changes)
 
     def write(self) -> None:
-        """Write ``run.json``, all or nothing."""
+        """Write ``run.json`` atomically."""
         self.info.write(self.folder)
 
 
@@ -420,7 +420,7 @@ def _delete(children: Iterable[Path]) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, all or nothing."""
+    """Write JSON atomically."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -45,7 +45,7 @@ def document(title: str, body: Iterable[str], style: str = "") -> str:
     Args:
         title: Of the window.
         body: Pieces of HTML.
-        style: CSS beside that of the house.
+        style: CSS beside the shared style.
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -99,7 +99,7 @@ class Saver:
             self.save(position)
 
     def save(self, position: Position) -> None:
-        """Write a checkpoint, all or nothing, and delete all but the newest.
+        """Write a checkpoint atomically, and delete all but the newest.
 
         Raises:
             ZooError: The disk is full or cannot be written; older checkpoints stay.

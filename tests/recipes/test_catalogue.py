@@ -1,4 +1,4 @@
-"""Recipes on data sets that cannot be had here, on mocked examples of the same features."""
+"""Recipes on data sets that are not available here, on mocked examples; the page of all recipes."""
 
 from __future__ import annotations
 

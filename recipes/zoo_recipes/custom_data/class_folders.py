@@ -99,8 +99,8 @@ def _splits(root: Path) -> dict[Path, str]:
         if len(found) == len(tops) > 0:
             raise UsageError(
                 f"'{root}' has folders named after splits ({_listed(tops)}) and no folders of "
-                "classes in them: each class is a folder, such as train/rose/1.jpg, or by a "
-                "table such as labels.csv."
+                "classes in them: give each class a folder, such as train/rose/1.jpg, or add a "
+                "table, such as labels.csv."
             )
         # A train is a thing that classes may be of, too.
         odd = [top for top in found if top.name.lower() in SPLITS and top.name.lower() != "train"]

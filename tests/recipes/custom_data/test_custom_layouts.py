@@ -219,7 +219,7 @@ def test_captions_are_no_classes(tmp_path):
     for name in ("1", "2"):
         paint(tmp_path / f"{name}.jpg")
     write(tmp_path / "metadata.csv", "file_name,text\n1.jpg,a cat\n2.jpg,a cat\n")
-    assert "say which is the class of a picture" in refused(tmp_path)
+    assert "say which is the class of an image" in refused(tmp_path)
     assert set(told(read(tmp_path, label="text")).values()) == {"a cat"}
 
 

@@ -65,7 +65,7 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "assets").mkdir()
         tokenizer = make_run_tokenizer(recipe, examples["train"], Path(folder))
-        names = data_info(recipe, builder, label, examples)["labels"]
+        names, _ = data_info(recipe, builder, label, examples)
         model = build(recipe, task, names, tokenizer)
         source = make_sources(recipe, task, examples, Path(folder), model)[0]["train"]
     model.compile(**compile_arguments(recipe.compile, steps=1000))

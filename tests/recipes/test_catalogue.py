@@ -116,7 +116,7 @@ def test_one_step_on_examples_of_the_same_features(name, tmp_path):
         name = recipe.dataset.name
         builder = open_dataset(LIKE.get(name, name), data_dir=tmp_path, download=True)
         found = read_examples(recipe, builder, label)
-    labels = data_info(recipe, builder, label, found)["labels"]
+    labels, _ = data_info(recipe, builder, label, found)
     tokenizer = make_run_tokenizer(recipe, found["train"], tmp_path)
     model = build(recipe, task, labels, tokenizer, make_assets(recipe, found["train"], tmp_path))
     sources, _ = make_sources(recipe, task, found, tmp_path, model)

@@ -35,7 +35,8 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
         raise ZooError(
             "The launcher 'ray' needs Ray Train: pip install 'kerazoo[distributed]'."
         ) from error
-    if not ray.is_initialized():
+    starts_ray = not ray.is_initialized()
+    if starts_ray:
         ray.init(logging_level="WARNING")
     room = Path(job["folder"]).parent
     room.mkdir(parents=True, exist_ok=True)
@@ -54,6 +55,9 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
             return cause([_failure(*each) for each in sorted(error.worker_failures.items())])
         except TrainingFailedError as error:
             raise ZooError(f"Ray failed: {error}") from error
+        finally:
+            if starts_ray:
+                ray.shutdown()
     return None
 
 

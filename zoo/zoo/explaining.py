@@ -38,7 +38,7 @@ def explain(
     out: str | Path | None = None,
     force: bool = False,
 ) -> Explanation:
-    """Return what in an input a model's prediction depends on, and whether that is true.
+    """Say what in an input a model's answer hangs on, and whether that is true.
 
     Args:
         source: A run, a bundle, or the folder of one.

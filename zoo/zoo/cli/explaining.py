@@ -81,7 +81,7 @@ def explain(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what in an input the prediction depends on: a page with plots, and a table.
+    """Show what in an input the answer hangs on: a page with pictures, and a table.
 
     INPUT is an image or sound file, a text, a .txt file or a .npy file. Of a bundle, the exported
     file itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.

@@ -25,6 +25,7 @@ from zoo_recipes.run import load_run
 from zoo_recipes.training.execution import held_out_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RunInfo
 from zoo_system.durable import sha256
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
@@ -59,7 +60,6 @@ def test_a_run_holds_everything(run, quick):
         "num_params": size,
         "num_trained": size,
         "precision": "float32",
-        "weights": None,
         "sha256": sha256(run.path / "model.keras"),
     }
     assert info["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
@@ -153,8 +153,9 @@ def test_evaluate_repeats_the_metrics(run, measured_again, data_dir):
 
 
 def test_other_data_are_told_apart(run, measured_again, data_dir, tmp_path):
-    info = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
-    info["dataset"]["splits"]["test"]["sha256"] = "0" * 64
+    known = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    known["dataset"]["splits"]["test"]["sha256"] = "0" * 64
+    info = RunInfo.from_json(known)
     with pytest.raises(ZooError) as caught:
         evaluate(replace(run, info=info), data_dir=data_dir)
     assert str(caught.value).startswith(

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zoo_recipes.custom_data.report import inspect_data
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.own_data.report import inspect_data
 
 COUNT, WRONG = 2000, 0.02
 

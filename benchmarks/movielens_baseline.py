@@ -17,7 +17,7 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.tasks.ratings import RatingFigures
+from zoo_recipes.tasks.ratings import RatingOutcomes
 
 TURNS = 20
 FURTHER = [1, 2, 5, 10, 20]
@@ -79,7 +79,7 @@ def _rmse(part, predicted):
 
 
 def shown(name, part, predicted):
-    metrics = point(RatingFigures(part[2], predicted, part[0]))
+    metrics = point(RatingOutcomes(part[2], predicted, part[0]))
     print(name, *(f"{key} {metrics[key]:.4f}" for key in ("rmse", "mae", "ndcg_10")))
 
 

@@ -52,10 +52,10 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.tasks.objectives import label_feature
     from zoo_recipes.training.batches import Batches
+    from zoo_recipes.training.execution import make_run_tokenizer, make_sources, read_examples
     from zoo_recipes.training.fitting import build, size_of
     from zoo_recipes.training.loop import build_training
-    from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
-    from zoo_recipes.training.provenance import data_info
+    from zoo_recipes.training.recording import data_info
 
     recipe = with_overrides(resolve_recipe(name), ["dataset.train=train[:20%]"])
     task = recipe.model.task or zoo_registry.models.get(recipe.model.name).tasks[0]

@@ -22,7 +22,7 @@ from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.tasks.twins import retrieved
+from zoo_recipes.tasks.views import retrieved
 from zoo_recipes.training.training import train
 
 RECIPE = "django-translations-bert"

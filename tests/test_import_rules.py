@@ -41,7 +41,7 @@ MODELS = {
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.
 RECIPES = (
     ("arrays", "metrics"),
-    ("own_data",),
+    ("custom_data",),
     ("datasets",),
     ("tasks",),
     ("compiling",),

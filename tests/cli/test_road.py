@@ -132,8 +132,8 @@ def test_evaluate_a_bundle_by_group(road: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip().endswith(
         "warning: groups of 'pen' with fewer than 100 examples are too small to say much, as "
-        "shares of so few are known to 10 points at best: black; gaps are of all groups, and may "
-        "be chance"
+        "fractions of so few are known to 10 points at best: black; gaps are of all groups, and "
+        "may be chance"
     )
     assert "black (small)" in done.stdout
     assert "EQUALIZED ODDS RATIO" in done.stdout

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from zoo.cli.main import cli, main
 from zoo_recipes.run import load_run
 from zoo_recipes.tuning import study
-from zoo_recipes.tuning.result import Trial
+from zoo_recipes.tuning.space import Trial
 from zoo_registry import UsageError
 
 TRACE = "UnimplementedError: Graph execution error:\n\nDetected at node adam/Cast\n  File ..."

@@ -127,8 +127,8 @@ def test_wrong_uses(run, exported, picture, tmp_path):
         f"Run '{run}' runs in Keras: export it (zoo export {run} --to onnx) and use the bundle."
     )
     assert refused(tmp_path, picture) == (
-        f"'{tmp_path}' is no run and no bundle: it has no run.json and no manifest.json. `zoo "
-        "train` makes runs, `zoo export` bundles."
+        f"'{tmp_path}' is neither a run folder nor a bundle: it has no run.json and no "
+        "manifest.json. `zoo train` makes runs, `zoo export` bundles."
     )
     assert refused(run, "five.png") == (
         "There is no file 'five.png': this model takes an image or a .npy file."

@@ -79,7 +79,7 @@ def explain(
     """
     check_backend()
     from zoo_recipes.explanation.explaining import Effort, explain_trained, find_method
-    from zoo_recipes.explanation.reading import Cutting
+    from zoo_recipes.explanation.reading import Segmentation
     from zoo_recipes.run import open_trained
 
     find_method(method)
@@ -92,7 +92,7 @@ def explain(
         runtime=runtime,
         label=label,
         word=word,
-        cutting=Cutting(
+        segmentation=Segmentation(
             patches=patches,
             superpixels=superpixels,
             baseline=baseline,

@@ -90,7 +90,7 @@ def explained(bundle):
 
 def taught(bundle):
     from zoo_recipes.configs import DistillationConfig
-    from zoo_recipes.training.distilling import make_teaching
+    from zoo_recipes.training.batches import make_teaching
 
     config = DistillationConfig(teacher=str(bundle.path), runtime="tflite")
     return make_teaching(bundle, config, None, None, bundle.path)

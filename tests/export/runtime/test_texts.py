@@ -206,7 +206,7 @@ def speller(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
-    from zoo_recipes.arrays.predicting import keras_predictor
+    from zoo_recipes.arrays.sources import keras_predictor
     from zoo_recipes.tasks.pairs import decode, pairs
     from zoo_runtime.preprocess import Preprocessor
 

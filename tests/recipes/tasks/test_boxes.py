@@ -1,4 +1,4 @@
-"""Boxes as a detector learns them: maps, losses, what is refused, and a training of own data."""
+"""Boxes as a detector learns them: maps, losses, what is refused, and a training of custom data."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import zoo_registry
-from kerazoo_data.mnist5k_scenes import scene
+from kerazoo_data.mnist5k import scene
 from zoo import evaluate, export, train
 from zoo_recipes.configs import Component
 from zoo_recipes.datasets import reading

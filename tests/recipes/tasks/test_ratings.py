@@ -13,7 +13,7 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import measured
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.tasks.ratings import RatingFigures, rating_rows
+from zoo_recipes.tasks.ratings import RatingOutcomes, rating_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import Preprocessor, as_step
@@ -164,11 +164,11 @@ def test_rankings_are_scikit_learns_of_each_user():
     users[users == 19] = 18
     users[0] = 19  # has one rating: nothing to rank
     wanted, given = rng.integers(1, 6, 200) / 1.0, rng.normal(size=200)
-    figures = RatingFigures(wanted, given[:, np.newaxis], users).figures(np.ones((1, 200)))
+    figures = RatingOutcomes(wanted, given[:, np.newaxis], users).metrics(np.ones((1, 200)))
     each = [ndcg_score([wanted[users == user]], [given[users == user]], k=10) for user in range(19)]
     assert figures["ndcg_10"][0] == pytest.approx(np.mean(each))
     assert figures["rmse"][0] == pytest.approx(np.sqrt(np.mean((wanted - given) ** 2)))
-    below = RatingFigures(wanted - 3, given, users).figures(np.ones((1, 200)))
+    below = RatingOutcomes(wanted - 3, given, users).metrics(np.ones((1, 200)))
     assert set(below) == {"rmse", "mae", "r2"}
 
 
@@ -177,10 +177,10 @@ def test_rows_that_belong_together_are_drawn_together():
     rng = np.random.default_rng(0)
     errors = rng.normal(0, 1, 50)
     groups = np.repeat(np.arange(50), 100)
-    rows = RatingFigures(np.zeros(5000), errors[groups], groups)
+    rows = RatingOutcomes(np.zeros(5000), errors[groups], groups)
     alone = measured(rows, resamples=300).intervals["mae"]
     jointly = measured(rows, resamples=300, together=groups).intervals["mae"]
-    one_each = RatingFigures(np.zeros(50), errors, np.arange(50))
+    one_each = RatingOutcomes(np.zeros(50), errors, np.arange(50))
     assert jointly == pytest.approx(measured(one_each, resamples=300).intervals["mae"])
     assert jointly[1] - jointly[0] > 5 * (alone[1] - alone[0])
 

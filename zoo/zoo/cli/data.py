@@ -11,8 +11,7 @@ import click
 
 from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo.cli.training import as_columns, column
-from zoo_recipes.own_data.report import DataReport
-from zoo_recipes.own_data.suspects import Suspect
+from zoo_recipes.custom_data.report import DataReport, Suspect
 
 MOST_CLASSES = 40
 NONE = (
@@ -34,7 +33,7 @@ def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: b
     texts, pairs, ratings, tagged words, or numbers and categories, questions as SQuAD has them,
     plain text, pairs of texts, tagged words or arrays. Nothing is written.
     """
-    from zoo_recipes.own_data.report import inspect_data
+    from zoo_recipes.custom_data.report import inspect_data
 
     report = inspect_data(path, as_columns(columns), label_errors=label_errors)
     if as_json:
@@ -100,13 +99,13 @@ def _print_classes(report: DataReport) -> None:
 
 
 def _print_problems(problems: Sequence[str]) -> None:
-    from zoo_recipes.own_data.checking import listed
+    from zoo_recipes.custom_data.preparing import listed
 
     click.echo(f"\n{listed(problems)}")
 
 
 def _print_contradictions(found: Sequence[str]) -> None:
-    from zoo_recipes.own_data.checking import shown
+    from zoo_recipes.custom_data.preparing import shown
 
     click.echo(
         f"\n{len(found):,} are in several classes. A training keeps them; --set "

@@ -15,7 +15,7 @@ from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:
     from zoo_recipes.evaluation.results import Evaluation, Groups
-    from zoo_recipes.metrics.label_errors import LabelError
+    from zoo_recipes.metrics.classification import LabelError
 
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40

@@ -169,8 +169,8 @@ def _print(explanation: Explanation) -> None:
 def _coloured(explanation: Explanation) -> Any:
     from rich.text import Text
 
-    from zoo_recipes.explanation.features import pieces
-    from zoo_recipes.explanation.pictures import AGAINST, FOR
+    from zoo_recipes.explanation.result import AGAINST, FOR
+    from zoo_recipes.explanation.target import pieces
 
     found = pieces(explanation.features, explanation.values)
     largest = max(abs(value) for _, value in found if value is not None) or 1.0

@@ -115,7 +115,7 @@ def predict(
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
-    from zoo_recipes.own_data.raw_inputs import is_many
+    from zoo_recipes.custom_data.raw_inputs import is_many
 
     # A text may be as long as it likes, and longer than the name of any file.
     return len(word) < 1024 and bool(preprocessing) and is_many(Path(word))
@@ -130,7 +130,7 @@ def _predict_all(
     as_json: bool,
     options: Mapping[str, Any],
 ) -> None:
-    from zoo_recipes.own_data.raw_inputs import raw_inputs
+    from zoo_recipes.custom_data.raw_inputs import raw_inputs
 
     found = raw_inputs(path, trained.preprocessing, columns)
     raws = [raw if question is None else (question, raw) for _, raw in found]

@@ -93,7 +93,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     """Show in what complete runs differ: settings, data, versions and results."""
-    from zoo_recipes.reporting.curves import draw_side_by_side
+    from zoo_recipes.reporting.report import draw_side_by_side
     from zoo_recipes.run import load_run
 
     if len(paths) < 2:
@@ -147,7 +147,7 @@ def _print_comparison(
 @as_json
 def reproduce(*, run: Path, as_json: bool, **options: Any) -> None:
     """Train a run again and compare the weights; exits with 1 if they are not the same."""
-    from zoo_recipes.training.reproducing import reproduce as train_again
+    from zoo_recipes.training.repeating import reproduce as train_again
 
     found = train_again(run, verbose=not as_json, **options)
     if as_json:

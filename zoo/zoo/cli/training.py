@@ -145,7 +145,7 @@ def train(
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
-    from zoo_recipes.own_data.choosing import overridden
+    from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.training.training import train as train_recipe
 
@@ -154,7 +154,7 @@ def train(
     options |= {"out": out, "seed": seed, "force": force}
     options |= {"columns": named, "on_bad_record": on_bad_record}
     if folds is not None:
-        from zoo_recipes.training.crossing import cross_validate
+        from zoo_recipes.training.repeating import cross_validate
 
         _print_folds(cross_validate(chosen, folds=folds, **options), as_json=as_json)
         return
@@ -172,7 +172,7 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
         )
     del given["folds"]
     if given["overrides"]:
-        from zoo_recipes.training.further import train_further
+        from zoo_recipes.training.repeating import train_further
 
         del given["recipe"]
         return train_further(run, data=data, **given, **options)
@@ -182,7 +182,7 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
 
 
 def _is_folds(path: Path) -> bool:
-    from zoo_recipes.training.crossing import is_cross_validation
+    from zoo_recipes.training.repeating import is_cross_validation
 
     return is_cross_validation(path)
 
@@ -195,7 +195,7 @@ def _go_on_with_folds(
     *,
     as_json: bool,
 ) -> None:
-    from zoo_recipes.training.crossing import go_on
+    from zoo_recipes.training.repeating import go_on
 
     if any(value not in (None, (), False) for value in given.values()):
         raise click.UsageError(

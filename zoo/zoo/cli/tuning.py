@@ -28,7 +28,7 @@ from zoo_system.errors import first_line
 from zoo_system.processes import interruptible
 
 if TYPE_CHECKING:
-    from zoo_recipes.tuning.result import Trial, Tuning
+    from zoo_recipes.tuning.space import Trial, Tuning
 
 _SHOWN = 10
 
@@ -73,10 +73,9 @@ def tune(
     A search that was interrupted goes on when it is asked for again; with more --trials it goes
     further. The best settings become a recipe of their own.
     """
-    from zoo_recipes.own_data.choosing import overridden
+    from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
-    from zoo_recipes.tuning.picture import draw_trials
-    from zoo_recipes.tuning.space import parse_ranges
+    from zoo_recipes.tuning.space import draw_trials, parse_ranges
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe
     from zoo_system.durable import write

@@ -60,6 +60,7 @@ def test_a_run_holds_everything(run, quick):
         "num_params": size,
         "num_trained": size,
         "precision": "float32",
+        "weights": None,
         "sha256": sha256(run.path / "model.keras"),
     }
     assert info["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))

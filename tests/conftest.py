@@ -20,9 +20,12 @@ from zoo_registry import plugins
 ROOT = Path(__file__).parent.parent
 # What `make quick` leaves out beside slow tests: it converts, trains, or builds many models.
 _LEFT_OUT = (
-    *("tests/export/benchmarking", "tests/export/converters", "tests/export/making"),
-    *("tests/export/reading", "tests/export/test_", "tests/recipes/datasets"),
-    *("tests/recipes/training", "tests/weights", "tests/zoo"),
+    *("tests/cli/test_suggestions", "tests/export/benchmarking", "tests/export/converters"),
+    *("tests/export/making", "tests/export/reading", "tests/export/runtime/test_hostile"),
+    *("tests/export/runtime/test_trained", "tests/export/test_", "tests/recipes/datasets"),
+    *("tests/recipes/custom_data/test_custom_folds", "tests/recipes/custom_data/test_custom_r"),
+    *("tests/recipes/custom_data/test_custom_training", "tests/recipes/evaluation/test_evaluating"),
+    *("tests/recipes/tasks/test_pairs", "tests/recipes/training", "tests/weights", "tests/zoo"),
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

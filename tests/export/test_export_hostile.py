@@ -24,8 +24,8 @@ import zoo_runtime.trial
 from zoo_export import BundleError, bench, load_bundle, verify
 from zoo_registry import UsageError
 from zoo_runtime import tokenizing
-from zoo_runtime.agreement import check_agreement
 from zoo_runtime.bundle import Bundle
+from zoo_runtime.contents import check_agreement
 from zoo_runtime.manifest import Decoding, Manifest
 from zoo_runtime.running.compute_operators import COMPUTE
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zoo_registry import UsageError
-from zoo_runtime import archive, files
+from zoo_runtime import files
 from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.contents import Contents, open_unproved, read_contents
 from zoo_runtime.errors import VerificationError
@@ -147,7 +147,7 @@ class Bundle(Contents):
         Raises:
             UsageError: The file is there already.
         """
-        return archive.pack(self.path, list(self.manifest.files), Path(path), force=force)
+        return files.pack(self.path, list(self.manifest.files), Path(path), force=force)
 
     def trainer(self, threads: int | None = None) -> Trainer:
         """Return a model whose head learns from examples of this device; each call loads anew.
@@ -197,7 +197,7 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
     folder = Path(path)
     if not folder.is_file():
         return _bundle(read_contents(folder, trusted=trusted))
-    unpacked = archive.unpack(folder)
+    unpacked = files.unpack(folder)
     try:
         bundle = _bundle(read_contents(unpacked, trusted=trusted, origin=folder))
     except BaseException:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
-from zoo_runtime.archive import check_ratio
 from zoo_runtime.columns import Scale, as_columns
 from zoo_runtime.comparing import has_columns
 from zoo_runtime.errors import BundleError
+from zoo_runtime.files import check_ratio
 from zoo_runtime.kinds import Trial
 from zoo_runtime.tensors import Array, Arrays, Tensor
 

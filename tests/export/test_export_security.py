@@ -17,7 +17,7 @@ import zoo_runtime.files
 import zoo_runtime.trial
 from zoo_export import BundleError, VerificationError, load_bundle, verify
 from zoo_registry import UsageError
-from zoo_runtime.archive import unpack
+from zoo_runtime.files import unpack
 from zoo_runtime.manifest import seal
 from zoo_runtime.running.operators import check_onnx
 from zoo_runtime.stored import load_arrays

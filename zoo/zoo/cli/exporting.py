@@ -92,8 +92,8 @@ def export(
     """Export a run, a model by name or a .keras file to a bundle of verified files."""
     from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
-    from zoo_runtime.archive import check_place
     from zoo_runtime.errors import ExportError
+    from zoo_runtime.files import check_place
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}

@@ -12,7 +12,7 @@ from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 from zoo_export.converters.onnx.file import STANDARD
 from zoo_export.converters.onnx.graph import all_nodes
 from zoo_runtime.comparing import compared, settle, usual_sizes
-from zoo_runtime.kinds import EDGE, EXAMPLE
+from zoo_runtime.saved_samples import EDGE, EXAMPLE
 
 # Rows of a batch that are tried: NumPy takes its time, and the operators are those of all rows.
 _ROWS = 2

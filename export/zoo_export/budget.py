@@ -20,8 +20,8 @@ from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.comparing import accuracy
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import Format, find
-from zoo_runtime.kinds import EXAMPLE
 from zoo_runtime.manifest import Artifact
+from zoo_runtime.saved_samples import EXAMPLE
 from zoo_runtime.tensors import Arrays
 
 HEADER = ("FORMAT", "SIZE kB", "LATENCY ms", "ACCURACY", "DROP", "RESULT")

@@ -14,7 +14,7 @@ from zoo_runtime.errors import VerificationError
 from zoo_runtime.manifest import Manifest
 from zoo_runtime.optional import is_installed
 from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.stored import fits_tensor, load_arrays
+from zoo_runtime.saved_samples import fits_tensor, load_arrays
 from zoo_runtime.tensors import Array
 from zoo_runtime.tokenizing import asking
 

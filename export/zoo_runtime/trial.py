@@ -30,7 +30,7 @@ from zoo_runtime.formats import find
 from zoo_runtime.manifest import SAMPLES, TRAIN_FORMAT, Artifact, Manifest
 from zoo_runtime.running import AS_USUAL, Options, check_installed
 from zoo_runtime.running.training import open_trainer
-from zoo_runtime.stored import load_samples
+from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.verification import run_samples
 from zoo_system import processes
 from zoo_system.folders import cache_folder

@@ -19,11 +19,21 @@ from zoo_runtime.contents import Contents, open_unproved
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.figures import Comparison, Fit, Verification
 from zoo_runtime.formats import Format, find
-from zoo_runtime.kinds import EDGE, EXAMPLE, group_of, is_judged
 from zoo_runtime.manifest import EDGES, SAMPLES, Artifact
 from zoo_runtime.probes import check_probes
 from zoo_runtime.running import AS_USUAL, Options, Runner
-from zoo_runtime.stored import MAX_VALUES, Stored, columns_kept, load_samples, load_scales, reduced
+from zoo_runtime.saved_samples import (
+    EDGE,
+    EXAMPLE,
+    MAX_VALUES,
+    SavedBatch,
+    columns_kept,
+    group_of,
+    is_compared,
+    load_samples,
+    load_scales,
+    reduced,
+)
 from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
 
 
@@ -61,7 +71,7 @@ def run_samples(
     judged = [
         case
         for case in cases
-        if (case.kind is None or is_judged(case.kind, is_scheme=is_scheme))
+        if (case.kind is None or is_compared(case.kind, is_scheme=is_scheme))
         and fits(artifact.inputs, case.inputs)
     ]
     if not judged:
@@ -81,7 +91,7 @@ def run_samples(
 
 
 def _run(
-    bundle: Contents, artifact: Artifact, given: Arrays, case: Stored, outputs: Sequence[Tensor]
+    bundle: Contents, artifact: Artifact, given: Arrays, case: SavedBatch, outputs: Sequence[Tensor]
 ) -> dict[str, Array]:
     """Return of what an artifact gave the values that are stored of Keras."""
     shapes = {name: array.shape for name, array in given.items()}
@@ -99,7 +109,7 @@ def _run(
 def _judge(
     row: Format,
     outputs: Sequence[Tensor],
-    tried: Sequence[tuple[Stored, dict[str, Array]]],
+    tried: Sequence[tuple[SavedBatch, dict[str, Array]]],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> tuple[tuple[Comparison, ...], list[Fit]]:
     dtypes = {tensor.name: tensor.dtype for tensor in outputs}
@@ -137,7 +147,7 @@ def _judge(
     return tuple(rows), worst_of_groups(columns)
 
 
-def _group(case: Stored) -> str | None:
+def _group(case: SavedBatch) -> str | None:
     return None if case.kind is None else group_of(case.kind)
 
 
@@ -149,7 +159,7 @@ def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | No
     return int(columns_kept(int(width))[column])
 
 
-def _check_batches(bundle: Contents, artifact: Artifact, cases: Sequence[Stored]) -> None:
+def _check_batches(bundle: Contents, artifact: Artifact, cases: Sequence[SavedBatch]) -> None:
     # A signature that no sample has run is not proved.
     run = {
         len(next(iter(case.inputs.values())))

@@ -13,7 +13,7 @@ from zoo_runtime.figures import why
 from zoo_runtime.files import list_files
 from zoo_runtime.manifest import FileEntry, seal
 from zoo_runtime.running.operators import check_saved_model
-from zoo_runtime.stored import load_samples
+from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.trial import prove
 from zoo_runtime.verification import run_samples
 from zoo_system.durable import sha256

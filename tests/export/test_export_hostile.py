@@ -29,7 +29,7 @@ from zoo_runtime.contents import check_agreement
 from zoo_runtime.manifest import Decoding, Manifest
 from zoo_runtime.running.compute_operators import COMPUTE
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
-from zoo_runtime.stored import load_arrays, load_samples
+from zoo_runtime.saved_samples import load_arrays, load_samples
 from zoo_runtime.tensors import Tensor
 from zoo_system import processes
 

@@ -270,15 +270,20 @@ def test_float_files_are_held_against_the_spread_of_each_column():
 
 
 def test_large_vocabularies_are_compared_column_by_column_and_stored_in_whole_columns(tmp_path):
-    from zoo_runtime.kinds import Trial
-    from zoo_runtime.stored import columns_kept, load_samples, load_scales, save_samples
+    from zoo_runtime.saved_samples import (
+        SampleBatch,
+        columns_kept,
+        load_samples,
+        load_scales,
+        save_samples,
+    )
 
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(3, 12, 30_000)).astype("float32")
     tensor = Tensor("logits", "float32", ("batch", "sequence", 30_000))
     scales = measured([tensor], [{"logits": logits}])
     path = tmp_path / "samples.npz"
-    save_samples(path, [Trial("given", {}, {"logits": logits})], [tensor], {"given": scales})
+    save_samples(path, [SampleBatch("given", {}, {"logits": logits})], [tensor], {"given": scales})
 
     (case,), loaded = load_samples(path, []), load_scales(path)["given"]["logits"]
 

@@ -20,7 +20,7 @@ from zoo_registry import UsageError
 from zoo_runtime.files import unpack
 from zoo_runtime.manifest import seal
 from zoo_runtime.running.operators import check_onnx
-from zoo_runtime.stored import load_arrays
+from zoo_runtime.saved_samples import load_arrays
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from zoo_export.card.snippets import snippets
-from zoo_runtime.stored import load_samples
+from zoo_runtime.saved_samples import load_samples
 from zoo_system import fetching
 
 pytestmark = pytest.mark.slow

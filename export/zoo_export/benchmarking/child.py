@@ -26,7 +26,7 @@ from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
 from zoo_runtime.run_info import read_run_info
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import set_threads
-from zoo_runtime.stored import load_samples, read_npz, stored_inputs
+from zoo_runtime.saved_samples import load_samples, read_npz, stored_inputs
 from zoo_runtime.tensors import Array, Arrays, fits
 from zoo_runtime.trained import KERAS
 from zoo_runtime.verification import run_samples

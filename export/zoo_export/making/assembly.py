@@ -18,10 +18,9 @@ from zoo_runtime import files
 from zoo_runtime.errors import ExportError
 from zoo_runtime.figures import Comparison
 from zoo_runtime.formats import Format
-from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_runtime.manifest import ASSETS, CARD, EDGES, MANIFEST, SAMPLES, Artifact, Manifest
 from zoo_runtime.probes import save_probes
-from zoo_runtime.stored import save_samples
+from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch, save_samples
 from zoo_system import durable
 
 # Examples that are stored to prove a bundle again.
@@ -97,7 +96,7 @@ def convert(
     return artifacts, failures
 
 
-def _some(examples: Trial) -> Trial:
+def _some(examples: SampleBatch) -> SampleBatch:
     """Return a few examples, as many as weigh little: they tell more of each column."""
     row = sum(array[:1].nbytes for array in examples.inputs.values())
     rows = max(1, min(_STORED_ROWS, _STORED_BYTES // row))

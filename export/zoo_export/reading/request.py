@@ -14,7 +14,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
-from zoo_runtime.stored import read_npz, stored_inputs
+from zoo_runtime.saved_samples import read_npz, stored_inputs
 from zoo_runtime.tensors import Array
 from zoo_system import folders
 

@@ -32,9 +32,9 @@ from zoo_export.reading.signature import Signature, signature_of
 from zoo_export.reading.trials import Keras, Trials, drawn_in_domain, proved
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
-from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.preprocess.boxes import HEATMAP
+from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch
 from zoo_runtime.tensors import BATCH, SEQUENCE, Array, Tensor, evenly_rows, joined, named_sizes
 
 # Real rows that quantized files are judged by alone.
@@ -123,10 +123,10 @@ def read_source(request: Request) -> Source:
     calibration, judges = _calibration(request, inputs, real, rows)
     examples = _examples(request, real, (judges, calibration), found[0].expected)
     if examples is not None:
-        found.append(Trial(EXAMPLE, examples, keras(examples)))
+        found.append(SampleBatch(EXAMPLE, examples, keras(examples)))
     nan_inputs = tuple(sampling.takes_nan(signature, inputs, rows))
     edges = sampling.edge_cases(keras.signature, inputs, rows, nan_inputs=nan_inputs)
-    found += [Trial(EDGE, *pair) for pair in edges.values() if pair is not None]
+    found += [SampleBatch(EDGE, *pair) for pair in edges.values() if pair is not None]
     left_out = [kind for kind, pair in edges.items() if pair is None]
     trials = proved(keras, outputs, signature, found, {"edges_left_out": left_out, **notes})
     return Source(
@@ -223,10 +223,10 @@ def _answered(
     inputs: Sequence[Tensor],
     real: dict[str, Array] | None,
     drawn: dict[str, Array],
-) -> list[Trial]:
+) -> list[SampleBatch]:
     kind, rows = (GIVEN, real) if real is not None else (DRAWN, drawn)
     cases = sampling.sample_cases(rows, request.options.batch_sizes)
-    found = [Trial(kind, case, keras(case)) for case in cases]
+    found = [SampleBatch(kind, case, keras(case)) for case in cases]
     others = [
         (kind, sampling.other_sizes(inputs, cases[len(BATCHES) - 1])),
         (kind, sampling.masked_rows(keras.signature, inputs, rows)),
@@ -235,7 +235,7 @@ def _answered(
     for kind, case in others:
         answer = None if case is None else keras.or_none(case)
         if case is not None and answer is not None:
-            found.append(Trial(kind, case, answer))
+            found.append(SampleBatch(kind, case, answer))
     return found
 
 

@@ -16,7 +16,7 @@ from zoo_registry import ZooError
 from zoo_runtime.columns import ROUNDING, Scale
 from zoo_runtime.comparing import check_finite, compare, different_answers, measured
 from zoo_runtime.errors import ExportError
-from zoo_runtime.kinds import EDGE, EXAMPLE, GIVEN, Trial, is_judged
+from zoo_runtime.saved_samples import EDGE, EXAMPLE, GIVEN, SampleBatch, is_compared
 from zoo_runtime.tensors import Array, Arrays, Tensor, fits
 from zoo_system.errors import plain
 
@@ -44,14 +44,14 @@ class Trials:
         notes: What to know about the samples, for the facts of artifacts.
     """
 
-    batches: tuple[Trial, ...]
+    batches: tuple[SampleBatch, ...]
     scales: Mapping[str, Mapping[str, Scale]]
     proof: Mapping[int, dict[str, Array]] = field(default_factory=dict)
     proof_scales: Mapping[str, Mapping[str, Scale]] = field(default_factory=dict)
     beside: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, *kinds: str) -> list[Trial]:
+    def of(self, *kinds: str) -> list[SampleBatch]:
         """Return the batches of some kinds."""
         return [batch for batch in self.batches if batch.kind in kinds]
 
@@ -60,7 +60,7 @@ class Trials:
         return [
             at
             for at, batch in enumerate(self.batches)
-            if is_judged(batch.kind, is_scheme=is_scheme) and fits(inputs, batch.inputs)
+            if is_compared(batch.kind, is_scheme=is_scheme) and fits(inputs, batch.inputs)
         ]
 
 
@@ -106,7 +106,7 @@ class Keras:
             return None
 
 
-def check_repeats(keras: Keras, batch: Trial) -> None:
+def check_repeats(keras: Keras, batch: SampleBatch) -> None:
     """Refuse a model that answers at random: no file could be told right from wrong.
 
     Raises:
@@ -174,7 +174,7 @@ def proved(
     keras: Keras,
     outputs: Sequence[Tensor],
     signature: Signature,
-    found: Sequence[Trial],
+    found: Sequence[SampleBatch],
     notes: Mapping[str, Any],
 ) -> Trials:
     """Return the trials, with what they prove.
@@ -208,7 +208,7 @@ def proved(
 
 def scales_of(
     outputs: Sequence[Tensor],
-    batches: Sequence[Trial],
+    batches: Sequence[SampleBatch],
     answers: Mapping[int, Arrays],
     moved: Sequence[Arrays | None],
     probable: Collection[str] = (),
@@ -259,7 +259,7 @@ def _is_probability(tensor: Any) -> bool:
 
 def one_answer(
     outputs: Sequence[Tensor],
-    batches: Sequence[Trial],
+    batches: Sequence[SampleBatch],
     answers: Mapping[int, Arrays],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> list[str]:
@@ -275,7 +275,7 @@ def one_answer(
     return [name for name, is_one in found.items() if is_one]
 
 
-def _groups(batches: Sequence[Trial], answers: Mapping[int, Arrays]) -> dict[str, list[int]]:
+def _groups(batches: Sequence[SampleBatch], answers: Mapping[int, Arrays]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for at in answers:
         group = batches[at].group
@@ -284,7 +284,7 @@ def _groups(batches: Sequence[Trial], answers: Mapping[int, Arrays]) -> dict[str
     return found
 
 
-def _is_moved(at: int, batches: Sequence[Trial], outputs: Sequence[Tensor]) -> bool:
+def _is_moved(at: int, batches: Sequence[SampleBatch], outputs: Sequence[Tensor]) -> bool:
     # Two batches of a kind tell how far answers move; ties may be in any.
     has_whole = any(np.dtype(tensor.dtype).kind != "f" for tensor in outputs)
     kind = batches[at].kind
@@ -300,7 +300,7 @@ def _unsteady(before: Arrays, after: Arrays | None) -> dict[str, Array]:
 
 
 def _beside(
-    keras: Keras, batches: Sequence[Trial], scales: Mapping[str, Mapping[str, Scale]]
+    keras: Keras, batches: Sequence[SampleBatch], scales: Mapping[str, Mapping[str, Scale]]
 ) -> float:
     several = [b for b in batches if b.group and len(next(iter(b.inputs.values()))) > 1]
     if not several:
@@ -312,7 +312,7 @@ def _beside(
     return max(_moves(keras, batch, at, scales[batch.group or GIVEN]) for at in places)
 
 
-def _moves(keras: Keras, batch: Trial, at: int, scales: Mapping[str, Scale]) -> float:
+def _moves(keras: Keras, batch: SampleBatch, at: int, scales: Mapping[str, Scale]) -> float:
     """Return how far Keras' answer to a row moves where the row is alone."""
     row = slice(at, at + 1 or None)
     alone = keras.or_none({name: array[row] for name, array in batch.inputs.items()})
@@ -329,7 +329,7 @@ def _moves(keras: Keras, batch: Trial, at: int, scales: Mapping[str, Scale]) -> 
 
 
 def _unrolled(
-    keras: Keras, batches: Sequence[Trial], scales: Mapping[str, Mapping[str, Scale]]
+    keras: Keras, batches: Sequence[SampleBatch], scales: Mapping[str, Mapping[str, Scale]]
 ) -> dict[str, Any]:
     """Return which layers answer to masked rows otherwise than their loops would, and how far off.
 
@@ -364,7 +364,7 @@ def _unrolled(
 def _proof(
     signature: Signature,
     outputs: Sequence[Tensor],
-    batches: Sequence[Trial],
+    batches: Sequence[SampleBatch],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> dict[str, Any]:
     own = {at: batch.expected for at, batch in enumerate(batches)}

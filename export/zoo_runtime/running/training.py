@@ -15,7 +15,7 @@ from zoo_runtime.optional import need
 from zoo_runtime.running import Runner, check_threads
 from zoo_runtime.running.operators import check_tflite
 from zoo_runtime.running.sessions import LiteRTSession
-from zoo_runtime.stored import read_npz
+from zoo_runtime.saved_samples import read_npz
 from zoo_runtime.tensors import BATCH, Array, Tensor, bind
 from zoo_system import durable
 

@@ -19,7 +19,7 @@ from zoo_runtime.manifest import ASSETS, SAMPLES, Artifact, Manifest
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, ImageStep, Step, TokenizeStep
 from zoo_runtime.preprocess.texts import load_tokenizer
-from zoo_runtime.stored import load_samples
+from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.tensors import Array, Arrays, Tensor
 from zoo_runtime.tokenizing import decoded
 from zoo_system import fetching

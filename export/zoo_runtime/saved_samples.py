@@ -1,4 +1,4 @@
-"""Samples kept in a bundle, so that another machine can prove it again without Keras."""
+"""Samples with what Keras gives for them, as a bundle holds them: it is verified without Keras."""
 
 from __future__ import annotations
 
@@ -17,8 +17,58 @@ from zoo_runtime.columns import Scale, as_columns
 from zoo_runtime.comparing import has_columns
 from zoo_runtime.errors import BundleError
 from zoo_runtime.files import check_ratio
-from zoo_runtime.kinds import Trial
 from zoo_runtime.tensors import Array, Arrays, Tensor
+
+GIVEN, EXAMPLE, DRAWN, BESIDE, EDGE = "given", "example", "drawn", "beside", "edge"
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBatch:
+    """One sample batch.
+
+    Args:
+        kind: :data:`GIVEN` for real rows and what is made of them, :data:`EXAMPLE` for those that
+            agreement is counted on, :data:`DRAWN`, :data:`BESIDE` for drawn rows beside enough
+            real ones, or :data:`EDGE` for an edge case.
+        inputs: By name.
+        expected: What Keras gives for them.
+        unsteady: Where integers among that change with the last bit of weights and inputs: ties, on
+            which no file can be judged.
+    """
+
+    kind: str
+    inputs: dict[str, Array]
+    expected: dict[str, Array]
+    unsteady: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str | None:
+        """The kind whose rows set the scale of each column, as :func:`group_of` gives it."""
+        return group_of(self.kind)
+
+
+def group_of(kind: str) -> str | None:
+    """Return the kind whose rows set the scale of columns; ``None`` for edge cases.
+
+    Example:
+        >>> [group_of(kind) for kind in ("example", "drawn", "edge")]
+        ['given', 'drawn', None]
+    """
+    return {EDGE: None, EXAMPLE: GIVEN}.get(kind, kind)
+
+
+def is_compared(kind: str, *, is_scheme: bool) -> bool:
+    """Return whether a file is compared with Keras on samples of a kind.
+
+    Schemes are made for the numbers that inputs usually have: where there are enough real ones,
+    they are compared on those, and never on edge cases.
+
+    Example:
+        >>> [is_compared(kind, is_scheme=True) for kind in ("given", "drawn", "beside", "edge")]
+        [True, True, False, False]
+    """
+    return not is_scheme or kind in {GIVEN, EXAMPLE, DRAWN}
+
 
 # Logits over a vocabulary would be megabytes: so many values tell as much, of so many columns.
 MAX_VALUES, MAX_COLUMNS = 65_536, 1024
@@ -37,16 +87,16 @@ _FIELDS = tuple(field.name for field in fields(Scale))
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One sample batch.
+class SavedBatch:
+    """One sample batch, as it was saved.
 
     Args:
         inputs: Arrays by input name.
         values: What Keras gave, as :func:`reduced` gives it; flat in bundles of earlier versions.
         shapes: Shapes of the whole outputs.
-        kind: As that of a :class:`zoo_runtime.kinds.Trial`; ``None`` in bundles of earlier
+        kind: As that of a :class:`zoo_runtime.saved_samples.SampleBatch`; ``None`` in bundles of earlier
             versions.
-        unsteady: Where whole numbers among the values are ties.
+        unsteady: Where integers among the values are ties.
     """
 
     inputs: Arrays
@@ -57,7 +107,7 @@ class Stored:
 
 
 def columns_kept(width: int) -> Array:
-    """Return the columns of an output that are stored: all, or evenly spaced ones.
+    """Return the columns of an output that are saved: all, or evenly spaced ones.
 
     Example:
         >>> columns_kept(3).tolist(), len(columns_kept(50_257))
@@ -90,7 +140,7 @@ def reduced(array: Array, has_columns: bool) -> Array:
 
 def save_samples(
     path: Path,
-    trials: Sequence[Trial],
+    trials: Sequence[SampleBatch],
     outputs: Sequence[Tensor],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> None:
@@ -124,7 +174,7 @@ def save_samples(
         np.savez_compressed(file, **flat)  # type: ignore[arg-type]  # names are taken for options
 
 
-def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[Stored]:
+def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[SavedBatch]:
     """Read the batches that :func:`save_samples` wrote.
 
     Args:
@@ -298,7 +348,7 @@ def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
     )
 
 
-def _case(arrays: Arrays, index: int) -> Stored:
+def _case(arrays: Arrays, index: int) -> SavedBatch:
     def part(kind: str) -> dict[str, Array]:
         prefix = f"{index}/{kind}/"
         return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
@@ -306,7 +356,7 @@ def _case(arrays: Arrays, index: int) -> Stored:
     shapes = {name: tuple(map(int, shape)) for name, shape in part("shape").items()}
     kind = part("kind").get("")
     known = None if kind is None else str(kind)
-    return Stored(part("x"), part("y"), shapes, known, part("ties"))
+    return SavedBatch(part("x"), part("y"), shapes, known, part("ties"))
 
 
 def stored_inputs(arrays: Arrays) -> dict[str, Array]:

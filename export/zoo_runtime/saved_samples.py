@@ -94,8 +94,7 @@ class SavedBatch:
         inputs: Arrays by input name.
         values: What Keras gave, as :func:`reduced` gives it; flat in bundles of earlier versions.
         shapes: Shapes of the whole outputs.
-        kind: As that of a :class:`zoo_runtime.saved_samples.SampleBatch`; ``None`` in bundles of earlier
-            versions.
+        kind: As that of a :class:`SampleBatch`; ``None`` in bundles of earlier versions.
         unsteady: Where integers among the values are ties.
     """
 

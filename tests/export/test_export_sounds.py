@@ -13,8 +13,8 @@ from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import load_target
 from zoo_runtime.errors import VerificationError
+from zoo_runtime.formats import TFLITE_SCHEMES
 from zoo_runtime.probes import check_probes
-from zoo_runtime.schemes import TFLITE_SCHEMES
 from zoo_runtime.tensors import Tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sounds")]

@@ -19,7 +19,7 @@ from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Options, Runner, open_runner
-from zoo_runtime.tensors import Tensor
+from zoo_runtime.tensors import Tensor, fits_shape
 from zoo_system import folders
 from zoo_system.durable import sha256
 from zoo_system.folders import is_plain_name
@@ -298,19 +298,12 @@ def _check_steps(folder: Path, manifest: Manifest) -> None:
     for name, shape in made.items():
         if name not in inputs and name == _MASK:
             continue
-        if name not in inputs or not _takes(inputs[name], shape):
+        if name not in inputs or not fits_shape(inputs[name].shape[1:], shape):
             takes = ", ".join(map(str, manifest.inputs))
             raise BundleError(
                 f"The manifest of '{folder}' makes '{name}' of shape {shape} of a raw input, and "
                 f"its model takes {takes}."
             )
-
-
-def _takes(tensor: Tensor, shape: tuple[int, ...]) -> bool:
-    wanted = tensor.shape[1:]
-    return len(wanted) == len(shape) and all(
-        isinstance(dim, str) or dim == size for dim, size in zip(wanted, shape, strict=True)
-    )
 
 
 def files_of_steps(manifest: Manifest) -> list[str]:

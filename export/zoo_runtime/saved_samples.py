@@ -17,7 +17,7 @@ from zoo_runtime.columns import Scale, as_columns
 from zoo_runtime.comparing import has_columns
 from zoo_runtime.errors import BundleError
 from zoo_runtime.files import check_ratio
-from zoo_runtime.tensors import Array, Arrays, Tensor
+from zoo_runtime.tensors import Array, Arrays, Tensor, fits_shape
 
 GIVEN, EXAMPLE, DRAWN, BESIDE, EDGE = "given", "example", "drawn", "beside", "edge"
 
@@ -246,8 +246,7 @@ def fits_tensor(tensor: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     """
     sizes = [size for size, dim in zip(shape, tensor.shape, strict=False) if isinstance(dim, str)]
     return (
-        len(shape) == len(tensor.shape)
-        and all(isinstance(d, str) or d == s for d, s in zip(tensor.shape, shape, strict=True))
+        fits_shape(tensor.shape, shape)
         and math.prod(sizes) <= _MOST_ROWS
         and dtype.kind in "biuf"
         and dtype.itemsize <= _WIDEST

@@ -8,7 +8,7 @@ from zoo.cli.main import cli
 from zoo.support.building import build
 from zoo.support.cases import Case
 from zoo_export import export
-from zoo_runtime.preprocess.boxes import find_boxes
+from zoo_runtime.answers.boxes import find_boxes
 from zoo_runtime.preprocess.pixels import size_of
 
 

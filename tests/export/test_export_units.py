@@ -17,7 +17,7 @@ from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
 from zoo_runtime.errors import ExportError
 from zoo_runtime.figures import worst
-from zoo_runtime.running.affine import Affine
+from zoo_runtime.running.sessions import Affine
 from zoo_runtime.tensors import Tensor, bind
 
 

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 from zoo_registry import UsageError
-from zoo_runtime.running.batching import split
-from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined
+from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined, split
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,8 +32,8 @@ from zoo_export.reading.signature import Signature, signature_of
 from zoo_export.reading.trials import Keras, Trials, drawn_in_domain, proved
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
+from zoo_runtime.answers.boxes import HEATMAP
 from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.preprocess.boxes import HEATMAP
 from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch
 from zoo_runtime.tensors import BATCH, SEQUENCE, Array, Tensor, evenly_rows, joined, named_sizes
 

@@ -18,7 +18,7 @@ from zoo_export.targets import c_readme, c_sources, tflm
 from zoo_runtime import schema
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.manifest import SAMPLES, Artifact, Manifest
-from zoo_runtime.running.affine import recorded
+from zoo_runtime.running.sessions import recorded
 from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.tensors import Array
 from zoo_system import processes

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from zoo_registry.specs import is_regression
-from zoo_runtime.answers.boxes import Box, boxes_in
+from zoo_runtime.answers.boxes import MAPS, Box, boxes_in
 from zoo_runtime.answers.spans import Span, best_spans, entities
 from zoo_runtime.errors import BundleError
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.preprocess import Preprocessor, as_step
-from zoo_runtime.preprocess.boxes import MAPS
 from zoo_runtime.preprocess.steps import ImageStep, TokenizeStep
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 from zoo_runtime.tensors import Array, Arrays, Tensor

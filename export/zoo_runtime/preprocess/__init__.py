@@ -6,6 +6,7 @@ tokenizers, or soundfile and soxr for the steps that say so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError, did_you_mean
-from zoo_runtime.preprocess.lookups import load_vocabulary
 from zoo_runtime.preprocess.steps import (
     STEPS,
     Arrays,
@@ -180,3 +180,24 @@ def _named(raw: Any, inputs: Sequence[str]) -> Mapping[str, Any]:
             f"not a {type(raw).__name__}."
         )
     return {inputs[0]: as_numbers(raw, 0)}
+
+
+def load_vocabulary(assets: Path | None, name: str) -> Mapping[str, int]:
+    """Return the numbers of the words that a file of the assets lists, from 1 on.
+
+    Raises:
+        UsageError: There is no such file, or it is no list of words.
+    """
+    path = None if assets is None else Path(assets) / name
+    if path is None or not path.is_file():
+        raise UsageError(f"Step 'lookup' needs the file '{name}' among the assets: {assets}.")
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"'{path}' is no vocabulary: {error}") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"'{path}' is no vocabulary: it must be a JSON list of words.")
+    numbers = {word: number for number, word in enumerate(words, 1)}
+    if len(numbers) < len(words):
+        raise UsageError(f"'{path}' is no vocabulary: it has a word twice.")
+    return numbers

@@ -13,8 +13,7 @@ from zoo_registry import UsageError, ZooError, load_target
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import Format
 from zoo_runtime.optional import is_installed, missing
-from zoo_runtime.running.batching import split
-from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind
+from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind, split
 
 MAX_THREADS = 1024
 # Letters of a runtime's reason.

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from zoo_export.card.snippets import cpp, javascript, kotlin, python, swift
 from zoo_export.card.snippets.subject import Subject, in_file, subject_of
 from zoo_runtime.manifest import Artifact, Manifest
-from zoo_runtime.running.affine import recorded
+from zoo_runtime.running.sessions import recorded
 
 Writer = Callable[[Subject], str]
 

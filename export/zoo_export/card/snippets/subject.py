@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zoo_runtime.manifest import Artifact, Manifest
-from zoo_runtime.running.affine import Affine, recorded
-from zoo_runtime.running.sessions import SIGNATURE
+from zoo_runtime.running.sessions import SIGNATURE, Affine, recorded
 from zoo_runtime.tensors import BATCH, SEQUENCE, Tensor
 
 _LENGTH = 128

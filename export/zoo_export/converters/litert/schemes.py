@@ -26,9 +26,8 @@ from zoo_export.converters.litert.ranges import mended_ranges
 from zoo_export.converters.tracing import Conversion
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
-from zoo_runtime.running.batching import split
 from zoo_runtime.running.sessions import open_tflite
-from zoo_runtime.tensors import Arrays
+from zoo_runtime.tensors import Arrays, split
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:

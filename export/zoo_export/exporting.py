@@ -24,7 +24,7 @@ from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.formats import FORMATS, Format, find
 from zoo_runtime.tensors import Array
-from zoo_runtime.trial import remember
+from zoo_runtime.verifying import remember
 from zoo_system.untouched import untouched
 
 TIME_LIMIT = 1800.0

@@ -15,14 +15,14 @@ from zoo_runtime import files
 from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.contents import Contents, open_unproved, read_contents
 from zoo_runtime.errors import VerificationError
-from zoo_runtime.figures import Verification, why
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
 from zoo_runtime.running import Options, Runner, check_installed, check_threads
 from zoo_runtime.running.training import Trainer, open_trainer
 from zoo_runtime.tensors import Array
 from zoo_runtime.trained import KERAS, predictions
-from zoo_runtime.trial import prove, remember, try_artifact
+from zoo_runtime.verification import Verification, why
+from zoo_runtime.verifying import prove, remember, try_artifact
 
 
 @dataclass(frozen=True)

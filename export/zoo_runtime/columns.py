@@ -15,8 +15,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from zoo_runtime.figures import Fit
 from zoo_runtime.tensors import Array
+from zoo_runtime.verification import Fit
 
 # Masked logits are so large, and so many times as large as what else is in their column.
 _HUGE, _APART = 1e4, 1e3

@@ -9,9 +9,9 @@ import numpy as np
 
 from zoo_runtime.columns import Scale, as_columns, centred, keeps, measure, usual
 from zoo_runtime.errors import ExportError
-from zoo_runtime.figures import Comparison, Fit
 from zoo_runtime.formats import Format
 from zoo_runtime.tensors import Array, Arrays, Tensor
+from zoo_runtime.verification import Comparison, Fit
 
 # What rows at the edges may differ more than others: where all of an image is zero, every place
 # rounds alike and it adds up, to 3e-5 between Keras in float32 and in float64.

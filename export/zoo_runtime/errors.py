@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo_registry import UsageError, ZooError
-from zoo_runtime.figures import Comparison, Verification
+from zoo_runtime.verification import Comparison, Verification
 
 
 @dataclass(frozen=True)

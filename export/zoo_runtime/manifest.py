@@ -12,8 +12,8 @@ from typing import Any
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.errors import BundleError
-from zoo_runtime.figures import Verification
 from zoo_runtime.tensors import Tensor
+from zoo_runtime.verification import Verification
 from zoo_system import folders
 
 FORMAT_VERSION = 1

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from zoo_export import VerificationError, load_bundle
-from zoo_runtime.figures import why
 from zoo_runtime.files import list_files
 from zoo_runtime.manifest import FileEntry, seal
 from zoo_runtime.running.operators import check_saved_model
 from zoo_runtime.saved_samples import load_samples
-from zoo_runtime.trial import prove
-from zoo_runtime.verification import run_samples
+from zoo_runtime.verification import why
+from zoo_runtime.verifying import prove, run_samples
 from zoo_system.durable import sha256
 
 # A worker loads files at once, as the child process of a trial does; a user does not.

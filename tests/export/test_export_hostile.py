@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from hostile_files import change_tflite, make_it_crash, rehash
 
-import zoo_runtime.trial
+import zoo_runtime.verifying
 from zoo_export import BundleError, bench, load_bundle, verify
 from zoo_registry import UsageError
 from zoo_runtime import tokenizing
@@ -139,13 +139,13 @@ def test_every_way_to_open_an_artifact_tries_it_with_the_same_options(
     monkeypatch.setattr("zoo_recipes.evaluation.evaluating.read_for", lambda *_, **__: nothing)
     monkeypatch.setattr("zoo_recipes.evaluation.evaluating.source_of", lambda *_: None)
     asked = []
-    real = zoo_runtime.trial.processes.run
+    real = zoo_runtime.verifying.processes.run
 
     def noted(module, *words, **options):
         asked.append(json.loads(words[3]))
         return real(module, *words, **options)
 
-    monkeypatch.setattr(zoo_runtime.trial.processes, "run", noted)
+    monkeypatch.setattr(zoo_runtime.verifying.processes, "run", noted)
     for way, use in WAYS.items():
         trained = way == "Bundle.trainer"
         folder = tmp_path / way.replace(" ", "-")

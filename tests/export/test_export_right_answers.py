@@ -23,7 +23,7 @@ from zoo_runtime.comparing import compare, compared, fitted, measured, top1_agre
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest, seal
 from zoo_runtime.tensors import Tensor
-from zoo_runtime.verification import run_samples
+from zoo_runtime.verifying import run_samples
 
 NAMES = [f"digit {at}" for at in range(10)]
 

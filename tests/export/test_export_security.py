@@ -14,7 +14,7 @@ import pytest
 from hostile_files import make_it_crash, rehash
 
 import zoo_runtime.files
-import zoo_runtime.trial
+import zoo_runtime.verifying
 from zoo_export import BundleError, VerificationError, load_bundle, verify
 from zoo_registry import UsageError
 from zoo_runtime.files import unpack
@@ -305,13 +305,13 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_bundle_from_elsewhere_is_tried_once(bundle_copy, cache, monkeypatch):
     tried = []
-    real = zoo_runtime.trial.processes.run
+    real = zoo_runtime.verifying.processes.run
 
     def counted(module, folder, name, *words, **options):
         tried.append(name)
         return real(module, folder, name, *words, **options)
 
-    monkeypatch.setattr(zoo_runtime.trial.processes, "run", counted)
+    monkeypatch.setattr(zoo_runtime.verifying.processes, "run", counted)
     for _ in range(2):
         load_bundle(bundle_copy).predict(np.zeros((8, 8)), runtime="onnx")
     assert tried == ["onnx"]
@@ -335,7 +335,7 @@ def test_other_weights_with_the_right_hash_are_no_answer(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_trial_that_takes_too_long(exported, cache):
     with pytest.raises(BundleError, match=r"took longer than 0\.01 s to run the stored samples"):
-        zoo_runtime.trial.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
+        zoo_runtime.verifying.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
 
 
 @pytest.mark.slow

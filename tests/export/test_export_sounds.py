@@ -14,7 +14,7 @@ from zoo_recipes.training.training import train
 from zoo_registry import load_target
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.formats import TFLITE_SCHEMES
-from zoo_runtime.probes import check_probes
+from zoo_runtime.preprocessing_checks import check_probes
 from zoo_runtime.tensors import Tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sounds")]

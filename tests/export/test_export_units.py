@@ -16,9 +16,9 @@ from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
 from zoo_runtime.errors import ExportError
-from zoo_runtime.figures import worst
 from zoo_runtime.running.sessions import Affine
 from zoo_runtime.tensors import Tensor, bind
+from zoo_runtime.verification import worst
 
 
 def _compare(wanted, given, tolerance=1e-5):

@@ -21,7 +21,6 @@ from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.comparing import accuracy
-from zoo_runtime.figures import largest_share
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
 from zoo_runtime.run_info import read_run_info
 from zoo_runtime.running import Runner
@@ -29,7 +28,8 @@ from zoo_runtime.running.sessions import set_threads
 from zoo_runtime.saved_samples import load_samples, read_npz, stored_inputs
 from zoo_runtime.tensors import Array, Arrays, fits
 from zoo_runtime.trained import KERAS
-from zoo_runtime.verification import run_samples
+from zoo_runtime.verification import largest_share
+from zoo_runtime.verifying import run_samples
 from zoo_system.machine import peak_mb
 from zoo_system.processes import own_stdout
 

@@ -11,7 +11,7 @@ from zoo_registry.specs import is_regression
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import Artifact, Manifest
 from zoo_runtime.optional import source, with_extras
-from zoo_runtime.probes import NEEDS
+from zoo_runtime.preprocessing_checks import NEEDS
 from zoo_runtime.tensors import Tensor
 
 _MAX_LABELS = 30

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo_export.reading.calibration import FEW_ROWS
-from zoo_runtime.figures import Fit, Verification
+from zoo_runtime.verification import Fit, Verification
 
 _SHOWN_KINDS = 6
 # Of a column's standard deviation: float32 files stay far below.
@@ -39,7 +39,7 @@ def proofs(figures: Verification) -> list[str]:
         figures: Those of an artifact.
 
     Example:
-        >>> from zoo_runtime.figures import Fit
+        >>> from zoo_runtime.verification import Fit
         >>> fit = Fit("logits", 2, 0.02, 1.0, 0.15, 10, answers=64, keras_answers=64, label="cat")
         >>> proofs(Verification("tflite:int8", 0.3, (), fits=(fit,)))
         ["Of the columns of 'logits' it keeps least of column 2 ('cat'): it is off by 2 % of its \

@@ -28,12 +28,12 @@ from zoo_runtime.comparing import (
     worst_of_groups,
 )
 from zoo_runtime.errors import ExportError
-from zoo_runtime.figures import Comparison, Fit, Verification, why
 from zoo_runtime.files import size_of
 from zoo_runtime.formats import Format, find
 from zoo_runtime.manifest import Artifact
 from zoo_runtime.saved_samples import EDGE, EXAMPLE, GIVEN
 from zoo_runtime.tensors import Array, Arrays, Tensor
+from zoo_runtime.verification import Comparison, Fit, Verification, why
 
 # Of the weights' bytes that a scheme must bring into its dtype.
 _MOST = 0.5

@@ -16,11 +16,11 @@ from zoo_export.reading.source import Source, versions
 from zoo_registry import load_target
 from zoo_runtime import files
 from zoo_runtime.errors import ExportError
-from zoo_runtime.figures import Comparison
 from zoo_runtime.formats import Format
 from zoo_runtime.manifest import ASSETS, CARD, EDGES, MANIFEST, SAMPLES, Artifact, Manifest
-from zoo_runtime.probes import save_probes
+from zoo_runtime.preprocessing_checks import save_probes
 from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch, save_samples
+from zoo_runtime.verification import Comparison
 from zoo_system import durable
 
 # Examples that are stored to prove a bundle again.

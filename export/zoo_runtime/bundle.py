@@ -214,7 +214,7 @@ def _bundle(contents: Contents) -> Bundle:
 def verify(
     bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
 ) -> list[Verification]:
-    """Run the stored samples in every runtime and compare with what Keras gave.
+    """Run the saved samples in every runtime and compare with what Keras gave.
 
     Each artifact runs in a process of its own: a file that ends it is an error here.
 

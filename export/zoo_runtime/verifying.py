@@ -1,4 +1,15 @@
-"""The stored samples run again through an artifact, and compared with what Keras gave."""
+"""The saved samples run again through an artifact, here or in a process of its own, and compared.
+
+LiteRT checks how a file is laid out, not what its operators ask for: about one changed file in a
+thousand ends the process that loads or runs it. Whoever changed the file can change its hash too.
+So a bundle that was not made here is first run on its saved samples in a child process,
+``python -m zoo_runtime.verifying FOLDER FORMAT ...``, with the threads and the provider that are
+asked for, within bounds of time and memory.
+
+That holds crashes, endless loops and files that fill the memory. It is no sandbox: the child may do
+what the user may. That no file of a model asks for more than computing is what
+:mod:`zoo_runtime.running.operators` sees to, before any process loads it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +39,7 @@ from zoo_runtime.contents import Contents, open_unproved, read_contents
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
 from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
-from zoo_runtime.preprocessing_checks import check_probes
+from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
 from zoo_runtime.running.training import open_trainer
 from zoo_runtime.saved_samples import (
@@ -57,7 +68,7 @@ def run_samples(
     *,
     runner: Runner | None = None,
 ) -> Verification:
-    """Run the stored samples through an artifact in this process and compare with Keras.
+    """Run the saved samples through an artifact in this process and compare with Keras.
 
     Args:
         bundle: The bundle.
@@ -69,90 +80,94 @@ def run_samples(
         BundleError: No samples, or a file that its runtime refuses.
         VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
     """
-    check_probes(bundle.manifest, bundle.assets)
-    row, outputs = find(artifact.format), bundle.manifest.outputs
+    check_preprocessing(bundle.manifest, bundle.assets)
+    fmt, outputs = find(artifact.format), bundle.manifest.outputs
     taken = bundle.manifest.inputs
-    cases = load_samples(bundle.path / SAMPLES, taken)
+    samples = load_samples(bundle.path / SAMPLES, taken)
     scales = load_scales(bundle.path / SAMPLES)
     edges = bundle.path / EDGES
-    if row.scheme is None and edges.is_file():
-        cases += [replace(case, kind=EDGE) for case in load_samples(edges, taken)]
+    if fmt.scheme is None and edges.is_file():
+        samples += [replace(sample, kind=EDGE) for sample in load_samples(edges, taken)]
     names = {tensor.name for tensor in artifact.inputs}
-    if any(set(case.inputs) != names for case in cases):
+    if any(set(sample.inputs) != names for sample in samples):
         raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
-    is_scheme = row.scheme is not None
-    judged = [
-        case
-        for case in cases
-        if (case.kind is None or is_compared(case.kind, is_scheme=is_scheme))
-        and fits(artifact.inputs, case.inputs)
+    is_scheme = fmt.scheme is not None
+    chosen = [
+        sample
+        for sample in samples
+        if (sample.kind is None or is_compared(sample.kind, is_scheme=is_scheme))
+        and fits(artifact.inputs, sample.inputs)
     ]
-    if not judged:
+    if not chosen:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
-    _check_batches(bundle, artifact, cases)
+    _check_batches(bundle, artifact, samples)
     runner = runner or open_unproved(bundle, artifact, options)
     tried = [
-        (case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)) for case in judged
+        (sample, _run(bundle, artifact, runner.run(sample.inputs), sample, outputs))
+        for sample in chosen
     ]
     try:
-        rows, found = _judge(row, outputs, tried, scales)
+        rows, found = _compare(fmt, outputs, tried, scales)
     except ExportError as error:
         raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
-    stored = artifact.verification
     labelled = tuple(with_label(fit, bundle.manifest.labels) for fit in found)
-    return replace(stored, tolerance=row.tolerance, comparisons=rows, fits=labelled)
+    return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=rows, fits=labelled)
 
 
 def _run(
-    bundle: Contents, artifact: Artifact, given: Arrays, case: SavedBatch, outputs: Sequence[Tensor]
+    bundle: Contents,
+    artifact: Artifact,
+    given: Arrays,
+    sample: SavedBatch,
+    outputs: Sequence[Tensor],
 ) -> dict[str, Array]:
-    """Return of what an artifact gave the values that are stored of Keras."""
+    """Return those values of an artifact's outputs that were saved of Keras'."""
     shapes = {name: array.shape for name, array in given.items()}
-    if shapes != case.shapes:
+    if shapes != sample.shapes:
         raise VerificationError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' gives {shapes}, "
-            f"Keras gave {case.shapes}."
+            f"Keras gave {sample.shapes}."
         )
-    if case.kind is None:
+    if sample.kind is None:
         return {name: evenly(array, MAX_VALUES) for name, array in given.items()}
     split = {tensor.name: has_columns(tensor) for tensor in outputs}
     return {name: reduced(array, split[name]) for name, array in given.items()}
 
 
-def _judge(
-    row: Format,
+def _compare(
+    fmt: Format,
     outputs: Sequence[Tensor],
     tried: Sequence[tuple[SavedBatch, dict[str, Array]]],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> tuple[tuple[Comparison, ...], list[Fit]]:
     dtypes = {tensor.name: tensor.dtype for tensor in outputs}
     rows: list[Comparison] = []
-    for case, given in tried:
-        settle(case.values, given, case.unsteady)
-        own = scales.get(_group(case) or "")
-        of_case = compared(
-            row,
-            case.values,
+    for sample, given in tried:
+        settle(sample.values, given, sample.unsteady)
+        own = scales.get(_group(sample) or "")
+        of_sample = compared(
+            fmt,
+            sample.values,
             given,
             own,
             dtypes,
             sizes=usual_sizes(scales),
-            is_edge=case.kind == EDGE,
+            is_edge=sample.kind == EDGE,
         )
-        if case.kind == EXAMPLE and all(one.ok for one in of_case):
-            continue  # many rows at once: they are told of where they are too far
+        if sample.kind == EXAMPLE and all(one.ok for one in of_sample):
+            continue  # many rows at once: they are reported where they are too far
         rows += [
             replace(
-                one, shape=case.shapes[one.output], column=_whole(one.column, outputs, one.output)
+                one, shape=sample.shapes[one.output], column=_whole(one.column, outputs, one.output)
             )
-            for one in of_case
+            for one in of_sample
         ]
     found: list[Fit] = []
     for group, by_name in scales.items():
-        pairs = [(case.values, given) for case, given in tried if _group(case) == group]
+        pairs = [(sample.values, given) for sample, given in tried if _group(sample) == group]
         if pairs:
             expected, received = zip(*pairs, strict=True)
-            found += fitted(outputs, expected, received, by_name, row.max_loss)
+            found += fitted(outputs, expected, received, by_name, fmt.max_loss)
     columns = [
         replace(fit, column=_whole(fit.column, outputs, fit.output)) if fit.axis == -1 else fit
         for fit in found
@@ -160,24 +175,24 @@ def _judge(
     return tuple(rows), worst_of_groups(columns)
 
 
-def _group(case: SavedBatch) -> str | None:
-    return None if case.kind is None else group_of(case.kind)
+def _group(sample: SavedBatch) -> str | None:
+    return None if sample.kind is None else group_of(sample.kind)
 
 
 def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | None:
-    """Return the index in the whole output of a column among those that are stored."""
+    """Return the index in the whole output of a column among those that are saved."""
     if column is None:
         return None
     width = next(tensor.shape[-1] for tensor in outputs if tensor.name == name)
     return int(columns_kept(int(width))[column])
 
 
-def _check_batches(bundle: Contents, artifact: Artifact, cases: Sequence[SavedBatch]) -> None:
-    # A signature that no sample has run is not proved.
+def _check_batches(bundle: Contents, artifact: Artifact, samples: Sequence[SavedBatch]) -> None:
+    # A signature that no sample has run is not verified.
     run = {
-        len(next(iter(case.inputs.values())))
-        for case in cases
-        if fits(artifact.inputs, case.inputs)
+        len(next(iter(sample.inputs.values())))
+        for sample in samples
+        if fits(artifact.inputs, sample.inputs)
     }
     missing = sorted(set(artifact.batch_sizes) - run)
     if missing:
@@ -198,7 +213,7 @@ def try_artifact(
     options: Options = AS_USUAL,
     time_limit: float = TIME_LIMIT,
 ) -> Verification:
-    """Run the stored samples through an artifact in a child process and compare with Keras.
+    """Run the saved samples through an artifact in a child process and compare with Keras.
 
     Args:
         bundle: The bundle.
@@ -207,7 +222,7 @@ def try_artifact(
         time_limit: Seconds after which the child is ended.
 
     Returns:
-        The figures, good or bad.
+        The verification, passed or failed.
 
     Raises:
         BundleError: The file ended the process that ran it, or took too long.
@@ -227,7 +242,7 @@ def try_artifact(
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' took longer than "
-            f"{time_limit:g} s to run the stored samples."
+            f"{time_limit:g} s to run the saved samples."
         ) from error
     said = _answer(done)
     if said is None:
@@ -291,7 +306,7 @@ def prove(bundle: Contents, artifact: Artifact, options: Options) -> None:
 
 
 def main(folder: str, format_name: str, digest: str, options: str) -> None:
-    """Print the figures of one artifact, or the error, as the last line."""
+    """Print the verification of one artifact, or the error, as the last line."""
     chosen = Options(**json.loads(options))
     try:
         bundle = read_contents(Path(folder), trusted=True)

@@ -5,7 +5,7 @@ together with their new hash: that is the worst case. Each outcome is one of
 
 - an error of ours, by its kind,
 - ``right``: loaded, and the answers to inputs that the bundle does not hold are what they were,
-- ``other answer``: the same with another answer, although the stored samples agree,
+- ``other answer``: the same with another answer, although the saved samples agree,
 - ``contained``: the file ended the process that tried it, and the caller got an error,
 - ``UNEXPECTED`` and ``CRASH``: an error that is not ours, or the caller's own process ended.
 

@@ -334,7 +334,7 @@ def test_other_weights_with_the_right_hash_are_no_answer(bundle_copy, cache):
 
 @pytest.mark.slow
 def test_a_trial_that_takes_too_long(exported, cache):
-    with pytest.raises(BundleError, match=r"took longer than 0\.01 s to run the stored samples"):
+    with pytest.raises(BundleError, match=r"took longer than 0\.01 s to run the saved samples"):
         zoo_runtime.verifying.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
 
 

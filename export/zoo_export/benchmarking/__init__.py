@@ -125,7 +125,7 @@ def measure(
     """Return the median milliseconds of one run at batch 1, by format.
 
     Args:
-        bundle: The bundle; the first of its stored samples is what is run.
+        bundle: The bundle; the first of its saved samples is what is run.
         runs: Runs of each format that count.
         threads: Threads to use; each runtime's own choice by default.
         max_seconds: A format has had its share after so long.

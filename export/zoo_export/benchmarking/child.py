@@ -73,7 +73,7 @@ class Measurement:
         return {"start_ms": start_ms, "first_ms": first_ms, "peak_mb": peak_mb()}
 
     def compare(self) -> dict[str, float]:
-        """Run the stored samples and compare with what Keras gave."""
+        """Run the saved samples and compare with what Keras gave."""
         return self._compare(self.runner)
 
     def run(self, rows: int, runs: int, seconds: float) -> dict[str, list[float]]:

@@ -219,7 +219,7 @@ def _programs(manifest: Manifest) -> str:
     if not blocks:
         return ""
     said = (
-        "## Without Kerazoo\n\nRun these in this folder. Python takes the stored samples, "
+        "## Without Kerazoo\n\nRun these in this folder. Python takes the saved samples, "
         "the others take zeros: your own numbers go there, prepared as above."
     )
     return "\n\n".join([said, *blocks])

@@ -18,7 +18,7 @@ from zoo_runtime import files
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import Format
 from zoo_runtime.manifest import ASSETS, CARD, EDGES, MANIFEST, SAMPLES, Artifact, Manifest
-from zoo_runtime.preprocessing_checks import save_probes
+from zoo_runtime.preprocessing_checks import save_preprocessing_checks
 from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch, save_samples
 from zoo_runtime.verification import Comparison
 from zoo_system import durable
@@ -134,7 +134,7 @@ def complete(
     save_samples(bundle / SAMPLES, kept, source.outputs, trials.scales)
     if trials.of(EDGE):
         save_samples(bundle / EDGES, trials.of(EDGE), source.outputs, {})
-    save_probes(bundle / ASSETS, request.preprocessing)
+    save_preprocessing_checks(bundle / ASSETS, request.preprocessing)
     manifest = Manifest(
         name=request.name,
         task=request.task,

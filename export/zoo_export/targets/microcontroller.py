@@ -38,7 +38,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     """Write a C array, headers and a README, once the file has run in TensorFlow Lite Micro.
 
     Every operator that gets the same bits in both interpreters must give the same bits, on the
-    stored samples and on drawn rows.
+    saved samples and on drawn rows.
 
     Args:
         bundle: The bundle's folder, with a folder ``microcontroller`` in it.
@@ -77,7 +77,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str, Array]]:
-    """Return the stored samples as the file takes them, and drawn integers to fill up."""
+    """Return the saved samples as the file takes them, and drawn integers to fill up."""
     affine = recorded(artifact.facts)
     stored = [
         {

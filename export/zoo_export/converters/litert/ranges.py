@@ -24,7 +24,7 @@ from zoo_runtime.tensors import Array, Arrays
 # Of the range of what a tensor is made from.
 _EMPTY = 1e-6
 # Masks add numbers such as -1e9: beside them every other range would look empty.
-_MASKS = 1e4
+_LARGEST_SOURCE = 1e4
 # SELECT and SELECT_V2.
 _CHOICES = {64, 123}
 # Beneath it a number is none of a score.
@@ -110,7 +110,7 @@ def mend(content: bytes, steps: re.Pattern[str], rows: Iterable[tuple[str, Array
         changed |= _share(graph, steps, choices)
         for node in graph.operators:
             sizes = [_largest(graph.tensors[index]) for index in node.inputs if index >= 0]
-            source = max((size for size in sizes if size < _MASKS), default=0.0) or 1.0
+            source = max((size for size in sizes if size < _LARGEST_SOURCE), default=0.0) or 1.0
             for index in node.outputs:
                 changed |= _widen(graph.tensors[index], source)
     if not changed:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from zoo_export.making.job import save_cases
-from zoo_export.targets import c_readme, c_sources, tflm
+from zoo_export.targets import c_sources, tflm
 from zoo_runtime import schema
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.manifest import SAMPLES, Artifact, Manifest
@@ -70,8 +70,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     }
     model = c_sources.Model(manifest, artifact, findings.inputs, findings.outputs, facts)
     content = (bundle / artifact.path).read_bytes()
-    texts = {**c_sources.render(model, content), "README.md": c_readme.render(model)}
-    for name, text in texts.items():
+    for name, text in c_sources.render(model, content).items():
         (bundle / "microcontroller" / name).write_text(text, encoding="utf-8")
     return facts
 

@@ -17,7 +17,7 @@ from zoo.cli.training import data_dir, download
 from zoo_registry import UsageError, ZooError
 
 if TYPE_CHECKING:
-    from zoo_export.benchmarking.report import Report, Row
+    from zoo_export.benchmarking.report import BenchmarkReport, Measurement
     from zoo_runtime.trained import Trained
 
 NONE = "-"
@@ -102,7 +102,7 @@ def _bench(
 ) -> None:
     from zoo_export.benchmarking import RUNS
     from zoo_export.benchmarking import bench as bench_bundle
-    from zoo_export.benchmarking.chart import check_chart
+    from zoo_export.benchmarking.report import check_chart
     from zoo_recipes.run import open_trained
 
     if chart is not None:
@@ -126,8 +126,8 @@ def _bench(
         next_step(_next(trained, bundle, counts, chart))
 
 
-def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
-    from zoo_export.benchmarking.chart import draw
+def _show(report: BenchmarkReport, chart: Path | None, *, as_json: bool) -> None:
+    from zoo_export.benchmarking.report import draw
 
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -161,7 +161,7 @@ def read_data(
     return read_inputs(trained, name, split or None, data_dir=data_dir, download=download)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: BenchmarkReport) -> None:
     """Print what each file costs and is worth, then how fast it is with each number of threads."""
     firsts = list({row.format: row for row in reversed(report.rows)}.values())[::-1]
     _print_costs(firsts)
@@ -179,7 +179,7 @@ def print_report(report: Report) -> None:
     )
 
 
-def _print_costs(rows: list[Row]) -> None:
+def _print_costs(rows: list[Measurement]) -> None:
     scored = any(row.accuracy is not None for row in rows)
     print_table(
         ("FORMAT", "SIZE", "PEAK MB", "START ms", "LOAD ms", "DIFFERENCE", "ACCURACY")[
@@ -206,7 +206,7 @@ def _print_costs(rows: list[Row]) -> None:
         click.echo(f"ACCURACY: of {examples.examples:,} examples{when}.")
 
 
-def _print_speeds(rows: tuple[Row, ...]) -> None:
+def _print_speeds(rows: tuple[Measurement, ...]) -> None:
     batch = next((row.batch for row in rows if row.batch), None)
     larger = [f"PER s, {batch}"] if batch else []
     columns = ("FORMAT", "THREADS", "FIRST ms", "P50", "P90", "P99", "PER s", *larger)
@@ -223,7 +223,7 @@ def _print_speeds(rows: tuple[Row, ...]) -> None:
     click.echo(f"P50, P90 and P99 in ms at batch 1; PER s: examples a second{at_once}.")
 
 
-def _threads(row: Row) -> str:
+def _threads(row: Measurement) -> str:
     return str(row.threads or "auto")
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from zoo_export.exporting import _as_arrays, _request
 from zoo_export.making import child
 from zoo_export.making.artifacts import make_task, verified
-from zoo_export.making.conversion import Converted
-from zoo_export.making.job import Result
+from zoo_export.making.conversion import Converted, Result
 from zoo_export.options import ExportOptions
 from zoo_export.reading.model_file import model_file
 from zoo_export.reading.source import read_source

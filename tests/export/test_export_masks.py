@@ -15,8 +15,8 @@ from keras import layers, ops
 import zoo
 from zoo_export.card.remarks import remarks
 from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert import halves as tflite_halves
 from zoo_export.converters.litert import schemes as tflite_schemes
+from zoo_export.converters.litert.edits import to_float16
 from zoo_export.converters.onnx import schemes as onnx_schemes
 from zoo_export.reading.request import from_model
 from zoo_export.reading.source import read_source
@@ -340,7 +340,7 @@ def test_float16_keeps_masks_and_what_else_it_does_not_hold(make, tmp_path):
     def offsets(converter):
         converter._experimental_use_buffer_offset = True
 
-    tflite.convert(lite, offsets, change=lambda content: tflite_halves.halve(content, 0))
+    tflite.convert(lite, offsets, change=lambda content: to_float16(content, 0))
     given.append(Runner(open_tflite(lite.path), lite.inputs, lite.outputs).run(arrays))
     for answers in given:
         for name, wanted in right.items():

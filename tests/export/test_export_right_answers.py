@@ -454,8 +454,7 @@ def test_a_model_with_one_answer_is_proved_on_a_copy_with_other_weights(to_files
 
 def test_a_file_that_is_wrong_where_nothing_shows_it_is_refused():
     from zoo_export.making.artifacts import verified
-    from zoo_export.making.conversion import Converted
-    from zoo_export.making.job import Job, Result
+    from zoo_export.making.conversion import Converted, Job, Result
 
     for model in _idle():
         source = read_source(replace(from_model(model), name="m"))

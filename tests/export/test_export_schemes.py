@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from zoo_export import ExportError, export, verify
-from zoo_export.converters.float_layers import by_layer, room_for_float
+from zoo_export.converters.mixed_precision import by_layer, room_for_float
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.samples import drawn_rows
 from zoo_export.reading.signature import signature_of

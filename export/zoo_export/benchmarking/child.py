@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.job import load_cases
+from zoo_export.making.conversion import load_cases
 from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle

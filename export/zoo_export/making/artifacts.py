@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.conversion import Converted
-from zoo_export.making.job import Job, Task
+from zoo_export.making.conversion import Converted, Job, Task
 from zoo_export.reading.calibration import FEW_ROWS, fingerprint
 from zoo_export.reading.causes import cause
 from zoo_export.reading.encoders import compared_inputs

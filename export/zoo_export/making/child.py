@@ -23,7 +23,7 @@ from typing import Any
 from zoo_export.converters.litert.delegation import of_runtime
 from zoo_export.converters.tracing import Conversion
 from zoo_export.making import timing as dynamic_batch
-from zoo_export.making.job import LOG, Job, Result, Task, read_task, write_result
+from zoo_export.making.conversion import LOG, Job, Result, Task, read_task, write_result
 from zoo_export.reading.inference import change_weights, inference_clone, named_for_scopes
 from zoo_export.reading.model_file import load
 from zoo_export.reading.signature import name_alike

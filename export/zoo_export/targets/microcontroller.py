@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.job import save_cases
+from zoo_export.making.conversion import save_cases
 from zoo_export.targets import c_sources, tflm
 from zoo_runtime import schema
 from zoo_runtime.errors import Blame, ExportError

@@ -19,7 +19,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from zoo_export.making.job import load_cases
+from zoo_export.making.conversion import load_cases
 from zoo_runtime.tensors import Array, Arrays
 
 INPUTS, FINDINGS = "inputs.npz", "findings.json"

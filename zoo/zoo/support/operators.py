@@ -83,8 +83,7 @@ def tried(model: Any, samples: Mapping[str, Any]) -> dict[str, str]:
 def _convert_here(tasks: Any, work: Any, *, time_limit: float, started: Any) -> Iterator[Any]:
     """Take the place of the function that starts children: the same converters and runtimes."""
     from zoo_export.making import child
-    from zoo_export.making.conversion import Converted
-    from zoo_export.making.job import Result
+    from zoo_export.making.conversion import Converted, Result
     from zoo_runtime.errors import ExportError
 
     del work, time_limit

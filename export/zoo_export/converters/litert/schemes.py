@@ -8,31 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.float_layers import (
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert import edits
+from zoo_export.converters.litert.edits import one_scale
+from zoo_export.converters.litert.ranges import mended_ranges
+from zoo_export.converters.mixed_precision import (
+    NUM_ROWS,
     by_layer,
     float_layers,
     float_nodes,
     layer_errors,
     room_for_float,
-    some_rows,
     with_float_layers,
+    with_full_precision,
     worst,
 )
-from zoo_export.converters.half_precision import with_full_precision
-from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert import edits, halves
-from zoo_export.converters.litert.edits import one_scale
-from zoo_export.converters.litert.ranges import mended_ranges
 from zoo_export.converters.tracing import Conversion
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import open_tflite
-from zoo_runtime.tensors import Arrays, split
+from zoo_runtime.tensors import Arrays, evenly_rows, split
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
     """Store the weights in float16; what it does not hold stays in float32."""
-    return with_full_precision(tflite.convert(conversion, change=halves.halve))
+    return with_full_precision(tflite.convert(conversion, change=edits.to_float16))
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     always = set(float_nodes(conversion.model, _nodes(conversion.path)))
     nodes = by_layer(conversion.model, _nodes(conversion.path))
     layers = {layer: found for layer, found in nodes.items() if not always.issuperset(found)}
-    rows = some_rows(conversion.calibration)
+    rows = evenly_rows(conversion.calibration, NUM_ROWS)
 
     def quantize(kept: Sequence[str], path: Path) -> None:
         _quantize(with_ranges, [*always, *kept], path)

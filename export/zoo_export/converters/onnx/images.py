@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.onnx.graph import axes_first, axes_last
-from zoo_export.converters.onnx.nodes import by_tf2onnx, cast, constant, finish, make, numpy_dtype
+from zoo_export.converters.onnx.operators import (
+    by_tf2onnx,
+    cast,
+    constant,
+    finish,
+    make,
+    numpy_dtype,
+)
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.tensors import Array
 

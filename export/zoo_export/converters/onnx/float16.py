@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo_export.converters.half_precision import is_held
+from zoo_export.converters.mixed_precision import is_held
 from zoo_export.converters.onnx.graph import all_nodes, rename, set_nodes
 
 _COMPARES = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
@@ -32,7 +32,7 @@ _ENDS = _COMPARES | {
 }  # fmt: skip
 
 
-def halve(proto: Any) -> Any:
+def to_float16(proto: Any) -> Any:
     """Return a model with weights and arithmetic in float16, and inputs and outputs in float32.
 
     Args:
@@ -43,15 +43,15 @@ def halve(proto: Any) -> Any:
 
     for at, node in enumerate(proto.graph.node):
         node.name = node.name or f"{node.op_type}_{at}"
-    halved = convert_float_to_float16(
+    converted = convert_float_to_float16(
         proto,
         keep_io_types=True,
         disable_shape_infer=True,  # it takes no more than 2 GB
         node_block_list=sorted(_full(proto.graph)),
     )
-    _drop_casts(halved.graph)
-    OnnxModel(halved).topological_sort()
-    return halved
+    _drop_casts(converted.graph)
+    OnnxModel(converted).topological_sort()
+    return converted
 
 
 def _full(graph: Any) -> set[str]:
@@ -107,7 +107,7 @@ def _drop_casts(graph: Any) -> None:
 
     ONNX Runtime's tool casts what each of them gives to float16, and back for each that takes it.
     """
-    names = _without_halves(graph)
+    names = _other_names(graph)
     ends = {value.name for value in graph.output}
     dropped = {*names.keys(), *(ends & {*names.values()})}
     nodes = {}
@@ -126,7 +126,7 @@ def _drop_casts(graph: Any) -> None:
     graph.value_info.extend(described.values())
 
 
-def _without_halves(graph: Any) -> dict[str, str]:
+def _other_names(graph: Any) -> dict[str, str]:
     """Return other names for tensors that are in float16 only on their way to float32."""
     from onnx import TensorProto
 
@@ -135,11 +135,11 @@ def _without_halves(graph: Any) -> dict[str, str]:
         for value in [*graph.input, *graph.value_info]
         if value.type.tensor_type.elem_type == TensorProto.FLOAT
     }
-    halves = dict(_casts(graph, TensorProto.FLOAT16))
+    halved = dict(_casts(graph, TensorProto.FLOAT16))
     sources = {
-        name: halves[half]
+        name: halved[half]
         for name, half in _casts(graph, TensorProto.FLOAT)
-        if halves.get(half) in full
+        if halved.get(half) in full
     }
     ends = sources.keys() & {value.name for value in graph.output}
     starts = {value.name for value in graph.input}

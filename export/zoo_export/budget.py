@@ -276,7 +276,7 @@ def _mixed(rows: Sequence[Format], report: Report) -> list[Format]:
 
 def _examples(source: Source) -> Arrays:
     """Return what Keras gives for the held-out examples."""
-    return next((batch.expected for batch in source.trials.of(EXAMPLE)), {})
+    return next((batch.expected for batch in source.samples.of(EXAMPLE)), {})
 
 
 class _Search:

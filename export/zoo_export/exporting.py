@@ -308,7 +308,7 @@ def _produce(
     if failures and (whole or not artifacts):
         _raise(source, failures)
     artifacts = beside_float(
-        work / "bundle", artifacts, [batch.inputs for batch in source.trials.batches]
+        work / "bundle", artifacts, [batch.inputs for batch in source.samples.batches]
     )
     complete(source, artifacts, work / "bundle", place)
     return failures

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from zoo_export.exporting import _as_arrays, _request
 from zoo_export.making import child
-from zoo_export.making.artifacts import make_task, verified
+from zoo_export.making.artifacts import make_job, verified
 from zoo_export.making.conversion import Converted, Result
 from zoo_export.options import ExportOptions
 from zoo_export.reading.model_file import model_file
@@ -27,13 +27,13 @@ def convert(model, folder, formats=ALL, samples=None, batch_sizes=(1,), **known)
     found = {}
     with model_file(source.request, folder / "work") as (path, modules):
         for row in map(find, formats):
-            task = make_task(source, row, path, modules, folder)
+            loaded = make_job(source, row, path, modules, folder)
             try:
-                facts = child._convert(task)
-                outputs = child._run(task.job, task.cases)
-                outputs += child._prove(task) if task.job.proof else ()
+                facts = child._convert(loaded)
+                outputs = child._run(loaded.job, loaded.samples)
+                outputs += child._run_perturbed(loaded) if loaded.job.perturbed else ()
                 found[row.name] = verified(
-                    source, row, Converted(task.job, 0.0, Result(facts), outputs)
+                    source, row, Converted(loaded.job, 0.0, Result(facts), outputs)
                 )
             except ExportError as error:
                 found[row.name] = error

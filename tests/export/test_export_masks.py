@@ -256,7 +256,7 @@ def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
 
     # It is said, by how much: the same layers without unroll=True answer otherwise.
     source = read_source(from_model(model))
-    found = source.trials.notes["unrolled"]
+    found = source.samples.notes["unrolled"]
     assert found["layers"] == ["backward_lstm"]
     assert found["by"] > 0.05
     (told,) = remarks({"unrolled_by_author": found})

@@ -306,7 +306,7 @@ def test_ties_are_answers_all_of_them_and_one_logit_says_yes_or_no():
 
 def _kinds(model, **rows):
     source = read_source(replace(from_model(model), name="m", **rows))
-    return source, {batch.kind for batch in source.trials.batches}
+    return source, {batch.kind for batch in source.samples.batches}
 
 
 def test_samples_are_added_to_drawn_masked_and_edge_rows():
@@ -326,7 +326,7 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
         "beside",
         "edge",
     }
-    given = [b.inputs["steps"] for b in source.trials.batches if b.kind == "given"]
+    given = [b.inputs["steps"] for b in source.samples.batches if b.kind == "given"]
     masked = (given[-1] == -1).all(axis=-1)
     assert masked.astype(int).tolist() == [
         [1, 1, 1, 1, 0, 0, 0, 0],
@@ -334,7 +334,9 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
         [0, 0, 0, 0, 1, 1, 1, 1],
         [1, 1, 1, 1, 0, 1, 1, 1],
     ]
-    empty = [b.inputs["steps"] for b in source.trials.of("edge") if (b.inputs["steps"] == -1).all()]
+    empty = [
+        b.inputs["steps"] for b in source.samples.of("edge") if (b.inputs["steps"] == -1).all()
+    ]
     assert len(empty) == 1
 
 
@@ -399,7 +401,7 @@ def test_a_model_whose_domain_is_elsewhere_asks_for_samples():
     assert "is NaN in 100% of its values: the inputs were drawn, from N(0, 1)" in str(caught.value)
     assert "give real ones (samples={name: array})" in str(caught.value)
     assert "drawn" not in kinds
-    assert source.trials.notes["drawn_left_out"]["left"] is None
+    assert source.samples.notes["drawn_left_out"]["left"] is None
 
 
 @pytest.mark.parametrize("argument", ["samples", "calibration"])
@@ -458,10 +460,10 @@ def test_a_file_that_is_wrong_where_nothing_shows_it_is_refused():
 
     for model in _idle():
         source = read_source(replace(from_model(model), name="m"))
-        job = Job("onnx", "", "", "", (), "m.onnx", source.inputs, source.outputs, proof=True)
-        trials = source.trials
-        own = [batch.expected for batch in trials.batches]
-        copy = [trials.proof.get(at, own[at]) for at in range(len(own))]
+        job = Job("onnx", "", "", "", (), "m.onnx", source.inputs, source.outputs, perturbed=True)
+        samples = source.samples
+        own = [batch.expected for batch in samples.batches]
+        copy = [samples.perturbed.get(at, own[at]) for at in range(len(own))]
         assert any(
             np.abs(a[n] - b[n]).max() > 0.05 for a, b in zip(own, copy, strict=True) for n in a
         )

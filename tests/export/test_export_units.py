@@ -11,7 +11,7 @@ from zoo_export import export
 from zoo_export.options import ExportOptions
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.inference import inference_clone
-from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_cases
+from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_batches
 from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
@@ -105,7 +105,7 @@ def test_drawn_inputs_are_what_the_layers_can_take():
 
 def test_batches_of_one_and_three_and_others_before():
     rows = {"token_ids": np.arange(20).reshape(2, 10)}
-    shapes = [case["token_ids"].shape for case in sample_cases(rows, [4, 1])]
+    shapes = [case["token_ids"].shape for case in sample_batches(rows, [4, 1])]
     assert shapes == [(4, 10), (1, 10), (3, 10)]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo_export.benchmarking.report import BenchmarkReport, load, look, warnings
 from zoo_export.benchmarking.turn import TIME_LIMIT, Turn, of_bundle, of_run, packages_of
-from zoo_export.making.conversion import save_cases
+from zoo_export.making.conversion import save_batches
 from zoo_export.reading.request import complete
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle, load_bundle
@@ -195,5 +195,5 @@ def _save(
             f"There are {len(targets)} answers for {len(next(iter(inputs.values())))} examples."
         )
     path = folder / "examples.npz"
-    save_cases(path, (inputs, {"y": targets}))
+    save_batches(path, (inputs, {"y": targets}))
     return path

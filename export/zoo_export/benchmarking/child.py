@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.conversion import load_cases
+from zoo_export.making.conversion import load_batches
 from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle
@@ -93,7 +93,7 @@ class Benchmark:
         Raises:
             UsageError: The outputs are not logits, or the targets are not class indices.
         """
-        inputs, given = load_cases(Path(path))
+        inputs, given = load_batches(Path(path))
         targets = given["y"]
         right = 0.0
         for start in range(0, len(targets), _SCORED_AT_ONCE):

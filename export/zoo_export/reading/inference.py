@@ -105,13 +105,13 @@ def bits_moved(model: Any, generator: Any) -> Iterator[None]:
 
 
 @contextmanager
-def changed_weights(model: Any) -> Iterator[None]:
-    """Let Keras compute with the weights of :func:`change_weights`; they themselves stay."""
+def perturbed_weights(model: Any) -> Iterator[None]:
+    """Let Keras compute with the weights of :func:`perturb_weights`; they themselves stay."""
     with _with_weights(model, changed):
         yield
 
 
-def change_weights(model: Any) -> None:
+def perturb_weights(model: Any) -> None:
     """Give a model weights with which every one of them matters, the same in every process."""
     import keras
 

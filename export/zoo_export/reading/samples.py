@@ -42,7 +42,7 @@ def draws_for(signature: Signature) -> int:
     return DRAWN + (_MORE if signature.model.count_params() < _SMALL else 0)
 
 
-def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
+def sample_batches(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
     """Return batches of 1 and 3 rows, and of those drawn beyond them.
 
     Args:

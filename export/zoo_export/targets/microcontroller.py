@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.conversion import save_cases
+from zoo_export.making.conversion import save_batches
 from zoo_export.targets import c_sources, tflm
 from zoo_runtime import schema
 from zoo_runtime.errors import Blame, ExportError
@@ -109,7 +109,7 @@ def _drawn(stored: Sequence[dict[str, Array]], count: int) -> Iterator[dict[str,
 def _run(model: Path, rows: Sequence[dict[str, Array]], artifact: Artifact) -> tflm.Findings:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_cases(folder / tflm.INPUTS, tuple(rows))
+        save_batches(folder / tflm.INPUTS, tuple(rows))
         words = (str(model.resolve()), name)
         try:
             done = processes.run(_CHILD, *words, time_limit=_MOST_SECONDS)

@@ -19,7 +19,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from zoo_export.making.conversion import load_cases
+from zoo_export.making.conversion import load_batches
 from zoo_runtime.tensors import Array, Arrays
 
 INPUTS, FINDINGS = "inputs.npz", "findings.json"
@@ -63,7 +63,7 @@ class _Node:
 def main(model: Path, folder: Path) -> None:
     """Run ``model`` on the rows in ``folder`` and leave the findings there."""
     content = model.read_bytes()
-    rows = load_cases(folder / INPUTS)
+    rows = load_batches(folder / INPUTS)
     if not _fits(content, _LARGEST_ARENA):
         _name_missing(content)
         sys.exit(REFUSED)

@@ -52,7 +52,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop < 1:
-            raise UsageError(f"max_drop={self.max_drop:g} is no share from 0 to 1: 0.005 is 0.5 %.")
+            raise UsageError(
+                f"max_drop={self.max_drop:g} is not a fraction from 0 to 1: 0.005 is 0.5 %."
+            )
         for name in ("max_mb", "max_ms"):
             value = getattr(self, name)
             if value is not None and not value > 0:

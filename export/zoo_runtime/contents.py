@@ -182,7 +182,9 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
     if not manifest_path.is_file():
         made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
         is_run = (folder / folders.INFO).is_file()
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.{made if is_run else ''}")
+        raise UsageError(
+            f"'{shown}' is not a bundle ({MANIFEST} is missing).{made if is_run else ''}"
+        )
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
         raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")

@@ -148,7 +148,9 @@ def check_target(out: Path, *, force: bool) -> None:
         or out.is_symlink()
         or (any(out.iterdir()) and not (out / MANIFEST).is_file())
     ):
-        raise UsageError(f"'{out}' is no bundle: it will not be replaced, with force or without.")
+        raise UsageError(
+            f"'{out}' is not a bundle: it will not be replaced, with force or without."
+        )
 
 
 @contextmanager
@@ -325,9 +327,11 @@ def _check_archive(path: Path, archive: zipfile.ZipFile) -> None:
     for name, info in entries.items():
         safe_path(path, name)
         if stat.S_IFMT(info.external_attr >> 16) not in {0, stat.S_IFREG} or info.flag_bits & 1:
-            raise BundleError(f"'{name}' in '{path}' is no plain file: bundles hold nothing else.")
+            raise BundleError(
+                f"'{name}' in '{path}' is not a plain file: bundles hold nothing else."
+            )
     if MANIFEST not in entries:
-        raise UsageError(f"'{path}' is no bundle: it has no {MANIFEST}.")
+        raise UsageError(f"'{path}' is not a bundle ({MANIFEST} is missing).")
     if entries[MANIFEST].file_size > MAX_MANIFEST:
         raise BundleError(f"{MANIFEST} in '{path}' has {entries[MANIFEST].file_size:,} bytes.")
     manifest = Manifest.read(archive.read(MANIFEST), f"{MANIFEST} in '{path}'")

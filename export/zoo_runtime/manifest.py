@@ -192,7 +192,7 @@ def _finite(text: str) -> float:
     """Return a number of JSON; NaN and infinity are none, and satisfy no limit."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
+        raise ValueError(f"{text} is not a number")
     return number
 
 

@@ -301,7 +301,9 @@ def read_run_info(folder: Path) -> RunInfo:
     if not path.is_file():
         if (folder / RECIPE).is_file():
             raise _lost(folder, "is missing")
-        raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
+        raise UsageError(
+            f"'{folder}' is not a run folder ({INFO} is missing). `zoo train` makes one."
+        )
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")

@@ -282,7 +282,7 @@ def load_arrays(
         with np.load(content, allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files if wanted(key)}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            raise BundleError(f"'{path}' holds files that are no arrays.")
+            raise BundleError(f"'{path}' holds files that are not arrays.")
         return arrays
     except BundleError:
         raise
@@ -298,7 +298,7 @@ def _check_member(
 ) -> None:
     """Refuse an array that is not of the size that its header says, or that does not fit."""
     if not info.filename.endswith(_SUFFIX):
-        raise BundleError(f"'{path}' holds files that are no arrays.")
+        raise BundleError(f"'{path}' holds files that are not arrays.")
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0

@@ -57,7 +57,7 @@ def open_tokenizer(path: Path) -> Any:
     library = need("tokenizers", "A text")
     content = _read(path)
     _prove(path, content)
-    with asking(f"'{path}' is no tokenizer file"):
+    with asking(f"'{path}' is not a tokenizer file"):
         return library.Tokenizer.from_buffer(content)
 
 
@@ -110,7 +110,7 @@ def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(
-                f"'{path}' is no tokenizer file: it has {path.stat().st_size:,} bytes."
+                f"'{path}' is not a tokenizer file: it has {path.stat().st_size:,} bytes."
             )
         return path.read_bytes()
     except OSError as error:
@@ -133,7 +133,7 @@ def _prove(path: Path, content: bytes) -> None:
             f"Tokenizer '{path}' cannot be tried in another process: {error}"
         ) from error
     if done.returncode:
-        raise UsageError(f"'{path}' is no tokenizer file: {_cause(done)}")
+        raise UsageError(f"'{path}' is not a tokenizer file: {_cause(done)}")
     _remember(mark)
 
 

@@ -124,7 +124,7 @@ def predictions(
     if max_tokens is None:
         return found
     if trained.task != "causal-lm":
-        raise UsageError(f"max_tokens is for language models; '{trained.name}' is none.")
+        raise UsageError(f"max_tokens is for language models, and '{trained.name}' is not one.")
     made = [proceed(runner, trained, _preprocessor(trained), raw, max_tokens) for raw in raws]
     return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
 

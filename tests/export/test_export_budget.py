@@ -107,8 +107,8 @@ def test_a_run_without_classes_has_no_accuracy(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_drop": 5}, "max_drop=5 is no share from 0 to 1: 0.005 is 0.5 %."),
-        ({"max_drop": float("nan")}, "max_drop=nan is no share from 0 to 1: 0.005 is 0.5 %."),
+        ({"max_drop": 5}, "max_drop=5 is not a fraction from 0 to 1: 0.005 is 0.5 %."),
+        ({"max_drop": float("nan")}, "max_drop=nan is not a fraction from 0 to 1: 0.005 is 0.5 %."),
         ({"max_drop": 0.01, "max_mb": 0}, "max_mb=0 must be above 0."),
         ({"max_drop": 0.01, "max_ms": -2}, "max_ms=-2 must be above 0."),
     ],

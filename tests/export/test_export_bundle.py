@@ -233,10 +233,12 @@ def test_a_manifest_cut_short(bundle_copy):
 
 def test_no_bundle_at_all(tmp_path):
     assert _refuse(tmp_path / "none", UsageError) == f"There is no bundle '{tmp_path / 'none'}'."
-    assert _refuse(tmp_path, UsageError) == (f"'{tmp_path}' is no bundle: it has no manifest.json.")
+    assert _refuse(tmp_path, UsageError) == (
+        f"'{tmp_path}' is not a bundle (manifest.json is missing)."
+    )
     (tmp_path / "run.json").touch()
     assert _refuse(tmp_path, UsageError) == (
-        f"'{tmp_path}' is no bundle: it has no manifest.json. It is a run: `zoo export {tmp_path}` "
+        f"'{tmp_path}' is not a bundle (manifest.json is missing). It is a run: `zoo export {tmp_path}` "
         "makes one of it."
     )
 

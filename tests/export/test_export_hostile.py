@@ -432,7 +432,7 @@ def test_operators_of_others_in_onnx_and_litert(exported, tmp_path):
     with pytest.raises(BundleError, match="has the custom operator 'FlexReadFile': those of a"):
         check_tflite(path, path.read_bytes())
     for content in (b"", b"\xff" * 64, path.read_bytes()[:9]):
-        with pytest.raises(BundleError, match="is no LiteRT file: "):
+        with pytest.raises(BundleError, match="is not a LiteRT file: "):
             check_tflite(path, content)
 
 
@@ -620,7 +620,7 @@ def test_samples_and_manifests_that_swell(tmp_path):
     with pytest.raises(BundleError, match="JSON: it has the key 'name' twice"):
         Manifest.read(b'{"files": {"name": 1, "b": 2, "name": 3}}')
     for number in (b"NaN", b"-Infinity", b"1e999"):
-        with pytest.raises(BundleError, match=f"JSON: {number.decode()} is no number"):
+        with pytest.raises(BundleError, match=f"JSON: {number.decode()} is not a number"):
             Manifest.read(b'{"provenance": {"loss": [1.5, ' + number + b"]}}")
     unknown = Manifest(
         name="a", inputs=(), outputs=(), files={}, artifacts=(), provenance={"loss": float("nan")}

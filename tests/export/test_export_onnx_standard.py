@@ -261,7 +261,7 @@ def _with(operator, **attributes):
         ("ScatterND", {"reduction": "sum"}, "'reduction' is 'sum'"),
         ("DepthToSpace", {"mode": "depth"}, "'mode' is 'depth'"),
         ("LSTM", {"activations": ["Sigmoid", "Swish", "Tanh"]}, "'activations' is 'Swish'"),
-        ("Cast", {"to": 99}, "'to' is 99, which is no data type"),
+        ("Cast", {"to": 99}, "'to' is 99, which is not a data type"),
         ("Relu", {"alpha": 1.0}, "'alpha'"),
         ("Softmax", {"axis": 1.0}, "'axis' of type FLOAT, not INT"),
     ],

@@ -206,7 +206,7 @@ def as_link(entries):
         (renamed("/etc/passwd"), "names '/etc/passwd': a path must stay inside"),
         (renamed("folder/"), "names 'folder/': a path must stay inside"),
         (renamed("other"), "'other' has [0-9,]+ bytes in '.*' and no entry in its manifest"),
-        (as_link, "is no plain file: bundles hold nothing else"),
+        (as_link, "is not a plain file: bundles hold nothing else"),
         (lambda entries: entries.append(entries[-1]), "holds two files of one name"),
         (lambda entries: entries.pop(), "has no entry in '.*' and [0-9,]+ bytes in its manifest"),
         (lambda entries: entries[-1].__setitem__(1, b"x"), "has 1 bytes in"),
@@ -239,7 +239,7 @@ def test_an_archive_that_is_none(tmp_path):
         load_bundle(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", b"")
-    with pytest.raises(UsageError, match=r"is no bundle: it has no manifest\.json"):
+    with pytest.raises(UsageError, match=r"is not a bundle \(manifest\.json is missing\)"):
         unpack(path)
 
 
@@ -278,7 +278,7 @@ def test_an_onnx_file_cut_short(tmp_path):
     onnx_with_weights_in(tmp_path / "m.onnx", "w.bin")
     data = (tmp_path / "m.onnx").read_bytes()
     (tmp_path / "m.onnx").write_bytes(data[:-2])
-    with pytest.raises(BundleError, match="is no ONNX file: a field is longer than the file"):
+    with pytest.raises(BundleError, match="is not an ONNX file: a field is longer than the file"):
         check_onnx(tmp_path / "m.onnx")
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(BundleError, match="is empty"):

@@ -288,7 +288,7 @@ def test_a_text_goes_on_as_keras_would_go_on(writer, runtime):
 
 @pytest.mark.slow
 def test_what_only_language_models_do(exported, writer):
-    message = r"^max_tokens is for language models; 'digits-net' is none\.$"
+    message = r"^max_tokens is for language models, and 'digits-net' is not one\.$"
     with pytest.raises(UsageError, match=message):
         exported.predict(np.zeros((8, 8)), max_tokens=3)
     with pytest.raises(UsageError, match="is an empty text: there is nothing to read in it"):

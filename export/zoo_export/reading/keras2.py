@@ -399,7 +399,7 @@ def _arrays(groups: Any, name: str) -> list[Any]:
 def _whole(dataset: Any, file: str) -> Any:
     # What is kept in another file would be read from wherever it says.
     if dataset.external or dataset.is_virtual or dataset.file.filename != file:
-        raise UsageError(f"'{file}': {dataset.name} is no array of this file.")
+        raise UsageError(f"'{file}': {dataset.name} is not an array of this file.")
     return np.asarray(dataset)
 
 

@@ -89,8 +89,8 @@ def _described(path: Path) -> _Described:
         elif _begins_with(path, _HDF5):
             return _of_hdf5(path)
     raise UsageError(
-        f"'{path}' is no model: give a folder of `zoo train`, or a file of model.save, .keras or "
-        ".h5."
+        f"'{path}' is not a model: give a folder of `zoo train`, or a file of model.save, .keras "
+        "or .h5."
     )
 
 
@@ -177,5 +177,5 @@ def _damage_named(path: Path) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise UsageError(f"There is no model file '{path}'.") from error
         raise UsageError(
-            f"'{path}' is no whole file of Keras: {type(error).__name__}: {plain(str(error))}."
+            f"'{path}' is not a complete Keras file: {type(error).__name__}: {plain(str(error))}."
         ) from error

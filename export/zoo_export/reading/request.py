@@ -170,8 +170,8 @@ def complete(folder: Path) -> RunInfo:
     """
     if (folder / "saved_model.pb").is_file() and not (folder / folders.INFO).is_file():
         raise UsageError(
-            f"'{folder}' is no run: it has no run.json. A SavedModel holds no layers: export the "
-            "Keras model that it was made of."
+            f"'{folder}' is not a run folder (run.json is missing). A SavedModel holds no layers: "
+            "export the Keras model that it was made of."
         )
     info = read_run_info(folder)
     if info.status != "complete":

@@ -194,10 +194,10 @@ def load_vocabulary(assets: Path | None, name: str) -> Mapping[str, int]:
     try:
         words = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"'{path}' is no vocabulary: {error}") from error
+        raise UsageError(f"'{path}' is not a vocabulary: {error}") from error
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise UsageError(f"'{path}' is no vocabulary: it must be a JSON list of words.")
+        raise UsageError(f"'{path}' is not a vocabulary: it must be a JSON list of words.")
     numbers = {word: number for number, word in enumerate(words, 1)}
     if len(numbers) < len(words):
-        raise UsageError(f"'{path}' is no vocabulary: it has a word twice.")
+        raise UsageError(f"'{path}' is not a vocabulary: it has a word twice.")
     return numbers

@@ -406,7 +406,7 @@ def as_numbers(raw: Any, index: int) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(raw)
     except ValueError as error:
-        raise UsageError(f"Input {index} is no array: {error}") from error
+        raise UsageError(f"Input {index} is not an array: {error}") from error
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise UsageError(f"Input {index} must be numbers, not {kind_of(raw)}.")
     return array

@@ -40,7 +40,7 @@ def as_number(value: Any) -> float:
         return math.nan
     # Python reads 1_000 as a number, and nobody else does.
     if isinstance(value, str) and "_" in value:
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     number = float(value)
     if math.isinf(number):
         raise ValueError(f"{value!r} is infinite")
@@ -104,7 +104,7 @@ class Column:
             return as_number(value)
         except (ValueError, TypeError) as error:
             raise UsageError(
-                f"Column '{self.name}' holds numbers, and {value!r} is none."
+                f"Column '{self.name}' holds numbers, and {value!r} is not one."
             ) from error
 
     def _of_categories(self, values: Sequence[Any]) -> np.ndarray[Any, Any]:

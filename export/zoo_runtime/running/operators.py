@@ -85,7 +85,7 @@ def check_saved_model(folder: Path) -> None:
     try:
         graph = _read_graph(data)
     except _PROTOBUF as error:
-        raise BundleError(f"'{path}' is no SavedModel: {error}.") from error
+        raise BundleError(f"'{path}' is not a SavedModel: {error}.") from error
     if graph.assets:
         raise BundleError(f"SavedModel '{folder}' reads files (assets): none of a bundle does.")
     _check_operators(folder, graph)
@@ -243,7 +243,7 @@ def check_onnx(path: Path) -> None:
         try:
             asked = read_onnx(data)
         except _PROTOBUF as error:
-            raise BundleError(f"'{path}' is no ONNX file: {error}.") from error
+            raise BundleError(f"'{path}' is not an ONNX file: {error}.") from error
     for location in sorted(asked.locations):
         if safe_path(path.parent, location).is_symlink():
             raise BundleError(f"'{path}' keeps weights in '{location}', which is a link.")
@@ -321,7 +321,7 @@ def check_tflite(path: Path, content: bytes) -> None:
         names = [code.text(_CUSTOM_NAME) for code in model.tables(_CODES) if _is_custom(code)]
         elsewhere = any(model.tables(at) for at in (_EXTERNAL_GROUPS, _EXTERNAL))
     except (struct.error, ValueError, IndexError) as error:
-        raise BundleError(f"'{path}' is no LiteRT file: {error}.") from error
+        raise BundleError(f"'{path}' is not a LiteRT file: {error}.") from error
     if names:
         raise BundleError(
             f"'{path}' has the custom operator {names[0]!r}: those of a bundle are LiteRT's own. "

@@ -232,7 +232,7 @@ def _numbers(name: str, array: Any) -> Array:
     try:
         return np.asarray(array, np.float32)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"'{name}' of the weights is no array of numbers: {error}") from error
+        raise UsageError(f"'{name}' of the weights is not an array of numbers: {error}") from error
 
 
 def _filled(array: Array, batch: int) -> Array:

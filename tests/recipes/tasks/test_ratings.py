@@ -224,9 +224,9 @@ def test_steps_that_cannot_be(changes, message):
     ("content", "message"),
     [
         (None, "Step 'lookup' needs the file 'users.json' among the assets: {folder}."),
-        ("{", "'{folder}/users.json' is no vocabulary: Expecting property name"),
-        ('{"a": 1}', "'{folder}/users.json' is no vocabulary: it must be a JSON list of words."),
-        ('["a", "a"]', "'{folder}/users.json' is no vocabulary: it has a word twice."),
+        ("{", "'{folder}/users.json' is not a vocabulary: Expecting property name"),
+        ('{"a": 1}', "'{folder}/users.json' is not a vocabulary: it must be a JSON list of words."),
+        ('["a", "a"]', "'{folder}/users.json' is not a vocabulary: it has a word twice."),
     ],
 )
 def test_vocabularies_that_are_none(content, message, tmp_path):

@@ -256,5 +256,5 @@ def _fault(attribute: Any, schema: Any) -> str:
         unknown = (word for word in map(bytes.decode, words) if word not in may_say)
         return next((f"'{name}' is '{word}'" for word in unknown), "")
     if name in _DTYPES and value not in onnx.TensorProto.DataType.values():
-        return f"'{name}' is {value}, which is no data type"
+        return f"'{name}' is {value}, which is not a data type"
     return ""

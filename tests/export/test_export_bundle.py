@@ -238,8 +238,8 @@ def test_no_bundle_at_all(tmp_path):
     )
     (tmp_path / "run.json").touch()
     assert _refuse(tmp_path, UsageError) == (
-        f"'{tmp_path}' is not a bundle (manifest.json is missing). It is a run: `zoo export {tmp_path}` "
-        "makes one of it."
+        f"'{tmp_path}' is not a bundle (manifest.json is missing). It is a run: "
+        f"`zoo export {tmp_path}` makes one of it."
     )
 
 

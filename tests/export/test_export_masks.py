@@ -13,7 +13,7 @@ from export_runtimes import (
 from keras import layers, ops
 
 import zoo
-from zoo_export.card.remarks import remarks
+from zoo_export.card.notes import notes
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert import schemes as tflite_schemes
 from zoo_export.converters.litert.edits import to_float16
@@ -259,14 +259,14 @@ def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
     found = source.samples.notes["unrolled"]
     assert found["layers"] == ["backward_lstm"]
     assert found["by"] > 0.05
-    (told,) = remarks({"unrolled_by_author": found})
+    (told,) = notes({"unrolled_by_author": found})
     assert told.startswith(
         "In Keras itself the zeros of masked steps are in the wrong places, as backward_lstm runs "
         "backwards with unroll=True: by up to 0."
     )
     assert model.layers[-1].backward_layer.unroll
     looped = build(two_ways(layers.LSTM))
-    assert not read_source(from_model(looped)).trials.notes["unrolled"]
+    assert not read_source(from_model(looped)).samples.notes["unrolled"]
 
 
 # -- float16 --------------------------------------------------------------------------------------

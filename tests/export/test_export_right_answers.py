@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from zoo.support.operators import _convert_here
 from zoo_export import ExportError, VerificationError, export, load_bundle
-from zoo_export.card.remarks import remarks
+from zoo_export.card.notes import notes
 from zoo_export.making import assembly
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.request import from_model
@@ -579,14 +579,14 @@ def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pic
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:64])
     assert refused == {}
     assert bundle.artifacts[0].verification.top1_agreement > 0.95
-    told = remarks(bundle.artifacts[0].facts)
+    told = notes(bundle.artifacts[0].facts)
     assert told[1] == (
         "Its ranges were measured on 48 rows, and what is beyond them is cut off: a few hundred "
         "are usual."
     )
     assert len(told) == 2  # the other 16 judge it
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:12])
-    assert remarks(bundle.artifacts[0].facts)[2] == (
+    assert notes(bundle.artifacts[0].facts)[2] == (
         "It was compared with Keras on rows of the calibration data, which its ranges fit best: "
         "give other ones too (samples=...)."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo_export.card.remarks import proofs, remarks
+from zoo_export.card.notes import notes, verification_notes
 from zoo_export.card.snippets import snippets
 from zoo_registry.specs import is_regression
 from zoo_runtime.formats import find
@@ -22,7 +22,7 @@ def render(manifest: Manifest) -> str:
     sections = [
         _title(manifest),
         f"## Files\n\n{_artifact_table(manifest.artifacts)}\n\n{_how_verified(manifest)}",
-        _remarks(manifest.artifacts),
+        _notes(manifest.artifacts),
         f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
         _preprocessing(manifest),
         _python(manifest),
@@ -38,7 +38,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     Args:
         header: Names of the columns.
         rows: Cells.
-        right: Columns of numbers, set to the right.
+        right: Indices of the columns that are set to the right.
 
     Example:
         >>> print(table(["file", "KB"], [["a.onnx", "7"], ["b.tflite", "12"]], right=[1]))
@@ -108,14 +108,17 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
     return table(header, rows, right=[2, 3])
 
 
-def _remarks(artifacts: Sequence[Artifact]) -> str:
-    rows = [(a.path, " ".join([*proofs(a.verification), *remarks(a.facts)])) for a in artifacts]
-    return "\n".join(f"- `{path}`: {said}" for path, said in rows if said)
+def _notes(artifacts: Sequence[Artifact]) -> str:
+    rows = [
+        (a.path, " ".join([*verification_notes(a.verification), *notes(a.facts)]))
+        for a in artifacts
+    ]
+    return "\n".join(f"- `{path}`: {text}" for path, text in rows if text)
 
 
 def _agreement(artifact: Artifact) -> str:
-    share = artifact.verification.top1_agreement
-    return "-" if share is None else f"{share:.1%} of {artifact.verification.examples}"
+    agreement = artifact.verification.top1_agreement
+    return "-" if agreement is None else f"{agreement:.1%} of {artifact.verification.examples}"
 
 
 def _how_verified(manifest: Manifest) -> str:
@@ -132,10 +135,10 @@ def _how_verified(manifest: Manifest) -> str:
         if find(a.format).scheme
     }
     if losses:
-        shares = " or ".join(f"{loss:g}" for loss in sorted(losses))
-        tolerances = " or ".join(f"{share:g}" for share in sorted(set(losses.values())))
+        limits = " or ".join(f"{loss:g}" for loss in sorted(losses))
+        tolerances = " or ".join(f"{limit:g}" for limit in sorted(set(losses.values())))
         rules.append(
-            f"A quantized file may lose {shares} times the standard deviation of each column (root "
+            f"A quantized file may lose {limits} times the standard deviation of each column (root "
             "mean square, and more where samples are few), and no value may be off by "
             f"{tolerances} times the largest of the output."
         )
@@ -143,8 +146,8 @@ def _how_verified(manifest: Manifest) -> str:
         "Each file was read back, run in its own runtime and compared with the Keras model: names, "
         "shapes, then values, on samples, on rows masked at head, middle and tail where it has "
         "steps, and float32 files on zeros and very large numbers too. *difference* is the largest "
-        f"absolute one. {' '.join(rules)} `zoo verify` on this folder proves it again on another "
-        "machine, without Keras."
+        f"absolute one. {' '.join(rules)} `zoo verify` on this folder verifies it again on "
+        "another machine, without Keras."
     )
 
 
@@ -154,11 +157,11 @@ def _tensor_table(manifest: Manifest) -> str:
 
     rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
     fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
-    notes = [
+    sizes = [
         f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. {_batches(a)}"
         for a in fixed
     ]
-    return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *notes])
+    return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *sizes])
 
 
 def _batches(artifact: Artifact) -> str:
@@ -218,11 +221,11 @@ def _programs(manifest: Manifest) -> str:
     ]
     if not blocks:
         return ""
-    said = (
+    heading = (
         "## Without Kerazoo\n\nRun these in this folder. Python takes the saved samples, "
         "the others take zeros: your own numbers go there, prepared as above."
     )
-    return "\n\n".join([said, *blocks])
+    return "\n\n".join([heading, *blocks])
 
 
 def _raw_inputs(manifest: Manifest) -> str:
@@ -239,13 +242,13 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '{"a column": "its value", ...}'
     else:
         return ""
-    told = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
-    told = "value" if is_regression(manifest.task) else told
+    field = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
+    field = "value" if is_regression(manifest.task) else field
     return f"""
 From a raw input:
 
 ```text
-bundle.predict({raw})[0].{told}
+bundle.predict({raw})[0].{field}
 ```"""
 
 

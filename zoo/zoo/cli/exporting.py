@@ -188,7 +188,7 @@ def _after(bundle: Path, target: str | None) -> str:
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
-    from zoo_export.card.remarks import proofs, remarks
+    from zoo_export.card.notes import notes, verification_notes
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
@@ -211,8 +211,8 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
     for artifact in bundle.artifacts:
-        for remark in [*proofs(artifact.verification), *remarks(artifact.facts)]:
-            click.echo(f"{artifact.format}: {remark}")
+        for note in [*verification_notes(artifact.verification), *notes(artifact.facts)]:
+            click.echo(f"{artifact.format}: {note}")
 
 
 def print_targets(bundle: Bundle) -> None:
@@ -229,7 +229,7 @@ def print_targets(bundle: Bundle) -> None:
 @as_json
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
-    from zoo_export.card.remarks import proofs
+    from zoo_export.card.notes import verification_notes
     from zoo_runtime.bundle import load_bundle
     from zoo_runtime.bundle import verify as verify_bundle
 
@@ -253,7 +253,7 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
         right=("DIFFERENCE", "ALLOWED"),
     )
     for result in results:
-        for proof in proofs(result):
-            click.echo(f"{result.format}: {proof}")
+        for note in verification_notes(result):
+            click.echo(f"{result.format}: {note}")
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
     next_step(f"zoo predict {shlex.quote(str(bundle))} INPUT")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from zoo_export.card.snippets import cpp, javascript, kotlin, python, swift
-from zoo_export.card.snippets.subject import Subject, in_file, subject_of
+from zoo_export.card import programs
+from zoo_export.card.program_file import ProgramFile, in_file, program_file
 from zoo_runtime.manifest import Artifact, Manifest
 from zoo_runtime.running.sessions import recorded
 
-Writer = Callable[[Subject], str]
+Writer = Callable[[ProgramFile], str]
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ class Snippet:
 
 
 LANGUAGES = (
-    Language("Python", "python", python.TYPES, MappingProxyType(python.WRITERS), all_formats=True),
-    Language("JavaScript", "js", javascript.TYPES, MappingProxyType(javascript.WRITERS)),
-    Language("Kotlin", "kotlin", kotlin.TYPES, MappingProxyType(kotlin.WRITERS)),
-    Language("Swift", "swift", swift.TYPES, MappingProxyType(swift.WRITERS)),
-    Language("C++", "cpp", cpp.TYPES, MappingProxyType(cpp.WRITERS)),
+    Language("Python", "python", programs.PYTHON_TYPES, programs.PYTHON, all_formats=True),
+    Language("JavaScript", "js", programs.JAVASCRIPT_TYPES, programs.JAVASCRIPT),
+    Language("Kotlin", "kotlin", programs.KOTLIN_TYPES, programs.KOTLIN),
+    Language("Swift", "swift", programs.SWIFT_TYPES, programs.SWIFT),
+    Language("C++", "cpp", programs.CPP_TYPES, programs.CPP),
 )
 
 
@@ -70,14 +69,14 @@ def snippets(manifest: Manifest) -> Iterator[Snippet]:
             artifact = _first(manifest, name, language)
             if artifact is None:
                 continue
-            code = write(subject_of(manifest, artifact))
+            code = write(program_file(manifest, artifact))
             yield Snippet(language.name, artifact.format, language.fence, code)
             if not language.all_formats:
                 break
 
 
 def _first(manifest: Manifest, name: str, language: Language) -> Artifact | None:
-    # As it is in float, or else in the first scheme that the language has the numbers of.
+    # As it is in float, or else in the first scheme whose dtypes the language has.
     of_format = (a for a in manifest.artifacts if a.format.partition(":")[0] == name)
     return next((a for a in of_format if _knows(language, a)), None)
 

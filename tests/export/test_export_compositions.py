@@ -11,7 +11,7 @@ from export_small import convert, runner
 from keras import layers, ops
 
 from zoo_export.converters.compositions import LITERT, composed
-from zoo_export.reading.encoders import encoders
+from zoo_export.reading.functional import encoders
 from zoo_registry import UsageError
 
 FIRST = {"data_format": "channels_first"}

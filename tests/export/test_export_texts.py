@@ -13,8 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from zoo_export import export
 from zoo_models.build import get_model
 from zoo_registry import UsageError
-from zoo_runtime.answers.prediction import answer
-from zoo_runtime.answers.spans import Span, best_spans, entities
+from zoo_runtime.answers.prediction import Span, answer, best_spans, entities
 from zoo_runtime.manifest import Manifest
 
 FORMATS = ["tflite", "onnx"]

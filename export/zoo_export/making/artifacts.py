@@ -13,7 +13,6 @@ import numpy as np
 from zoo_export.making.conversion import Converted, Job, LoadedJob
 from zoo_export.reading.calibration import FEW_ROWS, fingerprint
 from zoo_export.reading.causes import cause
-from zoo_export.reading.encoders import compared_inputs
 from zoo_export.reading.source import Source, versions
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
@@ -369,6 +368,8 @@ def _of_mixed_rows(moves: float, model: Any) -> str:
 
 
 def _of_encoders(model: Any) -> str:
+    from zoo_export.reading.functional import compared_inputs  # Keras, where it is needed
+
     names = [f"'{name[0]}'" for name in compared_inputs(model)]
     if not names:
         return ""

@@ -31,8 +31,8 @@ class Contents:
 
     Args:
         path: The folder.
-        manifest: What it says about itself.
-        trusted: Whether its artifacts are loaded without being tried in another process first.
+        manifest: Its manifest.
+        trusted: Whether its artifacts are loaded without being verified in another process first.
         origin: What it was loaded from, as messages call it: the folder, or a zip.
     """
 
@@ -66,7 +66,7 @@ class Contents:
 
     @property
     def decoding(self) -> Decoding | None:
-        """How a model of sequences writes a text."""
+        """How a model of sequences generates a text."""
         return self.manifest.decoding
 
     @property
@@ -81,10 +81,10 @@ class Contents:
 
     @property
     def training(self) -> RunInfo | None:
-        """What is known of the run that it was made from; ``None`` where there was none.
+        """The ``run.json`` of the run that it was made from; ``None`` where there was none.
 
         Raises:
-            BundleError: Its manifest says of it what no run does.
+            BundleError: Its manifest has there what no run has.
         """
         known = self.manifest.provenance
         if known.get("recipe") is None:
@@ -173,7 +173,7 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
         origin: What messages call it; the folder by default.
 
     Raises:
-        UsageError: There is no such folder, or it is no bundle.
+        UsageError: There is no such folder, or it is not a bundle.
         BundleError: A file is missing, cut, changed or extra, or the manifest is not valid.
     """
     manifest_path, shown = folder / MANIFEST, origin or folder
@@ -194,8 +194,8 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
     return Contents(folder, manifest, trusted, origin)
 
 
-def open_unproved(bundle: Contents, artifact: Artifact, options: Options) -> Runner:
-    """Return an artifact loaded in its runtime, in this process, though nobody has tried it.
+def open_unverified(bundle: Contents, artifact: Artifact, options: Options) -> Runner:
+    """Return an artifact loaded in its runtime, in this process, though it was not verified here.
 
     Args:
         bundle: The bundle.
@@ -213,11 +213,11 @@ def open_unproved(bundle: Contents, artifact: Artifact, options: Options) -> Run
     )
 
 
-# Signatures in a file, and tokens of a text that a model writes.
+# Signatures in a file, and tokens of a text that a model generates.
 _MOST_BATCHES, _LONGEST_TEXT = 64, 1 << 20
-# Made for whoever wants to know where a text ends, also where the model does not take it.
+# Made to know where a text ends, also where the model does not take it.
 _MASK = "padding_mask"
-# An output whose last axis has a place for each label.
+# An output whose last axis has an entry for each label.
 _CLASSES = ("logits", "heatmap")
 
 
@@ -226,7 +226,7 @@ def check_agreement(folder: Path, manifest: Manifest) -> None:
 
     Args:
         folder: What messages call the bundle.
-        manifest: What it says about itself.
+        manifest: Its manifest.
 
     Raises:
         BundleError: A path that leads out, a tensor that no memory holds, a step that makes what

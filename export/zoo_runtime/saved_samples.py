@@ -60,7 +60,7 @@ def group_of(kind: str) -> str | None:
 def is_compared(kind: str, *, is_scheme: bool) -> bool:
     """Return whether a file is compared with Keras on samples of a kind.
 
-    Schemes are made for the numbers that inputs usually have: where there are enough real ones,
+    Schemes are made for the values that inputs usually have: where there are enough real ones,
     they are compared on those, and never on edge cases.
 
     Example:
@@ -70,7 +70,7 @@ def is_compared(kind: str, *, is_scheme: bool) -> bool:
     return not is_scheme or kind in {GIVEN, EXAMPLE, DRAWN}
 
 
-# Logits over a vocabulary would be megabytes: so many values tell as much, of so many columns.
+# Logits over a vocabulary would be megabytes: so many values show as much, of so many columns.
 MAX_VALUES, MAX_COLUMNS = 65_536, 1024
 # An archive of a few kilobytes can swell to any size.
 MAX_BYTES = 1 << 32
@@ -139,7 +139,7 @@ def reduced(array: Array, has_columns: bool) -> Array:
 
 def save_samples(
     path: Path,
-    trials: Sequence[SampleBatch],
+    batches: Sequence[SampleBatch],
     outputs: Sequence[Tensor],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> None:
@@ -147,24 +147,24 @@ def save_samples(
 
     Args:
         path: The ``.npz`` file.
-        trials: The batches.
+        batches: The batches.
         outputs: The model's outputs, with named sizes.
         scales: By group and output.
     """
     flat: dict[str, Array] = {}
     split = {tensor.name: has_columns(tensor) for tensor in outputs}
-    for index, trial in enumerate(trials):
-        flat |= {f"{index}/x/{name}": array for name, array in trial.inputs.items()}
+    for index, batch in enumerate(batches):
+        flat |= {f"{index}/x/{name}": array for name, array in batch.inputs.items()}
         flat |= {
             f"{index}/y/{name}": reduced(array, split[name])
-            for name, array in trial.expected.items()
+            for name, array in batch.expected.items()
         }
-        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in trial.expected.items()}
+        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in batch.expected.items()}
         flat |= {
-            f"{index}/ties/{name}": reduced(places, split[name])
-            for name, places in trial.unsteady.items()
+            f"{index}/ties/{name}": reduced(ties, split[name])
+            for name, ties in batch.unsteady.items()
         }
-        flat[f"{index}/kind/"] = np.array(trial.kind)
+        flat[f"{index}/kind/"] = np.array(batch.kind)
     for group, by_name in scales.items():
         for name, scale in by_name.items():
             kept = columns_kept(len(scale.spread))
@@ -198,10 +198,10 @@ def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[SavedBatch]:
     arrays = load_arrays(path, fits)
     try:
         count = 1 + max(int(key.partition("/")[0]) for key in arrays if key[:1].isdigit())
-        cases = [_case(arrays, index) for index in range(min(count, len(arrays)))]
+        batches = [_batch(arrays, index) for index in range(min(count, len(arrays)))]
     except (ValueError, TypeError) as error:
         raise BundleError(f"'{path}' holds no samples: {error}") from error
-    return cases
+    return batches
 
 
 def load_scales(path: Path) -> dict[str, dict[str, Scale]]:
@@ -235,7 +235,7 @@ def fits_tensor(tensor: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     Args:
         tensor: Its shape with the batch; a size that has a name may be any.
         shape: Of the array.
-        dtype: Of the array, which may hold whole numbers of another width.
+        dtype: Of the array, which may hold integers of another width.
 
     Example:
         >>> images = Tensor("image", "float32", ("batch", 8, 8))
@@ -279,8 +279,8 @@ def load_arrays(
             for info in archive.infolist():
                 _check_member(path, archive, info, fits)
         content.seek(0)
-        with np.load(content, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files if wanted(key)}
+        with np.load(content, allow_pickle=False) as saved:
+            arrays = {key: saved[key] for key in saved.files if wanted(key)}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
             raise BundleError(f"'{path}' holds files that are not arrays.")
         return arrays
@@ -310,16 +310,18 @@ def _check_member(
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
     if size != info.file_size:
-        raise BundleError(f"'{path}': '{key}' has {info.file_size:,} bytes, and {size:,} are told.")
+        raise BundleError(
+            f"'{path}': '{key}' has {info.file_size:,} bytes, and its header says {size:,}."
+        )
     if fits is not None and not fits(key, shape, dtype):
         raise BundleError(
             f"'{path}' holds '{key}' of shape {shape} and {dtype}, which its manifest does not "
-            "speak of. Export it again."
+            "list. Export it again."
         )
 
 
 def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
-    """Read the arrays of a person's own ``.npz`` file; nothing is ever unpickled.
+    """Read the arrays of the user's own ``.npz`` file; nothing is ever unpickled.
 
     Args:
         path: The file.
@@ -333,10 +335,10 @@ def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
         if of_run:
             with zipfile.ZipFile(path) as archive:
                 check_ratio(path, sum(info.file_size for info in archive.infolist()))
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.ndarray):
-            with stored:
-                return {key: stored[key] for key in stored.files}
+        saved = np.load(path, allow_pickle=False)
+        if not isinstance(saved, np.ndarray):
+            with saved:
+                return {key: saved[key] for key in saved.files}
     except BundleError:
         raise
     except Exception as error:  # as above; a header may ask for more memory than there is
@@ -346,7 +348,7 @@ def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
     )
 
 
-def _case(arrays: Arrays, index: int) -> SavedBatch:
+def _batch(arrays: Arrays, index: int) -> SavedBatch:
     def part(kind: str) -> dict[str, Array]:
         prefix = f"{index}/{kind}/"
         return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
@@ -357,6 +359,6 @@ def _case(arrays: Arrays, index: int) -> SavedBatch:
     return SavedBatch(part("x"), part("y"), shapes, known, part("ties"))
 
 
-def stored_inputs(arrays: Arrays) -> dict[str, Array]:
+def saved_inputs(arrays: Arrays) -> dict[str, Array]:
     """Return the inputs by name among the arrays of a run's ``examples.npz``."""
     return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}

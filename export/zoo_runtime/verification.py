@@ -1,4 +1,4 @@
-"""How near an artifact is to the Keras model: plain figures, and how messages say them."""
+"""The verification of an artifact against the Keras model, and how messages report it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Comparison:
         output: Name of the output.
         shape: Shape that both gave.
         max_abs_diff: Largest absolute difference.
-        allowed: What may differ at the place nearest to its limit.
-        column: Index in the last axis of that place, where columns are held against their own
+        allowed: Allowed difference at the position nearest to its limit.
+        column: Index of that position in the last axis, where each column is compared by its own
             spread.
         column_diff: Difference there; ``max_abs_diff`` where all is on one scale.
     """
@@ -32,7 +32,7 @@ class Comparison:
 
     @property
     def nearest_diff(self) -> float:
-        """The difference that is held against ``allowed``."""
+        """The difference that is compared with ``allowed``."""
         return self.max_abs_diff if self.column_diff is None else self.column_diff
 
     @property
@@ -56,8 +56,8 @@ class Fit:
         values: How many values of the worst column were compared.
         answers: Different rows that the file gives.
         keras_answers: Different rows that Keras gives for the same samples; 1 where it gives one
-            answer for all of them, which proves nothing.
-        centred: Whether the mean of each row was taken away, as softmax does.
+            answer for all of them, which verifies nothing.
+        centred: Whether the mean of each row was subtracted, as softmax does.
         label: The worst column's class, where classes have names.
         axis: What ``column`` counts along: the last axis, or the first after the batch of an
             output of three.
@@ -79,7 +79,7 @@ class Fit:
 
     @property
     def ok(self) -> bool:
-        """Whether samples that Keras tells apart are told apart, by every column."""
+        """Whether samples that Keras distinguishes are distinguished, in every column."""
         is_kept = self.constant == self.columns or self.difference <= self.allowed
         return is_kept and not self.is_one_answer
 
@@ -105,16 +105,16 @@ class Verification:
 
     Args:
         format: The artifact's format.
-        tolerance: Allowed difference: of a float32 file as a share of the spread of each column
-            over the samples, of others as a share of the largest value of an output.
-        comparisons: One row for each sample batch and output.
+        tolerance: Allowed difference: of a float32 file as a fraction of the spread of each column
+            over the samples, of others as a fraction of the largest value of an output.
+        comparisons: One for each sample batch and output.
         examples: Real examples compared by their largest logit, 0 where there are none.
-        top1_agreement: Share of them with the same answer as Keras.
-        accuracy: Share of them whose answer is right, where that is known.
+        top1_agreement: Fraction of them with the same answer as Keras.
+        accuracy: Fraction of them whose answer is right, where that is known.
         keras_accuracy: The same of Keras.
         fits: What is kept of each output's columns; none in bundles of earlier versions.
-        perturbed: Whether a file of the same model with changed weights was compared instead,
-            because Keras gives one answer for all samples with its own.
+        perturbed: Whether a file of the same model with perturbed weights was compared too, because
+            Keras gives one answer for all samples with its own.
     """
 
     format: str
@@ -149,7 +149,7 @@ class Verification:
 
 
 def worst(rows: Sequence[Comparison]) -> str:
-    """Return one line about the row that is furthest beyond what is allowed.
+    """Return one line about the comparison that is furthest beyond what is allowed.
 
     Example:
         >>> worst([Comparison("logits", (1, 2), 0.5, 1e-5)])
@@ -180,17 +180,17 @@ by 0.3 over the samples and 0.1 is allowed; 9 different answers, Keras gives 64"
     fit = max((fit for fit in fits if not fit.ok), key=lambda fit: fit.beyond)
     what = column_name(fit)
     if fit.allowed == 0:
-        told = (
+        text = (
             f"{what} is one number for all samples, and in Keras it varies by {fit.deviation:.3g}"
         )
     else:
-        told = (
+        text = (
             f"{what} differs from Keras by {fit.difference:.3g} (root mean square) where it varies "
             f"by {fit.deviation:.3g} over the samples and {fit.allowed:.3g} is allowed"
         )
     if fit.answers < fit.keras_answers:
-        told += f"; {fit.answers:,} different answers, Keras gives {fit.keras_answers:,}"
-    return told
+        text += f"; {fit.answers:,} different answers, Keras gives {fit.keras_answers:,}"
+    return text
 
 
 def column_name(fit: Fit) -> str:
@@ -206,30 +206,30 @@ def column_name(fit: Fit) -> str:
     return f"{column}output '{fit.output}'" + (", less the mean of its row," if fit.centred else "")
 
 
-def why(figures: Verification) -> str:
-    """Return one line about why figures are not what is allowed."""
-    is_scheme = find(figures.format).scheme is not None
-    told_by_fits = is_scheme or any(fit.is_one_answer for fit in figures.fits)
-    if told_by_fits and not all(fit.ok for fit in figures.fits):
-        return worst_fit(figures.fits)
-    if not all(row.ok for row in figures.comparisons):
-        return worst(figures.comparisons)
-    return worst_fit(figures.fits)
+def why(verification: Verification) -> str:
+    """Return one line about why a verification failed."""
+    is_scheme = find(verification.format).scheme is not None
+    by_fits = is_scheme or any(fit.is_one_answer for fit in verification.fits)
+    if by_fits and not all(fit.ok for fit in verification.fits):
+        return worst_fit(verification.fits)
+    if not all(row.ok for row in verification.comparisons):
+        return worst(verification.comparisons)
+    return worst_fit(verification.fits)
 
 
-def largest_share(figures: Verification) -> float:
-    """Return the largest difference as a share of what the tolerance is a share of.
+def largest_share(verification: Verification) -> float:
+    """Return the largest difference in the unit of the tolerance.
 
-    Whole numbers and booleans must be equal: any difference of theirs is infinite.
+    Integers and booleans must be equal: any difference of theirs is infinite.
 
     Example:
         >>> row = Comparison("logits", (1, 2), max_abs_diff=0.5, allowed=0.2)
         >>> largest_share(Verification("tflite:int8", tolerance=0.1, comparisons=(row,)))
         0.25
     """
-    shares = [
-        row.nearest_diff / row.allowed * figures.tolerance if row.allowed else math.inf
-        for row in figures.comparisons
+    found = [
+        row.nearest_diff / row.allowed * verification.tolerance if row.allowed else math.inf
+        for row in verification.comparisons
         if row.nearest_diff
     ]
-    return max(shares, default=0.0)
+    return max(found, default=0.0)

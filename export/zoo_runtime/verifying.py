@@ -35,7 +35,7 @@ from zoo_runtime.comparing import (
     with_label,
     worst_of_groups,
 )
-from zoo_runtime.contents import Contents, open_unproved, read_contents
+from zoo_runtime.contents import Contents, open_unverified, read_contents
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
 from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
@@ -101,7 +101,7 @@ def run_samples(
     if not chosen:
         raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
     _check_batches(bundle, artifact, samples)
-    runner = runner or open_unproved(bundle, artifact, options)
+    runner = runner or open_unverified(bundle, artifact, options)
     tried = [
         (sample, _run(bundle, artifact, runner.run(sample.inputs), sample, outputs))
         for sample in chosen
@@ -244,17 +244,17 @@ def try_artifact(
             f"Artifact '{artifact.path}' of bundle '{bundle}' took longer than "
             f"{time_limit:g} s to run the saved samples."
         ) from error
-    said = _answer(done)
-    if said is None:
+    answer = _answer(done)
+    if answer is None:
         raise BundleError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' ended the process that tried "
             f"it ({_cause(done)}): it is damaged or hostile. Export it again."
         )
-    if "error" in said:
+    if "error" in answer:
         # The other process was given the folder of what may have been a zip.
-        message = said["message"].replace(str(bundle.path), str(bundle))
-        raise _KINDS.get(said["error"], BundleError)(message)
-    return schema.read(Verification, said, "verification")
+        message = answer["message"].replace(str(bundle.path), str(bundle))
+        raise _KINDS.get(answer["error"], BundleError)(message)
+    return schema.read(Verification, answer, "verification")
 
 
 def _answer(done: subprocess.CompletedProcess[str]) -> Any:
@@ -267,22 +267,22 @@ def _answer(done: subprocess.CompletedProcess[str]) -> Any:
 
 
 def was_tried(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> bool:
-    """Return whether these very bytes have passed on this machine, opened in this way."""
+    """Return whether these very bytes were verified on this machine, opened in this way."""
     return _mark(bundle, artifact, options).is_file()
 
 
 def remember(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
-    """Note that an artifact has passed, so that it is not tried again."""
+    """Note that an artifact was verified, so that it is not run again."""
     mark = _mark(bundle, artifact, options)
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
     except OSError:
-        return  # a device without a home: it is tried again next time
+        return  # a device without a home: it is run again next time
 
 
-def prove(bundle: Contents, artifact: Artifact, options: Options) -> None:
-    """Verify one artifact, unless these bytes have passed on this machine before.
+def ensure_verified(bundle: Contents, artifact: Artifact, options: Options) -> None:
+    """Verify one artifact, unless these bytes were verified on this machine before.
 
     Args:
         bundle: The bundle.
@@ -295,12 +295,12 @@ def prove(bundle: Contents, artifact: Artifact, options: Options) -> None:
     """
     if was_tried(bundle, artifact, options):
         return
-    figures = try_artifact(bundle, artifact, options)
-    if not figures.ok:
+    verification = try_artifact(bundle, artifact, options)
+    if not verification.ok:
         raise VerificationError(
             f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
-            f"{why(figures)}.",
-            [figures],
+            f"{why(verification)}.",
+            [verification],
         )
     remember(bundle, artifact, options)
 
@@ -323,25 +323,25 @@ def main(folder: str, format_name: str, digest: str, options: str) -> None:
 
 
 def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verification:
-    figures = run_samples(bundle, artifact, options)
+    verification = run_samples(bundle, artifact, options)
     if artifact.format == TRAIN_FORMAT:
         sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
         path = files.safe_path(bundle.path, artifact.path)
         open_trainer(path, threads=options.threads).rehearse(sample)
-    return figures
+    return verification
 
 
 def _mark(bundle: Contents, artifact: Artifact, options: Options) -> Path:
     row = find(artifact.format)
     # The manifest has the hash of every file.
-    proof = hashlib.sha256(_digest(bundle.manifest, artifact).encode())
+    digest = hashlib.sha256(_digest(bundle.manifest, artifact).encode())
     words = (row.name, row.requires, _version(row.requires), json.dumps(asdict(options)))
-    proof.update(" ".join(words).encode())
-    return cache_folder() / "tried" / proof.hexdigest()
+    digest.update(" ".join(words).encode())
+    return cache_folder() / "tried" / digest.hexdigest()
 
 
 def _digest(manifest: Manifest, artifact: Artifact) -> str:
-    """Return what tells an artifact, and all that its bundle says of it, from any other."""
+    """Return what identifies an artifact, with all that its bundle's manifest has of it."""
     alone = replace(manifest, artifacts=(artifact,))
     return hashlib.sha256(alone.to_json().encode()).hexdigest()
 

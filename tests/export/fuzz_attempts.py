@@ -14,7 +14,7 @@ from zoo_runtime.manifest import FileEntry, seal
 from zoo_runtime.running.operators import check_saved_model
 from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.verification import why
-from zoo_runtime.verifying import prove, run_samples
+from zoo_runtime.verifying import ensure_verified, run_samples
 from zoo_system.durable import sha256
 
 # A worker loads files at once, as the child process of a trial does; a user does not.
@@ -144,7 +144,7 @@ def _run(folder: Path, runtime: str) -> Any:
     bundle = load_bundle(folder, trusted=TRUSTED)
     artifact = bundle.artifact(runtime)
     if not TRUSTED:
-        prove(bundle, artifact)
+        ensure_verified(bundle, artifact)
         return bundle
     figures = run_samples(bundle, artifact)
     if not figures.ok:

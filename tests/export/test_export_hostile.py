@@ -609,7 +609,7 @@ def test_samples_and_manifests_that_swell(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, io.BytesIO() as array:
         np.save(array, np.zeros((2, 4), "float32"))
         archive.writestr("0/x/a.npy", array.getvalue() + bytes(9))
-    with pytest.raises(BundleError, match="'0/x/a' has 169 bytes, and 160 are told"):
+    with pytest.raises(BundleError, match="'0/x/a' has 169 bytes, and its header says 160"):
         load_samples(path, taken)
     with (tmp_path / "manifest.json").open("wb") as file:
         file.truncate(1 << 27)

@@ -25,7 +25,7 @@ from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
 from zoo_runtime.run_info import read_run_info
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import set_threads
-from zoo_runtime.saved_samples import load_samples, read_npz, stored_inputs
+from zoo_runtime.saved_samples import load_samples, read_npz, saved_inputs
 from zoo_runtime.tensors import Array, Arrays, fits
 from zoo_runtime.trained import KERAS
 from zoo_runtime.verification import largest_share
@@ -137,7 +137,7 @@ def _of_bundle(folder: Path, name: str, threads: int | None) -> Benchmark:
 
 def _of_run(folder: Path, threads: int | None) -> Benchmark:
     info = read_run_info(folder)
-    inputs = stored_inputs(read_npz(folder / "examples.npz", of_run=True))
+    inputs = saved_inputs(read_npz(folder / "examples.npz", of_run=True))
 
     def load() -> Runner:
         set_threads(threads)

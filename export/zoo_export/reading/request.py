@@ -14,7 +14,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
-from zoo_runtime.saved_samples import read_npz, stored_inputs
+from zoo_runtime.saved_samples import read_npz, saved_inputs
 from zoo_runtime.tensors import Array
 from zoo_system import folders
 
@@ -91,9 +91,9 @@ def from_run(folder: Path) -> Request:
         labels=info.labels or None,
         preprocessing=info.preprocessing,
         assets=assets if assets.is_dir() else None,
-        rows=stored_inputs(examples),
+        rows=saved_inputs(examples),
         targets=examples.get("y"),
-        calibration=stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
+        calibration=saved_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
         decoding=info.decoding,
         license=info.license or "",
         provenance=info.provenance,
@@ -109,7 +109,7 @@ def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
         UsageError: It cannot be read, or lacks the answers or the inputs.
     """
     arrays = read_npz(path)
-    inputs = stored_inputs(arrays)
+    inputs = saved_inputs(arrays)
     if not inputs or "y" not in arrays:
         has = ", ".join(arrays) or "nothing"
         raise UsageError(

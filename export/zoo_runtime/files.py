@@ -137,7 +137,7 @@ def check_target(out: Path, *, force: bool) -> None:
     """Refuse an output folder that is taken.
 
     Raises:
-        UsageError: It exists and ``force`` is not set, or it holds something that is no bundle.
+        UsageError: It exists and ``force`` is not set, or it holds something that is not a bundle.
     """
     if not out.exists() and not out.is_symlink():
         return
@@ -160,7 +160,7 @@ def work_folder(out: Path) -> Iterator[Path]:
     One whose process was killed, so that it stayed, goes when the next one for ``out`` is made.
 
     Raises:
-        ExportError: The disk is full, or the place cannot be written to.
+        ExportError: The disk is full, or the folder cannot be written to.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -271,7 +271,7 @@ def pack(folder: Path, names: Sequence[str], out: Path, *, force: bool = False) 
         UsageError: ``out`` is there already.
         ExportError: It cannot be written.
     """
-    check_place(out, force=force)
+    check_zip(out, force=force)
     with work_folder(out) as work:
         with zipfile.ZipFile(work / "bundle.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for name in (MANIFEST, *sorted(names)):
@@ -285,7 +285,7 @@ def pack(folder: Path, names: Sequence[str], out: Path, *, force: bool = False) 
     return out
 
 
-def check_place(out: Path, *, force: bool) -> None:
+def check_zip(out: Path, *, force: bool) -> None:
     """Refuse a zip that is there already, unless it may be replaced.
 
     Raises:

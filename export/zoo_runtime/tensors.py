@@ -66,7 +66,7 @@ class Tensor:
         )
 
     def fixed(self, sizes: Mapping[str, int]) -> Tensor:
-        """Return the tensor with named sizes replaced by numbers where ``sizes`` has them.
+        """Return the tensor with named sizes replaced by those of ``sizes``.
 
         Example:
             >>> Tensor("x", "float32", ("batch", 8)).fixed({"batch": 1}).shape

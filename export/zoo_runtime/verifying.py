@@ -281,7 +281,7 @@ def remember(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) 
         return  # a device without a home: it is run again next time
 
 
-def ensure_verified(bundle: Contents, artifact: Artifact, options: Options) -> None:
+def ensure_verified(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
     """Verify one artifact, unless these bytes were verified on this machine before.
 
     Args:

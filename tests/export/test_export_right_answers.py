@@ -693,8 +693,8 @@ def load_bundle_unchecked(folder):
 
 
 def test_a_reason_of_a_runtime_is_told_with_the_shapes():
-    from zoo_runtime.running import _told
+    from zoo_runtime.running import _reason
 
     reason = "Non-zero status code while running MatMul node. " + "x" * 300 + "\nshapes {3,4} {5}"
-    assert _told(RuntimeError(reason)).endswith("shapes {3,4} {5}")
+    assert _reason(RuntimeError(reason)).endswith("shapes {3,4} {5}")
     assert VerificationError("x").verifications == ()

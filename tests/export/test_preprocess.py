@@ -147,7 +147,7 @@ def test_a_picture_of_too_many_pixels(tmp_path, monkeypatch):
             read(path)
         assert str(caught.value) == (
             f"'{path}' is too large: Image size (201 pixels) exceeds limit of 200 pixels, could be "
-            "decompression bomb DOS attack. Make the picture smaller."
+            "decompression bomb DOS attack. Make the image smaller."
         )
 
 

@@ -88,17 +88,17 @@ class Preprocessor:
         """Return the ``tokenizers.Tokenizer`` of one asset, read once.
 
         Raises:
-            UsageError: There is no such file, or it is no tokenizer.
+            UsageError: There is no such file, or it is not a tokenizer.
         """
         if name not in self._tokenizers:
             self._tokenizers[name] = load_tokenizer(self.assets, name)
         return self._tokenizers[name]
 
     def vocabulary(self, name: str) -> Mapping[str, int]:
-        """Return the numbers of the words of one asset, from 1 on, read once.
+        """Return the indices of the words of one asset, from 1 on, read once.
 
         Raises:
-            UsageError: There is no such file, or it is no list of words.
+            UsageError: There is no such file, or it is not a list of words.
         """
         if name not in self._vocabularies:
             self._vocabularies[name] = load_vocabulary(self.assets, name)
@@ -183,10 +183,10 @@ def _named(raw: Any, inputs: Sequence[str]) -> Mapping[str, Any]:
 
 
 def load_vocabulary(assets: Path | None, name: str) -> Mapping[str, int]:
-    """Return the numbers of the words that a file of the assets lists, from 1 on.
+    """Return the indices of the words that a file of the assets lists, from 1 on.
 
     Raises:
-        UsageError: There is no such file, or it is no list of words.
+        UsageError: There is no such file, or it is not a list of words.
     """
     path = None if assets is None else Path(assets) / name
     if path is None or not path.is_file():
@@ -197,7 +197,7 @@ def load_vocabulary(assets: Path | None, name: str) -> Mapping[str, int]:
         raise UsageError(f"'{path}' is not a vocabulary: {error}") from error
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UsageError(f"'{path}' is not a vocabulary: it must be a JSON list of words.")
-    numbers = {word: number for number, word in enumerate(words, 1)}
-    if len(numbers) < len(words):
+    indices = {word: index for index, word in enumerate(words, 1)}
+    if len(indices) < len(words):
         raise UsageError(f"'{path}' is not a vocabulary: it has a word twice.")
-    return numbers
+    return indices

@@ -1,4 +1,4 @@
-"""Sounds of any kind, file or samples, as one channel of float32 in -1..1 at one sample rate."""
+"""Audio clips of any kind, file or samples, as mono float32 in -1..1 at one sample rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo_runtime.preprocess.pixels import kind_of
 
 # What libsndfile reads, by the ends of file names.
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff"})
-# Loud recordings go a little beyond 1; what goes far beyond it is no sound in -1..1.
+# Loud recordings go a little beyond 1; what goes far beyond it is not audio in -1..1.
 _LOUDEST = 4.0
 # A gigabyte of float32, 50 minutes in CD quality; a small file can hold more of silence.
 _MOST_SAMPLES = 1 << 28
@@ -24,7 +24,7 @@ def read_sound(path: str | Path) -> tuple[Samples, int]:
     """Return the samples of a file, float32 (samples, channels), and their rate in Hz.
 
     Raises:
-        UsageError: There is no such file, or it is no sound.
+        UsageError: There is no such file, or it is not audio.
         MissingPackageError: The library that reads files is not installed.
     """
     soundfile = need("soundfile", "A sound file")
@@ -44,7 +44,7 @@ def read_sound(path: str | Path) -> tuple[Samples, int]:
 
 
 def as_mono(raw: Any, sample_rate: int) -> Samples:
-    """Return a sound as float32 (samples,) in -1..1: the mean of its channels, resampled.
+    """Return an audio clip as float32 (samples,) in -1..1: the mean of its channels, resampled.
 
     Args:
         raw: Path of a file, ``(samples, rate)``, or samples at ``sample_rate``: floats in -1..1,
@@ -52,7 +52,7 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
         sample_rate: Wanted, in Hz.
 
     Raises:
-        UsageError: Something else, or a sound without a sample.
+        UsageError: Something else, or a clip without a sample.
         MissingPackageError: A library that it takes is not installed.
 
     Example:
@@ -76,14 +76,14 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
     return np.asarray(np.clip(mono, -1, 1), np.float32)
 
 
-def fitted(sound: Samples, length: int) -> Samples:
-    """Return the first ``length`` samples; a shorter sound is followed by silence.
+def fitted(clip: Samples, length: int) -> Samples:
+    """Return the first ``length`` samples; a shorter clip is padded with zeros.
 
     Example:
         >>> fitted(np.ones(2, np.float32), 3), fitted(np.ones(9, np.float32), 2)
         (array([1., 1., 0.], dtype=float32), array([1., 1.], dtype=float32))
     """
-    return np.pad(sound[:length], (0, max(0, length - len(sound))))
+    return np.pad(clip[:length], (0, max(0, length - len(clip))))
 
 
 def _floats(samples: Any) -> Samples:

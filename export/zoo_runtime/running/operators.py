@@ -69,7 +69,7 @@ def check_saved_model(folder: Path) -> None:
 
     Raises:
         BundleError: Such an operator, in the graph or in any function, a file that TensorFlow
-            would read beside graph and variables, or a file that is no SavedModel.
+            would read beside graph and variables, or a file that is not a SavedModel.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -301,7 +301,7 @@ def read_onnx(data: Buffer) -> Asked:
 # -- LiteRT ---------------------------------------------------------------------------------------
 
 _CUSTOM = 32
-# Places in the table of a model, and in that of an operator's code.
+# Slots in the table of a model, and in that of an operator's code.
 _CODES, _EXTERNAL_GROUPS, _EXTERNAL = 1, 8, 9
 _OLD_CODE, _CUSTOM_NAME, _NEW_CODE = 0, 1, 3
 
@@ -343,34 +343,34 @@ class _Table:
     content: bytes
     at: int
 
-    def _place(self, slot: int) -> int | None:
+    def _position(self, slot: int) -> int | None:
         table = self.at - _number(self.content, self.at, "<i")
         size = _number(self.content, table, "<H")
         offset = _number(self.content, table + 4 + 2 * slot, "<H") if 4 + 2 * slot < size else 0
         return self.at + offset if offset else None
 
     def value(self, slot: int, kind: str) -> int:
-        place = self._place(slot)
-        return 0 if place is None else _number(self.content, place, kind)
+        position = self._position(slot)
+        return 0 if position is None else _number(self.content, position, kind)
 
     def text(self, slot: int) -> str:
-        place = self._place(slot)
-        if place is None:
+        position = self._position(slot)
+        if position is None:
             return ""
-        start = place + _number(self.content, place, "<I")
+        start = position + _number(self.content, position, "<I")
         length = _number(self.content, start, "<I")
         return self.content[start + 4 : start + 4 + length].decode(errors="replace")
 
     def tables(self, slot: int) -> list[_Table]:
-        place = self._place(slot)
-        if place is None:
+        position = self._position(slot)
+        if position is None:
             return []
-        start = place + _number(self.content, place, "<I")
+        start = position + _number(self.content, position, "<I")
         count = _number(self.content, start, "<I")
         if 4 * count > len(self.content):
             raise ValueError("a list is longer than the file")
-        places = range(start + 4, start + 4 + 4 * count, 4)
-        return [_Table(self.content, at + _number(self.content, at, "<I")) for at in places]
+        positions = range(start + 4, start + 4 + 4 * count, 4)
+        return [_Table(self.content, at + _number(self.content, at, "<I")) for at in positions]
 
 
 def _number(content: bytes, at: int, kind: str) -> int:

@@ -20,7 +20,7 @@ from zoo_runtime.tensors import Array, Arrays
 
 @dataclass(frozen=True)
 class Affine:
-    """How one tensor of a file holds real numbers.
+    """How one tensor of a file is quantized: ``real = scale * (integer - zero_point)``.
 
     Args:
         scale: Real size of one step.
@@ -40,7 +40,7 @@ class Affine:
     dtype: str
 
     def quantize(self, array: Array) -> Array:
-        """Return the nearest integers, halves away from zero as in C, cut off at the ends.
+        """Return the nearest integers, halves away from zero as in C, clipped at the ends.
 
         Raises:
             UsageError: NaN, which no integer stands for.
@@ -62,7 +62,7 @@ class Affine:
 
 
 def affines(details: Mapping[str, Any]) -> dict[str, Affine]:
-    """Return how the integer tensors of a LiteRT signature hold real numbers, by name.
+    """Return how the integer tensors of a LiteRT signature are quantized, by name.
 
     Args:
         details: What ``get_input_details`` or ``get_output_details`` of its runner gave.
@@ -76,7 +76,7 @@ def affines(details: Mapping[str, Any]) -> dict[str, Affine]:
 
 
 def recorded(facts: Mapping[str, Any]) -> dict[str, Affine]:
-    """Return how a file of a bundle holds real numbers as integers, by the tensor's name.
+    """Return how a file of a bundle quantizes its inputs and outputs, by the tensor's name.
 
     Args:
         facts: Of its artifact.
@@ -97,7 +97,7 @@ _LIBRARIES = {".so", ".dylib", ".dll"}
 
 
 class LiteRTSession:
-    """A LiteRT file; integers that stand for real numbers come and go as those.
+    """A LiteRT file; quantized inputs and outputs are given and returned as floats.
 
     Args:
         interpreter: The loaded file.
@@ -167,7 +167,7 @@ class _SavedModelSession:
 
 
 def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnpack") -> Session:
-    """Load a LiteRT file in ai-edge-litert; one of integers is given and gives real numbers.
+    """Load a LiteRT file in ai-edge-litert; a quantized one is given and gives floats.
 
     Args:
         path: The file.
@@ -215,7 +215,7 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
 
     Raises:
         UsageError: A provider that is not there, or that does not start.
-        BundleError: Weights outside the bundle, or operators that are none of ONNX.
+        BundleError: Weights outside the bundle, or operators that are not ONNX's.
     """
     onnxruntime = need("onnxruntime", "Format 'onnx'")
     check_onnx(path)

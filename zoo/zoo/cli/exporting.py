@@ -93,7 +93,7 @@ def export(
     from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
     from zoo_runtime.errors import ExportError
-    from zoo_runtime.files import check_place
+    from zoo_runtime.files import check_zip
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
@@ -130,7 +130,7 @@ def export(
         options |= {"image_size": None, "name": source.rpartition("/")[2]}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
     if archive is not None:
-        check_place(archive, force=force)
+        check_zip(archive, force=force)
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
         bundle = export_model(given, keep_going=True, on_event=on_event, **options)

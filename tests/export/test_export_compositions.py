@@ -308,7 +308,7 @@ REFUSED = {
         ((4,), "float32"),
         "tflite",
         " has 2 rows where the inputs have 1, and LiteRT, which runs one batch "
-        "size alone, could not tell whose they are",
+        "size alone, could not assign them",
     ),
     "place": (
         lambda x: ops.cumsum(x, axis=0),

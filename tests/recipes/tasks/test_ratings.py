@@ -243,7 +243,9 @@ def test_raw_inputs_that_are_no_pairs(tmp_path):
     # Numbers that are names are the words that people write for them.
     raws = [("a", "b"), (7, "b"), ("7", 1), (np.int64(7), 1), ("?", 1)]
     assert preprocessor.batch(raws)["user_id"].tolist() == [[2], [1], [1], [1], [0]]
-    with pytest.raises(UsageError, match=r"^Input 0 must have the value for 'user_id' at position 1"):
+    with pytest.raises(
+        UsageError, match=r"^Input 0 must have the value for 'user_id' at position 1"
+    ):
         preprocessor.batch(["a"])
     with pytest.raises(UsageError, match=r"^Input 0: 'user_id' is looked up by a word or a whole"):
         preprocessor.batch([(1.5, "b")])

@@ -252,7 +252,7 @@ def _check_sizes(output: Tensor, wanted: tuple[int | str, ...]) -> None:
         count = "any number of" if sizes[0] == BATCH else sizes[0]
         raise ExportError(
             f"output '{output.name}' has {count} rows where the inputs have {wanted[0]}, and "
-            "LiteRT, which runs one batch size alone, could not tell whose they are: give them an "
+            "LiteRT, which runs one batch size alone, could not assign them: give them an "
             "axis of their own behind the batch"
         )
 

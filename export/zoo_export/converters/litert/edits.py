@@ -1,7 +1,7 @@
 """What is changed in a finished LiteRT file, bytes to bytes: tables, scales, equal lists, float16.
 
 LiteRT's GATHER takes one scale for a whole table; its EMBEDDING_LOOKUP takes one a row, as the
-product with the same table does, and numbers in int4: tables of embeddings are looked up by row.
+product with the same table does, and weights in int4: tables of embeddings are looked up by row.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from zoo_runtime.tensors import Array
 
 # From this version on LiteRT's kernel knows int4, and a scale for each row.
 _LOOKUP_VERSION = 4
-# Two roundings of one number differ by half a step of each; and by a bit, in float32.
+# Two roundings of one value differ by half a step of each; and by a bit, in float32.
 _ROUNDED = 0.501
-# Which of their inputs holds the numbers.
+# Which of their inputs holds the values.
 _MOVES = {
     "BATCH_TO_SPACE_ND": 0, "BROADCAST_TO": 0, "DEPTH_TO_SPACE": 0, "EXPAND_DIMS": 0, "GATHER": 0,
     "GATHER_ND": 0, "MIRROR_PAD": 0, "RESHAPE": 0, "RESIZE_NEAREST_NEIGHBOR": 0,
@@ -31,7 +31,7 @@ _MOVES = {
     "SPLIT": 1, "SPLIT_V": 0, "SQUEEZE": 0, "STRIDED_SLICE": 0, "TILE": 0, "TRANSPOSE": 0,
     "UNPACK": 0,
 }  # fmt: skip
-# Below that share of a file it is not worth writing anew.
+# Below that fraction of a file it is not written again.
 _LEAST = 0.01
 # As the schema has it for weights.
 _ALIGNMENT = 16
@@ -55,8 +55,8 @@ def look_up(content: bytes) -> bytes:
     return _edited(content, choose)
 
 
-def share(content: bytes) -> bytes:
-    """Return a file of int8 weights in which a table that is also a kernel is stored once."""
+def share_tied(content: bytes) -> bytes:
+    """Return a file of int8 weights in which a tied embedding is stored once."""
 
     def choose(editor: Editor) -> Iterator[_Reading]:
         kernels = {node.inputs[1] for node in editor.nodes("FULLY_CONNECTED")}
@@ -121,7 +121,7 @@ class Editor:
         return is_table and tensor.type == getattr(self._schema.TensorType, dtype)
 
     def is_same(self, first: int, second: int) -> bool:
-        """Return whether two tensors are roundings of the same numbers."""
+        """Return whether two tensors are roundings of the same values."""
         tensors = [self.graph.tensors[index] for index in (first, second)]
         if not self.has_dtype(second, "INT8") or list(tensors[0].shape) != list(tensors[1].shape):
             return False
@@ -138,7 +138,7 @@ class Editor:
         return (data.reshape(tensor.shape) - zero) * scale, scale
 
     def look_up(self, reading: _Reading) -> bool:
-        """Put three operators in the place of one; ``False`` where they cannot take its."""
+        """Replace one operator by three; ``False`` where they cannot replace it."""
         node, gather, table, result = reading
         schema, tensors = self._schema, self.graph.tensors
         options, indices, given = gather.builtinOptions, gather.inputs[1], tensors[result]
@@ -189,7 +189,7 @@ class Editor:
         return node
 
     def tensor(self, name: bytes, shape: list[int], dtype: str, buffer: int = 0) -> int:
-        """Add a tensor, with the numbers of a buffer if it is a constant, and return its index."""
+        """Add a tensor, with the values of a buffer if it is a constant, and return its index."""
         tensor = self._schema.TensorT()
         tensor.name, tensor.buffer = name, buffer
         tensor.type = getattr(self._schema.TensorType, dtype)
@@ -220,7 +220,7 @@ def _drop_unread(model: Any) -> None:
             buffer.data = None
 
 
-# Operators of a quantized LiteRT file that only move numbers, between tensors of other scales.
+# Operators of a quantized LiteRT file that only move values, between tensors of other scales.
 #
 # Their kernels copy the integers as they are. TensorFlow's converter knows that of most of them,
 # and gives what comes in and what goes out one scale; of others, such as REVERSE_V2 before a
@@ -228,24 +228,24 @@ def _drop_unread(model: Any) -> None:
 
 
 def one_scale(content: bytes) -> bytes:
-    """Return a file in which numbers are brought to another scale before they are moved to it."""
+    """Return a file in which values are requantized before they are moved to another scale."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     changed = False
     for graph in model.subgraphs:
         editor = Editor(model, graph)
-        for operator, place in _MOVES.items():
+        for operator, position in _MOVES.items():
             for node in editor.nodes(operator):
-                given, made = (graph.tensors[i] for i in (node.inputs[place], node.outputs[0]))
+                given, made = (graph.tensors[i] for i in (node.inputs[position], node.outputs[0]))
                 if not _differ(given, made):
                     continue
                 scaled = copy.copy(given)
                 scaled.name, scaled.quantization = given.name + b"/scaled", made.quantization
                 graph.tensors.append(scaled)
                 at, index = graph.operators.index(node), len(graph.tensors) - 1
-                graph.operators.insert(at, editor.node("QUANTIZE", [node.inputs[place]], index))
-                node.inputs[place] = index
+                graph.operators.insert(at, editor.node("QUANTIZE", [node.inputs[position]], index))
+                node.inputs[position] = index
                 changed = True
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
 
@@ -272,7 +272,7 @@ def _scale(tensor: Any) -> tuple[float, int] | None:
 def write(path: Path, content: bytes | bytearray) -> None:
     """Write a LiteRT file whose tensors share zero points that are equal.
 
-    One whose weights lie behind its tables, at fixed places, is written as it is.
+    One whose weights lie behind its tables, at fixed offsets, is written as it is.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -410,7 +410,7 @@ def _packed(model: Any, largest: int) -> bytearray:
         return pack(model, total)
     for buffer, array in zip(model.buffers, arrays, strict=True):
         if array is not None:
-            # Any number but the default of 0 takes its place in the tables.
+            # Any number but the default of 0 takes space in the tables.
             buffer.data, buffer.offset, buffer.size = None, 1, len(array)
     end = len(pack(model, 0))
     for buffer in model.buffers:

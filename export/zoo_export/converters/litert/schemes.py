@@ -11,7 +11,7 @@ from typing import Any
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.edits import one_scale
-from zoo_export.converters.litert.ranges import mended_ranges
+from zoo_export.converters.litert.ranges import corrected_ranges
 from zoo_export.converters.mixed_precision import (
     NUM_ROWS,
     by_layer,
@@ -51,7 +51,7 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     facts = tflite.convert(conversion, configure)
     if "GATHER" not in facts["operators"]:
         return facts
-    edits.write(conversion.path, edits.share(conversion.path.read_bytes()))
+    edits.write(conversion.path, edits.share_tied(conversion.path.read_bytes()))
     return {**facts, **tflite.inspect(conversion)}
 
 
@@ -65,7 +65,7 @@ def int8(conversion: Conversion) -> dict[str, Any]:
 
     stays = float_layers(conversion.model)
     if conversion.trained_for_int8 is not None and not stays:
-        # The roundings in its graph tell the converter all the ranges.
+        # The roundings in its graph give the converter all the ranges.
         trained = replace(conversion, model=conversion.trained_for_int8)
         return {**dynamic_int8(trained), "ranges": "trained"}
     if not stays:
@@ -144,7 +144,7 @@ def int16x8(conversion: Conversion) -> dict[str, Any]:
     """Compute with int16 activations and int8 weights.
 
     Raises:
-        ExportError: A model that takes whole numbers, or a layer that has to stay in float.
+        ExportError: A model that takes integers, or a layer that has to stay in float.
     """
     import tensorflow as tf
 
@@ -204,17 +204,17 @@ def _calibrated(
             converter.target_spec.supported_ops = [operators]
             converter.inference_input_type = converter.inference_output_type = tf.int8
         else:
-            # What has no integer kernel stays in float; the bytes of each dtype tell how much.
+            # What has no integer kernel stays in float; the bytes of each dtype show how much.
             converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    with mended_ranges(conversion.model, representative):
+    with corrected_ranges(conversion.model, representative):
         return tflite.convert(conversion, configure, change=one_scale, integer=integer, loops=False)
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield what each operator gives, with the names that tell its layer."""
+    """Yield what each operator gives, with the names that contain its layer's."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))

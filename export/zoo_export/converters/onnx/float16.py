@@ -1,6 +1,6 @@
-"""An ONNX graph in float16, but for operators whose numbers it cannot hold.
+"""An ONNX graph in float16, but for operators whose values it cannot hold.
 
-There arithmetic itself is in float16. What adds a mask of -1e9, takes a mean of 1500 away or scales
+There arithmetic itself is in float16. What adds a mask of -1e9, subtracts a mean of 1500 or scales
 what the user gives stays in float32, and so does what follows, up to where numbers are of usual
 size again: a softmax, a matrix product, a normalization.
 """
@@ -17,7 +17,7 @@ from zoo_export.converters.onnx.graph import all_nodes, rename, set_nodes
 _COMPARES = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 _SUMS = {"Add", "Max", "Min", "Sub", "Where"}
 _PRODUCTS = {"Div", "Mod", "Mul", "Pow"}
-# What gives numbers of about the size of those that it takes.
+# What gives values of about the size of those that it takes.
 _CARRIES = _SUMS | _PRODUCTS | {
     "Abs", "Ceil", "Clip", "Concat", "DepthToSpace", "Exp", "Expand", "Flatten", "Floor", "Gather",
     "GatherElements", "GatherND", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Neg", "Pad",
@@ -25,7 +25,7 @@ _CARRIES = _SUMS | _PRODUCTS | {
     "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Round", "Slice", "Softplus",
     "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze",
 }  # fmt: skip
-# What takes numbers of any size, and gives small or whole ones.
+# What takes values of any size, and gives small ones or integers.
 _ENDS = _COMPARES | {
     "ArgMax", "ArgMin", "Cast", "Cos", "Erf", "HardSigmoid", "LayerNormalization", "Sigmoid",
     "Sign", "Sin", "Softmax", "Softsign", "Tanh",
@@ -72,7 +72,7 @@ def _full(graph: Any) -> set[str]:
 
 
 def _at_inputs(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
-    """Yield what takes numbers of the user's, which are of any size."""
+    """Yield what takes inputs of the user, which are of any size."""
     from onnx import TensorProto
 
     for value in graph.input:
@@ -82,7 +82,7 @@ def _at_inputs(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
 
 
 def _at_constants(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
-    """Yield what takes or holds numbers that float16 does not hold well."""
+    """Yield what takes or holds values that float16 does not hold well."""
     for tensor in graph.initializer:
         kinds = {node.op_type for node in readers[tensor.name]}
         if _is_beyond(tensor, kinds):
@@ -103,7 +103,7 @@ def _is_beyond(tensor: Any, kinds: set[str]) -> bool:
 
 
 def _drop_casts(graph: Any) -> None:
-    """Let operators in float32 hand their numbers on as they are, and read each only once.
+    """Let operators in float32 pass their values on as they are, and read each only once.
 
     ONNX Runtime's tool casts what each of them gives to float16, and back for each that takes it.
     """

@@ -45,7 +45,7 @@ def make(context: Any, operator: str, *inputs: str, **attributes: Any) -> str:
 
 
 def finish(context: Any, node: Any, operator: str, *inputs: str, **attributes: Any) -> None:
-    """Put an operator in the place of a node."""
+    """Replace a node by an operator."""
     shapes, dtypes = node.output_shapes, node.output_dtypes
     context.remove_node(node.name)
     context.make_node(
@@ -96,7 +96,7 @@ def log1p(context: Any, node: Any, *_: Any) -> None:
     logarithm = make(context, "Log", more)
     ratio = make(context, "Div", x, make(context, "Sub", more, one))
     exact = make(context, "Mul", logarithm, ratio)
-    # Where u is one or x itself there is nothing to take back, and the ratio is no number.
+    # Where u is one or x itself there is nothing to take back, and the ratio is NaN.
     exact = make(context, "Where", make(context, "Equal", more, x), logarithm, exact)
     finish(context, node, "Where", make(context, "Equal", more, one), x, exact)
 
@@ -146,7 +146,7 @@ def in_wide_integers(context: Any, node: Any, *_: Any) -> None:
 
     dtype = numpy_dtype(context, node.output[0])
     for at, name in enumerate(list(node.input)):
-        # Axes and other sizes are whole numbers that the runtime reads as they are.
+        # Axes and other sizes are integers that the runtime reads as they are.
         if numpy_dtype(context, name).name in _NARROW:
             context.replace_input(node, name, cast(context, name, np.dtype(np.int64)), at)
     if dtype.name in _NARROW:
@@ -161,7 +161,7 @@ def in_wide_integers(context: Any, node: Any, *_: Any) -> None:
 
 
 def update_slice(context: Any, node: Any, *_: Any) -> None:
-    """Write a tensor of which a part is another: each place takes its own number or a new one."""
+    """Write a tensor of which a part is another: each position takes its own value or a new one."""
     x, update, starts = node.input
     starts = cast(context, starts, np.dtype(np.int64))
     sizes, parts = (_shape(context, name) for name in (x, update))
@@ -173,14 +173,14 @@ def update_slice(context: Any, node: Any, *_: Any) -> None:
         # As in XLA the part always lies within, whatever start is asked for.
         last = make(context, "Sub", size, part)
         start = make(context, "Max", make(context, "Min", start, last), zero)
-        places = make(context, "Sub", make(context, "Range", zero, size, one), start)
+        positions = make(context, "Sub", make(context, "Range", zero, size, one), start)
         within = make(
             context,
             "And",
-            make(context, "GreaterOrEqual", places, zero),
-            make(context, "Less", places, part),
+            make(context, "GreaterOrEqual", positions, zero),
+            make(context, "Less", positions, part),
         )
-        taken = make(context, "Max", places, zero)
+        taken = make(context, "Max", positions, zero)
         taken = make(context, "Min", taken, make(context, "Sub", part, one))
         values = make(context, "Gather", values, taken, axis=axis)
         if axis < rank - 1:
@@ -261,7 +261,7 @@ def cumprod(context: Any, node: Any, *_: Any) -> None:
 
 
 def compare(context: Any, node: Any, *_: Any) -> None:
-    """Write a comparison of integers as one: float32 cannot tell those beyond 2**24 apart."""
+    """Write a comparison of integers as one: float32 cannot distinguish those beyond 2**24."""
     finish(context, node, node.type.replace("Equal", "OrEqual"), *_computable(context, node))
 
 
@@ -306,7 +306,7 @@ HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
 def _computable(context: Any, node: Any) -> list[str]:
     """Return the inputs in a dtype that ONNX Runtime computes in: of integers the widest.
 
-    What counts the steps of a loop becomes an int64, whatever it is said to be.
+    What counts the steps of a loop becomes an int64, whatever its declared dtype.
     """
     wide = _wide(numpy_dtype(context, node.input[0]))
     return [cast(context, name, wide) for name in node.input]

@@ -35,8 +35,8 @@ from zoo_system.quiet import quiet_logger
 
 # Operators that ONNX Runtime's tools quantize.
 _OPERATORS = ["MatMul", "Gemm", "Conv", "Gather"]
-Pair = tuple[str, str]
-# The axis of the channels of each weight, by its place among the inputs of the operator.
+_Pair = tuple[str, str]
+# The axis of the channels of each weight, by its position among the inputs of the operator.
 CONVOLUTIONS = {"Conv": {1: 0}}
 # In the standard domain these have no integers.
 RECURRENT = {"LSTM": {1: 1, 2: 1}, "GRU": {1: 1, 2: 1}}
@@ -210,8 +210,8 @@ def _changed(conversion: Conversion, change: Callable[[Path], Any]) -> dict[str,
 # product, so that there are two.
 
 
-def tied(graph: Any) -> list[Pair]:
-    """Return the tables that rows are gathered from, each with the factor that is its transpose.
+def tied(graph: Any) -> list[_Pair]:
+    """Return tied embeddings: tables that rows are gathered from, each with the equal kernel.
 
     Args:
         graph: An ``onnx.GraphProto`` with its weights in float.
@@ -234,8 +234,8 @@ def _gathers_rows(node: Any) -> bool:
     return node.op_type == "Gather" and not any(a.i for a in node.attribute if a.name == "axis")
 
 
-def share_tied(graph: Any, pairs: Sequence[Pair]) -> None:
-    """Let both readers of a table read one tensor, after the tools have changed them.
+def share_tied(graph: Any, pairs: Sequence[_Pair]) -> None:
+    """Let both readers of a tied embedding read one tensor, after the tools have changed them.
 
     In integers that is the factor, whose columns have a scale each: rows of it are gathered, and
     multiplied by theirs. The runtime turns it round once, as it loads the file.
@@ -312,18 +312,18 @@ def _store_in_int8(
     weights = {tensor.name: tensor for tensor in graph.initializer}
     nodes = [node for node in graph.node if node.name not in kept]
     channels = {
-        node.input[place]: axis
+        node.input[position]: axis
         for node in nodes
-        for place, axis in operators.get(node.op_type, {}).items()
+        for position, axis in operators.get(node.op_type, {}).items()
     }
     for at, name in enumerate(sorted(channels.keys() & weights.keys())):
         axis = channels[name]
-        stored = _in_int8(numpy_helper.to_array(weights[name]), axis)
+        parts = _in_int8(numpy_helper.to_array(weights[name]), axis)
         graph.initializer.remove(weights[name])
         graph.initializer.extend(
-            numpy_helper.from_array(value, f"{name}/{kind}") for kind, value in stored.items()
+            numpy_helper.from_array(value, f"{name}/{kind}") for kind, value in parts.items()
         )
-        inputs = [f"{name}/{kind}" for kind in stored]
+        inputs = [f"{name}/{kind}" for kind in parts]
         node = helper.make_node("DequantizeLinear", inputs, [name], f"{name}/dequantize", axis=axis)
         graph.node.insert(at, node)
 

@@ -164,7 +164,7 @@ def test_a_model_of_which_nothing_is_known():
     with pytest.raises(UsageError) as caught:
         functional(_Own())
     assert str(caught.value) == (
-        "Model 'own' is of a class of its own and nothing tells what it takes: call it once on an "
+        "Model 'own' is of a class of its own and its inputs are not known: call it once on an "
         "example, model(x), or give samples (samples={name: array})."
     )
 

@@ -402,9 +402,7 @@ def test_a_model_without_symbolic_inputs(tmp_path):
         def call(self, x):
             return x
 
-    with pytest.raises(
-        UsageError, match=r"nothing tells what it takes: call it once on an example"
-    ):
+    with pytest.raises(UsageError, match=r"its inputs are not known: call it once on an example"):
         export(Bare(name="bare"), out=tmp_path / "b")
 
 

@@ -80,7 +80,7 @@ REFUSED = {
     ),
     "a class of one's own": (
         ("vision", '"class_name": "Functional"', '"class_name": "Mine"'),
-        "is a 'Mine', a class of its author's own, which a file does not hold",
+        "is a 'Mine', a custom class, which a file does not hold",
     ),
     "weights of another shape": (
         ("vision", '"filters": 3', '"filters": 2'),

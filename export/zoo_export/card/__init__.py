@@ -223,7 +223,7 @@ def _programs(manifest: Manifest) -> str:
         return ""
     heading = (
         "## Without Kerazoo\n\nRun these in this folder. Python takes the saved samples, "
-        "the others take zeros: your own numbers go there, prepared as above."
+        "the others take zeros: your own inputs go there, prepared as above."
     )
     return "\n\n".join([heading, *blocks])
 

@@ -110,10 +110,10 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     signatures = facts.get("signatures", {})
     if isinstance(signatures, Mapping):  # a SavedModel has a list of names
         for name, row in signatures.items():
-            share = row["xnnpack"]
+            delegated = row["xnnpack"]
             yield (
                 f"Its signature {name} takes {row['batch']} rows at once "
-                f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
+                f"(XNNPACK: {delegated['taken']:,} of {delegated['nodes']:,} nodes)."
             )
 
 
@@ -204,8 +204,8 @@ def _dynamic(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _xnnpack(share: Mapping[str, Any]) -> str:
-    nodes, taken, left = share["nodes"], share["taken"], list(share["left"].items())
+def _xnnpack(delegated: Mapping[str, Any]) -> str:
+    nodes, taken, left = delegated["nodes"], delegated["taken"], list(delegated["left"].items())
     if not nodes:
         return "It has no nodes: every output is an input as it came, or a constant."
     # Rounded down: 449 of 450 are not all.

@@ -112,7 +112,7 @@ def complete(
     source: Source,
     artifacts: Sequence[Artifact],
     bundle: Path,
-    place: targets.Target | None = None,
+    target: targets.Target | None = None,
     budget: Mapping[str, Any] | None = None,
 ) -> None:
     """Write all of a bundle but its artifacts, which are there.
@@ -121,7 +121,7 @@ def complete(
         source: What is exported.
         artifacts: The files, with their verification.
         bundle: The folder.
-        place: What the bundle is made ready for.
+        target: What the bundle is made ready for.
         budget: What was tried to choose the artifacts.
     """
     request = source.request
@@ -152,9 +152,9 @@ def complete(
         budget=budget or {},
     )
     (bundle / CARD).write_text(card.render(manifest), encoding="utf-8")
-    if place is not None:
-        (bundle / place.name).mkdir()
-        facts = load_target(place.write)(bundle, manifest)
-        manifest = replace(manifest, targets={place.name: facts})
+    if target is not None:
+        (bundle / target.name).mkdir()
+        facts = load_target(target.write)(bundle, manifest)
+        manifest = replace(manifest, targets={target.name: facts})
     manifest = replace(manifest, files=files.list_files(bundle))
     (bundle / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")

@@ -29,7 +29,7 @@ def functional(model: Any, samples: Mapping[str, Any] | None = None) -> Any:
 
     Args:
         model: Any ``keras.Model``.
-        samples: Inputs by name, which tell the signature of a model that was never called, and
+        samples: Inputs by name, which give the signature of a model that was never called, and
             the dtypes of one that was.
 
     Raises:
@@ -127,7 +127,7 @@ def _states(model: Any) -> dict[str, Any]:
     specs = {n: tf.TensorSpec(t.shape, t.dtype) for n, t in signature.inputs.items()}
     try:
         tf.function(run, autograph=False).get_concrete_function(specs)
-    except Exception:  # whatever it is, the export meets it again where it can say it better
+    except Exception:  # whatever it is, the export meets it again where it can report it better
         return {}
     return _named_states(owners, found)
 
@@ -208,7 +208,7 @@ def _arguments(model: Any, samples: Mapping[str, Any]) -> dict[str, Any]:
     if not known:
         kind = "has no Input" if isinstance(model, keras.Sequential) else "is of a class of its own"
         raise UsageError(
-            f"Model '{model.name}' {kind} and nothing tells what it takes: call "
+            f"Model '{model.name}' {kind} and its inputs are not known: call "
             "it once on an example, model(x), or give samples (samples={name: array})."
         )
     given = [*samples] if not shapes and len(known) == len(samples) == 1 else []
@@ -291,7 +291,7 @@ def encoders(model: Any) -> dict[str, Any]:
 def compared_inputs(model: Any) -> dict[tuple[str, ...], Any]:
     """Return what a model compares row by row: by the names of its inputs, the tensor made of them.
 
-    Empty where it compares no two inputs so, or tells nothing of its graph.
+    Empty where it compares no two inputs so, or has no graph.
     """
     graph = _graph(model)
     if not hasattr(graph, "_nodes_by_depth"):

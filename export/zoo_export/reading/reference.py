@@ -156,7 +156,7 @@ def drawn_in_domain(
             return {name: array[kept] for name, array in rows.items()}, {"drawn_left_out": note}
         return rows, {"drawn_left_out": {"left": 0, "positive": True}} if positive else {}
     if needed and failure is not None:
-        if failure.__cause__ is not None:  # it says itself what to do
+        if failure.__cause__ is not None:  # its message has what to do
             raise failure
         raise ExportError(
             f"{failure}: the inputs were drawn, from N(0, 1) and then from 0 to 1, and may be "
@@ -286,7 +286,7 @@ def _groups(batches: Sequence[SampleBatch], answers: Mapping[int, Arrays]) -> di
 
 
 def _is_moved(at: int, batches: Sequence[SampleBatch], outputs: Sequence[Tensor]) -> bool:
-    # Two batches of a kind tell how far answers move; ties may be in any.
+    # Two batches of a kind show how far answers move; ties may be in any.
     has_whole = any(np.dtype(tensor.dtype).kind != "f" for tensor in outputs)
     kind = batches[at].kind
     before = sum(batch.kind == kind for batch in batches[:at])

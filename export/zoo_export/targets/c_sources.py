@@ -17,7 +17,7 @@ from zoo_runtime.tensors import Tensor
 
 _BYTES_PER_LINE = 16
 _C_TYPES = {"int8": "std::int8_t", "int32": "std::int32_t", "float32": "float", "bool": "bool"}
-# Where MicroMutableOpResolver spells a method otherwise than the operator's words would say.
+# Where MicroMutableOpResolver spells a method otherwise than the operator's words.
 _SPELLINGS = {
     "BATCH_MATMUL": "BatchMatMul",
     "CUMSUM": "CumSum",
@@ -28,7 +28,7 @@ _SPELLINGS = {
 
 @dataclass(frozen=True)
 class Model:
-    """What the sources say.
+    """What the sources describe.
 
     Args:
         manifest: The bundle's manifest.
@@ -54,7 +54,7 @@ def render(model: Model, content: bytes) -> dict[str, str]:
     """Return the text of every file by its name.
 
     Args:
-        model: What they say.
+        model: What they describe.
         content: The flatbuffer.
     """
     return {

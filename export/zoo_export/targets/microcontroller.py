@@ -42,7 +42,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
     Args:
         bundle: The bundle's folder, with a folder ``microcontroller`` in it.
-        manifest: What is known so far, with an artifact ``tflite:int8-io``.
+        manifest: Its manifest so far, with an artifact ``tflite:int8-io``.
 
     Returns:
         ``arena_bytes``, ``flash_bytes``, ``operators`` and what was compared.
@@ -78,7 +78,7 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str, Array]]:
     """Return the saved samples as the file takes them, and drawn integers to fill up."""
     affine = recorded(artifact.facts)
-    stored = [
+    saved = [
         {
             name: affine[name].quantize(array[i : i + 1]) if name in affine else array[i : i + 1]
             for name, array in case.inputs.items()
@@ -87,22 +87,22 @@ def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str
         for i in range(len(next(iter(case.inputs.values()))))
         if _is_whole(case.inputs, artifact)
     ]
-    return [*stored, *_drawn(stored, _ROWS - len(stored))]
+    return [*saved, *_drawn(saved, _ROWS - len(saved))]
 
 
 def _is_whole(inputs: Any, artifact: Artifact) -> bool:
     return all(inputs[t.name].shape[1:] == t.shape[1:] for t in artifact.inputs)
 
 
-def _drawn(stored: Sequence[dict[str, Array]], count: int) -> Iterator[dict[str, Array]]:
+def _drawn(saved: Sequence[dict[str, Array]], count: int) -> Iterator[dict[str, Array]]:
     generator = np.random.default_rng(0)
     for index in range(count):
-        # Token numbers have a meaning that cannot be drawn: those of a stored row stay.
+        # Token ids cannot be drawn at random: those of a saved row stay.
         yield {
             name: generator.integers(-128, 128, array.shape, np.int8)
             if array.dtype == np.int8
             else array
-            for name, array in stored[index % len(stored)].items()
+            for name, array in saved[index % len(saved)].items()
         }
 
 
@@ -139,8 +139,8 @@ def _refused(done: subprocess.CompletedProcess[str], artifact: Artifact) -> Expo
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode == tflm.REFUSED:
         return ExportError(f"TensorFlow Lite Micro refuses the file: {'; '.join(lines[:4])}")
-    said = f": {'; '.join(lines[-4:])}" if lines else ""
-    return ExportError(f"TensorFlow Lite Micro ended with code {done.returncode}{said}")
+    cause = f": {'; '.join(lines[-4:])}" if lines else ""
+    return ExportError(f"TensorFlow Lite Micro ended with code {done.returncode}{cause}")
 
 
 def _check(findings: tflm.Findings, artifact: Artifact) -> None:

@@ -1,6 +1,6 @@
 """The process, ``python -m zoo_export.targets.tflm MODEL FOLDER``, that runs TensorFlow Lite Micro.
 
-Its interpreter is C++ that says on standard error what it lacks, and may crash on what it was not
+Its interpreter is C++ that prints on standard error what it lacks, and may crash on what it was not
 made for: whatever happens here, the parent lives. In ``FOLDER`` are the rows to run; there the
 findings are left, or, with the exit code :data:`REFUSED`, every operator that the interpreter does
 not know has been named on standard error.
@@ -83,7 +83,7 @@ def _open(content: bytes, arena: int, *, preserve: bool = False) -> Any:
 def _fits(content: bytes, arena: int) -> bool:
     try:
         _open(content, arena)
-    except RuntimeError:  # it has said on standard error what is missing
+    except RuntimeError:  # it has printed on standard error what is missing
         return False
     return True
 

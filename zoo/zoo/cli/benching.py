@@ -152,11 +152,11 @@ def read_data(
     Raises:
         UsageError: A file or data set that does not fit the model.
     """
-    from zoo_export.reading.request import stored_examples
+    from zoo_export.reading.request import saved_examples
     from zoo_recipes.evaluation.examples import read_inputs
 
     if word.endswith(".npz"):
-        return stored_examples(Path(word))
+        return saved_examples(Path(word))
     name, _, split = word.partition(":")
     return read_inputs(trained, name, split or None, data_dir=data_dir, download=download)
 

@@ -13,7 +13,7 @@ from zoo.cli.output import next_step, print_json, print_table, progress
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:
-    from zoo_export.budget import Report
+    from zoo_export.budget import BudgetReport
     from zoo_runtime.bundle import Bundle
 
 
@@ -74,7 +74,7 @@ def export_within_budget(
         _print(bundle, report)
 
 
-def _print(bundle: Bundle, report: Report) -> None:
+def _print(bundle: Bundle, report: BudgetReport) -> None:
     from zoo_export.budget import HEADER, RIGHT
 
     print_table(HEADER, report.rows(), right=[HEADER[index] for index in RIGHT])

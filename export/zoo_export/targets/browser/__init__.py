@@ -161,10 +161,10 @@ def _kind(manifest: Manifest, steps: list[Step]) -> str:
     raw = [s for s in steps if not (isinstance(s, ArrayStep) and s.source is not None)]
     kinds = {names.get(type(step), "other") for step in raw} or {"numbers"}
     if "other" in kinds or len(kinds) > 1 or (len(raw) > 1 and "numbers" not in kinds):
-        said = ", ".join(str(step["step"]) for step in manifest.preprocessing)
+        names_of_steps = ", ".join(str(step["step"]) for step in manifest.preprocessing)
         raise ExportError(
             f"The page takes one image, one text, or numbers; '{manifest.name}' is prepared by the "
-            f"steps {said}."
+            f"steps {names_of_steps}."
         )
     return kinds.pop()
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
 
 import numpy as np
 import psutil
@@ -210,13 +209,12 @@ def test_what_cannot_work_is_refused_before_anybody_starts(whole, data_dir):
 
 
 def test_ray_trains_the_same(whole, data_dir, tmp_path):
-    pytest.importorskip("ray", reason="Ray Train is an extra of 240 MB: kerazoo[distributed]")
     options = {**OPTIONS, "workers": Workers(2, launcher="ray")}
     assert_same(train(whole.recipe, out=tmp_path / "run", data_dir=data_dir, **options), whole)
 
 
-@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
-def test_without_ray_the_extra_is_named(tmp_path):
+def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
     workers = Workers(2, launcher="ray")
     with pytest.raises(ZooError, match=r"needs Ray Train: pip install 'kerazoo\[distributed\]'"):
         train("digits-cnn", out=tmp_path / "run", workers=workers)

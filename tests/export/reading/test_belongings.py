@@ -14,7 +14,7 @@ from zoo_export.making.cache import key_of
 from zoo_export.reading.request import from_model
 from zoo_runtime.preprocess import Preprocessor
 
-REFERENCES = Path(__file__).parents[1] / "weights" / "references"
+REFERENCES = Path(__file__).parents[2] / "weights" / "references"
 TEXT = REFERENCES / "pipeline-bert"
 TASK = {"task": "text-classification"}
 

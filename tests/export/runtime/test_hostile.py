@@ -33,7 +33,7 @@ from zoo_runtime.saved_samples import load_arrays, load_samples
 from zoo_runtime.tensors import Tensor
 from zoo_system import processes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SOURCES = [
     path
     for root in ("registry", "export", "zoo", "recipes")

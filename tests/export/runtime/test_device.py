@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("device")]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXTRAS = ("images", "text", "audio")
 # What Windows lacks: also in the processes that the device starts.
 WINDOWS = 'import sys\nsys.modules["fcntl"] = sys.modules["resource"] = None\n'

@@ -22,7 +22,7 @@ from zoo_runtime.manifest import seal
 from zoo_runtime.running.operators import check_onnx
 from zoo_runtime.saved_samples import load_arrays
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SOURCES = [
     path
     for root in ("registry", "export", "zoo", "recipes")

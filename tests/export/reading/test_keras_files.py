@@ -17,7 +17,7 @@ from zoo_export.reading.request import from_model
 from zoo_models.layers import SinusoidalPositions
 from zoo_registry import UsageError
 
-FILES = Path(__file__).parent / "keras2"
+FILES = Path(__file__).parents[1] / "keras2"
 ENDS = (".keras", ".h5")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.audio import as_mono, fitted
 from zoo_runtime.preprocess.pixels import (
     MODES,
     as_pillow,
@@ -19,7 +20,6 @@ from zoo_runtime.preprocess.pixels import (
     kind_of,
     resampling,
 )
-from zoo_runtime.preprocess.sounds import as_mono, fitted
 from zoo_runtime.preprocess.tables import Column, cells_of, look_at_column
 from zoo_runtime.preprocess.texts import encode
 from zoo_system.folders import is_plain_name

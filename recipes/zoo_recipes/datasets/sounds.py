@@ -10,7 +10,7 @@ import numpy as np
 from zoo_recipes.own_data.sounds import RATE, SAMPLES
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
-from zoo_runtime.preprocess.sounds import as_mono
+from zoo_runtime.preprocess.audio import as_mono
 from zoo_runtime.preprocess.steps import AudioStep
 
 

@@ -52,7 +52,7 @@ def _of_folder(path: Path, steps: Sequence[str]) -> list[tuple[str, Any]]:
     if "image" in steps:
         return [(place(file, path), file) for file in files if is_picture(file)]
     if "audio" in steps:
-        from zoo_runtime.preprocess.sounds import SUFFIXES
+        from zoo_runtime.preprocess.audio import SUFFIXES
 
         return [(place(file, path), file) for file in files if file.suffix.lower() in SUFFIXES]
     if "tokenize" in steps:

@@ -116,8 +116,8 @@ MISSING = {
     "file": needs("An image file", "pillow", "images"),
     "larger": needs("An array of another size than the model takes", "pillow", "images"),
     "text": needs("A text", "tokenizers", "text"),
-    "recording": needs("A sound file", "soundfile", "audio"),
-    "rate": needs("A sound of 16000 Hz where 8000 are wanted", "soxr", "audio"),
+    "recording": needs("An audio file", "soundfile", "audio"),
+    "rate": needs("Audio of 16000 Hz where 8000 are wanted", "soxr", "audio"),
 }
 
 

@@ -20,16 +20,16 @@ _MOST_SAMPLES = 1 << 28
 Samples = np.ndarray[Any, Any]
 
 
-def read_sound(path: str | Path) -> tuple[Samples, int]:
+def read_audio(path: str | Path) -> tuple[Samples, int]:
     """Return the samples of a file, float32 (samples, channels), and their rate in Hz.
 
     Raises:
         UsageError: There is no such file, or it is not audio.
         MissingPackageError: The library that reads files is not installed.
     """
-    soundfile = need("soundfile", "A sound file")
+    soundfile = need("soundfile", "An audio file")
     if not Path(path).is_file():
-        raise UsageError(f"There is no sound file '{path}'.")
+        raise UsageError(f"There is no audio file '{path}'.")
     try:
         about = soundfile.info(str(path))
         if about.frames * about.channels > _MOST_SAMPLES:
@@ -39,7 +39,7 @@ def read_sound(path: str | Path) -> tuple[Samples, int]:
         samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise UsageError(f"'{path}' cannot be read as a sound: {reason}.") from error
+        raise UsageError(f"'{path}' cannot be read as audio: {reason}.") from error
     return samples, int(rate)
 
 
@@ -60,18 +60,18 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
         array([ 0.25, -1.  ], dtype=float32)
     """
     if isinstance(raw, str | Path):
-        samples, rate = read_sound(raw)
+        samples, rate = read_audio(raw)
     elif isinstance(raw, tuple) and len(raw) == 2:
         samples, rate = raw
     else:
         samples, rate = raw, sample_rate
     mono = _floats(samples).mean(axis=1)
     if mono.size == 0:
-        raise UsageError(f"There is no sound in {_name(raw)}: it has no samples.")
+        raise UsageError(f"There is no audio in {_name(raw)}: it has no samples.")
     if not isinstance(rate, int | float | np.number) or not rate >= 1:
         raise UsageError(f"A sample rate is a number of Hz, not {rate!r}.")
     if int(rate) != sample_rate:
-        resampler = need("soxr", f"A sound of {int(rate)} Hz where {sample_rate} are wanted")
+        resampler = need("soxr", f"Audio of {int(rate)} Hz where {sample_rate} are wanted")
         mono = resampler.resample(mono, int(rate), sample_rate)
     return np.asarray(np.clip(mono, -1, 1), np.float32)
 
@@ -91,8 +91,8 @@ def _floats(samples: Any) -> Samples:
     if array is None or array.ndim not in {1, 2} or array.dtype.kind not in "fi":
         shape = f" of shape {array.shape}" if array is not None else ""
         raise UsageError(
-            "A sound is a path, or an array (samples,) or (samples, channels) of floats, int16 or "
-            f"int32, alone or in a tuple with its sample rate; not {kind_of(samples)}{shape}."
+            "Audio is given as a path, or an array (samples,) or (samples, channels) of floats, int16 "
+            f"or int32, alone or in a tuple with its sample rate; not {kind_of(samples)}{shape}."
         )
     columns = array[:, np.newaxis] if array.ndim == 1 else array
     if array.dtype.kind == "f":

@@ -17,7 +17,7 @@ from zoo_runtime.verification import why
 from zoo_runtime.verifying import ensure_verified, run_samples
 from zoo_system.durable import sha256
 
-# A worker loads files at once, as the child process of a trial does; a user does not.
+# A worker loads files unverified, as the child process that verifies them does; a user does not.
 TRUSTED = True
 _TOLERANCE = 1e-3
 
@@ -62,7 +62,7 @@ def files_of(folder: Path) -> Any:
 
 
 def text(folder: Path, path: Path, _: Any) -> bool:
-    """A tokenizer: the stored probes must still give the same tokens."""
+    """A tokenizer: the saved preprocessing checks must still give the same tokens."""
     _with_new_hash(folder, path)
     _run(folder, "onnx")
     load_bundle(folder, trusted=TRUSTED).predict("another text")

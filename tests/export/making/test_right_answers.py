@@ -318,7 +318,7 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
 
     source, kinds = _kinds(model, rows={"steps": full})
 
-    # Of five rows quantized files are not told by alone: they are held against drawn ones too.
+    # Five rows are too few to evaluate quantized files: drawn ones are compared too.
     assert kinds == {"given", "example", "drawn", "edge"}
     assert _kinds(model, rows={"steps": np.concatenate([full, full])})[1] == {
         "given",
@@ -427,7 +427,7 @@ def test_one_array_is_that_of_the_only_input(argument, dense, to_files, tmp_path
 
 
 def _idle():
-    """Return a model whose answer hangs on nothing, and one of which a branch does nothing."""
+    """Return a model whose answer depends on nothing, and one of which a branch does nothing."""
     values = keras.Input((6,), name="values")
     x = layers.Dense(8, activation="tanh")(values)
     silent = keras.Model(values, layers.Dense(3, kernel_initializer="zeros", name="logits")(x))
@@ -584,7 +584,7 @@ def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pic
         "Its ranges were measured on 48 rows, and what is beyond them is cut off: a few hundred "
         "are usual."
     )
-    assert len(told) == 2  # the other 16 judge it
+    assert len(told) == 2  # the other 16 evaluate it
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:12])
     assert notes(bundle.artifacts[0].facts)[2] == (
         "It was compared with Keras on rows of the calibration data, which its ranges fit best: "

@@ -1,4 +1,4 @@
-"""Sizes that a model leaves open: who chooses them, and what is told of them."""
+"""Sizes that a model leaves open: who chooses them, and what is reported of them."""
 
 import keras
 import numpy as np

@@ -24,7 +24,7 @@ WINDOWS = 'import sys\nsys.modules["fcntl"] = sys.modules["resource"] = None\n'
 
 @pytest.fixture(scope="module")
 def folder(exported, digits, tmp_path_factory):
-    """Return a folder with bundles of an image, a text and a sound, and something to ask them."""
+    """Return a folder with bundles of image, text and audio, and an input for each."""
     import keras
     import soundfile
     from PIL import Image

@@ -1,4 +1,4 @@
-"""From the maps of a detector to boxes, and to those of a picture of any size."""
+"""From the maps of a detector to boxes, and to those of an image of any size."""
 
 import numpy as np
 from click.testing import CliRunner

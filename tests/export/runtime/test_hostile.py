@@ -445,7 +445,7 @@ def split(pattern):
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
 
 
-# Whatever text would be replaced: the trial looks for what the rules look for.
+# Whatever text would be replaced: verification looks for what the rules look for.
 GROWING = {"type": "Replace", "pattern": {"String": "☃"}, "content": "☃" * 10_000}
 PADDED = {
     "strategy": {"Fixed": 10**12},

@@ -71,9 +71,9 @@ def test_channels_are_mixed_cut_and_padded():
         ((np.zeros(9), "8k"), "A sample rate is a number of Hz, not '8k'."),
         (
             np.zeros((2, 3, 4)),
-            "Audio is given as a path, or an array (samples,) or (samples, channels) of floats, int16 "
-            "or int32, alone or in a tuple with its sample rate; not a ndarray of float64 of "
-            "shape (2, 3, 4).",
+            "Audio is given as a path, or an array (samples,) or (samples, channels) of floats, "
+            "int16 or int32, alone or in a tuple with its sample rate; not a ndarray of float64 "
+            "of shape (2, 3, 4).",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The page makes the numbers of pictures and texts that Python makes."""
+"""The page makes the same arrays of images and texts as Python."""
 
 import random
 import unicodedata
@@ -23,7 +23,7 @@ def test_images_are_resized_to_the_same_integers_as_by_pillow(page, digits_page)
         rgba = draw.integers(0, 256, (old_height, old_width, 4), np.uint8)
         step = {"size": (height, width + (width == old_width)), "channels": (1, 3)[at % 2]}
         step["resample"] = ("nearest", "bilinear", "bicubic", "lanczos")[at % 4]
-        if at % 3 == 0:  # the middle of a larger picture
+        if at % 3 == 0:  # the middle of a larger image
             step["shorter_side"] = max(step["size"]) + at % 7
         elif at % 7 == 0:
             step["resized"] = tuple(side + at % 5 for side in step["size"])

@@ -1,4 +1,4 @@
-"""Recurrent layers in LiteRT: loops, or every step written out."""
+"""Recurrent layers in LiteRT: loops, or every step unrolled."""
 
 import keras
 import numpy as np

@@ -367,7 +367,7 @@ def _convolutions(rank, layout):
     """Yield every convolution of so many axes, of ten channels, which no side of an image has.
 
     Where the last side has as many as there are channels, Keras 3.15 takes it for them and adds the
-    bias to it: what it gives for one image then hangs on whether the size is known.
+    bias to it: what it gives for one image then depends on whether the size is known.
     """
     plain, back = (getattr(layers, f"Conv{rank}D{kind}") for kind in ("", "Transpose"))
     named = {"data_format": layout, "bias_initializer": "uniform"}

@@ -91,8 +91,9 @@ def _floats(samples: Any) -> Samples:
     if array is None or array.ndim not in {1, 2} or array.dtype.kind not in "fi":
         shape = f" of shape {array.shape}" if array is not None else ""
         raise UsageError(
-            "Audio is given as a path, or an array (samples,) or (samples, channels) of floats, int16 "
-            f"or int32, alone or in a tuple with its sample rate; not {kind_of(samples)}{shape}."
+            "Audio is given as a path, or an array (samples,) or (samples, channels) of floats, "
+            "int16 or int32, alone or in a tuple with its sample rate; not "
+            f"{kind_of(samples)}{shape}."
         )
     columns = array[:, np.newaxis] if array.ndim == 1 else array
     if array.dtype.kind == "f":

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from zoo_export.card.snippets import snippets
+from zoo_export.card import snippets
 from zoo_runtime.saved_samples import load_samples
 from zoo_system import fetching
 

@@ -6,9 +6,9 @@ So a bundle that was not made here is first run on its saved samples in a child 
 ``python -m zoo_runtime.verifying FOLDER FORMAT ...``, with the threads and the provider that are
 asked for, within bounds of time and memory.
 
-That contains crashes, endless loops and files that fill the memory. It is not a sandbox: the child may do
-what the user may. That no file of a model asks for more than computing is what
-:mod:`zoo_runtime.running.operators` sees to, before any process loads it.
+That contains crashes, endless loops and files that fill the memory. It is not a sandbox: the child
+may do what the user may. That no file of a model asks for more than computing is what
+:mod:`zoo_runtime.running.operators` checks, before any process loads it.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class SampleBatch:
         inputs: By name.
         expected: What Keras gives for them.
         unsteady: Where integers among that change with the last bit of weights and inputs: ties, on
-            which no file can be judged.
+            which no file can be compared.
     """
 
     kind: str

@@ -132,10 +132,10 @@ def _run_perturbed(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
         return _run(copy, loaded.samples)
 
 
-def _convert(loaded: LoadedJob, change: Callable[[Any], None] | None = None) -> dict[str, object]:
+def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> dict[str, object]:
     from zoo_models.quantization import is_quantization_aware
 
-    job = loaded.job
+    job = read.job
     for module in job.modules:
         importlib.import_module(module)
     loaded = load(Path(job.model))
@@ -151,8 +151,8 @@ def _convert(loaded: LoadedJob, change: Callable[[Any], None] | None = None) -> 
         job.inputs,
         job.outputs,
         Path(job.path),
-        calibration=loaded.calibration,
-        samples=loaded.samples,
+        calibration=read.calibration,
+        samples=read.samples,
         about=job.about,
         options=job.options,
         trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,

@@ -239,6 +239,7 @@ def probabilities(signature: Signature) -> list[str]:
 
     Example:
         >>> import keras
+        >>> from zoo_export.reading.signature import signature_of
         >>> x = keras.Input((2,))
         >>> tags = keras.layers.Dense(3, activation="sigmoid")(x)
         >>> model = keras.Model(x, {"tags": tags, "odds": keras.ops.exp(tags)})

@@ -25,7 +25,7 @@ from zoo_runtime.saved_samples import load_arrays
 ROOT = Path(__file__).parents[3]
 SOURCES = [
     path
-    for root in ("registry", "export", "zoo", "recipes")
+    for root in ("registry", "export", "zoo", "recipes", "data")
     for path in sorted((ROOT / root).rglob("*.py"))
 ]
 RESTRICTED, HANDED_OVER = "pickled_frames.py", "pickled.py"

@@ -16,12 +16,14 @@ from zoo_runtime.running import open_runner
 ALL = ("tflite", "onnx", "saved_model")
 
 
-def convert(model, folder, formats=ALL, samples=None, batch_sizes=(1,), **known):
+def convert(
+    model, folder, formats=ALL, samples=None, batch_sizes=(1,), sequence_length=None, **known
+):
     """Return the verified artifacts by format; what is refused is the error in its place."""
     folder = Path(folder)
     if samples is not None:
         known["rows"] = _as_arrays(samples, "samples", model)
-    options = ExportOptions(batch_sizes=batch_sizes)
+    options = ExportOptions(batch_sizes=batch_sizes, sequence_length=sequence_length)
     source = read_source(_request(model, {"name": "m", "options": options, **known}))
     (folder / "work").mkdir(parents=True)
     found = {}

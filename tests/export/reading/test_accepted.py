@@ -171,7 +171,7 @@ def test_a_model_of_which_nothing_is_known():
 
 def test_a_sequential_without_an_input_takes_what_its_sample_is_called():
     model = keras.Sequential([layers.Dense(3)], name="stack")
-    with pytest.raises(UsageError, match=r"Model 'stack' has no Input and its inputs are not known"):
+    with pytest.raises(UsageError, match=r"'stack' has no Input and its inputs are not known"):
         functional(model)
     found = functional(model, {"features": np.ones((2, 5), "float32")})
     assert {name: t.shape for name, t in signature_of(found).inputs.items()} == {

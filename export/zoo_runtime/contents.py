@@ -187,7 +187,7 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
         )
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
-        raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")
+        raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is not a manifest.")
     manifest = Manifest.read(manifest_path.read_bytes(), f"'{shown / MANIFEST}'")
     files.check_files(folder, manifest.files, shown)
     check_agreement(shown, manifest)

@@ -616,7 +616,7 @@ def test_samples_and_manifests_that_swell(tmp_path):
         load_samples(path, taken)
     with (tmp_path / "manifest.json").open("wb") as file:
         file.truncate(1 << 27)
-    with pytest.raises(BundleError, match=r"has 134,217,728 bytes: that is no manifest"):
+    with pytest.raises(BundleError, match=r"has 134,217,728 bytes: that is not a manifest"):
         load_bundle(tmp_path)
     with pytest.raises(BundleError, match="is not complete JSON"):
         Manifest.read(b"[" * 100_000)

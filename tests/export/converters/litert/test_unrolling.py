@@ -127,7 +127,7 @@ def test_any_batch_needs_every_step_written_out(tmp_path):
         (
             {"rnn": "loop", "to": ["tflite:int8"]},
             "rnn='loop': tflite:int8 measures the ranges of activations, which LiteRT cannot do in "
-            "a loop. Leave it out, or say 'unroll'.",
+            "a loop. Leave it out, or give 'unroll'.",
         ),
         (
             {"rnn": "loop", "batch_sizes": "dynamic"},

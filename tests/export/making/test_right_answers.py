@@ -385,7 +385,7 @@ def test_a_model_with_a_domain_is_tried_inside_of_it(to_files):
     bundle, refused = to_files(model, ["onnx"])
 
     assert refused == {}
-    said = "Drawn inputs are numbers from 0 to 1, as Keras gives NaN or fails on others."
+    said = "Random inputs are numbers from 0 to 1, as Keras gives NaN or fails on others."
     assert said in (bundle.path / "README.md").read_text(encoding="utf-8")
 
 

@@ -46,7 +46,7 @@ def _ours(model: Any, name: str, path: Path) -> None:
         tuple(tensor.fixed(sizes) for tensor in source.inputs),
         tuple(tensor.fixed(sizes) for tensor in source.outputs),
         path,
-        samples=tuple(batch.inputs for batch in source.trials.batches),
+        samples=tuple(batch.inputs for batch in source.samples.batches),
     )
     _measured(lambda: load_target(ROWS[name].converter)(conversion))
 

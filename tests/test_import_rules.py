@@ -21,7 +21,6 @@ HEAVY = {"tensorflow", "keras", "numpy", "tensorflow_datasets", "onnx", "onnxrun
 TABLES = {
     "export/zoo_export/targets/__init__.py",
     "export/zoo_runtime/formats.py",
-    "export/zoo_runtime/schemes.py",
     "recipes/zoo_recipes/datasets/catalog.py",
     "registry/zoo_registry/__init__.py",
     "zoo/zoo/cli/main.py",

@@ -80,26 +80,25 @@ def tried(model: Any, samples: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _convert_here(tasks: Any, work: Any, *, time_limit: float, started: Any) -> Iterator[Any]:
+def _convert_here(jobs: Any, work: Any, *, time_limit: float, started: Any) -> Iterator[Any]:
     """Take the place of the function that starts children: the same converters and runtimes."""
     from zoo_export.making import child
-    from zoo_export.making.conversion import Converted
-    from zoo_export.making.job import Result
+    from zoo_export.making.conversion import Converted, Result
     from zoo_runtime.errors import ExportError
 
     del work, time_limit
-    for task in tasks:
-        started(task.job.format)
+    for loaded in jobs:
+        started(loaded.job.format)
         try:
-            result = Result(facts=child._convert(task))
-            outputs = child._run(task.job, task.cases)
-            outputs += child._prove(task) if task.job.proof else ()
+            result = Result(facts=child._convert(loaded))
+            outputs = child._run(loaded.job, loaded.samples)
+            outputs += child._run_perturbed(loaded) if loaded.job.perturbed else ()
         except ExportError as error:
-            yield Converted(task.job, 0.0, error=error)
+            yield Converted(loaded.job, 0.0, error=error)
         except Exception as error:
-            yield Converted(task.job, 0.0, error=ExportError(child.of_converter(error)))
+            yield Converted(loaded.job, 0.0, error=ExportError(child.of_converter(error)))
         else:
-            yield Converted(task.job, 0.0, result, outputs)
+            yield Converted(loaded.job, 0.0, result, outputs)
 
 
 def _in_a_line(text: str) -> str:

@@ -61,7 +61,7 @@ class AsteriskPrompts(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {part: self._generate_examples(found) for part, found in parts.items()}
 
     def _generate_examples(self, prompts: list[tuple[str, str, Path]]) -> Any:
-        soundfile = need("soundfile", "A sound file")
+        soundfile = need("soundfile", "An audio file")
         for language, prompt, file in prompts:
             samples, _ = soundfile.read(file, dtype="int16")
             for index, piece in enumerate(pieces(samples)):

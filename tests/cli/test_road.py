@@ -360,7 +360,7 @@ WRONG_USE = {
     ),
     "bench into no chart": (
         ("bench", "bundles/digits-mlp", "--chart", "chart.pdf"),
-        "'chart.pdf' is no chart: its name must end in .svg or .png.",
+        "'chart.pdf' is not a chart file: its name must end in .svg or .png.",
     ),
     "bench of no threads": (
         ("bench", "bundles/digits-mlp", "--threads", "1,0"),

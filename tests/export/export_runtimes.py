@@ -40,9 +40,15 @@ def conversion_of(model, arrays, path, batch=None, calibration=None, **options):
         given = signature_of(model).reference(fixed)
         outputs = tuple(type(t)(t.name, t.dtype, given[t.name].shape) for t in outputs)
         inputs, outputs = with_batch(inputs, batch), with_batch(outputs, batch)
-    rows = {"calibration": calibration} if calibration is not None else {}
-    chosen = ExportOptions(**options)
-    return Conversion(model, inputs, outputs, path, samples=(arrays,), options=chosen, **rows)
+    return Conversion(
+        model,
+        inputs,
+        outputs,
+        path,
+        calibration=calibration or {},
+        samples=(arrays,),
+        options=ExportOptions(**options),
+    )
 
 
 def onnx_outputs(model, arrays, path, **options):

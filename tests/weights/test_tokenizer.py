@@ -114,4 +114,4 @@ def test_what_is_no_tokenizer(tmp_path):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\na\n")
     assert refused(tmp_path) == f"'{tmp_path / 'vocab.txt'}' lacks [CLS], [SEP], [MASK]."
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert f"'{tmp_path / 'tokenizer.json'}' is no tokenizer file:" in refused(tmp_path)
+    assert f"'{tmp_path / 'tokenizer.json'}' is not a tokenizer file:" in refused(tmp_path)

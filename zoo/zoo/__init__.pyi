@@ -10,7 +10,7 @@ from zoo.evaluating import evaluate as evaluate
 from zoo.explaining import explain as explain
 from zoo_export.benchmarking import bench as bench
 from zoo_export.exporting import export as export
-from zoo_export.reading.encoders import encoders as encoders
+from zoo_export.reading.functional import encoders as encoders
 from zoo_models.build import get_model as get_model
 from zoo_models.finetuning import merge_lora as merge_lora
 from zoo_models.quantization import quantization_aware as quantization_aware

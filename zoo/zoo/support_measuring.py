@@ -41,8 +41,8 @@ from zoo_export.reading.samples import drawn_for
 from zoo_models.build import get_model
 from zoo_registry import ZooError
 from zoo_runtime.bundle import Bundle
-from zoo_runtime.figures import Verification, largest_share
 from zoo_runtime.formats import find
+from zoo_runtime.verification import Verification, largest_share
 from zoo_system import processes
 from zoo_system.durable import write_text
 from zoo_system.machine import in_short

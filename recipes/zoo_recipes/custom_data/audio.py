@@ -42,7 +42,7 @@ def audio_feature() -> Any:
 
 def is_audio_folder(path: Path) -> bool:
     """Return whether a folder has folders, and audio clips in them."""
-    from zoo_runtime.preprocess.sounds import SUFFIXES
+    from zoo_runtime.preprocess.audio import SUFFIXES
 
     return has_class_folders(path, SUFFIXES)
 
@@ -87,9 +87,9 @@ def read_audio_folder(path: Path, columns: Columns) -> Content:
 
 
 def _checked(file: Path) -> tuple[Any, int]:
-    from zoo_runtime.preprocess.sounds import as_mono, read_sound
+    from zoo_runtime.preprocess.audio import as_mono, read_audio
 
-    samples, rate = read_sound(file)
+    samples, rate = read_audio(file)
     if not len(samples):
         raise UsageError("has no samples.")
     as_mono((samples, rate), rate)
@@ -97,9 +97,9 @@ def _checked(file: Path) -> tuple[Any, int]:
 
 
 def _clip(file: Path) -> dict[str, Any]:
-    from zoo_runtime.preprocess.sounds import read_sound
+    from zoo_runtime.preprocess.audio import read_audio
 
-    samples, rate = read_sound(file)
+    samples, rate = read_audio(file)
     return {SAMPLES: samples.mean(axis=1), RATE: rate}
 
 

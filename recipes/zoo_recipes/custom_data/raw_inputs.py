@@ -50,7 +50,7 @@ def _of_folder(path: Path, steps: Sequence[str]) -> list[tuple[str, Any]]:
     if "image" in steps:
         return [(location(file, path), file) for file in files if is_image(file)]
     if "audio" in steps:
-        from zoo_runtime.preprocess.sounds import SUFFIXES
+        from zoo_runtime.preprocess.audio import SUFFIXES
 
         return [(location(file, path), file) for file in files if file.suffix.lower() in SUFFIXES]
     if "tokenize" in steps:

@@ -12,7 +12,7 @@ from zoo_recipes.custom_data.audio import RATE, SAMPLES
 from zoo_recipes.custom_data.content import LOCATION
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
-from zoo_runtime.preprocess.sounds import as_mono
+from zoo_runtime.preprocess.audio import as_mono
 from zoo_runtime.preprocess.steps import AudioStep
 
 

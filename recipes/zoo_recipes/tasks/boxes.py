@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo_recipes.arrays.sources import Arrays
 from zoo_recipes.metrics.detection import Boxes, Detections, match
-from zoo_runtime.preprocess.boxes import HEATMAP, MAPS, OFFSET, SIZE, Found, find_boxes
+from zoo_runtime.answers.boxes import HEATMAP, MAPS, OFFSET, SIZE, Found, find_boxes
 
 # Pixels of the model's image a cell: every CenterNet has it.
 STRIDE = 4

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo_runtime.preprocess.boxes import HEATMAP, OFFSET, SIZE
+from zoo_runtime.answers.boxes import HEATMAP, OFFSET, SIZE
 
 NAME = "centernet"
 

@@ -19,7 +19,7 @@ from zoo_recipes.datasets.rows import Examples
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.tasks.boxes import Scenes
 from zoo_registry import UsageError
-from zoo_runtime.preprocess.boxes import HEATMAP
+from zoo_runtime.answers.boxes import HEATMAP
 from zoo_runtime.tokenizing import encoded
 
 # Images made smaller than by so much a side lose what can be seen on them.

@@ -1,4 +1,4 @@
-"""From the maps of a detector to boxes, and to those of a picture of any size."""
+"""From the maps of a detector to boxes, and to those of an image of any size."""
 
 import numpy as np
 from click.testing import CliRunner
@@ -8,7 +8,7 @@ from zoo.cli.main import cli
 from zoo.support_matrix import Case
 from zoo.support_measuring import build
 from zoo_export import export
-from zoo_runtime.preprocess.boxes import find_boxes
+from zoo_runtime.answers.boxes import find_boxes
 from zoo_runtime.preprocess.pixels import size_of
 
 

@@ -72,11 +72,11 @@ def test_problems_lengths_and_mixtures_are_told(sounds):
     ]
     first, *others = report.problems
     assert first == "stray.wav: lies outside the class folders"
-    assert others[0].startswith("low/broken.wav: cannot be read as a sound: ")
+    assert others[0].startswith("low/broken.wav: cannot be read as audio: ")
     assert others[1:] == [
         "low/empty.wav: has no samples",
         "low/loud.wav: Samples in floats are in -1..1; these reach 300.0",
-        "low/zero.flac: cannot be read as a sound: Format not recognised",
+        "low/zero.flac: cannot be read as audio: Format not recognised",
     ]
     with pytest.raises(UsageError, match=r"have 5 problems:\n  stray\.wav: lies outside"):
         train("asterisk-ds-cnn", data=sounds, out=sounds.parent / "run")

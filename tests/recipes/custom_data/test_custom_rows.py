@@ -170,7 +170,7 @@ def test_every_runtime_answers_as_keras_does_from_raw_rows(run, bundle, penguins
         ),
         (
             {"bill, mm": "long", "isla/nd": "a", "mass": 2},
-            "Column 'bill, mm' holds numbers, and 'long' is none.",
+            "Column 'bill, mm' holds numbers, and 'long' is not one.",
         ),
         (
             [1, 2],

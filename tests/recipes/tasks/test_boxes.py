@@ -20,7 +20,7 @@ from zoo_recipes.tasks.boxes import UNKNOWN, Scenes, flipped, make_maps
 from zoo_recipes.tasks.centernet import centernet
 from zoo_recipes.training.batches import Batches
 from zoo_registry import UsageError
-from zoo_runtime.preprocess.boxes import find_boxes
+from zoo_runtime.answers.boxes import find_boxes
 
 BOXES = {
     "bbox": np.array([[0.1, 0.2, 0.5, 0.4], [0.25, 0.5, 0.75, 1.0], [0, 0, 1, 0.25]], np.float32),

@@ -224,9 +224,9 @@ def test_steps_that_cannot_be(changes, message):
     ("content", "message"),
     [
         (None, "Step 'lookup' needs the file 'users.json' among the assets: {folder}."),
-        ("{", "'{folder}/users.json' is no vocabulary: Expecting property name"),
-        ('{"a": 1}', "'{folder}/users.json' is no vocabulary: it must be a JSON list of words."),
-        ('["a", "a"]', "'{folder}/users.json' is no vocabulary: it has a word twice."),
+        ("{", "'{folder}/users.json' is not a vocabulary: Expecting property name"),
+        ('{"a": 1}', "'{folder}/users.json' is not a vocabulary: it must be a JSON list of words."),
+        ('["a", "a"]', "'{folder}/users.json' is not a vocabulary: it has a word twice."),
     ],
 )
 def test_vocabularies_that_are_none(content, message, tmp_path):
@@ -243,7 +243,9 @@ def test_raw_inputs_that_are_no_pairs(tmp_path):
     # Numbers that are names are the words that people write for them.
     raws = [("a", "b"), (7, "b"), ("7", 1), (np.int64(7), 1), ("?", 1)]
     assert preprocessor.batch(raws)["user_id"].tolist() == [[2], [1], [1], [1], [0]]
-    with pytest.raises(UsageError, match=r"^Input 0 must have the value for 'user_id' in place 1"):
+    with pytest.raises(
+        UsageError, match=r"^Input 0 must have the value for 'user_id' at position 1"
+    ):
         preprocessor.batch(["a"])
     with pytest.raises(UsageError, match=r"^Input 0: 'user_id' is looked up by a word or a whole"):
         preprocessor.batch([(1.5, "b")])

@@ -392,7 +392,7 @@ def test_ctrl_c_leaves_a_run_that_says_so(data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "' is no run: it has no run.json. `zoo train` makes runs."),
+        (None, "' is not a run folder (run.json is missing). `zoo train` makes one."),
         ("{", "run.json' is damaged: "),
         ('{"format_version": 99}', "' has format 99; this Kerazoo reads 1."),
         (

@@ -17,7 +17,7 @@ from zoo_registry import UsageError, ZooError, did_you_mean
 
 if TYPE_CHECKING:
     from zoo.support_matrix import Case, Cell, Support
-    from zoo_export.benchmarking.report import Report, Row
+    from zoo_export.benchmarking.report import BenchmarkReport, Measurement
     from zoo_runtime.trained import Trained
 
 NONE = "-"
@@ -100,7 +100,7 @@ def _bench(
 ) -> None:
     from zoo_export.benchmarking import RUNS
     from zoo_export.benchmarking import bench as bench_bundle
-    from zoo_export.benchmarking.chart import check_chart
+    from zoo_export.benchmarking.report import check_chart
     from zoo_recipes.run import open_trained
 
     if chart is not None:
@@ -124,8 +124,8 @@ def _bench(
         next_step(_next(trained, bundle, counts, chart))
 
 
-def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
-    from zoo_export.benchmarking.chart import draw
+def _show(report: BenchmarkReport, chart: Path | None, *, as_json: bool) -> None:
+    from zoo_export.benchmarking.report import draw
 
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -150,16 +150,16 @@ def read_data(
     Raises:
         UsageError: A file or data set that does not fit the model.
     """
-    from zoo_export.reading.request import stored_examples
+    from zoo_export.reading.request import saved_examples
     from zoo_recipes.evaluation.examples import read_inputs
 
     if word.endswith(".npz"):
-        return stored_examples(Path(word))
+        return saved_examples(Path(word))
     name, _, split = word.partition(":")
     return read_inputs(trained, name, split or None, data_dir=data_dir, download=download)
 
 
-def print_report(report: Report) -> None:
+def print_report(report: BenchmarkReport) -> None:
     """Print cost and accuracy of each file, then how fast it is with each number of threads."""
     firsts = list({row.format: row for row in reversed(report.rows)}.values())[::-1]
     _print_costs(firsts)
@@ -177,7 +177,7 @@ def print_report(report: Report) -> None:
     )
 
 
-def _print_costs(rows: list[Row]) -> None:
+def _print_costs(rows: list[Measurement]) -> None:
     scored = any(row.accuracy is not None for row in rows)
     print_table(
         ("FORMAT", "SIZE", "PEAK MB", "START ms", "LOAD ms", "DIFFERENCE", "ACCURACY")[
@@ -204,7 +204,7 @@ def _print_costs(rows: list[Row]) -> None:
         click.echo(f"ACCURACY: of {examples.examples:,} examples{when}.")
 
 
-def _print_speeds(rows: tuple[Row, ...]) -> None:
+def _print_speeds(rows: tuple[Measurement, ...]) -> None:
     batch = next((row.batch for row in rows if row.batch), None)
     larger = [f"PER s, {batch}"] if batch else []
     columns = ("FORMAT", "THREADS", "FIRST ms", "P50", "P90", "P99", "PER s", *larger)
@@ -221,7 +221,7 @@ def _print_speeds(rows: tuple[Row, ...]) -> None:
     click.echo(f"P50, P90 and P99 in ms at batch 1; PER s: examples a second{at_once}.")
 
 
-def _threads(row: Row) -> str:
+def _threads(row: Measurement) -> str:
     return str(row.threads or "auto")
 
 

@@ -27,7 +27,7 @@ from zoo_models.sizing import image_shape
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:
-    from zoo_export.budget import Report
+    from zoo_export.budget import BudgetReport
     from zoo_runtime.bundle import Bundle
 
 
@@ -119,8 +119,8 @@ def export(
     """Export a run, a model by name or a .keras file to a bundle of verified files."""
     from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
-    from zoo_runtime.archive import check_place
     from zoo_runtime.errors import ExportError
+    from zoo_runtime.files import check_zip
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
@@ -157,7 +157,7 @@ def export(
         options |= {"image_size": None, "name": source.rpartition("/")[2]}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
     if archive is not None:
-        check_place(archive, force=force)
+        check_zip(archive, force=force)
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
         bundle = export_model(given, keep_going=True, on_event=on_event, **options)
@@ -211,7 +211,7 @@ def _export_within_budget(
         _print_search(bundle, report)
 
 
-def _print_search(bundle: Bundle, report: Report) -> None:
+def _print_search(bundle: Bundle, report: BudgetReport) -> None:
     from zoo_export.budget import HEADER, RIGHT
 
     print_table(HEADER, report.rows(), right=[HEADER[index] for index in RIGHT])
@@ -260,7 +260,7 @@ def _after(bundle: Path, target: str | None) -> str:
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
-    from zoo_export.card.remarks import proofs, remarks
+    from zoo_export.card.notes import notes, verification_notes
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
@@ -283,8 +283,8 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
     for artifact in bundle.artifacts:
-        for remark in [*proofs(artifact.verification), *remarks(artifact.facts)]:
-            click.echo(f"{artifact.format}: {remark}")
+        for note in [*verification_notes(artifact.verification), *notes(artifact.facts)]:
+            click.echo(f"{artifact.format}: {note}")
 
 
 def print_targets(bundle: Bundle) -> None:
@@ -301,7 +301,7 @@ def print_targets(bundle: Bundle) -> None:
 @as_json
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
-    from zoo_export.card.remarks import proofs
+    from zoo_export.card.notes import verification_notes
     from zoo_runtime.bundle import load_bundle
     from zoo_runtime.bundle import verify as verify_bundle
 
@@ -325,7 +325,7 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
         right=("DIFFERENCE", "ALLOWED"),
     )
     for result in results:
-        for proof in proofs(result):
-            click.echo(f"{result.format}: {proof}")
+        for note in verification_notes(result):
+            click.echo(f"{result.format}: {note}")
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
     next_step(f"zoo predict {shlex.quote(str(bundle))} INPUT")

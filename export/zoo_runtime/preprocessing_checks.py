@@ -1,4 +1,4 @@
-"""Raw inputs with what preprocessing made of them, to prove that it does the same elsewhere."""
+"""Preprocessing checks: raw inputs and what was made of them, to verify it on another machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo_runtime.errors import VerificationError
 from zoo_runtime.manifest import Manifest
 from zoo_runtime.optional import is_installed
 from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.stored import fits_tensor, load_arrays
+from zoo_runtime.saved_samples import fits_tensor, load_arrays
 from zoo_runtime.tensors import Array
 from zoo_runtime.tokenizing import asking
 
-PROBES = "probes.npz"
+_FILE = "probes.npz"
 _TEXTS = ("Zürich isn't far: 3.14 km!", "the quick brown fox jumps over the lazy dog", "HELLO")
 # By step: grey levels that another version of Pillow, samples that another of soxr may round
 # differently.
@@ -26,13 +26,13 @@ _ALLOWED = {"image": 2.0, "audio": 1e-3}
 _RAW = "raw"
 # What a step imports.
 NEEDS = {"image": "PIL", "tokenize": "tokenizers", "audio": "soxr"}
-# Of the stored sound, in Hz: no model's own, so that it is resampled.
+# Of the saved audio clip, in Hz: no model's own, so that it is resampled.
 _RATE = 11_000
-# Of one stored array: a few rows of what one model takes.
+# Of one saved array: a few rows of what one model takes.
 _MOST_BYTES = 1 << 28
 
 
-def save_probes(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
+def save_preprocessing_checks(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
     """Write fixed raw inputs and what the steps make of them.
 
     There are none for bare arrays, nor where a library that the steps need is not installed.
@@ -40,22 +40,22 @@ def save_probes(assets: Path, steps: Sequence[Mapping[str, Any]]) -> None:
     raws = _raws(steps, assets) if _can_prepare(steps) else []
     if raws:
         made = Preprocessor(steps, assets).batch([_plain(raw) for raw in raws])
-        stored: dict[str, Any] = {_RAW: np.stack(raws), **_named(made)}
-        np.savez_compressed(assets / PROBES, **stored)
+        saved: dict[str, Any] = {_RAW: np.stack(raws), **_named(made)}
+        np.savez_compressed(assets / _FILE, **saved)
 
 
-def check_probes(manifest: Manifest, assets: Path) -> None:
-    """Preprocess the stored raw inputs again and compare.
+def check_preprocessing(manifest: Manifest, assets: Path) -> None:
+    """Preprocess the saved raw inputs again and compare.
 
     Raises:
-        VerificationError: Pixels or token numbers differ from those of the export.
-        BundleError: The stored inputs cannot be read.
+        VerificationError: Pixels or token ids differ from those of the export.
+        BundleError: The saved inputs cannot be read.
         UsageError: Steps or a tokenizer that cannot be used.
     """
     if not _can_prepare(manifest.preprocessing):
         return  # a device that is only given arrays
-    if not (assets / PROBES).is_file():
-        # Nothing to compare with: that it is done at all is still found out here.
+    if not (assets / _FILE).is_file():
+        # Nothing to compare with: whether it runs at all is still checked.
         raws = [_plain(raw) for raw in _raws(manifest.preprocessing, assets)]
         if raws:
             Preprocessor(manifest.preprocessing, assets).batch(raws)
@@ -67,15 +67,15 @@ def check_probes(manifest: Manifest, assets: Path) -> None:
         bytes_ = math.prod(shape) * dtype.itemsize
         return bytes_ <= _MOST_BYTES and (tensor is None or fits_tensor(tensor, shape, dtype))
 
-    stored = load_arrays(assets / PROBES, fits)
-    raws = [_plain(raw) for raw in stored.pop(_RAW, np.zeros(0))]
+    saved = load_arrays(assets / _FILE, fits)
+    raws = [_plain(raw) for raw in saved.pop(_RAW, np.zeros(0))]
     made = _named(Preprocessor(manifest.preprocessing, assets).batch(raws))
-    if sorted(made) != sorted(stored):
-        raise VerificationError(f"Preprocessing makes {sorted(made)}; stored are {sorted(stored)}.")
+    if sorted(made) != sorted(saved):
+        raise VerificationError(f"Preprocessing makes {sorted(made)}; saved are {sorted(saved)}.")
     kinds = _kinds(manifest.preprocessing)
     allowed = max((_ALLOWED[kind] for kind in kinds if kind in _ALLOWED), default=0.0)
     for name, array in made.items():
-        _compare(name.partition("/")[2], stored[name], array, allowed)
+        _compare(name.partition("/")[2], saved[name], array, allowed)
 
 
 def _kinds(steps: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -125,10 +125,10 @@ def _named(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {f"x/{name}": array for name, array in arrays.items()}
 
 
-def _compare(name: str, stored: Array, made: Array, allowed: float) -> None:
-    same = made.shape == stored.shape and made.dtype == stored.dtype
+def _compare(name: str, saved: Array, made: Array, allowed: float) -> None:
+    same = made.shape == saved.shape and made.dtype == saved.dtype
     allowed = allowed if made.dtype.kind == "f" else 0
-    if not same or np.abs(made.astype(np.float64) - stored).max() > allowed:
+    if not same or np.abs(made.astype(np.float64) - saved).max() > allowed:
         raise VerificationError(
             f"Preprocessing gives another '{name}' here than where the bundle was made: install "
             "the versions of Pillow and tokenizers that are in its manifest, or export it again."

@@ -1,4 +1,4 @@
-"""What a converter found in a file that is worth a sentence, in the card and in the shell."""
+"""Notes on an artifact, a sentence each, for the card and the command line."""
 
 from __future__ import annotations
 
@@ -7,87 +7,88 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo_export.reading.calibration import FEW_ROWS
-from zoo_runtime.figures import Fit, Verification
+from zoo_runtime.verification import Fit, Verification
 
 _SHOWN_KINDS = 6
 # Of a column's standard deviation: float32 files stay far below.
-_WORTH_SAYING = 1e-3
+_NOTABLE = 1e-3
 
 
-def remarks(facts: Mapping[str, Any]) -> list[str]:
+def notes(facts: Mapping[str, Any]) -> list[str]:
     """Return what to know about an artifact beyond its size and difference, a sentence each.
 
     Args:
         facts: Those of a :class:`zoo_runtime.manifest.Artifact`.
 
     Example:
-        >>> remarks({"xnnpack": {"nodes": 9, "taken": 8, "left": {"CUMSUM": 1}}})
+        >>> notes({"xnnpack": {"nodes": 9, "taken": 8, "left": {"CUMSUM": 1}}})
         ["XNNPACK computes 8 of 9 nodes (88 %), LiteRT's own kernels the rest: 1 CUMSUM."]
-        >>> remarks({"xnnpack": {"nodes": 0, "taken": 0, "left": {}}})
+        >>> notes({"xnnpack": {"nodes": 0, "taken": 0, "left": {}}})
         ['It has no nodes: every output is an input as it came, or a constant.']
-        >>> remarks({"unchosen_sizes": {"height": 64, "width": 96}})
+        >>> notes({"unchosen_sizes": {"height": 64, "width": 96}})
         ['Sizes that nobody chose are fixed in it: height 64, width 96 (see image_size, \
 sequence_length).']
     """
     return list(_sentences(facts))
 
 
-def proofs(figures: Verification) -> list[str]:
-    """Return what the comparison with Keras proves, and what it does not, a sentence each.
+def verification_notes(verification: Verification) -> list[str]:
+    """Return what the comparison with Keras verifies, and what it does not, a sentence each.
 
     Args:
-        figures: Those of an artifact.
+        verification: Of an artifact.
 
     Example:
-        >>> from zoo_runtime.figures import Fit
+        >>> from zoo_runtime.verification import Fit
         >>> fit = Fit("logits", 2, 0.02, 1.0, 0.15, 10, answers=64, keras_answers=64, label="cat")
-        >>> proofs(Verification("tflite:int8", 0.3, (), fits=(fit,)))
+        >>> verification_notes(Verification("tflite:int8", 0.3, (), fits=(fit,)))
         ["Of the columns of 'logits' it keeps least of column 2 ('cat'): it is off by 2 % of its \
 standard deviation."]
-        >>> proofs(Verification("onnx", 1e-5, (), fits=(Fit("y", None, 0, 0, 0, keras_answers=1),)))
-        ["Keras gives one answer for all samples in output 'y': that the file gives it too proves \
+        >>> constant = Fit("y", None, 0, 0, 0, keras_answers=1)
+        >>> verification_notes(Verification("onnx", 1e-5, (), fits=(constant,)))
+        ["Keras gives one answer for all samples in output 'y': agreement with it verifies \
 nothing."]
     """
-    return list(_proofs(figures))
+    return list(_verification_notes(verification))
 
 
-def _proofs(figures: Verification) -> Iterator[str]:
-    silent = figures.uninformative
+def _verification_notes(verification: Verification) -> Iterator[str]:
+    silent = verification.uninformative
     if silent:
         names = ", ".join(f"'{name}'" for name in silent)
-        proves = (
+        meaning = (
             "a file of the same model with changed weights agrees with Keras."
-            if figures.perturbed
-            else "that the file gives it too proves nothing."
+            if verification.perturbed
+            else "agreement with it verifies nothing."
         )
-        yield f"Keras gives one answer for all samples in output {names}: {proves}"
-    elif figures.perturbed:
+        yield f"Keras gives one answer for all samples in output {names}: {meaning}"
+    elif verification.perturbed:
         yield (
             "Some of its weights are so near zero that nothing passes them: a file of the same "
             "model with changed weights agrees with Keras too."
         )
-    for fit in figures.fits:
+    for fit in verification.fits:
         if fit.centred or not fit.is_informative:
             continue
         if 0 < fit.constant < fit.columns:
             yield (
                 f"{fit.constant:,} of {fit.columns:,} columns of '{fit.output}' are one number in "
-                "Keras, whatever the sample: of those no more is proved."
+                "Keras, whatever the sample: of those no more is verified."
             )
-        if fit.deviation and fit.difference >= _WORTH_SAYING * fit.deviation:
+        if fit.deviation and fit.difference >= _NOTABLE * fit.deviation:
             yield _least_kept(fit)
 
 
 def _least_kept(fit: Fit) -> str:
-    share = f"off by {fit.difference / fit.deviation:,.1f} times"
+    loss = f"off by {fit.difference / fit.deviation:,.1f} times"
     if fit.difference < fit.deviation:
-        share = f"off by {fit.difference / fit.deviation * 100:.2g} % of"
+        loss = f"off by {fit.difference / fit.deviation * 100:.2g} % of"
     if fit.column is None:
-        return f"Output '{fit.output}' is {share} its standard deviation."
+        return f"Output '{fit.output}' is {loss} its standard deviation."
     label = f" ('{fit.label}')" if fit.label is not None else ""
     return (
         f"Of the columns of '{fit.output}' it keeps least of column {fit.column}{label}: it is "
-        f"{share} its standard deviation."
+        f"{loss} its standard deviation."
     )
 
 
@@ -109,10 +110,10 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     signatures = facts.get("signatures", {})
     if isinstance(signatures, Mapping):  # a SavedModel has a list of names
         for name, row in signatures.items():
-            share = row["xnnpack"]
+            delegated = row["xnnpack"]
             yield (
                 f"Its signature {name} takes {row['batch']} rows at once "
-                f"(XNNPACK: {share['taken']:,} of {share['nodes']:,} nodes)."
+                f"(XNNPACK: {delegated['taken']:,} of {delegated['nodes']:,} nodes)."
             )
 
 
@@ -140,7 +141,7 @@ def _of_samples(facts: Mapping[str, Any]) -> Iterator[str]:
         yield _drawn(**facts["drawn_left_out"])
     if "ties_left_out" in facts:
         yield (
-            f"Not compared in {facts['ties_left_out']:,} whole numbers that change in Keras itself "
+            f"Not compared in {facts['ties_left_out']:,} integers that change in Keras itself "
             "with the last bit of its inputs."
         )
     if "from_float64" in facts:
@@ -159,10 +160,10 @@ def _of_samples(facts: Mapping[str, Any]) -> Iterator[str]:
 
 def _drawn(left: int | None, positive: bool) -> str:
     if left is None:
-        return "Not compared on drawn inputs: Keras itself gives NaN or fails on them."
-    drawn = "Drawn inputs are numbers from 0 to 1, as Keras gives NaN or fails on others"
+        return "Not compared on random inputs: Keras itself gives NaN or fails on them."
+    drawn = "Random inputs are numbers from 0 to 1, as Keras gives NaN or fails on others"
     if not positive:
-        return f"Not compared on {left} drawn rows, to which Keras itself has no answer."
+        return f"Not compared on {left} random rows, to which Keras itself has no answer."
     return f"{drawn}." if not left else f"{drawn}; {left} more rows were left out."
 
 
@@ -190,8 +191,8 @@ def _optimized(by: Mapping[str, Any]) -> str:
 def _recurrent(layers: Iterable[Mapping[str, Any]]) -> str:
     kinds = Counter((row["strategy"], row["steps"]) for row in layers)
     forms = {"loop": "{} in a loop of {} steps", "unroll": "{} unrolled, {} steps"}
-    told = [forms[strategy].format(n, steps) for (strategy, steps), n in kinds.items()]
-    return f"Recurrent layers: {'; '.join(told)}."
+    parts = [forms[strategy].format(n, steps) for (strategy, steps), n in kinds.items()]
+    return f"Recurrent layers: {'; '.join(parts)}."
 
 
 def _dynamic(cost: Mapping[str, Any]) -> str:
@@ -203,8 +204,8 @@ def _dynamic(cost: Mapping[str, Any]) -> str:
     )
 
 
-def _xnnpack(share: Mapping[str, Any]) -> str:
-    nodes, taken, left = share["nodes"], share["taken"], list(share["left"].items())
+def _xnnpack(delegated: Mapping[str, Any]) -> str:
+    nodes, taken, left = delegated["nodes"], delegated["taken"], list(delegated["left"].items())
     if not nodes:
         return "It has no nodes: every output is an input as it came, or a constant."
     # Rounded down: 449 of 450 are not all.

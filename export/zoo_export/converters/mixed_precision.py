@@ -1,4 +1,4 @@
-"""Which layers cost most when they are computed in int8, so that the worst can stay in float."""
+"""Mixed precision: layers of int8 files, and constants of float16 ones, that stay in float32."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 from zoo_export.reading.signature import path_of
 from zoo_runtime.tensors import Array, Arrays
 
-# Kept in float are the fewest layers that make so much of the whole squared error.
-SHARE = 0.9
-# And no more of them than this share of what would weigh as much as all that is in int8: biases,
+# Kept in float are the fewest layers that make this fraction of the whole squared error.
+ERROR_FRACTION = 0.9
+# And no more of them than this fraction of what would weigh as much as all that is in int8: biases,
 # and what a format adds, weigh too.
 FILLED = 0.75
 # Rows that each layer is tried on, and layers that are tried one by one.
@@ -28,7 +28,7 @@ def by_layer(model: Any, nodes: Iterable[tuple[str, Sequence[str]]]) -> dict[str
 
     Args:
         model: The Keras model.
-        nodes: Each node with the names, its own or of its tensors, that tell its layer.
+        nodes: Each node with the names, its own or of its tensors, that contain its layer's.
     """
     cells = {layer.cell.name for layer in model._flatten_layers() if hasattr(layer, "cell")}
     found = [
@@ -62,7 +62,7 @@ def layer_errors(
         run: Quantizes all nodes but those that it gets, and returns the outputs of some rows.
 
     Returns:
-        For each layer the root mean square of the difference, as a share of that of the outputs
+        For each layer the root mean square of the difference, as a fraction of that of the outputs
         in float.
 
     Example:
@@ -83,7 +83,7 @@ def layer_errors(
 
 
 def room_for_float(model: Any, layers: Iterable[str]) -> tuple[dict[str, int], float]:
-    """Return how many numbers each layer's kernels hold, and how many of all may stay in float.
+    """Return how many weights each layer's kernels hold, and how many of all may stay in float.
 
     Args:
         model: The Keras model.
@@ -126,13 +126,13 @@ def _end_that_begins(name: str, path: str) -> str:
 def worst(errors: Mapping[str, float], sizes: Mapping[str, int], room: float) -> list[str]:
     """Return the layers to keep in float, worst first.
 
-    They are the fewest that make :data:`SHARE` of the sum of all squared errors, without those
-    for which there is no room: where every layer costs about the same, as with drawn weights,
-    that sum takes most of the model.
+    They are the fewest that make :data:`ERROR_FRACTION` of the sum of all squared errors, without
+    those for which there is no room: where every layer costs about the same, as with random
+    weights, that sum takes most of the model.
 
     Args:
         errors: What each layer costs, as :func:`layer_errors` gives it.
-        sizes: The numbers in its kernels.
+        sizes: The number of weights in its kernels.
         room: How many of all of them may stay in float.
 
     Example:
@@ -144,7 +144,7 @@ def worst(errors: Mapping[str, float], sizes: Mapping[str, int], room: float) ->
         []
     """
     left = sum(error**2 for error in errors.values())
-    enough = (1 - SHARE) * left
+    enough = (1 - ERROR_FRACTION) * left
     chosen = []
     for layer, error in sorted(errors.items(), key=lambda item: -item[1]):
         if left <= enough:
@@ -156,26 +156,19 @@ def worst(errors: Mapping[str, float], sizes: Mapping[str, int], room: float) ->
     return chosen
 
 
-def some_rows(calibration: Arrays) -> dict[str, Array]:
-    """Return at most :data:`NUM_ROWS` of the rows, evenly spaced."""
-    count = len(next(iter(calibration.values())))
-    chosen = np.linspace(0, count - 1, min(count, NUM_ROWS)).astype(int)
-    return {name: array[chosen] for name, array in calibration.items()}
-
-
 def _error(expected: Arrays, received: Arrays) -> float:
-    shares = [
+    fractions = [
         np.sqrt(np.mean((array - received[name]) ** 2) / max(np.mean(array**2), 1e-12))
         for name, array in expected.items()
         if array.dtype.kind == "f"
     ]
-    return round(float(max(shares, default=0.0)), 6)
+    return round(float(max(fractions, default=0.0)), 6)
 
 
 # Layers that no quantizer may touch: they say so by holding ``float_constants``.
 #
-# The front end of a speech model is one. The power of a sound spans ten orders of magnitude, of
-# which eight bits hold two; a logarithm of that is noise.
+# The front end of a speech model is one. The power of an audio clip spans ten orders of magnitude,
+# of which eight bits hold two; a logarithm of that is noise.
 
 
 def float_layers(model: Any) -> dict[str, int]:
@@ -201,7 +194,7 @@ def float_nodes(model: Any, nodes: Iterable[tuple[str, Sequence[str]]]) -> list[
 
     Args:
         model: The Keras model.
-        nodes: As for :func:`zoo_export.converters.float_layers.by_layer`.
+        nodes: As for :func:`zoo_export.converters.mixed_precision.by_layer`.
     """
     kept = float_layers(model)
     if not kept:
@@ -217,3 +210,39 @@ def with_float_layers(model: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
         return dict(facts)
     names = [*facts.get("float_layers", ()), *kept]
     return {**facts, "float_layers": names, "float_constants": sum(kept.values())}
+
+
+_LARGEST = float(np.finfo(np.float16).max)
+_SMALLEST = float(np.finfo(np.float16).smallest_normal)
+# Above it the steps of float16 are a sixteenth and more: too much beside numbers around one.
+_LARGEST_TERM = 100.0
+
+
+def is_held(array: Array, *, summed: bool = False, multiplied: bool = False) -> bool:
+    """Return whether float16 holds a constant so well that answers stay what they are.
+
+    A weight may be rounded by its last bits. What is added to numbers of usual size, as masks and
+    means are, must not be rounded by as much as they are; a fraction or an epsilon must not vanish.
+
+    Args:
+        array: Float numbers.
+        summed: Whether it is added to something, or compared or chosen from beside it.
+        multiplied: Whether something is multiplied or divided by it.
+
+    Example:
+        >>> is_held(np.float32([1500.3])), is_held(np.float32([1500.3]), summed=True)
+        (True, False)
+        >>> is_held(np.float32([-1e9])), is_held(np.float32([-np.inf]), summed=True)
+        (False, True)
+    """
+    limit = _LARGEST_TERM if summed or multiplied else _LARGEST
+    if array.size and max(array.max(), -array.min()) > limit:
+        sizes = np.abs(array[np.isfinite(array)])
+        if sizes.max(initial=0) > limit:
+            return False
+    return not multiplied or bool((np.abs(array[array != 0]) >= _SMALLEST).all())
+
+
+def with_full_precision(facts: dict[str, Any]) -> dict[str, Any]:
+    """Add to the facts of a float16 file how many bytes of constants have to stay in float32."""
+    return {**facts, "float_constants": facts["weights"].get("float32", 0)}

@@ -1,4 +1,4 @@
-"""What a program has to know about the file that it runs."""
+"""The file that a program runs: what goes in and out of it, and how source text is written."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zoo_runtime.manifest import Artifact, Manifest
-from zoo_runtime.running.affine import Affine, recorded
-from zoo_runtime.running.sessions import SIGNATURE
+from zoo_runtime.running.sessions import SIGNATURE, Affine, recorded
 from zoo_runtime.tensors import BATCH, SEQUENCE, Tensor
 
 _LENGTH = 128
@@ -17,17 +16,17 @@ _MAX_LABELS = 40
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One file, and what goes in and out of it.
+class ProgramFile:
+    """A file of a bundle, as a program sees it.
 
     Args:
         path: The file in the bundle.
-        inputs: With numbers as sizes, for one example.
+        inputs: With fixed sizes, for one example.
         outputs: With the names of sizes that vary.
         labels: Names of the classes, where the answer is one of them.
-        meanings: What the numbers of an input are, by its name.
+        meanings: What the values of an input are, by its name.
         signature: The LiteRT signature that gives the outputs.
-        affines: How the file holds the real numbers of a tensor as integers, by its name.
+        affines: How the file quantizes a tensor, by its name.
     """
 
     path: str
@@ -51,7 +50,7 @@ class Subject:
         return self.labels if known else None
 
 
-def subject_of(manifest: Manifest, artifact: Artifact) -> Subject:
+def program_file(manifest: Manifest, artifact: Artifact) -> ProgramFile:
     """Return what a program that runs an artifact has to know.
 
     Args:
@@ -64,7 +63,7 @@ def subject_of(manifest: Manifest, artifact: Artifact) -> Subject:
     # One answer: a file of a larger batch gives one for each row.
     one = logits[:1] in {(1,), (BATCH,)} and logits[1:] == (len(manifest.labels or ()),)
     labels = manifest.labels if one else None
-    return Subject(
+    return ProgramFile(
         path=artifact.path,
         inputs=tuple(tensor.fixed(sizes) for tensor in artifact.inputs),
         # The answer first: a program that shows one output shows that.
@@ -88,7 +87,7 @@ def in_file(tensor: Tensor, affines: Mapping[str, Affine]) -> Tensor:
 
 
 def count(tensor: Tensor) -> int:
-    """Return how many numbers an input of one example has.
+    """Return how many values an input of one example has.
 
     Example:
         >>> count(Tensor("image", "float32", (1, 8, 8, 1)))

@@ -1,4 +1,4 @@
-"""Samples kept in a bundle, so that another machine can prove it again without Keras."""
+"""Samples with what Keras gives for them, as a bundle holds them: it is verified without Keras."""
 
 from __future__ import annotations
 
@@ -13,14 +13,64 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
-from zoo_runtime.archive import check_ratio
 from zoo_runtime.columns import Scale, as_columns
 from zoo_runtime.comparing import has_columns
 from zoo_runtime.errors import BundleError
-from zoo_runtime.kinds import Trial
-from zoo_runtime.tensors import Array, Arrays, Tensor
+from zoo_runtime.files import check_ratio
+from zoo_runtime.tensors import Array, Arrays, Tensor, fits_shape
 
-# Logits over a vocabulary would be megabytes: so many values tell as much, of so many columns.
+GIVEN, EXAMPLE, DRAWN, BESIDE, EDGE = "given", "example", "drawn", "beside", "edge"
+
+
+@dataclass(frozen=True, eq=False)
+class SampleBatch:
+    """One sample batch.
+
+    Args:
+        kind: :data:`GIVEN` for real rows and what is made of them, :data:`EXAMPLE` for those that
+            agreement is counted on, :data:`DRAWN`, :data:`BESIDE` for drawn rows beside enough
+            real ones, or :data:`EDGE` for an edge case.
+        inputs: By name.
+        expected: What Keras gives for them.
+        unsteady: Where integers among that change with the last bit of weights and inputs: ties, on
+            which no file can be compared.
+    """
+
+    kind: str
+    inputs: dict[str, Array]
+    expected: dict[str, Array]
+    unsteady: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def group(self) -> str | None:
+        """The kind whose rows set the scale of each column, as :func:`group_of` gives it."""
+        return group_of(self.kind)
+
+
+def group_of(kind: str) -> str | None:
+    """Return the kind whose rows set the scale of columns; ``None`` for edge cases.
+
+    Example:
+        >>> [group_of(kind) for kind in ("example", "drawn", "edge")]
+        ['given', 'drawn', None]
+    """
+    return {EDGE: None, EXAMPLE: GIVEN}.get(kind, kind)
+
+
+def is_compared(kind: str, *, is_scheme: bool) -> bool:
+    """Return whether a file is compared with Keras on samples of a kind.
+
+    Schemes are made for the values that inputs usually have: where there are enough real ones,
+    they are compared on those, and never on edge cases.
+
+    Example:
+        >>> [is_compared(kind, is_scheme=True) for kind in ("given", "drawn", "beside", "edge")]
+        [True, True, False, False]
+    """
+    return not is_scheme or kind in {GIVEN, EXAMPLE, DRAWN}
+
+
+# Logits over a vocabulary would be megabytes: so many values show as much, of so many columns.
 MAX_VALUES, MAX_COLUMNS = 65_536, 1024
 # An archive of a few kilobytes can swell to any size.
 MAX_BYTES = 1 << 32
@@ -37,16 +87,15 @@ _FIELDS = tuple(field.name for field in fields(Scale))
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One sample batch.
+class SavedBatch:
+    """One sample batch, as it was saved.
 
     Args:
         inputs: Arrays by input name.
         values: What Keras gave, as :func:`reduced` gives it; flat in bundles of earlier versions.
         shapes: Shapes of the whole outputs.
-        kind: As that of a :class:`zoo_runtime.kinds.Trial`; ``None`` in bundles of earlier
-            versions.
-        unsteady: Where whole numbers among the values are ties.
+        kind: As that of a :class:`SampleBatch`; ``None`` in bundles of earlier versions.
+        unsteady: Where integers among the values are ties.
     """
 
     inputs: Arrays
@@ -57,7 +106,7 @@ class Stored:
 
 
 def columns_kept(width: int) -> Array:
-    """Return the columns of an output that are stored: all, or evenly spaced ones.
+    """Return the columns of an output that are saved: all, or evenly spaced ones.
 
     Example:
         >>> columns_kept(3).tolist(), len(columns_kept(50_257))
@@ -90,7 +139,7 @@ def reduced(array: Array, has_columns: bool) -> Array:
 
 def save_samples(
     path: Path,
-    trials: Sequence[Trial],
+    batches: Sequence[SampleBatch],
     outputs: Sequence[Tensor],
     scales: Mapping[str, Mapping[str, Scale]],
 ) -> None:
@@ -98,24 +147,24 @@ def save_samples(
 
     Args:
         path: The ``.npz`` file.
-        trials: The batches.
+        batches: The batches.
         outputs: The model's outputs, with named sizes.
         scales: By group and output.
     """
     flat: dict[str, Array] = {}
     split = {tensor.name: has_columns(tensor) for tensor in outputs}
-    for index, trial in enumerate(trials):
-        flat |= {f"{index}/x/{name}": array for name, array in trial.inputs.items()}
+    for index, batch in enumerate(batches):
+        flat |= {f"{index}/x/{name}": array for name, array in batch.inputs.items()}
         flat |= {
             f"{index}/y/{name}": reduced(array, split[name])
-            for name, array in trial.expected.items()
+            for name, array in batch.expected.items()
         }
-        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in trial.expected.items()}
+        flat |= {f"{index}/shape/{name}": np.array(a.shape) for name, a in batch.expected.items()}
         flat |= {
-            f"{index}/ties/{name}": reduced(places, split[name])
-            for name, places in trial.unsteady.items()
+            f"{index}/ties/{name}": reduced(ties, split[name])
+            for name, ties in batch.unsteady.items()
         }
-        flat[f"{index}/kind/"] = np.array(trial.kind)
+        flat[f"{index}/kind/"] = np.array(batch.kind)
     for group, by_name in scales.items():
         for name, scale in by_name.items():
             kept = columns_kept(len(scale.spread))
@@ -124,7 +173,7 @@ def save_samples(
         np.savez_compressed(file, **flat)  # type: ignore[arg-type]  # names are taken for options
 
 
-def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[Stored]:
+def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[SavedBatch]:
     """Read the batches that :func:`save_samples` wrote.
 
     Args:
@@ -149,10 +198,10 @@ def load_samples(path: Path, inputs: Sequence[Tensor]) -> list[Stored]:
     arrays = load_arrays(path, fits)
     try:
         count = 1 + max(int(key.partition("/")[0]) for key in arrays if key[:1].isdigit())
-        cases = [_case(arrays, index) for index in range(min(count, len(arrays)))]
+        batches = [_batch(arrays, index) for index in range(min(count, len(arrays)))]
     except (ValueError, TypeError) as error:
         raise BundleError(f"'{path}' holds no samples: {error}") from error
-    return cases
+    return batches
 
 
 def load_scales(path: Path) -> dict[str, dict[str, Scale]]:
@@ -186,7 +235,7 @@ def fits_tensor(tensor: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     Args:
         tensor: Its shape with the batch; a size that has a name may be any.
         shape: Of the array.
-        dtype: Of the array, which may hold whole numbers of another width.
+        dtype: Of the array, which may hold integers of another width.
 
     Example:
         >>> images = Tensor("image", "float32", ("batch", 8, 8))
@@ -197,8 +246,7 @@ def fits_tensor(tensor: Tensor, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
     """
     sizes = [size for size, dim in zip(shape, tensor.shape, strict=False) if isinstance(dim, str)]
     return (
-        len(shape) == len(tensor.shape)
-        and all(isinstance(d, str) or d == s for d, s in zip(tensor.shape, shape, strict=True))
+        fits_shape(tensor.shape, shape)
         and math.prod(sizes) <= _MOST_ROWS
         and dtype.kind in "biuf"
         and dtype.itemsize <= _WIDEST
@@ -231,10 +279,10 @@ def load_arrays(
             for info in archive.infolist():
                 _check_member(path, archive, info, fits)
         content.seek(0)
-        with np.load(content, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files if wanted(key)}
+        with np.load(content, allow_pickle=False) as saved:
+            arrays = {key: saved[key] for key in saved.files if wanted(key)}
         if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-            raise BundleError(f"'{path}' holds files that are no arrays.")
+            raise BundleError(f"'{path}' holds files that are not arrays.")
         return arrays
     except BundleError:
         raise
@@ -250,7 +298,7 @@ def _check_member(
 ) -> None:
     """Refuse an array that is not of the size that its header says, or that does not fit."""
     if not info.filename.endswith(_SUFFIX):
-        raise BundleError(f"'{path}' holds files that are no arrays.")
+        raise BundleError(f"'{path}' holds files that are not arrays.")
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         read = np.lib.format.read_array_header_1_0
@@ -262,16 +310,18 @@ def _check_member(
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
     if size != info.file_size:
-        raise BundleError(f"'{path}': '{key}' has {info.file_size:,} bytes, and {size:,} are told.")
+        raise BundleError(
+            f"'{path}': '{key}' has {info.file_size:,} bytes, and its header says {size:,}."
+        )
     if fits is not None and not fits(key, shape, dtype):
         raise BundleError(
             f"'{path}' holds '{key}' of shape {shape} and {dtype}, which its manifest does not "
-            "speak of. Export it again."
+            "list. Export it again."
         )
 
 
 def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
-    """Read the arrays of a person's own ``.npz`` file; nothing is ever unpickled.
+    """Read the arrays of the user's own ``.npz`` file; nothing is ever unpickled.
 
     Args:
         path: The file.
@@ -285,10 +335,10 @@ def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
         if of_run:
             with zipfile.ZipFile(path) as archive:
                 check_ratio(path, sum(info.file_size for info in archive.infolist()))
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, np.ndarray):
-            with stored:
-                return {key: stored[key] for key in stored.files}
+        saved = np.load(path, allow_pickle=False)
+        if not isinstance(saved, np.ndarray):
+            with saved:
+                return {key: saved[key] for key in saved.files}
     except BundleError:
         raise
     except Exception as error:  # as above; a header may ask for more memory than there is
@@ -298,7 +348,7 @@ def read_npz(path: Path, *, of_run: bool = False) -> dict[str, Array]:
     )
 
 
-def _case(arrays: Arrays, index: int) -> Stored:
+def _batch(arrays: Arrays, index: int) -> SavedBatch:
     def part(kind: str) -> dict[str, Array]:
         prefix = f"{index}/{kind}/"
         return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
@@ -306,9 +356,9 @@ def _case(arrays: Arrays, index: int) -> Stored:
     shapes = {name: tuple(map(int, shape)) for name, shape in part("shape").items()}
     kind = part("kind").get("")
     known = None if kind is None else str(kind)
-    return Stored(part("x"), part("y"), shapes, known, part("ties"))
+    return SavedBatch(part("x"), part("y"), shapes, known, part("ties"))
 
 
-def stored_inputs(arrays: Arrays) -> dict[str, Array]:
+def saved_inputs(arrays: Arrays) -> dict[str, Array]:
     """Return the inputs by name among the arrays of a run's ``examples.npz``."""
     return {k.removeprefix("x/"): array for k, array in arrays.items() if k.startswith("x/")}

@@ -1,6 +1,6 @@
-"""An ONNX graph in float16, but for operators whose numbers it cannot hold.
+"""An ONNX graph in float16, but for operators whose values it cannot hold.
 
-There arithmetic itself is in float16. What adds a mask of -1e9, takes a mean of 1500 away or scales
+There arithmetic itself is in float16. What adds a mask of -1e9, subtracts a mean of 1500 or scales
 what the user gives stays in float32, and so does what follows, up to where numbers are of usual
 size again: a softmax, a matrix product, a normalization.
 """
@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from zoo_export.converters.half_precision import is_held
+from zoo_export.converters.mixed_precision import is_held
 from zoo_export.converters.onnx.graph import all_nodes, rename, set_nodes
 
 _COMPARES = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
 _SUMS = {"Add", "Max", "Min", "Sub", "Where"}
 _PRODUCTS = {"Div", "Mod", "Mul", "Pow"}
-# What gives numbers of about the size of those that it takes.
+# What gives values of about the size of those that it takes.
 _CARRIES = _SUMS | _PRODUCTS | {
     "Abs", "Ceil", "Clip", "Concat", "DepthToSpace", "Exp", "Expand", "Flatten", "Floor", "Gather",
     "GatherElements", "GatherND", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Neg", "Pad",
@@ -25,14 +25,14 @@ _CARRIES = _SUMS | _PRODUCTS | {
     "ReduceSum", "ReduceSumSquare", "Relu", "Reshape", "Round", "Slice", "Softplus",
     "SpaceToDepth", "Split", "Sqrt", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze",
 }  # fmt: skip
-# What takes numbers of any size, and gives small or whole ones.
+# What takes values of any size, and gives small ones or integers.
 _ENDS = _COMPARES | {
     "ArgMax", "ArgMin", "Cast", "Cos", "Erf", "HardSigmoid", "LayerNormalization", "Sigmoid",
     "Sign", "Sin", "Softmax", "Softsign", "Tanh",
 }  # fmt: skip
 
 
-def halve(proto: Any) -> Any:
+def to_float16(proto: Any) -> Any:
     """Return a model with weights and arithmetic in float16, and inputs and outputs in float32.
 
     Args:
@@ -43,15 +43,15 @@ def halve(proto: Any) -> Any:
 
     for at, node in enumerate(proto.graph.node):
         node.name = node.name or f"{node.op_type}_{at}"
-    halved = convert_float_to_float16(
+    converted = convert_float_to_float16(
         proto,
         keep_io_types=True,
         disable_shape_infer=True,  # it takes no more than 2 GB
         node_block_list=sorted(_full(proto.graph)),
     )
-    _drop_casts(halved.graph)
-    OnnxModel(halved).topological_sort()
-    return halved
+    _drop_casts(converted.graph)
+    OnnxModel(converted).topological_sort()
+    return converted
 
 
 def _full(graph: Any) -> set[str]:
@@ -72,7 +72,7 @@ def _full(graph: Any) -> set[str]:
 
 
 def _at_inputs(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
-    """Yield what takes numbers of the user's, which are of any size."""
+    """Yield what takes inputs of the user, which are of any size."""
     from onnx import TensorProto
 
     for value in graph.input:
@@ -82,7 +82,7 @@ def _at_inputs(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
 
 
 def _at_constants(graph: Any, readers: Mapping[str, list[Any]]) -> Iterator[Any]:
-    """Yield what takes or holds numbers that float16 does not hold well."""
+    """Yield what takes or holds values that float16 does not hold well."""
     for tensor in graph.initializer:
         kinds = {node.op_type for node in readers[tensor.name]}
         if _is_beyond(tensor, kinds):
@@ -103,11 +103,11 @@ def _is_beyond(tensor: Any, kinds: set[str]) -> bool:
 
 
 def _drop_casts(graph: Any) -> None:
-    """Let operators in float32 hand their numbers on as they are, and read each only once.
+    """Let operators in float32 pass their values on as they are, and read each only once.
 
     ONNX Runtime's tool casts what each of them gives to float16, and back for each that takes it.
     """
-    names = _without_halves(graph)
+    names = _other_names(graph)
     ends = {value.name for value in graph.output}
     dropped = {*names.keys(), *(ends & {*names.values()})}
     nodes = {}
@@ -126,7 +126,7 @@ def _drop_casts(graph: Any) -> None:
     graph.value_info.extend(described.values())
 
 
-def _without_halves(graph: Any) -> dict[str, str]:
+def _other_names(graph: Any) -> dict[str, str]:
     """Return other names for tensors that are in float16 only on their way to float32."""
     from onnx import TensorProto
 
@@ -135,11 +135,11 @@ def _without_halves(graph: Any) -> dict[str, str]:
         for value in [*graph.input, *graph.value_info]
         if value.type.tensor_type.elem_type == TensorProto.FLOAT
     }
-    halves = dict(_casts(graph, TensorProto.FLOAT16))
+    halved = dict(_casts(graph, TensorProto.FLOAT16))
     sources = {
-        name: halves[half]
+        name: halved[half]
         for name, half in _casts(graph, TensorProto.FLOAT)
-        if halves.get(half) in full
+        if halved.get(half) in full
     }
     ends = sources.keys() & {value.name for value in graph.output}
     starts = {value.name for value in graph.input}

@@ -1,9 +1,9 @@
-"""How far linear models get at telling English from Spanish prompts.
+"""How far linear models get at classifying English and Spanish prompts.
 
     python benchmarks/asterisk_baseline.py --download
 
 Logistic regression on mean and deviation over time of 40 log-mel bands, and on the mean of the
-quietest tenth of the frames alone: so much is told by the noise of the recordings. The splits are
+quietest tenth of the frames alone: that much the noise of the recordings gives away. The splits are
 those of the recipe `asterisk-ds-cnn`.
 """
 
@@ -34,8 +34,8 @@ def main() -> None:
     def read(split):
         options = {"input": data.input, "label": data.label, "steps": recipe.preprocessing}
         examples = read_split(builder, split, **options)
-        sounds = [np.asarray(spectrogram(raw[np.newaxis]))[0] for raw in examples.raws]
-        return sounds, examples.labels
+        clips = [np.asarray(spectrogram(raw[np.newaxis]))[0] for raw in examples.raws]
+        return clips, examples.labels
 
     train, test = read(data.train), read(data.test)
     for name, features in (("mean and deviation", moments), ("quiet frames alone", quiet)):

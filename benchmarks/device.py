@@ -1,4 +1,4 @@
-"""What a device pays for Kerazoo: bytes on the disk, and seconds to the first answer of a process.
+"""What Kerazoo costs a device: bytes on the disk, and seconds to the first prediction of a process.
 
     python benchmarks/device.py mobilenet-v3-small
 
@@ -59,7 +59,7 @@ session.run(["logits"], {session.get_inputs()[0].name: image})[0].argmax()
 
 @dataclass(frozen=True)
 class Program:
-    """One way to an answer.
+    """One way to a prediction.
 
     Args:
         name: Its row of the table.
@@ -88,20 +88,22 @@ class Program:
 def main(model: str, work: Path, runs: int) -> None:
     """Print both tables."""
     bundle, image = _bundle(model, work)
-    places = {(fmt, ours): _installed(work, fmt, ours) for fmt in EXTRAS for ours in (False, True)}
+    environments = {
+        (fmt, ours): _installed(work, fmt, ours) for fmt in EXTRAS for ours in (False, True)
+    }
     sizes = Table("environment", "MB", "ratio", title="Installed, with NumPy and without pip")
-    for (fmt, ours), python in places.items():
-        size, alone = _bytes(python), _bytes(places[fmt, False])
+    for (fmt, ours), python in environments.items():
+        size, alone = _bytes(python), _bytes(environments[fmt, False])
         name = f"kerazoo-runtime[{EXTRAS[fmt][0]}]" if ours else EXTRAS[fmt][1]
         sizes.add_row(escape(name), f"{size / 1e6:.1f}", f"{size / alone:.3f}")
-    programs = [*_programs(bundle, image, places)]
+    programs = [*_programs(bundle, image, environments)]
     taken: dict[Program, list[tuple[float, float]]] = {program: [] for program in programs}
     for turn in range(runs + 1):
         for program in programs:
             seconds = program.run(work / "home")
             if turn:  # the first turn reads all files from the disk
                 taken[program].append(seconds)
-    times = Table("program", "s", "ratio", "processor s", "ratio", title="To the first answer")
+    times = Table("program", "s", "ratio", "processor s", "ratio", title="To the first prediction")
     alone = {}
     for program, pairs in taken.items():
         wall, processor = (statistics.median(column) for column in zip(*pairs, strict=True))
@@ -113,11 +115,13 @@ def main(model: str, work: Path, runs: int) -> None:
     console.print(times)
 
 
-def _programs(bundle: Path, image: Path, places: dict[tuple[str, bool], Path]) -> Iterator[Program]:
+def _programs(
+    bundle: Path, image: Path, environments: dict[tuple[str, bool], Path]
+) -> Iterator[Program]:
     for fmt, (_, package) in EXTRAS.items():
         (file,) = bundle.glob(f"*.{fmt}")
         given = (ALONE[fmt], str(file), str(image))
-        yield Program(f"{package} alone", fmt, places[fmt, False], given)
+        yield Program(f"{package} alone", fmt, environments[fmt, False], given)
         for name, trusted, fresh in (
             ("first time on a machine", False, True),
             ("tried before", False, False),
@@ -125,7 +129,7 @@ def _programs(bundle: Path, image: Path, places: dict[tuple[str, bool], Path]) -
         ):
             code = PREDICT.format(trusted=trusted, format=fmt)
             arguments = (code, str(bundle), str(image))
-            yield Program(f"{fmt}, {name}", fmt, places[fmt, True], arguments, fresh)
+            yield Program(f"{fmt}, {name}", fmt, environments[fmt, True], arguments, fresh)
 
 
 def _bundle(name: str, work: Path) -> tuple[Path, Path]:

@@ -46,7 +46,7 @@ def _ours(model: Any, name: str, path: Path) -> None:
         tuple(tensor.fixed(sizes) for tensor in source.inputs),
         tuple(tensor.fixed(sizes) for tensor in source.outputs),
         path,
-        samples=tuple(batch.inputs for batch in source.trials.batches),
+        samples=tuple(batch.inputs for batch in source.samples.batches),
     )
     _measured(lambda: load_target(ROWS[name].converter)(conversion))
 
@@ -63,11 +63,11 @@ def _measured(act: Callable[[], object]) -> None:
     Path("/proc/self/clear_refs").write_text("5")
     before_mb, began, usage = _memory("VmRSS"), time.process_time(), _children()
     act()
-    figures = {
+    costs = {
         "seconds": time.process_time() - began + _children() - usage,
         "mb": _memory("VmHWM") - before_mb,
     }
-    print(json.dumps(figures))
+    print(json.dumps(costs))
 
 
 def _children() -> float:
@@ -101,9 +101,9 @@ def _run(name: str, wanted: str, who: str) -> dict[str, float]:
         done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
         if done.returncode:
             sys.exit(f"{name} {wanted} {who}:\n{done.stderr[-2000:]}")
-        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        costs: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
         files = [p for p in Path(folder).rglob("*") if p.is_file()]
-        return {**figures, "bytes": sum(file.stat().st_size for file in files)}
+        return {**costs, "bytes": sum(file.stat().st_size for file in files)}
 
 
 def main() -> None:

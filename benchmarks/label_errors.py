@@ -2,7 +2,7 @@
 
     python benchmarks/label_errors.py
 
-2,000 digits of MNIST, of which one in fifty is given another class by chance.
+2,000 digits of MNIST, of which one in fifty is given another class at random.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zoo_recipes.custom_data.report import inspect_data
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
-from zoo_recipes.own_data.report import inspect_data
 
-COUNT, SHARE = 2000, 0.02
+COUNT, WRONG = 2000, 0.02
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for row, (image, label) in enumerate(zip(digits.raws, digits.labels, strict=True)):
             given = int(label)
-            if rng.random() < SHARE:
+            if rng.random() < WRONG:
                 given = (given + int(rng.integers(1, 10))) % 10
                 wrong.add(f"{given}/{row}.png")
             home = Path(folder) / str(given)

@@ -5,8 +5,8 @@
 
 Every file runs in a process of its own, all in turns, in this environment's runtimes. Weights are
 drawn: they change neither the graph nor its speed. A ratio is the time of a file over that of our
-float file in the same runtime, so above 1 is slower than ours. A share is that of the best large
-matrix product's floating-point operations a second.
+float file in the same runtime, so above 1 is slower than ours. "of peak" is the fraction of
+the best large matrix product's floating-point operations a second.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _NAMED = {
     "num_channels": 3, "height": 224, "width": 224,
     "sequence": TOKENS, "sequence_length": TOKENS, "dynamic_axes_1": TOKENS,
 }  # fmt: skip
-# What a share is of: the faster of two large matrix products.
+# The peak: the faster of two large matrix products.
 PRODUCTS = ("product in NumPy", "product in ONNX Runtime")
 SIDE = 2048
 
@@ -52,13 +52,13 @@ SIDE = 2048
 def make_files(name: str, folder: Path, peers: str | None) -> dict[str, str]:
     """Export one model with everybody; return why what is not there is not."""
     folder.mkdir(parents=True, exist_ok=True)
-    said = _said([sys.executable, __file__, "--export", name, str(folder)])
+    results = _run([sys.executable, __file__, "--export", name, str(folder)])
     if peers:
-        said += _said([peers, str(PEER_EXPORTS), name, str(folder)])
-    return {line["file"]: line["error"] for line in said if line["error"]}
+        results += _run([peers, str(PEER_EXPORTS), name, str(folder)])
+    return {line["file"]: line["error"] for line in results if line["error"]}
 
 
-def _said(words: list[str]) -> list[dict[str, Any]]:
+def _run(words: list[str]) -> list[dict[str, Any]]:
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
@@ -69,7 +69,7 @@ def export_ours(name: str, folder: str) -> None:
     from zoo_export import export
 
     model = zoo.get_model(name, **MODELS[name])
-    place = Path(folder)
+    home = Path(folder)
     images = {t.name: t.shape[1:] for t in model.inputs if len(t.shape) == 4}
     drawn = np.random.default_rng(0)
     calibration = {
@@ -78,13 +78,13 @@ def export_ours(name: str, folder: str) -> None:
     }
 
     def ours(wanted: str, label: str = "", of: Any = model, **options: Any) -> None:
-        bundle = export(of, to=(wanted,), out=place / "bundle", force=True, **options)
+        bundle = export(of, to=(wanted,), out=home / "bundle", force=True, **options)
         suffix, _, scheme = wanted.partition(":")
         file = "-".join(word for word in ("ours", scheme, label) if word)
-        (bundle.path / bundle.artifact(wanted).path).rename(place / f"{file}.{suffix}")
+        (bundle.path / bundle.artifact(wanted).path).rename(home / f"{file}.{suffix}")
 
     def keras(suffix: str, word: str) -> None:
-        model.export(str(place / f"keras.{suffix}"), format=word, verbose=False)
+        model.export(str(home / f"keras.{suffix}"), format=word, verbose=False)
 
     for wanted in OURS:
         _try(f"ours {wanted}", lambda wanted=wanted: ours(wanted))
@@ -97,7 +97,7 @@ def export_ours(name: str, folder: str) -> None:
         _try(f"ours {label}", lambda wanted=wanted: ours(wanted, label, of=lstm_without_mask()))
     _try("keras.onnx", lambda: keras("onnx", "onnx"))
     _try("keras.tflite", lambda: keras("tflite", "litert"))
-    (place / "macs").write_text(str(zoo.size(name, **MODELS[name]).macs))
+    (home / "macs").write_text(str(zoo.size(name, **MODELS[name]).macs))
 
 
 def lstm_without_mask() -> Any:
@@ -226,7 +226,7 @@ def table(name: str, folder: Path, threads: list[int], missing: dict[str, str]) 
     files = sorted(p for p in folder.iterdir() if p.suffix in (".onnx", ".tflite"))
     found = {n: measure([*map(str, files), *PRODUCTS], n) for n in threads}
     gflop = 2 * int((folder / "macs").read_text()) / 1e9
-    columns = [c for n in threads for c in (f"ms, {n} thr.", "ratio", "share")]
+    columns = [c for n in threads for c in (f"ms, {n} thr.", "ratio", "of peak")]
     shown = Table("file", "MB", *columns, box=box.MARKDOWN)
     shown.title = f"{name}, {gflop:.2g} GFLOP a run"
     for file in files:

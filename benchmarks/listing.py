@@ -1,4 +1,4 @@
-"""How long a person waits for the names: `zoo models` against listing KerasHub's presets.
+"""How long the user waits for the names: `zoo models` against listing KerasHub's presets.
 
 Whole processes, interleaved, the median of several runs:
 

@@ -2,8 +2,8 @@
 
     python benchmarks/movie_reviews_baseline.py [RUN ...]
 
-Logistic regression tells what `movie-reviews-*` tell, ridge regression what `text-regression-words`
-tells. The runs that are given are evaluated anew.
+Logistic regression predicts what `movie-reviews-*` predict, ridge regression what
+`text-regression-words` predicts. Runs that are passed are evaluated again.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.tasks.ratings import RatingFigures
+from zoo_recipes.tasks.ratings import RatingOutcomes
 
 TURNS = 20
 FURTHER = [1, 2, 5, 10, 20]
@@ -42,8 +42,10 @@ def main() -> None:
     mean = train[2].mean()
     shown("mean of all ratings", test, np.full(len(test[2]), mean))
     tried = [(_biases(train, mean, f, len(everyone), len(everything)), f) for f in FURTHER]
-    best, further = min(tried, key=lambda found: _rmse(validation, _told(validation, found[0])))
-    shown(f"mean and biases, {further} further ratings", test, _told(test, best))
+    best, further = min(
+        tried, key=lambda found: _rmse(validation, _predicted(validation, found[0]))
+    )
+    shown(f"mean and biases, {further} further ratings", test, _predicted(test, best))
 
 
 def _numbered(found, everyone, everything):
@@ -67,18 +69,18 @@ def _shrunk(names, rest, further, count):
     return np.bincount(names, rest, count) / (np.bincount(names, minlength=count) + further)
 
 
-def _told(part, found):
+def _predicted(part, found):
     mean, of_user, of_item = found
     return mean + of_user[part[0]] + of_item[part[1]]
 
 
-def _rmse(part, told):
-    return np.sqrt(np.mean((part[2] - told) ** 2))
+def _rmse(part, predicted):
+    return np.sqrt(np.mean((part[2] - predicted) ** 2))
 
 
-def shown(name, part, told):
-    figures = point(RatingFigures(part[2], told, part[0]))
-    print(name, *(f"{key} {figures[key]:.4f}" for key in ("rmse", "mae", "ndcg_10")))
+def shown(name, part, predicted):
+    metrics = point(RatingOutcomes(part[2], predicted, part[0]))
+    print(name, *(f"{key} {metrics[key]:.4f}" for key in ("rmse", "mae", "ndcg_10")))
 
 
 if __name__ == "__main__":

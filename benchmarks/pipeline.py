@@ -4,7 +4,7 @@
 
 For each recipe, in turns in one process: how many times as many examples a second `Batches` gives
 as a loop over the prepared data set that reads and prepares one example after the other, without
-and with the recipe's augmentation; and the share of an epoch that is spent waiting for batches,
+and with the recipe's augmentation; and the fraction of an epoch that is spent waiting for batches,
 measured inside of a real training: the time in which the loop asks for a batch and has none.
 """
 
@@ -61,7 +61,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--download", action="store_true")
     arguments = parser.parse_args()
-    table = Table("recipe", "plain iteration", "batches", "augmented", "waiting, share of an epoch")
+    table = Table(
+        "recipe", "plain iteration", "batches", "augmented", "waiting, fraction of an epoch"
+    )
     for name in arguments.recipes:
         table.add_row(name, *_row(name, arguments.epochs, download=arguments.download))
     Console().print(table)
@@ -72,7 +74,7 @@ def _row(name: str, epochs: int, *, download: bool) -> tuple[str, ...]:
     recipe = replace(recipe, fit=replace(recipe.fit, epochs=epochs))
     source, assets, inputs = _trained(recipe, download)
     # The first epoch traces the graph.
-    shares = [w / e for w, e in zip(Watched.waited[1:], Watched.epochs[1:], strict=True)]
+    fractions = [w / e for w, e in zip(Watched.waited[1:], Watched.epochs[1:], strict=True)]
     plain = {"source": source, "batch_size": recipe.fit.batch_size, "seed": 0}
     naive, bare, augmented = [], [], []
     for _ in range(TURNS):
@@ -81,7 +83,7 @@ def _row(name: str, epochs: int, *, download: bool) -> tuple[str, ...]:
         changed = Batches(**plain, augmentation=recipe.augmentation)
         augmented.append(_rate(changed) if recipe.augmentation else bare[-1])
     ratios = (median(rates) / median(naive) for rates in (bare, augmented))
-    return ("1.0", *(f"{ratio:.1f}" for ratio in ratios), f"{median(shares):.1%}")
+    return ("1.0", *(f"{ratio:.1f}" for ratio in ratios), f"{median(fractions):.1%}")
 
 
 def _trained(recipe: Any, download: bool) -> tuple[Any, Path, list[str]]:

@@ -2,7 +2,7 @@
 
     python benchmarks/recipe_seeds.py digits-cnn --seeds 0 1 2 3 4
 
-This is the command behind the numbers that the recipes promise.
+This is the command behind the results that the recipes promise.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
             # On a machine that does other work too, processor time says more than the clock.
             times = {name: cost[name] for name in ("seconds", "cpu_seconds")}
             rows.append({**run.metrics, **times})
-    # A row for each figure: there are more of them than there are seeds.
+    # A row for each metric: there are more of them than there are seeds.
     table = Table("seed", *map(str, arguments.seeds), "mean", "spread")
     table.title = " ".join([recipe.name, *arguments.set])
     for name in rows[0]:

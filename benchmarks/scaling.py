@@ -45,17 +45,17 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
     import tensorflow as tf
 
     import zoo_registry
-    from zoo_recipes.arrays.sources import fed
+    from zoo_models.saved import fed
     from zoo_recipes.compiling.components import compile_arguments
     from zoo_recipes.datasets.loading import open_dataset
     from zoo_recipes.overrides import with_overrides
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.tasks.objectives import label_feature
     from zoo_recipes.training.batches import Batches
+    from zoo_recipes.training.execution import make_run_tokenizer, make_sources, read_examples
     from zoo_recipes.training.fitting import build, size_of
     from zoo_recipes.training.loop import build_training
-    from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
-    from zoo_recipes.training.provenance import data_info
+    from zoo_recipes.training.recording import data_info
 
     recipe = with_overrides(resolve_recipe(name), ["dataset.train=train[:20%]"])
     task = recipe.model.task or zoo_registry.models.get(recipe.model.name).tasks[0]
@@ -65,7 +65,7 @@ def measure(name: str, data_dir: str | None) -> tuple[float, int, int]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "assets").mkdir()
         tokenizer = make_run_tokenizer(recipe, examples["train"], Path(folder))
-        names = data_info(recipe, builder, label, examples)["labels"]
+        names, _ = data_info(recipe, builder, label, examples)
         model = build(recipe, task, names, tokenizer)
         source = make_sources(recipe, task, examples, Path(folder), model)[0]["train"]
     model.compile(**compile_arguments(recipe.compile, steps=1000))

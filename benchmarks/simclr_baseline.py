@@ -1,4 +1,4 @@
-"""What the recipe `mnist5k-simclr` is worth: nearest neighbours, and few digits with a class.
+"""Metrics of what `mnist5k-simclr` learns: nearest neighbours, and few digits with a class.
 
     python benchmarks/simclr_baseline.py [RUN]
 
@@ -26,7 +26,7 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.tasks.twins import neighbors
+from zoo_recipes.tasks.views import neighbors
 from zoo_recipes.training.training import train
 
 RECIPE = "mnist5k-simclr"

@@ -41,8 +41,8 @@ def main() -> None:
     boosted = HistGradientBoostingRegressor(random_state=0).fit(x, y).predict(x_test)
     ridge = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-2, 4, 25))).fit(x, y)
     print("table-regression, rmse, mae, r2")
-    print(f"  HistGradientBoosting  {figures(y_test, boosted)}")
-    print(f"  ridge regression      {figures(y_test, ridge.predict(x_test))}")
+    print(f"  HistGradientBoosting  {metrics_of(y_test, boosted)}")
+    print(f"  ridge regression      {metrics_of(y_test, ridge.predict(x_test))}")
 
 
 def rows(recipe: str) -> list[tuple[Any, Any]]:
@@ -55,9 +55,9 @@ def rows(recipe: str) -> list[tuple[Any, Any]]:
     return [(np.asarray(some.raws, np.float64), some.labels) for some in found]
 
 
-def figures(wanted: Any, given: Any) -> str:
+def metrics_of(wanted: Any, given: Any) -> str:
     shown = root_mean_squared_error, mean_absolute_error, r2_score
-    return "  ".join(f"{figure(wanted, given):.4f}" for figure in shown)
+    return "  ".join(f"{metric(wanted, given):.4f}" for metric in shown)
 
 
 if __name__ == "__main__":

@@ -97,22 +97,23 @@ def by_fit(name: str, **options: Any) -> None:
 
 
 def by_kerazoo(name: str) -> None:
-    from zoo_models.saved import use_xla
-    from zoo_recipes.arrays.sources import Rows, fed
+    from zoo_models.saved import fed, use_xla
+    from zoo_recipes.arrays.sources import PreparedArrays
     from zoo_recipes.configs import CompileConfig
     from zoo_recipes.training.batches import Batches
     from zoo_recipes.training.checkpoints import Saver
-    from zoo_recipes.training.loop import build_training, train_epochs
+    from zoo_recipes.training.loop import build_training, train_epochs, train_step
 
     model = model_of(name, jit_compile=use_xla("auto"))
     inputs, targets, batch = data(name)
-    source = Rows(inputs, targets)
+    source = PreparedArrays(inputs, targets)
     build_training(model, source, CompileConfig())
     train_epochs(
         model,
         Batches(source, batch_size=batch, seed=0, feed=lambda inputs: fed(model, inputs)),
         keras.callbacks.CallbackList([Turns(len(targets))], model=model),
         Saver(Path(tempfile.mkdtemp()), model, [], {}, 60),
+        step=train_step(model),
         epochs=EPOCHS,
         validation=None,
         checkpoint=None,

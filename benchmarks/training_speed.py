@@ -28,7 +28,7 @@ OURS = ("kerazoo", "fit", "fit without XLA")
 
 
 class Contestant:
-    """A process that trains some steps whenever it is told to."""
+    """A process that trains some steps whenever it is asked to."""
 
     def __init__(self, python: str, script: Path, model: str, kind: str, **env: str) -> None:
         self.process = subprocess.Popen(

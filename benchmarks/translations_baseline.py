@@ -22,7 +22,7 @@ from zoo import evaluate
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.tasks.twins import retrieved
+from zoo_recipes.tasks.views import retrieved
 from zoo_recipes.training.training import train
 
 RECIPE = "django-translations-bert"
@@ -46,13 +46,13 @@ def main() -> None:
     texts, english = zip(*test, strict=True)
     first, second = (vectorizer.transform(side).toarray() for side in (texts, english))
     run = arguments.run or train(RECIPE, **options).path
-    figures = {
+    metrics = {
         "character 2- to 4-grams": point(retrieved(first, second, english)),
         RECIPE: evaluate(run, **options).metrics,
     }
-    table = Table("model", *figures[RECIPE], title=f"{len(test)} messages of 10 languages")
-    for name, values in figures.items():
-        table.add_row(name, *(f"{values[key]:.4f}" for key in figures[RECIPE]))
+    table = Table("model", *metrics[RECIPE], title=f"{len(test)} messages of 10 languages")
+    for name, values in metrics.items():
+        table.add_row(name, *(f"{values[key]:.4f}" for key in metrics[RECIPE]))
     Console().print(table)
     print(f"English messages to choose from: {len(np.unique(english))}")
 

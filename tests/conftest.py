@@ -18,6 +18,15 @@ from zoo_export.making import assembly
 from zoo_registry import plugins
 
 ROOT = Path(__file__).parent.parent
+# What `make quick` leaves out beside slow tests: it converts, trains, or builds many models.
+_LEFT_OUT = (
+    *("tests/cli/test_suggestions", "tests/export/benchmarking", "tests/export/converters"),
+    *("tests/export/making", "tests/export/reading", "tests/export/runtime/test_hostile"),
+    *("tests/export/runtime/test_trained", "tests/export/test_", "tests/recipes/datasets"),
+    *("tests/recipes/custom_data/test_custom_folds", "tests/recipes/custom_data/test_custom_r"),
+    *("tests/recipes/custom_data/test_custom_training", "tests/recipes/evaluation/test_evaluating"),
+    *("tests/recipes/tasks/test_pairs", "tests/recipes/training", "tests/weights", "tests/zoo"),
+)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
@@ -28,6 +37,14 @@ def _draw_the_same(place: str) -> None:
     """
     random.seed(zlib.crc32(place.encode()))
     np.random.seed(zlib.crc32(place.encode()))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(ROOT).as_posix()
+        is_doctest = isinstance(item, pytest.DoctestItem)
+        if not (is_doctest or item.get_closest_marker("slow") or place.startswith(_LEFT_OUT)):
+            item.add_marker("quick")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -12,7 +12,7 @@ from onnx.reference.ops import op_gru, op_loop, op_lstm, op_rnn
 from zoo_export.converters.onnx.file import STANDARD
 from zoo_export.converters.onnx.graph import all_nodes
 from zoo_runtime.comparing import compared, settle, usual_sizes
-from zoo_runtime.kinds import EDGE, EXAMPLE
+from zoo_runtime.saved_samples import EDGE, EXAMPLE
 
 # Rows of a batch that are tried: NumPy takes its time, and the operators are those of all rows.
 _ROWS = 2
@@ -32,28 +32,28 @@ def faults_of(source, row, job):
         if job.options.optimize is None:
             yield f"it has operators of {sorted(domains)}"
         return
-    evaluator, trials = evaluator_of(job.path), source.trials
+    evaluator, samples = evaluator_of(job.path), source.samples
     dtypes = {tensor.name: tensor.dtype for tensor in source.outputs}
-    for at in trials.for_file(job.inputs, is_scheme=row.scheme is not None):
-        trial = trials.batches[at]
-        if trial.kind == EXAMPLE:
+    for at in samples.for_file(job.inputs, is_scheme=row.scheme is not None):
+        sample = samples.batches[at]
+        if sample.kind == EXAMPLE:
             continue
         batch = job.inputs[0].shape[0]  # of a file that takes one alone, that many rows
-        part = slice(batch if isinstance(batch, int) else None if trials.beside else _ROWS)
+        part = slice(batch if isinstance(batch, int) else None if samples.row_dependence else _ROWS)
         inputs, expected, unsteady = (
             {name: array[part] for name, array in arrays.items()}
-            for arrays in (trial.inputs, trial.expected, trial.unsteady)
+            for arrays in (sample.inputs, sample.expected, sample.unsteady)
         )
         try:
             given = evaluate(evaluator, inputs)
             settle(expected, given, unsteady)
-            scales, sizes = trials.scales.get(trial.group or ""), usual_sizes(trials.scales)
-            known = {"sizes": sizes, "is_edge": trial.kind == EDGE}
+            scales, sizes = samples.scales.get(sample.group or ""), usual_sizes(samples.scales)
+            known = {"sizes": sizes, "is_edge": sample.kind == EDGE}
             rows = compared(row, expected, given, scales, dtypes, **known)
         except Exception as error:  # what the evaluator raises is what is wrong
-            yield f"{trial.kind}: {type(error).__name__}: {error}"
+            yield f"{sample.kind}: {type(error).__name__}: {error}"
         else:
-            yield from (f"{trial.kind}: {one}" for one in rows if not one.ok)
+            yield from (f"{sample.kind}: {one}" for one in rows if not one.ok)
 
 
 def by_the_standard(path, arrays):

@@ -21,12 +21,10 @@ HEAVY = {"tensorflow", "keras", "numpy", "tensorflow_datasets", "onnx", "onnxrun
 TABLES = {
     "export/zoo_export/targets/__init__.py",
     "export/zoo_runtime/formats.py",
-    "export/zoo_runtime/schemes.py",
     "recipes/zoo_recipes/datasets/catalog.py",
     "registry/zoo_registry/__init__.py",
     "zoo/zoo/cli/main.py",
     "zoo/zoo_models/bridges/catalogs.py",
-    "zoo/zoo_models/bridges/table.py",
 }
 CATALOG = "zoo/zoo_models/catalog/"
 
@@ -37,12 +35,12 @@ MODELS = {
     "catalog": set(),
     "weights": {"calling"},
     "sizing": {"build", "calling", "memory"},
-    "bridges": {"memory", "sizing", "weights"},
+    "bridges": {"weights"},
 }
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.
 RECIPES = (
     ("arrays", "metrics"),
-    ("own_data",),
+    ("custom_data",),
     ("datasets",),
     ("tasks",),
     ("compiling",),

@@ -138,7 +138,7 @@ EXPORTS: dict[str, Callable[[str, Path], None]] = {
 
 
 def main(name: str, folder: str) -> None:
-    """Write every file that can be had."""
+    """Write every file that the exporters make."""
     for file, export in EXPORTS.items():
         if file.startswith("optimum") and name not in SNAPSHOTS:
             continue

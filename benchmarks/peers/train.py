@@ -98,7 +98,7 @@ BUILDERS: dict[str, Callable[[], Any]] = {
 
 
 def main(name: str) -> None:
-    """Train when told to."""
+    """Train when asked to."""
     inputs, targets, batch = data(name)
     if "image" in inputs:
         inputs["image"] = np.ascontiguousarray(inputs["image"].transpose(0, 3, 1, 2) / 255)

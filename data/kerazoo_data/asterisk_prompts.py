@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import ASTERISK_PACKAGES
-from zoo_recipes.own_data.content import digest_of
-from zoo_recipes.own_data.splitting import part_of
+from zoo_recipes.custom_data.content import digest_of
+from zoo_recipes.custom_data.splitting import part_of
 from zoo_runtime.optional import need
 from zoo_system.fetching import unpacked
 
@@ -61,11 +61,11 @@ class AsteriskPrompts(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {part: self._generate_examples(found) for part, found in parts.items()}
 
     def _generate_examples(self, prompts: list[tuple[str, str, Path]]) -> Any:
-        soundfile = need("soundfile", "A sound file")
+        soundfile = need("soundfile", "An audio file")
         for language, prompt, file in prompts:
             samples, _ = soundfile.read(file, dtype="int16")
-            for number, piece in enumerate(pieces(samples)):
-                key = f"{language}/{prompt}/{number}"
+            for index, piece in enumerate(pieces(samples)):
+                key = f"{language}/{prompt}/{index}"
                 yield key, {"audio": piece, "label": LANGUAGES[language], "prompt": prompt}
 
 

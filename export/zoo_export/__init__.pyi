@@ -4,7 +4,7 @@ from zoo_export.budget import Budget as Budget
 from zoo_export.budget import BudgetError as BudgetError
 from zoo_export.budget import export_within as export_within
 from zoo_export.exporting import export as export
-from zoo_export.reading.encoders import encoders as encoders
+from zoo_export.reading.functional import encoders as encoders
 from zoo_runtime.answers.prediction import Prediction as Prediction
 from zoo_runtime.bundle import Bundle as Bundle
 from zoo_runtime.bundle import load_bundle as load_bundle

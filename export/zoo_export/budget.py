@@ -20,8 +20,8 @@ from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.comparing import accuracy
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import Format, find
-from zoo_runtime.kinds import EXAMPLE
 from zoo_runtime.manifest import Artifact
+from zoo_runtime.saved_samples import EXAMPLE
 from zoo_runtime.tensors import Arrays
 
 HEADER = ("FORMAT", "SIZE kB", "LATENCY ms", "ACCURACY", "DROP", "RESULT")
@@ -38,12 +38,12 @@ class Budget:
     """What an artifact may cost.
 
     Args:
-        max_drop: Accuracy that may be lost, as a share of all examples: 0.005 is half a percent.
+        max_drop: Accuracy that may be lost, as a fraction of all examples: 0.005 is half a percent.
         max_mb: Largest size in MB (1,000,000 bytes).
         max_ms: Longest median of one run at batch 1, on this machine.
 
     Raises:
-        UsageError: A number that nothing can keep, or a share over 1.
+        UsageError: A limit that nothing can keep, or a fraction over 1.
     """
 
     max_drop: float
@@ -52,7 +52,9 @@ class Budget:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_drop < 1:
-            raise UsageError(f"max_drop={self.max_drop:g} is no share from 0 to 1: 0.005 is 0.5 %.")
+            raise UsageError(
+                f"max_drop={self.max_drop:g} is not a fraction from 0 to 1: 0.005 is 0.5 %."
+            )
         for name in ("max_mb", "max_ms"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -80,7 +82,7 @@ class Candidate:
         format: Format and scheme.
         bytes: Size of its files.
         ms: Median milliseconds of one run.
-        accuracy: Share of the held-out examples that it answers rightly.
+        accuracy: On the held-out examples.
         drop: How much less that is than with Keras.
     """
 
@@ -92,17 +94,17 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BudgetReport:
     """All that was tried.
 
     Args:
         budget: The budget.
         examples: Held-out examples that accuracy was measured on.
-        keras_accuracy: What Keras answers rightly of them.
+        keras_accuracy: That of Keras on them.
         candidates: What was tried, smallest first.
         failures: What could not be made at all, with the reason.
         layer_errors: For formats whose plain int8 missed the budget: what each layer alone costs
-            in int8, as a share of the outputs, worst first.
+            in int8, as a fraction of the outputs, worst first.
         kept: The format that was chosen.
     """
 
@@ -130,7 +132,7 @@ class Report:
         return tried + [[name, "", "", "", "", text] for name, text in self.failures.items()]
 
     def notes(self) -> list[str]:
-        """Return what to know about the figures: what so many examples can show, and the layers."""
+        """Return notes on the report: what so many examples can show, and the layers."""
         seen = visible_drop(self.examples)
         lines = [
             f"Drops are against Keras' {self.keras_accuracy:.4f} on {self.examples} held-out "
@@ -162,7 +164,7 @@ class BudgetError(ExportError):
         report: All that was tried.
     """
 
-    def __init__(self, name: str, report: Report) -> None:
+    def __init__(self, name: str, report: BudgetReport) -> None:
         super().__init__(
             f"No artifact of '{name}' keeps the budget. Nothing was written.\n{report}"
         )
@@ -189,7 +191,7 @@ def export_within(
     sequence_length: int | None = None,
     time_limit: float = TIME_LIMIT,
     on_event: Callable[[Progress], None] | None = None,
-) -> tuple[Bundle, Report]:
+) -> tuple[Bundle, BudgetReport]:
     """Try every scheme of some formats and write a bundle of the smallest that keeps a budget.
 
     Where the plain ``int8`` of a format loses too much, ``int8-mixed`` is tried, which keeps the
@@ -212,12 +214,12 @@ def export_within(
         UsageError: A run that has no accuracy, or arguments as for :func:`zoo_export.export`.
         BudgetError: Nothing keeps the budget; its ``report`` says by how much.
     """
-    rows = candidates(to)
-    options = ExportOptions.of({"sequence_length": sequence_length}, rows)
+    formats = candidates(to)
+    options = ExportOptions.of({"sequence_length": sequence_length}, formats)
     request = replace(from_run(Path(run)), options=options)
     folder = Path(out) if out is not None else Path("bundles") / request.name
     files.check_target(folder, force=force)
-    check_calibrated(rows, request)
+    check_calibrated(formats, request)
     source = read_source(request)
     wanted = accuracy(_examples(source), source.targets)
     if wanted is None:
@@ -227,9 +229,9 @@ def export_within(
         )
     with files.work_folder(folder) as work:
         search = _Search(source, budget, work, time_limit, on_event)
-        search.convert(rows)
+        search.convert(formats)
         report = search.report(wanted)
-        mixed = _mixed(rows, report)
+        mixed = _mixed(formats, report)
         if mixed:
             search.convert(mixed)
             report = search.report(wanted)
@@ -247,36 +249,36 @@ def candidates(to: Sequence[str]) -> list[Format]:
         >>> [row.name for row in candidates(["onnx", "tflite:int8"])]
         ['onnx', 'onnx:float16', 'onnx:dynamic-int8', 'onnx:int8', 'tflite:int8']
     """
-    rows = {row.name: row for word in to for row in _with_schemes(find(word))}
-    return list(rows.values())
+    formats = {fmt.name: fmt for word in to for fmt in _with_schemes(find(word))}
+    return list(formats.values())
 
 
-def _with_schemes(row: Format) -> Iterator[Format]:
-    yield row
-    for scheme in row.schemes if row.scheme is None else ():
+def _with_schemes(fmt: Format) -> Iterator[Format]:
+    yield fmt
+    for scheme in fmt.schemes if fmt.scheme is None else ():
         if scheme.searched:
-            yield row.quantized(scheme.name)
+            yield fmt.quantized(scheme.name)
 
 
-def _mixed(rows: Sequence[Format], report: Report) -> list[Format]:
+def _mixed(formats: Sequence[Format], report: BudgetReport) -> list[Format]:
     """Return the mixed scheme of formats whose plain one was tried and lost too much."""
     lost = {row.format for row in report.candidates if row.drop > report.budget.max_drop}
     lost |= set(report.failures)
     mixed = [
-        find(row.name.removesuffix(PLAIN) + MIXED)
-        for row in rows
-        if row.name in lost
-        and row.scheme is not None
-        and row.scheme.name == PLAIN
-        and any(scheme.name == MIXED for scheme in row.schemes)
+        find(fmt.name.removesuffix(PLAIN) + MIXED)
+        for fmt in formats
+        if fmt.name in lost
+        and fmt.scheme is not None
+        and fmt.scheme.name == PLAIN
+        and any(scheme.name == MIXED for scheme in fmt.schemes)
     ]
-    tried = {row.name for row in rows}
-    return [row for row in mixed if row.name not in tried]
+    tried = {fmt.name for fmt in formats}
+    return [fmt for fmt in mixed if fmt.name not in tried]
 
 
 def _examples(source: Source) -> Arrays:
     """Return what Keras gives for the held-out examples."""
-    return next((batch.expected for batch in source.trials.of(EXAMPLE)), {})
+    return next((batch.expected for batch in source.samples.of(EXAMPLE)), {})
 
 
 class _Search:
@@ -295,8 +297,8 @@ class _Search:
         self._failures: dict[str, str] = {}
         self._layer_errors: dict[str, Mapping[str, float]] = {}
 
-    def convert(self, rows: Sequence[Format]) -> None:
-        found, _ = convert(self._source, rows, self._work, self._time_limit, self._note)
+    def convert(self, formats: Sequence[Format]) -> None:
+        found, _ = convert(self._source, formats, self._work, self._time_limit, self._note)
         self._artifacts += found
 
     def _note(self, event: Progress) -> None:
@@ -308,11 +310,11 @@ class _Search:
         if self._on_event is not None:
             self._on_event(event)
 
-    def report(self, keras_accuracy: float) -> Report:
+    def report(self, keras_accuracy: float) -> BudgetReport:
         tried = [self._candidate(artifact, ms) for artifact, ms in self._timed()]
         tried.sort(key=lambda row: (row.bytes, row.ms))
         within = [row.format for row in tried if not self._budget.misses(row)]
-        return Report(
+        return BudgetReport(
             budget=self._budget,
             examples=len(next(iter(_examples(self._source).values()))),
             keras_accuracy=keras_accuracy,
@@ -332,8 +334,8 @@ class _Search:
             yield artifact, measured[artifact.format]
 
     def _candidate(self, artifact: Artifact, ms: float) -> Candidate:
-        figures = artifact.verification
-        found, wanted = figures.accuracy or 0.0, figures.keras_accuracy or 0.0
+        verification = artifact.verification
+        found, wanted = verification.accuracy or 0.0, verification.keras_accuracy or 0.0
         return Candidate(
             format=artifact.format,
             bytes=artifact.bytes,
@@ -342,7 +344,7 @@ class _Search:
             drop=wanted - found,
         )
 
-    def finish(self, report: Report) -> None:
+    def finish(self, report: BudgetReport) -> None:
         folder = self._work / "bundle"
         for artifact in self._artifacts:
             if artifact.format != report.kept:

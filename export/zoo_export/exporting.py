@@ -24,7 +24,7 @@ from zoo_runtime.bundle import Bundle, load_bundle
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.formats import FORMATS, Format, find
 from zoo_runtime.tensors import Array
-from zoo_runtime.trial import remember
+from zoo_runtime.verifying import remember
 from zoo_system.untouched import untouched
 
 TIME_LIMIT = 1800.0
@@ -66,24 +66,24 @@ def export(
 
     Args:
         source: A run folder, or a ``keras.Model``: functional, sequential, or of a class of its
-            own that was called once, or whose inputs ``samples`` tell. What a stateful model
+            own that was called once, or whose inputs ``samples`` give. What a stateful model
             keeps becomes inputs ``LAYER_state_0`` and outputs ``next_LAYER_state_0``. Also the
             path of what ``model.save`` wrote, ``.keras`` or ``.h5``, of Keras 2 too.
         to: A format, or several, with ``:SCHEME`` behind where it is to be quantized, such as
             ``"tflite:int8"``; by default those that ``target`` needs, else all that are built in.
-        target: A place to make the bundle ready for, such as ``"browser"``.
+        target: What to make the bundle ready for, such as ``"browser"``.
         out: Folder to write; ``bundles/<name>`` by default.
         force: Replace a bundle that is there.
         name: Name of the artifacts; the recipe's, model's or file's by default.
-        task: The head, such as ``"image-classification"``, if the source does not tell.
+        task: The head, such as ``"image-classification"``, if the source does not have it.
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
         assets: Folder with the files that the steps name.
-        samples: Arrays by input name to verify with, beside drawn ones; one array for a model of
+        samples: Arrays by input name to verify with, beside random ones; one array for a model of
             one input.
         calibration: Typical inputs by name, rows first, for schemes that measure the ranges of
-            activations; of 16 rows or more, one of four judges the files instead, unless as many
-            ``samples`` do. A run brings its own.
+            activations; of 16 rows or more, one of four is held out to verify the files, unless
+            there are as many ``samples``. A run brings its own.
         sequence_length: Length of variable sequences in formats that fix it; by default the
             length that preprocessing gives, else 128 or the model's longest.
         image_size: Height and width of images, or one number for both, in formats that fix them,
@@ -92,14 +92,14 @@ def export(
         batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
             ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any
             batch and are only verified at these.
-        rnn: How LiteRT files hold recurrent layers: ``"loop"``, or ``"unroll"`` for every step
-            written out; by default, what the scheme and the number of steps ask for.
+        rnn: How LiteRT files hold recurrent layers: ``"loop"``, or ``"unroll"`` for unrolled
+            steps; by default, what the scheme and the number of steps ask for.
         optimize: ``"onnxruntime"`` keeps in the float32 ONNX file what ONNX Runtime makes of the
             graph, with operators of its own that no other runtime has; by default all are
             standard ones.
         time_limit: Seconds that one conversion may take.
         keep_going: Write a bundle of the formats that succeeded although another failed; what
-            failed is told to ``on_event`` and leaves nothing.
+            failed is passed to ``on_event`` and leaves nothing.
         cached: Take the bundle of an earlier export of the same model, with the same options, code
             and versions, if there is one, and keep this one.
         on_event: Called as each format starts, is verified, or fails.
@@ -121,10 +121,10 @@ def export(
         >>> bundle.artifacts[0].path, bundle.artifacts[0].verification.ok
         ('tiny.onnx', True)
     """
-    place = targets.find(target) if target is not None else None
-    if place is not None:
-        targets.check_installed(place)
-    rows = choose_formats(to, target)
+    chosen_target = targets.find(target) if target is not None else None
+    if chosen_target is not None:
+        targets.check_installed(chosen_target)
+    formats = choose_formats(to, target)
     options = ExportOptions.of(
         {
             "sequence_length": sequence_length,
@@ -134,8 +134,8 @@ def export(
             "optimize": optimize,
             "train_batch": train_batch,
         },
-        rows,
-        place,
+        formats,
+        chosen_target,
     )
     if is_file(source):
         source, name = read_model(Path(source)), name or name_of(source)
@@ -151,7 +151,7 @@ def export(
     known = {key: value for key, value in described.items() if value is not None}
     folder = Path(out) if out is not None else default_folder(source, name)
     files.check_target(folder, force=force)
-    asked = {**known, **asdict(options), "formats": [row.name for row in rows], "target": target}
+    asked = {**known, **asdict(options), "formats": [fmt.name for fmt in formats], "target": target}
     key = cache.key_of(source, asked) if cached else None
     notify = on_event or (lambda progress: None)
     with files.work_folder(folder) as work:
@@ -160,15 +160,15 @@ def export(
             notify(Progress(artifact.format, "cached", artifact))
         if kept is None:
             request = _of_length(replace(_request(source, known), options=options))
-            check_calibrated(rows, request)
+            check_calibrated(formats, request)
             options.check_model(request.model)
             failures = _produce(
                 request,
-                rows,
+                formats,
                 work,
-                place=place,
+                target=chosen_target,
                 # A target needs all of its formats.
-                whole=not keep_going or place is not None,
+                whole=not keep_going or chosen_target is not None,
                 time_limit=time_limit,
                 notify=notify,
             )
@@ -210,7 +210,7 @@ def choose_formats(to: str | Sequence[str] | None, target: str | None = None) ->
 
     Args:
         to: ``FORMAT[:SCHEME]``, one or several; all that are built in without it and a target.
-        target: Name of a place to make a bundle ready for.
+        target: Name of what to make a bundle ready for.
 
     Raises:
         UsageError: There is no such format, scheme or target, or none is named.
@@ -224,10 +224,10 @@ def choose_formats(to: str | Sequence[str] | None, target: str | None = None) ->
     to = [to] if isinstance(to, str) else to
     needed = targets.find(target).formats if target is not None else ()
     named = tuple(FORMATS) if to is None and not needed else (*(to or ()), *needed)
-    rows = {row.name: row for row in map(find, named)}
-    if not rows:
+    formats = {fmt.name: fmt for fmt in map(find, named)}
+    if not formats:
         raise UsageError("There is no format to export to: name at least one (to=...).")
-    return list(rows.values())
+    return list(formats.values())
 
 
 def put_in_place(work: Path, folder: Path, *, force: bool) -> Bundle:
@@ -240,20 +240,20 @@ def put_in_place(work: Path, folder: Path, *, force: bool) -> Bundle:
 
     Raises:
         BundleError: It could not be loaded; it is not put in place.
-        UsageError: The place has been taken since.
+        UsageError: The folder has been taken since.
     """
     bundle = load_bundle(work / "bundle", trusted=True)
     files.put_in_place(bundle.path, folder, work, force=force)
     return replace(bundle, path=folder)
 
 
-def check_calibrated(rows: Sequence[Format], request: Request) -> None:
+def check_calibrated(formats: Sequence[Format], request: Request) -> None:
     """Refuse formats that need typical inputs where there are none.
 
     Raises:
         UsageError: There are none.
     """
-    needy = [row.name for row in rows if row.scheme is not None and row.scheme.calibrated]
+    needy = [fmt.name for fmt in formats if fmt.scheme is not None and fmt.scheme.calibrated]
     if needy and request.calibration is None:
         raise UsageError(
             f"{needy[0]} measures the ranges of activations on real inputs, and '{request.name}' "
@@ -283,7 +283,7 @@ def _flat(rows: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, Arra
         if isinstance(row, Mapping):
             yield from _flat(row, f"{inside}{name}_")
         else:
-            # Tensors too: what is kept is found again by the bytes of arrays.
+            # Tensors too: the cache key is made of the bytes of arrays.
             yield f"{inside}{name}", np.asarray(row)
 
 
@@ -295,27 +295,27 @@ def _request(source: Any, known: Mapping[str, Any]) -> Request:
 
 def _produce(
     request: Request,
-    rows: Sequence[Format],
+    formats: Sequence[Format],
     work: Path,
     *,
-    place: targets.Target | None,
+    target: targets.Target | None,
     whole: bool,
     time_limit: float,
     notify: Callable[[Progress], None],
 ) -> list[tuple[str, ExportError]]:
     source = read_source(request)
-    artifacts, failures = convert(source, rows, work, time_limit, notify)
+    artifacts, failures = convert(source, formats, work, time_limit, notify)
     if failures and (whole or not artifacts):
         _raise(source, failures)
     artifacts = beside_float(
-        work / "bundle", artifacts, [batch.inputs for batch in source.trials.batches]
+        work / "bundle", artifacts, [batch.inputs for batch in source.samples.batches]
     )
-    complete(source, artifacts, work / "bundle", place)
+    complete(source, artifacts, work / "bundle", target)
     return failures
 
 
 def _raise(source: Source, failures: Sequence[tuple[str, ExportError]]) -> NoReturn:
     name = source.request.name
-    messages = [f"Model '{name}' cannot be exported to {row}: {error}." for row, error in failures]
+    messages = [f"Model '{name}' cannot be exported to {fmt}: {error}." for fmt, error in failures]
     blames: list[Blame] = [blame for _, error in failures for blame in error.blames]
     raise ExportError("\n".join([*messages, "Nothing was written."]), blames) from failures[0][1]

@@ -1,4 +1,4 @@
-"""What a user may ask of the files of an export: each option is declared and checked here."""
+"""The options of an export: each is declared and checked here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOP, UNROLL = "loop", "unroll"
 
 @dataclass(frozen=True)
 class _Asked:
-    """What an option is asked for together with.
+    """What an option is given together with.
 
     Args:
         formats: The formats to export to.
@@ -30,12 +30,12 @@ class _Asked:
     options: Mapping[str, Any]
 
     def __str__(self) -> str:
-        return ", ".join(row.name for row in self.formats)
+        return ", ".join(fmt.name for fmt in self.formats)
 
     @property
     def fixed(self) -> list[Format]:
         """The formats whose batch is fixed."""
-        return [row for row in self.formats if row.static]
+        return [fmt for fmt in self.formats if fmt.static]
 
 
 def _whole(number: object) -> bool:
@@ -77,11 +77,11 @@ def _batch_sizes(given: Any, asked: _Asked) -> tuple[int, ...]:
             f"batch_sizes={given!r} is for tflite, whose batch is fixed; {asked} takes any batch. "
             "Leave it out."
         )
-    for row in asked.fixed:
-        if row.scheme is not None and not row.scheme.batch_sizes:
-            able = ", ".join(s.name for s in row.schemes if s.batch_sizes)
+    for fmt in asked.fixed:
+        if fmt.scheme is not None and not fmt.scheme.batch_sizes:
+            able = ", ".join(s.name for s in fmt.schemes if s.batch_sizes)
             raise UsageError(
-                f"batch_sizes={given!r}: {row.name} is made for batch 1 alone. Leave it out, or "
+                f"batch_sizes={given!r}: {fmt.name} is made for batch 1 alone. Leave it out, or "
                 f"export float32 or one of: {able}."
             )
     target = asked.target
@@ -99,11 +99,11 @@ def _rnn(given: Any, asked: _Asked) -> str:
         raise UsageError(f"There is no rnn='{given}'.{hint} There are: {LOOP}, {UNROLL}.")
     if not asked.fixed:
         raise UsageError(f"rnn='{given}' is for tflite, not for {asked}. Leave it out.")
-    needy = [row.name for row in asked.fixed if row.scheme is not None and row.scheme.calibrated]
+    needy = [fmt.name for fmt in asked.fixed if fmt.scheme is not None and fmt.scheme.calibrated]
     if given == LOOP and needy:
         raise UsageError(
             f"rnn='{LOOP}': {needy[0]} measures the ranges of activations, which LiteRT cannot do "
-            f"in a loop. Leave it out, or say '{UNROLL}'."
+            f"in a loop. Leave it out, or give '{UNROLL}'."
         )
     if given == LOOP and asked.options.get("batch_sizes") == DYNAMIC:
         raise UsageError(
@@ -114,12 +114,12 @@ def _rnn(given: Any, asked: _Asked) -> str:
 
 
 def _optimize(given: Any, asked: _Asked) -> str:
-    known = [name for row in FORMATS.values() for name in row.optimizers]
+    known = [name for fmt in FORMATS.values() for name in fmt.optimizers]
     if given not in known:
         hint = did_you_mean(str(given), known)
         raise UsageError(f"There is no optimize='{given}'.{hint} There is: {', '.join(known)}.")
-    if not any(given in row.optimizers for row in asked.formats):
-        able = ", ".join(row.name for row in FORMATS.values() if given in row.optimizers)
+    if not any(given in fmt.optimizers for fmt in asked.formats):
+        able = ", ".join(fmt.name for fmt in FORMATS.values() if given in fmt.optimizers)
         raise UsageError(
             f"optimize='{given}' is for {able} in float32, not for {asked}. Leave it out."
         )
@@ -129,7 +129,7 @@ def _optimize(given: Any, asked: _Asked) -> str:
 def _train_batch(given: Any, asked: _Asked) -> int:
     if not _whole(given):
         raise UsageError(f"train_batch={given}: a step of training takes 1 row or more.")
-    if TRAIN_FORMAT not in [row.name for row in asked.formats]:
+    if TRAIN_FORMAT not in [fmt.name for fmt in asked.formats]:
         raise UsageError(
             f"train_batch={given} is for {TRAIN_FORMAT}, not for {asked}. Leave it out, "
             f"or export {TRAIN_FORMAT} too."
@@ -143,7 +143,7 @@ def _option(default: Any, read: Callable[[Any, _Asked], Any]) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions:
-    """How the files of an export are made; :func:`zoo_export.export` says what each option means.
+    """How the files of an export are made; :func:`zoo_export.export` documents each option.
 
     A field is an option: its type, its default, and the function that checks what a user gave and
     returns it as it is kept. It goes as it is from the call to the converter.
@@ -175,10 +175,11 @@ class ExportOptions:
             target: What the bundle is made ready for.
 
         Raises:
-            UsageError: A value that is none, or a format, scheme or target that has no use for it.
+            UsageError: A value that is not valid, or a format, scheme or target that has no use for
+                it.
         """
         asked = _Asked(formats, target, given)
-        named = {row.name: row for row in fields(cls)}
+        named = {option.name: option for option in fields(cls)}
         return cls(
             **{
                 name: named[name].metadata["read"](value, asked)
@@ -191,7 +192,7 @@ class ExportOptions:
         """Refuse what a model has no use for.
 
         Raises:
-            UsageError: A way to write recurrent layers, and there are none.
+            UsageError: ``rnn`` for a model without recurrent layers.
         """
         import keras
 
@@ -202,7 +203,7 @@ class ExportOptions:
                 f"Model '{model.name}' has no recurrent layer: leave rnn='{self.rnn}' out."
             )
 
-    def for_format(self, row: Format) -> ExportOptions:
+    def for_format(self, fmt: Format) -> ExportOptions:
         """Return them as they hold in one format: a batch that varies, and no foreign optimizer.
 
         Example:
@@ -211,6 +212,6 @@ class ExportOptions:
         """
         return replace(
             self,
-            batch_sizes=self.batch_sizes if row.static else (),
-            optimize=self.optimize if row.optimizers else None,
+            batch_sizes=self.batch_sizes if fmt.static else (),
+            optimize=self.optimize if fmt.optimizers else None,
         )

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zoo_registry import UsageError
-from zoo_runtime import archive, files
+from zoo_runtime import files
 from zoo_runtime.answers.prediction import Prediction
-from zoo_runtime.contents import Contents, open_unproved, read_contents
+from zoo_runtime.contents import Contents, open_unverified, read_contents
 from zoo_runtime.errors import VerificationError
-from zoo_runtime.figures import Verification, why
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
 from zoo_runtime.running import Options, Runner, check_installed, check_threads
 from zoo_runtime.running.training import Trainer, open_trainer
 from zoo_runtime.tensors import Array
 from zoo_runtime.trained import KERAS, predictions
-from zoo_runtime.trial import prove, remember, try_artifact
+from zoo_runtime.verification import Verification, why
+from zoo_runtime.verifying import ensure_verified, remember, try_artifact
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,19 @@ class Bundle(Contents):
         key = (artifact.format, options)
         if key not in self._runners:
             with self._opening(artifact, options):
-                self._runners[key] = open_unproved(self, artifact, options)
+                self._runners[key] = open_unverified(self, artifact, options)
         return self._runners[key]
 
     @contextmanager
     def _opening(self, artifact: Artifact, options: Options) -> Iterator[Path]:
-        """Give the path of an artifact that was tried, to open it while its hash is watched."""
+        """Give the path of an artifact that was verified, to open it while its hash is watched."""
         check_threads(options.threads)
         check_installed(find(artifact.format))
         path = files.safe_path(self.path, artifact.path)
         if self.trusted:
             yield path
             return
-        prove(self, artifact, options)
+        ensure_verified(self, artifact, options)
         with self.as_recorded(artifact.path):
             yield path
 
@@ -115,14 +115,14 @@ class Bundle(Contents):
         provider: str | None = None,
         max_tokens: int | None = None,
     ) -> list[Prediction]:
-        """Preprocess raw inputs, run them and say what the outputs mean.
+        """Preprocess raw inputs, run them and interpret the outputs.
 
         Args:
             x: One raw input, such as the path of an image, a text, a pair of question and text or
                 of user and item in a tuple, an array, or a row of a table as a mapping; or a list
                 of them. Words that are to be tagged may be a list or tuple each.
             runtime: Name of a format; the first one whose runtime is installed by default.
-            top_k: How many of the most probable answers to list; five by default, or one part
+            top_k: How many of the most probable answers to list; five by default, or one span
                 of a text.
             threads: Threads to use.
             provider: What computes, as for :meth:`runner`.
@@ -147,7 +147,7 @@ class Bundle(Contents):
         Raises:
             UsageError: The file is there already.
         """
-        return archive.pack(self.path, list(self.manifest.files), Path(path), force=force)
+        return files.pack(self.path, list(self.manifest.files), Path(path), force=force)
 
     def trainer(self, threads: int | None = None) -> Trainer:
         """Return a model whose head learns from examples of this device; each call loads anew.
@@ -186,18 +186,18 @@ def load_bundle(path: str | Path, *, trusted: bool = False) -> Bundle:
 
     Args:
         path: The folder that :func:`zoo_export.export` wrote, or a zip of it.
-        trusted: Whether its artifacts may be loaded at once. By default each is first tried in
+        trusted: Whether its artifacts may be loaded at once. By default each is first run in
             another process, the first time that it is used on a machine: a file that was changed
             together with its hash could end this one.
 
     Raises:
-        UsageError: There is no such folder, or it is no bundle.
+        UsageError: There is no such folder, or it is not a bundle.
         BundleError: A file is missing, cut, changed or extra, or the manifest is not valid.
     """
     folder = Path(path)
     if not folder.is_file():
         return _bundle(read_contents(folder, trusted=trusted))
-    unpacked = archive.unpack(folder)
+    unpacked = files.unpack(folder)
     try:
         bundle = _bundle(read_contents(unpacked, trusted=trusted, origin=folder))
     except BaseException:
@@ -214,7 +214,7 @@ def _bundle(contents: Contents) -> Bundle:
 def verify(
     bundle: Bundle | str | Path, *, runtime: str | None = None, provider: str | None = None
 ) -> list[Verification]:
-    """Run the stored samples in every runtime and compare with what Keras gave.
+    """Run the saved samples in every runtime and compare with what Keras gave.
 
     Each artifact runs in a process of its own: a file that ends it is an error here.
 
@@ -224,12 +224,12 @@ def verify(
         provider: What computes, as for :meth:`Bundle.runner`; with it a runtime must be named.
 
     Returns:
-        Figures of this machine, one row for each artifact; counts of agreement on examples
-        are those of the export.
+        The verification of each artifact on this machine; the agreement on examples is that of the
+        export.
 
     Raises:
         BundleError: An artifact that ends the process that runs it.
-        VerificationError: An artifact disagrees; ``verifications`` has the figures of all.
+        VerificationError: An artifact disagrees; ``verifications`` has those of all.
         MissingRuntimeError: A runtime is not installed.
 
     Example:

@@ -1,7 +1,7 @@
-"""The columns of an output: what each one tells about the samples, and how much a file keeps of it.
+"""The columns of an output: how each one varies over the samples, and how much a file keeps of it.
 
 A column is one unit of the last axis: a class, a coordinate of a box, a channel of a map. Where an
-output has no such axis, or its size varies, all of it is one column. Each is held against its own
+output has no such axis, or its size varies, all of it is one column. Each is compared by its own
 spread over the samples: a score of 0 to 1 beside coordinates of hundreds of pixels, or a value of
 2000 that moves by ten, is as good as its own differences.
 """
@@ -15,21 +15,21 @@ from statistics import NormalDist
 
 import numpy as np
 
-from zoo_runtime.figures import Fit
 from zoo_runtime.tensors import Array
+from zoo_runtime.verification import Fit
 
 # Masked logits are so large, and so many times as large as what else is in their column.
 _HUGE, _APART = 1e4, 1e3
-# Chance that a file within its limit is refused because the samples are few.
+# Probability that a file within its limit is refused because the samples are few.
 _DOUBT = 0.01
 # A column that moves less than the typical one of its output is given so much of that one's room.
 _LENIENCE = 2.0
-# Of shares from 0 to 1: of the typical movement, what a share that hardly moves is given.
-_OF_SHARES = 0.25
-# Values of a column that tell whether anything of it is left, and how often its deviation what is
-# allowed may be of fewer.
+# Of fractions from 0 to 1: of the typical movement, what one that hardly moves is given.
+_OF_FRACTIONS = 0.25
+# Values of a column that show whether anything of it is left, and how many times its deviation may
+# be allowed of fewer.
 _FEW, _ANY = 8, 1e6
-# Numbers looked at together: doubles of them fit any memory.
+# Values computed together: doubles of them fit any memory.
 _AT_ONCE = 1 << 22
 # Times what Keras' own answer moves with the last bit of weights and inputs. Files that round
 # otherwise at every step stay within nine times that; what moves more depends on the inputs.
@@ -47,7 +47,7 @@ class Scale:
         deviation: Standard deviation.
         rounding: How far Keras' own answer moves with the last bit of weights and inputs.
         largest: Largest absolute value.
-        last_bits: What the last bits of float32 are worth there; 0 where Keras computes in float64.
+        last_bits: What the last bits of float32 amount to there; 0 where Keras computes in float64.
     """
 
     spread: Array
@@ -70,7 +70,7 @@ class Scale:
         return np.maximum(ROUNDING * self.rounding, self.last_bits / 4)
 
     def varies(self) -> Array:
-        """Return which columns tell the samples apart."""
+        """Return which columns distinguish the samples."""
         return np.asarray(self.spread > self.steady())
 
 
@@ -126,7 +126,7 @@ def measure(expected: Sequence[Array], moved: Sequence[tuple[Array, Array]]) -> 
         before = _pieces([pair[0] for pair in moved])
         after = _pieces([pair[1] for pair in moved])
         rounding = np.concatenate([_moves(*both) for both in zip(before, after, strict=True)])
-        # Few values tell little about one column, and all of them about the others.
+        # Few values show little of one column, and all of them bound it.
         rounding = np.maximum(rounding, np.minimum(np.median(rounding), 1e-3 * spread))
     is_exact = all(array.dtype == np.float64 for array in expected)
     last_bits = 0 * largest if is_exact else 4 * np.finfo(np.float32).eps * largest
@@ -151,7 +151,7 @@ def keeps(
         expected: What Keras gave, by columns, an array for each batch.
         received: What the file gave.
         scale: Of ``expected``.
-        limit: Root mean square difference that is allowed, as a share of the standard deviation.
+        limit: Root mean square difference that is allowed, as a fraction of the standard deviation.
 
     Example:
         >>> keras = np.linspace([0, 2000], [1, 2010], 50)
@@ -166,16 +166,16 @@ def keeps(
     width = len(varies)
     room = _room(scale, varies, expected)
     factor = np.array([_factor(int(n), width) for n in counts])
-    # Of many columns one or another hardly moves over a few values, by chance.
+    # Of many columns one or another hardly moves over a few values, at random.
     can_tell = counts >= _FEW
     allowed = limit * np.minimum(factor, np.where(can_tell, 1 / limit, _ANY)) * room
     allowed += scale.noise()
     # Nothing is left of a column that is one number in the file.
     moves = varies & can_tell & (moved > scale.deviation) & (scale.deviation >= room / _LENIENCE)
     dead = stuck & moves
-    shares = np.where(dead, np.inf, difference / np.maximum(allowed, 1e-300))
-    shares = np.where(varies | (counts == 0), shares, 0.0)
-    worst = int(shares.argmax()) if width else 0
+    ratios = np.where(dead, np.inf, difference / np.maximum(allowed, 1e-300))
+    ratios = np.where(varies | (counts == 0), ratios, 0.0)
+    worst = int(ratios.argmax()) if width else 0
     return Fit(
         output=name,
         column=worst if width > 1 else None,
@@ -193,7 +193,7 @@ def centred(values: Array, like: Array) -> Array:
 
     Args:
         values: By columns.
-        like: What Keras gave, which tells what is masked.
+        like: What Keras gave, which shows what is masked.
     """
     ok = usual(like)
     counts = np.maximum(ok.sum(axis=1), 1)
@@ -256,15 +256,15 @@ def _room(scale: Scale, varies: Array, expected: Sequence[Array]) -> Array:
     room = np.minimum(np.maximum(deviation, typical), _LENIENCE * deviation)
     if all(array.min(initial=0) >= 0 and array.max(initial=1) <= 1 for array in expected):
         together = float(np.sqrt(np.square(deviation).mean()))
-        room = np.maximum(room, _OF_SHARES * together)
+        room = np.maximum(room, _OF_FRACTIONS * together)
     return room
 
 
 def _factor(count: int, columns: int) -> float:
-    """Return how much larger than its limit a ratio of deviations may be found by chance.
+    """Return how much larger than its limit a ratio of deviations may be found at random.
 
     The root of the quantile of F(n, n - 1), by Paulson's approximation; infinite where so few
-    values cannot tell.
+    values show nothing.
 
     Example:
         >>> round(_factor(64, 10), 1), round(_factor(4000, 10), 2), _factor(3, 1000)

@@ -9,12 +9,12 @@ import numpy as np
 
 from zoo_runtime.columns import Scale, as_columns, centred, keeps, measure, usual
 from zoo_runtime.errors import ExportError
-from zoo_runtime.figures import Comparison, Fit
 from zoo_runtime.formats import Format
 from zoo_runtime.tensors import Array, Arrays, Tensor
+from zoo_runtime.verification import Comparison, Fit
 
-# What rows at the edges may differ more than others: where all of an image is zero, every place
-# rounds alike and it adds up, to 3e-5 between Keras in float32 and in float64.
+# How much more edge cases may differ: where all of an image is zero, every position rounds alike
+# and it adds up, to 3e-5 between Keras in float32 and in float64.
 EDGE_SLACK = 100
 # Outputs whose columns are compared with each other: the largest is the answer.
 RANKED = ("logits", "start_logits", "end_logits")
@@ -35,16 +35,16 @@ def compare(
     Args:
         expected: What Keras gave, by output name, a mapping for each batch.
         received: What the artifact gave.
-        tolerance: Allowed difference, one for all batches or one for each: as a share of the spread
-            of each column where there are ``scales``, else of the largest value of the output;
-            masked values (-1e9) count for themselves. Whole numbers and booleans must be equal.
+        tolerance: Allowed difference, one for all batches or one for each: as a fraction of the
+            spread of each column where there are ``scales``, else of the largest value of the
+            output; masked values (-1e9) count for themselves. Integers and booleans must be equal.
         scales: What Keras gives in each column over all samples, by output name.
         dtypes: What the artifact's outputs must be, if not what Keras gave.
         least: Of outputs without ``scales``, a difference that is allowed in any case: a batch may
-            hold nothing but small values by chance.
+            hold nothing but small values.
 
     Returns:
-        A row for every batch and output, allowed or not.
+        A comparison for every batch and output, allowed or not.
 
     Raises:
         ExportError: Other names, shapes or dtypes, or a value that is not finite.
@@ -56,14 +56,14 @@ def compare(
         (True, 4e-05)
     """
     rows = []
-    shares = [tolerance] * len(expected) if isinstance(tolerance, float) else tolerance
-    for wanted, given, share in zip(expected, received, shares, strict=True):
+    limits = [tolerance] * len(expected) if isinstance(tolerance, float) else tolerance
+    for wanted, given, limit in zip(expected, received, limits, strict=True):
         check_names(wanted, given)
         for name, array in wanted.items():
             _check_shape(name, array, given[name], (dtypes or {}).get(name, str(array.dtype)))
             scale = scales.get(name) if scales is not None else None
             always = (least or {}).get(name, 0.0) if scale is None else 0.0
-            rows.append(_row(name, array, given[name], share, scale, always))
+            rows.append(_comparison(name, array, given[name], limit, scale, always))
     return tuple(rows)
 
 
@@ -93,36 +93,36 @@ def compared(
     """Compare one batch by the rules of a format.
 
     Args:
-        fmt: The format: float32 files are held against the spread of each column, schemes against
-            the largest value of all samples alike, and against the columns by :func:`fitted`.
+        fmt: The format: float32 files are compared by the spread of each column, schemes by the
+            largest value of all samples alike, and by the columns in :func:`fitted`.
         expected: What Keras gave.
         received: What the artifact gave.
         scales: What Keras gives in each column for samples alike; ``None`` where that is unknown,
-            as at the edges and in bundles of earlier versions.
+            as of edge cases and in bundles of earlier versions.
         dtypes: What the artifact's outputs must be.
         sizes: What is usual in each output, as :func:`usual_sizes` gives it.
-        is_edge: Whether it is a row at the edges.
+        is_edge: Whether it is an edge case.
 
     Raises:
         ExportError: As :func:`compare`.
     """
-    share = fmt.tolerance * (EDGE_SLACK if is_edge else 1)
+    limit = fmt.tolerance * (EDGE_SLACK if is_edge else 1)
     if fmt.scheme is None and scales is not None:
-        return compare([expected], [received], share, scales, dtypes)
+        return compare([expected], [received], limit, scales, dtypes)
     alike = usual_sizes({"": scales}) if scales is not None else sizes or {}
     least = {name: fmt.tolerance * size for name, size in alike.items()}
-    return compare([expected], [received], share, None, dtypes, least=least)
+    return compare([expected], [received], limit, None, dtypes, least=least)
 
 
 def settle(expected: Arrays, received: dict[str, Array], unsteady: Mapping[str, Array]) -> None:
-    """Give whole numbers that Keras itself is not sure of the value that Keras gave."""
-    for name, places in unsteady.items():
-        if name in received and received[name].shape == places.shape:
-            received[name] = np.where(places, expected[name], received[name])
+    """Give integers that are ties in Keras itself the value that Keras gave."""
+    for name, ties in unsteady.items():
+        if name in received and received[name].shape == ties.shape:
+            received[name] = np.where(ties, expected[name], received[name])
 
 
 def worst_of_groups(fits: Sequence[Fit]) -> list[Fit]:
-    """Return one row for each output of several groups of samples, the one nearest to its limit.
+    """Return one fit for each output of several groups of samples, the one nearest to its limit.
 
     That Keras' answer depends on the inputs is known where it does so in any group.
     """
@@ -141,7 +141,7 @@ def worst_of_groups(fits: Sequence[Fit]) -> list[Fit]:
 
 
 def with_label(fit: Fit, labels: Sequence[str] | None) -> Fit:
-    """Return a row with the name of its worst column, where the columns are the classes."""
+    """Return a fit with the name of its worst column, where the columns are the classes."""
     if fit.column is None or labels is None or len(labels) != fit.columns:
         return fit
     return replace(fit, label=labels[fit.column])
@@ -165,12 +165,12 @@ def check_finite(outputs: Arrays, owner: str) -> None:
     """
     for name, array in outputs.items():
         if array.dtype.kind == "f" and np.isnan(array).any():
-            share = float(np.isnan(array).mean())
-            raise ExportError(f"output '{name}' of {owner} is NaN in {share:.0%} of its values")
+            fraction = float(np.isnan(array).mean())
+            raise ExportError(f"output '{name}' of {owner} is NaN in {fraction:.0%} of its values")
 
 
 def has_columns(tensor: Tensor) -> bool:
-    """Return whether the last axis of an output is one of units, not of steps or places.
+    """Return whether the last axis of an output is one of units, not of steps or positions.
 
     Example:
         >>> has_columns(Tensor("logits", "float32", ("batch", 10)))
@@ -220,8 +220,8 @@ def fitted(
         expected: What Keras gave, a mapping for each batch.
         received: What the artifact gave.
         scales: As :func:`measured` gives them for ``expected``.
-        limit: Root mean square difference of a column that is allowed, as a share of its standard
-            deviation.
+        limit: Root mean square difference of a column that is allowed, as a fraction of its
+            standard deviation.
     """
     found = []
     for tensor in outputs:
@@ -230,7 +230,7 @@ def fitted(
             continue
         whole = [(a[name], b[name]) for a, b in zip(expected, received, strict=True)]
         keras_answers, answers = different_answers(whole, scales.get(name))
-        if name not in scales:  # whole numbers are equal or refused
+        if name not in scales:  # integers are equal or refused
             fit = Fit(name, None, 0.0, 0.0, 0.0, constant=1)
             found.append(replace(fit, answers=answers, keras_answers=keras_answers))
             continue
@@ -254,9 +254,9 @@ def _of_rows(
 ) -> list[Fit]:
     """Return what is lost of the first axis after the batch, if it is more than is allowed.
 
-    Some detectors give their coordinates and scores along it, places along the last.
+    Some detectors give their coordinates and scores along it, positions along the last.
     """
-    if any(one.ndim != 3 for one, _ in pairs):  # only some of it was stored
+    if any(one.ndim != 3 for one, _ in pairs):  # only some of it was saved
         return []
     wanted, given = (
         [as_columns(np.moveaxis(array, 1, -1), True) for array in arrays]
@@ -291,14 +291,14 @@ def different_answers(pairs: Sequence[tuple[Array, Array]], scale: Scale | None)
         moves = keras.max(axis=0) - keras.min(axis=0)
         same = (keras == keras[:1]).all(axis=0)
     noise = scale.steady()
-    tells = (moves > (noise if moves.shape[-1:] == noise.shape else noise.max())) & ~same
-    return (_different(keras) if tells.any() else 1), _different(artifact)
+    varies = (moves > (noise if moves.shape[-1:] == noise.shape else noise.max())) & ~same
+    return (_different(keras) if varies.any() else 1), _different(artifact)
 
 
 def top1_agreement(
     expected: Arrays, received: Arrays, scales: Mapping[str, Scale] | None = None
 ) -> float | None:
-    """Return the share of rows whose largest logit is the same, if there are logits.
+    """Return the fraction of rows whose largest logit is the same, if there are logits.
 
     One logit alone says yes above zero. Where Keras' own largest are as good as equal, each of them
     is its answer.
@@ -324,10 +324,10 @@ def top1_agreement(
 
 
 def accuracy(outputs: Arrays, targets: Array | None) -> float | None:
-    """Return the share of rows, or of steps of a text, whose largest logit is the target.
+    """Return the fraction of rows, or of steps of a text, whose largest logit is the target.
 
-    Steps are counted where negative targets tell which of them are not: padding is not, and no
-    other mark says so.
+    Steps are counted where negative targets mark those that are not: padding is not, and nothing
+    else marks it.
 
     Example:
         >>> accuracy({"logits": np.array([[1.0, 2.0], [3.0, 0.0]])}, np.array([1, 1]))
@@ -348,7 +348,7 @@ def accuracy(outputs: Arrays, targets: Array | None) -> float | None:
 def _ranked(
     fit: Fit, wanted: Sequence[Array], given: Sequence[Array], scale: Scale, limit: float
 ) -> Fit:
-    # Masked values are told by all batches together; of very many rows some are enough.
+    # All batches together show which values are masked; of very many rows some are enough.
     step = max(1, sum(array.size for array in wanted) // _MOST_RANKED)
     before = np.concatenate(wanted)[::step]
     after = centred(np.concatenate(given)[::step], before)
@@ -371,8 +371,8 @@ def _check_shape(name: str, wanted: Array, given: Array, dtype: str) -> None:
         raise ExportError(f"output '{name}' is {given.dtype}, in Keras {dtype}")
 
 
-def _row(  # noqa: PLR0917 - one output, and what it is held against
-    name: str, wanted: Array, given: Array, share: float, scale: Scale | None, least: float
+def _comparison(  # noqa: PLR0917 - one output, and what it is compared by
+    name: str, wanted: Array, given: Array, tolerance: float, scale: Scale | None, least: float
 ) -> Comparison:
     check_finite({name: given}, "the artifact")
     if wanted.dtype.kind != "f":
@@ -385,16 +385,16 @@ def _row(  # noqa: PLR0917 - one output, and what it is held against
     largest, at, difference, allowed = 0.0, 0, 0.0, 0.0
     beyond = -1.0
     for start, keras, artifact in _blocks(*pair):
-        limits = np.maximum(_limits(keras, share, scale, start), least)
+        limits = np.maximum(_limits(keras, tolerance, scale, start), least)
         # Equal infinities, as masked logits may have, differ by nothing.
         with np.errstate(invalid="ignore", over="ignore"):
             differences = np.where(keras == artifact, 0, np.abs(keras - artifact))
         ratios = differences / np.maximum(limits, 1e-300)
-        place = np.unravel_index(int(ratios.argmax()), ratios.shape)
+        index = np.unravel_index(int(ratios.argmax()), ratios.shape)
         largest = max(largest, float(differences.max()))
-        if ratios[place] > beyond:
-            beyond, at = float(ratios[place]), start + int(place[1])
-            difference, allowed = float(differences[place]), float(limits[place])
+        if ratios[index] > beyond:
+            beyond, at = float(ratios[index]), start + int(index[1])
+            difference, allowed = float(differences[index]), float(limits[index])
     column = at if is_split else None
     return Comparison(name, wanted.shape, largest, allowed, column, difference)
 
@@ -406,15 +406,15 @@ def _blocks(keras: Array, artifact: Array) -> Iterator[tuple[int, Array, Array]]
         yield start, keras[:, part].astype(np.float64), artifact[:, part].astype(np.float64)
 
 
-def _limits(keras: Array, share: float, scale: Scale | None, start: int) -> Array:
+def _limits(keras: Array, tolerance: float, scale: Scale | None, start: int) -> Array:
     """Return how far each value may be off."""
     sizes = np.abs(keras)
     if scale is None:
         common = usual(keras.reshape(-1, 1)).reshape(keras.shape)
-        room = np.full_like(keras, share * sizes.max(initial=0.0, where=common))
+        room = np.full_like(keras, tolerance * sizes.max(initial=0.0, where=common))
     else:
         part = slice(start, start + keras.shape[1])
-        room = np.broadcast_to((share * scale.spread + scale.noise())[part], keras.shape)
+        room = np.broadcast_to((tolerance * scale.spread + scale.noise())[part], keras.shape)
         largest = scale.largest[part] * (1 + 1e-6)
         common = (sizes <= largest) | (sizes < 1e4)
-    return np.asarray(np.where(common | ~np.isfinite(sizes), room, share * sizes))
+    return np.asarray(np.where(common | ~np.isfinite(sizes), room, tolerance * sizes))

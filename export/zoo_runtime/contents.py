@@ -5,22 +5,24 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime import files
-from zoo_runtime.agreement import check_agreement, files_of_steps
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decoding, Manifest
 from zoo_runtime.optional import is_installed, source
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Options, Runner, open_runner
-from zoo_runtime.tensors import Tensor
+from zoo_runtime.tensors import Tensor, fits_shape
 from zoo_system import folders
 from zoo_system.durable import sha256
+from zoo_system.folders import is_plain_name
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Contents:
 
     Args:
         path: The folder.
-        manifest: What it says about itself.
-        trusted: Whether its artifacts are loaded without being tried in another process first.
+        manifest: Its manifest.
+        trusted: Whether its artifacts are loaded without being verified in another process first.
         origin: What it was loaded from, as messages call it: the folder, or a zip.
     """
 
@@ -64,7 +66,7 @@ class Contents:
 
     @property
     def decoding(self) -> Decoding | None:
-        """How a model of sequences writes a text."""
+        """How a model of sequences generates a text."""
         return self.manifest.decoding
 
     @property
@@ -79,10 +81,10 @@ class Contents:
 
     @property
     def training(self) -> RunInfo | None:
-        """What is known of the run that it was made from; ``None`` where there was none.
+        """The ``run.json`` of the run that it was made from; ``None`` where there was none.
 
         Raises:
-            BundleError: Its manifest says of it what no run does.
+            BundleError: Its manifest has there what no run has.
         """
         known = self.manifest.provenance
         if known.get("recipe") is None:
@@ -171,7 +173,7 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
         origin: What messages call it; the folder by default.
 
     Raises:
-        UsageError: There is no such folder, or it is no bundle.
+        UsageError: There is no such folder, or it is not a bundle.
         BundleError: A file is missing, cut, changed or extra, or the manifest is not valid.
     """
     manifest_path, shown = folder / MANIFEST, origin or folder
@@ -180,18 +182,20 @@ def read_contents(folder: Path, *, trusted: bool = False, origin: Path | None = 
     if not manifest_path.is_file():
         made = f" It is a run: `zoo export {shlex.quote(str(shown))}` makes one of it."
         is_run = (folder / folders.INFO).is_file()
-        raise UsageError(f"'{shown}' is no bundle: it has no {MANIFEST}.{made if is_run else ''}")
+        raise UsageError(
+            f"'{shown}' is not a bundle ({MANIFEST} is missing).{made if is_run else ''}"
+        )
     if manifest_path.stat().st_size > MAX_MANIFEST:
         size = manifest_path.stat().st_size
-        raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is no manifest.")
+        raise BundleError(f"'{shown / MANIFEST}' has {size:,} bytes: that is not a manifest.")
     manifest = Manifest.read(manifest_path.read_bytes(), f"'{shown / MANIFEST}'")
     files.check_files(folder, manifest.files, shown)
     check_agreement(shown, manifest)
     return Contents(folder, manifest, trusted, origin)
 
 
-def open_unproved(bundle: Contents, artifact: Artifact, options: Options) -> Runner:
-    """Return an artifact loaded in its runtime, in this process, though nobody has tried it.
+def open_unverified(bundle: Contents, artifact: Artifact, options: Options) -> Runner:
+    """Return an artifact loaded in its runtime, in this process, though it was not verified here.
 
     Args:
         bundle: The bundle.
@@ -207,3 +211,133 @@ def open_unproved(bundle: Contents, artifact: Artifact, options: Options) -> Run
         options=options,
         nan_inputs=bundle.manifest.nan_inputs,
     )
+
+
+# Signatures in a file, and tokens of a text that a model generates.
+_MOST_BATCHES, _LONGEST_TEXT = 64, 1 << 20
+# Made to know where a text ends, also where the model does not take it.
+_MASK = "padding_mask"
+# An output whose last axis has an entry for each label.
+_CLASSES = ("logits", "heatmap")
+
+
+def check_agreement(folder: Path, manifest: Manifest) -> None:
+    """Refuse a manifest whose artifacts, tensors, steps and labels contradict each other.
+
+    Args:
+        folder: What messages call the bundle.
+        manifest: Its manifest.
+
+    Raises:
+        BundleError: A path that leads out, a tensor that no memory holds, a step that makes what
+            no input takes or that reads a file that the manifest does not list, fewer labels than
+            classes.
+    """
+    for name in (manifest.name, *manifest.targets):
+        if not is_plain_name(name):
+            raise BundleError(f"The manifest of '{folder}' has the name {name!r}, which is a path.")
+    if not manifest.artifacts:
+        raise BundleError(f"Bundle '{folder}' lists no artifact.")
+    _check_counts(folder, manifest)
+    _check_tensors(folder, [*manifest.inputs, *manifest.outputs])
+    for artifact in manifest.artifacts:
+        _check_artifact(folder, manifest, artifact)
+    _check_steps(folder, manifest)
+    _check_labels(folder, manifest)
+    length = manifest.decoding.length if manifest.decoding else None
+    if length is not None and not 0 < length <= _LONGEST_TEXT:
+        raise BundleError(
+            f"The manifest of '{folder}' has an impossible decoding.length: {length}."
+        )
+
+
+def _check_counts(folder: Path, manifest: Manifest) -> None:
+    formats = [artifact.format for artifact in manifest.artifacts]
+    twice = next((name for name in formats if formats.count(name) > 1), None)
+    if twice is not None:
+        raise BundleError(f"The manifest of '{folder}' lists the format '{twice}' twice.")
+    sizes = [*(a.bytes for a in manifest.artifacts), *(e.bytes for e in manifest.files.values())]
+    for count in (*sizes, manifest.num_params or 0):
+        if count < 0:
+            raise BundleError(f"The manifest of '{folder}' has an impossible count: {count}.")
+
+
+def _check_artifact(folder: Path, manifest: Manifest, artifact: Artifact) -> None:
+    files.safe_path(folder, artifact.path)
+    inside = f"{artifact.path}/"
+    if not any(n == artifact.path or n.startswith(inside) for n in manifest.files):
+        raise BundleError(f"Artifact '{artifact.path}' of bundle '{folder}' has no file.")
+    if not artifact.inputs or not artifact.outputs:
+        raise BundleError(
+            f"Artifact '{artifact.path}' of bundle '{folder}' needs an input and an output."
+        )
+    sizes = artifact.batch_sizes
+    if len(sizes) > _MOST_BATCHES or not all(size > 0 for size in sizes):
+        raise BundleError(f"The manifest of '{folder}' has impossible batches: {sizes[:5]}.")
+    tensors = (*artifact.inputs, *artifact.outputs)
+    sized = [replace(t, shape=(size, *t.shape[1:])) for size in sizes for t in tensors]
+    _check_tensors(folder, [*tensors, *sized])
+
+
+def _check_tensors(folder: Path, tensors: list[Tensor]) -> None:
+    for tensor in tensors:
+        if not tensor.is_plausible():
+            raise BundleError(f"The manifest of '{folder}' has an impossible tensor: {tensor}.")
+
+
+def _check_steps(folder: Path, manifest: Manifest) -> None:
+    made: dict[str, tuple[int, ...]] = {}
+    try:
+        steps = [as_step(step) for step in manifest.preprocessing]
+    except (UsageError, TypeError) as error:
+        raise BundleError(f"The manifest of '{folder}' is not valid: {error}") from error
+    for step in steps:
+        _check_file_of(folder, manifest, step)
+        if isinstance(step, ArrayStep) and step.source is not None:
+            made.pop(step.source, None)
+        made |= step.shapes
+    inputs = {tensor.name: tensor for tensor in manifest.inputs}
+    for name, shape in made.items():
+        if name not in inputs and name == _MASK:
+            continue
+        if name not in inputs or not fits_shape(inputs[name].shape[1:], shape):
+            takes = ", ".join(map(str, manifest.inputs))
+            raise BundleError(
+                f"The manifest of '{folder}' makes '{name}' of shape {shape} of a raw input, and "
+                f"its model takes {takes}."
+            )
+
+
+def files_of_steps(manifest: Manifest) -> list[str]:
+    """Return the files of a bundle that its steps read, as the manifest lists them."""
+    names = (_file_of(as_step(step)) for step in manifest.preprocessing)
+    return [f"{ASSETS}/{name}" for name in names if name is not None]
+
+
+def _file_of(step: Step) -> str | None:
+    if isinstance(step, TokenizeStep):
+        return step.tokenizer
+    if isinstance(step, TableStep):
+        return step.columns
+    return step.vocabulary if isinstance(step, LookupStep) else None
+
+
+def _check_file_of(folder: Path, manifest: Manifest, step: Step) -> None:
+    name = _file_of(step)
+    if name is not None and f"{ASSETS}/{name}" not in manifest.files:
+        raise BundleError(
+            f"The manifest of '{folder}' reads '{name}' to prepare inputs and does not list it."
+        )
+
+
+def _check_labels(folder: Path, manifest: Manifest) -> None:
+    if manifest.labels is None:
+        return
+    count = len(manifest.labels)
+    for tensor in manifest.outputs:
+        classes = tensor.shape[-1] if tensor.name in _CLASSES else None
+        if isinstance(classes, int) and count < classes:
+            raise BundleError(
+                f"The manifest of '{folder}' has {count} labels for the {classes} classes of "
+                f"'{tensor.name}'. Export it again."
+            )

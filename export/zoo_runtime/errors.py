@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zoo_registry import UsageError, ZooError
-from zoo_runtime.figures import Comparison, Verification
+from zoo_runtime.verification import Comparison, Verification
 
 
 @dataclass(frozen=True)
 class Blame:
-    """An operator that a format cannot hold, and the layer that brings it where it is known."""
+    """An operator that a format cannot hold, and the layer it comes from where it is known."""
 
     operator: str
     layer: str | None = None
@@ -45,7 +45,7 @@ class VerificationError(ZooError):
 
     Args:
         message: Which artifacts, and by how much.
-        verifications: The figures of every artifact, good and bad.
+        verifications: Of every artifact, passed and failed.
     """
 
     def __init__(self, message: str, verifications: Sequence[Verification] = ()) -> None:

@@ -1,4 +1,4 @@
-"""The one table of export formats; it drives export, verification, runtimes and ``--help``."""
+"""The table of export formats and of their schemes: it drives export, verification, ``--help``."""
 
 from __future__ import annotations
 
@@ -8,10 +8,174 @@ from types import MappingProxyType
 
 import zoo_registry
 from zoo_registry import Origin, UsageError, did_you_mean, load_target
-from zoo_runtime.schemes import ONNX_SCHEMES, TFLITE_SCHEMES, Scheme
+
+_TFLITE = "zoo_export.converters.litert.schemes"
+_ONNX = "zoo_export.converters.onnx.schemes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheme:
+    """Another way to make a format's file, mostly to quantize it: the user types ``FORMAT:SCHEME``.
+
+    Args:
+        name: What the user types after the colon.
+        converter: ``"module:function"``, as that of a :class:`zoo_runtime.formats.Format`.
+        dtype: That of most bytes of the weights in the file.
+        tolerance: Largest difference from Keras, as a fraction of the largest output value.
+        max_loss: Largest root mean square difference of a column of an output, as a fraction of its
+            standard deviation over the samples.
+        min_agreement: Smallest fraction of a run's held-out examples with Keras' own answer.
+        calibrated: Whether it needs real inputs to measure the ranges of activations.
+        batch_sizes: Whether a file of fixed batch can be made for other batches than 1.
+        searched: Whether a search for the smallest file that keeps a budget begins with it.
+        quantizes: Whether it is the float file in another precision.
+        summary: One line.
+    """
+
+    name: str
+    converter: str
+    dtype: str
+    tolerance: float
+    max_loss: float
+    min_agreement: float
+    calibrated: bool = False
+    batch_sizes: bool = True
+    searched: bool = True
+    quantizes: bool = True
+    summary: str
+
+
+TFLITE_SCHEMES = (
+    Scheme(
+        name="float16",
+        converter=f"{_TFLITE}:float16",
+        dtype="float16",
+        tolerance=0.01,
+        max_loss=0.05,
+        min_agreement=0.99,
+        summary="weights in float16, computed in float32: half the bytes",
+    ),
+    Scheme(
+        name="dynamic-int8",
+        converter=f"{_TFLITE}:dynamic_int8",
+        dtype="int8",
+        tolerance=0.2,
+        max_loss=0.15,
+        min_agreement=0.95,
+        summary="weights in int8, activations quantized as they come: a quarter of the bytes",
+    ),
+    Scheme(
+        name="int8",
+        converter=f"{_TFLITE}:int8",
+        dtype="int8",
+        tolerance=0.3,
+        max_loss=0.15,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="weights and activations in int8 with calibrated ranges, float inputs and outputs",
+    ),
+    Scheme(
+        name="int8-mixed",
+        converter=f"{_TFLITE}:int8_mixed",
+        searched=False,
+        batch_sizes=False,
+        dtype="int8",
+        tolerance=0.3,
+        max_loss=0.15,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8, but for layers that cost most: up to half of the bytes stay in float32",
+    ),
+    Scheme(
+        name="int8-io",
+        converter=f"{_TFLITE}:int8_io",
+        searched=False,
+        dtype="int8",
+        tolerance=0.3,
+        max_loss=0.15,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8 throughout, also inputs and outputs: for processors without floats",
+    ),
+    Scheme(
+        name="int16x8",
+        converter=f"{_TFLITE}:int16x8",
+        batch_sizes=False,
+        dtype="int8",
+        tolerance=0.1,
+        max_loss=0.15,
+        min_agreement=0.98,
+        calibrated=True,
+        summary="weights in int8, activations in int16: exact, and slow on most processors",
+    ),
+    Scheme(
+        name="int4-weights",
+        converter=f"{_TFLITE}:int4_weights",
+        dtype="int4",
+        tolerance=0.5,
+        max_loss=0.5,
+        min_agreement=0.9,
+        summary="weights in int4 by channel, computed in float32: an eighth of the bytes",
+    ),
+    Scheme(
+        name="train",
+        converter="zoo_export.converters.litert.train:convert",
+        searched=False,
+        quantizes=False,
+        batch_sizes=False,
+        dtype="float32",
+        tolerance=1e-5,
+        max_loss=1e-3,
+        min_agreement=0.99,
+        summary="float32, and signatures that train the last layer on the device",
+    ),
+)
+
+ONNX_SCHEMES = (
+    Scheme(
+        name="float16",
+        converter=f"{_ONNX}:float16",
+        dtype="float16",
+        tolerance=0.01,
+        max_loss=0.05,
+        min_agreement=0.99,
+        summary="weights and arithmetic in float16, float32 inputs and outputs",
+    ),
+    Scheme(
+        name="dynamic-int8",
+        converter=f"{_ONNX}:dynamic_int8",
+        dtype="int8",
+        tolerance=0.2,
+        max_loss=0.15,
+        min_agreement=0.95,
+        summary="weights in int8 by channel, activations quantized as they come",
+    ),
+    Scheme(
+        name="int8",
+        converter=f"{_ONNX}:int8",
+        dtype="int8",
+        tolerance=0.3,
+        max_loss=0.15,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="QDQ: weights by channel and activations in int8 with calibrated ranges",
+    ),
+    Scheme(
+        name="int8-mixed",
+        converter=f"{_ONNX}:int8_mixed",
+        searched=False,
+        dtype="int8",
+        tolerance=0.3,
+        max_loss=0.15,
+        min_agreement=0.95,
+        calibrated=True,
+        summary="int8, but for layers that cost most: up to half of the bytes stay in float32",
+    ),
+)
+
 
 FLOAT32 = "float32"
-# Float32 files are held to their tolerance in every value; this is said of them on top.
+# Float32 files keep to their tolerance in every value; this is reported of them beside.
 _FLOAT_LOSS = 1e-3
 
 
@@ -30,9 +194,9 @@ class Format:
         requires: The package that the runtime needs beside NumPy.
         module: What that package is imported as.
         static: Whether the artifact has a fixed batch, 1 if none is asked for, and sequence length.
-        tolerance: Largest difference from Keras: in float32 as a share of the spread of each column
-            of an output over the samples, in schemes of the largest output value.
-        schemes: The other ways than float32 in which it can hold numbers.
+        tolerance: Largest difference from Keras: in float32 as a fraction of the spread of each
+            column of an output over the samples, in schemes of the largest output value.
+        schemes: The other ways than float32 in which its file can be made.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
         aliases: Other words for a built-in one.
@@ -65,7 +229,7 @@ class Format:
 
     @property
     def max_loss(self) -> float:
-        """Largest root mean square difference of a column, as a share of its deviation."""
+        """Largest root mean square difference of a column, as a fraction of its deviation."""
         return self.scheme.max_loss if self.scheme is not None else _FLOAT_LOSS
 
     def path(self, name: str) -> str:
@@ -78,7 +242,7 @@ class Format:
         return f"{name}{self.suffix}" if self.suffix else self.name
 
     def quantized(self, name: str) -> Format:
-        """Return the format whose artifacts hold numbers as one of its schemes says.
+        """Return the format whose artifacts are made as one of its schemes says.
 
         Raises:
             UsageError: It has no such scheme.

@@ -1,4 +1,4 @@
-"""What a bundle says about itself: plain data, read without TensorFlow or Keras."""
+"""The manifest of a bundle: plain data, read without TensorFlow or Keras."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.errors import BundleError
-from zoo_runtime.figures import Verification
 from zoo_runtime.tensors import Tensor
+from zoo_runtime.verification import Verification
 from zoo_system import folders
 
 FORMAT_VERSION = 1
@@ -45,7 +45,7 @@ class Artifact:
         bytes: Size of all its files.
         inputs: Inputs as this artifact takes them; a LiteRT one has a fixed batch.
         outputs: Outputs as this artifact gives them.
-        verification: Figures of the comparison with Keras.
+        verification: Of the comparison with Keras.
         facts: What its converter found in the file: operators, opset, signature.
         seconds: Time that conversion, inspection and running took, with process start for the
             first file of an export.
@@ -68,7 +68,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Decoding:
-    """How a model that gives the next token writes a text.
+    """How a model that gives the next token generates a text.
 
     Args:
         end: The token after a text.
@@ -94,11 +94,11 @@ class Manifest:
         task: The model's head, such as ``"image-classification"``.
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
-        decoding: How a model of sequences writes a text.
+        decoding: How a model of sequences generates a text.
         license: Licence of the model.
         num_params: Number of parameters.
         provenance: Recipe, seed, dataset, metrics and versions, as far as they are known.
-        targets: Facts about each place that the bundle was made ready for, by its name.
+        targets: Facts about each target that the bundle was made ready for, by its name.
         budget: What was tried to keep an accuracy budget, and by how much each fell short.
         nan_inputs: Inputs in which Keras itself has an answer to NaN; in others it is refused.
         format_version: Version of this layout.
@@ -140,7 +140,7 @@ class Manifest:
         """Return the manifest in the bytes of a file.
 
         Raises:
-            BundleError: As :meth:`from_json`, or bytes that are no text.
+            BundleError: As :meth:`from_json`, or bytes that are not text.
         """
         try:
             text = data.decode()
@@ -153,7 +153,7 @@ class Manifest:
         """Return the manifest that :meth:`to_json` wrote.
 
         Raises:
-            BundleError: Text that is no manifest, one that was changed, or one of a later
+            BundleError: Text that is not a manifest, one that was changed, or one of a later
                 version.
         """
         try:
@@ -192,7 +192,7 @@ def _finite(text: str) -> float:
     """Return a number of JSON; NaN and infinity are none, and satisfy no limit."""
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
+        raise ValueError(f"{text} is not a number")
     return number
 
 

@@ -362,10 +362,10 @@ def _is_moment(text: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return JSON types; what a part does not say is left out."""
+    """Return JSON types; what a part does not say is left out, but for fresh weights."""
     if is_dataclass(value):
         parts = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-        return {key: part for key, part in parts.items() if part is not None}
+        return {key: part for key, part in parts.items() if part is not None or key == "weights"}
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Names, shapes and dtypes of what goes into a model and comes out of it."""
+"""Names, shapes and dtypes of inputs and outputs, and their rows: bound, in batches, joined."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Tensor:
         )
 
     def fixed(self, sizes: Mapping[str, int]) -> Tensor:
-        """Return the tensor with named sizes replaced by numbers where ``sizes`` has them.
+        """Return the tensor with named sizes replaced by those of ``sizes``.
 
         Example:
             >>> Tensor("x", "float32", ("batch", 8)).fixed({"batch": 1}).shape
@@ -98,10 +98,16 @@ def fits(tensors: Sequence[Tensor], arrays: Arrays) -> bool:
         >>> fits([Tensor("x", "float32", (1, 8))], {"x": np.zeros((3, 8))})
         True
     """
-    return all(_fits(tensor.shape[1:], arrays[tensor.name].shape[1:]) for tensor in tensors)
+    return all(fits_shape(tensor.shape[1:], arrays[tensor.name].shape[1:]) for tensor in tensors)
 
 
-def _fits(wanted: Sequence[int | str], shape: Sequence[int]) -> bool:
+def fits_shape(wanted: Sequence[int | str], shape: Sequence[int]) -> bool:
+    """Return whether sizes are those of a shape, in which a named one may be any.
+
+    Example:
+        >>> fits_shape(("batch", 8), (3, 8)), fits_shape(("batch", 8), (3, 9))
+        (True, False)
+    """
     return len(wanted) == len(shape) and all(
         isinstance(dim, str) or dim == size for dim, size in zip(wanted, shape, strict=True)
     )
@@ -149,11 +155,7 @@ def _check_shapes(tensors: Sequence[Tensor], arrays: Arrays) -> None:
     sizes: dict[str, tuple[int, str]] = {}
     for tensor in tensors:
         shape = arrays[tensor.name].shape
-        fits = len(shape) == len(tensor.shape) and all(
-            isinstance(dim, str) or dim == size
-            for dim, size in zip(tensor.shape, shape, strict=True)
-        )
-        if not fits:
+        if not fits_shape(tensor.shape, shape):
             raise UsageError(f"Input {tensor} got an array of shape {shape}.")
         for dim, size in zip(tensor.shape, shape, strict=True):
             if not isinstance(dim, str):
@@ -213,3 +215,39 @@ def evenly(array: Array, limit: int) -> Array:
     if flat.size <= limit:
         return flat
     return flat[np.linspace(0, flat.size - 1, limit).astype(np.int64)]
+
+
+def pieces(rows: int, sizes: Sequence[int]) -> list[int]:
+    """Return the batches to run so many rows in, largest first.
+
+    The fewest rows are run, those that only fill a batch among them, where every call counts as
+    one row more.
+
+    Args:
+        rows: How many there are.
+        sizes: The batches that a file takes.
+
+    Example:
+        >>> pieces(19, [1, 8]), pieces(3, [1, 8]), pieces(7, [1, 8])
+        ([8, 8, 1, 1, 1], [1, 1, 1], [8])
+    """
+    largest = max(sizes)
+    # Far from the end the largest batch is the best: the rest is small enough to try all.
+    whole = max(0, rows // largest - 1)
+    best: list[list[int]] = [[]]
+    for count in range(1, rows - whole * largest + 1):
+        tried = [[size, *best[max(0, count - size)]] for size in sizes]
+        best.append(min(tried, key=lambda run: (sum(run) + len(run), sum(run))))
+    return sorted([largest] * whole + best[-1], reverse=True)
+
+
+def split(arrays: Arrays, sizes: Sequence[int]) -> Iterator[dict[str, Array]]:
+    """Yield all rows in batches of some sizes; the last is filled up with its own last row."""
+    start = 0
+    for size in pieces(len(next(iter(arrays.values()))), sizes):
+        yield {name: _filled(array[start : start + size], size) for name, array in arrays.items()}
+        start += size
+
+
+def _filled(array: Array, size: int) -> Array:
+    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])

@@ -43,8 +43,8 @@ def open_tokenizer(path: Path) -> Any:
 
     Raises:
         MissingPackageError: tokenizers is not installed.
-        UsageError: It is no such file, it breaks the library, or it takes more time or memory than
-            any tokenizer does.
+        UsageError: It is not such a file, it breaks the library, or it takes more time or memory
+            than any tokenizer does.
 
     Example:
         >>> import tempfile
@@ -56,8 +56,8 @@ def open_tokenizer(path: Path) -> Any:
     """
     library = need("tokenizers", "A text")
     content = _read(path)
-    _prove(path, content)
-    with asking(f"'{path}' is no tokenizer file"):
+    _ensure_tried(path, content)
+    with asking(f"'{path}' is not a tokenizer file"):
         return library.Tokenizer.from_buffer(content)
 
 
@@ -92,7 +92,7 @@ def encoded(tokenizer: Any, texts: Iterable[Any], **options: Any) -> list[Any]:
 
 
 def decoded(tokenizer: Any, rows: Iterable[Sequence[int]], **options: Any) -> list[str]:
-    """Return the text of each row of token numbers.
+    """Return the text of each row of token ids.
 
     Raises:
         UsageError: The tokenizer cannot write one of them.
@@ -110,14 +110,14 @@ def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UsageError(
-                f"'{path}' is no tokenizer file: it has {path.stat().st_size:,} bytes."
+                f"'{path}' is not a tokenizer file: it has {path.stat().st_size:,} bytes."
             )
         return path.read_bytes()
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error}") from error
 
 
-def _prove(path: Path, content: bytes) -> None:
+def _ensure_tried(path: Path, content: bytes) -> None:
     mark = _mark(content)
     if mark.name in _tried or mark.is_file():
         return
@@ -133,7 +133,7 @@ def _prove(path: Path, content: bytes) -> None:
             f"Tokenizer '{path}' cannot be tried in another process: {error}"
         ) from error
     if done.returncode:
-        raise UsageError(f"'{path}' is no tokenizer file: {_cause(done)}")
+        raise UsageError(f"'{path}' is not a tokenizer file: {_cause(done)}")
     _remember(mark)
 
 
@@ -146,9 +146,9 @@ def _cause(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _mark(content: bytes) -> Path:
-    proof = hashlib.sha256(content)
-    proof.update(f"tokenizers {version('tokenizers')}".encode())
-    return cache_folder() / "tried" / proof.hexdigest()
+    digest = hashlib.sha256(content)
+    digest.update(f"tokenizers {version('tokenizers')}".encode())
+    return cache_folder() / "tried" / digest.hexdigest()
 
 
 def _remember(mark: Path) -> None:
@@ -180,9 +180,9 @@ def _words(data: Any, key: str = "") -> Iterator[str]:
 def _try(content: bytes) -> None:
     tokenizer = need("tokenizers", "A text").Tokenizer.from_buffer(content)
     size = tokenizer.get_vocab_size()
-    for word, number in tokenizer.get_vocab().items():
+    for word, token_id in tokenizer.get_vocab().items():
         tokenizer.token_to_id(word)
-        tokenizer.id_to_token(number)
+        tokenizer.id_to_token(token_id)
     tokenizer.to_str()
     tokenizer.decode(list(range(0, size, max(1, size // 64))))
     for unit in _units(content):

@@ -1,4 +1,4 @@
-"""What a run and a bundle have in common: a trained model with all that belongs to it."""
+"""What a run and a bundle have in common: a trained model with its assets."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Trained(Described, Protocol):
         *,
         max_tokens: int | None = None,
     ) -> list[Prediction]:
-        """Preprocess raw inputs, run them and say what the outputs mean."""
+        """Preprocess raw inputs, run them and interpret the outputs."""
 
 
 def title(trained: Trained) -> str:
@@ -102,7 +102,7 @@ def predictions(
     top_k: int | None = None,
     max_tokens: int | None = None,
 ) -> list[Prediction]:
-    """Return what a trained model says about raw inputs.
+    """Return the predictions of a trained model for raw inputs.
 
     Args:
         trained: The model.
@@ -124,7 +124,7 @@ def predictions(
     if max_tokens is None:
         return found
     if trained.task != "causal-lm":
-        raise UsageError(f"max_tokens is for language models; '{trained.name}' is none.")
+        raise UsageError(f"max_tokens is for language models, and '{trained.name}' is not one.")
     made = [proceed(runner, trained, _preprocessor(trained), raw, max_tokens) for raw in raws]
     return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
 

@@ -1,163 +1,235 @@
-"""The stored samples run again through an artifact, and compared with what Keras gave."""
+"""The verification of an artifact against the Keras model, and how messages report it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from zoo_runtime.columns import Scale
-from zoo_runtime.comparing import (
-    compared,
-    fitted,
-    has_columns,
-    settle,
-    usual_sizes,
-    with_label,
-    worst_of_groups,
-)
-from zoo_runtime.contents import Contents, open_unproved
-from zoo_runtime.errors import BundleError, ExportError, VerificationError
-from zoo_runtime.figures import Comparison, Fit, Verification
-from zoo_runtime.formats import Format, find
-from zoo_runtime.kinds import EDGE, EXAMPLE, group_of, is_judged
-from zoo_runtime.manifest import EDGES, SAMPLES, Artifact
-from zoo_runtime.probes import check_probes
-from zoo_runtime.running import AS_USUAL, Options, Runner
-from zoo_runtime.stored import MAX_VALUES, Stored, columns_kept, load_samples, load_scales, reduced
-from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
+from zoo_runtime.formats import find
 
 
-def run_samples(
-    bundle: Contents,
-    artifact: Artifact,
-    options: Options = AS_USUAL,
-    *,
-    runner: Runner | None = None,
-) -> Verification:
-    """Run the stored samples through an artifact in this process and compare with Keras.
+@dataclass(frozen=True)
+class Comparison:
+    """One output of one sample batch against Keras.
 
     Args:
-        bundle: The bundle.
-        artifact: One of its artifacts.
-        options: How it is opened.
-        runner: The artifact, where it is open already.
-
-    Raises:
-        BundleError: No samples, or a file that its runtime refuses.
-        VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
+        output: Name of the output.
+        shape: Shape that both gave.
+        max_abs_diff: Largest absolute difference.
+        allowed: Allowed difference at the position nearest to its limit.
+        column: Index of that position in the last axis, where each column is compared by its own
+            spread.
+        column_diff: Difference there; ``max_abs_diff`` where all is on one scale.
     """
-    check_probes(bundle.manifest, bundle.assets)
-    row, outputs = find(artifact.format), bundle.manifest.outputs
-    taken = bundle.manifest.inputs
-    cases = load_samples(bundle.path / SAMPLES, taken)
-    scales = load_scales(bundle.path / SAMPLES)
-    edges = bundle.path / EDGES
-    if row.scheme is None and edges.is_file():
-        cases += [replace(case, kind=EDGE) for case in load_samples(edges, taken)]
-    names = {tensor.name for tensor in artifact.inputs}
-    if any(set(case.inputs) != names for case in cases):
-        raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
-    is_scheme = row.scheme is not None
-    judged = [
-        case
-        for case in cases
-        if (case.kind is None or is_judged(case.kind, is_scheme=is_scheme))
-        and fits(artifact.inputs, case.inputs)
-    ]
-    if not judged:
-        raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
-    _check_batches(bundle, artifact, cases)
-    runner = runner or open_unproved(bundle, artifact, options)
-    tried = [
-        (case, _run(bundle, artifact, runner.run(case.inputs), case, outputs)) for case in judged
-    ]
-    try:
-        rows, found = _judge(row, outputs, tried, scales)
-    except ExportError as error:
-        raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
-    stored = artifact.verification
-    labelled = tuple(with_label(fit, bundle.manifest.labels) for fit in found)
-    return replace(stored, tolerance=row.tolerance, comparisons=rows, fits=labelled)
+
+    output: str
+    shape: tuple[int, ...]
+    max_abs_diff: float
+    allowed: float
+    column: int | None = None
+    column_diff: float | None = None
+
+    @property
+    def nearest_diff(self) -> float:
+        """The difference that is compared with ``allowed``."""
+        return self.max_abs_diff if self.column_diff is None else self.column_diff
+
+    @property
+    def ok(self) -> bool:
+        """Whether the difference is allowed."""
+        return self.nearest_diff <= self.allowed
 
 
-def _run(
-    bundle: Contents, artifact: Artifact, given: Arrays, case: Stored, outputs: Sequence[Tensor]
-) -> dict[str, Array]:
-    """Return of what an artifact gave the values that are stored of Keras."""
-    shapes = {name: array.shape for name, array in given.items()}
-    if shapes != case.shapes:
-        raise VerificationError(
-            f"Artifact '{artifact.path}' of bundle '{bundle}' gives {shapes}, "
-            f"Keras gave {case.shapes}."
+@dataclass(frozen=True)
+class Fit:
+    """How much of an output's columns is kept, over all samples: the worst column.
+
+    Args:
+        output: Name of the output.
+        column: Index in the last axis; ``None`` for an output that is one column.
+        difference: Root mean square difference from Keras in that column.
+        deviation: Standard deviation of what Keras gives in it.
+        allowed: Difference that is allowed; 0 for a column that is one number in the file.
+        columns: How many columns there are.
+        constant: How many of them Keras gives the same number for every sample.
+        values: How many values of the worst column were compared.
+        answers: Different rows that the file gives.
+        keras_answers: Different rows that Keras gives for the same samples; 1 where it gives one
+            answer for all of them, which verifies nothing.
+        centred: Whether the mean of each row was subtracted, as softmax does.
+        label: The worst column's class, where classes have names.
+        axis: What ``column`` counts along: the last axis, or the first after the batch of an
+            output of three.
+    """
+
+    output: str
+    column: int | None
+    difference: float
+    deviation: float
+    allowed: float
+    columns: int = 1
+    constant: int = 0
+    values: int = 0
+    answers: int = 0
+    keras_answers: int = 0
+    centred: bool = False
+    label: str | None = None
+    axis: int = -1
+
+    @property
+    def ok(self) -> bool:
+        """Whether samples that Keras distinguishes are distinguished, in every column."""
+        is_kept = self.constant == self.columns or self.difference <= self.allowed
+        return is_kept and not self.is_one_answer
+
+    @property
+    def beyond(self) -> float:
+        """The difference as a multiple of what is allowed."""
+        return self.difference / self.allowed if self.allowed else math.inf
+
+    @property
+    def is_one_answer(self) -> bool:
+        """Whether the file gives one answer for samples to which Keras gives several."""
+        return self.answers == 1 < self.keras_answers
+
+    @property
+    def is_informative(self) -> bool:
+        """Whether what Keras gives depends on the inputs."""
+        return self.keras_answers != 1
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How near an artifact is to the Keras model.
+
+    Args:
+        format: The artifact's format.
+        tolerance: Allowed difference: of a float32 file as a fraction of the spread of each column
+            over the samples, of others as a fraction of the largest value of an output.
+        comparisons: One for each sample batch and output.
+        examples: Real examples compared by their largest logit, 0 where there are none.
+        top1_agreement: Fraction of them with the same answer as Keras.
+        accuracy: Fraction of them whose answer is right, where that is known.
+        keras_accuracy: The same of Keras.
+        fits: What is kept of each output's columns; none in bundles of earlier versions.
+        perturbed: Whether a file of the same model with perturbed weights was compared too, because
+            Keras gives one answer for all samples with its own.
+    """
+
+    format: str
+    tolerance: float
+    comparisons: tuple[Comparison, ...]
+    examples: int = 0
+    top1_agreement: float | None = None
+    accuracy: float | None = None
+    keras_accuracy: float | None = None
+    fits: tuple[Fit, ...] = ()
+    perturbed: bool = False
+
+    @property
+    def max_abs_diff(self) -> float:
+        """Largest absolute difference of all outputs and batches."""
+        return max((row.max_abs_diff for row in self.comparisons), default=math.inf)
+
+    @property
+    def batches(self) -> tuple[int, ...]:
+        """The batch sizes that were compared."""
+        return tuple(sorted({row.shape[0] for row in self.comparisons if row.shape}))
+
+    @property
+    def ok(self) -> bool:
+        """Whether every difference is allowed."""
+        return all(row.ok for row in self.comparisons) and all(fit.ok for fit in self.fits)
+
+    @property
+    def uninformative(self) -> tuple[str, ...]:
+        """Outputs for which Keras gives one answer whatever the inputs."""
+        return tuple(dict.fromkeys(fit.output for fit in self.fits if not fit.is_informative))
+
+
+def worst(rows: Sequence[Comparison]) -> str:
+    """Return one line about the comparison that is furthest beyond what is allowed.
+
+    Example:
+        >>> worst([Comparison("logits", (1, 2), 0.5, 1e-5)])
+        "output 'logits' of shape [1, 2] differs from Keras by 0.5 where 1e-05 is allowed"
+    """
+    row = max(rows, key=lambda row: row.nearest_diff / (row.allowed or 1e-300))
+    where = "" if row.column is None else f" in column {row.column}"
+    return (
+        f"output '{row.output}' of shape {list(row.shape)} differs from Keras by "
+        f"{row.nearest_diff:.3g}{where} where {row.allowed:.3g} is allowed"
+    )
+
+
+def worst_fit(fits: Sequence[Fit]) -> str:
+    """Return one line about the output of which least is kept.
+
+    Example:
+        >>> worst_fit([Fit("boxes", 4, 0.5, 0.3, 0.1, columns=5, answers=9, keras_answers=64)])
+        "column 4 of output 'boxes' differs from Keras by 0.5 (root mean square) where it varies \
+by 0.3 over the samples and 0.1 is allowed; 9 different answers, Keras gives 64"
+    """
+    one = next((fit for fit in fits if fit.is_one_answer), None)
+    if one is not None:
+        return (
+            f"output '{one.output}' is the same for different samples: it gives one answer where "
+            f"Keras gives {one.keras_answers:,}"
         )
-    if case.kind is None:
-        return {name: evenly(array, MAX_VALUES) for name, array in given.items()}
-    split = {tensor.name: has_columns(tensor) for tensor in outputs}
-    return {name: reduced(array, split[name]) for name, array in given.items()}
-
-
-def _judge(
-    row: Format,
-    outputs: Sequence[Tensor],
-    tried: Sequence[tuple[Stored, dict[str, Array]]],
-    scales: Mapping[str, Mapping[str, Scale]],
-) -> tuple[tuple[Comparison, ...], list[Fit]]:
-    dtypes = {tensor.name: tensor.dtype for tensor in outputs}
-    rows: list[Comparison] = []
-    for case, given in tried:
-        settle(case.values, given, case.unsteady)
-        own = scales.get(_group(case) or "")
-        of_case = compared(
-            row,
-            case.values,
-            given,
-            own,
-            dtypes,
-            sizes=usual_sizes(scales),
-            is_edge=case.kind == EDGE,
+    fit = max((fit for fit in fits if not fit.ok), key=lambda fit: fit.beyond)
+    what = column_name(fit)
+    if fit.allowed == 0:
+        text = (
+            f"{what} is one number for all samples, and in Keras it varies by {fit.deviation:.3g}"
         )
-        if case.kind == EXAMPLE and all(one.ok for one in of_case):
-            continue  # many rows at once: they are told of where they are too far
-        rows += [
-            replace(
-                one, shape=case.shapes[one.output], column=_whole(one.column, outputs, one.output)
-            )
-            for one in of_case
-        ]
-    found: list[Fit] = []
-    for group, by_name in scales.items():
-        pairs = [(case.values, given) for case, given in tried if _group(case) == group]
-        if pairs:
-            expected, received = zip(*pairs, strict=True)
-            found += fitted(outputs, expected, received, by_name, row.max_loss)
-    columns = [
-        replace(fit, column=_whole(fit.column, outputs, fit.output)) if fit.axis == -1 else fit
-        for fit in found
+    else:
+        text = (
+            f"{what} differs from Keras by {fit.difference:.3g} (root mean square) where it varies "
+            f"by {fit.deviation:.3g} over the samples and {fit.allowed:.3g} is allowed"
+        )
+    if fit.answers < fit.keras_answers:
+        text += f"; {fit.answers:,} different answers, Keras gives {fit.keras_answers:,}"
+    return text
+
+
+def column_name(fit: Fit) -> str:
+    """Return how messages call the worst column.
+
+    Example:
+        >>> column_name(Fit("logits", 3, 0.1, 1.0, 0.2, label="cat", centred=True))
+        "column 3 ('cat') of output 'logits', less the mean of its row,"
+    """
+    label = f" ('{fit.label}')" if fit.label is not None else ""
+    what = "column" if fit.axis == -1 else "row"
+    column = "" if fit.column is None else f"{what} {fit.column}{label} of "
+    return f"{column}output '{fit.output}'" + (", less the mean of its row," if fit.centred else "")
+
+
+def why(verification: Verification) -> str:
+    """Return one line about why a verification failed."""
+    is_scheme = find(verification.format).scheme is not None
+    by_fits = is_scheme or any(fit.is_one_answer for fit in verification.fits)
+    if by_fits and not all(fit.ok for fit in verification.fits):
+        return worst_fit(verification.fits)
+    if not all(row.ok for row in verification.comparisons):
+        return worst(verification.comparisons)
+    return worst_fit(verification.fits)
+
+
+def largest_share(verification: Verification) -> float:
+    """Return the largest difference in the unit of the tolerance.
+
+    Integers and booleans must be equal: any difference of theirs is infinite.
+
+    Example:
+        >>> row = Comparison("logits", (1, 2), max_abs_diff=0.5, allowed=0.2)
+        >>> largest_share(Verification("tflite:int8", tolerance=0.1, comparisons=(row,)))
+        0.25
+    """
+    found = [
+        row.nearest_diff / row.allowed * verification.tolerance if row.allowed else math.inf
+        for row in verification.comparisons
+        if row.nearest_diff
     ]
-    return tuple(rows), worst_of_groups(columns)
-
-
-def _group(case: Stored) -> str | None:
-    return None if case.kind is None else group_of(case.kind)
-
-
-def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | None:
-    """Return the index in the whole output of a column among those that are stored."""
-    if column is None:
-        return None
-    width = next(tensor.shape[-1] for tensor in outputs if tensor.name == name)
-    return int(columns_kept(int(width))[column])
-
-
-def _check_batches(bundle: Contents, artifact: Artifact, cases: Sequence[Stored]) -> None:
-    # A signature that no sample has run is not proved.
-    run = {
-        len(next(iter(case.inputs.values())))
-        for case in cases
-        if fits(artifact.inputs, case.inputs)
-    }
-    missing = sorted(set(artifact.batch_sizes) - run)
-    if missing:
-        raise BundleError(
-            f"Bundle '{bundle}' has no sample for batch {missing[0]} of '{artifact.path}'."
-        )
+    return max(found, default=0.0)

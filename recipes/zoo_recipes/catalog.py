@@ -1,6 +1,6 @@
 """The recipes that come with Kerazoo: every TOML file in the folder ``builtin``.
 
-One whose dataset is in the package kerazoo-data is here too where own data may take its place;
+One whose dataset is in the package kerazoo-data is here too where custom data may take its place;
 only one that no other data would suit lies there.
 """
 

@@ -59,7 +59,7 @@ class DatasetConfig:
 
     Args:
         name: A registered dataset, any name of tensorflow-datasets, ``name/config:version``, or
-            the path of own data, such as ``./flowers``.
+            the path of custom data, such as ``./flowers``.
         train: Split in slicing syntax, such as ``train[:90%]``.
         validation: Split looked at after each epoch, or ``None``.
         test: Held-out split, looked at once.
@@ -67,11 +67,11 @@ class DatasetConfig:
         label: Feature that is the class, the target text of ``seq2seq``, the tags of words, or the
             answers to a question; language models read none.
         target_length: Tokens of a target text, for ``seq2seq``.
-        columns: Of own data: role to column, such as ``text = "review"``.
-        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
-        on_contradiction: Of own data, what is done with the same content in several classes:
+        columns: Of custom data: role to column, such as ``text = "review"``.
+        on_bad_record: Of custom data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of custom data, what is done with the same content in several classes:
             ``keep``, ``drop`` it from what is trained on, or ``error``.
-        folds: Of own data: how many parts of a cross-validation they are put into, named
+        folds: Of custom data: how many parts of a cross-validation they are put into, named
             ``fold1``, ``fold1_validation``, ``fold2``..., in place of train, validation and test.
     """
 
@@ -90,7 +90,7 @@ class DatasetConfig:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How own data are read, as :func:`zoo_recipes.datasets.loading.open_dataset` takes it."""
+        """Arguments of :func:`zoo_recipes.datasets.loading.open_dataset` for custom data."""
         return {
             "columns": self.columns,
             "on_bad_record": self.on_bad_record,
@@ -125,14 +125,14 @@ class TokenizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompileConfig:
-    """What ``keras.Model.compile`` is told.
+    """Arguments of ``keras.Model.compile``.
 
     Args:
         optimizer: A Keras optimizer and its arguments.
         schedule: A Keras learning-rate schedule, or ``one_cycle``. It starts from, or peaks at, the
-            optimizer's ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a share
-            of all steps, and ``decay_steps`` left out is the whole training. Any of them may have
-            ``warmup_steps``.
+            optimizer's ``learning_rate``; ``decay_steps`` and ``warmup_steps`` up to 1 are a
+            fraction of all steps, and ``decay_steps`` left out is the whole training. Any of them
+            may have ``warmup_steps``.
         loss: A Keras loss, or ``smoothed_crossentropy``; ``from_logits`` is true unless it is
             given, as our models end there.
         metrics: Keras metrics.
@@ -169,7 +169,7 @@ class EarlyStopping:
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """What ``keras.Model.fit`` is told.
+    """Arguments of ``keras.Model.fit``.
 
     Args:
         epochs: Times the training split is gone through.
@@ -200,11 +200,11 @@ class FitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskingConfig:
-    """Which tokens are hidden, for the tasks ``masked-lm`` and ``pretraining``.
+    """Which tokens are masked, for the tasks ``masked-lm`` and ``pretraining``.
 
     Args:
-        rate: Share of the tokens that are to be told.
-        mean_span: Tokens in a row that are hidden together, on average: 1 hides each by itself, as
+        rate: Fraction of the tokens that are to be predicted.
+        mean_span: Tokens in a row that are masked together, on average: 1 masks each by itself, as
             BERT does; SpanBERT has 5 (https://arxiv.org/abs/1907.10529).
     """
 
@@ -215,14 +215,14 @@ class MaskingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DistillationConfig:
-    """A trained model whose answers are learned beside the right ones.
+    """A trained model whose predictions are learned beside the right ones.
 
     Args:
         teacher: A run or a bundle with the same inputs and classes, in the same order; a run keeps
             its absolute path.
         runtime: Of a bundle, a format of it, such as ``onnx``; its first by default.
         temperature: What both models' logits are divided by before they are compared.
-        weight: Share of the teacher in the loss.
+        weight: Weight of the teacher in the loss, from 0 to 1.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -237,8 +237,8 @@ class ContrastiveConfig:
     """Embeddings that are learned from which examples belong together.
 
     Of one input these are two views of it, which differ by augmentation and dropout, and of two
-    texts the texts. It needs no compile.loss and no compile.metrics: ``accuracy`` is the share of
-    rows of a batch to which their twin is the nearest.
+    texts the texts. It needs no compile.loss and no compile.metrics: ``accuracy`` is the fraction
+    of rows of a batch whose nearest other row is the second view.
 
     Args:
         temperature: What cosines are divided by.

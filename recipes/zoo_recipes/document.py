@@ -27,9 +27,9 @@ They are prepared on this machine; `--download` fetches the package where it is 
 """
 _OTHERS = """## On data sets of tensorflow-datasets
 
-`--download` lets tensorflow-datasets download them. They could not be had where these recipes were
-made: each was tried on mocked examples with the same features, and a result is what others have
-published.
+`--download` lets tensorflow-datasets download them. They were not available where these recipes
+were made: each was tried on mocked examples with the same features, and a result is what others
+have published.
 
 """
 

@@ -22,7 +22,7 @@ def with_overrides(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         overrides: ``key=value`` each. The key is dotted; ``model.filters`` is short for
             ``model.overrides.filters``, and a number counts the items of a list from 0. The value
             is TOML, and a bare word is a string; ``none`` takes the key out, as if the recipe had
-            not said it.
+            not given it.
 
     Raises:
         UsageError: An override without ``=``, or mistakes in the result, all of them listed.

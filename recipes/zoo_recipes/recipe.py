@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -25,7 +25,6 @@ from zoo_recipes.configs import (
     TokenizerConfig,
     TuneConfig,
 )
-from zoo_recipes.plain import plain
 from zoo_recipes.validation import validated
 from zoo_registry import UsageError
 
@@ -45,8 +44,8 @@ class Recipe:
         tokenizer: For texts.
         augmentation: Random changes of training examples only: Keras image layers, ``mix_up`` and
             ``cut_mix``, of which each batch has one; ``token_dropout`` and ``token_crop`` for
-            texts; ``time_shift`` and ``white_noise`` for sounds.
-        masking: Which tokens are hidden, where hidden tokens are learned.
+            texts; ``time_shift`` and ``white_noise`` for audio clips.
+        masking: Which tokens are masked, where masked tokens are learned.
         compile: Optimizer, loss, metrics.
         fit: Epochs, batch size.
         distillation: A trained model to learn from beside the data.
@@ -113,7 +112,7 @@ class Recipe:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             where = f"'{name}'" if name else "The recipe"
-            raise UsageError(f"{where} is no TOML: {error}") from error
+            raise UsageError(f"{where} is not valid TOML: {error}") from error
         return as_recipe(data, name or "recipe")
 
 
@@ -169,3 +168,29 @@ def settings_of_one_class(recipe: Recipe) -> Iterator[str]:
         yield "fit.sampling"
     if recipe.distillation is not None:
         yield "distillation"
+
+
+def plain(value: Any, flat: type) -> Any:
+    """Return dataclasses as dicts and tuples as lists; fields left at ``None`` or empty go.
+
+    Args:
+        value: A dataclass, a mapping, a sequence or a plain value.
+        flat: Dataclass of ``name`` and ``arguments`` that is written as one table.
+    """
+    if isinstance(value, flat):
+        fields_of: Any = value
+        return {"name": fields_of.name, **plain(fields_of.arguments, flat)}
+    if is_dataclass(value):
+        kept = [field for field in fields(value) if not _unset(field, getattr(value, field.name))]
+        return {field.name: plain(getattr(value, field.name), flat) for field in kept}
+    if isinstance(value, Mapping):
+        return {key: plain(item, flat) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, flat) for item in value]
+    return value
+
+
+def _unset(field: Field[Any], value: Any) -> bool:
+    # Other defaults are written out: a run must not change when a default does.
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return value is None or (value in ({}, (), "") and value == default)

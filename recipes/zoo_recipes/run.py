@@ -31,12 +31,12 @@ from zoo_system.errors import first_line
 INFO, MODEL, HISTORY, LOCK = folders.INFO, folders.MODEL, "history.json", ".lock"
 # What a run is to replace, until it is known that it can.
 REPLACED = ".replaced"
-# Told the number of an epoch, from 0, and its metrics by name.
+# Called with the index of an epoch, from 0, and its metrics by name.
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 class StoppedError(Exception):
-    """Ends a training that was told to stop; it can be resumed."""
+    """Ends a training that was asked to stop; it can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +115,12 @@ class Run:
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """What the model takes; it is loaded to tell."""
+        """What the model takes; it is loaded to find out."""
         return self._runner.inputs
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        """What the model gives; it is loaded to tell."""
+        """What the model gives; it is loaded to find out."""
         return self._runner.outputs
 
     @property
@@ -163,12 +163,12 @@ class Run:
         *,
         max_tokens: int | None = None,
     ) -> list[Prediction]:
-        """Say what the model gives for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
+        """Return predictions for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
 
         Args:
             x: A raw input, or a list of them.
             runtime: ``keras`` or nothing.
-            top_k: How many of the most probable answers to list.
+            top_k: How many of the most probable predictions to list.
             max_tokens: How many tokens a language model adds to each text.
 
         Raises:
@@ -225,7 +225,7 @@ class Record:
 
     Args:
         folder: Of the run.
-        info: What it says until now.
+        info: What it records until now.
     """
 
     def __init__(self, folder: Path, info: RunInfo) -> None:
@@ -237,7 +237,7 @@ class Record:
         self.info = replace(self.info, **changes)
 
     def write(self) -> None:
-        """Write ``run.json``, all or nothing."""
+        """Write ``run.json`` atomically."""
         self.info.write(self.folder)
 
 
@@ -254,7 +254,7 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
     if isinstance(source, Run | Bundle):
         return source
     if not isinstance(source, str | Path):
-        raise UsageError(f"{source!r} is no run and no bundle: give one, or its folder.")
+        raise UsageError(f"{source!r} is neither a run nor a bundle: give one, or its folder.")
     if Path(source, INFO).is_file():
         return load_run(source)
     if is_bundle(Path(source)):
@@ -263,8 +263,8 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
     if runs:
         raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
     raise UsageError(
-        f"'{source}' is no run and no bundle: it has no {INFO} and no {folders.MANIFEST}. "
-        "`zoo train` makes runs, `zoo export` bundles."
+        f"'{source}' is neither a run folder nor a bundle: it has no {INFO} and no "
+        f"{folders.MANIFEST}. `zoo train` makes runs, `zoo export` bundles."
     )
 
 
@@ -294,7 +294,7 @@ def check_free(path: Path, *, force: bool) -> None:
     _check_contents(path, force=force)
     if (path / INFO).is_file():
         with held(path):
-            pass  # nobody is training it
+            pass  # no other process is training it
 
 
 def _check_contents(path: Path, *, force: bool) -> None:
@@ -302,7 +302,9 @@ def _check_contents(path: Path, *, force: bool) -> None:
         if not force:
             raise UsageError(f"'{path}' already exists: choose another --out, or use --force.")
         if not (path / INFO).is_file():
-            raise UsageError(f"'{path}' is no run: --force deletes runs only.")
+            raise UsageError(
+                f"'{path}' is not a run folder ({INFO} is missing): --force deletes runs only."
+            )
 
 
 def _contents(path: Path) -> list[Path]:
@@ -328,7 +330,7 @@ def locked(path: Path, taken: str = "", *, timeout: float = 0) -> Iterator[None]
 
     Args:
         path: The file; it is there as long as it is held.
-        taken: What to say when another process holds it.
+        taken: Message when another process holds it.
         timeout: Seconds to wait for that one; -1 waits for ever.
 
     Raises:
@@ -418,7 +420,7 @@ def _delete(children: Iterable[Path]) -> None:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON, all or nothing."""
+    """Write JSON atomically."""
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -50,7 +50,7 @@ models: Registry[ModelSpec] = Registry(
     catalogs="zoo.catalogs",
     builtin="zoo_models.catalog:MODELS",
     coerce="zoo_registry.specs:as_model_spec",
-    prove="zoo_models.build:get_model",
+    verify="zoo_models.build:get_model",
 )
 recipes: Registry[Any] = Registry(
     "recipe",
@@ -64,7 +64,7 @@ datasets: Registry[Any] = Registry(
     group="zoo.datasets",
     builtin="zoo_recipes.datasets.catalog:DATASETS",
     coerce="zoo_recipes.datasets.catalog:as_dataset",
-    prove="zoo_recipes.datasets.loading:check_builder",
+    verify="zoo_recipes.datasets.loading:check_builder",
     separator="_",
 )
 formats: Registry[Any] = Registry(
@@ -72,7 +72,7 @@ formats: Registry[Any] = Registry(
     group="zoo.formats",
     builtin="zoo_runtime.formats:FORMATS",
     coerce="zoo_runtime.formats:as_format",
-    prove="zoo_runtime.formats:check_format",
+    verify="zoo_runtime.formats:check_format",
     separator="_",
 )
 _FUNCTION = "zoo_registry.specs:as_function"

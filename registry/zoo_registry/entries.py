@@ -36,7 +36,7 @@ class Entry:
         owner: The distribution that brings it.
         load: Returns the value; may import the owner.
         version: Returns the owner's version.
-        key: What tells one value from another without importing it.
+        key: What identifies the value without importing it.
         trusted: Whether a failure is ours, not a plugin's.
         catalog: The distribution whose catalog it is in: it is known as ``owner/name`` only, the
             owner being the catalog's prefix.

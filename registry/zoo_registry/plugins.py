@@ -107,9 +107,9 @@ def _readable_entries(source: Distribution) -> list[PluginEntry]:
         return list(_entries(source))
     except Exception as error:  # whatever a damaged installation brings, the others go on
         # Public functions only say in which folder of packages it is.
-        place = getattr(source, "_path", source.locate_file(""))
+        location = getattr(source, "_path", source.locate_file(""))
         warnings.warn(
-            f"A plugin's metadata cannot be read: {place}: {type(error).__name__}: {error}. "
+            f"A plugin's metadata cannot be read: {location}: {type(error).__name__}: {error}. "
             "Install that package again, or remove it.",
             stacklevel=2,
         )

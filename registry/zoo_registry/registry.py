@@ -44,7 +44,7 @@ class Registry(Generic[T]):
             our own names come from entry points too.
         coerce: ``"module:function"`` that turns a value and its name into the public type and
             raises ``TypeError`` for anything else.
-        prove: ``"module:function"`` that tries what a value stands for and raises whatever fails,
+        verify: ``"module:function"`` that tries what a value stands for and raises whatever fails,
             for ``zoo plugins``; ``None`` if there is nothing more to try.
         separator: What stands between the words of a name.
         catalogs: The entry-point group whose values are tables, each name in them prefixed with
@@ -63,7 +63,7 @@ class Registry(Generic[T]):
         group: str,
         builtin: str | None = None,
         coerce: str,
-        prove: str | None = None,
+        verify: str | None = None,
         separator: str = "-",
         catalogs: str | None = None,
     ) -> None:
@@ -72,7 +72,7 @@ class Registry(Generic[T]):
         self._builtin = builtin
         self.catalogs = catalogs
         self._coerce = coerce
-        self._prove = prove
+        self._verify = verify
         self._grammar = re.compile(f"[a-z0-9]+([{re.escape(separator)}.][a-z0-9]+)*")
         self._separator = separator
         self._aliases: dict[str, str] = {}
@@ -256,10 +256,10 @@ class Registry(Generic[T]):
         coerce: Callable[[object, str], T] = load_target(self._coerce)
         return coerce(value, name)
 
-    def prove(self, value: T) -> None:
+    def verify(self, value: T) -> None:
         """Try what a value stands for, such as build a model; what fails is raised."""
-        if self._prove is not None:
-            load_target(self._prove)(value)
+        if self._verify is not None:
+            load_target(self._verify)(value)
 
     def refused(self, plugin: plugins.PluginEntry) -> plugins.PluginProblem | None:
         """Return why the name of an entry point is not taken, read from metadata alone.
@@ -397,7 +397,7 @@ class Registry(Generic[T]):
 
     def _bad(self, name: str) -> str:
         return (
-            f"'{name}' is no {self.kind} name: "
+            f"'{name}' is not a {self.kind} name: "
             f"use lower-case letters and digits, with '{self._separator}' between words and '.' "
             "within a number."
         )
@@ -412,6 +412,6 @@ def _holder(entries: list[Entry]) -> Entry | None:
 
 def _is_its_own(entry: Entry, value: object) -> bool:
     """Return whether a value comes from the package that an entry point is of."""
-    place = str(getattr(value, "target", None) or getattr(value, "__module__", ""))
-    packages = [str(text).partition(":")[0].partition(".")[0] for text in (entry.key, place)]
+    module = str(getattr(value, "target", None) or getattr(value, "__module__", ""))
+    packages = [str(text).partition(":")[0].partition(".")[0] for text in (entry.key, module)]
     return entry.plugin is not None and packages[0] == packages[1]

@@ -12,7 +12,7 @@ from zoo_system.errors import UsageError, did_you_mean
 REGRESSION, CLASSIFICATION = "regression", "classification"
 # Any number of classes an example: each logit is a yes or a no.
 MULTI_LABEL = "multi-label"
-# Models of these tell classes of parts of an example.
+# Tasks whose classes are those of parts of an example.
 _OF_PARTS = ("token-classification",)
 
 # What a spec's fields hold, beside its builder and its inputs.
@@ -26,7 +26,7 @@ _MOST = 10**18
 
 
 def is_regression(task: str | None) -> bool:
-    """Return whether the answer of a task is a number.
+    """Return whether a task predicts a number.
 
     Example:
         >>> [is_regression(task) for task in ("regression", "image-regression", None)]
@@ -144,9 +144,9 @@ class ModelSpec:
     def head_of(self, task: str) -> str | None:
         """Return which of the spec's heads a task is trained with; ``None`` if there is none.
 
-        Numbers are told by the head of classes with one logit, and several classes an example by
-        that of one, so that a model that classifies images has the tasks ``image-regression`` and
-        ``multi-label`` too.
+        A regression uses the head for classes with one logit a number, and several classes an
+        example the head for one class, so that a model that classifies images has the tasks
+        ``image-regression`` and ``multi-label`` too.
 
         Example:
             >>> spec = ModelSpec(name="a", builder="b:c", tasks=("image-classification",))
@@ -202,7 +202,7 @@ class ModelSpec:
 def _read_input(value: Any) -> Any:
     try:
         return TensorSpec(value["name"], tuple(value["shape"]), value["dtype"])
-    except (TypeError, KeyError, IndexError):  # what it is instead is said with other mistakes
+    except (TypeError, KeyError, IndexError):  # what it is instead is reported with other mistakes
         return value
 
 

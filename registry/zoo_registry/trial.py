@@ -33,7 +33,7 @@ from zoo_system.processes import signal_name
 TIME_LIMIT = 20.0
 LIMIT_VARIABLE = "ZOO_PLUGIN_SECONDS"
 # How much longer it may take to build what an entry point stands for, and to import one that was
-# asked for by name, without which there is no answer.
+# asked for by name, without which the request fails.
 BUILD_FACTOR, NAMED_FACTOR = 10, 3
 _CHILD = "zoo_registry.trial_child"
 _LOG_BYTES = 4000
@@ -61,7 +61,7 @@ def try_plugins(entries: Sequence[PluginEntry], *, build: bool = False) -> list[
     """Import entry points in a child process and say what they stand for.
 
     All share one child as long as it lives; one that fails after another distribution was
-    imported is tried again alone, so that none answers for the deeds of another.
+    imported is tried again alone, so that no plugin is blamed for another.
 
     Args:
         entries: What to import.
@@ -202,22 +202,22 @@ def _end(code: int, seconds: float) -> None:
     names = [f"'{printable(t.name)}'" for t in others if t is not threading.main_thread()]
     with contextlib.suppress(OSError, ValueError, AttributeError):  # a plugin may have closed them
         sys.stdout.flush()
-        said = f"This process would not end for {seconds:g} s"
-        said += f", in which {', '.join(names)} went on running" if names else ""
+        warning = f"This process would not end for {seconds:g} s"
+        warning += f", in which {', '.join(names)} went on running" if names else ""
         owners = " or ".join(f"'{owner}'" for owner in _RAN_HERE)
-        print(f"warning: {said}: it was ended. It ran plugin {owners}.", file=sys.stderr)  # noqa: T201
+        print(f"warning: {warning}: it was ended. It ran plugin {owners}.", file=sys.stderr)  # noqa: T201
         sys.stderr.flush()
     os._exit(code)
 
 
 def _time_limit() -> float:
-    said = os.environ.get(LIMIT_VARIABLE)
-    if not said:
+    value = os.environ.get(LIMIT_VARIABLE)
+    if not value:
         return TIME_LIMIT
     with contextlib.suppress(ValueError):
-        if 0 < float(said) < threading.TIMEOUT_MAX:
-            return float(said)
-    raise UsageError(f"{LIMIT_VARIABLE}='{said}' is no number of seconds above 0.")
+        if 0 < float(value) < threading.TIMEOUT_MAX:
+            return float(value)
+    raise UsageError(f"{LIMIT_VARIABLE}='{value}' is not a number of seconds above 0.")
 
 
 @contextlib.contextmanager
@@ -268,7 +268,7 @@ class _Child:
     pending: bytes = b""
 
     def answer(self, seconds: float) -> dict[str, Any]:
-        """Return the next line that it says, or why it said none within the time."""
+        """Return the next line that it writes, or why there was none within the time."""
         end = time.monotonic() + seconds
         while b"\n" not in self.pending:
             if not select.select([self.replies], [], [], max(0.0, end - time.monotonic()))[0]:
@@ -296,14 +296,14 @@ class _Child:
 
 
 def _one_child(
-    entries: Sequence[PluginEntry], numbers: Sequence[int], build: bool
+    entries: Sequence[PluginEntry], indices: Sequence[int], build: bool
 ) -> dict[int, Outcome]:
-    """Return the outcomes of one child by number: of all, or of those up to one that ended it."""
-    tasks = [(entries[at].group, entries[at].name, entries[at].target) for at in numbers]
+    """Return the outcomes of one child by index: of all, or of those up to one that ended it."""
+    tasks = [(entries[at].group, entries[at].name, entries[at].target) for at in indices]
     limit = _time_limit()
     found = {}
     with _started({"tasks": tasks, "build": build}) as child:
-        for at in numbers:
+        for at in indices:
             answer = child.answer(limit)
             if answer.pop("imported", False):
                 answer = child.answer(limit * BUILD_FACTOR)
@@ -316,26 +316,26 @@ def _one_child(
 
 @contextlib.contextmanager
 def _started(request: Mapping[str, Any]) -> Iterator[_Child]:
-    heard, said = os.pipe()
+    replies, written = os.pipe()
     with tempfile.TemporaryFile() as log:
         process = processes.start(
             _CHILD,
-            str(said),
+            str(written),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            pass_fds=(said,),
+            pass_fds=(written,),
             # What it starts itself ends with it.
             start_new_session=True,
         )
-        os.close(said)
+        os.close(written)
         try:
             asked: Any = process.stdin
             with contextlib.suppress(BrokenPipeError), asked:
                 asked.write(json.dumps(request).encode())
-            yield _Child(process, heard, log)
+            yield _Child(process, replies, log)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            os.close(heard)
+            os.close(replies)

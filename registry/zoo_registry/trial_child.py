@@ -61,7 +61,7 @@ def _facts(group: str, name: str, target: str, build: Say | None) -> Any:
     registry = next(known for known in zoo_registry.REGISTRIES if known.group == group)
     found = registry.read(value, name)
     if build:
-        registry.prove(found)
+        registry.verify(found)
     return found.to_json() if registry is zoo_registry.models else None
 
 
@@ -72,7 +72,7 @@ def _catalog(table: Any, *, whole: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for name in table:
         if not isinstance(name, str) or not NAME_IN_CATALOG.fullmatch(name):
-            raise UsageError(f"{name!r} is no name: use letters, digits and '.', '-', '_', '/'.")
+            raise UsageError(f"{name!r} is not a name: use letters, digits and '.', '-', '_', '/'.")
         try:
             facts[name] = zoo_registry.models.read(table[name], name).to_json()
         except Exception:

@@ -189,7 +189,7 @@ def kept(home: Path, make: Callable[[Path], None]) -> Path:
     """Return a folder that is made the first time.
 
     Args:
-        home: Its place.
+        home: Its final name.
         make: Gets an empty folder to work in and makes the folder ``files`` there.
     """
 

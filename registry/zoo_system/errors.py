@@ -1,4 +1,4 @@
-"""Errors a user sees, and the closest match they are told."""
+"""Errors that the user sees, and the closest match that they suggest."""
 
 from __future__ import annotations
 

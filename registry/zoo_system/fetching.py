@@ -149,7 +149,7 @@ class Package:
         named = (v for k, v in os.environ.items() if k.lower() == "npm_config_registry" and v)
         registry = next(named, NPM).rstrip("/")
         if not registry.startswith(("https://", "http://")):
-            raise ZooError(f"npm_config_registry is no web address: '{registry}'.")
+            raise ZooError(f"npm_config_registry is not a web address: '{registry}'.")
         file = f"{self.name.rpartition('/')[2]}-{self.version}.tgz"
         return f"{registry}/{self.name}/-/{file}"
 
@@ -190,10 +190,10 @@ def _fetch_with_pip(package: Package, folder: Path) -> Path:
             f"{_MOST_SECONDS:g} s. Try again."
         ) from error
     if done.returncode:
-        said = done.stderr.strip().splitlines()[-6:]
+        output = done.stderr.strip().splitlines()[-6:]
         raise ZooError(
             f"Package '{package.name}' {package.version} cannot be fetched with pip: "
-            f"{' '.join(said) or f'exit code {done.returncode}'}"
+            f"{' '.join(output) or f'exit code {done.returncode}'}"
         )
     return next(fetched.iterdir())
 
@@ -257,11 +257,11 @@ def _unpack_deb(package: Path, folder: Path) -> None:
 
 def _parts(archive: bytes) -> Iterator[tuple[str, bytes]]:
     if not archive.startswith(_AR_MAGIC):
-        raise tarfile.ReadError("it is no ar archive")
+        raise tarfile.ReadError("it is not an ar archive")
     at = len(_AR_MAGIC)
     while at + _AR_HEADER <= len(archive):
         header = archive[at : at + _AR_HEADER]
         size = int(header[48:58])
         at += _AR_HEADER
         yield header[:16].decode("ascii").rstrip(" /"), archive[at : at + size]
-        at += size + size % 2  # each begins at an even place
+        at += size + size % 2  # each begins at an even offset

@@ -18,7 +18,7 @@ def main(kind: str, name: str, *arguments: str) -> None:
     end_with_parent()
     if kind == PROGRAM:
         os.environ["PYTHONPATH"] = os.environ.pop(PATH_OF_PROGRAM)
-        # It is the same process, so what the kernel was told of it stays.
+        # It is the same process, so what the kernel knows of it stays.
         os.execv(name, [name, *arguments])
     sys.argv[:] = [name, *arguments]
     runpy.run_module(name, run_name="__main__", alter_sys=True)

@@ -1,4 +1,4 @@
-"""The machine that this process runs on, told by the standard library alone."""
+"""The machine that this process runs on, as the standard library alone reports it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def cpu() -> str:
         return str(names[0]) if names else platform.machine()
     if sys.platform == "darwin":
         command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        return said or platform.machine()
+        name = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        return name or platform.machine()
     return platform.processor() or platform.machine()
 
 
@@ -32,7 +32,7 @@ def cores() -> int:
 
 
 def in_short() -> str:
-    """Return processor and cores, for tables that were measured in several places."""
+    """Return processor and cores, for tables that were measured on several machines."""
     return f"{cpu()}, {cores()} cores"
 
 
@@ -54,7 +54,7 @@ def peak_mb() -> float:
 
 
 def reset_peak() -> None:
-    """Have :func:`peak_mb` begin anew with what this process holds now, where that can be had."""
+    """Have :func:`peak_mb` begin anew with what this process holds now, where that is available."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

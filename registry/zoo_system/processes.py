@@ -150,14 +150,14 @@ def how_it_ended(process: subprocess.Popen[Any], log: Path, what: str) -> str:
     code = process.returncode
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     tail = "\n  ".join(lines[-_LOG_LINES:])
-    said = f". Its last words:\n  {tail}" if tail else ""
+    last_words = f". Its last words:\n  {tail}" if tail else ""
     if code == errno.ENOSPC or FULL_DISK in tail:
-        return f"the disk is full{said}"
+        return f"the disk is full{last_words}"
     if code >= 0:
-        return f"{what} exited with code {code}{said}"
+        return f"{what} exited with code {code}{last_words}"
     name = signal_name(-code)
     memory = ", most often for lack of memory" if -code == signal.SIGKILL else ""
-    return f"{what} was killed by {name}{memory}{said}"
+    return f"{what} was killed by {name}{memory}{last_words}"
 
 
 def signal_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""TensorFlow's start-up chatter, kept from burying the answer."""
+"""TensorFlow's start-up messages, held back so that the result can be seen."""
 
 from __future__ import annotations
 

@@ -198,10 +198,12 @@ run()
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "\ninterrupted\n")
 
 
-@pytest.mark.parametrize("said", ["abc", "0", "-1", "nan", "1e99"])
-def test_a_limit_that_is_none_is_refused(monkeypatch, said: str) -> None:
+@pytest.mark.parametrize("value", ["abc", "0", "-1", "nan", "1e99"])
+def test_a_limit_that_is_none_is_refused(monkeypatch, value: str) -> None:
     from zoo_registry import UsageError, trial
 
-    monkeypatch.setenv("ZOO_PLUGIN_SECONDS", said)
-    with pytest.raises(UsageError, match=f"ZOO_PLUGIN_SECONDS='{said}' is no number of seconds"):
+    monkeypatch.setenv("ZOO_PLUGIN_SECONDS", value)
+    with pytest.raises(
+        UsageError, match=f"ZOO_PLUGIN_SECONDS='{value}' is not a number of seconds"
+    ):
         trial.seconds_by_name()

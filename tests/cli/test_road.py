@@ -61,8 +61,8 @@ def test_evaluate_repeats_what_training_recorded(road: Path) -> None:
     assert found["metrics"]["accuracy"] == pytest.approx(recorded["accuracy"], abs=1e-6)
     low, high = found["intervals"]["accuracy"]
     assert f"({low:.4f} to {high:.4f})" in done.stdout
-    with Image.open(folder / "confusion.png") as picture:
-        assert picture.width > 500
+    with Image.open(folder / "confusion.png") as plot:
+        assert plot.width > 500
 
 
 def test_bench_of_a_zip_names_the_zip(road: Path, tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_evaluate_a_bundle_by_group(road: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip().endswith(
         "warning: groups of 'pen' with fewer than 100 examples are too small to say much, as "
-        "shares of so few are known to 10 points at best: black; gaps are of all groups, and may "
-        "be chance"
+        "fractions of so few are known to 10 points at best: black; gaps are of all groups, and "
+        "may be chance"
     )
     assert "black (small)" in done.stdout
     assert "EQUALIZED ODDS RATIO" in done.stdout
@@ -209,8 +209,8 @@ def test_batches_of_a_litert_file(road: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "\ntflite: XNNPACK computes " in done.stdout
     assert "\ntflite: Its signature batch_8 takes 8 rows at once (XNNPACK: " in done.stdout
-    proved = zoo("verify", "bundles/batches", cwd=road)
-    assert proved.stdout.count("1, 3, 8") == 2
+    verified = zoo("verify", "bundles/batches", cwd=road)
+    assert verified.stdout.count("1, 3, 8") == 2
 
 
 def test_a_model_by_name_for_images_of_another_size(road: Path) -> None:
@@ -249,8 +249,8 @@ def test_a_budget_keeps_one_scheme_or_refuses_with_the_table(road: Path) -> None
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
 def test_an_image_of_another_size_or_mode_is_converted(road: Path, mode: str) -> None:
-    picture = Image.new("I;16", (50, 31), 40_000) if mode == "I;16" else Image.new(mode, (50, 31))
-    picture.save(road / "odd.png")
+    image = Image.new("I;16", (50, 31), 40_000) if mode == "I;16" else Image.new(mode, (50, 31))
+    image.save(road / "odd.png")
     done = zoo("predict", "bundles/digits-mlp", "odd.png", cwd=road)
     assert done.returncode == 0, done.stderr
     assert "PROBABILITY" in done.stdout
@@ -286,7 +286,7 @@ WRONG_USE = {
     ),
     "no size of images": (
         ("export", "lenet5", "--image-size", "48x", "--out", "bundles/x"),
-        "'48x' is no size of images, such as 224 or 224x320.",
+        "'48x' is not a size of images, such as 224 or 224x320.",
     ),
     "no recurrent layer": (
         ("export", "runs/digits-mlp", "--rnn", "loop", "--out", "bundles/x"),
@@ -324,9 +324,9 @@ WRONG_USE = {
         ("export", "runs/digits-mlp", "--task", "features"),
         "--task is for a model given by name",
     ),
-    "a share that is none": (
+    "a fraction that is none": (
         ("export", "runs/digits-mlp", "--max-drop", "0.5"),
-        "'0.5' is no percentage, such as 0.5%.",
+        "'0.5' is not a percentage, such as 0.5%.",
     ),
     "a budget without a drop": (
         ("export", "runs/digits-mlp", "--max-mb", "1"),
@@ -334,7 +334,7 @@ WRONG_USE = {
     ),
     "a budget without a run": (
         ("export", "mnist-mlp", "--max-drop", "1%"),
-        "--max-drop is measured on a run's held-out examples, and 'mnist-mlp' is no run.",
+        "--max-drop is measured on a run's held-out examples, and 'mnist-mlp' is not a run folder.",
     ),
     "no bundle": (("verify", "bundles/none"), "bundles/none"),
     "no image": (
@@ -360,15 +360,15 @@ WRONG_USE = {
     ),
     "bench into no chart": (
         ("bench", "bundles/digits-mlp", "--chart", "chart.pdf"),
-        "'chart.pdf' is no chart: its name must end in .svg or .png.",
+        "'chart.pdf' is not a chart file: its name must end in .svg or .png.",
     ),
     "bench of no threads": (
         ("bench", "bundles/digits-mlp", "--threads", "1,0"),
-        "'1,0' is no list of threads, such as 1, 1,2 or auto.",
+        "'1,0' is not a list of threads, such as 1, 1,2 or auto.",
     ),
     "bench of threads in other digits": (
         ("bench", "bundles/digits-mlp", "--threads", "1,²"),
-        "'1,²' is no list of threads, such as 1, 1,2 or auto.",
+        "'1,²' is not a list of threads, such as 1, 1,2 or auto.",
     ),
     "bench of all schemes with a folder of data": (
         ("bench", "mnist-mlp", "--all-schemes", "--data-dir", "none"),

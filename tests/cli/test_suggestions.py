@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from zoo.cli.main import cli, main
 from zoo_recipes.run import load_run
 from zoo_recipes.tuning import study
-from zoo_recipes.tuning.result import Trial
+from zoo_recipes.tuning.space import Trial
 from zoo_registry import UsageError
 
 TRACE = "UnimplementedError: Graph execution error:\n\nDetected at node adam/Cast\n  File ..."
@@ -67,9 +67,9 @@ def test_a_run_is_not_compared_with_itself(
         write_run(tmp_path / name, "complete")
     (tmp_path / "link").symlink_to("a")
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(cli, ["runs", "compare", "a", "b", spelled])
-    assert said.exit_code == 2
-    assert said.output.endswith(
+    done = CliRunner().invoke(cli, ["runs", "compare", "a", "b", spelled])
+    assert done.exit_code == 2
+    assert done.output.endswith(
         f"Error: 'a' and '{Path(spelled)}' are the same run: name each run once, and two or more.\n"
     )
 

@@ -42,16 +42,16 @@ def bundle_of(task, assets, out, **options):
     ).path
 
 
-def told(*words):
+def printed(*words):
     done = CliRunner().invoke(cli, [*map(str, words), "--json"], catch_exceptions=False)
     return json.loads(done.output)
 
 
 def test_a_question_is_answered_and_the_answer_explained(assets, tmp_path):
     path = bundle_of("question-answering", assets, tmp_path / "b")
-    answer = told("predict", path, TEXT, "--question", QUESTION)["spans"][0]["text"]
+    answer = printed("predict", path, TEXT, "--question", QUESTION)["spans"][0]["text"]
     assert answer in TEXT
-    why = told("explain", path, TEXT, "--question", QUESTION, "--out", tmp_path / "why")
+    why = printed("explain", path, TEXT, "--question", QUESTION, "--out", tmp_path / "why")
     assert why["class"] == answer
     words = {row["name"].partition(" (at")[0] for row in why["features"]}
     assert words == {*QUESTION.split(), *TEXT.split()}
@@ -59,11 +59,11 @@ def test_a_question_is_answered_and_the_answer_explained(assets, tmp_path):
 
 def test_a_pair_is_classified_and_explained(assets, tmp_path):
     path = bundle_of("text-classification", assets, tmp_path / "b", num_classes=2)
-    found = told("predict", path, QUESTION, "--second", TEXT)
-    why = told("explain", path, QUESTION, "--second", TEXT, "--out", tmp_path / "why")
+    found = printed("predict", path, QUESTION, "--second", TEXT)
+    why = printed("explain", path, QUESTION, "--second", TEXT, "--out", tmp_path / "why")
     assert why["class"] == why["predicted"] == found["top"][0]["label"]
     both = f"{QUESTION}\n{TEXT}"
     for row in why["features"]:
         assert both[slice(*row["span"])] == row["name"].partition(" (at")[0]
-    swapped = told("predict", path, TEXT, "--second", QUESTION)
+    swapped = printed("predict", path, TEXT, "--second", QUESTION)
     assert swapped["top"][0]["probability"] != found["top"][0]["probability"]

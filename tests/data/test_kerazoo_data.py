@@ -15,9 +15,9 @@ from click.testing import CliRunner
 import zoo_registry
 from zoo.cli.main import cli
 from zoo_recipes.catalog import RECIPES
+from zoo_recipes.custom_data.choosing import on_custom_data
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.reporting import facts
 from zoo_recipes.training.training import train
@@ -96,8 +96,8 @@ def test_without_it_a_recipe_of_its_data_is_read_and_not_trained(alone, tmp_path
     assert not (tmp_path / "run").exists()
     rows = ["a,b,label"] + [f"{row},{-row},{'odd' if row % 2 else 'even'}" for row in range(40)]
     (tmp_path / "rows.csv").write_text("\n".join(rows), encoding="utf-8")
-    # Own data take the place of its own.
-    recipe = on_own_data(resolve_recipe("table-mlp"), tmp_path / "rows.csv")
+    # Custom data take the place of its own.
+    recipe = on_custom_data(resolve_recipe("table-mlp"), tmp_path / "rows.csv")
     assert recipe.dataset.name == str(tmp_path / "rows.csv")
     with pytest.raises(UnknownNameError, match="Recipe 'resume-bias' comes with the package 'ker"):
         resolve_recipe("resume-bias")

@@ -24,7 +24,7 @@ def by_keras(model, arrays):
     return given
 
 
-def conversion_of(model, arrays, path, batch=None, **options):
+def conversion_of(model, arrays, path, batch=None, calibration=None, **options):
     """Describe a model as an export does: open sizes have names, unless a batch is fixed."""
     inputs = input_tensors(signature_of(model))
     sizes = {
@@ -40,8 +40,15 @@ def conversion_of(model, arrays, path, batch=None, **options):
         given = signature_of(model).reference(fixed)
         outputs = tuple(type(t)(t.name, t.dtype, given[t.name].shape) for t in outputs)
         inputs, outputs = with_batch(inputs, batch), with_batch(outputs, batch)
-    chosen = ExportOptions(**options)
-    return Conversion(model, inputs, outputs, path, samples=(arrays,), options=chosen)
+    return Conversion(
+        model,
+        inputs,
+        outputs,
+        path,
+        calibration=calibration or {},
+        samples=(arrays,),
+        options=ExportOptions(**options),
+    )
 
 
 def onnx_outputs(model, arrays, path, **options):

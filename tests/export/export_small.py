@@ -4,9 +4,8 @@ from pathlib import Path
 
 from zoo_export.exporting import _as_arrays, _request
 from zoo_export.making import child
-from zoo_export.making.artifacts import make_task, verified
-from zoo_export.making.conversion import Converted
-from zoo_export.making.job import Result
+from zoo_export.making.artifacts import make_job, verified
+from zoo_export.making.conversion import Converted, Result
 from zoo_export.options import ExportOptions
 from zoo_export.reading.model_file import model_file
 from zoo_export.reading.source import read_source
@@ -17,24 +16,26 @@ from zoo_runtime.running import open_runner
 ALL = ("tflite", "onnx", "saved_model")
 
 
-def convert(model, folder, formats=ALL, samples=None, batch_sizes=(1,), **known):
+def convert(
+    model, folder, formats=ALL, samples=None, batch_sizes=(1,), sequence_length=None, **known
+):
     """Return the verified artifacts by format; what is refused is the error in its place."""
     folder = Path(folder)
     if samples is not None:
         known["rows"] = _as_arrays(samples, "samples", model)
-    options = ExportOptions(batch_sizes=batch_sizes)
+    options = ExportOptions(batch_sizes=batch_sizes, sequence_length=sequence_length)
     source = read_source(_request(model, {"name": "m", "options": options, **known}))
     (folder / "work").mkdir(parents=True)
     found = {}
     with model_file(source.request, folder / "work") as (path, modules):
         for row in map(find, formats):
-            task = make_task(source, row, path, modules, folder)
+            loaded = make_job(source, row, path, modules, folder)
             try:
-                facts = child._convert(task)
-                outputs = child._run(task.job, task.cases)
-                outputs += child._prove(task) if task.job.proof else ()
+                facts = child._convert(loaded)
+                outputs = child._run(loaded.job, loaded.samples)
+                outputs += child._run_perturbed(loaded) if loaded.job.perturbed else ()
                 found[row.name] = verified(
-                    source, row, Converted(task.job, 0.0, Result(facts), outputs)
+                    source, row, Converted(loaded.job, 0.0, Result(facts), outputs)
                 )
             except ExportError as error:
                 found[row.name] = error

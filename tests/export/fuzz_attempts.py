@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from zoo_export import VerificationError, load_bundle
-from zoo_runtime.figures import why
 from zoo_runtime.files import list_files
 from zoo_runtime.manifest import FileEntry, seal
 from zoo_runtime.running.operators import check_saved_model
-from zoo_runtime.stored import load_samples
-from zoo_runtime.trial import prove
-from zoo_runtime.verification import run_samples
+from zoo_runtime.saved_samples import load_samples
+from zoo_runtime.verification import why
+from zoo_runtime.verifying import ensure_verified, run_samples
 from zoo_system.durable import sha256
 
-# A worker loads files at once, as the child process of a trial does; a user does not.
+# A worker loads files unverified, as the child process that verifies them does; a user does not.
 TRUSTED = True
 _TOLERANCE = 1e-3
 
@@ -63,7 +62,7 @@ def files_of(folder: Path) -> Any:
 
 
 def text(folder: Path, path: Path, _: Any) -> bool:
-    """A tokenizer: the stored probes must still give the same tokens."""
+    """A tokenizer: the saved preprocessing checks must still give the same tokens."""
     _with_new_hash(folder, path)
     _run(folder, "onnx")
     load_bundle(folder, trusted=TRUSTED).predict("another text")
@@ -145,7 +144,7 @@ def _run(folder: Path, runtime: str) -> Any:
     bundle = load_bundle(folder, trusted=TRUSTED)
     artifact = bundle.artifact(runtime)
     if not TRUSTED:
-        prove(bundle, artifact)
+        ensure_verified(bundle, artifact)
         return bundle
     figures = run_samples(bundle, artifact)
     if not figures.ok:

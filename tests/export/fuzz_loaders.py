@@ -5,7 +5,7 @@ together with their new hash: that is the worst case. Each outcome is one of
 
 - an error of ours, by its kind,
 - ``right``: loaded, and the answers to inputs that the bundle does not hold are what they were,
-- ``other answer``: the same with another answer, although the stored samples agree,
+- ``other answer``: the same with another answer, although the saved samples agree,
 - ``contained``: the file ended the process that tried it, and the caller got an error,
 - ``UNEXPECTED`` and ``CRASH``: an error that is not ours, or the caller's own process ended.
 
@@ -52,7 +52,7 @@ class Loader:
 
     Args:
         pattern: The file in the subject's folder.
-        mutators: How it is changed; they take turns by chance.
+        mutators: How it is changed; they take random turns.
         attempt: Loads the changed folder and says whether the answer is still right.
         prepare: Does what can be done once, before the changes.
         subject: The kind of subject that has such a file.
@@ -169,7 +169,7 @@ def work(name: str, subject: Path, seed: int, first: int, count: int, *, trusted
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     attempts.TRUSTED = trusted
     if trusted:
-        tokenizing._prove = lambda *_: None
+        tokenizing._ensure_tried = lambda *_: None
     out = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from zoo_export import Budget, BudgetError, export_within, verify
-from zoo_export.budget import Candidate, Report, candidates
+from zoo_export.budget import BudgetReport, Candidate, candidates
 from zoo_registry import UsageError
 
 
@@ -107,8 +107,8 @@ def test_a_run_without_classes_has_no_accuracy(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"max_drop": 5}, "max_drop=5 is no share from 0 to 1: 0.005 is 0.5 %."),
-        ({"max_drop": float("nan")}, "max_drop=nan is no share from 0 to 1: 0.005 is 0.5 %."),
+        ({"max_drop": 5}, "max_drop=5 is not a fraction from 0 to 1: 0.005 is 0.5 %."),
+        ({"max_drop": float("nan")}, "max_drop=nan is not a fraction from 0 to 1: 0.005 is 0.5 %."),
         ({"max_drop": 0.01, "max_mb": 0}, "max_mb=0 must be above 0."),
         ({"max_drop": 0.01, "max_ms": -2}, "max_ms=-2 must be above 0."),
     ],
@@ -122,7 +122,7 @@ def test_a_budget_that_makes_no_sense(arguments, message):
 def test_a_report_says_what_each_has_too_much_of_and_what_the_examples_can_show():
     small = Candidate(format="tflite:int8", bytes=4000, ms=3.0, accuracy=0.9, drop=0.02)
     large = Candidate(format="tflite", bytes=16_000, ms=1.0, accuracy=0.92, drop=0.0)
-    report = Report(
+    report = BudgetReport(
         budget=Budget(max_drop=0.005, max_ms=2),
         examples=256,
         keras_accuracy=0.92,

@@ -3,11 +3,12 @@
 import pytest
 
 import zoo_registry
-from zoo.support.building import build
-from zoo.support.cases import Case, distinct_cases
+from benchmarks.support.models import distinct_cases
+from zoo.support_matrix import Case
+from zoo.support_measuring import build
 from zoo_export import export, load_bundle
 from zoo_models.build import get_model
-from zoo_runtime.verification import run_samples
+from zoo_runtime.verifying import run_samples
 
 # Built by the same code as another case, in other sizes: the support matrix has them too.
 LIKE = {

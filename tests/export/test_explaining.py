@@ -127,8 +127,8 @@ def test_wrong_uses(run, exported, picture, tmp_path):
         f"Run '{run}' runs in Keras: export it (zoo export {run} --to onnx) and use the bundle."
     )
     assert refused(tmp_path, picture) == (
-        f"'{tmp_path}' is no run and no bundle: it has no run.json and no manifest.json. `zoo "
-        "train` makes runs, `zoo export` bundles."
+        f"'{tmp_path}' is neither a run folder nor a bundle: it has no run.json and no "
+        "manifest.json. `zoo train` makes runs, `zoo export` bundles."
     )
     assert refused(run, "five.png") == (
         "There is no file 'five.png': this model takes an image or a .npy file."
@@ -136,7 +136,8 @@ def test_wrong_uses(run, exported, picture, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").touch()
     assert refused(run, picture, "--out", tmp_path / "notes", "--force") == (
-        f"'{tmp_path}/notes' is no explanation: it will not be replaced."
+        f"'{tmp_path}/notes' is not an explanation (explanation.json is missing): it "
+        "will not be replaced."
     )
     assert refused(run, picture, "--class", "digit 44", "--out", tmp_path / "a").startswith(
         "There is no class 'digit 44'. Did you mean 'digit 4'? The classes are: digit 0, "
@@ -150,6 +151,8 @@ def test_what_appears_during_an_explanation_is_kept(tmp_path):
             (tmp_path / "out").mkdir()
             (tmp_path / "out" / "thesis.txt").write_text("mine")
 
-    with pytest.raises(UsageError, match=r"out' is no explanation: it will not be replaced\."):
+    with pytest.raises(
+        UsageError, match=r"out' is not an explanation \(explanation\.json is missing\): it will"
+    ):
         save(Slow(), tmp_path / "out", force=True)
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "thesis.txt"]

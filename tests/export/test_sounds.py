@@ -13,8 +13,8 @@ from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
 from zoo_registry import load_target
 from zoo_runtime.errors import VerificationError
-from zoo_runtime.probes import check_probes
-from zoo_runtime.schemes import TFLITE_SCHEMES
+from zoo_runtime.formats import TFLITE_SCHEMES
+from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.tensors import Tensor
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sounds")]
@@ -106,8 +106,8 @@ def test_other_preprocessing_than_at_export_is_found(bundle, tmp_path):
     stored = dict(np.load(bundle.path / "assets" / "probes.npz"))
     assert stored["raw"].shape == (1, 2750, 2)
     assert stored["x/audio"].shape == (1, 8000)
-    check_probes(bundle.manifest, bundle.path / "assets")
+    check_preprocessing(bundle.manifest, bundle.path / "assets")
     stored["x/audio"] = stored["x/audio"] + 0.01
     np.savez(tmp_path / "probes.npz", **stored)
     with pytest.raises(VerificationError, match=r"^Preprocessing gives another 'audio' here"):
-        check_probes(bundle.manifest, tmp_path)
+        check_preprocessing(bundle.manifest, tmp_path)

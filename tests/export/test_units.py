@@ -11,14 +11,14 @@ from zoo_export import export
 from zoo_export.options import ExportOptions
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.inference import inference_clone
-from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_cases
+from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_batches
 from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
 from zoo_runtime.comparing import compare, top1_agreement
 from zoo_runtime.errors import ExportError
-from zoo_runtime.figures import worst
-from zoo_runtime.running.affine import Affine
+from zoo_runtime.running.sessions import Affine
 from zoo_runtime.tensors import Tensor, bind
+from zoo_runtime.verification import worst
 
 
 def _compare(wanted, given, tolerance=1e-5):
@@ -105,7 +105,7 @@ def test_drawn_inputs_are_what_the_layers_can_take():
 
 def test_batches_of_one_and_three_and_others_before():
     rows = {"token_ids": np.arange(20).reshape(2, 10)}
-    shapes = [case["token_ids"].shape for case in sample_cases(rows, [4, 1])]
+    shapes = [case["token_ids"].shape for case in sample_batches(rows, [4, 1])]
     assert shapes == [(4, 10), (1, 10), (3, 10)]
 
 
@@ -175,7 +175,7 @@ def test_numbers_of_a_table_have_no_edges():
     [
         ("log", [0.0]),  # NaN of what is negative; infinities are compared
         ("divide", [1.0]),  # 0 / 0
-        ("sin_of_many", [0.0]),  # hangs on the last bit of large numbers
+        ("sin_of_many", [0.0]),  # depends on the last bit of large numbers
         ("square", [0.0, 1.0]),
         ("take", []),  # Keras fails beyond the table
     ],

@@ -1,4 +1,6 @@
-"""Recipes on data sets that cannot be had here, on mocked examples of the same features."""
+"""Recipes on data sets that are not available here, on mocked examples; the page of all recipes."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import replace
@@ -13,12 +15,12 @@ from zoo_recipes.catalog import RECIPES
 from zoo_recipes.compiling.components import compile_arguments
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.tasks.assets import make_assets
-from zoo_recipes.tasks.objectives import label_feature
-from zoo_recipes.training.data_checks import check_targets
+from zoo_recipes.document import PAGE, page
+from zoo_recipes.tasks.objectives import label_feature, make_assets
+from zoo_recipes.training.checks import check_targets
+from zoo_recipes.training.execution import make_run_tokenizer, make_sources, read_examples
 from zoo_recipes.training.fitting import build
-from zoo_recipes.training.preparation import make_run_tokenizer, make_sources, read_examples
-from zoo_recipes.training.provenance import data_info
+from zoo_recipes.training.recording import data_info
 
 # Small enough to be tried in a second or two; what they do is the same.
 SMALL = {
@@ -114,7 +116,7 @@ def test_one_step_on_examples_of_the_same_features(name, tmp_path):
         name = recipe.dataset.name
         builder = open_dataset(LIKE.get(name, name), data_dir=tmp_path, download=True)
         found = read_examples(recipe, builder, label)
-    labels = data_info(recipe, builder, label, found)["labels"]
+    labels, _ = data_info(recipe, builder, label, found)
     tokenizer = make_run_tokenizer(recipe, found["train"], tmp_path)
     model = build(recipe, task, labels, tokenizer, make_assets(recipe, found["train"], tmp_path))
     sources, _ = make_sources(recipe, task, found, tmp_path, model)
@@ -130,3 +132,7 @@ def test_one_step_on_examples_of_the_same_features(name, tmp_path):
     if recipe.expected:
         known = {*results, "f1", "bits_per_character", "rmse"}
         assert recipe.expected.metric in known
+
+
+def test_the_page_is_fresh():
+    assert PAGE.read_text(encoding="utf-8") == page(), "run python -m zoo_recipes.document"

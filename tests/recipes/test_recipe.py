@@ -75,7 +75,7 @@ def test_five_mistakes_are_told_at_once():
         "digits, django_translations, language_id, mnist5k, mnist5k_angles, mnist5k_scenes, "
         "movie_reviews, "
         "movielens_small, pydoc, resume, reuters_r8.\n"
-        '  dataset.train = "train[:80": is no split, such as "train", "train[:90%]" '
+        '  dataset.train = "train[:80": is not a split, such as "train", "train[:90%]" '
         'or "train+test".'
     )
 
@@ -138,7 +138,7 @@ def test_names_of_tensorflow_datasets_are_known(name):
 def test_no_toml(tmp_path):
     path = tmp_path / "broken.toml"
     path.write_text("model = [", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"'broken' is no TOML: Invalid value"):
+    with pytest.raises(UsageError, match=r"'broken' is not valid TOML: Invalid value"):
         as_recipe(path, "broken")
     with pytest.raises(
         UsageError, match=r"The recipe '.*none.toml' cannot be read: .*No such file"
@@ -228,7 +228,7 @@ def test_recipes_load_no_heavy_library():
     code = (
         "import sys, zoo_registry, zoo_recipes.recipe, zoo_recipes.run, zoo_recipes.overrides, "
         "zoo_recipes.training.training, zoo_recipes.evaluation.measuring, zoo_recipes.catalog, "
-        "zoo_recipes.datasets.catalog, zoo_recipes.reporting.curves\n"
+        "zoo_recipes.datasets.catalog, zoo_recipes.reporting.report\n"
         "for name in zoo_registry.recipes.names(): zoo_registry.recipes.get(name)\n"
         "print(*sorted({'tensorflow', 'keras', 'tensorflow_datasets', 'sklearn', 'matplotlib', "
         "'tokenizers'} & set(sys.modules)))"

@@ -46,7 +46,7 @@ def package(tmp_path, monkeypatch):
 
 
 def test_the_files_of_a_package(package):
-    # A member of an odd number of bytes is filled up, so that the next begins at an even place.
+    # A member of an odd number of bytes is filled up, so that the next begins at an even offset.
     members = {"debian-binary": b"2.0", "control.tar.xz": tar_of(control="x")}
     pinned = package(deb_of({**members, "data.tar.xz": tar_of(greeting="hi")}))
     assert (unpacked(pinned) / "usr" / "greeting").read_text(encoding="utf-8") == "hi"
@@ -56,7 +56,7 @@ def test_the_files_of_a_package(package):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"no archive", "it is no ar archive"),
+        (b"no archive", "it is not an ar archive"),
         (deb_of({"debian-binary": b"2.0\n"}), "'hello_1.0-1_all.deb' has no data.tar in it"),
     ],
 )

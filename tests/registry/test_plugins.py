@@ -65,7 +65,7 @@ def test_a_name_outside_the_grammar_is_recorded(site) -> None:
     models = new_registry()
     assert "Odd_Name" not in models.names()
     assert models.problems[0].reason.endswith(
-        "'Odd_Name' is no model name: use lower-case letters and digits, with '-' between words "
+        "'Odd_Name' is not a model name: use lower-case letters and digits, with '-' between words "
         "and '.' within a number."
     )
 
@@ -225,9 +225,9 @@ def test_a_module_may_register_the_name_of_its_entry_point(site) -> None:
         ("[zoo.models]\nprobe = a b c\n", "UsageError: 'a b c' is not 'package.module:attribute'."),
         (
             "[zoo.catalogs]\nhub = hub:TABLE\n",
-            "UsageError: '../..' is no name: use letters, digits and '.', '-', '_', '/'.",
+            "UsageError: '../..' is not a name: use letters, digits and '.', '-', '_', '/'.",
         ),
-        ("[zoo.catalogs]\nUP per = hub:TABLE\n", "'UP per' is no model name: use lower-case"),
+        ("[zoo.catalogs]\nUP per = hub:TABLE\n", "'UP per' is not a model name: use lower-case"),
     ],
 )
 def test_names_and_targets_that_are_none(site, entries: str, reason: str) -> None:

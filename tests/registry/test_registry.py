@@ -62,7 +62,7 @@ def test_name_grammar(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         new_registry().add(name, spec("x"))
     assert str(caught.value) == (
-        f"'{name}' is no model name: use lower-case letters and digits, with '-' between words "
+        f"'{name}' is not a model name: use lower-case letters and digits, with '-' between words "
         "and '.' within a number."
     )
 

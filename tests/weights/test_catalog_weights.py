@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from zoo_models.build import get_model
-from zoo_models.sizing.abstract import abstract_model
+from zoo_models.sizing import abstract_model
 from zoo_models.weights import open_weights
-from zoo_models.weights.classes import Classes
 from zoo_models.weights.foreign import _Plan
-from zoo_models.weights.tensors import opened
+from zoo_models.weights.loading import Classes
+from zoo_models.weights.snapshot import opened
 from zoo_registry import models
 
 FILE = Path(__file__).parent / "references" / "catalog.json.gz"
@@ -65,7 +65,7 @@ def test_every_address_is_recorded():
 @pytest.mark.parametrize("address", CATALOG)
 def test_every_tensor_has_its_place_and_every_key_is_read(address, tmp_path):
     write(tmp_path, address)
-    for name in (name for name, place in NAMES.items() if place == address):
+    for name in (name for name, weights in NAMES.items() if weights == address):
         spec = models.get(name)
         checkpoint = open_weights(spec, tmp_path)
         arguments = checkpoint.arguments(spec.defaults, {})
@@ -86,8 +86,8 @@ def test_every_tensor_has_its_place_and_every_key_is_read(address, tmp_path):
 
 def same_epsilon(arguments, config):
     keys = ("layer_norm_eps", "layer_norm_epsilon", "rms_norm_eps")
-    told = [config[key] for key in keys if key in config]
-    return not told or arguments.get("epsilon", told[0]) == told[0]
+    given = [config[key] for key in keys if key in config]
+    return not given or arguments.get("epsilon", given[0]) == given[0]
 
 
 @pytest.mark.parametrize("address", ["google/bert_uncased_L-2_H-128_A-2"])

@@ -1,4 +1,4 @@
-"""Every key of a configuration is read, must say what is built, changes nothing, or is told."""
+"""Every key of a configuration is read, must say what is built, changes nothing, or is reported."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def change(folder, rename):
     save_file({rename(name): value for name, value in held.items()}, folder / "model.safetensors")
 
 
-def said(name, **arguments):
+def loaded(name, **arguments):
     """Return a model with the text of its warnings, or the text of its refusal."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -63,23 +63,28 @@ def said(name, **arguments):
 
 
 @pytest.mark.parametrize(
-    ("name", "reference", "keys", "told"),
+    ("name", "reference", "keys", "expected"),
     [
         ("bert", TEXT, {"is_decoder": True}, "is_decoder=True; only False is built."),
         ("bert", TEXT, {"quantization_config": {"bits": 8}}, "quantization_config={'bits': 8}; "),
         ("bert", TEXT, {"hidden_size": "wide"}, "does not fit: Model 'bert': hidden_dim='wide'"),
         ("bert", TEXT, {"hidden_act": ["gelu"]}, "hidden_act=['gelu'], which is not one of: gelu"),
         ("bert", TEXT, {"id2label": {"no": "a", "yes": "b"}}, "id2label must name the classes 0,"),
-        ("bert", TEXT, {"id2label": None, "num_labels": "3"}, "num_labels='3' is no number."),
-        ("bert", TEXT, {"architectures": "BertModel"}, "architectures='BertModel' is no list."),
-        ("bert", TEXT, {"model_type": ["bert"]}, "model_type=['bert'] is no word."),
+        (
+            "bert",
+            TEXT,
+            {"id2label": None, "num_labels": "3"},
+            "num_labels='3' is not a number of classes.",
+        ),
+        ("bert", TEXT, {"architectures": "BertModel"}, "architectures='BertModel' is not a list."),
+        ("bert", TEXT, {"model_type": ["bert"]}, "model_type=['bert'] is not a word."),
         (
             "bert",
             TEXT,
             {"num_hidden_layers": 10**7},
             "10,000,000 blocks; there are 41 tensors.",
         ),
-        ("llama", LLAMA, {"rope_parameters": "x"}, "rope_parameters='x' is no table."),
+        ("llama", LLAMA, {"rope_parameters": "x"}, "rope_parameters='x' is not a table."),
         ("vit", VIT, {"patch_size": [4, 2]}, "patch_size=[4, 2] is not a square"),
         ("resnet", RESNET, {"layer_type": "wide"}, "layer_type='wide'"),
         ("resnet", RESNET, {"hidden_sizes": None}, "hidden_sizes=[256, 512, 1024, 2048] for"),
@@ -93,32 +98,32 @@ def said(name, **arguments):
         ),
     ],
 )
-def test_what_is_not_built_is_refused_by_its_key(snapshot, name, reference, keys, told):
+def test_what_is_not_built_is_refused_by_its_key(snapshot, name, reference, keys, expected):
     task = TASK if name == "bert" else {}
-    model, message = said(name, weights=snapshot(reference, **keys), **task)
+    model, message = loaded(name, weights=snapshot(reference, **keys), **task)
     assert model is None
-    assert told in message
+    assert expected in message
 
 
 def test_a_key_that_nothing_reads_is_told(snapshot):
-    model, message = said("bert", weights=snapshot(TEXT, rescaled_by=7), **TASK)
+    model, message = loaded("bert", weights=snapshot(TEXT, rescaled_by=7), **TASK)
     assert message.endswith("nothing here reads these keys of config.json: rescaled_by=7.")
     assert model.zoo_weights.unread == {"rescaled_by": 7}
-    _, message = said("bert", weights=snapshot(TEXT, classifier_dropout=0.3), **TASK)
+    _, message = loaded("bert", weights=snapshot(TEXT, classifier_dropout=0.3), **TASK)
     assert message == ""
 
 
 def test_a_key_that_is_missing_means_what_transformers_takes_for_it(snapshot):
-    model, message = said("llama", weights=snapshot(LLAMA, rms_norm_eps=None))
+    model, message = loaded("llama", weights=snapshot(LLAMA, rms_norm_eps=None))
     assert (model.get_layer("final_norm").epsilon, message) == (1e-6, "")
-    model, _ = said("bert", weights=snapshot(TEXT, layer_norm_eps=None, model_type=None), **TASK)
+    model, _ = loaded("bert", weights=snapshot(TEXT, layer_norm_eps=None, model_type=None), **TASK)
     assert model.get_layer("embedding_norm").epsilon == 1e-12
     settings = read_settings(BERT, {}, "nowhere")
     assert settings.arguments["hidden_dim"] == 768
 
 
 def test_a_vit_without_a_size_of_images_is_one_of_224_pixels(snapshot):
-    model, message = said("vit", weights=snapshot(VIT, image_size=None))
+    model, message = loaded("vit", weights=snapshot(VIT, image_size=None))
     assert model.input_shape == (None, 224, 224, 3)
     assert "positions/embeddings" in message
 
@@ -139,7 +144,7 @@ def test_which_blocks_have_a_window():
 
 def test_the_rotation_may_be_called_type(snapshot):
     rope = {"type": "default", "rope_theta": 500.0}
-    model, message = said("llama", weights=snapshot(LLAMA, rope_parameters=rope))
+    model, message = loaded("llama", weights=snapshot(LLAMA, rope_parameters=rope))
     assert (model.zoo_spec.defaults["theta"], message) == (500.0, "")
 
 
@@ -148,7 +153,7 @@ def test_the_names_of_tensorflow_are_those_of_torch(snapshot):
     plain = zoo.get_model("bert", weights=folder, **TASK)
     change(folder, lambda name: name.replace("LayerNorm.weight", "LayerNorm.gamma"))
     change(folder, lambda name: name.replace("LayerNorm.bias", "LayerNorm.beta"))
-    model, message = said("bert", weights=folder, **TASK)
+    model, message = loaded("bert", weights=folder, **TASK)
     assert message == ""
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -157,9 +162,9 @@ def test_the_names_of_tensorflow_are_those_of_torch(snapshot):
 def test_a_file_alone_of_a_deeper_model_is_refused(snapshot):
     sizes = {"vocab_size": 40, "hidden_dim": 16, "num_heads": 4, "ff_dim": 24, "max_length": 12}
     file = snapshot(TEXT) / "model.safetensors"
-    _, message = said("bert", weights=file, num_layers=1, num_classes=3, **sizes, **TASK)
+    _, message = loaded("bert", weights=file, num_layers=1, num_classes=3, **sizes, **TASK)
     assert "do not fit model 'bert': left over: bert.encoder.layer.1.attention." in message
-    model, message = said(
+    model, message = loaded(
         "bert", weights=file, num_layers=3, num_classes=3, strict=False, **sizes, **TASK
     )
     assert "These weights of 'bert' start fresh" in message
@@ -171,7 +176,7 @@ def test_quantized_tensors_are_refused(snapshot):
     held = load_file(folder / "model.safetensors")
     held["classifier.weight"] = held["classifier.weight"].astype(ml_dtypes.float8_e4m3fn)
     save_file(held, folder / "model.safetensors")
-    _, message = said("bert", weights=folder, **TASK)
+    _, message = loaded("bert", weights=folder, **TASK)
     assert "classifier.weight is of type F8_E4M3, as quantized weights are" in message
 
 
@@ -186,7 +191,7 @@ def test_quantized_tensors_are_refused(snapshot):
 )
 def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, offset):
     """Transformers computes ``(pixels * rescale_factor - mean) / std``, each step if it is on."""
-    model, message = said("vit", weights=snapshot(VIT, {"preprocessor_config.json": processor}))
+    model, message = loaded("vit", weights=snapshot(VIT, {"preprocessor_config.json": processor}))
     assert message == ""
     rescale = model.get_layer("rescale")
     np.testing.assert_allclose(rescale.scale, [scale] * 3, rtol=1e-6)
@@ -194,28 +199,31 @@ def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, off
 
 
 @pytest.mark.parametrize(
-    ("processor", "told"),
+    ("processor", "expected"),
     [
-        ({"image_mean": "grey"}, "image_mean='grey' are no numbers."),
+        ({"image_mean": "grey"}, "image_mean='grey' is not a list of numbers."),
         ({"image_mean": [0.1, 0.2]}, "image_mean=[0.1, 0.2] is not a number above 0 for each"),
         ({"image_std": 0}, "image_std=[0.0] is not a number above 0 for each channel."),
         ({"rescale_factor": 0}, "rescale_factor=0 scales nothing."),
-        ({"size": "big"}, "size='big' is no height and width in pixels."),
-        ({"size": {"height": 4}}, "size={'height': 4} is no height and width in pixels."),
-        ({"resample": "soft"}, "resample='soft' is no filter of Pillow."),
-        ({"feature_extractor_type": "ConvNext", "size": 8, "crop_pct": 0}, "crop_pct=0 is no part"),
+        ({"size": "big"}, "size='big' is not a height and width in pixels."),
+        ({"size": {"height": 4}}, "size={'height': 4} is not a height and width in pixels."),
+        ({"resample": "soft"}, "resample='soft' is not a filter of Pillow."),
+        (
+            {"feature_extractor_type": "ConvNext", "size": 8, "crop_pct": 0},
+            "crop_pct=0 is not a fraction",
+        ),
     ],
 )
-def test_settings_of_images_that_are_none(snapshot, processor, told):
+def test_settings_of_images_that_are_none(snapshot, processor, expected):
     folder = snapshot(VIT, {"preprocessor_config.json": processor})
-    assert told in said("vit", weights=folder)[1]
+    assert expected in loaded("vit", weights=folder)[1]
 
 
 def test_how_a_sentence_is_pooled_is_read(snapshot):
     first = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     folder = snapshot("bert-features", {"1_Pooling/config.json": first})
     task = {"task": "sentence-embedding"}
-    model, message = said("bert", weights=folder, **task)
+    model, message = loaded("bert", weights=folder, **task)
     assert message == ""
     answer = np.load(REFERENCES / "bert-features" / "answer.npz")
     inputs = {"token_ids": answer["input_ids"], "padding_mask": answer["attention_mask"]}
@@ -226,7 +234,7 @@ def test_how_a_sentence_is_pooled_is_read(snapshot):
     folder = snapshot("bert-features", {"1_Pooling/config.json": largest})
     assert (
         "makes a sentence's vector by pooling_mode_max_tokens"
-        in said("bert", weights=folder, **task)[1]
+        in loaded("bert", weights=folder, **task)[1]
     )
 
 
@@ -243,7 +251,7 @@ def test_sentences_that_are_not_brought_to_length_1(snapshot):
         files |= {"config_sentence_transformers.json": prompts if listed is rows else {}}
         folder = snapshot("bert-features", files)
         shutil.copyfile(REFERENCES / "tokenizer-bert" / "vocab.txt", folder / "vocab.txt")
-        model, message = said("bert", weights=folder, task="sentence-embedding")
+        model, message = loaded("bert", weights=folder, task="sentence-embedding")
         assert ("prompt 'Find: ' before every text" in message) == (listed is rows)
         answer = np.load(REFERENCES / "bert-features" / "answer.npz")
         inputs = {"token_ids": answer["input_ids"], "padding_mask": answer["attention_mask"]}
@@ -254,7 +262,7 @@ def test_sentences_that_are_not_brought_to_length_1(snapshot):
     folder = snapshot("bert-features", {"1_Pooling/config.json": root, "modules.json": rows[:2]})
     assert (
         "by pooling_mode_mean_sqrt_len_tokens"
-        in said("bert", weights=folder, task="sentence-embedding")[1]
+        in loaded("bert", weights=folder, task="sentence-embedding")[1]
     )
 
 
@@ -287,20 +295,20 @@ def test_a_head_that_is_not_the_embedding_is_refused(
     held = load_file(file)
     words = ("word_embeddings.weight", "embed_tokens.weight")
     original = original or next(key for key in held if key.endswith(words))
-    plain, message = said(name, weights=folder, task=task)
+    plain, message = loaded(name, weights=folder, task=task)
     assert message == ""
     save_file(held | {copy: held[original]}, file)
-    assert said(name, weights=folder, task=task)[1] == ""
+    assert loaded(name, weights=folder, task=task)[1] == ""
     save_file(held | {copy: held[original] + 1}, file)
     assert (
         f"not the embedding, which is the head here: {copy}."
-        in said(name, weights=folder, task=task)[1]
+        in loaded(name, weights=folder, task=task)[1]
     )
-    assert said(name, weights=folder, task=task, strict=False)[0].zoo_weights.untied == (copy,)
-    assert said(name, weights=folder, task="features")[0] is not None
+    assert loaded(name, weights=folder, task=task, strict=False)[0].zoo_weights.untied == (copy,)
+    assert loaded(name, weights=folder, task="features")[0] is not None
     # Of two equal tensors safetensors' own `save_model` keeps the first by name.
     save_file({copy: held.pop(original)} | held, file)
-    model, message = said(name, weights=folder, task=task)
+    model, message = loaded(name, weights=folder, task=task)
     assert message == ""
     for one, other in zip(model.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -310,11 +318,11 @@ def test_what_no_bundle_does_is_told(snapshot):
     files = {"tokenizer_config.json": {"truncation_side": "left"}}
     folder = snapshot(TEXT, files, problem_type="multi_label_classification")
     shutil.copyfile(REFERENCES / "tokenizer-bert" / "vocab.txt", folder / "vocab.txt")
-    assert said("bert", weights=folder, **TASK)[1].endswith(
+    assert loaded("bert", weights=folder, **TASK)[1].endswith(
         "asks for what no bundle does: truncation_side='left', "
         "problem_type='multi_label_classification' (task='multi-label' does)."
     )
-    assert "problem_type" not in said("bert", weights=folder, task="multi-label")[1]
+    assert "problem_type" not in loaded("bert", weights=folder, task="multi-label")[1]
 
 
 def test_capitals_go_first_where_sentences_have_none(snapshot):
@@ -325,17 +333,17 @@ def test_capitals_go_first_where_sentences_have_none(snapshot):
     folder = snapshot("bert-features", files)
     (folder / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nlovely\n")
     for task, ids in (("sentence-embedding", [2, 5, 3]), ("features", [2, 1, 3])):
-        belongings = said("bert", weights=folder, task=task)[0].zoo_weights.belongings
-        assert belongings.preprocessing[0]["length"] == 7
-        tokenizer = zoo.load_tokenizer(belongings.assets)
+        assets = loaded("bert", weights=folder, task=task)[0].zoo_weights.assets
+        assert assets.preprocessing[0]["length"] == 7
+        tokenizer = zoo.load_tokenizer(assets.folder)
         assert tokenizer.encode("LOVELY").ids == ids
 
 
 def test_other_words_for_one_activation(snapshot):
-    wanted, _ = said("bert", weights=snapshot(TEXT, hidden_act="gelu_new"), **TASK)
-    model, message = said("bert", weights=snapshot(TEXT, hidden_act="gelu_pytorch_tanh"), **TASK)
+    wanted, _ = loaded("bert", weights=snapshot(TEXT, hidden_act="gelu_new"), **TASK)
+    model, message = loaded("bert", weights=snapshot(TEXT, hidden_act="gelu_pytorch_tanh"), **TASK)
     assert (message, model.zoo_spec) == ("", wanted.zoo_spec)
-    assert said("llama", weights=snapshot(LLAMA, hidden_act="swish"))[1] == ""
+    assert loaded("llama", weights=snapshot(LLAMA, hidden_act="swish"))[1] == ""
 
 
 def test_the_pooler_of_a_vit_is_said(snapshot):
@@ -343,7 +351,7 @@ def test_the_pooler_of_a_vit_is_said(snapshot):
     held = load_file(folder / "model.safetensors")
     extra = {"pooler.dense.weight": np.zeros((16, 16), "float32")}
     save_file(held | extra, folder / "model.safetensors")
-    model, message = said("vit", weights=folder, task="features")
+    model, message = loaded("vit", weights=folder, task="features")
     assert message.endswith("has a layer that 'vit' is built without: pooler.dense.weight.")
     assert model.zoo_weights.unbuilt == ("pooler.dense.weight",)
 

@@ -32,7 +32,7 @@ IMAGES = {
     "timm-mobilenetv3-large": "mobilenet-v3-large",
     "timm-efficientnet": "efficientnet-lite0",
 }
-# What a named size must be told.
+# What must be passed to a named size.
 SIZES = {
     "mobilenet-v2-narrow": {"width": 0.25},
     "timm-mobilenetv3-small": {"width": 0.5, "expand_input": True},
@@ -89,12 +89,12 @@ def answers(model, case):
 
 @every_case
 def test_the_answers_are_those_of_the_other_library(name, tmp_path):
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", UserWarning)
         model, case = load(name, tmp_path / name, **SIZES.get(name, {}))
-    scaled = [str(warning.message) for warning in said if "Positions of" in str(warning.message)]
+    scaled = [str(warning.message) for warning in warned if "Positions of" in str(warning.message)]
     resized = name.endswith(("larger", "smaller", "oblong"))
-    assert len(said) == len(scaled) == resized
+    assert len(warned) == len(scaled) == resized
     # Deep stacks of convolutions add up more of float32's roundings.
     allowed = 5e-5 if "size" in case else 5e-6
     for output, got, wanted in answers(model, case):
@@ -118,7 +118,7 @@ def test_images_are_cut_out_as_timm_does(name, size, shorter_side, resample, tmp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         model, _ = load(name, tmp_path / name, **SIZES.get(name, {}))
-    (step,) = model.zoo_weights.belongings.preprocessing
+    (step,) = model.zoo_weights.assets.preprocessing
     assert step == {
         "step": "image",
         "size": [size, size],
@@ -166,14 +166,14 @@ def test_the_names_of_tensors_say_which_dialect_a_file_is(tmp_path):
         ("timm-vit", "vit", {"num_layers": 2, "hidden_dim": 24, "num_heads": 3}),
     ):
         case = snapshot(name, tmp_path)
-        said = case["config"]["pretrained_cfg"]
+        settings = case["config"]["pretrained_cfg"]
         arguments = {
             **sizes,
             **({"filters": (8, 12, 16, 20)} if family == "resnet" else {}),
             "input_shape": (*case["size"], 3),
             "num_classes": 5,
-            "mean": tuple(said["mean"]),
-            "std": tuple(said["std"]),
+            "mean": tuple(settings["mean"]),
+            "std": tuple(settings["std"]),
         }
         model = get_model(family, weights=tmp_path / "model.safetensors", **arguments)
         ((_, got, wanted),) = answers(model, case)

@@ -65,8 +65,8 @@ def columns(model):
 def test_rows_of_a_snapshot_go_by_name(snapshot):
     theirs = columns(zoo.get_model("bert", weights=snapshot, **TASK))
     labels = ["good", "odd", "bad"]
-    model, (said,) = built("bert", weights=snapshot, labels=labels, **TASK)
-    assert said == (
+    model, (warning,) = built("bert", weights=snapshot, labels=labels, **TASK)
+    assert warning == (
         f"These classes of 'bert' start fresh, as '{snapshot}' has none of their name: odd."
     )
     ours = columns(model)
@@ -74,49 +74,49 @@ def test_rows_of_a_snapshot_go_by_name(snapshot):
     assert np.abs(ours[:-1, 1:2] - theirs[:-1]).min() > 0
     assert ours[-1, 1] == 0
     assert model.zoo_weights.fresh_classes == ("odd",)
-    assert model.zoo_weights.belongings.labels == ("good", "odd", "bad")
+    assert model.zoo_weights.assets.labels == ("good", "odd", "bad")
 
 
 def test_as_many_classes_of_other_names_start_fresh(snapshot, run):
-    model, (said,) = built("bert", weights=snapshot, labels=["x", "y", "z"], **TASK)
-    assert said.startswith("The head of 'bert' starts fresh")
+    model, (warning,) = built("bert", weights=snapshot, labels=["x", "y", "z"], **TASK)
+    assert warning.startswith("The head of 'bert' starts fresh")
     folder, trained = run
-    model, (said,) = built("mnist-mlp", weights=folder, labels=["x", "y", "z"])
-    assert said.startswith("The head of 'mnist-mlp' starts fresh")
+    model, (warning,) = built("mnist-mlp", weights=folder, labels=["x", "y", "z"])
+    assert warning.startswith("The head of 'mnist-mlp' starts fresh")
     assert np.abs(columns(model)[:-1] - columns(trained)[:-1]).min() > 0
     assert model.zoo_weights.loaded == len(model.weights) - 2
 
 
 def test_rows_of_a_run_go_by_name(run):
     folder, trained = run
-    model, (said,) = built("mnist-mlp", weights=folder, labels=["cow", "ant", "dog", "bee"])
-    assert said.endswith("has none of their name: dog.")
+    model, (warning,) = built("mnist-mlp", weights=folder, labels=["cow", "ant", "dog", "bee"])
+    assert warning.endswith("has none of their name: dog.")
     np.testing.assert_array_equal(columns(model)[:, [1, 3, 0]], columns(trained))
-    model, said = built("mnist-mlp", weights=folder)
-    assert said == []
+    model, warning = built("mnist-mlp", weights=folder)
+    assert warning == []
     np.testing.assert_array_equal(columns(model), columns(trained))
-    belongings = model.zoo_weights.belongings
-    assert belongings.labels == ("ant", "bee", "cow")
-    assert [dict(step) for step in belongings.preprocessing] == (
+    assets = model.zoo_weights.assets
+    assert assets.labels == ("ant", "bee", "cow")
+    assert [dict(step) for step in assets.preprocessing] == (
         [{"step": "image", "size": [2, 2], "channels": 1}]
     )
 
 
 def test_names_of_two_classes_each_are_no_names(snapshot):
     configure(snapshot, id2label={"0": "crane", "1": "crane", "2": "good"})
-    _, (said,) = built("bert", weights=snapshot, labels=["good", "crane"], **TASK)
-    assert said.endswith("has none of their name: crane.")
+    _, (warning,) = built("bert", weights=snapshot, labels=["good", "crane"], **TASK)
+    assert warning.endswith("has none of their name: crane.")
     with pytest.raises(zoo.UsageError, match=r"num_classes=5 for 2 labels\.$"):
         built("bert", weights=snapshot, labels=["good", "crane"], num_classes=5, **TASK)
 
 
 def test_the_head_of_another_task_is_not_taken(snapshot):
-    model, (said,) = built("bert", weights=snapshot, task="token-classification")
-    assert said.startswith("The head of 'bert' starts fresh")
+    model, (warning,) = built("bert", weights=snapshot, task="token-classification")
+    assert warning.startswith("The head of 'bert' starts fresh")
     assert {"classifier.weight", "classifier.bias"} < set(model.zoo_weights.unused)
     folder = REFERENCES / "distilbert-masked-lm"
-    model, (said,) = built("distilbert", weights=folder, **TASK)
-    assert "head_dense/kernel" in said
+    model, (warning,) = built("distilbert", weights=folder, **TASK)
+    assert "head_dense/kernel" in warning
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_rows_of_classes_that_nothing_names_go_in_their_order_and_that_is_said(r
     folder, trained = run
     file = tmp_path / "alone.keras"
     file.write_bytes((folder / "model.keras").read_bytes())
-    model, (said,) = built("mnist-mlp", weights=file, labels=["x", "y", "z"], **SIZES)
-    assert said == (
+    model, (warning,) = built("mnist-mlp", weights=file, labels=["x", "y", "z"], **SIZES)
+    assert warning == (
         f"'{file}' does not name its classes: the rows of its head went to those of 'mnist-mlp' "
         "in their order."
     )
@@ -147,8 +147,8 @@ def test_a_snapshot_written_again_keeps_its_classes_and_its_tokenizer(tmp_path):
     folder = REFERENCES / "pipeline-bert"
     model = zoo.get_model("bert", weights=folder, **TASK)
     again = zoo.save_pretrained(model, tmp_path / "again")
-    told = [json.loads((f / "config.json").read_text())["id2label"] for f in (folder, again)]
-    assert told[0] == told[1]
+    labels_of = [json.loads((f / "config.json").read_text())["id2label"] for f in (folder, again)]
+    assert labels_of[0] == labels_of[1]
     one, other = (zoo.load_tokenizer(f).encode("the café").ids for f in (folder, again))
     assert one == other
 
@@ -168,8 +168,8 @@ def test_grey_images_there_and_back(name, tmp_path):
     written = zoo.save_pretrained(model, tmp_path / "grey")
     processor = json.loads((written / "preprocessor_config.json").read_text())
     assert len(processor["image_mean"]) == len(processor["image_std"]) == 1
-    again, said = built(name, weights=written)
-    assert said == []
+    again, warning = built(name, weights=written)
+    assert warning == []
     assert again.input_shape[-1] == 1
     x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 1)).astype("float32")
     np.testing.assert_allclose(again(x), model(x), atol=1e-5)

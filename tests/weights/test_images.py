@@ -1,4 +1,4 @@
-"""Pictures become the pixels that timm and transformers make of them, byte for byte."""
+"""Images become the pixels that timm and transformers make of them, byte for byte."""
 
 import json
 import zlib
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from references.drawing import pictures
+from references.drawing import odd_images
 
 from zoo_models.weights.images import preparation, preparation_of_timm
 from zoo_registry import UsageError
@@ -20,11 +20,11 @@ def prepared(row):
 
 
 def test_the_pixels_are_those_of_timm_and_transformers():
-    drawn = list(pictures())
+    drawn = list(odd_images())
     unequal = []
     for row in ROWS:
         made = prepared(row)
-        assert made.remarks == (), row
+        assert made.notes == (), row
         pixels = as_step(made.step(made.size, 3)).batch(drawn)["image"].astype("uint8")
         if zlib.crc32(pixels.tobytes()) != row["crc"]:
             unequal.append(row)
@@ -46,7 +46,7 @@ def test_of_images_of_another_size_as_much_is_cut_off():
 
 
 @pytest.mark.parametrize(
-    ("processor", "told"),
+    ("processor", "expected"),
     [
         ({"do_resize": False, "size": 8}, ["do_resize=False", "size=8", "do_center_crop=False"]),
         ({"image_processor_type": "BeitImageProcessor"}, ["image_processor_type='BeitImage"]),
@@ -58,29 +58,29 @@ def test_of_images_of_another_size_as_much_is_cut_off():
         ({"sharpened": 2, "do_convert_rgb": True}, ["sharpened=2"]),
     ],
 )
-def test_what_no_step_does_is_told_by_its_key(processor, told):
-    remarks = " ".join(preparation(processor, "vit").remarks)
-    assert all(part in remarks for part in told), remarks
+def test_what_no_step_does_is_reported_by_its_key(processor, expected):
+    notes = " ".join(preparation(processor, "vit").notes)
+    assert all(part in notes for part in expected), notes
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("settings", "expected"),
     [
         ({"input_size": [3, 64, 64], "crop_mode": "border"}, "crop_mode='border' to input_size="),
         ({"input_size": [3, 64, 96]}, "crop_mode='center' to input_size=[3, 64, 96]"),
         ({"interpolation": "hamming"}, "interpolation='hamming'"),
     ],
 )
-def test_what_timm_does_and_no_step_is_told(said, told):
-    assert told in " ".join(preparation_of_timm(said).remarks)
+def test_what_timm_does_and_no_step_is_reported(settings, expected):
+    assert expected in " ".join(preparation_of_timm(settings).notes)
 
 
 @pytest.mark.parametrize(
-    "said", [{"input_size": [3, 64]}, {"crop_pct": 2}, {"crop_pct": "all"}, {"std": [0, 1, 1]}]
+    "settings", [{"input_size": [3, 64]}, {"crop_pct": 2}, {"crop_pct": "all"}, {"std": [0, 1, 1]}]
 )
-def test_settings_of_timm_that_are_none(said):
+def test_settings_of_timm_that_are_none(settings):
     with pytest.raises(UsageError, match=r"input_size=|crop_pct=|image_std="):
-        preparation_of_timm(said)
+        preparation_of_timm(settings)
 
 
 def test_what_the_settings_do_not_say_is_what_the_libraries_take():

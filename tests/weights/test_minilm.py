@@ -1,4 +1,4 @@
-"""Real weights of a real encoder: the published figures, and another exporter's file."""
+"""Real weights of a real encoder: the published values, and another exporter's file."""
 
 import json
 import subprocess

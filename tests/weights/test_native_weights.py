@@ -1,4 +1,4 @@
-"""Files of Keras are read by the names of their layers: what does not fit is refused, or said."""
+"""Files of Keras are read by the names of layers: what does not fit is refused, or reported."""
 
 import json
 import warnings
@@ -50,8 +50,8 @@ def quiet(name, **arguments):
 @formats
 def test_what_fits_is_loaded_whole_and_in_silence(saved, suffix):
     models, folder = saved
-    model, said = quiet("bert-tiny", weights=folder / f"bert{suffix}", **TWO)
-    assert said == []
+    model, warned = quiet("bert-tiny", weights=folder / f"bert{suffix}", **TWO)
+    assert warned == []
     assert model.zoo_weights.loaded == len(model.weights)
     for one, other in zip(model.weights, models["bert"].weights, strict=True):
         np.testing.assert_array_equal(one, other, err_msg=one.path)
@@ -87,8 +87,8 @@ def test_what_starts_fresh_is_said_without_strict(saved, suffix):
     _, folder = saved
     three = {**TWO, "num_layers": 3}
     file = folder / f"bert{suffix}"
-    model, (said,) = quiet("bert-tiny", weights=file, strict=False, **three)
-    assert said.startswith(f"These weights of 'bert-tiny' start fresh, as '{file}' has none")
+    model, (warning,) = quiet("bert-tiny", weights=file, strict=False, **three)
+    assert warning.startswith(f"These weights of 'bert-tiny' start fresh, as '{file}' has none")
     fresh = {weight.path for weight in model.weights if weight.path.startswith("block_2/")}
     assert set(model.zoo_weights.missing) == fresh
     assert {"block_2/attention_norm/gamma", "block_2/ff_norm/beta"} < fresh
@@ -159,8 +159,8 @@ def test_quantization_aware_models_hold_the_weights_of_the_plain_one(tmp_path):
     for suffix in (".keras", ".weights.h5"):
         file = tmp_path / f"m{suffix}"
         aware.save(file) if suffix == ".keras" else aware.save_weights(file)
-        model, said = quiet("lenet5", weights=file)
-        assert said == []
+        model, warned = quiet("lenet5", weights=file)
+        assert warned == []
         for one, other in zip(model.weights, plain.weights, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=one.path)
 
@@ -171,7 +171,7 @@ def test_files_that_are_none(saved, tmp_path):
     arguments = {"hidden_dims": (16, 16, 16), **MLP}
     for bad in (b"", b"PK\x03\x04", whole[:-200], whole[: len(whole) // 2], b"\x80\x04" * 50):
         (tmp_path / "m.keras").write_bytes(bad)
-        assert "are no whole file of Keras" in refused(
+        assert "are not a complete file of Keras" in refused(
             "mlp", weights=tmp_path / "m.keras", **arguments
         )
 
@@ -203,15 +203,15 @@ def test_a_hostile_file_makes_nothing_and_reads_nothing(saved, tmp_path):
         del group["0"]
         group["0"] = h5py.ExternalLink("/etc/passwd", "/")
     hostile = {"weights": tmp_path / "m.weights.h5", **arguments}
-    assert "layers/dense/vars/0 is no array of this file." in refused("mlp", **hostile)
-    for value, said in (
+    assert "layers/dense/vars/0 is not an array of this file." in refused("mlp", **hostile)
+    for value, message in (
         (h5py.Empty("f"), "layers/dense/vars/0 is an array without values."),
         (np.float32(1), "dense_0/kernel (16, 16) and not ()"),
     ):
         with h5py.File(tmp_path / "m.weights.h5", "a") as file:
             del file["layers/dense/vars/0"]
             file["layers/dense/vars/0"] = value
-        assert said in refused("mlp", **hostile)
+        assert message in refused("mlp", **hostile)
 
 
 def test_a_training_that_diverged_is_refused(saved, tmp_path):
@@ -228,8 +228,8 @@ def test_a_training_that_diverged_is_refused(saved, tmp_path):
 
 def test_settings_that_no_weight_shows_are_told_and_other_kinds_of_layers_refused(saved, tmp_path):
     _, folder = saved
-    _, (said,) = quiet("bert-tiny", weights=folder / "bert.keras", **{**TWO, "num_heads": 4})
-    assert said == (
+    _, (warning,) = quiet("bert-tiny", weights=folder / "bert.keras", **{**TWO, "num_heads": 4})
+    assert warning == (
         f"Layers of '{folder / 'bert.keras'}' were saved with other settings than 'bert-tiny' has: "
         "block_0 num_heads=2 and not 4, block_1 num_heads=2 and not 4."
     )
@@ -262,8 +262,8 @@ def test_settings_that_no_weight_shows_are_told_and_other_kinds_of_layers_refuse
 def test_a_head_of_texts_is_none_of_words(saved, suffix):
     _, folder = saved
     words = {**TWO, "task": "token-classification"}
-    model, (said,) = quiet("bert-tiny", weights=folder / f"bert{suffix}", **words)
-    assert said.startswith("The head of 'bert-tiny' starts fresh")
+    model, (warning,) = quiet("bert-tiny", weights=folder / f"bert{suffix}", **words)
+    assert warning.startswith("The head of 'bert-tiny' starts fresh")
     assert model.zoo_weights.fresh == ("logits/kernel", "logits/bias")
 
 

@@ -1,4 +1,4 @@
-"""What is said of weights that do not fit, cannot be had, or are something else."""
+"""Messages for weights that do not fit, are not available, or are something else."""
 
 import json
 import shutil
@@ -128,15 +128,15 @@ def test_weights_that_are_no_numbers_are_refused(snapshot, value, dtype):
     bias = load_file(snapshot / "model.safetensors")["bert.pooler.dense.bias"].astype(dtype)
     bias[3] = value
     change(snapshot, **{"bert.pooler.dense.bias": bias})
-    said = (
+    problem = (
         f"weights='{snapshot}': bert.pooler.dense.bias holds NaN or infinite values, 1 of 16, as "
         "after a training that diverged"
     )
     task = {"task": "text-classification"}
-    assert refused(snapshot, **task) == f"{said}. strict=False loads them."
+    assert refused(snapshot, **task) == f"{problem}. strict=False loads them."
     with pytest.warns(UserWarning, match="diverged") as warned:
         get_model("bert", weights=snapshot, strict=False, **task)
-    assert [str(warning.message) for warning in warned] == [f"{said}."]
+    assert [str(warning.message) for warning in warned] == [f"{problem}."]
 
 
 def test_a_head_that_has_not_the_classes_of_its_own_configuration_is_refused(snapshot):
@@ -152,9 +152,9 @@ def test_two_shards_with_one_tensor_and_an_adapter_are_refused(snapshot):
     held = load_file(snapshot / "model.safetensors")
     for part in ("a.safetensors", "b.safetensors"):
         save_file({"classifier.bias": held["classifier.bias"]}, snapshot / part)
-    places = {"classifier.bias": "a.safetensors", "other": "b.safetensors"}
+    files = {"classifier.bias": "a.safetensors", "other": "b.safetensors"}
     (snapshot / "model.safetensors").unlink()
-    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    (snapshot / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
     assert refused(snapshot).endswith("b.safetensors' both hold classifier.bias.")
     (snapshot / "config.json").rename(snapshot / "adapter_config.json")
     assert refused(snapshot).endswith("adapter of peft: save what merge_and_unload() gives.")
@@ -182,7 +182,7 @@ def test_damaged_files_are_refused(snapshot):
     whole = file.read_bytes()
     for bad in (whole[:-50], whole[:7], b"\x80\x04pickled" * 20, b"\xff" * 64):
         file.write_bytes(bad)
-        assert "is no whole safetensors file" in refused(snapshot)
+        assert "is not a complete safetensors file" in refused(snapshot)
     (snapshot / "config.json").write_text("{")
     assert "config.json' is damaged" in refused(snapshot)
 
@@ -223,6 +223,6 @@ def test_hubs_say_what_is_wrong(monkeypatch):
     assert "after '#' comes 'sha256='" in refused("hf://a/b#md5=1")
     assert "is not 'pypi://name==version#sha256=...'" in refused("pypi://minilm==1")
     message = refused("hf://a/b@main", error=ZooError)
-    assert "cannot be had" in message or "pip install 'kerazoo[hub]'" in message
+    assert "is not available" in message or "pip install 'kerazoo[hub]'" in message
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     assert refused("hf://a/b").endswith("needs the hub's client: pip install 'kerazoo[hub]'")

@@ -1,4 +1,4 @@
-"""The numbers of texts are those of Hugging Face transformers."""
+"""The token ids of texts are those of Hugging Face transformers."""
 
 import json
 from pathlib import Path
@@ -60,18 +60,18 @@ def test_tokens_beside_the_vocabulary(name, content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "expected"),
     [
-        ("added_tokens.json", {"<one>": 9}, "gives '<one>' the number 9; after the vocabulary's"),
+        ("added_tokens.json", {"<one>": 9}, "gives '<one>' the id 9; after the vocabulary's"),
         ("added_tokens.json", {"<one>": "last"}, "its added tokens are damaged: ValueError"),
         ("tokenizer_config.json", {"added_tokens_decoder": ["<one>"]}, "tokens are damaged: Attr"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"7": "<one>"}}, "tokens are damaged"),
     ],
 )
-def test_added_tokens_that_do_not_fit(name, content, told, tmp_path):
+def test_added_tokens_that_do_not_fit(name, content, expected, tmp_path):
     (tmp_path / "vocab.txt").write_text(WORDS)
     (tmp_path / name).write_text(json.dumps(content))
-    assert told in refused(tmp_path)
+    assert expected in refused(tmp_path)
 
 
 def test_the_space_before_a_text_is_that_of_the_class(tmp_path):
@@ -114,4 +114,4 @@ def test_what_is_no_tokenizer(tmp_path):
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\na\n")
     assert refused(tmp_path) == f"'{tmp_path / 'vocab.txt'}' lacks [CLS], [SEP], [MASK]."
     (tmp_path / "tokenizer.json").write_text("{}")
-    assert f"'{tmp_path / 'tokenizer.json'}' is no tokenizer file:" in refused(tmp_path)
+    assert f"'{tmp_path / 'tokenizer.json'}' is not a tokenizer file:" in refused(tmp_path)

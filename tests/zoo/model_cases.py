@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from zoo.support.cases import builtin, distinct_cases
+from benchmarks.support.models import builtin, distinct_cases
 from zoo_models.build import get_model
 from zoo_registry import models
 

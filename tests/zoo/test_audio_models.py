@@ -14,15 +14,15 @@ SETTINGS = {"frame_length": 640, "frame_step": 320, "num_bands": 40, "low": 20, 
 
 
 @pytest.fixture(scope="module")
-def sound():
+def audio():
     rng = np.random.default_rng(0)
     times = np.arange(16_000) / 16_000
     swept = 0.4 * np.sin(2 * np.pi * (200 + 1500 * times) * times)
     return np.stack([swept + rng.normal(0, 0.01, 16_000), rng.uniform(-1, 1, 16_000)]).astype("f4")
 
 
-def test_bands_are_those_of_keras(sound):
-    ours = np.asarray(LogMelSpectrogram(16_000, **SETTINGS, floor=0)(sound))
+def test_bands_are_those_of_keras(audio):
+    ours = np.asarray(LogMelSpectrogram(16_000, **SETTINGS, floor=0)(audio))
     keras_own = keras.layers.MelSpectrogram(
         fft_length=640,
         sequence_length=640,
@@ -34,30 +34,30 @@ def test_bands_are_those_of_keras(sound):
         mag_exp=2.0,
         power_to_db=False,
     )
-    theirs = np.log(np.asarray(keras_own(sound))).transpose(0, 2, 1)
-    # Theirs has half a frame of mirrored sound at either end.
+    theirs = np.log(np.asarray(keras_own(audio))).transpose(0, 2, 1)
+    # Theirs has half a frame of mirrored audio at either end.
     assert ours.shape == (2, 49, 40)
     np.testing.assert_allclose(ours, theirs[:, 1:50], atol=2e-4)
 
 
-def test_coefficients_are_those_of_a_fourier_transform_and_scipy(sound):
+def test_coefficients_are_those_of_a_fourier_transform_and_scipy(audio):
     from scipy.fft import dct
     from scipy.signal.windows import hann
 
     layer = LogMelSpectrogram(16_000, **SETTINGS, num_coefficients=10)
-    frames = np.lib.stride_tricks.sliding_window_view(sound, 640, axis=1)[:, ::320]
+    frames = np.lib.stride_tricks.sliding_window_view(audio, 640, axis=1)[:, ::320]
     power = np.abs(np.fft.rfft(frames * hann(640, sym=False))) ** 2
     edges = 700 * np.expm1(np.linspace(_mel(20), _mel(4000), 42) / 1127)
-    places = np.arange(321) * 25
+    bins = np.arange(321) * 25
     bands = [
-        np.interp(_mel(places), _mel(edges[at : at + 3]), [0, 1, 0], left=0, right=0)
+        np.interp(_mel(bins), _mel(edges[at : at + 3]), [0, 1, 0], left=0, right=0)
         for at in range(40)
     ]
     wanted = dct(np.log(power @ np.array(bands).T + 1e-6), norm="ortho")[..., :10]
-    np.testing.assert_allclose(np.asarray(layer(sound)), wanted, atol=1e-3)
+    np.testing.assert_allclose(np.asarray(layer(audio)), wanted, atol=1e-3)
     assert layer.compute_output_shape((None, 16_000)) == (None, 49, 10)
     again = LogMelSpectrogram.from_config(layer.get_config())
-    np.testing.assert_array_equal(again(sound), layer(sound))
+    np.testing.assert_array_equal(again(audio), layer(audio))
 
 
 def _mel(hertz):
@@ -79,8 +79,8 @@ def test_silence_is_finite_and_half_precision_does_not_reach_the_power():
     [
         (
             {"high": 9000},
-            "Bands from 20 to 9000 Hz cannot be had of 16000 samples a second: they lie between 0 "
-            "and 8000.",
+            "Bands from 20 to 9000 Hz are not possible at 16000 samples a second: they lie between "
+            "0 and 8000.",
         ),
         (
             {"frame_length": 128},
@@ -120,5 +120,5 @@ def test_a_sound_shorter_than_a_frame_is_refused():
     with pytest.raises(UsageError) as caught:
         get_model("ds-cnn-s", length=600)
     assert str(caught.value) == (
-        "ds-cnn: a sound of length=600 samples is shorter than one frame of frame_length=640."
+        "ds-cnn: an audio clip of length=600 samples is shorter than one frame of frame_length=640."
     )

@@ -44,19 +44,19 @@ def test_prefixed_names_never_hide_ours_nor_stand_alone():
 
 @pytest.mark.parametrize("name", ["mobilenetv3small", "densenet121", "efficientnetb1"])
 def test_the_table_of_applications_is_fresh(name):
-    from zoo_models.bridges.table import application_row, architectures
+    from benchmarks.catalog_tables import application_row, architectures
 
     rows = json.loads((FOLDER / "keras.json").read_text())
     known = architectures()
-    assert list(rows) == list(known), "run: python -m zoo_models.bridges.table"
+    assert list(rows) == list(known), "run: python -m benchmarks.catalog_tables"
     assert rows[name] == application_row(known[name])
 
 
 def test_the_table_of_presets_is_fresh():
-    from zoo_models.bridges.table import presets
+    from benchmarks.catalog_tables import presets
 
     rows = json.loads((FOLDER / "kerashub.json").read_text())
-    assert rows == presets(), "run: python -m zoo_models.bridges.table"
+    assert rows == presets(), "run: python -m benchmarks.catalog_tables"
     assert rows["gpt2_base_en"]["license"] == "MIT"
     assert rows["gpt2_base_en"]["tasks"] == ["features", "causal-lm"]
 
@@ -186,14 +186,14 @@ def test_weights_that_are_no_preset_of_its_family_are_refused(bert_preset, tmp_p
     _, folder = bert_preset
     name = "kerashub/bert_tiny_en_uncased"
     references = Path(__file__).parents[1] / "weights" / "references"
-    for weights, told in {
-        tmp_path: f"'{tmp_path}' are no preset of KerasHub: the folder has no metadata.json.",
+    for weights, message in {
+        tmp_path: f"'{tmp_path}' are not a preset of KerasHub: the folder has no metadata.json.",
         tmp_path / "no": "there is no such folder.",
         references / "bert-features": "are a snapshot of Hugging Face transformers",
     }.items():
         with pytest.raises(UsageError) as error:
             zoo.get_model(name, weights=weights)
-        assert told in str(error.value)
+        assert message in str(error.value)
     with pytest.raises(UsageError, match=r"'kerashub/gpt2_base_en' is of family 'gpt2'"):
         zoo.get_model("kerashub/gpt2_base_en", weights=folder)
 

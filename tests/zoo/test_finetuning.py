@@ -57,7 +57,7 @@ def test_the_last_blocks_and_what_is_behind_them():
         ("gpt-nano", "text-classification"),
     ],
 )
-def test_corrections_of_low_rank_are_trained_and_added_up(name, task, tmp_path):
+def test_lora_adapters_are_trained_and_merged(name, task, tmp_path):
     model, paths = trained(name, task, "lora:2")
     head = {path for path in paths if path.startswith("logits")}
     # The first step moves b only, as b starts at zero and hides a.

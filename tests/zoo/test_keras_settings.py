@@ -1,4 +1,4 @@
-"""What a person's own settings of Keras change: nothing, or one sentence says what to do."""
+"""What the user's own settings of Keras change: nothing, or one sentence says what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import zoo
 from zoo_models.bridges.applications import channels_last
 from zoo_models.build import check_backend
-from zoo_models.sizing.abstract import abstract_model
+from zoo_models.sizing import abstract_model
 from zoo_registry import UsageError, models
 
 # One of each family: the others are the same code with other sizes.
@@ -57,18 +57,18 @@ def test_augmentation_is_the_same_whatever_image_data_format_says(channels_first
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("[]", "must hold an object: correct it, or remove it."),
         ('{"floatx": "float99"}', "floatx is 'float99', and Keras takes float32, float16,"),
     ],
 )
-def test_settings_that_keras_cannot_be_imported_with(text, said, tmp_path, monkeypatch):
+def test_settings_that_keras_cannot_be_imported_with(text, message, tmp_path, monkeypatch):
     (tmp_path / "keras.json").write_text(text)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.delitem(sys.modules, "keras")
-    with pytest.raises(UsageError, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(message)):
         check_backend()
 
 

@@ -173,7 +173,7 @@ def test_what_does_not_fit_is_refused(name, arguments, message):
     ],
 )
 def test_builders_check_what_they_are_given(family, arguments, message):
-    spec = ModelSpec(name=family, builder=f"zoo.models.{family}:{family}")
+    spec = ModelSpec(name=family, builder=f"zoo_models.builders.{family}:{family}")
     with pytest.raises(UsageError) as error:
         spec.load_builder()(**arguments)
     assert message in str(error.value)

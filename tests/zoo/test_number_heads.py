@@ -1,4 +1,4 @@
-"""Models that classify tell numbers too: one logit, in the unit of the targets."""
+"""Models that classify predict numbers too: one logit, in the unit of the targets."""
 
 import keras
 import numpy as np

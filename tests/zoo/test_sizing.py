@@ -11,11 +11,10 @@ from keras.src.backend.common import global_state
 from model_cases import BUILTIN, small
 
 import zoo
+from benchmarks import catalog_tables
 from zoo.choosing import choose
 from zoo_models.memory import PENDING
-from zoo_models.sizing.abstract import trace
-from zoo_models.sizing.counting import most_at_once, multiply_adds, results
-from zoo_models.sizing.table import FILE, counted
+from zoo_models.sizing import most_at_once, multiply_adds, results, trace
 from zoo_registry import ModelSpec, UsageError, models
 
 # Billions, as the papers or the authors' repositories give them; two digits where they round.
@@ -36,15 +35,17 @@ PAPERS = {
 }
 
 
-@pytest.mark.parametrize(("name", "figure"), PAPERS.items())
-def test_multiply_adds_are_the_papers(name, figure):
-    wanted, tolerance = figure
+@pytest.mark.parametrize(("name", "macs"), PAPERS.items())
+def test_multiply_adds_are_the_papers(name, macs):
+    wanted, tolerance = macs
     assert models.get(name).macs / 1e9 == pytest.approx(wanted, abs=tolerance)
 
 
 @pytest.mark.slow
 def test_the_table_is_fresh_and_nothing_is_made():
-    assert counted() == json.loads(FILE.read_text()), "run: python -m zoo_models.sizing.table"
+    assert catalog_tables.multiply_adds() == json.loads(catalog_tables.MACS.read_text()), (
+        "run: python -m benchmarks.catalog_tables"
+    )
     assert not global_state.get_global_attribute(PENDING)
     assert [name for name in BUILTIN if models.get(name).macs is None] == []
 
@@ -58,7 +59,7 @@ def test_dense_layers_by_hand():
     x = keras.Input((8,), name="x")
     y = keras.layers.Dense(16, use_bias=False)(x)
     z = keras.layers.Dense(4, use_bias=False)(y)
-    # 16 and 4 numbers an example are made; both are there when the second is.
+    # 16 and 4 values an example are made; both are there when the second is.
     assert cost(z, x, x=(3, 8)) == (3 * (8 * 16 + 16 * 4), 3 * 20 * 4, 3 * 20 * 4)
 
 

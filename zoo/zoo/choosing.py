@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import zoo_registry
-from zoo_models.sizing.size import BYTES
+from zoo_models.sizing import BYTES
 from zoo_registry import ModelSpec, UsageError, did_you_mean
 from zoo_registry.search import search
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import zoo_registry
 from zoo_models.build import get_model
-from zoo_models.sizing.size import size
+from zoo_models.sizing import size
 from zoo_registry import ModelSpec, TensorSpec, ZooError
 from zoo_system.untouched import untouched
 
-# Share of the loss that the gradient promises to take away in the one training step.
+# Fraction of the loss that the gradient promises to take away in the one training step.
 STEP = 0.01
 TOLERANCE = 1e-5
 
@@ -131,7 +131,7 @@ def _trainable(model: Any) -> int:
 
 def _declared(spec: ModelSpec) -> str:
     """Compare all that a spec says with the model of its default task at its default sizes."""
-    from zoo_models.sizing.abstract import abstract_model
+    from zoo_models.sizing import abstract_model
 
     model = abstract_model(spec, None)
     for name in spec.tasks[1:]:
@@ -141,20 +141,20 @@ def _declared(spec: ModelSpec) -> str:
         "inputs": spec.inputs and _in_words(spec.inputs),
         "macs": spec.macs,
     }
-    told = {name: value for name, value in declared.items() if value not in (None, ())}
+    given = {name: value for name, value in declared.items() if value not in (None, ())}
     built = {
         "num_params": _trainable(model),
         "inputs": _in_words(_inputs(model)),
-        "macs": size(spec).macs if "macs" in told else None,
+        "macs": size(spec).macs if "macs" in given else None,
     }
     wrong = [
         f"{name} is {_shown(built[name])} and not {_shown(value)}"
-        for name, value in told.items()
+        for name, value in given.items()
         if built[name] != value
     ]
     if wrong:
         raise ZooError(f"Of what the spec of '{spec.name}' says, {'; '.join(wrong)}.")
-    return f"as declared: {', '.join(told) or 'nothing but how it is built'}"
+    return f"as declared: {', '.join(given) or 'nothing but how it is built'}"
 
 
 def _inputs(model: Any) -> list[TensorSpec]:

@@ -1,4 +1,4 @@
-"""A run or a bundle measured on a split, each in what it runs in."""
+"""A run or a bundle evaluated on a split, each in its own runtime."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate(
     resamples: int = RESAMPLES,
     examples: str | Path | None = None,
 ) -> Evaluation:
-    """Return what a trained model is worth on a split, with 95 % intervals.
+    """Return the metrics of a trained model on a split, with 95 % intervals.
 
     Args:
         source: A run, a bundle that was made from one, or the folder of either.
@@ -42,24 +42,25 @@ def evaluate(
         data_dir: Where prepared datasets are.
         download: Whether a dataset that is not prepared may be downloaded.
         other_data: Whether data that differ from those of the run are measured all the same.
-        data: Other own data than those of the run, or the same in another place.
+        data: Other custom data than those of the run, or the same in another folder.
         columns: Of ``data``, where they are not those of the run.
         slice_by: What puts the examples into groups that are measured one by one: a feature of
-            the dataset, a column of own data, ``FILE:COLUMN`` of a table, or a value for each. Of
-            own data the table may be these themselves, name their files, or have a row for each
-            record in the order of the files; of others it has one for each example of the split.
+            the dataset, a column of custom data, ``FILE:COLUMN`` of a table, or a value for each.
+            Of custom data the table may be these themselves, name their files, or have a row for
+            each record in the order of the files; of others it has one for each example of the
+            split.
         resamples: How often examples are drawn for the intervals.
-        examples: A ``.csv`` file to write what was answered on each example to, with its record in
-            own data, the worst first.
+        examples: A ``.csv`` file to write the prediction for each example to, with its record in
+            custom data, the worst first.
 
     Returns:
-        All figures; nothing else is written
+        All metrics; nothing else is written
             (:meth:`zoo_recipes.evaluation.results.Evaluation.save` does).
 
     Raises:
-        UsageError: No complete run and no bundle of one, no such split, format or column.
+        UsageError: Not a complete run or a bundle of one, no such split, format or column.
         ZooError: The data are not those that the run was trained and tested with, or a library
-            for the figures of this task is not installed.
+            for the metrics of this task is not installed.
     """
     check_backend()
     from zoo_recipes.evaluation.evaluating import evaluate_trained

@@ -38,39 +38,38 @@ def explain(
     out: str | Path | None = None,
     force: bool = False,
 ) -> Explanation:
-    """Say what in an input a model's answer hangs on, and whether that is true.
+    """Attribute a prediction to the parts of its input, and measure whether that is true.
 
     Args:
         source: A run, a bundle, or the folder of one.
-        x: Path of an image or a sound, a text, a tuple of two or of question
-            and text, or an array.
+        x: Path of an image or an audio file, a text, a tuple of two or of question and text,
+            or an array.
         method: ``integrated-gradients`` and ``grad-cam`` look inside a run's Keras model;
             ``occlusion``, ``shap`` and ``lime`` need predictions alone, of a run or of a bundle.
         label: The class, or the token of a language model; the most probable one by default.
         word: Of a model that tags words: that whose tag is explained; ``the#2`` is the second of
             several.
         runtime: Format of a bundle; the first one whose runtime is installed by default.
-        patches: Of an image or a sound: about how many it is cut into.
+        patches: Of an image or audio clip: about how many it is cut into.
         superpixels: Whether these follow the colours, or are a grid.
-        baseline: In place of a patch that is taken away: ``black``, ``white``, ``mean`` or
-            ``blur``.
+        baseline: What replaces a patch: ``black``, ``white``, ``mean`` or ``blur``.
         words: Whether the tokens of a word are taken away together.
-        typical: Rows of a table, whose mean stands in place of a column: ``.npy`` or ``.npz``.
+        typical: Rows of a table, whose mean replaces a column: ``.npy`` or ``.npz``.
         names: Of the columns of a table.
         steps: Points on the way of integrated gradients.
         samples: Predictions of LIME, 1000 by default, and of SHAP, by default 2048 and two for
             each feature.
         layer: Of Grad-CAM; the last convolution by default.
         seed: Of all that is drawn.
-        out: Folder to write the page, pictures and numbers into.
+        out: Folder to write the page, the plots and the values into.
         force: Whether an explanation that is there is replaced.
 
     Returns:
         Values of the features and curves of faithfulness; a notebook shows its page.
 
     Raises:
-        UsageError: No run or bundle, an unknown method or class, or a method that this model or
-            input cannot have.
+        UsageError: Not a run or a bundle, an unknown method or class, or a method that does not
+            suit this model or input.
         ZooError: A library that the method needs is not installed.
 
     Example:
@@ -80,7 +79,7 @@ def explain(
     """
     check_backend()
     from zoo_recipes.explanation.explaining import Effort, explain_trained, find_method
-    from zoo_recipes.explanation.reading import Cutting
+    from zoo_recipes.explanation.reading import Segmentation
     from zoo_recipes.run import open_trained
 
     find_method(method)
@@ -93,7 +92,7 @@ def explain(
         runtime=runtime,
         label=label,
         word=word,
-        cutting=Cutting(
+        segmentation=Segmentation(
             patches=patches,
             superpixels=superpixels,
             baseline=baseline,
@@ -119,16 +118,18 @@ def check_free(out: Path, *, force: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / INFO).is_file():
-        raise UsageError(f"'{out}' is no explanation: it will not be replaced.")
+        raise UsageError(
+            f"'{out}' is not an explanation ({INFO} is missing): it will not be replaced."
+        )
     if not force:
         raise UsageError(f"'{out}' already exists: choose another --out, or use --force.")
 
 
 def save(explanation: Explanation, out: Path, *, force: bool) -> None:
-    """Write an explanation, all or nothing; with ``force`` in place of one that is there.
+    """Write an explanation atomically; with ``force`` it replaces one that is there.
 
     Raises:
-        UsageError: The place is taken, as for :func:`check_free`.
+        UsageError: The folder exists, as for :func:`check_free`.
         ZooError: The disk is full or cannot be written.
     """
     from zoo_runtime.files import put_in_place, work_folder

@@ -149,10 +149,10 @@ def text_generator(
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
     from zoo_models.generation.decoder import KerasDecoder
 
-    belongings = getattr(getattr(model, "zoo_weights", None), "belongings", None)
-    found = _tokenizer(model, tokenizer, belongings)
+    assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
+    found = _tokenizer(model, tokenizer, assets)
     generator = _compiled(model)
-    config = getattr(belongings, "generation", None) or BY_DEFAULT
+    config = getattr(assets, "generation", None) or BY_DEFAULT
     if generator.reading.is_seq2seq:
         raise UsageError(
             f"Model '{model.name}' reads a source, and nothing says how its texts begin and end: "
@@ -166,14 +166,14 @@ def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
     )
 
 
-def _tokenizer(model: Any, given: Any, belongings: Any) -> Any:
+def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
     from zoo_models.weights.opening import load_tokenizer
 
     if isinstance(given, str | Path):
         return load_tokenizer(given)
     if given is not None:
         return given
-    content = getattr(belongings, "tokenizer", None)
+    content = getattr(assets, "tokenizer", None)
     if content is None:
         raise UsageError(
             f"Model '{model.name}' has no tokenizer: load weights that come with one "

@@ -10,13 +10,20 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_models.calling import call_builder, check_overrides, check_task, load_builder, type_mistake
+from zoo_models.calling import (
+    call_builder,
+    carried_over,
+    check_overrides,
+    check_task,
+    load_builder,
+    type_mistake,
+)
 from zoo_models.memory import check_memory
 from zoo_registry.specs import ModelSpec, is_regression
 from zoo_system.errors import UsageError, did_you_mean
@@ -62,13 +69,13 @@ def get_model(
             ``zoo_weights`` of the model reports what was done, and holds the labels, the
             tokenizer and the preprocessing that the weights came with.
         trainable: What training may change: ``"all"``, ``"head"``, ``"last:2"`` (the head and
-            the last two blocks) or ``"lora:8"`` (the head, and a correction of rank 8 to every
-            dense layer of the blocks; :func:`zoo.merge_lora` adds it up).
+            the last two blocks) or ``"lora:8"`` (the head, and a LoRA adapter of rank 8 for every
+            dense layer of the blocks; :func:`zoo.merge_lora` merges them).
         labels: Names of the classes, in the order of the logits: ``num_classes`` is their number,
             and a head that is loaded gives each class the row of its name; others start fresh.
         overrides: Arguments of the builder that replace the spec's defaults. A model that
             classifies, such as images, has the task ``image-regression`` too: its output ``value``
-            is one number (or ``num_classes`` of them), the logits times ``target_scale`` plus
+            is one value (or ``num_classes`` of them), the logits times ``target_scale`` plus
             ``target_mean``; and the task ``multi-label``, whose logits are a yes or a no each.
 
     Returns:
@@ -93,7 +100,7 @@ def get_model(
         overrides["num_classes"] = num_classes
     if labels is not None and overrides.setdefault("num_classes", len(labels)) not in {
         len(labels),
-        # One logit is the answer yes or no.
+        # One logit is for two classes, yes or no.
         len(labels) - 1 if len(labels) == 2 else None,
     }:
         raise UsageError(
@@ -125,7 +132,7 @@ def get_model(
         from zoo_models.finetuning import set_trainable
 
         set_trainable(built, part, number)
-    return built if scaling is None else _scaled(built, scaling)
+    return built if scaling is None else _scaled(built, **scaling)
 
 
 def _spec_and_name(model: Any, name: Any) -> tuple[ModelSpec, str | None]:
@@ -175,7 +182,7 @@ def _backend_in(settings: Path) -> str:
 
 
 def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> dict[str, Any] | None:
-    """Take what moves and stretches the numbers of a regression out of the overrides.
+    """Take the mean and scale of a regression's targets out of the overrides.
 
     A model that has such a head of its own is left alone.
     """
@@ -190,14 +197,36 @@ def _scaling(spec: ModelSpec, task: str | None, overrides: dict[str, Any]) -> di
     return {key.removeprefix("target_"): value for key, value in wanted.items()}
 
 
-def _scaled(model: Any, scaling: Mapping[str, Any]) -> Any:
-    from zoo_models.regression import with_scale
+def _scaled(
+    model: Any,
+    mean: float | Sequence[float] = 0.0,
+    scale: float | Sequence[float] = 1.0,
+) -> Any:
+    """Return a model whose output ``value`` is its logits times ``scale``, plus ``mean``.
 
-    made = with_scale(model, **scaling)
-    for name in ("zoo_spec", "zoo_weights"):
-        if hasattr(model, name):
-            setattr(made, name, getattr(model, name))
-    return made
+    So the layers learn values around 0, whatever unit the targets have.
+
+    Args:
+        model: A functional model with one output.
+        mean: Of the targets; one for each where the model has several logits.
+        scale: Their standard deviation.
+
+    Returns:
+        A model on the same weights that gives ``value``, float32 (batch, values).
+
+    Example:
+        >>> import keras
+        >>> inputs = keras.Input((1,))
+        >>> logits = keras.layers.Dense(1, kernel_initializer="ones", name="logits")(inputs)
+        >>> model = _scaled(keras.Model(inputs, logits), mean=20.0, scale=2.0)
+        >>> float(model(keras.ops.ones((1, 1)))[0, 0]), model.output_names
+        (22.0, ['value'])
+    """
+    import keras
+
+    # The loss needs float32 under a mixed precision policy too.
+    rescale = keras.layers.Rescaling(scale, offset=mean, dtype="float32", name="value")
+    return carried_over(model, keras.Model(model.input, rescale(model.output), name=model.name))
 
 
 def check_trainable(trainable: str) -> tuple[str, int]:

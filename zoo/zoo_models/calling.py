@@ -103,7 +103,7 @@ def call_builder(spec: ModelSpec, arguments: Mapping[str, Any]) -> Any:
 
 
 def _refused(spec: ModelSpec, error: Exception) -> Exception:
-    """Return what is said of arguments that no check of ours knows; other failures as they are."""
+    """Return the error for arguments that no check of ours knows; other failures as they are."""
     is_builtin = spec.origin is not None and spec.origin.distribution == BUILTIN_OWNER
     if not is_builtin or not isinstance(error, _OF_ARGUMENTS):
         return error
@@ -128,6 +128,14 @@ def _plugin_failure(spec: ModelSpec, what: str, error: Exception) -> PluginError
     return PluginError(
         f"The builder {spec.target} of model '{spec.name}'{source} {what}: {one_line(error)}"
     )
+
+
+def carried_over(model: Any, made: Any) -> Any:
+    """Return a model that was made of another, with the spec and the report of its weights."""
+    for name in ("zoo_spec", "zoo_weights"):
+        if hasattr(model, name):
+            setattr(made, name, getattr(model, name))
+    return made
 
 
 def check_task(spec: ModelSpec, task: str | None) -> str:

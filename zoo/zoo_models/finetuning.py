@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from zoo_models.calling import carried_over
 from zoo_registry import UsageError
 
 HEAD = re.compile(r"head_\w+|logits|\w+_logits")
@@ -14,13 +15,13 @@ BLOCK = re.compile(r"((?:.+_)?block_\d+)")
 def set_trainable(model: Any, part: str, number: int = 0) -> None:
     """Freeze everything that training is to leave alone.
 
-    Frozen batch normalization runs on its stored statistics, which stay as they are.
+    Frozen batch normalization runs on its saved statistics, which stay as they are.
 
     Args:
         model: A functional model of the zoo.
         part: ``"all"``, ``"head"`` (the layers that make the task's outputs), ``"last"`` (the
             head, the last blocks and what stands behind them) or ``"lora"`` (the head, and
-            corrections of low rank to the dense layers of all blocks,
+            LoRA adapters of the dense layers of all blocks,
             https://arxiv.org/abs/2106.09685).
         number: Blocks, or the rank.
 
@@ -35,7 +36,7 @@ def set_trainable(model: Any, part: str, number: int = 0) -> None:
         ['logits/kernel', 'logits/bias']
     """
     if part == "lora":
-        _correct(model, number)
+        _adapt(model, number)
         return
     layers = [layer for layer in model.layers if layer.weights]
     first = _first_trained(model.name, layers, part, number)
@@ -44,13 +45,13 @@ def set_trainable(model: Any, part: str, number: int = 0) -> None:
 
 
 def merge_lora(model: Any) -> Any:
-    """Return ``model``, with corrections that ``trainable="lora:8"`` trained added up.
+    """Return ``model`` with the LoRA adapters of ``trainable="lora:8"`` merged into its weights.
 
     Args:
         model: A functional ``keras.Model``.
 
     Returns:
-        The model itself if it has no such corrections, else a new one of the plain
+        The model itself if it has no adapters, else a new one of the plain
         architecture, all of it trainable, with the same outputs.
 
     Example:
@@ -61,39 +62,34 @@ def merge_lora(model: Any) -> Any:
     """
     import keras
 
-    corrected = [
-        layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)
-    ]
-    if not corrected:
+    adapted = [layer for layer in model._flatten_layers() if getattr(layer, "lora_enabled", False)]
+    if not adapted:
         return model
-    corrections = {
+    adapters = {
         id(variable)
-        for layer in corrected
+        for layer in adapted
         for variable in layer.weights
         if variable.name.startswith("lora_")
     }
     # A Dense layer has a kernel, an Embedding its table.
     merged = {
         id(getattr(layer, f"_{name}")): getattr(layer, name)
-        for layer in corrected
+        for layer in adapted
         for name in ("kernel", "embeddings")
         if hasattr(layer, f"_{name}")
     }
     values = [
         merged.get(id(variable), variable)
         for variable in model.weights
-        if id(variable) not in corrections
+        if id(variable) not in adapters
     ]
-    plain = keras.models.clone_model(model, clone_function=_without_correction)
+    plain = keras.models.clone_model(model, clone_function=_without_adapter)
     for variable, value in zip(plain.weights, values, strict=True):
         variable.assign(value)
-    for name in ("zoo_spec", "zoo_weights"):
-        if hasattr(model, name):
-            setattr(plain, name, getattr(model, name))
-    return plain
+    return carried_over(model, plain)
 
 
-def _correct(model: Any, rank: int) -> None:
+def _adapt(model: Any, rank: int) -> None:
     import keras
 
     dense = [
@@ -108,15 +104,15 @@ def _correct(model: Any, rank: int) -> None:
         )
     for layer in dense:
         layer.enable_lora(rank)
-    kept = {id(v) for layer in dense for v in (layer.lora_kernel_a, layer.lora_kernel_b)}
+    trained = {id(v) for layer in dense for v in (layer.lora_kernel_a, layer.lora_kernel_b)}
     for layer in model.layers:
         for variable in [] if _is_head(layer) else layer.trainable_variables:
-            variable.trainable = id(variable) in kept
+            variable.trainable = id(variable) in trained
         if not layer.trainable_variables:
             layer.trainable = False  # batch normalization keeps its statistics
 
 
-def _without_correction(layer: Any) -> Any:
+def _without_adapter(layer: Any) -> Any:
     config = layer.get_config()
     left_out = ("lora_rank", "lora_alpha", "trainable")
     return type(layer).from_config({k: v for k, v in config.items() if k not in left_out})

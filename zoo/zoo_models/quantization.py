@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from zoo_models.calling import carried_over
 from zoo_models.layers.fake_quantization import ActivationRange, QuantizedWeights
 from zoo_registry import UsageError
 
@@ -46,11 +47,7 @@ def quantization_aware(model: Any) -> Any:
             f"Model '{model.name}' has no Dense, Conv2D or DepthwiseConv2D among its layers that "
             "could be trained for int8."
         )
-    rewritten = _Rewriter(model).run()
-    for told in ("zoo_spec", "zoo_weights"):
-        if hasattr(model, told):
-            setattr(rewritten, told, getattr(model, told))
-    return rewritten
+    return carried_over(model, _Rewriter(model).run())
 
 
 def is_quantization_aware(model: Any) -> bool:

@@ -73,7 +73,7 @@ def load_run_model(folder: Path, info: RunInfo) -> Any:
 
 
 def use_xla(wanted: Literal["auto"] | bool) -> Literal["auto"] | bool:
-    """Return what ``keras.Model.compile`` is told of XLA.
+    """Return the ``jit_compile`` that ``keras.Model.compile`` is given.
 
     ``auto`` leaves it to Keras on a GPU. Without one Keras would use XLA too, and it is slower
     there: see ``benchmarks/training_speed.py``.
@@ -102,7 +102,7 @@ def keras_runner(model: Any, task: str | None = None) -> Runner:
     if not eager:
         model.compile(jit_compile=use_xla("auto"))
     inputs, outputs = tensors_of(model)
-    # Keras has an answer to NaN, whatever it is.
+    # Keras takes NaN, whatever it makes of it.
     names = [tensor.name for tensor in inputs]
     return Runner(_Session(model, eager), inputs, outputs, nan_inputs=names)
 
@@ -154,5 +154,5 @@ def _tensors(named: Iterable[tuple[str, Any]]) -> Iterator[Tensor]:
 
 def _array(output: Any) -> Array:
     array = np.asarray(output)
-    # NumPy itself has no such numbers.
+    # NumPy itself has no such dtype.
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -1,4 +1,4 @@
-"""How fast, how large and how near to Keras each artifact of a bundle is on this machine."""
+"""Benchmarks: how fast, how large and how near to Keras each artifact is on this machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.benchmarking.report import Report, load, look, warnings
+from zoo_export.benchmarking.report import BenchmarkReport, load, look, warnings
 from zoo_export.benchmarking.turn import TIME_LIMIT, Turn, of_bundle, of_run, packages_of
-from zoo_export.making.job import save_cases
+from zoo_export.making.conversion import save_batches
 from zoo_export.reading.request import complete
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle, load_bundle
@@ -26,7 +26,7 @@ from zoo_system.folders import INFO
 BATCH_SIZE = 8
 RUNS = 100
 MAX_SECONDS = 10.0
-# In so many turns each process measures its runs, so that all see the same weather.
+# In so many turns each process measures its runs, so that all see the same background load.
 ROUNDS = 10
 OnStep = Callable[[int, int, str], None]
 
@@ -42,29 +42,29 @@ def bench(
     data: tuple[Mapping[str, Any], Any] | None = None,
     time_limit: float = TIME_LIMIT,
     on_step: OnStep | None = None,
-) -> Report:
+) -> BenchmarkReport:
     """Measure every artifact of a bundle, or a run in Keras, each in a fresh process, in turns.
 
     All processes are loaded one after the other; then they measure a few runs each, again and
     again, so that whatever else the machine does falls on all alike. Neither TensorFlow nor Keras
-    is imported but to run a SavedModel or a run. A process that dies costs its own row only.
+    is imported but to run a SavedModel or a run. A process that dies costs its own metrics only.
 
     Args:
         trained: A bundle, a run or the folder of either; that of a bundle is checked byte by byte
             first.
         only: Formats to measure, as ``FORMAT[:SCHEME]``; all by default. That of a run is
             ``keras``.
-        threads: Numbers of threads; ``None`` is each runtime's own choice.
+        threads: Thread counts; ``None`` is each runtime's own choice.
         runs: Runs at batch 1 that count.
-        max_seconds: An artifact has had its share after so long, whatever its number of runs.
+        max_seconds: Seconds for one artifact, whatever its number of runs.
         batch_size: The larger batch for artifacts that take any.
-        data: Inputs by name and the right answers, to count on; without them the accuracy is the
+        data: Inputs by name and targets, to measure accuracy on; without them the accuracy is the
             one that was measured at export, where there is one.
         time_limit: Seconds after which a process that does not answer is ended.
         on_step: Called with steps done, steps in all, and what comes next.
 
     Returns:
-        Figures, a row for each artifact and number of threads, and facts about the machine.
+        Metrics of each artifact and number of threads, and facts about the machine.
 
     Raises:
         UsageError: A format that the bundle lacks, or a number that cannot be used.
@@ -106,7 +106,7 @@ def bench(
                 turn.close()
     step("measured")
     packages = ["kerazoo", "numpy", *(p for turn in turns for p in packages_of(turn.row.format))]
-    return Report(
+    return BenchmarkReport(
         name=name,
         bundle=str(folder),
         rows=tuple(turn.row for turn in turns),
@@ -125,10 +125,10 @@ def measure(
     """Return the median milliseconds of one run at batch 1, by format.
 
     Args:
-        bundle: The bundle; the first of its stored samples is what is run.
+        bundle: The bundle; the first of its saved samples is what is run.
         runs: Runs of each format that count.
         threads: Threads to use; each runtime's own choice by default.
-        max_seconds: A format has had its share after so long.
+        max_seconds: Seconds for one format.
 
     Raises:
         UsageError: A format that cannot be measured; the message says why.
@@ -195,5 +195,5 @@ def _save(
             f"There are {len(targets)} answers for {len(next(iter(inputs.values())))} examples."
         )
     path = folder / "examples.npz"
-    save_cases(path, (inputs, {"y": targets}))
+    save_batches(path, (inputs, {"y": targets}))
     return path

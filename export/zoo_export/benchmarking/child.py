@@ -16,30 +16,30 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.job import load_cases
+from zoo_export.making.conversion import load_batches
 from zoo_models.saved import keras_runner, load_run_model
 from zoo_registry import UsageError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.comparing import accuracy
-from zoo_runtime.figures import largest_share
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest
 from zoo_runtime.run_info import read_run_info
 from zoo_runtime.running import Runner
 from zoo_runtime.running.sessions import set_threads
-from zoo_runtime.stored import load_samples, read_npz, stored_inputs
+from zoo_runtime.saved_samples import load_samples, read_npz, saved_inputs
 from zoo_runtime.tensors import Array, Arrays, fits
 from zoo_runtime.trained import KERAS
-from zoo_runtime.verification import run_samples
+from zoo_runtime.verification import largest_share
+from zoo_runtime.verifying import run_samples
 from zoo_system.machine import peak_mb
 from zoo_system.processes import own_stdout
 
 WARM_UP = 3
 RELOADS = 3
-# Rows of a data set that are run at a time where the artifact takes any batch.
+# Rows of a dataset that are run at a time where the artifact takes any batch.
 _SCORED_AT_ONCE = 32
 
 
-class Measurement:
+class Benchmark:
     """One artifact, or the Keras model of a run, that is being measured.
 
     Args:
@@ -73,7 +73,7 @@ class Measurement:
         return {"start_ms": start_ms, "first_ms": first_ms, "peak_mb": peak_mb()}
 
     def compare(self) -> dict[str, float]:
-        """Run the stored samples and compare with what Keras gave."""
+        """Run the saved samples and compare with what Keras gave."""
         return self._compare(self.runner)
 
     def run(self, rows: int, runs: int, seconds: float) -> dict[str, list[float]]:
@@ -88,26 +88,26 @@ class Measurement:
         return {"times": times}
 
     def score(self, path: str) -> dict[str, Any]:
-        """Return the share of right answers on examples: inputs first, then the answers.
+        """Return the accuracy on examples: inputs first, then the targets.
 
         Raises:
-            UsageError: The outputs are no logits, or the answers are no numbers of classes.
+            UsageError: The outputs are not logits, or the targets are not class indices.
         """
-        inputs, given = load_cases(Path(path))
+        inputs, given = load_batches(Path(path))
         targets = given["y"]
         right = 0.0
         for start in range(0, len(targets), _SCORED_AT_ONCE):
             piece = slice(start, start + _SCORED_AT_ONCE)
             outputs = self.runner.run({name: array[piece] for name, array in inputs.items()})
-            share = accuracy(outputs, targets[piece])
-            if share is None:
+            found = accuracy(outputs, targets[piece])
+            if found is None:
                 shapes = {name: array.shape[1:] for name, array in outputs.items()}
                 raise UsageError(
-                    f"right answers cannot be counted: they are {targets.dtype} of shape "
-                    f"{targets.shape[1:]} for outputs of shapes {shapes}; numbers of classes for "
-                    "'logits' can be"
+                    f"accuracy cannot be measured: the targets are {targets.dtype} of shape "
+                    f"{targets.shape[1:]} for outputs of shapes {shapes}; it needs class indices "
+                    "for 'logits'"
                 )
-            right += share * len(targets[piece])
+            right += found * len(targets[piece])
         return {"accuracy": right / len(targets), "examples": len(targets)}
 
     def reload(self) -> dict[str, float]:
@@ -115,35 +115,35 @@ class Measurement:
         return {"load_ms": float(np.median([_timed(self._load) for _ in range(RELOADS)]))}
 
 
-def _of_bundle(folder: Path, name: str, threads: int | None) -> Measurement:
+def _of_bundle(folder: Path, name: str, threads: int | None) -> Benchmark:
     text = (folder / MANIFEST).read_text(encoding="utf-8")
     # The parent has checked its hashes, and what ends this process is a row of the report.
     manifest = Manifest.from_json(text)
     bundle = Bundle(folder, manifest, trusted=True)
     artifact = bundle.artifact(name)
-    cases = load_samples(folder / SAMPLES, manifest.inputs)
-    inputs = next(case.inputs for case in cases if fits(artifact.inputs, case.inputs))
+    samples = load_samples(folder / SAMPLES, manifest.inputs)
+    inputs = next(each.inputs for each in samples if fits(artifact.inputs, each.inputs))
 
     def load() -> Runner:
         # Another bundle object: one keeps what it has loaded.
         return Bundle(folder, manifest, trusted=True).runner(name, threads)
 
     def compare(runner: Runner) -> dict[str, float]:
-        figures = run_samples(bundle, artifact, runner=runner)
-        return {"max_abs_diff": figures.max_abs_diff, "max_share": largest_share(figures)}
+        found = run_samples(bundle, artifact, runner=runner)
+        return {"max_abs_diff": found.max_abs_diff, "max_share": largest_share(found)}
 
-    return Measurement(load, first_row(inputs), compare)
+    return Benchmark(load, first_row(inputs), compare)
 
 
-def _of_run(folder: Path, threads: int | None) -> Measurement:
+def _of_run(folder: Path, threads: int | None) -> Benchmark:
     info = read_run_info(folder)
-    inputs = stored_inputs(read_npz(folder / "examples.npz", of_run=True))
+    inputs = saved_inputs(read_npz(folder / "examples.npz", of_run=True))
 
     def load() -> Runner:
         set_threads(threads)
         return keras_runner(load_run_model(folder, info), info.task)
 
-    return Measurement(load, first_row(inputs), lambda _: {})
+    return Benchmark(load, first_row(inputs), lambda _: {})
 
 
 def first_row(inputs: Arrays) -> dict[str, Array]:
@@ -160,19 +160,19 @@ def _timed(act: Callable[[], object]) -> float:
 def main(folder: str, name: str, threads: str) -> None:
     """Answer requests until there are no more."""
     answers = own_stdout()
-    measurement: Measurement | None = None
+    benchmark: Benchmark | None = None
     for line in sys.stdin:
         request = json.loads(line)
         act = request.pop("do")
         try:
-            if measurement is None:
+            if benchmark is None:
                 number = int(threads) or None
-                measurement = (
+                benchmark = (
                     _of_run(Path(folder), number)
                     if name == KERAS
                     else _of_bundle(Path(folder), name, number)
                 )
-            answer = getattr(measurement, act)(**request)
+            answer = getattr(benchmark, act)(**request)
         except Exception as error:  # the row says what the runtime raised
             answer = {"error": str(error) or type(error).__name__}
         answers.write(json.dumps(answer) + "\n")

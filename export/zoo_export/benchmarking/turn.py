@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.benchmarking.report import Latency, Row, free_memory
+from zoo_export.benchmarking.report import Latency, Measurement, free_memory
 from zoo_registry import ZooError
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.formats import find
@@ -40,7 +40,7 @@ class Turn:
     def __init__(
         self,
         folder: Path,
-        row: Row,
+        row: Measurement,
         batch: int | None,
         time_limit: float,
     ) -> None:
@@ -102,8 +102,8 @@ class Turn:
         if self._worker is not None:
             self._worker.close()
 
-    def _learn(self, figures: dict[str, Any]) -> None:
-        self.row = replace(self.row, **figures)
+    def _learn(self, found: dict[str, Any]) -> None:
+        self.row = replace(self.row, **found)
 
     def _ask(self, what: str, **arguments: Any) -> dict[str, Any]:
         if self._worker is None or self.row.error is not None:
@@ -117,7 +117,7 @@ class Turn:
 
 def of_bundle(
     bundle: Bundle, only: Sequence[str] | None, batch_size: int
-) -> list[tuple[Row, int | None]]:
+) -> list[tuple[Measurement, int | None]]:
     """Return what is known of the artifacts of a bundle, and the larger batch that each takes.
 
     Args:
@@ -128,12 +128,12 @@ def of_bundle(
     Raises:
         UsageError: A format that it lacks.
     """
-    found: list[tuple[Row, int | None]] = []
+    found: list[tuple[Measurement, int | None]] = []
     for name in dict.fromkeys(find(word).name for word in only or map(_format, bundle.artifacts)):
         artifact = bundle.artifact(name)
         takes_any = isinstance(artifact.inputs[0].shape[0], str)
         takes = batch_size > 1 and (takes_any or batch_size in artifact.batch_sizes)
-        row = Row(format=name, threads=None, bytes=artifact.bytes)
+        row = Measurement(format=name, threads=None, bytes=artifact.bytes)
         stored = artifact.verification
         if stored.accuracy is not None:
             row = replace(
@@ -148,12 +148,12 @@ def of_bundle(
 
 def of_run(
     folder: Path, info: RunInfo, only: Sequence[str] | None, batch_size: int
-) -> tuple[Row, int | None]:
+) -> tuple[Measurement, int | None]:
     """Return what is known of the model of a run, and the larger batch.
 
     Args:
         folder: Of the run.
-        info: What it says of itself.
+        info: Its ``run.json``.
         only: Formats; a run has ``keras`` alone.
         batch_size: The larger batch.
 
@@ -164,7 +164,9 @@ def of_run(
         check_keras(folder, word)
     file = folder / MODEL
     # One that is not there is an error of its row.
-    row = Row(format=KERAS, threads=None, bytes=file.stat().st_size if file.is_file() else 0)
+    row = Measurement(
+        format=KERAS, threads=None, bytes=file.stat().st_size if file.is_file() else 0
+    )
     accuracy, tested = info.metrics.get("accuracy"), info.dataset.splits.get("test")
     if accuracy is not None and tested is not None:
         row = replace(row, accuracy=accuracy, examples=tested.examples)

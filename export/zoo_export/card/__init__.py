@@ -1,20 +1,69 @@
-"""The README.md of a bundle: what it is, how it was verified, how to run it."""
+"""The README.md of a bundle: what it is, how it was verified, programs that run it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from zoo_export.card.remarks import proofs, remarks
-from zoo_export.card.snippets import snippets
+from zoo_export.card import programs
+from zoo_export.card.notes import notes, verification_notes
+from zoo_export.card.program_file import ProgramFile, in_file, program_file
 from zoo_registry.specs import is_regression
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import Artifact, Manifest
 from zoo_runtime.optional import source, with_extras
-from zoo_runtime.probes import NEEDS
+from zoo_runtime.preprocessing_checks import NEEDS
+from zoo_runtime.running.sessions import recorded
 from zoo_runtime.tensors import Tensor
 
 _MAX_LABELS = 30
+Writer = Callable[[ProgramFile], str]
+
+
+@dataclass(frozen=True)
+class Language:
+    """How one language runs the formats that it can.
+
+    Args:
+        name: As in a heading.
+        fence: As in a Markdown fence.
+        types: NumPy dtypes that it has a type for.
+        writers: By format, the best first; each returns a program.
+        all_formats: Whether a program for each format is of use, or one is enough.
+    """
+
+    name: str
+    fence: str
+    types: Mapping[str, str]
+    writers: Mapping[str, Writer]
+    all_formats: bool = False
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One program.
+
+    Args:
+        language: Name of its language.
+        format: The format that it runs.
+        fence: As in a Markdown fence.
+        code: The program.
+    """
+
+    language: str
+    format: str
+    fence: str
+    code: str
+
+
+LANGUAGES = (
+    Language("Python", "python", programs.PYTHON_TYPES, programs.PYTHON, all_formats=True),
+    Language("JavaScript", "js", programs.JAVASCRIPT_TYPES, programs.JAVASCRIPT),
+    Language("Kotlin", "kotlin", programs.KOTLIN_TYPES, programs.KOTLIN),
+    Language("Swift", "swift", programs.SWIFT_TYPES, programs.SWIFT),
+    Language("C++", "cpp", programs.CPP_TYPES, programs.CPP),
+)
 
 
 def render(manifest: Manifest) -> str:
@@ -22,7 +71,7 @@ def render(manifest: Manifest) -> str:
     sections = [
         _title(manifest),
         f"## Files\n\n{_artifact_table(manifest.artifacts)}\n\n{_how_verified(manifest)}",
-        _remarks(manifest.artifacts),
+        _notes(manifest.artifacts),
         f"## Inputs and outputs\n\n{_tensor_table(manifest)}",
         _preprocessing(manifest),
         _python(manifest),
@@ -38,7 +87,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[
     Args:
         header: Names of the columns.
         rows: Cells.
-        right: Columns of numbers, set to the right.
+        right: Indices of the columns that are set to the right.
 
     Example:
         >>> print(table(["file", "KB"], [["a.onnx", "7"], ["b.tflite", "12"]], right=[1]))
@@ -108,14 +157,17 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
     return table(header, rows, right=[2, 3])
 
 
-def _remarks(artifacts: Sequence[Artifact]) -> str:
-    rows = [(a.path, " ".join([*proofs(a.verification), *remarks(a.facts)])) for a in artifacts]
-    return "\n".join(f"- `{path}`: {said}" for path, said in rows if said)
+def _notes(artifacts: Sequence[Artifact]) -> str:
+    rows = [
+        (a.path, " ".join([*verification_notes(a.verification), *notes(a.facts)]))
+        for a in artifacts
+    ]
+    return "\n".join(f"- `{path}`: {text}" for path, text in rows if text)
 
 
 def _agreement(artifact: Artifact) -> str:
-    share = artifact.verification.top1_agreement
-    return "-" if share is None else f"{share:.1%} of {artifact.verification.examples}"
+    agreement = artifact.verification.top1_agreement
+    return "-" if agreement is None else f"{agreement:.1%} of {artifact.verification.examples}"
 
 
 def _how_verified(manifest: Manifest) -> str:
@@ -132,10 +184,10 @@ def _how_verified(manifest: Manifest) -> str:
         if find(a.format).scheme
     }
     if losses:
-        shares = " or ".join(f"{loss:g}" for loss in sorted(losses))
-        tolerances = " or ".join(f"{share:g}" for share in sorted(set(losses.values())))
+        limits = " or ".join(f"{loss:g}" for loss in sorted(losses))
+        tolerances = " or ".join(f"{limit:g}" for limit in sorted(set(losses.values())))
         rules.append(
-            f"A quantized file may lose {shares} times the standard deviation of each column (root "
+            f"A quantized file may lose {limits} times the standard deviation of each column (root "
             "mean square, and more where samples are few), and no value may be off by "
             f"{tolerances} times the largest of the output."
         )
@@ -143,8 +195,8 @@ def _how_verified(manifest: Manifest) -> str:
         "Each file was read back, run in its own runtime and compared with the Keras model: names, "
         "shapes, then values, on samples, on rows masked at head, middle and tail where it has "
         "steps, and float32 files on zeros and very large numbers too. *difference* is the largest "
-        f"absolute one. {' '.join(rules)} `zoo verify` on this folder proves it again on another "
-        "machine, without Keras."
+        f"absolute one. {' '.join(rules)} `zoo verify` on this folder verifies it again on "
+        "another machine, without Keras."
     )
 
 
@@ -154,11 +206,11 @@ def _tensor_table(manifest: Manifest) -> str:
 
     rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
     fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
-    notes = [
+    sizes = [
         f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. {_batches(a)}"
         for a in fixed
     ]
-    return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *notes])
+    return "\n\n".join([table(["", "name", "dtype", "shape"], rows), *sizes])
 
 
 def _batches(artifact: Artifact) -> str:
@@ -218,11 +270,11 @@ def _programs(manifest: Manifest) -> str:
     ]
     if not blocks:
         return ""
-    said = (
-        "## Without Kerazoo\n\nRun these in this folder. Python takes the stored samples, "
-        "the others take zeros: your own numbers go there, prepared as above."
+    heading = (
+        "## Without Kerazoo\n\nRun these in this folder. Python takes the saved samples, "
+        "the others take zeros: your own inputs go there, prepared as above."
     )
-    return "\n\n".join([said, *blocks])
+    return "\n\n".join([heading, *blocks])
 
 
 def _raw_inputs(manifest: Manifest) -> str:
@@ -239,13 +291,13 @@ def _raw_inputs(manifest: Manifest) -> str:
         raw = '{"a column": "its value", ...}'
     else:
         return ""
-    told = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
-    told = "value" if is_regression(manifest.task) else told
+    field = {"rating": "value", "object-detection": "boxes"}.get(manifest.task or "", "label")
+    field = "value" if is_regression(manifest.task) else field
     return f"""
 From a raw input:
 
 ```text
-bundle.predict({raw})[0].{told}
+bundle.predict({raw})[0].{field}
 ```"""
 
 
@@ -265,3 +317,32 @@ def origin(manifest: Manifest) -> list[tuple[str, str]]:
 def _provenance(manifest: Manifest) -> str:
     lines = [f"- {name}: {value}" for name, value in origin(manifest)]
     return "## Where it comes from\n\n" + "\n".join(lines)
+
+
+def snippets(manifest: Manifest) -> Iterator[Snippet]:
+    """Give the programs for the formats that a bundle has.
+
+    Args:
+        manifest: The bundle's manifest.
+    """
+    for language in LANGUAGES:
+        for name, write in language.writers.items():
+            artifact = _first(manifest, name, language)
+            if artifact is None:
+                continue
+            code = write(program_file(manifest, artifact))
+            yield Snippet(language.name, artifact.format, language.fence, code)
+            if not language.all_formats:
+                break
+
+
+def _first(manifest: Manifest, name: str, language: Language) -> Artifact | None:
+    # As it is in float, or else in the first scheme whose dtypes the language has.
+    of_format = (a for a in manifest.artifacts if a.format.partition(":")[0] == name)
+    return next((a for a in of_format if _knows(language, a)), None)
+
+
+def _knows(language: Language, artifact: Artifact) -> bool:
+    affines = recorded(artifact.facts)
+    tensors = (in_file(tensor, affines) for tensor in (*artifact.inputs, *artifact.outputs))
+    return all(tensor.dtype in language.types for tensor in tensors)

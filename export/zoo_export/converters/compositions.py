@@ -1,6 +1,6 @@
 """Operators that a format lacks, or computes worse than TensorFlow, made of those that it has.
 
-A table says for a type of operator what stands in its place. It applies to whatever is traced,
+A table has for a type of operator what replaces it. It applies to whatever is traced,
 by Keras, TensorFlow or a layer of the user's own, and to every dtype and attribute that an entry
 takes; for others it gives ``None``, and the operator stays as it is.
 """
@@ -52,7 +52,7 @@ Composition = Callable[[Node], Any]
 
 @contextmanager
 def composed(table: Mapping[str, Composition]) -> Iterator[None]:
-    """Let graphs traced inside have what a table gives in place of operators of its types."""
+    """Replace operators in graphs traced inside by what a table gives for their types."""
     from tensorflow.python.framework.func_graph import FuncGraph
 
     before = FuncGraph._create_op_internal
@@ -82,7 +82,7 @@ def _outside_of_gelu(formula: Callable[..., Any]) -> Composition:
     return compose
 
 
-# -- whole numbers --------------------------------------------------------------------------------
+# -- integers -------------------------------------------------------------------------------------
 
 
 def _widened(node: Node) -> Any:
@@ -156,10 +156,11 @@ _ARITHMETIC = (
 
 
 def _bitwise_and(a: Any, b: Any) -> Any:
-    # Both bits are set where the sum and the exclusive or differ; in halves sums do not overflow.
+    # Both bits are set where the sum and the exclusive or differ; in 16-bit parts sums do not
+    # overflow.
     high, low = (
         (x + y - tf.bitwise.bitwise_xor(x, y)) // 2
-        for x, y in zip(_halves(a), _halves(b), strict=True)
+        for x, y in zip(_parts(a), _parts(b), strict=True)
     )
     return high * _HALF + low
 
@@ -168,7 +169,7 @@ def _bitwise_or(a: Any, b: Any) -> Any:
     return tf.bitwise.bitwise_xor(a, b) + _bitwise_and(a, b)
 
 
-def _halves(x: Any) -> tuple[Any, Any]:
+def _parts(x: Any) -> tuple[Any, Any]:
     low = tf.math.floormod(x, _HALF)
     return (x - low) // _HALF, low
 
@@ -186,7 +187,7 @@ def _truncated_mod(x: Any, y: Any) -> Any:
 
 
 def _cast_by_integers(node: Node) -> Any:
-    # Beyond the numbers of the narrow dtype TensorFlow takes the last bits, LiteRT the nearest.
+    # Beyond the range of the narrow dtype TensorFlow takes the last bits, LiteRT the nearest.
     (x,) = node.inputs
     narrow = tf.as_dtype(node.attributes["DstT"].type)
     is_narrow = narrow in _WIDER and narrow != tf.uint32
@@ -465,7 +466,7 @@ def _resized(node: Node) -> Any:
 
 
 def _resized_floats(node: Node) -> Any:
-    # Of whole numbers too TensorFlow's answer is in float32.
+    # Of integers too TensorFlow's answer is in float32.
     images, size = node.inputs
     if images.dtype == tf.float32:
         return None
@@ -473,7 +474,7 @@ def _resized_floats(node: Node) -> Any:
 
 
 def _patches(node: Node) -> Any:
-    """Return patches of images as a convolution that takes each of their numbers once."""
+    """Return patches of images as a convolution that takes each of their values once."""
     (images,) = node.inputs
     channels = images.shape[-1]
     if images.dtype != tf.float32 or channels is None:
@@ -496,7 +497,7 @@ def _nearest_of_floats(node: Node) -> Any:
 
 
 def _known(tensor: Any, images: Any) -> Any:
-    """Return a value that hangs on the sizes of images at most, ``None`` of any other."""
+    """Return a value that depends on the sizes of images at most, ``None`` of any other."""
     value = tf.get_static_value(tensor)
     if value is not None or None in images.shape[1:]:
         return value
@@ -544,7 +545,7 @@ ONNX: Mapping[str, Composition] = {
 }
 
 LITERT: Mapping[str, Composition] = {
-    # Channels first, which layers of one's own may ask TensorFlow for.
+    # Channels first, which custom layers may ask TensorFlow for.
     "AvgPool": _channels_last,
     "BatchToSpaceND": _blocks_last,
     "Conv2D": _channels_last,

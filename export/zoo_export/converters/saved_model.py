@@ -82,9 +82,9 @@ def _of_images(conversion: Conversion, function: Any) -> dict[str, Any]:
 # The preprocessing step ``image`` in TensorFlow's own operators, bit for bit as Pillow does it.
 #
 # Coefficients of the filter are rounded to 22 bits and each of the two passes, along rows and along
-# columns, ends in whole numbers; both are exact in float64. Only deep pixels (16 bits) may
+# columns, ends in integers; both are exact in float64. Only deep pixels (16 bits) may
 # come out one step apart. JPEG, PNG, GIF and BMP files are read, and left as the camera stored
-# them: a note that says how to turn a photograph is not looked at.
+# them: EXIF tags that ask for a rotation are not read.
 
 
 def decode_batch(step: ImageStep, files: Any) -> Any:
@@ -147,7 +147,7 @@ def _first(step: ImageStep, cut: Any) -> Any:
 
 
 def _sides(step: ImageStep, before: Any) -> tuple[Any, Any]:
-    """Return height and width that a picture is brought to, before its middle is cut out."""
+    """Return height and width that an image is resized to, before its middle is cropped."""
     if step.shorter_side is None:
         return step.resized or step.size
     tf = _tf()
@@ -205,9 +205,9 @@ def _coefficients(resample: str, before: Any, after: Any) -> Any:
     centers = tf.reshape((tf.range(after) + 0.5) * scale, (-1, 1))
     first = tf.maximum(tf.floor(centers - reach * stretch + 0.5), 0)
     last = tf.minimum(tf.floor(centers + reach * stretch + 0.5), tf.cast(before, tf.float64))
-    places = tf.reshape(tf.range(tf.cast(before, tf.float64), dtype=tf.float64), (1, -1))
-    inside = tf.logical_and(places >= first, places < last)
-    weights = shape(tf.abs((places + 0.5 - centers) / stretch)) * tf.cast(inside, tf.float64)
+    positions = tf.reshape(tf.range(tf.cast(before, tf.float64), dtype=tf.float64), (1, -1))
+    inside = tf.logical_and(positions >= first, positions < last)
+    weights = shape(tf.abs((positions + 0.5 - centers) / stretch)) * tf.cast(inside, tf.float64)
     weights /= tf.reduce_sum(weights, axis=1, keepdims=True)
     steps = weights * 2.0**_BITS
     return tf.sign(steps) * tf.floor(tf.abs(steps) + 0.5)

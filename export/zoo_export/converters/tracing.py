@@ -28,7 +28,7 @@ _OF_KERAS = re.compile(
     re.DOTALL,
 )
 _LATER = "which a graph has only when it runs"
-# What TensorFlow says of code that a graph cannot hold, and what that is.
+# TensorFlow's messages about code that a graph cannot hold, and what that is.
 _IN_PYTHON = (
     (
         "as a Python `bool`",
@@ -70,7 +70,7 @@ class Conversion:
         path: The file or folder to write.
         calibration: Rows that the ranges of activations are measured on.
         samples: Sample batches that the artifact can take.
-        about: What the file may say about itself.
+        about: Metadata of the file.
         options: How the file is made. It has a signature for each of the ``batch_sizes``, of which
             the first is that of ``inputs``; none where it varies.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
@@ -132,8 +132,8 @@ def as_a_graph(model: Any) -> Iterator[None]:
     except (ZooError, MemoryError):
         raise
     except Exception as error:  # whatever Keras, TensorFlow or a layer of the user's raises
-        said = plain(str(error)) or type(error).__name__
-        raise ExportError(_not_a_graph(model, said)) from error
+        message = plain(str(error)) or type(error).__name__
+        raise ExportError(_not_a_graph(model, message)) from error
 
 
 def _not_a_graph(model: Any, text: str) -> str:
@@ -201,13 +201,13 @@ def blame(graph: Any, model: Any, operators: Iterable[str]) -> list[Blame]:
 def exportable_operations() -> Iterator[None]:
     """Let models traced inside use plain operators that every format and processor has.
 
-    Keras looks at the sign bit of every number, to tell a negative zero from a positive one; that
-    takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. It asks
-    whether the new size of an image is positive, which in a graph may not be known yet. It leaves
-    convolutions with channels first to TensorFlow, which has them on few processors. And it maps a
-    layer over a number of steps that is open, one after the other, and carries what a scan carries
-    in an array: loops that no converter understands. Operators that no format has are made of
-    others (``compositions``).
+    Keras looks at the sign bit of every number, to distinguish a negative zero from a positive one;
+    that takes a Bitcast, which neither LiteRT nor ONNX has. Zeros of both signs are equal here. It
+    asks whether the new size of an image is positive, which in a graph may not be known yet. It
+    leaves convolutions with channels first to TensorFlow, which has them on few processors. And it
+    maps a layer over a number of steps that is open, one after the other, and carries what a scan
+    carries in an array: loops that no converter understands. Operators that no format has are made
+    of others (``compositions``).
     """
     import keras
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Finished bundles kept by what they were made of: an unchanged export is a copy.
+"""The cache of finished bundles, by what they were made of: an unchanged export is a copy.
 
 The key is a hash of the model, or of the run's files, of every option, of the code that converts
 and that the model is made of, and of the versions it works with. Entries are whole bundles; what

@@ -20,11 +20,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.litert.delegation import of_runtime
+from zoo_export.converters.litert.convert import of_runtime
 from zoo_export.converters.tracing import Conversion
-from zoo_export.making import timing as dynamic_batch
-from zoo_export.making.job import LOG, Job, Result, Task, read_task, write_result
-from zoo_export.reading.inference import change_weights, inference_clone, named_for_scopes
+from zoo_export.making.conversion import LOG, Job, LoadedJob, Result, read_job, write_result
+from zoo_export.making.timing import cost
+from zoo_export.reading.inference import inference_clone, named_for_scopes, perturb_weights
 from zoo_export.reading.model_file import load
 from zoo_export.reading.signature import name_alike
 from zoo_registry import ZooError, load_target
@@ -35,7 +35,7 @@ from zoo_system.errors import first_line, plain
 from zoo_system.machine import peak_mb, reset_peak
 from zoo_system.processes import free_memory
 
-# Longer than a person's next line takes, and than a test suite's next export.
+# Longer than the user's next line takes, and than a test suite's next export.
 _PATIENCE_SECONDS = 60.0
 # What the libraries take is a third of it: beyond, converters have leaked.
 _MOST_MB = 2000.0
@@ -81,21 +81,21 @@ def _print_to(number: int) -> None:
 
 def main(folder: Path) -> None:
     """Carry out the job in ``folder`` and leave its result there."""
-    task = read_task(folder)
+    loaded = read_job(folder)
     outputs: tuple[dict[str, Array], ...] = ()
     try:
-        result = Result(facts=_convert(task))
+        result = Result(facts=_convert(loaded))
         free_memory()  # the runtime needs as much as the model just had
-        outputs = _run(task.job, task.cases)
-        if task.job.proof:
-            outputs += _prove(task)
+        outputs = _run(loaded.job, loaded.samples)
+        if loaded.job.perturbed:
+            outputs += _run_perturbed(loaded)
     except ExportError as error:
         operators = tuple((b.operator, b.layer) for b in error.blames)
         result = Result(error=str(error), operators=operators, traceback=traceback.format_exc())
     except MemoryError as error:
         cause = f"it ran out of memory: {error}" if str(error) else "it ran out of memory"
         result = Result(error=cause, traceback=traceback.format_exc())
-    except Exception as error:  # the parent is told what the converter or runtime raised
+    except Exception as error:  # the parent reports what the converter or runtime raised
         result = Result(error=of_converter(error), traceback=traceback.format_exc())
     try:
         write_result(folder, replace(result, peak_mb=peak_mb()), outputs)
@@ -122,20 +122,20 @@ def of_converter(error: Exception) -> str:
     return f"the converter failed with {type(error).__name__}" + (f": {said}" if said else "")
 
 
-def _prove(task: Task) -> tuple[dict[str, Array], ...]:
+def _run_perturbed(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
     """Return what a file of the same model with other weights gives for the samples."""
-    path = Path(task.job.path)
+    path = Path(loaded.job.path)
     with tempfile.TemporaryDirectory(dir=path.parent.parent) as folder:
-        copy = replace(task.job, path=str(Path(folder) / path.name), dynamic=False)
-        _convert(replace(task, job=copy), change=change_weights)
+        copy = replace(loaded.job, path=str(Path(folder) / path.name), dynamic=False)
+        _convert(replace(loaded, job=copy), change=perturb_weights)
         free_memory()
-        return _run(copy, task.cases)
+        return _run(copy, loaded.samples)
 
 
-def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[str, object]:
+def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> dict[str, object]:
     from zoo_models.quantization import is_quantization_aware
 
-    job = task.job
+    job = read.job
     for module in job.modules:
         importlib.import_module(module)
     loaded = load(Path(job.model))
@@ -151,8 +151,8 @@ def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[st
         job.inputs,
         job.outputs,
         Path(job.path),
-        calibration=task.calibration,
-        samples=task.cases,
+        calibration=read.calibration,
+        samples=read.samples,
         about=job.about,
         options=job.options,
         trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,
@@ -160,17 +160,17 @@ def _convert(task: Task, change: Callable[[Any], None] | None = None) -> dict[st
     convert = load_target(job.converter)
     facts: dict[str, object] = convert(conversion)
     if job.dynamic:
-        facts["dynamic_batch"] = dynamic_batch.cost(conversion, convert, load_target(job.runtime))
+        facts["dynamic_batch"] = cost(conversion, convert, load_target(job.runtime))
     return facts
 
 
-def _run(job: Job, cases: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
+def _run(job: Job, samples: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
     session = load_target(job.runtime)(Path(job.path), threads=None)
     names = [tensor.name for tensor in job.inputs]
     runner = Runner(session, job.inputs, job.outputs, job.options.batch_sizes, nan_inputs=names)
     try:
         return tuple(
-            joined([runner.run(part) for part in batches(case, MAX_BATCH)]) for case in cases
+            joined([runner.run(part) for part in batches(sample, MAX_BATCH)]) for sample in samples
         )
     except BundleError as error:
         raise of_runtime(str(error)) or error from error

@@ -1,4 +1,4 @@
-"""Running conversions in child processes, side by side, and reading how each one ended.
+"""Conversions in child processes: the jobs, their results, and the processes, side by side.
 
 Processes that converted wait for their next job: TensorFlow is imported once, not per file.
 """
@@ -12,33 +12,157 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from zoo_export.making.job import (
-    LOG,
-    Job,
-    Result,
-    Task,
-    has_result,
-    read_result,
-    write_task,
-)
+import numpy as np
+
+from zoo_export.options import ExportOptions
 from zoo_export.reading.model_code import is_known
+from zoo_runtime import schema
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.files import remove, size_of
-from zoo_runtime.tensors import Array
+from zoo_runtime.tensors import Array, Arrays, Tensor
 from zoo_system import processes
 from zoo_system.machine import free_bytes
 
+_JOB, _RESULT, _SAMPLES, _OUTPUTS = "job.json", "result.json", "samples.npz", "outputs.npz"
+_CALIBRATION = "calibration.npz"
+LOG = "log.txt"
 WORKERS = 2
 # What the hungriest converter, LiteRT's, took: so many times the weights, and its libraries.
 _TIMES_WEIGHTS, _LIBRARIES = 9, 1_000_000_000
 _POLL_SECONDS = 0.05
 _MODULE = "zoo_export.making.child"
 # Set anew for every test by pytest; nothing that converts reads it.
-_OF_NO_MATTER = "PYTEST_CURRENT_TEST"
+_IRRELEVANT = "PYTEST_CURRENT_TEST"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One conversion.
+
+    Args:
+        format: Name of the format, for messages.
+        converter: Target of the converter.
+        runtime: Target of the runtime.
+        model: The model as Keras loads it, a file or folder.
+        modules: Modules to import first, which register the model's own layers.
+        path: The artifact to write.
+        inputs: Inputs of the artifact.
+        outputs: Outputs of the artifact.
+        about: What a file may say about itself: name, task, labels, preprocessing, license and
+            versions, as plain data.
+        options: How the file is made, as far as that is for its format.
+        dynamic: Whether the batch varies in a format that would fix it: what that costs is
+            measured.
+        perturbed: Whether a copy with perturbed weights is converted and run on the samples too.
+    """
+
+    format: str
+    converter: str
+    runtime: str
+    model: str
+    modules: tuple[str, ...]
+    path: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    options: ExportOptions = field(default_factory=ExportOptions)
+    dynamic: bool = False
+    perturbed: bool = False
+
+
+@dataclass(frozen=True)
+class LoadedJob:
+    """A job with the arrays that it works on.
+
+    Args:
+        job: What is to be done.
+        samples: Sample batches to run the artifact on.
+        calibration: Rows that the ranges of activations are measured on.
+    """
+
+    job: Job
+    samples: tuple[Arrays, ...]
+    calibration: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it went.
+
+    Args:
+        facts: What the converter found in the file.
+        error: The cause of a failure.
+        operators: The operators at fault and their layers.
+        traceback: Where it failed, for ``--debug``.
+        peak_mb: Peak memory of the process during the job, in MB.
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    operators: tuple[tuple[str | None, ...], ...] = ()
+    traceback: str = ""
+    peak_mb: float = 0.0
+
+
+def write_job(folder: Path, loaded: LoadedJob) -> None:
+    """Write a job and its arrays."""
+    save_batches(folder / _SAMPLES, loaded.samples)
+    save_batches(folder / _CALIBRATION, (loaded.calibration,))
+    (folder / _JOB).write_text(json.dumps(asdict(loaded.job)), encoding="utf-8")
+
+
+def read_job(folder: Path) -> LoadedJob:
+    """Read what :func:`write_job` wrote."""
+    data = json.loads((folder / _JOB).read_text(encoding="utf-8"))
+    calibration = load_batches(folder / _CALIBRATION)
+    return LoadedJob(
+        schema.read(Job, data, _JOB),
+        load_batches(folder / _SAMPLES),
+        calibration[0] if calibration else {},
+    )
+
+
+def write_result(folder: Path, result: Result, outputs: tuple[Arrays, ...] = ()) -> None:
+    """Write the outputs, then the result, whose presence says that all is written."""
+    save_batches(folder / _OUTPUTS, outputs)
+    part = folder / f"{_RESULT}.part"
+    part.write_text(json.dumps(asdict(result)), encoding="utf-8")
+    part.rename(folder / _RESULT)
+
+
+def has_result(folder: Path) -> bool:
+    """Return whether :func:`write_result` has written all of it."""
+    return (folder / _RESULT).is_file()
+
+
+def read_result(folder: Path) -> tuple[Result, tuple[dict[str, Array], ...]]:
+    """Read what :func:`write_result` wrote."""
+    data = json.loads((folder / _RESULT).read_text(encoding="utf-8"))
+    return schema.read(Result, data, _RESULT), load_batches(folder / _OUTPUTS)
+
+
+def save_batches(path: Path, batches: tuple[Arrays, ...]) -> None:
+    """Write arrays by batch and name."""
+    flat = {
+        f"{i}/{name}": array for i, batch in enumerate(batches) for name, array in batch.items()
+    }
+    with path.open("wb") as file:
+        np.savez(file, **flat)  # type: ignore[arg-type]  # its stubs take the names for options
+
+
+def load_batches(path: Path) -> tuple[dict[str, Array], ...]:
+    """Read what :func:`save_batches` wrote."""
+    batches: dict[int, dict[str, Array]] = {}
+    with np.load(path, allow_pickle=False) as arrays:
+        for key in arrays.files:
+            index, _, name = key.partition("/")
+            batches.setdefault(int(index), {})[name] = arrays[key]
+    return tuple(batches[index] for index in sorted(batches))
 
 
 @dataclass(frozen=True)
@@ -73,7 +197,7 @@ def workers(weights: int, free: int | None) -> int:
 
     Args:
         weights: Bytes of the model.
-        free: Bytes of memory that can be had, ``None`` where that is unknown.
+        free: Bytes of memory that are available, ``None`` where that is unknown.
 
     Example:
         >>> workers(weights=440_000_000, free=16_000_000_000)  # bert-base
@@ -86,30 +210,30 @@ def workers(weights: int, free: int | None) -> int:
 
 
 def convert_all(
-    tasks: Sequence[Task],
+    jobs: Sequence[LoadedJob],
     work: Path,
     *,
     time_limit: float,
     started: Callable[[str], None],
 ) -> Iterator[Converted]:
-    """Carry out the tasks, two at a time if memory allows, and yield each as it ends.
+    """Carry out the jobs, two at a time if memory allows, and yield each as it ends.
 
     Args:
-        tasks: Every job with its arrays.
+        jobs: Every job with its arrays.
         work: A folder for what the processes exchange.
         time_limit: Seconds after which a process is killed.
         started: Called with the format's name as its process starts.
     """
-    waiting = list(tasks)
+    waiting = list(jobs)
     running: list[_Running] = []
-    largest = max((size_of(Path(task.job.model)) for task in tasks), default=0)
+    largest = max((size_of(Path(loaded.job.model)) for loaded in jobs), default=0)
     count = workers(largest, free_bytes())
     try:
         while waiting or running:
             while waiting and len(running) < count:
-                task = waiting.pop(0)
-                started(task.job.format)
-                running.append(_start(task, work))
+                loaded = waiting.pop(0)
+                started(loaded.job.format)
+                running.append(_start(loaded, work))
             for one in [r for r in running if _is_over(r, time_limit)]:
                 running.remove(one)
                 if _may_suffer_from_others(one, time_limit):
@@ -121,14 +245,14 @@ def convert_all(
     finally:
         for one in running:  # Ctrl-C, or an error of the caller
             one.child.kill()
-        forget(tasks)
+        forget(jobs)
 
 
-def _start(task: Task, work: Path) -> _Running:
-    folder = work / f"job-{task.job.format.replace(':', '-')}"
+def _start(loaded: LoadedJob, work: Path) -> _Running:
+    folder = work / f"job-{loaded.job.format.replace(':', '-')}"
     folder.mkdir()
-    write_task(folder, task)
-    return _begin(task.job, folder)
+    write_job(folder, loaded)
+    return _begin(loaded.job, folder)
 
 
 def _begin(job: Job, folder: Path, *, fresh: bool = False) -> _Running:
@@ -178,12 +302,12 @@ class Child:
 
     Args:
         process: It takes the folders of its jobs on standard input.
-        surroundings: What it took over from this process when it began.
+        environment: What it took over from this process when it began.
         jobs: How many it was given.
     """
 
     process: subprocess.Popen[bytes]
-    surroundings: tuple[object, ...]
+    environment: tuple[object, ...]
     jobs: int = 0
 
     def kill(self) -> None:
@@ -209,7 +333,7 @@ def give(folder: Path, *, fresh: bool = False) -> Child:
     child = None if fresh else _idle()
     if child is None:
         process = processes.start_logged(_MODULE, log=folder / LOG, stdin=subprocess.PIPE)
-        child = Child(process, _surroundings())
+        child = Child(process, _environment())
     with contextlib.suppress(BrokenPipeError):  # it has just ended, which is seen later
         os.write(child.process.stdin.fileno(), json.dumps(str(folder)).encode() + b"\n")  # type: ignore[union-attr]  # a pipe
     return replace(child, jobs=child.jobs + 1)
@@ -220,14 +344,14 @@ def take_back(child: Child) -> None:
     _waiting.append(child)
 
 
-def forget(tasks: Sequence[Task]) -> None:
+def forget(jobs: Sequence[LoadedJob]) -> None:
     """End the processes that may hold code which changes until the next export.
 
     Args:
-        tasks: What was exported last.
+        jobs: What was exported last.
     """
-    own = any(not is_known(module) for task in tasks for module in task.job.modules)
-    if own or any(Path(task.job.model).is_file() for task in tasks):  # pickled, with its code
+    own = any(not is_known(module) for loaded in jobs for module in loaded.job.modules)
+    if own or any(Path(loaded.job.model).is_file() for loaded in jobs):  # pickled, with its code
         close()
 
 
@@ -238,19 +362,19 @@ def close() -> None:
 
 
 def _idle() -> Child | None:
-    here = _surroundings()
+    here = _environment()
     while _waiting:
         child = _waiting.pop()
-        if child.surroundings == here and child.process.poll() is None:
+        if child.environment == here and child.process.poll() is None:
             return child
-        if here[0] == child.surroundings[0]:
+        if here[0] == child.environment[0]:
             child.kill()
     return None
 
 
-def _surroundings() -> tuple[object, ...]:
+def _environment() -> tuple[object, ...]:
     """Return what decides how a new process would begin; first, which process this one is."""
-    variables = {name: value for name, value in os.environ.items() if name != _OF_NO_MATTER}
+    variables = {name: value for name, value in os.environ.items() if name != _IRRELEVANT}
     here = Path().stat()  # a folder that is gone has no name
     return os.getpid(), (here.st_dev, here.st_ino), tuple(sys.path), variables
 

@@ -1,4 +1,4 @@
-"""How long files take beside each other, run in turns in this process, and what that tells."""
+"""Timing of files against each other, run in turns in this process."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def medians(acts: Sequence[Callable[[], object]]) -> list[float]:
     """Return the median milliseconds of functions that are called in turns.
 
     Args:
-        acts: Functions without arguments; all see the same weather.
+        acts: Functions without arguments; all run under the same background load.
     """
     taken: list[list[float]] = [[] for _ in acts]
     ends = time.perf_counter() + _SECONDS * len(acts)
@@ -85,21 +85,21 @@ def medians(acts: Sequence[Callable[[], object]]) -> list[float]:
 
 
 def beside_float(
-    folder: Path, artifacts: Sequence[Artifact], cases: Sequence[Arrays]
+    folder: Path, artifacts: Sequence[Artifact], samples: Sequence[Arrays]
 ) -> list[Artifact]:
-    """Return artifacts that say how long a quantized file takes, if the float one is there too.
+    """Return artifacts whose facts have the timing of a quantized file, if the float one is there.
 
     Args:
         folder: Where the files are.
         artifacts: All that a bundle has.
-        cases: Sample batches; one row of the first that the file can take is run, on one thread.
+        samples: Sample batches; one row of the first that the file can take is run, on one thread.
     """
     found = {artifact.format: artifact for artifact in artifacts}
     for name, artifact in found.items():
         scheme, plain = find(name).scheme, found.get(name.partition(":")[0])
         if scheme is None or not scheme.quantizes or plain is None:
             continue
-        rows = next(case for case in cases if fits(artifact.inputs, case))
+        rows = next(each for each in samples if fits(artifact.inputs, each))
         first = {name: array[:1] for name, array in rows.items()}
         quantized, floats = medians([_run(folder, file, first) for file in (artifact, plain)])
         facts = {**artifact.facts, "times_float": round(quantized / floats, 2)}

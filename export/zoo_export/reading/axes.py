@@ -1,4 +1,4 @@
-"""Names for the sizes that are known only when data arrive, and which of them must be equal."""
+"""Dynamic axes: names for the sizes that are known only when data arrive, and which are equal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AXES = {4: {1: HEIGHT, 2: WIDTH}, 5: {1: "depth", 2: HEIGHT, 3: WIDTH}}
 _NUMERIC = "biuf"
 # Models halve images, and some texts, up to five times and take only what can be halved.
 _HALVED = 32
-# The numbers, mask and segments of one text: no more inputs are tried together.
+# The ids, mask and segments of one text: no more inputs are tried together.
 _TOGETHER = 3
 
 # Of an input, by its name, a dimension.
@@ -34,7 +34,7 @@ def input_tensors(signature: Signature) -> tuple[Tensor, ...]:
     """Return the inputs with their unknown sizes named as is usual for their ranks and names.
 
     Raises:
-        UsageError: An input that is no array of numbers.
+        UsageError: An input that is not an array of numbers.
     """
     model = signature.model.name
     for name, tensor in signature.inputs.items():
@@ -174,8 +174,8 @@ def output_tensors(
         runs: The named sizes of some inputs and the outputs they gave.
 
     Raises:
-        UsageError: An output that is no array of numbers, has no row for each row of the inputs,
-            or whose number of axes hangs on the batch.
+        UsageError: An output that is not an array of numbers, has no row for each row of the
+            inputs, or whose number of axes depends on the batch.
     """
     found = []
     varies = signature.varies
@@ -221,7 +221,7 @@ def _known_sizes(
     *,
     varies: bool,
 ) -> list[int | None]:
-    """Return the sizes that Keras tells and that its runs confirm: some layers tell others."""
+    """Return the sizes that Keras infers and that its runs confirm: some layers infer others."""
     shapes = [arrays[output].shape for _, arrays in runs]
     if len({len(found) for found in shapes}) > 1:
         few, *_, many = sorted(map(list, shapes), key=len)

@@ -1,4 +1,4 @@
-"""Real inputs that show a quantizer how large the activations get."""
+"""Calibration data: real inputs that show a quantizer how large the activations get."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from zoo_runtime.tensors import Array, Arrays, Tensor, bind
 MIN_ROWS = 8
 # Fewer leave out much of what other inputs give: TensorFlow's own guide asks for 100 to 500.
 FEW_ROWS = 100
-# From so many rows on, one of four is kept out of the ranges, to judge what they cut off.
-_ENOUGH, _SHARE = 16, 4
-# So many samples of the caller's judge it by themselves.
+# From so many rows on, one of four is held out of the ranges, to verify what they clip.
+_ENOUGH, _PARTS = 16, 4
+# With so many samples of the caller none is held out.
 _SAMPLES = 16
 # How much larger samples may be than what was calibrated on, or smaller, to be of one scale.
 _SAME_SCALE = 10.0
@@ -50,13 +50,13 @@ def check_calibration(
 
 
 def split(rows: dict[str, Array], samples: int) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Return the rows that ranges are measured on, and those that the file is judged by.
+    """Return the rows that ranges are measured on, and those held out to verify the file.
 
-    They are the same ones where there are too few to part: ranges fit their own rows best.
+    They are the same ones where there are too few to split: ranges fit their own rows best.
 
     Args:
         rows: Of the calibration, by input name.
-        samples: How many rows the caller gave to judge by.
+        samples: How many rows the caller gave to verify with.
 
     Example:
         >>> [len(part["x"]) for part in split({"x": np.zeros((64, 2))}, samples=0)]
@@ -67,12 +67,12 @@ def split(rows: dict[str, Array], samples: int) -> tuple[dict[str, Array], dict[
     count = len(next(iter(rows.values())))
     if count < _ENOUGH or samples >= _SAMPLES:
         return rows, rows
-    # By chance, for rows may come in an order that repeats itself.
+    # At random, for rows may come in an order that repeats itself.
     order = np.random.default_rng(0).permutation(count)
-    judges, others = np.sort(order[: count // _SHARE]), np.sort(order[count // _SHARE :])
+    held_out, others = np.sort(order[: count // _PARTS]), np.sort(order[count // _PARTS :])
     return (
         {name: array[others] for name, array in rows.items()},
-        {name: array[judges] for name, array in rows.items()},
+        {name: array[held_out] for name, array in rows.items()},
     )
 
 

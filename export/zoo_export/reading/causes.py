@@ -1,4 +1,4 @@
-"""Why a file differs: numbers that its dtype cannot hold, and such as any file may round away."""
+"""Why a file differs: values that its dtype cannot hold, and such as any file may round away."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from zoo_runtime.tensors import Array, Arrays, joined
 _FLOAT16 = float(np.finfo(np.float16).max)
 _ROWS = 32
 _FLOATS = {"float32", "float64"}
-# As near to a step as the order of a sum moves a number.
+# As near to a step as the order of a sum moves a value.
 _LAST_BITS = 1e-5
 _ROUND, _CHOOSE = {"Round", "Rint"}, {"ArgMax", "ArgMin"}
 # Operators whose outputs are not made of the inputs, and those that only hand them on.
 _UNMADE = {"Const", "Placeholder", "ReadVariableOp", "Identity"}
 
 
-def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
-    """Return a sentence about the first layer whose numbers a file cannot tell; empty if none.
+def cause(fmt: Format, model: Any, samples: Sequence[Arrays]) -> str:
+    """Return a sentence about the first layer whose values a file cannot hold; empty if none.
 
     A scheme cannot hold some of them. And any file may round a half, or choose among equals,
     otherwise than Keras, as the last bit of a sum is another there.
@@ -32,7 +32,7 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
     Args:
         fmt: The format and scheme.
         model: The Keras model.
-        cases: Batches of inputs by name.
+        samples: Batches of inputs by name.
 
     Example:
         >>> import keras
@@ -43,7 +43,7 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
         >>> cause(find("onnx:float16"), model, [{"x": np.full((1, 2), 5e4, np.float32)}])
         "Layer 'sums' gives numbers up to 1e+05, and float16 ends at 65,504"
     """
-    signature, rows = signature_of(inference_clone(model)), _rows(cases)
+    signature, rows = signature_of(inference_clone(model)), _rows(samples)
     if fmt.scheme is None:
         return _at_a_step(signature, rows)
     if fmt.scheme.dtype == "float16":
@@ -56,7 +56,7 @@ def cause(fmt: Format, model: Any, cases: Sequence[Arrays]) -> str:
 
 
 def _beyond_float16(signature: Signature, rows: Arrays) -> str:
-    """Return what grows beyond float16 of numbers that are in it.
+    """Return what grows beyond float16 of values that are in it.
 
     What is beyond for a constant or an input that is, as a mask, stays in float32.
     """
@@ -75,7 +75,7 @@ def _at_a_step(signature: Signature, rows: Arrays) -> str:
         signature, rows, lambda kind: kind in kinds, lambda operator: [operator.inputs[:1]]
     )
     for kind, where, (array,) in taken:
-        count = _halves(array) if kind in _ROUND else _equals(array, kind)
+        count = _halfway(array) if kind in _ROUND else _equals(array, kind)
         if count and kind in _ROUND:
             return (
                 f"{where} rounds {count} numbers that lie halfway between two whole ones, and the "
@@ -89,7 +89,7 @@ def _at_a_step(signature: Signature, rows: Arrays) -> str:
     return ""
 
 
-def _halves(array: Array) -> int:
+def _halfway(array: Array) -> int:
     parts = np.abs(array - np.floor(array) - 0.5)
     return int((parts <= _LAST_BITS * np.maximum(1, np.abs(array))).sum())
 
@@ -121,34 +121,34 @@ def _on_two_scales(where: str, array: Array, steps: str) -> str:
     )
 
 
-def _first(judge: Callable[[str, Array], str], signature: Signature, rows: Arrays) -> str:
-    """Return what is said of the first array that something is said of: of layers, then inside."""
+def _first(describe: Callable[[str, Array], str], signature: Signature, rows: Arrays) -> str:
+    """Return the first description of an array that is not empty: of layers, then inside."""
     for inside in (_between_layers, _inside_of_layers):
-        found = (judge(where, array) for where, array in inside(signature, rows))
-        if said := next(filter(None, found), ""):
-            return said
+        found = (describe(where, array) for where, array in inside(signature, rows))
+        if text := next(filter(None, found), ""):
+            return text
     return ""
 
 
-def random_layers(signature: Signature, case: Arrays) -> list[str]:
+def random_layers(signature: Signature, inputs: Arrays) -> list[str]:
     """Return the layers that draw random numbers, outside of training too.
 
     Args:
         signature: The model's.
-        case: Inputs by name.
+        inputs: By name.
     """
-    found = _of_graph(signature, case, lambda kind: "Random" in kind)
+    found = _of_graph(signature, inputs, lambda kind: "Random" in kind)
     return list(dict.fromkeys(where for where, *_ in found))
 
 
-def _rows(cases: Sequence[Arrays]) -> dict[str, Array]:
-    shapes = [{name: array.shape[1:] for name, array in case.items()} for case in cases]
-    alike = [dict(case) for case, shape in zip(cases, shapes, strict=True) if shape == shapes[0]]
+def _rows(samples: Sequence[Arrays]) -> dict[str, Array]:
+    shapes = [{name: array.shape[1:] for name, array in each.items()} for each in samples]
+    alike = [dict(each) for each, shape in zip(samples, shapes, strict=True) if shape == shapes[0]]
     return {name: array[:_ROWS] for name, array in joined(alike).items()}
 
 
 def _between_layers(signature: Signature, rows: Arrays) -> Iterator[tuple[str, Array]]:
-    """Yield what each layer gives, in their order; nothing where Keras cannot tell."""
+    """Yield what each layer gives, in their order; nothing where Keras has no graph."""
     found = {
         f"{operation.name}/{at}": tensor
         for operation in getattr(signature.model, "operations", [])
@@ -191,7 +191,7 @@ def _in_graph(
     wanted: Callable[[str], bool],
     tensors: Callable[[Any], Sequence[Sequence[Any]]],
 ) -> Iterator[tuple[str, str, list[Array]]]:
-    """Yield kind and place of operators of some kinds, and values of them that begin with floats.
+    """Yield type and layer of operators of some types, and values of them that begin with floats.
 
     Args:
         signature: The model's.
@@ -213,7 +213,7 @@ def _in_graph(
             for values in tensors(operator)
             if values[0].dtype.name in _FLOATS
         ]
-        found.extend(place for place, _ in floats)
+        found.extend(operator for operator, _ in floats)
         return [[tf.identity(value) for value in values] for _, values in floats]
 
     try:

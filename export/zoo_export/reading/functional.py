@@ -1,24 +1,26 @@
 """Any Keras model as a functional one, with a name for each of its inputs and outputs.
 
-A model of a class of its own tells what it takes by what it was called with, or by samples. What
-a stateful model keeps from one call to the next (a streaming LSTM) goes in and out of it.
+What a model of a class of its own takes follows from what it was called with, or from samples. What
+a stateful model keeps from one call to the next (a streaming LSTM) goes in and out of it. One that
+compares every row of one input with every row of another, such as CLIP, is taken apart.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from zoo_export.reading.signature import clean, signature_of
+from zoo_export.reading.signature import clean, leaves, signature_of
 from zoo_registry import UsageError
 
 STATE = "{}_state_{}"
 NEXT = "next_{}"
 _SHAPE = "_shape"
+EMBEDDING = "embedding"
 _NARROWED = {"float64": "float32", "int64": "int32"}
 
 
@@ -27,7 +29,7 @@ def functional(model: Any, samples: Mapping[str, Any] | None = None) -> Any:
 
     Args:
         model: Any ``keras.Model``.
-        samples: Inputs by name, which tell the signature of a model that was never called, and
+        samples: Inputs by name, which give the signature of a model that was never called, and
             the dtypes of one that was.
 
     Raises:
@@ -125,7 +127,7 @@ def _states(model: Any) -> dict[str, Any]:
     specs = {n: tf.TensorSpec(t.shape, t.dtype) for n, t in signature.inputs.items()}
     try:
         tf.function(run, autograph=False).get_concrete_function(specs)
-    except Exception:  # whatever it is, the export meets it again where it can say it better
+    except Exception:  # whatever it is, the export meets it again where it can report it better
         return {}
     return _named_states(owners, found)
 
@@ -206,7 +208,7 @@ def _arguments(model: Any, samples: Mapping[str, Any]) -> dict[str, Any]:
     if not known:
         kind = "has no Input" if isinstance(model, keras.Sequential) else "is of a class of its own"
         raise UsageError(
-            f"Model '{model.name}' {kind} and nothing tells what it takes: call "
+            f"Model '{model.name}' {kind} and its inputs are not known: call "
             "it once on an example, model(x), or give samples (samples={name: array})."
         )
     given = [*samples] if not shapes and len(known) == len(samples) == 1 else []
@@ -241,3 +243,104 @@ def _symbolic(shape: Any, path: tuple[str, ...], samples: Mapping[str, Any]) -> 
     sizes = [a if a == b else None for a, b in zip(shape[1:], array.shape[1:], strict=False)]
     dtype = _NARROWED.get(array.dtype.name, array.dtype.name)
     return keras.Input(tuple(sizes), dtype=dtype, name=name)
+
+
+def encoders(model: Any) -> dict[str, Any]:
+    """Return the encoders of a model that gives a number for every pair of rows, as CLIP does.
+
+    A device stores what one of them gave, and runs the other: each is exported by itself, with as
+    many rows as it is given. Layers and weights are the model's own. What the model makes of the
+    pairs, such as a product and a temperature, is left to the caller.
+
+    Args:
+        model: A functional ``keras.Model``.
+
+    Returns:
+        By the name of its first input, a model with the output ``embedding`` of shape
+        ``(batch, ...)``.
+
+    Raises:
+        UsageError: A model in whose graph no operation compares all rows of two inputs.
+
+    Example:
+        >>> import keras
+        >>> image, text = keras.Input((6,), name="image"), keras.Input((4,), name="text")
+        >>> a, b = keras.layers.Dense(3)(image), keras.layers.Dense(3)(text)
+        >>> model = keras.Model([image, text], keras.ops.matmul(a, keras.ops.transpose(b)))
+        >>> {name: list(encoder.output) for name, encoder in encoders(model).items()}
+        {'image': ['embedding'], 'text': ['embedding']}
+    """
+    found = compared_inputs(model)
+    if not found:
+        raise UsageError(
+            f"Model '{model.name}' has no encoders to take apart: no operation of its graph "
+            "compares every row of one input with every row of another. Build each encoder from "
+            "its own layers: keras.Model(its inputs, its output)."
+        )
+    inputs = dict(leaves(_graph(model)._inputs_struct))
+    return {
+        names[0]: keras.Model(
+            {name: inputs[name] for name in names},
+            {EMBEDDING: tensor},
+            name=f"{model.name}_{clean(names[0])}",
+        )
+        for names, tensor in found.items()
+    }
+
+
+def compared_inputs(model: Any) -> dict[tuple[str, ...], Any]:
+    """Return what a model compares row by row: by the names of its inputs, the tensor made of them.
+
+    Empty where it compares no two inputs so, or has no graph.
+    """
+    graph = _graph(model)
+    if not hasattr(graph, "_nodes_by_depth"):
+        return {}
+    made_by: dict[int, Any] = {}
+    depends: dict[int, tuple[str, ...]] = {
+        id(tensor): (name,) for name, tensor in leaves(graph._inputs_struct)
+    }
+    found: dict[tuple[str, ...], Any] = {}
+    for node in _nodes(graph):
+        parts = [tensor for tensor in node.arguments.keras_tensors if depends.get(id(tensor))]
+        names = [depends[id(tensor)] for tensor in parts]
+        for tensor in node.outputs:
+            made_by[id(tensor)] = node
+            depends.setdefault(id(tensor), tuple(dict.fromkeys(sum(names, ()))))
+        if _is_of_pairs(parts, names, node.outputs):
+            towers = [_with_rows_first(tensor, made_by) for tensor in parts]
+            if None not in towers:
+                found |= dict(zip(names, towers, strict=True))
+    return found
+
+
+def _graph(model: Any) -> Any:
+    # A Sequential keeps the functional model it stands for.
+    return getattr(model, "_functional", None) or model
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        yield from graph._nodes_by_depth[depth]
+
+
+def _is_of_pairs(parts: list[Any], names: list[tuple[str, ...]], made: list[Any]) -> bool:
+    """Return whether parts that have no input in common meet in an answer for every pair."""
+    if len(parts) < 2 or len({name for row in names for name in row}) < sum(map(len, names)):
+        return False
+    open_sizes = max(_open(tensor) for tensor in parts)
+    return any(_open(tensor) > open_sizes for tensor in made)
+
+
+def _open(tensor: Any) -> int:
+    return sum(size is None for size in tensor.shape)
+
+
+def _with_rows_first(tensor: Any, made_by: dict[int, Any]) -> Any:
+    """Return what a tensor was made of before its rows were put behind, as for a product."""
+    while len(tensor.shape) and tensor.shape[0] is not None:
+        node = made_by.get(id(tensor))
+        if node is None or len(node.arguments.keras_tensors) != 1:
+            return None
+        (tensor,) = node.arguments.keras_tensors
+    return tensor if len(tensor.shape) else None

@@ -1,4 +1,4 @@
-"""The model that is exported: in float32 for inference, and with weights that show what they do."""
+"""The model that is exported: in float32 for inference, and with perturbed weights."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def named_for_scopes(name: str) -> str:
 
 
 def load_config(model: Any, config: dict[str, Any]) -> Any:
-    """Return a model made anew from a changed configuration, with the weights of ``model``."""
+    """Return a model built from a changed configuration, with the weights of ``model``."""
     clone = type(model).from_config(config)
     clone.set_weights(model.get_weights())
     return clone
@@ -105,32 +105,32 @@ def bits_moved(model: Any, generator: Any) -> Iterator[None]:
 
 
 @contextmanager
-def changed_weights(model: Any) -> Iterator[None]:
-    """Let Keras compute with the weights of :func:`change_weights`; they themselves stay."""
-    with _with_weights(model, changed):
+def perturbed_weights(model: Any) -> Iterator[None]:
+    """Let Keras compute with the weights of :func:`perturb_weights`; they themselves stay."""
+    with _with_weights(model, perturbed):
         yield
 
 
-def change_weights(model: Any) -> None:
-    """Give a model weights with which every one of them matters, the same in every process."""
+def perturb_weights(model: Any) -> None:
+    """Give a model perturbed weights, the same in every process, so that all of them matter."""
     import keras
 
     for at, variable in enumerate(model.variables):
         array = keras.ops.convert_to_numpy(variable)
         if array.dtype.kind == "f":
-            variable.assign(changed(array, variable.path, at))
+            variable.assign(perturbed(array, variable.path, at))
 
 
-def changed(array: Array, path: str, seed: int) -> Array:
-    """Return weights about as large as they are, and such as matter where they are zero.
+def perturbed(array: Array, path: str, seed: int) -> Array:
+    """Return perturbed weights: about as large as they are, and not zero where they are zero.
 
     What is positive stays so. Heads, gammas and layer scales that begin at zero hide all that is
     before them, and zeros and ones hide that a converter leaves them out.
 
     Example:
-        >>> bool(changed(np.zeros((4, 9), np.float32), "head/kernel", 0).std() > 0.1)
+        >>> bool(perturbed(np.zeros((4, 9), np.float32), "head/kernel", 0).std() > 0.1)
         True
-        >>> bool((changed(np.ones(9, np.float32), "norm/moving_variance", 1) > 0).all())
+        >>> bool((perturbed(np.ones(9, np.float32), "norm/moving_variance", 1) > 0).all())
         True
     """
     generator = np.random.default_rng(seed)
@@ -165,7 +165,7 @@ def _is_idle(array: Array, path: str) -> bool:
 
 
 def in_last_bit(generator: Any, array: Array) -> Array:
-    """Return real numbers that are one bit off, up or down; whole ones are exact and stay."""
+    """Return floats that are one bit off, up or down; integers are exact and stay."""
     if array.dtype.kind != "f":
         return array
     last = np.finfo(array.dtype).eps * generator.choice([-1, 1], array.shape)

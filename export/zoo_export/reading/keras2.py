@@ -1,4 +1,4 @@
-"""Models that Keras 2 saved, as ``.keras`` or ``.h5``, made anew of layers of Keras 3.
+"""Models that Keras 2 saved, as ``.keras`` or ``.h5``, rebuilt of layers of Keras 3.
 
 Keras 3 itself reads few of them: it has other modules, arguments and numbers of nodes. What has
 no equal in it is refused by layer. Weights are taken in the order in which both versions have them
@@ -22,7 +22,7 @@ from zoo_system.errors import plain
 _MODELS = {"Functional", "Model", "Sequential"}
 _INPUT = "InputLayer"
 _CONSTANT = "_CONSTANT_VALUE"
-# Arguments that Keras 3 has not, and that say nothing where they have these values.
+# Arguments that Keras 3 has not, and that have no effect where they have these values.
 _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "batch_input_shape": (),
     "fused": (),
@@ -81,8 +81,8 @@ def made_anew(config: Mapping[str, Any], what: str) -> Any:
     """
     if config.get("class_name") not in _MODELS:
         raise UsageError(
-            f"{what} is a '{config.get('class_name')}', a class of its author's own, which a file "
-            "does not hold: build it with Keras 3, and export the model."
+            f"{what} is a '{config.get('class_name')}', a custom class, which a file does not "
+            "hold: build it with Keras 3, and export the model."
         )
     return _Maker(what).model(config)
 
@@ -330,8 +330,8 @@ class _Naming:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception) and not isinstance(error, UsageError):
-            said = " ".join(plain(str(error)).split())
-            raise self._maker._refused(self._row, f"{type(error).__name__}: {said}") from error
+            cause = " ".join(plain(str(error)).split())
+            raise self._maker._refused(self._row, f"{type(error).__name__}: {cause}") from error
 
 
 def _parameters(kind: type) -> Sequence[str]:
@@ -397,9 +397,9 @@ def _arrays(groups: Any, name: str) -> list[Any]:
 
 
 def _whole(dataset: Any, file: str) -> Any:
-    # What is kept in another file would be read from wherever it says.
+    # What lies in another file would be read from wherever the link points.
     if dataset.external or dataset.is_virtual or dataset.file.filename != file:
-        raise UsageError(f"'{file}': {dataset.name} is no array of this file.")
+        raise UsageError(f"'{file}': {dataset.name} is not an array of this file.")
     return np.asarray(dataset)
 
 

@@ -34,12 +34,12 @@ class FromFile:
     Args:
         source: Name of the file.
         sha256: Of the file, by its name.
-        belongings: None: such a file holds neither labels nor a tokenizer.
+        assets: None: such a file holds neither labels nor a tokenizer.
     """
 
     source: str
     sha256: dict[str, str]
-    belongings: None = None
+    assets: None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class _Described:
 def read_model(path: Path, *, compiled: bool = False) -> Any:
     """Return the model of a ``.keras`` or ``.h5`` file.
 
-    Code that lies in the file is not run. Of Keras 2 it is made anew with layers of Keras 3. The
-    model says as ``zoo_weights`` where it came from.
+    Code that lies in the file is not run. Of Keras 2 it is rebuilt with layers of Keras 3. The
+    model has as ``zoo_weights`` where it came from.
 
     Args:
         path: What ``model.save`` wrote.
@@ -60,7 +60,7 @@ def read_model(path: Path, *, compiled: bool = False) -> Any:
 
     Raises:
         UsageError: A file of another kind, a damaged one, one whose model is larger than the free
-            memory, or a model of Keras 2 that cannot be made anew.
+            memory, or a model of Keras 2 that cannot be rebuilt.
         ExportError: Keras cannot load it.
 
     Example:
@@ -89,8 +89,8 @@ def _described(path: Path) -> _Described:
         elif _begins_with(path, _HDF5):
             return _of_hdf5(path)
     raise UsageError(
-        f"'{path}' is no model: give a folder of `zoo train`, or a file of model.save, .keras or "
-        ".h5."
+        f"'{path}' is not a model: give a folder of `zoo train`, or a file of model.save, .keras "
+        "or .h5."
     )
 
 
@@ -177,5 +177,5 @@ def _damage_named(path: Path) -> Iterator[None]:
         if isinstance(error, FileNotFoundError):
             raise UsageError(f"There is no model file '{path}'.") from error
         raise UsageError(
-            f"'{path}' is no whole file of Keras: {type(error).__name__}: {plain(str(error))}."
+            f"'{path}' is not a complete Keras file: {type(error).__name__}: {plain(str(error))}."
         ) from error

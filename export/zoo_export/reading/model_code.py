@@ -38,7 +38,7 @@ def objects_in(config: Any) -> Iterator[Mapping[str, Any]]:
 def has_own_code(model: Any) -> bool:
     """Return whether a model has layers that are neither Keras's nor of a library on top of it.
 
-    Those may be in the running script, and need not tell Keras what they were made from.
+    Those may be in the running script, and need not give Keras what they were made from.
     """
     import keras
 
@@ -50,7 +50,7 @@ def has_own_code(model: Any) -> bool:
 
 
 def is_known(module: str) -> bool:
-    """Return whether a module is one of those whose layers Keras makes anew from their file.
+    """Return whether a module is one of those whose layers Keras rebuilds from their file.
 
     Example:
         >>> [is_known(name) for name in ("keras.src.layers", "zoo_models.layers", "my.layers")]
@@ -96,7 +96,7 @@ def _module(described: Mapping[str, Any]) -> Any:
 
 
 def files_of(modules: Iterable[str]) -> list[Path]:
-    """Return all files of the packages that modules are of, and of a person's own that they import.
+    """Return all files of the packages that modules are of, and of custom ones that they import.
 
     What is installed, or comes with Python, is not followed further.
 

@@ -31,8 +31,8 @@ _OF_A_TABLE = 4096
 def model_file(request: Request, work: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """Give the model as :func:`load` reads it, and the modules to import before.
 
-    A model of known libraries is saved by Keras. One with code of its author's own is pickled:
-    that code may be in the running script, and may not tell Keras what a layer was made from.
+    A model of known libraries is saved by Keras. One with custom code is pickled: that code may be
+    in the running script, and may not give Keras what a layer was made from.
 
     Raises:
         UsageError: It holds something that cannot leave this process.
@@ -57,7 +57,7 @@ def load(path: Path) -> Any:
 
 
 def _saved(request: Request, path: Path) -> tuple[str, ...] | None:
-    """Return the modules of what was saved; ``None`` where Keras cannot make it anew."""
+    """Return the modules of what was saved; ``None`` where Keras cannot rebuild it."""
     if has_own_code(request.model):
         return None
     _check_room(request.model, path)
@@ -97,8 +97,8 @@ def _check_file(model: Any, config: Any, described: Iterable[Mapping[str, Any]])
     """Try whether all of a model comes back from its file; those of a name of the zoo do.
 
     Raises:
-        Exception: Something does not: some layers and functions of Keras hold code of a person's
-            own, as ``ops.map`` does, and some do not tell all that they were made from.
+        Exception: Something does not: some layers and functions of Keras hold custom code, as
+            ``ops.map`` does, and some do not give all that they were made from.
     """
     import keras
 

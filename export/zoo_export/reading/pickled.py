@@ -1,7 +1,7 @@
 """A Keras model as another process gets it whole: the objects themselves, with their code.
 
-Keras saves what a model was made from, and makes it anew. That leaves out whatever its author's
-own classes do not put into ``get_config``, and needs code that can be imported. Here the objects
+Keras saves what a model was made from, and rebuilds it. That leaves out whatever custom classes do
+not put into ``get_config``, and needs code that can be imported. Here the objects
 are pickled as they are: a class, function or lambda that another process can import goes by its
 name, any other (of the running script, of a notebook, made inside of a function) with its code.
 
@@ -200,7 +200,7 @@ def _state(one: Any) -> dict[str, Any]:
 
 
 def _know_again(one: Any) -> None:
-    """Make what was read whole: TensorFlow's variables, and what is told apart by its address."""
+    """Complete what was read: TensorFlow's variables, and what is identified by its address."""
     import keras
 
     if isinstance(one, keras.Variable) and one._value is not None:

@@ -14,7 +14,7 @@ from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
-from zoo_runtime.stored import read_npz, stored_inputs
+from zoo_runtime.saved_samples import read_npz, saved_inputs
 from zoo_runtime.tensors import Array
 from zoo_system import folders
 
@@ -23,7 +23,7 @@ _NOT_OF_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is known of a model before it is looked into; a run tells more than a bare model."""
+    """What is known of a model before it is inspected; a run has more than a bare model."""
 
     model: Any
     name: str
@@ -63,7 +63,7 @@ def name_of(source: Any) -> str:
 
 
 def is_file(source: Any) -> bool:
-    """Return whether what is exported is a file of a model, and no run."""
+    """Return whether what is exported is a file of a model, and not a run."""
     return isinstance(source, str | Path) and Path(source).is_file()
 
 
@@ -71,7 +71,7 @@ def from_run(folder: Path) -> Request:
     """Read a run folder.
 
     Raises:
-        UsageError: It is no run, or one that was not completed.
+        UsageError: It is not a run folder, or one that was not completed.
     """
     info = complete(folder)
     assets = folder / folders.ASSETS
@@ -83,7 +83,7 @@ def from_run(folder: Path) -> Request:
         raise ExportError(str(error)) from error
     builder = builder_module(info.model.name)
     examples = read_npz(folder / "examples.npz", of_run=True)
-    stored = folder / "calibration.npz"
+    saved = folder / "calibration.npz"
     return Request(
         model=model,
         name=name_of(folder),
@@ -91,9 +91,9 @@ def from_run(folder: Path) -> Request:
         labels=info.labels or None,
         preprocessing=info.preprocessing,
         assets=assets if assets.is_dir() else None,
-        rows=stored_inputs(examples),
+        rows=saved_inputs(examples),
         targets=examples.get("y"),
-        calibration=stored_inputs(read_npz(stored, of_run=True)) if stored.is_file() else None,
+        calibration=saved_inputs(read_npz(saved, of_run=True)) if saved.is_file() else None,
         decoding=info.decoding,
         license=info.license or "",
         provenance=info.provenance,
@@ -102,14 +102,14 @@ def from_run(folder: Path) -> Request:
     )
 
 
-def stored_examples(path: Path) -> tuple[dict[str, Array], Array]:
+def saved_examples(path: Path) -> tuple[dict[str, Array], Array]:
     """Read inputs by name and right answers from a file as a run's ``examples.npz``.
 
     Raises:
         UsageError: It cannot be read, or lacks the answers or the inputs.
     """
     arrays = read_npz(path)
-    inputs = stored_inputs(arrays)
+    inputs = saved_inputs(arrays)
     if not inputs or "y" not in arrays:
         has = ", ".join(arrays) or "nothing"
         raise UsageError(
@@ -126,17 +126,17 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
 
     Args:
         model: Any ``keras.Model``.
-        samples: Inputs by name, which tell what a model takes that does not tell it itself.
+        samples: Inputs by name, which give the signature of a model that does not have it.
 
     Raises:
-        UsageError: Something that is no Keras model, or one of which no inputs are known.
+        UsageError: Something that is not a Keras model, or one of which no inputs are known.
     """
     from zoo_export.reading.functional import functional
 
     _check_model(model)
     spec = getattr(model, "zoo_spec", None)
     loaded = getattr(model, "zoo_weights", None)
-    belongings = getattr(loaded, "belongings", None)
+    assets = getattr(loaded, "assets", None)
     provenance: dict[str, Any] = {"model": spec.name} if spec else {}
     if loaded is not None:
         provenance["weights"] = {"source": loaded.source, "sha256": dict(loaded.sha256)}
@@ -144,9 +144,9 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
         model=functional(model, samples),
         name=name_of(model),
         task=spec.defaults.get("task") if spec else None,
-        labels=belongings.labels if belongings else None,
-        preprocessing=belongings.preprocessing if belongings else (),
-        assets=belongings.assets if belongings else None,
+        labels=assets.labels if assets else None,
+        preprocessing=assets.preprocessing if assets else (),
+        assets=assets.folder if assets else None,
         license=spec.license if spec else "",
         provenance=provenance,
     )
@@ -163,15 +163,15 @@ def _check_model(model: Any) -> None:
 
 
 def complete(folder: Path) -> RunInfo:
-    """Return what the ``run.json`` of a run says.
+    """Return the ``run.json`` of a run.
 
     Raises:
-        UsageError: It is no run, one that was not completed, or a damaged one.
+        UsageError: It is not a run folder, one that was not completed, or a damaged one.
     """
     if (folder / "saved_model.pb").is_file() and not (folder / folders.INFO).is_file():
         raise UsageError(
-            f"'{folder}' is no run: it has no run.json. A SavedModel holds no layers: export the "
-            "Keras model that it was made of."
+            f"'{folder}' is not a run folder (run.json is missing). A SavedModel holds no layers: "
+            "export the Keras model that it was made of."
         )
     info = read_run_info(folder)
     if info.status != "complete":

@@ -1,4 +1,4 @@
-"""Inputs that a model is tried on: drawn ones, real ones with them, masked ones, and edge cases."""
+"""Samples to run a model on: random ones, the caller's, masked ones, and edge cases."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from zoo_runtime.tensors import BATCH, SEQUENCE, TARGET, Array, Arrays, Tensor, 
 
 BATCHES = (1, 3)
 DRAWN = 4
-# Of models with fewer parameters, so many more, which cost nothing and tell more of each column.
+# Of models with fewer parameters, so many more, which cost nothing and show more of each column.
 _MORE, _SMALL = 4, 10_000_000
 # How rows are masked.
 _MASKED = ("head", "middle", "tail", "all but one step")
 DEFAULT_SEQUENCE = 128
 DEFAULT_SIDE = 64
-# Whole numbers that count nothing the model has a table of.
+# Integers that index no table of the model.
 _WHOLE = 100
 # Of the largest output: as far as Keras' answer may move with the last bit of its inputs. A file,
 # which rounds otherwise at every step, then stays within ten times that.
 _STEADY = 1e-6
-# Of pictures, at most.
+# Of images, at most.
 _CHANNELS = 4
-# Operators of TensorFlow that tell NaN from numbers; these do between a value and itself.
+# Operators of TensorFlow that detect NaN; the second ones between a value and itself.
 _ASKS_NAN, _COMPARES = {"IsNan", "IsFinite"}, {"Equal", "NotEqual"}
-# What layers call the number of rows of a table that they look whole numbers up in.
+# What layers call the number of rows of a table that they look integers up in.
 _TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
-# What layers call the number of positions that they can tell apart.
+# What layers call the number of positions that they can distinguish.
 _LENGTH_LIMITS = ("max_length", "max_sequence_length", "sequence_length", "max_len")
 
 
@@ -42,7 +42,7 @@ def draws_for(signature: Signature) -> int:
     return DRAWN + (_MORE if signature.model.count_params() < _SMALL else 0)
 
 
-def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
+def sample_batches(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str, Array]]:
     """Return batches of 1 and 3 rows, and of those drawn beyond them.
 
     Args:
@@ -50,15 +50,15 @@ def sample_cases(rows: Arrays, batch_sizes: Sequence[int] = ()) -> list[dict[str
         batch_sizes: Other batches to have, before these.
     """
     count = len(next(iter(rows.values())))
-    cases = []
+    made = []
     start = 0
     for batch in dict.fromkeys((*batch_sizes, *BATCHES)):
         chosen = [(start + i) % count for i in range(batch)]
-        cases.append({name: array[chosen] for name, array in rows.items()})
+        made.append({name: array[chosen] for name, array in rows.items()})
         start += batch
     if start < count <= DRAWN + _MORE:
-        cases.append({name: array[start:] for name, array in rows.items()})
-    return cases
+        made.append({name: array[start:] for name, array in rows.items()})
+    return made
 
 
 def masked_rows(
@@ -81,7 +81,7 @@ def masked_rows(
         if value is None or array.shape[1] < 2:
             continue
         chosen = array[np.arange(len(_MASKED)) % len(array)].copy()
-        if "mask" in tensor.name:  # what is masked is told by the row alone
+        if "mask" in tensor.name:  # what is masked follows from the row alone
             chosen = np.ones_like(chosen)
         for row, hidden in enumerate(_hidden(array.shape[1])):
             chosen[row][hidden] = value
@@ -120,20 +120,20 @@ def edge_cases(
     nan_inputs: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, tuple[dict[str, Array], dict[str, Array]] | None]:
-    """Return single rows at the edges of what a model may be given, each with what Keras gives.
+    """Return edge cases: single rows at the limits of the inputs, with what Keras gives.
 
     One is zero wherever the model takes numbers, one a hundred times as large as usual but for
-    pixels, one has whole numbers of both signs wherever they index no table, one has no step that
+    pixels, one has integers of both signs wherever they index no table, one has no step that
     is not masked, and one is NaN in each input that may be. There is ``None`` in place of a row
-    where Keras fails or gives NaN, and where Keras' own answer hangs on the last bit of the inputs:
-    no file could be told right from wrong by it.
+    where Keras fails or gives NaN, and where Keras' own answer depends on the last bit of the
+    inputs: no file could be verified with it.
 
     Args:
         signature: The model's.
         tensors: Its inputs, with named sizes.
         rows: Drawn rows by input name.
         nan_inputs: Inputs in which Keras itself has an answer to NaN, as :func:`takes_nan` finds.
-        seed: Seed of the whole numbers.
+        seed: Seed of the integers.
     """
     generator = np.random.default_rng(seed)
     first = {name: array[:1] for name, array in rows.items()}
@@ -161,14 +161,16 @@ def edge_cases(
         elif array.dtype.kind == "i" and _vocabulary(layers) is None:
             drawn = generator.integers(-_WHOLE, _WHOLE, array.shape, endpoint=True)
             whole[name] = drawn.astype(array.dtype)
-    cases = {kind: {**first, **changed} for kind, changed in kinds.items() if changed}
-    answers = {kind: _steady_answer(signature, case, generator) for kind, case in cases.items()}
+    samples = {kind: {**first, **changed} for kind, changed in kinds.items() if changed}
+    answers = {
+        kind: _steady_answer(signature, sample, generator) for kind, sample in samples.items()
+    }
     for name in nan_inputs:
         kind = f"NaN in '{name}'"
-        cases[kind] = {**first, name: np.full_like(first[name], np.nan)}
-        answers[kind] = signature.reference(cases[kind])
+        samples[kind] = {**first, name: np.full_like(first[name], np.nan)}
+        answers[kind] = signature.reference(samples[kind])
     return {
-        kind: (cases[kind], outputs) if outputs is not None else None
+        kind: (samples[kind], outputs) if outputs is not None else None
         for kind, outputs in answers.items()
     }
 
@@ -303,17 +305,17 @@ def drawn_rows(
 ) -> dict[str, Array]:
     """Draw rows of inputs that the model can take.
 
-    Token numbers stay below the size of the embedding they enter, images that are rescaled
+    Token ids stay below the size of the embedding they enter, images that are rescaled
     inside the graph, and unsigned numbers, are drawn in 0..255, masks have rows that are padded at
     the end.
 
     Args:
         signature: The model's.
         tensors: Its inputs, with named sizes.
-        sizes: Numbers for the named sizes.
+        sizes: Values of the named sizes.
         seed: Seed of the draw.
         count: Number of rows.
-        positive: Whether real numbers are drawn between 0 and 1, and whole ones from 1.
+        positive: Whether floats are drawn between 0 and 1, and integers from 1.
     """
     generator = np.random.default_rng(seed)
     rows = {}
@@ -329,8 +331,8 @@ def drawn_rows(
 def _positive(array: Array) -> Array:
     if array.dtype.kind in "iu":
         return np.maximum(array, 1)
-    shares = 0.02 + 0.96 / (1 + np.exp(-np.clip(array, -50, 50)))
-    return np.asarray(shares, array.dtype) if array.dtype.kind == "f" else array
+    fractions = 0.02 + 0.96 / (1 + np.exp(-np.clip(array, -50, 50)))
+    return np.asarray(fractions, array.dtype) if array.dtype.kind == "f" else array
 
 
 def drawn_for(model: Any, *, seed: int = 0) -> dict[str, Array]:
@@ -343,7 +345,7 @@ def drawn_for(model: Any, *, seed: int = 0) -> dict[str, Array]:
 def default_sizes(
     signature: Signature, tensors: Sequence[Tensor], length: int | None = None
 ) -> dict[str, int]:
-    """Return numbers for the named sizes of a model that nothing else is known about.
+    """Return values of the named sizes of a model that nothing else is known about.
 
     Args:
         signature: The model's.
@@ -374,16 +376,16 @@ def _draw(
     if kind in "iu":
         size = _vocabulary(layers) or (2 if kind == "i" else 256)
         return generator.integers(0, size, shape).astype(tensor.dtype)
-    is_picture = len(shape) == 4 and shape[-1] <= _CHANNELS
-    values = _pictures(generator, shape) if is_picture else generator.standard_normal(shape)
+    is_image = len(shape) == 4 and shape[-1] <= _CHANNELS
+    values = _images(generator, shape) if is_image else generator.standard_normal(shape)
     if _are_pixels(layers):
         values = (
-            np.clip(values * 50 + 128, 0, 255) if is_picture else generator.uniform(0, 255, shape)
+            np.clip(values * 50 + 128, 0, 255) if is_image else generator.uniform(0, 255, shape)
         )
     return values.astype(tensor.dtype)
 
 
-def _pictures(generator: np.random.Generator, shape: list[int]) -> Array:
+def _images(generator: np.random.Generator, shape: list[int]) -> Array:
     """Return noise with tones, patches and contrasts: to a network, plain noise is all alike."""
     batch, height, width, channels = shape
     patches = generator.standard_normal((batch, 4, 4, channels))
@@ -421,6 +423,6 @@ def _vocabulary(layers: Sequence[Any]) -> int | None:
 def _arguments(layer: Any) -> dict[str, Any]:
     try:
         arguments: dict[str, Any] = layer.get_config()
-    except Exception:  # it lies in a layer that makes it anew: Keras never asks it
+    except Exception:  # it lies in a layer that rebuilds it: Keras never asks it
         return {}
     return arguments

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 from zoo_registry import UsageError
-from zoo_runtime.running.batching import split
-from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined
+from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined, split
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +131,7 @@ def preparing_as_in_a_graph() -> Iterator[None]:
     """Let Keras' preprocessing layers do step by step what they do in a graph.
 
     In a graph, as in ``fit``, ``predict`` and every file, they bring what they are given to the
-    dtype that they compute in: an image of whole numbers is resized in floats. Step by step Keras
+    dtype that they compute in: an image of integers is resized in floats. Step by step Keras
     leaves that out, and rounds the resized image.
     """
     import keras
@@ -154,7 +153,7 @@ def preparing_as_in_a_graph() -> Iterator[None]:
 
 
 def leaves(struct: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the tensors of nested inputs or outputs with the names that their places give them.
+    """Yield the tensors of nested inputs or outputs with the names that their paths give them.
 
     Args:
         struct: Symbolic tensors in dictionaries, lists and tuples.

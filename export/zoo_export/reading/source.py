@@ -26,18 +26,18 @@ from zoo_export.reading.inference import (
     computes_in_float64,
     inference_clone,
 )
+from zoo_export.reading.reference import Reference, Samples, drawn_in_domain, reference_samples
 from zoo_export.reading.request import Request
 from zoo_export.reading.samples import BATCHES, default_sizes
 from zoo_export.reading.signature import Signature, signature_of
-from zoo_export.reading.trials import Keras, Trials, drawn_in_domain, proved
 from zoo_models.finetuning import merge_lora
 from zoo_registry import UsageError
-from zoo_runtime.kinds import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, Trial
+from zoo_runtime.answers.boxes import HEATMAP
 from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.preprocess.boxes import HEATMAP
+from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch
 from zoo_runtime.tensors import BATCH, SEQUENCE, Array, Tensor, evenly_rows, joined, named_sizes
 
-# Real rows that quantized files are judged by alone.
+# So many real rows are enough to verify quantized files.
 _ENOUGH = 8
 _MAX_EXAMPLE_VALUES, _MOST_EXAMPLES = 1 << 26, 64
 _ADVICE = (
@@ -58,12 +58,12 @@ class Source:
         request: Name, task, labels, preprocessing and provenance.
         inputs: Inputs with named sizes.
         outputs: Outputs with named sizes.
-        sizes: Numbers for the named sizes where a format needs them fixed.
-        trials: Samples, and what Keras gives for them.
+        sizes: Values of the named sizes where a format needs them fixed.
+        samples: Sample batches, and what Keras gives for them.
         unchosen: Of ``sizes``, those that nobody asked for.
-        targets: The right answers for the examples, where they are known.
+        targets: Of the examples, where they are known.
         calibration: Rows that the ranges of activations are measured on.
-        judged_by_calibration: Whether nothing else of real inputs judges the files.
+        judged_by_calibration: Whether files are verified on calibration rows alone.
         nan_inputs: Inputs in which Keras itself has an answer to NaN.
         is_float64: Whether the model computes in float64, which no file does.
     """
@@ -72,7 +72,7 @@ class Source:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     sizes: Mapping[str, int]
-    trials: Trials
+    samples: Samples
     targets: Array | None = None
     calibration: dict[str, Array] | None = None
     judged_by_calibration: bool = False
@@ -99,18 +99,18 @@ def read_source(request: Request) -> Source:
     first = _first_rows(request, signature, tensors)
     check_outputs(signature, first)
     is_float64 = computes_in_float64(request.model)
-    judge = signature_of(merge_lora(request.model)) if is_float64 else signature
-    keras = Keras(judge, request.name, _ADVICE)
+    in_own_dtype = signature_of(merge_lora(request.model)) if is_float64 else signature
+    reference = Reference(in_own_dtype, request.name, _ADVICE)
     inputs = related(signature, tensors, first)
     real = _real_rows(request, inputs)
-    drawn, notes = _drawn(request, keras, signature, inputs, real)
+    drawn, notes = _drawn(request, reference, signature, inputs, real)
     rows = drawn if real is None else real
     sizes = named_sizes(inputs, rows)
     sizes.pop(BATCH, None)
     if request.options.batch_sizes:
         sizes[BATCH] = request.options.batch_sizes[0]
     check_chosen(request, inputs, sizes)
-    found = _answered(request, keras, inputs, real, drawn)
+    found = _answered(request, reference, inputs, real, drawn)
     runs = [(named_sizes(inputs, batch.inputs), batch.expected) for batch in found]
     outputs = output_tensors(signature, runs)
     if is_float64:  # files hold what the model in float32 gives
@@ -120,24 +120,28 @@ def read_source(request: Request) -> Source:
     # A file with fixed inputs fixes what follows from them too.
     sizes = {dim: usual[dim] for dim in inner} | sizes
     _check_labels(request, outputs)
-    calibration, judges = _calibration(request, inputs, real, rows)
-    examples = _examples(request, real, (judges, calibration), found[0].expected)
+    calibration, held_out = _calibration(request, inputs, real, rows)
+    on_calibration_alone = (
+        calibration is not None and held_out is calibration and request.rows is None
+    )
+    examples = _examples(request, real, (held_out, calibration), found[0].expected)
     if examples is not None:
-        found.append(Trial(EXAMPLE, examples, keras(examples)))
+        found.append(SampleBatch(EXAMPLE, examples, reference(examples)))
     nan_inputs = tuple(sampling.takes_nan(signature, inputs, rows))
-    edges = sampling.edge_cases(keras.signature, inputs, rows, nan_inputs=nan_inputs)
-    found += [Trial(EDGE, *pair) for pair in edges.values() if pair is not None]
+    edges = sampling.edge_cases(reference.signature, inputs, rows, nan_inputs=nan_inputs)
+    found += [SampleBatch(EDGE, *pair) for pair in edges.values() if pair is not None]
     left_out = [kind for kind, pair in edges.items() if pair is None]
-    trials = proved(keras, outputs, signature, found, {"edges_left_out": left_out, **notes})
+    notes = {"edges_left_out": left_out, **notes}
+    samples = reference_samples(reference, outputs, signature, found, notes)
     return Source(
         request=request,
         inputs=inputs,
         outputs=outputs,
         sizes=sizes,
-        trials=trials,
+        samples=samples,
         targets=request.targets,
         calibration=calibration,
-        judged_by_calibration=request.rows is None and judges is not None and judges is calibration,
+        judged_by_calibration=on_calibration_alone,
         unchosen=unchosen(request, inputs, sizes),
         nan_inputs=nan_inputs,
         is_float64=is_float64,
@@ -200,7 +204,7 @@ def _real_rows(request: Request, inputs: Sequence[Tensor]) -> dict[str, Array] |
 
 def _drawn(
     request: Request,
-    keras: Keras,
+    reference: Reference,
     signature: Signature,
     inputs: Sequence[Tensor],
     real: Mapping[str, Array] | None,
@@ -214,33 +218,33 @@ def _drawn(
     def draw(positive: bool) -> dict[str, Array]:
         return sampling.drawn_rows(signature, inputs, sizes, count=count, positive=positive)
 
-    return drawn_in_domain(keras, draw, needed=real is None)
+    return drawn_in_domain(reference, draw, needed=real is None)
 
 
 def _answered(
     request: Request,
-    keras: Keras,
+    reference: Reference,
     inputs: Sequence[Tensor],
     real: dict[str, Array] | None,
     drawn: dict[str, Array],
-) -> list[Trial]:
+) -> list[SampleBatch]:
     kind, rows = (GIVEN, real) if real is not None else (DRAWN, drawn)
-    cases = sampling.sample_cases(rows, request.options.batch_sizes)
-    found = [Trial(kind, case, keras(case)) for case in cases]
+    batches = sampling.sample_batches(rows, request.options.batch_sizes)
+    found = [SampleBatch(kind, batch, reference(batch)) for batch in batches]
     others = [
-        (kind, sampling.other_sizes(inputs, cases[len(BATCHES) - 1])),
-        (kind, sampling.masked_rows(keras.signature, inputs, rows)),
+        (kind, sampling.other_sizes(inputs, batches[len(BATCHES) - 1])),
+        (kind, sampling.masked_rows(reference.signature, inputs, rows)),
         (_beside(real), drawn if drawn and real is not None else None),
     ]
-    for kind, case in others:
-        answer = None if case is None else keras.or_none(case)
-        if case is not None and answer is not None:
-            found.append(Trial(kind, case, answer))
+    for kind, batch in others:
+        answer = None if batch is None else reference.or_none(batch)
+        if batch is not None and answer is not None:
+            found.append(SampleBatch(kind, batch, answer))
     return found
 
 
 def _beside(real: Mapping[str, Array] | None) -> str:
-    # What a few rows do not show of a quantized file, drawn ones have to.
+    # What a few rows do not show of a quantized file, random ones have to.
     count = 0 if real is None else len(next(iter(real.values())))
     return BESIDE if count >= _ENOUGH else DRAWN
 
@@ -251,7 +255,7 @@ def _calibration(
     real: Mapping[str, Array] | None,
     rows: Mapping[str, Array],
 ) -> tuple[dict[str, Array], dict[str, Array]] | tuple[None, None]:
-    """Return the rows that ranges are measured on, and those that judge a file beside samples."""
+    """Return the rows that ranges are measured on, and those that verify a file beside samples."""
     if request.calibration is None:
         return None, None
     samples = real if request.rows is not None else None
@@ -273,7 +277,7 @@ def _examples(
     calibration: Sequence[Mapping[str, Array] | None],
     one: Mapping[str, Array],
 ) -> dict[str, Array] | None:
-    """Return real inputs that judge a file together: samples, then calibration rows."""
+    """Return real inputs that verify a file together: samples, then calibration rows."""
     if real is None:
         return None
     if not request.is_run:
@@ -301,13 +305,13 @@ def _check_labels(request: Request, outputs: Sequence[Tensor]) -> None:
         )
 
 
-# Numbers for the sizes that a model leaves open, and who chose them.
+# Values of the sizes that a model leaves open, and who chose them.
 
 
 def likely_sizes(
     request: Request, signature: Signature, inputs: Sequence[Tensor]
 ) -> dict[str, int]:
-    """Return a number for each named size: what was asked for, or what suits the model."""
+    """Return a value for each named size: what was asked for, or what suits the model."""
     return default_sizes(signature, inputs, _length(request)) | image_sizes(request, inputs)
 
 
@@ -321,7 +325,7 @@ def image_sizes(request: Request, inputs: Sequence[Tensor]) -> dict[str, int]:
 
 
 def oblong(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Return sizes with widths of which one can see that they are no heights.
+    """Return sizes with widths that differ from heights.
 
     Example:
         >>> oblong({"height": 64, "width": 64})
@@ -390,9 +394,9 @@ def _check_image_size(request: Request, inputs: Sequence[Tensor], sizes: Mapping
         )
     found = {name: sizes[name] for name in sides}
     if any(size != wanted[_SIDES.index(sides[name])] for name, size in found.items()):
-        told = ", ".join(f"{name} {size}" for name, size in found.items())
+        given = ", ".join(f"{name} {size}" for name, size in found.items())
         raise UsageError(
-            f"{named}, but the samples or preprocessing of '{request.name}' have {told}: "
+            f"{named}, but the samples or preprocessing of '{request.name}' have {given}: "
             "leave it out."
         )
 

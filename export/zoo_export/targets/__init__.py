@@ -1,4 +1,4 @@
-"""Places a bundle is made ready for, beyond a runtime that loads its files."""
+"""Targets: what a bundle is made ready for, beyond a runtime that loads its files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo_registry import UsageError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One place, such as a browser, and what makes a bundle ready for it.
+    """One target, such as a browser, and what makes a bundle ready for it.
 
     Args:
         name: What the user types after ``--target``; also the folder in the bundle.

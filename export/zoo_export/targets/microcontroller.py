@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.making.job import save_cases
-from zoo_export.targets import c_readme, c_sources, tflm
+from zoo_export.making.conversion import save_batches
+from zoo_export.targets import c_sources, tflm
 from zoo_runtime import schema
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.manifest import SAMPLES, Artifact, Manifest
-from zoo_runtime.running.affine import recorded
-from zoo_runtime.stored import load_samples
+from zoo_runtime.running.sessions import recorded
+from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.tensors import Array
 from zoo_system import processes
 
@@ -38,11 +38,11 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     """Write a C array, headers and a README, once the file has run in TensorFlow Lite Micro.
 
     Every operator that gets the same bits in both interpreters must give the same bits, on the
-    stored samples and on drawn rows.
+    saved samples and on drawn rows.
 
     Args:
         bundle: The bundle's folder, with a folder ``microcontroller`` in it.
-        manifest: What is known so far, with an artifact ``tflite:int8-io``.
+        manifest: Its manifest so far, with an artifact ``tflite:int8-io``.
 
     Returns:
         ``arena_bytes``, ``flash_bytes``, ``operators`` and what was compared.
@@ -70,16 +70,15 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     }
     model = c_sources.Model(manifest, artifact, findings.inputs, findings.outputs, facts)
     content = (bundle / artifact.path).read_bytes()
-    texts = {**c_sources.render(model, content), "README.md": c_readme.render(model)}
-    for name, text in texts.items():
+    for name, text in c_sources.render(model, content).items():
         (bundle / "microcontroller" / name).write_text(text, encoding="utf-8")
     return facts
 
 
 def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str, Array]]:
-    """Return the stored samples as the file takes them, and drawn integers to fill up."""
+    """Return the saved samples as the file takes them, and drawn integers to fill up."""
     affine = recorded(artifact.facts)
-    stored = [
+    saved = [
         {
             name: affine[name].quantize(array[i : i + 1]) if name in affine else array[i : i + 1]
             for name, array in case.inputs.items()
@@ -88,29 +87,29 @@ def _rows(bundle: Path, manifest: Manifest, artifact: Artifact) -> list[dict[str
         for i in range(len(next(iter(case.inputs.values()))))
         if _is_whole(case.inputs, artifact)
     ]
-    return [*stored, *_drawn(stored, _ROWS - len(stored))]
+    return [*saved, *_drawn(saved, _ROWS - len(saved))]
 
 
 def _is_whole(inputs: Any, artifact: Artifact) -> bool:
     return all(inputs[t.name].shape[1:] == t.shape[1:] for t in artifact.inputs)
 
 
-def _drawn(stored: Sequence[dict[str, Array]], count: int) -> Iterator[dict[str, Array]]:
+def _drawn(saved: Sequence[dict[str, Array]], count: int) -> Iterator[dict[str, Array]]:
     generator = np.random.default_rng(0)
     for index in range(count):
-        # Token numbers have a meaning that cannot be drawn: those of a stored row stay.
+        # Token ids cannot be drawn at random: those of a saved row stay.
         yield {
             name: generator.integers(-128, 128, array.shape, np.int8)
             if array.dtype == np.int8
             else array
-            for name, array in stored[index % len(stored)].items()
+            for name, array in saved[index % len(saved)].items()
         }
 
 
 def _run(model: Path, rows: Sequence[dict[str, Array]], artifact: Artifact) -> tflm.Findings:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_cases(folder / tflm.INPUTS, tuple(rows))
+        save_batches(folder / tflm.INPUTS, tuple(rows))
         words = (str(model.resolve()), name)
         try:
             done = processes.run(_CHILD, *words, time_limit=_MOST_SECONDS)
@@ -140,8 +139,8 @@ def _refused(done: subprocess.CompletedProcess[str], artifact: Artifact) -> Expo
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     if done.returncode == tflm.REFUSED:
         return ExportError(f"TensorFlow Lite Micro refuses the file: {'; '.join(lines[:4])}")
-    said = f": {'; '.join(lines[-4:])}" if lines else ""
-    return ExportError(f"TensorFlow Lite Micro ended with code {done.returncode}{said}")
+    cause = f": {'; '.join(lines[-4:])}" if lines else ""
+    return ExportError(f"TensorFlow Lite Micro ended with code {done.returncode}{cause}")
 
 
 def _check(findings: tflm.Findings, artifact: Artifact) -> None:

@@ -1,6 +1,6 @@
 """The process, ``python -m zoo_export.targets.tflm MODEL FOLDER``, that runs TensorFlow Lite Micro.
 
-Its interpreter is C++ that says on standard error what it lacks, and may crash on what it was not
+Its interpreter is C++ that prints on standard error what it lacks, and may crash on what it was not
 made for: whatever happens here, the parent lives. In ``FOLDER`` are the rows to run; there the
 findings are left, or, with the exit code :data:`REFUSED`, every operator that the interpreter does
 not know has been named on standard error.
@@ -19,7 +19,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
-from zoo_export.making.job import load_cases
+from zoo_export.making.conversion import load_batches
 from zoo_runtime.tensors import Array, Arrays
 
 INPUTS, FINDINGS = "inputs.npz", "findings.json"
@@ -63,7 +63,7 @@ class _Node:
 def main(model: Path, folder: Path) -> None:
     """Run ``model`` on the rows in ``folder`` and leave the findings there."""
     content = model.read_bytes()
-    rows = load_cases(folder / INPUTS)
+    rows = load_batches(folder / INPUTS)
     if not _fits(content, _LARGEST_ARENA):
         _name_missing(content)
         sys.exit(REFUSED)
@@ -83,7 +83,7 @@ def _open(content: bytes, arena: int, *, preserve: bool = False) -> Any:
 def _fits(content: bytes, arena: int) -> bool:
     try:
         _open(content, arena)
-    except RuntimeError:  # it has said on standard error what is missing
+    except RuntimeError:  # it has printed on standard error what is missing
         return False
     return True
 

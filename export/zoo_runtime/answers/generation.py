@@ -1,4 +1,4 @@
-"""Texts written token by token, always the most probable one: NumPy around one exported file."""
+"""Text generation, token by token, always the most probable one: NumPy around one file."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def translate(
 
     Args:
         runner: A seq2seq model.
-        about: Says how targets begin and end, and how long they may be.
+        about: Has how targets begin and end, and how long they may be.
         preprocessor: Of the source texts.
         raws: The source texts.
 
     Raises:
-        BundleError: A manifest that does not say it.
+        BundleError: A manifest without that.
     """
     tokenizer, _ = _tokenizer(preprocessor)
     decoding = about.decoding or Decoding()
@@ -41,8 +41,8 @@ def translate(
     length = decoding.length or (fixed if isinstance(fixed, int) else None)
     if start is None or end is None or length is None:
         raise BundleError(
-            f"The manifest of '{about.name}' does not say how its texts begin and end, and how "
-            "long they may be (decoding): export it from a run that this version trained."
+            f"The manifest of '{about.name}' lacks how its texts begin and end, and how long they "
+            "may be (decoding): export it from a run that this version trained."
         )
     width = fixed if isinstance(fixed, int) else length
     tokens = np.zeros((len(raws), max(width, length) + 1), np.int32)
@@ -63,11 +63,11 @@ def translate(
 def proceed(
     runner: Runner, about: Described, preprocessor: Preprocessor, raw: str, max_tokens: int
 ) -> str:
-    """Return what a language model writes after a text.
+    """Return what a language model generates after a text.
 
     Args:
         runner: A causal language model.
-        about: Says with what token a text ends.
+        about: Has the token that ends a text.
         preprocessor: Names the tokenizer and the longest window.
         raw: The beginning.
         max_tokens: How many tokens to add at most; fewer if the text ends.
@@ -126,7 +126,7 @@ def _next_token(runner: Runner, about: Described, step: TokenizeStep, tokens: Se
 def _tokenizer(preprocessor: Preprocessor) -> tuple[Any, TokenizeStep]:
     steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
     if not steps:
-        raise UsageError("This bundle has no tokenizer: it takes token numbers, not a text.")
+        raise UsageError("This bundle has no tokenizer: it takes token ids, not a text.")
     return preprocessor.tokenizer(steps[0].tokenizer), steps[0]
 
 

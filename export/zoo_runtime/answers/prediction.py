@@ -1,21 +1,20 @@
-"""From raw inputs to what the outputs mean: labels, boxes, parts of a text, or the next token."""
+"""From raw inputs to what the outputs mean: labels, boxes, spans of a text, or the next token."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from zoo_registry.specs import is_regression
-from zoo_runtime.answers.boxes import Box, boxes_in
-from zoo_runtime.answers.spans import Span, best_spans, entities
+from zoo_runtime.answers.boxes import MAPS, Box, boxes_in
 from zoo_runtime.errors import BundleError
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.preprocess import Preprocessor, as_step
-from zoo_runtime.preprocess.boxes import MAPS
 from zoo_runtime.preprocess.steps import ImageStep, TokenizeStep
 from zoo_runtime.preprocess.texts import load_tokenizer, padded_encodings
 from zoo_runtime.tensors import Array, Arrays, Tensor
@@ -23,6 +22,8 @@ from zoo_runtime.tokenizing import asking
 
 TOP_K = 5
 _THRESHOLD = 0.5
+OUTSIDE = "O"
+MAX_ANSWER_TOKENS = 15
 _OF_TEXT = {"question-answering", "token-classification"}
 _MASK = "padding_mask"
 # By task, its outputs and their axes, where other ones have no meaning.
@@ -34,8 +35,27 @@ _NEEDED = {
 }
 
 
+@dataclass(frozen=True)
+class Span:
+    """A span of a raw text.
+
+    Args:
+        text: Of the span.
+        start: Its first character.
+        end: The character after its last.
+        score: Its probability.
+        label: Kind of entity, if it is one.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+    label: str | None = None
+
+
 class Described(Protocol):
-    """What must be known of a model to say what its outputs mean; a manifest knows it."""
+    """What must be known of a model to interpret its outputs; a manifest has it."""
 
     @property
     def name(self) -> str:
@@ -55,7 +75,7 @@ class Described(Protocol):
 
     @property
     def decoding(self) -> Decoding | None:
-        """How it writes a text."""
+        """How it generates a text."""
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -64,7 +84,7 @@ class Described(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What the model says about one raw input.
+    """The prediction for one raw input.
 
     Args:
         outputs: The raw outputs by name, without the batch.
@@ -75,10 +95,10 @@ class Prediction:
         top: The most probable ones with their probabilities, best first.
         labels: Where several may apply, those whose probability is at least a half, maybe none;
             ``None`` where one does.
-        spans: Parts of the raw text where the task has them: answers, best first, or entities.
-        text: What a model that writes has written.
+        spans: Spans of the raw text where the task has them: answers, best first, or entities.
+        text: What a model that generates text has generated.
         value: The number that a regression gives, or a rating.
-        boxes: Things in a picture where the task finds such, the most probable first.
+        boxes: Objects in an image where the task detects them, the most probable first.
     """
 
     outputs: Mapping[str, Array]
@@ -103,7 +123,7 @@ def prepare(about: Described, assets: Path, raws: Sequence[Any]) -> tuple[Arrays
         raws: Raw inputs.
     """
     names = [tensor.name for tensor in about.inputs]
-    # The mask tells where a text ends, also for models that do not take it.
+    # The mask marks where a text ends, also for models that do not take it.
     steps = [
         {**step, _MASK: True} if step.get("step") == "tokenize" else step
         for step in about.preprocessing
@@ -161,7 +181,7 @@ def answer(
         cut = _best_spans if task == "question-answering" else _entities
         parts = [cut(about, *each, top_k) for each in zip(rows, encodings, raws, strict=True)]
         return [Prediction(row, spans=spans) for row, spans in zip(rows, parts, strict=True)]
-    if task == "object-detection" and _are_pictures(about, outputs):
+    if task == "object-detection" and _are_images(about, outputs):
         name = _label_names(about)
         things = [boxes_in(raw, row, name, top_k) for row, raw in zip(rows, raws, strict=True)]
         return [Prediction(row, boxes=boxes) for row, boxes in zip(rows, things, strict=True)]
@@ -197,7 +217,7 @@ def check_outputs(about: Described, outputs: Arrays) -> None:
             )
 
 
-def _are_pictures(about: Described, outputs: Arrays) -> bool:
+def _are_images(about: Described, outputs: Arrays) -> bool:
     steps = [as_step(step) for step in about.preprocessing]
     return set(MAPS) <= set(outputs) and any(isinstance(step, ImageStep) for step in steps)
 
@@ -252,6 +272,10 @@ def probabilities(logits: Array) -> Array:
     """
     if logits.shape[-1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
+    return _softmax(logits)
+
+
+def _softmax(logits: Array) -> Array:
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
@@ -291,3 +315,96 @@ def _token_names(about: Described, assets: Path) -> Any:
             return str(tokenizer.decode([index], skip_special_tokens=False))
 
     return name
+
+
+@dataclass(frozen=True)
+class _Token:
+    label: str
+    begins: bool
+    start: int
+    end: int
+    score: float
+
+
+def best_spans(
+    start_logits: Array,
+    end_logits: Array,
+    encoding: Any,
+    text: str,
+    *,
+    count: int,
+    max_tokens: int = MAX_ANSWER_TOKENS,
+) -> tuple[Span, ...]:
+    """Return the most probable spans of a text, from a first to a last token.
+
+    Args:
+        start_logits: float (tokens,), where an answer begins.
+        end_logits: float (tokens,), where it ends.
+        encoding: A ``tokenizers.Encoding`` of the text, or of a question and the text.
+        text: The text that answers are cut from.
+        count: How many to return.
+        max_tokens: Tokens of an answer at most.
+    """
+    allowed = _own_tokens(encoding)
+    first, last = (
+        _softmax(np.where(allowed, logits.astype(np.float64), -np.inf))
+        for logits in (start_logits, end_logits)
+    )
+    scores = np.tril(np.triu(np.outer(first, last)), max_tokens - 1)
+    found = []
+    for index in np.argsort(-scores, axis=None, kind="stable")[:count]:
+        begin, stop = np.unravel_index(int(index), scores.shape)
+        score = float(scores[begin, stop])
+        if score > 0:
+            start, end = encoding.offsets[begin][0], encoding.offsets[stop][1]
+            found.append(Span(text[start:end], start, end, score))
+    return tuple(found)
+
+
+def entities(
+    probabilities: Array, encoding: Any, text: str, name: Callable[[int], str]
+) -> tuple[Span, ...]:
+    """Join tokens of one label to spans of a text, as Hugging Face's strategy ``simple`` does.
+
+    A label is ``B-KIND``, ``I-KIND``, a plain ``KIND``, or ``O`` for no entity. A part ends where
+    the kind changes or a ``B-`` begins a new one; its score is the mean of its tokens.
+
+    Args:
+        probabilities: float (tokens, labels).
+        encoding: A ``tokenizers.Encoding`` of the text.
+        text: The text.
+        name: Gives the label of an index.
+    """
+    tokens = []
+    for at in np.flatnonzero(_own_tokens(encoding)):
+        index = int(probabilities[at].argmax())
+        mark, dash, kind = name(index).partition("-")
+        marked = dash and mark in {"B", "I"}
+        start, end = encoding.offsets[at]
+        score = float(probabilities[at, index])
+        label = kind if marked else name(index)
+        tokens.append(_Token(label, bool(marked) and mark == "B", start, end, score))
+    return tuple(_joined(part, text) for part in _parts(tokens) if part[0].label != OUTSIDE)
+
+
+def _parts(tokens: Sequence[_Token]) -> list[list[_Token]]:
+    parts: list[list[_Token]] = []
+    for _, same in groupby(tokens, key=lambda token: token.label):
+        for at, token in enumerate(same):
+            if at == 0 or token.begins:
+                parts.append([])
+            parts[-1].append(token)
+    return parts
+
+
+def _joined(part: Sequence[_Token], text: str) -> Span:
+    start, end = part[0].start, part[-1].end
+    score = sum(token.score for token in part) / len(part)
+    return Span(text[start:end], start, end, score, part[0].label)
+
+
+def _own_tokens(encoding: Any) -> Array:
+    """Return which tokens are of the text: the second one where there is a question before it."""
+    sequences = encoding.sequence_ids
+    last = max(number for number in sequences if number is not None)
+    return np.array([number == last for number in sequences])

@@ -59,7 +59,7 @@ class Grammar:
         if matcher.is_error():
             raise UsageError(f"The grammar cannot be followed: {matcher.get_error()}")
         self._vocab_size, self._ends = vocab_size, tuple(ends)
-        self._matchers = {(): matcher}
+        self._matchers: dict[tuple[int, ...], Any] = {(): matcher}
 
     def process(self, tokens: Array, prompt: int, scores: Array) -> Array:
         """Return the scores with those of forbidden tokens at -inf."""
@@ -67,7 +67,7 @@ class Grammar:
         bits = np.frombuffer(matcher.compute_bitmask(), np.uint8)
         allowed = np.unpackbits(bits, bitorder="little")[: self._vocab_size].astype(bool)
         allowed = np.pad(allowed, (0, self._vocab_size - len(allowed)))
-        return np.where(allowed, scores, NEVER)
+        return np.where(allowed, scores, np.float32(NEVER))
 
     def is_complete(self, tokens: Sequence[int]) -> bool:
         """Whether nothing can follow the new tokens of a text but its end."""

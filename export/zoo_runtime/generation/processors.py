@@ -16,7 +16,7 @@ from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.tensors import Array
 
 Processor = Callable[[Array, int, Array], Array]
-NEVER = np.float32(-np.inf)
+NEVER = float(-np.inf)
 
 
 def processors(config: GenerationConfig, vocab_size: int) -> tuple[Processor, ...]:
@@ -89,7 +89,7 @@ def probabilities(scores: Array) -> Array:
 def log_probabilities(scores: Array) -> Array:
     """Return float64 logarithms of probabilities of scores along the last axis."""
     shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
 def best(scores: Array, count: int) -> Array:
@@ -161,13 +161,13 @@ def _not_ended(least: int, ends: Array, tokens: Array, prompt: int, scores: Arra
     return scores if len(tokens) - prompt >= least else _with(scores, ends, NEVER)
 
 
-def _begun(token: int, tokens: Array, prompt: int, scores: Array) -> Array:
+def _begun(token: int | None, tokens: Array, prompt: int, scores: Array) -> Array:
     # Of a decoder that has read its start token alone.
     return _forced(0, token, tokens, 1, scores) if prompt == 1 else scores
 
 
-def _forced(place: int, token: int, tokens: Array, prompt: int, scores: Array) -> Array:
-    if len(tokens) - prompt != place:
+def _forced(place: int, token: int | None, tokens: Array, prompt: int, scores: Array) -> Array:
+    if token is None or len(tokens) - prompt != place:
         return scores
     return _with(np.full_like(scores, NEVER), [token], 0)
 
@@ -188,7 +188,7 @@ def _tempered(temperature: float, tokens: Array, prompt: int, scores: Array) -> 
 def _top_k(count: int, least: int, tokens: Array, prompt: int, scores: Array) -> Array:
     del tokens, prompt
     count = min(max(count, least), len(scores))
-    return np.where(scores < np.partition(scores, -count)[-count], NEVER, scores)
+    return np.where(scores < np.partition(scores, -count)[-count], np.float32(NEVER), scores)
 
 
 def _top_p(mass: float, least: int, tokens: Array, prompt: int, scores: Array) -> Array:
@@ -204,7 +204,7 @@ def _min_p(fraction: float, least: int, tokens: Array, prompt: int, scores: Arra
     likely = probabilities(scores)
     unlikely = likely < fraction * likely.max()
     unlikely[best(scores, least)] = False
-    return np.where(unlikely, NEVER, scores)
+    return np.where(unlikely, np.float32(NEVER), scores)
 
 
 def _typical(mass: float, least: int, tokens: Array, prompt: int, scores: Array) -> Array:
@@ -217,4 +217,4 @@ def _typical(mass: float, least: int, tokens: Array, prompt: int, scores: Array)
     last = min(int((np.cumsum(likely[nearest]) < mass).sum()), len(scores) - 1)
     far = distance > distance[nearest[last]]
     far[nearest[:least]] = False
-    return np.where(far, NEVER, scores)
+    return np.where(far, np.float32(NEVER), scores)

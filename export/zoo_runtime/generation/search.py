@@ -196,7 +196,7 @@ def _sampled(run: _Run, prompts: Sequence[Array]) -> Iterator[Event]:
     if count > 1:
         run.decoder.reorder(rows)
         logits = logits[rows]
-    texts = _Texts([prompts[row].tolist() for row in rows])
+    texts = _Texts([prompts[int(row)].tolist() for row in rows])
     draws = [np.random.default_rng([config.seed or 0, row]) for row in range(len(rows))]
     while texts.open:
         going = []
@@ -308,7 +308,7 @@ def _contrasted_one(run: _Run, row: int, tokens: list[int]) -> Iterator[Event]:
 
 
 def _normalized(states: Array) -> Array:
-    return states / np.linalg.norm(states, axis=-1, keepdims=True)
+    return np.asarray(states / np.linalg.norm(states, axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -426,4 +426,4 @@ def _may_improve(run: _Run, group: _Beams, length: int) -> bool:
     if config.early_stopping == "never" and config.length_penalty > 0:
         length = config.max_new_tokens
     highest = group.growing[0].score / length**config.length_penalty
-    return highest > (group.finished[-1].score or 0.0)
+    return bool(highest > (group.finished[-1].score or 0.0))

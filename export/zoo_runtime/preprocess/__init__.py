@@ -6,6 +6,7 @@ tokenizers, or soundfile and soxr for the steps that say so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError, did_you_mean
-from zoo_runtime.preprocess.lookups import load_vocabulary
 from zoo_runtime.preprocess.steps import (
     STEPS,
     Arrays,
@@ -88,17 +88,17 @@ class Preprocessor:
         """Return the ``tokenizers.Tokenizer`` of one asset, read once.
 
         Raises:
-            UsageError: There is no such file, or it is no tokenizer.
+            UsageError: There is no such file, or it is not a tokenizer.
         """
         if name not in self._tokenizers:
             self._tokenizers[name] = load_tokenizer(self.assets, name)
         return self._tokenizers[name]
 
     def vocabulary(self, name: str) -> Mapping[str, int]:
-        """Return the numbers of the words of one asset, from 1 on, read once.
+        """Return the indices of the words of one asset, from 1 on, read once.
 
         Raises:
-            UsageError: There is no such file, or it is no list of words.
+            UsageError: There is no such file, or it is not a list of words.
         """
         if name not in self._vocabularies:
             self._vocabularies[name] = load_vocabulary(self.assets, name)
@@ -180,3 +180,24 @@ def _named(raw: Any, inputs: Sequence[str]) -> Mapping[str, Any]:
             f"not a {type(raw).__name__}."
         )
     return {inputs[0]: as_numbers(raw, 0)}
+
+
+def load_vocabulary(assets: Path | None, name: str) -> Mapping[str, int]:
+    """Return the indices of the words that a file of the assets lists, from 1 on.
+
+    Raises:
+        UsageError: There is no such file, or it is not a list of words.
+    """
+    path = None if assets is None else Path(assets) / name
+    if path is None or not path.is_file():
+        raise UsageError(f"Step 'lookup' needs the file '{name}' among the assets: {assets}.")
+    try:
+        words = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"'{path}' is not a vocabulary: {error}") from error
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UsageError(f"'{path}' is not a vocabulary: it must be a JSON list of words.")
+    indices = {word: index for index, word in enumerate(words, 1)}
+    if len(indices) < len(words):
+        raise UsageError(f"'{path}' is not a vocabulary: it has a word twice.")
+    return indices

@@ -1,4 +1,4 @@
-"""Pictures of any kind, file, Pillow image or array, as grey or RGB pixels in 0..255."""
+"""Images of any kind, file, Pillow image or array, as grey or RGB pixels in 0..255."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ def _opened(raw: str | Path) -> Any:
     Image = _pillow("An image file")  # noqa: N806 - as Pillow's users know it
     try:
         with Image.open(raw) as image:
-            # Cameras store a turned picture as it came, with a note that says so.
+            # Cameras store a rotated image as it came, with an EXIF tag for it.
             return need("PIL.ImageOps", "An image file").exif_transpose(image)
     except FileNotFoundError as error:
         raise UsageError(f"There is no image file '{raw}'.") from error
     except Image.DecompressionBombError as error:
-        raise UsageError(f"'{raw}' is too large: {error} Make the picture smaller.") from error
+        raise UsageError(f"'{raw}' is too large: {error} Make the image smaller.") from error
     except Exception as error:  # damaged files raise whatever their format's reader does
         raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
 
 
-def is_white_1(pictures: Iterable[np.ndarray[Any, Any]]) -> bool:
-    """Return whether the pixels of all pictures are 0 to 1, which is next to black in 0..255.
+def is_white_1(images: Iterable[np.ndarray[Any, Any]]) -> bool:
+    """Return whether the pixels of all images are 0 to 1, which is next to black in 0..255.
 
     Example:
         >>> is_white_1([np.ones((4, 6))]), is_white_1([np.full((4, 6), 255)])
         (True, False)
     """
-    return all(picture.min() >= 0 and picture.max() <= 1 for picture in pictures)
+    return all(image.min() >= 0 and image.max() <= 1 for image in images)
 
 
 def size_of(raw: Any) -> tuple[int, int]:
-    """Return height and width of a picture in pixels, turned as its camera says.
+    """Return height and width of an image in pixels, rotated as its EXIF tag asks.
 
     Example:
         >>> size_of(np.zeros((4, 6, 3), np.uint8))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
+from zoo_runtime.preprocess.audio import as_mono, fitted
 from zoo_runtime.preprocess.pixels import (
     MODES,
     as_pillow,
@@ -19,14 +20,13 @@ from zoo_runtime.preprocess.pixels import (
     kind_of,
     resampling,
 )
-from zoo_runtime.preprocess.sounds import as_mono, fitted
 from zoo_runtime.preprocess.tables import Column, cells_of, look_at_column
 from zoo_runtime.preprocess.texts import encode
 from zoo_system.folders import is_plain_name
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Shapes = dict[str, tuple[int, ...]]
-# A gigabyte of float32: what is beyond it is no input but a mistake, or an attack on the memory.
+# A gigabyte of float32: what is beyond it is a mistake, or an attack on the memory.
 _MAX_NUMBERS = 1 << 28
 # Of a row; a library for tokens makes several lists of each.
 _MAX_TOKENS = 1 << 20
@@ -42,7 +42,7 @@ class ImageStep:
     """Make a float32 image in 0..255 of a fixed size; scaling belongs inside the model.
 
     A raw input is the path of an image file, a Pillow image, or an array (height, width) or
-    (height, width, channels) with values in 0..255. A file is turned as its camera says,
+    (height, width, channels) with values in 0..255. A file is rotated as its EXIF tag asks,
     transparency is laid over white, 16-bit pixels are brought to 0..255, grey becomes colour and
     colour grey.
 
@@ -51,9 +51,9 @@ class ImageStep:
         channels: 1 for grey, 3 for RGB.
         input: Name of the model input.
         resample: ``nearest``, ``bilinear``, ``bicubic`` or ``lanczos``.
-        shorter_side: Pixels of the shorter side of the picture, the other in proportion, before
-            its middle is cut out; without it the whole picture is brought to the size.
-        resized: Height and width, whatever the picture's proportions, before its middle is cut out.
+        shorter_side: Pixels of the shorter side of the image, the other in proportion, before its
+            middle is cropped; without it the whole image is resized.
+        resized: Height and width, whatever the image's proportions, before its middle is cropped.
         rounding: Where the middle begins if the pixels to cut off are odd in number: ``floor`` half
             a pixel before it, as in transformers, or at the ``even`` one, as in torchvision, timm.
     """
@@ -111,7 +111,7 @@ class ImageStep:
         return np.asarray(image, np.float32).reshape(height, width, self.channels)
 
     def _sides(self, width: int, height: int) -> tuple[int, int]:
-        """Return width and height that a picture is brought to, before its middle is cut out."""
+        """Return width and height that an image is resized to, before its middle is cropped."""
         shorter = self.shorter_side
         if shorter is None:
             height, width = self.resized or self.size
@@ -135,7 +135,7 @@ class ImageStep:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizeStep:
-    """Turn a text, or a pair of texts in a tuple, into token numbers, cut and padded to one length.
+    """Turn a text, or a pair of texts in a tuple, into token ids, cut and padded to one length.
 
     Args:
         tokenizer: File of the ``tokenizers`` library, looked up among the assets.
@@ -180,12 +180,13 @@ class TokenizeStep:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioStep:
-    """Make a sound of one channel and a fixed length, float32 in -1..1.
+    """Make an audio clip of one channel and a fixed length, float32 in -1..1.
 
-    A raw input is the path of a sound file, ``(samples, rate)``, or samples at the step's own rate:
-    floats in -1..1, int16 or int32, (samples,) or (samples, channels). Channels are mixed to their
-    mean, other rates resampled. The beginning of a longer sound is kept; silence follows a shorter
-    one.
+    A raw input is the path of an audio file, ``(samples, rate)``, or samples at the step's own
+    rate: floats in -1..1, int16 or int32, (samples,) or (samples, channels). Channels are mixed to
+        their
+    mean, other rates resampled. A longer clip is cut at its end; a shorter one is padded with
+    zeros.
 
     Args:
         sample_rate: In Hz.
@@ -210,8 +211,8 @@ class AudioStep:
 
     def batch(self, raws: Sequence[Any]) -> Arrays:
         """Return ``{input: float32 (batch, length)}``."""
-        sounds = (fitted(as_mono(raw, self.sample_rate), self.length) for raw in raws)
-        return {self.input: np.stack(list(sounds))}
+        clips = (fitted(as_mono(raw, self.sample_rate), self.length) for raw in raws)
+        return {self.input: np.stack(list(clips))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +221,9 @@ class ArrayStep:
 
     Args:
         input: Name of the model input.
-        shape: Sizes without the batch; the numbers of every raw input must fill it.
+        shape: Sizes without the batch; the values of every raw input must fill it.
         dtype: ``float32`` or ``int32``.
-        scale: Factor for the numbers of a model that has no scaling inside.
+        scale: Factor for the inputs of a model that has no scaling inside.
         source: Result of an earlier step to take instead of the raw input.
     """
 
@@ -262,16 +263,16 @@ class ArrayStep:
 
 @dataclass(frozen=True, kw_only=True)
 class LookupStep:
-    """Turn a word, such as the name of a user or an item, into its number in a vocabulary.
+    """Turn a word, such as the name of a user or an item, into its index in a vocabulary.
 
-    A word that the vocabulary does not have is number 0.
+    A word that the vocabulary does not have gets index 0.
 
     Args:
-        vocabulary: File among the assets: a JSON list of words, the first of which is number 1.
+        vocabulary: File among the assets: a JSON list of words, the first of which has index 1.
         input: Name of the model input.
         part: Which of the values of a raw input is the word; ``None`` takes the raw input itself.
-        min_count: How often training examples must have a word for a number of its own. What is
-            rarer is number 0 too, and so teaches the model about words that it will not know.
+        min_count: How often training examples must have a word for an index of its own. What is
+            rarer gets 0 too, and so teaches the model about words that it will not know.
     """
 
     vocabulary: str
@@ -303,9 +304,9 @@ class LookupStep:
         """
         return [self._word(raw, index) for index, raw in enumerate(raws)]
 
-    def batch(self, raws: Sequence[Any], numbers: Mapping[str, int]) -> Arrays:
+    def batch(self, raws: Sequence[Any], indices: Mapping[str, int]) -> Arrays:
         """Return ``{input: int32 (batch, 1)}``."""
-        found = [[numbers.get(word, 0)] for word in self.words(raws)]
+        found = [[indices.get(word, 0)] for word in self.words(raws)]
         return {self.input: np.asarray(found, np.int32)}
 
     def _word(self, raw: Any, index: int) -> str:
@@ -313,11 +314,11 @@ class LookupStep:
         if self.part is not None:
             if not isinstance(raw, list | tuple) or len(raw) <= self.part:
                 raise UsageError(
-                    f"Input {index} must have the value for '{self.input}' in place "
+                    f"Input {index} must have the value for '{self.input}' at position "
                     f"{self.part + 1} of several, not {kind_of(raw)}."
                 )
             value = raw[self.part]
-        # Numbers that are names, such as 7, are the words that people write for them.
+        # Numbers that are names, such as 7, are looked up as they are written.
         if not isinstance(value, str | int | np.integer) or isinstance(value, bool):
             raise UsageError(
                 f"Input {index}: '{self.input}' is looked up by a word or a whole number, not "
@@ -339,7 +340,7 @@ class TableStep:
         input: Name of the model input.
         bins: Quantiles that a number is placed among, beside its distance from the mean; 0 for
             none.
-        min_count: How often training examples must have a category for a place of its own.
+        min_count: How often training examples must have a category for a position of its own.
         max_categories: Most categories of a column with one, the most frequent ones.
     """
 
@@ -359,11 +360,11 @@ class TableStep:
 
     @property
     def shapes(self) -> Shapes:
-        """None: how many numbers a row becomes stands in the file of the columns."""
+        """None: the width of a row is in the file of the columns."""
         return {}
 
     def look_at(self, raws: Sequence[Any], names: Sequence[str]) -> list[Column]:
-        """Return what is to be known of the columns of training examples.
+        """Return what is learned of the columns of training examples.
 
         Args:
             raws: Rows of values in the order of the names.
@@ -406,7 +407,7 @@ def as_numbers(raw: Any, index: int) -> np.ndarray[Any, Any]:
     try:
         array = np.asarray(raw)
     except ValueError as error:
-        raise UsageError(f"Input {index} is no array: {error}") from error
+        raise UsageError(f"Input {index} is not an array: {error}") from error
     if not np.issubdtype(array.dtype, np.number) and array.dtype != np.bool_:
         raise UsageError(f"Input {index} must be numbers, not {kind_of(raw)}.")
     return array
@@ -416,7 +417,7 @@ def check_text(step: str, field: Field[Any], value: Any) -> None:
     """Refuse another value for a field that holds a text.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not a text.
     """
     kinds = {"str": (str,), "str | None": (str, type(None))}
     if not isinstance(value, kinds.get(str(field.type), object)):

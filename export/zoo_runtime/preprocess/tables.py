@@ -1,9 +1,9 @@
 """Rows of numbers and categories as one vector: what was learned of each column is data.
 
-A number becomes its distance from the mean in standard deviations and, beside it, its place among
-the quantiles of the column, piecewise linear (Gorishniy et al. 2022,
-https://arxiv.org/abs/2203.05556); a category becomes one of as many numbers as there are
-categories. Values that are missing or were never seen have places of their own.
+A number becomes its distance from the mean in standard deviations and, beside it, its position
+among the quantiles of the column, piecewise linear (Gorishniy et al. 2022,
+https://arxiv.org/abs/2203.05556); a category is one-hot encoded. Values that are
+missing or were never seen have positions of their own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zoo_registry import UsageError, did_you_mean
 
 # What people write where there is no number.
 MISSING = {"", "?", "-", "na", "n/a", "nan", "null", "none"}
-# Of standard deviations: what is farther off says nothing more.
+# In standard deviations: values are clipped there.
 FARTHEST = 10.0
 
 
@@ -30,7 +30,7 @@ def as_number(value: Any) -> float:
     """Return a cell as a number, NaN where it is missing.
 
     Raises:
-        ValueError: It is none, or infinite.
+        ValueError: It is not a number, or infinite.
 
     Example:
         >>> as_number(" 3.5 "), as_number("?"), as_number(7)
@@ -40,7 +40,7 @@ def as_number(value: Any) -> float:
         return math.nan
     # Python reads 1_000 as a number, and nobody else does.
     if isinstance(value, str) and "_" in value:
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     number = float(value)
     if math.isinf(number):
         raise ValueError(f"{value!r} is infinite")
@@ -71,7 +71,7 @@ class Column:
 
     @property
     def width(self) -> int:
-        """How many numbers it becomes."""
+        """The number of features it becomes."""
         if self.categories is not None:
             return len(self.categories) + 1
         return 1 + max(len(self.edges) - 1, 0) + self.gaps
@@ -80,7 +80,7 @@ class Column:
         """Return float32 (values, width).
 
         Raises:
-            UsageError: A value that is no number, of a column of numbers.
+            UsageError: A value that is not a number, of a column of numbers.
 
         Example:
             >>> Column(name="colour", categories=("blue", "red")).vectors(["red", "green"]).tolist()
@@ -104,14 +104,14 @@ class Column:
             return as_number(value)
         except (ValueError, TypeError) as error:
             raise UsageError(
-                f"Column '{self.name}' holds numbers, and {value!r} is none."
+                f"Column '{self.name}' holds numbers, and {value!r} is not one."
             ) from error
 
     def _of_categories(self, values: Sequence[Any]) -> np.ndarray[Any, Any]:
-        numbers = {category: at for at, category in enumerate(self.categories or ())}
+        indices = {category: at for at, category in enumerate(self.categories or ())}
         vectors = np.zeros((len(values), self.width), np.float32)
         for row, value in enumerate(values):
-            vectors[row, numbers.get(category_of(value), len(numbers))] = 1
+            vectors[row, indices.get(category_of(value), len(indices))] = 1
         return vectors
 
 
@@ -134,13 +134,13 @@ def category_of(value: Any) -> str:
 def look_at_column(
     name: str, values: Sequence[Any], *, bins: int, min_count: int, max_categories: int
 ) -> Column:
-    """Return what is to be known of a column; it holds numbers where every value is one.
+    """Return what is learned of a column; it holds numbers where every value is one.
 
     Args:
         name: Its name.
         values: Those of the training split.
         bins: Quantiles that numbers are placed among; 0 for none.
-        min_count: How often a category must be there for a place of its own.
+        min_count: How often a category must be there for a position of its own.
         max_categories: Most categories with one, the most frequent ones.
 
     Example:
@@ -190,7 +190,7 @@ def load_columns(assets: Path | None, name: str) -> tuple[Column, ...]:
     """Return the columns that a file of the assets describes.
 
     Raises:
-        UsageError: There is no such file, or it is no description of columns.
+        UsageError: There is no such file, or it does not describe columns.
     """
     path = None if assets is None else Path(assets) / name
     if path is None or not path.is_file():

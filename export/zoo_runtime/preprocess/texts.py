@@ -1,4 +1,4 @@
-"""Texts as rows of token numbers, by the ``tokenizers`` library."""
+"""Texts as rows of token ids, by the ``tokenizers`` library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load_tokenizer(assets: Path | None, name: str) -> Any:
     """Return a ``tokenizers.Tokenizer`` from the folder of assets.
 
     Raises:
-        UsageError: There is no such file, or it is no tokenizer.
+        UsageError: There is no such file, or it is not a tokenizer.
     """
     path = None if assets is None else Path(assets) / name
     if path is None or not path.is_file():
@@ -28,10 +28,10 @@ def load_tokenizer(assets: Path | None, name: str) -> Any:
 
 
 def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Rows, Rows]:
-    """Return int32 token numbers, padding mask and segments, all (texts, length).
+    """Return int32 token ids, padding mask and segment ids, all (texts, length).
 
     Args:
-        tokenizer: A ``tokenizers.Tokenizer``; what it was told about padding is replaced.
+        tokenizer: A ``tokenizers.Tokenizer``; its padding settings are replaced.
         texts: Texts with at least one visible character, or pairs of them.
         length: Tokens in every row; longer texts are cut, shorter ones padded at the end.
 
@@ -42,7 +42,7 @@ def encode(tokenizer: Any, texts: Sequence[Any], length: int) -> tuple[Rows, Row
     try:
         token_ids = np.asarray([encoding.ids for encoding in encodings], np.int32)
     except OverflowError as error:
-        raise UsageError(f"The tokenizer gives numbers beyond int32: {error}") from error
+        raise UsageError(f"The tokenizer gives token ids beyond int32: {error}") from error
     masks = np.asarray([encoding.attention_mask for encoding in encodings], np.int32)
     return token_ids, masks, np.asarray([encoding.type_ids for encoding in encodings], np.int32)
 
@@ -51,7 +51,7 @@ def padded_encodings(tokenizer: Any, texts: Sequence[Any], length: int) -> list[
     """Return a ``tokenizers.Encoding`` for each text, cut and padded to ``length`` tokens.
 
     Raises:
-        UsageError: Something that is no text, a text without a token, or a tokenizer that cannot
+        UsageError: Something that is not a text, a text without a token, or a tokenizer that cannot
             read it.
     """
     for index, raw in enumerate(texts):
@@ -67,12 +67,12 @@ def padded_encodings(tokenizer: Any, texts: Sequence[Any], length: int) -> list[
 
 
 def padding_id(tokenizer: Any) -> int:
-    """Return the number that fills rows up.
+    """Return the id of the padding token.
 
-    It is BERT's or SentencePiece's word for it; without one, the mask hides any token.
+    It is BERT's or SentencePiece's; without one, the mask hides any token.
     """
     known = (tokenizer.token_to_id(token) for token in ("[PAD]", "<pad>"))
-    return next((int(number) for number in known if number is not None), 0)
+    return next((int(token_id) for token_id in known if token_id is not None), 0)
 
 
 def _check_text(text: Any, index: int) -> None:

@@ -13,12 +13,11 @@ from zoo_registry import UsageError, ZooError, load_target
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import Format
 from zoo_runtime.optional import is_installed, missing
-from zoo_runtime.running.batching import split
-from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind
+from zoo_runtime.tensors import BATCH, Array, Arrays, Tensor, bind, split
 
 MAX_THREADS = 1024
 # Letters of a runtime's reason.
-_REASON = 2000
+_MOST_LETTERS = 2000
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Runner:
         return self._batch_sizes
 
     def _check_batches(self) -> None:
-        # What the manifest does not list has not been tried.
+        # What the manifest does not list was not verified.
         more = set(getattr(self.session, "batch_sizes", ())) - set(self._batch_sizes)
         if more:
             raise BundleError(
@@ -112,7 +111,7 @@ class Runner:
         try:
             outputs = self.session.run(arrays)
         except Exception as error:  # each runtime has its own kinds
-            raise BundleError(f"The model fails in its runtime: {_told(error)}") from error
+            raise BundleError(f"The model fails in its runtime: {_reason(error)}") from error
         wanted = [tensor.name for tensor in self.outputs]
         if sorted(outputs) != sorted(wanted):
             raise BundleError(f"The model gives {sorted(outputs)}; its manifest says {wanted}.")
@@ -120,7 +119,7 @@ class Runner:
 
 
 def check_threads(threads: int | None) -> None:
-    """Refuse a number of threads that no machine is asked for: the system ends who starts them.
+    """Refuse a number of threads that no machine can start: the system ends the process.
 
     Args:
         threads: Threads to use; ``None`` is the runtime's own choice.
@@ -170,7 +169,7 @@ def open_runner(
     except ZooError:
         raise
     except Exception as error:  # each runtime has its own kinds
-        raise BundleError(f"{fmt.requires} refuses '{path}': {_told(error)}") from error
+        raise BundleError(f"{fmt.requires} refuses '{path}': {_reason(error)}") from error
     return Runner(session, inputs, outputs, batch_sizes, nan_inputs)
 
 
@@ -187,21 +186,22 @@ def check_installed(fmt: Format) -> None:
 def _check_numbers(name: str, array: Array) -> None:
     if array.dtype.kind != "f" or not np.isnan(array.sum()):
         return
-    places = np.isnan(array)
-    if not places.any():  # infinities of both signs
+    is_nan = np.isnan(array)
+    if not is_nan.any():  # infinities of both signs
         return
-    row = int(places.reshape(len(array), -1).any(axis=1).argmax())
+    row = int(is_nan.reshape(len(array), -1).any(axis=1).argmax())
     raise UsageError(
-        f"Input '{name}' holds NaN in {int(places.sum()):,} of {array.size:,} values (first in row "
+        f"Input '{name}' holds NaN in {int(is_nan.sum()):,} of {array.size:,} values (first in row "
         f"{row}): the model has no answer to that, and a file may give a confident one. Give "
         "numbers in its place, or leave the row out."
     )
 
 
-def _told(error: Exception) -> str:
-    # What runtimes say of shapes is behind the node's name, in lines of their own.
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said[:_REASON]}{'...' if len(said) > _REASON else ''}"
+def _reason(error: Exception) -> str:
+    # What runtimes report of shapes is behind the node's name, in lines of their own.
+    text = " ".join(str(error).split())
+    more = "..." if len(text) > _MOST_LETTERS else ""
+    return f"{type(error).__name__}: {text[:_MOST_LETTERS]}{more}"
 
 
 def _any_batch(tensor: Tensor) -> Tensor:

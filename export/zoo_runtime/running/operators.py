@@ -18,7 +18,6 @@ from pathlib import Path
 from zoo_runtime.errors import BundleError
 from zoo_runtime.files import safe_path
 from zoo_runtime.running.compute_operators import COMPUTE
-from zoo_runtime.running.protobuf import Buffer, fields
 
 _PROTOBUF = (IndexError, ValueError)
 _MODEL = "saved_model.pb"
@@ -70,7 +69,7 @@ def check_saved_model(folder: Path) -> None:
 
     Raises:
         BundleError: Such an operator, in the graph or in any function, a file that TensorFlow
-            would read beside graph and variables, or a file that is no SavedModel.
+            would read beside graph and variables, or a file that is not a SavedModel.
     """
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -86,7 +85,7 @@ def check_saved_model(folder: Path) -> None:
     try:
         graph = _read_graph(data)
     except _PROTOBUF as error:
-        raise BundleError(f"'{path}' is no SavedModel: {error}.") from error
+        raise BundleError(f"'{path}' is not a SavedModel: {error}.") from error
     if graph.assets:
         raise BundleError(f"SavedModel '{folder}' reads files (assets): none of a bundle does.")
     _check_operators(folder, graph)
@@ -244,7 +243,7 @@ def check_onnx(path: Path) -> None:
         try:
             asked = read_onnx(data)
         except _PROTOBUF as error:
-            raise BundleError(f"'{path}' is no ONNX file: {error}.") from error
+            raise BundleError(f"'{path}' is not an ONNX file: {error}.") from error
     for location in sorted(asked.locations):
         if safe_path(path.parent, location).is_symlink():
             raise BundleError(f"'{path}' keeps weights in '{location}', which is a link.")
@@ -302,7 +301,7 @@ def read_onnx(data: Buffer) -> Asked:
 # -- LiteRT ---------------------------------------------------------------------------------------
 
 _CUSTOM = 32
-# Places in the table of a model, and in that of an operator's code.
+# Slots in the table of a model, and in that of an operator's code.
 _CODES, _EXTERNAL_GROUPS, _EXTERNAL = 1, 8, 9
 _OLD_CODE, _CUSTOM_NAME, _NEW_CODE = 0, 1, 3
 
@@ -322,7 +321,7 @@ def check_tflite(path: Path, content: bytes) -> None:
         names = [code.text(_CUSTOM_NAME) for code in model.tables(_CODES) if _is_custom(code)]
         elsewhere = any(model.tables(at) for at in (_EXTERNAL_GROUPS, _EXTERNAL))
     except (struct.error, ValueError, IndexError) as error:
-        raise BundleError(f"'{path}' is no LiteRT file: {error}.") from error
+        raise BundleError(f"'{path}' is not a LiteRT file: {error}.") from error
     if names:
         raise BundleError(
             f"'{path}' has the custom operator {names[0]!r}: those of a bundle are LiteRT's own. "
@@ -344,34 +343,34 @@ class _Table:
     content: bytes
     at: int
 
-    def _place(self, slot: int) -> int | None:
+    def _position(self, slot: int) -> int | None:
         table = self.at - _number(self.content, self.at, "<i")
         size = _number(self.content, table, "<H")
         offset = _number(self.content, table + 4 + 2 * slot, "<H") if 4 + 2 * slot < size else 0
         return self.at + offset if offset else None
 
     def value(self, slot: int, kind: str) -> int:
-        place = self._place(slot)
-        return 0 if place is None else _number(self.content, place, kind)
+        position = self._position(slot)
+        return 0 if position is None else _number(self.content, position, kind)
 
     def text(self, slot: int) -> str:
-        place = self._place(slot)
-        if place is None:
+        position = self._position(slot)
+        if position is None:
             return ""
-        start = place + _number(self.content, place, "<I")
+        start = position + _number(self.content, position, "<I")
         length = _number(self.content, start, "<I")
         return self.content[start + 4 : start + 4 + length].decode(errors="replace")
 
     def tables(self, slot: int) -> list[_Table]:
-        place = self._place(slot)
-        if place is None:
+        position = self._position(slot)
+        if position is None:
             return []
-        start = place + _number(self.content, place, "<I")
+        start = position + _number(self.content, position, "<I")
         count = _number(self.content, start, "<I")
         if 4 * count > len(self.content):
             raise ValueError("a list is longer than the file")
-        places = range(start + 4, start + 4 + 4 * count, 4)
-        return [_Table(self.content, at + _number(self.content, at, "<I")) for at in places]
+        positions = range(start + 4, start + 4 + 4 * count, 4)
+        return [_Table(self.content, at + _number(self.content, at, "<I")) for at in positions]
 
 
 def _number(content: bytes, at: int, kind: str) -> int:
@@ -379,3 +378,54 @@ def _number(content: bytes, at: int, kind: str) -> int:
         raise ValueError("an offset lies before the file")
     (value,) = struct.unpack_from(kind, content, at)
     return int(value)
+
+
+Buffer = bytes | mmap.mmap
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+
+def fields(data: Buffer, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    r"""Yield number, start and end of each field of a message that holds bytes.
+
+    Args:
+        data: What the message lies in.
+        at: Its first byte.
+        end: The byte after its last.
+
+    Raises:
+        ValueError: It is no message, or cut short.
+
+    Example:
+        >>> list(fields(b"\x12\x02hi", 0, 4))
+        [(2, 2, 4)]
+    """
+    while at < end:
+        key, at = _varint(data, at, end)
+        number, wire = key >> 3, key & 7
+        if wire == _VARINT:
+            _, at = _varint(data, at, end)
+        elif wire == _BYTES:
+            size, at = _varint(data, at, end)
+            if at + size > end:
+                raise ValueError("a field is longer than the file")
+            yield number, at, at + size
+            at += size
+        elif wire in {_FIXED32, _FIXED64}:
+            at += 4 if wire == _FIXED32 else 8
+            if at > end:
+                raise ValueError("a number is cut short")
+        else:
+            raise ValueError(f"unknown wire type {wire}")
+
+
+def _varint(data: Buffer, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= end:
+            break
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a number is cut short")

@@ -4,16 +4,90 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.optional import need
 from zoo_runtime.running import Session
-from zoo_runtime.running.affine import affines
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
 from zoo_runtime.tensors import Array, Arrays
+
+
+@dataclass(frozen=True)
+class Affine:
+    """How one tensor of a file is quantized: ``real = scale * (integer - zero_point)``.
+
+    Args:
+        scale: Real size of one step.
+        zero_point: The integer that means 0.
+        dtype: Of the integers.
+
+    Example:
+        >>> half = Affine(0.5, -128, "int8")
+        >>> half.quantize(np.array([0.0, 0.75, 1.0, 500.0], np.float32)).tolist()
+        [-128, -126, -126, 127]
+        >>> half.dequantize(np.array([-126], np.int8)).tolist()
+        [1.0]
+    """
+
+    scale: float
+    zero_point: int
+    dtype: str
+
+    def quantize(self, array: Array) -> Array:
+        """Return the nearest integers, halves away from zero as in C, clipped at the ends.
+
+        Raises:
+            UsageError: NaN, which no integer stands for.
+        """
+        if np.isnan(array).any():
+            raise UsageError(
+                f"An input holds NaN, and the file takes it as {self.dtype}, which has no number "
+                "for that. Give numbers in its place."
+            )
+        steps = array / np.float32(self.scale)
+        nearest = np.trunc(steps + np.copysign(0.5, steps)) + self.zero_point
+        limits = np.iinfo(self.dtype)
+        inside: Array = np.clip(nearest, limits.min, limits.max)
+        return inside.astype(self.dtype)
+
+    def dequantize(self, array: Array) -> Array:
+        """Return the float32 numbers that integers mean."""
+        return (array.astype(np.float32) - self.zero_point) * np.float32(self.scale)
+
+
+def affines(details: Mapping[str, Any]) -> dict[str, Affine]:
+    """Return how the integer tensors of a LiteRT signature are quantized, by name.
+
+    Args:
+        details: What ``get_input_details`` or ``get_output_details`` of its runner gave.
+    """
+    return {
+        name: Affine(scale, zero_point, entry["dtype"].__name__)
+        for name, entry in details.items()
+        for scale, zero_point in [entry["quantization"]]
+        if scale
+    }
+
+
+def recorded(facts: Mapping[str, Any]) -> dict[str, Affine]:
+    """Return how a file of a bundle quantizes its inputs and outputs, by the tensor's name.
+
+    Args:
+        facts: Of its artifact.
+
+    Example:
+        >>> recorded({"quantization": {"x": {"scale": 0.5, "zero_point": -128}}})
+        {'x': Affine(scale=0.5, zero_point=-128, dtype='int8')}
+    """
+    known = facts.get("quantization", {})
+    return {name: Affine(**values, dtype="int8") for name, values in known.items()}
+
 
 SIGNATURE = "serving_default"
 INFER = "infer"
@@ -23,7 +97,7 @@ _LIBRARIES = {".so", ".dylib", ".dll"}
 
 
 class LiteRTSession:
-    """A LiteRT file; integers that stand for real numbers come and go as those.
+    """A LiteRT file; quantized inputs and outputs are given and returned as floats.
 
     Args:
         interpreter: The loaded file.
@@ -93,7 +167,7 @@ class _SavedModelSession:
 
 
 def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnpack") -> Session:
-    """Load a LiteRT file in ai-edge-litert; one of integers is given and gives real numbers.
+    """Load a LiteRT file in ai-edge-litert; a quantized one is given and gives floats.
 
     Args:
         path: The file.
@@ -141,7 +215,7 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
 
     Raises:
         UsageError: A provider that is not there, or that does not start.
-        BundleError: Weights outside the bundle, or operators that are none of ONNX.
+        BundleError: Weights outside the bundle, or operators that are not ONNX's.
     """
     onnxruntime = need("onnxruntime", "Format 'onnx'")
     check_onnx(path)

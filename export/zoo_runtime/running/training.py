@@ -15,7 +15,7 @@ from zoo_runtime.optional import need
 from zoo_runtime.running import Runner, check_threads
 from zoo_runtime.running.operators import check_tflite
 from zoo_runtime.running.sessions import LiteRTSession
-from zoo_runtime.stored import read_npz
+from zoo_runtime.saved_samples import read_npz
 from zoo_runtime.tensors import BATCH, Array, Tensor, bind
 from zoo_system import durable
 
@@ -66,8 +66,8 @@ class Trainer:
 
         Args:
             inputs: Arrays by input name, at most :attr:`batch` rows.
-            labels: Classes, int (rows,), or (rows, steps) where the model tells a class for each
-                step; of a model that gives numbers, float in the shape of its output.
+            labels: Classes, int (rows,), or (rows, steps) where the model classifies each step; of
+                a regression, float in the shape of its output.
             learning_rate: How far to go.
             sample_weight: How much each label counts, of the shape of the classes, or (rows,).
 
@@ -101,7 +101,7 @@ class Trainer:
         return loss
 
     def rehearse(self, inputs: Mapping[str, Any]) -> None:
-        """Run every signature once, so that a file that cannot does it in a process for trials.
+        """Run every signature once, so that a file that cannot fails in the verifying process.
 
         Args:
             inputs: Arrays by input name.
@@ -205,7 +205,7 @@ def open_trainer(path: str | Path, *, threads: int | None = None) -> Trainer:
 
     Raises:
         MissingPackageError: ai-edge-litert is not installed.
-        UsageError: The file has no signature to train it, or so many threads are not to be had.
+        UsageError: The file has no signature to train it, or so many threads are not available.
     """
     litert = need("ai_edge_litert.interpreter", "Training on the device")
     check_threads(threads)
@@ -232,7 +232,7 @@ def _numbers(name: str, array: Any) -> Array:
     try:
         return np.asarray(array, np.float32)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"'{name}' of the weights is no array of numbers: {error}") from error
+        raise UsageError(f"'{name}' of the weights is not an array of numbers: {error}") from error
 
 
 def _filled(array: Array, batch: int) -> Array:

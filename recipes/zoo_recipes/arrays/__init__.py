@@ -1,1 +1,1 @@
-"""Examples as arrays: where batches come from, and what a model answers on them."""
+"""Examples as arrays: where batches come from, and what a model predicts for them."""

@@ -37,7 +37,7 @@ def _char(config: TokenizerConfig, texts: Sequence[str]) -> Any:
     normalizer = _normalizer(config)
     counts = Counter(c for text in texts for c in normalizer.normalize_str(text))
     ranked = _by_frequency(counts)[: config.vocab_size - len(SPECIAL)]
-    vocabulary = {token: number for number, token in enumerate([*SPECIAL, *ranked])}
+    vocabulary = {token: index for index, token in enumerate([*SPECIAL, *ranked])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
@@ -73,7 +73,7 @@ def _wordpiece(config: TokenizerConfig, texts: Sequence[str]) -> Any:
         lowercase=config.lowercase, strip_accents=config.strip_accents
     )
     pieces = _pieces(config, texts, normalizer)
-    vocabulary = {token: number for number, token in enumerate([*BERT_SPECIAL, *pieces])}
+    vocabulary = {token: index for index, token in enumerate([*BERT_SPECIAL, *pieces])}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

@@ -11,14 +11,68 @@ import numpy as np
 
 from zoo_recipes.arrays.vocabulary import UNKNOWN
 from zoo_recipes.augmentation.mixing import MIXES
-from zoo_recipes.augmentation.sound_changes import SOUND_CHANGES
 from zoo_recipes.compiling.components import make_augmentation
 from zoo_recipes.configs import Component
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.tokenizing import encoded
 
 Arrays = dict[str, Any]
+# Decibels from the loudest noise that is asked for to the softest that is drawn.
+SPAN = 30.0
 Change = Callable[[Arrays, np.random.Generator], Arrays]
+
+
+def time_shift(inputs: Arrays, rng: np.random.Generator, *, factor: float) -> Arrays:
+    """Move every audio clip to and fro; silence fills the gap.
+
+    Args:
+        inputs: ``audio``, (batch, samples).
+        rng: Random generator.
+        factor: Longest way, as a fraction of the samples.
+
+    Example:
+        >>> clip = {"audio": np.ones((1, 8))}
+        >>> int(time_shift(clip, np.random.default_rng(2), factor=0.5)["audio"].sum())
+        5
+    """
+    audio = inputs["audio"]
+    length = audio.shape[1]
+    most = round(factor * length)
+    shifts = rng.integers(-most, most, len(audio), endpoint=True)[:, np.newaxis]
+    sources = np.arange(length) - shifts
+    inside = (sources >= 0) & (sources < length)
+    moved = np.take_along_axis(audio, sources.clip(0, length - 1), axis=1)
+    return {**inputs, "audio": moved * inside}
+
+
+def white_noise(inputs: Arrays, rng: np.random.Generator, *, snr: float) -> Arrays:
+    """Add noise that is as loud at all frequencies.
+
+    Args:
+        inputs: ``audio``, float32 (batch, samples) in -1..1.
+        rng: Random generator.
+        snr: Least ratio of signal to noise in decibels; each audio clip has one between it and 30
+            more.
+
+    Example:
+        >>> clip = {"audio": np.ones((1, 9000), np.float32)}
+        >>> noise = white_noise(clip, np.random.default_rng(0), snr=20.0)["audio"] - 1
+        >>> bool(-20 > 20 * np.log10(noise.std()) > -50)
+        True
+    """
+    audio = inputs["audio"]
+    loudness = np.sqrt(np.mean(audio**2, axis=1, keepdims=True))
+    decibels = rng.uniform(snr, snr + SPAN, (len(audio), 1))
+    noise = rng.standard_normal(audio.shape, np.float32)
+    noisy = audio + noise * (loudness * 10 ** (-decibels / 20)).astype(np.float32)
+    return {**inputs, "audio": noisy.clip(-1, 1)}
+
+
+# By name: what changes audio clips, its one argument, and the numbers that it may be.
+AUDIO_CHANGES: dict[str, tuple[Callable[..., Arrays], str, tuple[float, float]]] = {
+    "time_shift": (time_shift, "factor", (0.0, 1.0)),
+    "white_noise": (white_noise, "snr", (-20.0, 100.0)),
+}
 
 
 @dataclass(frozen=True)
@@ -62,17 +116,17 @@ def make_changes(components: Sequence[Component], marks: TextMarks) -> list[Chan
 def token_dropout(
     inputs: Arrays, rng: np.random.Generator, *, marks: TextMarks, rate: float
 ) -> Arrays:
-    """Replace a share of the real tokens.
+    """Replace a fraction of the real tokens.
 
     Args:
         inputs: ``token_ids`` and ``padding_mask``, (batch, length).
-        rng: Source of chance.
+        rng: Random generator.
         marks: What stays as it is, and what stands in place of a token.
-        rate: Share of the tokens.
+        rate: Fraction of the tokens.
     """
     ids, lengths = inputs["token_ids"], inputs["padding_mask"].sum(axis=1, keepdims=True)
-    places = np.arange(ids.shape[1])
-    text = (places >= marks.head) & (places < lengths - marks.tail)
+    positions = np.arange(ids.shape[1])
+    text = (positions >= marks.head) & (positions < lengths - marks.tail)
     dropped = (rng.random(ids.shape) < rate) & text
     return {**inputs, "token_ids": np.where(dropped, np.int32(marks.unknown_id), ids)}
 
@@ -89,22 +143,24 @@ def token_crop(
 
     Args:
         inputs: ``token_ids`` and ``padding_mask``, (batch, length).
-        rng: Source of chance.
+        rng: Random generator.
         marks: What stays before and after the text.
-        rate: Share of the texts.
-        shortest: Smallest share of a text that is kept.
+        rate: Fraction of the texts.
+        shortest: Smallest fraction of a text that is kept.
     """
     ids = inputs["token_ids"]
     lengths = inputs["padding_mask"].sum(axis=1, keepdims=True) - marks.head - marks.tail
-    share = np.where(rng.random(lengths.shape) < rate, rng.uniform(shortest, 1, lengths.shape), 1)
-    kept = np.ceil(lengths * share).astype(int)
-    starts = np.floor(rng.random(lengths.shape) * (lengths - kept + 1)).astype(int)
-    places = np.arange(ids.shape[1])[np.newaxis]
-    end = marks.head + kept
-    sources = places + np.where(
-        places < marks.head, 0, np.where(places < end, starts, lengths - kept)
+    fraction = np.where(
+        rng.random(lengths.shape) < rate, rng.uniform(shortest, 1, lengths.shape), 1
     )
-    mask = (places < end + marks.tail).astype(np.int32)
+    kept = np.ceil(lengths * fraction).astype(int)
+    starts = np.floor(rng.random(lengths.shape) * (lengths - kept + 1)).astype(int)
+    positions = np.arange(ids.shape[1])[np.newaxis]
+    end = marks.head + kept
+    sources = positions + np.where(
+        positions < marks.head, 0, np.where(positions < end, starts, lengths - kept)
+    )
+    mask = (positions < end + marks.tail).astype(np.int32)
     moved = np.take_along_axis(ids, np.minimum(sources, ids.shape[1] - 1), axis=1)
     return {**inputs, "token_ids": moved * mask, "padding_mask": mask}
 
@@ -116,8 +172,8 @@ TEXT_CHANGES: dict[str, tuple[Callable[..., Arrays], tuple[str, ...]]] = {
 
 
 def _make(component: Component, marks: TextMarks) -> Change:
-    if component.name in SOUND_CHANGES:
-        return _sound_change(component)
+    if component.name in AUDIO_CHANGES:
+        return _audio_change(component)
     if component.name not in TEXT_CHANGES:
         return _image_change(component)
     change, known = TEXT_CHANGES[component.name]
@@ -134,8 +190,8 @@ def _make(component: Component, marks: TextMarks) -> Change:
     return partial(change, marks=marks, **component.arguments)
 
 
-def _sound_change(component: Component) -> Change:
-    change, key, (low, high) = SOUND_CHANGES[component.name]
+def _audio_change(component: Component) -> Change:
+    change, key, (low, high) = AUDIO_CHANGES[component.name]
     value = component.arguments.get(key)
     given = isinstance(value, int | float) and len(component.arguments) == 1
     if not (given and low <= float(value or 0) <= high):

@@ -1,8 +1,8 @@
-"""Two images in one, with the shares of both classes as the target."""
+"""Random changes of images that concern their targets: mixed classes, boxes that move along."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,14 @@ from zoo_recipes.configs import Component
 from zoo_registry import UsageError, did_you_mean
 
 Mix = Callable[[Any, np.random.Generator], tuple[Any, Any, float]]
+FLIP = "random_flip"
+# Layers of Keras that change colours and leave everything where it is, without their ``_``.
+PHOTOMETRIC = {
+    *("autocontrast", "equalization", "gaussiannoise", "randombrightness"),
+    *("randomcolordegeneration", "randomcolorjitter", "randomcontrast", "randomgaussianblur"),
+    *("randomgrayscale", "randomhue", "randominvert", "randomposterization"),
+    *("randomsaturation", "randomsharpness", "solarization"),
+}
 
 
 def mix_up(images: Any, rng: np.random.Generator, *, alpha: float = 0.2) -> tuple[Any, Any, float]:
@@ -19,16 +27,16 @@ def mix_up(images: Any, rng: np.random.Generator, *, alpha: float = 0.2) -> tupl
 
     Args:
         images: float (batch, height, width, channels).
-        rng: Source of chance.
-        alpha: The share of the first image is drawn from Beta(alpha, alpha).
+        rng: Random generator.
+        alpha: The fraction of the first image is drawn from Beta(alpha, alpha).
 
     Returns:
-        The images, the number of the other image of each, and the share of the first one.
+        The images, the index of the other image of each, and the fraction of the first one.
     """
-    share = float(rng.beta(alpha, alpha))
+    fraction = float(rng.beta(alpha, alpha))
     others = rng.permutation(len(images))
-    mixed = np.float32(share) * images + np.float32(1 - share) * images[others]
-    return mixed, others, share
+    mixed = np.float32(fraction) * images + np.float32(1 - fraction) * images[others]
+    return mixed, others, fraction
 
 
 def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tuple[Any, Any, float]:
@@ -36,11 +44,11 @@ def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tup
 
     Args:
         images: float (batch, height, width, channels).
-        rng: Source of chance.
+        rng: Random generator.
         alpha: The area that stays is drawn from Beta(alpha, alpha).
 
     Returns:
-        As :func:`mix_up`; the share is that of the pixels.
+        As :func:`mix_up`; the fraction is that of the pixels.
     """
     height, width = images.shape[1:3]
     side = np.sqrt(1 - rng.beta(alpha, alpha))
@@ -52,8 +60,8 @@ def cut_mix(images: Any, rng: np.random.Generator, *, alpha: float = 1.0) -> tup
     return mixed, others, 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def _stretch(size: int, share: float, rng: np.random.Generator) -> tuple[int, int]:
-    middle, half = rng.integers(size), share * size / 2
+def _stretch(size: int, fraction: float, rng: np.random.Generator) -> tuple[int, int]:
+    middle, half = rng.integers(size), fraction * size / 2
     return max(0, round(middle - half)), min(size, round(middle + half))
 
 
@@ -95,10 +103,10 @@ def mixed(
         targets: Classes, int (batch,).
         mixes: The ways; one of them is drawn.
         num_classes: Of the model.
-        rng: Source of chance.
+        rng: Random generator.
 
     Returns:
-        Inputs, and the shares of the classes, float32 (batch, num_classes).
+        Inputs, and soft labels, float32 (batch, num_classes).
 
     Raises:
         UsageError: There are no images.
@@ -108,7 +116,38 @@ def mixed(
             f"augmentation: only images can be mixed, and the inputs are {', '.join(inputs)}: "
             "leave mix_up and cut_mix out."
         )
-    images, others, share = mixes[int(rng.integers(len(mixes)))](inputs["image"], rng)
+    images, others, fraction = mixes[int(rng.integers(len(mixes)))](inputs["image"], rng)
     classes = np.eye(num_classes, dtype=np.float32)[targets]
-    shares = np.float32(share) * classes + np.float32(1 - share) * classes[others]
-    return {**inputs, "image": images}, shares
+    soft_labels = np.float32(fraction) * classes + np.float32(1 - fraction) * classes[others]
+    return {**inputs, "image": images}, soft_labels
+
+
+def is_flip(name: str) -> bool:
+    """Return whether a name, in any spelling, is that of the layer that mirrors images.
+
+    Example:
+        >>> is_flip("RandomFlip"), is_flip("random_zoom")
+        (True, False)
+    """
+    return _bare(name) == _bare(FLIP)
+
+
+def moving_mistakes(augmentation: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what is wrong with the augmentation of images that have boxes.
+
+    Args:
+        augmentation: Arguments by name.
+    """
+    for name, arguments in augmentation.items():
+        if is_flip(name):
+            if arguments.get("mode") != "horizontal":
+                yield f'augmentation: {name} takes boxes along with mode = "horizontal" only.'
+        elif _bare(name) not in PHOTOMETRIC:
+            yield (
+                f"augmentation: {name} would leave boxes where they were. With boxes go {FLIP} "
+                "and layers that change colours alone, such as random_brightness."
+            )
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "").lower()

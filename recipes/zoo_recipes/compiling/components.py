@@ -29,7 +29,7 @@ from zoo_recipes.configs import (
     DistillationConfig,
 )
 from zoo_recipes.tasks import centernet
-from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
+from zoo_recipes.tasks.contrasting import Contrastive, ViewAccuracy
 from zoo_registry import UsageError, ZooError
 
 # Keras' own: what it adds where it divides, or takes a logarithm.
@@ -38,7 +38,7 @@ EPSILON = 1e-7
 
 @contextmanager
 def usual_numbers() -> Iterator[None]:
-    """Have losses, metrics and inputs in float32, whatever a person's own settings of Keras say."""
+    """Have losses, metrics and inputs in float32, whatever the user's settings of Keras are."""
     floatx, epsilon = keras.config.floatx(), keras.config.epsilon()
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(EPSILON)
@@ -63,13 +63,13 @@ def compile_arguments(
         steps: Batches of the whole training, for schedules.
         outputs: Names of the model's outputs; loss and metrics are those of each.
         distillation: Whether, and how, targets have a teacher's logits behind them.
-        contrastive: Whether, and how, twins are learned in place of targets.
+        contrastive: Whether, and how, pairs of views are learned in place of targets.
 
     Raises:
         UsageError: A name that Keras does not have, or an argument that it does not take.
     """
     if contrastive is not None:
-        loss, metrics = Contrastive(contrastive.temperature), [TwinAccuracy()]
+        loss, metrics = Contrastive(contrastive.temperature), [ViewAccuracy()]
     else:
         loss = make_loss(config.loss)
         metrics = make_metrics(config, outputs, always_counted=distillation is not None)
@@ -126,13 +126,14 @@ def penalty(model: Any) -> float:
     Args:
         model: A ``keras.Model``.
     """
-    # `Model.losses` also holds what layers added in the graph of the last call, which is no number.
+    # `Model.losses` also holds what layers added in the graph of the last call, which is not a
+    # number.
     regularized = [v for v in model.trainable_variables if v.regularizer is not None]
     return float(sum(float(v.regularizer(v)) for v in regularized))
 
 
 def make_loss(loss: Component) -> Any:
-    """Return the loss, or that of each output; it is told of logits unless the recipe says so."""
+    """Return the loss, or that of each output; ``from_logits`` is set unless the recipe sets it."""
     kinds = classes(keras.losses, keras.Loss) | classes(losses, keras.Loss)
     kinds[centernet.NAME] = centernet.centernet
     name = _full_name(keras.losses, loss.name)
@@ -149,7 +150,7 @@ def make_metrics(
     Args:
         config: The recipe's table.
         outputs: Names of the model's outputs.
-        always_counted: Whether ``accuracy`` has to take more than class numbers for targets.
+        always_counted: Whether ``accuracy`` has to take more than class indices for targets.
     """
     ignored = config.loss.arguments.get("ignore_class")
     is_smoothed = bare_name(config.loss.name) == "smoothedcrossentropy"
@@ -196,7 +197,7 @@ INSTEAD = {
     "LearningRateScheduler": "write compile.schedule.",
     "ModelCheckpoint": 'write fit.keep_best = "val_loss".',
     "SwapEMAWeights": "compile.optimizer.use_ema = true does so by itself.",
-    "TerminateOnNaN": "every training stops at a loss that is no number.",
+    "TerminateOnNaN": "every training stops at a loss that is not a number.",
 }
 
 
@@ -240,7 +241,7 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
     known = parameters(kind)
     warmup = arguments.get("warmup_steps", 0)
     if "warmup_steps" not in known:
-        # A share of a few steps is none.
+        # A fraction of a few steps is none.
         arguments.pop("warmup_steps", None)
     elif warmup and "warmup_target" not in arguments:
         arguments |= {"initial_learning_rate": 0.0, "warmup_target": peak}
@@ -253,9 +254,9 @@ def _schedule(schedule: Component, peak: float, steps: int) -> Any:
 
 
 def _counted(amount: Any, steps: int) -> Any:
-    # Up to 1 it is a share of all steps.
-    is_share = isinstance(amount, int | float) and 0 < amount <= 1
-    return round(amount * steps) if is_share else amount
+    # Up to 1 it is a fraction of all steps.
+    is_fraction = isinstance(amount, int | float) and 0 < amount <= 1
+    return round(amount * steps) if is_fraction else amount
 
 
 def _full_name(registry: Any, name: str) -> str:

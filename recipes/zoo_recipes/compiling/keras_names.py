@@ -1,4 +1,4 @@
-"""Classes of Keras by name: found, their arguments checked, made."""
+"""Names of Keras: classes found by them, their arguments checked; which metrics are costs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,45 @@ from typing import Any
 from zoo_models.calling import type_mistake
 from zoo_registry import UsageError, closest, did_you_mean
 
-# Losses whose targets are numbers of classes.
+# Losses whose targets are class indices.
 CLASS_LOSSES = ("sparse_categorical_crossentropy", "smoothed_crossentropy")
 # What optimizers and schedules take beside numbers and what is true or false.
 _LISTS, _NO_NUMBERS = {"boundaries", "values"}, {"name", "exclude_layers"}
+# The losses of Keras, and its metrics of which less is better; a test compares them with Keras.
+KERAS_COSTS = frozenset(
+    [
+        "bce",
+        "binarycrossentropy",
+        "binaryfocalcrossentropy",
+        "categoricalcrossentropy",
+        "categoricalfocalcrossentropy",
+        "categoricalgeneralizedcrossentropy",
+        "categoricalhinge",
+        "circle",
+        "ctc",
+        "dice",
+        "hinge",
+        "huber",
+        "kld",
+        "kldivergence",
+        "logcosh",
+        "logcosherror",
+        "mae",
+        "mape",
+        "meanabsoluteerror",
+        "meanabsolutepercentageerror",
+        "meansquarederror",
+        "meansquaredlogarithmicerror",
+        "mse",
+        "msle",
+        "poisson",
+        "rootmeansquarederror",
+        "sparsecategoricalcrossentropy",
+        "squaredhinge",
+        "tversky",
+    ]
+)
+_OURS = frozenset(["loss", "error", "errorrate", "rmse", "perplexity", "bitspercharacter"])
 
 
 def bare_name(name: str) -> str:
@@ -57,7 +92,7 @@ def find(where: str, kinds: Mapping[str, Any], name: str) -> Any:
 
 
 def check_numbers(where: str, kind: Any, arguments: Mapping[str, Any]) -> None:
-    """Refuse what is no number where an optimizer or a schedule needs one.
+    """Refuse what is not a number where an optimizer or a schedule needs one.
 
     Keras would find it out in the middle of a step. Names that the class does not take are left to
     :func:`make`.
@@ -104,3 +139,18 @@ def make(where: str, kinds: Mapping[str, Any], name: str, arguments: Mapping[str
         return kind(**arguments)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{where}: {kind.__name__} refuses {dict(arguments)}: {error}") from error
+
+
+def is_cost(metric: str) -> bool:
+    """Return whether less of a metric is better.
+
+    Args:
+        metric: In any spelling; ``val_`` or the name of an output may stand before it.
+
+    Example:
+        >>> [is_cost(name) for name in ("val_loss", "val_RMSE", "age_mae", "accuracy")]
+        [True, True, True, False]
+    """
+    words = re.findall(r"[a-z0-9]+", metric.lower())
+    endings = {"".join(words[start:]) for start in range(len(words))}
+    return not endings.isdisjoint(KERAS_COSTS | _OURS)

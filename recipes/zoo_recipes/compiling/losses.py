@@ -11,8 +11,8 @@ import keras
 from keras import ops
 
 
-def are_shares(y_true: Any, y_pred: Any) -> bool:
-    """Return whether targets are shares of all classes, and not class numbers."""
+def are_soft_labels(y_true: Any, y_pred: Any) -> bool:
+    """Return whether targets are soft labels: a fraction for each class, and not class indices."""
     return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] > 1
 
 
@@ -21,9 +21,9 @@ def are_taught(y_true: Any, y_pred: Any) -> bool:
     return len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == y_pred.shape[-1] + 1
 
 
-def class_numbers(y_true: Any, y_pred: Any) -> Any:
-    """Return the class of each step, int32 (batch, ...); of shares, the largest one's."""
-    if are_shares(y_true, y_pred):
+def class_indices(y_true: Any, y_pred: Any) -> Any:
+    """Return the class of each step, int32 (batch, ...); of soft labels, the largest one's."""
+    if are_soft_labels(y_true, y_pred):
         return ops.cast(ops.argmax(y_true, axis=-1), "int32")
     if are_taught(y_true, y_pred):
         return ops.cast(y_true[..., 0], "int32")
@@ -36,7 +36,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     The target of a class is ``1 - label_smoothing``, and ``label_smoothing / num_classes`` is added
     to all of them. Keras smooths one-hot targets only, which a vocabulary is too large for. Where
-    images are mixed, targets are the shares of all classes.
+    images are mixed, targets are soft labels.
 
     Args:
         label_smoothing: In 0..1.
@@ -69,24 +69,25 @@ class SmoothedCrossentropy(keras.losses.Loss):
         """Return the loss of each step, float (batch, ...).
 
         Args:
-            y_true: Class numbers, int (batch, ...), or shares, float (batch, ..., num_classes).
+            y_true: Class indices, int (batch, ...), or soft labels, float (batch, ...,
+                num_classes).
             y_pred: float (batch, ..., num_classes).
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         log = ops.log_softmax(y_pred) if self.from_logits else ops.log(y_pred)
-        numbers = class_numbers(y_true, y_pred)
-        if are_shares(y_true, y_pred):
+        indices = class_indices(y_true, y_pred)
+        if are_soft_labels(y_true, y_pred):
             chosen = ops.sum(ops.cast(y_true, log.dtype) * log, axis=-1)
         else:
-            chosen = ops.take_along_axis(log, ops.expand_dims(numbers, -1), axis=-1)[..., 0]
+            chosen = ops.take_along_axis(log, ops.expand_dims(indices, -1), axis=-1)[..., 0]
         smoothing = self.label_smoothing
         losses = -(1 - smoothing) * chosen - smoothing * ops.mean(log, axis=-1)
         if self.ignore_class is None:
             return losses
-        counted = ops.cast(ops.not_equal(numbers, self.ignore_class), losses.dtype)
+        counted = ops.cast(ops.not_equal(indices, self.ignore_class), losses.dtype)
         # The mean over all steps becomes the mean over those that count.
-        share = ops.maximum(ops.mean(counted), 1e-7)
-        return losses * counted / share
+        fraction = ops.maximum(ops.mean(counted), 1e-7)
+        return losses * counted / fraction
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
@@ -103,12 +104,12 @@ class Distilled(keras.losses.Loss):
     """A loss of the right classes, and the distance to a teacher (https://arxiv.org/abs/1503.02531).
 
     The distance is the cross-entropy of both models' probabilities with their logits divided by the
-    temperature, times its square; less the teacher's own entropy, so that 0 is an equal answer.
+    temperature, times its square; less the teacher's own entropy, so that 0 is an equal prediction.
 
     Args:
         loss: Of the right classes.
         temperature: Above 0.
-        weight: Share of the teacher, in 0..1.
+        weight: Weight of the teacher, in 0..1.
         name: Of the loss.
 
     Example:
@@ -137,7 +138,7 @@ class Distilled(keras.losses.Loss):
             y_pred: Logits, float (batch, num_classes).
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        right = self.loss.call(class_numbers(y_true, y_pred), y_pred)
+        right = self.loss.call(class_indices(y_true, y_pred), y_pred)
         if not are_taught(y_true, y_pred):
             return right
         theirs = ops.log_softmax(ops.cast(y_true[..., 1:], y_pred.dtype) / self.temperature)
@@ -162,7 +163,7 @@ class Distilled(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class CountedAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of steps with the right class, of those whose target counts.
+    """Fraction of steps with the right class, of those whose target counts.
 
     Args:
         ignore_class: The target that does not count, if there is one.
@@ -185,16 +186,17 @@ class CountedAccuracy(keras.metrics.MeanMetricWrapper):
         """Count a batch.
 
         Args:
-            y_true: Class numbers, int (batch, ...), or shares, float (batch, ..., num_classes).
+            y_true: Class indices, int (batch, ...), or soft labels, float (batch, ...,
+                num_classes).
             y_pred: float (batch, ..., num_classes).
             sample_weight: As for any metric of Keras.
         """
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        numbers = class_numbers(y_true, y_pred)
+        indices = class_indices(y_true, y_pred)
         if self.ignore_class is not None:
-            counted = ops.cast(ops.not_equal(numbers, self.ignore_class), self.dtype)
+            counted = ops.cast(ops.not_equal(indices, self.ignore_class), self.dtype)
             sample_weight = counted if sample_weight is None else counted * sample_weight
-        return super().update_state(numbers, y_pred, sample_weight=sample_weight)
+        return super().update_state(indices, y_pred, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make it again."""

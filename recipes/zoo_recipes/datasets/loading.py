@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_recipes.custom_data.files import is_path
+from zoo_recipes.custom_data.preparing import OwnData, prepared
 from zoo_recipes.datasets.catalog import DatasetSpec
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.preparing import OwnData, prepared
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_registry.trial import running
 from zoo_system import fetching
@@ -40,17 +40,18 @@ def open_dataset(
 
     Args:
         name: A registered dataset, prepared here from installed packages where it is not yet, any
-            name of tensorflow-datasets, or the path of own data, such as ``./flowers``.
-        columns: Of own data: role to column, such as ``{"text": "review"}``.
-        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
-        on_contradiction: Of own data: ``keep``, ``drop`` or ``error``.
-        to_train: Of own data: whether what a training needs is asked of them.
-        folds: Of own data: how many parts of a cross-validation they are put into.
+            name of tensorflow-datasets, or the path of custom data, such as ``./flowers``.
+        columns: Of custom data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of custom data: ``error``, or ``report`` to leave bad records out.
+        on_contradiction: Of custom data: ``keep``, ``drop`` or ``error``.
+        to_train: Of custom data: whether what a training needs is asked of them.
+        folds: Of custom data: how many parts of a cross-validation they are put into.
         data_dir: Where prepared datasets are; ``~/tensorflow_datasets`` by default.
         download: Whether one that is not prepared may be downloaded.
 
     Raises:
-        UsageError: No such dataset, one that must be downloaded first, or own data with problems.
+        UsageError: No such dataset, one that must be downloaded first, or custom data with
+            problems.
         ZooError: It cannot be prepared.
     """
     if is_path(name):
@@ -86,7 +87,7 @@ def check_builder(spec: DatasetSpec) -> None:
 
 
 def _registered(name: str) -> tuple[DatasetSpec, dict[str, str]] | None:
-    """Return the spec of ``[owner/]name[/config][:version]`` and what its builder is to be told."""
+    """Return the spec of ``[owner/]name[/config][:version]`` and the arguments of its builder."""
     plain, _, version = name.partition(":")
     parent, _, config = plain.rpartition("/")
     for candidate, chosen in ((plain, ""), (parent, config)):

@@ -6,8 +6,53 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_recipes.datasets.sounds import sound_reader
-from zoo_recipes.own_data.content import PLACE
+import numpy as np
+
+from zoo_recipes.custom_data.audio import RATE, SAMPLES
+from zoo_recipes.custom_data.content import LOCATION
+from zoo_registry import UsageError
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.audio import as_mono
+from zoo_runtime.preprocess.steps import AudioStep
+
+
+def audio_reader(
+    feature: Any, steps: Sequence[Mapping[str, Any]]
+) -> Callable[[Any], tuple[Any, int] | Any] | None:
+    """Return what makes a raw input of a value of a feature; ``None`` if it is not an audio clip.
+
+    Audio clips are mixed and resampled as they are read, where the steps say to what.
+
+    Args:
+        feature: Of TFDS.
+        steps: Of the preprocessing.
+
+    Raises:
+        UsageError: An audio clip without a sample rate.
+    """
+    import tensorflow_datasets as tfds
+
+    if isinstance(feature, tfds.features.Audio):
+        rate = feature.sample_rate
+        if rate is None:
+            raise UsageError("An audio feature of this dataset does not say its sample rate.")
+    elif not {SAMPLES, RATE} <= set(getattr(feature, "keys", tuple)()):
+        return None
+    else:
+        rate = None
+    step = next((as_step(step) for step in steps if step.get("step") == "audio"), None)
+
+    def read(value: Any) -> Any:
+        raw = (value[SAMPLES], int(value[RATE])) if rate is None else (_narrow(value), rate)
+        return as_mono(raw, step.sample_rate) if isinstance(step, AudioStep) else raw
+
+    return read
+
+
+def _narrow(samples: Any) -> Any:
+    # TFDS has int64 by default for what files hold in 16 bits.
+    fits = samples.dtype.kind == "i" and np.abs(samples).max(initial=0) <= 2**15
+    return samples.astype(np.int16) if fits and samples.dtype.itemsize == 8 else samples
 
 
 @dataclass(frozen=True)
@@ -15,13 +60,15 @@ class Examples:
     """One split, decoded.
 
     Attributes:
-        raws: What preprocessing takes: uint8 images, sounds, texts, tuples of texts, or arrays.
+        raws: What preprocessing takes: uint8 images, audio clips, texts, tuples of texts, or
+            arrays.
         labels: The class, or the target text, of each, as one array; a list where they are several
             to an example, such as tags of words or boxes; or ``None``.
         sha256: Of all the content, in order.
         groups: What a further feature says of each, classes by name; or ``None``.
-        classes: Their names, in the order of their numbers.
-        places: Of own data: which record of the files each is, as messages have it; else ``None``.
+        classes: Their names, in the order of their indices.
+        locations: Of custom data: which record of the files each is, as messages have it; else
+            ``None``.
     """
 
     raws: Sequence[Any]
@@ -29,21 +76,21 @@ class Examples:
     sha256: str
     groups: Sequence[Any] | None = None
     classes: Sequence[str] = ()
-    places: Sequence[str] | None = None
+    locations: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
-class Row:
-    """One example: its raw input, label, group, and the record of own data that it is."""
+class RawExample:
+    """One example: its raw input, label, group, and the record of custom data that it is."""
 
     raw: Any
     label: Any
     group: Any
-    place: str | None
+    location: str | None
 
 
 @dataclass(frozen=True)
-class Rows:
+class SplitReader:
     """A split that is read one example after the other; the arguments are those of `read_split`."""
 
     builder: Any
@@ -53,33 +100,33 @@ class Rows:
     group: str | None
     steps: Sequence[Mapping[str, Any]]
 
-    def read(self, digest: Any) -> Iterator[Row]:
+    def read(self, digest: Any) -> Iterator[RawExample]:
         """Yield the examples in their fixed order, and let a hash take in their content."""
         import tensorflow_datasets as tfds
 
         features = [*self.inputs, *([self.label] if self.label else [])]
         known = self.builder.info.features
         resized = _resizer(self.steps)
-        read = {name: sound_reader(known[name], self.steps) or resized for name in self.inputs}
+        read = {name: audio_reader(known[name], self.steps) or resized for name in self.inputs}
         names = known[self.group] if self.group else None
         dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
         for example in tfds.as_numpy(dataset):
             for name in features:
                 _update(digest, example[name])
             parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
-            yield Row(
+            yield RawExample(
                 parts if len(parts) > 1 else parts[0],
                 _text_or_same(example[self.label]) if self.label else None,
                 _named(_text_or_same(example[self.group]), names) if self.group else None,
-                _place(example.get(PLACE)),
+                _location(example.get(LOCATION)),
             )
 
-    def picture_size(self, first: Row) -> tuple[int, ...] | None:
-        """Return height, width and channels that preprocessing makes of pictures in uint8."""
+    def image_size(self, first: RawExample) -> tuple[int, ...] | None:
+        """Return height, width and channels that preprocessing makes of images in uint8."""
         import numpy as np
 
-        is_picture = getattr(first.raw, "dtype", None) == np.uint8
-        if not is_picture or [step.get("step") for step in self.steps] != ["image"]:
+        is_image = getattr(first.raw, "dtype", None) == np.uint8
+        if not is_image or [step.get("step") for step in self.steps] != ["image"]:
             return None
         step = self.steps[0]
         return (*step["size"], step.get("channels", 3))
@@ -98,9 +145,9 @@ def class_names(builder: Any, label: str | None) -> list[str]:
     return list(getattr(feature, "names", None) or [])
 
 
-def places_of(rows: Sequence[Row]) -> list[str] | None:
-    """Return which record of own data each row is; ``None`` where the data are no own data."""
-    found = [row.place for row in rows if row.place is not None]
+def locations_of(rows: Sequence[RawExample]) -> list[str] | None:
+    """Return the record of custom data that each row is; ``None`` for other data."""
+    found = [row.location for row in rows if row.location is not None]
     return found if len(found) == len(rows) else None
 
 
@@ -108,7 +155,7 @@ def stacked(labels: list[Any]) -> Any:
     """Return labels as one array; a list where each example has as many as it likes."""
     import numpy as np
 
-    # Of tags there are as many as words, of answers as people gave.
+    # Of tags there are as many as words, of answers as annotators gave.
     is_table = not isinstance(labels[0], dict) and len({np.shape(label) for label in labels}) == 1
     return np.asarray(labels) if is_table else labels
 
@@ -118,7 +165,7 @@ def _named(value: Any, feature: Any) -> Any:
     return names[int(value)] if names else value
 
 
-def _place(value: bytes | None) -> str | None:
+def _location(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogateescape")
 
 

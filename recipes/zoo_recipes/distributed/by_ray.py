@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
+from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, read_outcome
 from zoo_recipes.distributed.worker import start
 from zoo_registry import ZooError
 
@@ -18,7 +18,7 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
 
     Returns why the training failed, or ``None``.
 
-    Ray gives each worker its place in ``TF_CONFIG``; what is left to us is to start all again.
+    Ray sets ``TF_CONFIG`` of each worker; what is left to us is to start all again.
 
     Args:
         job: What :func:`zoo_recipes.training.worker.work` does.
@@ -35,7 +35,8 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
         raise ZooError(
             "The launcher 'ray' needs Ray Train: pip install 'kerazoo[distributed]'."
         ) from error
-    if not ray.is_initialized():
+    starts_ray = not ray.is_initialized()
+    if starts_ray:
         ray.init(logging_level="WARNING")
     room = Path(job["folder"]).parent
     room.mkdir(parents=True, exist_ok=True)
@@ -54,6 +55,9 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
             return cause([_failure(*each) for each in sorted(error.worker_failures.items())])
         except TrainingFailedError as error:
             raise ZooError(f"Ray failed: {error}") from error
+        finally:
+            if starts_ray:
+                ray.shutdown()
     return None
 
 
@@ -75,7 +79,7 @@ def _work(config: Mapping[str, str]) -> None:
         with start(job, outcome, {"TF_USE_LEGACY_KERAS": "0"}) as process:
             code = process.wait()
         if code:
-            raise _FailedError(code, said(outcome))
+            raise _FailedError(code, read_outcome(outcome))
 
 
 def _failure(rank: int, error: Exception) -> Failure:

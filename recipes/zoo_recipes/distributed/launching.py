@@ -1,4 +1,4 @@
-"""A training handed to workers, and what the workers after the first one do."""
+"""A training handed to workers: launched, joined, its recipe scaled to their number."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import zoo_registry
-from zoo_recipes.distributed.cluster import LOCAL, Member, Workers
+from zoo_recipes.distributed.cluster import LOCAL, Member, Ranks, Workers, join
 from zoo_recipes.distributed.outcomes import Failure
-from zoo_recipes.distributed.ranks import Ranks, join
 from zoo_recipes.distributed.worker import stamp
 from zoo_recipes.recipe import Recipe
 from zoo_recipes.run import Run, check_free
@@ -23,7 +22,7 @@ def as_workers(workers: int | Workers | None, default: int = 1) -> Workers:
 
     Args:
         workers: What the user asked for.
-        default: How many, where the user has not said it.
+        default: How many, where the user gives no number.
 
     Raises:
         UsageError: Less than one, or no such launcher.
@@ -44,7 +43,7 @@ def joined(member: Member | None, workers: int | Workers | None) -> Ranks | None
 
     Raises:
         UsageError: ``TF_CONFIG`` has another number of workers.
-        ZooError: As :func:`zoo_recipes.distributed.ranks.join`.
+        ZooError: As :func:`zoo_recipes.distributed.cluster.join`.
     """
     if member is None:
         return None
@@ -72,7 +71,7 @@ def launch(
         workers: How many, and who looks after them.
         recipe: What to train; ``None`` goes on with the run.
         begin: What else :func:`zoo_recipes.training.training.train` takes and ``resume`` does not.
-        on_epoch: Cannot be told anything from another process.
+        on_epoch: Cannot be called from another process.
         options: Of both.
 
     Raises:
@@ -107,3 +106,41 @@ def _failure_of(launcher: FunctionSpec, job: Mapping[str, Any], number: int) -> 
         if not isinstance(failure, Failure | None):
             raise TypeError(f"it returned a {type(failure).__name__}, not a Failure or None")
         return failure
+
+
+def scaled(recipe: Recipe, workers: int) -> Recipe:
+    """Return what ``fit.scale_with_workers`` makes of a recipe; it trains the same in one process.
+
+    Args:
+        recipe: The recipe; without the setting it stays as it is.
+        workers: How many train together.
+
+    Raises:
+        UsageError: The learning rate is to be scaled, and the recipe does not set it.
+
+    Example:
+        >>> from zoo_recipes.recipe import as_recipe
+        >>> data = {"model": {"name": "mlp"}, "dataset": {"name": "digits"}}
+        >>> data["compile"] = {"optimizer": {"name": "sgd", "learning_rate": 0.1}}
+        >>> data["fit"] = {"batch_size": 32, "scale_with_workers": "linear"}
+        >>> found = scaled(as_recipe(data, "digits-mlp"), 4)
+        >>> found.fit.batch_size, found.compile.optimizer.arguments
+        (128, {'learning_rate': 0.4})
+    """
+    kind, fit = recipe.fit.scale_with_workers, recipe.fit
+    if kind == "none":
+        return recipe
+    fit = replace(fit, batch_size=fit.batch_size * workers, scale_with_workers="none")
+    if kind == "batch":
+        return replace(recipe, fit=fit)
+    optimizer = recipe.compile.optimizer
+    rate = optimizer.arguments.get("learning_rate")
+    if rate is None:
+        raise UsageError(
+            f'fit.scale_with_workers = "{kind}" needs compile.optimizer.learning_rate: the rate '
+            "that one worker trains with."
+        )
+    factor = workers if kind == "linear" else workers**0.5
+    arguments = {**optimizer.arguments, "learning_rate": rate * factor}
+    compiled = replace(recipe.compile, optimizer=replace(optimizer, arguments=arguments))
+    return replace(recipe, fit=fit, compile=compiled)

@@ -1,4 +1,4 @@
-"""How a worker ended, told from one process to another."""
+"""How a worker ended, passed from one process to another."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Outcome:
     message: str
 
 
-def leave(error: BaseException, path: Path) -> Outcome:
-    """Write what the supervisor is told of an error, and return it."""
+def write_outcome(error: BaseException, path: Path) -> Outcome:
+    """Write the error for the supervisor, and return it."""
     outcome = _outcome(error)
     text = json.dumps(asdict(outcome))
     write_text(path, text)
@@ -37,7 +37,7 @@ def leave(error: BaseException, path: Path) -> Outcome:
 
 
 def _outcome(error: BaseException) -> Outcome:
-    from zoo_recipes.distributed.ranks import LostError
+    from zoo_recipes.distributed.cluster import LostError
 
     kinds: tuple[tuple[type[BaseException], Kind], ...] = (
         (LostError, "lost"),
@@ -51,7 +51,7 @@ def _outcome(error: BaseException) -> Outcome:
     return Outcome("bug", f"{type(error).__name__}: {error}")
 
 
-def said(outcome: Path) -> Outcome | None:
+def read_outcome(outcome: Path) -> Outcome | None:
     """Return what a worker left, ``None`` if it was killed."""
     if not outcome.exists():
         return None
@@ -65,7 +65,7 @@ class Failure:
     Args:
         rank: Of the worker that was the cause.
         code: What it returned, or the negative number of the signal that killed it.
-        outcome: What it said, if it could.
+        outcome: What it left, if it could.
         log: The end of what it wrote, if it is not on the terminal.
     """
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo_recipes.distributed.ranks import Ranks
+from zoo_recipes.distributed.cluster import Ranks
 from zoo_recipes.training.batches import Batch
-from zoo_recipes.training.steps import gradients_of, loss_tracker
+from zoo_recipes.training.loop import gradients_of, loss_tracker
 
 
 def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
@@ -31,14 +31,14 @@ def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
     own = {id(variable) for variable in tracker.variables}
     counts = [v.value for v in model.metrics_variables if id(v) not in own]
 
-    def on_replica(data: Batch, weight: Any, share: Any, asked: Any) -> Any:
+    def on_replica(data: Batch, weight: Any, fraction: Any, asked: Any) -> Any:
         before = [tf.identity(count) for count in counts]
         for count in counts:
             count.assign(tf.zeros_like(count))
         # Keras has divided by the number of ranks.
         found, loss = gradients_of(model, data, weight * ranks.size)
         gradients = {at: tf.convert_to_tensor(g) for at, g in enumerate(found) if g is not None}
-        changes = [count * tf.cast(share, count.dtype) for count in counts]
+        changes = [count * tf.cast(fraction, count.dtype) for count in counts]
         gradients, changes, loss, asked = tf.distribute.get_replica_context().all_reduce(
             "SUM", [gradients, changes, loss, tf.identity(asked)]
         )
@@ -48,10 +48,12 @@ def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
 
     # A graph for each size of the whole batch: ranks that traced at different times would wait
     # for each other for ever. Not XLA, which knows no collectives.
-    def run(data: Batch, weight: Any, share: Any, asked: Any, size: int) -> Any:
-        gradients, loss, asked = ranks.strategy.run(on_replica, args=(data, weight, share, asked))
+    def run(data: Batch, weight: Any, fraction: Any, asked: Any, size: int) -> Any:
+        gradients, loss, asked = ranks.strategy.run(
+            on_replica, args=(data, weight, fraction, asked)
+        )
         # Of a variable that the loss does not need, Keras expects None.
-        ordered = [(gradients.get(number), v) for number, v in enumerate(variables)]
+        ordered = [(gradients.get(index), v) for index, v in enumerate(variables)]
         model.optimizer.apply_gradients(ordered)
         tracker.update_state(loss, sample_weight=size)
         return model.get_metrics_result(), asked
@@ -60,8 +62,8 @@ def shared_step(model: Any, ranks: Ranks) -> Callable[[Batch], Any]:
     ignored = getattr(model.loss, "ignore_class", None)
 
     def step(batch: Batch) -> Any:
-        part, weight, share = part_of(batch, ranks.rank, ranks.size, ignored)
-        logs, asked = run(part, weight, share, np.float32(ranks.asked), len(batch[1]))
+        part, weight, fraction = part_of(batch, ranks.rank, ranks.size, ignored)
+        logs, asked = run(part, weight, fraction, np.float32(ranks.asked), len(batch[1]))
         ranks.agreed = bool(asked > 0)
         return logs
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.distributed.cluster import TF_CONFIG, Workers, free_addresses
-from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, said
+from zoo_recipes.distributed.outcomes import Failure, Outcome, cause, read_outcome
 from zoo_recipes.distributed.worker import has_begun, start
 from zoo_recipes.run import Run, load_run, read_run
 from zoo_recipes.training.checkpoints import newest
@@ -49,7 +49,7 @@ def supervise(job: Mapping[str, Any], workers: Workers, run_team: RunTeam) -> Ru
 
     Raises:
         ZooError: What a worker failed of, or too many were lost.
-        KeyboardInterrupt: It was told to stop; what had begun can be resumed.
+        KeyboardInterrupt: It was asked to stop; what had begun can be resumed.
     """
     folder = Path(job["folder"])
     for restart in range(1, workers.restarts + 2):
@@ -112,7 +112,7 @@ class _Team:
         return self.scratch / f"outcome-{rank}.json"
 
     def run(self) -> Failure | None:
-        """Return why the training failed, or ``None``; nobody is left when it does."""
+        """Return why the training failed, or ``None``; no worker is left then."""
         try:
             while not any(self._codes()):
                 if all(code == 0 for code in self._codes()):
@@ -125,7 +125,7 @@ class _Team:
             for process in self.processes:
                 process.terminate()
             self._wait(_PATIENCE)
-            return Failure(0, 1, said(self._outcome(0)) or Outcome("interrupted", ""))
+            return Failure(0, 1, read_outcome(self._outcome(0)) or Outcome("interrupted", ""))
         finally:
             self._end()
 
@@ -139,7 +139,7 @@ class _Team:
 
     def _cause(self, first: Sequence[int | None]) -> Failure:
         failures = [
-            Failure(rank, code, said(self._outcome(rank)), self._last_lines(rank))
+            Failure(rank, code, read_outcome(self._outcome(rank)), self._last_lines(rank))
             for rank, code in enumerate(self._codes())
             if code
         ]
@@ -147,7 +147,7 @@ class _Team:
         return cause(sorted(failures, key=lambda failure: not first[failure.rank]))
 
     def _last_lines(self, rank: int) -> str:
-        outcome, log = said(self._outcome(rank)), self._log(rank)
+        outcome, log = read_outcome(self._outcome(rank)), self._log(rank)
         if not log.exists() or (outcome and outcome.kind != "bug"):
             return ""
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -161,7 +161,7 @@ class _Team:
 
 
 def _environments(addresses: Sequence[str]) -> Iterator[dict[str, str]]:
-    """Yield what each worker is told of the others, and which GPU is its own."""
+    """Yield the addresses that each worker gets, and which GPU is its own."""
     gpus = _gpus()
     if gpus and len(gpus) < len(addresses):
         raise UsageError(
@@ -203,7 +203,7 @@ def _error(failure: Failure, folder: Path | None) -> BaseException:
 def _tell(failure: Failure, folder: Path | None, restart: int, workers: Workers) -> None:
     """Say that all start again, and note it in the run."""
     checkpoint = newest(folder) if folder else None
-    where = str(checkpoint.place) if checkpoint else "the beginning"
+    where = str(checkpoint.position) if checkpoint else "the beginning"
     warnings.warn(
         f"{failure}: all {workers.number} start again from {where} "
         f"(restart {restart} of {workers.restarts})",

@@ -1,1 +1,1 @@
-"""What a trained model is worth: figures, intervals, groups and likely label errors."""
+"""Evaluation of a trained model: metrics, intervals, groups and likely label errors."""

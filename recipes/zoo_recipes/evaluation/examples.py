@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.sources import Source
+from zoo_recipes.arrays.sources import ArraySource
+from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
+from zoo_recipes.custom_data.content import VERSION
+from zoo_recipes.custom_data.files import is_path
+from zoo_recipes.custom_data.preparing import OwnData, listed, note_of, records_of
+from zoo_recipes.custom_data.records import Records
+from zoo_recipes.custom_data.splitting import OWN_SPLITS
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.datasets.rows import Examples, class_names
-from zoo_recipes.own_data.checking import listed
-from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.content import VERSION
-from zoo_recipes.own_data.files import is_path
-from zoo_recipes.own_data.preparing import OwnData, note_of, records_of
-from zoo_recipes.own_data.records import Records
-from zoo_recipes.own_data.splitting import OWN_SPLITS
+from zoo_recipes.evaluation.measuring import Observed
+from zoo_recipes.metrics.classification import Classes, MultiLabels
+from zoo_recipes.metrics.resampling import Numbers
 from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_recipes.tasks.objectives import label_feature, make_source
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.run_info import DatasetInfo, RunInfo
 from zoo_runtime.trained import Trained, title
+from zoo_system.durable import write_text
 
 # What TFDS calls the union of all splits.
 ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read:
+class ReadExamples:
     """The examples of a split.
 
     Args:
@@ -41,7 +47,7 @@ class Read:
         dataset: Name and version of the data.
         split: In slicing syntax.
         examples: As they were read.
-        records: Of own data: which of them the examples are; else ``None``.
+        records: Of custom data: which of them the examples are; else ``None``.
     """
 
     recipe: Recipe
@@ -50,9 +56,9 @@ class Read:
     examples: Examples
     records: Records | None = None
 
-    def place(self, row: int) -> str:
-        """Return where an example is: file and line of own data, else its number in the split."""
-        return self.records.places[row] if self.records else f"{self.split}[{row}]"
+    def location(self, row: int) -> str:
+        """Return where an example is: file and line of custom data, else its index in the split."""
+        return self.records.locations[row] if self.records else f"{self.split}[{row}]"
 
 
 def training_of(trained: Trained, instead: str) -> tuple[RunInfo, Recipe]:
@@ -73,7 +79,7 @@ def training_of(trained: Trained, instead: str) -> tuple[RunInfo, Recipe]:
     return info, as_recipe(info.recipe, trained.name)
 
 
-def source_of(trained: Trained, recipe: Recipe, examples: Examples) -> Source:
+def source_of(trained: Trained, recipe: Recipe, examples: Examples) -> ArraySource:
     """Return examples as a trained model takes them."""
     names = [tensor.name for tensor in trained.inputs]
     preprocessor = Preprocessor(trained.preprocessing, trained.assets, names)
@@ -106,7 +112,7 @@ def read_inputs(
         steps=trained.preprocessing,
     )
     source = source_of(trained, recipe, examples)
-    # Windows of text are taken by number: a slice would not do.
+    # Windows of text are taken by index: a slice would not do.
     return source.take(np.arange(len(source)))
 
 
@@ -119,13 +125,13 @@ def read_for(
     group: str | None,
     other_data: bool,
     **options: Any,
-) -> Read:
+) -> ReadExamples:
     """Return the examples that a model is measured on.
 
     Args:
         trained: Names recipe and data.
-        split: By default the recipe's test split; of other own data without splits all of them.
-        data: Other own data, or those of the run in another place.
+        split: By default the recipe's test split; of other custom data without splits all of them.
+        data: Other custom data, or those of the run under another path.
         columns: Of these.
         group: A feature or column to read beside.
         other_data: Whether data that changed since the training are read all the same.
@@ -137,7 +143,7 @@ def read_for(
         ZooError: Data that changed since the training.
     """
     info, before = training_of(trained, "export a run (zoo export RUN) and evaluate that bundle.")
-    recipe = at_hand(before) if data is None else on_own_data(before, data, columns=columns)
+    recipe = at_hand(before) if data is None else on_custom_data(before, data, columns=columns)
     dataset = recipe.dataset
     is_new = data is not None and not _are_its_own(before, info.dataset, Path(dataset.name))
     if data is not None and not is_new:
@@ -165,12 +171,12 @@ def read_for(
         _warn_of_left_out(builder)
     if is_new and names:
         examples = _numbered(examples, names, trained.labels or ())
-    return Read(
+    return ReadExamples(
         recipe=before,
         dataset=builder.info.full_name,
         split=chosen,
         examples=examples,
-        records=records_of(builder, dataset, examples.places),
+        records=records_of(builder, dataset, examples.locations),
     )
 
 
@@ -194,7 +200,7 @@ def _check_version(trained: Trained, known: DatasetInfo) -> None:
     is_other = version.partition(".")[0] != VERSION.partition(".")[0]
     if is_other and (known.own or {}).get("splits") != OWN_SPLITS:
         raise UsageError(
-            f"{title(trained)} was trained by a Kerazoo that split own data by another rule "
+            f"{title(trained)} was trained by a Kerazoo that split your own data by another rule "
             f"({version}, now {VERSION}), and which records it was tested on is not known: "
             "train it again, or measure it on records that it has not seen with --data (data=)."
         )
@@ -223,27 +229,27 @@ def _check_labels(trained: Trained, dataset: str, names: Sequence[str], *, some:
 
 
 def _numbered(examples: Examples, names: Sequence[str], known: Sequence[str]) -> Examples:
-    """Return examples whose classes have the numbers that they have in the run.
+    """Return examples whose classes have the indices that they have in the run.
 
     Args:
         examples: Of some of the classes.
-        names: Of these, in the order of their numbers here.
-        known: Of all, in the order of their numbers there.
+        names: Of these, in the order of their indices here.
+        known: Of all, in the order of their indices there.
     """
-    numbers = np.asarray([known.index(name) for name in names])
+    indices = np.asarray([known.index(name) for name in names])
     labels: Any = examples.labels
     if isinstance(labels, np.ndarray):
-        labels = numbers[labels]
+        labels = indices[labels]
     elif labels is not None:
-        labels = [_renumbered(label, numbers) for label in labels]
+        labels = [_reindexed(label, indices) for label in labels]
     return replace(examples, labels=labels, classes=known)
 
 
-def _renumbered(label: Any, numbers: Any) -> Any:
+def _reindexed(label: Any, indices: Any) -> Any:
     # Of boxes the class is a part, of tagged words there is one a word.
     if isinstance(label, dict):
-        return {**label, "label": numbers[label["label"]]}
-    return numbers[label]
+        return {**label, "label": indices[label["label"]]}
+    return indices[label]
 
 
 def _check_same(
@@ -265,3 +271,71 @@ def _check_same(
                 f"{known.sha256[:12]}. {cause} --other-data (other_data=True) measures this "
                 "split all the same."
             )
+
+
+def check_table(path: Path) -> None:
+    """Refuse a name that is none of a table.
+
+    Raises:
+        UsageError: It does not end in ``.csv``.
+    """
+    if path.suffix.lower() != ".csv":
+        raise UsageError(f"'{path}': examples are written as a table, such as examples.csv.")
+
+
+def write_examples(
+    path: Path,
+    read: ReadExamples,
+    found: Observed,
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+) -> None:
+    """Write a row for each example: its location, its target, what was predicted, and its loss.
+
+    Args:
+        path: A ``.csv`` file; one that is there is replaced.
+        read: The examples.
+        found: What was predicted.
+        labels: Class names.
+        groups: Of each example, where there are such.
+
+    Raises:
+        UsageError: Answers that are not one a row.
+        ZooError: The file cannot be written.
+    """
+    columns: dict[str, Sequence[Any]] = {
+        "place": [read.location(row) for row in range(len(read.examples.raws))],
+        **dict(_answers(found, labels)),
+    }
+    if groups is not None:
+        columns["group"] = groups
+    if found.losses is not None:
+        columns["loss"] = found.losses.tolist()
+    if len(columns) < 2 or len({len(column) for column in columns.values()}) > 1:
+        raise UsageError("This task has no answer or loss that is of one example each.")
+    rows = list(zip(*columns.values(), strict=True))
+    if found.losses is not None:
+        rows.sort(key=lambda row: -row[-1])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([list(columns), *rows])
+    write_text(path, text.getvalue())
+
+
+def _answers(found: Observed, labels: Sequence[str]) -> Iterator[tuple[str, Sequence[Any]]]:
+    outcomes = found.outcomes
+    if isinstance(outcomes, Classes):
+        yield "label", [labels[index] for index in outcomes.targets]
+        yield "predicted", [labels[index] for index in outcomes.predicted]
+        rows = np.arange(len(outcomes))
+        yield "probability", np.exp(outcomes.log_probabilities[rows, outcomes.predicted]).tolist()
+    elif isinstance(outcomes, MultiLabels):
+        yield "labels", _names(outcomes.targets > 0, labels)
+        yield "predicted", _names(outcomes.logits >= 0, labels)
+    elif isinstance(outcomes, Numbers) and np.size(outcomes.targets) == len(outcomes):
+        yield "target", np.ravel(outcomes.targets).tolist()
+        yield "predicted", np.ravel(outcomes.predictions).tolist()
+
+
+def _names(applies: Any, labels: Sequence[str]) -> list[str]:
+    named = ([labels[at] for at in np.flatnonzero(row).tolist()] for row in applies)
+    return [json.dumps(names, ensure_ascii=False) for names in named]

@@ -1,4 +1,4 @@
-"""What an evaluation found, as data that any program can read."""
+"""What came of an evaluation: metrics with intervals, groups, label errors; its files and plots."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from zoo_recipes.metrics.directions import is_cost
-from zoo_recipes.metrics.label_errors import LabelError
+import numpy as np
+
+from zoo_recipes.compiling.keras_names import is_cost
+from zoo_recipes.metrics.classification import LabelError
 from zoo_recipes.run import write_json
 from zoo_registry import UsageError, ZooError
 from zoo_system.durable import write
@@ -17,16 +20,20 @@ from zoo_system.durable import write
 FORMAT_VERSION = 2
 FILE, PICTURE = "evaluation.json", "confusion.png"
 Interval = tuple[float, float]
+# More numbers than these would not be read.
+MOST_NUMBERS = 30
+MOST_NAMES = 60
+LONGEST_NAME = 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The figures of some of the examples.
+    """The metrics of some of the examples.
 
     Args:
         name: Their value of the column.
         num_examples: How many they are.
-        small: Whether they are too few to say much.
+        small: Whether they are too few for a reliable metric.
         metrics: By name.
         intervals: At 95 %.
     """
@@ -52,9 +59,9 @@ class Rates:
     """How often a class is right in a group, and how often it was given there.
 
     Args:
-        wanted: Share of the examples that are of the class.
+        wanted: Fraction of the examples that are of the class.
         wanted_interval: At 95 %.
-        given: Share of the examples that it was given to.
+        given: Fraction of the examples that it was given to.
         given_interval: At 95 %.
     """
 
@@ -88,7 +95,7 @@ class Groups:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model is worth on a split.
+    """The evaluation of a model on a split.
 
     Args:
         where: Folder of the run or bundle.
@@ -97,7 +104,7 @@ class Evaluation:
         dataset: Name and version of the data.
         split: In slicing syntax.
         num_examples: Rows that were measured; windows of text for a language model.
-        metrics: By name: what the run recorded, and the figures of the task.
+        metrics: By name: what the run recorded, and the metrics of the task.
         intervals: 95 % bootstrap intervals of metrics.
         labels: Class names.
         per_class: By class: precision, recall, F1 and support, or the average precision of boxes,
@@ -177,14 +184,14 @@ class Evaluation:
         """Return what :meth:`to_json` wrote.
 
         Raises:
-            UsageError: Text that is no evaluation.
+            UsageError: Text that is not an evaluation.
         """
         from pydantic import TypeAdapter, ValidationError
 
         try:
             return TypeAdapter(cls).validate_json(text)
         except ValidationError as error:
-            raise UsageError(f"The text is no evaluation: {error}") from error
+            raise UsageError(f"The text is not an evaluation: {error}") from error
 
     def save(self, folder: str | Path) -> Path:
         """Write ``evaluation.json`` and, for classes, ``confusion.png``; return the folder.
@@ -195,8 +202,6 @@ class Evaluation:
         Raises:
             ZooError: It cannot be written.
         """
-        from zoo_recipes.evaluation.confusion_picture import draw_confusion
-
         folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -212,7 +217,7 @@ class Evaluation:
 
 
 def between(interval: Interval | None) -> str:
-    """Return an interval as people read it, or nothing.
+    """Return an interval in readable form, or nothing.
 
     Example:
         >>> between((0.25, 0.5))
@@ -236,3 +241,59 @@ def find_gaps(groups: Sequence[Group]) -> dict[str, Gap]:
         difference = abs(best.metrics[name] - worst.metrics[name])
         gaps[name] = Gap(best=best.name, worst=worst.name, difference=difference)
     return gaps
+
+
+def draw_confusion(
+    confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str, path: Path
+) -> None:
+    """Draw which class is taken for which: the darker, the larger the fraction of the right class.
+
+    Args:
+        confusion: Counts, the right class a row, the predicted one a column.
+        labels: Class names.
+        title: Above the plot.
+        path: The PNG to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
+    counts = np.asarray(confusion)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = float(np.clip(0.36 * len(counts) + 1.6, 3.6, 11))
+    figure = Figure(figsize=(side + 1, side + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    # Drawn in proportion, the few errors of a good model would not be seen.
+    image = axes.imshow(fractions, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    figure.colorbar(image, ax=axes, label="fraction of the right class", shrink=0.8)
+    step = -(-len(counts) // MOST_NAMES)
+    positions = range(0, len(counts), step)
+    names = [_short(labels[at]) for at in positions]
+    size = float(np.clip(36 * side / len(names), 4, 9))
+    turn = 90 if len(names) > 20 or max(map(len, names)) > 3 else 0
+    axes.set_xticks(positions, names, rotation=turn, fontsize=size)
+    axes.set_yticks(positions, names, fontsize=size)
+    axes.set(xlabel="answer", ylabel="right class")
+    axes.set_title(title, fontsize=9, wrap=True)
+    if len(counts) <= MOST_NUMBERS:
+        _write_counts(axes, counts, fractions)
+    figure.savefig(path, dpi=120)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _write_counts(axes: Any, counts: Any, fractions: Any) -> None:
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        colour = "white" if fractions[row, column] > 0.3 else "black"
+        axes.text(
+            column,
+            row,
+            str(counts[row, column]),
+            ha="center",
+            va="center",
+            color=colour,
+            fontsize=8,
+        )

@@ -1,1 +1,1 @@
-"""What in an input an answer hangs on: attributions, how faithful they are, and their page."""
+"""What a prediction depends on: attributions, how faithful they are, and their page."""

@@ -9,17 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.explanation.faithfulness import faithfulness
-from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.perturbation import Score, kernel_shap, lime, occlusion
-from zoo_recipes.explanation.reading import Cutting, read_input
+from zoo_recipes.explanation.perturbation import Score, faithfulness, kernel_shap, lime, occlusion
+from zoo_recipes.explanation.reading import Segmentation, read_input
 from zoo_recipes.explanation.result import Explanation
-from zoo_recipes.explanation.target import TASKS, Array, Arrays, SpanTarget, Target, answer_in
+from zoo_recipes.explanation.target import (
+    TASKS,
+    Array,
+    Arrays,
+    AttributionTarget,
+    Features,
+    SpanTarget,
+    answer_in,
+)
 from zoo_recipes.run import Run
 from zoo_registry import UsageError, ZooError, did_you_mean
 from zoo_runtime.trained import KERAS, Trained
 
-# Rows, and numbers of an answer, that are predicted at once: more would fill the memory.
+# Rows, and values of an output, that are predicted together: more would fill the memory.
 _BATCH, _NUMBERS = 64, 2**24
 
 
@@ -55,7 +61,7 @@ class Effort:
 class _Case:
     model: Any
     features: Features
-    target: Target | SpanTarget
+    target: AttributionTarget | SpanTarget
     logit: Score
     effort: Effort
 
@@ -140,19 +146,19 @@ def explain_trained(
     runtime: str | None = None,
     label: str | None = None,
     word: str | None = None,
-    cutting: Cutting | None = None,
+    segmentation: Segmentation | None = None,
     effort: Effort | None = None,
 ) -> Explanation:
-    """Say what in an input a model's answer hangs on.
+    """Return what in an input a model's prediction depends on.
 
     Args:
         trained: The model.
-        raw: Path of an image or a sound, a text or two in a tuple, or an array.
+        raw: Path of an image or an audio clip, a text or two in a tuple, or an array.
         method: One of ``METHODS``.
         runtime: What computes, as :meth:`zoo_runtime.trained.Trained.runtime` takes it.
         label: The class; the most probable one by default.
         word: That whose tag is explained; ``the#2`` is the second one of several.
-        cutting: How the input is cut into features.
+        segmentation: How the input is cut into features.
         effort: How much work is done.
 
     Raises:
@@ -163,7 +169,7 @@ def explain_trained(
     _check_task(trained)
     model = _model_of(trained, method) if chosen.needs_model else None
     effort = effort or Effort()
-    read = read_input(trained, raw, cutting or Cutting(), word)
+    read = read_input(trained, raw, segmentation or Segmentation(), word)
     features = read.features
     if chosen.images_only and features.kind != "image":
         raise UsageError(f"Method '{method}' is for images; this input is a {features.kind}.")

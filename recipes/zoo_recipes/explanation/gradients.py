@@ -11,8 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from zoo_models.saved import fed
-from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.target import Array, Arrays, SpanTarget, Target, answer_in
+from zoo_recipes.explanation.target import (
+    Array,
+    Arrays,
+    AttributionTarget,
+    Features,
+    SpanTarget,
+    answer_in,
+)
 from zoo_registry import UsageError, ZooError, did_you_mean
 
 _CONVOLUTIONS = (
@@ -25,11 +31,11 @@ _CHUNK = 32
 
 
 def integrated_gradients(
-    model: Any, features: Features, target: Target | SpanTarget, steps: int
+    model: Any, features: Features, target: AttributionTarget | SpanTarget, steps: int
 ) -> tuple[Array, float]:
     """Integrate the gradient on the way from nothing to the input (https://arxiv.org/abs/1703.01365).
 
-    The way of token numbers is that of their vectors, between the outputs of the model's
+    The path of token ids is that of their vectors, between the outputs of the model's
     embedding layer. The integral is taken at the points of Gauss and Legendre.
 
     Args:
@@ -39,11 +45,11 @@ def integrated_gradients(
         steps: Points on the way.
 
     Returns:
-        Attributions, of the shape of the input, or (tokens, width) for token numbers, and the
+        Attributions, of the shape of the input, or (tokens, width) for token ids, and the
         completeness gap: what their sum lacks of the logit's change on the way.
 
     Raises:
-        UsageError: A model that reads token numbers and has no embedding layer.
+        UsageError: A model that reads token ids and has no embedding layer.
     """
     start, end = features.blank[features.name], features.inputs[features.name]
 
@@ -68,7 +74,7 @@ def integrated_gradients(
 
 
 def embedding_of(model: Any, features: Features) -> Any:
-    """Return the layer that makes vectors of the token numbers.
+    """Return the layer that makes vectors of the token ids.
 
     Raises:
         UsageError: There is none.
@@ -91,7 +97,7 @@ def embedding_of(model: Any, features: Features) -> Any:
 
 
 def grad_cam(
-    model: Any, features: Features, target: Target | SpanTarget, layer: str | None = None
+    model: Any, features: Features, target: AttributionTarget | SpanTarget, layer: str | None = None
 ) -> tuple[Array, str]:
     """Weight the maps of a convolution by their mean gradients (https://arxiv.org/abs/1610.02391).
 
@@ -143,13 +149,13 @@ def _logits(model: Any, inputs: Any) -> Any:
 def _integral(
     forward: Callable[[Any], Any], start: Any, end: Any, steps: int
 ) -> tuple[Array, float]:
-    places, weights = np.polynomial.legendre.leggauss(steps)
+    positions, weights = np.polynomial.legendre.leggauss(steps)
     start, end = (np.asarray(point, np.float64) for point in (start, end))
     total = np.zeros(end.shape[1:])
     for first in range(0, steps, _CHUNK):
         chunk = slice(first, first + _CHUNK)
-        shares = ((places[chunk] + 1) / 2).reshape(-1, *[1] * (end.ndim - 1))
-        points = tf.constant(start + shares * (end - start), tf.float32)
+        fractions = ((positions[chunk] + 1) / 2).reshape(-1, *[1] * (end.ndim - 1))
+        points = tf.constant(start + fractions * (end - start), tf.float32)
         with tf.GradientTape() as tape:
             tape.watch(points)
             values = forward(points)

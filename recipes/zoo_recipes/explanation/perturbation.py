@@ -1,8 +1,9 @@
-"""Attributions from predictions alone: what changes when features are taken away."""
+"""Attributions from predictions alone, and how faithful attributions are to the model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from zoo_registry import ZooError
 Score = Callable[[Array], Array]
 # Of cosine distances, as in the authors' own code.
 _KERNEL_WIDTH = 0.25
+_POINTS = 32
+_RANDOM_ORDERS = 5
 
 
 def occlusion(score: Score, count: int) -> Array:
@@ -46,7 +49,7 @@ def lime(score: Score, count: int, *, samples: int, seed: int) -> tuple[Array, f
         seed: Of the draw.
 
     Returns:
-        The coefficients, float (count,), and the share of the variance that they explain.
+        The coefficients, float (count,), and the fraction of the variance that they explain.
     """
     from sklearn.linear_model import Ridge
 
@@ -107,3 +110,69 @@ def kernel_shap(score: Score, count: int, *, samples: int, seed: int) -> tuple[A
     finally:
         np.random.set_state(state)
     return np.asarray(values[0], np.float64), float(explainer.expected_value)
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness:
+    """What becomes of the score as features go or come (RISE, https://arxiv.org/abs/1806.07421).
+
+    Args:
+        shares: Of the features that have gone, or come, float (points,).
+        deletion: The score as they go, the most important first.
+        insertion: The score as they come, the most important first.
+        random: The score as they go in random order: the mean of several.
+    """
+
+    shares: Array
+    deletion: Array
+    insertion: Array
+    random: Array
+
+    @property
+    def deletion_area(self) -> float:
+        """Area under the deletion curve: low where the important features are named first."""
+        return self._area(self.deletion)
+
+    @property
+    def insertion_area(self) -> float:
+        """Area under the insertion curve: high where the important features are named first."""
+        return self._area(self.insertion)
+
+    @property
+    def random_area(self) -> float:
+        """Area of a random order, for both: what comes in one order goes in the reverse of it."""
+        return self._area(self.random)
+
+    def _area(self, curve: Array) -> float:
+        return float(np.trapezoid(curve, self.shares))
+
+
+def faithfulness(score: Score, values: Array, *, seed: int) -> Faithfulness:
+    """Measure the curves of an explanation.
+
+    Args:
+        score: The probability of the class, from which features are present.
+        values: Of the features, float (features,).
+        seed: Of the random orders.
+
+    Example:
+        >>> weights = np.array([0.5, 0.0, 0.3, 0.2])
+        >>> right = faithfulness(lambda present: present @ weights, weights, seed=0)
+        >>> right.deletion.round(1).tolist()
+        [1.0, 0.5, 0.2, 0.0, 0.0]
+        >>> right.deletion_area < right.random_area < right.insertion_area
+        True
+    """
+    count = len(values)
+    best = np.argsort(-values, kind="stable")
+    rng = np.random.default_rng(seed)
+    gone = np.unique(np.linspace(0, count, min(count, _POINTS) + 1).round().astype(int))
+
+    def ranks(order: Array) -> Array:
+        return np.argsort(order)
+
+    deleted = [ranks(best), *(ranks(rng.permutation(count)) for _ in range(_RANDOM_ORDERS))]
+    present = [rank >= number for rank in deleted for number in gone]
+    present += [ranks(best) < number for number in gone]
+    curves = score(np.array(present)).reshape(-1, len(gone))
+    return Faithfulness(gone / count, curves[0], curves[-1], curves[1:-1].mean(axis=0))

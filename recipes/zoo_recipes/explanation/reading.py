@@ -1,7 +1,8 @@
-"""From a raw input to the features that it is explained by, and the answer that is explained."""
+"""From a raw input to the features that it is explained by, and the prediction to explain."""
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -12,21 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.explanation.cutting import columns, pixels, slices, tokens
-from zoo_recipes.explanation.features import Features
-from zoo_recipes.explanation.places import place_of, span_of
+from zoo_recipes.arrays.sources import IGNORED
+from zoo_recipes.explanation.segmentation import columns, pixels, slices, tokens
 from zoo_recipes.explanation.target import (
     HIDDEN,
     LANGUAGE_MODELS,
     PER_TOKEN,
     Array,
     Arrays,
-    Place,
+    AttributionTarget,
+    Features,
+    OutputPosition,
     SpanTarget,
-    Target,
     choose_target,
 )
-from zoo_recipes.tasks.objectives import ANSWERS, TAGS
+from zoo_recipes.tasks.answers import best_span, tokens_between
+from zoo_recipes.tasks.objectives import ANSWERS, LANGUAGE_MODEL, TAGS
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.preprocess.steps import AudioStep, TokenizeStep
@@ -36,11 +38,11 @@ from zoo_runtime.trained import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cutting:
+class Segmentation:
     """How an input is cut into features, and what stands where one is taken away.
 
     Args:
-        patches: Of an image: about how many; of a sound: how many slices.
+        patches: Of an image: about how many; of an audio clip: how many slices.
         superpixels: Whether these follow the colours, or are a grid.
         baseline: In place of a patch: ``black``, ``white``, ``mean`` (the image's mean colour) or
             ``blur``.
@@ -66,7 +68,7 @@ class Cutting:
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class ReadInput:
     """An input as the model sees it.
 
     Args:
@@ -76,16 +78,18 @@ class Read:
     """
 
     features: Features
-    choose: Callable[[Array, str | None], Target | SpanTarget]
+    choose: Callable[[Array, str | None], AttributionTarget | SpanTarget]
 
 
-def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = None) -> Read:
+def read_input(
+    trained: Trained, raw: Any, segmentation: Segmentation, word: str | None = None
+) -> ReadInput:
     """Return a raw input as the model sees it, cut into features.
 
     Args:
         trained: Says how inputs are prepared.
-        raw: Path of an image or a sound, a text or two in a tuple, or an array.
-        cutting: How it is cut.
+        raw: Path of an image or an audio clip, a text or two in a tuple, or an array.
+        segmentation: How it is cut.
         word: That whose tag is explained.
 
     Raises:
@@ -101,24 +105,24 @@ def read_input(trained: Trained, raw: Any, cutting: Cutting, word: str | None = 
     )
     step = preprocessor.tokenize_step
     if step is not None:
-        return _text(trained, preprocessor, step, raw, cutting=cutting, word=word)
+        return _text(trained, preprocessor, step, raw, segmentation=segmentation, word=word)
     if trained.task in (*PER_TOKEN, ANSWERS):
         raise UsageError(f"A model for {trained.task} without a tokenizer cannot be explained.")
     inputs = preprocessor.batch([raw])
     for other in preprocessor.steps:
         if isinstance(other, AudioStep):
-            sound = slices(
-                inputs, other.input, parts=cutting.patches, sample_rate=other.sample_rate
+            clip = slices(
+                inputs, other.input, parts=segmentation.patches, sample_rate=other.sample_rate
             )
-            return Read(sound, _of_classes(trained))
-    return Read(_numbers(trained, inputs, cutting), _of_classes(trained))
+            return ReadInput(clip, _of_classes(trained))
+    return ReadInput(_numbers(trained, inputs, segmentation), _of_classes(trained))
 
 
 def _of_classes(
-    trained: Trained, names: Sequence[str] | None = None, place: Place | None = None
-) -> Callable[[Array, str | None], Target]:
-    def choose(logits: Array, wanted: str | None) -> Target:
-        return choose_target(trained.task or "", logits, names or trained.labels, wanted, place)
+    trained: Trained, names: Sequence[str] | None = None, at: OutputPosition | None = None
+) -> Callable[[Array, str | None], AttributionTarget]:
+    def choose(logits: Array, wanted: str | None) -> AttributionTarget:
+        return choose_target(trained.task or "", logits, names or trained.labels, wanted, at)
 
     return choose
 
@@ -129,9 +133,9 @@ def _text(
     step: TokenizeStep,
     raw: Any,
     *,
-    cutting: Cutting,
+    segmentation: Segmentation,
     word: str | None,
-) -> Read:
+) -> ReadInput:
     inputs = preprocessor.batch([raw])
     texts = raw if isinstance(raw, tuple) else (raw,)
     if len(texts) > 1 and trained.task in PER_TOKEN:
@@ -147,24 +151,24 @@ def _text(
         )
     mask = tokenizer.token_to_id("[MASK]")
     blank = padding_id(tokenizer) if mask is None else mask
-    place = place_of(trained.task or "", texts[0], encoding, word, mask)
-    # What is hidden is not there already.
-    hidden = place.position if place is not None and trained.task in HIDDEN else None
+    at = position_of(trained.task or "", texts[0], encoding, word, mask)
+    # What is masked is not there already.
+    masked = at.position if at is not None and trained.task in HIDDEN else None
     features = tokens(
         *(inputs, step.input, "\n".join(texts), encoding, blank),
-        words=cutting.words,
+        words=segmentation.words,
         second_at=len(texts[0]) + 1,
-        hidden=hidden,
+        masked=masked,
     )
     if trained.task == ANSWERS:
-        return Read(features, partial(span_of, encoding, texts[-1]))
+        return ReadInput(features, partial(span_of, encoding, texts[-1]))
     names = None
     if trained.task in LANGUAGE_MODELS:
-        names = decoded(tokenizer, [[number] for number in range(tokenizer.get_vocab_size())])
-    return Read(features, _of_classes(trained, names, place))
+        names = decoded(tokenizer, [[index] for index in range(tokenizer.get_vocab_size())])
+    return ReadInput(features, _of_classes(trained, names, at))
 
 
-def _numbers(trained: Trained, inputs: Arrays, cutting: Cutting) -> Features:
+def _numbers(trained: Trained, inputs: Arrays, segmentation: Segmentation) -> Features:
     if len(inputs) > 1:
         raise UsageError(f"The model takes {', '.join(inputs)}: one array at a time is explained.")
     ((name, array),) = inputs.items()
@@ -179,16 +183,18 @@ def _numbers(trained: Trained, inputs: Arrays, cutting: Cutting) -> Features:
         return pixels(
             inputs,
             name,
-            patches=cutting.patches,
-            superpixels=cutting.superpixels,
-            baseline=cutting.baseline,
+            patches=segmentation.patches,
+            superpixels=segmentation.superpixels,
+            baseline=segmentation.baseline,
         )
-    return columns(inputs, name, _typical_row(trained, cutting, inputs, name), cutting.names)
+    return columns(
+        inputs, name, _typical_row(trained, segmentation, inputs, name), segmentation.names
+    )
 
 
-def _typical_row(trained: Trained, cutting: Cutting, inputs: Arrays, name: str) -> Array:
-    path = Path(cutting.typical or trained.path / "calibration.npz")
-    if cutting.typical is None and not path.is_file():
+def _typical_row(trained: Trained, segmentation: Segmentation, inputs: Arrays, name: str) -> Array:
+    path = Path(segmentation.typical or trained.path / "calibration.npz")
+    if segmentation.typical is None and not path.is_file():
         raise UsageError(
             "A column is taken away by giving it its mean over typical rows, and a bundle has "
             "none: name a file of them with --typical (typical=), such as the calibration.npz of "
@@ -207,3 +213,92 @@ def _rows(path: Path, name: str) -> Array:
         return np.asarray(loaded if path.suffix == ".npy" else loaded[f"x/{name}"])
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UsageError(f"'{path}' cannot be read as rows of '{name}': {error}") from error
+
+
+def position_of(
+    task: str, text: str, encoding: Any, word: str | None, mask_id: int | None
+) -> OutputPosition | None:
+    """Return where the prediction is: at a word, at the masked token, or at the end of the text.
+
+    Args:
+        task: The model's head.
+        text: As it was given.
+        encoding: The ``tokenizers.Encoding`` of the text.
+        word: That whose tag is explained; ``the#2`` is the second one of several.
+        mask_id: Id of the mask token.
+
+    Returns:
+        ``None`` where there is one prediction for the whole text.
+
+    Raises:
+        UsageError: No such word, none where one is needed, or not one masked token.
+    """
+    if task == TAGS:
+        return _of_word(text, encoding, word)
+    if task in HIDDEN:
+        return _of_masked(encoding, mask_id)
+    if task == LANGUAGE_MODEL:
+        return OutputPosition(_inside(encoding)[-1], "after the text")
+    return None
+
+
+def span_of(encoding: Any, text: str, logits: Array, wanted: str | None) -> SpanTarget:
+    """Return the answer to a question that is explained.
+
+    Args:
+        encoding: The ``tokenizers.Encoding`` of the question and the text.
+        text: That answers are cut from.
+        logits: float (1, tokens, 2), of beginnings and ends.
+        wanted: Words of the text; the most probable answer by default.
+
+    Raises:
+        UsageError: Words that are not there, or not to their end.
+    """
+    own = np.array([number == 1 for number in encoding.sequence_ids])
+    offsets = np.asarray(encoding.offsets)
+    if wanted is None:
+        first, last = map(int, best_span(own, *np.moveaxis(logits[0], -1, 0)))
+    else:
+        start = text.find(wanted)
+        first, last = tokens_between(offsets, own, start, start + len(wanted))
+        if start < 0 or IGNORED in (first, last):
+            raise UsageError(f"'{wanted}' is not in what the model reads of the text.")
+    words = text[offsets[first, 0] : offsets[last, 1]]
+    return SpanTarget(first, last, words, tuple(np.flatnonzero(own).tolist()))
+
+
+def _inside(encoding: Any) -> list[int]:
+    return [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
+
+
+def _of_masked(encoding: Any, mask_id: int | None) -> OutputPosition:
+    found = [at for at, number in enumerate(encoding.ids) if number == mask_id]
+    if len(found) != 1:
+        raise UsageError(
+            f"What is explained is one masked token: write [MASK] in its place, once. There are "
+            f"{len(found)} in what the model reads of this text."
+        )
+    return OutputPosition(found[0], "in place of [MASK]")
+
+
+def _of_word(text: str, encoding: Any, word: str | None) -> OutputPosition:
+    if word is None:
+        raise UsageError(
+            "This model has a tag for every word: name the one to explain, with --word (word=)."
+        )
+    bare, _, number = word.rpartition("#") if re.fullmatch(r".+#\d+", word) else (word, "", "")
+    starts = [m.start() for m in re.finditer(rf"(?<!\w){re.escape(bare)}(?!\w)", text)]
+    if not starts:
+        raise UsageError(f"There is no word '{bare}' in the text.")
+    if not number and len(starts) > 1:
+        raise UsageError(
+            f"'{bare}' is in the text {len(starts)} times: say which, such as '{bare}#2'."
+        )
+    if number and not 1 <= int(number) <= len(starts):
+        raise UsageError(f"'{bare}' is in the text {len(starts)} times, and '{word}' is none.")
+    start = starts[int(number or 1) - 1]
+    for at in _inside(encoding):
+        first, end = encoding.offsets[at]
+        if first <= start < end:
+            return OutputPosition(at, f"at '{word}'")
+    raise UsageError(f"'{word}' is beyond the {len(encoding.ids)} tokens that the model reads.")

@@ -1,22 +1,26 @@
-"""An explanation: what each part of an input does to an answer, whether that is true; its page."""
+"""The result of an explanation: attributions by feature, their files, plots and page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoo_recipes.explanation.faithfulness import Faithfulness
-from zoo_recipes.explanation.features import Features, pieces
-from zoo_recipes.explanation.pictures import AGAINST, CURVES, FOR, HEAT_MAP, INPUT, pictures
-from zoo_recipes.explanation.target import Array, SpanTarget, Target
-from zoo_recipes.reporting.pages import document, image
+from zoo_recipes.explanation.perturbation import Faithfulness
+from zoo_recipes.explanation.target import Array, AttributionTarget, Features, SpanTarget, pieces
+from zoo_recipes.reporting.report import document, image
 from zoo_recipes.run import write_json
 
+INPUT, HEAT_MAP, CURVES = "input.png", "heat-map.png", "faithfulness.png"
+# For and against the class, as in ColorBrewer's RdBu, which colour-blind readers can tell apart.
+FOR, AGAINST = (178, 24, 43), (33, 102, 172)
+_WIDTH = 336
+_STRONGEST = 0.85
 INFO = "explanation.json"
 PAGE = "index.html"
 _ROWS = 20
@@ -29,9 +33,124 @@ td.bar { width: 50%; }
 """.lstrip()
 
 
+def pictures(
+    features: Features, values: Array, elements: Array, measured: Faithfulness, label: str
+) -> dict[str, bytes]:
+    """Return PNG files by name: curves, a heat map of images and audio clips, and an image itself.
+
+    Args:
+        features: The input, and what it is cut into.
+        values: Of each feature, float (features,).
+        elements: Of each element of the input.
+        measured: The curves.
+        label: The class that is explained.
+    """
+    found = {CURVES: _curves(measured, label)}
+    if features.kind == "image":
+        image = _shown(features.inputs[features.name][0])
+        found |= {INPUT: _png(image), HEAT_MAP: _png(_heated(image, elements))}
+    if features.kind == "sound":
+        found[HEAT_MAP] = _wave(features, values)
+    return found
+
+
+def strengths(values: Array) -> Array:
+    """Return values in -1..1; of very many the strongest percent are cut off.
+
+    Example:
+        >>> strengths(np.array([4.0, -2.0, 0.0]))
+        array([ 1. , -0.5,  0. ])
+    """
+    sizes = np.abs(values)
+    largest = np.quantile(sizes, 0.99) if sizes.size > 1000 else sizes.max()
+    # A map of zeros but for a few pixels has no size at that quantile.
+    largest = largest or sizes.max()
+    return np.clip(values / largest, -1, 1) if largest else np.zeros_like(values)
+
+
+def _shown(image: Array) -> Array:
+    """Return an image as RGB in 0..255, float (height, width, 3)."""
+    low, high = image.min(), image.max()
+    if low < 0 or high > 255 or high <= 1:
+        image = (image - low) / max(high - low, 1e-9) * 255
+    return np.asarray(np.broadcast_to(image, (*image.shape[:2], 3)), np.float64)
+
+
+def _heated(image: Array, elements: Array) -> Array:
+    strength = strengths(elements.reshape(*image.shape[:2], -1).sum(axis=-1))[..., np.newaxis]
+    colour = np.where(strength > 0, FOR, AGAINST)
+    fraction = np.abs(strength) * _STRONGEST
+    grey = image.mean(axis=-1, keepdims=True) * 0.6 + 255 * 0.4
+    return np.asarray(grey * (1 - fraction) + colour * fraction)
+
+
+def _png(pixels: Array) -> bytes:
+    from PIL import Image
+
+    image = Image.fromarray(np.rint(pixels).astype(np.uint8))
+    times = max(1, round(_WIDTH / image.width))
+    image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    return _bytes(lambda file: image.save(file, "PNG"))
+
+
+def _wave(features: Features, values: Array) -> bytes:
+    figure = _figure(7, 2)
+    panel = figure.subplots()
+    clip = features.inputs[features.name][0]
+    seconds = np.arange(len(clip)) / features.sample_rate
+    panel.plot(seconds, clip, color="#1b1f24", linewidth=0.6)
+    for (start, end), value in zip(features.spans, strengths(values), strict=True):
+        panel.axvspan(
+            *(start / features.sample_rate, end / features.sample_rate),
+            color=np.divide(FOR if value > 0 else AGAINST, 255),
+            alpha=abs(float(value)) * _STRONGEST,
+            linewidth=0,
+        )
+    panel.set(xlabel="seconds", xlim=(0, len(clip) / features.sample_rate))
+    panel.margins(y=0.05)
+    return _bytes(lambda file: figure.savefig(file, dpi=110, format="png"))
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _curves(measured: Faithfulness, label: str) -> bytes:
+    figure = _figure(7, 2.8)
+    left, right = figure.subplots(1, 2, sharey=True)
+    panels = (
+        (left, "deletion", measured.deletion, measured.deletion_area, measured.random),
+        (right, "insertion", measured.insertion, measured.insertion_area, measured.random[::-1]),
+    )
+    for panel, name, curve, area, random in panels:
+        panel.plot(measured.shares, curve, color="#b2182b", label=f"strongest first: {area:.3f}")
+        panel.plot(
+            *(measured.shares, random, "--"),
+            color="#666666",
+            label=f"random order: {measured.random_area:.3f}",
+        )
+        panel.fill_between(measured.shares, curve, alpha=0.12, color="#b2182b")
+        panel.set(xlabel="fraction of the features", title=name)
+        panel.grid(alpha=0.3)
+        panel.legend(title="area", fontsize="small")
+    left.set_ylabel(f"score of {label}"[:40])
+    return _bytes(lambda file: figure.savefig(file, dpi=110, format="png"))
+
+
+def _bytes(save: Any) -> bytes:
+    file = BytesIO()
+    save(file)
+    return file.getvalue()
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explanation:
-    """What in one input an answer hangs on.
+    """What in one input a prediction depends on.
 
     Args:
         model: Name of the model or recipe.
@@ -55,7 +174,7 @@ class Explanation:
     method: str
     paper: str
     features: Features
-    target: Target | SpanTarget
+    target: AttributionTarget | SpanTarget
     score: float
     best: str
     values: Array
@@ -71,9 +190,9 @@ class Explanation:
 
     @property
     def answer(self) -> str:
-        """The class, and where the answer is, of a model that has one at every token."""
-        place = self.target.place
-        return f"'{self.target.label}' {place.words}" if place else self.target.label
+        """The class, and where the prediction is, of a model that has one at every token."""
+        at = self.target.at
+        return f"'{self.target.label}' {at.words}" if at else self.target.label
 
     @property
     def is_faithful(self) -> bool:
@@ -93,7 +212,7 @@ class Explanation:
             "paper": self.paper,
             "input": self.features.kind,
             "class": self.target.label,
-            **({"at": asdict(self.target.place)} if self.target.place else {}),
+            **({"at": asdict(self.target.at)} if self.target.at else {}),
             "score": self.score,
             "predicted": self.best,
             "features": [
@@ -113,12 +232,12 @@ class Explanation:
         }
 
     def pictures(self) -> dict[str, bytes]:
-        """Return PNG files by name: curves, and a heat map of an image or a sound."""
+        """Return PNG files by name: curves, and a heat map of an image or an audio clip."""
         label = self.target.label
         return pictures(self.features, self.values, self.elements, self.faithfulness, label)
 
     def write(self, folder: Path) -> None:
-        """Write the page, its pictures, the numbers and the arrays into a folder.
+        """Write the page, its plots, the numbers and the arrays into a folder.
 
         Args:
             folder: It is there and empty.
@@ -160,9 +279,9 @@ def page(explanation: Explanation) -> str:
 
 def about(explanation: Explanation) -> str:
     """Return in a sentence what is explained."""
-    said = f"{explanation.answer} ({explanation.score:.3f})"
+    predicted = f"{explanation.answer} ({explanation.score:.3f})"
     other = "" if explanation.best == explanation.target.label else f", not {explanation.best}"
-    return f"{explanation.place}, computed by {explanation.computes}: {said}{other}."
+    return f"{explanation.place}, computed by {explanation.computes}: {predicted}{other}."
 
 
 def verdict(explanation: Explanation) -> str:
@@ -185,7 +304,7 @@ def facts(explanation: Explanation) -> list[str]:
 
 def _input(explanation: Explanation, images: dict[str, str]) -> str:
     if explanation.features.kind == "image":
-        captions = {INPUT: "What the model sees", HEAT_MAP: "What its answer hangs on"}
+        captions = {INPUT: "What the model sees", HEAT_MAP: "What its prediction depends on"}
         figures = (
             f"<figure>{images[name]}<figcaption>{caption}</figcaption></figure>"
             for name, caption in captions.items()

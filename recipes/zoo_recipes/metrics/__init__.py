@@ -1,1 +1,1 @@
-"""Figures of what a model answers, from plain arrays: one file for each kind of task."""
+"""Metrics of what a model predicts, from plain arrays: one file for each kind of task."""

@@ -1,4 +1,4 @@
-"""Figures of boxes around things: mean average precision as COCO counts it."""
+"""Metrics of boxes around objects: mean average precision as COCO counts it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.metrics.counting import mean_of_defined
+from zoo_recipes.metrics.classification import mean_of_defined
 
 # Of COCO (https://cocodataset.org/#detection-eval).
 OVERLAPS = np.linspace(0.5, 0.95, 10)
@@ -73,7 +73,7 @@ class Detections:
             self.wanted[rows],
         )
 
-    def figures(self, weights: Any) -> dict[str, Any]:
+    def metrics(self, weights: Any) -> dict[str, Any]:
         """Return ``map`` over overlaps of 0.5 to 0.95, ``map_50`` and ``map_75``, and by class."""
         by_class = np.stack(
             [self._precision(weights, at) for at in range(self.wanted.shape[1])], axis=1
@@ -92,11 +92,11 @@ class Detections:
         drawn = weights[:, self.images[rows]]
         wanted = weights @ self.wanted[:, at]
         found = np.full((len(weights), len(OVERLAPS)), np.nan)
-        for number in range(len(OVERLAPS)):
-            right = np.cumsum(drawn * self.right[rows, number], axis=1)
-            given = np.cumsum(drawn * self.counted[rows, number], axis=1)
+        for index in range(len(OVERLAPS)):
+            right = np.cumsum(drawn * self.right[rows, index], axis=1)
+            given = np.cumsum(drawn * self.counted[rows, index], axis=1)
             for resample in np.flatnonzero(wanted > 0):
-                found[resample, number] = _area(right[resample], given[resample], wanted[resample])
+                found[resample, index] = _area(right[resample], given[resample], wanted[resample])
         return found
 
 
@@ -104,8 +104,8 @@ def _area(right: Any, given: Any, wanted: float) -> float:
     precision = np.divide(right, given, out=np.zeros_like(right), where=given > 0)
     # Of a recall: the best precision there, or at any higher one.
     best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0)
-    places = np.searchsorted(right / wanted, RECALLS)
-    return float(best[places].mean())
+    positions = np.searchsorted(right / wanted, RECALLS)
+    return float(best[positions].mean())
 
 
 def match(wanted: Sequence[Boxes], given: Sequence[Boxes], count: int) -> Detections:
@@ -119,8 +119,8 @@ def match(wanted: Sequence[Boxes], given: Sequence[Boxes], count: int) -> Detect
     Example:
         >>> there = Boxes(np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([0]))
         >>> made = Boxes(np.array([[0.0, 0.0, 10.0, 8.0]]), np.array([0]), np.array([0.9]))
-        >>> figures = match([there], [made], 1).figures(np.ones((1, 1)))
-        >>> [round(float(figures[name][0]), 2) for name in ("map", "map_50")]
+        >>> metrics = match([there], [made], 1).metrics(np.ones((1, 1)))
+        >>> [round(float(metrics[name][0]), 2) for name in ("map", "map_50")]
         [0.7, 1.0]
     """
     parts = [_in_image(at, *pair, count) for at, pair in enumerate(zip(wanted, given, strict=True))]
@@ -140,7 +140,7 @@ def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any
     kept = np.concatenate(
         [
             rows[np.argsort(-given.scores[rows], kind="stable")][:MOST_BOXES]
-            for rows in (np.flatnonzero(given.classes == number) for number in range(count))
+            for rows in (np.flatnonzero(given.classes == index) for index in range(count))
         ]
     ).astype(int)
     real, other = _real(wanted), given.classes[kept][:, np.newaxis] != wanted.classes
@@ -149,13 +149,13 @@ def _in_image(at: int, wanted: Boxes, given: Boxes, count: int) -> dict[str, Any
     within = covered(given.corners[kept], wanted.corners)
     within[other | real] = -1
     right = np.zeros((len(kept), len(OVERLAPS)), bool)
-    for number, least in enumerate(OVERLAPS):
+    for index, least in enumerate(OVERLAPS):
         free = np.ones(len(wanted.classes), bool)
         for row in range(len(kept)):
             open_to = np.where(free, shared[row], -1)
             if len(open_to) and open_to.max() >= least - 1e-10:
                 free[open_to.argmax()] = False
-                right[row, number] = True
+                right[row, index] = True
     return {
         "images": np.full(len(kept), at),
         "classes": given.classes[kept],
@@ -178,7 +178,7 @@ def overlaps(one: Any, other: Any) -> Any:
 
 
 def covered(one: Any, other: Any) -> Any:
-    """Return which share of each box others cover, float (boxes, other boxes).
+    """Return which fraction of each box others cover, float (boxes, other boxes).
 
     Example:
         >>> covered(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 9, 9]])).tolist()

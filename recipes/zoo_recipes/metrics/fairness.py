@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.metrics.counting import class_sums
+from zoo_recipes.metrics.classification import class_sums
 from zoo_registry import ZooError
 
 PARITY = ("demographic_parity_difference", "demographic_parity_ratio")
@@ -22,7 +22,7 @@ def parity(
 
     Demographic parity compares how often a class is given; equalized odds compares how often it
     is given rightly and wrongly. A difference of 0 and a ratio of 1 are equal treatment. Of two
-    classes only the second is told, the positive one: of the first the measures follow. What is
+    classes only the second is reported, the positive one: the first follows from it. What is
     not defined is left out: a ratio of nothing, and odds where a group has no example of a class,
     or none of the others.
 
@@ -43,7 +43,7 @@ def parity(
     metrics = fairlearn_metrics()
     names = np.asarray(groups)
     found = {}
-    for at in told_classes(len(classes)):
+    for at in reported_classes(len(classes)):
         wanted, given = targets == at, predicted == at
         has_odds = all(0 < wanted[names == name].mean() < 1 for name in set(groups))
         values = {
@@ -54,11 +54,11 @@ def parity(
     return found
 
 
-def told_classes(count: int) -> range:
-    """Return the numbers of the classes that are told of so many.
+def reported_classes(count: int) -> range:
+    """Return the indices of the classes that are reported of so many.
 
     Example:
-        >>> list(told_classes(2)), list(told_classes(3))
+        >>> list(reported_classes(2)), list(reported_classes(3))
         ([1], [0, 1, 2])
     """
     return range(1, 2) if count == 2 else range(count)
@@ -75,7 +75,7 @@ class ClassRates:
 
     Example:
         >>> found = ClassRates(*np.array([[0, 1, 0, 1], [1, 1, 1, 1]]), 2)
-        >>> {name: value[0].tolist() for name, value in found.figures(np.ones((1, 4))).items()}
+        >>> {name: value[0].tolist() for name, value in found.metrics(np.ones((1, 4))).items()}
         {'wanted': [0.5, 0.5], 'given': [0.0, 1.0]}
     """
 
@@ -91,8 +91,8 @@ class ClassRates:
         """Return some of the rows."""
         return ClassRates(self.targets[rows], self.predicted[rows], self.count)
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return shares of each class by name."""
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return fractions of each class by name."""
         total = weights.sum(axis=1, keepdims=True)
         return {
             "wanted": class_sums(weights, self.targets, self.count) / total,

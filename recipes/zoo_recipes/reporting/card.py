@@ -154,8 +154,8 @@ def _description(run: Run) -> str:
 
 def _use(run: Run) -> str:
     answer = "outputs"
-    told = ("image-classification", "text-classification", "audio-classification")
-    if run.info.task in told and run.info.labels:
+    classifying = ("image-classification", "text-classification", "audio-classification")
+    if run.info.task in classifying and run.info.labels:
         answer = "[run.info.labels[best] for best in outputs.argmax(axis=-1)]"
     lines = f"""
         import numpy as np
@@ -179,7 +179,7 @@ def _use(run: Run) -> str:
 def _limits(run: Run) -> Iterator[str]:
     info = run.info
     yield (
-        f"The figures are of {facts.tested(run).examples:,} examples of {info.dataset.name}: of "
+        f"The metrics are of {facts.tested(run).examples:,} examples of {info.dataset.name}: of "
         "other data they say nothing."
     )
     if info.labels:
@@ -189,7 +189,7 @@ def _limits(run: Run) -> Iterator[str]:
     for part, count in info.truncated.items():
         yield f"{count} inputs of the {part} split were longer than it takes, and were cut off."
     for part, count in info.shared.items():
-        yield f"{count} inputs of the {part} split were trained on too: its figures may flatter it."
+        yield f"{count} inputs of the {part} split were trained on too: its metrics may flatter it."
     if not any((run.path / "evaluations").glob("*-by-*")):
         yield "It was not measured group by group: whom it serves worse is not known."
     if changed := facts.changes(run):

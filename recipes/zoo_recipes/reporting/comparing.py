@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from zoo_recipes.metrics.directions import is_cost
+from zoo_recipes.compiling.keras_names import is_cost
 from zoo_recipes.run import INFO, REPLACED, Run, read_run
 from zoo_registry import UsageError, did_you_mean
 from zoo_runtime.run_info import RunInfo
@@ -20,7 +20,7 @@ _ABSENT = "-"
 
 @dataclass(frozen=True)
 class RunRow:
-    """What is told of a run without loading its model.
+    """What is reported of a run without loading its model.
 
     Args:
         path: The folder.
@@ -154,9 +154,9 @@ def _settings(info: RunInfo) -> Iterator[tuple[str, str]]:
     recipe = {key: value for key, value in info.recipe.items() if key != "seed"}
     yield from flat(recipe)
     yield "seed", str(info.seed)
-    told = info.to_json()
-    yield from flat({"data": told["dataset"], "versions": told["versions"]})
-    yield from flat({"teacher": told.get("teacher", {})})
+    recorded = info.to_json()
+    yield from flat({"data": recorded["dataset"], "versions": recorded["versions"]})
+    yield from flat({"teacher": recorded.get("teacher", {})})
 
 
 def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What there is to say of a run, for its report and its card."""
+"""What is reported of a run, in its report and its card."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def about(run: Run) -> Facts:
     """Return what was trained."""
     info, settings = run.info, run.recipe
     weights = info.model.weights
-    return _said(
+    return _filled(
         ("Recipe", settings.name),
         ("Model", f"{info.model.name} for {info.task or 'its own task'}"),
         ("Parameters", _parameters(info.model)),
@@ -48,7 +48,7 @@ def about(run: Run) -> Facts:
         ("Seed", info.seed),
         ("Status", run.status if run.status == "complete" else _stopped(run)),
         ("Trained", f"{info.started} to {info.finished or 'now'}"),
-        ("Resumed", ", ".join(f"at {place}" for place in info.resumed)),
+        ("Resumed", ", ".join(f"at {position}" for position in info.resumed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in info.versions.items())),
         ("Licence", info.license),
     )
@@ -64,7 +64,7 @@ def data(run: Run) -> Facts:
         )
         for part, split in dataset.splits.items()
     ]
-    return _said(
+    return _filled(
         ("Data set", f"{dataset.name} {dataset.version or ''}".strip()),
         *parts,
         ("Fingerprint", dataset.fingerprint),
@@ -75,7 +75,7 @@ def tested(run: Run) -> SplitInfo:
     """Return the split that the run's metrics are of.
 
     Raises:
-        UsageError: ``run.json`` does not say it.
+        UsageError: ``run.json`` has no record of it.
     """
     if "test" not in run.info.dataset.splits:
         raise UsageError(f"'{run.path / INFO}' is damaged: it has no 'test'.")
@@ -98,7 +98,7 @@ def cost(info: RunInfo) -> Facts:
         return []
     gpus = sum(device.type == "GPU" for device in info.devices)
     peak, energy = found.peak_memory_mb, found.energy
-    return _said(
+    return _filled(
         ("Time", duration(found.seconds)),
         ("Processor time", duration(found.cpu_seconds)),
         ("GPU time", duration(gpus * found.seconds) if gpus and found.seconds else ""),
@@ -106,7 +106,7 @@ def cost(info: RunInfo) -> Facts:
         ("Devices", "; ".join(f"{device.type}: {device.name}" for device in info.devices)),
         ("Energy", f"{energy.kwh:.3g} kWh" if energy else ""),
         ("CO2eq", f"{energy.kg_co2eq:.3g} kg, grid of {energy.country}" if energy else ""),
-        ("Energy of", _share(energy, found.seconds) if energy else ""),
+        ("Energy of", _fraction(energy, found.seconds) if energy else ""),
         ("Energy by", energy.found_by if energy else ""),
     )
 
@@ -118,12 +118,12 @@ def verdict(run: Run) -> str:
         return f"There is no result: the training {_stopped(run)}."
     if promised is None or promised.metric not in run.metrics:
         return "The recipe promises no result."
-    said = _compared(run.metrics[promised.metric], promised)
+    result = _compared(run.metrics[promised.metric], promised)
     changed = changes(run)
     if not changed:
-        return said
+        return result
     settings = "; ".join(f"{key} {mine} (not {its})" for key, (its, mine) in changed.items())
-    return f"{said} This run has other settings than the recipe of that name: {settings}."
+    return f"{result} This run has other settings than the recipe of that name: {settings}."
 
 
 def changes(run: Run) -> dict[str, tuple[str, str]]:
@@ -152,7 +152,7 @@ def commands(run: Run) -> Facts:
 
 
 def duration(seconds: float | None) -> str:
-    """Return a time as people read it, nothing where it is not known.
+    """Return a time in readable form, nothing where it is not known.
 
     Example:
         >>> duration(6.387), duration(75), duration(7384)
@@ -168,7 +168,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _said(*facts: tuple[str, Any]) -> Facts:
+def _filled(*facts: tuple[str, Any]) -> Facts:
     return [(name, str(value)) for name, value in facts if value not in (None, "")]
 
 
@@ -191,7 +191,7 @@ def _stopped(run: Run) -> str:
     return f"was {run.status}" if error is None else f"failed: {first_line(error)}"
 
 
-def _share(energy: Energy, seconds: float | None) -> str:
+def _fraction(energy: Energy, seconds: float | None) -> str:
     measured = energy.seconds
     return (
         ""
@@ -201,14 +201,16 @@ def _share(energy: Energy, seconds: float | None) -> str:
 
 
 def _compared(value: float, promised: Expected) -> str:
-    said = f"{promised.metric} {value:.4f} on the test split"
+    result = f"{promised.metric} {value:.4f} on the test split"
     if promised.published:
-        return f"{said}. Published is {promised.value:g} ({promised.published})."
+        return f"{result}. Published is {promised.value:g} ({promised.published})."
     off = value - promised.value
     if abs(off) <= promised.tolerance:
-        return f"{said}: the {promised.value:g} ± {promised.tolerance:g} that the recipe promises."
+        return (
+            f"{result}: the {promised.value:g} ± {promised.tolerance:g} that the recipe promises."
+        )
     where = "above" if off > 0 else "below"
     return (
-        f"{said}: {abs(off):.4f} {where} the {promised.value:g} ± {promised.tolerance:g} that the "
-        "recipe promises."
+        f"{result}: {abs(off):.4f} {where} the {promised.value:g} ± {promised.tolerance:g} that "
+        "the recipe promises."
     )

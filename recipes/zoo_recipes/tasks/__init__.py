@@ -1,1 +1,1 @@
-"""What each task makes of examples, and what is right of its answers."""
+"""What each task makes of examples, and how its predictions are scored."""

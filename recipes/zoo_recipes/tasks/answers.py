@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor
-from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
-from zoo_recipes.metrics.resampling import point
-from zoo_recipes.metrics.shares import Shares
+from zoo_recipes.arrays.sources import IGNORED, Arrays, Predictor, PreparedArrays
+from zoo_recipes.metrics.resampling import Ratios, point
 
 BATCH_SIZE = 64
 # Of an answer, as the runtime looks for one.
@@ -23,7 +21,7 @@ ENDS = ("start_logits", "end_logits")
 
 
 @dataclass(frozen=True)
-class Answers(Rows):
+class Answers(PreparedArrays):
     """Rows of a question and a text; the targets are the first and the last token of the answer.
 
     Args:
@@ -78,10 +76,10 @@ def tokens_between(offsets: Any, own: Any, start: int, end: int) -> tuple[int, i
         start: First character of the part.
         end: The one after its last.
     """
-    places = np.flatnonzero(own & (offsets[:, 0] < end) & (offsets[:, 1] > start))
+    positions = np.flatnonzero(own & (offsets[:, 0] < end) & (offsets[:, 1] > start))
     # The answer must be there to its end.
-    is_whole = len(places) > 0 and offsets[places[-1], 1] >= end
-    return (int(places[0]), int(places[-1])) if is_whole else (IGNORED, IGNORED)
+    is_whole = len(positions) > 0 and offsets[positions[-1], 1] >= end
+    return (int(positions[0]), int(positions[-1])) if is_whole else (IGNORED, IGNORED)
 
 
 def answer_metrics(predict: Predictor, source: Answers) -> dict[str, float]:
@@ -97,7 +95,7 @@ def answer_metrics(predict: Predictor, source: Answers) -> dict[str, float]:
     return point(count_answers(source, ends))
 
 
-def count_answers(source: Answers, ends: Mapping[str, Any]) -> Shares:
+def count_answers(source: Answers, ends: Mapping[str, Any]) -> Ratios:
     """Return ``exact_match`` and ``f1`` of each question that has an answer.
 
     Args:
@@ -110,7 +108,7 @@ def count_answers(source: Answers, ends: Mapping[str, Any]) -> Shares:
         exact[row] = any(normal(text) == normal(right) for right in known)
         shared[row] = max((overlap(text, right) for right in known), default=0.0)
     answered = np.array([bool(known) for known in source.known], float)
-    return Shares({"exact_match": (exact, answered), "f1": (shared, answered)})
+    return Ratios({"exact_match": (exact, answered), "f1": (shared, answered)})
 
 
 def predicted_answers(source: Answers, ends: Mapping[str, Any]) -> list[str]:

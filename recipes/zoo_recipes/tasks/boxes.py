@@ -1,4 +1,4 @@
-"""Pictures with boxes: the maps that a detector learns, and what it finds of them.
+"""Images with boxes: the maps that a detector learns, and what it finds of them.
 
 The maps are those of CenterNet (https://arxiv.org/abs/1904.07850).
 """
@@ -14,14 +14,15 @@ import numpy as np
 
 from zoo_recipes.arrays.sources import Arrays
 from zoo_recipes.metrics.detection import Boxes, Detections, match
-from zoo_runtime.preprocess.boxes import HEATMAP, MAPS, OFFSET, SIZE, Found, find_boxes
+from zoo_runtime.answers.boxes import HEATMAP, MAPS, OFFSET, SIZE, Found, find_boxes
 
 # Pixels of the model's image a cell: every CenterNet has it.
 STRIDE = 4
 # How much of a box one that is moved so far still shares with it, as in CornerNet
-# (https://arxiv.org/abs/1808.01244, section 3.2): that far around a middle a heatmap is no mistake.
+# (https://arxiv.org/abs/1808.01244, section 3.2): that far around a middle a heatmap is not a
+# mistake.
 LEAST_OVERLAP = 0.7
-# Next to no loss: it is for cells of which nobody knows whether a thing is there.
+# Next to no loss: it is for cells of which it is not known whether they hold an object.
 UNKNOWN = 0.9999
 # Features that say so of a box, as COCO's and VOC's builders name them.
 FLAGS = ("is_crowd", "is_difficult")
@@ -31,13 +32,13 @@ MAP_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Scenes:
-    """Pictures in uint8 with boxes; inputs and maps are made as they are taken.
+    """Images in uint8 with boxes; inputs and maps are made as they are taken.
 
     Args:
         raws: uint8 (height, width, channels) each.
         boxes: ``bbox`` float (boxes, 4), ymin, xmin, ymax, xmax in 0..1, and ``label`` int (boxes,)
-            of each picture, as TFDS has them; a box with one of :data:`FLAGS` is not learned.
-        prepare: Makes the inputs by name of a list of pictures.
+            of each image, as TFDS has them; a box with one of :data:`FLAGS` is not learned.
+        prepare: Makes the inputs by name of a list of images.
         num_classes: Of the model.
     """
 
@@ -60,35 +61,35 @@ class Scenes:
 
     @property
     def rows_at_once(self) -> int:
-        """How many pictures may be looked at together."""
+        """How many images may be looked at together."""
         return max(1, MAP_BYTES // (np.dtype(np.float32).itemsize * int(np.prod(self.shape))))
 
     def __len__(self) -> int:
-        """Return the number of pictures."""
+        """Return the number of images."""
         return len(self.raws)
 
-    def take(self, numbers: Any, shift: int = 0) -> tuple[Arrays, Any]:
+    def take(self, indices: Any, shift: int = 0) -> tuple[Arrays, Any]:
         """Return the inputs by name, and the maps by name."""
-        made = [make_maps(self.boxes[number], self.shape) for number in numbers]
+        made = [make_maps(self.boxes[index], self.shape) for index in indices]
         targets = {name: np.stack([maps[name] for maps in made]) for name in MAPS}
-        return self.prepare([self.raws[number] for number in numbers]), targets
+        return self.prepare([self.raws[index] for index in indices]), targets
 
 
 def ignored(boxes: Mapping[str, Any]) -> Any:
-    """Return which boxes of a picture are neither learned nor counted, bool (boxes,)."""
+    """Return which boxes of an image are neither learned nor counted, bool (boxes,)."""
     flags = [np.asarray(boxes[flag], bool) for flag in FLAGS if flag in boxes]
     return np.any(flags, axis=0) if flags else np.zeros(len(boxes["label"]), bool)
 
 
 def make_maps(boxes: Mapping[str, Any], shape: tuple[int, int, int]) -> dict[str, Any]:
-    """Return what a detector is to tell of a picture.
+    """Return the maps that a detector learns of an image.
 
     Args:
         boxes: As :class:`Scenes` has them.
         shape: Rows, columns and classes of the heatmap.
 
     Returns:
-        ``heatmap`` float32 of that shape, 1 where a thing has its middle and less around it;
+        ``heatmap`` float32 of that shape, 1 at the center of an object and less around it;
         ``size`` and ``offset`` float32 (rows, columns, 3), of which the last is 1 in the same
         cells and 0 elsewhere.
 
@@ -104,7 +105,7 @@ def make_maps(boxes: Mapping[str, Any], shape: tuple[int, int, int]) -> dict[str
     size, offset = np.zeros((2, *shape[:2], 3), np.float32)
     cells = np.array(shape[:2], np.float64)
     corners = np.asarray(boxes["bbox"], np.float64).reshape(-1, 2, 2) * cells
-    # What is not to be learned first: a thing within it still is.
+    # Ignored boxes first: an object within one of them is still learned.
     for at in np.argsort(~ignored(boxes), kind="stable"):
         (top, left), (bottom, right) = corners[at]
         layer = heatmap[:, :, int(boxes["label"][at])]
@@ -134,10 +135,10 @@ def _draw(layer: Any, row: int, column: int, radius: int) -> None:
 
 def _radius(height: float, width: float) -> int:
     """Return how many cells both corners of a box may move until it overlaps too little."""
-    share, both, area = LEAST_OVERLAP, height + width, height * width
-    moved = _root(1, -both, area * (1 - share) / (1 + share))
-    smaller = _root(4, -2 * both, (1 - share) * area)
-    larger = _root(4 * share, 2 * share * both, (share - 1) * area)
+    fraction, both, area = LEAST_OVERLAP, height + width, height * width
+    moved = _root(1, -both, area * (1 - fraction) / (1 + fraction))
+    smaller = _root(4, -2 * both, (1 - fraction) * area)
+    larger = _root(4 * fraction, 2 * fraction * both, (fraction - 1) * area)
     return max(0, int(min(moved, smaller, larger)))
 
 
@@ -150,12 +151,12 @@ def _root(a: float, b: float, c: float) -> float:
 def flipped(
     inputs: Arrays, targets: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[Arrays, dict[str, Any]]:
-    """Return a batch in which half of the pictures, drawn by chance, are mirrored with their maps.
+    """Return a batch in which a random half of the images is mirrored with their maps.
 
     Args:
         inputs: ``image`` float32 (batch, height, width, channels).
         targets: Maps, as :meth:`Scenes.take` gives them.
-        rng: Source of chance.
+        rng: Random generator.
     """
     chosen = (rng.random(len(inputs["image"])) < 0.5)[:, np.newaxis, np.newaxis, np.newaxis]
     arrays = {**targets, "image": inputs["image"]}
@@ -167,10 +168,10 @@ def flipped(
 
 
 def found_in(made: Mapping[str, Any]) -> list[Found]:
-    """Return the boxes of each picture of a batch.
+    """Return the boxes of each image of a batch.
 
     Args:
-        made: The maps of a detector, pictures first.
+        made: The maps of a detector, images first.
     """
     rows = range(len(made[HEATMAP]))
     return [find_boxes({name: made[name][row] for name in MAPS}) for row in rows]
@@ -180,7 +181,7 @@ def count_boxes(source: Scenes, found: Sequence[Found]) -> Detections:
     """Return which of the boxes that were found are right.
 
     Args:
-        source: The pictures.
+        source: The images.
         found: Boxes of each.
     """
     there = [

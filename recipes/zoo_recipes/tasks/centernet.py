@@ -1,4 +1,4 @@
-"""The losses of a detector that finds things as points (https://arxiv.org/abs/1904.07850)."""
+"""The losses of CenterNet, a detector that finds objects as points (https://arxiv.org/abs/1904.07850)."""
 
 # Keras has no types: its classes are Any.
 # mypy: disable-error-code="misc"
@@ -10,13 +10,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from zoo_runtime.preprocess.boxes import HEATMAP, OFFSET, SIZE
+from zoo_runtime.answers.boxes import HEATMAP, OFFSET, SIZE
 
 NAME = "centernet"
 
 
 class HeatmapFocal(keras.losses.Loss):
-    """Focal loss with less penalty near the middle of a thing, of each image by its things.
+    """Focal loss with less penalty near the center of an object, of each image by its objects.
 
     Args:
         alpha: How much less a cell counts that is right already.
@@ -47,12 +47,12 @@ class HeatmapFocal(keras.losses.Loss):
         missed = there * (1 - probable) ** self.alpha * ops.log_sigmoid(y_pred)
         far = (1 - ops.cast(y_true, y_pred.dtype)) ** self.beta
         invented = (1 - there) * far * probable**self.alpha * ops.log_sigmoid(-y_pred)
-        things = ops.sum(there, axis=(1, 2, 3))
-        return -ops.sum(missed + invented, axis=(1, 2, 3)) / ops.maximum(things, 1.0)
+        objects = ops.sum(there, axis=(1, 2, 3))
+        return -ops.sum(missed + invented, axis=(1, 2, 3)) / ops.maximum(objects, 1.0)
 
 
 class L1AtMiddles(keras.losses.Loss):
-    """Distance to two numbers in the cells where things have their middle, by their number.
+    """L1 loss of two values in the cells that are centers of objects, divided by their number.
 
     Args:
         weight: Factor.
@@ -91,7 +91,7 @@ def centernet(
         alpha: Of :class:`HeatmapFocal`.
         beta: The same.
         size_weight: Factor of the loss of heights and widths, in cells.
-        offset_weight: Factor of the loss of places within a cell.
+        offset_weight: Factor of the loss of positions within a cell.
 
     Example:
         >>> sorted(centernet())

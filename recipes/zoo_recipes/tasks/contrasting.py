@@ -1,4 +1,4 @@
-"""Learning what belongs together: the loss of SimCLR, its accuracy, and the head of training."""
+"""Contrastive learning: the loss of SimCLR, its accuracy, and the projection head."""
 
 # Keras has no types: its classes are Any.
 # mypy: disable-error-code="misc"
@@ -16,9 +16,9 @@ from zoo_registry import UsageError
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class Contrastive(keras.losses.Loss):
-    """NT-Xent: who of all other rows of a batch is the twin (https://arxiv.org/abs/2002.05709).
+    """NT-Xent: which other row of a batch is the second view (https://arxiv.org/abs/2002.05709).
 
-    The first half of a batch are first twins, the second half theirs in the same order. All other
+    The first half of a batch are first views, the second half theirs in the same order. All other
     rows of both halves are negatives, as in GTE for texts (https://arxiv.org/abs/2308.03281).
 
     Args:
@@ -27,7 +27,7 @@ class Contrastive(keras.losses.Loss):
 
     Example:
         >>> loss = Contrastive(temperature=1.0)
-        >>> rows = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # twins alike, others not
+        >>> rows = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]  # views alike, others not
         >>> round(float(loss([0.0] * 4, rows)), 4)  # log(e + 1 + 1) - 1
         0.5514
     """
@@ -43,9 +43,9 @@ class Contrastive(keras.losses.Loss):
             y_true: Not looked at.
             y_pred: Embeddings, float (batch, width), an even number of them.
         """
-        cosines, twins = _cosines(y_pred)
+        cosines, positives = _cosines(y_pred)
         return keras.losses.sparse_categorical_crossentropy(
-            twins, cosines / self.temperature, from_logits=True
+            positives, cosines / self.temperature, from_logits=True
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -53,12 +53,12 @@ class Contrastive(keras.losses.Loss):
         return {**super().get_config(), "temperature": self.temperature}
 
 
-@keras.saving.register_keras_serializable(package="kerazoo")
-class TwinAccuracy(keras.metrics.MeanMetricWrapper):
-    """Share of rows of a batch to which their twin is the nearest.
+@keras.saving.register_keras_serializable(package="kerazoo", name="TwinAccuracy")
+class ViewAccuracy(keras.metrics.MeanMetricWrapper):
+    """Fraction of the rows of a batch whose nearest other row is the second view.
 
     Example:
-        >>> metric = TwinAccuracy()
+        >>> metric = ViewAccuracy()
         >>> metric.update_state([0.0] * 4, [[1.0, 0.0], [0.0, 1.0], [1.0, 0.1], [0.1, 1.0]])
         >>> float(metric.result())
         1.0
@@ -73,16 +73,16 @@ class TwinAccuracy(keras.metrics.MeanMetricWrapper):
 
 
 def _hits(y_true: Any, y_pred: Any) -> Any:
-    cosines, twins = _cosines(y_pred)
-    return ops.cast(ops.equal(ops.argmax(cosines, axis=-1), twins), "float32")
+    cosines, positives = _cosines(y_pred)
+    return ops.cast(ops.equal(ops.argmax(cosines, axis=-1), positives), "float32")
 
 
 def _cosines(embeddings: Any) -> tuple[Any, Any]:
-    """Return the cosines of all rows, float32 (batch, batch), and the number of each one's twin."""
-    # Mixed precision makes float16, in which near twins could not be told from the row itself.
+    """Return the cosines of all rows, float32 (batch, batch), and the index of the other view."""
+    # Mixed precision makes float16, in which a near view could not be told from the row itself.
     rows = ops.normalize(ops.cast(embeddings, "float32"), axis=-1)
     count = ops.shape(rows)[0]
-    # Nobody is told to find itself.
+    # No row is its own nearest one.
     cosines = ops.matmul(rows, ops.transpose(rows)) - 1e9 * ops.eye(count)
     return cosines, ops.cast((ops.arange(count) + count // 2) % count, "int64")
 
@@ -91,7 +91,7 @@ def with_projection(model: Any, config: ContrastiveConfig, seed: int) -> Any:
     """Return a model that ends in what the loss compares, with all layers of the model's own.
 
     Behind the embedding come a dense layer of its width with ReLU and one of ``projection_dim``,
-    as in SimCLR: what they throw away stays in the embedding. A ``projection_dim`` of 0 is none.
+    as in SimCLR: what they discard stays in the embedding. A ``projection_dim`` of 0 is none.
 
     Args:
         model: Gives an embedding, float (batch, width).
@@ -110,7 +110,7 @@ def with_projection(model: Any, config: ContrastiveConfig, seed: int) -> Any:
 
 
 def _embedding(model: Any) -> Any:
-    from zoo_recipes.arrays.predicting import only_embedding
+    from zoo_recipes.arrays.sources import only_embedding
 
     found = only_embedding(dict(zip(model.output_names, model.outputs, strict=True)))
     if len(found.shape) != 2:

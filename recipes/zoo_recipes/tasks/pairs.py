@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import Arrays, Rows
+from zoo_recipes.arrays.sources import Arrays, Predictor, PreparedArrays, only_logits
 from zoo_recipes.arrays.vocabulary import END, PADDING
 from zoo_registry import UsageError
 from zoo_runtime.tokenizing import decoded, encoded
@@ -18,7 +17,7 @@ BATCH_SIZE = 512
 
 
 @dataclass(frozen=True)
-class Pairs(Rows):
+class Pairs(PreparedArrays):
     """Rows of a source text, the target so far, and the target's next tokens.
 
     Args:
@@ -79,8 +78,8 @@ def decode(predict: Predictor, source: Pairs) -> Any:
     return np.concatenate(made)
 
 
-def _decode_batch(predict: Predictor, source: Pairs, numbers: Any) -> Any:
-    inputs, targets = source.take(numbers)
+def _decode_batch(predict: Predictor, source: Pairs, indices: Any) -> Any:
+    inputs, targets = source.take(indices)
     count, length = targets.shape
     tokens = np.zeros((count, length + 1), np.int32)
     tokens[:, 0] = source.end

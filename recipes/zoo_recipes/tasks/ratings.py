@@ -1,4 +1,4 @@
-"""Ratings that users give items: numbers for both, what a model learns from, and its figures."""
+"""Ratings that users give items: numbers for both, what a model learns from, and its metrics."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import Arrays, Rows
-from zoo_recipes.metrics.ranking import Rankings, rank
-from zoo_recipes.metrics.regression import Numbers
-from zoo_recipes.metrics.resampling import point
+from zoo_recipes.arrays.sources import Arrays, Predictor, PreparedArrays, only_logits
+from zoo_recipes.metrics.resampling import Numbers, Rankings, point, rank
 from zoo_registry import UsageError
 
 RATING = "rating"
@@ -21,7 +18,7 @@ BATCH_SIZE = 4096
 
 
 @dataclass(frozen=True)
-class Ratings(Rows):
+class Ratings(PreparedArrays):
     """Rows of user and item; the targets are ratings, float32 (examples,).
 
     Args:
@@ -41,7 +38,7 @@ def rating_rows(inputs: Arrays, raws: Sequence[Sequence[Any]], labels: Any) -> R
         labels: Numbers, (examples,).
 
     Raises:
-        UsageError: Raw inputs that are no pairs, or ratings that are no numbers.
+        UsageError: Raw inputs that are not pairs, or ratings that are not numbers.
     """
     targets = np.asarray(labels)
     if not all(isinstance(raw, tuple) for raw in raws) or targets.dtype.kind not in "iuf":
@@ -54,7 +51,7 @@ def rating_rows(inputs: Arrays, raws: Sequence[Sequence[Any]], labels: Any) -> R
 
 
 @dataclass(frozen=True)
-class RatingFigures:
+class RatingOutcomes:
     """Errors of predicted ratings, and how each user's items are ranked by them.
 
     Args:
@@ -63,8 +60,8 @@ class RatingFigures:
         users: int (rows,): the user of each row. All rows of a user weigh the same.
 
     Example:
-        >>> found = RatingFigures(np.array([5.0, 1.0]), np.array([4.0, 2.0]), np.array([0, 0]))
-        >>> {name: float(value[0]) for name, value in found.figures(np.ones((1, 2))).items()}
+        >>> found = RatingOutcomes(np.array([5.0, 1.0]), np.array([4.0, 2.0]), np.array([0, 0]))
+        >>> {name: float(value[0]) for name, value in found.metrics(np.ones((1, 2))).items()}
         {'rmse': 1.0, 'mae': 1.0, 'r2': 0.75, 'ndcg': 1.0, 'ndcg_10': 1.0}
     """
 
@@ -76,17 +73,17 @@ class RatingFigures:
         """Return the number of rows."""
         return len(self.targets)
 
-    def take(self, rows: Any) -> RatingFigures:
+    def take(self, rows: Any) -> RatingOutcomes:
         """Return some of the rows."""
-        return RatingFigures(self.targets[rows], self.predictions[rows], self.users[rows])
+        return RatingOutcomes(self.targets[rows], self.predictions[rows], self.users[rows])
 
-    def figures(self, weights: Any) -> dict[str, Any]:
-        """Return figures by name; rankings are of users with two rows or more, none below 0."""
-        found = Numbers(self.targets, self.predictions).figures(weights)
-        places, rankings = self._ranked
+    def metrics(self, weights: Any) -> dict[str, Any]:
+        """Return metrics by name; rankings are of users with two rows or more, none below 0."""
+        found = Numbers(self.targets, self.predictions).metrics(weights)
+        positions, rankings = self._ranked
         # Where no user of a resample has two rows there is nothing to rank.
         with np.errstate(invalid="ignore"):
-            return found | (rankings.figures(weights[:, places]) if len(places) else {})
+            return found | (rankings.metrics(weights[:, positions]) if len(positions) else {})
 
     @cached_property
     def _ranked(self) -> tuple[Any, Rankings]:
@@ -102,7 +99,7 @@ class RatingFigures:
 
 
 def rating_metrics(predict: Predictor, source: Ratings) -> dict[str, float]:
-    """Return the figures of all ratings of a split, as :class:`RatingFigures` names them."""
+    """Return the metrics of all ratings of a split, as :class:`RatingOutcomes` names them."""
     batches = np.array_split(np.arange(len(source)), -(-len(source) // BATCH_SIZE))
-    made = [only_logits(predict(source.take(numbers)[0])) for numbers in batches]
-    return point(RatingFigures(source.targets, np.concatenate(made), source.users))
+    made = [only_logits(predict(source.take(indices)[0])) for indices in batches]
+    return point(RatingOutcomes(source.targets, np.concatenate(made), source.users))

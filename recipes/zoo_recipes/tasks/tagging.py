@@ -9,17 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from zoo_recipes.arrays.predicting import Predictor, only_logits
-from zoo_recipes.arrays.sources import IGNORED, Arrays, Rows
-from zoo_recipes.metrics.entities import ENTITY_F1, Entities, are_entities, count_entities
+from zoo_recipes.arrays.sources import IGNORED, Arrays, Predictor, PreparedArrays, only_logits
 from zoo_recipes.metrics.resampling import point
+from zoo_recipes.metrics.texts import ENTITY_F1, Entities, are_entities, count_entities
 from zoo_registry import UsageError, ZooError
 
 BATCH_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Tags(Rows):
+class Tags(PreparedArrays):
     """Rows of texts whose targets are the tags of the words that their tokens are parts of.
 
     Args:
@@ -63,15 +62,15 @@ def tag_rows(
             raise UsageError(
                 f"Example {row} has {count} words and {len(tags)} tags: {text[:40]!r}."
             )
-        places = _places(text, encoding)
-        own = np.flatnonzero(places >= 0)
-        targets[row, own] = np.asarray(tags)[places[own]]
-        first[row, own] = np.diff(places[own], prepend=-1) > 0
+        positions = _positions(text, encoding)
+        own = np.flatnonzero(positions >= 0)
+        targets[row, own] = np.asarray(tags)[positions[own]]
+        first[row, own] = np.diff(positions[own], prepend=-1) > 0
     return Tags(inputs, targets, first, words, names)
 
 
-def _places(text: str, encoding: Any) -> Any:
-    """Return the number of the word that each token is a part of, or -1."""
+def _positions(text: str, encoding: Any) -> Any:
+    """Return the index of the word that each token is a part of, or -1."""
     # Of each character: how many spaces are before it.
     word_of = np.cumsum([character == " " for character in text])
     special = np.asarray(encoding.special_tokens_mask, bool)
@@ -82,7 +81,7 @@ def _places(text: str, encoding: Any) -> Any:
 
 
 def tags_of_words(source: Tags, tags: Any) -> list[Any]:
-    """Return the tags, as numbers, of the words of each text.
+    """Return the tags, as indices, of the words of each text.
 
     Args:
         source: The texts.
@@ -93,13 +92,13 @@ def tags_of_words(source: Tags, tags: Any) -> list[Any]:
     """
     rows = []
     for first, right, row in zip(source.first, source.words, tags, strict=True):
-        told = row[first]
-        rows.append(np.pad(told, (0, len(right) - len(told)), constant_values=IGNORED))
+        of_words = row[first]
+        rows.append(np.pad(of_words, (0, len(right) - len(of_words)), constant_values=IGNORED))
     return rows
 
 
 def count_tags(source: Tags, tags: Any, names: Sequence[str]) -> Entities:
-    """Return how many words and entities of each text were told rightly.
+    """Return how many words and entities of each text were predicted rightly.
 
     Args:
         source: The texts.
@@ -115,31 +114,31 @@ def count_tags(source: Tags, tags: Any, names: Sequence[str]) -> Entities:
         [[named[tag] for tag in row] for row in rows]
         for rows in (source.words, tags_of_words(source, tags))
     )
-    return count_entities(wanted, given, share="word_accuracy", names=names)
+    return count_entities(wanted, given, fraction="word_accuracy", names=names)
 
 
 def tag_metrics(predict: Predictor, source: Tags) -> dict[str, float]:
     """Return what is known of words: ``entity_f1`` where the tags mark entities, ``word_accuracy``.
 
-    The latter is the share of words with the right tag; those cut off have none.
+    The latter is the fraction of words with the right tag; those cut off have none.
     """
     tags = []
     for start in range(0, len(source), BATCH_SIZE):
         inputs, _ = source.take(np.arange(start, min(start + BATCH_SIZE, len(source))))
         tags.append(np.argmax(only_logits(predict(inputs)), axis=-1))
-    told = np.concatenate(tags)
-    made = np.concatenate(tags_of_words(source, told))
-    share = float((made == np.concatenate(list(source.words))).mean())
-    return _entity_f1(source, told) | {"word_accuracy": share}
+    predicted = np.concatenate(tags)
+    made = np.concatenate(tags_of_words(source, predicted))
+    fraction = float((made == np.concatenate(list(source.words))).mean())
+    return _entity_f1(source, predicted) | {"word_accuracy": fraction}
 
 
-def _entity_f1(source: Tags, told: Any) -> dict[str, float]:
+def _entity_f1(source: Tags, predicted: Any) -> dict[str, float]:
     if not are_entities(source.names):
         return {}
     try:
-        figures = point(count_tags(source, told, source.names))
+        metrics = point(count_tags(source, predicted, source.names))
     except ZooError as error:
         # A training is not lost for it.
         warnings.warn(f"entity_f1 was not measured. {error}", stacklevel=2)
         return {}
-    return {ENTITY_F1: figures[ENTITY_F1]}
+    return {ENTITY_F1: metrics[ENTITY_F1]}

@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from zoo_recipes.trackers.tracker import TrackedRun, Tracker
+from zoo_recipes.trackers.tracking import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
 
 COUNTRY_VARIABLE = "CODECARBON_COUNTRY_ISO_CODE"
@@ -65,7 +65,7 @@ class Energy(Tracker):
         self.run, self.before = run, dict(run.note)
         totals = BaseOutput()
         totals.out = self._keep
-        # All said here, so that a user's own settings cannot make it write a file or call a host.
+        # All is set here, so that the user's settings cannot make it write a file or call a host.
         self.meter = OfflineEmissionsTracker(
             country_iso_code=self.argument,
             cloud_provider=None,

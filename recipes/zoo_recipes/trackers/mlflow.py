@@ -10,13 +10,13 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from zoo_recipes.reporting.comparing import flat
-from zoo_recipes.trackers.tracker import TrackedRun, Tracker
+from zoo_recipes.trackers.tracking import TrackedRun, Tracker
 from zoo_registry import UsageError, ZooError
 
 _STATUS = {"complete": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 _PARAMS_AT_ONCE = 100  # MLflow takes no more
 # A server that is not there may hold up a training for seconds, not for the minutes of MLflow's
-# own defaults; and nobody but the store is told of the training. A user's own values go first.
+# own defaults; and only the store gets the training. The user's own values go first.
 _SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -107,8 +107,8 @@ class MLflow(Tracker):
         for name, value in self.run.metrics.items():
             self.client.log_metric(run_id, _key(f"test_{name}"), value)
         for path in self.run.files() if status == "complete" else ():
-            place = path.relative_to(self.run.folder).parent
-            inside = None if place == Path() else place.as_posix()
+            parent = path.relative_to(self.run.folder).parent
+            inside = None if parent == Path() else parent.as_posix()
             self.client.log_artifact(run_id, str(path), inside)
         self.client.set_terminated(run_id, _STATUS[status])
 

@@ -1,27 +1,115 @@
-"""The trackers of one training, none of which can harm it."""
+"""Trackers: what a plugin subclasses to follow trainings, and how they are made and called."""
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
 import zoo_registry
 from zoo_recipes.run import OnEpoch, Record, StoppedError
-from zoo_recipes.trackers.tracker import TrackedRun, Tracker
 from zoo_registry import PluginError, UnknownNameError, UsageError
 from zoo_registry.plugins import OURS
 from zoo_registry.trial import guarded, one_line, running, seconds_by_name
 from zoo_runtime import schema
 from zoo_runtime.run_info import Cost, Energy, RunInfo, TrackerInfo
+from zoo_system import folders
 
 ENERGY, MLFLOW = "energy", "mlflow"
 _TRACKERS, _COST, _ARGUMENT, _NOTE = "trackers", "cost", "argument", "note"
+
+
+class TrackedRun:
+    """The run of a training, as a tracker sees it.
+
+    Attributes:
+        folder: Where it is.
+        note: What ``run.json`` records of the tracker, plain JSON types: change it at any time. A
+            training that is resumed begins with what it was.
+    """
+
+    def __init__(self, record: Record, note: Mapping[str, Any]) -> None:
+        self.folder = record.folder
+        self.note = dict(note)
+        self._record = record
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The recipe as TOML-shaped data, and the seed."""
+        return copy.deepcopy({**self._record.info.recipe, "seed": self._record.info.seed})
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Of the test split; empty until the training has ended."""
+        return dict(self._record.info.metrics)
+
+    def files(self) -> list[Path]:
+        """Return all files of the run but checkpoints and hidden ones."""
+        checkpoints = self.folder / folders.CHECKPOINTS
+        return sorted(
+            path
+            for path in self.folder.rglob("*")
+            if path.is_file() and path.name[0] != "." and checkpoints not in path.parents
+        )
+
+
+class Tracker:
+    """Follows one training; this one does nothing, and a subclass what it overrides.
+
+    An entry point of the group ``zoo.trackers`` names a subclass; ``zoo train --track
+    NAME:ARGUMENT``, or ``zoo.train(trackers=["NAME:ARGUMENT"])``, makes an object of it for each
+    training. Whatever it raises once the training has begun becomes a warning, and neither the
+    training nor its run suffers.
+
+    Args:
+        argument: What stands behind ``NAME:``, or nothing. It is checked here, where a
+            :class:`zoo.UsageError` refuses the training before it begins; nothing is begun yet.
+
+    Attributes:
+        argument: Kept in ``run.json``, for a training that is resumed: no password is left in it.
+        title: What a warning calls the tracker; by default its name and its package.
+        measures: Whether it measures the training: it begins after those that do not, so that what
+            they take is not in it.
+    """
+
+    title = argument = ""
+    measures = False
+
+    def __init__(self, argument: str = "") -> None:
+        self.argument = argument
+
+    def begin(self, run: TrackedRun) -> None:
+        """Begin; where this fails it is tried once more in the end.
+
+        Args:
+            run: What is trained, with the note of the part before where it is resumed.
+        """
+
+    def epoch(self, number: int, metrics: Mapping[str, float], ended: float) -> None:
+        """Take in an epoch; where this fails, it and those after it come in the end.
+
+        Args:
+            number: From 0. An epoch without a checkpoint comes again where a training is resumed.
+            metrics: Of training and validation, by name.
+            ended: When, in seconds since 1970.
+        """
+
+    def update(self) -> None:
+        """Bring the note up to date: ``run.json`` is about to be written, every ten seconds."""
+
+    def end(self, status: str) -> None:
+        """End.
+
+        Args:
+            status: ``complete``, with all files written; ``interrupted`` or ``failed``.
+        """
 
 
 @dataclass(frozen=True)
@@ -32,7 +120,7 @@ class Made:
         name: As it was asked for.
         tracker: The tracker.
         title: What a warning calls it.
-        measures: As the tracker says.
+        measures: As of the tracker.
         owner: Whose plugin it is; ``None`` for ours.
     """
 
@@ -77,7 +165,7 @@ def those_begun(info: RunInfo, anew: Mapping[str, Made]) -> dict[str, Made]:
     One of a plugin that is gone or broken is left out with a warning.
 
     Args:
-        info: What the run says of itself.
+        info: What the run records.
         anew: By name.
     """
     found = dict(anew)
@@ -99,10 +187,10 @@ def tracked(
     Args:
         trackers: By name.
         record: Of the run; the notes of the trackers are put into it.
-        on_epoch: Is told of epochs too.
+        on_epoch: Is called after each epoch too.
 
     Yields:
-        What brings these notes up to date, and what is to be told of epochs.
+        What brings these notes up to date, and what is to be called after each epoch.
     """
     if not trackers:
         yield lambda: None, on_epoch
@@ -110,7 +198,7 @@ def tracked(
     ordered = sorted(trackers.values(), key=lambda made: made.measures)
     followed = [_Followed(made, record) for made in ordered]
 
-    def told(number: int, metrics: Mapping[str, float]) -> None:
+    def report_epoch(number: int, metrics: Mapping[str, float]) -> None:
         ended = time.time()
         for each in followed:
             each.epoch(number, metrics, ended)
@@ -125,7 +213,7 @@ def tracked(
     try:
         for each in followed:
             each.begin()
-        yield update, told
+        yield update, report_epoch
         status = "complete"
     except (KeyboardInterrupt, StoppedError):
         status = "interrupted"
@@ -232,14 +320,14 @@ def _begun_with(info: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, key in ((ENERGY, "country"), (MLFLOW, "uri")):
         if argument := _note_of(info, name).get(key):
             yield name, argument
-    for name, kept in (info.get(_TRACKERS) or {}).items():
-        yield name, kept[_ARGUMENT]
+    for name, recorded in (info.get(_TRACKERS) or {}).items():
+        yield name, recorded[_ARGUMENT]
 
 
 def _note_of(info: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     table = {ENERGY: _COST, MLFLOW: None}.get(name, _TRACKERS)
-    kept: Mapping[str, Any] = ((info.get(table) or {}) if table else info).get(name) or {}
-    return kept.get(_NOTE, {}) if table == _TRACKERS else kept
+    recorded: Mapping[str, Any] = ((info.get(table) or {}) if table else info).get(name) or {}
+    return recorded.get(_NOTE, {}) if table == _TRACKERS else recorded
 
 
 def _keep(record: Record, name: str, argument: str, note: Mapping[str, Any]) -> None:
@@ -249,5 +337,5 @@ def _keep(record: Record, name: str, argument: str, note: Mapping[str, Any]) -> 
     elif name == MLFLOW and note:
         record.note(mlflow=note)
     elif name not in (ENERGY, MLFLOW):
-        kept = TrackerInfo(argument=argument, note=note)
-        record.note(trackers={**record.info.trackers, name: kept})
+        recorded = TrackerInfo(argument=argument, note=note)
+        record.note(trackers={**record.info.trackers, name: recorded})

@@ -20,12 +20,12 @@ SECONDS = 60.0
 KEPT = 2
 # What EarlyStopping and ReduceLROnPlateau count.
 COUNTED = ("wait", "best", "best_epoch", "stopped_epoch", "cooldown_counter")
-# Writing may take one part in fifty of the time, whatever a user's seconds are.
+# Writing may take one part in fifty of the time, whatever the user's seconds are.
 SHARE = 50
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a training is.
 
     Args:
@@ -37,7 +37,7 @@ class Place:
     step: int = 0
 
     def __str__(self) -> str:
-        """Return it as people count."""
+        """Return it counted from 1, for messages."""
         return f"epoch {self.epoch + 1}, step {self.step}"
 
 
@@ -56,9 +56,9 @@ class Checkpoint:
     notes: Mapping[str, Any]
 
     @property
-    def place(self) -> Place:
+    def position(self) -> Position:
         """Where the training was."""
-        return Place(self.notes["epoch"], self.notes["step"])
+        return Position(self.notes["epoch"], self.notes["step"])
 
     @property
     def history(self) -> dict[str, list[float]]:
@@ -72,7 +72,7 @@ class Saver:
     Args:
         folder: Of the run.
         model: Compiled, its optimizer and metrics built.
-        callbacks: Keras callbacks; what they have counted is kept.
+        callbacks: Keras callbacks; their counters are saved.
         history: Of the epochs that are done, filled elsewhere.
         seconds: At least so much time lies between two checkpoints; 0 is one every step.
     """
@@ -91,39 +91,39 @@ class Saver:
         self.history = history
         self.seconds = seconds
         self.due = time.monotonic() + seconds
-        self.last: Place | None = None
+        self.last: Position | None = None
 
-    def save_if_due(self, place: Place) -> None:
+    def save_if_due(self, position: Position) -> None:
         """Write a checkpoint if the last one is old enough."""
         if time.monotonic() >= self.due:
-            self.save(place)
+            self.save(position)
 
-    def save(self, place: Place) -> None:
-        """Write a checkpoint, all or nothing, and delete all but the newest.
+    def save(self, position: Position) -> None:
+        """Write a checkpoint atomically, and delete all but the newest.
 
         Raises:
             ZooError: The disk is full or cannot be written; older checkpoints stay.
         """
         began = time.monotonic()
-        arrays, notes = self._state(place)
+        arrays, notes = self._state(position)
         self.folder.mkdir(exist_ok=True)
-        path = self.folder / f"epoch-{place.epoch + 1:05d}-step-{place.step:08d}.npz"
+        path = self.folder / f"epoch-{position.epoch + 1:05d}-step-{position.step:08d}.npz"
         write(path, lambda part: np.savez(part, notes=np.asarray(json.dumps(notes)), **arrays))
         for old in _paths(self.folder)[:-KEPT]:
             old.unlink()
         ended = time.monotonic()
-        self.last = place
+        self.last = position
         self.due = ended + (max(self.seconds, SHARE * (ended - began)) if self.seconds else 0)
 
-    def _state(self, place: Place) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _state(self, position: Position) -> tuple[dict[str, Any], dict[str, Any]]:
         variables = variables_of(self.model)
-        arrays = {f"variable/{number}": v.numpy() for number, v in enumerate(variables)}
-        for number, callback in enumerate(self.callbacks):
+        arrays = {f"variable/{index}": v.numpy() for index, v in enumerate(variables)}
+        for index, callback in enumerate(self.callbacks):
             for at, weights in enumerate(getattr(callback, "best_weights", None) or []):
-                arrays[f"best_weights/{number}/{at}"] = weights
+                arrays[f"best_weights/{index}/{at}"] = weights
         return arrays, {
-            "epoch": place.epoch,
-            "step": place.step,
+            "epoch": position.epoch,
+            "step": position.step,
             "num_variables": len(variables),
             "callbacks": [_counted(callback) for callback in self.callbacks],
             "history": dict(self.history),
@@ -138,7 +138,7 @@ def variables_of(model: Any) -> list[Any]:
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint of a run that is whole, or ``None``; damaged ones are told of.
+    """Return the newest checkpoint of a run that is whole, or ``None``; warn of damaged ones.
 
     Args:
         folder: Of the run.
@@ -148,10 +148,10 @@ def newest(folder: Path) -> Checkpoint | None:
             with np.load(path, allow_pickle=False) as data:
                 arrays = {name: data[name] for name in data.files}
             checkpoint = Checkpoint(path, arrays, json.loads(str(arrays.pop("notes"))))
-            str(checkpoint.place)  # damaged notes are found here
+            str(checkpoint.position)  # damaged notes are found here
         except Exception as error:  # zipfile, NumPy and JSON raise many kinds on damaged bytes
-            said = str(error) or type(error).__name__
-            warnings.warn(f"'{path}' is damaged and is not used: {said}", stacklevel=2)
+            reason = str(error) or type(error).__name__
+            warnings.warn(f"'{path}' is damaged and is not used: {reason}", stacklevel=2)
         else:
             return checkpoint
     return None
@@ -169,7 +169,7 @@ def restore(checkpoint: Checkpoint, model: Any, callbacks: Sequence[Any]) -> Non
         ZooError: The checkpoint is of another model.
     """
     variables, arrays = variables_of(model), checkpoint.arrays
-    saved = [arrays[f"variable/{number}"] for number in range(checkpoint.notes["num_variables"])]
+    saved = [arrays[f"variable/{index}"] for index in range(checkpoint.notes["num_variables"])]
     if [tuple(variable.shape) for variable in variables] != [array.shape for array in saved]:
         raise ZooError(
             f"'{checkpoint.path}' has {len(saved)} variables, and the model {len(variables)} or "
@@ -178,9 +178,9 @@ def restore(checkpoint: Checkpoint, model: Any, callbacks: Sequence[Any]) -> Non
     for variable, array in zip(variables, saved, strict=True):
         variable.assign(array)
     model.stop_training = checkpoint.notes["stop_training"]
-    for number, callback in enumerate(callbacks):
-        vars(callback).update(checkpoint.notes["callbacks"][number])
-        prefix = f"best_weights/{number}/"
+    for index, callback in enumerate(callbacks):
+        vars(callback).update(checkpoint.notes["callbacks"][index])
+        prefix = f"best_weights/{index}/"
         count = sum(name.startswith(prefix) for name in arrays)
         if count:
             callback.best_weights = [arrays[f"{prefix}{at}"] for at in range(count)]

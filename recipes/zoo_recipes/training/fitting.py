@@ -1,8 +1,12 @@
-"""Building, compiling and fitting the model of a recipe."""
+"""Building, compiling and fitting the model of a recipe, and what is shown of it."""
+
+# Keras has no types: its classes are Any.
+# mypy: disable-error-code="misc"
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +14,7 @@ from typing import Any
 
 import keras
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import zoo_registry
 from zoo_models.build import SCALING, get_model
@@ -17,7 +22,7 @@ from zoo_models.calling import accepted_overrides, load_builder
 from zoo_models.finetuning import merge_lora
 from zoo_models.quantization import quantization_aware
 from zoo_models.saved import fed
-from zoo_recipes.arrays.sources import Source
+from zoo_recipes.arrays.sources import ArraySource
 from zoo_recipes.augmentation.changes import TextMarks
 from zoo_recipes.compiling.components import (
     compile_arguments,
@@ -25,24 +30,21 @@ from zoo_recipes.compiling.components import (
     precision,
     usual_numbers,
 )
-from zoo_recipes.distributed.ranks import Ranks
-from zoo_recipes.distributed.steps import together
-from zoo_recipes.metrics.directions import is_cost
+from zoo_recipes.compiling.keras_names import is_cost
+from zoo_recipes.distributed.cluster import Ranks
+from zoo_recipes.distributed.steps import shared_step, together
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import OnEpoch
+from zoo_recipes.run import HISTORY, OnEpoch, write_json
 from zoo_recipes.tasks.contrasting import with_projection
-from zoo_recipes.training.balance import class_weights
-from zoo_recipes.training.batches import Batches
-from zoo_recipes.training.callbacks import ProgressBar, ProgressLines, Recorder
+from zoo_recipes.training.batches import Batches, class_weights, make_teaching
 from zoo_recipes.training.checkpoints import Checkpoint, Saver
-from zoo_recipes.training.data_checks import check_vocabulary
-from zoo_recipes.training.distilling import make_teaching
-from zoo_recipes.training.loop import build_training, train_epochs
-from zoo_recipes.training.metric_checks import check_watched
+from zoo_recipes.training.checks import check_vocabulary
+from zoo_recipes.training.loop import build_training, check_watched, train_epochs, train_step
 from zoo_registry.specs import is_regression
 from zoo_runtime.run_info import ModelInfo, WeightsInfo
 from zoo_runtime.trained import Trained
 from zoo_system import folders
+from zoo_system.durable import write_text
 
 
 @usual_numbers()
@@ -68,7 +70,7 @@ def build(
     taken = {*accepted, *(SCALING if is_regression(task) else ())}
     overrides = {k: v for k, v in (sizes or {}).items() if k in taken} | overrides
     if "num_classes" not in accepted or overrides.get("num_classes") not in (None, _count(labels)):
-        labels = None  # targets that a recipe's own number has no output for are told as such
+        labels = None  # targets without an output are reported by check_targets
     fresh = recipe.model.weights is None
     if tokenizer is not None and fresh and "vocab_size" in accepted:
         overrides.setdefault("vocab_size", tokenizer.get_vocab_size())
@@ -93,7 +95,7 @@ def _count(labels: Sequence[str] | None) -> int | None:
 
 
 def model_info(recipe: Recipe, model: Any) -> ModelInfo:
-    """Return what ``run.json`` says of the model, before it is trained."""
+    """Return what ``run.json`` records of the model, before it is trained."""
     saved = [v for v in model.weights if not v.name.startswith("lora_")]
     loaded = getattr(model, "zoo_weights", None)
     weights = WeightsInfo(source=loaded.source, sha256=dict(loaded.sha256)) if loaded else None
@@ -110,7 +112,7 @@ def model_info(recipe: Recipe, model: Any) -> ModelInfo:
 def fit(
     model: Any,
     recipe: Recipe,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, ArraySource],
     folder: Path,
     *,
     labels: Sequence[str] | None,
@@ -136,7 +138,7 @@ def fit(
         checkpoint_seconds: Least time between two checkpoints.
         teacher: Whom the recipe's distillation names.
         checkpoint: Where to go on.
-        on_epoch: Told the number and the metrics of each epoch.
+        on_epoch: Called with the index and the metrics of each epoch.
         ranks: The processes that train together, of which this is one.
         on_step: Called after each step.
 
@@ -147,7 +149,7 @@ def fit(
     """
     distillation, contrastive = recipe.distillation, recipe.contrastive
     if contrastive is not None:
-        # It has the layers of the model, which are what is trained and kept.
+        # It has the layers of the model, which are what is trained and saved.
         model = with_projection(model, contrastive, recipe.seed)
     batches = Batches(
         sources["train"],
@@ -188,6 +190,7 @@ def fit(
             batches,
             callbacks,
             Saver(folder, model, counting, history, checkpoint_seconds),
+            step=shared_step(model, ranks) if ranks else train_step(model),
             epochs=recipe.fit.epochs,
             validation=sources.get("validation"),
             checkpoint=checkpoint,
@@ -240,9 +243,9 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
         return
     console = Console(stderr=True)
     trained, total = size_of(model.trainable_variables), size_of(model.weights)
-    share = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
-    where = f", going on at {checkpoint.place}" if checkpoint else ""
-    console.print(f"training {share}{where}", highlight=False, soft_wrap=True)
+    trainable = f"{trained:,} of {total:,} parameters ({trained / total:.1%})"
+    where = f", going on at {checkpoint.position}" if checkpoint else ""
+    console.print(f"training {trainable}{where}", highlight=False, soft_wrap=True)
     shown = ProgressBar(console) if console.is_terminal else ProgressLines(console)
     try:
         yield [shown]
@@ -250,18 +253,18 @@ def _progress(verbose: bool, model: Any, checkpoint: Checkpoint | None) -> Itera
         shown.close()
 
 
-def _class_weights(recipe: Recipe, source: Source, labels: Sequence[str] | None) -> Any:
+def _class_weights(recipe: Recipe, source: ArraySource, labels: Sequence[str] | None) -> Any:
     setting = recipe.fit.class_weight
     return None if setting is None else class_weights(setting, source.targets, labels)
 
 
-def _metrics_of_an_epoch(model: Any, sources: Mapping[str, Source]) -> list[str]:
+def _metrics_of_an_epoch(model: Any, sources: Mapping[str, ArraySource]) -> list[str]:
     names = [*model.get_metrics_result()]
     return [*names, *(f"val_{name}" for name in names if "validation" in sources)]
 
 
 def _counting(recipe: Recipe, folder: Path) -> list[Any]:
-    """Return the callbacks that count epochs, told whether less of what they watch is better."""
+    """Return the callbacks that count epochs, with the direction of what they monitor."""
     found = [*_keep_best(recipe), *(make_callback(c, folder) for c in recipe.fit.callbacks)]
     for callback in found:
         # Keras knows it of few metrics, and of none of a single output among several.
@@ -281,3 +284,115 @@ def _keep_best(recipe: Recipe) -> list[Any]:
     return [
         keras.callbacks.EarlyStopping(monitor=monitor, patience=patience, restore_best_weights=True)
     ]
+
+
+class Recorder(keras.callbacks.Callback):
+    """Writes the metrics of all epochs after each of them.
+
+    Args:
+        history: By name; added to.
+        folder: Of the run.
+    """
+
+    def __init__(self, history: dict[str, list[float]], folder: Path) -> None:
+        super().__init__()
+        self.history = history
+        self.folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Add an epoch."""
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(float(value))
+        write_json(self.folder / HISTORY, self.history)
+        rows = zip(*self.history.values(), strict=True)
+        lines = [[*self.history], *([f"{value:.6g}" for value in row] for row in rows)]
+        text = "".join(",".join(line) + "\n" for line in lines)
+        write_text(self.folder / "history.csv", text)
+
+
+class ProgressBar(keras.callbacks.Callback):
+    """A bar with metrics and the time left, for terminals.
+
+    Args:
+        console: Where it is drawn.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+        )
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Start at nothing."""
+        self.steps = self.params["steps"]
+        total = self.params["epochs"] * self.steps
+        self.task = self.progress.add_task("", total=total, metrics="")
+        self.progress.start()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Say which epoch it is."""
+        self.done = epoch * self.steps
+        text = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self.progress.update(self.task, description=text)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Move on."""
+        completed = self.done + batch + 1
+        self.progress.update(self.task, completed=completed, metrics=metrics_line(logs))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Show the metrics of validation too."""
+        self.progress.update(self.task, metrics=metrics_line(logs))
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Leave the finished bar."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the terminal back, also after a failure."""
+        self.progress.stop()
+
+
+class ProgressLines(keras.callbacks.Callback):
+    """A line an epoch, for logs and pipes.
+
+    Args:
+        console: Where it is written.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+        self.began: float | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Start the clock, in the first epoch: a training that goes on has it later."""
+        if self.began is None:
+            self.began, self.first = time.perf_counter(), epoch
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the line."""
+        spent = time.perf_counter() - (self.began or 0)
+        left = spent / (epoch + 1 - self.first) * (self.params["epochs"] - epoch - 1)
+        line = f"epoch {epoch + 1}/{self.params['epochs']}  {metrics_line(logs)}  {left:.0f} s left"
+        self.console.print(line, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def metrics_line(logs: Mapping[str, Any] | None) -> str:
+    """Return metrics as ``loss 0.123  accuracy 0.987``.
+
+    Example:
+        >>> metrics_line({"loss": 0.1234567, "accuracy": 1})
+        'loss 0.1235  accuracy 1.0000'
+    """
+    return "  ".join(f"{name} {float(value):.4f}" for name, value in (logs or {}).items())

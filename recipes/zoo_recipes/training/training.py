@@ -1,27 +1,34 @@
-"""From a recipe to a run."""
+"""From a recipe to a run: one training at a time in a process."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import tempfile
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import zoo_registry
+from zoo_models.build import check_backend
 from zoo_models.calling import check_overrides
 from zoo_recipes.configs import BadRecords
+from zoo_recipes.custom_data.choosing import at_hand, on_custom_data
+from zoo_recipes.custom_data.preparing import note_of, show_custom_data
 from zoo_recipes.datasets.loading import open_dataset
-from zoo_recipes.distributed.cluster import Workers, this_member
-from zoo_recipes.distributed.launching import as_workers, joined, launch
-from zoo_recipes.distributed.ranks import Ranks, check_recipe, telling_of_loss
-from zoo_recipes.distributed.scaling import scaled
+from zoo_recipes.distributed.cluster import (
+    Ranks,
+    Workers,
+    check_recipe,
+    telling_of_loss,
+    this_member,
+)
+from zoo_recipes.distributed.launching import as_workers, joined, launch, scaled
 from zoo_recipes.overrides import with_values
-from zoo_recipes.own_data.choosing import at_hand, on_own_data
-from zoo_recipes.own_data.preparing import note_of, show_own_data
 from zoo_recipes.recipe import Recipe, as_recipe, resolve_recipe
 from zoo_recipes.run import (
     REPLACED,
@@ -35,17 +42,77 @@ from zoo_recipes.run import (
     read_run,
 )
 from zoo_recipes.trackers.tracking import make_trackers, those_begun
-from zoo_recipes.training.alone import alone
-from zoo_recipes.training.checkpoints import SECONDS, Place, newest
-from zoo_recipes.training.distilling import with_absolute_teacher
+from zoo_recipes.training.checkpoints import SECONDS, Position, newest
+from zoo_recipes.training.checks import warn_of_lost_detail
 from zoo_recipes.training.execution import carry_out, trained
-from zoo_recipes.training.provenance import first_info, versions
-from zoo_recipes.training.thrown_away import warn_of_pictures
+from zoo_recipes.training.recording import first_info, versions
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.run_info import RECIPE, LostInfoError, RunInfo, resuming
 from zoo_system import fetching, folders
 from zoo_system.durable import remove_partial
 from zoo_system.errors import first_line
+from zoo_system.untouched import untouched
+
+_TRAINING = threading.Lock()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep other trainings of this process out, and leave all that a training sets as it was.
+
+    These are the generators of Python, NumPy, TensorFlow and Keras, Keras' dtype policy, and the
+    loggers.
+
+    Raises:
+        UsageError: There is another one.
+    """
+    check_backend()
+    # TensorFlow connects the processes of a cluster before Keras is imported; they only train.
+    here_only = this_member() is None
+    if not _TRAINING.acquire(blocking=False):
+        raise UsageError(
+            "Another training is running in this process, and both would draw from the same random "
+            "numbers: wait for it to end, or start one of the two in a process of its own "
+            "(`zoo train`)."
+        )
+    try:
+        with untouched():
+            put_back = _keras() if here_only else None
+            try:
+                yield
+            finally:
+                if put_back is not None:
+                    put_back()
+    finally:
+        _TRAINING.release()
+
+
+def _keras() -> Callable[[], None]:
+    # Seeds can be set in public, and not be read.
+    import keras
+    from keras.src.backend.common import global_state
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+    from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+    from tensorflow.python.eager import context
+
+    names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+    attributes = {name: global_state.get_global_attribute(name) for name in names}
+    policy: Any = keras.config.dtype_policy()
+    eager: Any = context.context()
+    # A new generator is made for a seed: this one is not drawn from meanwhile.
+    seed, generator = eager._seed, getattr(eager, "_rng", None)
+    # A recipe sets its own precision.
+    keras.config.set_dtype_policy("float32")
+
+    def put_back() -> None:
+        for name, value in attributes.items():
+            global_state.set_global_attribute(name, value)
+        keras.config.set_dtype_policy(policy)
+        eager._seed = seed
+        if generator is not None:
+            eager._rng = generator
+
+    return put_back
 
 
 @fetching.if_download
@@ -80,10 +147,10 @@ def train(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: Least time between two checkpoints, from which :func:`resume` goes on.
-        data: Own data, a file or a folder, in place of the recipe's.
-        columns: Of own data: role to column, such as ``{"text": "review"}``.
-        on_bad_record: Of own data: ``error``, or ``report`` to leave bad records out.
-        on_epoch: Told the number and the metrics of each epoch, from 0.
+        data: Custom data, a file or a folder, in place of the recipe's.
+        columns: Of custom data: role to column, such as ``{"text": "review"}``.
+        on_bad_record: Of custom data: ``error``, or ``report`` to leave bad records out.
+        on_epoch: Called with the index, from 0, and the metrics of each epoch.
         workers: How many processes train together. Where ``TF_CONFIG`` names several, this one is
             one of them, and each of them makes the same call.
         energy: Measure energy; three letters of the country of whose grid it comes, as ``"DEU"``.
@@ -92,15 +159,17 @@ def train(
             plugins, and ``"energy:DEU"`` and ``"mlflow:logs"`` are the same as above.
 
     Returns:
-        The complete run. A training that is interrupted or fails leaves a run that says so; one
+        The complete run. A training that is interrupted or fails leaves a run with that status; one
         that is refused leaves nothing.
 
     Raises:
         UsageError: A recipe that cannot work, or a folder that is there already.
-        ZooError: Data that cannot be had, a loss that is no number, a disk that is full, workers
-            that did not come up or were lost too often.
+        ZooError: Data that are not available, a loss that is not a number, a disk that is full,
+            workers that did not come up or were lost too often.
     """
-    recipe = on_own_data(resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record)
+    recipe = on_custom_data(
+        resolve_recipe(recipe), data, columns=columns, on_bad_record=on_bad_record
+    )
     recipe = with_absolute_teacher(recipe)
     if seed is not None:
         recipe = with_values(recipe, {"seed": seed})
@@ -133,8 +202,8 @@ def train(
         open_weights(spec, recipe.model.weights)
     builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
     if verbose:
-        show_own_data(builder, recipe.dataset)
-    warn_of_pictures(recipe, builder, note_of(builder))
+        show_custom_data(builder, recipe.dataset)
+    warn_of_lost_detail(recipe, builder, note_of(builder))
     info = replace(first_info(recipe, task), workers=ranks.size if ranks else 1)
     record = Record(folder, info)
     with new_folder(folder, force=force):
@@ -169,7 +238,7 @@ def resume(
         download: Whether a dataset that is not prepared may be downloaded.
         verbose: Whether progress is shown.
         checkpoint_seconds: As for :func:`train`.
-        data: Where the run's own data are, if they were moved.
+        data: Where the run's custom data are, if they were moved.
         on_epoch: As for :func:`train`.
         workers: As for :func:`train`; as many as the run began with by default.
         energy: As for :func:`train`; a run that began with it goes on with it.
@@ -177,8 +246,8 @@ def resume(
         trackers: The same.
 
     Raises:
-        UsageError: No run, a complete one, one that another process is training, or own data that
-            are no longer where they were.
+        UsageError: No run, a complete one, one that another process is training, or custom data
+            that are no longer where they were.
         ZooError: The data or the teacher are not those that the run began with, or as for
             :func:`train`.
     """
@@ -201,10 +270,10 @@ def resume(
         return _follow(ranks, folder, data, **reading)
     anew = make_trackers(trackers, energy=energy, mlflow=mlflow)
     with held(folder):
-        # Only now does nobody else change it.
+        # From here on no other process changes it.
         found = _read_or_remade(folder)
         remove_partial(folder)
-        # What it took the place of, where it was killed before it said that it is a run.
+        # The run that it replaces, where it was killed before its run.json was written.
         shutil.rmtree(folder / REPLACED, ignore_errors=True)
         if found.status == "complete":
             raise UsageError(
@@ -213,17 +282,17 @@ def resume(
                 f"fit.epochs={found.recipe.fit.epochs}`."
             )
         found.info.check_whole(folder)
-        recipe = on_own_data(at_hand(found.recipe, data))
+        recipe = on_custom_data(at_hand(found.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         checkpoint = newest(folder)
-        place = checkpoint.place if checkpoint else Place()
+        position = checkpoint.position if checkpoint else Position()
         _warn_of_changes(found.info, ranks)
         info = replace(
             found.info,
             status="running",
             error=None,
             finished=None,
-            resumed=(*found.info.resumed, str(place)),
+            resumed=(*found.info.resumed, str(position)),
             workers=ranks.size if ranks else 1,
         )
         record, followed = Record(folder, info), those_begun(info, anew)
@@ -232,7 +301,7 @@ def resume(
 
 
 def _read_or_remade(folder: Path) -> Run:
-    """Return a run, also one whose ``run.json`` is lost: its recipe says enough to go on."""
+    """Return a run, also one whose ``run.json`` is lost: its recipe is enough to go on."""
     try:
         return read_run(folder)
     except LostInfoError as error:
@@ -247,6 +316,14 @@ def _read_or_remade(folder: Path) -> Run:
             stacklevel=3,
         )
         return Run(folder, replace(first_info(recipe, task), status="interrupted"))
+
+
+def with_absolute_teacher(recipe: Recipe) -> Recipe:
+    """Return a recipe that finds its teacher from every working folder."""
+    if recipe.distillation is None:
+        return recipe
+    path = Path(recipe.distillation.teacher).expanduser().absolute()
+    return replace(recipe, distillation=replace(recipe.distillation, teacher=str(path)))
 
 
 def check_settings(recipe: Recipe, folder: Path) -> None:
@@ -293,12 +370,12 @@ def _warn_of_changes(info: RunInfo, ranks: Ranks | None) -> None:
 
 
 def _follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **reading: Any) -> Run:
-    """Train with worker 0, which writes the run; nothing of ours is kept.
+    """Train with worker 0, which writes the run; this worker leaves no files.
 
     Args:
         ranks: Those that train together.
         folder: Of the run, on a disk that all of them see.
-        data: Where the run's own data are, if they were moved.
+        data: Where the run's custom data are, if they were moved.
         reading: ``data_dir`` and ``download``, as ``train`` takes them.
 
     Raises:
@@ -313,7 +390,7 @@ def _follow(ranks: Ranks, folder: Path, data: str | Path | None = None, **readin
                 f"Worker {ranks.rank} does not see run '{folder}' that worker 0 has begun: all "
                 "workers need the same --out, on a disk that they share."
             ) from error
-        recipe = on_own_data(at_hand(run.recipe, data))
+        recipe = on_custom_data(at_hand(run.recipe, data))
         builder = open_dataset(recipe.dataset.name, **recipe.dataset.reading, **reading)
         Path(scratch, folders.ASSETS).mkdir()
         trained(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_recipes.distributed.cluster import Workers
-from zoo_recipes.distributed.outcomes import leave
+from zoo_recipes.distributed.outcomes import write_outcome
 from zoo_recipes.distributed.worker import has_begun
 from zoo_recipes.recipe import Recipe
 from zoo_system.quiet import quiet_tensorflow
@@ -35,14 +35,14 @@ def work(job: Mapping[str, Any]) -> None:
 
 
 def main(job: Path, outcome: Path) -> None:
-    """Do what a file says, and leave in another one why it failed."""
+    """Do the job of a file, and write into another one why it failed."""
     quiet_tensorflow()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         work(json.loads(job.read_text(encoding="utf-8")))
     except BaseException as error:
-        if leave(error, outcome).kind == "bug":
+        if write_outcome(error, outcome).kind == "bug":
             traceback.print_exc()
         # The connections of TensorFlow may wait for what is gone.
         os._exit(1)

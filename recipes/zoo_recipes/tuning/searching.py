@@ -1,29 +1,108 @@
-"""A study of Optuna: its trials are runs, and what was broken off comes in line again."""
+"""A search in its folder: made, locked, its trials claimed, trained and recorded."""
 
 from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from zoo_recipes.overrides import with_values
 from zoo_recipes.recipe import Recipe
-from zoo_recipes.run import INFO, Run, StoppedError, load_run, read_run
+from zoo_recipes.run import INFO, LOCK, Run, StoppedError, held, load_run, locked, read_run
 from zoo_recipes.training.training import resume, train
-from zoo_recipes.tuning.claiming import asking, is_abandoned, trial_held
-from zoo_recipes.tuning.result import TRIALS, Trial, Tuning
-from zoo_recipes.tuning.space import goal, kept_value, own_values, suggest
+from zoo_recipes.tuning.space import TRIALS, Trial, Tuning, goal, kept_value, own_values, suggest
 from zoo_registry import UsageError, ZooError, did_you_mean
+from zoo_runtime.run_info import RECIPE
+from zoo_system.durable import write_text
 
 _STUDY = "study.db"
 # Trials that end before any is pruned, to know what is usual.
 _BEFORE_PRUNING = 5
-# And before it is told what matters: fewer say nothing.
+# And before importances are estimated: fewer are no basis.
 _BEFORE_IMPORTANCES = 8
 _CONTINUES, _ERROR = "continues", "error"
+
+
+def claim(folder: Path, recipe: Recipe, *, force: bool) -> None:
+    """Make the folder of a search, or let a search go on in its own.
+
+    Args:
+        folder: Where it is to be.
+        recipe: What is searched.
+        force: Whether a search that is there is deleted.
+
+    Raises:
+        UsageError: The folder holds another search, something else, or a trial that another
+            process is training.
+        ZooError: It cannot be written.
+    """
+    path, text = folder / RECIPE, recipe.to_toml()
+    is_search = path.is_file() and (folder / TRIALS).is_dir()
+    if is_search and not force:
+        if path.read_text(encoding="utf-8") != text:
+            raise UsageError(
+                f"'{folder}' holds the search of another recipe or space ('{path}'): go on with "
+                "that one, choose another --out, or use --force."
+            )
+        return
+    if not is_search and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):
+        raise UsageError(f"'{folder}' already exists and holds no search: choose another --out.")
+    try:
+        if is_search:
+            _delete(folder)
+        (folder / TRIALS).mkdir(parents=True)
+    except OSError as error:
+        raise ZooError(f"'{folder}' cannot be written: {error}") from error
+    write_text(path, text)
+
+
+@contextmanager
+def asking(folder: Path) -> Iterator[None]:
+    """Wait until no other process takes a trial of a search, or looks for abandoned ones."""
+    with locked(folder / LOCK, timeout=-1):
+        yield
+
+
+@contextmanager
+def trial_held(run: Path) -> Iterator[None]:
+    """Keep a trial from other processes, also before its run has a folder.
+
+    Args:
+        run: Where that folder is to be.
+
+    Raises:
+        UsageError: Another process works on it, or trains its run.
+    """
+    with locked(
+        run.with_suffix(LOCK), f"'{run}' is being trained by another process: wait for it."
+    ):
+        if run.is_dir():
+            with held(run):
+                pass  # `zoo train --resume` holds the run alone
+        yield
+
+
+def is_abandoned(run: Path) -> bool:
+    """Return whether no process works on a trial.
+
+    Args:
+        run: Of the trial.
+    """
+    try:
+        with trial_held(run):
+            return True
+    except UsageError:
+        return False
+
+
+def _delete(folder: Path) -> None:
+    for run in {path.with_suffix("") for path in (folder / TRIALS).iterdir()}:
+        with trial_held(run):
+            pass  # no other process is training it
+    shutil.rmtree(folder)
 
 
 class Search:
@@ -74,13 +153,13 @@ class Search:
         while (frozen := self._next(trials)) is not None:
             keras.utils.clear_session()
             if self.on_trial is not None:
-                self.on_trial(self._told(frozen))
+                self.on_trial(self._trial(frozen))
 
     def found(self) -> Tuning:
         """Return what there is."""
-        told = tuple(self._told(frozen) for frozen in self._standing())
+        trials = tuple(self._trial(frozen) for frozen in self._standing())
         importances = self._importances()
-        return Tuning(self.folder, self.metric, self.direction, self.space, told, importances)
+        return Tuning(self.folder, self.metric, self.direction, self.space, trials, importances)
 
     def _line_up(self) -> None:
         """Put the recipe's own settings first in line, and what was broken off once more."""
@@ -194,7 +273,7 @@ class Search:
     def _ended(self) -> list[Any]:
         return [frozen for frozen in self._standing() if frozen.state.is_finished()]
 
-    def _told(self, frozen: Any) -> Trial:
+    def _trial(self, frozen: Any) -> Trial:
         state = {"FAIL": "failed"}.get(frozen.state.name, frozen.state.name.lower())
         reported = frozen.intermediate_values
         return Trial(
@@ -221,6 +300,6 @@ class Search:
 
 
 def _is_unfinished(frozen: Any) -> bool:
-    # What failed by itself has said why; Ctrl-C has not.
+    # What failed has given its reason; Ctrl-C has none.
     is_cut = frozen.state.name == "FAIL" and _ERROR not in frozen.user_attrs
     return is_cut or frozen.state.name == "RUNNING"

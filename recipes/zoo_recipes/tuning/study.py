@@ -8,16 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from zoo_recipes.configs import Range
+from zoo_recipes.custom_data.choosing import on_custom_data
 from zoo_recipes.overrides import with_values
-from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.trackers.tracking import make_trackers
-from zoo_recipes.training.distilling import with_absolute_teacher
-from zoo_recipes.training.training import check_settings
-from zoo_recipes.tuning.claiming import claim
-from zoo_recipes.tuning.result import Trial, Tuning
-from zoo_recipes.tuning.searching import Search
-from zoo_recipes.tuning.space import extremes, for_tuning, goal
+from zoo_recipes.training.training import check_settings, with_absolute_teacher
+from zoo_recipes.tuning.searching import Search, claim
+from zoo_recipes.tuning.space import Trial, Tuning, extremes, for_tuning, goal
 from zoo_registry import UsageError, ZooError
 from zoo_system import fetching
 from zoo_system.durable import write_text
@@ -46,7 +43,7 @@ def tune(
 ) -> Tuning:
     """Search better settings of a recipe; what is interrupted goes on when it is called again.
 
-    Every trial trains with the recipe's seed and is judged by a metric of the validation split; the
+    Every trial trains with the recipe's seed and is scored by a metric of the validation split; the
     test split plays no part. Settings are drawn by the tree-structured Parzen estimator (Bergstra
     et al. 2011) and a trial that is worse than the median of the others at the same epoch is
     pruned, as Optuna has both. Several processes may work on one search.
@@ -56,8 +53,8 @@ def tune(
         trials: How many there are to be, with those of earlier calls.
         out: The folder; ``tunings/<recipe>`` by default.
         space: What to search, by dotted key, on top of the recipe's ``[tune.space]``.
-        data: Own data in place of the recipe's.
-        columns: Of own data: role to column.
+        data: Custom data in place of the recipe's.
+        columns: Of custom data: role to column.
         data_dir: Where prepared datasets are.
         download: Whether a dataset that is not prepared may be downloaded.
         on_trial: Called as each trial ends.
@@ -81,7 +78,7 @@ def tune(
     make_trackers(trackers, energy=energy, mlflow=mlflow)
     if trials < 1:
         raise UsageError(f"trials={trials}: a search needs 1 trial or more.")
-    before = with_absolute_teacher(on_own_data(resolve_recipe(recipe), data, columns=columns))
+    before = with_absolute_teacher(on_custom_data(resolve_recipe(recipe), data, columns=columns))
     searched = for_tuning(before, space or {})
     goal(searched)
     folder = Path(out) if out is not None else Path("tunings") / before.name

@@ -10,8 +10,8 @@ import pytest
 from matplotlib.text import Text
 
 from zoo_export import bench, load_bundle
-from zoo_export.benchmarking import chart
-from zoo_export.benchmarking.report import Latency, Report, Row
+from zoo_export.benchmarking import report as reporting
+from zoo_export.benchmarking.report import BenchmarkReport, Latency, Measurement
 from zoo_registry import UsageError
 
 # What a device lacks is not found by the processes that are measured either.
@@ -121,8 +121,8 @@ def test_given_data_are_counted_on(exported, digits):
     assert half.keras_accuracy is None
     assert (uncounted.accuracy, uncounted.latency.runs) == (None, 5)
     assert uncounted.error == (
-        "right answers cannot be counted: they are float64 of shape () for outputs of shapes "
-        "{'logits': (10,)}; numbers of classes for 'logits' can be"
+        "accuracy cannot be measured: the targets are float64 of shape () for outputs of shapes "
+        "{'logits': (10,)}; it needs class indices for 'logits'"
     )
 
 
@@ -200,7 +200,7 @@ def report():
     """Figures that are as crowded as those of a real bundle."""
     names = ["tflite", "tflite:float16", "tflite:dynamic-int8", "tflite:int8", "onnx:int8", "onnx"]
     rows = [
-        Row(
+        Measurement(
             format=name,
             threads=threads,
             bytes=size,
@@ -219,11 +219,11 @@ def report():
     ]
     from zoo_export.benchmarking.report import look
 
-    return Report(name="digits", bundle="b", rows=tuple(rows), machine=look([], 0.0))
+    return BenchmarkReport(name="digits", bundle="b", rows=tuple(rows), machine=look([], 0.0))
 
 
 def test_names_in_the_chart_cover_no_point_and_no_other_name(report, tmp_path, monkeypatch):
-    placed, place = [], chart.place_labels
+    placed, place = [], reporting.place_labels
 
     def keep(axes, rows):
         texts = place(axes, rows)
@@ -232,9 +232,9 @@ def test_names_in_the_chart_cover_no_point_and_no_other_name(report, tmp_path, m
         placed.append((boxes, points, axes.get_window_extent()))
         return texts
 
-    monkeypatch.setattr(chart, "place_labels", keep)
-    for suffix in chart.SUFFIXES:
-        chart.draw(report, tmp_path / f"chart{suffix}")
+    monkeypatch.setattr(reporting, "place_labels", keep)
+    for suffix in reporting.SUFFIXES:
+        reporting.draw(report, tmp_path / f"chart{suffix}")
 
     assert len(placed) == 4  # a panel for each number of threads, twice
     for boxes, points, frame in placed:
@@ -249,9 +249,9 @@ def test_names_in_the_chart_cover_no_point_and_no_other_name(report, tmp_path, m
 
 def test_a_chart_of_nothing_or_of_another_kind_is_refused(report, tmp_path):
     with pytest.raises(UsageError, match=r"its name must end in \.svg or \.png\.$"):
-        chart.draw(report, tmp_path / "chart.pdf")
+        reporting.draw(report, tmp_path / "chart.pdf")
     with pytest.raises(UsageError, match=r"^There is no folder '.*/no' for the chart\.$"):
-        chart.draw(report, tmp_path / "no" / "chart.png")
-    empty = replace(report, rows=(Row(format="onnx", threads=1, bytes=1, error="died"),))
+        reporting.draw(report, tmp_path / "no" / "chart.png")
+    empty = replace(report, rows=(Measurement(format="onnx", threads=1, bytes=1, error="died"),))
     with pytest.raises(UsageError, match="Nothing of 'b' was measured: there is nothing to draw"):
-        chart.draw(empty, tmp_path / "chart.png")
+        reporting.draw(empty, tmp_path / "chart.png")

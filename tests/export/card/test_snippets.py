@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from zoo_export.card.snippets import snippets
-from zoo_runtime.stored import load_samples
+from zoo_export.card import snippets
+from zoo_runtime.saved_samples import load_samples
 from zoo_system import fetching
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from export_small import convert, runner
 from keras import layers, ops
 
 from zoo_export.converters.compositions import LITERT, composed
-from zoo_export.reading.encoders import encoders
+from zoo_export.reading.functional import encoders
 from zoo_registry import UsageError
 
 FIRST = {"data_format": "channels_first"}
@@ -308,7 +308,7 @@ REFUSED = {
         ((4,), "float32"),
         "tflite",
         " has 2 rows where the inputs have 1, and LiteRT, which runs one batch "
-        "size alone, could not tell whose they are",
+        "size alone, could not assign them",
     ),
     "place": (
         lambda x: ops.cumsum(x, axis=0),

@@ -13,10 +13,10 @@ from export_runtimes import (
 from keras import layers, ops
 
 import zoo
-from zoo_export.card.remarks import remarks
+from zoo_export.card.notes import notes
 from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert import halves as tflite_halves
 from zoo_export.converters.litert import schemes as tflite_schemes
+from zoo_export.converters.litert.edits import to_float16
 from zoo_export.converters.onnx import schemes as onnx_schemes
 from zoo_export.reading.request import from_model
 from zoo_export.reading.source import read_source
@@ -256,17 +256,17 @@ def test_what_its_author_has_unrolled_answers_as_keras_does(tmp_path):
 
     # It is said, by how much: the same layers without unroll=True answer otherwise.
     source = read_source(from_model(model))
-    found = source.trials.notes["unrolled"]
+    found = source.samples.notes["unrolled"]
     assert found["layers"] == ["backward_lstm"]
     assert found["by"] > 0.05
-    (told,) = remarks({"unrolled_by_author": found})
+    (told,) = notes({"unrolled_by_author": found})
     assert told.startswith(
         "In Keras itself the zeros of masked steps are in the wrong places, as backward_lstm runs "
         "backwards with unroll=True: by up to 0."
     )
     assert model.layers[-1].backward_layer.unroll
     looped = build(two_ways(layers.LSTM))
-    assert not read_source(from_model(looped)).trials.notes["unrolled"]
+    assert not read_source(from_model(looped)).samples.notes["unrolled"]
 
 
 # -- float16 --------------------------------------------------------------------------------------
@@ -340,7 +340,7 @@ def test_float16_keeps_masks_and_what_else_it_does_not_hold(make, tmp_path):
     def offsets(converter):
         converter._experimental_use_buffer_offset = True
 
-    tflite.convert(lite, offsets, change=lambda content: tflite_halves.halve(content, 0))
+    tflite.convert(lite, offsets, change=lambda content: to_float16(content, 0))
     given.append(Runner(open_tflite(lite.path), lite.inputs, lite.outputs).run(arrays))
     for answers in given:
         for name, wanted in right.items():

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from zoo_export import ExportError, export, verify
-from zoo_export.converters.float_layers import by_layer, room_for_float
+from zoo_export.converters.mixed_precision import by_layer, room_for_float
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.samples import drawn_rows
 from zoo_export.reading.signature import signature_of
@@ -136,7 +136,7 @@ def test_equal_zero_points_of_litert_files_are_stored_once(tmp_path):
     from ai_edge_litert import schema_py_generated as schema
 
     image = keras.Input((8, 8, 1), name="image")
-    # Positive weights: every value follows the brightness of the picture.
+    # Positive weights: every value follows the brightness of the image.
     uniform = keras.initializers.RandomUniform(0.0, 0.1, seed=0)
     x = layers.Conv2D(64, 3, activation="relu", kernel_initializer=uniform)(image)
     x = layers.DepthwiseConv2D(3, padding="same", depthwise_initializer=uniform)(x)

@@ -268,7 +268,7 @@ def test_an_existing_folder_is_refused(dense, tmp_path):
 def test_force_does_not_replace_what_is_no_bundle(dense, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
 
-    with pytest.raises(UsageError, match="is no bundle: it will not be replaced"):
+    with pytest.raises(UsageError, match="is not a bundle: it will not be replaced"):
         export(dense(), out=tmp_path, force=True)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -297,7 +297,11 @@ def test_force_replaces_a_bundle_only_by_a_finished_one(dense, bundle_copy):
     [
         (False, "thesis.txt", "'{}' exists: choose another folder or use force (--force)."),
         (False, "manifest.json", "'{}' exists: choose another folder or use force (--force)."),
-        (True, "thesis.txt", "'{}' is no bundle: it will not be replaced, with force or without."),
+        (
+            True,
+            "thesis.txt",
+            "'{}' is not a bundle: it will not be replaced, with force or without.",
+        ),
     ],
 )
 def test_what_appears_during_the_work_is_kept(tmp_path, force, name, message):
@@ -329,7 +333,7 @@ def test_what_appears_during_an_export_is_kept(dense, tmp_path):
 
 def test_a_bundle_that_cannot_be_loaded_is_not_put_in_place(tmp_path):
     (tmp_path / "work" / "bundle").mkdir(parents=True)
-    with pytest.raises(UsageError, match=r"is no bundle: it has no manifest\.json"):
+    with pytest.raises(UsageError, match=r"is not a bundle \(manifest\.json is missing\)"):
         put_in_place(tmp_path / "work", tmp_path / "out", force=False)
 
     assert not (tmp_path / "out").exists()
@@ -398,9 +402,7 @@ def test_a_model_without_symbolic_inputs(tmp_path):
         def call(self, x):
             return x
 
-    with pytest.raises(
-        UsageError, match=r"nothing tells what it takes: call it once on an example"
-    ):
+    with pytest.raises(UsageError, match=r"its inputs are not known: call it once on an example"):
         export(Bare(name="bare"), out=tmp_path / "b")
 
 
@@ -465,7 +467,7 @@ def test_an_incomplete_run(make_run, tmp_path, status):
 
 
 def test_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(UsageError, match=r"is no run: it has no run\.json\."):
+    with pytest.raises(UsageError, match=r"is not a run folder \(run\.json is missing\)\."):
         export(tmp_path, out=tmp_path / "b")
 
 

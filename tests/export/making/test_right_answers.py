@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from zoo.support.operators import _convert_here
+from benchmarks.support.operators import _convert_here
 from zoo_export import ExportError, VerificationError, export, load_bundle
-from zoo_export.card.remarks import remarks
+from zoo_export.card.notes import notes
 from zoo_export.making import assembly
 from zoo_export.reading.axes import input_tensors
 from zoo_export.reading.request import from_model
@@ -23,7 +23,7 @@ from zoo_runtime.comparing import compare, compared, fitted, measured, top1_agre
 from zoo_runtime.formats import find
 from zoo_runtime.manifest import MANIFEST, SAMPLES, Manifest, seal
 from zoo_runtime.tensors import Tensor
-from zoo_runtime.verification import run_samples
+from zoo_runtime.verifying import run_samples
 
 NAMES = [f"digit {at}" for at in range(10)]
 
@@ -270,15 +270,20 @@ def test_float_files_are_held_against_the_spread_of_each_column():
 
 
 def test_large_vocabularies_are_compared_column_by_column_and_stored_in_whole_columns(tmp_path):
-    from zoo_runtime.kinds import Trial
-    from zoo_runtime.stored import columns_kept, load_samples, load_scales, save_samples
+    from zoo_runtime.saved_samples import (
+        SampleBatch,
+        columns_kept,
+        load_samples,
+        load_scales,
+        save_samples,
+    )
 
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(3, 12, 30_000)).astype("float32")
     tensor = Tensor("logits", "float32", ("batch", "sequence", 30_000))
     scales = measured([tensor], [{"logits": logits}])
     path = tmp_path / "samples.npz"
-    save_samples(path, [Trial("given", {}, {"logits": logits})], [tensor], {"given": scales})
+    save_samples(path, [SampleBatch("given", {}, {"logits": logits})], [tensor], {"given": scales})
 
     (case,), loaded = load_samples(path, []), load_scales(path)["given"]["logits"]
 
@@ -301,7 +306,7 @@ def test_ties_are_answers_all_of_them_and_one_logit_says_yes_or_no():
 
 def _kinds(model, **rows):
     source = read_source(replace(from_model(model), name="m", **rows))
-    return source, {batch.kind for batch in source.trials.batches}
+    return source, {batch.kind for batch in source.samples.batches}
 
 
 def test_samples_are_added_to_drawn_masked_and_edge_rows():
@@ -313,7 +318,7 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
 
     source, kinds = _kinds(model, rows={"steps": full})
 
-    # Of five rows quantized files are not told by alone: they are held against drawn ones too.
+    # Five rows are too few to evaluate quantized files: drawn ones are compared too.
     assert kinds == {"given", "example", "drawn", "edge"}
     assert _kinds(model, rows={"steps": np.concatenate([full, full])})[1] == {
         "given",
@@ -321,7 +326,7 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
         "beside",
         "edge",
     }
-    given = [b.inputs["steps"] for b in source.trials.batches if b.kind == "given"]
+    given = [b.inputs["steps"] for b in source.samples.batches if b.kind == "given"]
     masked = (given[-1] == -1).all(axis=-1)
     assert masked.astype(int).tolist() == [
         [1, 1, 1, 1, 0, 0, 0, 0],
@@ -329,7 +334,9 @@ def test_samples_are_added_to_drawn_masked_and_edge_rows():
         [0, 0, 0, 0, 1, 1, 1, 1],
         [1, 1, 1, 1, 0, 1, 1, 1],
     ]
-    empty = [b.inputs["steps"] for b in source.trials.of("edge") if (b.inputs["steps"] == -1).all()]
+    empty = [
+        b.inputs["steps"] for b in source.samples.of("edge") if (b.inputs["steps"] == -1).all()
+    ]
     assert len(empty) == 1
 
 
@@ -378,7 +385,7 @@ def test_a_model_with_a_domain_is_tried_inside_of_it(to_files):
     bundle, refused = to_files(model, ["onnx"])
 
     assert refused == {}
-    said = "Drawn inputs are numbers from 0 to 1, as Keras gives NaN or fails on others."
+    said = "Random inputs are numbers from 0 to 1, as Keras gives NaN or fails on others."
     assert said in (bundle.path / "README.md").read_text(encoding="utf-8")
 
 
@@ -394,7 +401,7 @@ def test_a_model_whose_domain_is_elsewhere_asks_for_samples():
     assert "is NaN in 100% of its values: the inputs were drawn, from N(0, 1)" in str(caught.value)
     assert "give real ones (samples={name: array})" in str(caught.value)
     assert "drawn" not in kinds
-    assert source.trials.notes["drawn_left_out"]["left"] is None
+    assert source.samples.notes["drawn_left_out"]["left"] is None
 
 
 @pytest.mark.parametrize("argument", ["samples", "calibration"])
@@ -420,7 +427,7 @@ def test_one_array_is_that_of_the_only_input(argument, dense, to_files, tmp_path
 
 
 def _idle():
-    """Return a model whose answer hangs on nothing, and one of which a branch does nothing."""
+    """Return a model whose answer depends on nothing, and one of which a branch does nothing."""
     values = keras.Input((6,), name="values")
     x = layers.Dense(8, activation="tanh")(values)
     silent = keras.Model(values, layers.Dense(3, kernel_initializer="zeros", name="logits")(x))
@@ -449,15 +456,14 @@ def test_a_model_with_one_answer_is_proved_on_a_copy_with_other_weights(to_files
 
 def test_a_file_that_is_wrong_where_nothing_shows_it_is_refused():
     from zoo_export.making.artifacts import verified
-    from zoo_export.making.conversion import Converted
-    from zoo_export.making.job import Job, Result
+    from zoo_export.making.conversion import Converted, Job, Result
 
     for model in _idle():
         source = read_source(replace(from_model(model), name="m"))
-        job = Job("onnx", "", "", "", (), "m.onnx", source.inputs, source.outputs, proof=True)
-        trials = source.trials
-        own = [batch.expected for batch in trials.batches]
-        copy = [trials.proof.get(at, own[at]) for at in range(len(own))]
+        job = Job("onnx", "", "", "", (), "m.onnx", source.inputs, source.outputs, perturbed=True)
+        samples = source.samples
+        own = [batch.expected for batch in samples.batches]
+        copy = [samples.perturbed.get(at, own[at]) for at in range(len(own))]
         assert any(
             np.abs(a[n] - b[n]).max() > 0.05 for a, b in zip(own, copy, strict=True) for n in a
         )
@@ -573,14 +579,14 @@ def test_a_layer_that_is_silent_in_calibration_is_quantized(to_files, parts, pic
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:64])
     assert refused == {}
     assert bundle.artifacts[0].verification.top1_agreement > 0.95
-    told = remarks(bundle.artifacts[0].facts)
+    told = notes(bundle.artifacts[0].facts)
     assert told[1] == (
         "Its ranges were measured on 48 rows, and what is beyond them is cut off: a few hundred "
         "are usual."
     )
-    assert len(told) == 2  # the other 16 judge it
+    assert len(told) == 2  # the other 16 evaluate it
     bundle, refused = to_files(model, "tflite:int8", calibration=pictures[0][:12])
-    assert remarks(bundle.artifacts[0].facts)[2] == (
+    assert notes(bundle.artifacts[0].facts)[2] == (
         "It was compared with Keras on rows of the calibration data, which its ranges fit best: "
         "give other ones too (samples=...)."
     )
@@ -687,8 +693,8 @@ def load_bundle_unchecked(folder):
 
 
 def test_a_reason_of_a_runtime_is_told_with_the_shapes():
-    from zoo_runtime.running import _told
+    from zoo_runtime.running import _reason
 
     reason = "Non-zero status code while running MatMul node. " + "x" * 300 + "\nshapes {3,4} {5}"
-    assert _told(RuntimeError(reason)).endswith("shapes {3,4} {5}")
+    assert _reason(RuntimeError(reason)).endswith("shapes {3,4} {5}")
     assert VerificationError("x").verifications == ()

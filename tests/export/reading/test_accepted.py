@@ -164,14 +164,14 @@ def test_a_model_of_which_nothing_is_known():
     with pytest.raises(UsageError) as caught:
         functional(_Own())
     assert str(caught.value) == (
-        "Model 'own' is of a class of its own and nothing tells what it takes: call it once on an "
+        "Model 'own' is of a class of its own and its inputs are not known: call it once on an "
         "example, model(x), or give samples (samples={name: array})."
     )
 
 
 def test_a_sequential_without_an_input_takes_what_its_sample_is_called():
     model = keras.Sequential([layers.Dense(3)], name="stack")
-    with pytest.raises(UsageError, match=r"Model 'stack' has no Input and nothing tells what it"):
+    with pytest.raises(UsageError, match=r"'stack' has no Input and its inputs are not known"):
         functional(model)
     found = functional(model, {"features": np.ones((2, 5), "float32")})
     assert {name: t.shape for name, t in signature_of(found).inputs.items()} == {

@@ -327,6 +327,6 @@ def test_a_model_that_takes_one_size_alone_is_tried_at_that():
 
     source = read_source(replace(from_model(model), rows=rows))
 
-    shapes = [batch.inputs["image"].shape for batch in source.trials.of("given")]
+    shapes = [batch.inputs["image"].shape for batch in source.samples.of("given")]
     assert shapes == [(1, 8, 8, 3), (3, 8, 8, 3)]
-    assert {batch.inputs["image"].shape[1:] for batch in source.trials.batches} == {(8, 8, 3)}
+    assert {batch.inputs["image"].shape[1:] for batch in source.samples.batches} == {(8, 8, 3)}

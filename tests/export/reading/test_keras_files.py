@@ -80,7 +80,7 @@ REFUSED = {
     ),
     "a class of one's own": (
         ("vision", '"class_name": "Functional"', '"class_name": "Mine"'),
-        "is a 'Mine', a class of its author's own, which a file does not hold",
+        "is a 'Mine', a custom class, which a file does not hold",
     ),
     "weights of another shape": (
         ("vision", '"filters": 3', '"filters": 2'),
@@ -135,9 +135,9 @@ def test_files_that_are_no_models(tmp_path):
     (tmp_path / "e.txt").write_text("no model")
     said = {
         "a.weights.h5": "holds weights alone, not what they are of: `zoo export NAME --weights",
-        "c.keras": "is no whole file of Keras: BadZipFile: File is not a zip file",
-        "d.h5": "is no whole file of Keras: OSError: Unable to synchronously open file",
-        "e.txt": "is no model: give a folder of `zoo train`, or a file of model.save",
+        "c.keras": "is not a complete Keras file: BadZipFile: File is not a zip file",
+        "d.h5": "is not a complete Keras file: OSError: Unable to synchronously open file",
+        "e.txt": "is not a model: give a folder of `zoo train`, or a file of model.save",
     }
     for name, message in said.items():
         with pytest.raises(UsageError) as caught:
@@ -172,7 +172,7 @@ def test_code_that_a_file_does_not_bring_is_named(tmp_path):
 
 
 def test_a_file_is_exported_as_the_model_in_it(tmp_path, monkeypatch):
-    from zoo.support.operators import _convert_here
+    from benchmarks.support.operators import _convert_here
 
     monkeypatch.setattr(assembly, "convert_all", _convert_here)
     model = _small("inner")

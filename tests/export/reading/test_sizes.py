@@ -1,4 +1,4 @@
-"""Sizes that a model leaves open: who chooses them, and what is told of them."""
+"""Sizes that a model leaves open: who chooses them, and what is reported of them."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from zoo_export import export
-from zoo_export.card.remarks import remarks
+from zoo_export.card.notes import notes
 from zoo_registry import UsageError
 
 
@@ -32,7 +32,7 @@ def test_sizes_that_nobody_chose_are_told_where_a_file_fixes_them(pooled, tmp_pa
     bundle = export(pooled, to=["tflite", "onnx"], out=tmp_path / "b")
     told = "Sizes that nobody chose are fixed in it: height 64, width 96"
     assert told in (bundle.path / "README.md").read_text()
-    assert not any(told in line for line in remarks(bundle.artifact("onnx").facts))
+    assert not any(told in line for line in notes(bundle.artifact("onnx").facts))
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_what_keras_cannot_answer_steadily_is_told(tmp_path):
     bundle = export(model, to=["tflite", "tflite:float16"], out=tmp_path / "b")
 
     told = "Not compared on zeros, to which Keras itself has no steady answer."
-    assert told in remarks(bundle.artifact("tflite").facts)
-    assert told not in remarks(bundle.artifact("tflite:float16").facts)
+    assert told in notes(bundle.artifact("tflite").facts)
+    assert told not in notes(bundle.artifact("tflite:float16").facts)
 
 
 @pytest.mark.slow

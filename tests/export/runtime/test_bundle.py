@@ -233,23 +233,24 @@ def test_a_manifest_cut_short(bundle_copy):
 
 def test_no_bundle_at_all(tmp_path):
     assert _refuse(tmp_path / "none", UsageError) == f"There is no bundle '{tmp_path / 'none'}'."
-    assert _refuse(tmp_path, UsageError) == (f"'{tmp_path}' is no bundle: it has no manifest.json.")
+    assert _refuse(tmp_path, UsageError) == (
+        f"'{tmp_path}' is not a bundle (manifest.json is missing)."
+    )
     (tmp_path / "run.json").touch()
     assert _refuse(tmp_path, UsageError) == (
-        f"'{tmp_path}' is no bundle: it has no manifest.json. It is a run: `zoo export {tmp_path}` "
-        "makes one of it."
+        f"'{tmp_path}' is not a bundle (manifest.json is missing). It is a run: "
+        f"`zoo export {tmp_path}` makes one of it."
     )
 
 
 def test_samples_are_capped(tmp_path):
-    from zoo_runtime.kinds import Trial
-    from zoo_runtime.stored import load_samples, save_samples
+    from zoo_runtime.saved_samples import SampleBatch, load_samples, save_samples
     from zoo_runtime.tensors import Tensor
 
     rng = np.random.default_rng(0)
     inputs, outputs = {"x": rng.random((2, 3))}, {"logits": rng.random((2, 100, 1000))}
     tensor = Tensor("logits", "float64", ("batch", "sequence", 1000))
-    save_samples(tmp_path / "s.npz", [Trial("given", inputs, outputs)], [tensor], {})
+    save_samples(tmp_path / "s.npz", [SampleBatch("given", inputs, outputs)], [tensor], {})
 
     [case] = load_samples(tmp_path / "s.npz", [Tensor("x", "float64", ("batch", 3))])
     assert (case.kind, case.shapes) == ("given", {"logits": (2, 100, 1000)})

@@ -24,7 +24,7 @@ WINDOWS = 'import sys\nsys.modules["fcntl"] = sys.modules["resource"] = None\n'
 
 @pytest.fixture(scope="module")
 def folder(exported, digits, tmp_path_factory):
-    """Return a folder with bundles of an image, a text and a sound, and something to ask them."""
+    """Return a folder with bundles of image, text and audio, and an input for each."""
     import keras
     import soundfile
     from PIL import Image
@@ -116,8 +116,8 @@ MISSING = {
     "file": needs("An image file", "pillow", "images"),
     "larger": needs("An array of another size than the model takes", "pillow", "images"),
     "text": needs("A text", "tokenizers", "text"),
-    "recording": needs("A sound file", "soundfile", "audio"),
-    "rate": needs("A sound of 16000 Hz where 8000 are wanted", "soxr", "audio"),
+    "recording": needs("An audio file", "soundfile", "audio"),
+    "rate": needs("Audio of 16000 Hz where 8000 are wanted", "soxr", "audio"),
 }
 
 

@@ -1,14 +1,14 @@
-"""From the maps of a detector to boxes, and to those of a picture of any size."""
+"""From the maps of a detector to boxes, and to those of an image of any size."""
 
 import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
 from zoo.cli.main import cli
-from zoo.support.building import build
-from zoo.support.cases import Case
+from zoo.support_matrix import Case
+from zoo.support_measuring import build
 from zoo_export import export
-from zoo_runtime.preprocess.boxes import find_boxes
+from zoo_runtime.answers.boxes import find_boxes
 from zoo_runtime.preprocess.pixels import size_of
 
 

@@ -33,5 +33,5 @@ def test_a_changed_file_is_an_error_or_right(subjects, name):
     assert bad == {}
     found = collections.Counter(outcomes.values())
     assert found.total() - found["right"] > COUNTS[name] / 4  # most changes matter
-    # Another answer needs a right hash, stored samples that agree, and inputs that they are not.
+    # Another answer needs a right hash, saved samples that agree, and inputs that they are not.
     assert found["other answer"] <= COUNTS[name] * 0.02

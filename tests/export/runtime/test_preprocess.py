@@ -147,7 +147,7 @@ def test_a_picture_of_too_many_pixels(tmp_path, monkeypatch):
             read(path)
         assert str(caught.value) == (
             f"'{path}' is too large: Image size (201 pixels) exceeds limit of 200 pixels, could be "
-            "decompression bomb DOS attack. Make the picture smaller."
+            "decompression bomb DOS attack. Make the image smaller."
         )
 
 
@@ -215,7 +215,7 @@ def test_a_tokenizer_that_is_missing_or_broken(assets, tmp_path):
     with pytest.raises(UsageError, match=r"^Step 'tokenize' needs the file 'none.json' among the"):
         tokens(assets, "a", "none")
     (tmp_path / "bad.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"bad.json' is no tokenizer file: "):
+    with pytest.raises(UsageError, match=r"bad.json' is not a tokenizer file: "):
         tokens(tmp_path, "a", "bad")
 
 
@@ -234,7 +234,7 @@ def test_an_array_step_follows_an_image_step():
     [
         ([1, 2, 3], "Input 0 has shape (3,): 'features' takes 4 numbers, shape (4,)."),
         (["a", "b"], "Input 0 must be numbers, not a list."),
-        ([[1], [2, 3]], "Input 0 is no array: "),
+        ([[1], [2, 3]], "Input 0 is not an array: "),
     ],
 )
 def test_arrays_of_the_wrong_shape(raw, message):

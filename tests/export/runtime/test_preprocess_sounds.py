@@ -9,7 +9,7 @@ import soundfile
 from zoo_registry import UsageError
 from zoo_runtime.errors import MissingPackageError
 from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.preprocess.sounds import as_mono
+from zoo_runtime.preprocess.audio import as_mono
 
 STEP = {"step": "audio", "sample_rate": 8000, "length": 8000}
 
@@ -62,8 +62,8 @@ def test_channels_are_mixed_cut_and_padded():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ("no/such.wav", "There is no sound file 'no/such.wav'."),
-        (np.zeros(0, np.int16), "There is no sound in an array: it has no samples."),
+        ("no/such.wav", "There is no audio file 'no/such.wav'."),
+        (np.zeros(0, np.int16), "There is no audio in an array: it has no samples."),
         (np.full(9, 300.0), "Samples in floats are in -1..1; these reach 300.0."),
         (np.full(9, np.nan), "Samples in floats are in -1..1; these reach nan."),
         (np.zeros(9, np.int64), "Samples in whole numbers are int16 or int32, not int64."),
@@ -71,9 +71,9 @@ def test_channels_are_mixed_cut_and_padded():
         ((np.zeros(9), "8k"), "A sample rate is a number of Hz, not '8k'."),
         (
             np.zeros((2, 3, 4)),
-            "A sound is a path, or an array (samples,) or (samples, channels) of floats, int16 or "
-            "int32, alone or in a tuple with its sample rate; not a ndarray of float64 of shape "
-            "(2, 3, 4).",
+            "Audio is given as a path, or an array (samples,) or (samples, channels) of floats, "
+            "int16 or int32, alone or in a tuple with its sample rate; not a ndarray of float64 "
+            "of shape (2, 3, 4).",
         ),
     ],
 )
@@ -88,7 +88,7 @@ def test_a_file_that_is_no_sound(tmp_path):
     with pytest.raises(UsageError) as caught:
         prepared(tmp_path / "text.wav")
     path = tmp_path / "text.wav"
-    assert str(caught.value) == f"'{path}' cannot be read as a sound: Format not recognised."
+    assert str(caught.value) == f"'{path}' cannot be read as audio: Format not recognised."
 
 
 def test_settings_that_make_no_sound():
@@ -105,8 +105,8 @@ def test_without_the_extra_samples_still_work(monkeypatch, tmp_path):
         monkeypatch.setitem(sys.modules, name, None)
     assert as_mono(np.ones(3), 8000).tolist() == [1, 1, 1]
     for raw, what, library in (
-        (tmp_path / "a.wav", "A sound file", "soundfile"),
-        ((np.ones(3), 16000), "A sound of 16000 Hz where 8000 are wanted", "soxr"),
+        (tmp_path / "a.wav", "An audio file", "soundfile"),
+        ((np.ones(3), 16000), "Audio of 16000 Hz where 8000 are wanted", "soxr"),
     ):
         with pytest.raises(MissingPackageError) as caught:
             as_mono(raw, 8000)
@@ -125,6 +125,6 @@ def test_a_library_that_is_there_and_cannot_be_imported(monkeypatch, tmp_path):
     with pytest.raises(MissingPackageError) as caught:
         as_mono("a.wav", 8000)
     assert str(caught.value) == (
-        "A sound file needs the package 'soundfile', which is installed and cannot be imported: "
+        "An audio file needs the package 'soundfile', which is installed and cannot be imported: "
         "sndfile library not found"
     )

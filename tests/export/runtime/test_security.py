@@ -14,18 +14,18 @@ import pytest
 from hostile_files import make_it_crash, rehash
 
 import zoo_runtime.files
-import zoo_runtime.trial
+import zoo_runtime.verifying
 from zoo_export import BundleError, VerificationError, load_bundle, verify
 from zoo_registry import UsageError
-from zoo_runtime.archive import unpack
+from zoo_runtime.files import unpack
 from zoo_runtime.manifest import seal
 from zoo_runtime.running.operators import check_onnx
-from zoo_runtime.stored import load_arrays
+from zoo_runtime.saved_samples import load_arrays
 
 ROOT = Path(__file__).parents[3]
 SOURCES = [
     path
-    for root in ("registry", "export", "zoo", "recipes")
+    for root in ("registry", "export", "zoo", "recipes", "data")
     for path in sorted((ROOT / root).rglob("*.py"))
 ]
 RESTRICTED, HANDED_OVER = "pickled_frames.py", "pickled.py"
@@ -206,7 +206,7 @@ def as_link(entries):
         (renamed("/etc/passwd"), "names '/etc/passwd': a path must stay inside"),
         (renamed("folder/"), "names 'folder/': a path must stay inside"),
         (renamed("other"), "'other' has [0-9,]+ bytes in '.*' and no entry in its manifest"),
-        (as_link, "is no plain file: bundles hold nothing else"),
+        (as_link, "is not a plain file: bundles hold nothing else"),
         (lambda entries: entries.append(entries[-1]), "holds two files of one name"),
         (lambda entries: entries.pop(), "has no entry in '.*' and [0-9,]+ bytes in its manifest"),
         (lambda entries: entries[-1].__setitem__(1, b"x"), "has 1 bytes in"),
@@ -239,7 +239,7 @@ def test_an_archive_that_is_none(tmp_path):
         load_bundle(path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a", b"")
-    with pytest.raises(UsageError, match=r"is no bundle: it has no manifest\.json"):
+    with pytest.raises(UsageError, match=r"is not a bundle \(manifest\.json is missing\)"):
         unpack(path)
 
 
@@ -278,7 +278,7 @@ def test_an_onnx_file_cut_short(tmp_path):
     onnx_with_weights_in(tmp_path / "m.onnx", "w.bin")
     data = (tmp_path / "m.onnx").read_bytes()
     (tmp_path / "m.onnx").write_bytes(data[:-2])
-    with pytest.raises(BundleError, match="is no ONNX file: a field is longer than the file"):
+    with pytest.raises(BundleError, match="is not an ONNX file: a field is longer than the file"):
         check_onnx(tmp_path / "m.onnx")
     (tmp_path / "m.onnx").write_bytes(b"")
     with pytest.raises(BundleError, match="is empty"):
@@ -305,13 +305,13 @@ def test_a_file_that_ends_its_process_is_an_error(bundle_copy, cache):
 @pytest.mark.slow
 def test_a_bundle_from_elsewhere_is_tried_once(bundle_copy, cache, monkeypatch):
     tried = []
-    real = zoo_runtime.trial.processes.run
+    real = zoo_runtime.verifying.processes.run
 
     def counted(module, folder, name, *words, **options):
         tried.append(name)
         return real(module, folder, name, *words, **options)
 
-    monkeypatch.setattr(zoo_runtime.trial.processes, "run", counted)
+    monkeypatch.setattr(zoo_runtime.verifying.processes, "run", counted)
     for _ in range(2):
         load_bundle(bundle_copy).predict(np.zeros((8, 8)), runtime="onnx")
     assert tried == ["onnx"]
@@ -334,8 +334,8 @@ def test_other_weights_with_the_right_hash_are_no_answer(bundle_copy, cache):
 
 @pytest.mark.slow
 def test_a_trial_that_takes_too_long(exported, cache):
-    with pytest.raises(BundleError, match=r"took longer than 0\.01 s to run the stored samples"):
-        zoo_runtime.trial.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
+    with pytest.raises(BundleError, match=r"took longer than 0\.01 s to run the saved samples"):
+        zoo_runtime.verifying.try_artifact(exported, exported.artifact("onnx"), time_limit=0.01)
 
 
 @pytest.mark.slow

@@ -13,8 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from zoo_export import export
 from zoo_models.build import get_model
 from zoo_registry import UsageError
-from zoo_runtime.answers.prediction import answer
-from zoo_runtime.answers.spans import Span, best_spans, entities
+from zoo_runtime.answers.prediction import Span, answer, best_spans, entities
 from zoo_runtime.manifest import Manifest
 
 FORMATS = ["tflite", "onnx"]
@@ -206,7 +205,7 @@ def speller(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", FORMATS)
 def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
-    from zoo_recipes.arrays.predicting import keras_predictor
+    from zoo_recipes.arrays.sources import keras_predictor
     from zoo_recipes.tasks.pairs import decode, pairs
     from zoo_runtime.preprocess import Preprocessor
 
@@ -288,7 +287,7 @@ def test_a_text_goes_on_as_keras_would_go_on(writer, runtime):
 
 @pytest.mark.slow
 def test_what_only_language_models_do(exported, writer):
-    message = r"^max_tokens is for language models; 'digits-net' is none\.$"
+    message = r"^max_tokens is for language models, and 'digits-net' is not one\.$"
     with pytest.raises(UsageError, match=message):
         exported.predict(np.zeros((8, 8)), max_tokens=3)
     with pytest.raises(UsageError, match="is an empty text: there is nothing to read in it"):

@@ -50,7 +50,9 @@ def test_what_a_run_is_not_for(make_run, tmp_path):
         assert str(done.exception) == message
     with pytest.raises(UsageError, match="runs in Keras: export it"):
         bench(run, only=["tflite"])
-    with pytest.raises(UsageError, match=r"^3 is no run and no bundle: give one, or its folder\.$"):
+    with pytest.raises(
+        UsageError, match=r"^3 is neither a run nor a bundle: give one, or its folder\.$"
+    ):
         open_trained(3)
 
 

@@ -1,4 +1,4 @@
-"""The page makes the numbers of pictures and texts that Python makes."""
+"""The page makes the same arrays of images and texts as Python."""
 
 import random
 import unicodedata
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from export_browser import TEXTS
 
-from zoo_export.targets.browser import tokenizing
+from zoo_export.targets import browser
 from zoo_runtime.preprocess.steps import ImageStep
 from zoo_runtime.preprocess.texts import encode, load_tokenizer
 
@@ -23,7 +23,7 @@ def test_images_are_resized_to_the_same_integers_as_by_pillow(page, digits_page)
         rgba = draw.integers(0, 256, (old_height, old_width, 4), np.uint8)
         step = {"size": (height, width + (width == old_width)), "channels": (1, 3)[at % 2]}
         step["resample"] = ("nearest", "bilinear", "bicubic", "lanczos")[at % 4]
-        if at % 3 == 0:  # the middle of a larger picture
+        if at % 3 == 0:  # the middle of a larger image
             step["shorter_side"] = max(step["size"]) + at % 7
         elif at % 7 == 0:
             step["resized"] = tuple(side + at % 5 for side in step["size"])
@@ -61,9 +61,9 @@ def odd_texts(count):
 )
 def test_texts_have_the_token_numbers_that_python_gives(page, digits_page, tokenizers, kind):
     driver = page(digits_page)
-    tokenizing.check_tokenizer(tokenizers / f"{kind}.json")
+    browser.check_tokenizer(tokenizers / f"{kind}.json")
     tokenizer = load_tokenizer(tokenizers, f"{kind}.json")
-    frame = tokenizing.frame(tokenizer)
+    frame = browser.frame(tokenizer)
     texts = [*TEXTS, *odd_texts(500)]
     found = driver.execute_async_script(
         """const [file, frame, texts, done] = arguments;
@@ -89,5 +89,5 @@ def test_python_allows_what_the_page_knows(page, digits_page):
         import(new URL('tokenizer.js', location.href)).then((m) =>
           done([m.NORMALIZERS, m.SPLITTERS, m.MODELS].map(Object.keys)));"""
     )
-    known = (tokenizing.NORMALIZERS, tokenizing.SPLITTERS, tokenizing.MODELS)
+    known = (browser.NORMALIZERS, browser.SPLITTERS, browser.MODELS)
     assert [set(part) for part in names] == list(known)

@@ -9,7 +9,7 @@ import pytest
 from zoo_export import ExportError, export, verify
 from zoo_export.targets import microcontroller, tflm
 from zoo_registry import UsageError
-from zoo_runtime.running.affine import Affine
+from zoo_runtime.running.sessions import Affine
 
 pytestmark = pytest.mark.slow  # converts
 

@@ -10,8 +10,7 @@ import pytest
 from export_browser import served
 from tokenizers import Tokenizer, models, processors
 
-from zoo_export.targets.browser.drawing import drawing
-from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
+from zoo_export.targets.browser import check_tokenizer, drawing, frame
 from zoo_registry import ZooError
 from zoo_runtime.errors import ExportError
 from zoo_system.fetching import Package, unpacked

@@ -21,15 +21,15 @@ def test_shares_are_those_of_the_pixels(name):
     seen = []
     for seed in range(50):
         rng = np.random.default_rng(seed)
-        inputs, shares = mixed({"image": IMAGES}, CLASSES, mixes, 16, rng)
-        np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
-        # The mean of the pixels is that of the classes, by their shares.
+        inputs, fractions = mixed({"image": IMAGES}, CLASSES, mixes, 16, rng)
+        np.testing.assert_allclose(fractions.sum(axis=1), 1, atol=1e-6)
+        # The mean of the pixels is that of the classes, by their fractions.
         np.testing.assert_allclose(
-            inputs["image"].mean(axis=(1, 2, 3)), shares @ CLASSES, atol=1e-4
+            inputs["image"].mean(axis=(1, 2, 3)), fractions @ CLASSES, atol=1e-4
         )
         if name == "cut_mix":
             assert set(np.unique(inputs["image"])) <= set(CLASSES)
-        seen.append(shares.max(axis=1).min())
+        seen.append(fractions.max(axis=1).min())
     assert min(seen) < 0.7
     assert (IMAGES[:, 0, 0, 0] == CLASSES).all()  # what was given is as it was
 
@@ -40,15 +40,15 @@ def test_the_same_seed_mixes_the_same():
     assert not np.array_equal(one[0], cut_mix(IMAGES, np.random.default_rng(3))[0])
 
 
-def test_loss_and_accuracy_take_shares():
+def test_loss_and_accuracy_take_soft_labels():
     logits = np.array([[1.0, 2.0, 0.5], [0.1, -1.0, 3.0]], "float32")
-    shares = np.array([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]], "float32")
+    fractions = np.array([[0.25, 0.75, 0.0], [0.0, 0.0, 1.0]], "float32")
     loss = SmoothedCrossentropy(0.1, from_logits=True)
     first, second = (float(loss([c], logits[:1])) for c in (0, 1))
-    assert float(loss(shares[:1], logits[:1])) == pytest.approx(0.25 * first + 0.75 * second)
-    assert float(loss(shares[1:], logits[1:])) == pytest.approx(float(loss([2], logits[1:])))
+    assert float(loss(fractions[:1], logits[:1])) == pytest.approx(0.25 * first + 0.75 * second)
+    assert float(loss(fractions[1:], logits[1:])) == pytest.approx(float(loss([2], logits[1:])))
     metric = CountedAccuracy()
-    metric.update_state(shares, logits)
+    metric.update_state(fractions, logits)
     metric.update_state([0, 2], logits)
     assert float(metric.result()) == 0.75
 
@@ -61,7 +61,7 @@ def test_only_images_are_mixed():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, "augmentation: cut_mix makes shares of classes, which of all losses only smoothed_"),
+        ({}, "augmentation: cut_mix makes soft labels, which of all losses only smoothed_"),
         (
             {"compile": {"loss": "smoothed_crossentropy"}, "fit": {"class_weight": "balanced"}},
             "augmentation: cut_mix does not go with fit.class_weight: leave one of them out.",

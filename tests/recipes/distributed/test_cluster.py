@@ -7,10 +7,15 @@ import time
 import numpy as np
 import pytest
 
-from zoo_recipes.distributed.cluster import Member, Workers, free_addresses, meet, this_member
-from zoo_recipes.distributed.launching import as_workers, joined
-from zoo_recipes.distributed.ranks import check_recipe
-from zoo_recipes.distributed.scaling import scaled
+from zoo_recipes.distributed.cluster import (
+    Member,
+    Workers,
+    check_recipe,
+    free_addresses,
+    meet,
+    this_member,
+)
+from zoo_recipes.distributed.launching import as_workers, joined, scaled
 from zoo_recipes.distributed.steps import part_of
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe

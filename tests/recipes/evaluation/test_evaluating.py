@@ -9,10 +9,8 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo_recipes.evaluation.confusion_picture import draw_confusion
-from zoo_recipes.evaluation.evaluating import _warn_of_small
-from zoo_recipes.evaluation.groups import as_groups
-from zoo_recipes.evaluation.results import Group
+from zoo_recipes.evaluation.evaluating import _warn_of_small, as_groups
+from zoo_recipes.evaluation.results import Group, draw_confusion
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.training.training import train
@@ -154,7 +152,7 @@ def test_an_evaluation_is_written_and_read_again(by_shop, tmp_path):
     assert by_shop.name.startswith("keras-reviews-")
     assert by_shop.name.endswith("-test-by-shop")
     assert f"({by_shop.num_examples} examples)" in str(by_shop)
-    with pytest.raises(UsageError, match=r"^The text is no evaluation: "):
+    with pytest.raises(UsageError, match=r"^The text is not an evaluation: "):
         zoo.Evaluation.from_json('{"metrics": {}}')
 
 
@@ -203,8 +201,8 @@ def test_neither_a_run_nor_a_bundle(tmp_path):
     with pytest.raises(UsageError) as caught:
         zoo.evaluate(tmp_path)
     assert str(caught.value) == (
-        f"'{tmp_path}' is no run and no bundle: it has no run.json and no manifest.json. "
-        "`zoo train` makes runs, `zoo export` bundles."
+        f"'{tmp_path}' is neither a run folder nor a bundle: it has no run.json and no "
+        "manifest.json. `zoo train` makes runs, `zoo export` bundles."
     )
 
 

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo_recipes.arrays.predicting import keras_predictor
+from zoo_recipes.arrays.sources import keras_predictor
+from zoo_recipes.custom_data.splitting import OWN_SPLITS
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.evaluation.examples import read_for
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.own_data.splitting import OWN_SPLITS
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import Run
 from zoo_recipes.training.training import train
@@ -203,7 +203,7 @@ def test_a_run_whose_data_were_split_by_another_rule(run, room, data_dir):
         with pytest.raises(UsageError) as caught:
             zoo.evaluate(old, data=data, data_dir=data_dir, slice_by="y")
         assert str(caught.value) == (
-            f"Run '{run.path}' was trained by a Kerazoo that split own data by another rule "
+            f"Run '{run.path}' was trained by a Kerazoo that split your own data by another rule "
             "(1.0.0, now 2.2.0), and which records it was tested on is not known: train it again, "
             "or measure it on records that it has not seen with --data (data=)."
         )

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from zoo_recipes.arrays.predicting import only_logits
-from zoo_recipes.arrays.sources import Rows
-from zoo_recipes.evaluation.observing import observe
+from zoo_recipes.arrays.sources import PreparedArrays, only_logits
+from zoo_recipes.evaluation.measuring import observe
 from zoo_recipes.metrics.classification import MultiLabels
 from zoo_recipes.metrics.resampling import measured, point
 from zoo_recipes.recipe import as_recipe
@@ -25,7 +24,7 @@ def recipe(loss, **arguments):
 
 def seen(task, targets, outputs, loss, labels=(), **arguments):
     """Observe a model that copies its input, so that its outputs are known."""
-    source = Rows({"x": np.asarray(outputs, np.float32)}, np.asarray(targets))
+    source = PreparedArrays({"x": np.asarray(outputs, np.float32)}, np.asarray(targets))
     return observe(
         lambda inputs: {"logits": inputs["x"]}, recipe(loss, **arguments), task, source, labels
     )
@@ -82,13 +81,13 @@ def test_labels_that_the_model_does_not_know(label):
     )
 
 
-def test_what_has_no_figures():
+def test_what_has_no_metrics():
     with pytest.raises(UsageError) as caught:
         seen("features", np.zeros((2, 3), np.int32), np.zeros((2, 3)), "mse")
     assert str(caught.value) == (
-        "Task 'features' with targets int32[2, 3] and outputs [2, 3] has no figures yet: there are "
+        "Task 'features' with targets int32[2, 3] and outputs [2, 3] has no metrics yet: there are "
         "some for classes, several classes, tagged words, numbers, written texts and language "
         "models."
     )
-    with pytest.raises(UsageError, match=r"^The model gives start, end: figures are counted on "):
+    with pytest.raises(UsageError, match=r"^The model gives start, end: metrics are computed on "):
         only_logits({"start": 0, "end": 0})

@@ -11,10 +11,10 @@ from PIL import Image
 from pyarrow import parquet
 
 import zoo_registry
+from zoo_recipes.custom_data.choosing import on_custom_data
 from zoo_recipes.datasets.loading import open_dataset
+from zoo_recipes.evaluation.evaluating import file_column, values_of
 from zoo_recipes.evaluation.examples import read_for
-from zoo_recipes.evaluation.groups import file_column, values_of
-from zoo_recipes.own_data.choosing import on_own_data
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import Run
 from zoo_runtime.run_info import RunInfo
@@ -285,7 +285,7 @@ def test_the_label_as_the_slice_of_itself(make, tmp_path, data_dir):
     moved = path.rename(path.with_name(f"moved{path.suffix}"))
     columns = {"text": "1", "label": "2"} if path.suffix == ".tsv" else {}
     columns = {"label": "kind"} if path.stem == "rows" else columns
-    recipe = on_own_data(resolve_recipe(name), moved, columns=columns, on_bad_record="report")
+    recipe = on_custom_data(resolve_recipe(name), moved, columns=columns, on_bad_record="report")
     open_dataset(str(moved), **recipe.dataset.reading, data_dir=data_dir)
     moved.rename(path)
     recipe = replace(recipe, dataset=replace(recipe.dataset, name=str(path)))

@@ -5,9 +5,9 @@ import pytest
 
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
-from zoo_recipes.explanation.cutting import pixels, tokens
-from zoo_recipes.explanation.features import pieces
-from zoo_recipes.explanation.pictures import strengths
+from zoo_recipes.explanation.result import strengths
+from zoo_recipes.explanation.segmentation import pixels, tokens
+from zoo_recipes.explanation.target import pieces
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import Preprocessor
 from zoo_runtime.preprocess.texts import padded_encodings

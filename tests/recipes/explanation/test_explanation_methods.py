@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from zoo_recipes.explanation.cutting import pixels
 from zoo_recipes.explanation.explaining import Effort, explain_trained
-from zoo_recipes.explanation.faithfulness import faithfulness
-from zoo_recipes.explanation.features import Features
 from zoo_recipes.explanation.gradients import grad_cam, integrated_gradients
-from zoo_recipes.explanation.perturbation import kernel_shap, lime
-from zoo_recipes.explanation.reading import Cutting
-from zoo_recipes.explanation.target import Target, choose_target
+from zoo_recipes.explanation.perturbation import faithfulness, kernel_shap, lime
+from zoo_recipes.explanation.reading import Segmentation
+from zoo_recipes.explanation.segmentation import pixels
+from zoo_recipes.explanation.target import AttributionTarget, Features, choose_target
 from zoo_registry import UsageError, ZooError
 
 WEIGHTS = np.array([[2.0, -1, 0], [0.5, 3, 1], [-3, 0, 1], [1, 1, 1], [0, -2, 4]], "float32")
@@ -98,7 +96,7 @@ def test_integrated_gradients_of_a_polynomial():
     parts = Features(
         "table", {"features": row}, {"features": row * 0}, "features", np.arange(3), ("a",) * 3
     )
-    values, gap = integrated_gradients(model, parts, Target("classification", 0, "0"), 4)
+    values, gap = integrated_gradients(model, parts, AttributionTarget("classification", 0, "0"), 4)
     np.testing.assert_allclose(values, [8, -2, -0.125], rtol=1e-5)
     assert abs(gap) < 1e-5
 
@@ -121,7 +119,9 @@ def test_integrated_gradients_of_tokens_go_along_the_right_embedding():
         members=np.array([0, 1, 2, -1]),
         names=("a", "b", "c"),
     )
-    elements, gap = integrated_gradients(model, parts, Target("text-classification", 1, "yes"), 2)
+    elements, gap = integrated_gradients(
+        model, parts, AttributionTarget("text-classification", 1, "yes"), 2
+    )
     vectors, direction = table.get_weights()[0], logits.get_weights()[0][:, 1]
     true = (vectors[row[0]] - vectors[0]) @ direction / 4
     np.testing.assert_allclose(parts.sums(elements), true[:3], atol=1e-6)
@@ -138,7 +138,7 @@ def test_tokens_without_an_embedding_are_refused(tmp_path):
     row = {"token_ids": np.array([[1, 2, 3, 0]], "int32")}
     parts = Features("text", row, row, "token_ids", np.arange(4), tuple("abcd"))
     with pytest.raises(UsageError) as failure:
-        integrated_gradients(model, parts, Target("text-classification", 0, "no"), 2)
+        integrated_gradients(model, parts, AttributionTarget("text-classification", 0, "no"), 2)
     assert str(failure.value) == (
         "Model 'counts' has no Embedding layer that reads 'token_ids': integrated gradients of "
         "tokens go along its vectors. Use occlusion, shap or lime."
@@ -166,19 +166,25 @@ def image():
 
 def test_grad_cam_of_a_convolution_whose_map_is_known(maps, image):
     rows = image.inputs["image"][0]
-    found, layer = grad_cam(maps, image, Target("image-classification", 0, "0"))
+    found, layer = grad_cam(maps, image, AttributionTarget("image-classification", 0, "0"))
     # The gradient of a mean over 16 pixels is a sixteenth of the weight.
     true = np.maximum(rows @ [2, -1], 0) / 16
     np.testing.assert_allclose(found, true, rtol=1e-5)
     assert layer == "shown"
-    found, layer = grad_cam(maps, image, Target("image-classification", 1, "1"), "convolution")
+    found, layer = grad_cam(
+        maps, image, AttributionTarget("image-classification", 1, "1"), "convolution"
+    )
     np.testing.assert_allclose(found, rows[..., 1] / 16, rtol=1e-5)
     assert layer == "convolution"
 
 
 def test_an_empty_map_is_told(maps, image):
     with pytest.raises(ZooError) as failure:
-        grad_cam(maps, replace(image, inputs=image.blank), Target("image-classification", 0, "0"))
+        grad_cam(
+            maps,
+            replace(image, inputs=image.blank),
+            AttributionTarget("image-classification", 0, "0"),
+        )
     assert str(failure.value) == (
         "Nothing in the maps of layer 'shown' speaks for '0' on the whole, so Grad-CAM shows "
         "nothing: name another layer (--layer), or use another method."
@@ -186,7 +192,7 @@ def test_an_empty_map_is_told(maps, image):
 
 
 def test_grad_cam_names_the_layers_that_there_are(maps, image, tmp_path):
-    target = Target("image-classification", 0, "0")
+    target = AttributionTarget("image-classification", 0, "0")
     with pytest.raises(UsageError) as failure:
         grad_cam(maps, image, target, "convolutoin")
     assert str(failure.value) == (
@@ -255,7 +261,7 @@ def test_several_labels_and_a_value(known_run, tmp_path):
         ),
         ({"method": "grad-cam"}, "Method 'grad-cam' is for images; this input is a table."),
         (
-            {"cutting": Cutting(names=["a", "b"])},
+            {"segmentation": Segmentation(names=["a", "b"])},
             "'features' has 5 columns, and there are 2 names.",
         ),
     ],
@@ -272,13 +278,15 @@ def test_wrong_numbers():
     with pytest.raises(UsageError, match="seed=-1: use 0 or more"):
         Effort(seed=-1)
     with pytest.raises(UsageError, match="patches=0: use 1 or more"):
-        Cutting(patches=0)
+        Segmentation(patches=0)
 
 
 def test_typical_rows_must_fit(linear, tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((3, 4)))
     with pytest.raises(UsageError, match=r"holds \(3, 4\): rows of shape \(5,\) are wanted"):
-        explain_trained(linear, ROW, "occlusion", cutting=Cutting(typical=tmp_path / "other.npy"))
+        explain_trained(
+            linear, ROW, "occlusion", segmentation=Segmentation(typical=tmp_path / "other.npy")
+        )
 
 
 def test_columns_without_typical_rows_are_refused(linear, tmp_path):

@@ -5,8 +5,7 @@ import inspect
 import keras
 import pytest
 
-from zoo_recipes.compiling.keras_names import bare_name
-from zoo_recipes.metrics.directions import KERAS_COSTS, is_cost
+from zoo_recipes.compiling.keras_names import KERAS_COSTS, bare_name, is_cost
 
 ARGUMENTS = {"num_classes": 2, "target_class_ids": [0]}
 SHORT = ("bce", "kld", "mae", "mape", "mse", "msle")

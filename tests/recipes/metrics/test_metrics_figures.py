@@ -6,7 +6,7 @@ from sklearn import metrics
 
 from zoo_recipes.metrics import classification
 from zoo_recipes.metrics.classification import Classes, MultiLabels
-from zoo_recipes.metrics.regression import Numbers
+from zoo_recipes.metrics.resampling import Numbers
 
 ROWS = 400
 AVERAGES = ("micro", "macro")
@@ -36,7 +36,7 @@ def classes(generator, count):
 def test_figures_of_classes_are_those_of_scikit_learn(generator, weights):
     found = classes(generator, 8)
     targets, predicted = found.targets, found.logits.argmax(axis=1)
-    figures = found.figures(weights)
+    figures = found.metrics(weights)
     assert (
         found.confusion.tolist()
         == metrics.confusion_matrix(targets, predicted, labels=range(8)).tolist()
@@ -80,7 +80,7 @@ def test_two_classes(generator, weights, one_logit):
     targets = generator.integers(0, 2, ROWS)
     margin = np.round(generator.normal(size=ROWS) + targets, 1)
     logits = margin[:, np.newaxis] if one_logit else np.stack([-margin, 0 * margin], axis=1)
-    figures = Classes(targets, logits).figures(weights)
+    figures = Classes(targets, logits).metrics(weights)
     assert "top_5_accuracy" not in figures
     for at, row in enumerate(weights):
         options = {"sample_weight": row}
@@ -97,21 +97,21 @@ def test_the_calibration_error_of_known_confidence():
     sure = np.repeat([0.9, 0.6], 10)
     logits = np.stack([np.log(sure), np.log(1 - sure)], axis=1)
     targets = np.array([0] * 8 + [1] * 2 + [0] * 6 + [1] * 4)
-    figures = Classes(targets, logits).figures(np.ones((1, 20)))
+    figures = Classes(targets, logits).metrics(np.ones((1, 20)))
     assert figures["calibration_error"][0] == pytest.approx((0.1 + 0) / 2)
 
 
 def test_an_area_of_very_many_values_has_no_interval(generator, weights, monkeypatch):
     monkeypatch.setattr(classification, "MOST_SORTED", 100)
     found = classes(generator, 8)
-    assert "roc_auc" not in found.figures(weights)
-    assert "roc_auc" in found.figures(weights[-1:])
+    assert "roc_auc" not in found.metrics(weights)
+    assert "roc_auc" in found.metrics(weights[-1:])
 
 
 def test_several_classes_an_example(generator, weights):
     targets = (generator.random((ROWS, 4)) < 0.3).astype(int)
     logits = np.round(generator.normal(size=(ROWS, 4)) + targets, 1)
-    figures = MultiLabels(targets, logits).figures(weights)
+    figures = MultiLabels(targets, logits).metrics(weights)
     for at, row in enumerate(weights):
         options = {"sample_weight": row}
         given = logits >= 0
@@ -128,7 +128,7 @@ def test_several_classes_an_example(generator, weights):
 def test_numbers(generator, weights, shape):
     targets = generator.normal(size=shape) + 1000
     predictions = targets + generator.normal(scale=0.5, size=shape)
-    figures = Numbers(targets, predictions).figures(weights)
+    figures = Numbers(targets, predictions).metrics(weights)
     scores = {
         "rmse": metrics.root_mean_squared_error,
         "mae": metrics.mean_absolute_error,

@@ -1,4 +1,4 @@
-"""Figures of entities, of written texts and of language models."""
+"""Metrics of entities, of written texts and of language models."""
 
 import sys
 
@@ -9,11 +9,9 @@ from sacrebleu.metrics import BLEU, CHRF
 from seqeval import metrics as seqeval
 
 from zoo_recipes.arrays.sources import Windows
-from zoo_recipes.metrics.entities import count_entities
 from zoo_recipes.metrics.fairness import parity
-from zoo_recipes.metrics.language import read_windows
 from zoo_recipes.metrics.resampling import point
-from zoo_recipes.metrics.texts import count_texts
+from zoo_recipes.metrics.texts import count_entities, count_texts, read_windows
 from zoo_registry import ZooError
 
 WANTED = [
@@ -37,7 +35,7 @@ def weights_of(drawn):
 
 def test_entities_are_counted_as_seqeval_counts_them():
     found = count_entities(WANTED, GIVEN)
-    figures = found.figures(weights_of(DRAWN))
+    figures = found.metrics(weights_of(DRAWN))
     assert found.kinds == ("LOC", "ORG", "PER")
     for at, row in enumerate(DRAWN):
         right, made = ([tags[number] for number in row] for tags in (WANTED, GIVEN))
@@ -69,7 +67,7 @@ MADE = ["the cat sat on a mat", "a dog ran home", "snow falls", "he said somethi
 
 def test_texts_are_scored_as_sacrebleu_and_rouge_score_do():
     found = count_texts(MADE, TEXTS)
-    figures = found.figures(weights_of(DRAWN))
+    figures = found.metrics(weights_of(DRAWN))
     scorer = RougeScorer(["rouge1", "rougeL"])
     for at, row in enumerate(DRAWN):
         made, wanted = ([texts[number] for number in row] for texts in (MADE, TEXTS))
@@ -127,12 +125,12 @@ def test_every_token_is_read_once():
         (
             "seqeval.metrics.sequence_labeling",
             lambda: count_entities(WANTED, GIVEN),
-            "Figures of entities need seqeval: pip install 'kerazoo[text-metrics]'.",
+            "Metrics of entities need seqeval: pip install 'kerazoo[text-metrics]'.",
         ),
         (
             "sacrebleu.metrics",
             lambda: count_texts(MADE, TEXTS),
-            "Figures of written texts need sacrebleu.metrics: pip install 'kerazoo[text-metrics]'.",
+            "Metrics of written texts need sacrebleu.metrics: pip install 'kerazoo[text-metrics]'.",
         ),
         (
             "fairlearn",

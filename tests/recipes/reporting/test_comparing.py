@@ -8,7 +8,7 @@ from PIL import Image
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.reporting.comparing import differences, list_runs
-from zoo_recipes.reporting.curves import draw_side_by_side
+from zoo_recipes.reporting.report import draw_side_by_side
 from zoo_recipes.run import HISTORY, INFO, Run, load_run, write_json
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError

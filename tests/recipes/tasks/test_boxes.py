@@ -1,4 +1,4 @@
-"""Boxes as a detector learns them: maps, losses, what is refused, and a training of own data."""
+"""Boxes as a detector learns them: maps, losses, what is refused, and a training of custom data."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import zoo_registry
-from kerazoo_data.mnist5k_scenes import scene
+from kerazoo_data.mnist5k import scene
 from zoo import evaluate, export, train
 from zoo_recipes.configs import Component
 from zoo_recipes.datasets import reading
@@ -20,7 +20,7 @@ from zoo_recipes.tasks.boxes import UNKNOWN, Scenes, flipped, make_maps
 from zoo_recipes.tasks.centernet import centernet
 from zoo_recipes.training.batches import Batches
 from zoo_registry import UsageError
-from zoo_runtime.preprocess.boxes import find_boxes
+from zoo_runtime.answers.boxes import find_boxes
 
 BOXES = {
     "bbox": np.array([[0.1, 0.2, 0.5, 0.4], [0.25, 0.5, 0.75, 1.0], [0, 0, 1, 0.25]], np.float32),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo_recipes.distributed.ranks import check_recipe
+from zoo_recipes.distributed.cluster import check_recipe
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe
-from zoo_recipes.tasks.contrasting import Contrastive, TwinAccuracy
-from zoo_recipes.tasks.twins import neighbors, retrieved
+from zoo_recipes.tasks.contrasting import Contrastive, ViewAccuracy
+from zoo_recipes.tasks.views import neighbors, retrieved
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 
@@ -64,7 +64,7 @@ def test_the_loss_is_that_of_the_paper():
     assert float(again(nothing, rows)) == pytest.approx(np.mean(losses), rel=1e-5)
     # float16 has a third of the digits, and cosines are computed in float32.
     assert float(loss(nothing, rows.astype("float16"))) == pytest.approx(np.mean(losses), rel=1e-2)
-    metric = TwinAccuracy()
+    metric = ViewAccuracy()
     metric.update_state(nothing, np.concatenate([rows[:3], rows[:3] + 0.01]))
     assert float(metric.result()) == 1.0
 
@@ -77,7 +77,7 @@ def test_figures_are_those_of_all_pairs_at_once(monkeypatch):
     cosines = first @ first.T - 9 * np.eye(50)
     across = first @ second.T
     ranks = 1 + (across > np.diag(across)[:, np.newaxis]).sum(axis=1)
-    monkeypatch.setattr("zoo_recipes.tasks.twins._BLOCK", 16)
+    monkeypatch.setattr("zoo_recipes.tasks.views._BLOCK", 16)
     hits, _ = neighbors(first, classes).counted["neighbor_accuracy"]
     assert (hits == (classes[cosines.argmax(axis=1)] == classes)).all()
     found = retrieved(first, second, texts).counted

@@ -8,7 +8,7 @@ from zoo_recipes.arrays.sources import IGNORED
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.datasets.rows import Examples
-from zoo_recipes.evaluation.observing import observe
+from zoo_recipes.evaluation.measuring import observe
 from zoo_recipes.metrics.resampling import measured
 from zoo_recipes.recipe import as_recipe
 from zoo_recipes.tasks.answers import ENDS, answer_metrics, normal, overlap, predicted_answers

@@ -5,7 +5,7 @@ import pytest
 
 from zoo import evaluate
 from zoo_models.build import get_model
-from zoo_recipes.arrays.predicting import keras_predictor
+from zoo_recipes.arrays.sources import keras_predictor
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.configs import TokenizerConfig
 from zoo_recipes.metrics.resampling import point

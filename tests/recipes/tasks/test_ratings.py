@@ -13,7 +13,7 @@ from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.metrics.resampling import measured
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.tasks.ratings import RatingFigures, rating_rows
+from zoo_recipes.tasks.ratings import RatingOutcomes, rating_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 from zoo_runtime.preprocess import Preprocessor, as_step
@@ -112,7 +112,7 @@ def test_the_command_line_takes_names(bundle, capsys):
     with pytest.raises(SystemExit):
         main(["predict", str(bundle.path), "ü 3"])
     assert capsys.readouterr().err.startswith(
-        "error: 'ü 3' is no JSON: this model takes a list of user and item, such as "
+        "error: 'ü 3' is not JSON: this model takes a list of user and item, such as "
         '\'["7", "31"]\''
     )
 
@@ -164,11 +164,11 @@ def test_rankings_are_scikit_learns_of_each_user():
     users[users == 19] = 18
     users[0] = 19  # has one rating: nothing to rank
     wanted, given = rng.integers(1, 6, 200) / 1.0, rng.normal(size=200)
-    figures = RatingFigures(wanted, given[:, np.newaxis], users).figures(np.ones((1, 200)))
+    figures = RatingOutcomes(wanted, given[:, np.newaxis], users).metrics(np.ones((1, 200)))
     each = [ndcg_score([wanted[users == user]], [given[users == user]], k=10) for user in range(19)]
     assert figures["ndcg_10"][0] == pytest.approx(np.mean(each))
     assert figures["rmse"][0] == pytest.approx(np.sqrt(np.mean((wanted - given) ** 2)))
-    below = RatingFigures(wanted - 3, given, users).figures(np.ones((1, 200)))
+    below = RatingOutcomes(wanted - 3, given, users).metrics(np.ones((1, 200)))
     assert set(below) == {"rmse", "mae", "r2"}
 
 
@@ -177,10 +177,10 @@ def test_rows_that_belong_together_are_drawn_together():
     rng = np.random.default_rng(0)
     errors = rng.normal(0, 1, 50)
     groups = np.repeat(np.arange(50), 100)
-    rows = RatingFigures(np.zeros(5000), errors[groups], groups)
+    rows = RatingOutcomes(np.zeros(5000), errors[groups], groups)
     alone = measured(rows, resamples=300).intervals["mae"]
     jointly = measured(rows, resamples=300, together=groups).intervals["mae"]
-    one_each = RatingFigures(np.zeros(50), errors, np.arange(50))
+    one_each = RatingOutcomes(np.zeros(50), errors, np.arange(50))
     assert jointly == pytest.approx(measured(one_each, resamples=300).intervals["mae"])
     assert jointly[1] - jointly[0] > 5 * (alone[1] - alone[0])
 
@@ -224,9 +224,9 @@ def test_steps_that_cannot_be(changes, message):
     ("content", "message"),
     [
         (None, "Step 'lookup' needs the file 'users.json' among the assets: {folder}."),
-        ("{", "'{folder}/users.json' is no vocabulary: Expecting property name"),
-        ('{"a": 1}', "'{folder}/users.json' is no vocabulary: it must be a JSON list of words."),
-        ('["a", "a"]', "'{folder}/users.json' is no vocabulary: it has a word twice."),
+        ("{", "'{folder}/users.json' is not a vocabulary: Expecting property name"),
+        ('{"a": 1}', "'{folder}/users.json' is not a vocabulary: it must be a JSON list of words."),
+        ('["a", "a"]', "'{folder}/users.json' is not a vocabulary: it has a word twice."),
     ],
 )
 def test_vocabularies_that_are_none(content, message, tmp_path):
@@ -243,7 +243,9 @@ def test_raw_inputs_that_are_no_pairs(tmp_path):
     # Numbers that are names are the words that people write for them.
     raws = [("a", "b"), (7, "b"), ("7", 1), (np.int64(7), 1), ("?", 1)]
     assert preprocessor.batch(raws)["user_id"].tolist() == [[2], [1], [1], [1], [0]]
-    with pytest.raises(UsageError, match=r"^Input 0 must have the value for 'user_id' in place 1"):
+    with pytest.raises(
+        UsageError, match=r"^Input 0 must have the value for 'user_id' at position 1"
+    ):
         preprocessor.batch(["a"])
     with pytest.raises(UsageError, match=r"^Input 0: 'user_id' is looked up by a word or a whole"):
         preprocessor.batch([(1.5, "b")])

@@ -13,9 +13,8 @@ from zoo_recipes.configs import DistillationConfig
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import as_recipe, resolve_recipe
 from zoo_recipes.run import load_run, open_trained
-from zoo_recipes.training.batches import Batches
-from zoo_recipes.training.distilling import make_teaching
-from zoo_recipes.training.reproducing import reproduce
+from zoo_recipes.training.batches import Batches, make_teaching
+from zoo_recipes.training.repeating import reproduce
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError, ZooError
 

@@ -31,7 +31,7 @@ TWO_OUTPUTS = {
         "loss": {"name": "sparse_categorical_crossentropy", "ignore_class": -1},
     },
 }
-TWINS = {
+VIEWS = {
     "model": {
         "name": "cnn",
         "task": "features",
@@ -71,7 +71,7 @@ def trained(data, fit, out, data_dir):
     [
         (TWO_OUTPUTS, "val_logits_accuracy", 1),
         (TWO_OUTPUTS, "val_next_sentence_logits_loss", -1),
-        (TWINS, "accuracy", 1),
+        (VIEWS, "accuracy", 1),
     ],
 )
 def test_a_metric_that_keras_knows_no_direction_of(data, monitor, sign, data_dir, tmp_path):
@@ -92,7 +92,7 @@ def test_the_direction_that_a_recipe_gives_stays(data_dir, tmp_path):
     plateau = {"name": "ReduceLROnPlateau", "monitor": "accuracy", "mode": "min", "factor": 0.5}
     fit = {"epochs": 3, "keep_best": "accuracy"}
     fit["callbacks"] = [{**plateau, "patience": 1, "min_delta": 0.0}]
-    run = trained(TWINS, fit, tmp_path / "run", data_dir)
+    run = trained(VIEWS, fit, tmp_path / "run", data_dir)
     rates = expected_rates(run.history["accuracy"], -1)
     assert run.history["learning_rate"] == pytest.approx(rates)
     assert rates[-1] < RATE
@@ -108,5 +108,5 @@ def test_the_direction_that_a_recipe_gives_stays(data_dir, tmp_path):
 def test_a_plateau_of_what_does_not_exist(watched, said, data_dir, tmp_path):
     fit = {"callbacks": [{"name": "ReduceLROnPlateau", **watched}]}
     with pytest.raises(UsageError) as caught:
-        trained(TWINS, fit, tmp_path / "run", data_dir)
+        trained(VIEWS, fit, tmp_path / "run", data_dir)
     assert str(caught.value).startswith(f"fit.callbacks.monitor = {said}")

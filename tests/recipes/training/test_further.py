@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from zoo_recipes.own_data.choosing import overridden
+from zoo_recipes.custom_data.choosing import overridden
 from zoo_recipes.recipe import resolve_recipe
-from zoo_recipes.training.further import train_further
+from zoo_recipes.training.repeating import train_further
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError
 

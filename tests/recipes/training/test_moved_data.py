@@ -1,4 +1,4 @@
-"""Runs whose own data are no longer where they were."""
+"""Runs whose custom data are no longer where they were."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import read_run
 from zoo_recipes.training.batches import Batches
-from zoo_recipes.training.reproducing import reproduce
+from zoo_recipes.training.repeating import reproduce
 from zoo_recipes.training.training import resume, train
 from zoo_registry import UsageError, ZooError
 
@@ -115,8 +115,8 @@ def test_what_has_no_place(options, tmp_path):
     with pytest.raises(UsageError) as caught:
         reproduce(run, data=tmp_path, **options)
     assert str(caught.value) == (
-        "--data (data=) says where own data were moved to, and dataset 'digits' is none: leave it "
-        "out."
+        "--data (data=) says where your own data were moved to, and dataset 'digits' is none: "
+        "leave it out."
     )
 
 

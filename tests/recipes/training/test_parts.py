@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo_recipes.arrays.sources import Rows, Windows, windows
+from zoo_recipes.arrays.sources import PreparedArrays, Windows, windows
 from zoo_recipes.arrays.vocabulary import make_tokenizer
 from zoo_recipes.augmentation.changes import TextMarks, text_marks, token_crop, token_dropout
 from zoo_recipes.compiling.components import make_loss, make_metric, make_optimizer
 from zoo_recipes.configs import CompileConfig, Component, TokenizerConfig
 from zoo_recipes.evaluation.measuring import measure
 from zoo_recipes.recipe import as_recipe
-from zoo_recipes.reporting.curves import draw_curves
+from zoo_recipes.reporting.report import draw_curves
 from zoo_recipes.run import write_json
 from zoo_recipes.training.batches import Batches
 from zoo_registry import UsageError, ZooError
@@ -29,7 +29,7 @@ def numbers_of(batches, epoch=0, first=0):
 
 
 def test_every_example_comes_once_an_epoch_in_an_order_of_its_own():
-    source = Rows({"x": np.arange(23)}, np.arange(23))
+    source = PreparedArrays({"x": np.arange(23)}, np.arange(23))
     batches = Batches(source, batch_size=5, seed=7)
     first = numbers_of(batches)
     assert [len(batch) for batch in first] == [5, 5, 5, 5, 3]
@@ -53,7 +53,7 @@ def test_every_example_comes_once_an_epoch_in_an_order_of_its_own():
 )
 def test_image_augmentation_follows_from_seed_epoch_and_step(change):
     images = np.random.default_rng(0).uniform(0, 255, (8, 8, 8, 3)).astype("float32")
-    source = Rows({"image": images}, np.arange(8))
+    source = PreparedArrays({"image": images}, np.arange(8))
 
     def images_of(epoch, first=0):
         batches = Batches(source, batch_size=4, seed=1, augmentation=[change])

@@ -8,7 +8,7 @@ import pytest
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import resolve_recipe
 from zoo_recipes.run import INFO, load_run, write_json
-from zoo_recipes.training.reproducing import reproduce
+from zoo_recipes.training.repeating import reproduce
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError
 

@@ -328,5 +328,5 @@ def test_sigterm_saves_where_it_is(broken_off, whole, data_dir, monkeypatch):
         resume(folder, data_dir=data_dir, verbose=False)
     monkeypatch.undo()
     assert read_run(folder).status == "interrupted"
-    assert newest(folder).place.step >= 7
+    assert newest(folder).position.step >= 7
     assert same(resume(folder, data_dir=data_dir, verbose=False), whole(recipe))

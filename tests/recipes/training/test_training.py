@@ -15,16 +15,17 @@ from PIL import Image
 import zoo_registry
 from zoo import evaluate
 from zoo_models.quantization import is_quantization_aware
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
 from zoo_recipes.evaluation.results import Evaluation
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.recipe import Recipe, resolve_recipe
 from zoo_recipes.run import load_run
-from zoo_recipes.training.kept_examples import held_out_rows
+from zoo_recipes.training.execution import held_out_rows
 from zoo_recipes.training.training import train
 from zoo_registry import UsageError, ZooError
+from zoo_runtime.run_info import RunInfo
 from zoo_system.durable import sha256
 
 QUICK = ["fit.epochs=2", "dataset.train=train[:25%]"]
@@ -117,7 +118,7 @@ def test_calibration_rows_are_of_the_training_data_and_of_every_class(run, data_
 )
 def test_as_many_held_out_examples_as_stay_small(shape, rows, kept):
     images = np.broadcast_to(np.float32(0), (rows, *shape))
-    source = Rows({"image": images}, np.zeros(rows, np.int32))
+    source = PreparedArrays({"image": images}, np.zeros(rows, np.int32))
     np.testing.assert_array_equal(held_out_rows(source), np.arange(kept))
 
 
@@ -153,8 +154,9 @@ def test_evaluate_repeats_the_metrics(run, measured_again, data_dir):
 
 
 def test_other_data_are_told_apart(run, measured_again, data_dir, tmp_path):
-    info = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
-    info["dataset"]["splits"]["test"]["sha256"] = "0" * 64
+    known = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    known["dataset"]["splits"]["test"]["sha256"] = "0" * 64
+    info = RunInfo.from_json(known)
     with pytest.raises(ZooError) as caught:
         evaluate(replace(run, info=info), data_dir=data_dir)
     assert str(caught.value).startswith(
@@ -173,7 +175,10 @@ def test_an_existing_folder_is_refused(run, quick, data_dir, tmp_path):
     )
     assert load_run(run.path).status == "complete"
     (tmp_path / "thesis.txt").write_text("years of work", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"is no run: --force deletes runs only\."):
+    with pytest.raises(
+        UsageError,
+        match=r"is not a run folder \(run\.json is missing\): --force deletes runs only\.",
+    ):
         train(quick, out=tmp_path, data_dir=data_dir, force=True, verbose=False)
     assert (tmp_path / "thesis.txt").exists()
 
@@ -314,7 +319,7 @@ def test_progress_is_seen_unless_it_is_not_wanted(quick, data_dir, tmp_path, cap
 WEIGHTS = """
 import hashlib, sys
 from zoo_recipes.overrides import with_overrides
-from zoo_recipes.arrays.sources import Rows
+from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.training.training import train
 from zoo_recipes.recipe import resolve_recipe
 name, out, data_dir, seed, *overrides = sys.argv[1:]
@@ -387,7 +392,7 @@ def test_ctrl_c_leaves_a_run_that_says_so(data_dir, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "' is no run: it has no run.json. `zoo train` makes runs."),
+        (None, "' is not a run folder (run.json is missing). `zoo train` makes one."),
         ("{", "run.json' is damaged: "),
         ('{"format_version": 99}', "' has format 99; this Kerazoo reads 1."),
         (

@@ -12,14 +12,13 @@ import pytest
 
 from zoo_recipes.configs import Component, Range
 from zoo_recipes.overrides import value_at
-from zoo_recipes.plain import plain
-from zoo_recipes.recipe import as_recipe, resolve_recipe
+from zoo_recipes.recipe import as_recipe, plain, resolve_recipe
 from zoo_recipes.run import held, read_run
 from zoo_recipes.training.training import resume, train
 from zoo_recipes.tuning import searching
-from zoo_recipes.tuning.claiming import is_abandoned, trial_held
-from zoo_recipes.tuning.picture import draw_trials
+from zoo_recipes.tuning.searching import is_abandoned, trial_held
 from zoo_recipes.tuning.space import (
+    draw_trials,
     extremes,
     for_tuning,
     goal,

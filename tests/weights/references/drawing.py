@@ -35,8 +35,8 @@ def tokens(count, length=11):
     return np.where(mask, ids.astype("int32"), 1), mask
 
 
-def pictures():
-    """Return pictures of odd and even sides, uint8 (height, width, 3), with edges and slopes."""
+def odd_images():
+    """Return images of odd and even sides, uint8 (height, width, 3), with edges and slopes."""
     sides = ((61, 83), (83, 61), (150, 151), (64, 64), (97, 200))
     for height, width in sides:
         y, x = np.mgrid[0:height, 0:width]

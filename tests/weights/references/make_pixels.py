@@ -1,4 +1,4 @@
-"""Write what timm and transformers' processors make of pictures, as sums of the pixels' bytes.
+"""Write what timm and transformers' processors make of images, as sums of the pixels' bytes.
 
 pip install torch torchvision timm transformers pillow
 python tests/weights/references/make_pixels.py
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import transformers as hf
-from drawing import pictures
+from drawing import odd_images
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
@@ -55,7 +55,7 @@ def crc(arrays: list[Any]) -> int:
 
 def main() -> None:
     """Write the file."""
-    images = [Image.fromarray(picture) for picture in pictures()]
+    images = [Image.fromarray(image) for image in odd_images()]
     rows = []
     for said in of_timm():
         kept = {key: value for key, value in said.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Write small vocabularies, and the numbers that Hugging Face transformers gives texts.
+"""Write small vocabularies, and the token ids that Hugging Face transformers gives texts.
 
 pip install transformers
 python tests/weights/references/make_tokenizers.py [FOLDER OF all-MiniLM-L6-v2]
@@ -33,7 +33,7 @@ WORDS = ["the", "weather", "is", "lovely", "today", "##ly", "##er", "cafe", "##s
 
 
 def main() -> None:
-    """Write the folders; with a folder of MiniLM, its numbers too."""
+    """Write the folders; with a folder of MiniLM, its ids too."""
     bert = HERE / "tokenizer-bert"
     bert.mkdir(exist_ok=True)
     letters = [*dict.fromkeys(LETTERS), *(f"##{c}" for c in dict.fromkeys(LETTERS))]
@@ -58,12 +58,12 @@ def main() -> None:
 
 
 def ids(tokenizer: hf.PreTrainedTokenizerBase) -> list[list[int]]:
-    """Return the numbers of each text."""
+    """Return the token ids of each text."""
     return [tokenizer(text)["input_ids"] for text in TEXTS]
 
 
 def record(file: Path, tokenizer: hf.PreTrainedTokenizerBase) -> None:
-    """Write the texts with their numbers."""
+    """Write the texts with their ids."""
     pairs = [{"text": t, "ids": i} for t, i in zip(TEXTS, ids(tokenizer), strict=True)]
     file.write_text(json.dumps(pairs, ensure_ascii=True, indent=1) + "\n")
 

@@ -4,48 +4,48 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import zoo_registry
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table, progress_bar, refuse, size
+from zoo.cli.output import as_json, next_step, print_json, print_table, progress_bar, refuse, size
 from zoo.cli.training import data_dir, download
-from zoo_registry import UsageError, ZooError
+from zoo_registry import UsageError, ZooError, did_you_mean
 
 if TYPE_CHECKING:
-    from zoo_export.benchmarking.report import Report, Row
+    from zoo.support_matrix import Case, Cell, Support
+    from zoo_export.benchmarking.report import BenchmarkReport, Measurement
     from zoo_runtime.trained import Trained
 
 NONE = "-"
 
 
 class Threads(click.ParamType[int | None]):
-    """Numbers of threads with commas; ``auto`` is each runtime's own choice."""
+    """Counts of threads with commas; ``auto`` is each runtime's own choice."""
 
     name = "threads"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return the numbers that a word means."""
+        """Return the counts that a word means."""
         if not isinstance(value, str):
             return value
         words = [word.strip() for word in value.split(",")]
         if not all(re.fullmatch("auto|[1-9][0-9]{0,8}", word) for word in words):
-            self.fail(f"'{value}' is no list of threads, such as 1, 1,2 or auto.", param, ctx)
+            self.fail(f"'{value}' is not a list of threads, such as 1, 1,2 or auto.", param, ctx)
         return tuple(None if word == "auto" else int(word) for word in words)
 
 
 @click.command()
 @click.argument("bundle", metavar="RUN|BUNDLE|NAME")
-@click.option("--threads", type=Threads(), help="Numbers with commas, or auto [1].")
+@click.option("--threads", type=Threads(), help="Counts with commas, or auto [1].")
 @click.option("--only", help="FORMAT[:SCHEME] with commas [all of the bundle].")
 @click.option("--runs", type=click.IntRange(min=1), help="Runs that count [100].")
 @click.option(
     "--dataset",
-    help="Count right answers on NAME[:SPLIT] of the run's kind, or on an .npz file as a run's "
+    help="Measure accuracy on NAME[:SPLIT] of the run's kind, or on an .npz file as a run's "
     "examples.npz [as counted at export].",
 )
 @click.option("--chart", type=click.Path(path_type=Path), help="Draw to an .svg or .png file.")
@@ -74,10 +74,8 @@ def bench(
     """
     support: dict[str, Any] = {"task": task, "full_size": full_size, "matrix": matrix}
     if all_schemes:
-        from zoo.cli.supporting import show_support
-
         refuse({**measured, "data_dir": data_dir, "download": download}, "for a bundle")
-        show_support(bundle, as_json=as_json, **support)
+        _show_support(bundle, as_json=as_json, **support)
         return
     refuse(support, "for --all-schemes")
     if not Path(bundle).exists() and bundle in zoo_registry.models:
@@ -102,7 +100,7 @@ def _bench(
 ) -> None:
     from zoo_export.benchmarking import RUNS
     from zoo_export.benchmarking import bench as bench_bundle
-    from zoo_export.benchmarking.chart import check_chart
+    from zoo_export.benchmarking.report import check_chart
     from zoo_recipes.run import open_trained
 
     if chart is not None:
@@ -126,8 +124,8 @@ def _bench(
         next_step(_next(trained, bundle, counts, chart))
 
 
-def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
-    from zoo_export.benchmarking.chart import draw
+def _show(report: BenchmarkReport, chart: Path | None, *, as_json: bool) -> None:
+    from zoo_export.benchmarking.report import draw
 
     for warning in report.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -147,22 +145,22 @@ def _show(report: Report, chart: Path | None, *, as_json: bool) -> None:
 def read_data(
     word: str, trained: Trained, data_dir: Path | None, *, download: bool
 ) -> tuple[dict[str, Any], Any]:
-    """Return the inputs by name and the right answers that ``--dataset`` means.
+    """Return the inputs by name and the labels that ``--dataset`` means.
 
     Raises:
         UsageError: A file or data set that does not fit the model.
     """
-    from zoo_export.reading.request import stored_examples
+    from zoo_export.reading.request import saved_examples
     from zoo_recipes.evaluation.examples import read_inputs
 
     if word.endswith(".npz"):
-        return stored_examples(Path(word))
+        return saved_examples(Path(word))
     name, _, split = word.partition(":")
     return read_inputs(trained, name, split or None, data_dir=data_dir, download=download)
 
 
-def print_report(report: Report) -> None:
-    """Print what each file costs and is worth, then how fast it is with each number of threads."""
+def print_report(report: BenchmarkReport) -> None:
+    """Print cost and accuracy of each file, then how fast it is with each number of threads."""
     firsts = list({row.format: row for row in reversed(report.rows)}.values())[::-1]
     _print_costs(firsts)
     click.echo()
@@ -179,7 +177,7 @@ def print_report(report: Report) -> None:
     )
 
 
-def _print_costs(rows: list[Row]) -> None:
+def _print_costs(rows: list[Measurement]) -> None:
     scored = any(row.accuracy is not None for row in rows)
     print_table(
         ("FORMAT", "SIZE", "PEAK MB", "START ms", "LOAD ms", "DIFFERENCE", "ACCURACY")[
@@ -206,7 +204,7 @@ def _print_costs(rows: list[Row]) -> None:
         click.echo(f"ACCURACY: of {examples.examples:,} examples{when}.")
 
 
-def _print_speeds(rows: tuple[Row, ...]) -> None:
+def _print_speeds(rows: tuple[Measurement, ...]) -> None:
     batch = next((row.batch for row in rows if row.batch), None)
     larger = [f"PER s, {batch}"] if batch else []
     columns = ("FORMAT", "THREADS", "FIRST ms", "P50", "P90", "P99", "PER s", *larger)
@@ -223,7 +221,7 @@ def _print_speeds(rows: tuple[Row, ...]) -> None:
     click.echo(f"P50, P90 and P99 in ms at batch 1; PER s: examples a second{at_once}.")
 
 
-def _threads(row: Row) -> str:
+def _threads(row: Measurement) -> str:
     return str(row.threads or "auto")
 
 
@@ -231,11 +229,92 @@ def _number(value: float | None, pattern: str) -> str:
     return NONE if value is None else format(value, pattern)
 
 
-def _next(trained: Trained, place: str, threads: tuple[int | None, ...], chart: Path | None) -> str:
-    folder = shlex.quote(place)
+def _next(
+    trained: Trained, bundle: str, threads: tuple[int | None, ...], chart: Path | None
+) -> str:
+    folder = shlex.quote(bundle)
     command = f"zoo bench {folder}"
     if len(threads) == 1:
         return f"{command} --threads 1,2 --chart chart.svg"
     if chart is None:
         return f"{command} --chart chart.svg"
     return f"zoo export {folder}" if trained.kind == "run" else f"zoo verify {folder}"
+
+
+def _show_support(
+    name: str, *, task: str | None, full_size: bool, matrix: Path | None, as_json: bool
+) -> None:
+    """Measure and print the rows of one model, all its heads if ``task`` names none."""
+    from zoo.support_matrix import read, save
+
+    cases = _cases(name, task, full_size)
+    if matrix is not None and matrix.suffix != ".json":
+        raise UsageError(f"'{matrix}' is not a matrix: its name must end in .json.")
+    rows = []
+    for case in cases:
+        row = _measured(case)
+        rows.append(row)
+        if matrix is not None:
+            save(matrix, read(matrix).with_row(row))
+        if not as_json:
+            click.echo(f"{case}, {row.num_params or 0:,} parameters")
+            _print_support(row)
+            click.echo()
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    click.echo(
+        "SIZE and TIME are fractions of the float32 file of the same format, DIFFERENCE one of the "
+        "largest output.\nThe weights are random: accuracy is another matter."
+    )
+    if matrix is not None:
+        click.echo(f"{matrix.with_suffix('.md')} shows them.")
+    next_step(f"zoo export {name} --to tflite:dynamic-int8")
+
+
+def _cases(name: str, task: str | None, full_size: bool) -> list[Case]:
+    from zoo.support_matrix import Case, heads
+
+    known = heads(name)
+    if task is not None and task not in known:
+        has = ", ".join(head for head in known if head)
+        hint = did_you_mean(task, [head for head in known if head])
+        raise UsageError(f"Model '{name}' has no task '{task}'.{hint} It has: {has or 'none'}.")
+    full_name = zoo_registry.models.get(name).name
+    return [Case(full_name, head, full_size) for head in known if task in (None, head)]
+
+
+def _measured(case: Case) -> Support:
+    from zoo.support_matrix import columns
+    from zoo.support_measuring import measure
+
+    total = len(columns())
+    done = 0
+    with progress_bar() as on_step:
+        on_step(0, total, f"{case}")
+
+        def on_cell(name: str, cell: Cell) -> None:
+            nonlocal done
+            done += 1
+            on_step(done, total, f"{name}: {cell.state}")
+
+        return measure(case, on_cell=on_cell)
+
+
+def _print_support(row: Support) -> None:
+    print_table(
+        ("FORMAT", "RESULT", "BYTES", "SIZE", "DIFFERENCE", "TIME", "REASON"),
+        [
+            (
+                name,
+                cell.state,
+                NONE if cell.bytes is None else size(cell.bytes),
+                _number(cell.size_ratio, ".2f"),
+                _number(cell.difference, ".1e"),
+                _number(cell.latency_ratio, ".2f"),
+                cell.reason,
+            )
+            for name, cell in row.cells.items()
+        ],
+        right=("BYTES", "SIZE", "DIFFERENCE", "TIME"),
+    )

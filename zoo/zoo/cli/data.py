@@ -9,11 +9,9 @@ from pathlib import Path
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo.cli.training import as_columns, column
-from zoo_recipes.own_data.report import DataReport
-from zoo_recipes.own_data.suspects import Suspect
+from zoo_recipes.custom_data.report import DataReport, Suspect
 
 MOST_CLASSES = 40
 NONE = (
@@ -30,12 +28,12 @@ NONE = (
 def data(*, path: Path, columns: tuple[str, ...], label_errors: bool, as_json: bool) -> None:
     """Report on your own data: kind, splits, classes, sizes, duplicates and problems.
 
-    PATH is a folder of images, sounds or texts in class folders, of images with a table, or with
-    boxes as COCO, Pascal VOC or YOLO have them, a CSV, TSV, JSON, JSONL or Parquet table of texts,
-    pairs, ratings, tagged words, or numbers and categories, questions as SQuAD has them, plain
-    text, pairs of texts, tagged words or arrays. Nothing is written.
+    PATH is a folder of images, audio files or texts in class folders, of images with a table, or
+    with boxes as COCO, Pascal VOC or YOLO have them, a CSV, TSV, JSON, JSONL or Parquet table of
+    texts, pairs, ratings, tagged words, or numbers and categories, questions as SQuAD has them,
+    plain text, pairs of texts, tagged words or arrays. Nothing is written.
     """
-    from zoo_recipes.own_data.report import inspect_data
+    from zoo_recipes.custom_data.report import inspect_data
 
     report = inspect_data(path, as_columns(columns), label_errors=label_errors)
     if as_json:
@@ -87,27 +85,27 @@ def _duplicates(report: DataReport) -> str:
 
 
 def _print_classes(report: DataReport) -> None:
-    # Where all are bad records there is nothing to share.
+    # Where all are bad records there are no fractions.
     total = sum(sum(counts.values()) for counts in report.classes.values()) or 1
     ranked = sorted(report.classes.items(), key=lambda item: -sum(item[1].values()))
     rows = [
         (f"{sum(counts.values()) / total:.1%}", *(f"{n:,}" for n in counts.values()), label)
         for label, counts in ranked[:MOST_CLASSES]
     ]
-    numbers = ("SHARE", *(part.upper() for part in report.splits))
+    numbers = ("FRACTION", *(part.upper() for part in report.splits))
     print_table((*numbers, "CLASS"), rows, right=numbers)
     if len(ranked) > MOST_CLASSES:
         click.echo(f"... and {len(ranked) - MOST_CLASSES} smaller classes")
 
 
 def _print_problems(problems: Sequence[str]) -> None:
-    from zoo_recipes.own_data.checking import listed
+    from zoo_recipes.custom_data.preparing import listed
 
     click.echo(f"\n{listed(problems)}")
 
 
 def _print_contradictions(found: Sequence[str]) -> None:
-    from zoo_recipes.own_data.checking import shown
+    from zoo_recipes.custom_data.preparing import shown
 
     click.echo(
         f"\n{len(found):,} are in several classes. A training keeps them; --set "

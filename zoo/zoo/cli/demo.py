@@ -46,9 +46,9 @@ def demo(out: Path, force: bool) -> None:
     digits, labels = _test_digits(run)
     predictions = {a.format: bundle.predict(digits, runtime=a.format) for a in bundle.artifacts}
     _print_predictions(bundle, labels, predictions)
-    picture = out / "predictions.png"
-    _draw(picture, digits, labels, predictions)
-    click.echo(f"\n{picture} shows them.")
+    plot = out / "predictions.png"
+    _draw(plot, digits, labels, predictions)
+    click.echo(f"\n{plot} shows them.")
     Image.fromarray(digits[0]).save(out / "digit.png")
     next_step(shlex.join(["zoo", "predict", str(bundle.path), str(out / "digit.png")]))
 
@@ -81,7 +81,7 @@ def _draw(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.6 * len(digits), 2.6), layout="constrained")
-    for axis, digit, label, answers in zip(
+    for axis, digit, label, found in zip(
         figure.subplots(1, len(digits)),
         digits,
         labels,
@@ -90,9 +90,10 @@ def _draw(
     ):
         axis.imshow(digit, cmap="gray_r")
         axis.set_axis_off()
-        right = all(answer.label == label for answer in answers)
+        right = all(prediction.label == label for prediction in found)
         text = "\n".join(
-            f"{name}: {answer.label}" for name, answer in zip(predictions, answers, strict=True)
+            f"{name}: {prediction.label}"
+            for name, prediction in zip(predictions, found, strict=True)
         )
         axis.set_title(text, fontsize=9, color="darkgreen" if right else "darkred")
     figure.savefig(path, dpi=120)

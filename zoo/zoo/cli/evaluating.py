@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, one_line, print_json, print_table
+from zoo.cli.output import as_json, next_step, one_line, print_json, print_table
 from zoo.cli.training import as_columns, column, data_dir, download
 
 if TYPE_CHECKING:
     from zoo_recipes.evaluation.results import Evaluation, Groups
-    from zoo_recipes.metrics.label_errors import LabelError
+    from zoo_recipes.metrics.classification import LabelError
 
 # The shell shows so many classes and groups; evaluation.json has all.
 MOST_ROWS = 40
-# A table of groups has room for a few figures: for these first, then for the others in their order.
+# A table of groups has room for a few metrics: these first, then the others in their order.
 HEADLINES = (
     "entity_f1",
     "accuracy",
@@ -35,7 +34,7 @@ HEADLINES = (
 )
 MOST_HEADLINES = 3
 # Of classes, and of what boxes are of; the last one ranks.
-CLASS_FIGURES = (("precision", "recall", "f1"), ("average_precision",))
+CLASS_METRICS = (("precision", "recall", "f1"), ("average_precision",))
 
 
 @click.command()
@@ -46,11 +45,13 @@ CLASS_FIGURES = (("precision", "recall", "f1"), ("average_precision",))
     "--slice",
     "slice_by",
     metavar="COLUMN",
-    help="Also by group: a feature of the data, a column of own data, or FILE:COLUMN of a table: "
-    "the data's own file, one that names their files, or one with a row for each record.",
+    help="Also by group: a feature of the data, a column of your own data, or FILE:COLUMN of a "
+    "table: the data's own file, one that names their files, or one with a row for each record.",
 )
 @click.option("--other-data", is_flag=True, help="Also if the data changed since the training.")
-@click.option("--data", type=click.Path(path_type=Path), help="Other own data than the run's.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Other data of your own than the run's."
+)
 @column
 @data_dir
 @download
@@ -58,7 +59,7 @@ CLASS_FIGURES = (("precision", "recall", "f1"), ("average_precision",))
     "--examples",
     metavar="FILE.csv",
     type=click.Path(path_type=Path),
-    help="Write what was answered on each example, by file and line, the worst first.",
+    help="Write the prediction for each example, by file and line, the worst first.",
 )
 @click.option(
     "--out",
@@ -120,20 +121,20 @@ def _print_classes(found: Evaluation) -> None:
     from zoo_recipes.evaluation.results import between
 
     per_class, intervals = found.per_class or {}, found.class_intervals or {}
-    known = {figure for row in per_class.values() for figure in row}
-    figures = next(row for row in CLASS_FIGURES if known & set(row))
-    last = figures[-1]
+    known = {metric for row in per_class.values() for metric in row}
+    metrics = next(row for row in CLASS_METRICS if known & set(row))
+    last = metrics[-1]
     # The worst ones first: they are what there is to do.
     ranked = sorted(per_class, key=lambda name: per_class[name].get(last, 2.0))
     rows = [
         (
-            *(_number(per_class[name].get(figure)) for figure in figures),
+            *(_number(per_class[name].get(metric)) for metric in metrics),
             between(intervals[name].get(last)),
             name,
         )
         for name in ranked[:MOST_ROWS]
     ]
-    right = tuple(_head(figure) for figure in figures)
+    right = tuple(_head(metric) for metric in metrics)
     click.echo()
     print_table((*right, f"95 % INTERVAL OF {right[-1]}", "CLASS"), rows, right=right)
     _say_rest(len(ranked), "classes")
@@ -224,7 +225,7 @@ def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def _print_label_errors(rows: tuple[LabelError, ...]) -> None:
-    click.echo("\nLikely label errors: look at them before you trust the figures.")
+    click.echo("\nLikely label errors: look at them before you trust the metrics.")
     numbers = ("CONFIDENCE", "USUAL")
     print_table(
         ("PLACE", *numbers, "GIVEN", "LOOKS LIKE", "TEXT")[: 5 + any(row.text for row in rows)],
@@ -248,8 +249,8 @@ def _say_rest(count: int, what: str) -> None:
         click.echo(f"... and {count - MOST_ROWS} more {what}")
 
 
-def _head(figure: str) -> str:
-    return figure.replace("_", " ").upper()
+def _head(metric: str) -> str:
+    return metric.replace("_", " ").upper()
 
 
 def _number(value: float | None) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
 from zoo.cli.output import (
+    as_json,
     as_options,
     console,
     next_step,
@@ -39,16 +39,16 @@ _FEATURES = ("patches", "superpixels", "baseline", "words", "typical")
     show_default=True,
     help="integrated-gradients or grad-cam (runs), occlusion, shap or lime (runs and bundles).",
 )
-@click.option("--class", "label", help="Class, token or answer [the most probable].")
+@click.option("--class", "label", help="Class, token or text of the answer [the most probable].")
 @click.option("--question", help="What is asked about the text INPUT.")
 @click.option("--second", help="Of a model of pairs: the second text.")
 @click.option("--word", help="Of a tagger: whose tag; the#2 is the second one.")
 @click.option("--runtime", help="Of a bundle: tflite, onnx or saved_model [its first].")
 @click.option(
-    "--patches", type=click.IntRange(min=1), help="Of an image or a sound, about so many [64]."
+    "--patches", type=click.IntRange(min=1), help="Of an image or audio clip, about so many [64]."
 )
 @click.option("--superpixels", is_flag=True, help="Patches that follow the colours.")
-@click.option("--baseline", help="In place of a patch: black, white, mean or blur [black].")
+@click.option("--baseline", help="What replaces a patch: black, white, mean or blur [black].")
 @click.option("--words", is_flag=True, help="Take whole words away, not single tokens.")
 @click.option(
     "--typical",
@@ -81,9 +81,9 @@ def explain(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show what in an input the answer hangs on: a page with pictures, and a table.
+    """Show which parts of an input a prediction depends on: a page with plots, and a table.
 
-    INPUT is an image or sound file, a text, a .txt file or a .npy file. Of a bundle, the exported
+    INPUT is an image or audio file, a text, a .txt file or a .npy file. Of a bundle, the exported
     file itself is explained; the folder is then explanations/BUNDLE-FORMAT-INPUT-METHOD.
     """
     from zoo.explaining import explain as explain_source
@@ -169,8 +169,8 @@ def _print(explanation: Explanation) -> None:
 def _coloured(explanation: Explanation) -> Any:
     from rich.text import Text
 
-    from zoo_recipes.explanation.features import pieces
-    from zoo_recipes.explanation.pictures import AGAINST, FOR
+    from zoo_recipes.explanation.result import AGAINST, FOR
+    from zoo_recipes.explanation.target import pieces
 
     found = pieces(explanation.features, explanation.values)
     largest = max(abs(value) for _, value in found if value is not None) or 1.0
@@ -179,8 +179,8 @@ def _coloured(explanation: Explanation) -> Any:
         if value is None:
             text.append(piece)
             continue
-        share = abs(value) / largest
+        strength = abs(value) / largest
         colour = FOR if value > 0 else AGAINST
-        mixed = ",".join(str(round(255 + (part - 255) * share)) for part in colour)
-        text.append(piece, f"{'white' if share > 0.6 else 'black'} on rgb({mixed})")
+        mixed = ",".join(str(round(255 + (part - 255) * strength)) for part in colour)
+        text.append(piece, f"{'white' if strength > 0.6 else 'black'} on rgb({mixed})")
     return text

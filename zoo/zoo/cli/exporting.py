@@ -12,16 +12,38 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import zoo_registry
-from zoo.cli.budgeting import SHARE, export_within_budget
-from zoo.cli.listing import as_json
-from zoo.cli.output import PROVIDER_HELP, next_step, print_json, print_table, progress, size
+from zoo.cli.output import (
+    PROVIDER_HELP,
+    as_json,
+    next_step,
+    print_json,
+    print_table,
+    progress,
+    size,
+)
 from zoo.cli.sizing import SIDES
 from zoo_models.build import get_model
-from zoo_models.sizing.size import image_shape
+from zoo_models.sizing import image_shape
 from zoo_registry import UsageError
 
 if TYPE_CHECKING:
+    from zoo_export.budget import BudgetReport
     from zoo_runtime.bundle import Bundle
+
+
+class _Percent(click.ParamType[float]):
+    """A fraction in percent: ``0.5%``; a bare number could be meant either way."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Return the fraction that a word means."""
+        if isinstance(value, float):
+            return value
+        found = re.fullmatch(r"(\d+\.?\d*)\s*%", value)
+        if found is None:
+            self.fail(f"'{value}' is not a percentage, such as 0.5%.", param, ctx)
+        return float(found[1]) / 100
 
 
 # Of each option of an export: what the command line takes, and what it says of it.
@@ -44,8 +66,8 @@ def _flag(option: str) -> str:
 
 def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of :class:`zoo_export.options.ExportOptions`."""
-    for name, (kind, said) in reversed(list(_OPTIONS.items())):
-        command = click.option(_flag(name), type=kind, help=said)(command)
+    for name, (kind, text) in reversed(list(_OPTIONS.items())):
+        command = click.option(_flag(name), type=kind, help=text)(command)
     return command
 
 
@@ -54,7 +76,10 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--to", "wanted", help="FORMAT[:SCHEME] with commas, such as tflite,onnx:int8 [all built in]."
 )
-@click.option("--target", help="Place to make the bundle ready for; it brings its own formats.")
+@click.option(
+    "--target",
+    help="Where the bundle is to run (browser, microcontroller); it brings its own formats.",
+)
 @click.option("--train", is_flag=True, help="A LiteRT file that trains its head: tflite:train.")
 @click.option("--out", type=click.Path(path_type=Path), help="Bundle folder [bundles/NAME].")
 @click.option("--force", is_flag=True, help="Replace an existing bundle.")
@@ -66,7 +91,9 @@ def export_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--no-cache", is_flag=True, help="Convert again, though nothing has changed.")
 @export_options
 @click.option(
-    "--max-drop", type=SHARE, help="Keep the smallest scheme that loses at most so much, as 0.5%."
+    "--max-drop",
+    type=_Percent(),
+    help="Keep the smallest scheme that loses at most so much, as 0.5%.",
 )
 @click.option("--max-mb", type=float, help="With --max-drop: largest size in MB.")
 @click.option("--max-ms", type=float, help="With --max-drop: longest run at batch 1 here, in ms.")
@@ -92,14 +119,14 @@ def export(
     """Export a run, a model by name or a .keras file to a bundle of verified files."""
     from zoo_export.exporting import choose_formats, default_folder
     from zoo_export.exporting import export as export_model
-    from zoo_runtime.archive import check_place
     from zoo_runtime.errors import ExportError
+    from zoo_runtime.files import check_zip
 
     if any(limit is not None for limit in (max_drop, max_mb, max_ms)):
         others = {"--train": train, "--zip": zipped, "--task": task, "--weights": weights}
         others |= {_flag(name): value is not None for name, value in chosen.items()}
         _refuse_with_budget({**others, "--sequence-length": False})
-        export_within_budget(
+        _export_within_budget(
             source,
             wanted=wanted,
             target=target,
@@ -130,7 +157,7 @@ def export(
         options |= {"image_size": None, "name": source.rpartition("/")[2]}
     archive = Path(f"{out or default_folder(given, options.get('name'))}.zip") if zipped else None
     if archive is not None:
-        check_place(archive, force=force)
+        check_zip(archive, force=force)
     failures: dict[str, str] = {}
     with progress(to, failures) as on_event:
         bundle = export_model(given, keep_going=True, on_event=on_event, **options)
@@ -149,6 +176,51 @@ def export(
         raise ExportError("\n".join([f"{count}; '{bundle.path}' holds the others.", *rows]))
     if not as_json:
         next_step(_after(bundle.path, target))
+
+
+def _export_within_budget(
+    source: str,
+    *,
+    wanted: str | None,
+    target: str | None,
+    max_drop: float | None,
+    max_mb: float | None,
+    max_ms: float | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Try schemes on a run, show what each costs, and write the bundle that keeps the budget."""
+    from zoo_export.budget import FORMATS, Budget, candidates, export_within
+
+    if max_drop is None:
+        raise UsageError("--max-mb and --max-ms need --max-drop: how much accuracy may be lost?")
+    if target is not None:
+        raise UsageError(f"--max-drop chooses one format, and target '{target}' needs its own.")
+    if not Path(source).exists():
+        raise UsageError(
+            f"--max-drop is measured on a run's held-out examples, and '{source}' is not a run "
+            "folder."
+        )
+    budget = Budget(max_drop=max_drop, max_mb=max_mb, max_ms=max_ms)
+    to = [word.strip() for word in wanted.split(",")] if wanted else list(FORMATS)
+    with progress([row.name for row in candidates(to)]) as on_event:
+        bundle, report = export_within(source, budget, to=to, on_event=on_event, **options)
+    if as_json:
+        print_json({"bundle": str(bundle.path), **asdict(report)})
+    else:
+        _print_search(bundle, report)
+
+
+def _print_search(bundle: Bundle, report: BudgetReport) -> None:
+    from zoo_export.budget import HEADER, RIGHT
+
+    print_table(HEADER, report.rows(), right=[HEADER[index] for index in RIGHT])
+    click.echo()
+    for note in report.notes():
+        click.echo(note)
+    kept = bundle.artifacts[0]
+    click.echo(f"Kept: {bundle.path / kept.path}")
+    next_step(f"zoo verify {shlex.quote(str(bundle.path))}")
 
 
 def _refuse_with_budget(others: Mapping[str, object]) -> None:
@@ -188,7 +260,7 @@ def _after(bundle: Path, target: str | None) -> str:
 
 def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None) -> None:
     """Print a row a format: where it is, how large, how near to Keras, and how fast."""
-    from zoo_export.card.remarks import proofs, remarks
+    from zoo_export.card.notes import notes, verification_notes
 
     rows = []
     scored = ["ACCURACY"] if any(a.verification.accuracy for a in bundle.artifacts) else []
@@ -211,12 +283,12 @@ def print_artifacts(bundle: Bundle, latencies: Mapping[str, float] | None = None
         right=("SIZE", "DIFFERENCE", "SAME ANSWER", "ACCURACY", "LATENCY ms"),
     )
     for artifact in bundle.artifacts:
-        for remark in [*proofs(artifact.verification), *remarks(artifact.facts)]:
-            click.echo(f"{artifact.format}: {remark}")
+        for note in [*verification_notes(artifact.verification), *notes(artifact.facts)]:
+            click.echo(f"{artifact.format}: {note}")
 
 
 def print_targets(bundle: Bundle) -> None:
-    """Print a line for every place that the bundle was made ready for: its folder and figures."""
+    """Print a line for every target of the bundle: its folder and metrics."""
     for name, facts in bundle.manifest.targets.items():
         figures = [f"{k.replace('_', ' ')} {v:,}" for k, v in facts.items() if isinstance(v, int)]
         click.echo(f"{name}: {', '.join([str(bundle.path / name), *figures])}")
@@ -229,7 +301,7 @@ def print_targets(bundle: Bundle) -> None:
 @as_json
 def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: bool) -> None:
     """Check a bundle's hashes, then run every file again and compare with what Keras gave."""
-    from zoo_export.card.remarks import proofs
+    from zoo_export.card.notes import verification_notes
     from zoo_runtime.bundle import load_bundle
     from zoo_runtime.bundle import verify as verify_bundle
 
@@ -253,7 +325,7 @@ def verify(bundle: Path, runtime: str | None, provider: str | None, as_json: boo
         right=("DIFFERENCE", "ALLOWED"),
     )
     for result in results:
-        for proof in proofs(result):
-            click.echo(f"{result.format}: {proof}")
+        for note in verification_notes(result):
+            click.echo(f"{result.format}: {note}")
     click.echo(f"{len(loaded.manifest.files)} files have the recorded sha256.")
     next_step(f"zoo predict {shlex.quote(str(bundle))} INPUT")

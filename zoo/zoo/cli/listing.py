@@ -13,6 +13,7 @@ import zoo_registry
 from zoo.api import SORTED_BY, list_models
 from zoo.cli.output import (
     NUMBER,
+    as_json,
     count,
     next_step,
     print_fields,
@@ -20,10 +21,10 @@ from zoo.cli.output import (
     print_table,
     warn_of_broken_plugins,
 )
-from zoo.cli.sizing import cost_data, measured, print_cost
+from zoo.cli.sizing import cost_data, print_cost
+from zoo_models.sizing import size
 from zoo_registry import ModelSpec, Registry
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 pattern_argument = click.argument("pattern", default="*", metavar="[GLOB]")
 
 
@@ -103,7 +104,7 @@ def _model_row(name: str) -> dict[str, Any]:
 @click.argument("name")
 @click.option("--task", help="The head that is sized [the first].")
 @click.option("--batch", type=int, help="Examples at a time [1].")
-@click.option("--seq-len", type=int, help="Tokens or steps of an example [128].")
+@click.option("--seq-len", "sequence_length", type=int, help="Tokens or steps of an example [128].")
 @click.option("--image-size", type=int, help="Height and width in pixels [the model's own].")
 @as_json
 def show(name: str, as_json: bool, **sizes: Any) -> None:
@@ -113,7 +114,7 @@ def show(name: str, as_json: bool, **sizes: Any) -> None:
     """
     spec = zoo_registry.models.get(name)
     given = {key: value for key, value in sizes.items() if value is not None}
-    cost = measured(spec, **given) if given else None
+    cost = size(spec, **given) if given else None
     if as_json:
         print_json({**spec.to_json(), **({"size": cost_data(cost)} if cost else {})})
         return

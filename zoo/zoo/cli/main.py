@@ -36,15 +36,15 @@ COMMANDS = {
     "evaluate": "zoo.cli.evaluating:evaluate",
     "runs": "zoo.cli.runs:runs",
     "reproduce": "zoo.cli.runs:reproduce",
-    "report": "zoo.cli.reporting:report",
-    "card": "zoo.cli.reporting:card",
+    "report": "zoo.cli.runs:report",
+    "card": "zoo.cli.runs:card",
     "export": "zoo.cli.exporting:export",
     "verify": "zoo.cli.exporting:verify",
     "bench": "zoo.cli.benching:bench",
     "predict": "zoo.cli.predicting:predict",
     "generate": "zoo.cli.generating:generate",
     "explain": "zoo.cli.explaining:explain",
-    "check": "zoo.cli.checking:check",
+    "check": "zoo.cli.plugins:check",
     "plugins": "zoo.cli.plugins:plugins",
     "demo": "zoo.cli.demo:demo",
 }
@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         sys.exit(_report(error))
     finally:
-        # It runs before what a plugin has registered, whose words are no part of the answer.
+        # It runs before what a plugin has registered, whose output is not part of the result.
         atexit.register(_end_output)
 
 

@@ -25,6 +25,7 @@ PROVIDER_HELP = (
     "What computes: an execution provider of onnxruntime such as cuda, or for LiteRT xnnpack, "
     "builtin, reference or a delegate's library [the processor]."
 )
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 # A pipe has no width of its own: wide enough that no cell is cut.
 PIPE_WIDTH = 200
 
@@ -66,7 +67,7 @@ def print_table(
     Args:
         columns: The header; the last column takes the width that is left.
         rows: One string a column.
-        right: The columns that are aligned to the right, such as numbers.
+        right: The columns that are aligned to the right, such as counts.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
@@ -150,7 +151,7 @@ class Number(click.ParamType[int]):
             return value
         found = re.fullmatch(r"(\d+\.?\d*)([kMGT]?)", value)
         if found is None:
-            self.fail(f"'{value}' is no number, such as 5000, 5k, 5M or 1.5G.", param, ctx)
+            self.fail(f"'{value}' is not a number, such as 5000, 5k, 5M or 1.5G.", param, ctx)
         return round(float(found[1]) * UNITS[found[2]])
 
 

@@ -1,4 +1,4 @@
-"""``zoo plugins``: what is installed, and what of it is broken."""
+"""``zoo plugins``: what is installed, what of it is broken; ``zoo check``: a model tried out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 import click
 
 import zoo_registry
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_json, print_table
+from zoo_registry import ZooError, formats
 from zoo_registry import plugins as discovery
 from zoo_registry.trial import Outcome, try_plugins
 
@@ -41,7 +41,7 @@ def plugins(build: bool, as_json: bool) -> None:
     all (the default), none, or a list of names with commas.
     """
     others = [e for e in discovery.installed() if e.distribution != discovery.OWN_DISTRIBUTION]
-    rows = check(others, build=build)
+    rows = _statuses(others, build=build)
     if as_json:
         print_json([asdict(row) for row in rows])
     elif not rows:
@@ -59,13 +59,8 @@ def plugins(build: bool, as_json: bool) -> None:
         next_step("zoo models")
 
 
-def check(entries: Sequence[discovery.PluginEntry], *, build: bool) -> list[Status]:
-    """Import what entry points name in a process of their own, and say how it went.
-
-    Args:
-        entries: What to import.
-        build: Whether models and data sets are built too.
-    """
+def _statuses(entries: Sequence[discovery.PluginEntry], *, build: bool) -> list[Status]:
+    """Import what entry points name in a process of their own, and say how it went."""
     wanted = [entry for entry in entries if discovery.wanted(entry.distribution)]
     outcomes = dict(zip(wanted, try_plugins(wanted, build=build), strict=True))
     return [_checked(entry, outcomes.get(entry)) for entry in entries]
@@ -105,3 +100,37 @@ def _warn_of_absent(entries: tuple[discovery.PluginEntry, ...]) -> None:
                 "which is not installed or has no plugin.",
                 err=True,
             )
+
+
+@click.command()
+@click.argument("name")
+@click.option("--task", help="Head [the model's first].")
+@click.option("--full-size", is_flag=True, help="As the model is named, not reduced for tests.")
+@click.option("--to", "wanted", help="Formats with commas, or none [all that are built in].")
+@as_json
+def check(
+    *, name: str, task: str | None, full_size: bool, wanted: str | None, as_json: bool
+) -> None:
+    """Try out what every model promises: build, run, save, clone, train, export."""
+    from zoo.conformance import Step, check
+
+    to = None if wanted is None else [] if wanted == "none" else wanted.split(",")
+    to = to and [formats.get(word.strip()).name for word in to]
+
+    def show(step: Step) -> None:
+        click.echo(f"{step.name}: {'ok' if step.ok else 'FAILED'}", err=True)
+
+    steps = check(name, task=task, full_size=full_size, formats=to, on_step=show)
+    if as_json:
+        print_json([asdict(step) for step in steps])
+    else:
+        print_table(
+            ("STEP", "RESULT", "SECONDS", "DETAIL"),
+            [(s.name, "ok" if s.ok else "FAILED", f"{s.seconds:.1f}", s.detail) for s in steps],
+            right=("SECONDS",),
+        )
+    failed = [step.name for step in steps if not step.ok]
+    if failed:
+        raise ZooError(f"Model '{name}' failed: {', '.join(failed)}.")
+    if not as_json:
+        next_step(f"zoo export {name} --to tflite")

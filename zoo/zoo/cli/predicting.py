@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
 from zoo.cli.output import (
     PROVIDER_HELP,
+    as_json,
     as_options,
     console,
     next_step,
@@ -25,6 +25,8 @@ from zoo.cli.training import as_columns, column
 from zoo_registry import UsageError
 
 _TOP_K = 3
+# Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
+_COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
 # Inputs that are predicted together.
 _AT_ONCE = 32
 
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
 @click.option("--provider", help=PROVIDER_HELP)
 @click.option(
-    "--save", type=click.Path(path_type=Path), help="Draw boxes into the picture, into this file."
+    "--save", type=click.Path(path_type=Path), help="Draw boxes into the image, into this file."
 )
 @as_json
 def predict(
@@ -69,7 +71,7 @@ def predict(
 ) -> None:
     """Predict with a run or a bundle.
 
-    INPUT is an image or sound file, a text, a .txt or a .npy file.
+    INPUT is an image or audio file, a text, a .txt or a .npy file.
 
     Of ratings it is a JSON list of user and item, such as '["7", "31"]', of a row of a table a JSON
     object such as '{"age": 31, "colour": "red"}', of tagged words a JSON list of them. A folder, or
@@ -85,11 +87,11 @@ def predict(
         refuse({"threads": threads, "provider": provider}, "for a bundle")
     else:
         options |= {"threads": threads, "provider": provider}
-    # Things in a picture are as many as there are.
+    # An image has as many objects as there are.
     options["top_k"] = top_k or (None if trained.task == "object-detection" else _TOP_K)
     if _is_many(raw, trained.preprocessing):
         if save is not None:
-            raise UsageError("--save draws into one picture: give one, and no folder.")
+            raise UsageError("--save draws into one image: give one, and not a folder.")
         named = as_columns(columns) or {}
         _predict_all(trained, Path(raw), named, question=question, as_json=as_json, options=options)
         return
@@ -113,7 +115,7 @@ def predict(
 
 
 def _is_many(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> bool:
-    from zoo_recipes.own_data.raw_inputs import is_many
+    from zoo_recipes.custom_data.raw_inputs import is_many
 
     # A text may be as long as it likes, and longer than the name of any file.
     return len(word) < 1024 and bool(preprocessing) and is_many(Path(word))
@@ -128,7 +130,7 @@ def _predict_all(
     as_json: bool,
     options: Mapping[str, Any],
 ) -> None:
-    from zoo_recipes.own_data.raw_inputs import raw_inputs
+    from zoo_recipes.custom_data.raw_inputs import raw_inputs
 
     found = raw_inputs(path, trained.preprocessing, columns)
     raws = [raw if question is None else (question, raw) for _, raw in found]
@@ -162,15 +164,45 @@ def _in_short(found: Prediction) -> tuple[str, str]:
     return ", ".join(arrays) if text is None else text, ""
 
 
-def _save(picture: Any, prediction: Prediction, path: Path) -> None:
-    from zoo.cli.box_picture import draw_boxes
-
+def _save(given: Any, prediction: Prediction, path: Path) -> None:
     if prediction.boxes is None:
         raise UsageError("--save draws boxes, and this model finds none: leave it out.")
     try:
-        draw_boxes(picture, prediction.boxes, path)
+        _draw_boxes(given, prediction.boxes, path)
     except (OSError, ValueError) as error:
-        raise UsageError(f"--save {path}: the picture cannot be written: {error}") from error
+        raise UsageError(f"--save {path}: the image cannot be written: {error}") from error
+
+
+def _draw_boxes(given: Any, boxes: Sequence[Box], path: Path) -> None:
+    """Write an image with boxes and their labels; small images are enlarged.
+
+    Args:
+        given: Path, Pillow image or array.
+        boxes: In its pixels.
+        path: The file, of any format that Pillow writes.
+    """
+    from PIL import Image, ImageDraw
+
+    from zoo_runtime.preprocess.pixels import as_pillow, grey_or_rgb
+
+    image = grey_or_rgb(as_pillow(given), "RGB")
+    times = max(1, -(-400 // max(image.size)))
+    image = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(image)
+    line = max(1, max(image.size) // 300)
+    labels = sorted({box.label for box in boxes})
+    colors = {label: _COLORS[at % len(_COLORS)] for at, label in enumerate(labels)}
+    for box in reversed(boxes):  # the most probable on top
+        left, top, right, bottom = (
+            times * side for side in (box.left, box.top, box.right, box.bottom)
+        )
+        draw.rectangle((left, top, right, bottom), outline=colors[box.label], width=line)
+        text = f"{box.label} {box.score:.2f}"
+        size = max(10, max(image.size) // 40)
+        above = (left, max(0.0, top - 1.2 * size))
+        draw.rectangle(draw.textbbox(above, text, font_size=size), fill=colors[box.label])
+        draw.text(above, text, fill="black", font_size=size)
+    image.save(path)
 
 
 def _print(prediction: Prediction) -> None:
@@ -195,8 +227,8 @@ def _print(prediction: Prediction) -> None:
         print_table(
             ("LABEL", "PROBABILITY", "APPLIES"),
             [
-                (label, f"{share:.4f}", "yes" if label in prediction.labels else "no")
-                for label, share in prediction.top
+                (label, f"{probability:.4f}", "yes" if label in prediction.labels else "no")
+                for label, probability in prediction.top
             ],
             right=("PROBABILITY",),
         )
@@ -273,8 +305,8 @@ def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:
     if takes_text:
         return _read_text(path) if path.suffix == ".txt" else word
     if not path.is_file():
-        takes_sound = any(step["step"] == "audio" for step in preprocessing)
-        what = "a sound" if takes_sound else "an image"
+        takes_audio = any(step["step"] == "audio" for step in preprocessing)
+        what = "an audio file" if takes_audio else "an image"
         raise UsageError(f"There is no file '{word}': this model takes {what} or a .npy file.")
     return path
 
@@ -310,7 +342,7 @@ def _read_words(word: str) -> Any:
         words = json.loads(word)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"'{word}' is no JSON: this model takes a list of user and item, such as "
+            f"'{word}' is not JSON: this model takes a list of user and item, such as "
             f'\'["7", "31"]\' ({error}).'
         ) from error
     return tuple(words) if isinstance(words, list) else words

@@ -1,4 +1,4 @@
-"""``zoo runs``, ``zoo runs compare`` and ``zoo reproduce``."""
+"""``zoo runs``, ``zoo runs compare``, ``zoo reproduce``, ``zoo report`` and ``zoo card``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_json, print_table
 from zoo.cli.training import data_dir, download
 from zoo_recipes.reporting.comparing import SORTED_BY, RunRow, differences, list_runs
 from zoo_registry import ZooError
@@ -48,7 +47,7 @@ def runs(
     sort: str,
     as_json: bool,
 ) -> None:
-    """List runs with their results; `zoo runs compare A B` tells in what they differ."""
+    """List runs with their results; `zoo runs compare A B` shows how they differ."""
     if ctx.invoked_subcommand is not None:
         return
     rows = list_runs(root, recipe=recipe, status=status, sort=sort)
@@ -94,7 +93,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 @as_json
 def compare(*, paths: Sequence[Path], plot: Path | None, as_json: bool) -> None:
     """Show in what complete runs differ: settings, data, versions and results."""
-    from zoo_recipes.reporting.curves import draw_side_by_side
+    from zoo_recipes.reporting.report import draw_side_by_side
     from zoo_recipes.run import load_run
 
     if len(paths) < 2:
@@ -142,13 +141,13 @@ def _print_comparison(
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Keep the new run here.")
-@click.option("--data", type=click.Path(path_type=Path), help="Where its own data are now.")
+@click.option("--data", type=click.Path(path_type=Path), help="Where your own data are now.")
 @data_dir
 @download
 @as_json
 def reproduce(*, run: Path, as_json: bool, **options: Any) -> None:
     """Train a run again and compare the weights; exits with 1 if they are not the same."""
-    from zoo_recipes.training.reproducing import reproduce as train_again
+    from zoo_recipes.training.repeating import reproduce as train_again
 
     found = train_again(run, verbose=not as_json, **options)
     if as_json:
@@ -165,3 +164,28 @@ def _unequal(largest: float | None) -> str:
     if largest is None:
         return "its weights have other shapes"
     return f"its weights differ by up to {largest:.2g}"
+
+
+run = click.argument("run", type=click.Path(path_type=Path))
+
+
+@click.command()
+@run
+@click.option("--out", type=click.Path(path_type=Path), help="The file [RUN/report.html].")
+def report(*, run: Path, out: Path | None) -> None:
+    """Write a page about a run: what was trained, what came of it, what it took."""
+    from zoo_recipes.reporting.report import report as write_report
+
+    click.echo(write_report(run, out=out))
+    next_step(f"zoo card {shlex.quote(str(run))}")
+
+
+@click.command()
+@run
+@click.option("--out", type=click.Path(path_type=Path), help="The file [RUN/README.md].")
+def card(*, run: Path, out: Path | None) -> None:
+    """Write a run's model card, as the Hugging Face hub reads it."""
+    from zoo_recipes.reporting.card import card as write_card
+
+    click.echo(write_card(run, out=out))
+    next_step(f"zoo export {shlex.quote(str(run))}")

@@ -9,6 +9,7 @@ import click
 
 from zoo.cli.output import (
     NUMBER,
+    as_json,
     count,
     next_step,
     print_fields,
@@ -17,14 +18,12 @@ from zoo.cli.output import (
     size,
     warn_of_broken_plugins,
 )
-from zoo_models.sizing.size import BYTES, Size
-from zoo_models.sizing.size import size as size_of
-from zoo_registry import ModelSpec
+from zoo_models.sizing import BYTES, Size
 
 DTYPES = tuple(BYTES)
 ROWS = {
     "weights": "weights",
-    "inference": "inference: weights and results held at once",
+    "inference": "inference: weights and results in memory together",
     "training": "training: Adam, all results; float16 is mixed precision",
     "cache": "key/value cache",
 }
@@ -41,23 +40,11 @@ class Sides(click.ParamType[tuple[int, int]]):
             return value[0], value[1]
         found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", value)
         if found is None:
-            self.fail(f"'{value}' is no size of images, such as 224 or 224x320.", param, ctx)
+            self.fail(f"'{value}' is not a size of images, such as 224 or 224x320.", param, ctx)
         return int(found[1]), int(found[2] or found[1])
 
 
 SIDES = Sides()
-
-
-def measured(
-    spec: ModelSpec,
-    *,
-    task: str | None = None,
-    batch: int = 1,
-    seq_len: int = 128,
-    image_size: int | None = None,
-) -> Size:
-    """Return the size of a model at the sizes that the command was given."""
-    return size_of(spec, task=task, batch=batch, sequence_length=seq_len, image_size=image_size)
 
 
 def cost_data(cost: Size) -> dict[str, Any]:
@@ -103,7 +90,7 @@ def _bytes(number: int | None) -> str:
     "--dtype", type=click.Choice(DTYPES), default="float32", help="Of the file's weights."
 )
 @click.option("--examples", type=int, help="How many labelled examples there are to train with.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@as_json
 def choose(*, as_json: bool, **wanted: Any) -> None:
     """Rank the models that fit a task and its limits, each with the reason."""
     from zoo.choosing import choose as choose_models
@@ -117,14 +104,14 @@ def choose(*, as_json: bool, **wanted: Any) -> None:
         ("", "NAME", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS", "WHY"),
         [
             (
-                str(place),
+                str(rank),
                 choice.name,
                 f"{choice.num_params:,}",
                 f"{choice.megabytes:.2f}",
                 count(choice.macs) if choice.macs else "",
                 choice.reason,
             )
-            for place, choice in enumerate(found, 1)
+            for rank, choice in enumerate(found, 1)
         ],
         right=("", "PARAMETERS", f"MB ({wanted['dtype']})", "MULT-ADDS"),
     )

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import next_step, print_fields, print_json, print_table
+from zoo.cli.output import as_json, next_step, print_fields, print_json, print_table
 from zoo_recipes.distributed.cluster import LOCAL, Workers
 from zoo_recipes.trackers.energy import COUNTRY_VARIABLE
 from zoo_registry import UsageError
@@ -22,7 +21,7 @@ data_dir = click.option(
     help="Where prepared data sets are; by default where TFDS keeps them.",
 )
 column = click.option(
-    "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of own data: text=review."
+    "--column", "columns", multiple=True, metavar="ROLE=NAME", help="Of your own data: text=review."
 )
 download = click.option("--download", is_flag=True, help="Download the data set if needed.")
 energy = click.option("--energy", is_flag=True, help="Measure energy, with codecarbon.")
@@ -62,7 +61,7 @@ track = click.option(
 @click.option(
     "--on-bad-record",
     type=click.Choice(["error", "report"]),
-    help="Refuse own data with bad records, or leave these out and say which [error].",
+    help="Refuse your own data if it has bad records, or leave these out and list them [error].",
 )
 @click.option(
     "--checkpoint-seconds",
@@ -74,7 +73,7 @@ track = click.option(
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="Cross-validation on own data: train so many times, each tested on another part.",
+    help="Cross-validation on your own data: train so many times, each tested on another part.",
 )
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that train together [1].")
 @click.option(
@@ -146,7 +145,7 @@ def train(
         return
     if recipe is None:
         raise click.UsageError("Give a recipe (`zoo recipes` lists them), or --resume RUN.")
-    from zoo_recipes.own_data.choosing import overridden
+    from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
     from zoo_recipes.training.training import train as train_recipe
 
@@ -155,7 +154,7 @@ def train(
     options |= {"out": out, "seed": seed, "force": force}
     options |= {"columns": named, "on_bad_record": on_bad_record}
     if folds is not None:
-        from zoo_recipes.training.crossing import cross_validate
+        from zoo_recipes.training.repeating import cross_validate
 
         _print_folds(cross_validate(chosen, folds=folds, **options), as_json=as_json)
         return
@@ -173,7 +172,7 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
         )
     del given["folds"]
     if given["overrides"]:
-        from zoo_recipes.training.further import train_further
+        from zoo_recipes.training.repeating import train_further
 
         del given["recipe"]
         return train_further(run, data=data, **given, **options)
@@ -183,7 +182,7 @@ def _gone_on(run: Path, data: Path | None, given: dict[str, Any], options: dict[
 
 
 def _is_folds(path: Path) -> bool:
-    from zoo_recipes.training.crossing import is_cross_validation
+    from zoo_recipes.training.repeating import is_cross_validation
 
     return is_cross_validation(path)
 
@@ -196,7 +195,7 @@ def _go_on_with_folds(
     *,
     as_json: bool,
 ) -> None:
-    from zoo_recipes.training.crossing import go_on
+    from zoo_recipes.training.repeating import go_on
 
     if any(value not in (None, (), False) for value in given.values()):
         raise click.UsageError(

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.listing import as_json
-from zoo.cli.output import console, next_step, print_json, print_table
+from zoo.cli.output import as_json, console, next_step, print_json, print_table
 from zoo.cli.training import (
     as_columns,
     column,
@@ -29,7 +28,7 @@ from zoo_system.errors import first_line
 from zoo_system.processes import interruptible
 
 if TYPE_CHECKING:
-    from zoo_recipes.tuning.result import Trial, Tuning
+    from zoo_recipes.tuning.space import Trial, Tuning
 
 _SHOWN = 10
 
@@ -74,10 +73,9 @@ def tune(
     A search that was interrupted goes on when it is asked for again; with more --trials it goes
     further. The best settings become a recipe of their own.
     """
-    from zoo_recipes.own_data.choosing import overridden
+    from zoo_recipes.custom_data.choosing import overridden
     from zoo_recipes.recipe import resolve_recipe
-    from zoo_recipes.tuning.picture import draw_trials
-    from zoo_recipes.tuning.space import parse_ranges
+    from zoo_recipes.tuning.space import draw_trials, parse_ranges
     from zoo_recipes.tuning.study import BEST
     from zoo_recipes.tuning.study import tune as tune_recipe
     from zoo_system.durable import write
@@ -94,13 +92,13 @@ def tune(
             energy=country_of(energy=energy, country=country),
             **options,
         )
-    picture = found.path / "trials.png"
-    write(picture, lambda path: draw_trials(found, path))
+    plot = found.path / "trials.png"
+    write(plot, lambda path: draw_trials(found, path))
     if as_json:
         print_json({**asdict(found), "path": str(found.path), "best": asdict(found.ranked[0])})
         return
     _print(found)
-    click.echo(f"\nPicture: {picture}")
+    click.echo(f"\nPlot: {plot}")
     next_step(f"zoo train {shlex.quote(str(found.path / BEST))}")
 
 
@@ -151,8 +149,8 @@ def _print(found: Tuning) -> None:
     counts = (f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     click.echo(f"\n{len(states)} trials: {', '.join(counts)}.")
     if found.importances:
-        shares = (f"{key} {share:.0%}" for key, share in found.importances.items())
-        click.echo(f"What matters: {', '.join(shares)}.")
+        fractions = (f"{key} {part:.0%}" for key, part in found.importances.items())
+        click.echo(f"What matters: {', '.join(fractions)}.")
     _print_tests(found)
 
 

@@ -1,4 +1,4 @@
-"""Models of Keras and KerasHub as names: tables made by ``python -m zoo_models.bridges.table``."""
+"""Models of Keras and KerasHub as names: tables made by ``python -m benchmarks.catalog_tables``."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import keras
 import keras_hub
 
 from zoo_models.bridges.applications import channels_last
-from zoo_models.weights.hubs import download
+from zoo_models.weights.opening import download
 from zoo_models.weights.snapshot import CONFIG, read_json
 from zoo_registry import UsageError, ZooError
 from zoo_system import fetching
@@ -61,26 +61,26 @@ def preset(
         KerasHub's preprocessor makes; none is attached.
 
     Raises:
-        UsageError: Weights that are no preset of KerasHub.
-        ZooError: The preset's configuration cannot be had, for want of a network or of leave
-            to download it.
+        UsageError: Weights that are not a preset of KerasHub.
+        ZooError: The preset's configuration is not available: there is no network, or the download
+            is not allowed.
     """
     make = getattr(keras_hub.models, CLASSES[task])
-    place = preset_name if weights in {None, "pretrained"} else str(weights)
-    if place not in make.presets:
-        place = _preset_folder(place, preset_name)
+    source = preset_name if weights in {None, "pretrained"} else str(weights)
+    if source not in make.presets:
+        source = _preset_folder(source, preset_name)
     else:
-        fetching.check(f"Preset '{place}' of KerasHub")
+        fetching.check(f"Preset '{source}' of KerasHub")
     arguments: dict[str, Any] = {} if task == "features" else {"preprocessor": None}
     given = {"num_classes": num_classes, "dropout": dropout}
     arguments |= {key: value for key, value in given.items() if value is not None}
     try:
         with channels_last():
             loads = weights is not None
-            model: keras.Model = make.from_preset(place, load_weights=loads, **arguments)
+            model: keras.Model = make.from_preset(source, load_weights=loads, **arguments)
     except Exception as error:  # KerasHub, Kaggle's client and the network raise many kinds
         raise ZooError(
-            f"KerasHub cannot build '{place}' for '{task}': {type(error).__name__}: {error}"
+            f"KerasHub cannot build '{source}' for '{task}': {type(error).__name__}: {error}"
         ) from error
     return model
 
@@ -89,7 +89,7 @@ def _preset_folder(weights: str, preset_name: str) -> str:
     """Return where a saved preset is; addresses of hubs are brought here first.
 
     Raises:
-        UsageError: It is no preset, or one of another family.
+        UsageError: It is not a preset, or one of another family.
         ZooError: A hub cannot be reached.
     """
     folder = download(weights) if weights.startswith(("hf://", "kaggle://")) else Path(weights)
@@ -97,7 +97,8 @@ def _preset_folder(weights: str, preset_name: str) -> str:
         raise UsageError(f"weights='{weights}': there is no such folder.")
     if not (folder / METADATA).is_file():
         is_snapshot = (folder / CONFIG).is_file()
-        what = "a snapshot of Hugging Face transformers" if is_snapshot else "no preset of KerasHub"
+        other = "a snapshot of Hugging Face transformers"
+        what = other if is_snapshot else "not a preset of KerasHub"
         raise UsageError(
             f"weights='{weights}' are {what}: the folder has no {METADATA}. A 'kerashub/...' model "
             "takes presets that save_to_preset wrote; our own families read snapshots, "

@@ -1,9 +1,9 @@
-r"""CenterNet: things as points.
+r"""CenterNet: objects as points.
 
 A backbone gives maps at strides 4 to 32; a top-down path (https://arxiv.org/abs/1612.03144) brings
-them together at stride 4, where every cell tells for each class whether the middle of a thing is in
-it, how large that thing is, and where in the cell its middle lies. No anchors, no suppression of
-overlapping boxes: a thing is a peak of ``heatmap``.
+them together at stride 4, where every cell predicts for each class whether the centre of an object
+is in it, how large that object is, and where in the cell its centre lies. No anchors, no
+suppression of overlapping boxes: an object is a peak of ``heatmap``.
 
 (H, W, 3) -> maps at 4, 8, 16, 32 -> (H/4, W/4, neck) -> heatmap, size, offset.
 
@@ -67,8 +67,8 @@ def centernet(
     Returns:
         A model of ``image`` float32 (batch, height, width, channels) in 0..255 that gives three
         maps, float32 (batch, height / 4, width / 4, ...): ``heatmap`` (num_classes), logits of the
-        middle of a thing being in a cell; ``size`` (2), its height and width in cells; ``offset``
-        (2), how far down and to the right in the cell its middle is, in 0..1.
+        centre of an object being in a cell; ``size`` (2), its height and width in cells; ``offset``
+        (2), how far down and to the right in the cell its centre is, in 0..1.
 
     Raises:
         UsageError: An unknown backbone, an argument that it does not take, or an image whose sides

@@ -1,4 +1,4 @@
-r"""DistilBERT: half of BERT's blocks, trained to answer as BERT does.
+r"""DistilBERT: half of BERT's blocks, trained to predict as BERT does.
 
 As BERT: (T, D) through L blocks, ``norm(x + attention(x))`` then ``norm(x + mlp(x))``, exact GELU;
 but no segments and no pooled output. Classification reads the first token's vector through

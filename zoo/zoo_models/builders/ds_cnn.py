@@ -1,12 +1,12 @@
 """DS-CNN: keyword spotting on microcontrollers.
 
-Sound (samples) -> MFCC (frames, coefficients) -> 10x4 convolution -> depthwise-separable 3x3
-blocks, all with batch normalization and ReLU -> mean -> logits. One second of sound at 16 kHz is
+Audio (samples) -> MFCC (frames, coefficients) -> 10x4 convolution -> depthwise-separable 3x3
+blocks, all with batch normalization and ReLU -> mean -> logits. One second of audio at 16 kHz is
 49 frames of 40 ms, 20 ms apart, with 10 coefficients each.
 
 Paper: https://arxiv.org/abs/1711.07128, layers as in the authors' code,
 https://github.com/ARM-software/ML-KWS-for-MCU. Differences: the front end is in the graph, so that
-a file takes sound, and no convolution has a bias before its batch normalization, which takes any
+a file takes audio, and no convolution has a bias before its batch normalization, which takes any
 constant away.
 """
 
@@ -43,8 +43,8 @@ def ds_cnn(
     """Build DS-CNN (https://arxiv.org/abs/1711.07128).
 
     Args:
-        sample_rate: Of the sound, in Hz.
-        length: Samples of the sound.
+        sample_rate: Of the audio, in Hz.
+        length: Samples of an audio clip.
         frame_length: Samples of one spectrum.
         frame_step: Samples from one spectrum to the next.
         num_bands: Bands of the mel scale.
@@ -64,7 +64,7 @@ def ds_cnn(
         num_classes), or ``pooled_output`` float32 (batch, filters).
 
     Raises:
-        UsageError: An unknown task, a sound shorter than a frame, or bands that cannot be had.
+        UsageError: An unknown task, a clip shorter than a frame, or bands that are not possible.
 
     Example:
         >>> ds_cnn().count_params()
@@ -73,7 +73,7 @@ def ds_cnn(
     check_task("ds-cnn", task, get_args(Task))
     if length < frame_length:
         raise UsageError(
-            f"ds-cnn: a sound of length={length} samples is shorter than one frame of "
+            f"ds-cnn: an audio clip of length={length} samples is shorter than one frame of "
             f"frame_length={frame_length}."
         )
     audio = keras.Input((length,), name="audio", dtype="float32")

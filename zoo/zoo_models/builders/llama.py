@@ -84,9 +84,9 @@ def llama(
         rope_scaling: How rotations are stretched for longer texts, in Hugging Face's words, such
             as ``{"rope_type": "linear", "factor": 2.0}``; also ``"llama3"`` and ``"yarn"``. See
             :func:`zoo_models.layers.rotary.rotary_rates`.
-        unrotated: Numbers of the blocks whose queries and keys are not turned.
+        unrotated: Indices of the blocks whose queries and keys are not turned.
         window: How many tokens, itself the last, a token sees; all before it by default.
-        windowed: Numbers of the blocks that ``window`` holds for; all by default.
+        windowed: Indices of the blocks that ``window`` holds for; all by default.
         qkv_bias: Whether the products of queries, keys and values have one.
         output_bias: Whether the attention's output projection has one.
         ff_bias: Whether the perceptron's products have one.
@@ -175,10 +175,10 @@ def _biases(token_ids: Any, windows: list[int | None]) -> list[Any]:
 
 
 def _check_blocks(num_layers: int, **blocks: tuple[int, ...] | None) -> None:
-    for argument, numbers in blocks.items():
-        if numbers and not 0 <= min(numbers) <= max(numbers) < num_layers:
+    for argument, indices in blocks.items():
+        if indices and not 0 <= min(indices) <= max(indices) < num_layers:
             raise UsageError(
-                f"llama: {argument}={numbers} names blocks other than 0 to {num_layers - 1}."
+                f"llama: {argument}={indices} names blocks other than 0 to {num_layers - 1}."
             )
 
 

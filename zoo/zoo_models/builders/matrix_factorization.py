@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args
 import keras
 from keras import ops
 
-from zoo_models.layers import check_task
-from zoo_models.layers.rating import rating_head, rating_inputs, table
+from zoo_models.layers import check_task, rating_embedding, rating_head, rating_inputs
 
 Task = Literal["rating"]
 
@@ -34,10 +33,10 @@ def matrix_factorization(
     """Build biases and the product of two vectors (https://doi.org/10.1109/MC.2009.263).
 
     Args:
-        num_users: Numbers of users; 0 is the unknown one's.
-        num_items: Numbers of items; 0 is the unknown one's.
+        num_users: Users; index 0 is the unknown one.
+        num_items: Items; index 0 is the unknown one.
         embedding_dim: Width of the vectors; 0 leaves the biases alone.
-        mean_rating: What is added to every answer.
+        mean_rating: Added to every prediction.
         l2: Penalty on the squares of vectors and biases.
         stddev: Of the initial vectors; biases begin with 0.
         task: ``"rating"`` is all there is.
@@ -56,10 +55,12 @@ def matrix_factorization(
     """
     check_task("matrix-factorization", task, get_args(Task))
     user, item = inputs = rating_inputs()
-    x: Any = table(num_users, 1, l2, None, "user_bias")(user)
-    x = keras.layers.Add(name="biases")([x, table(num_items, 1, l2, None, "item_bias")(item)])
+    x: Any = rating_embedding(num_users, 1, l2, None, "user_bias")(user)
+    x = keras.layers.Add(name="biases")(
+        [x, rating_embedding(num_items, 1, l2, None, "item_bias")(item)]
+    )
     if embedding_dim:
-        users = table(num_users, embedding_dim, l2, stddev, "user_embedding")(user)
-        items = table(num_items, embedding_dim, l2, stddev, "item_embedding")(item)
+        users = rating_embedding(num_users, embedding_dim, l2, stddev, "user_embedding")(user)
+        items = rating_embedding(num_items, embedding_dim, l2, stddev, "item_embedding")(item)
         x = x + ops.sum(users * items, axis=-1, keepdims=True)
     return keras.Model(inputs, rating_head(x, mean_rating), name=name)

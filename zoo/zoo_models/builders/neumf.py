@@ -1,12 +1,12 @@
 r"""Neural matrix factorization.
 
 A product of vectors, ``p_u * q_i`` (D), stands beside a perceptron of other vectors of the same
-user and item, ``mlp([p'_u, q'_i])``; one dense layer weighs both. Number 0 is the unknown user and
+user and item, ``mlp([p'_u, q'_i])``; one dense layer weighs both. Index 0 is the unknown user and
 the unknown item.
 
 Paper: https://arxiv.org/abs/1708.05031.
-Difference: the answer is a rating and has no sigmoid, which the paper's clicks have; both halves
-are trained at once from fresh weights.
+Difference: the output is a rating and has no sigmoid, which the paper's clicks have; both parts
+are trained together from fresh weights.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
-from zoo_models.layers import check_task
-from zoo_models.layers.rating import rating_head, rating_inputs, table
+from zoo_models.layers import check_task, rating_embedding, rating_head, rating_inputs
 
 Task = Literal["rating"]
 
@@ -35,16 +34,16 @@ def neumf(
     task: Task = "rating",
     name: str = "neumf",
 ) -> keras.Model:
-    """Build NeuMF (https://arxiv.org/abs/1708.05031) with a rating as its answer.
+    """Build NeuMF (https://arxiv.org/abs/1708.05031) with a rating as its output.
 
     Args:
-        num_users: Numbers of users; 0 is the unknown one's.
-        num_items: Numbers of items; 0 is the unknown one's.
+        num_users: Users; index 0 is the unknown one.
+        num_items: Items; index 0 is the unknown one.
         embedding_dim: Width of the vectors that are multiplied.
         mlp_embedding_dim: Width of the vectors that the perceptron takes.
         hidden_dims: Width of each of its layers.
         dropout: Rate after each of them.
-        mean_rating: What is added to every answer.
+        mean_rating: Added to every prediction.
         l2: Penalty on the squares of all vectors.
         stddev: Of the initial vectors.
         task: ``"rating"`` is all there is.
@@ -65,14 +64,14 @@ def neumf(
     user, item = inputs = rating_inputs()
     x: Any = keras.layers.Multiply(name="product")(
         [
-            table(num_users, embedding_dim, l2, stddev, "user_embedding")(user),
-            table(num_items, embedding_dim, l2, stddev, "item_embedding")(item),
+            rating_embedding(num_users, embedding_dim, l2, stddev, "user_embedding")(user),
+            rating_embedding(num_items, embedding_dim, l2, stddev, "item_embedding")(item),
         ]
     )
     y: Any = keras.layers.Concatenate(name="pair")(
         [
-            table(num_users, mlp_embedding_dim, l2, stddev, "mlp_user_embedding")(user),
-            table(num_items, mlp_embedding_dim, l2, stddev, "mlp_item_embedding")(item),
+            rating_embedding(num_users, mlp_embedding_dim, l2, stddev, "mlp_user_embedding")(user),
+            rating_embedding(num_items, mlp_embedding_dim, l2, stddev, "mlp_item_embedding")(item),
         ]
     )
     for index, units in enumerate(hidden_dims):

@@ -67,7 +67,7 @@ def rnn(
         rescale: Factor applied to float sequences in the graph.
         task: ``"text-classification"`` reads tokens, ``"sequence-classification"`` float
             sequences; ``"token-classification"`` and ``"causal-lm"`` (one direction only) read
-            tokens and answer at every step; ``"features"`` reads either and ends after the last
+            tokens and predict at every step; ``"features"`` reads either and ends after the last
             recurrent layer.
         name: Of the model.
 

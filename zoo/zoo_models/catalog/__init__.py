@@ -6,14 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from zoo_models.catalog import audio, decoders, detection, plain, ratings, text, vision
+from zoo_models.catalog import audio, decoders, ratings, text, vision
 from zoo_registry import ModelSpec
 
-# Counted by `python -m zoo_models.sizing.table`.
+# Counted by `python -m benchmarks.catalog_tables`.
 _MACS = json.loads((Path(__file__).parent / "macs.json").read_text(encoding="utf-8"))
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: replace(spec, macs=_MACS.get(spec.name))
-    for rows in (plain, vision, detection, text, decoders, audio, ratings)
+    for rows in (vision, text, decoders, audio, ratings)
     for spec in rows.SPECS
 }

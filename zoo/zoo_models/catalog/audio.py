@@ -1,4 +1,4 @@
-"""Models that take sound."""
+"""Models of audio."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _ds_cnn(size: str, num_params: int, defaults: dict[str, Any]) -> ModelSpec:
             "num_classes": 5,
         },
         num_params=num_params,
-        summary=f"DS-CNN-{size.upper()}: spots keywords in one second of sound at 16 kHz.",
+        summary=f"DS-CNN-{size.upper()}: spots keywords in one second of audio at 16 kHz.",
         paper="Zhang et al. 2017, https://arxiv.org/abs/1711.07128",
         tags=("audio", "convolution", "mobile"),
     )

@@ -1,4 +1,4 @@
-"""Convolutional networks and vision transformers of the papers."""
+"""Perceptrons, convolutional networks and vision transformers, for classes and for boxes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,20 @@ from typing import Any
 from zoo_models.catalog.inputs import CIFAR_IMAGE, LICENSE, MNIST_IMAGE
 from zoo_registry import ModelSpec, TensorSpec
 
+MLP: dict[str, Any] = {
+    "license": LICENSE,
+    "builder": "zoo_models.builders.mlp:mlp",
+    "family": "mlp",
+    "paper": "Rumelhart, Hinton, Williams 1986, https://doi.org/10.1038/323533a0",
+}
+CNN: dict[str, Any] = {
+    "license": LICENSE,
+    "builder": "zoo_models.builders.cnn:cnn",
+    "family": "cnn",
+    "tasks": ("image-classification", "features"),
+    "inputs": (CIFAR_IMAGE,),
+    "paper": "LeCun et al. 1998, https://doi.org/10.1109/5.726791",
+}
 PHOTOGRAPH = TensorSpec("image", (224, 224, 3))
 VISION: dict[str, Any] = {
     "license": LICENSE,
@@ -120,7 +134,84 @@ def _efficientnet_lite(number: int, num_params: int, **defaults: Any) -> ModelSp
     )
 
 
+RESNET18 = {"num_blocks": (2, 2, 2, 2), "bottleneck": False}
+MICRO = {
+    "num_blocks": (1, 1, 1, 1),
+    "bottleneck": False,
+    "filters": (16, 32, 48, 64),
+    "stem_filters": 16,
+}
+
+
+def _centernet(
+    size: str, num_params: int, shape: tuple[int, int, int], summary: str, **defaults: Any
+) -> ModelSpec:
+    small = {"num_blocks": (1, 1), "bottleneck": False, "filters": (4, 8), "stem_filters": 4}
+    is_resnet = defaults.get("backbone", "resnet") == "resnet"
+    return ModelSpec(
+        name=f"centernet-{size}",
+        license=LICENSE,
+        tasks=("object-detection",),
+        builder="zoo_models.builders.centernet:centernet",
+        family="centernet",
+        inputs=(TensorSpec("image", shape),),
+        defaults={"input_shape": shape, **defaults},
+        reduced={
+            "input_shape": (32, 64, 3),
+            "backbone_sizes": small if is_resnet else {"width": 0.35},
+            "neck_filters": 8,
+            "head_filters": 8,
+            "num_classes": 5,
+        },
+        num_params=num_params,
+        summary=summary,
+        paper="Zhou et al. 2019, https://arxiv.org/abs/1904.07850",
+        tags=("vision", "convolution", "detection"),
+    )
+
+
 SPECS = (
+    ModelSpec(
+        name="mlp",
+        **MLP,
+        tasks=("classification", "features"),
+        defaults={"input_shape": (64,), "hidden_dims": (128, 128), "num_classes": 10},
+        inputs=(TensorSpec("features", (64,)),),
+        num_params=26_122,
+        summary="Multi-layer perceptron on vectors or images of any size.",
+        tags=("dense",),
+    ),
+    ModelSpec(
+        name="mnist-mlp",
+        **MLP,
+        tasks=("image-classification", "features"),
+        defaults={"input_shape": (28, 28, 1), "hidden_dims": (128, 128), "num_classes": 10},
+        inputs=(MNIST_IMAGE,),
+        num_params=118_282,
+        summary="784-128-128-10 perceptron for 28x28 grey digits.",
+        tags=("dense", "vision", "mnist"),
+    ),
+    ModelSpec(
+        name="cnn",
+        **CNN,
+        defaults={"input_shape": (32, 32, 3), "filters": (32, 64, 64), "num_classes": 10},
+        num_params=122_570,
+        summary="Convolutions with max-pooling and a dense layer, for images of any size.",
+        tags=("vision",),
+    ),
+    ModelSpec(
+        name="cifar10-cnn",
+        **CNN,
+        defaults={
+            "input_shape": (32, 32, 3),
+            "filters": (32, 64, 64),
+            "hidden_dim": 64,
+            "num_classes": 10,
+        },
+        num_params=122_570,
+        summary="Three 3x3 convolutions and a dense layer for 32x32 colour images.",
+        tags=("vision", "cifar10"),
+    ),
     ModelSpec(
         name="lenet5",
         **{**VISION, "inputs": (MNIST_IMAGE,)},
@@ -167,4 +258,29 @@ SPECS = (
     _vit("tiny", 5_717_416, 192, 3),
     _vit("small", 22_050_664, 384, 6),
     _vit("base", 86_567_656, 768, 12),
+    _centernet(
+        "resnet18",
+        11_502_676,
+        (512, 512, 3),
+        "CenterNet on a ResNet-18, for photographs.",
+        backbone_sizes=RESNET18,
+    ),
+    _centernet(
+        "mobilenet-v3-small",
+        1_147_060,
+        (320, 320, 3),
+        "CenterNet on a MobileNetV3-Small, for photographs on phones.",
+        backbone="mobilenet-v3",
+        backbone_sizes={"size": "small"},
+    ),
+    _centernet(
+        "micro",
+        195_070,
+        (96, 96, 1),
+        "CenterNet on a small ResNet, for small grey images.",
+        backbone_sizes=MICRO,
+        neck_filters=32,
+        head_filters=32,
+        num_classes=10,
+    ),
 )

@@ -1,4 +1,4 @@
-"""The pieces that model families share, each written once.
+"""The pieces that model families have in common, each written once.
 
 Importing this package makes its layers known to Keras: do so before `keras.models.load_model`.
 """
@@ -9,17 +9,21 @@ from zoo_models.layers.embedding import (
     ClassToken,
     LearnedPositions,
     SinusoidalPositions,
+    rating_embedding,
     token_embedding,
 )
 from zoo_models.layers.fake_quantization import ActivationRange, QuantizedWeights
-from zoo_models.layers.gated import GatedBlock
 from zoo_models.layers.heads import (
+    BiasAdd,
+    LastStep,
+    MaskedMeanPooling,
     check_choice,
     check_task,
     encoder_head,
     image_head,
     language_model_head,
     masked_lm_head,
+    rating_head,
     sentence_embedding,
     sequence_head,
     span_head,
@@ -30,13 +34,13 @@ from zoo_models.layers.inputs import (
     IMAGENET_STD,
     image_input,
     normalized_image_input,
+    rating_inputs,
     token_inputs,
 )
 from zoo_models.layers.normalization import LayerNorm, RMSNorm
-from zoo_models.layers.pooling import BiasAdd, LastStep, MaskedMeanPooling
 from zoo_models.layers.rotary import RotaryPositions
 from zoo_models.layers.spectrogram import LogMelSpectrogram
-from zoo_models.layers.transformer import TransformerBlock, encoder_blocks
+from zoo_models.layers.transformer import GatedBlock, TransformerBlock, encoder_blocks
 
 __all__ = [
     "IMAGENET_MEAN",
@@ -69,6 +73,9 @@ __all__ = [
     "language_model_head",
     "masked_lm_head",
     "normalized_image_input",
+    "rating_embedding",
+    "rating_head",
+    "rating_inputs",
     "sentence_embedding",
     "sequence_head",
     "span_head",

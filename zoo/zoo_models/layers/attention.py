@@ -20,7 +20,7 @@ from zoo_registry import UsageError
 
 @keras.saving.register_keras_serializable(package="kerazoo")
 class AttentionBias(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Turns a padding mask, and the order of time, into numbers added to attention scores.
+    """Turns a padding mask, and the order of time, into a bias added to attention scores.
 
     A hidden position gets a large negative number, a visible one zero. Computed once a model and
     given to every block.

@@ -34,7 +34,7 @@ def conv_norm(
             does, or rather at the end, as TensorFlow does (``"same"``). They differ for strides
             over 1 only.
         epsilon: Of the normalization.
-        momentum: Share of the running statistics that each step keeps.
+        momentum: Fraction of the running statistics that each step keeps.
         name: Prefix of the layers' names: ``NAME_conv``, ``NAME_norm`` and ``NAME_activation``.
         number: Of the convolution within its block, put behind the names.
     """

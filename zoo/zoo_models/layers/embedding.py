@@ -1,4 +1,4 @@
-"""Tokens and their positions."""
+"""Tokens and their positions; users and items."""
 
 from __future__ import annotations
 
@@ -185,3 +185,24 @@ class SinusoidalPositions(keras.layers.Layer):  # type: ignore[misc]  # Keras sh
     def get_config(self) -> dict[str, Any]:
         """Return the arguments."""
         return {**super().get_config(), "max_wavelength": self.max_wavelength}
+
+
+def rating_embedding(count: int, width: int, l2: float, stddev: float | None, name: str) -> Any:
+    """Return an embedding layer for users or items.
+
+    Args:
+        count: How many of them there are.
+        width: Of each vector.
+        l2: Penalty on its squares; 0 is none.
+        stddev: Of the initial values; ``None`` begins with zeros.
+        name: Of the layer.
+    """
+    return keras.layers.Embedding(
+        count,
+        width,
+        embeddings_initializer="zeros"
+        if stddev is None
+        else keras.initializers.RandomNormal(0, stddev),
+        embeddings_regularizer=keras.regularizers.L2(l2) if l2 else None,
+        name=name,
+    )

@@ -16,10 +16,10 @@ _SMALLEST_RANGE = 1e-3
 class ActivationRange(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
     """Activations rounded to int8, between limits that follow what training sees.
 
-    They widen at once and narrow slowly.
+    They widen immediately and narrow slowly.
 
     Args:
-        momentum: Share of wider limits that each step keeps; the first step sets them.
+        momentum: Fraction of wider limits that each step keeps; the first step sets them.
 
     Example:
         >>> import keras

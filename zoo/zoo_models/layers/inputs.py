@@ -76,3 +76,8 @@ def token_inputs(sequence_length: int | None, prefix: str = "") -> dict[str, Any
         name: keras.Input((sequence_length,), name=name, dtype="int32")
         for name in (f"{prefix}token_ids", f"{prefix}padding_mask")
     }
+
+
+def rating_inputs() -> list[Any]:
+    """Return the inputs ``user_id`` and ``item_id``, int32 (batch, 1)."""
+    return [keras.Input((1,), name=name, dtype="int32") for name in ("user_id", "item_id")]

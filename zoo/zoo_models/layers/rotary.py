@@ -95,7 +95,7 @@ def rotary_rates(head_dim: int, theta: float, scaling: Scaling | None) -> tuple[
     Args:
         head_dim: Width of a head, even.
         theta: Base of the wavelengths.
-        scaling: ``None``, or a table with ``rope_type`` and its numbers in Hugging Face's words:
+        scaling: ``None``, or a table with ``rope_type`` and its parameters in Hugging Face's words:
             ``"linear"`` (``factor``; https://arxiv.org/abs/2306.15595), ``"llama3"`` (``factor``,
             ``low_freq_factor``, ``high_freq_factor``, ``original_max_position_embeddings``;
             https://arxiv.org/abs/2407.21783) or ``"yarn"`` (``factor``,
@@ -107,7 +107,8 @@ def rotary_rates(head_dim: int, theta: float, scaling: Scaling | None) -> tuple[
         float64 (head_dim / 2,), and a number.
 
     Raises:
-        UsageError: A width that is odd, an unknown type, or numbers it lacks or does not know.
+        UsageError: A width that is odd, an unknown type, or parameters that it lacks or does not
+            know.
 
     Example:
         >>> rotary_rates(4, 100.0, {"rope_type": "linear", "factor": 2.0})
@@ -127,7 +128,7 @@ def check_scaling(scaling: Scaling) -> None:
     """Refuse a table that :func:`rotary_rates` cannot follow.
 
     Raises:
-        UsageError: An unknown type, or numbers it lacks or does not know.
+        UsageError: An unknown type, or parameters that it lacks or does not know.
 
     Example:
         >>> check_scaling({"rope_type": "dynamic", "factor": 2.0})
@@ -190,7 +191,7 @@ def _sharpened(factor: float, scale: float | None, scale_all: float | None) -> f
 
 
 LENGTH = "original_max_position_embeddings"
-# What changes the rates, the numbers it needs, and those it may have.
+# What changes the rates, the parameters that it needs, and those that it may have.
 SCALINGS: dict[
     str,
     tuple[Callable[[Rates, float, Scaling], tuple[Rates, float]], tuple[str, ...], tuple[str, ...]],

@@ -1,4 +1,4 @@
-"""From sound to what a convolution takes for a picture: the front end of speech models."""
+"""From audio to log-mel spectrograms or MFCCs, as images: the front end of speech models."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]  # Keras ship
     every runtime has. Nothing in it is learned.
 
     Args:
-        sample_rate: Of the sound, in Hz.
+        sample_rate: Of the audio, in Hz.
         frame_length: Samples of which one spectrum is made.
         frame_step: Samples from one spectrum to the next.
         num_bands: Bands of the mel scale.
         low: Lower end of the first band in Hz.
         high: Upper end of the last band in Hz; at most half of the sample rate.
-        num_coefficients: So many coefficients of an orthonormal cosine transform of the bands in
-            place of them (Davis, Mermelstein 1980, https://doi.org/10.1109/TASSP.1980.1163420);
+        num_coefficients: So many coefficients of an orthonormal cosine transform of the bands
+            instead of these (Davis, Mermelstein 1980, https://doi.org/10.1109/TASSP.1980.1163420);
             ``None`` gives the bands.
         floor: Added to the power before the logarithm.
 
@@ -38,9 +38,9 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]  # Keras ship
         UsageError: Bands beyond the sample rate, or so narrow that no frequency falls into one.
 
     Example:
-        >>> sound = np.zeros((1, 1600), "float32")
+        >>> audio = np.zeros((1, 1600), "float32")
         >>> layer = LogMelSpectrogram(16000, frame_length=400, frame_step=200, num_bands=20)
-        >>> layer(sound).shape
+        >>> layer(audio).shape
         TensorShape([1, 7, 20])
     """
 
@@ -81,14 +81,14 @@ class LogMelSpectrogram(keras.layers.Layer):  # type: ignore[misc]  # Keras ship
         held = (self._waves, self._bands, self._cosines)
         return [array for array in held if array is not None]
 
-    def call(self, sound: Any) -> Any:
+    def call(self, audio: Any) -> Any:
         """Return float32 (batch, frames, bands or coefficients).
 
         Args:
-            sound: float (batch, samples) in -1..1.
+            audio: float (batch, samples) in -1..1.
         """
         parts = ops.conv(
-            ops.expand_dims(sound, -1), self._waves, self.frame_step, data_format="channels_last"
+            ops.expand_dims(audio, -1), self._waves, self.frame_step, data_format="channels_last"
         )
         x = ops.log(ops.matmul(ops.square(parts), self._bands) + self.floor)
         return x if self._cosines is None else ops.matmul(x, self._cosines)
@@ -130,13 +130,13 @@ def mel_bands(
     """
     if not 0 <= low < high <= sample_rate / 2:
         raise UsageError(
-            f"Bands from {low:g} to {high:g} Hz cannot be had of {sample_rate} samples a second: "
-            f"they lie between 0 and {sample_rate / 2:g}."
+            f"Bands from {low:g} to {high:g} Hz are not possible at {sample_rate} samples a "
+            f"second: they lie between 0 and {sample_rate / 2:g}."
         )
     ends = np.linspace(_mel(low), _mel(high), num_bands + 2)
-    places = _mel(np.arange(frame_length // 2 + 1) * sample_rate / frame_length)[:, np.newaxis]
-    rising = (places - ends[:-2]) / (ends[1:-1] - ends[:-2])
-    falling = (ends[2:] - places) / (ends[2:] - ends[1:-1])
+    bins = _mel(np.arange(frame_length // 2 + 1) * sample_rate / frame_length)[:, np.newaxis]
+    rising = (bins - ends[:-2]) / (ends[1:-1] - ends[:-2])
+    falling = (ends[2:] - bins) / (ends[2:] - ends[1:-1])
     bands = np.maximum(0, np.minimum(rising, falling))
     if not bands.any(axis=0).all():
         raise UsageError(

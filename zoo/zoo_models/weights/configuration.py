@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_models.weights.converter import Converter
+from zoo_models.weights.images import is_number
 from zoo_models.weights.snapshot import ROPE_TABLES
 from zoo_registry import UsageError
 
@@ -20,7 +21,7 @@ _ACTIVATIONS: Mapping[Any, str] = {
     "gelu_pytorch_tanh": "gelu_new",
     "swish": "silu",
 }
-# What no answer of any model depends on.
+# What no prediction of any model depends on.
 HARMLESS = frozenset(
     (
         # The labels, the task and the family are read elsewhere.
@@ -30,7 +31,7 @@ HARMLESS = frozenset(
         *("attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "classifier_dropout"),
         *("classifier_dropout_prob", "dropout", "embd_pdrop", "hidden_dropout_prob", "qa_dropout"),
         *("resid_pdrop", "seq_classif_dropout", "summary_first_dropout"),
-        # Of generation, which is told its settings by its caller.
+        # Of generation, whose settings its caller passes.
         *("bad_words_ids", "begin_suppress_tokens", "decoder_start_token_id", "diversity_penalty"),
         *("do_sample", "early_stopping", "encoder_no_repeat_ngram_size"),
         *("exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id"),
@@ -106,7 +107,7 @@ def read_settings(converter: Converter, config: Mapping[str, Any], source: str) 
         source: What the user asked for, for messages.
 
     Raises:
-        UsageError: A model that is not ours, or a value that is no such thing.
+        UsageError: A model that is not ours, or a value of another kind.
     """
     config = {converter.aliases.get(key, key): value for key, value in config.items()}
     keys = _Keys(config, converter.defaults)
@@ -136,7 +137,7 @@ def same(one: Any, other: Any) -> bool:
         >>> same(9.999999747378752e-06, 1e-5), same(1e-12, 1e-6), same([2, 2], (2, 2))
         (True, False, True)
     """
-    if _is_number(one) and _is_number(other):
+    if is_number(one) and is_number(other):
         return bool(abs(one - other) <= _SAME * max(abs(one), abs(other)))
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(same, one, other))
@@ -150,16 +151,12 @@ def _plain_word(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _check_fixed(keys: _Keys, fixed: Mapping[str, Any], source: str) -> None:
     for key, value in fixed.items():
-        said = keys.get(key)
-        if said is not None and not same(_plain_word(said), value):
+        given = keys.get(key)
+        if given is not None and not same(_plain_word(given), value):
             raise UsageError(
-                f"weights='{source}': {CONFIG_SAYS} {key}={said!r}; only {value!r} is built."
+                f"weights='{source}': {CONFIG_SAYS} {key}={given!r}; only {value!r} is built."
             )
 
 
@@ -183,8 +180,8 @@ def _sizes(converter: Converter, keys: _Keys, source: str) -> dict[str, Any]:
 def _check_rope(config: Mapping[str, Any], unread: Mapping[str, Any], source: str) -> None:
     """Refuse settings of rotary positions that nothing reads: each of them turns every query."""
     tables = [config.get(name) for name in ROPE_TABLES]
-    told = {key for table in tables if isinstance(table, Mapping) for key in table}
-    for key in sorted(told & unread.keys()):
+    given = {key for table in tables if isinstance(table, Mapping) for key in table}
+    for key in sorted(given & unread.keys()):
         raise UsageError(
             f"weights='{source}': {CONFIG_SAYS} {key}={config[key]!r} of rotary positions, which "
             "nothing here reads."

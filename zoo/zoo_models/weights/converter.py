@@ -32,7 +32,7 @@ AXES = {"linear": (1, 0), "conv": (2, 3, 1, 0), "depthwise": (2, 3, 0, 1)}
 
 
 @dataclass(frozen=True)
-class Row:
+class Weight:
     """One weight under both names.
 
     Args:
@@ -116,7 +116,7 @@ class Converter:
 
     Args:
         model_type: Of ``config.json``.
-        rows: Every weight of every head.
+        weights: Every weight of every head.
         heads: By task.
         sizes: Key of ``config.json`` by builder argument.
         words: The builder's word for a word of ``config.json``, by builder argument.
@@ -125,22 +125,21 @@ class Converter:
         settings: Builder arguments beside :data:`SETTINGS` that change no weight's shape: a named
             model, too, takes the snapshot's.
         own: Builder arguments that a named model keeps, as weights are fitted to them.
-        harmless: Further keys of ``config.json`` that change no answer.
+        harmless: Further keys of ``config.json`` that change no output.
         graph: Builder arguments for which Hugging Face has our default and no other value.
         read: Builder arguments that follow from several keys of ``config.json``.
         write: The way back, from all builder arguments.
         prefix: What the names begin with in a model that has a head.
-        ignored: Regular expression of tensors that are no weights.
-        tied: Tensors of a head of tokens by the one that stands in their place here and must be
-            equal.
+        ignored: Regular expression of tensors that are not weights.
+        tied: Tensors of a head of tokens by the one that replaces them here and must be equal.
         accepts: Whether a configuration of the model type is this converter's, where a family has
             several of them.
-        unbuilt: Regular expression of tensors of layers that ours leaves out; it is said.
+        unbuilt: Regular expression of tensors of layers that ours leaves out; they are reported.
         aliases: Keys of ``config.json`` by another word that transformers takes for them.
     """
 
     model_type: str
-    rows: tuple[Row, ...]
+    weights: tuple[Weight, ...]
     heads: Mapping[str, Head]
     sizes: Mapping[str, str]
     prefix: str
@@ -165,7 +164,7 @@ class Converter:
             tensor = pattern.sub(word, tensor)
         return tensor.removeprefix(self.prefix)
 
-    def matches(self, path: str) -> list[tuple[str, Row]]:
+    def matches(self, path: str) -> list[tuple[str, Weight]]:
         """Return the names that a Keras variable may have, without prefix, by kind of head."""
         return self._by_ours.filled(path)
 
@@ -178,7 +177,7 @@ class Converter:
         return bool(self.owners(tensor))
 
     def is_ignored(self, tensor: str) -> bool:
-        """Return whether a tensor, named without its prefix, is no weight."""
+        """Return whether a tensor, named without its prefix, is not a weight."""
         return self._ignored.fullmatch(tensor) is not None
 
     def is_unbuilt(self, tensor: str) -> bool:
@@ -187,11 +186,11 @@ class Converter:
 
     @cached_property
     def _by_ours(self) -> _Names:
-        return _Names(tuple((row.ours, row.theirs, row) for row in self.rows))
+        return _Names(tuple((weight.ours, weight.theirs, weight) for weight in self.weights))
 
     @cached_property
     def _by_theirs(self) -> _Names:
-        return _Names(tuple((row.theirs, row.ours, row) for row in self.rows))
+        return _Names(tuple((weight.theirs, weight.ours, weight) for weight in self.weights))
 
     @cached_property
     def _ignored(self) -> re.Pattern[str]:
@@ -203,20 +202,22 @@ class Converter:
 
 
 class _Names:
-    """Rows by what a name looks like with its numbers left out: a file may have 300,000 names."""
+    """Weights by their name without its numbers: a file may have 300,000 names."""
 
-    def __init__(self, rows: tuple[tuple[str, str, Row], ...]) -> None:
-        self._rows: dict[str, list[tuple[re.Pattern[str], str, Row]]] = {}
-        for pattern, other, row in rows:
+    def __init__(self, weights: tuple[tuple[str, str, Weight], ...]) -> None:
+        self._weights: dict[str, list[tuple[re.Pattern[str], str, Weight]]] = {}
+        for pattern, other, weight in weights:
             expression = re.sub(r"\\{(\w)\\}", r"(?P<\1>\\d+)", re.escape(pattern))
             shape = _NUMBER.sub("0", _LETTER.sub("0", pattern))
-            self._rows.setdefault(shape, []).append((re.compile(expression), other, row))
+            self._weights.setdefault(shape, []).append((re.compile(expression), other, weight))
 
-    def filled(self, name: str) -> list[tuple[str, Row]]:
-        """Return the other names, with the numbers that ``name`` has where its row has letters."""
-        rows = self._rows.get(_NUMBER.sub("0", name), ())
-        found = [(pattern.fullmatch(name), other, row) for pattern, other, row in rows]
-        return [(other.format(**match.groupdict()), row) for match, other, row in found if match]
+    def filled(self, name: str) -> list[tuple[str, Weight]]:
+        """Return the other names, the numbers of ``name`` in place of the pattern's letters."""
+        weights = self._weights.get(_NUMBER.sub("0", name), ())
+        found = [(pattern.fullmatch(name), other, weight) for pattern, other, weight in weights]
+        return [
+            (other.format(**match.groupdict()), weight) for match, other, weight in found if match
+        ]
 
 
 def kind_of(config: Mapping[str, Any]) -> str | None:
@@ -255,22 +256,24 @@ def chosen(
     return several[counts.index(max(counts))]
 
 
-def layer(ours: str, theirs: str, kind: Kind = "linear") -> tuple[Row, Row]:
-    """Return the rows of a dense or convolutional layer with kernel and bias."""
-    return Row(f"{ours}/kernel", f"{theirs}.weight", kind), Row(f"{ours}/bias", f"{theirs}.bias")
+def layer(ours: str, theirs: str, kind: Kind = "linear") -> tuple[Weight, Weight]:
+    """Return the weights of a dense or convolutional layer with kernel and bias."""
+    return Weight(f"{ours}/kernel", f"{theirs}.weight", kind), Weight(
+        f"{ours}/bias", f"{theirs}.bias"
+    )
 
 
-def norm(ours: str, theirs: str) -> tuple[Row, Row]:
-    """Return the rows of a layer normalization."""
-    return Row(f"{ours}/gamma", f"{theirs}.weight"), Row(f"{ours}/beta", f"{theirs}.bias")
+def norm(ours: str, theirs: str) -> tuple[Weight, Weight]:
+    """Return the weights of a layer normalization."""
+    return Weight(f"{ours}/gamma", f"{theirs}.weight"), Weight(f"{ours}/beta", f"{theirs}.bias")
 
 
-def conv_norm(ours: str, theirs: str, number: str = "", kind: Kind = "conv") -> tuple[Row, ...]:
-    """Return the rows of what :func:`zoo_models.layers.conv_norm` names ``ours``."""
+def conv_norm(ours: str, theirs: str, number: str = "", kind: Kind = "conv") -> tuple[Weight, ...]:
+    """Return the weights of what :func:`zoo_models.layers.conv_norm` names ``ours``."""
     normalization = f"{ours}_norm{number}"
     return (
-        Row(f"{ours}_conv{number}/kernel", f"{theirs}.convolution.weight", kind),
+        Weight(f"{ours}_conv{number}/kernel", f"{theirs}.convolution.weight", kind),
         *norm(normalization, f"{theirs}.normalization"),
-        Row(f"{normalization}/moving_mean", f"{theirs}.normalization.running_mean"),
-        Row(f"{normalization}/moving_variance", f"{theirs}.normalization.running_var"),
+        Weight(f"{normalization}/moving_mean", f"{theirs}.normalization.running_mean"),
+        Weight(f"{normalization}/moving_variance", f"{theirs}.normalization.running_var"),
     )

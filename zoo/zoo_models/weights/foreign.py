@@ -9,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from zoo_models.calling import check_overrides, load_builder
-from zoo_models.weights.belongings import Belongings, of_snapshot, sentences
-from zoo_models.weights.classes import Classes
+from zoo_models.weights.assets import Assets, sentences, snapshot_assets
 from zoo_models.weights.configuration import Settings, read_settings, same
-from zoo_models.weights.converter import HEAD, POOLER, SETTINGS, Converter, Row, chosen, kind_of
-from zoo_models.weights.report import Report, as_numbers, checked
-from zoo_models.weights.snapshot import Snapshot
-from zoo_models.weights.tensors import Tensors, opened
+from zoo_models.weights.converter import HEAD, POOLER, SETTINGS, Converter, Weight, chosen, kind_of
+from zoo_models.weights.loading import Classes, LoadReport, as_floats, checked
+from zoo_models.weights.snapshot import Snapshot, Tensors, opened
 from zoo_registry import ModelSpec, UsageError, models
 from zoo_system.durable import sha256
 
 # What the names of models end with whose head has a row a class.
 _CLASSES = "Classification"
 _FEW_BLOCKS = 200
-# Whose heads give a number to every token of the vocabulary.
+# Whose heads give a logit to every token of the vocabulary.
 _OF_TOKENS = {"causal-lm", "masked-lm", "pretraining"}
 GIVE = "Give what differs as arguments of the builder."
 
@@ -70,7 +68,7 @@ class ForeignCheckpoint:
 
         Args:
             given: Defaults and overrides together.
-            overrides: What the user said.
+            overrides: What the user passed.
 
         Raises:
             UsageError: Another family, or sizes that differ, all of them.
@@ -90,8 +88,8 @@ class ForeignCheckpoint:
             "input_shape": self._input_shape(known.get("input_shape")),
             **sentences(self.snapshot, known.get("task")),
         }
-        told = {k: v for k, v in further.items() if v is not None and k in known and k not in kept}
-        arguments = {k: v for k, v in {**told, **wanted}.items() if k not in overrides}
+        more = {k: v for k, v in further.items() if v is not None and k in known and k not in kept}
+        arguments = {k: v for k, v in {**more, **wanted}.items() if k not in overrides}
         self._check_blocks(arguments)
         try:
             return check_overrides(self.spec, arguments)
@@ -100,7 +98,7 @@ class ForeignCheckpoint:
                 f"weights='{self.source}': config.json does not fit: {error}"
             ) from error
 
-    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
+    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> LoadReport:
         """Fill the model's variables, one tensor in memory at a time.
 
         Args:
@@ -115,13 +113,13 @@ class ForeignCheckpoint:
         with opened(self.snapshot.files) as tensors:
             plan = _Plan(self, model, tensors, Classes(self.labels, labels))
             report = checked(
-                Report(
+                LoadReport(
                     source=self.source,
                     sha256=hashes,
                     loaded=len(plan.filled),
                     unread=self._settings.unread,
                     model_type=self.converter.model_type,
-                    belongings=self.belongings(model, plan.has_own_head, labels),
+                    assets=self.assets(model, plan.has_own_head, labels),
                     **plan.lists(),
                 ),
                 self.spec,
@@ -138,18 +136,18 @@ class ForeignCheckpoint:
         """
         heads = self.converter.heads
         wanted = heads.get(model.zoo_spec.defaults.get("task"))
-        told = (self.snapshot.own_config.get("architectures") or [None])[0]
+        theirs = (self.snapshot.own_config.get("architectures") or [None])[0]
         if wanted is None or not wanted.layers:
             return None
         others = {head.architecture for head in heads.values()} - {wanted.architecture}
-        kinds = {wanted.architecture.endswith(_CLASSES), str(told).endswith(_CLASSES)}
-        return () if told in others and kinds == {True} else wanted.layers
+        kinds = {wanted.architecture.endswith(_CLASSES), str(theirs).endswith(_CLASSES)}
+        return () if theirs in others and kinds == {True} else wanted.layers
 
-    def belongings(
-        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
-    ) -> Belongings:
+    def assets(self, model: Any, has_own_head: bool, labels: Sequence[str] | None) -> Assets:
         """Return what the weights come with, as far as it goes with a model."""
-        return of_snapshot(self.snapshot, model, labels or (self.labels if has_own_head else None))
+        return snapshot_assets(
+            self.snapshot, model, labels or (self.labels if has_own_head else None)
+        )
 
     @cached_property
     def _settings(self) -> Settings:
@@ -181,7 +179,7 @@ class ForeignCheckpoint:
             )
 
     def _input_shape(self, known: Any) -> tuple[Any, ...] | None:
-        """Return the shape of images, with the size and the channels that the snapshot tells."""
+        """Return the shape of images, with the size and the channels that the snapshot gives."""
         channels = self.snapshot.config.get("num_channels")
         if not isinstance(known, tuple) or len(known) != 3:
             return None
@@ -221,7 +219,7 @@ class _Plan:
         for copy, original in converter.tied.items():
             if copy in self._names and original not in self._names and self._shares:
                 self._names[original] = self._names.pop(copy)
-        self.filled: list[tuple[Any, str, Row]] = []
+        self.filled: list[tuple[Any, str, Weight]] = []
         self._fitted: dict[str, str] = {}
         self._report: dict[str, list[str]] = {"fresh": [], "missing": [], "misshapen": []}
         self._used: set[str] = set()
@@ -250,23 +248,23 @@ class _Plan:
 
     def fill(self, *, strict: bool) -> None:
         """Assign every tensor that was placed."""
-        for variable, name, row in self.filled:
-            array = as_numbers(self._read(name, row), name, self._source, strict=strict)
+        for variable, name, weight in self.filled:
+            array = as_floats(self._read(name, weight), name, self._source, strict=strict)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
             variable.assign(array)
 
-    def _read(self, name: str, row: Row) -> Any:
-        array = row.to_ours(self._tensors.read(name))
-        return array if row.fit is None else row.fit(array, self._model, self._config)
+    def _read(self, name: str, weight: Weight) -> Any:
+        array = weight.to_ours(self._tensors.read(name))
+        return array if weight.fit is None else weight.fit(array, self._model, self._config)
 
-    def _shape(self, path: str, name: str, row: Row) -> tuple[int, ...]:
+    def _shape(self, path: str, name: str, weight: Weight) -> tuple[int, ...]:
         """Return the shape of what a tensor becomes, and note one that is fitted to images."""
-        shape = row.our_shape(self._tensors.shape(name))
-        if row.fit is None:
+        shape = weight.our_shape(self._tensors.shape(name))
+        if weight.fit is None:
             return shape
-        plain = row.to_ours(self._tensors.read(name))
-        fitted = row.fit(plain, self._model, self._config)
+        plain = weight.to_ours(self._tensors.read(name))
+        fitted = weight.fit(plain, self._model, self._config)
         if fitted is not plain:
             self._fitted[path] = f"{len(plain)} to {len(fitted)}"
         return tuple(fitted.shape)
@@ -277,26 +275,26 @@ class _Plan:
         if not found:
             self._report["fresh" if head else "missing"].append(variable.path)
             return
-        plain, row = found[0]
+        plain, weight = found[0]
         self._used.add(plain)
         name = self._names[plain]
-        shape, wanted = self._shape(variable.path, name, row), tuple(variable.shape)
+        shape, wanted = self._shape(variable.path, name, weight), tuple(variable.shape)
         by_name = self._classes.is_by_name(variable.path)
         if self._classes.fit(shape, wanted) if by_name else shape == wanted:
-            self.filled.append((variable, name, row))
+            self.filled.append((variable, name, weight))
         else:
             shapes = f"{variable.path} {wanted} and not {shape}"
             # Of a head for as many classes of other names the shapes say nothing.
-            said = variable.path if by_name else shapes
-            is_fresh = head and (by_name or not self._has_told_classes(wanted))
-            self._report["fresh" if is_fresh else "misshapen"].append(said)
+            entry = variable.path if by_name else shapes
+            is_fresh = head and (by_name or not self._has_known_classes(wanted))
+            self._report["fresh" if is_fresh else "misshapen"].append(entry)
 
-    def _has_told_classes(self, wanted: Sequence[int]) -> bool:
+    def _has_known_classes(self, wanted: Sequence[int]) -> bool:
         """Return whether a head has as many classes as the configuration says: it should fit."""
-        told = self._classes.theirs
-        return told is not None and len(told) == wanted[-1]
+        known = self._classes.theirs
+        return known is not None and len(known) == wanted[-1]
 
-    def _candidates(self, path: str, head: Any) -> list[tuple[str, Row]]:
+    def _candidates(self, path: str, head: Any) -> list[tuple[str, Weight]]:
         """Return the names a variable may have; in the head, those of the task's own layers."""
         matches = self._converter.matches(path)
         if self._head_layers is None:
@@ -315,7 +313,7 @@ class _Plan:
         return self._shares and self._model.zoo_spec.defaults.get("task") in _OF_TOKENS
 
     def _is_copy(self, plain: str) -> bool:
-        """Return whether a left tensor has the values of the one that stands in its place."""
+        """Return whether a tensor that is left has the values of the one that replaces it."""
         import numpy as np
 
         name, original = self._names[plain], self._names.get(self._converter.tied[plain])

@@ -49,7 +49,7 @@ _PLAIN: Settings = {
     "do_thumbnail": False,
     "rescale_offset": False,
 }
-# Pictures become grey or colour as the model takes them, whatever these say.
+# Images become grey or colour as the model takes them, whatever these say.
 _HARMLESS = {
     *("_processor_class", "_valid_processor_keys", "auto_map", "backend", "crop_pct"),
     *("data_format", "default_to_square", "device", "disable_grouping", "do_convert_rgb"),
@@ -61,17 +61,17 @@ _READ = {"size", "crop_size", "resample", "do_center_crop", *_OF_ALL}
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to a picture before a model.
+    """How an image is prepared for a model.
 
     Args:
-        size: Height and width of what is made; ``None`` where they are the picture's own.
+        size: Height and width of what is made; ``None`` where they are the image's own.
         resample: The filter, as ``ImageStep`` names it; ``None`` for one that it has not.
         shorter_side: Pixels of the shorter side before the middle is cut out.
         resized: Height and width before the middle is cut out.
         rounding: Where the middle of an odd number of pixels begins.
         mean: By channel, of pixels in 0..1.
         std: By channel.
-        remarks: What of the settings no step of ours does.
+        notes: What of the settings no step of ours does.
     """
 
     size: Size | None
@@ -81,7 +81,7 @@ class Preparation:
     rounding: str = "floor"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    remarks: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = field(default=())
 
     def step(self, size: Size, channels: int) -> dict[str, Any]:
         """Return the step for a model's own size, of whose images as much is cut off.
@@ -108,32 +108,32 @@ def _as_much(side: int, before: int, after: int) -> int:
     return before if side == after else side * before // after
 
 
-def preparation(said: Settings, model_type: Any, channels: Any = 3) -> Preparation:
+def preparation(content: Settings, model_type: Any, channels: Any = 3) -> Preparation:
     """Return what the settings of a processor of transformers do.
 
     Args:
-        said: Content of ``preprocessor_config.json``.
+        content: Of ``preprocessor_config.json``.
         model_type: Of ``config.json``, which decides where the settings name no processor.
         channels: Of the model's images, as its configuration says.
 
     Raises:
-        UsageError: Settings that are none.
+        UsageError: Invalid settings.
     """
-    named = said.get("image_processor_type") or said.get("feature_extractor_type")
+    named = content.get("image_processor_type") or content.get("feature_extractor_type")
     kind = _kind(str(named)) if named else _OF_MODELS.get(str(model_type), "ViT")
     known = {**_OF_ALL, **_KINDS.get(kind, _KINDS["ViT"])}
-    told = {key: value for key, value in said.items() if value is not None}
-    settings = {**known, **told}
+    given = {key: value for key, value in content.items() if value is not None}
+    settings = {**known, **given}
     mean, std = _pixels(settings, channels)
-    remarks = [] if kind in _KINDS else [f"image_processor_type={named!r}"]
-    remarks += [
-        f"{key}={told[key]!r}" for key in _PLAIN if told.get(key, _PLAIN[key]) != _PLAIN[key]
+    notes = [] if kind in _KINDS else [f"image_processor_type={named!r}"]
+    notes += [
+        f"{key}={given[key]!r}" for key in _PLAIN if given.get(key, _PLAIN[key]) != _PLAIN[key]
     ]
-    unread = told.keys() - _READ - _HARMLESS - _PLAIN.keys()
-    remarks += [f"{key}={told[key]!r}" for key in sorted(unread)]
+    unread = given.keys() - _READ - _HARMLESS - _PLAIN.keys()
+    notes += [f"{key}={given[key]!r}" for key in sorted(unread)]
     made = _geometry(kind, settings)
-    remarks += made.remarks
-    return replace(made, mean=mean, std=std, remarks=tuple(remarks))
+    notes += made.notes
+    return replace(made, mean=mean, std=std, notes=tuple(notes))
 
 
 def _kind(name: str) -> str:
@@ -143,15 +143,15 @@ def _kind(name: str) -> str:
 
 
 def _geometry(kind: str, settings: Settings) -> Preparation:
-    """Return to what size a picture is brought, and what is cut out of it."""
+    """Return the size to which an image is resized, and the crop of it."""
     size, shorter = _sides("size", settings["size"], squared=settings["squared"])
     number = settings["resample"]
     if isinstance(number, list | dict) or number not in range(6):
-        raise UsageError(f"resample={number!r} is no filter of Pillow.")
+        raise UsageError(f"resample={number!r} is not a filter of Pillow.")
     resample = RESAMPLING.get(number)
     plain = Preparation(size, resample)
     if resample is None:
-        return replace(plain, remarks=(f"resample={number!r}",))
+        return replace(plain, notes=(f"resample={number!r}",))
     if kind == "ConvNext":
         return _convnext(plain, shorter or min(size or (0, 0)), settings)
     if not settings["do_center_crop"]:
@@ -161,26 +161,26 @@ def _geometry(kind: str, settings: Settings) -> Preparation:
     before = (shorter, shorter) if shorter else size
     fits = before is not None and crop is not None and all(map(int.__ge__, before, crop))
     if not settings["do_resize"] or not fits:
-        said = ("do_resize", "size", "crop_size")
-        return replace(cropped, remarks=tuple(f"{key}={settings[key]!r}" for key in said))
+        keys = ("do_resize", "size", "crop_size")
+        return replace(cropped, notes=tuple(f"{key}={settings[key]!r}" for key in keys))
     return cropped
 
 
 def _uncropped(plain: Preparation, settings: Settings) -> Preparation:
     if plain.size is None or not settings["do_resize"]:
-        said = ("do_resize", "size", "do_center_crop")
-        return replace(plain, remarks=tuple(f"{key}={settings[key]!r}" for key in said))
+        keys = ("do_resize", "size", "do_center_crop")
+        return replace(plain, notes=tuple(f"{key}={settings[key]!r}" for key in keys))
     return plain
 
 
 def _convnext(plain: Preparation, side: int, settings: Settings) -> Preparation:
     part = settings["crop_pct"]
     if not isinstance(part, int | float) or not 0 < part <= 1:
-        raise UsageError(f"crop_pct={part!r} is no part of an image.")
+        raise UsageError(f"crop_pct={part!r} is not a fraction of an image.")
     square = replace(plain, size=(side, side), resized=None)
     if not settings["do_resize"] or settings["do_center_crop"]:
-        said = ("do_resize", "do_center_crop")
-        return replace(square, remarks=tuple(f"{key}={settings[key]!r}" for key in said))
+        keys = ("do_resize", "do_center_crop")
+        return replace(square, notes=tuple(f"{key}={settings[key]!r}" for key in keys))
     return replace(square, shorter_side=int(side / part)) if side < _CROPPED_BELOW else square
 
 
@@ -191,7 +191,7 @@ def _sides(key: str, size: Any, *, squared: bool) -> tuple[Size | None, int | No
     if isinstance(size, list | tuple) and len(size) == len(("height", "width")):
         wanted = dict(zip(("height", "width"), size, strict=True))
     if not all(isinstance(side, int) and side > 0 for side in wanted.values()) or not wanted:
-        raise UsageError(f"{key}={size!r} is no height and width in pixels.")
+        raise UsageError(f"{key}={size!r} is not a height and width in pixels.")
     if wanted.keys() == {"height", "width"}:
         return (wanted["height"], wanted["width"]), None
     if wanted.keys() == {"shortest_edge"}:
@@ -199,14 +199,14 @@ def _sides(key: str, size: Any, *, squared: bool) -> tuple[Size | None, int | No
         is_square = squared and not isinstance(size, Mapping)
         return ((side, side), None) if is_square else (None, side)
     if wanted.keys() & {"height", "width"}:
-        raise UsageError(f"{key}={size!r} is no height and width in pixels.")
+        raise UsageError(f"{key}={size!r} is not a height and width in pixels.")
     return None, None
 
 
 def _pixels(settings: Settings, channels: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of pixels in 0..1, for images of 0..255."""
     factor = settings["rescale_factor"]
-    if not _is_number(factor) or factor <= 0:
+    if not is_number(factor) or factor <= 0:
         raise UsageError(f"rescale_factor={factor!r} scales nothing.")
     scale = _WHITE * factor if settings["do_rescale"] else _WHITE
     normalized = settings["do_normalize"]
@@ -217,52 +217,53 @@ def _pixels(settings: Settings, channels: Any) -> tuple[tuple[float, ...], tuple
 
 def _numbers(key: str, values: Any, channels: Any) -> list[float]:
     listed = list(values) if isinstance(values, list | tuple) else [values]
-    if not listed or not all(map(_is_number, listed)):
-        raise UsageError(f"{key}={values!r} are no numbers.")
+    if not listed or not all(map(is_number, listed)):
+        raise UsageError(f"{key}={values!r} is not a list of numbers.")
     numbers = [float(value) for value in listed]
     if len(numbers) not in {1, 3, channels} or (key == "image_std" and min(numbers) <= 0):
         raise UsageError(f"{key}={numbers!r} is not a number above 0 for each channel.")
     return numbers
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Return whether a value of a configuration is a number, and neither true nor false."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def preparation_of_timm(said: Settings) -> Preparation:
+def preparation_of_timm(content: Settings) -> Preparation:
     """Return what timm does to an image by the settings ``pretrained_cfg`` of a snapshot.
 
     Args:
-        said: The settings; what they lack is what ``timm.data.resolve_data_config`` takes.
+        content: The settings; what they lack is what ``timm.data.resolve_data_config`` takes.
 
     Raises:
-        UsageError: Settings that are none.
+        UsageError: Invalid settings.
 
     Example:
         >>> preparation_of_timm({"input_size": [3, 224, 224], "crop_pct": 0.9}).shorter_side
         248
     """
-    channels, *size = said.get("input_size") or (3, 224, 224)
+    channels, *size = content.get("input_size") or (3, 224, 224)
     if len(size) != len(("height", "width")) or not all(isinstance(n, int) and n > 0 for n in size):
-        raise UsageError(f"input_size={said['input_size']!r} is not [channels, height, width].")
-    part = said.get("crop_pct") or 0.875
-    if not _is_number(part) or not 0 < part <= 1:
-        raise UsageError(f"crop_pct={part!r} is no part of an image.")
+        raise UsageError(f"input_size={content['input_size']!r} is not [channels, height, width].")
+    part = content.get("crop_pct") or 0.875
+    if not is_number(part) or not 0 < part <= 1:
+        raise UsageError(f"crop_pct={part!r} is not a fraction of an image.")
     pixels = {
-        "image_mean": said.get("mean") or IMAGENET[0],
-        "image_std": said.get("std") or IMAGENET[1],
+        "image_mean": content.get("mean") or IMAGENET[0],
+        "image_std": content.get("std") or IMAGENET[1],
     }
     mean, std = _pixels({**_OF_ALL, **pixels}, channels)
-    filter_name = said.get("interpolation") or "bicubic"
+    filter_name = content.get("interpolation") or "bicubic"
     known = filter_name in RESAMPLING.values()
     made = Preparation(
         (size[0], size[1]), filter_name if known else None, rounding="even", mean=mean, std=std
     )
-    mode = said.get("crop_mode") or "center"
+    mode = content.get("crop_mode") or "center"
     before = (int(size[0] / part), int(size[1] / part))
-    remarks = [] if known else [f"interpolation={filter_name!r}"]
+    notes = [] if known else [f"interpolation={filter_name!r}"]
     if mode == "squash":
-        return replace(made, resized=before, remarks=tuple(remarks))
+        return replace(made, resized=before, notes=tuple(notes))
     if mode != "center" or before[0] != before[1]:
-        remarks.append(f"crop_mode={mode!r} to input_size={said.get('input_size')!r}")
-    return replace(made, shorter_side=min(before), remarks=tuple(remarks))
+        notes.append(f"crop_mode={mode!r} to input_size={content.get('input_size')!r}")
+    return replace(made, shorter_side=min(before), notes=tuple(notes))

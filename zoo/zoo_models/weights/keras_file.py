@@ -39,7 +39,7 @@ class Listing:
     Args:
         groups: By group of the file, then by what the layer calls them, a number as a rule.
         names: The layer's name by group, empty where it is not known.
-        layers: Kind and settings of the outermost layers by name, where the file tells them.
+        layers: Kind and settings of the outermost layers by name, where the file has them.
     """
 
     groups: Mapping[str, Mapping[str, Any]]
@@ -63,7 +63,7 @@ class Listing:
         for group, held in self.groups.items():
             path = self._path(group, depth)
             for key, value in held.items():
-                # Two layers of one name are told apart by their groups.
+                # Two layers of one name are distinguished by their groups.
                 name = f"{path}/{key}"
                 found[f"{group}/{key}" if name in found else name] = value
         return found
@@ -106,11 +106,11 @@ def listing_of(model: Any) -> Listing:
 
 
 def _layers_of(model: Any) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return kind and settings of a model's layers as its file would tell them."""
+    """Return kind and settings of a model's layers as its file would have them."""
     import keras
 
     rows = [keras.saving.serialize_keras_object(layer) for layer in model.layers if layer.weights]
-    return _told({"config": {"layers": json.loads(json.dumps(rows, default=str))}})
+    return _settings_by_name({"config": {"layers": json.loads(json.dumps(rows, default=str))}})
 
 
 @contextmanager
@@ -130,18 +130,18 @@ def opened(path: Path) -> Iterator[Listing]:
                     "weight belongs in a model of Keras 3: load it with "
                     "keras.models.load_model(...) and keep it with model.save('NAME.keras')."
                 )
-            yield replace(_read(file, _layer_names(config)), layers=_told(config))
+            yield replace(_read(file, _layer_names(config)), layers=_settings_by_name(config))
     except UsageError:
         raise
     except _DAMAGE as error:
         raise UsageError(
-            f"weights='{path}' are no whole file of Keras: {type(error).__name__}: {error}."
+            f"weights='{path}' are not a complete file of Keras: {type(error).__name__}: {error}."
         ) from error
 
 
 @contextmanager
 def _streams(path: Path) -> Iterator[tuple[Any, Mapping[str, Any]]]:
-    """Open the HDF5 part of a file, with the configuration of its model where it is told."""
+    """Open the HDF5 part of a file, with the configuration of its model where the file has it."""
     if not zipfile.is_zipfile(path):
         yield path, {}
         return
@@ -171,7 +171,7 @@ def _rows(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             yield str(row.get("class_name")), held
 
 
-def _told(config: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+def _settings_by_name(config: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
     return {str(held["name"]): (kind, held) for kind, held in _rows(config) if held.get("name")}
 
 
@@ -219,7 +219,7 @@ def _dataset(file: Any, group: Any, key: str) -> Any:
     value = group[key] if is_here else None
     # What is kept in another file would be read from wherever it says.
     if not isinstance(value, h5py.Dataset) or value.external or value.is_virtual:
-        raise UsageError(f"'{file.filename}': {group.name}/{key} is no array of this file.")
+        raise UsageError(f"'{file.filename}': {group.name}/{key} is not an array of this file.")
     if value.shape is None:
         raise UsageError(f"'{file.filename}': {group.name}/{key} is an array without values.")
     return value
@@ -233,7 +233,7 @@ def _of_layers(groups: Mapping[str, Mapping[str, Any]], names: Mapping[str, str]
 def _chosen(names: Mapping[str, str]) -> dict[str, str]:
     """Return the names of listed layers; what Keras itself named is counted among its like.
 
-    A layer that is an attribute of another has its place by that. Keras' own names go on counting
+    A layer that is an attribute of another is identified by that. Keras' own names go on counting
     from model to model, so ``dense_7`` says no more than that it is the next of its kind. It never
     gives the number 0: where a kind has that, its author has counted.
     """

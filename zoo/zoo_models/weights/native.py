@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo_models.calling import accepted_overrides, check_overrides, load_builder
-from zoo_models.weights.belongings import Belongings, of_run
-from zoo_models.weights.classes import Classes
+from zoo_models.weights.assets import Assets, run_assets
 from zoo_models.weights.converter import HEAD, POOLER
 from zoo_models.weights.keras_file import Listing, as_array, holds_floats, listing_of, opened
-from zoo_models.weights.report import Report, as_numbers, checked
+from zoo_models.weights.loading import Classes, LoadReport, as_floats, checked
 from zoo_registry import ModelSpec, UsageError
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.tokenizing import open_tokenizer
@@ -41,12 +40,12 @@ class NativeFile:
 
     @property
     def labels(self) -> list[str] | None:
-        """Names of the classes of the weights' head; a file alone does not tell them."""
+        """Names of the classes of the weights' head; a file alone does not have them."""
         return None
 
     @property
     def task(self) -> str | None:
-        """The head that the weights have; a file alone does not tell it."""
+        """The head that the weights have; a file alone does not have it."""
         return None
 
     def arguments(self, given: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,10 +53,10 @@ class NativeFile:
         del given, overrides
         return {}
 
-    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> Report:
+    def load(self, model: Any, *, strict: bool, labels: Sequence[str] | None = None) -> LoadReport:
         """Load every weight by the names of the layers; another head starts fresh.
 
-        Nothing of the file but its names and numbers is read: no model is built from it.
+        Nothing of the file but its names and arrays is read: no model is built from it.
 
         Args:
             model: From the builder, with its spec.
@@ -73,11 +72,11 @@ class NativeFile:
             other_head = self.task not in {None, model.zoo_spec.defaults.get("task")}
             plan = _Plan(model, held, Classes(self.labels, labels), other_head=other_head)
             report = checked(
-                Report(
+                LoadReport(
                     source=str(self.path),
                     sha256=hashes,
                     loaded=len(plan.filled),
-                    belongings=self.belongings(model, plan.has_own_head, labels),
+                    assets=self.assets(model, plan.has_own_head, labels),
                     **plan.lists(),
                 ),
                 self.spec,
@@ -86,9 +85,7 @@ class NativeFile:
             plan.fill(str(self.path), strict=strict)
         return report
 
-    def belongings(
-        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
-    ) -> Belongings | None:
+    def assets(self, model: Any, has_own_head: bool, labels: Sequence[str] | None) -> Assets | None:
         """Return what the weights come with; a file alone comes with nothing."""
         del model, has_own_head, labels
         return None
@@ -145,12 +142,10 @@ class RunFolder(NativeFile):
             wanted.setdefault("num_classes", len(self.labels))
         return {key: value for key, value in wanted.items() if key not in overrides}
 
-    def belongings(
-        self, model: Any, has_own_head: bool, labels: Sequence[str] | None
-    ) -> Belongings:
+    def assets(self, model: Any, has_own_head: bool, labels: Sequence[str] | None) -> Assets:
         """Return the run's own steps and files, and its classes if its head was taken."""
         known = labels or (self.labels if has_own_head else None)
-        return of_run(self._info.preprocessing, self.folder, model, known)
+        return run_assets(self._info.preprocessing, self.folder, model, known)
 
     def _vocab_size(self) -> dict[str, int]:
         file = self.folder / TOKENIZER
@@ -160,19 +155,19 @@ class RunFolder(NativeFile):
         return {"vocab_size": open_tokenizer(file).get_vocab_size()}
 
 
-# What changes no answer, or what the shapes of weights say.
+# What changes no output, or follows from the shapes of weights.
 _OF_TRAINING = re.compile(
     r"name|dtype|trainable|units|filters|input_dim|output_dim|batch_shape|(batch_)?input_shape|"
     r"(lora|quantization)_\w+|gptq_\w+|\w*dropout|rate|seed|momentum|synchronized|"
     r"\w*_(initializer|regularizer|constraint)|regularizer|stddev|"
     r"module|registered_name|build_config|shared_object_id|inbound_nodes|(input|output)_layers"
 )
-# By these a variable of one number is another.
+# With these, one variable stands for another.
 _ORDERING = ("center", "scale", "use_bias")
 
 
 def _kind_of_head(names: Iterable[str]) -> str | None:
-    """Return what a head gives classes to, which its layers tell, nothing where there is none."""
+    """Return what a head gives classes to, read from its layers; nothing where there is none."""
     layers = {name.partition("/")[0] for name in names}
     if "logits" not in layers:
         return None
@@ -183,7 +178,7 @@ def _kind_of_head(names: Iterable[str]) -> str | None:
 
 
 def _computed(settings: Any) -> Any:
-    """Return the settings of a layer, and of those inside of it, that its answers depend on."""
+    """Return the settings of a layer, and of those inside of it, that its outputs depend on."""
     if isinstance(settings, Mapping):
         kept = {k: v for k, v in settings.items() if not _OF_TRAINING.fullmatch(k)}
         return {key: _computed(value) for key, value in kept.items()}
@@ -213,16 +208,16 @@ class _Plan:
         for name in placed & theirs.layers.keys() & ours.layers.keys():
             if HEAD.match(name):
                 continue
-            (kind, all_said), (own_kind, all_own) = theirs.layers[name], ours.layers[name]
-            said, own = _computed(all_said), _computed(all_own)
-            differ = sorted(key for key in own.keys() & said.keys() if said[key] != own[key])
+            (kind, all_theirs), (own_kind, all_own) = theirs.layers[name], ours.layers[name]
+            other, own = _computed(all_theirs), _computed(all_own)
+            differ = sorted(key for key in own.keys() & other.keys() if other[key] != own[key])
             if kind != own_kind:
                 self._report["misshapen"].append(f"{name}, a {own_kind} and not a {kind}")
             elif any(key in _ORDERING for key in differ):
                 self._report["misshapen"].append(f"{name} with other {', '.join(differ)}")
             elif differ:
-                told = (f"{key}={said[key]!r} and not {own[key]!r}" for key in differ)
-                self._settings[name] = f"{name} {', '.join(told)}"
+                changes = (f"{key}={other[key]!r} and not {own[key]!r}" for key in differ)
+                self._settings[name] = f"{name} {', '.join(changes)}"
 
     @property
     def has_own_head(self) -> bool:
@@ -248,7 +243,7 @@ class _Plan:
         import keras
 
         for variable, value in self.filled:
-            array = as_numbers(as_array(value), variable.path, source, strict=strict)
+            array = as_floats(as_array(value), variable.path, source, strict=strict)
             if self._classes.is_by_name(variable.path):
                 array = self._classes.taken(array, variable)
             variable.assign(array)
@@ -270,8 +265,8 @@ class _Plan:
         shape, wanted = tuple(found.shape), tuple(variable.shape)
         by_name = self._classes.is_by_name(variable.path)
         if not holds_floats(found) and variable.dtype.startswith(("float", "bfloat")):
-            said = f"{variable.path} as {found.dtype}, as quantized weights are"
-            self._report["misshapen"].append(said)
+            entry = f"{variable.path} as {found.dtype}, as quantized weights are"
+            self._report["misshapen"].append(entry)
         elif self._classes.fit(shape, wanted) if by_name else shape == wanted:
             self.filled.append((variable, found))
         elif head:

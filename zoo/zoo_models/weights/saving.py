@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoo_models.weights.belongings import MODULES, POOLING
-from zoo_models.weights.converter import TIMM, Converter, Head, Row, dialects
+from zoo_models.weights.assets import MODULES, POOLING
+from zoo_models.weights.converter import TIMM, Converter, Head, Weight, dialects
 from zoo_models.weights.foreign import builder_defaults
 from zoo_models.weights.snapshot import CONFIG, IMAGES, INDEX, SINGLE
 from zoo_registry import ModelSpec, UsageError, load_target
@@ -73,10 +73,10 @@ def save_pretrained(
             f"This model cannot be written for Hugging Face transformers ({known}): nothing says "
             "what its tensors are called there. model.save('name.keras') keeps it."
         )
-    belongings = getattr(getattr(model, "zoo_weights", None), "belongings", None)
-    if belongings is not None:
-        labels = labels or belongings.labels
-        tokenizer = tokenizer or _tokenizer_in(belongings.assets)
+    assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
+    if assets is not None:
+        labels = labels or assets.labels
+        tokenizer = tokenizer or _tokenizer_in(assets.folder)
     defaults = builder_defaults(spec)
     arguments = {**defaults, **spec.defaults}
     converter = _converter(spec.name, _first_its_own(written, model), arguments, defaults)
@@ -147,8 +147,10 @@ def _check_graph(
 ) -> None:
     other = [key for key in converter.graph if arguments[key] != defaults[key]]
     if other:
-        said = ", ".join(f"{key}={arguments[key]!r}" for key in other)
-        raise UsageError(f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {said}.")
+        differences = ", ".join(f"{key}={arguments[key]!r}" for key in other)
+        raise UsageError(
+            f"Hugging Face's '{converter.model_type}' cannot be '{name}' with {differences}."
+        )
     try:
         converter.write(arguments)
     except UsageError as error:
@@ -193,7 +195,7 @@ def _tokenizer_in(assets: Path | None) -> Path | None:
 
 
 def _padding(tokenizer: str | Path | None) -> int:
-    """Return the token that stands for none: decoders find the last real one by it."""
+    """Return the id of the padding token: decoders find the last real token by it."""
     words = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
     made = open_tokenizer(Path(tokenizer)) if tokenizer is not None else None
     known = [made.token_to_id(word) for word in words] if made is not None else []
@@ -213,13 +215,13 @@ def _write_modules(folder: Path, arguments: Mapping[str, Any]) -> None:
     modes = {"pooling_mode_cls_token": how == "first", "pooling_mode_mean_tokens": how == "mean"}
     (folder / POOLING).parent.mkdir()
     _write(folder / POOLING, {"word_embedding_dimension": arguments["hidden_dim"], **modes})
-    places = {"Transformer": "", "Pooling": Path(POOLING).parent.name}
+    paths = {"Transformer": "", "Pooling": Path(POOLING).parent.name}
     if arguments["sentence_normalized"]:
-        places["Normalize"] = "2_Normalize"
+        paths["Normalize"] = "2_Normalize"
         (folder / "2_Normalize").mkdir()
     rows = [
         {"idx": at, "name": str(at), "path": path, "type": f"sentence_transformers.models.{kind}"}
-        for at, (kind, path) in enumerate(places.items())
+        for at, (kind, path) in enumerate(paths.items())
     ]
     _write(folder / MODULES, rows)
 
@@ -237,8 +239,8 @@ def _image_processor(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tensors(model: Any, converter: Converter, head: Head) -> list[tuple[str, Row, Any]]:
-    """Return their name, the row and our variable, for every weight."""
+def _tensors(model: Any, converter: Converter, head: Head) -> list[tuple[str, Weight, Any]]:
+    """Return its name there, what stores it and our variable, of every weight."""
     prefix = "" if head == converter.heads["features"] else converter.prefix
     found = []
     nameless = []
@@ -261,9 +263,9 @@ def _tensors(model: Any, converter: Converter, head: Head) -> list[tuple[str, Ro
 
 
 def _shards(
-    tensors: Sequence[tuple[str, Row, Any]], most: int
-) -> Iterator[list[tuple[str, Row, Any]]]:
-    shard: list[tuple[str, Row, Any]] = []
+    tensors: Sequence[tuple[str, Weight, Any]], most: int
+) -> Iterator[list[tuple[str, Weight, Any]]]:
+    shard: list[tuple[str, Weight, Any]] = []
     held = 0
     for tensor in tensors:
         size = 4 * tensor[2].value.shape.num_elements()
@@ -275,24 +277,24 @@ def _shards(
     yield shard
 
 
-def _write_shards(folder: Path, tensors: Sequence[tuple[str, Row, Any]], most: int) -> None:
+def _write_shards(folder: Path, tensors: Sequence[tuple[str, Weight, Any]], most: int) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
     shards = list(_shards(tensors, most))
-    places: dict[str, str] = {}
+    files: dict[str, str] = {}
     for number, shard in enumerate(shards, 1):
         alone = len(shards) == 1
         file = SINGLE if alone else f"model-{number:05}-of-{len(shards):05}.safetensors"
         arrays = {
-            name: np.ascontiguousarray(row.to_theirs(np.asarray(variable.value)), "float32")
-            for name, row, variable in shard
+            name: np.ascontiguousarray(weight.to_theirs(np.asarray(variable.value)), "float32")
+            for name, weight, variable in shard
         }
         save_file(arrays, folder / file, metadata={"format": "pt"})
-        places |= dict.fromkeys(arrays, file)
+        files |= dict.fromkeys(arrays, file)
     if len(shards) > 1:
         total = sum(4 * variable.value.shape.num_elements() for _, _, variable in tensors)
-        _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+        _write(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": files})
 
 
 def _write(file: Path, content: Any) -> None:

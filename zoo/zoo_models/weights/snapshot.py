@@ -1,21 +1,24 @@
-"""A folder in Hugging Face's layout: its configuration, its files, its tokenizer."""
+"""A folder in Hugging Face's layout: its configuration, its safetensors, its classes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from zoo_models.weights.images import Preparation, preparation, preparation_of_timm
-from zoo_models.weights.report import listed
-from zoo_models.weights.tensors import PICKLES
+from zoo_models.weights.loading import listed
 from zoo_registry import UsageError
 
 SINGLE, INDEX, CONFIG = "model.safetensors", "model.safetensors.index.json", "config.json"
 IMAGES, ADAPTER = "preprocessor_config.json", "adapter_config.json"
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+# As safetensors calls them; others hold packed or scaled numbers, which mean nothing alone.
+_FLOATS = ("F64", "F32", "F16", "BF16")
 # What transformers names the classes of a configuration that does not.
 LABEL = "LABEL_{}"
 _DEFAULT_CLASSES = 2
@@ -60,12 +63,12 @@ class Snapshot:
                 " It is an adapter of peft: save what merge_and_unload() gives." if adapter else ""
             )
             raise UsageError(
-                f"'{self.path}' is no Hugging Face snapshot: it has no {CONFIG}.{hint}"
+                f"'{self.path}' is not a Hugging Face snapshot: it has no {CONFIG}.{hint}"
             )
         config = read_json(file)
         for key, (kind, what) in _KINDS.items():
             if config.get(key) is not None and not isinstance(config[key], kind):
-                raise UsageError(f"'{file}': {key}={config[key]!r} is no {what}.")
+                raise UsageError(f"'{file}': {key}={config[key]!r} is not a {what}.")
         return config
 
     @cached_property
@@ -92,7 +95,7 @@ class Snapshot:
         """What is done to an image before the model; nothing where no file says it.
 
         Raises:
-            UsageError: A file is damaged, or says what is none.
+            UsageError: A file is damaged, or its settings are invalid.
         """
         file, own = self.folder / IMAGES, self.own_config
         of_timm = own.get("pretrained_cfg")
@@ -123,17 +126,17 @@ class Snapshot:
         # Of both, transformers takes the one file.
         if (self.path / SINGLE).is_file() or not index.is_file():
             return {SINGLE: self._inside(SINGLE)}
-        places = read_json(index).get("weight_map")
-        if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
+        files = read_json(index).get("weight_map")
+        if not isinstance(files, dict) or not all(isinstance(n, str) for n in files.values()):
             raise UsageError(f"'{index}' is damaged: it has no table 'weight_map'.")
-        return {name: self._inside(name) for name in sorted(set(places.values()))}
+        return {name: self._inside(name) for name in sorted(set(files.values()))}
 
     @cached_property
     def labels(self) -> list[str] | None:
         """Names of the classes; transformers' own where the configuration has none for its head.
 
         Raises:
-            UsageError: They are no list of names by number.
+            UsageError: They are not names by index.
         """
         pretrained = self.own_config.get("pretrained_cfg") or {}
         listed = self.own_config.get("label_names") or pretrained.get("label_names")
@@ -149,7 +152,9 @@ class Snapshot:
         if count is None:
             return None
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise UsageError(f"'{self.path / CONFIG}': num_labels={count!r} is no number.")
+            raise UsageError(
+                f"'{self.path / CONFIG}': num_labels={count!r} is not a number of classes."
+            )
         return [LABEL.format(index) for index in range(count)]
 
     def _named(self, named: Any) -> list[str]:
@@ -159,7 +164,7 @@ class Snapshot:
             by_index = {}
         if sorted(by_index) != list(range(len(named))) or not by_index:
             raise UsageError(
-                f"'{self.path / CONFIG}': id2label must name the classes 0, 1, ... by number, not "
+                f"'{self.path / CONFIG}': id2label must name the classes 0, 1, ... by index, not "
                 f"{str(named)[:80]}."
             )
         return [str(by_index[index]) for index in sorted(by_index)]
@@ -198,3 +203,76 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UsageError(f"'{file}' is damaged: it holds no table.")
     return data
+
+
+class Tensors:
+    """The tensors of open safetensors files, by name.
+
+    Args:
+        files: Open files by path.
+    """
+
+    def __init__(self, files: Mapping[Path, Any]) -> None:
+        self._files = files
+        self._paths: dict[str, Path] = {}
+        for path, file in files.items():
+            for name in file.keys():  # noqa: SIM118  # not a mapping
+                if name in self._paths:
+                    raise UsageError(f"'{self._paths[name]}' and '{path}' both hold {name}.")
+                self._paths[name] = path
+
+    def names(self) -> list[str]:
+        """Return the names of all tensors."""
+        return list(self._paths)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; only the header is read."""
+        return tuple(self._slice(name).get_shape())
+
+    def read(self, name: str) -> Any:
+        """Return a tensor as an array.
+
+        Raises:
+            UsageError: It holds no floats.
+        """
+        dtype = self._slice(name).get_dtype()
+        if dtype not in _FLOATS:
+            raise UsageError(
+                f"'{self._paths[name]}': {name} is of type {dtype}, as quantized weights are; "
+                f"only {', '.join(_FLOATS)} can be loaded."
+            )
+        return self._files[self._paths[name]].get_tensor(name)
+
+    def _slice(self, name: str) -> Any:
+        return self._files[self._paths[name]].get_slice(name)
+
+
+@contextmanager
+def opened(files: Mapping[str, Path]) -> Iterator[Tensors]:
+    """Open safetensors files; nothing but their headers is read before it is asked for.
+
+    Args:
+        files: Paths by what to call them in messages.
+
+    Raises:
+        UsageError: A file that is damaged or is something else.
+    """
+    with ExitStack() as stack:
+        yield Tensors({path: stack.enter_context(_opened(path)) for path in files.values()})
+
+
+def _opened(path: Path) -> Any:
+    import ml_dtypes  # noqa: F401  # lets NumPy read bfloat16
+    from safetensors import SafetensorError, safe_open
+
+    if path.suffix in PICKLES:
+        raise UsageError(
+            f"'{path}' is a pickle, which can run any code when it is read: use a safetensors file."
+        )
+    try:
+        return safe_open(path, framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise UsageError(
+            f"'{path}' is not a complete safetensors file: {error}. Download it again; a pickle "
+            "under this name is not read."
+        ) from error

@@ -71,14 +71,14 @@ def read_tokenizer(folder: Path, *, lowered: bool = False) -> Any:
     """
     settings = _settings(folder)
     if (folder / FILE).is_file():
-        tokenizer = _as_told(open_tokenizer(folder / FILE), folder, settings)
+        tokenizer = _with_settings(open_tokenizer(folder / FILE), folder, settings)
     elif _has(folder, WORDPIECE):
         tokenizer = _wordpiece(folder, settings)
     elif _has(folder, BYTE_BPE):
         tokenizer = _byte_bpe(folder, settings)
     else:
         wanted = f"{FILE}, {WORDPIECE[0]} or {' and '.join(BYTE_BPE)}"
-        unread = "".join(f" Not read: {said}." for said in unread_tokenizer(folder))
+        unread = "".join(f" Not read: {file}." for file in unread_tokenizer(folder))
         raise UsageError(f"'{folder}' has no tokenizer: none of {wanted}.{unread}")
     if lowered:
         tokenizer.normalizer = _lowered(tokenizer.normalizer)
@@ -105,8 +105,8 @@ def _settings(folder: Path) -> dict[str, Any]:
     return {key: value for table in tables for key, value in table.items()}
 
 
-def _as_told(tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
-    """Return a whole tokenizer with what the settings beside it say otherwise."""
+def _with_settings(tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
+    """Return a whole tokenizer with what the settings beside it change."""
     from tokenizers import normalizers, pre_tokenizers
 
     whole = json.loads(tokenizer.to_str())
@@ -116,10 +116,10 @@ def _as_told(tokenizer: Any, folder: Path, settings: Mapping[str, Any]) -> Any:
         kept = {key: before[key] for key in ("trim_offsets", "use_regex") if key in before}
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefixed, **kept)
     state = whole.get("normalizer") or {}
-    told = {word: settings[key] for key, word in _NORMALIZED.items() if key in settings}
-    if state.get("type") == "BertNormalizer" and any(state.get(k) != v for k, v in told.items()):
+    given = {word: settings[key] for key, word in _NORMALIZED.items() if key in settings}
+    if state.get("type") == "BertNormalizer" and any(state.get(k) != v for k, v in given.items()):
         kept = {key: value for key, value in state.items() if key != "type"}
-        tokenizer.normalizer = normalizers.BertNormalizer(**{**kept, **told})
+        tokenizer.normalizer = normalizers.BertNormalizer(**{**kept, **given})
     return tokenizer
 
 
@@ -133,15 +133,13 @@ def _put_ends(tokenizer: Any, settings: Mapping[str, Any], defaults: Mapping[str
         else None
         for key in _ENDS
     ]
-    numbers = [None if word is None else tokenizer.token_to_id(word) for word in words]
-    first, last = (
-        word if number is not None else None for word, number in zip(words, numbers, strict=True)
-    )
+    ids = [None if word is None else tokenizer.token_to_id(word) for word in words]
+    first, last = (word if i is not None else None for word, i in zip(words, ids, strict=True))
     one, two = (
         " ".join(f"{part}:{kind}" for part in (first, text, last) if part)
         for kind, text in enumerate(("$A", "$B"))
     )
-    tokens = [(w, n) for w, n in zip(words, numbers, strict=True) if n is not None]
+    tokens = [(w, n) for w, n in zip(words, ids, strict=True) if n is not None]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=one, pair=f"{one} {two}", special_tokens=tokens
     )
@@ -159,10 +157,10 @@ def _special(settings: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[s
 def _add_tokens(
     tokenizer: Any, folder: Path, settings: Mapping[str, Any], special: Iterable[str]
 ) -> None:
-    """Add the tokens that a snapshot has beside its vocabulary, under the numbers it gives them.
+    """Add the tokens that a snapshot has beside its vocabulary, under the ids it gives them.
 
     Raises:
-        UsageError: The numbers do not follow those of the vocabulary.
+        UsageError: The ids do not follow those of the vocabulary.
     """
     tokenizer.add_special_tokens(list(dict.fromkeys(special)))
     rows = _numbered(folder, settings)
@@ -171,7 +169,7 @@ def _add_tokens(
             _add(tokenizer, word, row)
         if tokenizer.token_to_id(word) != number:
             raise UsageError(
-                f"'{folder / (SETTINGS if row else ADDED)}' gives {word!r} the number {number!r}; "
+                f"'{folder / (SETTINGS if row else ADDED)}' gives {word!r} the id {number!r}; "
                 f"after the vocabulary's comes {tokenizer.token_to_id(word)}."
             )
     for token in settings.get("additional_special_tokens") or ():
@@ -179,7 +177,7 @@ def _add_tokens(
 
 
 def _numbered(folder: Path, settings: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, Any]]]:
-    """Return numbers and settings of added tokens, which either of two files may have."""
+    """Return ids and settings of added tokens, which either of two files may have."""
     file = folder / ADDED
     try:
         plain = read_json(file) if file.is_file() else {}
@@ -197,8 +195,8 @@ def _add(tokenizer: Any, word: str, row: Mapping[str, Any]) -> None:
     from tokenizers import AddedToken
 
     known = ("lstrip", "rstrip", "single_word", "normalized", "special")
-    told = {key: bool(row[key]) for key in known if key in row}
-    tokenizer.add_tokens([AddedToken(word, **{"normalized": False, **told})])
+    given = {key: bool(row[key]) for key in known if key in row}
+    tokenizer.add_tokens([AddedToken(word, **{"normalized": False, **given})])
 
 
 def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
@@ -206,11 +204,11 @@ def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
 
     special = _special(settings, BERT_SPECIAL)
     words = (folder / WORDPIECE[0]).read_text(encoding="utf-8").rstrip("\n").split("\n")
-    numbers = {word.rstrip("\r"): number for number, word in enumerate(words)}
-    missing = [token for token in special.values() if token not in numbers]
+    ids = {word.rstrip("\r"): index for index, word in enumerate(words)}
+    missing = [token for token in special.values() if token not in ids]
     if missing:
         raise UsageError(f"'{folder / WORDPIECE[0]}' lacks {', '.join(missing)}.")
-    tokenizer = Tokenizer(models.WordPiece(numbers, unk_token=special["unk_token"]))
+    tokenizer = Tokenizer(models.WordPiece(ids, unk_token=special["unk_token"]))
     tokenizer.normalizer = normalizers.BertNormalizer(
         lowercase=settings.get("do_lower_case", True),
         strip_accents=settings.get("strip_accents"),
@@ -219,7 +217,7 @@ def _wordpiece(folder: Path, settings: Mapping[str, Any]) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     _add_tokens(tokenizer, folder, settings, special.values())
-    frame = [(special[key], numbers[special[key]]) for key in ("sep_token", "cls_token")]
+    frame = [(special[key], ids[special[key]]) for key in ("sep_token", "cls_token")]
     tokenizer.post_processor = processors.BertProcessing(*frame)
     return tokenizer
 
@@ -228,7 +226,7 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
     files = [str(folder / name) for name in BYTE_BPE]
-    with asking(f"'{files[0]}' and '{files[1]}' are no tokenizer"):
+    with asking(f"'{files[0]}' and '{files[1]}' are not a tokenizer"):
         tokenizer = Tokenizer(models.BPE.from_file(*files))
     prefixed = bool(settings.get("add_prefix_space", False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(prefixed)
@@ -243,8 +241,8 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
         return tokenizer
     special = _special(settings, ROBERTA_SPECIAL)
     _add_tokens(tokenizer, folder, settings, special.values())
-    numbers = tokenizer.get_vocab()
-    last, first = ((special[key], numbers[special[key]]) for key in ("sep_token", "cls_token"))
+    ids = tokenizer.get_vocab()
+    last, first = ((special[key], ids[special[key]]) for key in ("sep_token", "cls_token"))
     tokenizer.post_processor = processors.RobertaProcessing(last, first, add_prefix_space=prefixed)
     return tokenizer
 
@@ -252,5 +250,5 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
 def _is_of(folder: Path, settings: Mapping[str, Any], families: Iterable[str]) -> bool:
     """Return whether transformers' class of a tokenizer is one of some families."""
     config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    told = settings.get("tokenizer_class") or config.get("model_type") or ""
-    return any(word in str(told).lower() for word in families)
+    name = settings.get("tokenizer_class") or config.get("model_type") or ""
+    return any(word in str(name).lower() for word in families)

@@ -1,14 +1,14 @@
-"""What is changed in a finished LiteRT file, bytes to bytes: tables, scales, equal lists.
+"""What is changed in a finished LiteRT file, bytes to bytes: tables, scales, equal lists, float16.
 
 LiteRT's GATHER takes one scale for a whole table; its EMBEDDING_LOOKUP takes one a row, as the
-product with the same table does, and numbers in int4: tables of embeddings are looked up by row.
+product with the same table does, and weights in int4: tables of embeddings are looked up by row.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import flatbuffers
 import numpy as np
 
+from zoo_export.converters.mixed_precision import is_held
 from zoo_runtime.tensors import Array
 
 # From this version on LiteRT's kernel knows int4, and a scale for each row.
-_VERSION = 4
-# Two roundings of one number differ by half a step of each; and by a bit, in float32.
+_LOOKUP_VERSION = 4
+# Two roundings of one value differ by half a step of each; and by a bit, in float32.
 _ROUNDED = 0.501
-# Which of their inputs holds the numbers.
+# Which of their inputs holds the values.
 _MOVES = {
     "BATCH_TO_SPACE_ND": 0, "BROADCAST_TO": 0, "DEPTH_TO_SPACE": 0, "EXPAND_DIMS": 0, "GATHER": 0,
     "GATHER_ND": 0, "MIRROR_PAD": 0, "RESHAPE": 0, "RESIZE_NEAREST_NEIGHBOR": 0,
@@ -30,7 +31,7 @@ _MOVES = {
     "SPLIT": 1, "SPLIT_V": 0, "SQUEEZE": 0, "STRIDED_SLICE": 0, "TILE": 0, "TRANSPOSE": 0,
     "UNPACK": 0,
 }  # fmt: skip
-# Below that share of a file it is not worth writing anew.
+# Below that fraction of a file it is not written again.
 _LEAST = 0.01
 # As the schema has it for weights.
 _ALIGNMENT = 16
@@ -54,8 +55,8 @@ def look_up(content: bytes) -> bytes:
     return _edited(content, choose)
 
 
-def share(content: bytes) -> bytes:
-    """Return a file of int8 weights in which a table that is also a kernel is stored once."""
+def share_tied(content: bytes) -> bytes:
+    """Return a file of int8 weights in which a tied embedding is stored once."""
 
     def choose(editor: Editor) -> Iterator[_Reading]:
         kernels = {node.inputs[1] for node in editor.nodes("FULLY_CONNECTED")}
@@ -120,7 +121,7 @@ class Editor:
         return is_table and tensor.type == getattr(self._schema.TensorType, dtype)
 
     def is_same(self, first: int, second: int) -> bool:
-        """Return whether two tensors are roundings of the same numbers."""
+        """Return whether two tensors are roundings of the same values."""
         tensors = [self.graph.tensors[index] for index in (first, second)]
         if not self.has_dtype(second, "INT8") or list(tensors[0].shape) != list(tensors[1].shape):
             return False
@@ -137,7 +138,7 @@ class Editor:
         return (data.reshape(tensor.shape) - zero) * scale, scale
 
     def look_up(self, reading: _Reading) -> bool:
-        """Put three operators in the place of one; ``False`` where they cannot take its."""
+        """Replace one operator by three; ``False`` where they cannot replace it."""
         node, gather, table, result = reading
         schema, tensors = self._schema, self.graph.tensors
         options, indices, given = gather.builtinOptions, gather.inputs[1], tensors[result]
@@ -151,7 +152,7 @@ class Editor:
         at = self.graph.operators.index(node)
         self.graph.operators[at : at + 1] = [
             self._reshape(indices, flat, [count]),
-            self.node("EMBEDDING_LOOKUP", [flat, table], rows, _VERSION),
+            self.node("EMBEDDING_LOOKUP", [flat, table], rows, _LOOKUP_VERSION),
             self._reshape(rows, result, shape),
         ]
         read = {i for other in self.graph.operators for i in other.inputs}
@@ -188,7 +189,7 @@ class Editor:
         return node
 
     def tensor(self, name: bytes, shape: list[int], dtype: str, buffer: int = 0) -> int:
-        """Add a tensor, with the numbers of a buffer if it is a constant, and return its index."""
+        """Add a tensor, with the values of a buffer if it is a constant, and return its index."""
         tensor = self._schema.TensorT()
         tensor.name, tensor.buffer = name, buffer
         tensor.type = getattr(self._schema.TensorType, dtype)
@@ -219,7 +220,7 @@ def _drop_unread(model: Any) -> None:
             buffer.data = None
 
 
-# Operators of a quantized LiteRT file that only move numbers, between tensors of other scales.
+# Operators of a quantized LiteRT file that only move values, between tensors of other scales.
 #
 # Their kernels copy the integers as they are. TensorFlow's converter knows that of most of them,
 # and gives what comes in and what goes out one scale; of others, such as REVERSE_V2 before a
@@ -227,24 +228,24 @@ def _drop_unread(model: Any) -> None:
 
 
 def one_scale(content: bytes) -> bytes:
-    """Return a file in which numbers are brought to another scale before they are moved to it."""
+    """Return a file in which values are requantized before they are moved to another scale."""
     from tensorflow.lite.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
     changed = False
     for graph in model.subgraphs:
         editor = Editor(model, graph)
-        for operator, place in _MOVES.items():
+        for operator, position in _MOVES.items():
             for node in editor.nodes(operator):
-                given, made = (graph.tensors[i] for i in (node.inputs[place], node.outputs[0]))
+                given, made = (graph.tensors[i] for i in (node.inputs[position], node.outputs[0]))
                 if not _differ(given, made):
                     continue
                 scaled = copy.copy(given)
                 scaled.name, scaled.quantization = given.name + b"/scaled", made.quantization
                 graph.tensors.append(scaled)
                 at, index = graph.operators.index(node), len(graph.tensors) - 1
-                graph.operators.insert(at, editor.node("QUANTIZE", [node.inputs[place]], index))
-                node.inputs[place] = index
+                graph.operators.insert(at, editor.node("QUANTIZE", [node.inputs[position]], index))
+                node.inputs[position] = index
                 changed = True
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model)) if changed else content
 
@@ -271,7 +272,7 @@ def _scale(tensor: Any) -> tuple[float, int] | None:
 def write(path: Path, content: bytes | bytearray) -> None:
     """Write a LiteRT file whose tensors share zero points that are equal.
 
-    One whose weights lie behind its tables, at fixed places, is written as it is.
+    One whose weights lie behind its tables, at fixed offsets, is written as it is.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -320,3 +321,105 @@ class _Sharing(flatbuffers.Builder):  # type: ignore[misc]
                 self.Prep(_ALIGNMENT, x.size)
             self._made[key] = super().CreateNumpyVector(x)
         return self._made[key]
+
+
+# Constants in float16, but for those that it cannot hold.
+#
+# TensorFlow's own pass takes every constant, and clips what is beyond: a mask of -1e9 becomes
+# -65504, beside which the scores of a row that sees nothing still count, and a mean of 300,000 is
+# another. LiteRT computes in float32, so what stays in it is exact.
+
+# Below it an operator and a tensor more take as much as is saved.
+_FEWEST = 32
+# The version of DEQUANTIZE that takes float16.
+_DEQUANTIZE_VERSION = 3
+# What offsets of 32 bits reach, less room for the tables.
+_LARGEST_FILE = 2**31 - 2**27
+_SUMS = {"ADD", "SUB", "SELECT", "SELECT_V2", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}
+_PRODUCTS = {"MUL", "DIV", "POW", "FLOOR_DIV", "FLOOR_MOD"}
+
+
+def to_float16(content: bytes, largest: int = _LARGEST_FILE) -> bytearray:
+    """Return a float file whose constants are in float16 and are read through DEQUANTIZE.
+
+    Args:
+        content: The file, whose constants may lie behind its tables.
+        largest: With more bytes of constants than that they lie there again.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    for buffer in model.buffers:
+        if buffer.offset:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    editors = [Editor(model, graph) for graph in model.subgraphs]
+    held = _held(model, editors, schema.TensorType.FLOAT32)
+    for number in held:
+        buffer = model.buffers[number]
+        buffer.data = buffer.data.view(np.float32).astype(np.float16).view(np.uint8)
+    for editor in editors:
+        _read_float16(editor, held)
+    return _packed(model, largest)
+
+
+def _held(model: Any, editors: list[Editor], float32: int) -> set[int]:
+    """Return the buffers of float32 constants that are as good in float16."""
+    readers: dict[int, set[str]] = defaultdict(set)
+    others = {0}
+    for editor in editors:
+        kinds: dict[int, set[str]] = defaultdict(set)
+        for kind, node in editor.all_nodes():
+            for index in node.inputs:
+                kinds[int(index)].add(kind)
+        ends = {*map(int, editor.graph.inputs), *map(int, editor.graph.outputs)}
+        for index, tensor in enumerate(editor.graph.tensors):
+            readers[tensor.buffer] |= kinds[index]
+            if tensor.type != float32 or tensor.isVariable or index in ends:
+                others.add(tensor.buffer)
+    return {
+        number
+        for number, kinds in readers.items()
+        if number not in others and _is_held(model.buffers[number].data, kinds)
+    }
+
+
+def _is_held(data: Array | None, kinds: set[str]) -> bool:
+    if data is None or data.size < np.float32().itemsize * _FEWEST:
+        return False
+    summed, multiplied = bool(kinds & _SUMS), bool(kinds & _PRODUCTS)
+    return is_held(data.view(np.float32), summed=summed, multiplied=multiplied)
+
+
+def _read_float16(editor: Editor, held: set[int]) -> None:
+    made = []
+    for index, tensor in enumerate(list(editor.graph.tensors)):
+        if tensor.buffer in held:
+            name, shape = tensor.name + b"/float16", list(map(int, tensor.shape))
+            half = editor.tensor(name, shape, "FLOAT16", tensor.buffer)
+            tensor.buffer = 0
+            made.append(editor.node("DEQUANTIZE", [half], index, _DEQUANTIZE_VERSION))
+    editor.graph.operators[:0] = made
+
+
+def _packed(model: Any, largest: int) -> bytearray:
+    """Return the file, with its constants behind the tables where these cannot hold them."""
+    arrays = [buffer.data for buffer in model.buffers]
+    total = sum(len(array) for array in arrays if array is not None)
+    if total <= largest:
+        return pack(model, total)
+    for buffer, array in zip(model.buffers, arrays, strict=True):
+        if array is not None:
+            # Any number but the default of 0 takes space in the tables.
+            buffer.data, buffer.offset, buffer.size = None, 1, len(array)
+    end = len(pack(model, 0))
+    for buffer in model.buffers:
+        if buffer.offset:
+            buffer.offset = -(-end // _ALIGNMENT) * _ALIGNMENT
+            end = buffer.offset + buffer.size
+    content = pack(model, 0)
+    content.extend(bytes(end - len(content)))
+    for buffer, array in zip(model.buffers, arrays, strict=True):
+        if buffer.offset:
+            content[buffer.offset : buffer.offset + buffer.size] = array.data
+    return content

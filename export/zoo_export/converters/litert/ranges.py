@@ -1,11 +1,11 @@
-"""Ranges that calibration measured, where rows tell too little of them.
+"""Ranges that calibration measured, corrected where the rows show too little of them.
 
 Some are empty: a unit that is never on is always 0. The converter makes the smallest step of all of
 such a range. XNNPACK refuses the step between it and that of the layer before, and whatever another
-input would give has no place in it.
+input would give is outside of it.
 
-Those of a recurrent layer that is written out are measured for each step by itself, on one step of
-each row. The steps are one function, and share the range of all of them.
+Those of an unrolled recurrent layer are measured for each step by itself, on one step of each row.
+The steps are one function, and share the range of all of them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from zoo_runtime.tensors import Array, Arrays
 # Of the range of what a tensor is made from.
 _EMPTY = 1e-6
 # Masks add numbers such as -1e9: beside them every other range would look empty.
-_MASKS = 1e4
+_LARGEST_SOURCE = 1e4
 # SELECT and SELECT_V2.
 _CHOICES = {64, 123}
-# Beneath it a number is none of a score.
+# Below minus that a value is a mask's, not a score's.
 _MASKS = 1e3
 # Below the least visible score: of what is masked softmax leaves 3e-7 at most.
 _BELOW = 15.0
@@ -48,7 +48,9 @@ _FLOAT32 = 0
 
 
 @contextmanager
-def mended_ranges(model: Any, rows: Callable[[], Iterable[tuple[str, Arrays]]]) -> Iterator[None]:
+def corrected_ranges(
+    model: Any, rows: Callable[[], Iterable[tuple[str, Arrays]]]
+) -> Iterator[None]:
     """Let the converter quantize with ranges that hold for more than the calibration rows.
 
     Args:
@@ -59,17 +61,17 @@ def mended_ranges(model: Any, rows: Callable[[], Iterable[tuple[str, Arrays]]]) 
 
     calibrator = lite._calibrator.Calibrator
     before, steps = (calibrator.calibrate, calibrator.calibrate_and_quantize), step_names(model)
-    mended: list[bytes] = []
+    corrected: list[bytes] = []
 
     def calibrate(self: Any, *arguments: Any) -> bytes:
         measured: bytes = before[0](self, *arguments)
-        mended[:] = [mend(measured, steps, rows())]
-        return mended[0]
+        corrected[:] = [correct(measured, steps, rows())]
+        return corrected[0]
 
     def measure_again(self: Any, *arguments: Any, **options: Any) -> Any:
-        # With activations in int16 ranges are always measured anew: beside the masks of the file
-        # as it was mended, which are of about the size of scores.
-        again = calibrator(mended[0], [], []) if mended else self
+        # With activations in int16 ranges are always measured again: beside the masks of the file
+        # as it was corrected, which are of about the size of scores.
+        again = calibrator(corrected[0], [], []) if corrected else self
         return before[1](again, *arguments, **options)
 
     calibrator.calibrate, calibrator.calibrate_and_quantize = calibrate, measure_again
@@ -83,7 +85,7 @@ def step_names(model: Any) -> re.Pattern[str]:
     """Return what the names of tensors have in common that belong to a step of a recurrent layer.
 
     Args:
-        model: The Keras model, whose cells' scopes are numbered anew for every step.
+        model: The Keras model, whose cells' scopes are numbered again for every step.
     """
     import keras
 
@@ -92,7 +94,9 @@ def step_names(model: Any) -> re.Pattern[str]:
     return re.compile(rf"(?<=/)({'|'.join(sorted(pairs))})(?:_\d+)?(?=/)" if pairs else r"(?!)()")
 
 
-def mend(content: bytes, steps: re.Pattern[str], rows: Iterable[tuple[str, Arrays]] = ()) -> bytes:
+def correct(
+    content: bytes, steps: re.Pattern[str], rows: Iterable[tuple[str, Arrays]] = ()
+) -> bytes:
     """Return a calibrated file whose steps share ranges, and no range is empty or a mask's.
 
     Args:
@@ -110,7 +114,7 @@ def mend(content: bytes, steps: re.Pattern[str], rows: Iterable[tuple[str, Array
         changed |= _share(graph, steps, choices)
         for node in graph.operators:
             sizes = [_largest(graph.tensors[index]) for index in node.inputs if index >= 0]
-            source = max((size for size in sizes if size < _MASKS), default=0.0) or 1.0
+            source = max((size for size in sizes if size < _LARGEST_SOURCE), default=0.0) or 1.0
             for index in node.outputs:
                 changed |= _widen(graph.tensors[index], source)
     if not changed:
@@ -163,19 +167,19 @@ def _largest(tensor: Any) -> float:
 
 # Ranges of attention scores to which a mask adds a number such as -1e9.
 #
-# On one scale with it all scores are one number in int8: a quantized file attends to every visible
+# On one scale with it all scores are one value in int8: a quantized file attends to every visible
 # step alike. What is below the least score by so much that softmax leaves nothing may be anywhere:
 # the ranges end there, and what is beyond a range is put at its end. TensorFlow's calibrator also
 # takes such numbers for those of the tensor in whose memory they were added: ranges around masks
 # are measured again.
 
-# By index of the graph and of the tensor: the least and largest number that is no mask's, and
+# By index of the graph and of the tensor: the least and largest value that is not a mask's, and
 # whether there are others.
 _Measured = Mapping[tuple[int, int], tuple[float, float, bool]]
 
 
 def narrow(model: Any, content: bytes, rows: Iterable[tuple[str, Arrays]]) -> bool:
-    """Change the ranges around masked scores of a calibrated file, and say whether any was.
+    """Change the ranges around masked scores of a calibrated file, and return whether any was.
 
     Args:
         model: A flatbuffer as objects, with the least and the largest value of its tensors.
@@ -240,7 +244,7 @@ class _Node:
 
     @property
     def sources(self) -> tuple[int, ...]:
-        """What may have masked numbers, of what it takes."""
+        """Those of its inputs that may hold masked values."""
         if self.kind in _MOVED:
             return self.inputs[:1]
         return self.inputs[1:] if self.kind in _CHOSEN else self.inputs
@@ -262,7 +266,7 @@ class _Graph:
         self._measured: dict[int, tuple[float, float, bool]] = {}
 
     def around_masks(self) -> set[int]:
-        """Return the tensors on the ways to a softmax whose ranges hold numbers of masks."""
+        """Return the tensors on the ways to a softmax whose ranges hold values of masks."""
         found: set[int] = set()
         waiting = [node.inputs[0] for node in self._nodes if node.kind == _END]
         while waiting:
@@ -276,7 +280,7 @@ class _Graph:
         return found if any(map(self._holds_masks, found)) else set()
 
     def narrow(self, measured: _Measured) -> None:
-        """Give these tensors the ranges of what is no mask's, and room for what is."""
+        """Give these tensors the ranges of what is not masked, and room for what is."""
         self._measured = {tensor: row for (at, tensor), row in measured.items() if at == self.at}
         for at, (low, high, has_masks) in self._measured.items():
             if not has_masks and low <= high:
@@ -286,7 +290,7 @@ class _Graph:
                 self._end(node.inputs[0], None)
 
     def _end(self, at: int, end: float | None) -> None:
-        """End the range of masked numbers, where they go nowhere but into a softmax."""
+        """End the range of masked values, where they go nowhere but into a softmax."""
         node, row = self._maker.get(at), self._measured.get(at)
         if node is None or row is None or not row[2] or not self._is_hidden(at):
             return
@@ -300,7 +304,7 @@ class _Graph:
     def _end_source(self, node: _Node, source: int, end: float) -> None:
         others = [self._measured.get(other, (0.0, 0.0)) for other in node.inputs if other != source]
         if node.kind in _ADDED:
-            # The largest score and the number of a mask come to less than the least score.
+            # The largest score and the value of a mask add up to less than the least score.
             end -= max((row[1] for row in others if row[1] > 0), default=0.0)
         if node.kind in _SCALED:
             end /= max((abs(bound) for row in others for bound in row[:2]), default=0.0) or 1.0
@@ -310,7 +314,7 @@ class _Graph:
             self._end(source, end)
 
     def _end_constant(self, at: int, end: float) -> None:
-        """Bring the numbers of a mask to where ranges end: products with them would overflow."""
+        """Bring the values of a mask to where ranges end: products with them would overflow."""
         if not self._is_hidden(at):
             return
         if at not in self._constants:
@@ -318,7 +322,7 @@ class _Graph:
             if data is None or not len(data) or self._tensors[at].type != _FLOAT32:
                 return
             self._constants[at] = np.frombuffer(bytes(data), np.float32)
-            # Another tensor may have the same numbers, and mean them.
+            # Another tensor may have the same values, and mean them.
             self._buffers.append(type(self._buffers[0])())
             self._tensors[at].buffer = len(self._buffers) - 1
         own = self._constants[at]

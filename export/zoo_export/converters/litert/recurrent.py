@@ -1,4 +1,4 @@
-"""A recurrent layer in LiteRT: a loop over its steps, or every step written out."""
+"""A recurrent layer in LiteRT: a loop over its steps, or every step unrolled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from keras import layers, ops, tree
 from zoo_export.options import LOOP, UNROLL
 from zoo_runtime.errors import ExportError
 
-# Up to so many steps a layer written out took 0.35 to 1.05 times as long as its loop (4 to 16
+# Up to so many steps an unrolled layer took 0.35 to 1.05 times as long as its loop (4 to 16
 # steps, 16 to 256 units, masked); beyond, kernels that are packed for every step fill the caches.
 MOST_UNROLLED = 16
 _LAYERS = {layers.RNN, layers.LSTM, layers.GRU, layers.SimpleRNN}
@@ -21,7 +21,7 @@ _LAYERS = {layers.RNN, layers.LSTM, layers.GRU, layers.SimpleRNN}
 def recurrent_layers(
     model: Any, wanted: str | None, *, loops: bool
 ) -> Iterator[dict[str, dict[str, Any]]]:
-    """Let the recurrent layers of a model be traced as loops or written out.
+    """Let the recurrent layers of a model be traced as loops or unrolled.
 
     Args:
         model: The Keras model.
@@ -54,7 +54,7 @@ def _decided(layer: Any, wanted: str | None, found: dict[str, dict[str, Any]]) -
         if layer.unroll and steps is None:
             raise ExportError(
                 f"layer '{layer.name}' has a number of steps that is known only when data arrive, "
-                "and its steps cannot be written out"
+                "and its steps cannot be unrolled"
             )
         found[layer.name] = {"strategy": UNROLL if layer.unroll else LOOP, "steps": steps}
         with projected_ahead(layer, sequences) as projected:

@@ -8,32 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from zoo_export.converters.float_layers import (
+from zoo_export.converters.litert import convert as tflite
+from zoo_export.converters.litert import edits
+from zoo_export.converters.litert.edits import one_scale
+from zoo_export.converters.litert.ranges import corrected_ranges
+from zoo_export.converters.mixed_precision import (
+    NUM_ROWS,
     by_layer,
     float_layers,
     float_nodes,
     layer_errors,
     room_for_float,
-    some_rows,
     with_float_layers,
+    with_full_precision,
     worst,
 )
-from zoo_export.converters.half_precision import with_full_precision
-from zoo_export.converters.litert import convert as tflite
-from zoo_export.converters.litert import edits, halves
-from zoo_export.converters.litert.edits import one_scale
-from zoo_export.converters.litert.ranges import mended_ranges
 from zoo_export.converters.tracing import Conversion
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running import Runner
-from zoo_runtime.running.batching import split
 from zoo_runtime.running.sessions import open_tflite
-from zoo_runtime.tensors import Arrays
+from zoo_runtime.tensors import Arrays, evenly_rows, split
 
 
 def float16(conversion: Conversion) -> dict[str, Any]:
     """Store the weights in float16; what it does not hold stays in float32."""
-    return with_full_precision(tflite.convert(conversion, change=halves.halve))
+    return with_full_precision(tflite.convert(conversion, change=edits.to_float16))
 
 
 def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
@@ -52,7 +51,7 @@ def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
     facts = tflite.convert(conversion, configure)
     if "GATHER" not in facts["operators"]:
         return facts
-    edits.write(conversion.path, edits.share(conversion.path.read_bytes()))
+    edits.write(conversion.path, edits.share_tied(conversion.path.read_bytes()))
     return {**facts, **tflite.inspect(conversion)}
 
 
@@ -66,7 +65,7 @@ def int8(conversion: Conversion) -> dict[str, Any]:
 
     stays = float_layers(conversion.model)
     if conversion.trained_for_int8 is not None and not stays:
-        # The roundings in its graph tell the converter all the ranges.
+        # The roundings in its graph give the converter all the ranges.
         trained = replace(conversion, model=conversion.trained_for_int8)
         return {**dynamic_int8(trained), "ranges": "trained"}
     if not stays:
@@ -103,7 +102,7 @@ def int8_mixed(conversion: Conversion) -> dict[str, Any]:
     always = set(float_nodes(conversion.model, _nodes(conversion.path)))
     nodes = by_layer(conversion.model, _nodes(conversion.path))
     layers = {layer: found for layer, found in nodes.items() if not always.issuperset(found)}
-    rows = some_rows(conversion.calibration)
+    rows = evenly_rows(conversion.calibration, NUM_ROWS)
 
     def quantize(kept: Sequence[str], path: Path) -> None:
         _quantize(with_ranges, [*always, *kept], path)
@@ -145,7 +144,7 @@ def int16x8(conversion: Conversion) -> dict[str, Any]:
     """Compute with int16 activations and int8 weights.
 
     Raises:
-        ExportError: A model that takes whole numbers, or a layer that has to stay in float.
+        ExportError: A model that takes integers, or a layer that has to stay in float.
     """
     import tensorflow as tf
 
@@ -205,17 +204,17 @@ def _calibrated(
             converter.target_spec.supported_ops = [operators]
             converter.inference_input_type = converter.inference_output_type = tf.int8
         else:
-            # What has no integer kernel stays in float; the bytes of each dtype tell how much.
+            # What has no integer kernel stays in float; the bytes of each dtype show how much.
             converter.target_spec.supported_ops = [operators, tf.lite.OpsSet.TFLITE_BUILTINS]
         converter._experimental_calibrate_only = ranges_only
 
     # Calibrating the loop of an RNN kills the process (tensorflow#75140).
-    with mended_ranges(conversion.model, representative):
+    with corrected_ranges(conversion.model, representative):
         return tflite.convert(conversion, configure, change=one_scale, integer=integer, loops=False)
 
 
 def _nodes(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield what each operator gives, with the names that tell its layer."""
+    """Yield what each operator gives, with the names that contain its layer's."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(path))

@@ -5,8 +5,8 @@ and h has no weights. One step of stochastic gradient descent on rows i with wei
 
     L = sum_i w_i l_i / sum_i w_i,    W <- W - r dL/dW,    b <- b - r dL/db
 
-with l_i = -log softmax(x_i W + b)[label_i] where classes are told apart (a single logit z counts as
-the two logits 0 and z), else l_i = mean((y_i - label_i)^2). Gradients of convolutions, and the
+with l_i = -log softmax(x_i W + b)[label_i] where classes are distinguished (a single logit z counts
+as the two logits 0 and z), else l_i = mean((y_i - label_i)^2). Gradients of convolutions, and the
 operators that save and restore files, are none of LiteRT's own: hence the head alone, and weights
 that ``save`` returns and ``restore`` takes.
 """
@@ -123,7 +123,7 @@ def _signatures(module: Any, head: Head, conversion: Conversion) -> dict[str, An
         return save()
 
     weights = {name: tf.TensorSpec(v.shape, v.dtype, name) for name, v in variables.items()}
-    rows = {
+    functions = {
         INFER: (infer, tensor_specs(conversion.inputs)),
         TRAIN: (train, tensor_specs(_train_inputs(head, conversion))),
         SAVE: (save, {}),
@@ -131,7 +131,7 @@ def _signatures(module: Any, head: Head, conversion: Conversion) -> dict[str, An
     }
     return {
         name: tf.function(function, autograph=False).get_concrete_function(**specs)
-        for name, (function, specs) in rows.items()
+        for name, (function, specs) in functions.items()
     }
 
 

@@ -48,7 +48,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (simplify.fuse_normalizations, "it makes the LayerNormalization that the next looks for"),
     (simplify.add_biases_last, "the last that goes by sizes"),
     (onnx_weights.take_weights, "from here on constants are arrays beside the graph"),
-    (onnx_weights.fold_weights, "what changes the layout of a weight alone stands in nobody's way"),
+    (onnx_weights.fold_weights, "what changes the layout of a weight alone is then gone"),
     (layout.channels_first, "factors and summands then follow a convolution directly"),
     (convolutions.fuse_activations, "the sum in a HardSigmoid would be folded into a convolution"),
     (convolutions.fold_into_convolutions, "a Relu is then seen that stands before a padding"),

@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, and what it must not hold: described, read back, refused."""
+"""Metadata of an ONNX file, and what it must not hold: described, read back, refused."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from zoo_runtime.tensors import Tensor
 
 # The domain of the standard, by both of its names.
 STANDARD = frozenset({"", "ai.onnx"})
-# Attributes that name a data type, and those that may say anything.
+# Attributes that name a data type, and those of any value.
 _DTYPES = frozenset({"to", "dtype", "output_dtype"})
 FREE_TEXT = frozenset({
     "delimiter", "equation", "locale", "pattern", "pool_strings", "stopwords", "value_string",
     "value_strings",
 })  # fmt: skip
-# What other attributes that are words may say at opset 20: of one operator, or of all that have it.
+# Values of other attributes that are words at opset 20: of one operator, or of all that have it.
 WORDS = {
     "activations": "Affine Elu HardSigmoid LeakyRelu Relu ScaledTanh Sigmoid Softplus Softsign Tanh"
     " ThresholdedRelu",
@@ -54,7 +54,7 @@ WORDS = {
 
 
 def describe(proto: Any, conversion: Conversion) -> None:
-    """Name inputs, outputs and their sizes in order, and say what the model is.
+    """Name inputs, outputs and their sizes in order, and write the metadata of the model.
 
     Sizes that a converter made up, and domains that nothing uses, are dropped.
     """
@@ -118,7 +118,7 @@ def refuse_foreign(proto: Any, model: Any, allowed: Set[str] = frozenset()) -> N
 
 @contextmanager
 def naming_nodes(model: Any) -> Iterator[None]:
-    """Say which operator of which layer it is that onnx finds at fault.
+    """Name the operator and the layer that onnx finds at fault.
 
     Raises:
         ExportError: What onnx, or a pass over the graph, raised inside.
@@ -197,7 +197,7 @@ def _tensor(value: Any) -> Tensor:
 
 
 # Of attributes, names and types are in the schemas of the onnx package. Which words an attribute
-# may say stands there in prose alone; ONNX Runtime takes others too, of older versions of the
+# may have is there in prose alone; ONNX Runtime takes others too, of older versions of the
 # standard or of none.
 
 
@@ -230,7 +230,7 @@ def refuse_unknown_attributes(proto: Any, model: Any) -> None:
 
 
 def words_of(operator: str, attribute: str) -> Sequence[str]:
-    """Return what an attribute of an operator may say.
+    """Return the words that an attribute of an operator may have.
 
     Example:
         >>> words_of("Pad", "mode"), words_of("Conv", "auto_pad")[0]
@@ -240,7 +240,7 @@ def words_of(operator: str, attribute: str) -> Sequence[str]:
 
 
 def _fault(attribute: Any, schema: Any) -> str:
-    """Return what a schema says against an attribute, or nothing."""
+    """Return how an attribute violates a schema, or nothing."""
     import onnx
 
     name, known = attribute.name, schema.attributes.get(attribute.name)
@@ -252,9 +252,9 @@ def _fault(attribute: Any, schema: Any) -> str:
     value = onnx.helper.get_attribute_value(attribute)
     if attribute.type in {kinds.STRING, kinds.STRINGS} and name not in FREE_TEXT:
         words = [value] if attribute.type == kinds.STRING else value
-        may_say = words_of(schema.name, name)
-        unknown = (word for word in map(bytes.decode, words) if word not in may_say)
+        known_words = words_of(schema.name, name)
+        unknown = (word for word in map(bytes.decode, words) if word not in known_words)
         return next((f"'{name}' is '{word}'" for word in unknown), "")
     if name in _DTYPES and value not in onnx.TensorProto.DataType.values():
-        return f"'{name}' is {value}, which is no data type"
+        return f"'{name}' is {value}, which is not a data type"
     return ""

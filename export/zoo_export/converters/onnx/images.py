@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from zoo_export.converters.onnx.graph import axes_first, axes_last
-from zoo_export.converters.onnx.nodes import by_tf2onnx, cast, constant, finish, make, numpy_dtype
+from zoo_export.converters.onnx.operators import (
+    by_tf2onnx,
+    cast,
+    constant,
+    finish,
+    make,
+    numpy_dtype,
+)
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.tensors import Array
 
@@ -18,10 +25,10 @@ _RESIZED = {"float32", "int32", "int8", "uint8"}
 
 
 def resize_nearest(context: Any, node: Any, *_: Any) -> None:
-    """Write the nearest neighbour: one place decides it, so not a bit may be otherwise.
+    """Write the nearest neighbour: one position decides it, so not a bit may differ.
 
-    TensorFlow takes the place ``floor((i + .5) * old / new)``, which is that of ``half_pixel``
-    rounded half up. Unless the factor is a whole number, places may lie on a border, where the last
+    TensorFlow takes the position ``floor((i + .5) * old / new)``, which is that of ``half_pixel``
+    rounded half up. Unless the factor is an integer, positions may lie on a border, where the last
     bit of the factor decides: there the rows are gathered that TensorFlow itself takes.
     """
     corners, centers = (bool(node.get_attr_value(key)) for key in _CORNERS)
@@ -32,8 +39,8 @@ def resize_nearest(context: Any, node: Any, *_: Any) -> None:
         if -1 in (*before, *after):
             raise ExportError("resizing to the nearest corner needs sizes that are known")
         for axis, (old, new) in enumerate(zip(before, after, strict=True), start=1):
-            places = constant(context, _nearest(old, new, corners, centers))
-            image = make(context, "Gather", image, places, axis=axis)
+            positions = constant(context, _nearest(old, new, corners, centers))
+            image = make(context, "Gather", image, positions, axis=axis)
         finish(context, node, "Identity", image)
         return
     held = (
@@ -103,7 +110,7 @@ def _resized(context: Any, image: str, node: Any, **attributes: Any) -> str:
         factors = [_factor(*sides) for sides in zip(before, after, strict=True)]
         by = ["", constant(context, np.array([1, 1, *factors], np.float32))]
     else:
-        start, end = (constant(context, np.array([place])) for place in (0, 2))
+        start, end = (constant(context, np.array([axis])) for axis in (0, 2))
         kept = make(context, "Slice", make(context, "Shape", x), start, end)
         sides = cast(context, node.input[1], np.dtype(np.int64))
         by = ["", "", make(context, "Concat", kept, sides, axis=0)]
@@ -120,7 +127,7 @@ def _factor(before: int, after: int) -> Any:
 
 
 def _is_decided(before: list[int], after: list[int]) -> bool:
-    # Of a size that is open nobody knows; a whole factor never comes to a border between places.
+    # Of a size that is open nobody knows; a whole factor never comes to a border between positions.
     return all(-1 in {old, new} or new % old == 0 for old, new in zip(before, after, strict=True))
 
 
@@ -167,12 +174,14 @@ def conv_transpose(context: Any, node: Any, *_: Any) -> None:
     sizes, kernel, x = node.input
     rank = len(context.get_shape(x))
     last = not node.get_attr_value("data_format", b"NHWC").startswith(b"NC")
-    place = slice(1, -1) if last else slice(2, None)
+    spatial_axes = slice(1, -1) if last else slice(2, None)
     known = get_shape_from_const_or_concat(context, node.inputs[0]) or [-1] * rank
     # Newer graphs may give the size of an image alone.
-    after = known[place] if len(known) == rank else known
-    before = context.get_shape(x)[place]
-    strides, dilations = (node.get_attr_value(key)[place] for key in ("strides", "dilations"))
+    after = known[spatial_axes] if len(known) == rank else known
+    before = context.get_shape(x)[spatial_axes]
+    strides, dilations = (
+        node.get_attr_value(key)[spatial_axes] for key in ("strides", "dilations")
+    )
     covered = [
         (size - 1) * dilation + 1
         for size, dilation in zip(context.get_shape(kernel), dilations, strict=False)
@@ -185,7 +194,7 @@ def conv_transpose(context: Any, node: Any, *_: Any) -> None:
     if -1 in (*before, *after):
         padded = [stride - 1 for stride in strides]
         made = make(context, "ConvTranspose", first, weights, **attributes, output_padding=padded)
-        wanted = _wanted(context, sizes, len(known), place)
+        wanted = _wanted(context, sizes, len(known), spatial_axes)
         made = _cut(context, made, wanted, first, (strides, covered), same=same)
     else:
         spare = [
@@ -203,11 +212,13 @@ def conv_transpose(context: Any, node: Any, *_: Any) -> None:
         finish(context, node, "Identity", made)
 
 
-def _wanted(context: Any, sizes: str, count: int, place: slice) -> str:
+def _wanted(context: Any, sizes: str, count: int, spatial_axes: slice) -> str:
     """Return the part of a shape that is the size of an image."""
     sizes = cast(context, sizes, np.dtype(np.int64))
-    places = np.arange(count)[place] if count > 3 or place.start == 1 else np.arange(count)
-    return make(context, "Gather", sizes, constant(context, places), axis=0)
+    axes = (
+        np.arange(count)[spatial_axes] if count > 3 or spatial_axes.start == 1 else np.arange(count)
+    )
+    return make(context, "Gather", sizes, constant(context, axes), axis=0)
 
 
 def _cut(

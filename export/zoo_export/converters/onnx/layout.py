@@ -73,7 +73,7 @@ def _order(transpose: Any) -> list[int]:
 
 
 class _Sinking:
-    # `first` tells for a tensor with channels last which one has the same with channels first.
+    # `first` has for a tensor with channels last the one that has the same with channels first.
     def __init__(self, graph: Any, weights: dict[str, Array]) -> None:
         self.graph, self.constants = graph, weights
         self.first: dict[str, tuple[str, int]] = {}

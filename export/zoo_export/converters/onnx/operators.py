@@ -7,15 +7,68 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.onnx.nodes import (
-    by_tf2onnx,
-    cast,
-    constant,
-    finish,
-    like,
-    make,
-    numpy_dtype,
-)
+
+def cast(context: Any, name: str, dtype: Any) -> str:
+    """Return the tensor in a dtype of NumPy: itself where it has it."""
+    from tf2onnx import utils
+
+    if numpy_dtype(context, name) == dtype:
+        return name
+    return make(context, "Cast", name, to=utils.map_numpy_to_onnx_dtype(np.dtype(dtype)))
+
+
+def numpy_dtype(context: Any, name: str) -> np.dtype[Any]:
+    """Return the dtype of a tensor."""
+    from tf2onnx import utils
+
+    dtype: np.dtype[Any] = np.dtype(utils.map_onnx_to_numpy_type(context.get_dtype(name)))
+    return dtype
+
+
+def like(context: Any, name: str, number: float) -> str:
+    """Return a constant number of the dtype that a tensor has."""
+    return constant(context, np.array(number, numpy_dtype(context, name)))
+
+
+def constant(context: Any, array: Any) -> str:
+    """Return a constant tensor."""
+    from tf2onnx import utils
+
+    made: str = context.make_const(utils.make_name("constant"), array).output[0]
+    return made
+
+
+def make(context: Any, operator: str, *inputs: str, **attributes: Any) -> str:
+    """Return what a new operator of one output gives."""
+    made: str = context.make_node(operator, list(inputs), attr=attributes).output[0]
+    return made
+
+
+def finish(context: Any, node: Any, operator: str, *inputs: str, **attributes: Any) -> None:
+    """Replace a node by an operator."""
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    context.remove_node(node.name)
+    context.make_node(
+        operator,
+        list(inputs),
+        attr=attributes,
+        name=node.name,
+        outputs=node.output,
+        shapes=shapes,
+        dtypes=dtypes,
+    )
+
+
+def by_tf2onnx(context: Any, node: Any) -> None:
+    """Write a node as tf2onnx itself does, where a handler of ours has changed its inputs."""
+    from tf2onnx.constants import ONNX_DOMAIN
+    from tf2onnx.handler import tf_op
+
+    versions = tf_op.get_opsets()[ONNX_DOMAIN][: context.opset + 1]
+    write, options = next(row[node.type] for row in reversed(versions) if node.type in row)
+    operator = node.type
+    node.type = options.get("onnx_op", operator)
+    write(context, node, **{**options, "tf_op": operator})
 
 
 def erfc(context: Any, node: Any, *_: Any) -> None:
@@ -43,7 +96,7 @@ def log1p(context: Any, node: Any, *_: Any) -> None:
     logarithm = make(context, "Log", more)
     ratio = make(context, "Div", x, make(context, "Sub", more, one))
     exact = make(context, "Mul", logarithm, ratio)
-    # Where u is one or x itself there is nothing to take back, and the ratio is no number.
+    # Where u is one or x itself there is nothing to take back, and the ratio is NaN.
     exact = make(context, "Where", make(context, "Equal", more, x), logarithm, exact)
     finish(context, node, "Where", make(context, "Equal", more, one), x, exact)
 
@@ -93,7 +146,7 @@ def in_wide_integers(context: Any, node: Any, *_: Any) -> None:
 
     dtype = numpy_dtype(context, node.output[0])
     for at, name in enumerate(list(node.input)):
-        # Axes and other sizes are whole numbers that the runtime reads as they are.
+        # Axes and other sizes are integers that the runtime reads as they are.
         if numpy_dtype(context, name).name in _NARROW:
             context.replace_input(node, name, cast(context, name, np.dtype(np.int64)), at)
     if dtype.name in _NARROW:
@@ -108,7 +161,7 @@ def in_wide_integers(context: Any, node: Any, *_: Any) -> None:
 
 
 def update_slice(context: Any, node: Any, *_: Any) -> None:
-    """Write a tensor of which a part is another: each place takes its own number or a new one."""
+    """Write a tensor of which a part is another: each position takes its own value or a new one."""
     x, update, starts = node.input
     starts = cast(context, starts, np.dtype(np.int64))
     sizes, parts = (_shape(context, name) for name in (x, update))
@@ -120,14 +173,14 @@ def update_slice(context: Any, node: Any, *_: Any) -> None:
         # As in XLA the part always lies within, whatever start is asked for.
         last = make(context, "Sub", size, part)
         start = make(context, "Max", make(context, "Min", start, last), zero)
-        places = make(context, "Sub", make(context, "Range", zero, size, one), start)
+        positions = make(context, "Sub", make(context, "Range", zero, size, one), start)
         within = make(
             context,
             "And",
-            make(context, "GreaterOrEqual", places, zero),
-            make(context, "Less", places, part),
+            make(context, "GreaterOrEqual", positions, zero),
+            make(context, "Less", positions, part),
         )
-        taken = make(context, "Max", places, zero)
+        taken = make(context, "Max", positions, zero)
         taken = make(context, "Min", taken, make(context, "Sub", part, one))
         values = make(context, "Gather", values, taken, axis=axis)
         if axis < rank - 1:
@@ -208,7 +261,7 @@ def cumprod(context: Any, node: Any, *_: Any) -> None:
 
 
 def compare(context: Any, node: Any, *_: Any) -> None:
-    """Write a comparison of integers as one: float32 cannot tell those beyond 2**24 apart."""
+    """Write a comparison of integers as one: float32 cannot distinguish those beyond 2**24."""
     finish(context, node, node.type.replace("Equal", "OrEqual"), *_computable(context, node))
 
 
@@ -253,7 +306,7 @@ HANDLERS: dict[str, tuple[Callable[..., None], list[str]]] = {
 def _computable(context: Any, node: Any) -> list[str]:
     """Return the inputs in a dtype that ONNX Runtime computes in: of integers the widest.
 
-    What counts the steps of a loop becomes an int64, whatever it is said to be.
+    What counts the steps of a loop becomes an int64, whatever its declared dtype.
     """
     wide = _wide(numpy_dtype(context, node.input[0]))
     return [cast(context, name, wide) for name in node.input]

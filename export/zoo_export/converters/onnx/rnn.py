@@ -28,7 +28,7 @@ _OPERATORS = {
     "gru": ("GRU", (0, 1, 2)),
     "rnn_tanh": ("RNN", (0,)),
 }
-# An attribute of the marking operator that says nothing else here: a GRU with reset_after=False.
+# An attribute of the marking operator that has one meaning here: a GRU with reset_after=False.
 _RESET_FIRST = "skip_input"
 
 

@@ -167,7 +167,7 @@ def _weight_names(variables: Iterable[Any]) -> list[str]:
     return names
 
 
-# tf2onnx as far as it is right: its graph, without its faults, and what it says when it fails.
+# tf2onnx as far as it is right: its graph, without its faults, and its errors.
 
 
 def to_onnx(traced: Traced, model: Any) -> Any:
@@ -217,9 +217,9 @@ def _definition(traced: Traced) -> Any:
         try:
             return tf_loader.from_function(concrete, inputs, outputs)
         except tf.errors.OpError as error:
-            said = plain(error.message).partition(" Previous ")[0].strip()
+            cause = plain(error.message).partition(" Previous ")[0].strip()
             raise ExportError(
-                f"TensorFlow cannot make one graph of its loops and weights: {said}"
+                f"TensorFlow cannot make one graph of its loops and weights: {cause}"
             ) from error
     weights = {tensor[:-2] for tensor, name in traced.inputs.items() if name in traced.constants}
     # TensorFlow's optimizer makes up a value for every placeholder: as much memory as the model.
@@ -231,7 +231,7 @@ def _definition(traced: Traced) -> Any:
 
 
 def _refuse_bfloat16(definition: Any, model: Any) -> None:
-    """Refuse what tf2onnx would write as float16, which has other numbers."""
+    """Refuse what tf2onnx would write as float16, which has other values."""
     from tensorflow.core.framework import types_pb2
 
     functions = definition.library.function
@@ -316,7 +316,7 @@ class _Failures(logging.Handler):
 
 @contextmanager
 def _naming_operators(definition: Any, model: Any) -> Iterator[None]:
-    """Say which operator of which layer it was that tf2onnx could not write."""
+    """Name the operator and the layer that tf2onnx could not write."""
     names = {node.name: node.op for node in definition.node}
     logger, failures = logging.getLogger("tf2onnx.tfonnx"), _Failures()
     logger.addHandler(failures)

@@ -133,8 +133,8 @@ def _beside(weights: Mapping[str, Array], file: BinaryIO) -> Iterator[Any]:
         file.seek(-(-file.tell() // _PAGE) * _PAGE)
         tensor = _header(name, array)
         tensor.data_location = onnx.TensorProto.EXTERNAL
-        place = {"location": Path(file.name).name, "offset": file.tell(), "length": array.nbytes}
-        for key, value in place.items():
+        entries = {"location": Path(file.name).name, "offset": file.tell(), "length": array.nbytes}
+        for key, value in entries.items():
             tensor.external_data.add(key=key, value=str(value))
         _write(array, file)
         yield tensor

@@ -6,22 +6,22 @@ import importlib.resources
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from zoo_export import card
-from zoo_export.targets.browser.drawing import drawing
-from zoo_export.targets.browser.tokenizing import check_tokenizer, frame
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import ASSETS, SAMPLES, Artifact, Manifest
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, ImageStep, Step, TokenizeStep
-from zoo_runtime.preprocess.texts import load_tokenizer
-from zoo_runtime.stored import load_samples
+from zoo_runtime.preprocess.texts import load_tokenizer, padding_id
+from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.tensors import Array, Arrays, Tensor
-from zoo_runtime.tokenizing import decoded
+from zoo_runtime.tokenizing import decoded, encoded
 from zoo_system import fetching
 
 FOLDER = "browser"
@@ -40,6 +40,23 @@ _RUNTIME_NAME = f"{RUNTIME.name} {RUNTIME.version}"
 # What the page can make of numbers; see model.js.
 _DTYPES = {"float32", "int32", "int64", "bool", "uint8"}
 _MAX_SAMPLE = 4096
+# Above this mean the paper is taken to be white: an image of strokes is mostly paper.
+_BRIGHT = 160
+_INK = 0.25
+# What page/tokenizer.js knows; a test compares the names, and their ids with Python's.
+NORMALIZERS = {
+    "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer", "Sequence",
+}  # fmt: skip
+SPLITTERS = {"BertPreTokenizer", "ByteLevel", "Split", "Sequence"}
+MODELS = {"BPE", "WordPiece", "WordLevel"}
+
+# By model: settings that change the ids in ways that the page does not know.
+_UNKNOWN_SETTINGS = {
+    "BPE": (
+        "dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
+    ),
+}  # fmt: skip
+_LETTERS = {"Regex": r"[\s\S]"}
 
 
 def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
@@ -47,10 +64,10 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
     Args:
         bundle: The bundle's folder, complete but for its manifest.
-        manifest: What it will say.
+        manifest: Its manifest to be.
 
     Raises:
-        ExportError: A page cannot run this model, or not with the same numbers.
+        ExportError: A page cannot run this model, or not with the same outputs.
         ZooError: The runtime cannot be fetched.
     """
     folder = bundle / FOLDER
@@ -87,10 +104,10 @@ def _copy_runtime(folder: Path) -> None:
 def _model(
     bundle: Path, manifest: Manifest, artifact: Artifact, steps: list[Step]
 ) -> dict[str, Any]:
-    # What the page reads: the part of the manifest that it needs, with what only Python can tell.
+    # What the page reads: the part of the manifest that it needs, with what only Python knows.
     _check(bundle, manifest, artifact)
     kind = _kind(manifest, steps)
-    samples = [stored.inputs for stored in load_samples(bundle / SAMPLES, manifest.inputs)]
+    samples = [saved.inputs for saved in load_samples(bundle / SAMPLES, manifest.inputs)]
     model: dict[str, Any] = {
         "name": manifest.name,
         "summary": _summary(manifest, artifact),
@@ -126,7 +143,7 @@ def _check(bundle: Path, manifest: Manifest, artifact: Artifact) -> None:
             f"The page takes one text; '{manifest.name}' answers a question about another."
         )
     if manifest.task == "object-detection":
-        raise ExportError(f"The page draws no boxes, and '{manifest.name}' finds such.")
+        raise ExportError(f"The page draws no boxes, and '{manifest.name}' detects objects.")
     for tensor in artifact.inputs:
         if tensor.dtype not in _DTYPES:
             raise ExportError(
@@ -144,10 +161,10 @@ def _kind(manifest: Manifest, steps: list[Step]) -> str:
     raw = [s for s in steps if not (isinstance(s, ArrayStep) and s.source is not None)]
     kinds = {names.get(type(step), "other") for step in raw} or {"numbers"}
     if "other" in kinds or len(kinds) > 1 or (len(raw) > 1 and "numbers" not in kinds):
-        said = ", ".join(str(step["step"]) for step in manifest.preprocessing)
+        names_of_steps = ", ".join(str(step["step"]) for step in manifest.preprocessing)
         raise ExportError(
-            f"The page takes one picture, one text, or numbers; '{manifest.name}' is prepared by "
-            f"the steps {said}."
+            f"The page takes one image, one text, or numbers; '{manifest.name}' is prepared by the "
+            f"steps {names_of_steps}."
         )
     return kinds.pop()
 
@@ -170,8 +187,8 @@ def _text_facts(bundle: Path, manifest: Manifest, steps: list[Step]) -> dict[str
     tokenizer = load_tokenizer(bundle / ASSETS, name)
     facts: dict[str, Any] = {"frame": frame(tokenizer)}
     if manifest.task == "causal-lm":
-        numbers = [[number] for number in range(tokenizer.get_vocab_size())]
-        facts["labels"] = decoded(tokenizer, numbers, skip_special_tokens=False)
+        ids = [[token_id] for token_id in range(tokenizer.get_vocab_size())]
+        facts["labels"] = decoded(tokenizer, ids, skip_special_tokens=False)
     return facts
 
 
@@ -212,3 +229,119 @@ it should serve `.wasm` as `application/wasm` and `.mjs` as `text/javascript`.
 `ort.wasm.bundle.min.mjs` and `ort-wasm-simd-threaded.wasm` are {_RUNTIME_NAME},
 unchanged, under the licence beside them.
 """
+
+
+def drawing(images: Sequence[Array]) -> dict[str, Any]:
+    """Return the colours of ink and paper, and the fraction of the frame that the ink spans.
+
+    Without samples it is white on black, of any size.
+
+    Args:
+        images: Samples of the model's input, (height, width, channels), of any scale.
+
+    Example:
+        >>> digit = np.zeros((8, 8, 1))
+        >>> digit[1:7, 3:5] = 255
+        >>> drawing([digit])
+        {'whiteOnBlack': True, 'span': 0.75}
+    """
+    if not images:
+        return {"whiteOnBlack": True, "span": None}
+    grey = [np.asarray(image, np.float64).mean(axis=-1) for image in images]
+    white_on_black = float(np.mean([image.mean() for image in grey])) < _BRIGHT
+    spans = [_span(image if white_on_black else image.max() - image) for image in grey]
+    return {"whiteOnBlack": white_on_black, "span": round(float(np.median(spans)), 3)}
+
+
+def _span(ink: Array) -> float:
+    marked = ink > _INK * ink.max()
+    return max(_extent(marked.any(axis=axis)) for axis in (0, 1))
+
+
+def _extent(line: Array) -> float:
+    at = np.flatnonzero(line)
+    return float((at[-1] - at[0] + 1) / len(line)) if len(at) else 1.0
+
+
+def check_tokenizer(path: Path) -> None:
+    """Refuse a tokenizer that the page does not know.
+
+    Args:
+        path: Its file, which the ``tokenizers`` library can read.
+
+    Raises:
+        ExportError: It has a part or a setting that the page would have to guess.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for problem in _problems(data):
+        raise ExportError(
+            f"The page cannot tokenise as '{path.name}' does: it has {problem}. It knows the "
+            f"models {', '.join(sorted(MODELS))}, the normalizers {', '.join(sorted(NORMALIZERS))} "
+            f"and the pre-tokenizers {', '.join(sorted(SPLITTERS))}."
+        )
+
+
+def frame(tokenizer: Any) -> dict[str, Any]:
+    """Return the tokens that are put before and after every text, and the one that fills up.
+
+    Args:
+        tokenizer: A ``tokenizers.Tokenizer``.
+
+    Raises:
+        ExportError: It puts a single text in other segments than the first.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> frame(Tokenizer(models.WordLevel({"a": 0, "[PAD]": 1}, unk_token="a")))
+        {'prefix': [], 'suffix': [], 'padding': 1}
+    """
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    encoding = encoded(tokenizer, ["a"])[0]
+    if any(encoding.type_ids):
+        raise ExportError("The page cannot tokenise as this: one text alone is not all segment 0.")
+    own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
+    first, end = (own[0], own[-1] + 1) if own else (len(encoding.ids), len(encoding.ids))
+    return {
+        "prefix": encoding.ids[:first],
+        "suffix": encoding.ids[end:],
+        "padding": padding_id(tokenizer),
+    }
+
+
+def _problems(data: Mapping[str, Any]) -> Iterator[str]:
+    for part in _parts(data.get("normalizer"), "normalizers"):
+        if part["type"] not in NORMALIZERS:
+            yield f"the normalizer {part['type']}"
+    for part in _parts(data.get("pre_tokenizer"), "pretokenizers"):
+        if part["type"] not in SPLITTERS:
+            yield f"the pre-tokenizer {part['type']}"
+        elif part["type"] == "Split" and not _by_letters(part):
+            yield f"a Split at {part['pattern']}"
+    model = data["model"]
+    if model["type"] not in MODELS:
+        yield f"a model of type {model['type']}"
+    for setting in _UNKNOWN_SETTINGS.get(model["type"], ()):
+        if model.get(setting):
+            yield f"{setting}={model[setting]!r}"
+    for token in data.get("added_tokens", ()):
+        yield from _token_problems(token, has_normalizer=data.get("normalizer") is not None)
+
+
+def _parts(part: Mapping[str, Any] | None, key: str) -> Iterator[Mapping[str, Any]]:
+    if part is not None:
+        yield part
+        for inner in part.get(key, ()):
+            yield from _parts(inner, key)
+
+
+def _by_letters(part: Mapping[str, Any]) -> bool:
+    return part["pattern"] == _LETTERS and part["behavior"] == "Isolated" and not part["invert"]
+
+
+def _token_problems(token: Mapping[str, Any], *, has_normalizer: bool) -> Iterator[str]:
+    for setting in ("lstrip", "rstrip", "single_word"):
+        if token.get(setting):
+            yield f"the token {token['content']} with {setting}"
+    if token.get("normalized") and has_normalizer:
+        yield f"the token {token['content']} that is looked for after normalising"

@@ -11,8 +11,7 @@ from keras import layers
 from zoo_export import BundleError, export, load_bundle, verify
 from zoo_registry import UsageError
 from zoo_runtime.manifest import seal
-from zoo_runtime.running.batching import pieces
-from zoo_runtime.tensors import Tensor
+from zoo_runtime.tensors import Tensor, pieces
 
 pytestmark = pytest.mark.xdist_group("batch-sizes")
 FORMATS = ["tflite", "tflite:dynamic-int8", "tflite:int8"]

@@ -1,4 +1,4 @@
-"""How much of a LiteRT file XNNPACK computes: counted, named, and told to the user."""
+"""How much of a LiteRT file XNNPACK computes: counted, named, and reported to the user."""
 
 import keras
 import pytest

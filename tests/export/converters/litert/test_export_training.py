@@ -158,7 +158,9 @@ def test_weights_that_do_not_belong_are_refused(trainer, tmp_path):
     with pytest.raises(UsageError, match=r"have the shapes \{'kernel': \(2, 2\)\}; this head has"):
         trainer.set_weights({"kernel": np.zeros((2, 2))})
     for kernel in ([[1, 2], [3]], [["a", "b"]]):
-        with pytest.raises(UsageError, match=r"^'kernel' of the weights is no array of numbers: "):
+        with pytest.raises(
+            UsageError, match=r"^'kernel' of the weights is not an array of numbers: "
+        ):
             trainer.set_weights({"kernel": kernel, "bias": 1})
     one = tmp_path / "one.npy"
     np.save(one, np.zeros(3))

@@ -1,4 +1,4 @@
-"""Recurrent layers in LiteRT: loops, or every step written out."""
+"""Recurrent layers in LiteRT: loops, or every step unrolled."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 from zoo_export import export
-from zoo_export.card.remarks import remarks
+from zoo_export.card.notes import notes
 from zoo_export.converters.litert import convert as tflite
 from zoo_export.converters.litert.recurrent import MOST_UNROLLED
 from zoo_export.converters.tracing import Conversion
@@ -58,7 +58,7 @@ def test_what_suits_the_length_or_what_is_asked_for(cell, steps, wanted, strateg
     assert facts["rnn"] == {"forward_cell": row, "backward_cell": row}
     assert ("WHILE" in facts["operators"]) == (strategy == "loop")
     said = f"in a loop of {steps} steps" if strategy == "loop" else f"unrolled, {steps} steps"
-    assert f"Recurrent layers: 2 {said}." in remarks(facts)
+    assert f"Recurrent layers: 2 {said}." in notes(facts)
     # The model is left as it was.
     assert not layer.forward_layer.unroll
     assert "inner_loop" not in vars(layer.forward_layer)
@@ -127,7 +127,7 @@ def test_any_batch_needs_every_step_written_out(tmp_path):
         (
             {"rnn": "loop", "to": ["tflite:int8"]},
             "rnn='loop': tflite:int8 measures the ranges of activations, which LiteRT cannot do in "
-            "a loop. Leave it out, or say 'unroll'.",
+            "a loop. Leave it out, or give 'unroll'.",
         ),
         (
             {"rnn": "loop", "batch_sizes": "dynamic"},

@@ -11,7 +11,7 @@ from export_runtimes import onnx_outputs
 from keras import layers, ops
 from onnx import TensorProto, helper
 
-from zoo.support.operators import _convert_here
+from benchmarks.support.operators import _convert_here
 from zoo_export import export
 from zoo_export.converters.onnx import convert as onnx_converter
 from zoo_export.converters.onnx import file as onnx_attributes
@@ -261,7 +261,7 @@ def _with(operator, **attributes):
         ("ScatterND", {"reduction": "sum"}, "'reduction' is 'sum'"),
         ("DepthToSpace", {"mode": "depth"}, "'mode' is 'depth'"),
         ("LSTM", {"activations": ["Sigmoid", "Swish", "Tanh"]}, "'activations' is 'Swish'"),
-        ("Cast", {"to": 99}, "'to' is 99, which is no data type"),
+        ("Cast", {"to": 99}, "'to' is 99, which is not a data type"),
         ("Relu", {"alpha": 1.0}, "'alpha'"),
         ("Softmax", {"axis": 1.0}, "'axis' of type FLOAT, not INT"),
     ],
@@ -367,7 +367,7 @@ def _convolutions(rank, layout):
     """Yield every convolution of so many axes, of ten channels, which no side of an image has.
 
     Where the last side has as many as there are channels, Keras 3.15 takes it for them and adds the
-    bias to it: what it gives for one image then hangs on whether the size is known.
+    bias to it: what it gives for one image then depends on whether the size is known.
     """
     plain, back = (getattr(layers, f"Conv{rank}D{kind}") for kind in ("", "Transpose"))
     named = {"data_format": layout, "bias_initializer": "uniform"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_models.weights.converter import Converter, Head, Row, layer, norm
+from zoo_models.weights.converter import Converter, Head, Weight, layer, norm
 from zoo_registry import UsageError
 
 ACTIVATIONS = {
@@ -35,9 +35,9 @@ _DEFAULTS = {
     "layer_norm_eps": 1e-12,
 }
 _ENCODER = (
-    Row("token_embedding/embeddings", _WORDS),
-    Row("segment_embedding/embeddings", "embeddings.token_type_embeddings.weight"),
-    Row("positions/embeddings", "embeddings.position_embeddings.weight"),
+    Weight("token_embedding/embeddings", _WORDS),
+    Weight("segment_embedding/embeddings", "embeddings.token_type_embeddings.weight"),
+    Weight("positions/embeddings", "embeddings.position_embeddings.weight"),
     *norm("embedding_norm", "embeddings.LayerNorm"),
     *layer("block_{i}/attention/query", f"{_BLOCK}.attention.self.query"),
     *layer("block_{i}/attention/key", f"{_BLOCK}.attention.self.key"),
@@ -72,7 +72,7 @@ BERT = Converter(
     graph=("pooling", "first_position"),
     defaults=_DEFAULTS,
     fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
-    rows=(
+    weights=(
         *_ENCODER,
         *layer("pooled_output", "pooler.dense"),
         *layer("logits", "classifier"),
@@ -80,7 +80,7 @@ BERT = Converter(
         *layer("next_sentence_logits", "cls.seq_relationship"),
         *layer("head_dense", "cls.predictions.transform.dense"),
         *norm("head_norm", "cls.predictions.transform.LayerNorm"),
-        Row("logits/bias", "cls.predictions.bias"),
+        Weight("logits/bias", "cls.predictions.bias"),
     ),
 )
 
@@ -129,7 +129,7 @@ def _roberta(model_type: str, classes: str, vocab_size: int) -> Converter:
         fixed={"position_embedding_type": "absolute", "tie_word_embeddings": True},
         read=_positions,
         write=_written,
-        rows=(
+        weights=(
             *_ENCODER,
             *layer("pooled_output", "pooler.dense"),
             *layer("pooled_output", "classifier.dense"),
@@ -138,7 +138,7 @@ def _roberta(model_type: str, classes: str, vocab_size: int) -> Converter:
             *layer("head_span", "qa_outputs"),
             *layer("head_dense", "lm_head.dense"),
             *norm("head_norm", "lm_head.layer_norm"),
-            Row("logits/bias", "lm_head.bias"),
+            Weight("logits/bias", "lm_head.bias"),
         ),
     )
 

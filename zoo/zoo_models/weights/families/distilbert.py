@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo_models.weights.converter import Converter, Head, Row, layer, norm
+from zoo_models.weights.converter import Converter, Head, Weight, layer, norm
 from zoo_models.weights.families.bert import ACTIVATIONS
 
 _BLOCK = "transformer.layer.{i}"
@@ -49,9 +49,9 @@ DISTILBERT = Converter(
     # Sinusoidal positions are what the table begins with; it is kept as any other is.
     harmless=("sinusoidal_pos_embds", "tie_weights_"),
     fixed={"tie_word_embeddings": True},
-    rows=(
-        Row("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
-        Row("positions/embeddings", "embeddings.position_embeddings.weight"),
+    weights=(
+        Weight("token_embedding/embeddings", "embeddings.word_embeddings.weight"),
+        Weight("positions/embeddings", "embeddings.position_embeddings.weight"),
         *norm("embedding_norm", "embeddings.LayerNorm"),
         *layer("block_{i}/attention/query", f"{_BLOCK}.attention.q_lin"),
         *layer("block_{i}/attention/key", f"{_BLOCK}.attention.k_lin"),
@@ -66,6 +66,6 @@ DISTILBERT = Converter(
         *layer("head_span", "qa_outputs"),
         *layer("head_dense", "vocab_transform"),
         *norm("head_norm", "vocab_layer_norm"),
-        Row("logits/bias", "vocab_projector.bias"),
+        Weight("logits/bias", "vocab_projector.bias"),
     ),
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from zoo_models.weights.converter import Converter, Head, Row, norm
+from zoo_models.weights.converter import Converter, Head, Weight, norm
 
 
-def _product(ours: str, theirs: str) -> tuple[Row, Row]:
-    return Row(f"{ours}/kernel", f"{theirs}.weight"), Row(f"{ours}/bias", f"{theirs}.bias")
+def _product(ours: str, theirs: str) -> tuple[Weight, Weight]:
+    return Weight(f"{ours}/kernel", f"{theirs}.weight"), Weight(f"{ours}/bias", f"{theirs}.bias")
 
 
 GPT2 = Converter(
@@ -48,9 +48,9 @@ GPT2 = Converter(
         "scale_attn_by_inverse_layer_idx": False,
         "tie_word_embeddings": True,
     },
-    rows=(
-        Row("token_embedding/embeddings", "wte.weight"),
-        Row("positions/embeddings", "wpe.weight"),
+    weights=(
+        Weight("token_embedding/embeddings", "wte.weight"),
+        Weight("positions/embeddings", "wpe.weight"),
         *norm("block_{i}/attention_norm", "h.{i}.ln_1"),
         *_product("block_{i}/attention/qkv", "h.{i}.attn.c_attn"),
         *_product("block_{i}/attention/output", "h.{i}.attn.c_proj"),
@@ -58,6 +58,6 @@ GPT2 = Converter(
         *_product("block_{i}/ff_in", "h.{i}.mlp.c_fc"),
         *_product("block_{i}/ff_out", "h.{i}.mlp.c_proj"),
         *norm("final_norm", "ln_f"),
-        Row("logits/kernel", "score.weight", "linear"),
+        Weight("logits/kernel", "score.weight", "linear"),
     ),
 )

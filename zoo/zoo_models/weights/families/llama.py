@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo_models.weights.converter import Converter, Head, Row, layer
+from zoo_models.weights.converter import Converter, Head, Weight, layer
 from zoo_registry import UsageError
 
 Config = Mapping[str, Any]
@@ -23,26 +23,26 @@ _BY_LENGTH = ("llama3", "yarn")
 _GROWING = ("dynamic", "longrope")
 
 
-def _product(ours: str, theirs: str) -> tuple[Row, Row]:
+def _product(ours: str, theirs: str) -> tuple[Weight, Weight]:
     return layer(f"block_{{i}}/{ours}", f"{_BLOCK}.{theirs}")
 
 
-ROWS = (
-    Row("token_embedding/embeddings", "embed_tokens.weight"),
-    Row("block_{i}/attention_norm/gamma", f"{_BLOCK}.input_layernorm.weight"),
+WEIGHTS = (
+    Weight("token_embedding/embeddings", "embed_tokens.weight"),
+    Weight("block_{i}/attention_norm/gamma", f"{_BLOCK}.input_layernorm.weight"),
     *_product("attention/query", "self_attn.q_proj"),
     *_product("attention/key", "self_attn.k_proj"),
     *_product("attention/value", "self_attn.v_proj"),
     *_product("attention/output", "self_attn.o_proj"),
-    Row("block_{i}/attention/query_norm/gamma", f"{_BLOCK}.self_attn.q_norm.weight"),
-    Row("block_{i}/attention/key_norm/gamma", f"{_BLOCK}.self_attn.k_norm.weight"),
-    Row("block_{i}/ff_norm/gamma", f"{_BLOCK}.post_attention_layernorm.weight"),
+    Weight("block_{i}/attention/query_norm/gamma", f"{_BLOCK}.self_attn.q_norm.weight"),
+    Weight("block_{i}/attention/key_norm/gamma", f"{_BLOCK}.self_attn.k_norm.weight"),
+    Weight("block_{i}/ff_norm/gamma", f"{_BLOCK}.post_attention_layernorm.weight"),
     *_product("ff_gate", "mlp.gate_proj"),
     *_product("ff_in", "mlp.up_proj"),
     *_product("ff_out", "mlp.down_proj"),
-    Row("final_norm/gamma", "norm.weight"),
-    Row("logits/kernel", "lm_head.weight", "linear"),
-    Row("logits/kernel", "score.weight", "linear"),
+    Weight("final_norm/gamma", "norm.weight"),
+    Weight("logits/kernel", "lm_head.weight", "linear"),
+    Weight("logits/kernel", "score.weight", "linear"),
 )
 DEFAULTS = {
     "hidden_size": 4096,
@@ -174,7 +174,7 @@ def _smollm3(config: Config) -> Arguments:
 def _written(arguments: Mapping[str, Any]) -> Arguments:
     scaling, heads = arguments["rope_scaling"], arguments["num_heads"]
     return {
-        # Some of transformers' configurations have numbers of their own where these are left out.
+        # Some of transformers' configurations have defaults of their own where these are left out.
         "num_key_value_heads": arguments["num_kv_heads"] or heads,
         "head_dim": arguments["head_dim"] or arguments["hidden_dim"] // heads,
         "rope_theta": arguments["theta"],
@@ -266,7 +266,7 @@ def _converter(
         graph=graph,
         read=lambda config: {**read(config), **_width(config)},
         write=write,
-        rows=ROWS,
+        weights=WEIGHTS,
     )
 
 
@@ -300,7 +300,7 @@ QWEN2 = _converter(
     _qwen2,
     _write_qwen2,
     graph=("output_bias", "ff_bias", "qk_norm", "unrotated"),
-    # Of its models of pictures and texts.
+    # Of its models of images and texts.
     fixed={"use_mrope": False},
     **QWEN,
 )

@@ -9,16 +9,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_models.weights.converter import Converter, Head, Row, conv_norm, layer
+from zoo_models.weights.converter import Converter, Head, Weight, conv_norm, layer
 from zoo_models.weights.families.timm import conv_bn, inverted, timm
 from zoo_registry import UsageError
 
 # Blocks of each stage after the first, which Hugging Face counts to the stem.
 BLOCKS = (2, 3, 4, 3, 3, 1)
-_PLACES = [(stage, block) for stage, count in enumerate(BLOCKS, 1) for block in range(count)]
+_BLOCKS = [(stage, block) for stage, count in enumerate(BLOCKS, 1) for block in range(count)]
 
 
-def _block(stage: int, block: int, number: int) -> tuple[Row, ...]:
+def _block(stage: int, block: int, number: int) -> tuple[Weight, ...]:
     ours, theirs = f"stage_{stage}_block_{block}", f"layer.{number}"
     return (
         *conv_norm(ours, f"{theirs}.expand_1x1", "_1"),
@@ -83,19 +83,19 @@ MOBILENET_V2 = Converter(
     read=_read,
     write=_write,
     ignored=r".*\.num_batches_tracked",
-    rows=(
+    weights=(
         *conv_norm("stem", "conv_stem.first_conv"),
         *conv_norm("stage_0_block_0", "conv_stem.conv_3x3", "_2", "depthwise"),
         *conv_norm("stage_0_block_0", "conv_stem.reduce_1x1", "_3"),
-        *(row for number, place in enumerate(_PLACES) for row in _block(*place, number)),
+        *(weight for number, block in enumerate(_BLOCKS) for weight in _block(*block, number)),
         *conv_norm("top", "conv_1x1"),
         *layer("logits", "classifier"),
     ),
 )
 
 
-def staged(stages: int) -> tuple[Row, ...]:
-    """Return timm's rows of a stem, stages of blocks, of which the first expands nothing, and top.
+def staged(stages: int) -> tuple[Weight, ...]:
+    """Return timm's weights of a stem, stages of blocks (the first expands nothing) and top.
 
     Args:
         stages: How many.
@@ -104,9 +104,9 @@ def staged(stages: int) -> tuple[Row, ...]:
         *conv_bn("stem", "conv_stem", "bn1"),
         *inverted("stage_0_block_0", "blocks.0.0", expanded=False),
         *(
-            row
+            weight
             for stage in range(1, stages)
-            for row in inverted(f"stage_{stage}_block_{{b}}", f"blocks.{stage}.{{b}}")
+            for weight in inverted(f"stage_{stage}_block_{{b}}", f"blocks.{stage}.{{b}}")
         ),
         *conv_bn("top", "conv_head", "bn2"),
         *layer("logits", "classifier"),

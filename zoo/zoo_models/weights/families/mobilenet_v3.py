@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from zoo_models.weights.converter import Converter, Row, layer
+from zoo_models.weights.converter import Converter, Weight, layer
 from zoo_models.weights.families.timm import conv_bn, inverted, timm
 
 # Blocks of each stage.
@@ -18,16 +18,16 @@ KNOWN = (
 )
 
 
-def _rows(size: str) -> tuple[Row, ...]:
+def _weights(size: str) -> tuple[Weight, ...]:
     counts = STAGES[size]
-    places = [(stage, block) for stage, count in enumerate(counts) for block in range(count)]
+    blocks = [(stage, block) for stage, count in enumerate(counts) for block in range(count)]
     last = f"blocks.{len(counts)}.0"
     return (
         *conv_bn("stem", "conv_stem", "bn1"),
         *(
-            row
-            for number, (stage, block) in enumerate(places)
-            for row in inverted(
+            weight
+            for number, (stage, block) in enumerate(blocks)
+            for weight in inverted(
                 f"block_{number}",
                 f"blocks.{stage}.{block}",
                 expanded=number > 0,
@@ -58,7 +58,7 @@ def _converter(size: str) -> Converter:
         }
 
     return timm(
-        _rows(size),
+        _weights(size),
         sizes,
         KNOWN,
         settings=("symmetric", "epsilon"),

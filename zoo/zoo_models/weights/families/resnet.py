@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from zoo_models.weights.converter import Converter, Head, Row, conv_norm, layer
+from zoo_models.weights.converter import Converter, Head, Weight, conv_norm, layer
 from zoo_models.weights.families.timm import conv_bn, timm
 
 # Output channels of a bottleneck over those of its 3x3 convolution.
@@ -66,7 +66,7 @@ RESNET = Converter(
     read=channels,
     write=widths,
     ignored=r".*\.num_batches_tracked",
-    rows=(
+    weights=(
         *conv_norm("stem", "embedder.embedder"),
         *conv_norm("stage_{s}_block_{b}", f"{_THEIRS}.layer.{{n}}", "_{n}"),
         *conv_norm("stage_{s}_block_{b}_shortcut", f"{_THEIRS}.shortcut"),
@@ -94,18 +94,18 @@ def _timm_sizes(name: str) -> dict[str, Any] | None:
     return {**sizes, "stem_filters": 64, "downsample_in_bottleneck": False}
 
 
-def timm_stages(number: int, convolutions: int) -> tuple[Row, ...]:
-    """Return the rows of stages that timm and torchvision count from 1 on.
+def timm_stages(number: int, convolutions: int) -> tuple[Weight, ...]:
+    """Return the weights of stages that timm and torchvision count from 1 on.
 
     Args:
         number: Of stages.
         convolutions: Most of them in a block, which both count from 1 on too.
     """
     return tuple(
-        row
+        weight
         for stage in range(number)
         for n in range(convolutions)
-        for row in conv_bn(
+        for weight in conv_bn(
             f"stage_{stage}_block_{{b}}",
             f"layer{stage + 1}.{{b}}.conv{n + 1}",
             f"layer{stage + 1}.{{b}}.bn{n + 1}",
@@ -114,12 +114,12 @@ def timm_stages(number: int, convolutions: int) -> tuple[Row, ...]:
     )
 
 
-def timm_shortcuts(number: int, theirs: str = "downsample") -> tuple[Row, ...]:
-    """Return the rows of the shortcuts that are convolutions."""
+def timm_shortcuts(number: int, theirs: str = "downsample") -> tuple[Weight, ...]:
+    """Return the weights of the shortcuts that are convolutions."""
     return tuple(
-        row
+        weight
         for stage in range(number)
-        for row in conv_bn(
+        for weight in conv_bn(
             f"stage_{stage}_block_{{b}}_shortcut",
             f"layer{stage + 1}.{{b}}.{theirs}.0",
             f"layer{stage + 1}.{{b}}.{theirs}.1",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from zoo_models.weights.converter import TIMM, Converter, Head, Kind, Row, layer, norm
+from zoo_models.weights.converter import TIMM, Converter, Head, Kind, Weight, layer, norm
 from zoo_registry import UsageError
 
 Config = Mapping[str, Any]
 Arguments = dict[str, Any]
-# Arguments of timm's builders that change no answer, or are read elsewhere.
+# Arguments of timm's builders that change no output, or are read elsewhere.
 _HARMLESS = {
     "num_classes",
     "in_chans",
@@ -32,7 +32,7 @@ _TASKS = {"features": Head(TIMM), "image-classification": Head(TIMM)}
 
 
 def timm(
-    rows: tuple[Row, ...],
+    weights: tuple[Weight, ...],
     sizes: Callable[[str], Arguments | None],
     known: str,
     *,
@@ -44,7 +44,7 @@ def timm(
     """Return the converter of timm's snapshots of one family.
 
     Args:
-        rows: Every weight.
+        weights: Every weight.
         sizes: From the name of an architecture to builder arguments; ``None`` for one that is
             not this family's.
         known: The names of those that are, for messages.
@@ -80,7 +80,7 @@ def timm(
         own=("input_shape",),
         read=read,
         ignored=r".*\.num_batches_tracked",
-        rows=rows,
+        weights=weights,
     )
 
 
@@ -112,35 +112,35 @@ def _name(config: Config) -> str:
 
 def _pixels(config: Config) -> Arguments:
     """Return what is known of the images, and how many classes there are."""
-    said = {**(config.get("pretrained_cfg") or {}), **(config.get("model_args") or {})}
+    settings = {**(config.get("pretrained_cfg") or {}), **(config.get("model_args") or {})}
     found: Arguments = {}
-    channels, height, width = said.get("input_size") or (3, None, None)
-    size = said.get("img_size")
+    channels, height, width = settings.get("input_size") or (3, None, None)
+    size = settings.get("img_size")
     if size is not None:
         height, width = (size, size) if isinstance(size, int) else size
     if height is not None:
-        found["input_shape"] = (height, width, said.get("in_chans", channels))
+        found["input_shape"] = (height, width, settings.get("in_chans", channels))
     classes = config.get("num_classes")
-    classes = said.get("num_classes") if classes is None else classes
+    classes = settings.get("num_classes") if classes is None else classes
     return found | ({"num_classes": classes} if classes else {})
 
 
 def _pooling(config: Config, known: Mapping[str, str]) -> Arguments:
-    said = (config.get("model_args") or {}).get("global_pool", config.get("global_pool"))
-    if said is None:
+    pooling = (config.get("model_args") or {}).get("global_pool", config.get("global_pool"))
+    if pooling is None:
         return {}
-    if said not in known:
+    if pooling not in known:
         raise UsageError(
-            f"config.json says global_pool='{said}' (timm), which is not one of: "
+            f"config.json says global_pool='{pooling}' (timm), which is not one of: "
             f"{', '.join(word for word in known if word)}."
         )
-    return {"pooling": known[said]}
+    return {"pooling": known[pooling]}
 
 
 def conv_bn(
     ours: str, conv: str, bn: str, number: int | str = "", kind: Kind = "conv"
-) -> tuple[Row, ...]:
-    """Return the rows of what :func:`zoo_models.layers.conv_norm` names ``ours``.
+) -> tuple[Weight, ...]:
+    """Return the weights of what :func:`zoo_models.layers.conv_norm` names ``ours``.
 
     Args:
         ours: Prefix of our layers' names.
@@ -152,17 +152,17 @@ def conv_bn(
     suffix = "" if number == "" else f"_{number}"
     normalization = f"{ours}_norm{suffix}"
     return (
-        Row(f"{ours}_conv{suffix}/kernel", f"{conv}.weight", kind),
+        Weight(f"{ours}_conv{suffix}/kernel", f"{conv}.weight", kind),
         *norm(normalization, bn),
-        Row(f"{normalization}/moving_mean", f"{bn}.running_mean"),
-        Row(f"{normalization}/moving_variance", f"{bn}.running_var"),
+        Weight(f"{normalization}/moving_mean", f"{bn}.running_mean"),
+        Weight(f"{normalization}/moving_variance", f"{bn}.running_var"),
     )
 
 
 def inverted(
     ours: str, theirs: str, *, expanded: bool = True, excited: bool = False
-) -> tuple[Row, ...]:
-    """Return the rows of what :func:`zoo_models.layers.inverted_residual` names ``ours``.
+) -> tuple[Weight, ...]:
+    """Return the weights of what :func:`zoo_models.layers.inverted_residual` names ``ours``.
 
     Args:
         ours: Prefix of our layers' names.
@@ -173,10 +173,10 @@ def inverted(
     """
     first, last = ("conv_pw", "conv_pwl") if expanded else ("", "conv_pw")
     shift = 1 if expanded else 0
-    rows = conv_bn(ours, f"{theirs}.{first}", f"{theirs}.bn1", 1) if expanded else ()
-    rows += conv_bn(ours, f"{theirs}.conv_dw", f"{theirs}.bn{1 + shift}", 2, "depthwise")
-    rows += conv_bn(ours, f"{theirs}.{last}", f"{theirs}.bn{2 + shift}", 3)
+    weights = conv_bn(ours, f"{theirs}.{first}", f"{theirs}.bn1", 1) if expanded else ()
+    weights += conv_bn(ours, f"{theirs}.conv_dw", f"{theirs}.bn{1 + shift}", 2, "depthwise")
+    weights += conv_bn(ours, f"{theirs}.{last}", f"{theirs}.bn{2 + shift}", 3)
     if excited:
-        rows += layer(f"{ours}_squeeze_conv", f"{theirs}.se.conv_reduce", "conv")
-        rows += layer(f"{ours}_excite_conv", f"{theirs}.se.conv_expand", "conv")
-    return rows
+        weights += layer(f"{ours}_squeeze_conv", f"{theirs}.se.conv_reduce", "conv")
+        weights += layer(f"{ours}_excite_conv", f"{theirs}.se.conv_expand", "conv")
+    return weights

@@ -1,0 +1,364 @@
+"""The saved samples run again through an artifact, here or in a process of its own, and compared.
+
+LiteRT checks how a file is laid out, not what its operators ask for: about one changed file in a
+thousand ends the process that loads or runs it. Whoever changed the file can change its hash too.
+So a bundle that was not made here is first run on its saved samples in a child process,
+``python -m zoo_runtime.verifying FOLDER FORMAT ...``, with the threads and the provider that are
+asked for, within bounds of time and memory.
+
+That contains crashes, endless loops and files that fill the memory. It is not a sandbox: the child
+may do what the user may. That no file of a model asks for more than computing is what
+:mod:`zoo_runtime.running.operators` checks, before any process loads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from zoo_registry import UsageError, ZooError
+from zoo_runtime import files, schema
+from zoo_runtime.columns import Scale
+from zoo_runtime.comparing import (
+    compared,
+    fitted,
+    has_columns,
+    settle,
+    usual_sizes,
+    with_label,
+    worst_of_groups,
+)
+from zoo_runtime.contents import Contents, open_unverified, read_contents
+from zoo_runtime.errors import BundleError, ExportError, VerificationError
+from zoo_runtime.formats import Format, find
+from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
+from zoo_runtime.preprocessing_checks import check_preprocessing
+from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
+from zoo_runtime.running.training import open_trainer
+from zoo_runtime.saved_samples import (
+    EDGE,
+    EXAMPLE,
+    MAX_VALUES,
+    SavedBatch,
+    columns_kept,
+    group_of,
+    is_compared,
+    load_samples,
+    load_scales,
+    reduced,
+)
+from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
+from zoo_runtime.verification import Comparison, Fit, Verification, why
+from zoo_system import processes
+from zoo_system.folders import cache_folder
+from zoo_system.processes import signal_name
+
+
+def run_samples(
+    bundle: Contents,
+    artifact: Artifact,
+    options: Options = AS_USUAL,
+    *,
+    runner: Runner | None = None,
+) -> Verification:
+    """Run the saved samples through an artifact in this process and compare with Keras.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        options: How it is opened.
+        runner: The artifact, where it is open already.
+
+    Raises:
+        BundleError: No samples, or a file that its runtime refuses.
+        VerificationError: Other names, shapes or dtypes than Keras gave, or NaN.
+    """
+    check_preprocessing(bundle.manifest, bundle.assets)
+    fmt, outputs = find(artifact.format), bundle.manifest.outputs
+    taken = bundle.manifest.inputs
+    samples = load_samples(bundle.path / SAMPLES, taken)
+    scales = load_scales(bundle.path / SAMPLES)
+    edges = bundle.path / EDGES
+    if fmt.scheme is None and edges.is_file():
+        samples += [replace(sample, kind=EDGE) for sample in load_samples(edges, taken)]
+    names = {tensor.name for tensor in artifact.inputs}
+    if any(set(sample.inputs) != names for sample in samples):
+        raise BundleError(f"The samples of bundle '{bundle}' lack {sorted(names)}.")
+    is_scheme = fmt.scheme is not None
+    chosen = [
+        sample
+        for sample in samples
+        if (sample.kind is None or is_compared(sample.kind, is_scheme=is_scheme))
+        and fits(artifact.inputs, sample.inputs)
+    ]
+    if not chosen:
+        raise BundleError(f"Bundle '{bundle}' has no sample for '{artifact.path}'.")
+    _check_batches(bundle, artifact, samples)
+    runner = runner or open_unverified(bundle, artifact, options)
+    tried = [
+        (sample, _run(bundle, artifact, runner.run(sample.inputs), sample, outputs))
+        for sample in chosen
+    ]
+    try:
+        rows, found = _compare(fmt, outputs, tried, scales)
+    except ExportError as error:
+        raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
+    labelled = tuple(with_label(fit, bundle.manifest.labels) for fit in found)
+    return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=rows, fits=labelled)
+
+
+def _run(
+    bundle: Contents,
+    artifact: Artifact,
+    given: Arrays,
+    sample: SavedBatch,
+    outputs: Sequence[Tensor],
+) -> dict[str, Array]:
+    """Return those values of an artifact's outputs that were saved of Keras'."""
+    shapes = {name: array.shape for name, array in given.items()}
+    if shapes != sample.shapes:
+        raise VerificationError(
+            f"Artifact '{artifact.path}' of bundle '{bundle}' gives {shapes}, "
+            f"Keras gave {sample.shapes}."
+        )
+    if sample.kind is None:
+        return {name: evenly(array, MAX_VALUES) for name, array in given.items()}
+    split = {tensor.name: has_columns(tensor) for tensor in outputs}
+    return {name: reduced(array, split[name]) for name, array in given.items()}
+
+
+def _compare(
+    fmt: Format,
+    outputs: Sequence[Tensor],
+    tried: Sequence[tuple[SavedBatch, dict[str, Array]]],
+    scales: Mapping[str, Mapping[str, Scale]],
+) -> tuple[tuple[Comparison, ...], list[Fit]]:
+    dtypes = {tensor.name: tensor.dtype for tensor in outputs}
+    rows: list[Comparison] = []
+    for sample, given in tried:
+        settle(sample.values, given, sample.unsteady)
+        own = scales.get(_group(sample) or "")
+        of_sample = compared(
+            fmt,
+            sample.values,
+            given,
+            own,
+            dtypes,
+            sizes=usual_sizes(scales),
+            is_edge=sample.kind == EDGE,
+        )
+        if sample.kind == EXAMPLE and all(one.ok for one in of_sample):
+            continue  # many rows at once: they are reported where they are too far
+        rows += [
+            replace(
+                one, shape=sample.shapes[one.output], column=_whole(one.column, outputs, one.output)
+            )
+            for one in of_sample
+        ]
+    found: list[Fit] = []
+    for group, by_name in scales.items():
+        pairs = [(sample.values, given) for sample, given in tried if _group(sample) == group]
+        if pairs:
+            expected, received = zip(*pairs, strict=True)
+            found += fitted(outputs, expected, received, by_name, fmt.max_loss)
+    columns = [
+        replace(fit, column=_whole(fit.column, outputs, fit.output)) if fit.axis == -1 else fit
+        for fit in found
+    ]
+    return tuple(rows), worst_of_groups(columns)
+
+
+def _group(sample: SavedBatch) -> str | None:
+    return None if sample.kind is None else group_of(sample.kind)
+
+
+def _whole(column: int | None, outputs: Sequence[Tensor], name: str) -> int | None:
+    """Return the index in the whole output of a column among those that are saved."""
+    if column is None:
+        return None
+    width = next(tensor.shape[-1] for tensor in outputs if tensor.name == name)
+    return int(columns_kept(int(width))[column])
+
+
+def _check_batches(bundle: Contents, artifact: Artifact, samples: Sequence[SavedBatch]) -> None:
+    # A signature that no sample has run is not verified.
+    run = {
+        len(next(iter(sample.inputs.values())))
+        for sample in samples
+        if fits(artifact.inputs, sample.inputs)
+    }
+    missing = sorted(set(artifact.batch_sizes) - run)
+    if missing:
+        raise BundleError(
+            f"Bundle '{bundle}' has no sample for batch {missing[0]} of '{artifact.path}'."
+        )
+
+
+TIME_LIMIT = 600.0
+# TensorFlow and what it computes with, and weights that runtimes pack anew.
+_MEMORY, _TIMES_BYTES = 8 << 30, 8
+_KINDS = {kind.__name__: kind for kind in (BundleError, UsageError, VerificationError)}
+
+
+def try_artifact(
+    bundle: Contents,
+    artifact: Artifact,
+    options: Options = AS_USUAL,
+    time_limit: float = TIME_LIMIT,
+) -> Verification:
+    """Run the saved samples through an artifact in a child process and compare with Keras.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        options: How it is going to be opened here.
+        time_limit: Seconds after which the child is ended.
+
+    Returns:
+        The verification, passed or failed.
+
+    Raises:
+        BundleError: The file ended the process that ran it, or took too long.
+        VerificationError: It gives other names, shapes or dtypes, or NaN.
+        MissingRuntimeError: Its runtime is not installed.
+        UsageError: No process can be started here, or it cannot be opened so.
+    """
+    check_installed(find(artifact.format))
+    words = [str(bundle.path), artifact.format, _digest(bundle.manifest, artifact)]
+    try:
+        done = processes.run(__name__, *words, json.dumps(asdict(options)), time_limit=time_limit)
+    except OSError as error:
+        raise UsageError(
+            f"Artifact '{artifact.path}' cannot be tried in another process ({error}): load the "
+            "bundle with trusted=True if you made it yourself."
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(
+            f"Artifact '{artifact.path}' of bundle '{bundle}' took longer than "
+            f"{time_limit:g} s to run the saved samples."
+        ) from error
+    answer = _answer(done)
+    if answer is None:
+        raise BundleError(
+            f"Artifact '{artifact.path}' of bundle '{bundle}' ended the process that tried "
+            f"it ({_cause(done)}): it is damaged or hostile. Export it again."
+        )
+    if "error" in answer:
+        # The other process was given the folder of what may have been a zip.
+        message = answer["message"].replace(str(bundle.path), str(bundle))
+        raise _KINDS.get(answer["error"], BundleError)(message)
+    return schema.read(Verification, answer, "verification")
+
+
+def _answer(done: subprocess.CompletedProcess[str]) -> Any:
+    if done.returncode != 0 or not done.stdout.strip():
+        return None
+    try:
+        return json.loads(done.stdout.splitlines()[-1])
+    except ValueError:
+        return None
+
+
+def was_tried(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> bool:
+    """Return whether these very bytes were verified on this machine, opened in this way."""
+    return _mark(bundle, artifact, options).is_file()
+
+
+def remember(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
+    """Note that an artifact was verified, so that it is not run again."""
+    mark = _mark(bundle, artifact, options)
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError:
+        return  # a device without a home: it is run again next time
+
+
+def ensure_verified(bundle: Contents, artifact: Artifact, options: Options = AS_USUAL) -> None:
+    """Verify one artifact, unless these bytes were verified on this machine before.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts.
+        options: How it is going to be opened here.
+
+    Raises:
+        BundleError: It ends the process that runs it.
+        VerificationError: It disagrees with Keras.
+    """
+    if was_tried(bundle, artifact, options):
+        return
+    verification = try_artifact(bundle, artifact, options)
+    if not verification.ok:
+        raise VerificationError(
+            f"Artifact '{artifact.path}' of bundle '{bundle}' does not give what Keras gave: "
+            f"{why(verification)}.",
+            [verification],
+        )
+    remember(bundle, artifact, options)
+
+
+def main(folder: str, format_name: str, digest: str, options: str) -> None:
+    """Print the verification of one artifact, or the error, as the last line."""
+    chosen = Options(**json.loads(options))
+    try:
+        bundle = read_contents(Path(folder), trusted=True)
+        artifact = bundle.artifact(format_name)
+        if _digest(bundle.manifest, artifact) != digest:
+            raise BundleError(f"The manifest of bundle '{bundle}' was changed since it was loaded.")
+        size = files.size_of(files.safe_path(bundle.path, artifact.path))
+        processes.limit_memory(_MEMORY + _TIMES_BYTES * size)
+        with bundle.as_recorded(artifact.path):
+            result = asdict(_exercise(bundle, artifact, chosen))
+    except ZooError as error:
+        result = {"error": type(error).__name__, "message": str(error)}
+    print(json.dumps(result))  # noqa: T201 - read by the parent
+
+
+def _exercise(bundle: Contents, artifact: Artifact, options: Options) -> Verification:
+    verification = run_samples(bundle, artifact, options)
+    if artifact.format == TRAIN_FORMAT:
+        sample = load_samples(bundle.path / SAMPLES, bundle.manifest.inputs)[0].inputs
+        path = files.safe_path(bundle.path, artifact.path)
+        open_trainer(path, threads=options.threads).rehearse(sample)
+    return verification
+
+
+def _mark(bundle: Contents, artifact: Artifact, options: Options) -> Path:
+    row = find(artifact.format)
+    # The manifest has the hash of every file.
+    digest = hashlib.sha256(_digest(bundle.manifest, artifact).encode())
+    words = (row.name, row.requires, _version(row.requires), json.dumps(asdict(options)))
+    digest.update(" ".join(words).encode())
+    return cache_folder() / "tried" / digest.hexdigest()
+
+
+def _digest(manifest: Manifest, artifact: Artifact) -> str:
+    """Return what identifies an artifact, with all that its bundle's manifest has of it."""
+    alone = replace(manifest, artifacts=(artifact,))
+    return hashlib.sha256(alone.to_json().encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a plugin's format may need no package of its own
+        return ""
+
+
+def _cause(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return signal_name(-done.returncode)
+    last = done.stderr.strip().splitlines()[-1:] or [""]
+    return f"exit code {done.returncode}: {last[0]}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,1 +1,0 @@
-"""A person's own files as a data set: what they hold, what is wrong with them, and their splits."""

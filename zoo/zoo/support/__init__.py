@@ -1,1 +1,0 @@
-"""The support matrix: every built-in model in every format and scheme, as measured."""

@@ -1,1 +1,0 @@
-"""How large a model is, known before anything is built."""

@@ -163,6 +163,7 @@ def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
         found,
         config,
         lambda source, every: KerasDecoder(generator, source, every=every),
+        chat=getattr(assets, "chat", None),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_registry import UsageError
+from zoo_runtime.generation.chat import ChatTemplate
 from zoo_runtime.generation.config import GenerationConfig, configured
 from zoo_runtime.generation.grammar import Grammar
 from zoo_runtime.generation.search import Decoder
@@ -32,6 +33,7 @@ class TextGenerator:
         open_decoder: Returns a decoder for the inputs of an encoder, if there is one, and
             whether hidden states are wanted.
         read_source: Of a seq2seq model: returns the inputs of its encoder for texts.
+        chat: The template that makes one text of a conversation, if there is one.
     """
 
     name: str
@@ -39,6 +41,7 @@ class TextGenerator:
     config: GenerationConfig
     open_decoder: Callable[[Arrays | None, bool], Decoder]
     read_source: Callable[[Sequence[str]], Arrays] | None = None
+    chat: ChatTemplate | None = None
 
     def stream(
         self,
@@ -46,6 +49,7 @@ class TextGenerator:
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
+        is_whole: bool = False,
         **options: Any,
     ) -> Iterator[Piece]:
         """Generate texts, and yield each part as soon as it is sure.
@@ -54,6 +58,8 @@ class TextGenerator:
             prompts: Beginnings; for a seq2seq model the sources.
             json_schema: What the texts are values of.
             regex: What the texts match, in Rust's syntax.
+            is_whole: Whether the prompts have all special tokens themselves, as what
+                :meth:`conversation` returns.
             options: Of :class:`zoo_runtime.generation.config.GenerationConfig`.
 
         Raises:
@@ -62,7 +68,10 @@ class TextGenerator:
         config = configured(self.config, options)
         source = None
         if self.read_source is None:
-            tokens = [prompt_tokens(self.tokenizer, prompt, config) for prompt in prompts]
+            tokens = [
+                prompt_tokens(self.tokenizer, prompt, config, is_whole=is_whole)
+                for prompt in prompts
+            ]
         else:
             source = self.read_source(prompts)
             tokens = self._starts(len(prompts), config)
@@ -83,6 +92,21 @@ class TextGenerator:
         pieces = self.stream(prompts, **options)
         found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
         return [found[row] for row in sorted(found)]
+
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return the prompt that a conversation makes, up to the beginning of the answer.
+
+        Args:
+            messages: Each with a ``role``, such as ``user``, and its ``content``.
+
+        Raises:
+            UsageError: A model without a chat template, or messages that it refuses.
+        """
+        if self.chat is None:
+            raise UsageError(
+                f"'{self.name}' has no chat template: it continues texts (zoo generate)."
+            )
+        return self.chat.render(messages)
 
     def _starts(self, count: int, config: GenerationConfig) -> list[Array]:
         start = config.decoder_start_token_id

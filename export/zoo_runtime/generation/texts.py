@@ -61,7 +61,9 @@ class Piece:
     completion: Completion | None = None
 
 
-def prompt_tokens(tokenizer: Any, text: str, config: GenerationConfig) -> Array:
+def prompt_tokens(
+    tokenizer: Any, text: str, config: GenerationConfig, *, is_whole: bool = False
+) -> Array:
     """Return int32 tokens of a prompt, with what its tokenizer puts before a text.
 
     What a tokenizer puts behind a text is left out: it would end it.
@@ -70,6 +72,7 @@ def prompt_tokens(tokenizer: Any, text: str, config: GenerationConfig) -> Array:
         tokenizer: A ``tokenizers.Tokenizer``.
         text: The prompt; an empty one becomes ``bos_token_id``.
         config: Says which token begins a text that has none.
+        is_whole: Whether the text has all special tokens itself, as a conversation has.
 
     Raises:
         UsageError: Something that is no text, or a text without a token.
@@ -81,7 +84,7 @@ def prompt_tokens(tokenizer: Any, text: str, config: GenerationConfig) -> Array:
         tokenizer.no_padding()
         plain = list(tokenizer.encode(text, add_special_tokens=False).ids)
         framed = list(tokenizer.encode(text, add_special_tokens=True).ids)
-    before = framed[: _position(framed, plain)]
+    before = [] if is_whole else framed[: _position(framed, plain)]
     tokens = [*before, *plain]
     if not tokens and config.bos_token_id is not None:
         tokens = [config.bos_token_id]

@@ -43,6 +43,7 @@ COMMANDS = {
     "bench": "zoo.cli.benching:bench",
     "predict": "zoo.cli.predicting:predict",
     "generate": "zoo.cli.generating:generate",
+    "chat": "zoo.cli.generating:chat",
     "explain": "zoo.cli.explaining:explain",
     "check": "zoo.cli.plugins:check",
     "plugins": "zoo.cli.plugins:plugins",

@@ -15,6 +15,10 @@ from zoo_models.weights.images import Preparation
 from zoo_models.weights.snapshot import CONFIG, Snapshot, read_json
 from zoo_models.weights.tokenizer import SETTINGS, has_tokenizer, read_tokenizer, unread_tokenizer
 from zoo_registry import UsageError
+from zoo_runtime.generation.chat import ChatTemplate, read_chat_template
+from zoo_runtime.generation.config import FILE as GENERATION
+from zoo_runtime.generation.config import GenerationConfig, read_config
+from zoo_runtime.generation.generator import BY_DEFAULT
 from zoo_system.folders import TOKENIZER
 
 # Tokens of a text where nothing says how many: no position of the models of texts is beyond.
@@ -35,6 +39,8 @@ class Assets:
         tokenizer: Content of the ``tokenizer.json`` that the steps name.
         files: The folder with the files that the steps name, where there is one.
         notes: What the weights ask for and nothing here does.
+        generation: How a language model generates where the caller does not say.
+        chat: The template that makes one text of a conversation.
     """
 
     labels: tuple[str, ...] | None = None
@@ -42,6 +48,8 @@ class Assets:
     tokenizer: str | None = None
     files: Path | None = None
     notes: tuple[str, ...] = ()
+    generation: GenerationConfig | None = None
+    chat: ChatTemplate | None = None
 
     @cached_property
     def folder(self) -> Path | None:
@@ -98,7 +106,24 @@ def _of_texts(
     side = read_json(settings).get("truncation_side") if settings.is_file() else None
     if side == "left":
         notes += (f"truncation_side={side!r}",)
-    return Assets(labels, (step,), tokenizer, notes=notes)
+    found = Assets(labels, (step,), tokenizer, notes=notes)
+    if task != "causal-lm":
+        return found
+    chat = read_chat_template(snapshot.folder)
+    return replace(found, generation=_generation(snapshot), chat=chat)
+
+
+def _generation(snapshot: Snapshot) -> GenerationConfig:
+    """Return how a snapshot's model generates; texts end where its configuration ends them."""
+    file = snapshot.folder / GENERATION
+    config = read_config(file) if file.is_file() else None
+    ends = snapshot.config.get("eos_token_id")
+    ends = (ends,) if isinstance(ends, int) else tuple(ends or ())
+    if config is None:
+        return replace(
+            BY_DEFAULT, eos_token_id=ends, bos_token_id=snapshot.config.get("bos_token_id")
+        )
+    return config if config.eos_token_id else replace(config, eos_token_id=ends)
 
 
 def _prompted(folder: Path) -> tuple[str, ...]:

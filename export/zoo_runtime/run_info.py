@@ -1,4 +1,4 @@
-"""What ``run.json`` says of a training: read, checked and written here alone."""
+"""``run.json``, the record of a training: read, checked and written here alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RECIPE = "recipe.toml"
 _MOST_BYTES, _MOST_DIGITS = 1 << 28, 40
 # What every version wrote, before the training began or in its course.
 _ALWAYS = ("task", "model", "labels", "preprocessing", "seed", "versions", "dataset", "metrics")
-# What no version that reads this file needs where there is nothing to say.
+# What no version that reads this file needs where it is empty.
 _IF_ANY = (
     "shared",
     "truncated",
@@ -54,14 +54,14 @@ class SplitInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetInfo:
-    """What tells the data of a training from any others.
+    """What identifies the data of a training.
 
     Args:
         name: Of the data set.
-        version: Its version, or that of the rule by which own data are split.
+        version: Its version, or that of the rule by which custom data are split.
         fingerprint: sha256 of name, version and splits.
         splits: By part: ``train``, ``validation``, ``test``.
-        own: Of own data: how they were read.
+        own: Of custom data: how they were read.
     """
 
     name: str = ""
@@ -142,7 +142,7 @@ class TeacherInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackerInfo:
-    """A tracker of a plugin: what it was asked for with, and what it noted."""
+    """A tracker of a plugin: its argument, and what it noted."""
 
     argument: str
     note: Mapping[str, Any]
@@ -150,7 +150,7 @@ class TrackerInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class RunInfo:
-    """All that ``run.json`` says of a training; ``info["labels"]`` is what the file has there.
+    """All that ``run.json`` records of a training; ``info["labels"]`` is what the file has there.
 
     Args:
         status: ``running``, ``interrupted``, ``failed`` or ``complete``.
@@ -159,7 +159,7 @@ class RunInfo:
         model: What is trained.
         labels: Class names in the order of the logits.
         preprocessing: Steps from a raw input to the model's inputs.
-        decoding: How a model of sequences writes a text.
+        decoding: How a model of sequences generates a text.
         seed: Of the training.
         versions: Of what it depends on, by package.
         dataset: What it learned from.
@@ -174,7 +174,7 @@ class RunInfo:
         truncated: By split, how many inputs were cut off.
         devices: What it was computed on.
         cost: What it took.
-        resumed: Places that it was gone on with from.
+        resumed: Checkpoints that it was resumed from.
         restarts: Why workers were started again, and from where.
         teacher: Of a distillation.
         mlflow: Where its log is.
@@ -219,7 +219,7 @@ class RunInfo:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunInfo:
-        """Return what the plain data of a ``run.json`` say.
+        """Return the record that the plain data of a ``run.json`` hold.
 
         Raises:
             ValueError: A value of another type; its text is ``KEY cannot be VALUE``.
@@ -268,7 +268,7 @@ class RunInfo:
 
     @classmethod
     def from_provenance(cls, known: Mapping[str, Any]) -> RunInfo:
-        """Return what a bundle says of its run.
+        """Return what a bundle records of its run.
 
         Raises:
             ValueError: As :meth:`from_json`.
@@ -277,7 +277,7 @@ class RunInfo:
         return cls.from_json({"status": "complete", **kept})
 
     def check_whole(self, folder: Path) -> None:
-        """Refuse what a training does not leave, and a hand may have.
+        """Refuse a file that no training writes, and an edit may have made.
 
         Raises:
             UsageError: The file lacks a key that every version wrote.
@@ -286,22 +286,24 @@ class RunInfo:
             raise UsageError(f"'{folder / INFO}' is damaged: it has no '{key}'.")
 
     def write(self, folder: Path) -> None:
-        """Write ``run.json`` into a run's folder, all or nothing."""
+        """Write ``run.json`` into a run's folder, atomically."""
         write_text(folder / INFO, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_run_info(folder: Path) -> RunInfo:
-    """Return what the ``run.json`` of a run says, also of one that is not complete.
+    """Return what the ``run.json`` of a run records, also of one that is not complete.
 
     Raises:
         LostInfoError: It is missing or damaged.
-        UsageError: No run, or one of another version.
+        UsageError: It is not a run folder, or one of another version.
     """
     path = folder / INFO
     if not path.is_file():
         if (folder / RECIPE).is_file():
             raise _lost(folder, "is missing")
-        raise UsageError(f"'{folder}' is no run: it has no {INFO}. `zoo train` makes runs.")
+        raise UsageError(
+            f"'{folder}' is not a run folder ({INFO} is missing). `zoo train` makes one."
+        )
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"it has {path.stat().st_size:,} bytes")

@@ -92,7 +92,7 @@ def make_run(out: Path) -> None:
         "status": "complete",
         "recipe": {"name": "cnn", "seed": 1},
         "task": "image-classification",
-        "model": {"name": None},
+        "model": {"name": "cnn"},
         "labels": ["a", "b", "c"],
         "preprocessing": [{"step": "image", "size": [8, 8], "channels": 1}],
         "metrics": {"accuracy": 0.5},

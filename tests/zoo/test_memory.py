@@ -70,7 +70,7 @@ def test_a_file_that_claims_more_than_the_memory_is_not_built(tmp_path, monkeypa
         with pytest.raises(UsageError, match=r"model\.keras' has 200\.0 GB of weights, and "):
             load()
     hostile.write_bytes(whole.read_bytes()[:-99])
-    with pytest.raises(ZooError, match=r"model\.keras' is no whole file of Keras: BadZipFile: "):
+    with pytest.raises(ZooError, match=r"model\.keras' is not a complete Keras file: BadZipFile: "):
         zoo.load_model(hostile)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,7 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
         ray.init(logging_level="WARNING")
     room = Path(job["folder"]).parent
     room.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".ray-", dir=room) as notes:
+    with _signals_kept(), tempfile.TemporaryDirectory(prefix=".ray-", dir=room) as notes:
         trainer = TensorflowTrainer(
             _work,
             train_loop_config={"job": json.dumps(job)},
@@ -59,6 +62,19 @@ def run_by_ray(job: Mapping[str, Any], number: int) -> Failure | None:
             if starts_ray:
                 ray.shutdown()
     return None
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Give Ctrl-C and SIGTERM back to whom they belonged: Ray Train keeps them."""
+    kept = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in kept}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 class _FailedError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import socket
 import sys
 import time
@@ -25,6 +26,7 @@ from zoo_runtime.run_info import resuming
 TF_CONFIG = "TF_CONFIG"
 LOCAL = "local"
 SECONDS = 120.0
+_PORTS = range(20_000, 32_000)
 _GO = "go"
 _PAUSE = 0.2
 # Added to the seed of each rank's dropout; odd, so that no two of them are the same.
@@ -180,12 +182,21 @@ def _call(member: Member, until: float) -> str:
 
 
 def free_addresses(number: int) -> list[str]:
-    """Return addresses on this machine with free ports."""
-    with ExitStack() as stack:
-        servers: list[Any] = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)
-        ]
-        return [f"127.0.0.1:{server.getsockname()[1]}" for server in servers]
+    """Return addresses on this machine with free ports.
+
+    They are below the ports of outgoing connections: until the workers listen, which takes them
+    seconds, no connection is given one of them.
+
+    Raises:
+        ZooError: There are not so many.
+    """
+    found: list[str] = []
+    for port in random.Random(os.urandom(8)).sample(_PORTS, len(_PORTS)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(f"127.0.0.1:{port}")
+        if len(found) == number:
+            return found
+    raise ZooError(f"{number:,} workers need a port each, and only {len(found):,} are free here.")
 
 
 class LostError(ZooError):

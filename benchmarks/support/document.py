@@ -19,9 +19,10 @@ also one of your own.
 # To go when these columns are measured anew.
 _CHANGED = f"""\
 The machine was busy, and some times are of an earlier measurement of the same model \
-(`--no-times`). The columns float16 and int16x8 were measured before masks and other constants \
-that float16 does not hold stayed in float32, and before int16x8 attended past masks: `{COMMAND} \
---redo --no-times --formats '*float16' --formats '*int16x8'`.
+(`--no-times`). From `gru-lm` on, the columns float16 and int16x8 were measured before masks and \
+other constants that float16 does not hold stayed in float32, and before int16x8 attended past \
+masks: \
+`{COMMAND} --redo --no-times --formats '*float16' --formats '*int16x8'`.
 """
 
 

@@ -35,6 +35,8 @@ _IF_ANY = (
     "mlflow",
     "trackers",
 )
+# Of a field that is written where it is null too: readers of the file look it up.
+_EVEN_NULL = {"null": True}
 # What a bundle keeps of its run.
 _OF_PROVENANCE = ("seed", "versions", "dataset", "metrics", "expected", "started", "finished")
 
@@ -96,7 +98,7 @@ class ModelInfo:
     num_params: int | None = None
     num_trained: int | None = None
     precision: str | None = None
-    weights: WeightsInfo | None = None
+    weights: WeightsInfo | None = field(default=None, metadata=_EVEN_NULL)
     sha256: str | None = None
 
 
@@ -364,10 +366,10 @@ def _is_moment(text: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Return JSON types; what a part does not say is left out, but for fresh weights."""
+    """Return JSON types; parts that are ``None`` are left out, but for those of `_EVEN_NULL`."""
     if is_dataclass(value):
-        parts = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
-        return {key: part for key, part in parts.items() if part is not None or key == "weights"}
+        parts = ((each, _plain(getattr(value, each.name))) for each in fields(value))
+        return {each.name: part for each, part in parts if part is not None or each.metadata}
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     return [_plain(part) for part in value] if isinstance(value, tuple) else value

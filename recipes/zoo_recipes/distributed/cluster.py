@@ -191,7 +191,7 @@ def free_addresses(number: int) -> list[str]:
         ZooError: There are not so many.
     """
     found: list[str] = []
-    for port in random.Random(os.urandom(8)).sample(_PORTS, len(_PORTS)):
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             found.append(f"127.0.0.1:{port}")
         if len(found) == number:

@@ -148,11 +148,15 @@ def text_generator(
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
     from zoo_models.generation.decoder import KerasDecoder
+    from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
 
     assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
-    found = _tokenizer(model, tokenizer, assets)
+    own = keras_hub_tokenizer(model) if tokenizer is None and is_keras_hub(model) else None
+    found, config = own or (
+        _tokenizer(model, tokenizer, assets),
+        getattr(assets, "generation", None) or BY_DEFAULT,
+    )
     generator = _compiled(model)
-    config = getattr(assets, "generation", None) or BY_DEFAULT
     if generator.reading.is_seq2seq:
         raise UsageError(
             f"Model '{model.name}' reads a source, and nothing says how its texts begin and end: "

@@ -12,12 +12,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
 from keras import ops
 
+from zoo_models.generation.kerashub import KerasHubReading, is_keras_hub, keras_hub_reading
 from zoo_models.layers.cache import (
     MEMORY_KEY,
     MEMORY_VALUE,
@@ -33,6 +34,7 @@ DECODER_TOKENS, DECODER_MASK = "decoder_token_ids", "decoder_padding_mask"
 # Tokens of the trial: read at once, and then one by one.
 _TRIAL = 6
 _TOLERANCE = 1e-3
+_Made = TypeVar("_Made", "ReadingModel", KerasHubReading)
 
 
 @dataclass(frozen=True)
@@ -107,18 +109,21 @@ class ReadingModel:
         return logits[:, 0], hidden, reading.new
 
 
-def reading_model(model: Any) -> ReadingModel:
+def reading_model(model: Any) -> ReadingModel | KerasHubReading:
     """Return a model as one that reads a few tokens at a time, proved with a trial.
 
     Args:
         model: A functional ``keras.Model`` with ``token_ids`` and, for seq2seq, the inputs of
-            the decoder; it gives ``logits`` for the token behind each.
+            the decoder; it gives ``logits`` for the token behind each. Or a ``CausalLM`` of
+            KerasHub, which reads through its own ``call_with_cache``.
 
     Raises:
         UsageError: A model that gives no logits for each token, or has a layer that looks at other
             tokens in a way that is not known here; the layer is named.
     """
     vocab_size = _logits(model).shape[-1]
+    if is_keras_hub(model):
+        return _proved(keras_hub_reading(model), {})
     limits = [
         layer.max_length
         for layer in model._flatten_layers()
@@ -129,19 +134,28 @@ def reading_model(model: Any) -> ReadingModel:
 
 
 def _tried(made: ReadingModel) -> ReadingModel:
-    """Read a few tokens in two ways; both must give what the whole model gives."""
-    model = made.model
-    random = np.random.default_rng(0)
-    length = min(_TRIAL, made.max_length or _TRIAL)
-    tokens = random.integers(0, made.vocab_size, (2, length)).astype(np.int32)
-    ones = np.ones_like(tokens)
-    given = {TOKENS: tokens, MASK: ones, DECODER_TOKENS: tokens, DECODER_MASK: ones}
-    whole = _whole(model, given)
+    """Return a model with what it keeps of a text, proved."""
+    tokens = _trial_tokens(made)
     fixed = {}
     if made.is_seq2seq:
-        fixed = made.encode({TOKENS: ops.convert_to_tensor(tokens), MASK: _int(ones)})
+        source = {TOKENS: _int(tokens), MASK: _int(np.ones_like(tokens))}
+        fixed = made.encode(source)
     entries, last = _watched(made, tokens, fixed)
-    made = replace(made, entries=entries, last_mixing=last)
+    return _proved(replace(made, entries=entries, last_mixing=last), fixed)
+
+
+def _trial_tokens(made: ReadingModel | KerasHubReading) -> Any:
+    length = min(_TRIAL, made.max_length or _TRIAL)
+    random = np.random.default_rng(0)
+    return random.integers(0, made.vocab_size, (2, length)).astype(np.int32)
+
+
+def _proved(made: _Made, fixed: Mapping[str, Any]) -> _Made:
+    """Read a few tokens in two ways; both must give what the whole model gives."""
+    model, tokens = made.model, _trial_tokens(made)
+    length, ones = tokens.shape[1], np.ones_like(tokens)
+    given = {TOKENS: tokens, MASK: ones, DECODER_TOKENS: tokens, DECODER_MASK: ones}
+    whole = _whole(model, given)
     first, _, new = made.read(_int(tokens[:, :-1]), _int([0, 0]), _int([length - 1] * 2), fixed)
     second, _, _ = made.read(
         _int(tokens[:, -1:]), _int([length - 1] * 2), _int([1, 1]), {**fixed, **new}
@@ -151,13 +165,15 @@ def _tried(made: ReadingModel) -> ReadingModel:
         if not far <= _TOLERANCE * max(1.0, float(np.abs(whole).max())):
             raise UsageError(
                 f"Model '{model.name}' cannot read token by token: its logits would be {far:.3g} "
-                f"from those of the whole text. {_suspects(model)}"
+                f"from those of the whole text. {_suspects(made)}"
             )
     return made
 
 
-def _suspects(model: Any) -> str:
-    plain = {layer.name for layer in model._flatten_layers() if not _is_known(layer)}
+def _suspects(made: ReadingModel | KerasHubReading) -> str:
+    if isinstance(made, KerasHubReading):
+        return f"That is so in KerasHub too: generate() of {type(made.model).__name__} is wrong."
+    plain = {layer.name for layer in made.model._flatten_layers() if not _is_known(layer)}
     names = ", ".join(f"'{name}'" for name in sorted(plain)) or "none"
     return f"Layers that may look at other tokens in a way that is not known: {names}."
 
@@ -186,7 +202,7 @@ def _watched(
     if not kept:
         raise UsageError(
             f"Model '{made.model.name}' keeps nothing of a text: no layer of it looks at other "
-            f"tokens in a way that is known. {_suspects(made.model)}"
+            f"tokens in a way that is known. {_suspects(made)}"
         )
     return dict(reading.entries), kept[-1]
 
@@ -297,12 +313,18 @@ _READERS: Mapping[type, Callable[..., Any]] = {
 def _logits(model: Any) -> Any:
     """Return the symbolic output of a language model."""
     outputs = dict(zip(model.output_names, model.outputs, strict=True))
-    found = outputs.get("logits")
+    found = model.outputs[0] if is_keras_hub(model) else outputs.get("logits")
     names = {tensor.name for tensor in model.inputs}
     if found is None or len(found.shape) != 3 or TOKENS not in names:
         raise UsageError(
             f"Model '{model.name}' is not a language model: one takes '{TOKENS}' (batch, tokens) "
             "and gives 'logits' (batch, tokens, vocabulary)."
+        )
+    more = names - {TOKENS, MASK, DECODER_TOKENS, DECODER_MASK}
+    if more:
+        raise UsageError(
+            f"Model '{model.name}' reads more than a text: it takes {', '.join(sorted(more))} too. "
+            "Build it for texts alone."
         )
     return found
 
@@ -336,8 +358,9 @@ def _whole(model: Any, given: Mapping[str, Any]) -> Any:
     arrays = {tensor.name: padded(tensor) for tensor in model.inputs}
     structure = keras.tree.pack_sequence_as(model._inputs_struct, list(arrays.values()))
     outputs = keras.tree.flatten(model(structure, training=False))
-    found = dict(zip(model.output_names, outputs, strict=True))
-    return ops.convert_to_numpy(found["logits"])[:, :length]
+    symbols = [id(tensor) for tensor in keras.tree.flatten(model.outputs)]
+    found = outputs[symbols.index(id(_logits(model)))]
+    return ops.convert_to_numpy(found)[:, :length]
 
 
 def _int(values: Any) -> Any:

@@ -1,0 +1,267 @@
+"""KerasHub's causal language models as models that read new tokens behind a cache."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+from keras import ops
+
+from zoo_models.layers.cache import KEY, VALUE, Entry
+from zoo_registry import UsageError
+from zoo_runtime.generation.config import GenerationConfig
+from zoo_runtime.generation.generator import BY_DEFAULT
+from zoo_runtime.generation.sentencepiece import SentencePieceTokenizer
+
+TOKENS = "token_ids"
+# Tokens of the text that shows what a model keeps of one.
+_TRIAL = 3
+# What KerasHub's own `generate` ends a text at, beside the end of a text.
+_ENDS_OF_TURNS = ("<end_of_turn>",)
+
+
+def is_keras_hub(model: Any) -> bool:
+    """Return whether a model is a ``CausalLM`` of KerasHub, with its functions of a cache."""
+    return callable(getattr(model, "call_with_cache", None)) and hasattr(model, "_build_cache")
+
+
+@dataclass(frozen=True)
+class KerasHubReading:
+    """A ``CausalLM`` of KerasHub as a ``ReadingModel``, through its own ``call_with_cache``.
+
+    Args:
+        model: The model.
+        entries: Keys and values of each layer, by name.
+        vocab_size: Number of tokens.
+        max_length: Positions that it has; ``None`` is any number.
+        is_stacked: Whether its cache is one tensor (batch, layers, 2, tokens, heads, head_dim), as
+            that of most families, and not a tuple of a pair for each layer.
+    """
+
+    model: Any
+    entries: Mapping[str, Entry]
+    vocab_size: int
+    max_length: int | None
+    is_stacked: bool
+    is_seq2seq: bool = False
+
+    def encode(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        """Refuse a source: no causal model has one."""
+        raise UsageError(f"Model '{self.model.name}' reads no source: it is a causal model.")
+
+    def read(
+        self,
+        tokens: Any,
+        past_length: Any,
+        new_length: Any,
+        past: Mapping[str, Any],
+        *,
+        every: bool = False,
+    ) -> tuple[Any, Any, dict[str, Any]]:
+        """Read new tokens; as :meth:`zoo_models.generation.reading.ReadingModel.read`."""
+        import tensorflow as tf
+
+        if not past or tokens.shape[0] == 1:
+            hidden, new = self._read_at(tokens, past_length[0], past)
+        else:
+            # KerasHub has one position for all rows of a batch.
+            is_same = tf.reduce_all(past_length == past_length[0])
+            together = lambda: self._read_at(tokens, past_length[0], past)  # noqa: E731
+            hidden, new = tf.cond(
+                is_same, together, lambda: self._read_rows(tokens, past_length, past)
+            )
+        last = ops.take_along_axis(hidden, ops.reshape(new_length - 1, (-1, 1, 1)), axis=1)
+        return _logits(self.model, last)[:, 0], hidden if every else last, new
+
+    def _read_rows(
+        self, tokens: Any, past_length: Any, past: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        import tensorflow as tf
+
+        names = sorted(past)
+
+        def one(row: tuple[Any, ...]) -> Any:
+            kept = {name: tensor[None] for name, tensor in zip(names, row[2:], strict=True)}
+            return keras.tree.map_structure(lambda x: x[0], self._read_at(row[0][None], row[1], kept))
+
+        given = (tokens, past_length, *(past[name] for name in names))
+        dtypes = {name: entry.dtype for name, entry in self.entries.items()}
+        hidden = self.model.compute_dtype
+        return tf.map_fn(one, given, fn_output_signature=(tf.as_dtype(hidden), dtypes))
+
+    def _read_at(
+        self, tokens: Any, index: Any, past: Mapping[str, Any]
+    ) -> tuple[Any, dict[str, Any]]:
+        """Read tokens of which the first has the position ``index`` in every row."""
+        count = ops.shape(tokens)[1]
+        cache = self._cache({name: self._room(tokens, past.get(name), name) for name in self.entries})
+        _, hidden, cache = self.model.call_with_cache(tokens, cache, index)
+        return hidden, {
+            name: ops.transpose(
+                ops.slice(
+                    tensor, (0, index, 0, 0), (ops.shape(tensor)[0], count, *tensor.shape[2:])
+                ),
+                (0, 2, 1, 3),
+            )
+            for name, tensor in self._entries(cache).items()
+        }
+
+    def _room(self, tokens: Any, past: Any, name: str) -> Any:
+        """Return (batch, tokens, heads, head_dim) with room for new tokens behind those there."""
+        heads, _, width = self.entries[name].shape
+        rows, count = ops.shape(tokens)[0], ops.shape(tokens)[1]
+        free = ops.zeros((rows, count, heads, width), self.entries[name].dtype)
+        if past is None:
+            return free
+        return ops.concatenate([ops.transpose(past, (0, 2, 1, 3)), free], axis=1)
+
+    def _cache(self, tensors: Mapping[str, Any]) -> Any:
+        """Return entries of (batch, tokens, heads, head_dim) as KerasHub has them."""
+        layers = range(len(self.entries) // 2)
+        pairs = [(tensors[KEY.format(at)], tensors[VALUE.format(at)]) for at in layers]
+        if not self.is_stacked:
+            return tuple(pairs)
+        return ops.stack([ops.stack(pair, axis=1) for pair in pairs], axis=1)
+
+    def _entries(self, cache: Any) -> dict[str, Any]:
+        """Return what :meth:`_cache` was given."""
+        pairs = (
+            [(cache[:, at, 0], cache[:, at, 1]) for at in range(cache.shape[1])]
+            if self.is_stacked
+            else cache
+        )
+        return {
+            pattern.format(at): tensor
+            for at, pair in enumerate(pairs)
+            for pattern, tensor in zip((KEY, VALUE), pair, strict=True)
+        }
+
+
+def keras_hub_reading(model: Any) -> KerasHubReading:
+    """Return a ``CausalLM`` of KerasHub as one that reads new tokens behind a cache.
+
+    Args:
+        model: The model; its preprocessor is not used.
+
+    Raises:
+        UsageError: A model that keeps something else than keys and values of all tokens, such as
+            the states of a linear attention.
+    """
+    tokens = ops.zeros((1, _TRIAL), "int32")
+    asked = list(inspect.signature(model._build_cache).parameters)[1:]
+    given: dict[str, Any] = dict.fromkeys(asked)
+    if "padding_mask" in given:
+        given["padding_mask"] = ops.ones((1, _TRIAL), "bool")
+    _, cache = model._build_cache(tokens, **given)
+    is_stacked = ops.is_tensor(cache)
+    made = KerasHubReading(
+        model, {}, model.outputs[0].shape[-1], _positions(model), is_stacked=is_stacked
+    )
+    if not _holds_heads(cache, is_stacked):
+        shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(cache)]
+        raise UsageError(
+            f"Model '{model.name}' ({type(model).__name__}) keeps something else than keys and "
+            f"values of all tokens: its cache has the shapes {shapes[:4]}."
+        )
+    entries = {
+        name: Entry((tensor.shape[2], None, tensor.shape[3]), _dtype(tensor))
+        for name, tensor in made._entries(cache).items()
+    }
+    return replace(made, entries=entries)
+
+
+def _holds_heads(cache: Any, is_stacked: bool) -> bool:
+    if is_stacked:
+        return len(cache.shape) == 6 and cache.shape[2:4] == (2, _TRIAL)
+    pairs = list(cache) if isinstance(cache, list | tuple) else []
+    return bool(pairs) and all(
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and all(len(x.shape) == 4 and x.shape[1] == _TRIAL for x in pair)
+        for pair in pairs
+    )
+
+
+def _dtype(tensor: Any) -> str:
+    return str(keras.backend.standardize_dtype(tensor.dtype))
+
+
+def _positions(model: Any) -> int | None:
+    """Return how many positions a model was made for, where that is a table of it."""
+    found = getattr(model.backbone, "max_sequence_length", None)
+    return found if isinstance(found, int) else None
+
+
+def _logits(model: Any, hidden: Any) -> Any:
+    """Return what the model computes of hidden states of the backbone's last norm."""
+    history = model.outputs[0]._keras_history
+    node = history.operation._inbound_nodes[history.node_index]
+    first, *others = node.arguments.args
+    del first
+    return history.operation(hidden, *others, **node.arguments.kwargs)
+
+
+def keras_hub_tokenizer(model: Any) -> tuple[Any, GenerationConfig] | None:
+    """Return the tokenizer of a model's preprocessor, and how its texts end.
+
+    Args:
+        model: A ``CausalLM`` of KerasHub.
+
+    Returns:
+        A ``tokenizers.Tokenizer`` or :class:`SentencePieceTokenizer`, which puts before a text
+        what KerasHub puts there; ``None`` where the model has no preprocessor.
+
+    Raises:
+        UsageError: A tokenizer of a kind that is not known here.
+    """
+    preprocessor = getattr(model, "preprocessor", None)
+    if preprocessor is None:
+        return None
+    source = preprocessor.tokenizer
+    start = source.start_token_id if getattr(preprocessor, "add_start_token", True) else None
+    kind = next((make for name, make in _KINDS if hasattr(source, name)), None)
+    if kind is None:
+        raise UsageError(
+            f"Model '{model.name}' has a {type(source).__name__}: of KerasHub's tokenizers those of "
+            "byte pairs and of SentencePiece are read; give one (tokenizer=)."
+        )
+    tokenizer = kind(source, start)
+    config = replace(BY_DEFAULT, eos_token_id=_ends(source, tokenizer), bos_token_id=start)
+    return tokenizer, config
+
+
+def _ends(source: Any, tokenizer: Any) -> tuple[int, ...]:
+    found: Sequence[Any] = [
+        source.end_token_id,
+        getattr(source, "end_token2_id", None),
+        *map(tokenizer.token_to_id, _ENDS_OF_TURNS),
+    ]
+    return tuple(dict.fromkeys(int(token) for token in found if token is not None))
+
+
+def _byte_pairs(source: Any, start: int | None) -> Any:
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    source._maybe_initialized_tokenizers()
+    tokenizer = Tokenizer.from_str(source._tokenizer.to_str())
+    if start is not None:
+        token = tokenizer.id_to_token(start)
+        tokenizer.post_processor = TemplateProcessing(
+            single=[token, "$A"], special_tokens=[(token, start)]
+        )
+    return tokenizer
+
+
+def _sentence_piece(source: Any, start: int | None) -> Any:
+    return SentencePieceTokenizer(source.proto, start)
+
+
+# What only a tokenizer of the kind has, and how it is made ours.
+_KINDS: tuple[tuple[str, Callable[..., Any]], ...] = (
+    ("merges", _byte_pairs),
+    ("proto", _sentence_piece),
+)

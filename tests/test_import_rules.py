@@ -56,6 +56,7 @@ RECIPES = (
 EXPORT = (
     ("reading",),
     ("converters",),
+    ("generation",),
     ("card",),
     ("making",),
     ("targets", "benchmarking"),

@@ -48,6 +48,8 @@ def export(
     sequence_length: int | None = None,
     image_size: int | Sequence[int] | None = None,
     train_batch: int | None = None,
+    max_length: int | None = None,
+    prefill_lengths: Sequence[int] | None = None,
     batch_sizes: Sequence[int] | str | None = None,
     rnn: str | None = None,
     optimize: str | None = None,
@@ -94,6 +96,10 @@ def export(
             batch and are only verified at these.
         rnn: How LiteRT files hold recurrent layers: ``"loop"``, or ``"unroll"`` for unrolled
             steps; by default, what the scheme and the number of steps ask for.
+        max_length: Tokens that a text can have in a file that writes texts, the length of its
+            cache; by default the model's positions, 1,024 at most.
+        prefill_lengths: Tokens of a prompt that such a file reads at once, a signature each; 16,
+            128 and 512 by default, as far as they fit.
         optimize: ``"onnxruntime"`` keeps in the float32 ONNX file what ONNX Runtime makes of the
             graph, with operators of its own that no other runtime has; by default all are
             standard ones.
@@ -133,6 +139,8 @@ def export(
             "rnn": rnn,
             "optimize": optimize,
             "train_batch": train_batch,
+            "max_length": max_length,
+            "prefill_lengths": prefill_lengths,
         },
         formats,
         chosen_target,

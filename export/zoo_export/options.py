@@ -137,6 +137,29 @@ def _train_batch(given: Any, asked: _Asked) -> int:
     return int(given)
 
 
+def _max_length(given: Any, asked: _Asked) -> int:
+    if not _whole(given):
+        raise UsageError(f"max_length={given!r} must be a whole number of tokens from 1.")
+    _check_writes("max_length", given, asked)
+    return int(given)
+
+
+def _prefill_lengths(given: Any, asked: _Asked) -> tuple[int, ...]:
+    """Return how many tokens are read at once, fewest first."""
+    lengths = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    if not lengths or not all(map(_whole, lengths)) or len(set(lengths)) != len(lengths):
+        raise UsageError(
+            f"prefill_lengths={given!r}: give different whole numbers from 1, such as [16, 128]."
+        )
+    _check_writes("prefill_lengths", given, asked)
+    return tuple(sorted(lengths))
+
+
+def _check_writes(name: str, given: Any, asked: _Asked) -> None:
+    if not any(fmt.writes for fmt in asked.formats):
+        raise UsageError(f"{name}={given!r} is for litertlm, not for {asked}. Leave it out.")
+
+
 def _option(default: Any, read: Callable[[Any, _Asked], Any]) -> Any:
     return field(default=default, metadata={"read": read})
 
@@ -162,6 +185,8 @@ class ExportOptions:
     rnn: str | None = _option(None, _rnn)
     optimize: str | None = _option(None, _optimize)
     train_batch: int = _option(8, _train_batch)
+    max_length: int | None = _option(None, _max_length)
+    prefill_lengths: tuple[int, ...] = _option((), _prefill_lengths)
 
     @classmethod
     def of(

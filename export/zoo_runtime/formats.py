@@ -199,6 +199,8 @@ class Format:
         schemes: The other ways than float32 in which its file can be made.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
+        writes: Whether its runtime takes texts and continues them, with a tokenizer of the file's
+            own: it is given :data:`zoo_runtime.running.writing.INPUTS`, not the model's inputs.
         aliases: Other words for a built-in one.
         summary: One line.
         origin: Filled in by the registry.
@@ -218,6 +220,7 @@ class Format:
     schemes: tuple[Scheme, ...] = ()
     scheme: Scheme | None = None
     optimizers: tuple[str, ...] = ()
+    writes: bool = False
     aliases: tuple[str, ...] = ()
     summary: str = ""
     origin: Origin | None = None
@@ -309,6 +312,40 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             ),
         )
     }
+)
+
+
+# The entry point of kerazoo-runtime: a language model's, so that no other model is exported to it.
+LITERTLM = Format(
+    name="litertlm",
+    suffix=".litertlm",
+    converter="zoo_export.generation.litertlm:convert",
+    runtime="zoo_runtime.running.writing:open_litertlm",
+    requires="litert-lm-api",
+    module="litert_lm",
+    tolerance=1e-4,
+    schemes=(
+        Scheme(
+            name="float16",
+            converter="zoo_export.generation.litertlm:float16",
+            dtype="float16",
+            tolerance=0.01,
+            max_loss=0.05,
+            min_agreement=0.99,
+            summary="weights in float16, computed in float32: half the bytes",
+        ),
+        Scheme(
+            name="dynamic-int8",
+            converter="zoo_export.generation.litertlm:dynamic_int8",
+            dtype="int8",
+            tolerance=0.2,
+            max_loss=0.15,
+            min_agreement=0.9,
+            summary="weights in int8, activations quantized as they come: a quarter of the bytes",
+        ),
+    ),
+    writes=True,
+    summary="LiteRT-LM: a language model with its cache, tokenizer and chat template",
 )
 
 

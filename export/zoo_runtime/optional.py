@@ -17,6 +17,7 @@ _EXTRAS = MappingProxyType(
         "tokenizers": ("tokenizers", "text"),
         "minijinja": ("minijinja", "text"),
         "llguidance": ("llguidance", "grammar"),
+        "litert_lm": ("litert-lm-api", "litertlm"),
         "soundfile": ("soundfile", "audio"),
         "soxr": ("soxr", "audio"),
         "ai_edge_litert": ("ai-edge-litert", "litert"),

@@ -23,6 +23,8 @@ _DTYPES = {"bool", "float16", "float32", "float64", "bfloat16"} | {
     f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)
 }
 _MAX_VALUES = 1 << 31
+# Of texts, which no NumPy dtype of one size holds.
+STRING = "string"
 _WRONG_KIND = "'{name}' takes {wanted} and got {got}: convert it first."
 
 
@@ -32,7 +34,7 @@ class Tensor:
 
     Args:
         name: The name in every format.
-        dtype: A NumPy dtype name.
+        dtype: A NumPy dtype name, or :data:`STRING`.
         shape: Sizes with the batch; a size known only when data arrive is the name it goes by,
             such as ``"batch"`` or ``"sequence"``.
 
@@ -60,7 +62,7 @@ class Tensor:
         sizes = [size for size in self.shape if isinstance(size, int)]
         return (
             bool(self.shape)
-            and self.dtype in _DTYPES
+            and self.dtype in {*_DTYPES, STRING}
             and all(size > 0 for size in sizes)
             and math.prod(sizes) <= _MAX_VALUES
         )
@@ -140,6 +142,10 @@ def bind(tensors: Sequence[Tensor], given: Mapping[str, Any]) -> dict[str, Array
 
 def _as_dtype(tensor: Tensor, value: Any) -> Array:
     array = np.asarray(value)
+    if tensor.dtype == STRING:
+        if array.dtype.kind != "U":
+            raise UsageError(f"'{tensor.name}' takes texts and got {array.dtype}.")
+        return array
     wanted = np.dtype(tensor.dtype)
     if array.dtype == wanted:
         return array

@@ -56,6 +56,7 @@ from zoo_runtime.saved_samples import (
 )
 from zoo_runtime.tensors import Array, Arrays, Tensor, evenly, fits
 from zoo_runtime.verification import Comparison, Fit, Verification, why
+from zoo_runtime.writing import written_again
 from zoo_system import processes
 from zoo_system.folders import cache_folder
 from zoo_system.processes import signal_name
@@ -82,6 +83,9 @@ def run_samples(
     """
     check_preprocessing(bundle.manifest, bundle.assets)
     fmt, outputs = find(artifact.format), bundle.manifest.outputs
+    if fmt.writes:
+        row = written_again(artifact, runner or open_unverified(bundle, artifact, options))
+        return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=(row,))
     taken = bundle.manifest.inputs
     samples = load_samples(bundle.path / SAMPLES, taken)
     scales = load_scales(bundle.path / SAMPLES)

@@ -64,7 +64,7 @@ def make_job(
         path=str((bundle / fmt.path(source.request.name)).resolve()),
         inputs=tuple(tensor.fixed(sizes) for tensor in source.inputs),
         outputs=tuple(tensor.fixed(sizes) for tensor in source.outputs),
-        about=_about(source),
+        about=about_of(source),
         options=options,
         dynamic=fmt.static and not options.batch_sizes,
         perturbed=bool(source.samples.perturbed),
@@ -75,7 +75,8 @@ def make_job(
     return LoadedJob(job, inputs, source.calibration or {} if is_calibrated else {})
 
 
-def _about(source: Source) -> dict[str, Any]:
+def about_of(source: Source) -> dict[str, Any]:
+    """Return what a file may say about itself."""
     request = source.request
     known = {
         "name": request.name,
@@ -101,7 +102,7 @@ def verified(source: Source, fmt: Format, converted: Converted) -> Artifact:
         raise converted.error or ExportError("it ended without a result")
     job = converted.job
     facts = _with_calibration(source, fmt, dict(converted.result.facts))
-    _check_weights(fmt, facts)
+    check_weights(fmt, facts)
     verification = _verification(source, fmt, converted, facts)
     path = Path(job.path)
     return Artifact(
@@ -125,14 +126,14 @@ def _verification(
     received = dict(zip(tried, converted.outputs, strict=False))
     try:
         verification = _of_file(source, fmt, received)
-        _check(source, verification, facts)
-        _check_agreement(fmt, verification, is_run=source.request.is_run)
+        check(source, verification, facts)
+        check_agreement(fmt, verification, is_run=source.request.is_run)
         if not source.samples.perturbed:
             return verification
         # The copy with changed weights ran all of them too, after the file itself.
         outputs = dict(zip(tried, converted.outputs[len(tried) :], strict=True))
         perturbed = _perturbed_verification(source, fmt, outputs)
-        _check(source, perturbed, facts, is_perturbed=True)
+        check(source, perturbed, facts, is_perturbed=True)
         return replace(verification, perturbed=True)
     except ExportError as error:
         inside = cause(
@@ -223,7 +224,12 @@ def _with_examples(
     )
 
 
-def _check_weights(fmt: Format, facts: Mapping[str, Any]) -> None:
+def check_weights(fmt: Format, facts: Mapping[str, Any]) -> None:
+    """Refuse a scheme that does not reach the layers that hold the weights.
+
+    Raises:
+        ExportError: Less than half of the bytes of its weights are in its dtype.
+    """
     weights = facts.get("weights")
     if fmt.scheme is None or not weights:
         return
@@ -242,7 +248,12 @@ def _check_weights(fmt: Format, facts: Mapping[str, Any]) -> None:
         )
 
 
-def _check_agreement(fmt: Format, verification: Verification, *, is_run: bool) -> None:
+def check_agreement(fmt: Format, verification: Verification, *, is_run: bool) -> None:
+    """Refuse a file that gives other answers than Keras too often.
+
+    Raises:
+        ExportError: Fewer examples have Keras' own answer than its scheme asks for.
+    """
     wanted = fmt.scheme.min_agreement if fmt.scheme else 0.0
     agreement, count = verification.top1_agreement, verification.examples
     if agreement is None or agreement >= wanted:
@@ -299,13 +310,18 @@ def _with_calibration(source: Source, fmt: Format, facts: dict[str, Any]) -> dic
     return facts
 
 
-def _check(
+def check(
     source: Source,
     verification: Verification,
     facts: Mapping[str, Any],
     *,
     is_perturbed: bool = False,
 ) -> None:
+    """Refuse a file that gives other numbers than Keras.
+
+    Raises:
+        ExportError: With what is too far, and what can be done about it.
+    """
     if verification.ok:
         return
     advice = _advice(source, verification, facts)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export import card, targets
+from zoo_export.generation.plan import Plan, make_plan
 from zoo_export.making.artifacts import make_job, verified
 from zoo_export.making.conversion import convert_all
+from zoo_export.making.texts import make_text_job, verified_texts
 from zoo_export.reading.model_file import model_file
 from zoo_export.reading.source import Source, versions
-from zoo_registry import load_target
+from zoo_registry import UsageError, load_target
 from zoo_runtime import files
 from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import Format
@@ -70,8 +72,19 @@ def convert(
     bundle = work / "bundle"
     bundle.mkdir(exist_ok=True)
     artifacts, failures = [], []
+    plan, refused = _plan(source, formats, work)
+    for fmt in formats if refused else ():
+        if fmt.writes:
+            failures.append((fmt.name, refused))
+            notify(Progress(fmt.name, "failed", None, str(refused)))
+    formats = [fmt for fmt in formats if not (fmt.writes and refused)]
     with model_file(source.request, work) as (model, modules):
-        jobs = [make_job(source, fmt, model, modules, bundle) for fmt in formats]
+        jobs = [
+            make_text_job(source, fmt, model, modules, bundle, plan)
+            if plan is not None and fmt.writes
+            else make_job(source, fmt, model, modules, bundle)
+            for fmt in formats
+        ]
         by_name = {fmt.name: fmt for fmt in formats}
         for converted in convert_all(
             jobs,
@@ -81,7 +94,11 @@ def convert(
         ):
             fmt = by_name[converted.job.format]
             try:
-                artifact = verified(source, fmt, converted)
+                artifact = (
+                    verified_texts(source, fmt, converted, plan)
+                    if plan is not None and fmt.writes
+                    else verified(source, fmt, converted)
+                )
             except ExportError as error:
                 failures.append((fmt.name, error))
                 files.remove(Path(converted.job.path))
@@ -94,6 +111,18 @@ def convert(
     failures.sort(key=lambda failure: order.index(failure[0]))
     artifacts.sort(key=lambda artifact: order.index(artifact.format))
     return artifacts, failures
+
+
+def _plan(
+    source: Source, formats: Sequence[Format], work: Path
+) -> tuple[Plan | None, ExportError | None]:
+    """Return what files that write texts are made of, if there are any, or why there are none."""
+    if not any(fmt.writes for fmt in formats):
+        return None, None
+    try:
+        return make_plan(source.request, work), None
+    except UsageError as error:
+        return None, ExportError(str(error).rstrip("."))
 
 
 def _some(examples: SampleBatch) -> SampleBatch:

@@ -22,6 +22,7 @@ from typing import Any
 
 from zoo_export.converters.litert.convert import of_runtime
 from zoo_export.converters.tracing import Conversion
+from zoo_export.generation.litertlm import GENERATION, run_samples
 from zoo_export.making.conversion import LOG, Job, LoadedJob, Result, read_job, write_result
 from zoo_export.making.timing import cost
 from zoo_export.reading.inference import inference_clone, named_for_scopes, perturb_weights
@@ -29,6 +30,7 @@ from zoo_export.reading.model_file import load
 from zoo_export.reading.signature import name_alike
 from zoo_registry import ZooError, load_target
 from zoo_runtime.errors import BundleError, ExportError
+from zoo_runtime.formats import find
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_system.errors import first_line, plain
@@ -86,7 +88,7 @@ def main(folder: Path) -> None:
     try:
         result = Result(facts=_convert(loaded))
         free_memory()  # the runtime needs as much as the model just had
-        outputs = _run(loaded.job, loaded.samples)
+        outputs = _run_any(loaded)
         if loaded.job.perturbed:
             outputs += _run_perturbed(loaded)
     except ExportError as error:
@@ -162,6 +164,15 @@ def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> di
     if job.dynamic:
         facts["dynamic_batch"] = cost(conversion, convert, load_target(job.runtime))
     return facts
+
+
+def _run_any(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
+    """Return what the file gives for each sample batch, in its own runtime."""
+    job = loaded.job
+    if not find(job.format).writes:
+        return _run(job, loaded.samples)
+    conversation = job.about[GENERATION]["conversation"]
+    return tuple(run_samples(Path(job.path), each, conversation) for each in loaded.samples)
 
 
 def _run(job: Job, samples: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:

@@ -96,8 +96,9 @@ def beside_float(
     """
     found = {artifact.format: artifact for artifact in artifacts}
     for name, artifact in found.items():
-        scheme, plain = find(name).scheme, found.get(name.partition(":")[0])
-        if scheme is None or not scheme.quantizes or plain is None:
+        fmt, plain = find(name), found.get(name.partition(":")[0])
+        scheme = fmt.scheme
+        if scheme is None or not scheme.quantizes or plain is None or fmt.writes:
             continue
         rows = next(each for each in samples if fits(artifact.inputs, each))
         first = {name: array[:1] for name, array in rows.items()}

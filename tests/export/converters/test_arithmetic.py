@@ -132,6 +132,6 @@ def test_normalizations_keep_their_one_operator(tmp_path):
     _converted(apply, NUMBERS, "tflite", tmp_path)
 
     content = (tmp_path / "file.tflite").read_bytes()
-    operators = tflite._operators(content)
+    operators = tflite.operators_in(content)
     assert operators["RSQRT"] == 2
     assert "SQRT" not in operators

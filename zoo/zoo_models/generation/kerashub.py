@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import keras_hub
 from keras import ops
 
 from zoo_models.layers.cache import KEY, VALUE, Entry
@@ -19,6 +21,7 @@ from zoo_runtime.generation.sentencepiece import SentencePieceTokenizer
 TOKENS = "token_ids"
 # Tokens of the text that shows what a model keeps of one.
 _TRIAL = 3
+_SLIDING = "_mask_sliding_window"
 # What KerasHub's own `generate` ends a text at, beside the end of a text.
 _ENDS_OF_TURNS = ("<end_of_turn>",)
 
@@ -97,8 +100,11 @@ class KerasHubReading:
     ) -> tuple[Any, dict[str, Any]]:
         """Read tokens of which the first has the position ``index`` in every row."""
         count = ops.shape(tokens)[1]
-        cache = self._cache({name: self._room(tokens, past.get(name), name) for name in self.entries})
-        _, hidden, cache = self.model.call_with_cache(tokens, cache, index)
+        cache = self._cache(
+            {name: self._room(tokens, past.get(name), name) for name in self.entries}
+        )
+        with _layers_that_read(self.model):
+            _, hidden, cache = self.model.call_with_cache(tokens, cache, index)
         return hidden, {
             name: ops.transpose(
                 ops.slice(
@@ -138,6 +144,43 @@ class KerasHubReading:
             for at, pair in enumerate(pairs)
             for pattern, tensor in zip((KEY, VALUE), pair, strict=True)
         }
+
+
+@contextmanager
+def _layers_that_read(model: Any) -> Iterator[None]:
+    """Let layers of a model look at the tokens of a call alone, and at no position beyond theirs.
+
+    KerasHub makes a sliding window for all positions of the cache, squared, at every token, and
+    reads a row of its table of positions for padding too that is behind the last of them.
+    """
+    positions = keras_hub.layers.PositionEmbedding
+    sliding = {type(layer) for layer in model._flatten_layers() if hasattr(layer, _SLIDING)}
+    with ExitStack() as stack:
+        for owner, name, change in (
+            (positions, "call", _within_table(positions.call)),
+            *((kind, _SLIDING, _window) for kind in sliding),
+        ):
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, change)
+        yield
+
+
+def _within_table(call: Callable[..., Any]) -> Callable[..., Any]:
+    def clipped(layer: Any, inputs: Any, start_index: Any = 0, positions: Any = None) -> Any:
+        if positions is None:
+            rows = start_index + ops.arange(ops.shape(inputs)[-2], dtype="int32")
+            positions = ops.minimum(rows, layer.position_embeddings.shape[0] - 1)
+        return call(layer, inputs, positions=positions)
+
+    return clipped
+
+
+def _window(layer: Any, attention_mask: Any, cache_update_index: Any = 0) -> Any:
+    queries, keys = ops.shape(attention_mask)[1:]
+    rows = cache_update_index + ops.arange(queries, dtype="int32")[:, None]
+    columns = ops.arange(keys, dtype="int32")[None]
+    is_near = ops.abs(rows - columns) < layer.sliding_window_size
+    return ops.logical_and(attention_mask, is_near[None])
 
 
 def keras_hub_reading(model: Any) -> KerasHubReading:

@@ -53,28 +53,47 @@ def convert(
     Raises:
         ExportError: An operator that LiteRT has no built-in kernel for.
     """
-    import tensorflow as tf
-
     loops = loops and None not in conversion.signatures.values()
     recurrent = recurrent_layers(conversion.model, conversion.options.rnn, loops=loops)
     with recurrent as layers, composed(LITERT):
         traced = [trace(conversion, signature) for signature in conversion.signatures]
+    content = from_graphs(traced, conversion.model, configure)
+    edits.write(conversion.path, change(content))
+    facts = inspect(conversion, integer=integer)
+    return {**facts, "rnn": layers} if layers else facts
+
+
+def from_graphs(
+    traced: Sequence[tuple[Any, Any]],
+    model: Any,
+    configure: Callable[[Any], None] = lambda converter: None,
+) -> bytes:
+    """Return the flatbuffer of some graphs, each as a signature; weights are stored once.
+
+    Args:
+        traced: Each graph as a ``tf.function`` and its concrete function, after which the
+            signature is called. The first has all of the weights.
+        model: The Keras model that they are of.
+        configure: Sets further options of the ``TFLiteConverter``.
+
+    Raises:
+        ExportError: An operator that LiteRT has no built-in kernel for.
+    """
+    import tensorflow as tf
+
     concretes = [concrete for _, concrete in traced]
     module = holder(concretes[0])
     module.serve = [function for function, _ in traced]
-    # Signatures are called after the graphs.
     converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart
     configure(converter)
     try:
         with _without_copies():
-            content = converter.convert()
+            content: bytes = converter.convert()
     except Exception as error:  # ConverterError, or whatever its MLIR passes let through
-        raise refused(conversion.model, concretes[0].graph, error) from error
-    edits.write(conversion.path, change(content))
-    facts = inspect(conversion, integer=integer)
-    return {**facts, "rnn": layers} if layers else facts
+        raise refused(model, concretes[0].graph, error) from error
+    return content
 
 
 @contextmanager
@@ -123,14 +142,13 @@ def inspect(
         ExportError: Operators outside LiteRT, or inputs and outputs that are not the model's.
     """
     content = conversion.path.read_bytes()
-    operators = _operators(content)
-    _check_operators(operators)
+    operators = operators_in(content)
     (_, batch), *others = conversion.signatures.items()
     inputs, outputs = _signature(conversion, signature, batch, integer)
     facts: dict[str, Any] = {
         "signature": signature,
         "operators": operators,
-        "weights": _weights(content),
+        "weights": weights_in(content),
         "xnnpack": xnnpack_share(conversion.path, signature),
     }
     for name, size in others:
@@ -166,9 +184,17 @@ def refused(model: Any, graph: Any, error: Exception) -> ExportError:
     )
 
 
-def _operators(content: bytes) -> dict[str, int]:
-    """Count the operators of the file; custom ones, Flex among them, by their own name."""
-    return dict(sorted(Counter(name for name, _ in _nodes(content)).items()))
+def operators_in(content: bytes) -> dict[str, int]:
+    """Count the operators of a file.
+
+    Raises:
+        ExportError: Operators outside LiteRT, Flex ones among them.
+    """
+    found = dict(sorted(Counter(name for name, _ in _nodes(content)).items()))
+    custom = [Blame(name.removeprefix("custom:")) for name in found if name[:7] == "custom:"]
+    if custom:
+        raise ExportError(f"the file needs operators outside LiteRT: {_join(custom)}", custom)
+    return found
 
 
 def _layers(content: bytes, model: Any) -> dict[str, list[str]]:
@@ -198,7 +224,7 @@ def _nodes(content: bytes) -> Iterator[tuple[str, list[str]]]:
             yield names[node.OpcodeIndex()], [tensor.Name().decode() for tensor in given]
 
 
-def _weights(content: bytes) -> dict[str, int]:
+def weights_in(content: bytes) -> dict[str, int]:
     """Return the bytes of constant tensors by dtype; one that is shared counts once."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -216,12 +242,6 @@ def _weights(content: bytes) -> dict[str, int]:
     for dtype, size in found.values():
         counts[dtype] += size
     return dict(sorted(counts.items()))
-
-
-def _check_operators(operators: dict[str, int]) -> None:
-    custom = [Blame(name.removeprefix("custom:")) for name in operators if name[:7] == "custom:"]
-    if custom:
-        raise ExportError(f"the file needs operators outside LiteRT: {_join(custom)}", custom)
 
 
 def _check(kind: str, wanted: Sequence[Tensor], details: Mapping[str, Any], integer: bool) -> None:

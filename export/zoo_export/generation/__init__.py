@@ -1,0 +1,1 @@
+"""Files that generate: language models with a cache, and what writes texts with them."""

@@ -1,0 +1,204 @@
+"""A Keras language model to a ``.litertlm`` file, and the file run on what Keras wrote."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.converters.compositions import LITERT, composed
+from zoo_export.converters.litert import edits
+from zoo_export.converters.litert.convert import from_graphs, operators_in, weights_in
+from zoo_export.converters.mixed_precision import float_layers
+from zoo_export.converters.tracing import Conversion, as_a_graph, exportable_operations
+from zoo_export.generation.packing import Language, pack, section
+from zoo_export.generation.signatures import DECODE, LOGITS, POSITIONS, PREFILL, TOKENS, traced
+from zoo_models.generation.reading import reading_model
+from zoo_models.layers.cache import Entry
+from zoo_runtime import schema
+from zoo_runtime.errors import ExportError
+from zoo_runtime.running.writing import NEW, PROMPT, TEXT, open_litertlm
+from zoo_runtime.tensors import Array, Arrays
+
+# What a conversion's `about` has beside what every file says of itself.
+GENERATION = "generation"
+# Of a sample batch: the tokens of each prompt and of what Keras writes, with zeros behind them,
+# and how many there are of both.
+ALL_TOKENS, PROMPT_LENGTH, WRITTEN_LENGTH = "tokens", "prompt_length", "written_length"
+# What a chat template is tried with.
+CONVERSATION = (
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": "Hi"},
+    {"role": "user", "content": "And then?"},
+)
+
+
+def convert(
+    conversion: Conversion,
+    configure: Callable[[Any], None] = lambda converter: None,
+    *,
+    change: Callable[[bytes], bytes | bytearray] = lambda content: content,
+) -> dict[str, Any]:
+    """Write a ``.litertlm`` file and return what it holds.
+
+    Args:
+        conversion: What is converted; ``about`` has the plain data of a
+            :class:`zoo_export.generation.plan.Plan` as ``generation``.
+        configure: Sets further options of the ``TFLiteConverter``.
+        change: Corrects what it made.
+
+    Raises:
+        ExportError: litert-lm-builder is not installed, or an operator that LiteRT has no built-in
+            kernel for.
+    """
+    plan = conversion.about[GENERATION]
+    context, lengths = plan["context"], tuple(plan["prefill_lengths"])
+    reading = reading_model(conversion.model)
+    with composed(LITERT), exportable_operations(), as_a_graph(conversion.model):
+        graphs = traced(reading, context, lengths, plan["vocab_size"])
+    content = bytes(change(from_graphs(list(graphs.values()), conversion.model, configure)))
+    facts = {
+        "operators": operators_in(content),
+        "weights": weights_in(content),
+        "context_length": context,
+        "prefill_lengths": list(lengths),
+        "cache_bytes": 4 * context * sum(map(_row_size, reading.entries.values())),
+    }
+    language = schema.read(Language, plan["language"], "language")
+    about = {"Authors": "Kerazoo", "model_name": conversion.about["name"]}
+    pack(conversion.path, content, context, language, about)
+    return facts
+
+
+def float16(conversion: Conversion) -> dict[str, Any]:
+    """Store the weights in float16."""
+    return convert(conversion, change=edits.to_float16)
+
+
+def dynamic_int8(conversion: Conversion) -> dict[str, Any]:
+    """Store the weights in int8; activations are quantized while the model runs.
+
+    Raises:
+        ExportError: A layer that has to stay in float.
+    """
+    import tensorflow as tf
+
+    for name in float_layers(conversion.model):
+        raise ExportError(
+            f"layer '{name}' has to stay in float, and LiteRT's converter leaves no layer out of "
+            "this scheme"
+        )
+
+    def configure(converter: Any) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+    return convert(conversion, configure, change=edits.share_tied)
+
+
+def _row_size(entry: Entry) -> int:
+    return math.prod(size for size in entry.shape if size is not None)
+
+
+def run_samples(path: Path, samples: Arrays, template: str | None) -> dict[str, Array]:
+    """Let LiteRT-LM continue prompts, and compute the logits of what Keras wrote.
+
+    Args:
+        path: The file.
+        samples: Prompts, how many tokens are to be added, and all tokens as Keras has them.
+        template: What the chat template makes of a conversation, if there is one.
+
+    Returns:
+        The texts; float32 (tokens, vocab_size) logits before each token that Keras wrote.
+
+    Raises:
+        ExportError: LiteRT-LM reads a prompt or a conversation as something else.
+    """
+    writer = open_litertlm(path)
+    rows = list(zip(samples[PROMPT], samples[ALL_TOKENS], samples[PROMPT_LENGTH], strict=True))
+    for prompt, tokens, length in rows:
+        wanted, found = tokens[:length].tolist(), writer.tokenize(str(prompt))
+        if wanted[len(wanted) - len(found) :] != found:
+            raise ExportError(
+                f"LiteRT-LM reads the text {str(prompt)[:40]!r} as other tokens ({found[:8]}) than "
+                f"its tokenizer here ({wanted[:8]})"
+            )
+    if template is not None:
+        _check_template(writer, template)
+    texts = writer.run({PROMPT: samples[PROMPT], NEW: samples[NEW]})[TEXT]
+    signatures = _Signatures(section(path, "TFLiteModel"))
+    lengths = zip(samples[PROMPT_LENGTH], samples[WRITTEN_LENGTH], strict=True)
+    logits = [
+        signatures.logits(tokens[: prompt + written].tolist(), int(prompt))
+        for (_, tokens, _), (prompt, written) in zip(rows, lengths, strict=True)
+    ]
+    return {TEXT: texts, LOGITS: np.concatenate(logits)}
+
+
+def _check_template(writer: Any, wanted: str) -> None:
+    try:
+        found = writer.rendered(CONVERSATION)
+    except RuntimeError as error:
+        raise ExportError(f"LiteRT-LM cannot render its chat template: {error}") from error
+    if found != wanted:
+        raise ExportError(
+            f"LiteRT-LM makes {found!r} of a conversation with its chat template, and transformers "
+            f"{wanted!r}"
+        )
+
+
+class _Signatures:
+    """The LiteRT file inside of a ``.litertlm`` file, called as LiteRT-LM does."""
+
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter = Interpreter(model_content=content)
+        names = self._interpreter.get_signature_list()
+        before = PREFILL.format("")
+        self._lengths = sorted(int(name.removeprefix(before)) for name in names if before in name)
+        self._caches = {
+            name: row
+            for name, row in self._runner(DECODE).get_input_details().items()
+            if name not in {TOKENS, POSITIONS}
+        }
+
+    def logits(self, tokens: Sequence[int], prompt: int) -> Array:
+        """Return float32 (tokens - prompt, vocab_size) before each token behind the prompt."""
+        kept = {name: np.zeros(row["shape"], row["dtype"]) for name, row in self._caches.items()}
+        for begin, end, length in _chunks(prompt - 1, self._lengths):
+            kept = self._call(PREFILL.format(length), tokens[begin:end], begin, length, kept)
+        found = []
+        for at in range(prompt - 1, len(tokens) - 1):
+            kept = self._call(DECODE, tokens[at : at + 1], at, 1, kept)
+            found.append(kept.pop(LOGITS)[0, 0])
+        return np.asarray(found, np.float32)
+
+    def _runner(self, name: str) -> Any:
+        return self._interpreter.get_signature_runner(name)
+
+    def _call(
+        self, name: str, tokens: Sequence[int], begin: int, length: int, kept: Arrays
+    ) -> dict[str, Array]:
+        row, positions = np.zeros((1, length), np.int32), np.zeros(length, np.int32)
+        row[0, : len(tokens)] = tokens
+        positions[: len(tokens)] = np.arange(begin, begin + len(tokens))
+        found: dict[str, Array] = self._runner(name)(**{TOKENS: row, POSITIONS: positions}, **kept)
+        return found
+
+
+def _chunks(count: int, lengths: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """Yield which tokens are read by a signature of which length, as LiteRT-LM chooses.
+
+    Example:
+        >>> list(_chunks(21, [4, 16]))
+        [(0, 16, 16), (16, 21, 16)]
+    """
+    begin, largest = 0, max(lengths)
+    while begin < count:
+        rest = count - begin
+        length = largest if rest >= largest else min(n for n in lengths if n >= rest)
+        yield begin, begin + min(length, rest), length
+        begin += length

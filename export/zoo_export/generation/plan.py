@@ -1,0 +1,327 @@
+"""What a file that writes texts is made of beside its graph, and what Keras writes to verify it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo_export.generation.litertlm import (
+    ALL_TOKENS,
+    CONVERSATION,
+    PROMPT_LENGTH,
+    WRITTEN_LENGTH,
+)
+from zoo_export.generation.packing import Language
+from zoo_export.generation.signatures import cache_names
+from zoo_export.reading.inference import inference_clone
+from zoo_export.reading.request import Request
+from zoo_models.generation.decoder import KerasDecoder, KerasGenerator
+from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
+from zoo_models.generation.reading import reading_model
+from zoo_registry import UsageError
+from zoo_runtime.generation.chat import ChatTemplate
+from zoo_runtime.generation.config import GenerationConfig
+from zoo_runtime.generation.generator import BY_DEFAULT
+from zoo_runtime.generation.sentencepiece import is_sentence_piece
+from zoo_runtime.generation.texts import prompt_tokens, with_end
+from zoo_runtime.preprocess import as_step
+from zoo_runtime.preprocess.steps import TokenizeStep
+from zoo_runtime.running.writing import NEW, PROMPT
+from zoo_runtime.tensors import Array
+from zoo_runtime.tokenizing import open_tokenizer
+from zoo_system.folders import TOKENIZER
+
+# Tokens of a text where nobody says how many: the cache is as long.
+CONTEXT = 1024
+PREFILL_LENGTHS = (16, 128, 512)
+# What Keras adds to each prompt.
+_WRITTEN = 16
+# Words of the prompts where the model comes with no examples.
+_WORDS = (1, 5, 19, 60)
+_TEXT = (
+    "The history of writing is the history of machines that hold what one person says for another "
+    "who is not there. A pen, a press, a wire and a screen have each changed what is said, to whom "
+    "and how soon, and none of them has ended the one before it. A model that writes is the newest "
+    "of these, and it learns what it knows from all the others: from books, letters, recipes, "
+    "programs and complaints."
+)
+_MODEL_FILE = "tokenizer.model"
+# LiteRT-LM draws from so many tokens, also where nothing limits them.
+_MOST_DRAWN = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A text that Keras wrote, always the most probable token.
+
+    Args:
+        prompt: What it goes on from.
+        tokens: Of the prompt, with what stands before every text.
+        written: What Keras added.
+        logits: float32 (written, vocab_size), before each token that it added.
+    """
+
+    prompt: str
+    tokens: tuple[int, ...]
+    written: tuple[int, ...]
+    logits: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What the files that write texts are made of, beside the model.
+
+    Args:
+        language: Tokenizer, start and stop tokens, chat template, sampler.
+        tokenizer: The tokenizer itself.
+        context: Tokens of a text at most.
+        prefill_lengths: Tokens that are read at once.
+        vocab_size: Tokens of the tokenizer that the model has too.
+        references: What Keras writes.
+        conversation: What the chat template makes of :data:`CONVERSATION` in LiteRT-LM.
+        left_out: Options of the model's own sampling that LiteRT-LM does not have.
+    """
+
+    language: Language
+    tokenizer: Any
+    context: int
+    prefill_lengths: tuple[int, ...]
+    vocab_size: int
+    references: tuple[Reference, ...]
+    conversation: str | None = None
+    left_out: tuple[str, ...] = ()
+
+    def data(self) -> dict[str, Any]:
+        """Return what a converter needs of it, as plain data."""
+        return {
+            "language": asdict(self.language),
+            "context": self.context,
+            "prefill_lengths": list(self.prefill_lengths),
+            "vocab_size": self.vocab_size,
+            "conversation": self.conversation,
+        }
+
+    def samples(self) -> dict[str, Array]:
+        """Return what the files are run on, as :func:`zoo_export.generation.litertlm.run_samples`.
+
+        Their outputs are texts, and the logits before each token that Keras wrote.
+        """
+        rows = [[*each.tokens, *each.written] for each in self.references]
+        tokens = np.zeros((len(rows), max(map(len, rows))), np.int32)
+        for at, row in enumerate(rows):
+            tokens[at, : len(row)] = row
+        lengths = [(len(each.tokens), len(each.written)) for each in self.references]
+        prompts, written = np.array(lengths, np.int32).T
+        return {
+            PROMPT: np.array([each.prompt for each in self.references]),
+            NEW: written,
+            ALL_TOKENS: tokens,
+            PROMPT_LENGTH: prompts,
+            WRITTEN_LENGTH: written,
+        }
+
+
+def make_plan(request: Request, folder: Path) -> Plan:
+    """Find out what a language model's file needs, and let Keras write.
+
+    Args:
+        request: The model with what is known of it.
+        folder: Where the tokenizer's file is written.
+
+    Raises:
+        UsageError: Something that LiteRT-LM has no way for: no language model, one that keeps
+            something else than keys and values, no tokenizer, or one of another vocabulary.
+    """
+    model = inference_clone(request.model)
+    reading = reading_model(model)
+    cache_names(reading)
+    context, lengths = _sizes(request, reading.max_length)
+    tokenizer, config = _tokenizer(request, model)
+    vocab_size = _vocab_size(request.name, tokenizer, reading.vocab_size)
+    start = _start(tokenizer, config)
+    template, conversation = _template(request.chat, start)
+    sampler, left_out = _sampler(config, vocab_size)
+    language = Language(
+        tokenizer=str(_written_tokenizer(tokenizer, folder)),
+        start=start,
+        stops=config.eos_token_id,
+        template=template,
+        sampler=sampler,
+    )
+    generator = KerasGenerator(reading)
+    references = tuple(
+        _reference(generator, prompt, tokens, config, context)
+        for prompt, tokens in _prompts(request, tokenizer, config, context)
+    )
+    return Plan(
+        language,
+        tokenizer,
+        context,
+        lengths,
+        vocab_size,
+        references,
+        conversation,
+        left_out,
+    )
+
+
+def _sizes(request: Request, positions: int | None) -> tuple[int, tuple[int, ...]]:
+    context = request.options.max_length or min(positions or CONTEXT, CONTEXT)
+    if positions is not None and context > positions:
+        raise UsageError(
+            f"max_length={context}: model '{request.name}' has {positions} positions. Give as many "
+            "or fewer."
+        )
+    given = request.options.prefill_lengths
+    lengths = given or [n for n in PREFILL_LENGTHS if n <= context] or [context]
+    if max(lengths) > context:
+        raise UsageError(
+            f"prefill_lengths={list(lengths)}: a text has {context} tokens at most (max_length)."
+        )
+    return context, tuple(lengths)
+
+
+def _tokenizer(request: Request, model: Any) -> tuple[Any, GenerationConfig]:
+    """Return the tokenizer of a model, and how it generates where a caller does not say."""
+    steps = [as_step(step) for step in request.preprocessing]
+    files = [step.tokenizer for step in steps if isinstance(step, TokenizeStep)]
+    if files and request.assets is not None:
+        tokenizer = open_tokenizer(request.assets / files[0])
+        config = request.generation or BY_DEFAULT
+        return tokenizer, with_end(
+            config, tokenizer, request.decoding.end if request.decoding else None
+        )
+    found = keras_hub_tokenizer(request.model) if is_keras_hub(request.model) else None
+    if found is None:
+        raise UsageError(
+            f"model '{request.name}' has no tokenizer, which is part of the file: load weights "
+            "that come with one, or name it in the preprocessing (preprocessing=[{'step': "
+            "'tokenize', ...}], assets=FOLDER)"
+        )
+    return found
+
+
+def _vocab_size(name: str, tokenizer: Any, of_model: int) -> int:
+    if is_sentence_piece(tokenizer):
+        size = tokenizer.get_vocab_size()
+    else:
+        size = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values())
+    if size > of_model:
+        raise UsageError(
+            f"the tokenizer of model '{name}' has {size:,} tokens and the model {of_model:,}"
+        )
+    return int(size)
+
+
+def _start(tokenizer: Any, config: GenerationConfig) -> int | None:
+    """Return the token that stands before every text, which LiteRT-LM puts there."""
+    plain = tokenizer.encode(_TEXT, add_special_tokens=False).ids
+    before = prompt_tokens(tokenizer, _TEXT, config).tolist()
+    before = before[: len(before) - len(plain)]
+    if len(before) > 1:
+        raise UsageError(
+            f"its tokenizer puts {len(before)} tokens before a text ({before}), and LiteRT-LM one"
+        )
+    return before[0] if before else None
+
+
+def _written_tokenizer(tokenizer: Any, folder: Path) -> Path:
+    if is_sentence_piece(tokenizer):
+        path = folder / _MODEL_FILE
+        path.write_bytes(tokenizer.model)
+        return path
+    data = json.loads(tokenizer.to_str())
+    # The start token is LiteRT-LM's to put there, and nothing is cut or padded.
+    data |= {"post_processor": None, "truncation": None, "padding": None}
+    path = folder / TOKENIZER
+    path.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+# LiteRT-LM gives the content of a message as a list of parts where a template does not refuse it.
+_AS_TEXTS = (
+    "{%- set texts = namespace(all=[]) -%}{%- for message in messages -%}"
+    "{%- set parts = namespace(text='') -%}"
+    "{%- if message.content is string -%}{%- set parts.text = message.content -%}{%- else -%}"
+    "{%- for part in message.content -%}{%- set parts.text = parts.text ~ part.text -%}"
+    "{%- endfor -%}{%- endif -%}"
+    "{%- set texts.all = texts.all + [{'role': message.role, 'content': parts.text}] -%}"
+    "{%- endfor -%}{%- set messages = texts.all -%}"
+)
+
+
+def _template(chat: ChatTemplate | None, start: int | None) -> tuple[str | None, str | None]:
+    """Return a chat template for LiteRT-LM, and what it makes of a conversation.
+
+    LiteRT-LM knows no special tokens by name, and puts the start token there itself.
+    """
+    if chat is None:
+        return None, None
+    tokens = dict(chat.tokens or {})
+    if start is not None:
+        tokens["bos_token"] = ""
+    named = "".join(f"{{%- set {name} = {json.dumps(text)} -%}}" for name, text in tokens.items())
+    wanted = replace(chat, tokens=tokens).render(CONVERSATION)
+    return f"{named}{_AS_TEXTS}{chat.template}", wanted
+
+
+def _sampler(
+    config: GenerationConfig, vocab_size: int
+) -> tuple[dict[str, float] | None, tuple[str, ...]]:
+    """Return how LiteRT-LM draws where a program does not say, and what it has no option for."""
+    plain = GenerationConfig()
+    options = ("min_p", "typical_p", "repetition_penalty", "no_repeat_ngram_size", "num_beams")
+    left_out = tuple(name for name in options if getattr(config, name) != getattr(plain, name))
+    if not config.do_sample:
+        return None, left_out
+    most = config.top_k or min(vocab_size, _MOST_DRAWN)
+    return {"k": most, "p": config.top_p, "temperature": config.temperature}, left_out
+
+
+def _prompts(
+    request: Request, tokenizer: Any, config: GenerationConfig, context: int
+) -> list[tuple[str, Array]]:
+    """Return prompts of different lengths with their tokens."""
+    words = _TEXT.split(" ")
+    texts = [*_examples(request, tokenizer), *(" ".join(words[:count]) for count in _WORDS)]
+    found = []
+    for text in texts:
+        tokens = prompt_tokens(tokenizer, text, config)
+        if len(tokens) < context:
+            found.append((text, tokens))
+    if not found:
+        raise UsageError(
+            f"max_length={context} has no room for a word and what comes behind it: give more"
+        )
+    return found
+
+
+def _examples(request: Request, tokenizer: Any) -> list[str]:
+    """Return the beginnings of two of a run's examples, short and long."""
+    rows = (request.rows or {}).get("token_ids") if request.is_run else None
+    if rows is None or len(rows) < 2:
+        return []
+    pairs = ((rows[0], 4), (rows[1], len(rows[1]) // 2))
+    texts = (tokenizer.decode(row[:count].tolist(), skip_special_tokens=True) for row, count in pairs)
+    return [text for text in texts if text]
+
+
+def _reference(
+    generator: KerasGenerator, prompt: str, tokens: Array, config: GenerationConfig, context: int
+) -> Reference:
+    decoder = KerasDecoder(generator)
+    written: list[int] = []
+    rows: list[Array] = []
+    scores = decoder.prefill([tokens])[0]
+    for _ in range(min(_WRITTEN, context - len(tokens))):
+        rows.append(scores)
+        written.append(int(scores.argmax()))
+        if written[-1] in config.eos_token_id or len(written) == context - len(tokens):
+            break
+        scores = decoder.step(np.array(written[-1:], np.int32))[0]
+    return Reference(prompt, tuple(tokens.tolist()), tuple(written), np.stack(rows))
+

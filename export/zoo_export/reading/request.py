@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.options import ExportOptions
+from zoo_models.generation.kerashub import is_keras_hub
 from zoo_models.saved import builder_module, load_run_model
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
@@ -147,7 +148,7 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     return Request(
         model=functional(model, samples),
         name=name_of(model),
-        task=spec.defaults.get("task") if spec else None,
+        task=_task(model, spec),
         labels=assets.labels if assets else None,
         preprocessing=assets.preprocessing if assets else (),
         assets=assets.folder if assets else None,
@@ -156,6 +157,13 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
         license=spec.license if spec else "",
         provenance=provenance,
     )
+
+
+def _task(model: Any, spec: Any) -> str | None:
+    if spec is not None:
+        task: str | None = spec.defaults.get("task")
+        return task
+    return "causal-lm" if is_keras_hub(model) else None
 
 
 def _check_model(model: Any) -> None:

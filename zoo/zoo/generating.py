@@ -13,6 +13,8 @@ import zoo_registry
 from zoo_models.build import check_backend, get_model
 from zoo_recipes.run import Run, open_trained
 from zoo_registry import UsageError
+from zoo_runtime.formats import find
+from zoo_runtime.generation.by_runtime import RuntimeGenerator
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.generator import BY_DEFAULT, OF_SOURCE, TextGenerator
 from zoo_runtime.generation.recomputing import Recomputing
@@ -124,7 +126,7 @@ def text_generator(
     weights: str | Path | None = None,
     tokenizer: Any = None,
     runtime: str | None = None,
-) -> TextGenerator:
+) -> TextGenerator | RuntimeGenerator:
     """Return what generates texts with a model; as for :func:`generate`.
 
     Raises:
@@ -143,7 +145,15 @@ def text_generator(
             f"'{trained}' is not a language model: its task is '{trained.task}', and one of "
             f"{' or '.join(TASKS)} generates texts."
         )
+    if not isinstance(trained, Run) and find(trained.artifact(runtime).format).writes:
+        return _of_runtime(trained, runtime)
     return _of_trained(trained, runtime)
+
+
+def _of_runtime(trained: Bundle, runtime: str | None) -> RuntimeGenerator:
+    """Return what generates with a file whose runtime does that by itself."""
+    session: Any = trained.runner(runtime).session
+    return RuntimeGenerator(trained.name, trained.runtime(runtime), session)
 
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:

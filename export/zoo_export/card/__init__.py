@@ -147,7 +147,7 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
             f"`{artifact.path}`",
             f"{artifact.bytes / 1000:,.1f}",
             f"{artifact.verification.max_abs_diff:.1e}",
-            ", ".join(map(str, artifact.verification.batches)),
+            _batches_compared(artifact),
             _agreement(artifact),
             find(artifact.format).requires,
         ]
@@ -155,6 +155,12 @@ def _artifact_table(artifacts: Sequence[Artifact]) -> str:
     ]
     header = ["format", "file", "kB", "difference", "batches", "same answers", "runs with"]
     return table(header, rows, right=[2, 3])
+
+
+def _batches_compared(artifact: Artifact) -> str:
+    if find(artifact.format).writes:
+        return "-"
+    return ", ".join(map(str, artifact.verification.batches))
 
 
 def _notes(artifacts: Sequence[Artifact]) -> str:
@@ -171,7 +177,12 @@ def _agreement(artifact: Artifact) -> str:
 
 
 def _how_verified(manifest: Manifest) -> str:
-    floats = [a.verification.tolerance for a in manifest.artifacts if not find(a.format).scheme]
+    formats = {a.format: find(a.format) for a in manifest.artifacts}
+    floats = [
+        a.verification.tolerance
+        for a in manifest.artifacts
+        if not formats[a.format].scheme and not formats[a.format].writes
+    ]
     rules = []
     if floats:
         rules.append(
@@ -181,7 +192,7 @@ def _how_verified(manifest: Manifest) -> str:
     losses = {
         find(a.format).max_loss: a.verification.tolerance
         for a in manifest.artifacts
-        if find(a.format).scheme
+        if formats[a.format].scheme and not formats[a.format].writes
     }
     if losses:
         limits = " or ".join(f"{loss:g}" for loss in sorted(losses))
@@ -190,6 +201,12 @@ def _how_verified(manifest: Manifest) -> str:
             f"A quantized file may lose {limits} times the standard deviation of each column (root "
             "mean square, and more where samples are few), and no value may be off by "
             f"{tolerances} times the largest of the output."
+        )
+    if any(fmt.writes for fmt in formats.values()):
+        rules.append(
+            "A file that writes texts went on from several prompts with the most probable token: "
+            "before each token the logits of its graph were compared with Keras', and the text is "
+            "the one that Keras writes, as far as no two tokens are about as probable."
         )
     return (
         "Each file was read back, run in its own runtime and compared with the Keras model: names, "
@@ -205,8 +222,10 @@ def _tensor_table(manifest: Manifest) -> str:
         return [kind, f"`{tensor.name}`", tensor.dtype, ", ".join(map(str, tensor.shape))]
 
     rows = [row("input", t) for t in manifest.inputs] + [row("output", t) for t in manifest.outputs]
-    fixed = [a for a in manifest.artifacts if a.inputs != manifest.inputs]
-    sizes = [
+    texts = [a for a in manifest.artifacts if find(a.format).writes]
+    others = [a for a in manifest.artifacts if a not in texts]
+    fixed = [a for a in others if a.inputs != manifest.inputs]
+    sizes = [f"`{a.path}` takes and gives texts, with a tokenizer of its own." for a in texts] + [
         f"`{a.path}` has fixed sizes: {'; '.join(f'`{t}`' for t in a.inputs)}. {_batches(a)}"
         for a in fixed
     ]
@@ -236,7 +255,10 @@ def _step(step: Mapping[str, Any]) -> str:
 
 
 def _python(manifest: Manifest) -> str:
-    first = manifest.artifacts[0].format
+    numeric = [a.format for a in manifest.artifacts if not find(a.format).writes]
+    if not numeric:
+        return _python_of_texts(manifest)
+    first = numeric[0]
     kinds = (str(step.get("step")) for step in manifest.preprocessing)
     row, inputs = find(first), [NEEDS[kind] for kind in kinds if kind in NEEDS]
     packages = f"'{with_extras([row.module, *inputs])}'"
@@ -260,6 +282,34 @@ for name, array in outputs.items():
     print(name, array.shape)
 ```
 {_raw_inputs(manifest)}"""
+
+
+def _python_of_texts(manifest: Manifest) -> str:
+    first = manifest.artifacts[0]
+    return f"""## Python
+
+It needs `pip install '{with_extras([find(first.format).module])}'` and runs in this folder.
+
+```python
+from zoo_runtime import load_bundle
+
+bundle = load_bundle(".")
+prompts = {{"prompt": ["Once upon a time"], "max_new_tokens": [50]}}
+print(bundle.run(prompts, runtime="{first.format}")["text"][0])
+```
+
+Or with LiteRT-LM alone, which draws tokens as the file says:
+
+```python
+import litert_lm
+
+with litert_lm.Engine("{first.path}") as engine:
+    with engine.create_session(apply_prompt_template=False, max_output_tokens=50) as session:
+        session.run_prefill(["Once upon a time"])
+        for reply in session.run_decode_async():
+            print(reply.texts[0], end="", flush=True)
+```
+"""
 
 
 def _programs(manifest: Manifest) -> str:

@@ -92,9 +92,21 @@ def _least_kept(fit: Fit) -> str:
     )
 
 
+def _of_texts(facts: Mapping[str, Any]) -> str:
+    lengths = ", ".join(map(str, facts["prefill_lengths"]))
+    left_out = ", ".join(facts.get("sampler_left_out", ()))
+    without = f" Its runtime has no {left_out}, which the model is to be sampled with."
+    return (
+        f"A text has {facts['context_length']:,} tokens at most, of which {lengths} are read at "
+        f"once; its cache takes {facts['cache_bytes'] / 1e6:.1f} MB.{without if left_out else ''}"
+    )
+
+
 def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     if "xnnpack" in facts:
         yield _xnnpack(facts["xnnpack"])
+    if "prefill_lengths" in facts:
+        yield _of_texts(facts)
     if "times_float" in facts:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
     if "optimized" in facts:

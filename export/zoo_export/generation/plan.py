@@ -23,6 +23,7 @@ from zoo_models.generation.decoder import KerasDecoder, KerasGenerator
 from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
 from zoo_models.generation.reading import reading_model
 from zoo_registry import UsageError
+from zoo_runtime.generation.by_runtime import MOST_DRAWN
 from zoo_runtime.generation.chat import ChatTemplate
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.generator import BY_DEFAULT
@@ -50,8 +51,6 @@ _TEXT = (
     "programs and complaints."
 )
 _MODEL_FILE = "tokenizer.model"
-# LiteRT-LM draws from so many tokens, also where nothing limits them.
-_MOST_DRAWN = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +277,7 @@ def _sampler(
     left_out = tuple(name for name in options if getattr(config, name) != getattr(plain, name))
     if not config.do_sample:
         return None, left_out
-    most = config.top_k or min(vocab_size, _MOST_DRAWN)
+    most = config.top_k or min(vocab_size, MOST_DRAWN)
     return {"k": most, "p": config.top_p, "temperature": config.temperature}, left_out
 
 
@@ -306,8 +305,8 @@ def _examples(request: Request, tokenizer: Any) -> list[str]:
     if rows is None or len(rows) < 2:
         return []
     pairs = ((rows[0], 4), (rows[1], len(rows[1]) // 2))
-    texts = (tokenizer.decode(row[:count].tolist(), skip_special_tokens=True) for row, count in pairs)
-    return [text for text in texts if text]
+    parts = [row[:count].tolist() for row, count in pairs]
+    return [text for text in map(tokenizer.decode, parts) if text]
 
 
 def _reference(
@@ -324,4 +323,3 @@ def _reference(
             break
         scores = decoder.step(np.array(written[-1:], np.int32))[0]
     return Reference(prompt, tuple(tokens.tolist()), tuple(written), np.stack(rows))
-

@@ -39,8 +39,8 @@ def cache_names(reading: Any) -> dict[str, str]:
     if reading.is_seq2seq or other:
         what = "a source that it reads first" if reading.is_seq2seq else f"'{other[0]}'"
         raise UsageError(
-            f"model '{reading.model.name}' keeps {what}, and LiteRT-LM keeps the keys and values of "
-            "one text alone: export it to tflite or onnx"
+            f"model '{reading.model.name}' keeps {what}, and LiteRT-LM keeps the keys and values "
+            "of one text alone: export it to tflite or onnx"
         )
     return {name: known[name] for name in entries}
 
@@ -72,9 +72,7 @@ def _traced(
         past = {entry: inputs[name] for entry, name in names.items()}
         begin = inputs[POSITIONS][:1]
         scores, _, new = reading.read(inputs[TOKENS], begin, tf.constant([steps]), past)
-        kept = {
-            name: _written(past[entry], new[entry], begin[0]) for entry, name in names.items()
-        }
+        kept = {name: _written(past[entry], new[entry], begin[0]) for entry, name in names.items()}
         return kept if vocab_size is None else {LOGITS: scores[:, None, :vocab_size], **kept}
 
     run.__name__ = PREFILL.format(steps) if vocab_size is None else DECODE

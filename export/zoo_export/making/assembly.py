@@ -71,16 +71,15 @@ def convert(
     """
     bundle = work / "bundle"
     bundle.mkdir(exist_ok=True)
-    artifacts, failures = [], []
-    plan, refused = _plan(source, formats, work)
-    for fmt in formats if refused else ():
-        if fmt.writes:
-            failures.append((fmt.name, refused))
-            notify(Progress(fmt.name, "failed", None, str(refused)))
-    formats = [fmt for fmt in formats if not (fmt.writes and refused)]
+    artifacts = []
+    plan, failures = _plan(source, formats, work)
+    for name, error in failures:
+        notify(Progress(name, "failed", None, str(error)))
+    order = [fmt.name for fmt in formats]
+    formats = [fmt for fmt in formats if fmt.name not in dict(failures)]
     with model_file(source.request, work) as (model, modules):
         jobs = [
-            make_text_job(source, fmt, model, modules, bundle, plan)
+            make_text_job(source, fmt, model, modules, bundle, plan=plan)
             if plan is not None and fmt.writes
             else make_job(source, fmt, model, modules, bundle)
             for fmt in formats
@@ -107,7 +106,6 @@ def convert(
             else:
                 artifacts.append(artifact)
                 notify(Progress(fmt.name, "verified", artifact))
-    order = [fmt.name for fmt in formats]
     failures.sort(key=lambda failure: order.index(failure[0]))
     artifacts.sort(key=lambda artifact: order.index(artifact.format))
     return artifacts, failures
@@ -115,14 +113,15 @@ def convert(
 
 def _plan(
     source: Source, formats: Sequence[Format], work: Path
-) -> tuple[Plan | None, ExportError | None]:
-    """Return what files that write texts are made of, if there are any, or why there are none."""
-    if not any(fmt.writes for fmt in formats):
-        return None, None
+) -> tuple[Plan | None, list[tuple[str, ExportError]]]:
+    """Return what files that write texts are made of, if there are any, and those there cannot."""
+    writing = [fmt.name for fmt in formats if fmt.writes]
+    if not writing:
+        return None, []
     try:
-        return make_plan(source.request, work), None
+        return make_plan(source.request, work), []
     except UsageError as error:
-        return None, ExportError(str(error).rstrip("."))
+        return None, [(name, ExportError(str(error).rstrip("."))) for name in writing]
 
 
 def _some(examples: SampleBatch) -> SampleBatch:

@@ -30,7 +30,13 @@ _TIE, _TIE_OF_SCHEME = 1e-4, 0.02
 
 
 def make_text_job(
-    source: Source, fmt: Format, model: Path, modules: tuple[str, ...], bundle: Path, plan: Plan
+    source: Source,
+    fmt: Format,
+    model: Path,
+    modules: tuple[str, ...],
+    bundle: Path,
+    *,
+    plan: Plan,
 ) -> LoadedJob:
     """Return the job of one format that writes texts.
 
@@ -107,9 +113,7 @@ def _verification(fmt: Format, wanted: Array, found: Array) -> Verification:
     )
 
 
-def _same_texts(
-    fmt: Format, plan: Plan, logits: Array, texts: Sequence[str]
-) -> list[WrittenText]:
+def _same_texts(fmt: Format, plan: Plan, logits: Array, texts: Sequence[str]) -> list[WrittenText]:
     """Return what was written of each prompt, as far as it must be that on every device."""
     begin, rows = 0, []
     for each, text in zip(plan.references, texts, strict=True):

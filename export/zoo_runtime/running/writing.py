@@ -64,9 +64,12 @@ class _LiteRTLM:
         if max_new_tokens == 0:
             return
         config = self._library.SamplerConfig(**sampler) if sampler else None
-        with self._lock, self._engine.create_session(
-            apply_prompt_template=False, sampler_config=config, max_output_tokens=max_new_tokens
-        ) as session:
+        with (
+            self._lock,
+            self._engine.create_session(
+                apply_prompt_template=False, sampler_config=config, max_output_tokens=max_new_tokens
+            ) as session,
+        ):
             session.run_prefill([prompt])
             for reply in session.run_decode_async():
                 yield reply.texts[0]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from zoo_models.generation.kerashub import KerasHubReading
 from zoo_models.generation.reading import ReadingModel
 from zoo_runtime.tensors import Array, Arrays
 
@@ -22,7 +23,7 @@ class KerasGenerator:
         reading: The model.
     """
 
-    def __init__(self, reading: ReadingModel) -> None:
+    def __init__(self, reading: ReadingModel | KerasHubReading) -> None:
         import tensorflow as tf
 
         self.reading = reading

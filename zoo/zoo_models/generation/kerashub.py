@@ -88,12 +88,16 @@ class KerasHubReading:
 
         def one(row: tuple[Any, ...]) -> Any:
             kept = {name: tensor[None] for name, tensor in zip(names, row[2:], strict=True)}
-            return keras.tree.map_structure(lambda x: x[0], self._read_at(row[0][None], row[1], kept))
+            read = self._read_at(row[0][None], row[1], kept)
+            return keras.tree.map_structure(lambda tensor: tensor[0], read)
 
         given = (tokens, past_length, *(past[name] for name in names))
         dtypes = {name: entry.dtype for name, entry in self.entries.items()}
-        hidden = self.model.compute_dtype
-        return tf.map_fn(one, given, fn_output_signature=(tf.as_dtype(hidden), dtypes))
+        hidden = tf.as_dtype(self.model.compute_dtype)
+        read: tuple[Any, dict[str, Any]] = tf.map_fn(
+            one, given, fn_output_signature=(hidden, dtypes)
+        )
+        return read
 
     def _read_at(
         self, tokens: Any, index: Any, past: Mapping[str, Any]
@@ -268,8 +272,8 @@ def keras_hub_tokenizer(model: Any) -> tuple[Any, GenerationConfig] | None:
     kind = next((make for name, make in _KINDS if hasattr(source, name)), None)
     if kind is None:
         raise UsageError(
-            f"Model '{model.name}' has a {type(source).__name__}: of KerasHub's tokenizers those of "
-            "byte pairs and of SentencePiece are read; give one (tokenizer=)."
+            f"Model '{model.name}' has a {type(source).__name__}: of KerasHub's tokenizers those "
+            "of byte pairs and of SentencePiece are read; give one (tokenizer=)."
         )
     tokenizer = kind(source, start)
     config = replace(BY_DEFAULT, eos_token_id=_ends(source, tokenizer), bos_token_id=start)

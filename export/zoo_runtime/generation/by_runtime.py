@@ -1,0 +1,140 @@
+"""A language model whose runtime generates by itself, such as LiteRT-LM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from zoo_registry import UsageError
+from zoo_runtime.generation.config import GenerationConfig, configured
+from zoo_runtime.generation.search import LENGTH, STOP
+from zoo_runtime.generation.texts import Completion, Piece
+from zoo_runtime.running.writing import Writer
+
+# What such a runtime is given; all other options have to be as they are where nothing is said.
+_KNOWN = {"max_new_tokens", "do_sample", "temperature", "top_k", "top_p", "seed", "stop_strings"}
+_SAMPLER = ("temperature", "top_k", "top_p", "seed")
+_SEEDS = 1 << 31
+# LiteRT-LM draws from so many tokens, where nothing limits them.
+MOST_DRAWN = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class RuntimeGenerator:
+    """A language model in a runtime with a tokenizer, cache and sampler of its own.
+
+    It has the functions of a :class:`zoo_runtime.generation.generator.TextGenerator`.
+
+    Args:
+        name: Of the model, for messages.
+        runtime: Of the format, for messages.
+        writer: The loaded file.
+    """
+
+    name: str
+    runtime: str
+    writer: Writer
+
+    def stream(
+        self,
+        prompts: Sequence[str],
+        *,
+        json_schema: Mapping[str, Any] | str | None = None,
+        regex: str | None = None,
+        is_whole: bool = False,
+        **options: Any,
+    ) -> Iterator[Piece]:
+        """Generate texts one after the other, and yield each part as it is written.
+
+        Args:
+            prompts: Beginnings.
+            json_schema: Not known to such a runtime.
+            regex: The same.
+            is_whole: Whether the prompts have all special tokens themselves; the token that begins
+                every text is the runtime's to put there.
+            options: Of :class:`zoo_runtime.generation.config.GenerationConfig`; where none says how
+                a token is drawn, the file does.
+
+        Raises:
+            UsageError: An option that the runtime does not have.
+        """
+        del is_whole
+        for name, value in (("json_schema", json_schema), ("regex", regex)):
+            if value is not None:
+                self._refuse(name)
+        config = configured(GenerationConfig(), options)
+        plain = GenerationConfig()
+        for field in fields(config):
+            if field.name not in _KNOWN and getattr(config, field.name) != getattr(
+                plain, field.name
+            ):
+                self._refuse(field.name)
+        is_said = any(options.get(name) is not None for name in (*_SAMPLER, "do_sample"))
+        sampler = _sampler(config) if is_said else {}
+        return self._pieces(prompts, config, sampler)
+
+    def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
+        """Return the texts that :meth:`stream` yields in parts."""
+        pieces = self.stream(prompts, **options)
+        return [piece.completion for piece in pieces if piece.completion is not None]
+
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """Return the prompt that the file's chat template makes of a conversation."""
+        return self.writer.rendered([dict(message) for message in messages])
+
+    def _refuse(self, name: str) -> None:
+        raise UsageError(
+            f"{name} is not an option of {self.runtime}, which generates by itself: it has "
+            f"{', '.join(sorted(_KNOWN))}. Use another format of '{self.name}'."
+        )
+
+    def _pieces(
+        self, prompts: Sequence[str], config: GenerationConfig, sampler: Mapping[str, float]
+    ) -> Iterator[Piece]:
+        for row, prompt in enumerate(prompts):
+            if not isinstance(prompt, str):
+                raise UsageError(f"A prompt is a text, not {type(prompt).__name__}.")
+            text = ""
+            for part in _stopped(
+                self.writer.stream(prompt, config.max_new_tokens, **sampler), config.stop_strings
+            ):
+                text += part
+                yield Piece(row, part)
+            tokens = tuple(self.writer.tokenize(text))
+            finish = LENGTH if len(tokens) >= config.max_new_tokens else STOP
+            count = len(self.writer.tokenize(prompt))
+            yield Piece(row, "", Completion(text, tokens, finish, count))
+
+
+def _sampler(config: GenerationConfig) -> dict[str, float]:
+    if not config.do_sample:
+        return {"top_k": 1, "temperature": 0.0}
+    drawn = {
+        "temperature": config.temperature,
+        "top_k": config.top_k or MOST_DRAWN,
+        "top_p": config.top_p,
+    }
+    return drawn if config.seed is None else {**drawn, "seed": config.seed % _SEEDS}
+
+
+def _stopped(parts: Iterator[str], stops: Sequence[str]) -> Iterator[str]:
+    """Yield parts of a text up to the first string that ends it, and nothing of that string.
+
+    Example:
+        >>> list(_stopped(iter(["one t", "wo E", "ND three"]), ["END"]))
+        ['one', ' two ']
+    """
+    held, longest = "", max(map(len, stops), default=1)
+    for part in parts:
+        held += part
+        ends = [at for at in map(held.find, stops) if at >= 0]
+        if ends:
+            yield held[: min(ends)]
+            return
+        sure = len(held) - (longest - 1)
+        if sure > 0:
+            yield held[:sure]
+            held = held[sure:]
+    if held:
+        yield held

@@ -84,7 +84,7 @@ def verified_texts(source: Source, fmt: Format, converted: Converted, plan: Plan
     check(source, verification, facts)
     check_agreement(fmt, verification, is_run=source.request.is_run)
     texts = [str(text) for text in outputs[TEXT]]
-    rows = _same_texts(fmt, plan, outputs[LOGITS], texts)
+    rows = same_texts(fmt, plan, outputs[LOGITS], texts)
     path = Path(converted.job.path)
     of_plan = {"sampler_left_out": list(plan.left_out)} if plan.left_out else {}
     scheme = {"scheme": fmt.scheme.name} if fmt.scheme else {}
@@ -113,7 +113,7 @@ def _verification(fmt: Format, wanted: Array, found: Array) -> Verification:
     )
 
 
-def _same_texts(fmt: Format, plan: Plan, logits: Array, texts: Sequence[str]) -> list[WrittenText]:
+def same_texts(fmt: Format, plan: Plan, logits: Array, texts: Sequence[str]) -> list[WrittenText]:
     """Return what was written of each prompt, as far as it must be that on every device."""
     begin, rows = 0, []
     for each, text in zip(plan.references, texts, strict=True):
@@ -149,12 +149,15 @@ def _steady(fmt: Format, each: Reference, logits: Array) -> int:
 
 
 def _texts_of(tokenizer: Any, each: Reference, written: Sequence[int]) -> list[str]:
-    """Return the text of new tokens behind a prompt, and by themselves, as LiteRT-LM decodes.
+    """Return the text of new tokens as Keras has it, and the ways in which LiteRT-LM may.
 
-    A tokenizer of words puts the space before a word, but not before the first.
+    It decodes new tokens by themselves, so that the space before the first word is left out that a
+    tokenizer of words puts there, and writes special tokens out.
     """
-    before = tokenizer.decode(list(each.tokens), skip_special_tokens=True)
-    whole = tokenizer.decode([*each.tokens, *written], skip_special_tokens=True)
-    alone = tokenizer.decode(list(written), skip_special_tokens=True)
-    behind = whole[len(before) :] if whole.startswith(before) else alone
-    return [behind, alone]
+    found = []
+    for skipped in (True, False):
+        before = tokenizer.decode(list(each.tokens), skip_special_tokens=skipped)
+        whole = tokenizer.decode([*each.tokens, *written], skip_special_tokens=skipped)
+        alone = tokenizer.decode(list(written), skip_special_tokens=skipped)
+        found += [whole[len(before) :] if whole.startswith(before) else alone, alone]
+    return found

@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import keras
 import numpy as np
 
 import zoo
@@ -79,12 +78,12 @@ def sentence_piece() -> bytes:
     return file.getvalue()
 
 
-def noisy(model):
-    """Return a model whose weights are large enough to let every part of it count."""
-    random = np.random.default_rng(0)
-    for variable in model.variables:
-        if "float" in str(variable.dtype):
-            variable.assign(variable + 0.3 * random.normal(size=variable.shape))
+def noisy(model, seed=0):
+    """Return a model with random weights, large enough to let every part of it count."""
+    random = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        ones = np.ones_like(variable) if np.all(np.asarray(variable) == 1) else 0
+        variable.assign(ones + 0.3 * random.normal(size=variable.shape))
     return model
 
 
@@ -96,14 +95,14 @@ def gpt():
 
 def llama():
     sizes = {"num_layers": 2, "hidden_dim": 16, "num_heads": 4, "num_kv_heads": 2, "ff_dim": 24}
-    return noisy(zoo.get_model("smollm2-135m", vocab_size=120, **sizes))
+    return noisy(zoo.get_model("smollm2-135m", vocab_size=unigram().get_vocab_size(), **sizes))
 
 
 def keras_hub_gemma3():
     from keras_hub import models
 
     backbone = models.Gemma3Backbone(
-        vocabulary_size=120,
+        vocabulary_size=100,
         **SIZES,
         **HEADS,
         head_dim=4,
@@ -172,5 +171,3 @@ def request_of(model, folder, tokenizer=None, chat=False, **options):
         chat=ChatTemplate(TEMPLATE, tokens) if chat else None,
     )
 
-
-keras.utils.set_random_seed(0)

@@ -82,8 +82,8 @@ def from_graphs(
     import tensorflow as tf
 
     concretes = [concrete for _, concrete in traced]
+    # It has the variables alone: functions in it are traced once more to be saved.
     module = holder(concretes[0])
-    module.serve = [function for function, _ in traced]
     converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart

@@ -58,7 +58,8 @@ def preset(
 
     Returns:
         KerasHub's functional model, with its own names of inputs and outputs. It takes what
-        KerasHub's preprocessor makes; none is attached.
+        KerasHub's preprocessor makes; none is attached, but where there are weights its
+        ``keras_hub_preset`` says where that is.
 
     Raises:
         UsageError: Weights that are not a preset of KerasHub.
@@ -82,6 +83,8 @@ def preset(
         raise ZooError(
             f"KerasHub cannot build '{source}' for '{task}': {type(error).__name__}: {error}"
         ) from error
+    if weights is not None:
+        model.keras_hub_preset = source
     return model
 
 

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -24,6 +25,8 @@ _TRIAL = 3
 _SLIDING = "_mask_sliding_window"
 # What KerasHub's own `generate` ends a text at, beside the end of a text.
 _ENDS_OF_TURNS = ("<end_of_turn>",)
+# Files of a preset that has one.
+_TOKENIZERS = ("preprocessor.json", "tokenizer.json")
 
 
 def is_keras_hub(model: Any) -> bool:
@@ -103,21 +106,16 @@ class KerasHubReading:
         self, tokens: Any, index: Any, past: Mapping[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
         """Read tokens of which the first has the position ``index`` in every row."""
-        count = ops.shape(tokens)[1]
-        cache = self._cache(
-            {name: self._room(tokens, past.get(name), name) for name in self.entries}
-        )
+        rooms = {name: self._room(tokens, past.get(name), name) for name in self.entries}
         with _layers_that_read(self.model):
-            _, hidden, cache = self.model.call_with_cache(tokens, cache, index)
-        return hidden, {
-            name: ops.transpose(
-                ops.slice(
-                    tensor, (0, index, 0, 0), (ops.shape(tensor)[0], count, *tensor.shape[2:])
-                ),
-                (0, 2, 1, 3),
-            )
-            for name, tensor in self._entries(cache).items()
-        }
+            _, hidden, cache = self.model.call_with_cache(tokens, self._cache(rooms), index)
+            kept = self._entries(cache)
+        rows, count = ops.shape(tokens)[0], ops.shape(tokens)[1]
+        new = {}
+        for name, tensor in kept.items():
+            sizes = (rows, count, *tensor.shape[2:])
+            new[name] = ops.transpose(ops.slice(tensor, (0, index, 0, 0), sizes), (0, 2, 1, 3))
+        return hidden, new
 
     def _room(self, tokens: Any, past: Any, name: str) -> Any:
         """Return (batch, tokens, heads, head_dim) with room for new tokens behind those there."""
@@ -126,6 +124,8 @@ class KerasHubReading:
         free = ops.zeros((rows, count, heads, width), self.entries[name].dtype)
         if past is None:
             return free
+        if tokens.shape[1] == 1:  # who reads one token has room for it
+            return ops.transpose(past, (0, 2, 1, 3))
         return ops.concatenate([ops.transpose(past, (0, 2, 1, 3)), free], axis=1)
 
     def _cache(self, tensors: Mapping[str, Any]) -> Any:
@@ -138,15 +138,12 @@ class KerasHubReading:
 
     def _entries(self, cache: Any) -> dict[str, Any]:
         """Return what :meth:`_cache` was given."""
-        pairs = (
-            [(cache[:, at, 0], cache[:, at, 1]) for at in range(cache.shape[1])]
-            if self.is_stacked
-            else cache
-        )
+        layers = range(len(self.entries) // 2)
+        pairs = [cache[:, at] for at in layers] if self.is_stacked else cache
         return {
-            pattern.format(at): tensor
+            pattern.format(at): pair[:, kind] if self.is_stacked else pair[kind]
             for at, pair in enumerate(pairs)
-            for pattern, tensor in zip((KEY, VALUE), pair, strict=True)
+            for kind, pattern in enumerate((KEY, VALUE))
         }
 
 
@@ -154,19 +151,48 @@ class KerasHubReading:
 def _layers_that_read(model: Any) -> Iterator[None]:
     """Let layers of a model look at the tokens of a call alone, and at no position beyond theirs.
 
-    KerasHub makes a sliding window for all positions of the cache, squared, at every token, and
-    reads a row of its table of positions for padding too that is behind the last of them.
+    KerasHub makes a sliding window for all positions of the cache, squared, at every token, reads
+    a row of its table of positions for padding too that is behind the last of them, and stacks
+    the caches of all layers to take them apart again: here the parts are found again, and nothing
+    is stacked in a graph.
     """
+    import tensorflow as tf
+
     positions = keras_hub.layers.PositionEmbedding
+    stacked: list[tuple[Any, Any]] = []
     sliding = {type(layer) for layer in model._flatten_layers() if hasattr(layer, _SLIDING)}
     with ExitStack() as stack:
         for owner, name, change in (
+            (ops, "stack", _remembered(ops.stack, stacked)),
+            (tf.Tensor, "__getitem__", _found_again(tf.Tensor.__getitem__, stacked)),
             (positions, "call", _within_table(positions.call)),
             *((kind, _SLIDING, _window) for kind in sliding),
         ):
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, change)
         yield
+
+
+def _remembered(stack: Callable[..., Any], stacked: list[tuple[Any, Any]]) -> Callable[..., Any]:
+    def operation(parts: Any, axis: int = 0) -> Any:
+        made = stack(parts, axis=axis)
+        if axis == 1:
+            stacked.append((made, parts))
+        return made
+
+    return operation
+
+
+def _found_again(take: Callable[..., Any], stacked: list[tuple[Any, Any]]) -> Callable[..., Any]:
+    def operation(tensor: Any, index: Any, *more: Any) -> Any:
+        is_part = isinstance(index, tuple) and len(index) > 1 and isinstance(index[1], int)
+        if is_part and index[0] == slice(None) and index[2:] in {(), (Ellipsis,)}:
+            for made, parts in stacked:
+                if made is tensor:
+                    return parts[index[1]]
+        return take(tensor, index, *more)
+
+    return operation
 
 
 def _within_table(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -213,11 +239,11 @@ def keras_hub_reading(model: Any) -> KerasHubReading:
             f"Model '{model.name}' ({type(model).__name__}) keeps something else than keys and "
             f"values of all tokens: its cache has the shapes {shapes[:4]}."
         )
-    entries = {
-        name: Entry((tensor.shape[2], None, tensor.shape[3]), _dtype(tensor))
-        for name, tensor in made._entries(cache).items()
-    }
-    return replace(made, entries=entries)
+    sizes = cache.shape[-2:] if is_stacked else cache[0][0].shape[-2:]
+    entry = Entry((sizes[0], None, sizes[1]), model.compute_dtype)
+    layers = cache.shape[1] if is_stacked else len(cache)
+    names = [pattern.format(at) for at in range(layers) for pattern in (KEY, VALUE)]
+    return replace(made, entries=dict.fromkeys(names, entry))
 
 
 def _holds_heads(cache: Any, is_stacked: bool) -> bool:
@@ -230,10 +256,6 @@ def _holds_heads(cache: Any, is_stacked: bool) -> bool:
         and all(len(x.shape) == 4 and x.shape[1] == _TRIAL for x in pair)
         for pair in pairs
     )
-
-
-def _dtype(tensor: Any) -> str:
-    return str(keras.backend.standardize_dtype(tensor.dtype))
 
 
 def _positions(model: Any) -> int | None:
@@ -255,7 +277,7 @@ def keras_hub_tokenizer(model: Any) -> tuple[Any, GenerationConfig] | None:
     """Return the tokenizer of a model's preprocessor, and how its texts end.
 
     Args:
-        model: A ``CausalLM`` of KerasHub.
+        model: A ``CausalLM`` of KerasHub, with a preprocessor or loaded from a preset.
 
     Returns:
         A ``tokenizers.Tokenizer`` or :class:`SentencePieceTokenizer`, which puts before a text
@@ -265,6 +287,9 @@ def keras_hub_tokenizer(model: Any) -> tuple[Any, GenerationConfig] | None:
         UsageError: A tokenizer of a kind that is not known here.
     """
     preprocessor = getattr(model, "preprocessor", None)
+    preset = getattr(model, "keras_hub_preset", None)
+    if preprocessor is None and preset is not None:
+        preprocessor = _of_preset(model, preset)
     if preprocessor is None:
         return None
     source = preprocessor.tokenizer
@@ -278,6 +303,17 @@ def keras_hub_tokenizer(model: Any) -> tuple[Any, GenerationConfig] | None:
     tokenizer = kind(source, start)
     config = replace(BY_DEFAULT, eos_token_id=_ends(source, tokenizer), bos_token_id=start)
     return tokenizer, config
+
+
+def _of_preset(model: Any, preset: str) -> Any:
+    if Path(preset).is_dir() and not any((Path(preset) / name).is_file() for name in _TOKENIZERS):
+        return None
+    try:
+        return type(model).preprocessor_cls.from_preset(preset)
+    except Exception as error:  # KerasHub, Kaggle's client and the network raise many kinds
+        raise UsageError(
+            f"KerasHub cannot load the tokenizer of '{preset}': {type(error).__name__}: {error}"
+        ) from error
 
 
 def _ends(source: Any, tokenizer: Any) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ class ReadingModel:
             tokens: int32 (batch, tokens), with padding behind the real ones.
             past_length: int32 (batch,), how many tokens were read before.
             new_length: int32 (batch,), how many of the new ones are real.
-            past: What was kept, and what :meth:`encode` returned.
+            past: What was kept, with room for what is new, and what :meth:`encode` returned.
             every: Whether the hidden states of all tokens are wanted, not of the last one.
 
         Returns:
@@ -157,8 +157,13 @@ def _proved(made: _Made, fixed: Mapping[str, Any]) -> _Made:
     given = {TOKENS: tokens, MASK: ones, DECODER_TOKENS: tokens, DECODER_MASK: ones}
     whole = _whole(model, given)
     first, _, new = made.read(_int(tokens[:, :-1]), _int([0, 0]), _int([length - 1] * 2), fixed)
+    room = [(0, 0), (0, 0), (0, 1), (0, 0)]
+    past = {
+        name: ops.pad(tensor, room) if made.entries[name].grows else tensor
+        for name, tensor in new.items()
+    }
     second, _, _ = made.read(
-        _int(tokens[:, -1:]), _int([length - 1] * 2), _int([1, 1]), {**fixed, **new}
+        _int(tokens[:, -1:]), _int([length - 1] * 2), _int([1, 1]), {**fixed, **past}
     )
     for position, found in ((length - 2, first), (length - 1, second)):
         far = np.abs(ops.convert_to_numpy(found) - whole[:, position]).max()

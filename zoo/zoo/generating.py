@@ -134,7 +134,9 @@ def text_generator(
     """
     check_backend()
     if isinstance(source, str) and source in zoo_registry.models:
-        source = get_model(source, weights=weights)
+        # Of KerasHub's names the task by default is that of features.
+        task = TASKS[0] if TASKS[0] in zoo_registry.models.get(source).tasks else None
+        source = get_model(source, weights=weights, **({"task": task} if task else {}))
     elif weights is not None:
         raise UsageError("weights= goes with the name of a model; this one has its own.")
     if hasattr(source, "count_params"):

@@ -98,7 +98,7 @@ def _of_texts(facts: Mapping[str, Any]) -> str:
     without = f" Its runtime has no {left_out}, which the model is to be sampled with."
     return (
         f"A text has {facts['context_length']:,} tokens at most, of which {lengths} are read at "
-        f"once; its cache takes {facts['cache_bytes'] / 1e6:.1f} MB.{without if left_out else ''}"
+        f"once; its cache takes {facts['cache_bytes'] / 1e6:,.3g} MB.{without if left_out else ''}"
     )
 
 

@@ -162,12 +162,13 @@ def request_of(model, folder, tokenizer=None, chat=False, **options):
     )
     if tokenizer is None:
         return asked
-    tokenizer.save(str(folder / "tokenizer.json"))
+    assets = folder / "assets"
+    assets.mkdir(exist_ok=True)
+    tokenizer.save(str(assets / "tokenizer.json"))
     tokens = {"bos_token": "<bos>", "eos_token": "<eos>"}
     return replace(
         asked,
         preprocessing=({"step": "tokenize", "tokenizer": "tokenizer.json", "length": 8},),
-        assets=folder,
+        assets=assets,
         chat=ChatTemplate(TEMPLATE, tokens) if chat else None,
     )
-

@@ -1,7 +1,5 @@
 """Language models as `.litertlm` files: LiteRT-LM writes what Keras writes."""
 
-from dataclasses import replace
-
 import keras
 import language_models as models
 import numpy as np
@@ -19,7 +17,6 @@ from zoo_runtime.formats import find
 
 # Of each model its tokenizer, whether it has a chat template, and its start and stop tokens.
 CASES = {
-    "gpt": (models.gpt, models.byte_pairs, True, 1, ()),
     "llama": (models.llama, models.unigram, True, None, ()),
     "keras_hub_gemma3": (models.keras_hub_gemma3, None, False, 1, (2,)),
     "keras_hub_llama3": (models.keras_hub_llama3, None, False, 300, (301, 304)),
@@ -27,12 +24,12 @@ CASES = {
 }
 
 
-def made(model, folder, **options):
+def made(model, folder, convert=litertlm.convert, **options):
     """Convert in this process and return the file with what it was planned by."""
     plan = make_plan(models.request_of(model, folder, **options), folder)
     path = folder / "tiny.litertlm"
     about = {"name": "tiny", "generation": plan.data()}
-    facts = litertlm.convert(Conversion(model, (), (), path, about=about))
+    facts = convert(Conversion(model, (), (), path, about=about))
     return path, plan, facts
 
 
@@ -70,7 +67,10 @@ def test_litert_lm_writes_what_keras_writes(name, tmp_path):
     outputs = litertlm.run_samples(path, plan.samples(), plan.conversation)
     wanted = np.concatenate([each.logits[:, : plan.vocab_size] for each in plan.references])
     np.testing.assert_allclose(outputs["logits"], wanted, atol=1e-4)
-    assert len(same_texts(find("litertlm"), plan, outputs["logits"], list(outputs["text"]))) > 1
+    fmt, texts = find("litertlm"), list(map(str, outputs["text"]))
+    assert len(same_texts(fmt, plan, outputs["logits"], texts)) == len(texts) > 1
+    with pytest.raises(ExportError, match="after 'The' LiteRT-LM writes 'other', and Keras '"):
+        same_texts(fmt, plan, outputs["logits"], ["other", *texts[1:]])
     # And the most probable tokens of the whole model, without a cache, in LiteRT-LM alone.
     prompts = [each.prompt for each in plan.references]
     for each, found in zip(plan.references, raw_texts(path, prompts, 16), strict=True):
@@ -84,3 +84,111 @@ def test_litert_lm_writes_what_keras_writes(name, tmp_path):
     kinds = [kind for kind, _, _ in sections(path)]
     assert kinds[0] == "LlmMetadataProto"
     assert kinds[1].startswith("SP" if name == "keras_hub_gemma3" else "HF")
+
+
+@pytest.mark.slow
+def test_int8_weights_write_what_their_own_graph_says(tmp_path):
+    tokenizer = models.byte_pairs()
+    path, plan, facts = made(
+        models.gpt(), tmp_path, convert=litertlm.dynamic_int8, tokenizer=tokenizer
+    )
+    assert facts["weights"]["int8"] > 5 * facts["weights"]["float32"]
+    outputs = litertlm.run_samples(path, plan.samples(), plan.conversation)
+    wanted = np.concatenate([each.logits for each in plan.references])
+    difference = np.abs(outputs["logits"] - wanted).max()
+    assert 0 < difference < 0.1 * np.abs(wanted).max()
+    texts = list(map(str, outputs["text"]))
+    rows = same_texts(find("litertlm:dynamic-int8"), plan, outputs["logits"], texts)
+    assert any(len(row.text) > 3 for row in rows)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle")
+    asked = models.request_of(models.gpt(), folder, tokenizer=models.byte_pairs())
+    return zoo.export(
+        asked.model,
+        to="litertlm",
+        out=folder / "tiny",
+        name="tiny",
+        preprocessing=asked.preprocessing,
+        assets=asked.assets,
+        task="causal-lm",
+        max_length=48,
+        prefill_lengths=[4, 16],
+    )
+
+
+@pytest.mark.slow
+def test_a_bundle_is_verified_and_writes_by_litert_lm(bundle):
+    (artifact,) = bundle.artifacts
+    assert [row.output for row in artifact.verification.comparisons] == ["logits", "text"]
+    assert artifact.facts["prefill_lengths"] == [4, 16]
+    assert any(row["is_whole"] for row in artifact.facts["texts"])
+    assert [row.ok for row in zoo.verify(bundle.path)] == [True]
+    prompt, options = "Models of", {"temperature": 0, "tokenizer": models.byte_pairs()}
+    # LiteRT-LM has no NUL.
+    in_keras = zoo.generate(models.gpt(), prompt, 10, **options).replace("\0", "")
+    assert zoo.generate(bundle, prompt, 10, temperature=0) == in_keras
+    (parts,) = [[*zoo.generate(bundle, prompt, 10, temperature=0, stream=True)]]
+    assert "".join(parts) == in_keras
+    cut = in_keras[3:5]
+    assert zoo.generate(bundle, prompt, 10, temperature=0, stop=cut) == in_keras.split(cut)[0]
+    assert zoo.generate(bundle, prompt, 0) == ""
+    assert len(zoo.generate(bundle, [prompt, "A"], 5, temperature=0.9, top_p=0.9, seed=1)) == 2
+    text = (bundle.path / "README.md").read_text()
+    assert 'litert_lm.Engine("tiny.litertlm")' in text
+    assert "A text has 48 tokens at most, of which 4, 16 are read at once" in text
+
+
+@pytest.mark.slow
+def test_what_litert_lm_cannot_do_is_said(bundle):
+    with pytest.raises(UsageError, match="num_beams is not an option of litertlm"):
+        zoo.generate(bundle, "A", num_beams=2)
+    with pytest.raises(UsageError, match=r"There is no input 'token_ids'\. Inputs: prompt"):
+        bundle.run({"token_ids": np.zeros((1, 4), np.int32)})
+    with pytest.raises(UsageError, match="'prompt' takes texts and got int64"):
+        bundle.run({"prompt": [1], "max_new_tokens": [1]})
+
+
+REFUSED = {
+    "lstm-lm": (
+        lambda: zoo.get_model("lstm-lm", vocab_size=300),
+        "keeps 'state_0', and LiteRT-LM keeps the keys and values of one text alone",
+    ),
+    "seq2seq": (
+        lambda: zoo.get_model("transformer-tiny", vocab_size=300),
+        "keeps a source that it reads first",
+    ),
+    "vision": (
+        lambda: zoo.get_model("mobilenet-v3-small", input_shape=(32, 32, 3), num_classes=2),
+        "is not a language model",
+    ),
+    "few tokens": (
+        lambda: zoo.get_model("gpt-nano", vocab_size=20, num_layers=1),
+        "the tokenizer of model 'tiny' has 300 tokens and the model 20",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_expressed_is_refused_by_its_cause(name, tmp_path):
+    make, message = REFUSED[name]
+    asked = models.request_of(make(), tmp_path, tokenizer=models.byte_pairs())
+    with pytest.raises(UsageError, match=message):
+        make_plan(asked, tmp_path)
+
+
+def test_sizes_and_tokenizers_that_do_not_fit_are_refused(tmp_path):
+    model, tokenizer = models.gpt(), models.byte_pairs()
+    with pytest.raises(UsageError, match="max_length=4096: model 'tiny' has 1024 positions"):
+        make_plan(models.request_of(model, tmp_path, tokenizer, max_length=4096), tmp_path)
+    asked = models.request_of(model, tmp_path, tokenizer, prefill_lengths=[64])
+    with pytest.raises(UsageError, match=r"prefill_lengths=\[64\]: a text has 48 tokens at most"):
+        make_plan(asked, tmp_path)
+    with pytest.raises(UsageError, match="model 'tiny' has no tokenizer, which is part of"):
+        make_plan(models.request_of(model, tmp_path), tmp_path)
+    with pytest.raises(UsageError, match="max_length=64 is for litertlm, not for onnx"):
+        zoo.export(model, to="onnx", out=tmp_path / "none", max_length=64)
+    with pytest.raises(UsageError, match="prefill_lengths='many': give different whole numbers"):
+        zoo.export(model, to="litertlm", out=tmp_path / "none", prefill_lengths="many")

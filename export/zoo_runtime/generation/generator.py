@@ -20,6 +20,8 @@ from zoo_runtime.tensors import Array, Arrays
 BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
 # How one writes that translates: the most probable text.
 OF_SOURCE = GenerationConfig()
+# Given the inputs of an encoder, if there is one, and whether hidden states are wanted.
+OpenDecoder = Callable[[Arrays | None, bool], Decoder]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,7 @@ class TextGenerator:
         name: Of the model, for messages.
         tokenizer: A ``tokenizers.Tokenizer``.
         config: How it generates where a call does not say.
-        open_decoder: Returns a decoder for the inputs of an encoder, if there is one, and
-            whether hidden states are wanted.
+        open_decoder: Returns what computes the logits.
         read_source: Of a seq2seq model: returns the inputs of its encoder for texts.
         chat: The template that makes one text of a conversation, if there is one.
     """
@@ -39,7 +40,7 @@ class TextGenerator:
     name: str
     tokenizer: Any
     config: GenerationConfig
-    open_decoder: Callable[[Arrays | None, bool], Decoder]
+    open_decoder: OpenDecoder
     read_source: Callable[[Sequence[str]], Arrays] | None = None
     chat: ChatTemplate | None = None
 

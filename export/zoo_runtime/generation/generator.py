@@ -46,7 +46,7 @@ class TextGenerator:
 
     def stream(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | Sequence[int]],
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
@@ -56,7 +56,7 @@ class TextGenerator:
         """Generate texts, and yield each part as soon as it is sure.
 
         Args:
-            prompts: Beginnings; for a seq2seq model the sources.
+            prompts: Beginnings, as texts or token ids; for a seq2seq model the sources, as texts.
             json_schema: What the texts are values of.
             regex: What the texts match, in Rust's syntax.
             is_whole: Whether the prompts have all special tokens themselves, as what
@@ -74,7 +74,7 @@ class TextGenerator:
                 for prompt in prompts
             ]
         else:
-            source = self.read_source(prompts)
+            source = self.read_source(_texts(prompts))
             tokens = self._starts(len(prompts), config)
         decoder = self.open_decoder(source, config.penalty_alpha > 0)
         grammar = None
@@ -88,7 +88,7 @@ class TextGenerator:
             )
         return complete(decoder, self.tokenizer, tokens, config, grammar)
 
-    def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
+    def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""
         pieces = self.stream(prompts, **options)
         found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
@@ -117,3 +117,10 @@ class TextGenerator:
                 "decoder_start_token_id."
             )
         return [np.array([start], np.int32)] * count
+
+
+def _texts(prompts: Sequence[str | Sequence[int]]) -> list[str]:
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise UsageError(f"The source of a text is a text, not {type(prompt).__name__}.")
+    return [str(prompt) for prompt in prompts]

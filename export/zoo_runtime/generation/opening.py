@@ -54,7 +54,7 @@ def open_generator(
         trained.name,
         tokenizer,
         _of_target(config, tokenizer, about) if is_seq2seq else config,
-        open_decoder or _recomputing(trained, runtime, is_seq2seq=is_seq2seq),
+        open_decoder or _recomputing(trained, runtime, about.length if is_seq2seq else step.length),
         preprocessor.batch if is_seq2seq else None,
         read_chat_template(trained.assets),
     )
@@ -66,14 +66,21 @@ def _of_target(config: GenerationConfig, tokenizer: Any, about: Decoding) -> Gen
     return replace(config, decoder_start_token_id=token, max_new_tokens=length)
 
 
-def _recomputing(trained: Trained, runtime: str | None, *, is_seq2seq: bool) -> OpenDecoder:
-    prefix = "decoder_" if is_seq2seq else ""
+def _recomputing(trained: Trained, runtime: str | None, length: int | None) -> OpenDecoder:
+    """Return what reads the whole text again for every token.
+
+    Args:
+        trained: The model.
+        runtime: As for :func:`open_generator`.
+        length: Of the texts that it was trained on: what an input of any length does not say.
+    """
+    prefix = "decoder_" if trained.task == SEQ2SEQ else ""
     tokens, mask = f"{prefix}{_TOKENS}", f"{prefix}{_MASK}"
 
     def recomputing(source: Arrays | None, every: bool) -> Decoder:
         del every
         runner = trained.runner(runtime)
         masked = any(tensor.name == mask for tensor in runner.inputs)
-        return Recomputing(runner, tokens, mask if masked else None, source)
+        return Recomputing(runner, tokens, mask if masked else None, source, length)
 
     return recomputing

@@ -12,7 +12,6 @@ import httpx2 as httpx
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.server import Server
 
-
 HTTP = httpx.Client()
 
 

@@ -127,6 +127,8 @@ def text_generator(
     if hasattr(source, "count_params"):
         return _of_model(source, tokenizer)
     trained = open_trained(source)
+    if tokenizer is not None:
+        raise UsageError(f"'{trained}' has a tokenizer of its own: leave tokenizer= out.")
     cached = None
     if isinstance(trained, Run) and trained.task in TASKS:
         cached = _cached(trained, runtime)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,18 @@ class TextGenerator:
         found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
         return [found[row] for row in sorted(found)]
 
+    def load(self) -> None:
+        """Load what computes the logits, which the first text would otherwise wait for."""
+        source = None if self.read_source is None else self.read_source([""])
+        self.open_decoder(source, False)
+
+    def with_chat(self, template: str | None) -> TextGenerator:
+        """Return the generator with another chat template, in Jinja; ``None`` keeps its own."""
+        if template is None:
+            return self
+        tokens = None if self.chat is None else self.chat.tokens
+        return replace(self, chat=ChatTemplate(template, tokens))
+
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the prompt that a conversation makes, up to the beginning of the answer.
 
@@ -105,7 +117,8 @@ class TextGenerator:
         """
         if self.chat is None:
             raise UsageError(
-                f"'{self.name}' has no chat template: it continues texts (zoo generate)."
+                f"'{self.name}' has no chat template: it continues texts (zoo generate). Give it "
+                "the one that it was trained with (--chat-template), or a prompt."
             )
         return self.chat.render(messages)
 

@@ -79,6 +79,13 @@ def prompt_tokens(
     """
     if not isinstance(text, str):
         return _as_tokens(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The prompt is not text in UTF-8: {text[error.start]!r} (character {error.start}) is "
+            "half a character, or a byte that is none."
+        ) from error
     with asking("The tokenizer cannot read this prompt"):
         tokenizer.no_truncation()
         tokenizer.no_padding()

@@ -8,13 +8,11 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError
 from zoo_runtime.bundle import load_bundle
-from zoo_runtime.generation.chat import ChatTemplate
 from zoo_runtime.generation.generator import TextGenerator
 from zoo_runtime.generation.opening import TASKS, open_generator
 from zoo_runtime.optional import need
@@ -111,9 +109,7 @@ class Server:
         self.model: TextModel | TensorModel
         if trained.task in TASKS:
             texts = generator or open_generator(trained, runtime=runtime)
-            if chat_template is not None:
-                own = texts.chat.tokens if texts.chat else None
-                texts = replace(texts, chat=ChatTemplate(chat_template, own))
+            texts = texts.with_chat(chat_template)
             warm_up(texts)
             self.model = TextModel(self.name, texts, limits, self.metrics)
             return

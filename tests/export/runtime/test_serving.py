@@ -12,7 +12,6 @@ import httpx2 as httpx
 import openai
 import pytest
 from serving_processes import Process, figures, served, wait_for
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from zoo_registry import UsageError
 from zoo_runtime import load_bundle
@@ -20,8 +19,7 @@ from zoo_runtime.generation.opening import open_generator
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.server import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("serving")]
-LENGTH = 1024
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("writer")]
 HTTP = httpx.Client(timeout=60)
 TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no tools') }}{% endif %}"
@@ -31,37 +29,12 @@ JSON = {"type": "object", "properties": {"age": {"type": "integer", "minimum": 0
 SCHEMA = {**JSON, "required": ["age"], "additionalProperties": False}
 
 
-def save_bytes_tokenizer(folder):
-    """A token for each byte: a character that is drawn may be half a one."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.save(str(folder / "tokenizer.json"))
-
-
 @pytest.fixture(scope="module")
-def language(tmp_path_factory):
-    """Return the folder of a bundle that writes any bytes."""
-    from zoo_export import export
-    from zoo_models.build import get_model
-
-    folder = tmp_path_factory.mktemp("language")
-    (folder / "assets").mkdir()
-    save_bytes_tokenizer(folder / "assets")
-    sizes = {"vocab_size": 256, "max_length": LENGTH, "num_layers": 1, "hidden_dim": 16}
-    model = get_model("gpt-nano", task="causal-lm", num_heads=2, **sizes)
-    steps = [{"step": "tokenize", "length": LENGTH, "padding_mask": False}]
-    given = {"task": "causal-lm", "preprocessing": steps, "assets": folder / "assets"}
-    return export(model, to=["onnx"], out=folder / "writer", name="writer", **given).path
-
-
-@pytest.fixture(scope="module")
-def server(language, tmp_path_factory):
+def server(writer, tmp_path_factory):
     template = tmp_path_factory.mktemp("chat") / "template.jinja"
     template.write_text(TEMPLATE)
     limits = ("--max-queue", "2", "--max-body", "1M", "--max-batch", "8")
-    process = Process(language, "--chat-template", template, *limits)
+    process = Process(writer, "--chat-template", template, *limits)
     yield process
     process.end(signal.SIGTERM)
 
@@ -72,8 +45,8 @@ def client(server):
 
 
 @pytest.fixture(scope="module")
-def generator(language):
-    return open_generator(load_bundle(language))
+def generator(writer):
+    return open_generator(load_bundle(writer))
 
 
 def test_completions_are_those_of_the_library(client, generator):
@@ -219,12 +192,13 @@ def test_what_is_wrong_is_said_as_openai_says_it(client, server):
         f"{server.address}/v1/completions", content=rb'{"model": "writer", "prompt": "\ud800"}'
     )
     assert answer.status_code == 400
-    assert "The tokenizer cannot read this prompt" in answer.json()["error"]["message"]
+    said = r"The prompt is not text in UTF-8: '\ud800' (character 0) is half a character"
+    assert said in answer.json()["error"]["message"]
 
 
-def test_eight_clients_at_once(language, generator):
+def test_eight_clients_at_once(writer, generator):
     prompts = [f"client {index}" for index in range(8)]
-    with served(load_bundle(language), max_queue=8) as (_, address):
+    with served(load_bundle(writer), max_queue=8) as (_, address):
         client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
 
         def ask(prompt):
@@ -308,14 +282,14 @@ def test_only_this_machine_is_served(server):
     assert answer.json() == {"error": "'writer' is a language model: POST /v1/completions."}
 
 
-def test_it_says_where_it_is_and_ends_when_it_is_asked(server, language):
+def test_it_says_where_it_is_and_ends_when_it_is_asked(server, writer):
     assert re.match(
         r"Serving 'writer' \(causal-lm, onnx\) at http://127\.0\.0\.1:\d+\n", server.said
     )
     taken = int(server.address.rpartition(":")[2])
     with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1, port {taken}: Address alre"):
-        Server(load_bundle(language), Limits()).run("127.0.0.1", taken)
-    other = Process(language)
+        Server(load_bundle(writer), Limits()).run("127.0.0.1", taken)
+    other = Process(writer)
     body = {"model": "writer", "prompt": "a", "max_tokens": 60, "stream": True}
     with HTTP.stream("POST", f"{other.address}/v1/completions", json=body) as stream:
         parts = stream.iter_lines()

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from zoo.cli.generating import read_text
 from zoo.cli.output import NUMBER, next_step
-from zoo_registry import UsageError
 from zoo_runtime.generation.opening import TASKS
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.server import HOST, PORT, Server
@@ -69,7 +69,7 @@ def serve(
     from zoo.generating import text_generator
     from zoo_recipes.run import open_trained
 
-    template = None if chat_template is None else _read_template(chat_template)
+    template = None if chat_template is None else read_text("--chat-template", chat_template)
     trained = open_trained(source)
     generator = text_generator(trained, runtime=runtime) if trained.task in TASKS else None
     server = Server(
@@ -93,10 +93,3 @@ def _say(server: Server) -> None:
         next_step(f"curl {address}/v1/completions -d '{body}'")
     else:
         next_step(f"curl {address}/v2/models/{name}")
-
-
-def _read_template(path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--chat-template '{path}' cannot be read: {error}") from error

@@ -15,7 +15,7 @@ from zoo_runtime.generation.texts import Piece
 from zoo_runtime.optional import need
 from zoo_runtime.serving.bodies import as_json, parse_object
 from zoo_runtime.serving.exchange import WHAT, Endpoint, Exchange, Service
-from zoo_runtime.serving.failures import RequestError, inference_body, openai_body
+from zoo_runtime.serving.failures import RequestError, inference_body, openai_body, stopping
 from zoo_runtime.serving.models import TensorModel, TextModel
 from zoo_runtime.serving.queueing import Job
 from zoo_runtime.serving.tensors import BINARY, LENGTH_HEADER, check_wanted, read_request, response
@@ -95,7 +95,7 @@ class Served:
     async def health(self, exchange: Exchange) -> None:
         """Say whether requests are taken."""
         if not self._service.worker.is_ready:
-            raise RequestError(503, "The server is stopping.", "stopping", wait=1)
+            raise stopping()
         await exchange.answer(as_json({"status": "ok"}))
 
     async def metrics_page(self, exchange: Exchange) -> None:

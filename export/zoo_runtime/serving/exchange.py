@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from zoo_runtime.optional import need
 from zoo_runtime.serving.bodies import as_json, read_body
-from zoo_runtime.serving.failures import RequestError, as_request_error
+from zoo_runtime.serving.failures import RequestError, as_request_error, stopping
 from zoo_runtime.serving.metrics import Metrics
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.queueing import Job, Worker
@@ -185,6 +185,8 @@ class Endpoint:
             await self._fail(exchange, self._service.too_late(exchange.jobs))
         except GoneError:
             exchange.status = _HUNG_UP
+        except asyncio.CancelledError:  # the server has waited long enough for this one
+            await self._fail(exchange, stopping())
         except Exception as error:
             found = as_request_error(error)
             if found is None:
@@ -193,14 +195,15 @@ class Endpoint:
             await self._fail(exchange, found)
 
     async def _fail(self, exchange: Exchange, error: RequestError) -> None:
-        if exchange.status is None:
-            await exchange.answer(as_json(self._write(error)), error.headers, error.status)
-            return
-        # A stream has begun: what went wrong is its last event.
-        exchange.status = error.status
+        body = self._write(error)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LAST_WORDS):
-                await exchange.event(self._write(error))
+                if exchange.status is None:
+                    await exchange.answer(as_json(body), error.headers, error.status)
+                    return
+                # A stream has begun: what went wrong is its last event.
+                exchange.status = error.status
+                await exchange.event(body)
                 await exchange.write(b"", more=False)
 
 

@@ -43,6 +43,11 @@ class RequestError(Exception):
         return found if self.again is None else {**found, "x-should-retry": str(self.again).lower()}
 
 
+def stopping() -> RequestError:
+    """Return what is answered by a server that ends."""
+    return RequestError(503, "The server is stopping.", "stopping", wait=1)
+
+
 def as_request_error(error: BaseException) -> RequestError | None:
     """Return what the client is answered for an error of ours; ``None`` for one that is a fault.
 

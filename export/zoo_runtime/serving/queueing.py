@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from zoo_runtime.serving.failures import RequestError
+from zoo_runtime.serving.failures import RequestError, stopping
 
 # Of the time that one job takes, how much the newest counts.
 _NEWEST = 0.2
@@ -114,7 +114,7 @@ class Worker:
         """
         with self._changed:
             if not self.is_ready:
-                raise RequestError(503, "The server is stopping.", "stopping", wait=1)
+                raise stopping()
             if len(self._waiting) >= self._max_queue:
                 raise RequestError(
                     429,
@@ -139,7 +139,7 @@ class Worker:
             left, self._waiting = [*self._waiting, *self._running], deque()
             for job in left:
                 job.is_cancelled = True
-                job.end(RequestError(503, "The server is stopping.", "stopping", wait=1))
+                job.end(stopping())
             self._changed.notify()
         self._thread.join(_PATIENCE)
 

@@ -136,7 +136,8 @@ class Server:
         service = Service(self.model.worker, self.limits, self.metrics, only_local=_is_local(host))
         config = self._uvicorn.Config(
             build_app(self.model, service),
-            log_level="warning",
+            # What goes wrong in a request is answered and recorded by its endpoint.
+            log_level="critical",
             access_log=False,
             server_header=False,
             ws="none",
@@ -145,7 +146,10 @@ class Server:
         self._running = self._uvicorn.Server(config)
         with contextlib.closing(listening), _quiet_end():
             on_start(self)
-            self._running.run(sockets=[listening])
+            try:
+                self._running.run(sockets=[listening])
+            finally:  # also where a second Ctrl-C has not waited for it
+                self.model.worker.close()
 
     def stop(self) -> None:
         """End, from another thread; what is being answered is answered first."""

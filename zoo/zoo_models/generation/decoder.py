@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo_models.generation.reading import ReadingModel
+from zoo_models.layers.cache import Reading
 from zoo_runtime.tensors import Array, Arrays
 
 # Sizes of what a call reads and of the cache are rounded up, for each is compiled once.
@@ -37,8 +38,8 @@ class KerasGenerator:
     ) -> tuple[Any, Any, dict[str, Any]]:
         import tensorflow as tf
 
-        nothing = tf.zeros_like(lengths)
-        logits, hidden, new = self.reading.read(tokens, nothing, lengths, fixed, every=every)
+        reading = Reading.behind(tokens, tf.zeros_like(lengths), lengths, fixed)
+        logits, hidden, new = self.reading.read(tokens, reading, every=every)
         room = [(0, 0), (0, 0), (0, size), (0, 0)]
         kept = {
             name: tf.pad(tensor, room)[:, :, :size] if name in self.grown else tensor
@@ -51,8 +52,8 @@ class KerasGenerator:
     ) -> tuple[Any, Any, dict[str, Any]]:
         import tensorflow as tf
 
-        one = tf.ones_like(lengths)
-        logits, hidden, new = self.reading.read(tokens, lengths, one, past, every=every)
+        reading = Reading.behind(tokens, lengths, tf.ones_like(lengths), past)
+        logits, hidden, new = self.reading.read(tokens, reading, every=every)
         kept = {
             name: _written(past[name], tensor, lengths) if name in self.grown else tensor
             for name, tensor in new.items()

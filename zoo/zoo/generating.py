@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo_registry
 from zoo_models.build import check_backend, get_model
-from zoo_recipes.run import Run, open_trained
+from zoo_recipes.run import open_trained
 from zoo_registry import UsageError
-from zoo_runtime.generation.config import GenerationConfig
-from zoo_runtime.generation.generator import BY_DEFAULT, OF_SOURCE, TextGenerator
-from zoo_runtime.generation.recomputing import Recomputing
-from zoo_runtime.generation.search import Decoder
-from zoo_runtime.generation.texts import with_end
-from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.preprocess.steps import TokenizeStep
-from zoo_runtime.tensors import Arrays
+from zoo_runtime.generation.generator import BY_DEFAULT, TextGenerator
 from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
-    from zoo_models.generation.decoder import KerasGenerator
-    from zoo_runtime.bundle import Bundle
+    pass
 
 TASKS = ("causal-lm", "seq2seq")
 _TOKENS, _MASK = "token_ids", "padding_mask"
@@ -137,34 +126,22 @@ def text_generator(
         raise UsageError("weights= goes with the name of a model; this one has its own.")
     if hasattr(source, "count_params"):
         return _of_model(source, tokenizer)
-    trained = open_trained(source)
-    if trained.task not in TASKS:
-        raise UsageError(
-            f"'{trained}' is not a language model: its task is '{trained.task}', and one of "
-            f"{' or '.join(TASKS)} generates texts."
-        )
-    return _of_trained(trained, runtime)
+    return open_trained(source).text_generator(runtime)
 
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
-    from zoo_models.generation.decoder import KerasDecoder
+    from zoo_models.generation.decoder import compiled, keras_decoders
 
     assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
     found = _tokenizer(model, tokenizer, assets)
-    generator = _compiled(model)
     config = getattr(assets, "generation", None) or BY_DEFAULT
-    if generator.reading.is_seq2seq:
+    if compiled(model).reading.is_seq2seq:
         raise UsageError(
             f"Model '{model.name}' reads a source, and nothing says how its texts begin and end: "
             "give a run of it, or a bundle."
         )
-    return TextGenerator(
-        model.name,
-        found,
-        config,
-        lambda source, every: KerasDecoder(generator, source, every=every),
-        chat=getattr(assets, "chat", None),
-    )
+    chat = getattr(assets, "chat", None)
+    return TextGenerator(model.name, found, config, keras_decoders(model), chat=chat)
 
 
 def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
@@ -183,62 +160,3 @@ def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(content)
-
-
-def _of_trained(trained: Run | Bundle, runtime: str | None) -> TextGenerator:
-    preprocessor = Preprocessor(
-        trained.preprocessing, trained.assets, [tensor.name for tensor in trained.inputs]
-    )
-    steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
-    if not steps:
-        raise UsageError(f"'{trained}' has no tokenizer: it takes token ids, not a text.")
-    tokenizer = preprocessor.tokenizer(steps[0].tokenizer)
-    about = trained.decoding
-    is_seq2seq = trained.task == "seq2seq"
-    config = OF_SOURCE if is_seq2seq else BY_DEFAULT
-    config = with_end(config, tokenizer, about.end if about else None)
-    read_source = None
-    if is_seq2seq:
-        config = _of_target(config, tokenizer, about.start if about else None, about)
-        read_source = preprocessor.batch
-    return TextGenerator(
-        trained.name, tokenizer, config, _decoders(trained, runtime, is_seq2seq), read_source
-    )
-
-
-def _of_target(
-    config: GenerationConfig, tokenizer: Any, start: str | None, about: Any
-) -> GenerationConfig:
-    token = None if start is None else tokenizer.token_to_id(start)
-    length = about.length if about and about.length else config.max_new_tokens
-    return replace(config, decoder_start_token_id=token, max_new_tokens=length)
-
-
-def _decoders(trained: Run | Bundle, runtime: str | None, is_seq2seq: bool) -> Any:
-    tokens, mask = (f"decoder_{_TOKENS}", f"decoder_{_MASK}") if is_seq2seq else (_TOKENS, _MASK)
-
-    def recomputing(source: Arrays | None, every: bool) -> Decoder:
-        del every
-        runner = trained.runner(runtime)
-        masked = any(tensor.name == mask for tensor in runner.inputs)
-        return Recomputing(runner, tokens, mask if masked else None, source)
-
-    if not isinstance(trained, Run):
-        return recomputing
-    trained.runtime(runtime)
-    try:
-        generator = _compiled(trained.model())
-    except UsageError as error:
-        warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
-        return recomputing
-    from zoo_models.generation.decoder import KerasDecoder
-
-    return lambda source, every: KerasDecoder(generator, source, every=every)
-
-
-@lru_cache(maxsize=4)
-def _compiled(model: Any) -> KerasGenerator:
-    from zoo_models.generation.decoder import KerasGenerator
-    from zoo_models.generation.reading import reading_model
-
-    return KerasGenerator(reading_model(model))

@@ -8,24 +8,30 @@ copied.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 from keras import ops
 
+from zoo_export.converters.onnx.weights import share_weights
 from zoo_export.converters.tracing import Conversion, Function
 from zoo_models.generation.reading import MASK, ReadingModel, reading_model
 from zoo_models.layers.cache import Entry, Reading
+from zoo_registry import UsageError
 from zoo_runtime.errors import ExportError
 from zoo_runtime.generation.files import (
     DECODE,
     ENCODE,
+    GENERATION,
     LOGITS,
     PREFILL,
     SOURCE_MASK,
     CacheEntry,
     Generation,
+    beside,
 )
 from zoo_runtime.tensors import BATCH, Tensor
 
@@ -109,6 +115,72 @@ _PLAIN = Names(
         "memory_value": "memory_value_{}",
     },
 )
+
+
+_Convert = Callable[[Conversion], dict[str, Any]]
+_Make = Callable[[Conversion], tuple[tuple[Function, ...], Generation]]
+# Among the facts: why each token reads the whole text again.
+_UNCACHED = "no_cache"
+
+
+def make_onnx(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    """Write an ONNX file, and one for each function beside it, whose weights it has."""
+    made = _functions(for_onnx, conversion)
+    facts = convert(conversion)
+    if isinstance(made, str):
+        return facts | {_UNCACHED: made}
+    functions, about = made
+    for function in functions:
+        path = beside(conversion.path, function.name)
+        convert(
+            replace(
+                conversion,
+                path=path,
+                inputs=function.inputs,
+                outputs=function.outputs,
+                function=function,
+            )
+        )
+        share_weights(path, conversion.path)
+    return _with(facts, about)
+
+
+def make_litert(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    """Write a LiteRT file with a signature for each function."""
+    return _together(for_litert, conversion, convert)
+
+
+def make_saved_model(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    """Write a SavedModel with a signature for each function."""
+    return _together(for_saved_model, conversion, convert)
+
+
+def _together(make: _Make, conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    made = _functions(make, conversion)
+    if isinstance(made, str):
+        return convert(conversion) | {_UNCACHED: made}
+    functions, about = made
+    return _with(convert(replace(conversion, functions=functions)), about)
+
+
+def _functions(
+    make: _Make, conversion: Conversion
+) -> tuple[tuple[Function, ...], Generation] | str:
+    """Return the functions of a model, or why it has none."""
+    try:
+        return make(conversion)
+    except UsageError as error:
+        return str(error)
+
+
+def _with(facts: dict[str, Any], about: Generation) -> dict[str, Any]:
+    weights = facts.get("weights", {})
+    sizes = [entry.shape for entry in about.cache if entry.grows]
+    numbers = sum(math.prod(size for size in shape if size is not None) for shape in sizes)
+    about = replace(
+        about, weight_bytes=sum(weights.values()), cache_bytes=numbers * np.float32().nbytes
+    )
+    return {**facts, GENERATION: asdict(about)}
 
 
 def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:

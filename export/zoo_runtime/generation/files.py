@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 ENCODE, PREFILL, DECODE = "encode", "prefill", "decode"
 LOGITS = "logits"
+# Tasks of models that generate texts.
+GENERATING = ("causal-lm", "seq2seq")
+# Among the facts of a converted file: what is said of its functions, and how they compare.
+GENERATION, CACHED = "generation", "cached"
 SOURCE_MASK = "encoder_attention_mask"
 
 
@@ -37,15 +42,28 @@ class Generation:
         max_length: Positions; ``None`` is any number.
         cache: What is kept.
         prefill_lengths: Tokens that the functions ``prefill_N`` of a LiteRT file read.
-        files: File of each function, by its name, where they are not all in the artifact's.
         weight_bytes: What one token reads of the weights, at most: all that the file has.
-        cache_bytes: What one token adds to the cache.
+        cache_bytes: What one token adds to the cache, and what every later one reads of it.
     """
 
     vocab_size: int
     max_length: int | None
     cache: tuple[CacheEntry, ...]
     prefill_lengths: tuple[int, ...] = ()
-    files: tuple[tuple[str, str], ...] = ()
     weight_bytes: int = 0
     cache_bytes: int = 0
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """Names of the functions that are files of their own, where they are."""
+        return (ENCODE, DECODE) if any(entry.fixed for entry in self.cache) else (DECODE,)
+
+
+def beside(artifact: Path, function: str) -> Path:
+    """Return the file of a function that is not in the artifact's own.
+
+    Example:
+        >>> beside(Path("gpt.onnx"), "decode").name
+        'gpt.onnx.decode.onnx'
+    """
+    return artifact.with_name(f"{artifact.name}.{function}{artifact.suffix}")

@@ -22,6 +22,10 @@ BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
 OF_SOURCE = GenerationConfig()
 
 
+# Of the inputs of an encoder, if there is one, and whether hidden states are wanted.
+Decoders = Callable[[Arrays | None, bool], Decoder]
+
+
 @dataclass(frozen=True, eq=False)
 class TextGenerator:
     """A language model with its tokenizer.
@@ -39,7 +43,7 @@ class TextGenerator:
     name: str
     tokenizer: Any
     config: GenerationConfig
-    open_decoder: Callable[[Arrays | None, bool], Decoder]
+    open_decoder: Decoders
     read_source: Callable[[Sequence[str]], Arrays] | None = None
     chat: ChatTemplate | None = None
 

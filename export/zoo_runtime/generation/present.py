@@ -19,8 +19,10 @@ from zoo_runtime.generation.files import (
     PREFILL,
     SOURCE_MASK,
     Generation,
+    beside,
 )
 from zoo_runtime.generation.search import Decoder
+from zoo_runtime.optional import need
 from zoo_runtime.running.sessions import load_saved_model, onnx_session
 from zoo_runtime.tensors import Array, Arrays
 
@@ -57,8 +59,8 @@ def open_onnx(
         provider: An execution provider.
     """
     sessions = {
-        name: onnx_session(path.with_name(file), threads=threads, provider=provider)
-        for name, file in generation.files
+        name: onnx_session(beside(path, name), threads=threads, provider=provider)
+        for name in generation.functions
     }
     return partial(PresentDecoder, _OnnxFunctions(sessions), generation)
 
@@ -75,10 +77,8 @@ class _OnnxFunctions:
     dtype = "int64"
 
     def __init__(self, sessions: Mapping[str, Any]) -> None:
-        import onnxruntime
-
         self._sessions = sessions
-        self._value = onnxruntime.OrtValue
+        self._value = need("onnxruntime", "Format 'onnx'").OrtValue
         self._outputs = {
             name: [output.name for output in session.get_outputs()]
             for name, session in sessions.items()
@@ -109,9 +109,7 @@ class _SavedFunctions:
     dtype = "int32"
 
     def __init__(self, loaded: Any) -> None:
-        import tensorflow as tf
-
-        self._tf = tf
+        self._tf = need("tensorflow", "Format 'saved_model'", "tensorflow")
         self._loaded = loaded  # it owns the variables
 
     def has(self, name: str) -> bool:

@@ -75,11 +75,9 @@ class Reading:
         steps = ops.reshape(ops.arange(ops.shape(tokens)[1], dtype="int32"), (1, -1))
         kept = ops.reshape(ops.arange(_kept_tokens(past), dtype="int32"), (1, -1))
         before, real = (ops.reshape(length, (-1, 1)) for length in (past_length, new_length))
-        masks = (
-            ops.cast(ops.less(index, most), "int32")
-            for index, most in ((steps, real), (kept, before))
-        )
-        return cls(before + steps, *masks, kept, past)
+        new_mask = ops.cast(ops.less(steps, real), "int32")
+        past_mask = ops.cast(ops.less(kept, before), "int32")
+        return cls(before + steps, new_mask, past_mask, kept, past)
 
     @classmethod
     def masked(cls, tokens: Any, mask: Any, past: Mapping[str, Any]) -> Reading:

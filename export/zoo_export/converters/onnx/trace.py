@@ -79,6 +79,7 @@ def trace(conversion: Conversion) -> Traced:
             )[0]
 
         by_name = {t.name: arrays[f"x{i}"] for i, t in enumerate(conversion.inputs)}
+        outputs: Mapping[str, Any]
         if conversion.function is None:
             outputs = signature_of(model).call(by_name, stateless)
         else:

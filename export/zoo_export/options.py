@@ -137,6 +137,34 @@ def _train_batch(given: Any, asked: _Asked) -> int:
     return int(given)
 
 
+def _max_length(given: Any, asked: _Asked) -> int:
+    if not _whole(given):
+        raise UsageError(
+            f"max_length={given!r} must be a whole number of tokens from 1, such as 1024."
+        )
+    if not asked.fixed:
+        raise UsageError(
+            f"max_length={given} is for tflite, whose cache is fixed; that of {asked} grows. Leave "
+            "it out."
+        )
+    return int(given)
+
+
+def _prefill_lengths(given: Any, asked: _Asked) -> tuple[int, ...]:
+    lengths = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not lengths or not all(map(_whole, lengths)) or len(set(lengths)) != len(lengths):
+        raise UsageError(
+            f"prefill_lengths={given!r}: give different numbers of tokens from 1, such as "
+            "[16, 128]."
+        )
+    if not asked.fixed:
+        raise UsageError(
+            f"prefill_lengths={given!r} is for tflite, which reads a fixed number of tokens at a "
+            f"time; {asked} reads any. Leave it out."
+        )
+    return tuple(sorted(lengths))
+
+
 def _option(default: Any, read: Callable[[Any, _Asked], Any]) -> Any:
     return field(default=default, metadata={"read": read})
 
@@ -162,6 +190,8 @@ class ExportOptions:
     rnn: str | None = _option(None, _rnn)
     optimize: str | None = _option(None, _optimize)
     train_batch: int = _option(8, _train_batch)
+    max_length: int | None = _option(None, _max_length)
+    prefill_lengths: tuple[int, ...] = _option((16, 128), _prefill_lengths)
 
     @classmethod
     def of(

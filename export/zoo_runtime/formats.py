@@ -199,6 +199,12 @@ class Format:
         schemes: The other ways than float32 in which its file can be made.
         scheme: The one of them that this is, if it is no float32.
         optimizers: Runtimes that may put operators of their own into the float32 file.
+        generating: ``"module:function"``; takes the conversion of a language model and the
+            converter, makes functions with a cache too, and returns the facts with a
+            :class:`zoo_runtime.generation.files.Generation`. Without it every token reads the whole
+            text again.
+        decoder: ``"module:function"``; takes an artifact's path, that ``Generation`` and
+            ``threads``, and returns what makes a :class:`zoo_runtime.generation.search.Decoder`.
         aliases: Other words for a built-in one.
         summary: One line.
         origin: Filled in by the registry.
@@ -218,12 +224,18 @@ class Format:
     schemes: tuple[Scheme, ...] = ()
     scheme: Scheme | None = None
     optimizers: tuple[str, ...] = ()
+    generating: str = ""
+    decoder: str = ""
     aliases: tuple[str, ...] = ()
     summary: str = ""
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        for target in (self.converter, self.runtime):
+        for target in (
+            self.converter,
+            self.runtime,
+            *filter(None, (self.generating, self.decoder)),
+        ):
             if target.count(":") != 1:
                 raise UsageError(f"Format '{self.name}': '{target}' is not 'module:function'.")
 
@@ -267,6 +279,8 @@ class Format:
             tolerance=row.tolerance,
             scheme=row,
             optimizers=(),
+            # Ranges are measured on whole texts, and training has functions of its own.
+            generating=self.generating if row.quantizes and not row.calibrated else "",
         )
 
 
@@ -283,6 +297,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 module="ai_edge_litert",
                 static=True,
                 schemes=TFLITE_SCHEMES,
+                generating="zoo_export.converters.generation:make_litert",
+                decoder="zoo_runtime.generation.slices:open_tflite",
                 aliases=("litert",),
                 summary="LiteRT (TensorFlow Lite) flatbuffer of built-in operators",
             ),
@@ -295,6 +311,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 module="onnxruntime",
                 schemes=ONNX_SCHEMES,
                 optimizers=("onnxruntime",),
+                generating="zoo_export.converters.generation:make_onnx",
+                decoder="zoo_runtime.generation.present:open_onnx",
                 summary="ONNX, opset 20, operators of the standard domain",
             ),
             Format(
@@ -304,6 +322,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 runtime="zoo_runtime.running.sessions:open_saved_model",
                 requires="tensorflow",
                 module="tensorflow",
+                generating="zoo_export.converters.generation:make_saved_model",
+                decoder="zoo_runtime.generation.present:open_saved_model",
                 aliases=("savedmodel",),
                 summary="TensorFlow SavedModel with the signature serving_default",
             ),
@@ -339,10 +359,11 @@ def as_format(value: object, name: str) -> Format:
 
 
 def check_format(row: Format) -> None:
-    """Import the converter, the runtime and the schemes' converters of a format.
+    """Import all that a format names: its converter and those of schemes, what runs its files.
 
     Raises:
         ImportError, AttributeError: One of them is not there.
     """
-    for target in (row.converter, row.runtime, *(scheme.converter for scheme in row.schemes)):
+    targets = (row.converter, row.runtime, row.generating, row.decoder)
+    for target in (*filter(None, targets), *(scheme.converter for scheme in row.schemes)):
         load_target(target)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo_registry
 from zoo_models.build import check_backend, get_model
-from zoo_recipes.run import Run, open_trained
+from zoo_recipes.run import open_trained
 from zoo_registry import UsageError
-from zoo_runtime.generation.generator import BY_DEFAULT, OpenDecoder, TextGenerator
-from zoo_runtime.generation.opening import TASKS, open_generator
+from zoo_runtime.generation.generator import BY_DEFAULT, TextGenerator
 from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
-    from zoo_models.generation.decoder import KerasGenerator
+    pass
+
+TASKS = ("causal-lm", "seq2seq")
+_TOKENS, _MASK = "token_ids", "padding_mask"
 
 
 @untouched()
@@ -129,31 +129,22 @@ def text_generator(
     trained = open_trained(source)
     if tokenizer is not None:
         raise UsageError(f"'{trained}' has a tokenizer of its own: leave tokenizer= out.")
-    cached = None
-    if isinstance(trained, Run) and trained.task in TASKS:
-        cached = _cached(trained, runtime)
-    return open_generator(trained, runtime=runtime, open_decoder=cached)
+    return trained.text_generator(runtime)
 
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
-    from zoo_models.generation.decoder import KerasDecoder
+    from zoo_models.generation.decoder import compiled, keras_decoders
 
     assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
     found = _tokenizer(model, tokenizer, assets)
-    generator = _compiled(model)
     config = getattr(assets, "generation", None) or BY_DEFAULT
-    if generator.reading.is_seq2seq:
+    if compiled(model).reading.is_seq2seq:
         raise UsageError(
             f"Model '{model.name}' reads a source, and nothing says how its texts begin and end: "
             "give a run of it, or a bundle."
         )
-    return TextGenerator(
-        model.name,
-        found,
-        config,
-        lambda source, every: KerasDecoder(generator, source, every=every),
-        chat=getattr(assets, "chat", None),
-    )
+    chat = getattr(assets, "chat", None)
+    return TextGenerator(model.name, found, config, keras_decoders(model), chat=chat)
 
 
 def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
@@ -172,24 +163,3 @@ def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_str(content)
-
-
-def _cached(run: Run, runtime: str | None) -> OpenDecoder | None:
-    """Return what computes a run with a cache; ``None`` where its layers do not allow one."""
-    run.runtime(runtime)
-    try:
-        generator = _compiled(run.model())
-    except UsageError as error:
-        warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
-        return None
-    from zoo_models.generation.decoder import KerasDecoder
-
-    return lambda source, every: KerasDecoder(generator, source, every=every)
-
-
-@lru_cache(maxsize=4)
-def _compiled(model: Any) -> KerasGenerator:
-    from zoo_models.generation.decoder import KerasGenerator
-    from zoo_models.generation.reading import reading_model
-
-    return KerasGenerator(reading_model(model))

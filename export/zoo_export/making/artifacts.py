@@ -14,6 +14,7 @@ from zoo_export.making.conversion import Converted, Job, LoadedJob
 from zoo_export.reading.calibration import FEW_ROWS, fingerprint
 from zoo_export.reading.causes import cause
 from zoo_export.reading.source import Source, versions
+from zoo_runtime import schema
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
     accuracy,
@@ -28,6 +29,8 @@ from zoo_runtime.comparing import (
 from zoo_runtime.errors import ExportError
 from zoo_runtime.files import size_of
 from zoo_runtime.formats import Format, find
+from zoo_runtime.generation.checking import check_cached
+from zoo_runtime.generation.files import CACHED, GENERATING, GENERATION, Generation
 from zoo_runtime.manifest import Artifact
 from zoo_runtime.saved_samples import EDGE, EXAMPLE, GIVEN
 from zoo_runtime.tensors import Array, Arrays, Tensor
@@ -68,6 +71,9 @@ def make_job(
         options=options,
         dynamic=fmt.static and not options.batch_sizes,
         perturbed=bool(source.samples.perturbed),
+        generating=fmt.generating if source.request.task in GENERATING else "",
+        decoder=fmt.decoder,
+        tolerance=fmt.tolerance,
     )
     batches = source.samples.batches
     inputs = tuple(batches[at].inputs for at in _tried(source, fmt, job.inputs))
@@ -102,7 +108,11 @@ def verified(source: Source, fmt: Format, converted: Converted) -> Artifact:
     job = converted.job
     facts = _with_calibration(source, fmt, dict(converted.result.facts))
     _check_weights(fmt, facts)
+    generation = facts.pop(GENERATION, None)
+    cached = tuple(schema.read(Comparison, row, CACHED) for row in facts.pop(CACHED, ()))
     verification = _verification(source, fmt, converted, facts)
+    check_cached(cached)
+    verification = replace(verification, comparisons=(*verification.comparisons, *cached))
     path = Path(job.path)
     return Artifact(
         format=fmt.name,
@@ -115,6 +125,7 @@ def verified(source: Source, fmt: Format, converted: Converted) -> Artifact:
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.options.batch_sizes,
+        generation=generation and schema.read(Generation, generation, GENERATION),
     )
 
 

@@ -147,6 +147,7 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
         labels=assets.labels if assets else None,
         preprocessing=assets.preprocessing if assets else (),
         assets=assets.folder if assets else None,
+        decoding=Decoding(config=assets.generation, chat=assets.chat) if assets else None,
         license=spec.license if spec else "",
         provenance=provenance,
     )

@@ -20,8 +20,10 @@ from zoo_runtime.tensors import Array, Arrays
 BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
 # How one writes that translates: the most probable text.
 OF_SOURCE = GenerationConfig()
-# Given the inputs of an encoder, if there is one, and whether hidden states are wanted.
-OpenDecoder = Callable[[Arrays | None, bool], Decoder]
+
+
+# Of the inputs of an encoder, if there is one, and whether hidden states are wanted.
+Decoders = Callable[[Arrays | None, bool], Decoder]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class TextGenerator:
     name: str
     tokenizer: Any
     config: GenerationConfig
-    open_decoder: OpenDecoder
+    open_decoder: Decoders
     read_source: Callable[[Sequence[str]], Arrays] | None = None
     chat: ChatTemplate | None = None
 
@@ -93,11 +95,6 @@ class TextGenerator:
         pieces = self.stream(prompts, **options)
         found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
         return [found[row] for row in sorted(found)]
-
-    def load(self) -> None:
-        """Load what computes the logits, which the first text would otherwise wait for."""
-        source = None if self.read_source is None else self.read_source([""])
-        self.open_decoder(source, False)
 
     def with_chat(self, template: str | None) -> TextGenerator:
         """Return the generator with another chat template, in Jinja; ``None`` keeps its own."""

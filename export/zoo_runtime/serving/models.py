@@ -128,7 +128,8 @@ class TensorModel:
     Args:
         name: What clients call it.
         trained: The run or bundle.
-        runtime: Of a bundle, a format of it.
+        runtime: What computes it.
+        runner: It, loaded there.
         limits: What is taken.
         metrics: What is counted.
     """
@@ -136,11 +137,16 @@ class TensorModel:
     is_text = False
 
     def __init__(
-        self, name: str, trained: Trained, runtime: str | None, limits: Limits, metrics: Metrics
+        self,
+        name: str,
+        trained: Trained,
+        runtime: str,
+        runner: Runner,
+        *,
+        limits: Limits,
+        metrics: Metrics,
     ) -> None:
-        self.name, self.trained = name, trained
-        self.runtime = trained.runtime(runtime)
-        self.runner = trained.runner(runtime)
+        self.name, self.trained, self.runtime, self.runner = name, trained, runtime, runner
         self.max_rows = _rows_together(trained, self.runner, limits.max_batch)
         self._accepted = [replace(t, shape=(BATCH, *t.shape[1:])) for t in self.runner.inputs]
         self.worker = Worker(

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo_registry import UsageError
-from zoo_runtime.bundle import load_bundle
-from zoo_runtime.generation.generator import TextGenerator
-from zoo_runtime.generation.opening import TASKS, open_generator
+from zoo_runtime.bundle import Bundle, load_bundle
+from zoo_runtime.generation.files import GENERATING
 from zoo_runtime.optional import need
 from zoo_runtime.serving.app import build_app
 from zoo_runtime.serving.exchange import WHAT, Service
@@ -34,12 +33,13 @@ def serve(
     port: int = PORT,
     name: str | None = None,
     runtime: str | None = None,
+    threads: int | None = None,
+    provider: str | None = None,
     chat_template: str | None = None,
     max_body: int = Limits.max_body,
     max_queue: int = Limits.max_queue,
     timeout: float = Limits.timeout,
     max_batch: int = Limits.max_batch,
-    generator: TextGenerator | None = None,
     on_start: Callable[[Server], None] = lambda server: None,
 ) -> None:
     """Serve a model over HTTP, until Ctrl-C or the system's request to end.
@@ -53,12 +53,13 @@ def serve(
         port: Port; 0 takes a free one.
         name: What clients call the model; its own name by default.
         runtime: Of a bundle, a format of it; its first by default.
+        threads: Of a bundle, threads to use.
+        provider: Of a bundle, what computes, as for :meth:`zoo_runtime.bundle.Bundle.runner`.
         chat_template: Jinja template of a conversation, in place of the model's own.
         max_body: Bytes of a request.
         max_queue: Requests that wait; one more is answered with status 429.
         timeout: Seconds that a request takes at most, its wait included.
         max_batch: Rows that are run together, and texts of one request.
-        generator: Of a language model, what generates its texts, if that is not the bundle.
         on_start: Called once requests are taken.
 
     Raises:
@@ -72,8 +73,9 @@ def serve(
         limits,
         name=name,
         runtime=runtime,
+        threads=threads,
+        provider=provider,
         chat_template=chat_template,
-        generator=generator,
     )
     server.run(host, port, on_start)
 
@@ -86,8 +88,9 @@ class Server:
         limits: What is taken.
         name: What clients call the model.
         runtime: Of a bundle, a format of it.
+        threads: Of a bundle, threads to use.
+        provider: Of a bundle, what computes.
         chat_template: Template in place of the model's own.
-        generator: What generates texts.
     """
 
     def __init__(
@@ -97,8 +100,9 @@ class Server:
         *,
         name: str | None = None,
         runtime: str | None = None,
+        threads: int | None = None,
+        provider: str | None = None,
         chat_template: str | None = None,
-        generator: TextGenerator | None = None,
     ) -> None:
         self._uvicorn = need("uvicorn", WHAT)
         need("starlette.applications", WHAT)
@@ -107,15 +111,18 @@ class Server:
         self.name, self.address = name or trained.name, ""
         self._running: Any = None
         self.model: TextModel | TensorModel
-        if trained.task in TASKS:
-            texts = generator or open_generator(trained, runtime=runtime)
-            texts = texts.with_chat(chat_template)
+        how = {"threads": threads, "provider": provider} if isinstance(trained, Bundle) else {}
+        if trained.task in GENERATING:
+            texts = trained.text_generator(runtime, **how).with_chat(chat_template)
             warm_up(texts)
             self.model = TextModel(self.name, texts, limits, self.metrics)
             return
         if chat_template is not None:
             raise UsageError(f"'{trained}' is not a language model: it has no conversation.")
-        self.model = TensorModel(self.name, trained, runtime, limits, self.metrics)
+        runner = trained.runner(runtime, **how)
+        self.model = TensorModel(
+            self.name, trained, self.runtime, runner, limits=limits, metrics=self.metrics
+        )
 
     def run(
         self, host: str, port: int, on_start: Callable[[Server], None] = lambda server: None

@@ -15,7 +15,6 @@ from serving_processes import Process, figures, served, wait_for
 
 from zoo_registry import UsageError
 from zoo_runtime import load_bundle
-from zoo_runtime.generation.opening import open_generator
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.server import Server
 
@@ -46,7 +45,7 @@ def client(server):
 
 @pytest.fixture(scope="module")
 def generator(writer):
-    return open_generator(load_bundle(writer))
+    return load_bundle(writer).text_generator()
 
 
 def test_completions_are_those_of_the_library(client, generator):

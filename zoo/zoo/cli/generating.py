@@ -82,7 +82,6 @@ def generate(
     if as_json:
         print_json([asdict(text) for text in generator.complete(texts, **options)])
         return
-    generator.load()
     for index, text in enumerate(texts):
         if index:
             click.echo()
@@ -173,7 +172,6 @@ def chat(
     options = {"max_new_tokens": _ANSWER, **given, "is_whole": True}
     first = [{"role": "system", "content": system}] if system else []
     generator.conversation([*first, {"role": "user", "content": ""}])
-    generator.load()
     messages = list(first)
     for line in _lines():
         if line == "/new":

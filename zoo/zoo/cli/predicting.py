@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 )
 @click.option("--question", help="What is asked about the text INPUT.")
 @click.option("--second", help="Of a model of pairs: the second text.")
-@click.option(
-    "--max-tokens", type=click.IntRange(min=1), help="Let a language model write so many tokens."
-)
 @column
 @click.option("--threads", type=click.IntRange(min=1), help="Threads to use.")
 @click.option("--provider", help=PROVIDER_HELP)
@@ -63,7 +60,6 @@ def predict(
     top_k: int | None,
     question: str | None,
     second: str | None,
-    max_tokens: int | None,
     columns: tuple[str, ...],
     threads: int | None,
     provider: str | None,
@@ -81,7 +77,7 @@ def predict(
     from zoo_recipes.run import Run, open_trained
 
     trained = open_trained(source)
-    options: dict[str, Any] = {"runtime": runtime, "max_tokens": max_tokens}
+    options: dict[str, Any] = {"runtime": runtime}
     if isinstance(trained, Run):
         check_backend()
         refuse({"threads": threads, "provider": provider}, "for a bundle")

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.generating import read_text
-from zoo.cli.output import NUMBER, next_step
-from zoo_runtime.generation.opening import TASKS
+from zoo.cli.output import NUMBER, PROVIDER_HELP, next_step, refuse
 from zoo_runtime.serving.models import Limits
 from zoo_runtime.serving.server import HOST, PORT, Server
 
@@ -21,6 +20,8 @@ from zoo_runtime.serving.server import HOST, PORT, Server
 @click.option("--port", type=int, default=PORT, show_default=True, help="0 takes a free one.")
 @click.option("--name", help="What clients call the model [its own name].")
 @click.option("--runtime", help="Of a bundle: a format of it, its first by default.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of a bundle: threads to use.")
+@click.option("--provider", help=PROVIDER_HELP)
 @click.option("--chat-template", help="A file: the template of a conversation, in Jinja.")
 @click.option(
     "--max-body",
@@ -57,6 +58,8 @@ def serve(
     port: int,
     name: str | None,
     runtime: str | None,
+    threads: int | None,
+    provider: str | None,
     chat_template: str | None,
     **limits: Any,
 ) -> None:
@@ -66,19 +69,22 @@ def serve(
     one by the Open Inference Protocol (/v2/models/NAME/infer). /health and /metrics (Prometheus)
     say how it is. Ctrl-C ends it.
     """
-    from zoo.generating import text_generator
-    from zoo_recipes.run import open_trained
+    from zoo_models.build import check_backend
+    from zoo_recipes.run import Run, open_trained
 
     template = None if chat_template is None else read_text("--chat-template", chat_template)
     trained = open_trained(source)
-    generator = text_generator(trained, runtime=runtime) if trained.task in TASKS else None
+    if isinstance(trained, Run):
+        check_backend()
+        refuse({"threads": threads, "provider": provider}, "for a bundle")
     server = Server(
         trained,
         Limits(**limits),
         name=name,
         runtime=runtime,
+        threads=threads,
+        provider=provider,
         chat_template=template,
-        generator=generator,
     )
     server.run(host, port, _say)
     click.echo("stopped", err=True)

@@ -15,7 +15,14 @@ from typing import Any
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.recurrent import recurrent_layers
-from zoo_export.converters.tracing import Conversion, blame, holder, trace, with_batch
+from zoo_export.converters.tracing import (
+    Conversion,
+    blame,
+    holder,
+    trace,
+    trace_function,
+    with_batch,
+)
 from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import SIGNATURE
@@ -59,6 +66,7 @@ def convert(
     recurrent = recurrent_layers(conversion.model, conversion.options.rnn, loops=loops)
     with recurrent as layers, composed(LITERT):
         traced = [trace(conversion, signature) for signature in conversion.signatures]
+        traced += [trace_function(conversion.model, f) for f in conversion.functions]
     concretes = [concrete for _, concrete in traced]
     module = holder(concretes[0])
     module.serve = [function for function, _ in traced]

@@ -83,6 +83,7 @@ class Sampling:
         n: Texts for each prompt.
         stop: Strings that end a text.
         regex: What a text matches.
+        overflow: ``slide`` where a text that is longer than the model's positions goes on.
         stream: Whether parts of texts are sent as they are written.
     """
 
@@ -98,6 +99,7 @@ class Sampling:
     stop: str | tuple[str, ...] | None = None
     seed: int | None = None
     regex: str | None = None
+    overflow: str | None = None
     response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -228,7 +230,10 @@ def _part(where: str, part: Any) -> str:
 def _asked(request: Sampling, prompts: Sequence[Any], tokens: int, *, is_chat: bool) -> Asked:
     options: dict[str, Any] = {
         name: getattr(request, name)
-        for name in ("temperature", "repetition_penalty", "no_repeat_ngram_size", "seed", "regex")
+        for name in (
+            *("temperature", "repetition_penalty", "no_repeat_ngram_size", "seed", "regex"),
+            "overflow",
+        )
     }
     if request.temperature != 0:  # else the most probable token, whatever others are left out
         options |= {name: getattr(request, name) for name in ("top_p", "top_k", "min_p")}

@@ -119,8 +119,8 @@ class _Written:
         now, tokens = time.perf_counter(), sum(len(text.tokens) for text in self.ends.values())
         said = f"{tokens} tokens"
         if tokens and self.first is not None:
-            rate, waited = tokens / (now - self.begun), self.first - self.begun
-            said += f", {rate:.1f} tokens/s, the first after {waited:.2f} s"
+            rate, waited = tokens / (now - self.begun), 1000 * (self.first - self.begun)
+            said += f", {rate:.1f} tokens/s, the first after {waited:,.0f} ms"
         if any(text.finish == CONTEXT for text in self.ends.values()):
             said += "\nThe context is full: --overflow slide forgets its beginning and goes on."
         return said

@@ -315,8 +315,8 @@ def test_two_threads_generate_with_one_bundle(writer):
 @pytest.mark.slow
 def test_only_language_models_generate(exported, writer):
     message = (
-        r"is not a language model: its task is 'None', and one of causal-lm or seq2seq generates "
-        "texts"
+        "is not a language model: its task is 'image-classification', and one of causal-lm or "
+        "seq2seq generates texts"
     )
     with pytest.raises(UsageError, match=message):
         exported.text_generator()

@@ -166,9 +166,9 @@ class Bundle(Contents):
             BundleError: The artifact is damaged, as for :meth:`runner`.
         """
 
-        def decoders() -> Decoders:
+        def decoders(length: int | None) -> Decoders:
             found = self._decoders(self.artifact(runtime), Options(threads, provider))
-            return found or recomputing(self.runner(runtime, threads, provider))
+            return found or recomputing(self.runner(runtime, threads, provider), length)
 
         return text_generator(self, decoders)
 

@@ -191,14 +191,14 @@ class Run:
         self.runtime(runtime)
         return text_generator(self, self._decoders)
 
-    def _decoders(self) -> Decoders:
+    def _decoders(self, length: int | None) -> Decoders:
         from zoo_models.generation.decoder import keras_decoders  # Keras, where it is needed
 
         try:
             return keras_decoders(self.model())
         except UsageError as error:
             warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
-            return recomputing(self._runner)
+            return recomputing(self._runner, length)
 
     @cached_property
     def _runner(self) -> Runner:

@@ -128,7 +128,10 @@ def text_generator(
         raise UsageError("weights= goes with the name of a model; this one has its own.")
     if hasattr(source, "count_params"):
         return _of_model(source, tokenizer)
-    return open_trained(source).text_generator(runtime)
+    trained = open_trained(source)
+    if tokenizer is not None:
+        raise UsageError(f"'{trained}' has a tokenizer of its own: leave tokenizer= out.")
+    return trained.text_generator(runtime)
 
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:

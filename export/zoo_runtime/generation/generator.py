@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,7 @@ class TextGenerator:
         name: Of the model, for messages.
         tokenizer: A ``tokenizers.Tokenizer``.
         config: How it generates where a call does not say.
-        open_decoder: Returns a decoder for the inputs of an encoder, if there is one, and
-            whether hidden states are wanted.
+        open_decoder: Returns what computes the logits.
         read_source: Of a seq2seq model: returns the inputs of its encoder for texts.
         chat: The template that makes one text of a conversation, if there is one.
     """
@@ -49,7 +48,7 @@ class TextGenerator:
 
     def stream(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | Sequence[int]],
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
@@ -59,7 +58,7 @@ class TextGenerator:
         """Generate texts, and yield each part as soon as it is sure.
 
         Args:
-            prompts: Beginnings; for a seq2seq model the sources.
+            prompts: Beginnings, as texts or token ids; for a seq2seq model the sources, as texts.
             json_schema: What the texts are values of.
             regex: What the texts match, in Rust's syntax.
             is_whole: Whether the prompts have all special tokens themselves, as what
@@ -77,7 +76,7 @@ class TextGenerator:
                 for prompt in prompts
             ]
         else:
-            source = self.read_source(prompts)
+            source = self.read_source(_texts(prompts))
             tokens = self._starts(len(prompts), config)
         decoder = self.open_decoder(source, config.penalty_alpha > 0)
         grammar = None
@@ -91,11 +90,18 @@ class TextGenerator:
             )
         return complete(decoder, self.tokenizer, tokens, config, grammar)
 
-    def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
+    def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""
         pieces = self.stream(prompts, **options)
         found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
         return [found[row] for row in sorted(found)]
+
+    def with_chat(self, template: str | None) -> TextGenerator:
+        """Return the generator with another chat template, in Jinja; ``None`` keeps its own."""
+        if template is None:
+            return self
+        tokens = None if self.chat is None else self.chat.tokens
+        return replace(self, chat=ChatTemplate(template, tokens))
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the prompt that a conversation makes, up to the beginning of the answer.
@@ -108,7 +114,8 @@ class TextGenerator:
         """
         if self.chat is None:
             raise UsageError(
-                f"'{self.name}' has no chat template: it continues texts (zoo generate)."
+                f"'{self.name}' has no chat template: it continues texts (zoo generate). Give it "
+                "the one that it was trained with (--chat-template), or a prompt."
             )
         return self.chat.render(messages)
 
@@ -120,3 +127,10 @@ class TextGenerator:
                 "decoder_start_token_id."
             )
         return [np.array([start], np.int32)] * count
+
+
+def _texts(prompts: Sequence[str | Sequence[int]]) -> list[str]:
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise UsageError(f"The source of a text is a text, not {type(prompt).__name__}.")
+    return [str(prompt) for prompt in prompts]

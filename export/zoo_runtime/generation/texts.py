@@ -62,7 +62,7 @@ class Piece:
 
 
 def prompt_tokens(
-    tokenizer: Any, text: str, config: GenerationConfig, *, is_whole: bool = False
+    tokenizer: Any, text: str | Sequence[int], config: GenerationConfig, *, is_whole: bool = False
 ) -> Array:
     """Return int32 tokens of a prompt, with what its tokenizer puts before a text.
 
@@ -70,7 +70,7 @@ def prompt_tokens(
 
     Args:
         tokenizer: A ``tokenizers.Tokenizer``.
-        text: The prompt; an empty one becomes ``bos_token_id``.
+        text: The prompt; an empty one becomes ``bos_token_id``. Token ids are left as they are.
         config: Says which token begins a text that has none.
         is_whole: Whether the text has all special tokens itself, as a conversation has.
 
@@ -78,7 +78,14 @@ def prompt_tokens(
         UsageError: Something that is no text, or a text without a token.
     """
     if not isinstance(text, str):
-        raise UsageError(f"A prompt is a text, not {type(text).__name__}.")
+        return _as_tokens(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The prompt is not text in UTF-8: {text[error.start]!r} (character {error.start}) is "
+            "half a character, or a byte that is none."
+        ) from error
     with asking("The tokenizer cannot read this prompt"):
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -93,6 +100,20 @@ def prompt_tokens(
             f"The prompt {text[:40]!r} has no token, and the model has none that begins a text."
         )
     return np.asarray(tokens, np.int32)
+
+
+def _as_tokens(given: Any) -> Array:
+    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, bytes)
+    try:
+        tokens = np.asarray(given) if is_list else np.zeros(())
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"A prompt of token ids is a list of whole numbers: {error}") from error
+    if tokens.ndim != 1 or not (tokens.dtype.kind in "iu" or tokens.size == 0):
+        raise UsageError(f"A prompt is a text or a list of token ids, not {type(given).__name__}.")
+    wrong = tokens[(tokens < 0) | (tokens > np.iinfo(np.int32).max)]
+    if wrong.size:
+        raise UsageError(f"The prompt has the token {wrong[0]}: a token is a number from 0 on.")
+    return tokens.astype(np.int32)
 
 
 def complete(

@@ -23,12 +23,13 @@ from zoo_runtime.trained import Trained
 _TOKENS, _MASK = "token_ids", "padding_mask"
 
 
-def text_generator(trained: Trained, decoders: Callable[[], Decoders]) -> TextGenerator:
+def text_generator(trained: Trained, decoders: Callable[[int | None], Decoders]) -> TextGenerator:
     """Return what generates texts with a trained model.
 
     Args:
         trained: A run or a bundle.
-        decoders: Loads the model and returns what makes a decoder.
+        decoders: Loads the model and returns what makes a decoder; given is the length of the
+            texts that it was trained on.
 
     Raises:
         UsageError: No language model, or one that came without a tokenizer.
@@ -46,7 +47,8 @@ def text_generator(trained: Trained, decoders: Callable[[], Decoders]) -> TextGe
     if is_seq2seq:
         config = _of_target(config, tokenizer, about)
     read_source = preprocessor.batch if is_seq2seq else None
-    return TextGenerator(trained.name, tokenizer, config, decoders(), read_source, about.chat)
+    decoder = decoders(about.length if is_seq2seq else steps[0].length)
+    return TextGenerator(trained.name, tokenizer, config, decoder, read_source, about.chat)
 
 
 def check_generates(trained: Trained) -> None:
@@ -62,11 +64,12 @@ def check_generates(trained: Trained) -> None:
         )
 
 
-def recomputing(runner: Runner) -> Decoders:
+def recomputing(runner: Runner, length: int | None) -> Decoders:
     """Return what makes decoders of a model without a cache, which read the whole text each time.
 
     Args:
         runner: The model.
+        length: Positions of a model whose input has any length, which does not say it.
     """
     names = {tensor.name for tensor in runner.inputs}
     prefix = "decoder_" if f"decoder_{_TOKENS}" in names else ""
@@ -75,7 +78,7 @@ def recomputing(runner: Runner) -> Decoders:
 
     def decoder(source: Arrays | None, every: bool) -> Recomputing:
         del every
-        return make(source)
+        return make(source, length)
 
     return decoder
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo_export.reading.calibration import FEW_ROWS
-from zoo_runtime.generation.files import CacheEntry, Generation
+from zoo_runtime.generation.files import Generation
 from zoo_runtime.verification import Fit, Verification
 
 _SHOWN_KINDS = 6
@@ -60,6 +60,7 @@ def generation_notes(generation: Generation | None) -> list[str]:
         generation: Of an artifact.
 
     Example:
+        >>> from zoo_runtime.generation.files import CacheEntry
         >>> entries = (CacheEntry("past_key_values.0.key", "present.0.key", (2, None, 16)),)
         >>> generation_notes(Generation(500, 64, entries, weight_bytes=4_000, cache_bytes=128))
         ['It reads token by token behind a cache of 64 positions: 4,000 bytes of weights for each \

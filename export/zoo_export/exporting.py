@@ -48,6 +48,8 @@ def export(
     sequence_length: int | None = None,
     image_size: int | Sequence[int] | None = None,
     train_batch: int | None = None,
+    max_length: int | None = None,
+    prefill_lengths: Sequence[int] | None = None,
     batch_sizes: Sequence[int] | str | None = None,
     rnn: str | None = None,
     optimize: str | None = None,
@@ -89,6 +91,10 @@ def export(
         image_size: Height and width of images, or one number for both, in formats that fix them,
             where the model leaves them open; by default what preprocessing makes, else 64 x 96.
         train_batch: Rows that one step of training takes in ``tflite:train``; 8 by default.
+        max_length: Positions of the cache in a LiteRT file of a language model; by default those of
+            the model, at most 1024.
+        prefill_lengths: Numbers of tokens that such a file reads at once, a signature
+            ``prefill_N`` each; 16, and 128 for long texts, by default.
         batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
             ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any
             batch and are only verified at these.
@@ -133,6 +139,8 @@ def export(
             "rnn": rnn,
             "optimize": optimize,
             "train_batch": train_batch,
+            "max_length": max_length,
+            "prefill_lengths": prefill_lengths,
         },
         formats,
         chosen_target,

@@ -11,6 +11,8 @@ from zoo_models.build import check_backend, get_model
 from zoo_recipes.run import open_trained
 from zoo_registry import UsageError
 from zoo_runtime.generation.generator import BY_DEFAULT, TextGenerator
+from zoo_runtime.tokenizing import open_tokenizer
+from zoo_system.folders import TOKENIZER
 from zoo_system.untouched import untouched
 
 if TYPE_CHECKING:
@@ -151,15 +153,13 @@ def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
     from zoo_models.weights.opening import load_tokenizer
 
     if isinstance(given, str | Path):
-        return load_tokenizer(given)
+        path = Path(given)
+        return open_tokenizer(path) if path.is_file() else load_tokenizer(given)
     if given is not None:
         return given
-    content = getattr(assets, "tokenizer", None)
-    if content is None:
+    if getattr(assets, "tokenizer", None) is None:
         raise UsageError(
             f"Model '{model.name}' has no tokenizer: load weights that come with one "
             "(weights='hf://...'), or give it (tokenizer=)."
         )
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_str(content)
+    return open_tokenizer(assets.folder / TOKENIZER)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo_export.reading.calibration import FEW_ROWS
+from zoo_runtime.generation.files import Generation
 from zoo_runtime.verification import Fit, Verification
 
 _SHOWN_KINDS = 6
@@ -50,6 +51,35 @@ standard deviation."]
 nothing."]
     """
     return list(_verification_notes(verification))
+
+
+def generation_notes(generation: Generation | None) -> list[str]:
+    """Return how a language model's file reads token by token, a sentence.
+
+    Args:
+        generation: Of an artifact.
+
+    Example:
+        >>> from zoo_runtime.generation.files import CacheEntry
+        >>> entries = (CacheEntry("past_key_values.0.key", "present.0.key", (2, None, 16)),)
+        >>> generation_notes(Generation(500, 64, entries, weight_bytes=4_000, cache_bytes=128))
+        ['It reads token by token behind a cache of 64 positions: 4,000 bytes of weights for each \
+token, and 128 bytes of cache for each token before it.']
+    """
+    if generation is None:
+        return []
+    if not any(entry.grows for entry in generation.cache):
+        return [
+            "It reads token by token behind the states of its recurrent layers: "
+            f"{generation.weight_bytes:,} bytes of weights for each token."
+        ]
+    most = generation.max_length
+    positions = "that grows" if most is None else f"of {most:,} positions"
+    return [
+        f"It reads token by token behind a cache {positions}: {generation.weight_bytes:,} bytes of "
+        f"weights for each token, and {generation.cache_bytes:,} bytes of cache for each token "
+        "before it."
+    ]
 
 
 def _verification_notes(verification: Verification) -> Iterator[str]:
@@ -102,6 +132,8 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_calibration(facts)
     if facts.get("float_layers"):
         yield f"Layers that stayed in float32: {_some(facts['float_layers'])}."
+    if "no_cache" in facts:
+        yield f"Each token reads the whole text again: {facts['no_cache']}"
     if "rnn" in facts:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:

@@ -18,6 +18,7 @@ from keras import ops
 
 from zoo_export.converters.onnx.weights import share_weights
 from zoo_export.converters.tracing import Conversion, Function
+from zoo_export.options import ExportOptions
 from zoo_models.generation.reading import MASK, ReadingModel, reading_model
 from zoo_models.layers.cache import Entry, Reading
 from zoo_registry import UsageError
@@ -142,7 +143,7 @@ def make_onnx(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
             )
         )
         share_weights(path, conversion.path)
-    return _with(facts, about)
+    return _with(facts, about, conversion.model)
 
 
 def make_litert(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _together(make: _Make, conversion: Conversion, convert: _Convert) -> dict[st
     if isinstance(made, str):
         return convert(conversion) | {_UNCACHED: made}
     functions, about = made
-    return _with(convert(replace(conversion, functions=functions)), about)
+    return _with(convert(replace(conversion, functions=functions)), about, conversion.model)
 
 
 def _functions(
@@ -173,8 +174,8 @@ def _functions(
         return str(error)
 
 
-def _with(facts: dict[str, Any], about: Generation) -> dict[str, Any]:
-    weights = facts.get("weights", {})
+def _with(facts: dict[str, Any], about: Generation, model: Any) -> dict[str, Any]:
+    weights = facts.get("weights", {"float32": model.count_params() * np.float32().nbytes})
     sizes = [entry.shape for entry in about.cache if entry.grows]
     numbers = sum(math.prod(size for size in shape if size is not None) for shape in sizes)
     about = replace(
@@ -205,13 +206,15 @@ def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation
     """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
     made = _Made(reading_model(conversion.model), _LITERT, conversion, "int32")
     length = made.fixed_length()
-    chosen = [n for n in conversion.options.prefill_lengths if n <= length]
+    chosen = made.prefill_lengths(length)
     functions = (
         *made.encoders(),
         *(made.slices(f"{PREFILL}_{n}", n, length, head=False) for n in chosen),
         made.slices(DECODE, 1, length, head=True),
     )
-    return functions, replace(made.about(), max_length=length, prefill_lengths=tuple(chosen))
+    grows = any(entry.grows for entry in made.reading.entries.values())
+    most = length if grows else made.reading.max_length
+    return functions, replace(made.about(), max_length=most, prefill_lengths=chosen)
 
 
 @dataclass(frozen=True)
@@ -249,6 +252,21 @@ class _Made:
                 "positions"
             )
         return wanted
+
+    def prefill_lengths(self, length: int) -> tuple[int, ...]:
+        """Return how many tokens functions of their own read, in a cache of a length."""
+        chosen = tuple(n for n in self.conversion.options.prefill_lengths if n <= length)
+        wanted = self.conversion.options.prefill_lengths != ExportOptions().prefill_lengths
+        # A target text begins with one token, and a long function is for long texts.
+        return (
+            chosen
+            if wanted
+            else tuple(
+                n
+                for n in chosen
+                if 2 * n <= length and (n == chosen[0] or not self.reading.is_seq2seq)
+            )
+        )
 
     def encoders(self) -> tuple[Function, ...]:
         """Return what reads the source of a seq2seq model; nothing for others."""

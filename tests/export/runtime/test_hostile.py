@@ -512,7 +512,7 @@ def test_no_other_module_reads_tokenizers_or_lets_them_panic():
         "export/zoo_runtime/tokenizing.py",
         "export/zoo_runtime/preprocess/texts.py",
         "export/zoo_runtime/preprocessing_checks.py",
-        "export/zoo_runtime/answers/generation.py",
+        "export/zoo_runtime/generation/texts.py",
         "export/zoo_runtime/answers/prediction.py",
     }
 

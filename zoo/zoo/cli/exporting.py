@@ -57,6 +57,8 @@ _OPTIONS: Mapping[str, tuple[Any, str]] = {
         "onnxruntime: an ONNX file with ONNX Runtime's own operators [standard ones].",
     ),
     "train_batch": (int, "Rows of one step of training on the device [8]."),
+    "max_length": (int, "Positions of a LiteRT language model's cache [the model's]."),
+    "prefill_lengths": (str, "Tokens that it reads at once, such as 16,128."),
 }
 
 
@@ -151,6 +153,7 @@ def export(
         "task": task,
         **chosen,
         "batch_sizes": _numbers(chosen["batch_sizes"]),
+        "prefill_lengths": _numbers(chosen["prefill_lengths"]),
     }
     given = _model_or_run(source, task, weights, chosen["image_size"])
     if not Path(source).exists():  # it is built for the size

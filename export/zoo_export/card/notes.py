@@ -97,6 +97,12 @@ def _verification_notes(verification: Verification) -> Iterator[str]:
             "Some of its weights are so near zero that nothing passes them: a file of the same "
             "model with changed weights agrees with Keras too."
         )
+    if verification.perplexity is not None:
+        yield (
+            f"Its perplexity on the examples is {verification.perplexity:.2f}, that of Keras "
+            f"{verification.keras_perplexity:.2f}."
+        )
+        return
     for fit in verification.fits:
         if fit.centred or not fit.is_informative:
             continue

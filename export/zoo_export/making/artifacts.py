@@ -20,6 +20,7 @@ from zoo_runtime.comparing import (
     accuracy,
     compared,
     fitted,
+    perplexity,
     settle,
     top1_agreement,
     usual_sizes,
@@ -225,12 +226,18 @@ def _with_examples(
     agreement = top1_agreement(known, given, source.samples.scales[GIVEN])
     right = accuracy(given, source.targets), accuracy(expected, source.targets)
     found, wanted = right if None not in right else (None, None)
+    fluent: tuple[float | None, float | None] = None, None
+    if source.request.task in GENERATING:
+        fluent = perplexity(given, source.targets), perplexity(expected, source.targets)
     return replace(
         verification,
         examples=len(next(iter(given.values()))) if agreement is not None else 0,
         top1_agreement=agreement,
         accuracy=found,
         keras_accuracy=wanted,
+        perplexity=fluent[0],
+        keras_perplexity=fluent[1],
+        max_loss=find(verification.format).max_loss,
     )
 
 

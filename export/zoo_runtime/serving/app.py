@@ -120,13 +120,13 @@ class Served:
 
     async def complete(self, exchange: Exchange) -> None:
         """Continue texts."""
-        data = parse_object(await exchange.body(self._max_body))
+        data = await asyncio.to_thread(parse_object, await exchange.body(self._max_body))
         model = self._texts(data)
         await self._write(exchange, model, read_completion(data))
 
     async def chat(self, exchange: Exchange) -> None:
         """Answer in a conversation."""
-        data = parse_object(await exchange.body(self._max_body))
+        data = await asyncio.to_thread(parse_object, await exchange.body(self._max_body))
         model = self._texts(data)
         asked, messages = read_chat(data)
         # A template may take its time: others are served meanwhile.

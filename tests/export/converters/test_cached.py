@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+import onnx
 import pytest
 
 from zoo_export.converters import generation
@@ -131,12 +132,25 @@ def test_names_are_those_that_other_programs_read(models):
 @pytest.mark.slow
 def test_weights_are_stored_once(models, tmp_path):
     path, about, _ = convert(models["gpt"], "onnx", tmp_path)
-    decode = beside(path, "decode")
+    proto = onnx.load(str(beside(path, "decode")), load_external_data=False)
     # The graph itself, and no weight of more than a kilobyte.
-    import onnx
-
-    proto = onnx.load(str(decode), load_external_data=False)
-    kept = [t for t in proto.graph.initializer if len(t.raw_data) > 1024]
-    assert kept == []
+    assert [t.name for t in proto.graph.initializer if len(t.raw_data) > 1024] == []
     assert about.cache_bytes == 2 * 2 * 16 * 4
     assert about.weight_bytes >= models["gpt"].count_params() * 4
+
+
+@pytest.mark.slow
+def test_a_tied_embedding_is_stored_once_for_all_signatures(tmp_path):
+    model = get_model("gpt", **MODELS["gpt"] | {"vocab_size": 400, "hidden_dim": 32})
+    path, about, decoders = convert(model, "tflite:dynamic-int8", tmp_path)
+    assert about.prefill_lengths == (4, 8)
+    # All tables and kernels are in it once, those that are small in float32.
+    assert path.stat().st_size < 4 * model.count_params()
+    content = path.read_bytes()
+    table = model.get_layer("token_embedding").embeddings.numpy()
+    scales = np.abs(table).max(axis=1, keepdims=True) / 127
+    rows = np.rint(table / scales).astype(np.int8)
+    assert content.count(rows[7].tobytes()) == 1
+    found = decoders(None).prefill([np.arange(11, dtype=np.int32)])
+    expected = whole(model, [list(range(11))], None)
+    assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()

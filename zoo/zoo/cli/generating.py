@@ -20,6 +20,9 @@ from zoo_system.errors import printable
 
 # Tokens of an answer at most, where nothing is said.
 _ANSWER = 512
+# And what a model without a template adds to a text; it has the whole of it as one.
+_PASSAGE = 100
+_ONE_TEXT = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 _SAMPLING = (
     click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens at most."),
     click.option("--temperature", type=float, help="0 takes the most probable token."),
@@ -161,7 +164,8 @@ def chat(
 ) -> None:
     """Talk with a language model, by the chat template that it came with.
 
-    An empty line or Ctrl-D ends the conversation, /new begins another one, Ctrl-C ends an answer.
+    One that came with none, as it was trained to continue texts, continues yours line by line. An
+    empty line or Ctrl-D ends the conversation, /new begins another one, Ctrl-C ends an answer.
     """
     from zoo.generating import text_generator
 
@@ -169,7 +173,12 @@ def chat(
     generator = text_generator(source, runtime=runtime, weights=weights, tokenizer=tokenizer)
     generator = generator.with_chat(template)
     given = {name: value for name, value in _as_config(options).items() if value is not None}
-    options = {"max_new_tokens": _ANSWER, **given, "is_whole": True}
+    usual: dict[str, Any] = {"max_new_tokens": _ANSWER, "is_whole": True}
+    if generator.chat is None:
+        click.echo(f"'{generator.name}' has no chat template: it continues your text.", err=True)
+        generator = generator.with_chat(_ONE_TEXT)
+        usual = {"max_new_tokens": _PASSAGE, "overflow": "slide", "is_whole": False}
+    options = {**usual, **given}
     first = [{"role": "system", "content": system}] if system else []
     generator.conversation([*first, {"role": "user", "content": ""}])
     messages = list(first)

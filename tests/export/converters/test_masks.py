@@ -291,6 +291,7 @@ def attention_in_every_way():
         "twice": ops.softmax(scores + (1 - mask) * -6e4 + (1 - mask[:, ::-1]) * -6e4),
         "given": ops.softmax(scores + bias),
         "logits": ops.where(visible, scores, -1e9),
+        "absent": ops.where(visible, scores, -np.inf),
         "scaled": layers.Dense(3)(layers.Normalization(mean=means, variance=variances)(raw)),
         "far": layers.Dense(3)(steps) * 1e6,
         "binned": layers.Embedding(4, 3)(layers.Discretization([2.9e5, 3e5, 3.1e5])(raw[:, 2])),

@@ -102,6 +102,14 @@ def test_a_broken_catalog_is_recorded_and_a_taken_prefix_stays(site) -> None:
         "prefix 'keras' is already that of 'kerazoo': 'b-hub' must choose another."
     )
     assert (problem.distribution, problem.reason) == ("a-hub", "RuntimeError: boom")
+    with pytest.raises(PluginError) as caught:
+        models.get("broken/net")
+    assert str(caught.value) == (
+        "model 'broken/net' is not known, as catalog 'broken' of plugin 'a-hub' 1.0 cannot be "
+        "used: RuntimeError: boom. `zoo plugins` shows the traceback."
+    )
+    with pytest.raises(UnknownNameError):
+        models.get("keras/net")
 
 
 def test_two_plugins_with_one_name(site) -> None:

@@ -194,8 +194,8 @@ def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, off
     model, message = loaded("vit", weights=snapshot(VIT, {"preprocessor_config.json": processor}))
     assert message == ""
     rescale = model.get_layer("rescale")
-    np.testing.assert_allclose(rescale.scale, [scale] * 3, rtol=1e-6)
-    np.testing.assert_allclose(rescale.offset, [offset] * 3, atol=1e-6)
+    np.testing.assert_allclose(np.ravel(rescale.scale), [scale] * 3, rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(rescale.offset), [offset] * 3, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_choices_are_ranked_by_weights_then_results_then_size():
     written = choose("causal-lm", max_mb=150)
     assert written[0].name == "gpt-nano"
     assert not [row.name for row in written if "moonshine" in row.name or "whisper" in row.name]
-    with pytest.raises(UsageError, match=r"moonshine_tiny_en': \d+\.\d\d MB, multiply-adds: not cou"):
+    with pytest.raises(UsageError, match=r"moonshine_tiny_en.* multiply-adds: not counted"):
         choose("automatic-speech-recognition", max_mb=1)
     with pytest.raises(UsageError, match=r"^No model has the task 'clasification'\. Did you mean"):
         choose("clasification")

@@ -226,6 +226,13 @@ def test_a_module_may_register_the_name_of_its_entry_point(site) -> None:
         models.add("twice", entry)
 
 
+def test_a_decorated_function_may_be_the_entry_point_too(site, fresh_python) -> None:
+    text = f"import zoo\n{BUILDER}".replace("def build", "@zoo.register('x')\ndef build")
+    site.install("x-zoo", entry("x", "x_zoo:build"), x_zoo=text)
+    done = fresh_python("import zoo; print(zoo.list_models('x'), zoo.describe('x').origin)")
+    assert done.stdout == "['x'] Origin(distribution='x-zoo', version='1.0')\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("entries", "reason"),
     [

@@ -378,6 +378,10 @@ def test_int8_attends_to_what_is_not_masked(tmp_path):
     forms = {
         "added": ops.softmax(scores + (1.0 - visible) * -1e9),
         "chosen": ops.softmax(ops.where(visible > 0.5, scores, -1e9)),
+        "infinite": ops.softmax(ops.where(visible > 0.5, scores, -np.inf)),
+        "subtracted": ops.softmax(scores - 1e9 * (1.0 - visible)),
+        "from_below": ops.softmax(scores + (visible - 1.0) * 1e9),
+        "of_both": ops.softmax(scores * visible - 1e4 * (1.0 - visible)),
     }
     outputs = {name: ops.mean(ops.matmul(form, steps), 1) for name, form in forms.items()}
     attention = layers.MultiHeadAttention(2, 4)

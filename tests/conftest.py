@@ -87,6 +87,32 @@ def right_by_the_standard(standard_of_onnx: list[str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def byte_writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the bundle of a language model that was not trained: it writes any bytes.
+
+    A token is a byte, so a character that is drawn may be half a one. Tests that take it are of
+    the group ``writer``: it is exported once.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    from zoo_export import export
+    from zoo_models.build import get_model
+
+    folder, length = tmp_path_factory.mktemp("writer"), 1024
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    (folder / "assets").mkdir()
+    tokenizer.save(str(folder / "assets" / "tokenizer.json"))
+    sizes = {"vocab_size": 256, "max_length": length, "num_layers": 1, "hidden_dim": 16}
+    model = get_model("gpt-nano", task="causal-lm", num_heads=2, **sizes)
+    steps = [{"step": "tokenize", "length": length, "padding_mask": False}]
+    given = {"task": "causal-lm", "preprocessing": steps, "assets": folder / "assets"}
+    return export(model, to=["onnx"], out=folder / "writer", name="writer", **given).path
+
+
+@pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return the wheels of this repository by distribution: those that CI built, or new ones."""
     folder = Path(os.environ.get("KERAZOO_TEST_WHEELS") or tmp_path_factory.mktemp("wheels"))

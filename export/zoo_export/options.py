@@ -37,6 +37,11 @@ class _Asked:
         """The formats whose batch is fixed."""
         return [fmt for fmt in self.formats if fmt.static]
 
+    @property
+    def writing(self) -> list[Format]:
+        """The formats whose runtime takes and gives texts."""
+        return [fmt for fmt in self.formats if fmt.writes]
+
 
 def _whole(number: object) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and number >= 1
@@ -139,25 +144,30 @@ def _train_batch(given: Any, asked: _Asked) -> int:
 
 def _max_length(given: Any, asked: _Asked) -> int:
     if not _whole(given):
-        raise UsageError(f"max_length={given!r} must be a whole number of tokens from 1.")
-    _check_writes("max_length", given, asked)
+        raise UsageError(
+            f"max_length={given!r} must be a whole number of tokens from 1, such as 1024."
+        )
+    if not asked.fixed and not asked.writing:
+        raise UsageError(
+            f"max_length={given} is for tflite and litertlm, whose cache is fixed; that of {asked} "
+            "grows. Leave it out."
+        )
     return int(given)
 
 
 def _prefill_lengths(given: Any, asked: _Asked) -> tuple[int, ...]:
-    """Return how many tokens are read at once, fewest first."""
-    lengths = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    lengths = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     if not lengths or not all(map(_whole, lengths)) or len(set(lengths)) != len(lengths):
         raise UsageError(
-            f"prefill_lengths={given!r}: give different whole numbers from 1, such as [16, 128]."
+            f"prefill_lengths={given!r}: give different numbers of tokens from 1, such as "
+            "[16, 128]."
         )
-    _check_writes("prefill_lengths", given, asked)
+    if not asked.fixed and not asked.writing:
+        raise UsageError(
+            f"prefill_lengths={given!r} is for tflite and litertlm, which read a fixed number of "
+            f"tokens at a time; {asked} reads any. Leave it out."
+        )
     return tuple(sorted(lengths))
-
-
-def _check_writes(name: str, given: Any, asked: _Asked) -> None:
-    if not any(fmt.writes for fmt in asked.formats):
-        raise UsageError(f"{name}={given!r} is for litertlm, not for {asked}. Leave it out.")
 
 
 def _option(default: Any, read: Callable[[Any, _Asked], Any]) -> Any:
@@ -186,7 +196,7 @@ class ExportOptions:
     optimize: str | None = _option(None, _optimize)
     train_batch: int = _option(8, _train_batch)
     max_length: int | None = _option(None, _max_length)
-    prefill_lengths: tuple[int, ...] = _option((), _prefill_lengths)
+    prefill_lengths: tuple[int, ...] = _option((16, 128), _prefill_lengths)
 
     @classmethod
     def of(

@@ -9,6 +9,7 @@ from zoo_runtime.errors import VerificationError as VerificationError
 from zoo_runtime.preprocess import Preprocessor as Preprocessor
 from zoo_runtime.running.training import Trainer as Trainer
 from zoo_runtime.running.training import open_trainer as open_trainer
+from zoo_runtime.serving.server import serve as serve
 from zoo_runtime.verification import Verification as Verification
 from zoo_system.errors import UsageError as UsageError
 from zoo_system.errors import ZooError as ZooError

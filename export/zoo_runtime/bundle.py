@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from zoo_registry import UsageError
 from zoo_runtime import files
 from zoo_runtime.answers.prediction import Prediction
-from zoo_runtime.contents import Contents, open_unverified, read_contents
+from zoo_runtime.contents import (
+    Contents,
+    open_decoders_unverified,
+    open_unverified,
+    read_contents,
+)
 from zoo_runtime.errors import VerificationError
 from zoo_runtime.formats import find
+from zoo_runtime.generation.generator import Decoders, TextGenerator
+from zoo_runtime.generation.search import Decoder
+from zoo_runtime.generation.trained import recomputing, text_generator
 from zoo_runtime.manifest import MANIFEST, TRAIN_FORMAT, Artifact
 from zoo_runtime.running import Options, Runner, check_installed, check_threads
 from zoo_runtime.running.training import Trainer, open_trainer
-from zoo_runtime.tensors import Array
+from zoo_runtime.tensors import Array, Arrays
 from zoo_runtime.trained import KERAS, predictions
 from zoo_runtime.verification import Verification, why
 from zoo_runtime.verifying import ensure_verified, remember, try_artifact
@@ -30,6 +39,9 @@ class Bundle(Contents):
     """A folder that :func:`load_bundle` has checked, and what its artifacts do."""
 
     _runners: dict[tuple[str, Options], Runner] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _loaded: dict[tuple[str, Options], Callable[[Arrays | None], Decoder]] = field(
         default_factory=dict, repr=False, compare=False
     )
     kind: ClassVar[str] = "bundle"
@@ -113,20 +125,18 @@ class Bundle(Contents):
         threads: int | None = None,
         *,
         provider: str | None = None,
-        max_tokens: int | None = None,
     ) -> list[Prediction]:
         """Preprocess raw inputs, run them and interpret the outputs.
 
         Args:
-            x: One raw input, such as the path of an image, a text, a pair of question and text or
-                of user and item in a tuple, an array, or a row of a table as a mapping; or a list
-                of them. Words that are to be tagged may be a list or tuple each.
+            x: One raw input, such as the path or the bytes of an image, a text, a pair of question
+                and text or of user and item in a tuple, an array, or a row of a table as a
+                mapping; or a list of them. Words that are to be tagged may be a list or tuple each.
             runtime: Name of a format; the first one whose runtime is installed by default.
             top_k: How many of the most probable answers to list; five by default, or one span
                 of a text.
             threads: Threads to use.
             provider: What computes, as for :meth:`runner`.
-            max_tokens: How many tokens a language model adds to each text.
 
         Returns:
             One prediction for each raw input.
@@ -135,7 +145,48 @@ class Bundle(Contents):
             UsageError: An input that preprocessing cannot take.
         """
         runner = self.runner(runtime, threads, provider)
-        return predictions(self, runner, x, top_k=top_k, max_tokens=max_tokens)
+        make = partial(self.text_generator, runtime, threads, provider)
+        return predictions(self, runner, x, top_k=top_k, generator=make)
+
+    def text_generator(
+        self,
+        runtime: str | None = None,
+        threads: int | None = None,
+        provider: str | None = None,
+    ) -> TextGenerator:
+        """Return what generates texts with a language model or a seq2seq model.
+
+        Args:
+            runtime: Name of a format; the first one whose runtime is installed by default.
+            threads: Threads to use.
+            provider: What computes, as for :meth:`runner`.
+
+        Raises:
+            UsageError: A model of another task, or one without a tokenizer.
+            BundleError: The artifact is damaged, as for :meth:`runner`.
+        """
+        if find(self.artifact(runtime).format).writes:
+            raise UsageError(
+                f"'{self.artifact(runtime).path}' of bundle '{self}' is run by a runtime that "
+                "generates by itself: zoo.generate does it, and here name another format (runtime)."
+            )
+
+        def decoders(length: int | None) -> Decoders:
+            found = self._decoders(self.artifact(runtime), Options(threads, provider))
+            return found or recomputing(self.runner(runtime, threads, provider), length)
+
+        return text_generator(self, decoders)
+
+    def _decoders(self, artifact: Artifact, options: Options) -> Decoders | None:
+        """Return what makes decoders with a cache, loaded once; ``None`` if the file has none."""
+        if artifact.generation is None:
+            return None
+        key = (artifact.format, options)
+        if key not in self._loaded:
+            with self._opening(artifact, options):
+                self._loaded[key] = open_decoders_unverified(self, artifact, options)
+        found = self._loaded[key]
+        return lambda source, every: found(source)
 
     def to_zip(self, path: str | Path, *, force: bool = False) -> Path:
         """Write the bundle as one file that :func:`load_bundle` reads too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from zoo_runtime.verification import Comparison, Fit
 EDGE_SLACK = 100
 # Outputs whose columns are compared with each other: the largest is the answer.
 RANKED = ("logits", "start_logits", "end_logits")
+# Beyond, a perplexity is no number.
+_MOST_LOG = 700.0
 _AT_ONCE, _MOST_RANKED = 1 << 22, 1 << 24
 
 
@@ -321,6 +324,35 @@ def top1_agreement(
         chosen = np.take_along_axis(keras, artifact.argmax(-1)[..., None], -1)[..., 0]
         same = chosen >= keras.max(-1) - near
     return float(same.mean())
+
+
+def perplexity(outputs: Arrays, targets: Array | None) -> float | None:
+    """Return the exponential of the mean negative log-likelihood of tokens that are known.
+
+    Args:
+        outputs: With ``logits``, float (texts, tokens, vocab_size).
+        targets: The token behind each, int (texts, tokens); negative ones do not count.
+
+    Returns:
+        ``None`` for logits that are not of tokens, or where none is known.
+
+    Example:
+        >>> even = np.zeros((1, 2, 8), np.float32)
+        >>> perplexity({"logits": even}, np.array([[3, -1]]))
+        8.0
+    """
+    logits = outputs.get("logits")
+    if logits is None or targets is None or logits.ndim != 3 or targets.shape != logits.shape[:2]:
+        return None
+    total, count = 0.0, 0
+    for row, wanted in zip(logits, targets, strict=True):  # of a large vocabulary one is a lot
+        known = wanted >= 0
+        scores = row[known].astype(np.float64)
+        highest = scores.max(axis=-1, initial=-np.inf, keepdims=True)
+        norm = np.log(np.exp(scores - highest).sum(axis=-1)) + highest[:, 0]
+        total += float((norm - scores[np.arange(len(scores)), wanted[known]]).sum())
+        count += int(known.sum())
+    return math.exp(min(total / count, _MOST_LOG)) if count else None
 
 
 def accuracy(outputs: Arrays, targets: Array | None) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +13,14 @@ from zoo_registry import UsageError, did_you_mean
 from zoo_runtime import files
 from zoo_runtime.errors import BundleError, MissingRuntimeError
 from zoo_runtime.formats import find
+from zoo_runtime.generation.search import Decoder
 from zoo_runtime.manifest import ASSETS, MANIFEST, MAX_MANIFEST, Artifact, Decoding, Manifest
 from zoo_runtime.optional import is_installed, source
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, LookupStep, Step, TableStep, TokenizeStep
 from zoo_runtime.run_info import RunInfo
-from zoo_runtime.running import Options, Runner, open_runner
-from zoo_runtime.tensors import Tensor, fits_shape
+from zoo_runtime.running import Options, Runner, open_runner, opened
+from zoo_runtime.tensors import Arrays, Tensor, fits_shape
 from zoo_system import folders
 from zoo_system.durable import sha256
 from zoo_system.folders import is_plain_name
@@ -211,6 +212,27 @@ def open_unverified(bundle: Contents, artifact: Artifact, options: Options) -> R
         options=options,
         nan_inputs=bundle.manifest.nan_inputs,
     )
+
+
+def open_decoders_unverified(
+    bundle: Contents, artifact: Artifact, options: Options
+) -> Callable[[Arrays | None], Decoder]:
+    """Return what makes decoders with a cache of a language model that was not verified here.
+
+    Args:
+        bundle: The bundle.
+        artifact: One of its artifacts, with ``generation``.
+        options: How it is opened.
+
+    Raises:
+        BundleError: Files that its runtime refuses.
+    """
+    path = files.safe_path(bundle.path, artifact.path)
+    fmt = find(artifact.format)
+    made: Callable[[Arrays | None], Decoder] = opened(
+        fmt, fmt.decoder, path, options, artifact.generation
+    )
+    return made
 
 
 # Signatures in a file, and tokens of a text that a model generates.

@@ -201,6 +201,12 @@ class Format:
         optimizers: Runtimes that may put operators of their own into the float32 file.
         writes: Whether its runtime takes texts and continues them, with a tokenizer of the file's
             own: it is given :data:`zoo_runtime.running.writing.INPUTS`, not the model's inputs.
+        generating: ``"module:function"``; takes the conversion of a language model and the
+            converter, makes functions with a cache too, and returns the facts with a
+            :class:`zoo_runtime.generation.files.Generation`. Without it every token reads the whole
+            text again.
+        decoder: ``"module:function"``; takes an artifact's path, that ``Generation`` and
+            ``threads``, and returns what makes a :class:`zoo_runtime.generation.search.Decoder`.
         aliases: Other words for a built-in one.
         summary: One line.
         origin: Filled in by the registry.
@@ -221,12 +227,18 @@ class Format:
     scheme: Scheme | None = None
     optimizers: tuple[str, ...] = ()
     writes: bool = False
+    generating: str = ""
+    decoder: str = ""
     aliases: tuple[str, ...] = ()
     summary: str = ""
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        for target in (self.converter, self.runtime):
+        for target in (
+            self.converter,
+            self.runtime,
+            *filter(None, (self.generating, self.decoder)),
+        ):
             if target.count(":") != 1:
                 raise UsageError(f"Format '{self.name}': '{target}' is not 'module:function'.")
 
@@ -270,6 +282,8 @@ class Format:
             tolerance=row.tolerance,
             scheme=row,
             optimizers=(),
+            # Ranges are measured on whole texts, and training has functions of its own.
+            generating=self.generating if row.quantizes and not row.calibrated else "",
         )
 
 
@@ -286,6 +300,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 module="ai_edge_litert",
                 static=True,
                 schemes=TFLITE_SCHEMES,
+                generating="zoo_export.converters.generation:make_litert",
+                decoder="zoo_runtime.generation.slices:open_tflite",
                 aliases=("litert",),
                 summary="LiteRT (TensorFlow Lite) flatbuffer of built-in operators",
             ),
@@ -298,6 +314,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 module="onnxruntime",
                 schemes=ONNX_SCHEMES,
                 optimizers=("onnxruntime",),
+                generating="zoo_export.converters.generation:make_onnx",
+                decoder="zoo_runtime.generation.present:open_onnx",
                 summary="ONNX, opset 20, operators of the standard domain",
             ),
             Format(
@@ -307,6 +325,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 runtime="zoo_runtime.running.sessions:open_saved_model",
                 requires="tensorflow",
                 module="tensorflow",
+                generating="zoo_export.converters.generation:make_saved_model",
+                decoder="zoo_runtime.generation.present:open_saved_model",
                 aliases=("savedmodel",),
                 summary="TensorFlow SavedModel with the signature serving_default",
             ),
@@ -376,10 +396,11 @@ def as_format(value: object, name: str) -> Format:
 
 
 def check_format(row: Format) -> None:
-    """Import the converter, the runtime and the schemes' converters of a format.
+    """Import all that a format names: its converter and those of schemes, what runs its files.
 
     Raises:
         ImportError, AttributeError: One of them is not there.
     """
-    for target in (row.converter, row.runtime, *(scheme.converter for scheme in row.schemes)):
+    targets = (row.converter, row.runtime, row.generating, row.decoder)
+    for target in (*filter(None, targets), *(scheme.converter for scheme in row.schemes)):
         load_target(target)

@@ -12,6 +12,9 @@ from typing import Any
 from zoo_registry import UsageError
 from zoo_runtime import schema
 from zoo_runtime.errors import BundleError
+from zoo_runtime.generation.chat import ChatTemplate
+from zoo_runtime.generation.config import GenerationConfig
+from zoo_runtime.generation.files import Generation
 from zoo_runtime.tensors import Tensor
 from zoo_runtime.verification import Verification
 from zoo_system import folders
@@ -52,6 +55,8 @@ class Artifact:
         peak_mb: Peak memory of their process meanwhile, in MB.
         batch_sizes: Batches that a LiteRT file has a signature for, smallest first; none where
             the batch varies.
+        generation: Of a language model's functions with a cache; ``None`` where each token reads
+            the whole text again.
     """
 
     format: str
@@ -64,6 +69,7 @@ class Artifact:
     seconds: float = 0.0
     peak_mb: float = 0.0
     batch_sizes: tuple[int, ...] = ()
+    generation: Generation | None = None
 
 
 @dataclass(frozen=True)
@@ -74,11 +80,15 @@ class Decoding:
         end: The token after a text.
         start: The token that a target begins with.
         length: Tokens of a target with its end.
+        config: How it generates where a call does not say.
+        chat: The template that makes one text of a conversation.
     """
 
     end: str | None = None
     start: str | None = None
     length: int | None = None
+    config: GenerationConfig | None = None
+    chat: ChatTemplate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from zoo_registry import UsageError
-from zoo_runtime.answers.generation import proceed, translate
-from zoo_runtime.answers.prediction import Described, Prediction, answer, as_texts, prepare
-from zoo_runtime.preprocess import Preprocessor
+from zoo_runtime.answers.prediction import (
+    Described,
+    Prediction,
+    answer,
+    as_texts,
+    prepare,
+    preprocessor_of,
+)
+from zoo_runtime.generation.generator import TextGenerator
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import Tensor
@@ -60,13 +65,15 @@ class Trained(Described, Protocol):
     def runner(self, runtime: str | None = None) -> Runner:
         """Return the model ready to run; it is loaded once."""
 
+    def text_generator(self, runtime: str | None = None) -> TextGenerator:
+        """Return what generates texts with a language model or a seq2seq model.
+
+        Raises:
+            UsageError: A model of another task, or one without a tokenizer.
+        """
+
     def predict(
-        self,
-        x: Any,
-        runtime: str | None = None,
-        top_k: int | None = None,
-        *,
-        max_tokens: int | None = None,
+        self, x: Any, runtime: str | None = None, top_k: int | None = None
     ) -> list[Prediction]:
         """Preprocess raw inputs, run them and interpret the outputs."""
 
@@ -100,7 +107,7 @@ def predictions(
     x: Any,
     *,
     top_k: int | None = None,
-    max_tokens: int | None = None,
+    generator: Callable[[], TextGenerator],
 ) -> list[Prediction]:
     """Return the predictions of a trained model for raw inputs.
 
@@ -109,26 +116,14 @@ def predictions(
         runner: It, loaded.
         x: As :meth:`zoo_runtime.bundle.Bundle.predict` takes it.
         top_k: How many of the most probable answers to list.
-        max_tokens: How many tokens a language model adds to each text.
+        generator: Makes the text generator of a seq2seq model.
 
     Raises:
         UsageError: An input that preprocessing cannot take.
     """
     raws: Sequence[Any] = as_texts(trained, x if isinstance(x, list) else [x])
     if trained.task == "seq2seq" and raws and isinstance(raws[0], str):
-        texts = translate(runner, trained, _preprocessor(trained), raws)
-        return [Prediction({}, text=text) for text in texts]
+        return [Prediction({}, text=made.text) for made in generator().complete(raws)]
     assets = trained.assets
-    arrays, ends = prepare(trained, assets, raws)
-    found = answer(trained, assets, runner.run(arrays), raws=raws, ends=ends, top_k=top_k)
-    if max_tokens is None:
-        return found
-    if trained.task != "causal-lm":
-        raise UsageError(f"max_tokens is for language models, and '{trained.name}' is not one.")
-    made = [proceed(runner, trained, _preprocessor(trained), raw, max_tokens) for raw in raws]
-    return [replace(row, text=text) for row, text in zip(found, made, strict=True)]
-
-
-def _preprocessor(trained: Trained) -> Preprocessor:
-    names = [tensor.name for tensor in trained.inputs]
-    return Preprocessor(trained.preprocessing, trained.assets, names)
+    arrays, ends = prepare(preprocessor_of(trained, assets), raws)
+    return answer(trained, assets, runner.run(arrays), raws=raws, ends=ends, top_k=top_k)

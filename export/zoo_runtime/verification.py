@@ -113,6 +113,9 @@ class Verification:
         accuracy: Fraction of them whose answer is right, where that is known.
         keras_accuracy: The same of Keras.
         fits: What is kept of each output's columns; none in bundles of earlier versions.
+        perplexity: Of a language model on the examples' own tokens.
+        keras_perplexity: The same of Keras.
+        max_loss: By how much the one may be above the other, as a fraction.
         perturbed: Whether a file of the same model with perturbed weights was compared too, because
             Keras gives one answer for all samples with its own.
     """
@@ -125,6 +128,9 @@ class Verification:
     accuracy: float | None = None
     keras_accuracy: float | None = None
     fits: tuple[Fit, ...] = ()
+    perplexity: float | None = None
+    keras_perplexity: float | None = None
+    max_loss: float = 0.0
     perturbed: bool = False
 
     @property
@@ -139,8 +145,23 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether every difference is allowed."""
-        return all(row.ok for row in self.comparisons) and all(fit.ok for fit in self.fits)
+        """Whether every difference is allowed.
+
+        Where the perplexity on real text is known, it says what a language model's columns are
+        worth together: most of a vocabulary's are hardly ever the answer.
+        """
+        if not all(row.ok for row in self.comparisons):
+            return False
+        if self.perplexity is None:
+            return all(fit.ok for fit in self.fits)
+        return self.is_fluent and not any(fit.is_one_answer for fit in self.fits)
+
+    @property
+    def is_fluent(self) -> bool:
+        """Whether the perplexity is known, and near enough to that of Keras."""
+        if self.perplexity is None or self.keras_perplexity is None:
+            return False
+        return self.perplexity <= self.keras_perplexity * (1 + self.max_loss)
 
     @property
     def uninformative(self) -> tuple[str, ...]:
@@ -209,6 +230,12 @@ def column_name(fit: Fit) -> str:
 def why(verification: Verification) -> str:
     """Return one line about why a verification failed."""
     is_scheme = find(verification.format).scheme is not None
+    if verification.perplexity is not None and not verification.is_fluent:
+        return (
+            f"its perplexity on the examples is {verification.perplexity:.2f} and that of Keras "
+            f"{verification.keras_perplexity:.2f}, where {verification.max_loss:.0%} more is "
+            "allowed"
+        )
     by_fits = is_scheme or any(fit.is_one_answer for fit in verification.fits)
     if by_fits and not all(fit.ok for fit in verification.fits):
         return worst_fit(verification.fits)

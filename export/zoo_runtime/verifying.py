@@ -35,9 +35,16 @@ from zoo_runtime.comparing import (
     with_label,
     worst_of_groups,
 )
-from zoo_runtime.contents import Contents, open_unverified, read_contents
+from zoo_runtime.contents import (
+    Contents,
+    open_decoders_unverified,
+    open_unverified,
+    read_contents,
+)
 from zoo_runtime.errors import BundleError, ExportError, VerificationError
 from zoo_runtime.formats import Format, find
+from zoo_runtime.generation.checking import compare_cached
+from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.manifest import EDGES, SAMPLES, TRAIN_FORMAT, Artifact, Manifest
 from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running import AS_USUAL, Options, Runner, check_installed
@@ -114,8 +121,32 @@ def run_samples(
         rows, found = _compare(fmt, outputs, tried, scales)
     except ExportError as error:
         raise VerificationError(f"Artifact '{artifact.path}': {error}.") from error
+    rows += _cached(bundle, artifact, runner, [sample.inputs for sample in chosen], options)
     labelled = tuple(with_label(fit, bundle.manifest.labels) for fit in found)
     return replace(artifact.verification, tolerance=fmt.tolerance, comparisons=rows, fits=labelled)
+
+
+def _cached(
+    bundle: Contents,
+    artifact: Artifact,
+    runner: Runner,
+    samples: Sequence[Arrays],
+    options: Options,
+) -> tuple[Comparison, ...]:
+    """Compare a language model's functions with a cache with the whole model in the same file."""
+    about = artifact.generation
+    if about is None:
+        return ()
+    decoders = open_decoders_unverified(bundle, artifact, options)
+    return tuple(
+        compare_cached(
+            decoders,
+            about,
+            samples,
+            lambda sample: runner.run(sample)[LOGITS],
+            find(artifact.format).tolerance,
+        )
+    )
 
 
 def _run(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +20,8 @@ from zoo_recipes.recipe import Recipe, as_recipe
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.answers.prediction import Prediction
 from zoo_runtime.bundle import Bundle, is_bundle, load_bundle
+from zoo_runtime.generation.generator import Decoders, TextGenerator
+from zoo_runtime.generation.trained import recomputing, text_generator
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info, resuming
 from zoo_runtime.running import Runner
@@ -160,8 +163,6 @@ class Run:
         x: Any,
         runtime: str | None = None,
         top_k: int | None = None,
-        *,
-        max_tokens: int | None = None,
     ) -> list[Prediction]:
         """Return predictions for raw inputs, as :meth:`zoo_runtime.bundle.Bundle.predict`.
 
@@ -169,13 +170,35 @@ class Run:
             x: A raw input, or a list of them.
             runtime: ``keras`` or nothing.
             top_k: How many of the most probable predictions to list.
-            max_tokens: How many tokens a language model adds to each text.
 
         Raises:
             UsageError: An input that preprocessing cannot take, or another runtime.
             ZooError: As :meth:`model`.
         """
-        return predictions(self, self.runner(runtime), x, top_k=top_k, max_tokens=max_tokens)
+        make = partial(self.text_generator, runtime)
+        return predictions(self, self.runner(runtime), x, top_k=top_k, generator=make)
+
+    def text_generator(self, runtime: str | None = None) -> TextGenerator:
+        """Return what generates texts with a language model or a seq2seq model.
+
+        Args:
+            runtime: ``keras`` or nothing.
+
+        Raises:
+            UsageError: A model of another task, or one without a tokenizer.
+            ZooError: As :meth:`model`.
+        """
+        self.runtime(runtime)
+        return text_generator(self, self._decoders)
+
+    def _decoders(self, length: int | None) -> Decoders:
+        from zoo_models.generation.decoder import keras_decoders  # Keras, where it is needed
+
+        try:
+            return keras_decoders(self.model())
+        except UsageError as error:
+            warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
+            return recomputing(self._runner, length)
 
     @cached_property
     def _runner(self) -> Runner:
@@ -255,11 +278,16 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
         return source
     if not isinstance(source, str | Path):
         raise UsageError(f"{source!r} is neither a run nor a bundle: give one, or its folder.")
-    if Path(source, INFO).is_file():
-        return load_run(source)
-    if is_bundle(Path(source)):
-        return load_bundle(source)
-    runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+    try:
+        if Path(source, INFO).is_file():
+            return load_run(source)
+        if is_bundle(Path(source)):
+            return load_bundle(source)
+        runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+    except OSError as error:  # such as a text in place of a path, which is too long for one
+        raise UsageError(
+            f"'{str(source)[:60]}' cannot be read: {error.strerror or error}."
+        ) from error
     if runs:
         raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
     raise UsageError(

@@ -14,11 +14,11 @@ from zoo_export.reading.inference import inference_clone
 from zoo_export.reading.samples import default_sizes, drawn_rows, edge_cases, sample_batches
 from zoo_export.reading.signature import signature_of
 from zoo_registry import UsageError
-from zoo_runtime.comparing import compare, top1_agreement
+from zoo_runtime.comparing import compare, perplexity, top1_agreement
 from zoo_runtime.errors import ExportError
 from zoo_runtime.running.sessions import Affine
 from zoo_runtime.tensors import Tensor, bind
-from zoo_runtime.verification import worst
+from zoo_runtime.verification import Fit, Verification, why, worst
 
 
 def _compare(wanted, given, tolerance=1e-5):
@@ -87,6 +87,26 @@ def _text_model(vocab=11):
     z = layers.Embedding(2, 4)(kind)
     out = layers.Dense(2, name="logits")(layers.Concatenate()([x, y, z]))
     return keras.Model([tokens, mask, image, kind], out, name="all-kinds")
+
+
+def test_perplexity_judges_what_columns_of_a_vocabulary_cannot():
+    random = np.random.default_rng(0)
+    keras = random.normal(size=(2, 5, 7)).astype(np.float32)
+    targets = random.integers(0, 7, (2, 5))
+    targets[1, 3:] = -1
+    known = targets >= 0
+    log = keras - np.log(np.exp(keras).sum(-1, keepdims=True))
+    wanted = np.exp(-log[known, targets[known]].mean())
+    assert perplexity({"logits": keras}, targets) == pytest.approx(wanted, rel=1e-6)
+    lost = Fit("logits", 3, 0.9, 1.0, 0.15, columns=7, answers=7, keras_answers=7)
+    known = {"perplexity": 20.0, "keras_perplexity": 19.0, "max_loss": 0.15, "fits": (lost,)}
+    assert not Verification("tflite:int8", 0.3, (), fits=(lost,)).ok
+    assert Verification("tflite:int8", 0.3, (), **known).ok
+    worse = Verification("tflite:int8", 0.3, (), **{**known, "perplexity": 22.0})
+    assert not worse.ok
+    assert why(worse) == (
+        "its perplexity on the examples is 22.00 and that of Keras 19.00, where 15% more is allowed"
+    )
 
 
 def test_drawn_inputs_are_what_the_layers_can_take():

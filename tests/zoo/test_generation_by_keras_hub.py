@@ -8,6 +8,7 @@ import pytest
 from zoo_models.generation.decoder import KerasDecoder, KerasGenerator
 from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
 from zoo_models.generation.reading import reading_model
+from zoo_models.layers.cache import Reading
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.search import search
@@ -71,12 +72,12 @@ def test_texts_of_different_lengths_go_on_as_the_whole_model_and_keras_hub_say(f
     for row, prompt in enumerate(prompts):
         tokens[row, : len(prompt)] = prompt
     lengths = keras.ops.convert_to_tensor(np.array([6, 2], np.int32))
-    logits, _, past = reading.read(keras.ops.convert_to_tensor(tokens), lengths * 0, lengths, {})
+    texts = keras.ops.convert_to_tensor(tokens)
+    logits, _, past = reading.read(texts, Reading.behind(texts, lengths * 0, lengths, {}))
     room = {name: np.pad(tensor, [(0, 0), (0, 0), (0, 2), (0, 0)]) for name, tensor in past.items()}
     following = np.asarray(logits).argmax(-1).astype(np.int32)
-    second, _, _ = reading.read(
-        keras.ops.convert_to_tensor(following[:, None]), lengths, lengths * 0 + 1, room
-    )
+    last = keras.ops.convert_to_tensor(following[:, None])
+    second, _, _ = reading.read(last, Reading.behind(last, lengths, lengths * 0 + 1, room))
     for row, prompt in enumerate(prompts):
         whole = whole_logits(model, [*prompt, following[row]])
         np.testing.assert_allclose(np.asarray(logits)[row], whole[-2], atol=1e-4)

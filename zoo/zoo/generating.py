@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zoo_registry
 from zoo_models.build import check_backend, get_model
 from zoo_recipes.run import Run, open_trained
-from zoo_registry import UsageError
+from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.bundle import Bundle
 from zoo_runtime.formats import find
 from zoo_runtime.generation.by_runtime import RuntimeGenerator
-from zoo_runtime.generation.config import GenerationConfig
-from zoo_runtime.generation.generator import BY_DEFAULT, OF_SOURCE, TextGenerator
-from zoo_runtime.generation.recomputing import Recomputing
-from zoo_runtime.generation.search import Decoder
-from zoo_runtime.generation.texts import with_end
-from zoo_runtime.preprocess import Preprocessor
-from zoo_runtime.preprocess.steps import TokenizeStep
-from zoo_runtime.tensors import Arrays
+from zoo_runtime.generation.files import GENERATING
+from zoo_runtime.generation.generator import BY_DEFAULT, TextGenerator
+from zoo_runtime.tokenizing import open_tokenizer
+from zoo_system.folders import TOKENIZER
 from zoo_system.untouched import untouched
-
-if TYPE_CHECKING:
-    from zoo_models.generation.decoder import KerasGenerator
-    from zoo_runtime.bundle import Bundle
-
-TASKS = ("causal-lm", "seq2seq")
-_TOKENS, _MASK = "token_ids", "padding_mask"
 
 
 @untouched()
@@ -134,32 +121,50 @@ def text_generator(
     """
     check_backend()
     if isinstance(source, str) and source in zoo_registry.models:
-        # Of KerasHub's names the task by default is that of features.
-        task = TASKS[0] if TASKS[0] in zoo_registry.models.get(source).tasks else None
-        source = get_model(source, weights=weights, **({"task": task} if task else {}))
+        source = get_model(source, task=_task(source), weights=weights)
     elif weights is not None:
         raise UsageError("weights= goes with the name of a model; this one has its own.")
     if hasattr(source, "count_params"):
         return _of_model(source, tokenizer)
-    trained = open_trained(source)
-    if trained.task not in TASKS:
-        raise UsageError(
-            f"'{trained}' is not a language model: its task is '{trained.task}', and one of "
-            f"{' or '.join(TASKS)} generates texts."
-        )
-    if not isinstance(trained, Run) and find(trained.artifact(runtime).format).writes:
+    trained = _opened(source)
+    if tokenizer is not None:
+        raise UsageError(f"'{trained}' has a tokenizer of its own: leave tokenizer= out.")
+    if isinstance(trained, Bundle) and find(trained.artifact(runtime).format).writes:
         return _of_runtime(trained, runtime)
-    return _of_trained(trained, runtime)
+    return trained.text_generator(runtime)
 
 
 def _of_runtime(trained: Bundle, runtime: str | None) -> RuntimeGenerator:
     """Return what generates with a file whose runtime does that by itself."""
     session: Any = trained.runner(runtime).session
-    return RuntimeGenerator(trained.name, trained.runtime(runtime), session)
+    chat = trained.decoding.chat if trained.decoding else None
+    return RuntimeGenerator(trained.name, trained.runtime(runtime), session, chat)
+
+
+def _task(name: str) -> str | None:
+    """Return the task in which a registered model generates texts; ``None`` where it has none."""
+    tasks = zoo_registry.models.get(name).tasks
+    found = next((task for task in GENERATING if task in tasks), None)
+    if tasks and found is None:
+        raise UsageError(
+            f"'{name}' is not a language model: its tasks are {', '.join(tasks)}, and one of "
+            f"{' or '.join(GENERATING)} generates texts."
+        )
+    return found
+
+
+def _opened(source: Any) -> Run | Bundle:
+    try:
+        return open_trained(source)
+    except UsageError as error:
+        hint = did_you_mean(source, zoo_registry.models) if isinstance(source, str) else ""
+        if not hint:
+            raise
+        raise UsageError(f"{error} It is not the name of a model either.{hint}") from error
 
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
-    from zoo_models.generation.decoder import KerasDecoder
+    from zoo_models.generation.decoder import compiled, keras_decoders
     from zoo_models.generation.kerashub import is_keras_hub, keras_hub_tokenizer
 
     assets = getattr(getattr(model, "zoo_weights", None), "assets", None)
@@ -168,93 +173,26 @@ def _of_model(model: Any, tokenizer: Any) -> TextGenerator:
         _tokenizer(model, tokenizer, assets),
         getattr(assets, "generation", None) or BY_DEFAULT,
     )
-    generator = _compiled(model)
-    if generator.reading.is_seq2seq:
+    if compiled(model).reading.is_seq2seq:
         raise UsageError(
             f"Model '{model.name}' reads a source, and nothing says how its texts begin and end: "
             "give a run of it, or a bundle."
         )
-    return TextGenerator(
-        model.name,
-        found,
-        config,
-        lambda source, every: KerasDecoder(generator, source, every=every),
-        chat=getattr(assets, "chat", None),
-    )
+    chat = getattr(assets, "chat", None)
+    return TextGenerator(model.name, found, config, keras_decoders(model), chat=chat)
 
 
 def _tokenizer(model: Any, given: Any, assets: Any) -> Any:
     from zoo_models.weights.opening import load_tokenizer
 
     if isinstance(given, str | Path):
-        return load_tokenizer(given)
+        path = Path(given)
+        return open_tokenizer(path) if path.is_file() else load_tokenizer(given)
     if given is not None:
         return given
-    content = getattr(assets, "tokenizer", None)
-    if content is None:
+    if getattr(assets, "tokenizer", None) is None:
         raise UsageError(
             f"Model '{model.name}' has no tokenizer: load weights that come with one "
             "(weights='hf://...'), or give it (tokenizer=)."
         )
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_str(content)
-
-
-def _of_trained(trained: Run | Bundle, runtime: str | None) -> TextGenerator:
-    preprocessor = Preprocessor(
-        trained.preprocessing, trained.assets, [tensor.name for tensor in trained.inputs]
-    )
-    steps = [step for step in preprocessor.steps if isinstance(step, TokenizeStep)]
-    if not steps:
-        raise UsageError(f"'{trained}' has no tokenizer: it takes token ids, not a text.")
-    tokenizer = preprocessor.tokenizer(steps[0].tokenizer)
-    about = trained.decoding
-    is_seq2seq = trained.task == "seq2seq"
-    config = OF_SOURCE if is_seq2seq else BY_DEFAULT
-    config = with_end(config, tokenizer, about.end if about else None)
-    read_source = None
-    if is_seq2seq:
-        config = _of_target(config, tokenizer, about.start if about else None, about)
-        read_source = preprocessor.batch
-    return TextGenerator(
-        trained.name, tokenizer, config, _decoders(trained, runtime, is_seq2seq), read_source
-    )
-
-
-def _of_target(
-    config: GenerationConfig, tokenizer: Any, start: str | None, about: Any
-) -> GenerationConfig:
-    token = None if start is None else tokenizer.token_to_id(start)
-    length = about.length if about and about.length else config.max_new_tokens
-    return replace(config, decoder_start_token_id=token, max_new_tokens=length)
-
-
-def _decoders(trained: Run | Bundle, runtime: str | None, is_seq2seq: bool) -> Any:
-    tokens, mask = (f"decoder_{_TOKENS}", f"decoder_{_MASK}") if is_seq2seq else (_TOKENS, _MASK)
-
-    def recomputing(source: Arrays | None, every: bool) -> Decoder:
-        del every
-        runner = trained.runner(runtime)
-        masked = any(tensor.name == mask for tensor in runner.inputs)
-        return Recomputing(runner, tokens, mask if masked else None, source)
-
-    if not isinstance(trained, Run):
-        return recomputing
-    trained.runtime(runtime)
-    try:
-        generator = _compiled(trained.model())
-    except UsageError as error:
-        warnings.warn(f"Every token reads the whole text again: {error}", stacklevel=2)
-        return recomputing
-    from zoo_models.generation.decoder import KerasDecoder
-
-    return lambda source, every: KerasDecoder(generator, source, every=every)
-
-
-@lru_cache(maxsize=4)
-def _compiled(model: Any) -> KerasGenerator:
-    from zoo_models.generation.decoder import KerasGenerator
-    from zoo_models.generation.reading import reading_model
-
-    return KerasGenerator(reading_model(model))
+    return open_tokenizer(assets.folder / TOKENIZER)

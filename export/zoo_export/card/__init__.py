@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo_export.card import programs
-from zoo_export.card.notes import notes, verification_notes
+from zoo_export.card.notes import generation_notes, notes, verification_notes
 from zoo_export.card.program_file import ProgramFile, in_file, program_file
 from zoo_registry.specs import is_regression
 from zoo_runtime.formats import find
@@ -165,10 +165,13 @@ def _batches_compared(artifact: Artifact) -> str:
 
 def _notes(artifacts: Sequence[Artifact]) -> str:
     rows = [
-        (a.path, " ".join([*verification_notes(a.verification), *notes(a.facts)]))
+        (
+            a.path,
+            [*verification_notes(a.verification), *notes(a.facts), *generation_notes(a.generation)],
+        )
         for a in artifacts
     ]
-    return "\n".join(f"- `{path}`: {text}" for path, text in rows if text)
+    return "\n".join(f"- `{path}`: {' '.join(texts)}" for path, texts in rows if texts)
 
 
 def _agreement(artifact: Artifact) -> str:

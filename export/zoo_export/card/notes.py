@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zoo_export.reading.calibration import FEW_ROWS
+from zoo_runtime.generation.files import Generation
 from zoo_runtime.verification import Fit, Verification
 
 _SHOWN_KINDS = 6
@@ -52,6 +53,35 @@ nothing."]
     return list(_verification_notes(verification))
 
 
+def generation_notes(generation: Generation | None) -> list[str]:
+    """Return how a language model's file reads token by token, a sentence.
+
+    Args:
+        generation: Of an artifact.
+
+    Example:
+        >>> from zoo_runtime.generation.files import CacheEntry
+        >>> entries = (CacheEntry("past_key_values.0.key", "present.0.key", (2, None, 16)),)
+        >>> generation_notes(Generation(500, 64, entries, weight_bytes=4_000, cache_bytes=128))
+        ['It reads token by token behind a cache of 64 positions: 4,000 bytes of weights for each \
+token, and 128 bytes of cache for each token before it.']
+    """
+    if generation is None:
+        return []
+    if not any(entry.grows for entry in generation.cache):
+        return [
+            "It reads token by token behind the states of its recurrent layers: "
+            f"{generation.weight_bytes:,} bytes of weights for each token."
+        ]
+    most = generation.max_length
+    positions = "that grows" if most is None else f"of {most:,} positions"
+    return [
+        f"It reads token by token behind a cache {positions}: {generation.weight_bytes:,} bytes of "
+        f"weights for each token, and {generation.cache_bytes:,} bytes of cache for each token "
+        "before it."
+    ]
+
+
 def _verification_notes(verification: Verification) -> Iterator[str]:
     silent = verification.uninformative
     if silent:
@@ -67,6 +97,12 @@ def _verification_notes(verification: Verification) -> Iterator[str]:
             "Some of its weights are so near zero that nothing passes them: a file of the same "
             "model with changed weights agrees with Keras too."
         )
+    if verification.perplexity is not None:
+        yield (
+            f"Its perplexity on the examples is {verification.perplexity:.2f}, that of Keras "
+            f"{verification.keras_perplexity:.2f}."
+        )
+        return
     for fit in verification.fits:
         if fit.centred or not fit.is_informative:
             continue
@@ -92,11 +128,15 @@ def _least_kept(fit: Fit) -> str:
     )
 
 
-def _of_texts(facts: Mapping[str, Any]) -> str:
+def _of_texts(facts: Mapping[str, Any]) -> Iterator[str]:
+    if "no_cache" in facts:
+        yield f"Each token reads the whole text again: {facts['no_cache']}"
+    if "context_length" not in facts:
+        return
     lengths = ", ".join(map(str, facts["prefill_lengths"]))
     left_out = ", ".join(facts.get("sampler_left_out", ()))
     without = f" Its runtime has no {left_out}, which the model is to be sampled with."
-    return (
+    yield (
         f"A text has {facts['context_length']:,} tokens at most, of which {lengths} are read at "
         f"once; its cache takes {facts['cache_bytes'] / 1e6:,.3g} MB.{without if left_out else ''}"
     )
@@ -105,8 +145,6 @@ def _of_texts(facts: Mapping[str, Any]) -> str:
 def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     if "xnnpack" in facts:
         yield _xnnpack(facts["xnnpack"])
-    if "prefill_lengths" in facts:
-        yield _of_texts(facts)
     if "times_float" in facts:
         yield f"One row takes {facts['times_float']:.2f} times as long as in the float file."
     if "optimized" in facts:
@@ -114,6 +152,7 @@ def _sentences(facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _of_calibration(facts)
     if facts.get("float_layers"):
         yield f"Layers that stayed in float32: {_some(facts['float_layers'])}."
+    yield from _of_texts(facts)
     if "rnn" in facts:
         yield _recurrent(facts["rnn"].values())
     if "dynamic_batch" in facts:

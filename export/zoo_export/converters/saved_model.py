@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.converters.tracing import Conversion, blame, exportable_operations, holder, trace
+from zoo_export.converters.tracing import (
+    Conversion,
+    blame,
+    exportable_operations,
+    holder,
+    trace,
+    trace_function,
+)
 from zoo_runtime.errors import ExportError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ImageStep
@@ -38,9 +45,11 @@ def convert(conversion: Conversion) -> dict[str, Any]:
     function, concrete = trace(conversion)
     _refuse_effects(concrete.graph, conversion.model)
     module = holder(concrete)
-    module.serve = function
+    more = {f.name: trace_function(conversion.model, f) for f in conversion.functions}
+    module.serve = [function, *(each for each, _ in more.values())]
     with exportable_operations():  # TensorFlow traces anew what it saves
         signatures = {SIGNATURE: concrete, **_of_images(conversion, function)}
+        signatures |= {name: traced for name, (_, traced) in more.items()}
         tf.saved_model.save(module, str(conversion.path), signatures=signatures)
     name = conversion.about.get("name", "")
     _write_request(conversion.path, name, SIGNATURE, conversion.samples[0])

@@ -60,6 +60,23 @@ _CONVOLUTIONS = ("conv", "conv_transpose", "depthwise_conv", "separable_conv")
 
 
 @dataclass(frozen=True)
+class Function:
+    """A function of a model that a file has beside the whole model, or for itself.
+
+    Args:
+        name: Of its signature.
+        inputs: What it takes.
+        outputs: What it gives.
+        call: Computes the outputs by name, given the inputs by name.
+    """
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    call: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class Conversion:
     """What a converter gets, inside the child process.
 
@@ -74,6 +91,8 @@ class Conversion:
         options: How the file is made. It has a signature for each of the ``batch_sizes``, of which
             the first is that of ``inputs``; none where it varies.
         trained_for_int8: The model with the roundings that it was trained with, if it was.
+        functions: What the file has beside the whole model.
+        function: What is converted in place of the whole model.
     """
 
     model: Any
@@ -85,6 +104,8 @@ class Conversion:
     about: Mapping[str, Any] = field(default_factory=dict)
     options: ExportOptions = field(default_factory=ExportOptions)
     trained_for_int8: Any = None
+    functions: tuple[Function, ...] = ()
+    function: Function | None = None
 
     @property
     def signatures(self) -> dict[str, int | None]:
@@ -103,18 +124,23 @@ def trace(conversion: Conversion, signature: str = SIGNATURE) -> tuple[Any, Any]
         conversion: What is converted.
         signature: Whose batch is taken; the trace has its name.
     """
+    inputs = with_batch(conversion.inputs, conversion.signatures[signature])
+    whole = signature_of(conversion.model).call
+    return trace_function(conversion.model, Function(signature, inputs, conversion.outputs, whole))
+
+
+def trace_function(model: Any, function: Function) -> tuple[Any, Any]:
+    """Return a function of a model as :func:`trace` returns the whole model."""
     import tensorflow as tf
 
     def serve(**arrays: Any) -> dict[str, Any]:
         # Identity keeps an output that is passed through apart from its source.
-        outputs = signature_of(conversion.model).call(arrays)
-        return {name: tf.identity(value) for name, value in outputs.items()}
+        return {name: tf.identity(value) for name, value in function.call(arrays).items()}
 
-    serve.__name__ = signature
-    function = tf.function(serve, autograph=False)
-    inputs = with_batch(conversion.inputs, conversion.signatures[signature])
-    with exportable_operations(), images_scaled_by_rows(), as_a_graph(conversion.model):
-        return function, function.get_concrete_function(**tensor_specs(inputs))
+    serve.__name__ = function.name
+    traced = tf.function(serve, autograph=False)
+    with exportable_operations(), images_scaled_by_rows(), as_a_graph(model):
+        return traced, traced.get_concrete_function(**tensor_specs(function.inputs))
 
 
 @contextmanager
@@ -259,6 +285,7 @@ def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
     import tensorflow as tf
 
     factors = [np.asarray(factor, layer.compute_dtype) for factor in (layer.scale, layer.offset)]
+    factors = [f.reshape(-1) if f.shape[:-1] == (1, 1) else f for f in factors]
     sizes = inputs.shape[1:]
     by_channel = any(factor.shape == tuple(sizes[-1:]) and factor.size > 1 for factor in factors)
     if len(sizes) != 3 or None in sizes or not by_channel or max(f.ndim for f in factors) > 1:

@@ -24,7 +24,7 @@ from zoo_runtime.running.writing import NEW, PROMPT, TEXT, open_litertlm
 from zoo_runtime.tensors import Array, Arrays
 
 # What a conversion's `about` has beside what every file says of itself.
-GENERATION = "generation"
+PLAN = "plan"
 # Of a sample batch: the tokens of each prompt and of what Keras writes, with zeros behind them,
 # and how many there are of both.
 ALL_TOKENS, PROMPT_LENGTH, WRITTEN_LENGTH = "tokens", "prompt_length", "written_length"
@@ -46,7 +46,7 @@ def convert(
 
     Args:
         conversion: What is converted; ``about`` has the plain data of a
-            :class:`zoo_export.generation.plan.Plan` as ``generation``.
+            :class:`zoo_export.generation.plan.Plan` as ``plan``.
         configure: Sets further options of the ``TFLiteConverter``.
         change: Corrects what it made.
 
@@ -54,7 +54,7 @@ def convert(
         ExportError: litert-lm-builder is not installed, or an operator that LiteRT has no built-in
             kernel for.
     """
-    plan = conversion.about[GENERATION]
+    plan = conversion.about[PLAN]
     context, lengths = plan["context"], tuple(plan["prefill_lengths"])
     reading = reading_model(conversion.model)
     with composed(LITERT), exportable_operations(), as_a_graph(conversion.model):

@@ -29,6 +29,7 @@ from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.generator import BY_DEFAULT
 from zoo_runtime.generation.sentencepiece import is_sentence_piece
 from zoo_runtime.generation.texts import prompt_tokens, with_end
+from zoo_runtime.manifest import Decoding
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import TokenizeStep
 from zoo_runtime.running.writing import NEW, PROMPT
@@ -38,7 +39,6 @@ from zoo_system.folders import TOKENIZER
 
 # Tokens of a text where nobody says how many: the cache is as long.
 CONTEXT = 1024
-PREFILL_LENGTHS = (16, 128, 512)
 # What Keras adds to each prompt.
 _WRITTEN = 16
 # Words of the prompts where the model comes with no examples.
@@ -142,7 +142,7 @@ def make_plan(request: Request, folder: Path) -> Plan:
     tokenizer, config = _tokenizer(request, model)
     vocab_size = _vocab_size(request.name, tokenizer, reading.vocab_size)
     start = _start(tokenizer, config)
-    template, conversation = _template(request.chat, start)
+    template, conversation = _template((request.decoding or Decoding()).chat, start)
     sampler, left_out = _sampler(config, vocab_size)
     language = Language(
         tokenizer=str(_written_tokenizer(tokenizer, folder)),
@@ -175,13 +175,8 @@ def _sizes(request: Request, positions: int | None) -> tuple[int, tuple[int, ...
             f"max_length={context}: model '{request.name}' has {positions} positions. Give as many "
             "or fewer."
         )
-    given = request.options.prefill_lengths
-    lengths = given or [n for n in PREFILL_LENGTHS if n <= context] or [context]
-    if max(lengths) > context:
-        raise UsageError(
-            f"prefill_lengths={list(lengths)}: a text has {context} tokens at most (max_length)."
-        )
-    return context, tuple(lengths)
+    lengths = tuple(n for n in request.options.prefill_lengths if n <= context)
+    return context, lengths or (context,)
 
 
 def _tokenizer(request: Request, model: Any) -> tuple[Any, GenerationConfig]:
@@ -190,10 +185,8 @@ def _tokenizer(request: Request, model: Any) -> tuple[Any, GenerationConfig]:
     files = [step.tokenizer for step in steps if isinstance(step, TokenizeStep)]
     if files and request.assets is not None:
         tokenizer = open_tokenizer(request.assets / files[0])
-        config = request.generation or BY_DEFAULT
-        return tokenizer, with_end(
-            config, tokenizer, request.decoding.end if request.decoding else None
-        )
+        about = request.decoding or Decoding()
+        return tokenizer, with_end(about.config or BY_DEFAULT, tokenizer, about.end)
     found = keras_hub_tokenizer(request.model) if is_keras_hub(request.model) else None
     if found is None:
         raise UsageError(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo_models.layers.cache import KEY, VALUE, Entry
+from zoo_models.layers.cache import KEY, VALUE, Entry, Reading
 from zoo_registry import UsageError
 
 DECODE, PREFILL = "decode", "prefill_{}"
@@ -71,9 +71,15 @@ def _traced(
     def run(**inputs: Any) -> dict[str, Any]:
         past = {entry: inputs[name] for entry, name in names.items()}
         begin = inputs[POSITIONS][:1]
-        scores, _, new = reading.read(inputs[TOKENS], begin, tf.constant([steps]), past)
-        kept = {name: _written(past[entry], new[entry], begin[0]) for entry, name in names.items()}
-        return kept if vocab_size is None else {LOGITS: scores[:, None, :vocab_size], **kept}
+        call = Reading.behind(inputs[TOKENS], begin, tf.constant([steps]), past)
+        scores: dict[str, Any] = {}
+        if vocab_size is None:
+            new = reading.keep(inputs[TOKENS], call)
+        else:
+            logits, _, new = reading.read(inputs[TOKENS], call)
+            scores = {LOGITS: logits[:, None, :vocab_size]}
+        written = {n: _written(past[entry], new[entry], begin[0]) for entry, n in names.items()}
+        return {**scores, **written}
 
     run.__name__ = PREFILL.format(steps) if vocab_size is None else DECODE
     specs = {

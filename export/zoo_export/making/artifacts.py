@@ -14,11 +14,13 @@ from zoo_export.making.conversion import Converted, Job, LoadedJob
 from zoo_export.reading.calibration import FEW_ROWS, fingerprint
 from zoo_export.reading.causes import cause
 from zoo_export.reading.source import Source, versions
+from zoo_runtime import schema
 from zoo_runtime.columns import Scale
 from zoo_runtime.comparing import (
     accuracy,
     compared,
     fitted,
+    perplexity,
     settle,
     top1_agreement,
     usual_sizes,
@@ -28,6 +30,8 @@ from zoo_runtime.comparing import (
 from zoo_runtime.errors import ExportError
 from zoo_runtime.files import size_of
 from zoo_runtime.formats import Format, find
+from zoo_runtime.generation.checking import check_cached
+from zoo_runtime.generation.files import CACHED, GENERATING, GENERATION, Generation
 from zoo_runtime.manifest import Artifact
 from zoo_runtime.saved_samples import EDGE, EXAMPLE, GIVEN
 from zoo_runtime.tensors import Array, Arrays, Tensor
@@ -68,6 +72,9 @@ def make_job(
         options=options,
         dynamic=fmt.static and not options.batch_sizes,
         perturbed=bool(source.samples.perturbed),
+        generating=fmt.generating if source.request.task in GENERATING else "",
+        decoder=fmt.decoder,
+        tolerance=fmt.tolerance,
     )
     batches = source.samples.batches
     inputs = tuple(batches[at].inputs for at in _tried(source, fmt, job.inputs))
@@ -103,7 +110,11 @@ def verified(source: Source, fmt: Format, converted: Converted) -> Artifact:
     job = converted.job
     facts = _with_calibration(source, fmt, dict(converted.result.facts))
     check_weights(fmt, facts)
+    generation = facts.pop(GENERATION, None)
+    cached = tuple(schema.read(Comparison, row, CACHED) for row in facts.pop(CACHED, ()))
     verification = _verification(source, fmt, converted, facts)
+    check_cached(cached)
+    verification = replace(verification, comparisons=(*verification.comparisons, *cached))
     path = Path(job.path)
     return Artifact(
         format=fmt.name,
@@ -116,6 +127,7 @@ def verified(source: Source, fmt: Format, converted: Converted) -> Artifact:
         seconds=converted.seconds,
         peak_mb=converted.result.peak_mb,
         batch_sizes=job.options.batch_sizes,
+        generation=generation and schema.read(Generation, generation, GENERATION),
     )
 
 
@@ -215,12 +227,18 @@ def _with_examples(
     agreement = top1_agreement(known, given, source.samples.scales[GIVEN])
     right = accuracy(given, source.targets), accuracy(expected, source.targets)
     found, wanted = right if None not in right else (None, None)
+    fluent: tuple[float | None, float | None] = None, None
+    if source.request.task in GENERATING:
+        fluent = perplexity(given, source.targets), perplexity(expected, source.targets)
     return replace(
         verification,
         examples=len(next(iter(given.values()))) if agreement is not None else 0,
         top1_agreement=agreement,
         accuracy=found,
         keras_accuracy=wanted,
+        perplexity=fluent[0],
+        keras_perplexity=fluent[1],
+        max_loss=find(verification.format).max_loss,
     )
 
 

@@ -15,22 +15,25 @@ import select
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from zoo_export.converters.litert.convert import of_runtime
 from zoo_export.converters.tracing import Conversion
-from zoo_export.generation.litertlm import GENERATION, run_samples
+from zoo_export.generation.litertlm import PLAN, run_samples
 from zoo_export.making.conversion import LOG, Job, LoadedJob, Result, read_job, write_result
 from zoo_export.making.timing import cost
 from zoo_export.reading.inference import inference_clone, named_for_scopes, perturb_weights
 from zoo_export.reading.model_file import load
 from zoo_export.reading.signature import name_alike
 from zoo_registry import ZooError, load_target
+from zoo_runtime import schema
 from zoo_runtime.errors import BundleError, ExportError
 from zoo_runtime.formats import find
+from zoo_runtime.generation.checking import compare_cached
+from zoo_runtime.generation.files import CACHED, GENERATION, LOGITS, Generation
 from zoo_runtime.running import Runner
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, batches, joined
 from zoo_system.errors import first_line, plain
@@ -86,9 +89,10 @@ def main(folder: Path) -> None:
     loaded = read_job(folder)
     outputs: tuple[dict[str, Array], ...] = ()
     try:
-        result = Result(facts=_convert(loaded))
+        facts = _convert(loaded)
         free_memory()  # the runtime needs as much as the model just had
         outputs = _run_any(loaded)
+        result = Result(facts={**facts, **_cached(loaded, facts, outputs)})
         if loaded.job.perturbed:
             outputs += _run_perturbed(loaded)
     except ExportError as error:
@@ -160,7 +164,11 @@ def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> di
         trained_for_int8=loaded if is_quantization_aware(loaded) and change is None else None,
     )
     convert = load_target(job.converter)
-    facts: dict[str, object] = convert(conversion)
+    facts: dict[str, object]
+    if job.generating and change is None:
+        facts = load_target(job.generating)(conversion, convert)
+    else:
+        facts = convert(conversion)
     if job.dynamic:
         facts["dynamic_batch"] = cost(conversion, convert, load_target(job.runtime))
     return facts
@@ -171,7 +179,7 @@ def _run_any(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
     job = loaded.job
     if not find(job.format).writes:
         return _run(job, loaded.samples)
-    conversation = job.about[GENERATION]["conversation"]
+    conversation = job.about[PLAN]["conversation"]
     return tuple(run_samples(Path(job.path), each, conversation) for each in loaded.samples)
 
 
@@ -185,6 +193,26 @@ def _run(job: Job, samples: tuple[Arrays, ...]) -> tuple[dict[str, Array], ...]:
         )
     except BundleError as error:
         raise of_runtime(str(error)) or error from error
+
+
+def _cached(
+    loaded: LoadedJob, facts: Mapping[str, Any], outputs: Sequence[Arrays]
+) -> dict[str, Any]:
+    """Return how the functions with a cache compare with the whole model in the same file."""
+    job = loaded.job
+    if GENERATION not in facts:
+        return {}
+    about = schema.read(Generation, facts[GENERATION], GENERATION)
+    decoders = load_target(job.decoder)(Path(job.path), about, threads=None)
+    given = {
+        id(sample): found[LOGITS] for sample, found in zip(loaded.samples, outputs, strict=True)
+    }
+
+    def whole(sample: Arrays) -> Array:
+        return given[id(sample)]
+
+    found = compare_cached(decoders, about, loaded.samples, whole, job.tolerance)
+    return {CACHED: [asdict(row) for row in found]}
 
 
 if __name__ == "__main__":

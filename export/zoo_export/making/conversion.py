@@ -59,6 +59,9 @@ class Job:
         dynamic: Whether the batch varies in a format that would fix it: what that costs is
             measured.
         perturbed: Whether a copy with perturbed weights is converted and run on the samples too.
+        generating: Target of what makes functions with a cache too, for language models.
+        decoder: Target of what runs them.
+        tolerance: Of the format.
     """
 
     format: str
@@ -73,6 +76,9 @@ class Job:
     options: ExportOptions = field(default_factory=ExportOptions)
     dynamic: bool = False
     perturbed: bool = False
+    generating: str = ""
+    decoder: str = ""
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)

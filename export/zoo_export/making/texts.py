@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo_export.generation.litertlm import GENERATION
+from zoo_export.generation.litertlm import PLAN
 from zoo_export.generation.plan import Plan, Reference
 from zoo_export.generation.signatures import LOGITS
 from zoo_export.making.artifacts import about_of, check, check_agreement, check_weights
@@ -57,7 +57,7 @@ def make_text_job(
         path=str((bundle / fmt.path(source.request.name)).resolve()),
         inputs=source.inputs,
         outputs=source.outputs,
-        about={**about_of(source), GENERATION: plan.data()},
+        about={**about_of(source), PLAN: plan.data()},
         options=source.request.options.for_format(fmt),
     )
     return LoadedJob(job, (plan.samples(),))

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from zoo_export.options import ExportOptions
-from zoo_models.generation.kerashub import is_keras_hub
 from zoo_models.saved import builder_module, load_run_model
 from zoo_registry import UsageError, ZooError
 from zoo_runtime.errors import ExportError
-from zoo_runtime.generation.chat import ChatTemplate
-from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.manifest import Decoding
 from zoo_runtime.run_info import RunInfo, read_run_info
 from zoo_runtime.saved_samples import read_npz, saved_inputs
@@ -39,8 +36,6 @@ class Request:
     calibration: Mapping[str, Any] | None = None
     options: ExportOptions = field(default_factory=ExportOptions)
     decoding: Decoding | None = None
-    generation: GenerationConfig | None = None
-    chat: ChatTemplate | None = None
     license: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     is_run: bool = False
@@ -148,22 +143,14 @@ def from_model(model: Any, samples: Mapping[str, Any] | None = None) -> Request:
     return Request(
         model=functional(model, samples),
         name=name_of(model),
-        task=_task(model, spec),
+        task=spec.defaults.get("task") if spec else None,
         labels=assets.labels if assets else None,
         preprocessing=assets.preprocessing if assets else (),
         assets=assets.folder if assets else None,
-        generation=assets.generation if assets else None,
-        chat=assets.chat if assets else None,
+        decoding=Decoding(config=assets.generation, chat=assets.chat) if assets else None,
         license=spec.license if spec else "",
         provenance=provenance,
     )
-
-
-def _task(model: Any, spec: Any) -> str | None:
-    if spec is not None:
-        task: str | None = spec.defaults.get("task")
-        return task
-    return "causal-lm" if is_keras_hub(model) else None
 
 
 def _check_model(model: Any) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from zoo_registry import UsageError
+from zoo_runtime.generation.chat import ChatTemplate
 from zoo_runtime.generation.config import GenerationConfig, configured
 from zoo_runtime.generation.search import LENGTH, STOP
 from zoo_runtime.generation.texts import Completion, Piece
@@ -30,11 +31,15 @@ class RuntimeGenerator:
         name: Of the model, for messages.
         runtime: Of the format, for messages.
         writer: The loaded file.
+        chat: The chat template, if there is one.
+        is_own: Whether that is the file's own.
     """
 
     name: str
     runtime: str
     writer: Writer
+    chat: ChatTemplate | None = None
+    is_own: bool = True
 
     def stream(
         self,
@@ -80,8 +85,24 @@ class RuntimeGenerator:
         return [piece.completion for piece in pieces if piece.completion is not None]
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """Return the prompt that the file's chat template makes of a conversation."""
+        """Return the prompt that a conversation makes, up to the beginning of the answer.
+
+        Raises:
+            UsageError: There is no chat template.
+        """
+        if self.chat is None:
+            raise UsageError(
+                f"'{self.name}' has no chat template: it continues texts (zoo generate)."
+            )
+        if not self.is_own:
+            return self.chat.render(messages)
         return self.writer.rendered([dict(message) for message in messages])
+
+    def with_chat(self, template: str | None) -> RuntimeGenerator:
+        """Return the generator with another chat template, in Jinja; ``None`` keeps its own."""
+        if template is None:
+            return self
+        return replace(self, chat=ChatTemplate(template), is_own=False)
 
     def _refuse(self, name: str) -> None:
         raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,16 @@ from zoo_runtime.generation.grammar import Grammar
 from zoo_runtime.generation.search import Decoder
 from zoo_runtime.generation.texts import Completion, Piece, complete, prompt_tokens
 from zoo_runtime.tensors import Array, Arrays
+from zoo_runtime.tokenizing import encoded
 
 # How a model of texts writes where nothing is said: greedy texts of small models repeat themselves.
 BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
 # How one writes that translates: the most probable text.
 OF_SOURCE = GenerationConfig()
+
+
+# Of the inputs of an encoder, if there is one, and whether hidden states are wanted.
+Decoders = Callable[[Arrays | None, bool], Decoder]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +35,7 @@ class TextGenerator:
         name: Of the model, for messages.
         tokenizer: A ``tokenizers.Tokenizer``.
         config: How it generates where a call does not say.
-        open_decoder: Returns a decoder for the inputs of an encoder, if there is one, and
-            whether hidden states are wanted.
+        open_decoder: Returns what computes the logits.
         read_source: Of a seq2seq model: returns the inputs of its encoder for texts.
         chat: The template that makes one text of a conversation, if there is one.
     """
@@ -39,13 +43,13 @@ class TextGenerator:
     name: str
     tokenizer: Any
     config: GenerationConfig
-    open_decoder: Callable[[Arrays | None, bool], Decoder]
+    open_decoder: Decoders
     read_source: Callable[[Sequence[str]], Arrays] | None = None
     chat: ChatTemplate | None = None
 
     def stream(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | Sequence[int]],
         *,
         json_schema: Mapping[str, Any] | str | None = None,
         regex: str | None = None,
@@ -55,7 +59,7 @@ class TextGenerator:
         """Generate texts, and yield each part as soon as it is sure.
 
         Args:
-            prompts: Beginnings; for a seq2seq model the sources.
+            prompts: Beginnings, as texts or token ids; for a seq2seq model the sources, as texts.
             json_schema: What the texts are values of.
             regex: What the texts match, in Rust's syntax.
             is_whole: Whether the prompts have all special tokens themselves, as what
@@ -66,14 +70,16 @@ class TextGenerator:
             UsageError: An option or a prompt that the model cannot follow.
         """
         config = configured(self.config, options)
-        source = None
+        source, read = None, None
         if self.read_source is None:
             tokens = [
                 prompt_tokens(self.tokenizer, prompt, config, is_whole=is_whole)
                 for prompt in prompts
             ]
         else:
-            source = self.read_source(prompts)
+            source = self.read_source(_texts(prompts))
+            # As its encoder reads them: cut to its length, and without padding.
+            read = [sum(row.attention_mask) for row in encoded(self.tokenizer, prompts)]
             tokens = self._starts(len(prompts), config)
         decoder = self.open_decoder(source, config.penalty_alpha > 0)
         grammar = None
@@ -85,13 +91,20 @@ class TextGenerator:
                 json_schema=json_schema,
                 regex=regex,
             )
-        return complete(decoder, self.tokenizer, tokens, config, grammar)
+        return complete(decoder, self.tokenizer, tokens, config, grammar=grammar, read=read)
 
-    def complete(self, prompts: Sequence[str], **options: Any) -> list[Completion]:
+    def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""
         pieces = self.stream(prompts, **options)
         found = {piece.row: piece.completion for piece in pieces if piece.completion is not None}
         return [found[row] for row in sorted(found)]
+
+    def with_chat(self, template: str | None) -> TextGenerator:
+        """Return the generator with another chat template, in Jinja; ``None`` keeps its own."""
+        if template is None:
+            return self
+        tokens = None if self.chat is None else self.chat.tokens
+        return replace(self, chat=ChatTemplate(template, tokens))
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> str:
         """Return the prompt that a conversation makes, up to the beginning of the answer.
@@ -104,7 +117,8 @@ class TextGenerator:
         """
         if self.chat is None:
             raise UsageError(
-                f"'{self.name}' has no chat template: it continues texts (zoo generate)."
+                f"'{self.name}' has no chat template: it continues texts (zoo generate). Give it "
+                "the one that it was trained with (--chat-template), or a prompt."
             )
         return self.chat.render(messages)
 
@@ -116,3 +130,10 @@ class TextGenerator:
                 "decoder_start_token_id."
             )
         return [np.array([start], np.int32)] * count
+
+
+def _texts(prompts: Sequence[str | Sequence[int]]) -> list[str]:
+    for prompt in prompts:
+        if not isinstance(prompt, str):
+            raise UsageError(f"The source of a text is a text, not {type(prompt).__name__}.")
+    return [str(prompt) for prompt in prompts]

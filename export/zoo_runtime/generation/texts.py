@@ -32,7 +32,7 @@ class Completion:
         tokens: Its tokens.
         finish: ``"stop"`` at an end, ``"length"`` after ``max_new_tokens``, ``"context"`` where
             the model has no more positions.
-        prompt_tokens: Tokens of the prompt.
+        prompt_tokens: Tokens of the prompt; of a seq2seq model those of the source.
         score: Log-probability over the length in beam search.
     """
 
@@ -62,7 +62,7 @@ class Piece:
 
 
 def prompt_tokens(
-    tokenizer: Any, text: str, config: GenerationConfig, *, is_whole: bool = False
+    tokenizer: Any, text: str | Sequence[int], config: GenerationConfig, *, is_whole: bool = False
 ) -> Array:
     """Return int32 tokens of a prompt, with what its tokenizer puts before a text.
 
@@ -70,7 +70,7 @@ def prompt_tokens(
 
     Args:
         tokenizer: A ``tokenizers.Tokenizer``.
-        text: The prompt; an empty one becomes ``bos_token_id``.
+        text: The prompt; an empty one becomes ``bos_token_id``. Token ids are left as they are.
         config: Says which token begins a text that has none.
         is_whole: Whether the text has all special tokens itself, as a conversation has.
 
@@ -78,7 +78,14 @@ def prompt_tokens(
         UsageError: Something that is no text, or a text without a token.
     """
     if not isinstance(text, str):
-        raise UsageError(f"A prompt is a text, not {type(text).__name__}.")
+        return _as_tokens(text)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"The prompt is not text in UTF-8: {text[error.start]!r} (character {error.start}) is "
+            "half a character, or a byte that is none."
+        ) from error
     with asking("The tokenizer cannot read this prompt"):
         tokenizer.no_truncation()
         tokenizer.no_padding()
@@ -95,12 +102,28 @@ def prompt_tokens(
     return np.asarray(tokens, np.int32)
 
 
+def _as_tokens(given: Any) -> Array:
+    is_list = isinstance(given, Sequence | np.ndarray) and not isinstance(given, bytes)
+    try:
+        tokens = np.asarray(given) if is_list else np.zeros(())
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"A prompt of token ids is a list of whole numbers: {error}") from error
+    if tokens.ndim != 1 or not (tokens.dtype.kind in "iu" or tokens.size == 0):
+        raise UsageError(f"A prompt is a text or a list of token ids, not {type(given).__name__}.")
+    wrong = tokens[(tokens < 0) | (tokens > np.iinfo(np.int32).max)]
+    if wrong.size:
+        raise UsageError(f"The prompt has the token {wrong[0]}: a token is a number from 0 on.")
+    return tokens.astype(np.int32)
+
+
 def complete(
     decoder: Decoder,
     tokenizer: Any,
     prompts: Sequence[Array],
     config: GenerationConfig,
+    *,
     grammar: Grammar | None = None,
+    read: Sequence[int] | None = None,
 ) -> Iterator[Piece]:
     """Generate texts behind prompts, and yield each part as soon as it is sure.
 
@@ -110,13 +133,14 @@ def complete(
         prompts: int32 (tokens,) each, as :func:`prompt_tokens` returns them.
         config: How.
         grammar: What the texts may be.
+        read: Tokens of what was read for each prompt, where that is not the prompt.
 
     Yields:
         Parts of whole characters that no stop string can begin in.
     """
     texts = [
-        _Text(tokenizer, prompt, config.stop_strings)
-        for prompt in prompts
+        _Text(tokenizer, prompt, config.stop_strings, count)
+        for prompt, count in zip(prompts, read or map(len, prompts), strict=True)
         for _ in range(config.num_return_sequences)
     ]
     per_prompt = config.num_return_sequences
@@ -147,11 +171,12 @@ class _Text:
         tokenizer: A ``tokenizers.Tokenizer``.
         prompt: Its first tokens.
         stops: Strings that end it.
+        read: Tokens that were read for it.
     """
 
-    def __init__(self, tokenizer: Any, prompt: Array, stops: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Any, prompt: Array, stops: Sequence[str], read: int) -> None:
         self._tokenizer, self._stops = tokenizer, stops
-        self._prompt = len(prompt)
+        self._read = read
         self._context = prompt[-_CONTEXT:].tolist()
         self._before = self._decode(self._context)
         self._tokens: list[int] = []
@@ -185,7 +210,7 @@ class _Text:
     def completion(self, result: Generated) -> Completion:
         """Return the finished text with its tokens."""
         return Completion(
-            self._final(result), result.tokens, result.finish, self._prompt, result.score
+            self._final(result), result.tokens, result.finish, self._read, result.score
         )
 
     def _final(self, result: Generated) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -158,19 +158,34 @@ def open_runner(
             not there.
         BundleError: The runtime refuses the file.
     """
+    session = opened(fmt, fmt.runtime, path, options)
+    return Runner(session, inputs, outputs, batch_sizes, nan_inputs)
+
+
+def opened(fmt: Format, target: str, path: Path, options: Options, *more: Any) -> Any:
+    """Return what a target of a format makes of an artifact.
+
+    Args:
+        fmt: The artifact's format.
+        target: ``"module:function"``; takes the path, ``more``, threads and a provider.
+        path: The artifact's file or folder.
+        options: Threads and provider.
+        more: Further arguments.
+
+    Raises:
+        As :func:`open_runner`.
+    """
     check_threads(options.threads)
     check_installed(fmt)
-    open_session: Callable[..., Session] = load_target(fmt.runtime)
     given: dict[str, Any] = {"threads": options.threads}
     if options.provider is not None:
         given["provider"] = options.provider
     try:
-        session = open_session(path, **given)
+        return load_target(target)(path, *more, **given)
     except ZooError:
         raise
     except Exception as error:  # each runtime has its own kinds
         raise BundleError(f"{fmt.requires} refuses '{path}': {_reason(error)}") from error
-    return Runner(session, inputs, outputs, batch_sizes, nan_inputs)
 
 
 def check_installed(fmt: Format) -> None:

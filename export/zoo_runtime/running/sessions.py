@@ -179,6 +179,14 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
         UsageError: A provider that is not there.
         BundleError: Operators that are not LiteRT's own.
     """
+    interpreter = litert_interpreter(path, threads=threads, provider=provider)
+    # A file that can be trained has a signature for each thing that it does.
+    signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
+    return LiteRTSession(interpreter, signature)
+
+
+def litert_interpreter(path: Path, *, threads: int | None = None, provider: str = "xnnpack") -> Any:
+    """Load a LiteRT file, checked, as an interpreter; as :func:`open_tflite`."""
     litert = need("ai_edge_litert.interpreter", "Format 'tflite'")
     resolvers = {
         "xnnpack": litert.OpResolverType.AUTO,
@@ -199,10 +207,7 @@ def open_tflite(path: Path, *, threads: int | None = None, provider: str = "xnnp
     # Its own copy: a file that is mapped can still be changed under the interpreter.
     content = path.read_bytes()
     check_tflite(path, content)
-    interpreter = litert.Interpreter(model_content=content, **options)
-    # A file that can be trained has a signature for each thing that it does.
-    signature = SIGNATURE if SIGNATURE in interpreter.get_signature_list() else INFER
-    return LiteRTSession(interpreter, signature)
+    return litert.Interpreter(model_content=content, **options)
 
 
 def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") -> Session:
@@ -217,6 +222,11 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
         UsageError: A provider that is not there, or that does not start.
         BundleError: Weights outside the bundle, or operators that are not ONNX's.
     """
+    return _OnnxSession(onnx_session(path, threads=threads, provider=provider))
+
+
+def onnx_session(path: Path, *, threads: int | None = None, provider: str = "cpu") -> Any:
+    """Load an ONNX file, checked, as an ``InferenceSession``; as :func:`open_onnx`."""
     onnxruntime = need("onnxruntime", "Format 'onnx'")
     check_onnx(path)
     options = onnxruntime.SessionOptions()
@@ -228,7 +238,7 @@ def open_onnx(path: Path, *, threads: int | None = None, provider: str = "cpu") 
     session = onnxruntime.InferenceSession(str(path), options, providers=[name])
     if name not in session.get_providers():  # it falls back to the processor without a word
         raise UsageError(f"Provider '{provider}' of onnxruntime does not start on this machine.")
-    return _OnnxSession(session)
+    return session
 
 
 def set_threads(threads: int | None) -> None:
@@ -266,15 +276,21 @@ def open_saved_model(
             provider.
         BundleError: Operators that do more than compute.
     """
+    loaded = load_saved_model(path, threads=threads, provider=provider)
+    return _SavedModelSession(need("tensorflow", "Format 'saved_model'", "tensorflow"), loaded)
+
+
+def load_saved_model(path: Path, *, threads: int | None = None, provider: str | None = None) -> Any:
+    """Load a SavedModel, checked; as :func:`open_saved_model`."""
     check_saved_model(path)
     tf = need("tensorflow", "Format 'saved_model'", "tensorflow")
     set_threads(threads)
     if provider is None:
-        return _SavedModelSession(tf, tf.saved_model.load(str(path)))
+        return tf.saved_model.load(str(path))
     there = {device.device_type.lower() for device in tf.config.list_logical_devices()}
     _check_provider(provider, sorted(there), "tensorflow")
     with tf.device(f"/{provider}:0"):
-        return _SavedModelSession(tf, tf.saved_model.load(str(path)))
+        return tf.saved_model.load(str(path))
 
 
 def _check_provider(provider: str, there: Iterable[str], runtime: str) -> None:

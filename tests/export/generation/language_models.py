@@ -12,6 +12,7 @@ from zoo_export.options import ExportOptions
 from zoo_export.reading.request import from_model
 from zoo_runtime.formats import find
 from zoo_runtime.generation.chat import ChatTemplate
+from zoo_runtime.manifest import Decoding
 
 TEXTS = Path(zoo.__file__).read_text().splitlines() * 3
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<unk>"]
@@ -170,5 +171,5 @@ def request_of(model, folder, tokenizer=None, chat=False, **options):
         asked,
         preprocessing=({"step": "tokenize", "tokenizer": "tokenizer.json", "length": 8},),
         assets=assets,
-        chat=ChatTemplate(TEMPLATE, tokens) if chat else None,
+        decoding=Decoding(chat=ChatTemplate(TEMPLATE, tokens)) if chat else None,
     )

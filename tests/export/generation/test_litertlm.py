@@ -8,7 +8,8 @@ import pytest
 import zoo
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation import litertlm
-from zoo_export.generation.packing import section, sections
+from zoo_export.generation.litertlm import PLAN
+from zoo_export.generation.packing import sections
 from zoo_export.generation.plan import make_plan
 from zoo_export.making.texts import same_texts
 from zoo_registry import UsageError
@@ -28,7 +29,7 @@ def made(model, folder, convert=litertlm.convert, **options):
     """Convert in this process and return the file with what it was planned by."""
     plan = make_plan(models.request_of(model, folder, **options), folder)
     path = folder / "tiny.litertlm"
-    about = {"name": "tiny", "generation": plan.data()}
+    about = {"name": "tiny", PLAN: plan.data()}
     facts = convert(Conversion(model, (), (), path, about=about))
     return path, plan, facts
 
@@ -92,7 +93,7 @@ def test_int8_weights_write_what_their_own_graph_says(tmp_path):
     path, plan, facts = made(
         models.gpt(), tmp_path, convert=litertlm.dynamic_int8, tokenizer=tokenizer
     )
-    assert facts["weights"]["int8"] > 5 * facts["weights"]["float32"]
+    assert facts["weights"]["int8"] > 2 * facts["weights"]["float32"]
     outputs = litertlm.run_samples(path, plan.samples(), plan.conversation)
     wanted = np.concatenate([each.logits for each in plan.references])
     difference = np.abs(outputs["logits"] - wanted).max()
@@ -184,11 +185,10 @@ def test_sizes_and_tokenizers_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(UsageError, match="max_length=4096: model 'tiny' has 1024 positions"):
         make_plan(models.request_of(model, tmp_path, tokenizer, max_length=4096), tmp_path)
     asked = models.request_of(model, tmp_path, tokenizer, prefill_lengths=[64])
-    with pytest.raises(UsageError, match=r"prefill_lengths=\[64\]: a text has 48 tokens at most"):
-        make_plan(asked, tmp_path)
+    assert make_plan(asked, tmp_path).prefill_lengths == (48,)
     with pytest.raises(UsageError, match="model 'tiny' has no tokenizer, which is part of"):
         make_plan(models.request_of(model, tmp_path), tmp_path)
-    with pytest.raises(UsageError, match="max_length=64 is for litertlm, not for onnx"):
+    with pytest.raises(UsageError, match="max_length=64 is for tflite and litertlm, whose"):
         zoo.export(model, to="onnx", out=tmp_path / "none", max_length=64)
-    with pytest.raises(UsageError, match="prefill_lengths='many': give different whole numbers"):
+    with pytest.raises(UsageError, match="prefill_lengths='many': give different numbers of"):
         zoo.export(model, to="litertlm", out=tmp_path / "none", prefill_lengths="many")

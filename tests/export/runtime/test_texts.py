@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from fuzz_subjects import save_tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+import zoo
 from zoo_export import export
 from zoo_models.build import get_model
 from zoo_registry import UsageError
@@ -219,6 +221,8 @@ def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
     assert [row.text for row in bundle.predict(words, runtime=runtime)] == wanted
     assert len(set(wanted)) > 2
     assert bundle.manifest.decoding.length == 24
+    (written,) = bundle.text_generator(runtime).complete(words[4:5], max_new_tokens=2)
+    assert written.prompt_tokens == inputs["padding_mask"][4].sum()
     by_name = {tensor.name: tensor.shape for tensor in bundle.artifact("tflite").inputs}
     assert (by_name["token_ids"], by_name["decoder_token_ids"]) == ((1, 20), (1, 24))
 
@@ -275,20 +279,50 @@ def test_a_text_goes_on_as_keras_would_go_on(writer, runtime):
     tokenizer = Tokenizer.from_file(str(bundle.path / "assets" / "tokenizer.json"))
     tokens = tokenizer.encode("once upon").ids
     begun = len(tokens)
-    for _ in range(20):  # beyond the longest window
-        logits = np.asarray(model(np.array([tokens[-16:]], "int32")))
+    while len(tokens) <= 16:  # a token behind the last position can be known, and not be read
+        logits = np.asarray(model(np.array([tokens], "int32")))
         tokens.append(int(logits[0, -1].argmax()))
 
-    [prediction] = bundle.predict("once upon", runtime=runtime, max_tokens=20)
+    [made] = bundle.text_generator(runtime).complete(["once upon"], max_new_tokens=20, top_k=1)
 
-    assert prediction.text == tokenizer.decode(tokens[begun:])
-    assert prediction.index == tokens[begun]
+    assert made.tokens == tuple(tokens[begun:])
+    assert made.text == tokenizer.decode(tokens[begun:])
+    assert made.finish == "context"
+    assert bundle.predict("once upon", runtime=runtime)[0].index == tokens[begun]
 
 
 @pytest.mark.slow
-def test_what_only_language_models_do(exported, writer):
-    message = r"^max_tokens is for language models, and 'digits-net' is not one\.$"
+@pytest.mark.parametrize("runtime", FORMATS)
+def test_the_same_seed_draws_the_same_text_in_every_runtime(writer, runtime):
+    model, bundle = writer
+    options = {"seed": 5, "max_new_tokens": 30, "num_return_sequences": 2, "overflow": "slide"}
+    prompts = ["once", "upon a time"]
+    wanted = zoo.generate(
+        model, prompts, tokenizer=bundle.path / "assets" / "tokenizer.json", **options
+    )
+    assert zoo.generate(bundle, prompts, runtime=runtime, **options) == wanted
+    assert len(set(wanted)) == 4
+
+
+@pytest.mark.slow
+def test_two_threads_generate_with_one_bundle(writer):
+    _, bundle = writer
+    generators = [bundle.text_generator("tflite") for _ in range(2)]
+    alone = [generators[0].complete(["once"], seed=seed)[0].text for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda n: generators[n % 2].complete(["once"], seed=n)[0].text, range(4))
+        assert list(found) == alone
+
+
+@pytest.mark.slow
+def test_only_language_models_generate(exported, writer):
+    message = (
+        "is not a language model: its task is 'image-classification', and one of causal-lm or "
+        "seq2seq generates texts"
+    )
     with pytest.raises(UsageError, match=message):
-        exported.predict(np.zeros((8, 8)), max_tokens=3)
+        exported.text_generator()
+    with pytest.raises(UsageError, match="has no token, and the model has none that begins a text"):
+        writer[1].text_generator().complete([""])
     with pytest.raises(UsageError, match="is an empty text: there is nothing to read in it"):
-        writer[1].predict("", max_tokens=3)
+        writer[1].predict("")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,16 @@ import click
 
 from zoo.cli.output import print_json
 from zoo_registry import UsageError
+from zoo_runtime.generation.generator import TextGenerator
+from zoo_runtime.generation.search import CONTEXT
+from zoo_runtime.generation.texts import Completion, Piece
 from zoo_system.errors import printable
 
+# Tokens of an answer at most, where nothing is said.
+_ANSWER = 512
+# And what a model without a template adds to a text; it has the whole of it as one.
+_PASSAGE = 100
+_ONE_TEXT = "{% for message in messages %}{{ message.content }}\n{% endfor %}"
 _SAMPLING = (
     click.option("--max-new-tokens", type=click.IntRange(min=0), help="Tokens at most."),
     click.option("--temperature", type=float, help="0 takes the most probable token."),
@@ -65,12 +73,12 @@ def generate(
     """
     from zoo.generating import text_generator
 
-    texts = [sys.stdin.read() if prompt == "-" else prompt for prompt in prompts]
+    texts = [_standard_input() if prompt == "-" else prompt for prompt in prompts]
     if not texts:
         raise UsageError('A prompt is missing: zoo generate MODEL "Once upon a time".')
     options = _as_config(options)
     if json_schema is not None:
-        options["json_schema"] = _read_text(json_schema)
+        options["json_schema"] = read_text("--json-schema", json_schema)
     if options["num_return_sequences"] == 1:
         del options["num_return_sequences"]
     generator = text_generator(source, runtime=runtime, weights=weights, tokenizer=tokenizer)
@@ -80,44 +88,70 @@ def generate(
     for index, text in enumerate(texts):
         if index:
             click.echo()
-        _print_stream(generator, text, options)
+        written = _Written()
+        _print_stream(generator.stream([text], **options), written)
+        click.echo(written.said(), err=True)
 
 
-def _print_stream(generator: Any, prompt: str, options: dict[str, Any]) -> str:
-    """Print the texts of one prompt as they come, and on standard error how fast they came.
+@dataclass
+class _Written:
+    """Texts as they are written, and how fast.
 
-    Returns the last of them.
+    Args:
+        texts: What was written so far, by row.
+        ends: The finished ones, by row.
+        begun: When the first of them was asked for.
+        first: When the first part of one came.
     """
-    begun, first, tokens, row, text = time.perf_counter(), None, 0, 0, ""
-    waiting: dict[int, list[str]] = {}
-    for piece in generator.stream([prompt], **options):
-        first = time.perf_counter() if first is None else first
+
+    texts: dict[int, str] = field(default_factory=dict)
+    ends: dict[int, Completion] = field(default_factory=dict)
+    begun: float = field(default_factory=time.perf_counter)
+    first: float | None = None
+
+    def add(self, piece: Piece) -> None:
+        """Add a part of a text."""
+        if self.first is None:
+            self.first = time.perf_counter()
+        self.texts[piece.row] = self.texts.get(piece.row, "") + piece.text
         if piece.completion is not None:
-            tokens += len(piece.completion.tokens)
-            text = piece.completion.text
-        if piece.row == row and row not in waiting:
-            click.echo(printable(piece.text), nl=False)
+            self.ends[piece.row] = piece.completion
+
+    def said(self) -> str:
+        """Return how many tokens were written, how fast, and whether the context was full."""
+        now, tokens = time.perf_counter(), sum(len(text.tokens) for text in self.ends.values())
+        said = f"{tokens} tokens"
+        if tokens and self.first is not None:
+            rate, waited = tokens / (now - self.begun), 1000 * (self.first - self.begun)
+            said += f", {rate:.1f} tokens/s, the first after {waited:,.0f} ms"
+        if any(text.finish == CONTEXT for text in self.ends.values()):
+            said += "\nThe context is full: --overflow slide forgets its beginning and goes on."
+        return said
+
+
+def _print_stream(pieces: Iterator[Piece], written: _Written) -> None:
+    """Print texts one after another: the first as it comes, others once those before are whole."""
+    row, shown, begun = 0, 0, 0
+    for piece in pieces:
+        written.add(piece)
+        while row in written.texts:
+            if row > begun:
+                click.echo()
+                begun = row
+            click.echo(printable(written.texts[row][shown:]), nl=False)
             sys.stdout.flush()
-        else:
-            waiting.setdefault(piece.row, []).append(piece.text)
-        if piece.completion is not None and piece.row == row:
+            shown = len(written.texts[row])
+            if row not in written.ends:
+                break
             click.echo()
-            row += 1
-    for texts in waiting.values():
-        click.echo(printable("".join(texts)))
-    seconds = time.perf_counter() - begun
-    waited = (first or begun) - begun
-    click.echo(
-        f"{tokens} tokens, {tokens / seconds:.1f} tokens/s, the first after {waited:.2f} s",
-        err=True,
-    )
-    return text
+            shown, row = 0, row + 1
 
 
 @click.command()
-@click.argument("source", metavar="MODEL|BUNDLE")
+@click.argument("source", metavar="MODEL|RUN|BUNDLE")
 @_sampling
 @click.option("--system", help="What the model is told before the conversation.")
+@click.option("--chat-template", help="A file: the template of a conversation, in Jinja.")
 def chat(
     *,
     source: str,
@@ -125,26 +159,61 @@ def chat(
     weights: str | None,
     tokenizer: str | None,
     system: str | None,
+    chat_template: str | None,
     **options: Any,
 ) -> None:
     """Talk with a language model, by the chat template that it came with.
 
-    An empty line or Ctrl-D ends the conversation, /new begins another one.
+    One that came with none, as it was trained to continue texts, continues yours line by line. An
+    empty line or Ctrl-D ends the conversation, /new begins another one, Ctrl-C ends an answer.
     """
     from zoo.generating import text_generator
 
+    template = None if chat_template is None else read_text("--chat-template", chat_template)
     generator = text_generator(source, runtime=runtime, weights=weights, tokenizer=tokenizer)
-    options = {"max_new_tokens": 512, **{k: v for k, v in _as_config(options).items() if v}}
+    generator = generator.with_chat(template)
+    given = {name: value for name, value in _as_config(options).items() if value is not None}
+    usual: dict[str, Any] = {"max_new_tokens": _ANSWER, "is_whole": True}
+    if generator.chat is None:
+        click.echo(f"'{generator.name}' has no chat template: it continues your text.", err=True)
+        generator = generator.with_chat(_ONE_TEXT)
+        usual = {"max_new_tokens": _PASSAGE, "overflow": "slide", "is_whole": False}
+    options = {**usual, **given}
     first = [{"role": "system", "content": system}] if system else []
+    generator.conversation([*first, {"role": "user", "content": ""}])
     messages = list(first)
     for line in _lines():
         if line == "/new":
             messages = list(first)
             continue
-        messages.append({"role": "user", "content": line})
+        asked = [*messages, {"role": "user", "content": line}]
+        answer = _answer(generator, asked, options)
+        if answer is not None:
+            messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def _answer(
+    generator: TextGenerator | RuntimeGenerator,
+    messages: list[dict[str, str]],
+    options: Mapping[str, Any],
+) -> str | None:
+    """Print the answer to a conversation and return it; ``None`` for one that has no answer."""
+    written = _Written()
+    try:
         prompt = generator.conversation(messages)
-        answer = _print_stream(generator, prompt, {**options, "is_whole": True})
-        messages.append({"role": "assistant", "content": answer})
+        _print_stream(generator.stream([prompt], **options), written)
+    except KeyboardInterrupt:
+        if not sys.stdin.isatty():
+            raise
+        click.echo()
+    except UsageError as error:
+        if not sys.stdin.isatty():
+            raise
+        click.echo(f"error: {printable(str(error))}\n/new begins another conversation.", err=True)
+        return None
+    if written.ends:
+        click.echo(written.said(), err=True)
+    return written.texts.get(0, "")
 
 
 def _lines() -> Iterator[str]:
@@ -155,9 +224,18 @@ def _lines() -> Iterator[str]:
             line = input("> " if is_terminal else "")
         except EOFError:
             return
+        except UnicodeDecodeError as error:
+            raise UsageError(f"Standard input is not text in UTF-8: {error}") from error
         if not line.strip():
             return
         yield line.strip()
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"Standard input is not text in UTF-8: {error}") from error
 
 
 def _as_config(options: dict[str, Any]) -> dict[str, Any]:
@@ -168,8 +246,19 @@ def _as_config(options: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _read_text(path: str) -> str:
+def read_text(option: str, path: str) -> str:
+    """Return the text of a file that an option names.
+
+    Args:
+        option: As it is typed.
+        path: Its value.
+
+    Raises:
+        UsageError: A file that is not there, or is no text in UTF-8.
+    """
     try:
         return Path(path).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"'{path}' cannot be read: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{option} '{path}' cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise UsageError(f"{option} '{path}' is not text in UTF-8: {error}.") from error

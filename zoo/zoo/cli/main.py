@@ -44,6 +44,7 @@ COMMANDS = {
     "predict": "zoo.cli.predicting:predict",
     "generate": "zoo.cli.generating:generate",
     "chat": "zoo.cli.generating:chat",
+    "serve": "zoo.cli.serving:serve",
     "explain": "zoo.cli.explaining:explain",
     "check": "zoo.cli.plugins:check",
     "plugins": "zoo.cli.plugins:plugins",

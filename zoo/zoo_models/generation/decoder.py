@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from zoo_models.generation.kerashub import KerasHubReading
-from zoo_models.generation.reading import ReadingModel
+from zoo_models.generation.reading import ReadingModel, reading_model
+from zoo_models.layers.cache import Reading
+from zoo_runtime.generation.generator import Decoders
 from zoo_runtime.tensors import Array, Arrays
 
 # Sizes of what a call reads and of the cache are rounded up, for each is compiled once.
 _TOKENS, _CACHE = 32, 128
+
+
+def keras_decoders(model: Any) -> Decoders:
+    """Return what makes decoders with a cache of a Keras model; it is compiled once.
+
+    Args:
+        model: A causal or seq2seq model.
+
+    Raises:
+        UsageError: A model that cannot be read token by token.
+    """
+    return partial(_decoder, compiled(model))
+
+
+@lru_cache(maxsize=4)
+def compiled(model: Any) -> KerasGenerator:
+    """Return a model, compiled for generation; those that were used last are kept."""
+    return KerasGenerator(reading_model(model))
+
+
+def _decoder(generator: KerasGenerator, source: Arrays | None, every: bool) -> KerasDecoder:
+    return KerasDecoder(generator, source, every=every)
 
 
 class KerasGenerator:
@@ -38,8 +62,8 @@ class KerasGenerator:
     ) -> tuple[Any, Any, dict[str, Any]]:
         import tensorflow as tf
 
-        nothing = tf.zeros_like(lengths)
-        logits, hidden, new = self.reading.read(tokens, nothing, lengths, fixed, every=every)
+        reading = Reading.behind(tokens, tf.zeros_like(lengths), lengths, fixed)
+        logits, hidden, new = self.reading.read(tokens, reading, every=every)
         room = [(0, 0), (0, 0), (0, size), (0, 0)]
         kept = {
             name: tf.pad(tensor, room)[:, :, :size] if name in self.grown else tensor
@@ -52,8 +76,8 @@ class KerasGenerator:
     ) -> tuple[Any, Any, dict[str, Any]]:
         import tensorflow as tf
 
-        one = tf.ones_like(lengths)
-        logits, hidden, new = self.reading.read(tokens, lengths, one, past, every=every)
+        reading = Reading.behind(tokens, lengths, tf.ones_like(lengths), past)
+        logits, hidden, new = self.reading.read(tokens, reading, every=every)
         kept = {
             name: _written(past[name], tensor, lengths) if name in self.grown else tensor
             for name, tensor in new.items()

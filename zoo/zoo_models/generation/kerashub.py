@@ -13,7 +13,7 @@ import keras
 import keras_hub
 from keras import ops
 
-from zoo_models.layers.cache import KEY, VALUE, Entry
+from zoo_models.layers.cache import KEY, VALUE, Entry, Reading
 from zoo_registry import UsageError
 from zoo_runtime.generation.config import GenerationConfig
 from zoo_runtime.generation.generator import BY_DEFAULT
@@ -59,31 +59,37 @@ class KerasHubReading:
         raise UsageError(f"Model '{self.model.name}' reads no source: it is a causal model.")
 
     def read(
-        self,
-        tokens: Any,
-        past_length: Any,
-        new_length: Any,
-        past: Mapping[str, Any],
-        *,
-        every: bool = False,
+        self, tokens: Any, reading: Reading, *, every: bool = False
     ) -> tuple[Any, Any, dict[str, Any]]:
-        """Read new tokens; as :meth:`zoo_models.generation.reading.ReadingModel.read`."""
-        import tensorflow as tf
+        """Read new tokens; as :meth:`zoo_models.generation.reading.ReadingModel.read`.
 
-        if not past or tokens.shape[0] == 1:
-            hidden, new = self._read_at(tokens, past_length[0], past)
-        else:
-            # KerasHub has one position for all rows of a batch.
-            is_same = tf.reduce_all(past_length == past_length[0])
-            together = lambda: self._read_at(tokens, past_length[0], past)  # noqa: E731
-            hidden, new = tf.cond(
-                is_same, together, lambda: self._read_rows(tokens, past_length, past)
-            )
-        last = ops.take_along_axis(hidden, ops.reshape(new_length - 1, (-1, 1, 1)), axis=1)
+        What was kept is of tokens from the first entry on, as :meth:`Reading.behind` has it.
+        """
+        hidden, new = self._read(tokens, reading)
+        at = ops.reshape(reading.last, (-1, 1, 1))
+        last = ops.take_along_axis(hidden, at, axis=1)
         return _logits(self.model, last)[:, 0], hidden if every else last, new
 
+    def keep(self, tokens: Any, reading: Reading) -> dict[str, Any]:
+        """Read new tokens and return what is new alone, by entry."""
+        return self._read(tokens, reading)[1]
+
+    def _read(self, tokens: Any, reading: Reading) -> tuple[Any, dict[str, Any]]:
+        import tensorflow as tf
+
+        past, begin = reading.past, reading.positions[:, 0]
+        if not past or tokens.shape[0] == 1:
+            return self._read_at(tokens, begin[0], past)
+        # KerasHub has one position for all rows of a batch.
+        is_same = tf.reduce_all(begin == begin[0])
+        together, apart = self._read_at, self._read_rows
+        read: tuple[Any, dict[str, Any]] = tf.cond(
+            is_same, lambda: together(tokens, begin[0], past), lambda: apart(tokens, begin, past)
+        )
+        return read
+
     def _read_rows(
-        self, tokens: Any, past_length: Any, past: Mapping[str, Any]
+        self, tokens: Any, begin: Any, past: Mapping[str, Any]
     ) -> tuple[Any, dict[str, Any]]:
         import tensorflow as tf
 
@@ -94,7 +100,7 @@ class KerasHubReading:
             read = self._read_at(row[0][None], row[1], kept)
             return keras.tree.map_structure(lambda tensor: tensor[0], read)
 
-        given = (tokens, past_length, *(past[name] for name in names))
+        given = (tokens, begin, *(past[name] for name in names))
         dtypes = {name: entry.dtype for name, entry in self.entries.items()}
         hidden = tf.as_dtype(self.model.compute_dtype)
         read: tuple[Any, dict[str, Any]] = tf.map_fn(

@@ -77,36 +77,34 @@ class ReadingModel:
         return {**heads, MASK: source[MASK]}
 
     def read(
-        self,
-        tokens: Any,
-        past_length: Any,
-        new_length: Any,
-        past: Mapping[str, Any],
-        *,
-        every: bool = False,
+        self, tokens: Any, reading: Reading, *, every: bool = False
     ) -> tuple[Any, Any, dict[str, Any]]:
         """Read new tokens.
 
         Args:
-            tokens: int32 (batch, tokens), with padding behind the real ones.
-            past_length: int32 (batch,), how many tokens were read before.
-            new_length: int32 (batch,), how many of the new ones are real.
-            past: What was kept, with room for what is new, and what :meth:`encode` returned.
+            tokens: int32 (batch, tokens).
+            reading: Where they stand, and what was kept, with what :meth:`encode` returned. A
+                single token has room there.
             every: Whether the hidden states of all tokens are wanted, not of the last one.
 
         Returns:
             Logits float (batch, vocab_size) of the token behind the last real one; float (batch,
             tokens or 1, width), what they are computed from; and what is new, by entry.
         """
-        reading = Reading(past_length, new_length, ops.shape(tokens)[1], past)
-        real = ops.cast(ops.arange(reading.tokens)[None] < new_length[:, None], "int32")
-        given = _given(self.is_seq2seq, tokens, real, past)
+        given = _given(self.is_seq2seq, tokens, reading.new_mask, reading.past)
         graph = _Graph(self.model, partial(_read, reading), given)
         cut = None if every else self.last_mixing
-        logits, hidden = graph.run_decoder(Memory(reading), cut, new_length - 1)
+        logits, hidden = graph.run_decoder(Memory(reading), cut, reading.last)
         if every:
-            logits = _at(logits, new_length - 1)
+            logits = _at(logits, reading.last)
         return logits[:, 0], hidden, reading.new
+
+    def keep(self, tokens: Any, reading: Reading) -> dict[str, Any]:
+        """Read new tokens and return what is new alone, by entry; the head is not computed."""
+        given = _given(self.is_seq2seq, tokens, reading.new_mask, reading.past)
+        graph = _Graph(self.model, partial(_read, reading), given)
+        graph.run_decoder(Memory(reading), self.last_mixing, reading.last, stop=True)
+        return reading.new
 
 
 def reading_model(model: Any) -> ReadingModel | KerasHubReading:
@@ -156,15 +154,15 @@ def _proved(made: _Made, fixed: Mapping[str, Any]) -> _Made:
     length, ones = tokens.shape[1], np.ones_like(tokens)
     given = {TOKENS: tokens, MASK: ones, DECODER_TOKENS: tokens, DECODER_MASK: ones}
     whole = _whole(model, given)
-    first, _, new = made.read(_int(tokens[:, :-1]), _int([0, 0]), _int([length - 1] * 2), fixed)
+    texts, before, last = _int(tokens[:, :-1]), _int([length - 1] * 2), _int(tokens[:, -1:])
+    first, _, new = made.read(texts, Reading.behind(texts, _int([0, 0]), before, fixed))
     room = [(0, 0), (0, 0), (0, 1), (0, 0)]
     past = {
         name: ops.pad(tensor, room) if made.entries[name].grows else tensor
         for name, tensor in new.items()
     }
-    second, _, _ = made.read(
-        _int(tokens[:, -1:]), _int([length - 1] * 2), _int([1, 1]), {**fixed, **past}
-    )
+    following = Reading.behind(last, before, _int([1, 1]), {**fixed, **past})
+    second, _, _ = made.read(last, following)
     for position, found in ((length - 2, first), (length - 1, second)):
         far = np.abs(ops.convert_to_numpy(found) - whole[:, position]).max()
         if not far <= _TOLERANCE * max(1.0, float(np.abs(whole).max())):
@@ -192,7 +190,7 @@ def _watched(
     made: ReadingModel, tokens: Any, fixed: Mapping[str, Any]
 ) -> tuple[dict[str, Entry], int]:
     """Return the entries, and which operation was the last to keep one."""
-    reading = Reading(_int([0, 0]), _int([tokens.shape[1]] * 2), tokens.shape[1], fixed)
+    reading = Reading.behind(tokens, _int([0, 0]), _int([tokens.shape[1]] * 2), fixed)
     counts: list[int] = []
 
     def call(layer: Any, *args: Any, **keywords: Any) -> Any:
@@ -244,13 +242,16 @@ class _Graph:
             elif known and _is_block(node.operation):
                 yield node.operation, self.values[id(known[0])]
 
-    def run_decoder(self, memory: Memory, cut: int | None, at: Any) -> tuple[Any, Any]:
+    def run_decoder(
+        self, memory: Memory, cut: int | None, at: Any, *, stop: bool = False
+    ) -> tuple[Any, Any]:
         """Call all that the given inputs are enough for; return logits and hidden states.
 
         Args:
             memory: Stands for what is not given.
             cut: Behind so many operations the tokens ``at`` go on alone.
             at: int32 (batch,).
+            stop: Whether nothing is called behind the cut; then nothing is returned.
         """
         count, short = 0, set[int]()
         for node in self.nodes:
@@ -258,6 +259,8 @@ class _Graph:
             missing = {id(t): memory for t in inputs if id(t) not in self.values}
             if missing and (id(inputs[0]) in missing or not _is_block(node.operation)):
                 continue
+            if stop and cut is not None and count > cut:
+                return None, None
             if cut is not None and count > cut:
                 for tensor in inputs:
                     if id(tensor) not in short and len(tensor.shape) == 3:

@@ -43,26 +43,67 @@ class Reading:
     """One call of a model that reads new tokens behind those that it has read.
 
     Args:
-        past_length: int32 (batch,), how many tokens were read before.
-        new_length: int32 (batch,), how many of the tokens of this call are real.
-        tokens: How many tokens this call has, with padding behind the real ones.
+        positions: int32 (batch or 1, tokens), the position of each new token in its text.
+        new_mask: int32 (batch or 1, tokens), 1 where a new token is real.
+        past_mask: int32 (batch or 1, kept tokens), 1 where what was kept is of a real token.
+        past_positions: int32 (batch or 1, kept tokens).
         past: What was kept, by the name of an entry.
         new: What this call adds, by the name of an entry; filled by the layers.
         entries: What the entries are; filled by the layers.
     """
 
-    past_length: Any
-    new_length: Any
-    tokens: Any
+    positions: Any
+    new_mask: Any
+    past_mask: Any
+    past_positions: Any
     past: Mapping[str, Any]
     new: dict[str, Any] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
 
+    @classmethod
+    def behind(
+        cls, tokens: Any, past_length: Any, new_length: Any, past: Mapping[str, Any]
+    ) -> Reading:
+        """Return the reading of texts that were kept from the first entry on.
+
+        Args:
+            tokens: int32 (batch, tokens), with padding behind the real ones.
+            past_length: int32 (batch,), how many tokens were read before; entries behind are free.
+            new_length: int32 (batch,), how many of the new ones are real.
+            past: What was kept.
+        """
+        steps = ops.reshape(ops.arange(ops.shape(tokens)[1], dtype="int32"), (1, -1))
+        kept = ops.reshape(ops.arange(_kept_tokens(past), dtype="int32"), (1, -1))
+        before, real = (ops.reshape(length, (-1, 1)) for length in (past_length, new_length))
+        new_mask = ops.cast(ops.less(steps, real), "int32")
+        past_mask = ops.cast(ops.less(kept, before), "int32")
+        return cls(before + steps, new_mask, past_mask, kept, past)
+
+    @classmethod
+    def masked(cls, tokens: Any, mask: Any, past: Mapping[str, Any]) -> Reading:
+        """Return the reading of texts with padding anywhere.
+
+        Args:
+            tokens: int32 (batch, tokens).
+            mask: int32 (batch, kept and new tokens), 1 where a token is real.
+            past: What was kept.
+        """
+        positions = ops.maximum(ops.cumsum(mask, axis=1) - 1, 0)
+        first = ops.shape(mask)[1] - ops.shape(tokens)[1]
+        return cls(
+            positions[:, first:], mask[:, first:], mask[:, :first], positions[:, :first], past
+        )
+
     @property
-    def positions(self) -> Any:
-        """int32 (batch, tokens), the position of each token in its text."""
+    def tokens(self) -> Any:
+        """How many tokens this call has, with padding."""
+        return ops.shape(self.new_mask)[1]
+
+    @property
+    def last(self) -> Any:
+        """int32 (batch,), which of the new tokens is the last real one of each text."""
         steps = ops.reshape(ops.arange(self.tokens, dtype="int32"), (1, -1))
-        return ops.reshape(self.past_length, (-1, 1)) + steps
+        return ops.max(steps * self.new_mask, axis=1)
 
     def keep_heads(self, key: Any, value: Any) -> tuple[Any, Any]:
         """Keep the keys and values of the next attention layer; return those that were kept.
@@ -129,27 +170,26 @@ class CausalBias:
     reading: Reading
     window: int | None = None
 
-    def of_past(self, length: Any) -> Any:
-        """Return float (batch, 1, tokens or 1, length) for the tokens that were read.
-
-        Args:
-            length: Of the entries, with what they have free.
-        """
-        keys = ops.reshape(ops.arange(length, dtype="int32"), (1, 1, -1))
-        hidden = ops.greater_equal(keys, ops.reshape(self.reading.past_length, (-1, 1, 1)))
+    def of_past(self) -> Any:
+        """Return float (batch or 1, 1, tokens or 1, kept tokens) for what was kept."""
+        reading = self.reading
+        hidden = ops.expand_dims(ops.equal(reading.past_mask, 0), 1)
         if self.window is not None:
-            queries = ops.expand_dims(self.reading.positions, -1)
+            queries = ops.expand_dims(reading.positions, -1)
+            keys = ops.expand_dims(reading.past_positions, 1)
             hidden = ops.logical_or(hidden, ops.greater_equal(queries, keys + self.window))
         return ops.expand_dims(ops.cast(hidden, "float32") * HIDDEN, 1)
 
     def of_new(self) -> Any:
-        """Return float (1, 1, tokens, tokens) for the tokens of this call."""
+        """Return float (batch or 1, 1, tokens, tokens) for the tokens of this call."""
         steps = ops.arange(self.reading.tokens, dtype="int32")
-        keys, queries = ops.reshape(steps, (1, -1)), ops.reshape(steps, (-1, 1))
-        hidden = ops.greater(keys, queries)
+        keys, queries = ops.reshape(steps, (1, 1, -1)), ops.reshape(steps, (1, -1, 1))
+        hidden = ops.logical_or(
+            ops.greater(keys, queries), ops.expand_dims(ops.equal(self.reading.new_mask, 0), 1)
+        )
         if self.window is not None:
             hidden = ops.logical_or(hidden, ops.greater_equal(queries, keys + self.window))
-        return ops.cast(hidden, "float32")[None, None] * HIDDEN
+        return ops.expand_dims(ops.cast(hidden, "float32") * HIDDEN, 1)
 
 
 def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
@@ -186,11 +226,17 @@ def attend(query: Any, key: Any, value: Any, bias: CausalBias) -> Any:
     else:
         before = ops.matmul(grouped, ops.transpose(past_key, (0, 1, 3, 2)))
         length = ops.shape(past_key)[2]
-        before = before + ops.cast(shared(bias.of_past(length)), scores.dtype)
+        before = before + ops.cast(shared(bias.of_past()), scores.dtype)
         likely = ops.softmax(ops.concatenate([before, scores], axis=-1), axis=-1)
         gathered = ops.matmul(likely[..., :length], past_value)
         gathered = gathered + ops.matmul(likely[..., length:], value)
     return ops.reshape(gathered, (-1, heads, tokens, width))
+
+
+def _kept_tokens(past: Mapping[str, Any]) -> Any:
+    """Return how many tokens there is room for in what was kept."""
+    kept = past.get(KEY.format(0))
+    return 0 if kept is None else ops.shape(kept)[2]
 
 
 def _dtype(tensor: Any) -> str:

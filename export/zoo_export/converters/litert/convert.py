@@ -15,7 +15,14 @@ from typing import Any
 from zoo_export.converters.compositions import LITERT, composed
 from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.recurrent import recurrent_layers
-from zoo_export.converters.tracing import Conversion, blame, holder, trace, with_batch
+from zoo_export.converters.tracing import (
+    Conversion,
+    blame,
+    holder,
+    trace,
+    trace_function,
+    with_batch,
+)
 from zoo_export.reading.signature import layer_of
 from zoo_runtime.errors import Blame, ExportError
 from zoo_runtime.running.sessions import SIGNATURE
@@ -57,6 +64,7 @@ def convert(
     recurrent = recurrent_layers(conversion.model, conversion.options.rnn, loops=loops)
     with recurrent as layers, composed(LITERT):
         traced = [trace(conversion, signature) for signature in conversion.signatures]
+        traced += [trace_function(conversion.model, f) for f in conversion.functions]
     content = from_graphs(traced, conversion.model, configure)
     edits.write(conversion.path, change(content))
     facts = inspect(conversion, integer=integer)
@@ -86,6 +94,8 @@ def from_graphs(
     module = holder(concretes[0])
     converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    # It would make the largest float of a constant infinity, to which nothing infinite is equal.
+    converter.canonicalizing_inf_as_min_max_float = False
     converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart
     configure(converter)
     try:

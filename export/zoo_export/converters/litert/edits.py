@@ -56,19 +56,22 @@ def look_up(content: bytes) -> bytes:
 
 
 def share_tied(content: bytes) -> bytes:
-    """Return a file of int8 weights in which a tied embedding is stored once."""
+    """Return a file of int8 weights in which a tied embedding is stored once.
+
+    Where one signature of several has no product with the table, it reads that of another.
+    """
 
     def choose(editor: Editor) -> Iterator[_Reading]:
-        kernels = {node.inputs[1] for node in editor.nodes("FULLY_CONNECTED")}
+        kernels = editor.kernels()
         gathers = {node.outputs[0]: node for node in editor.nodes("GATHER")}
         for node in editor.nodes("DEQUANTIZE"):
             gather = gathers.get(node.inputs[0])
             if gather is None or not editor.has_dtype(gather.inputs[0], "INT8"):
                 continue
-            for kernel in kernels:
-                if editor.is_same(gather.inputs[0], kernel):
-                    yield _Reading(node, gather, kernel, node.outputs[0])
-                    break
+            table = editor.graph.tensors[gather.inputs[0]]
+            kernel = next((kernel for kernel in kernels if editor.is_same(table, kernel)), None)
+            if kernel is not None:
+                yield _Reading(node, gather, editor.index(kernel), node.outputs[0])
 
     return _edited(content, choose)
 
@@ -106,6 +109,25 @@ class Editor:
         """Return the nodes of one kind."""
         return [node for kind, node in self.all_nodes() if kind == operator]
 
+    def kernels(self) -> list[Any]:
+        """Return the constant factors of products in int8, of this graph and then of others."""
+        graphs = sorted(self._model.subgraphs, key=lambda graph: graph is not self.graph)
+        found: dict[int, Any] = {}
+        for graph in graphs:
+            editor = Editor(self._model, graph)
+            for index in {node.inputs[1] for node in editor.nodes("FULLY_CONNECTED")}:
+                if editor.has_dtype(index, "INT8"):
+                    found.setdefault(graph.tensors[index].buffer, graph.tensors[index])
+        return list(found.values())
+
+    def index(self, tensor: Any) -> int:
+        """Return the index of a constant in this graph, which takes it from another if need be."""
+        for index, own in enumerate(self.graph.tensors):
+            if own is tensor or own.buffer == tensor.buffer:
+                return index
+        self.graph.tensors.append(copy.copy(tensor))
+        return len(self.graph.tensors) - 1
+
     def all_nodes(self) -> Iterator[tuple[str, Any]]:
         """Yield the kind of each node, and the node."""
         kinds = {number: kind for kind, number in vars(self._schema.BuiltinOperator).items()}
@@ -120,12 +142,11 @@ class Editor:
         is_table = data is not None and len(tensor.shape) == 2
         return is_table and tensor.type == getattr(self._schema.TensorType, dtype)
 
-    def is_same(self, first: int, second: int) -> bool:
-        """Return whether two tensors are roundings of the same values."""
-        tensors = [self.graph.tensors[index] for index in (first, second)]
-        if not self.has_dtype(second, "INT8") or list(tensors[0].shape) != list(tensors[1].shape):
+    def is_same(self, first: Any, second: Any) -> bool:
+        """Return whether two tensors of int8 are roundings of the same values."""
+        if list(first.shape) != list(second.shape):
             return False
-        (left, step), (right, other) = map(self._reals, tensors)
+        (left, step), (right, other) = map(self._reals, (first, second))
         return bool((np.abs(left - right) <= _ROUNDED * (step + other)).all())
 
     def _reals(self, tensor: Any) -> tuple[Array, Array]:

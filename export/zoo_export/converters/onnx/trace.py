@@ -58,7 +58,8 @@ class Traced:
 
 
 def trace(conversion: Conversion) -> Traced:
-    """Trace the model as a pure function of its weights and inputs."""
+    """Trace the model, or a function of it, as a pure function of its weights and inputs."""
+    import keras
     import tensorflow as tf
 
     model = conversion.model
@@ -78,7 +79,12 @@ def trace(conversion: Conversion) -> Traced:
             )[0]
 
         by_name = {t.name: arrays[f"x{i}"] for i, t in enumerate(conversion.inputs)}
-        outputs = signature_of(model).call(by_name, stateless)
+        outputs: Mapping[str, Any]
+        if conversion.function is None:
+            outputs = signature_of(model).call(by_name, stateless)
+        else:
+            with keras.StatelessScope(list(zip(variables, values, strict=True))):
+                outputs = conversion.function.call(by_name)
         return {t.name: tf.identity(outputs[t.name]) for t in conversion.outputs}
 
     specs = tensor_specs(conversion.inputs).values()

@@ -6,6 +6,7 @@ weights stay where Keras holds them until their bytes go to the disk.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from zoo_export.converters.onnx.graph import Model, all_graphs, all_nodes, rename
+from zoo_runtime.running.operators import fields
 from zoo_runtime.tensors import Array
 
 # What a converter puts between a weight and the operator that wants it in another layout.
@@ -128,14 +130,70 @@ def save(proto: Any, weights: Mapping[str, Array], path: Path) -> None:
             _write(kept[name], file)
 
 
+def share_weights(path: Path, whole: Path) -> None:
+    """Let a file read from another what both hold.
+
+    Args:
+        path: An ONNX file; it is written anew, and keeps what the other does not have.
+        whole: One in the same folder.
+    """
+    places = _places(whole)
+    proto = onnx.load(str(path))
+    for tensor in proto.graph.initializer:
+        found = places.get(_identity(tensor, tensor.raw_data)) if tensor.raw_data else None
+        if found is not None:
+            tensor.ClearField("raw_data")
+            _refer(tensor, *found)
+    path.write_bytes(proto.SerializeToString())
+    for part in path.parent.glob(f"{path.name}.*"):
+        part.unlink()
+
+
+def _places(path: Path) -> dict[bytes, tuple[str, int, int]]:
+    """Return file, offset and length of each larger weight of an ONNX file, by its identity."""
+    found = {}
+    data = path.read_bytes()
+    number = {m: m.DESCRIPTOR.fields_by_name for m in (onnx.ModelProto, onnx.GraphProto)}
+    raw = onnx.TensorProto.DESCRIPTOR.fields_by_name["raw_data"].number
+    for graph, at, end in fields(data, 0, len(data)):
+        if graph != number[onnx.ModelProto]["graph"].number:
+            continue
+        for kind, start, stop in fields(data, at, end):
+            if kind != number[onnx.GraphProto]["initializer"].number:
+                continue
+            inside = [(a, b) for n, a, b in fields(data, start, stop) if n == raw]
+            tensor = onnx.TensorProto.FromString(data[start:stop])
+            if inside and tensor.raw_data and len(tensor.raw_data) > _SMALL_BYTES:
+                first, last = inside[0]
+                found[_identity(tensor, data[first:last])] = path.name, first, last - first
+            elif tensor.data_location == onnx.TensorProto.EXTERNAL:
+                about = {entry.key: entry.value for entry in tensor.external_data}
+                first, size = int(about["offset"]), int(about["length"])
+                with path.with_name(about["location"]).open("rb") as file:
+                    file.seek(first)
+                    content = file.read(size)
+                found[_identity(tensor, content)] = about["location"], first, size
+    return found
+
+
+def _identity(tensor: Any, content: bytes) -> bytes:
+    kind = f"{tensor.data_type} {list(tensor.dims)}".encode()
+    return hashlib.sha256(kind + content).digest()
+
+
+def _refer(tensor: Any, location: str, offset: int, length: int) -> None:
+    """Let a tensor have its values in another file."""
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    del tensor.external_data[:]
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+
+
 def _beside(weights: Mapping[str, Array], file: BinaryIO) -> Iterator[Any]:
     for name, array in weights.items():
         file.seek(-(-file.tell() // _PAGE) * _PAGE)
         tensor = _header(name, array)
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        entries = {"location": Path(file.name).name, "offset": file.tell(), "length": array.nbytes}
-        for key, value in entries.items():
-            tensor.external_data.add(key=key, value=str(value))
+        _refer(tensor, Path(file.name).name, file.tell(), array.nbytes)
         _write(array, file)
         yield tensor
 

@@ -1,0 +1,401 @@
+"""Functions with a cache, beside the whole model, that a file of a language model has.
+
+Where sizes may vary (ONNX, SavedModel) ``decode`` takes ``past`` tensors and gives ``present``
+ones, named as other programs read them. Where they are fixed (LiteRT) it takes the whole cache and
+gives the slice of the new tokens alone, which its caller writes behind the others: no cache is
+copied.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from zoo_export.converters.onnx.weights import share_weights
+from zoo_export.converters.tracing import Conversion, Function
+from zoo_export.options import ExportOptions
+from zoo_models.generation.kerashub import KerasHubReading
+from zoo_models.generation.reading import MASK, ReadingModel, reading_model
+from zoo_models.layers.cache import Entry, Reading
+from zoo_registry import UsageError
+from zoo_runtime.errors import ExportError
+from zoo_runtime.generation.files import (
+    DECODE,
+    ENCODE,
+    GENERATION,
+    LOGITS,
+    PREFILL,
+    SOURCE_MASK,
+    CacheEntry,
+    Generation,
+    beside,
+)
+from zoo_runtime.tensors import BATCH, Tensor
+
+_NEW, _PAST, _ALL = "tokens", "past", "past_and_tokens"
+# Positions that a file of fixed sizes has where nothing is said and the model has more.
+_MOST_POSITIONS = 1024
+
+
+@dataclass(frozen=True)
+class Names:
+    """How a kind of file names what is kept.
+
+    Args:
+        past: Name of an input, by kind of entry; ``{}`` is its index.
+        new: Name of the output.
+    """
+
+    past: Mapping[str, str]
+    new: Mapping[str, str]
+
+    def of(self, entry: str) -> tuple[str, str]:
+        """Return how an entry of a :class:`ReadingModel` is called as input and as output."""
+        kind, _, index = entry.rpartition("_")
+        return self.past[kind].format(index), self.new[kind].format(index)
+
+
+_LITERT = Names(
+    past={
+        "key": "kv_cache_k_{}",
+        "value": "kv_cache_v_{}",
+        "state": "state_{}",
+        "memory_key": "memory_k_{}",
+        "memory_value": "memory_v_{}",
+    },
+    new={
+        "key": "kv_slice_k_{}",
+        "value": "kv_slice_v_{}",
+        "state": "next_state_{}",
+        "memory_key": "memory_k_{}",
+        "memory_value": "memory_v_{}",
+    },
+)
+_DOTTED = Names(
+    past={
+        "key": "past_key_values.{}.key",
+        "value": "past_key_values.{}.value",
+        "state": "past_states.{}",
+        "memory_key": "past_key_values.{}.encoder.key",
+        "memory_value": "past_key_values.{}.encoder.value",
+    },
+    new={
+        "key": "present.{}.key",
+        "value": "present.{}.value",
+        "state": "present_states.{}",
+        "memory_key": "present.{}.encoder.key",
+        "memory_value": "present.{}.encoder.value",
+    },
+)
+_DOTTED_DECODER = replace(
+    _DOTTED,
+    past={
+        **_DOTTED.past,
+        "key": "past_key_values.{}.decoder.key",
+        "value": "past_key_values.{}.decoder.value",
+    },
+    new={**_DOTTED.new, "key": "present.{}.decoder.key", "value": "present.{}.decoder.value"},
+)
+_PLAIN = Names(
+    past={
+        "key": "past_key_{}",
+        "value": "past_value_{}",
+        "state": "past_state_{}",
+        "memory_key": "memory_key_{}",
+        "memory_value": "memory_value_{}",
+    },
+    new={
+        "key": "present_key_{}",
+        "value": "present_value_{}",
+        "state": "present_state_{}",
+        "memory_key": "memory_key_{}",
+        "memory_value": "memory_value_{}",
+    },
+)
+
+
+_Convert = Callable[[Conversion], dict[str, Any]]
+_Make = Callable[[Conversion], tuple[tuple[Function, ...], Generation]]
+# Among the facts: why each token reads the whole text again.
+_UNCACHED = "no_cache"
+
+
+def make_onnx(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    """Write an ONNX file, and one for each function beside it, whose weights it has."""
+    made = _functions(for_onnx, conversion)
+    facts = convert(conversion)
+    if isinstance(made, str):
+        return facts | {_UNCACHED: made}
+    functions, about = made
+    for function in functions:
+        path = beside(conversion.path, function.name)
+        convert(
+            replace(
+                conversion,
+                path=path,
+                inputs=function.inputs,
+                outputs=function.outputs,
+                function=function,
+            )
+        )
+        share_weights(path, conversion.path)
+    return _with(facts, about, conversion.model)
+
+
+def make_litert(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    """Write a LiteRT file with a signature for each function."""
+    return _together(for_litert, conversion, convert)
+
+
+def make_saved_model(conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    """Write a SavedModel with a signature for each function."""
+    return _together(for_saved_model, conversion, convert)
+
+
+def _together(make: _Make, conversion: Conversion, convert: _Convert) -> dict[str, Any]:
+    made = _functions(make, conversion)
+    if isinstance(made, str):
+        return convert(conversion) | {_UNCACHED: made}
+    functions, about = made
+    return _with(convert(replace(conversion, functions=functions)), about, conversion.model)
+
+
+def _functions(
+    make: _Make, conversion: Conversion
+) -> tuple[tuple[Function, ...], Generation] | str:
+    """Return the functions of a model, or why it has none."""
+    try:
+        return make(conversion)
+    except UsageError as error:
+        return str(error)
+
+
+def _with(facts: dict[str, Any], about: Generation, model: Any) -> dict[str, Any]:
+    weights = facts.get("weights", {"float32": model.count_params() * np.float32().nbytes})
+    sizes = [entry.shape for entry in about.cache if entry.grows]
+    numbers = sum(math.prod(size for size in shape if size is not None) for shape in sizes)
+    about = replace(
+        about, weight_bytes=sum(weights.values()), cache_bytes=numbers * np.float32().nbytes
+    )
+    return {**facts, GENERATION: asdict(about)}
+
+
+def _reading(model: Any) -> ReadingModel:
+    reading = reading_model(model)
+    if isinstance(reading, KerasHubReading):
+        raise UsageError("the cache of a KerasHub model is that of litertlm files alone")
+    return reading
+
+
+def for_onnx(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
+    """Return ``decode``, and ``encode`` of a seq2seq model, as optimum names their tensors."""
+    reading = _reading(conversion.model)
+    names = _DOTTED_DECODER if reading.is_seq2seq else _DOTTED
+    made = _Made(reading, names, conversion, "int64")
+    return (*made.encoders(), made.present(DECODE, with_past=True)), made.about()
+
+
+def for_saved_model(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
+    """Return ``prefill`` and ``decode``, and ``encode`` of a seq2seq model."""
+    made = _Made(_reading(conversion.model), _PLAIN, conversion, "int32")
+    return (
+        *made.encoders(),
+        made.present(PREFILL, with_past=False),
+        made.present(DECODE, with_past=True),
+    ), made.about()
+
+
+def for_litert(conversion: Conversion) -> tuple[tuple[Function, ...], Generation]:
+    """Return ``prefill_N`` and ``decode`` as LiteRT-LM names what they take, and ``encode``."""
+    made = _Made(_reading(conversion.model), _LITERT, conversion, "int32")
+    length = made.fixed_length()
+    chosen = made.prefill_lengths(length)
+    functions = (
+        *made.encoders(),
+        *(made.slices(f"{PREFILL}_{n}", n, length, head=False) for n in chosen),
+        made.slices(DECODE, 1, length, head=True),
+    )
+    grows = any(entry.grows for entry in made.reading.entries.values())
+    most = length if grows else made.reading.max_length
+    return functions, replace(made.about(), max_length=most, prefill_lengths=chosen)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The functions of one model in one kind of file.
+
+    Args:
+        reading: The model.
+        names: Of what is kept.
+        conversion: What is converted.
+        whole: The dtype of tokens and masks.
+    """
+
+    reading: ReadingModel
+    names: Names
+    conversion: Conversion
+    whole: str
+
+    def about(self) -> Generation:
+        """Return what a bundle says of the functions."""
+        kept = tuple(
+            CacheEntry(*self.names.of(name), entry.shape, grows=entry.grows, fixed=entry.fixed)
+            for name, entry in self.reading.entries.items()
+        )
+        return Generation(self.reading.vocab_size, self.reading.max_length, kept)
+
+    def fixed_length(self) -> int:
+        """Return the positions of a file that has a fixed number of them."""
+        most, wanted = self.reading.max_length, self.conversion.options.max_length
+        if wanted is None:
+            return min(most or _MOST_POSITIONS, _MOST_POSITIONS)
+        if most is not None and wanted > most:
+            raise ExportError(
+                f"max_length={wanted:,}: model '{self.conversion.model.name}' has {most:,} "
+                "positions"
+            )
+        return wanted
+
+    def prefill_lengths(self, length: int) -> tuple[int, ...]:
+        """Return how many tokens functions of their own read, in a cache of a length."""
+        chosen = tuple(n for n in self.conversion.options.prefill_lengths if n <= length)
+        wanted = self.conversion.options.prefill_lengths != ExportOptions().prefill_lengths
+        # A target text begins with one token, and a long function is for long texts.
+        return (
+            chosen
+            if wanted
+            else tuple(
+                n
+                for n in chosen
+                if 2 * n <= length and (n == chosen[0] or not self.reading.is_seq2seq)
+            )
+        )
+
+    def encoders(self) -> tuple[Function, ...]:
+        """Return what reads the source of a seq2seq model; nothing for others."""
+        if not self.reading.is_seq2seq:
+            return ()
+        inputs = tuple(t for t in self.conversion.inputs if not t.name.startswith("decoder_"))
+        given = {t.name: t for t in inputs}
+
+        def call(arrays: Any) -> dict[str, Any]:
+            kept = self.reading.encode(arrays)
+            return {self.names.of(name)[1]: kept[name] for name in self._fixed()}
+
+        batch, length = given[MASK].shape
+        outputs = tuple(
+            _tensor(self.names.of(name)[1], entry, batch, length)
+            for name, entry in self._fixed().items()
+        )
+        return (Function(ENCODE, inputs, outputs, call),)
+
+    def present(self, name: str, *, with_past: bool) -> Function:
+        """Return the function that gives what is kept with what is new behind it."""
+        inputs = [
+            Tensor("input_ids", self.whole, (BATCH, _NEW)),
+            Tensor("attention_mask", self.whole, (BATCH, _ALL if with_past else _NEW)),
+            *self._source(),
+        ]
+        if with_past:
+            inputs += self._tensors(self._kept(), 0, BATCH, _PAST)
+
+        def call(arrays: Any) -> dict[str, Any]:
+            tokens, mask = (_whole(arrays[key]) for key in ("input_ids", "attention_mask"))
+            past = self._past(arrays)
+            logits, _, new = self.reading.read(tokens, Reading.masked(tokens, mask, past))
+            for entry, tensor in new.items():
+                if self.reading.entries[entry].grows and entry in past:
+                    new[entry] = ops.concatenate([past[entry], tensor], axis=2)
+            return {LOGITS: logits[:, None], **self._named(new)}
+
+        outputs = [
+            Tensor(LOGITS, "float32", (BATCH, 1, self.reading.vocab_size)),
+            *self._tensors(self._kept(), 1, BATCH, _ALL if with_past else _NEW),
+        ]
+        return Function(name, tuple(inputs), tuple(outputs), call)
+
+    def slices(self, name: str, tokens: int, length: int, *, head: bool) -> Function:
+        """Return the function that gives what is new alone.
+
+        Args:
+            name: Of the function.
+            tokens: How many it reads.
+            length: Positions of the cache.
+            head: Whether it gives logits, of its last token.
+        """
+        inputs = (
+            Tensor("tokens", self.whole, (1, tokens)),
+            # As LiteRT-LM counts: 0 for padding.
+            Tensor("input_pos", self.whole, (tokens,)),
+            *self._source(),
+            *self._tensors(self._kept(), 0, 1, length),
+        )
+
+        def call(arrays: Any) -> dict[str, Any]:
+            read, positions = arrays["tokens"], arrays["input_pos"]
+            reading = _at(positions, tokens, length, self._past(arrays))
+            if not head:
+                return self._named(self.reading.keep(read, reading))
+            logits, _, new = self.reading.read(read, reading)
+            return {LOGITS: logits[:, None], **self._named(new)}
+
+        outputs = self._tensors(self._kept(), 1, 1, tokens)
+        if head:
+            outputs = [Tensor(LOGITS, "float32", (1, 1, self.reading.vocab_size)), *outputs]
+        return Function(name, inputs, tuple(outputs), call)
+
+    def _fixed(self) -> dict[str, Entry]:
+        return {name: entry for name, entry in self.reading.entries.items() if entry.fixed}
+
+    def _kept(self) -> dict[str, Entry]:
+        return {name: entry for name, entry in self.reading.entries.items() if not entry.fixed}
+
+    def _source(self) -> list[Tensor]:
+        """Return the inputs that :data:`ENCODE` computes, and the mask of the source."""
+        if not self.reading.is_seq2seq:
+            return []
+        mask = next(t for t in self.conversion.inputs if t.name == MASK)
+        batch, length = mask.shape
+        return [
+            replace(mask, name=SOURCE_MASK),
+            *self._tensors(self._fixed(), 0, batch, length),
+        ]
+
+    def _tensors(
+        self, entries: Mapping[str, Entry], at: int, batch: int | str, length: int | str
+    ) -> list[Tensor]:
+        return [
+            _tensor(self.names.of(name)[at], entry, batch, length)
+            for name, entry in entries.items()
+        ]
+
+    def _past(self, arrays: Any) -> dict[str, Any]:
+        named = {name: self.names.of(name)[0] for name in self.reading.entries}
+        past = {name: arrays[given] for name, given in named.items() if given in arrays}
+        return past | ({MASK: arrays[SOURCE_MASK]} if SOURCE_MASK in arrays else {})
+
+    def _named(self, new: Mapping[str, Any]) -> dict[str, Any]:
+        return {self.names.of(name)[1]: tensor for name, tensor in new.items()}
+
+
+def _tensor(name: str, entry: Entry, batch: int | str, length: int | str) -> Tensor:
+    shape = tuple(length if size is None else size for size in entry.shape)
+    return Tensor(name, entry.dtype, (batch, *shape))
+
+
+def _at(positions: Any, tokens: int, length: int, past: Mapping[str, Any]) -> Reading:
+    """Return the reading of one text whose new tokens have these positions, 0 for padding."""
+    first = ops.equal(ops.arange(tokens, dtype="int32"), 0)
+    real = ops.cast(ops.logical_or(first, ops.greater(positions, 0)), "int32")
+    kept = ops.arange(length, dtype="int32")[None]
+    before = ops.cast(ops.less(kept, positions[:1]), "int32")
+    return Reading(positions[None], real[None], before, kept, past)
+
+
+def _whole(array: Any) -> Any:
+    return ops.cast(array, "int32")

@@ -1,0 +1,365 @@
+"""Requests of OpenAI's API for texts: what they may ask for, and the answers to them.
+
+The fields are those of https://platform.openai.com/docs/api-reference/completions and
+``.../chat``; beside them, under the names of transformers, some of a ``GenerationConfig``.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zoo_runtime.generation.search import STOP
+from zoo_runtime.generation.texts import Completion
+from zoo_runtime.schema import MisfitError, read
+from zoo_runtime.serving.failures import RequestError
+
+# Tokens where a request does not say: of a completion those of the reference.
+_COMPLETION_TOKENS, _CHAT_TOKENS = 16, 512
+# Fields of the reference that ask for what this server does not do, unless their value is one of
+# these: refused by name, since an answer without it would be another one.
+_NOT_OFFERED: Mapping[str, tuple[Any, ...]] = {
+    "audio": (None,),
+    "best_of": (None, 1),
+    "echo": (None, False),
+    "frequency_penalty": (None, 0, 0.0),
+    "function_call": (None, "none"),
+    "functions": (None, []),
+    "logit_bias": (None, {}),
+    "logprobs": (None, False),
+    "modalities": (None, ["text"]),
+    "moderation": (None,),
+    "prediction": (None,),
+    "presence_penalty": (None, 0, 0.0),
+    "suffix": (None, ""),
+    "tool_choice": (None, "none"),
+    "tools": (None, []),
+    "top_logprobs": (None,),
+    "web_search_options": (None,),
+}
+# Fields of the reference that say nothing about the text.
+_WITHOUT_EFFECT = {
+    *("user", "metadata", "store", "service_tier", "safety_identifier", "parallel_tool_calls"),
+    *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning_effort"),
+    "verbosity",
+}
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """Of a stream.
+
+    Args:
+        include_usage: Whether it ends with the numbers of tokens.
+        include_obfuscation: Of no effect.
+    """
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+
+
+@dataclass(frozen=True)
+class ResponseFormat:
+    """What a text is.
+
+    Args:
+        type: ``text``, ``json_object`` or ``json_schema``.
+        json_schema: Its name and its ``schema``.
+    """
+
+    type: str
+    json_schema: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What both kinds of request say of how a text is written.
+
+    Args:
+        model: The name of a served model.
+        n: Texts for each prompt.
+        stop: Strings that end a text.
+        regex: What a text matches.
+        overflow: ``slide`` where a text that is longer than the model's positions goes on.
+        stream: Whether parts of texts are sent as they are written.
+    """
+
+    model: str
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    no_repeat_ngram_size: int | None = None
+    n: int | None = None
+    stop: str | tuple[str, ...] | None = None
+    seed: int | None = None
+    regex: str | None = None
+    overflow: str | None = None
+    response_format: ResponseFormat | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompletionRequest(Sampling):
+    """A body of ``/v1/completions``.
+
+    Args:
+        prompt: A text, tokens, or a list of one of these.
+    """
+
+    prompt: str | tuple[str, ...] | tuple[int, ...] | tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest(Sampling):
+    """A body of ``/v1/chat/completions``."""
+
+    messages: tuple[Mapping[str, Any], ...]
+    max_completion_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a text generator is asked for.
+
+    Args:
+        model: The name that the request gave.
+        prompts: Texts or tokens.
+        count: Texts for each prompt.
+        options: As :meth:`zoo_runtime.generation.generator.TextGenerator.stream` takes them.
+        is_chat: Whether it is a conversation.
+        streams: Whether parts are wanted.
+        with_usage: Whether a stream ends with numbers of tokens.
+    """
+
+    model: str
+    prompts: Sequence[str | Sequence[int]]
+    count: int
+    options: Mapping[str, Any]
+    is_chat: bool
+    streams: bool
+    with_usage: bool
+
+    @property
+    def texts(self) -> int:
+        """How many texts are written."""
+        return len(self.prompts) * self.count
+
+
+def read_completion(data: Mapping[str, Any]) -> Asked:
+    """Return what a body of ``/v1/completions`` asks for.
+
+    Raises:
+        RequestError: It asks for what is not offered.
+        UsageError: A field that there is not, is missing or has another type.
+
+    Example:
+        >>> read_completion({"model": "gpt", "prompt": "Once", "max_tokens": 8}).prompts
+        ['Once']
+        >>> read_completion({"model": "gpt", "prompt": "Once", "logprobs": 3})
+        Traceback (most recent call last):
+        zoo_runtime.serving.failures.RequestError: 'logprobs' is not offered by this server.
+    """
+    request = read(CompletionRequest, _offered(data), "The request")
+    given = request.prompt
+    is_one = isinstance(given, str) or (given and all(isinstance(part, int) for part in given))
+    prompts: list[Any] = [given] if is_one else list(given)
+    if not prompts:
+        raise RequestError(400, "The request has no prompt.", param="prompt")
+    return _asked(request, prompts, _first(request.max_tokens, _COMPLETION_TOKENS), is_chat=False)
+
+
+def read_chat(data: Mapping[str, Any]) -> tuple[Asked, list[dict[str, str]]]:
+    """Return what a body of ``/v1/chat/completions`` asks for, without prompts, and its messages.
+
+    Raises:
+        RequestError: It asks for what is not offered.
+        UsageError: A field that there is not, is missing or has another type.
+    """
+    request = read(ChatRequest, _offered(data), "The request")
+    if not request.messages:
+        raise RequestError(400, "The request has no message.", param="messages")
+    messages = [_message(index, row) for index, row in enumerate(request.messages)]
+    tokens = _first(request.max_completion_tokens, request.max_tokens, _CHAT_TOKENS)
+    return _asked(request, [], tokens, is_chat=True), messages
+
+
+def _first(*numbers: int | None) -> int:
+    return next(number for number in numbers if number is not None)
+
+
+def _offered(data: Mapping[str, Any]) -> dict[str, Any]:
+    for name, neutral in _NOT_OFFERED.items():
+        value = data.get(name)
+        if not any(type(value) is type(each) and value == each for each in neutral):
+            raise RequestError(
+                400, f"'{name}' is not offered by this server.", "unsupported_parameter", name
+            )
+    dropped = _NOT_OFFERED.keys() | _WITHOUT_EFFECT
+    return {name: value for name, value in data.items() if name not in dropped}
+
+
+def _message(index: int, row: Mapping[str, Any]) -> dict[str, str]:
+    where = f"messages.{index}"
+    role, content = row.get("role"), row.get("content")
+    if not isinstance(role, str):
+        raise RequestError(400, f"{where} needs a 'role'.", param=f"{where}.role")
+    if isinstance(content, list):
+        content = "".join(_part(f"{where}.content", part) for part in content)
+    if not isinstance(content, str):
+        raise RequestError(400, f"{where} needs a 'content'.", param=f"{where}.content")
+    # What OpenAI calls a developer, templates of open models call the system.
+    return {"role": "system" if role == "developer" else role, "content": content}
+
+
+def _part(where: str, part: Any) -> str:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if kind != "text" or not isinstance(part.get("text"), str):
+        raise RequestError(
+            400, f"{where} has a part of type {kind!r}: this server reads text.", param=where
+        )
+    return str(part["text"])
+
+
+def _asked(request: Sampling, prompts: Sequence[Any], tokens: int, *, is_chat: bool) -> Asked:
+    options: dict[str, Any] = {
+        name: getattr(request, name)
+        for name in (
+            *("temperature", "repetition_penalty", "no_repeat_ngram_size", "seed", "regex"),
+            "overflow",
+        )
+    }
+    if request.temperature != 0:  # else the most probable token, whatever others are left out
+        options |= {name: getattr(request, name) for name in ("top_p", "top_k", "min_p")}
+    stops = (request.stop,) if isinstance(request.stop, str) else request.stop or ()
+    count = 1 if request.n is None else request.n
+    for name, value, least in (("max_tokens", tokens, 0), ("n", count, 1)):
+        if value < least:
+            raise RequestError(400, f"'{name}' is {value}: it must be {least} or more.", param=name)
+    if request.stream_options is not None and not request.stream:
+        raise RequestError(
+            400, "'stream_options' goes with 'stream': true.", param="stream_options"
+        )
+    options |= {"max_new_tokens": tokens, "stop_strings": stops or None}
+    options |= {"num_return_sequences": None if count == 1 else count}
+    options |= _format(request.response_format)
+    usage = request.stream_options is not None and bool(request.stream_options.include_usage)
+    return Asked(request.model, prompts, count, options, is_chat, bool(request.stream), usage)
+
+
+def _format(wanted: ResponseFormat | None) -> dict[str, Any]:
+    if wanted is None or wanted.type == "text":
+        return {}
+    if wanted.type == "json_object":
+        return {"json_schema": {"type": "object"}}
+    if wanted.type != "json_schema":
+        raise RequestError(
+            400,
+            f"'response_format' has the type {wanted.type!r}: there are text, json_object and "
+            "json_schema.",
+            param="response_format.type",
+        )
+    schema = (wanted.json_schema or {}).get("schema")
+    if not isinstance(schema, Mapping):
+        raise MisfitError(
+            "response_format.json_schema.schema",
+            "an object",
+            schema,
+            "response_format.json_schema.schema",
+        )
+    return {"json_schema": schema}
+
+
+@dataclass
+class Answer:
+    """The answer to a request, as it is written.
+
+    Args:
+        asked: The request.
+    """
+
+    asked: Asked
+    id: str = ""
+    created: int = field(default_factory=lambda: int(time.time()))
+    completions: dict[int, Completion] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kind = "chatcmpl" if self.asked.is_chat else "cmpl"
+        self.id = f"{kind}-{uuid.uuid4().hex}"
+
+    def whole(self) -> dict[str, Any]:
+        """Return the body of a response with all texts."""
+        kind = "chat.completion" if self.asked.is_chat else "text_completion"
+        choices = [
+            self._choice(row, text.text, text, "message")
+            for row, text in sorted(self.completions.items())
+        ]
+        return {**self._head(kind), "choices": choices, "usage": self.usage()}
+
+    def first(self, row: int) -> dict[str, Any] | None:
+        """Return the part of a stream before a text, if there is one."""
+        if not self.asked.is_chat:
+            return None
+        delta = {"role": "assistant", "content": ""}
+        return self._chunk([{**self._place(row, None), "delta": delta}])
+
+    def part(self, row: int, text: str, end: Completion | None) -> list[dict[str, Any]]:
+        """Return the parts of a stream for a part of a text.
+
+        Args:
+            row: Which text.
+            text: What is added.
+            end: The whole, with the last part.
+        """
+        if not self.asked.is_chat:
+            return [self._chunk([self._choice(row, text, end, "")])]
+        parts = [{**self._place(row, None), "delta": {"content": text}}] if text else []
+        if end is not None:
+            parts.append({**self._place(row, end), "delta": {}})
+        return [self._chunk([each]) for each in parts]
+
+    def last(self) -> dict[str, Any] | None:
+        """Return the part of a stream with the numbers of tokens, if it is wanted."""
+        if not self.asked.with_usage:
+            return None
+        return {**self._chunk([]), "usage": self.usage()}
+
+    def usage(self) -> dict[str, int]:
+        """Return how many tokens were read and written."""
+        rows = self.completions.items()
+        read = sum(text.prompt_tokens for row, text in rows if row % self.asked.count == 0)
+        written = sum(len(text.tokens) for _, text in rows)
+        return {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+        }
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.asked.model,
+        }
+
+    def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        kind = "chat.completion.chunk" if self.asked.is_chat else "text_completion"
+        usage = {"usage": None} if self.asked.with_usage else {}
+        return {**self._head(kind), "choices": choices, **usage}
+
+    def _choice(self, row: int, text: str, end: Completion | None, name: str) -> dict[str, Any]:
+        if not self.asked.is_chat:
+            return {**self._place(row, end), "text": text}
+        message = {"role": "assistant", "content": text, "refusal": None}
+        return {**self._place(row, end), name: message}
+
+    def _place(self, row: int, end: Completion | None) -> dict[str, Any]:
+        reason = None if end is None else "stop" if end.finish == STOP else "length"
+        return {"index": row, "finish_reason": reason, "logprobs": None}

@@ -14,7 +14,7 @@ from zoo_export.converters.litert import edits
 from zoo_export.converters.litert.convert import from_graphs, operators_in, weights_in
 from zoo_export.converters.mixed_precision import float_layers
 from zoo_export.converters.tracing import Conversion, as_a_graph, exportable_operations
-from zoo_export.generation.packing import Language, pack, section
+from zoo_export.generation.packing import PLAN, Language, builder_module, pack, section
 from zoo_export.generation.signatures import DECODE, LOGITS, POSITIONS, PREFILL, TOKENS, traced
 from zoo_models.generation.reading import reading_model
 from zoo_models.layers.cache import Entry
@@ -23,8 +23,6 @@ from zoo_runtime.errors import ExportError
 from zoo_runtime.running.writing import NEW, PROMPT, TEXT, open_litertlm
 from zoo_runtime.tensors import Array, Arrays
 
-# What a conversion's `about` has beside what every file says of itself.
-PLAN = "plan"
 # Of a sample batch: the tokens of each prompt and of what Keras writes, with zeros behind them,
 # and how many there are of both.
 ALL_TOKENS, PROMPT_LENGTH, WRITTEN_LENGTH = "tokens", "prompt_length", "written_length"
@@ -54,6 +52,7 @@ def convert(
         ExportError: litert-lm-builder is not installed, or an operator that LiteRT has no built-in
             kernel for.
     """
+    builder_module("litertlm_builder")  # a missing package is known before it takes long
     plan = conversion.about[PLAN]
     context, lengths = plan["context"], tuple(plan["prefill_lengths"])
     reading = reading_model(conversion.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import tempfile
 from collections.abc import Iterator
@@ -10,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo_runtime.optional import need
+from zoo_runtime.errors import ExportError
 from zoo_system import durable
 
-_PACKAGE = "litert-lm-builder"
-_WHAT = "Format 'litertlm'"
+# What a conversion's `about` has beside what every file says of itself: the plan, as plain data.
+PLAN = "plan"
 _NEVER = (1 << 31) - 1
 
 
@@ -38,6 +39,18 @@ class Language:
     sampler: dict[str, float] | None = None
 
 
+def builder_module(name: str) -> Any:
+    """Import a module of litert-lm-builder.
+
+    Raises:
+        ExportError: It is not installed.
+    """
+    try:
+        return importlib.import_module(f"litert_lm_builder.{name}")
+    except ImportError as error:
+        raise ExportError("it needs litert-lm-builder: pip install 'kerazoo[litertlm]'") from error
+
+
 def pack(path: Path, model: bytes, context: int, language: Language, about: dict[str, str]) -> None:
     """Write a ``.litertlm`` file.
 
@@ -48,7 +61,7 @@ def pack(path: Path, model: bytes, context: int, language: Language, about: dict
         language: Tokenizer, start and stop tokens, template and sampler.
         about: What the file says of itself, by key.
     """
-    library = need("litert_lm_builder.litertlm_builder", _WHAT, _PACKAGE)
+    library = builder_module("litertlm_builder")
     with tempfile.TemporaryDirectory(dir=path.parent) as name:
         folder = Path(name)
         (folder / "model.tflite").write_bytes(model)
@@ -80,8 +93,7 @@ def _add_tokenizer(bundle: Any, path: str) -> None:
 
 
 def _metadata(context: int, language: Language) -> Any:
-    protos = "litert_lm_builder.runtime.proto"
-    message = need(f"{protos}.llm_metadata_pb2", _WHAT, _PACKAGE).LlmMetadata()
+    message = builder_module("runtime.proto.llm_metadata_pb2").LlmMetadata()
     if language.start is not None:
         message.start_token.token_ids.ids.append(language.start)
     # It wants one: where nothing ends a text, that is a token that is never written.
@@ -91,7 +103,7 @@ def _metadata(context: int, language: Language) -> Any:
     message.llm_model_type.generic_model.SetInParent()
     if language.template is not None:
         message.jinja_prompt_template = language.template
-    kinds = need(f"{protos}.sampler_params_pb2", _WHAT, _PACKAGE).SamplerParameters
+    kinds = builder_module("runtime.proto.sampler_params_pb2").SamplerParameters
     drawn = language.sampler
     message.sampler_params.type = kinds.GREEDY if drawn is None else kinds.TOP_P
     message.sampler_params.k = 1
@@ -102,8 +114,8 @@ def _metadata(context: int, language: Language) -> Any:
 
 def sections(path: Path) -> Iterator[tuple[str, int, int]]:
     """Yield the kind of each section of a ``.litertlm`` file, and where it begins and ends."""
-    schema = need("litert_lm_builder.litertlm_header_schema_py_generated", _WHAT, _PACKAGE)
-    peek = need("litert_lm_builder.litertlm_peek", _WHAT, _PACKAGE)
+    schema = builder_module("litertlm_header_schema_py_generated")
+    peek = builder_module("litertlm_peek")
     kinds = {v: k for k, v in vars(schema.AnySectionDataType).items() if isinstance(v, int)}
     header = peek.read_litertlm_header(str(path), io.StringIO()).SectionMetadata()
     for at in range(header.ObjectsLength()):

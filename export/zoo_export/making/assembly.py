@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo_export import card, targets
-from zoo_export.generation.plan import Plan, make_plan
 from zoo_export.making.artifacts import make_job, verified
 from zoo_export.making.conversion import convert_all
 from zoo_export.making.texts import make_text_job, verified_texts
@@ -24,6 +23,9 @@ from zoo_runtime.preprocessing_checks import save_preprocessing_checks
 from zoo_runtime.saved_samples import BESIDE, DRAWN, EDGE, EXAMPLE, GIVEN, SampleBatch, save_samples
 from zoo_runtime.verification import Comparison
 from zoo_system import durable
+
+if TYPE_CHECKING:
+    from zoo_export.generation.plan import Plan
 
 # Examples that are saved to verify a bundle again.
 _SAVED_ROWS, _SAVED_BYTES = 16, 1 << 20
@@ -115,6 +117,8 @@ def _plan(
     source: Source, formats: Sequence[Format], work: Path
 ) -> tuple[Plan | None, list[tuple[str, ExportError]]]:
     """Return what files that write texts are made of, if there are any, and those there cannot."""
+    from zoo_export.generation.plan import make_plan  # Keras, where it is needed
+
     writing = [fmt.name for fmt in formats if fmt.writes]
     if not writing:
         return None, []

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo_export.generation.litertlm import PLAN
-from zoo_export.generation.plan import Plan, Reference
-from zoo_export.generation.signatures import LOGITS
+from zoo_export.generation.packing import PLAN
 from zoo_export.making.artifacts import about_of, check, check_agreement, check_weights
 from zoo_export.making.conversion import Converted, Job, LoadedJob
 from zoo_export.reading.source import Source
 from zoo_runtime.errors import ExportError
 from zoo_runtime.files import size_of
 from zoo_runtime.formats import Format
+from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.manifest import Artifact
 from zoo_runtime.running.writing import INPUTS, OUTPUTS, TEXT
 from zoo_runtime.tensors import Array
 from zoo_runtime.verification import Comparison, Verification
 from zoo_runtime.writing import TEXTS, WrittenText, texts_compared
+
+if TYPE_CHECKING:
+    from zoo_export.generation.plan import Plan, Reference
 
 # Two logits that are as near to each other, as a fraction of the largest, may change places: in a
 # float32 file, and in one whose activations are rounded by what each processor computes.

@@ -22,7 +22,8 @@ from typing import Any
 
 from zoo_export.converters.litert.convert import of_runtime
 from zoo_export.converters.tracing import Conversion
-from zoo_export.generation.litertlm import PLAN, run_samples
+from zoo_export.generation.litertlm import run_samples
+from zoo_export.generation.packing import PLAN
 from zoo_export.making.conversion import LOG, Job, LoadedJob, Result, read_job, write_result
 from zoo_export.making.timing import cost
 from zoo_export.reading.inference import inference_clone, named_for_scopes, perturb_weights

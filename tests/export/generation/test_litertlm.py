@@ -8,8 +8,7 @@ import pytest
 import zoo
 from zoo_export.converters.tracing import Conversion
 from zoo_export.generation import litertlm
-from zoo_export.generation.litertlm import PLAN
-from zoo_export.generation.packing import sections
+from zoo_export.generation.packing import PLAN, sections
 from zoo_export.generation.plan import make_plan
 from zoo_export.making.texts import same_texts
 from zoo_registry import UsageError

@@ -14,6 +14,9 @@ from typing import Any
 from zoo_registry import UsageError
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined, split
 
+# As many steps as take no less time one by one than it takes to make a graph of them.
+_LONG = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Signature:
@@ -132,8 +135,8 @@ def as_in_a_graph() -> Iterator[None]:
 
     In a graph, as in ``fit``, ``predict`` and every file, preprocessing brings what it is given to
     the dtype that it computes in: an image of integers is resized in floats. Step by step Keras
-    leaves that out, and rounds the resized image. And a loop over a sequence is one call there,
-    where step by step it takes a hundred times as long.
+    leaves that out, and rounds the resized image. And a loop over a long sequence is one call
+    there, in a fraction of the time.
     """
     import keras
     from keras.src.layers.preprocessing.data_layer import DataLayer
@@ -152,9 +155,10 @@ def as_in_a_graph() -> Iterator[None]:
         import tensorflow as tf
 
         run = partial(loop, layer, training=training)
+        steps = sequences.shape[1]
         # A graph takes a mask that is longer than the sequence, and forgets the rest of it.
-        is_whole = mask is None or mask.shape[1] == sequences.shape[1]
-        if is_whole and not layer.unroll:
+        is_whole = mask is None or mask.shape[1] == steps
+        if is_whole and steps >= _LONG and not layer.unroll:
             run = tf.function(run, autograph=False)
         return run(sequences, initial_state, mask)
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, TypeVar, cast
 
-from zoo_registry.plugins import OURS, OWN_DISTRIBUTION, PluginEntry
+from zoo_registry.plugins import OURS, OWN_DISTRIBUTION, RUNTIME_DISTRIBUTION, PluginEntry
 from zoo_registry.specs import Origin
 from zoo_system.errors import UnknownNameError
 
 T = TypeVar("T")
 BUILTIN_OWNER = OWN_DISTRIBUTION
-RUNTIME_DISTRIBUTION = "kerazoo-runtime"
 
 
 @dataclass(frozen=True)

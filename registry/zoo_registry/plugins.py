@@ -16,9 +16,9 @@ GROUPS = (
     *("zoo.models", "zoo.recipes", "zoo.datasets", "zoo.formats", "zoo.catalogs"),
     *("zoo.trackers", "zoo.launchers"),
 )
-OWN_DISTRIBUTION = "kerazoo"
+OWN_DISTRIBUTION, RUNTIME_DISTRIBUTION = "kerazoo", "kerazoo-runtime"
 # Distributions of this project: their code is as trusted as our own, and nobody hides their names.
-OURS = (OWN_DISTRIBUTION, "kerazoo-data")
+OURS = (OWN_DISTRIBUTION, RUNTIME_DISTRIBUTION, "kerazoo-data")
 # Of what this process registers itself.
 LOCAL_OWNER = "local"
 ENVIRONMENT_VARIABLE = "ZOO_PLUGINS"

@@ -144,7 +144,7 @@ def _stopped(parts: Iterator[str], stops: Sequence[str]) -> Iterator[str]:
 
     Example:
         >>> list(_stopped(iter(["one t", "wo E", "ND three"]), ["END"]))
-        ['one', ' two ']
+        ['one', ' two', ' ']
     """
     held, longest = "", max(map(len, stops), default=1)
     for part in parts:

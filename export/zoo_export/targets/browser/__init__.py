@@ -157,7 +157,7 @@ def _kind(manifest: Manifest, steps: list[Step]) -> str:
 
 
 def _summary(manifest: Manifest, artifact: Artifact) -> str:
-    task = (manifest.task or "model").replace("-", " ")
+    task = (manifest.task or "model").replace("-lm", "-language-model").replace("-", " ")
     return f"{task[0].upper()}{task[1:]}, {artifact.bytes / 1e6:,.1f} MB of ONNX"
 
 

@@ -20,7 +20,7 @@ export function asSeed(text) {
   const typed = text.trim();
   if (!typed) return BigInt(crypto.getRandomValues(new Uint32Array(1))[0]);
   if (!/^\d+$/.test(typed) || BigInt(typed) >= SEEDS) {
-    throw new Error(`“${typed}” is no seed: that is a whole number from 0 to 2⁶³ − 1.`);
+    throw new Error(`“${typed}” is no seed: that is a whole number from 0 on, below 2⁶³.`);
   }
   return BigInt(typed);
 }

@@ -33,28 +33,50 @@ export function processors(config) {
   return found.filter(([wanted]) => wanted).map(([, make]) => make());
 }
 
+// Loops and not functions from here on: a vocabulary is long, and each token waits for this.
+
 /** Return the place of the greatest score; of equal ones the first. */
 export function greatest(scores) {
-  return scores.reduce((best, score, at) => (score > scores[best] ? at : best), 0);
+  let best = 0;
+  for (let at = 1; at < scores.length; at++) if (scores[at] > scores[best]) best = at;
+  return best;
 }
 
 /** Return a token: the place of one random number among the cumulated probabilities. */
 export function drawn(scores, random) {
+  const shares = probabilities(scores);
   let total = 0;
-  const cumulated = probabilities(scores).map((share) => (total += share));
+  for (const share of shares) total += share;
   const wanted = random() * total;
-  const place = cumulated.findIndex((sum) => sum > wanted);
+  const place = firstAbove(shares, wanted);
   return place < 0 ? scores.findLastIndex((score) => score > -Infinity) : place;
 }
 
-function logProbabilities(scores) {
-  const highest = scores[greatest(scores)];
-  const all = Float64Array.from(scores, (score) => score - highest);
-  const total = Math.log(all.reduce((sum, value) => sum + Math.exp(value), 0));
-  return all.map((value) => value - total);
+/** Return where numbers together are more than wanted; -1 if they nowhere are. */
+function firstAbove(numbers, wanted) {
+  let sum = 0;
+  for (let at = 0; at < numbers.length; at++) {
+    sum += numbers[at];
+    if (sum > wanted) return at;
+  }
+  return -1;
 }
 
-const probabilities = (scores) => logProbabilities(scores).map(Math.exp);
+function logProbabilities(scores) {
+  const logs = new Float64Array(scores);
+  const highest = scores[greatest(scores)];
+  let total = 0;
+  for (let at = 0; at < logs.length; at++) total += Math.exp((logs[at] -= highest));
+  total = Math.log(total);
+  for (let at = 0; at < logs.length; at++) logs[at] -= total;
+  return logs;
+}
+
+function probabilities(scores) {
+  const shares = logProbabilities(scores);
+  for (let at = 0; at < shares.length; at++) shares[at] = Math.exp(shares[at]);
+  return shares;
+}
 
 /** Return a copy in which some tokens never come. */
 function never(scores, tokens) {
@@ -109,12 +131,13 @@ const topK = (count) => (scores) => {
 };
 
 const topP = (mass) => (scores) => {
-  const shares = probabilities(scores);
-  const possible = [...scores.keys()].filter((token) => scores[token] > -Infinity);
-  const ascending = possible.sort((a, b) => scores[a] - scores[b]);
-  let sum = 0;
-  const kept = ascending.findIndex((token) => (sum += shares[token]) > 1 - mass);
-  return never(scores, ascending.slice(0, kept < 0 ? -1 : kept));
+  const ascending = scores.slice().sort();
+  const found = firstAbove(probabilities(ascending), 1 - mass);
+  const place = found < 0 ? scores.length - 1 : found;
+  const least = ascending[place];
+  let equal = place - ascending.indexOf(least); // of equal ones, so many of the first are left out
+  const isLeftOut = (score) => score < least || (score === least && equal-- > 0);
+  return scores.map((score) => (isLeftOut(score) ? -Infinity : score));
 };
 
 const minP = (fraction) => (scores) => {

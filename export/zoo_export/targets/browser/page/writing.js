@@ -63,12 +63,13 @@ function drawing() {
 
 /** Write one text, each part as soon as it is there. */
 async function tell(model, turn) {
+  clear();
   const given = Object.entries(OPTIONS).map(([name, id]) => [name, part(id).valueAsNumber]);
   const seed = asSeed(part("seed").value);
   const config = configured(model.generation.config, { ...Object.fromEntries(given), seed });
   const begun = performance.now();
   let [first, last] = [begun, null];
-  clear();
+  show("written");
   for await (const piece of write(model, part("beginning").value, config)) {
     if (!last) first = performance.now();
     last = piece;
@@ -86,7 +87,6 @@ function clear() {
   part("new").textContent = "";
   part("ended").textContent = "";
   part("time").textContent = "";
-  show("written");
   part("result").scrollIntoView({ block: "nearest" });
 }
 

@@ -1,11 +1,13 @@
 """The page of a language model writes, token for token, what Python writes."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from export_browser import PATIENCE, TEXTS
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from zoo_export import ExportError, export
@@ -241,7 +243,7 @@ def test_a_person_has_a_text_written_and_stops_another(page, writer):
     assert driver.get_log("browser") == []
 
 
-def test_a_page_has_no_beam_search(writer):
+def test_what_a_page_of_a_language_model_cannot_do(writer):
     config = GenerationConfig(num_beams=4)
     manifest = replace(writer.manifest, decoding=Decoding(config=config))
     with pytest.raises(ExportError) as error:
@@ -250,3 +252,21 @@ def test_a_page_has_no_beam_search(writer):
         "The page draws tokens or takes the most probable ones; 'gpt' is to generate with "
         "num_beams=4. Leave it out of its generation_config.json."
     )
+    data = writer.path / "gpt.onnx.data"
+    data.touch()
+    with pytest.raises(ExportError, match="because they are over 2 GB"):
+        write(writer.path, writer.manifest)
+    data.unlink()
+
+
+def test_a_language_model_without_a_cache_names_the_next_token(page, writer, tmp_path):
+    copy = shutil.copytree(writer.path, tmp_path / "copy")
+    artifacts = tuple(replace(each, generation=None) for each in writer.manifest.artifacts)
+    write(copy, replace(writer.manifest, artifacts=artifacts))
+    driver = page(replace(writer, path=copy))
+    driver.find_element(By.ID, "words").send_keys("a", Keys.CONTROL, Keys.ENTER)
+    ended(driver)
+    [greedy] = writer.text_generator("onnx").complete(["a"], temperature=0, max_new_tokens=1)
+    first = driver.find_element(By.CSS_SELECTOR, "#answers li").get_attribute("data-label")
+    tokenizer = load_tokenizer(copy / "assets", "tokenizer.json")
+    assert first == tokenizer.decode(greedy.tokens, skip_special_tokens=False)

@@ -87,7 +87,7 @@ def right_by_the_standard(standard_of_onnx: list[str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def byte_writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bundle of a language model that was not trained: it writes any bytes.
 
     A token is a byte, so a character that is drawn may be half a one. Tests that take it are of

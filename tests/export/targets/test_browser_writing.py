@@ -29,6 +29,7 @@ ASKED = [
     ("a", {"seed": 7, "max_new_tokens": 90, "overflow": "slide"}),
     ("x" * 90, {"seed": 3, "max_new_tokens": 30, "overflow": "slide"}),
     ("a", {"seed": 9, "max_new_tokens": 40, "stop_strings": ("x", "pfsch")}),
+    ("a", {"seed": 1, "eos_token_id": (415, 363)}),
     ("b", {"temperature": 0, "max_new_tokens": 0}),
 ]
 WRITE = """const [asked, done] = arguments;

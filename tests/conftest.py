@@ -16,6 +16,7 @@ import pytest
 
 from zoo_export.making import assembly
 from zoo_registry import plugins
+from zoo_system.fast_keras import fast_keras
 
 ROOT = Path(__file__).parent.parent
 # What `make quick` leaves out beside slow tests: it converts, trains, or builds many models.
@@ -28,6 +29,7 @@ _LEFT_OUT = (
     *("tests/recipes/tasks/test_pairs", "tests/recipes/training", "tests/weights", "tests/zoo"),
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+fast_keras()
 
 
 def _draw_the_same(place: str) -> None:

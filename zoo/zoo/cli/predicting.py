@@ -132,13 +132,13 @@ def _predict_all(
     made: list[Prediction] = []
     for start in range(0, len(raws), _AT_ONCE):
         made += trained.predict(raws[start : start + _AT_ONCE], **options)
-    places = [where for where, _ in found]
+    locations = [where for where, _ in found]
     if as_json:
-        rows = zip(places, made, strict=True)
-        print_json([{"place": where, **as_plain(row)} for where, row in rows])
+        rows = zip(locations, made, strict=True)
+        print_json([{"location": where, **as_plain(row)} for where, row in rows])
         return
-    shown = [(where, *_in_short(row)) for where, row in zip(places, made, strict=True)]
-    print_table(("PLACE", "ANSWER", "PROBABILITY"), shown, right=("PROBABILITY",))
+    shown = [(where, *_in_short(row)) for where, row in zip(locations, made, strict=True)]
+    print_table(("LOCATION", "PREDICTION", "PROBABILITY"), shown, right=("PROBABILITY",))
 
 
 def _in_short(found: Prediction) -> tuple[str, str]:

@@ -10,6 +10,8 @@ from typing import Any
 
 from zoo_models.weights.converter import dialects
 from zoo_models.weights.foreign import ForeignCheckpoint
+from zoo_models.weights.gguf_file import is_gguf
+from zoo_models.weights.gguf_snapshot import GgufSnapshot
 from zoo_models.weights.native import NativeFile, RunFolder
 from zoo_models.weights.snapshot import CONFIG, PICKLES, Snapshot
 from zoo_models.weights.tokenizer import read_tokenizer
@@ -58,11 +60,11 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
                 f"{shlex.quote(str(source))}` goes on with it."
             )
         return RunFolder(spec, path / MODEL)
-    if path.is_file() and path.suffix != ".safetensors":
+    if path.is_file() and path.suffix != ".safetensors" and not is_gguf(path):
         pickle = " It is a pickle, which can run any code." if path.suffix in PICKLES else ""
         raise UsageError(
-            f"weights='{source}' of model '{spec.name}': only a '.keras', '.weights.h5' or "
-            f"'.safetensors' file, or a Hugging Face snapshot, can be loaded.{pickle}"
+            f"weights='{source}' of model '{spec.name}': only a '.keras', '.weights.h5', "
+            f"'.safetensors' or '.gguf' file, or a Hugging Face snapshot, can be loaded.{pickle}"
         )
     if all((path / name).is_file() for name in KERAS_HUB):
         raise UsageError(
@@ -74,7 +76,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
             f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
             "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
         )
-    return ForeignCheckpoint(spec, source, Snapshot(path), dialects(load_target(spec.converter)))
+    return ForeignCheckpoint(spec, source, snapshot_at(path), dialects(load_target(spec.converter)))
 
 
 def load_tokenizer(source: str | Path) -> Any:
@@ -82,8 +84,8 @@ def load_tokenizer(source: str | Path) -> Any:
 
     Args:
         source: A registered model with pretrained weights, a folder with ``tokenizer.json``,
-            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, or a hub's address as for
-            :func:`zoo.get_model`.
+            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, a GGUF file, or a hub's address as
+            for :func:`zoo.get_model`.
 
     Returns:
         A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its ids are those of Hugging Face
@@ -103,7 +105,13 @@ def load_tokenizer(source: str | Path) -> Any:
     """
     if str(source) in models:
         return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
-    return read_tokenizer(local_path(str(source)))
+    path = local_path(str(source))
+    return read_tokenizer(snapshot_at(path).folder if is_gguf(path) else path)
+
+
+def snapshot_at(path: Path) -> Snapshot:
+    """Return a snapshot, or a file that is read as one."""
+    return GgufSnapshot(path) if is_gguf(path) else Snapshot(path)
 
 
 def local_path(source: str) -> Path:

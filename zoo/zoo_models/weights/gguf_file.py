@@ -220,7 +220,9 @@ class _Header:
         if kind == _TEXT:
             return self._text()
         if kind != _ARRAY:
-            return self._numbers(kind, 1)[0].item()
+            number = self._numbers(kind, 1)[0]
+            # As it was before it was a float32: 1e-5, not 9.999999747378752e-06.
+            return float(str(number)) if number.dtype == "float32" else number.item()
         kind = self._number("<I")
         if kind == _TEXT:
             return [self._text() for _ in range(self._count(_LEAST_TEXT))]

@@ -22,6 +22,8 @@ from zoo_models.weights.gguf_tokenizer import (
     WHOLE,
     UnreadTokenizerError,
     build_tokenizer,
+    count_tokens,
+    has_tokens,
     special_ids,
     special_words,
 )
@@ -133,7 +135,8 @@ class GgufSnapshot(Snapshot):
         for key, value in _FIXED.items():
             keys.check(key, value)
         self._check_blocks(sizes["num_hidden_layers"])
-        ids = special_ids(file.metadata)
+        with self._naming():
+            ids = special_ids(file.metadata)
         ends = dict.fromkeys(ids[name] for name in ("eos", "eot", "eom") if name in ids)
         return {
             "model_type": architecture,
@@ -216,8 +219,12 @@ class GgufSnapshot(Snapshot):
             raise UsageError(
                 f"'{self.path}' has no tensor token_embd.weight: it is not a whole model."
             )
-        # What the tokenizer has may be fewer.
-        return keys.count("vocab_size", embedding.shape[0])
+        rows, words = embedding.shape[0], count_tokens(self._file.metadata)
+        if words > rows:
+            raise UsageError(
+                f"'{self.path}' has {words:,} words for the {rows:,} rows of token_embd.weight."
+            )
+        return keys.count("vocab_size", rows)
 
     def _biases(self) -> dict[str, bool]:
         """Return the keys of biases, where the family may have them or not."""
@@ -230,29 +237,46 @@ class GgufSnapshot(Snapshot):
 
     def _write_tokenizer(self, folder: Path) -> None:
         metadata = self._file.metadata
+        with self._naming():
+            try:
+                text = _tokenizer_text(metadata)
+            except UnreadTokenizerError as error:
+                (folder / GGML).write_text(str(error), encoding="utf-8")
+            else:
+                if text is not None:
+                    (folder / TOKENIZER).write_text(text, encoding="utf-8")
+            words = special_words(metadata)
+        settings = {**words, "chat_template": metadata.get("tokenizer.chat_template")}
+        (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+        sampling = _sampling(metadata)
+        if sampling:
+            ends = {key: self.own_config[key] for key in ("bos_token_id", "eos_token_id")}
+            (folder / GENERATION).write_text(json.dumps({**sampling, **ends}), encoding="utf-8")
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Say in errors about the metadata which file has it."""
         try:
-            whole = metadata.get(WHOLE)
-            text = whole if isinstance(whole, str) else build_tokenizer(metadata).to_str()
-            (folder / TOKENIZER).write_text(text, encoding="utf-8")
-        except UnreadTokenizerError as error:
-            (folder / GGML).write_text(str(error), encoding="utf-8")
+            yield
         except UsageError as error:
             raise UsageError(f"'{self.path}': {error}") from error
-        template = metadata.get("tokenizer.chat_template")
-        settings = {**special_words(metadata), "chat_template": template}
-        (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
-        sampling = {
-            name: metadata[f"general.sampling.{own}"]
-            for own, name in _SAMPLING.items()
-            if f"general.sampling.{own}" in metadata
-        }
-        if sampling:
-            known = {"do_sample": True, **sampling, **self._ends()}
-            (folder / GENERATION).write_text(json.dumps(known), encoding="utf-8")
 
-    def _ends(self) -> dict[str, Any]:
-        keys = ("bos_token_id", "eos_token_id", "pad_token_id")
-        return {key: self.own_config[key] for key in keys}
+
+def _tokenizer_text(metadata: Mapping[str, Any]) -> str | None:
+    """Return the content of ``tokenizer.json``, nothing for a file without a tokenizer."""
+    whole = metadata.get(WHOLE)
+    if isinstance(whole, str):
+        return whole
+    return str(build_tokenizer(metadata).to_str()) if has_tokens(metadata) else None
+
+
+def _sampling(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recommended sampling as ``generation_config.json`` has it."""
+    keys = {own: f"general.sampling.{own}" for own in _SAMPLING}
+    found = {_SAMPLING[own]: metadata[key] for own, key in keys.items() if key in metadata}
+    if found.get("temperature") == 0:
+        return {"do_sample": False}
+    return {"do_sample": True, **found} if found else {}
 
 
 class _Keys:

@@ -70,6 +70,16 @@ def special_words(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {name: tokens[ids[own]] for name, own in SPECIAL.items() if own in ids}
 
 
+def has_tokens(metadata: Mapping[str, Any]) -> bool:
+    """Return whether a file has a tokenizer, of whatever kind."""
+    return metadata.get(f"{_OWN}model") not in {None, "none", "no_vocab"}
+
+
+def count_tokens(metadata: Mapping[str, Any]) -> int:
+    """Return how many tokens the vocabulary of a file has."""
+    return len(_tokens(metadata))
+
+
 def build_tokenizer(metadata: Mapping[str, Any]) -> Any:
     """Return the ``tokenizers.Tokenizer`` of a file.
 

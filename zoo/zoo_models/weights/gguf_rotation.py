@@ -14,10 +14,10 @@ _THETA = 10_000.0
 _FACTOR, _OLD_FACTOR = "rope.scaling.factor", "rope.scale_linear"
 _TYPE, _LENGTH = "rope.scaling.type", "rope.scaling.original_context_length"
 _FAST, _SLOW = "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow"
-_AMPLITUDE = "rope.scaling.attn_factor"
+_AMPLITUDE, _WHOLE_AMPLITUDE = "rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor"
 KEYS = {
     *("rope.dimension_count", "rope.freq_base", _FACTOR, _OLD_FACTOR, _TYPE, _LENGTH, _FAST, _SLOW),
-    *(_AMPLITUDE, "rope.scaling.finetuned"),
+    *(_AMPLITUDE, _WHOLE_AMPLITUDE, "rope.scaling.finetuned"),
 }
 # Of Llama 3, 3.1, 3.2 and 3.3.
 _LLAMA3 = (8192, 1.0, 4.0)
@@ -57,7 +57,6 @@ def rotation(keys: Keys, file: GgufFile, head_dim: int, longest: int) -> dict[st
     """
     keys.check("rope.dimension_count", head_dim)
     keys.check("rope.scaling.yarn_ext_factor", 1)
-    keys.check("rope.scaling.yarn_attn_factor", 1)
     keys.check("rope.scaling.yarn_log_multiplier", 0)
     theta = keys.number("rope.freq_base", _THETA)
     table = _scaling(keys, longest)
@@ -82,12 +81,13 @@ def _scaling(keys: Keys, longest: int) -> dict[str, Any] | None:
     if kind == "linear":
         keys.check(_AMPLITUDE, 1)
         return {"rope_type": "linear", "factor": factor}
+    # The second key is the model's own attention_factor, as the converter writes it.
     amplitude = keys.number(_AMPLITUDE, 1.0) * (1 + 0.1 * math.log(factor))
     return {
         "rope_type": "yarn",
         "factor": factor,
         "original_max_position_embeddings": keys.count(_LENGTH, longest),
-        "attention_factor": amplitude,
+        "attention_factor": keys.number(_WHOLE_AMPLITUDE, amplitude),
         "beta_fast": keys.number(_FAST, 32.0),
         "beta_slow": keys.number(_SLOW, 1.0),
     }

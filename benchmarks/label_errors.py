@@ -38,7 +38,7 @@ def main() -> None:
             home.mkdir(exist_ok=True)
             Image.fromarray(image[..., 0]).save(home / f"{row}.png")
         listed = inspect_data(folder, label_errors=True).suspects or ()
-    right = sum(suspect.place in wrong for suspect in listed)
+    right = sum(suspect.location in wrong for suspect in listed)
     print(f"{len(wrong)} of {COUNT} classes are wrong; of {len(listed)} listed, {right} are.")
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from zoo_export.making import assembly
 from zoo_registry import plugins
+from zoo_system.fast_keras import fast_keras
 
 ROOT = Path(__file__).parent.parent
 # What `make quick` leaves out beside slow tests: it converts, trains, or builds many models.
@@ -28,6 +29,7 @@ _LEFT_OUT = (
     *("tests/recipes/tasks/test_pairs", "tests/recipes/training", "tests/weights", "tests/zoo"),
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+fast_keras()
 
 
 def _draw_the_same(place: str) -> None:
@@ -87,7 +89,7 @@ def right_by_the_standard(standard_of_onnx: list[str]) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def byte_writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the bundle of a language model that was not trained: it writes any bytes.
 
     A token is a byte, so a character that is drawn may be half a one. Tests that take it are of

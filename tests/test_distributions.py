@@ -13,7 +13,7 @@ from zoo_registry.entries import own_version
 ROOT = Path(__file__).parent.parent
 ROOTS = ("registry", "export", "zoo", "recipes")
 RUNTIME = ("zoo_system", "zoo_registry", "zoo_runtime")
-EXTRAS = ("audio", "images", "litert", "onnx", "text")
+EXTRAS = ("audio", "grammar", "images", "litert", "onnx", "serve", "text")
 
 
 def project(folder: str) -> dict[str, Any]:

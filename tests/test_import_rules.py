@@ -35,7 +35,7 @@ MODELS = {
     "catalog": set(),
     "weights": {"calling"},
     "sizing": {"build", "calling", "memory"},
-    "bridges": {"weights"},
+    "bridges": {"layers", "weights"},
 }
 # The rooms of zoo_recipes: each may import those above it, those of one line each other.
 RECIPES = (

@@ -129,9 +129,9 @@ class Bundle(Contents):
         """Preprocess raw inputs, run them and interpret the outputs.
 
         Args:
-            x: One raw input, such as the path of an image, a text, a pair of question and text or
-                of user and item in a tuple, an array, or a row of a table as a mapping; or a list
-                of them. Words that are to be tagged may be a list or tuple each.
+            x: One raw input, such as the path or the bytes of an image, a text, a pair of question
+                and text or of user and item in a tuple, an array, or a row of a table as a
+                mapping; or a list of them. Words that are to be tagged may be a list or tuple each.
             runtime: Name of a format; the first one whose runtime is installed by default.
             top_k: How many of the most probable answers to list; five by default, or one span
                 of a text.

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from zoo_registry import UsageError
-from zoo_runtime.answers.prediction import Described, Prediction, answer, as_texts, prepare
+from zoo_runtime.answers.prediction import (
+    Described,
+    Prediction,
+    answer,
+    as_texts,
+    prepare,
+    preprocessor_of,
+)
 from zoo_runtime.generation.generator import TextGenerator
 from zoo_runtime.run_info import RunInfo
 from zoo_runtime.running import Runner
@@ -118,5 +125,5 @@ def predictions(
     if trained.task == "seq2seq" and raws and isinstance(raws[0], str):
         return [Prediction({}, text=made.text) for made in generator().complete(raws)]
     assets = trained.assets
-    arrays, ends = prepare(trained, assets, raws)
+    arrays, ends = prepare(preprocessor_of(trained, assets), raws)
     return answer(trained, assets, runner.run(arrays), raws=raws, ends=ends, top_k=top_k)

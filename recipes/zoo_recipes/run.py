@@ -278,11 +278,16 @@ def open_trained(source: Run | Bundle | str | Path) -> Run | Bundle:
         return source
     if not isinstance(source, str | Path):
         raise UsageError(f"{source!r} is neither a run nor a bundle: give one, or its folder.")
-    if Path(source, INFO).is_file():
-        return load_run(source)
-    if is_bundle(Path(source)):
-        return load_bundle(source)
-    runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+    try:
+        if Path(source, INFO).is_file():
+            return load_run(source)
+        if is_bundle(Path(source)):
+            return load_bundle(source)
+        runs = sorted(path.parent.name for path in Path(source).glob(f"*/{INFO}"))
+    except OSError as error:  # such as a text in place of a path, which is too long for one
+        raise UsageError(
+            f"'{str(source)[:60]}' cannot be read: {error.strerror or error}."
+        ) from error
     if runs:
         raise UsageError(f"'{source}' holds runs ({', '.join(runs)}): name one of them.")
     raise UsageError(

@@ -355,10 +355,22 @@ class Registry(Generic[T]):
             owners = " and ".join(f"'{e.owner}'" for e in entries)
             choices = " or ".join(f"'{e.qualified}'" for e in entries)
             raise DuplicateNameError(f"{self.kind} '{name}' is claimed by {owners}: say {choices}.")
+        self._refuse_of_broken_catalog(name)
         hint = did_you_mean(name, self._known())
         raise UnknownNameError(
             f"There is no {self.kind} '{name}'.{hint} `zoo {self.kind}s` lists all."
         )
+
+    def _refuse_of_broken_catalog(self, name: str) -> None:
+        catalog = self._catalogs.get(name.partition("/")[0])
+        for problem in self.problems:
+            wanted = (problem.group, problem.name, problem.distribution)
+            if catalog and wanted == (catalog.group, catalog.name, catalog.distribution):
+                raise PluginError(
+                    f"{self.kind} '{name}' is not known, as catalog '{problem.name}' of plugin "
+                    f"'{problem.distribution}' {problem.version} cannot be used: "
+                    f"{as_sentence(problem.reason)} `zoo plugins` shows the traceback."
+                )
 
     def _load(self, entry: Entry) -> T:
         if entry.trusted and entry.plugin is None:

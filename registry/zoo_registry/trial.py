@@ -8,6 +8,7 @@ found as plain data.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import select
@@ -86,8 +87,9 @@ def try_plugins(entries: Sequence[PluginEntry], *, build: bool = False) -> list[
 def guarded(owner: str, *, seconds: float | None = None) -> Iterator[None]:
     """Run a plugin's code here and keep standard output, the working folder and Ctrl-C as they are.
 
-    What it prints goes to standard error. An exception that would end the process, which is not a
-    Ctrl-C of the user's, becomes a RuntimeError.
+    What it prints goes to standard error. What would end the process, an exception that is not a
+    Ctrl-C of the user's or a call of ``os._exit``, becomes a RuntimeError. A crash, which nothing
+    can stop, says in which file it was.
 
     Args:
         owner: Whose code it is.
@@ -95,7 +97,7 @@ def guarded(owner: str, *, seconds: float | None = None) -> Iterator[None]:
     """
     folder, streams = Path.cwd(), (sys.stdout, sys.stderr)
     _RAN_HERE[owner] = None
-    with _noted_interrupts() as pressed, _stdout_as_stderr():
+    with _noted_interrupts() as pressed, _stdout_as_stderr(), _exits_raised(), _crashes_told():
         try:
             with _within(seconds):
                 yield
@@ -174,6 +176,37 @@ def where(error: BaseException) -> str:
 
 class _TooLongError(BaseException):
     """Raised by the clock; no plugin that passes over exceptions passes over it."""
+
+
+@contextlib.contextmanager
+def _exits_raised() -> Iterator[None]:
+    """Raise where the main thread calls ``os._exit``; others, and children, end as they want."""
+    leave, process = os._exit, os.getpid()
+
+    def refuse(status: int) -> Any:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and os.getpid() == process:
+            raise SystemExit(f"os._exit({status})")
+        leave(status)
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = leave
+
+
+@contextlib.contextmanager
+def _crashes_told() -> Iterator[None]:
+    if faulthandler.is_enabled():
+        yield
+        return
+    with contextlib.suppress(OSError, ValueError):  # there is no standard error
+        faulthandler.enable(2)
+    try:
+        yield
+    finally:
+        faulthandler.disable()
 
 
 @contextlib.contextmanager

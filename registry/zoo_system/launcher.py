@@ -10,6 +10,7 @@ import os
 import runpy
 import sys
 
+from zoo_system.fast_keras import fast_keras
 from zoo_system.processes import PATH_OF_PROGRAM, PROGRAM, end_with_parent
 
 
@@ -21,6 +22,7 @@ def main(kind: str, name: str, *arguments: str) -> None:
         # It is the same process, so what the kernel knows of it stays.
         os.execv(name, [name, *arguments])
     sys.argv[:] = [name, *arguments]
+    fast_keras()
     runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 

@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
+
+from zoo_system.fast_keras import spec_behind
 
 
 class QuietTensorFlow(MetaPathFinder):
@@ -27,7 +29,7 @@ class QuietTensorFlow(MetaPathFinder):
         """Return TensorFlow's own spec with a loader that runs in silence."""
         if fullname != "tensorflow":
             return None
-        spec = PathFinder.find_spec(fullname, path)
+        spec = spec_behind(self, fullname, path, target)
         if spec and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
             loader: Any = spec.loader
             loader.exec_module = _held_back(loader.exec_module)

@@ -29,8 +29,8 @@ def start(*words, **pipes):
     return subprocess.Popen(command, **{"stderr": subprocess.PIPE, **pipes})
 
 
-def test_texts_are_printed_one_after_another(writer):
-    given = ("generate", writer, "Hello", "--seed", 1, "--max-new-tokens", 40)
+def test_texts_are_printed_one_after_another(byte_writer):
+    given = ("generate", byte_writer, "Hello", "--seed", 1, "--max-new-tokens", 40)
     texts = json.loads(say(*given, "--num-return-sequences", 3, "--json").output)
     assert [text["finish"] for text in texts] == ["length"] * 3
     done = say(*given, "--num-return-sequences", 3)
@@ -38,7 +38,7 @@ def test_texts_are_printed_one_after_another(writer):
 
     assert done.stdout == "\n".join(f"{printable(text['text'])}\n" for text in texts)
     assert re.fullmatch(r"120 tokens, \d+\.\d tokens/s, the first after [\d,]+ ms\n", done.stderr)
-    two = say("generate", writer, "Hello", "-", *given[3:], text="Hello")
+    two = say("generate", byte_writer, "Hello", "-", *given[3:], text="Hello")
     alone = say(*given)
     assert two.stdout == f"{alone.stdout}\n{alone.stdout}"
     assert say(*given[:3], "--max-new-tokens", 0).output == "\n0 tokens\n"
@@ -46,8 +46,8 @@ def test_texts_are_printed_one_after_another(writer):
     assert say(*given[:3], *greedy).stdout == say(*given[:3], *greedy).stdout
 
 
-def test_a_full_context_is_told(writer):
-    words = ("generate", writer, "a" * 1020, "--max-new-tokens", 20, "--seed", 1)
+def test_a_full_context_is_told(byte_writer):
+    words = ("generate", byte_writer, "a" * 1020, "--max-new-tokens", 20, "--seed", 1)
     done = say(*words)
     assert "The context is full: --overflow slide forgets its beginning" in done.stderr
     assert done.stderr.startswith("5 tokens, ")
@@ -74,33 +74,45 @@ def test_a_full_context_is_told(writer):
         ([], "A prompt is missing"),
     ],
 )
-def test_what_cannot_be_followed_is_refused(writer, words, message):
-    done = say("generate", writer, *words)
+def test_what_cannot_be_followed_is_refused(byte_writer, words, message):
+    done = say("generate", byte_writer, *words)
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)
     assert done.stdout == ""
 
 
-def test_a_stream_ends_with_its_reader(writer):
-    process = start("generate", writer, "a", *ENDLESS, stdout=subprocess.PIPE)
+def test_what_is_no_language_model_is_refused():
+    for source, message in [
+        ("gpt2-smal", "It is not the name of a model either. Did you mean 'gpt2-small'?"),
+        ("x" * 5000, f"'{'x' * 60}' cannot be read: File name too long."),
+        ("resnet50", "'resnet50' is not a language model: its tasks are image-classification, "),
+        ("gpt-nano", "Model 'gpt' has no tokenizer: load weights that come with one"),
+    ]:
+        done = say("generate", source, "a")
+        assert isinstance(done.exception, UsageError), source
+        assert message in str(done.exception)
+
+
+def test_a_stream_ends_with_its_reader(byte_writer):
+    process = start("generate", byte_writer, "a", *ENDLESS, stdout=subprocess.PIPE)
     assert process.stdout.read(20)
     process.stdout.close()
     assert process.wait(30) == 1
     assert process.stderr.read() == b""
 
 
-def test_ctrl_c_ends_a_stream(writer):
-    process = start("generate", writer, "a", *ENDLESS, stdout=subprocess.PIPE)
+def test_ctrl_c_ends_a_stream(byte_writer):
+    process = start("generate", byte_writer, "a", *ENDLESS, stdout=subprocess.PIPE)
     assert process.stdout.read(20)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (130, b"\ninterrupted\n")
 
 
-def test_a_conversation_has_its_history(writer, tmp_path):
+def test_a_conversation_has_its_history(byte_writer, tmp_path):
     """The answer to the second message depends on the first, unless there is a new conversation."""
     (tmp_path / "chat.jinja").write_text(SEEN)
-    words = ("chat", writer, "--chat-template", tmp_path / "chat.jinja", "--temperature", 0)
+    words = ("chat", byte_writer, "--chat-template", tmp_path / "chat.jinja", "--temperature", 0)
     words = (*words, "--max-new-tokens", 30, "--system", "be kind")
     found = [say(*words, text=text).output for text in ("hi\nyou\n", "hi\n/new\nyou\n", "you\n")]
     assert [text.count("30 tokens") for text in found] == [2, 2, 1]
@@ -108,15 +120,15 @@ def test_a_conversation_has_its_history(writer, tmp_path):
     with_template = say(*words, text="").output
     assert with_template == ""
     prompt = "<system>be kind<user>you"
-    written = ("generate", writer, prompt, "--temperature", 0, "--max-new-tokens", 30)
+    written = ("generate", byte_writer, prompt, "--temperature", 0, "--max-new-tokens", 30)
     assert say(*words, text="you\n").stdout == say(*written).stdout
 
 
-def test_a_model_without_a_template_continues_the_text(writer):
+def test_a_model_without_a_template_continues_the_text(byte_writer):
     words = ("--temperature", 0, "--max-new-tokens", 9, "--overflow", "stop")
-    done = say("chat", writer, *words, text="hi\n")
+    done = say("chat", byte_writer, *words, text="hi\n")
     assert done.stderr.startswith("'writer' has no chat template: it continues your text.\n")
-    assert done.stdout == say("generate", writer, "hi\n", *words).stdout
+    assert done.stdout == say("generate", byte_writer, "hi\n", *words).stdout
 
 
 @pytest.mark.parametrize(
@@ -132,18 +144,18 @@ def test_a_model_without_a_template_continues_the_text(writer):
         ("{% include '/etc/passwd' %}", "The chat template fails: "),
     ],
 )  # fmt: skip
-def test_a_template_that_fails_or_does_not_end(writer, tmp_path, template, message):
+def test_a_template_that_fails_or_does_not_end(byte_writer, tmp_path, template, message):
     (tmp_path / "chat.jinja").write_text(template)
-    words = ["chat", writer, "--chat-template", tmp_path / "chat.jinja"]
+    words = ["chat", byte_writer, "--chat-template", tmp_path / "chat.jinja"]
     done = say(*words, text="hi\n")
     assert isinstance(done.exception, UsageError)
     assert message in str(done.exception)
 
 
-def test_ctrl_c_ends_an_answer_and_not_the_conversation(writer, tmp_path):
+def test_ctrl_c_ends_an_answer_and_not_the_conversation(byte_writer, tmp_path):
     (tmp_path / "chat.jinja").write_text(SEEN)
     ours, its = pty.openpty()
-    words = ("chat", writer, "--chat-template", tmp_path / "chat.jinja")
+    words = ("chat", byte_writer, "--chat-template", tmp_path / "chat.jinja")
     process = start(*words, *ENDLESS, stdin=its, stdout=its, stderr=its, start_new_session=True)
     os.close(its)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -144,7 +145,9 @@ def test_a_broken_format_is_no_fault_of_a_model(hostile, monkeypatch) -> None:
     assert planned == [["onnx", "saved_model", "tflite"]]
 
 
-@pytest.mark.parametrize("name", ["leaves", "interrupts", "base", "mute", "prints", "moves"])
+@pytest.mark.parametrize(
+    "name", ["leaves", "interrupts", "base", "mute", "gone", "prints", "moves"]
+)
 def test_a_plugin_asked_for_by_name_is_one_message(hostile, name: str, capfd) -> None:
     from pathlib import Path
 
@@ -177,6 +180,10 @@ def test_a_plugin_asked_for_by_name_hangs_no_command(hostile, monkeypatch) -> No
     assert "model 'sleeps' of plugin 'sleeps-plugin' 1.0 cannot be used: TimeoutError: it took" in (
         done.stderr
     )
+    done = zoo("show", "crashes")
+    assert (done.returncode, done.stdout) == (-signal.SIGSEGV, "")
+    assert "Segmentation fault" in done.stderr
+    assert "crashes_module.py" in done.stderr
 
 
 def test_ctrl_c_while_the_command_line_is_imported_is_one_line() -> None:

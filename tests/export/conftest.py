@@ -45,6 +45,8 @@ def make_run(trained, digits, tmp_path_factory):
         folder = tmp_path_factory.mktemp("runs") / "digits-net"
         folder.mkdir()
         model.save(folder / "model.keras")
+        (folder / "assets").mkdir()
+        (folder / "assets" / ".partial-kill.json").write_text("half of what a kill left")
         images, labels = digits
         for name, rows in (("examples", slice(0, examples)), ("calibration", slice(-128, None))):
             np.savez(folder / f"{name}.npz", **{"x/image": images[rows], "y": labels[rows]})

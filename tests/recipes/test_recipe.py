@@ -42,6 +42,7 @@ def test_the_promised_recipes_are_there():
     assert set(RECIPES) >= {
         *("digits-mlp", "digits-cnn", "digits-lstm", "mnist5k-cnn", "mnist5k-lenet5"),
         *("language-id-lstm", "language-id-transformer", "language-id-bert", "pydoc-gpt"),
+        *("pydoc-llama", "shakespeare-gpt"),
         *("g2p-transformer", "brown-tagger"),
         *("resume-bias", "movielens-factorization", "movielens-100k-factorization"),
         *("mnist5k-scenes-centernet", "voc-centernet"),
@@ -52,7 +53,7 @@ def test_the_promised_recipes_are_there():
         *("imagenet-resnet50", "imagenet-mobilenet-v3-small", "imagenet-vit-small"),
         *("flowers-transfer", "imdb-lstm", "imdb-bert", "sst2-bert", "ag-news-transformer"),
         *("conll-bert-ner", "squad-bert-qa", "pretrain-bert-mlm-nsp"),
-        *("wikitext-gpt2", "shakespeare-gpt"),
+        "wikitext-gpt2",
         *("translate-ted-pt-en-transformer", "cnn-dailymail-summarize-transformer"),
     }
 
@@ -74,7 +75,7 @@ def test_five_mistakes_are_told_at_once():
         "Did you mean 'digits'? Ours: asterisk_prompts, breast_cancer, brown, cmudict, diabetes, "
         "digits, django_translations, language_id, mnist5k, mnist5k_angles, mnist5k_scenes, "
         "movie_reviews, "
-        "movielens_small, pydoc, resume, reuters_r8.\n"
+        "movielens_small, pydoc, resume, reuters_r8, shakespeare.\n"
         '  dataset.train = "train[:80": is not a split, such as "train", "train[:90%]" '
         'or "train+test".'
     )
@@ -174,7 +175,7 @@ def test_overrides():
 
 
 def test_a_part_is_taken_out_and_an_item_of_a_list_changed():
-    recipe = resolve_recipe("shakespeare-gpt")
+    recipe = resolve_recipe("ag-news-transformer")
     assert recipe.compile.schedule is not None
     recipe = with_overrides(recipe, ["fit.keep_best=none", "fit.early_stopping.patience=3"])
     names = [

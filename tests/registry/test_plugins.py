@@ -102,6 +102,14 @@ def test_a_broken_catalog_is_recorded_and_a_taken_prefix_stays(site) -> None:
         "prefix 'keras' is already that of 'kerazoo': 'b-hub' must choose another."
     )
     assert (problem.distribution, problem.reason) == ("a-hub", "RuntimeError: boom")
+    with pytest.raises(PluginError) as caught:
+        models.get("broken/net")
+    assert str(caught.value) == (
+        "model 'broken/net' is not known, as catalog 'broken' of plugin 'a-hub' 1.0 cannot be "
+        "used: RuntimeError: boom. `zoo plugins` shows the traceback."
+    )
+    with pytest.raises(UnknownNameError):
+        models.get("keras/net")
 
 
 def test_two_plugins_with_one_name(site) -> None:
@@ -216,6 +224,13 @@ def test_a_module_may_register_the_name_of_its_entry_point(site) -> None:
     assert models.get("twice").origin.distribution == "twice-zoo"
     with pytest.raises(DuplicateNameError):
         models.add("twice", entry)
+
+
+def test_a_decorated_function_may_be_the_entry_point_too(site, fresh_python) -> None:
+    text = f"import zoo\n{BUILDER}".replace("def build", "@zoo.register('x')\ndef build")
+    site.install("x-zoo", entry("x", "x_zoo:build"), x_zoo=text)
+    done = fresh_python("import zoo; print(zoo.list_models('x'), zoo.describe('x').origin)")
+    assert done.stdout == "['x'] Origin(distribution='x-zoo', version='1.0')\n", done.stderr
 
 
 @pytest.mark.parametrize(

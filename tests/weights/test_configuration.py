@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 import warnings
 from pathlib import Path
 
@@ -87,6 +88,12 @@ def loaded(name, **arguments):
         ("llama", LLAMA, {"rope_parameters": "x"}, "rope_parameters='x' is not a table."),
         ("vit", VIT, {"patch_size": [4, 2]}, "patch_size=[4, 2] is not a square"),
         ("resnet", RESNET, {"layer_type": "wide"}, "layer_type='wide'"),
+        (
+            "resnet",
+            RESNET,
+            {"layer_type": None},
+            "missing: stage_0_block_0_conv_2/kernel, stage_0_",
+        ),
         ("resnet", RESNET, {"hidden_sizes": None}, "hidden_sizes=[256, 512, 1024, 2048] for"),
         ("resnet", RESNET, {"hidden_sizes": "ab"}, "does not fit: Model 'resnet': filters="),
         ("llama", LLAMA, {"rope_parameters": {"type": "odd", "rope_theta": 500.0}}, "'odd'"),
@@ -194,8 +201,8 @@ def test_all_settings_of_pixels_are_in_the_graph(snapshot, processor, scale, off
     model, message = loaded("vit", weights=snapshot(VIT, {"preprocessor_config.json": processor}))
     assert message == ""
     rescale = model.get_layer("rescale")
-    np.testing.assert_allclose(rescale.scale, [scale] * 3, rtol=1e-6)
-    np.testing.assert_allclose(rescale.offset, [offset] * 3, atol=1e-6)
+    np.testing.assert_allclose(np.ravel(rescale.scale), [scale] * 3, rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(rescale.offset), [offset] * 3, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -358,4 +365,6 @@ def test_the_pooler_of_a_vit_is_said(snapshot):
 
 def test_very_many_tensors_take_no_time():
     names = [f"bert.encoder.layer.{number}.output.dense.bias" for number in range(300_000)]
+    began = time.process_time()
     assert sum(BERT.knows(BERT.plain_name(name)) for name in names) == 300_000
+    assert time.process_time() - began < 10  # with a pattern compiled for each it was 40

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import zoo
 from zoo_models.weights.opening import open_weights
@@ -129,6 +130,22 @@ def test_classes_that_are_counted_or_left_out_have_the_names_of_transformers(
     configure(snapshot, drop, **keys)
     labels = open_weights(models.get("bert"), snapshot).labels
     assert labels == [f"LABEL_{index}" for index in range(count)]
+
+
+@pytest.mark.parametrize("name", ["vit", "resnet", "mobilenet-v2"])
+def test_images_of_two_classes_that_transformers_leaves_unnamed(name, tmp_path):
+    folder = tmp_path / "two"
+    shutil.copytree(REFERENCES / f"{name}-image-classification", folder)
+    configure(folder, ("id2label", "label2id"))
+    file = folder / "model.safetensors"
+    held = {k: v[:2] if k.startswith("classifier.") else v for k, v in load_file(file).items()}
+    save_file({k: np.ascontiguousarray(v) for k, v in held.items()}, file)
+    smaller = {} if name == "vit" else {"input_shape": (32, 32, 3)}
+    model, warned = built(name, weights=folder, **smaller)
+    assert warned == []
+    assert model.output_shape == (None, 2)
+    head = next(v for k, v in held.items() if k.startswith("classifier.") and v.ndim == 2)
+    np.testing.assert_array_equal(model.get_layer("logits").kernel, head.T)
 
 
 def test_rows_of_classes_that_nothing_names_go_in_their_order_and_that_is_said(run, tmp_path):

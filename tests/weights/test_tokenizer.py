@@ -96,6 +96,24 @@ def test_a_whole_file_says_itself_what_stands_around_a_text(tmp_path):
     assert load_tokenizer(tmp_path).encode("a").ids == [0, *made.encode("a").ids]
 
 
+def test_a_roberta_stands_between_its_own_marks(tmp_path):
+    """As transformers' RobertaTokenizer numbers the same files."""
+    vocabulary = json.loads((REFERENCES / "tokenizer-gpt2" / "vocab.json").read_text())
+    words = sorted(vocabulary.keys() - {"<|endoftext|>"}, key=vocabulary.get)
+    words = ["<s>", "<pad>", "</s>", "<unk>", *words, "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({word: at for at, word in enumerate(words)}))
+    merges = (REFERENCES / "tokenizer-gpt2" / "merges.txt").read_bytes()
+    (tmp_path / "merges.txt").write_bytes(merges)
+    settings = json.dumps({"tokenizer_class": "RobertaTokenizer"})
+    (tmp_path / "tokenizer_config.json").write_text(settings)
+    tokenizer = load_tokenizer(tmp_path)
+    weather = [224, 90, 286, 87, 75, 271]
+    assert tokenizer.encode("The weather").ids == [0, 55, 75, 72, *weather, 2]
+    pair = [0, 87, 75, 72, *weather, 224, 76, 86, 2, 2, 79, 82, 290, 79, 92, 2]
+    assert tokenizer.encode("the weather is", "lovely").ids == pair
+    assert tokenizer.encode(" <mask> is").ids == [0, 224, 303, 224, 76, 86, 2]
+
+
 def refused(source):
     with pytest.raises(UsageError) as raised:
         load_tokenizer(source)

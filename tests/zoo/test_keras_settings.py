@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 import zoo
-from zoo_models.bridges.applications import channels_last
+from zoo_models.bridges.applications import PIXELS, _pixels, channels_last
 from zoo_models.build import check_backend
 from zoo_models.sizing import abstract_model
 from zoo_registry import UsageError, models
@@ -44,6 +45,26 @@ def test_models_are_the_same_whatever_image_data_format_says(name, channels_firs
             usual.get_config(), default=str
         )
         assert [tuple(w.shape) for w in model.weights] == [tuple(w.shape) for w in usual.weights]
+
+
+def test_models_give_the_same_whatever_image_data_format_says(channels_first):
+    """Some layers of Keras ask for it not where they are made but whenever they are called."""
+    image, features = keras.Input((32, 32, 3)), keras.Input((4,))
+    pixels = {how: keras.Model(image, _pixels(image, how), name=how) for how in PIXELS.values()}
+    several = {"num_classes": 2, "target_mean": [1.0, 2.0], "target_scale": 3.0}
+    net = zoo.get_model("resnet", **models.get("resnet").reduced)
+    numbers = zoo.get_model("mlp", input_shape=(4,), task="regression", **several)
+    outputs = {how: prepared(image) for how, prepared in pixels.items()}
+    outputs |= {"net": net(image), "numbers": numbers(features)}
+    model = keras.Model([image, features], outputs)
+    rng = np.random.default_rng(0)
+    rows = [rng.uniform(0, 255, (2, 32, 32, 3)), rng.normal(size=(2, 4))]
+    given = model(rows)
+    with channels_last():
+        usual = model(rows)
+    for name, value in usual.items():
+        assert np.std(value) > 0, name
+        np.testing.assert_array_equal(given[name], value, err_msg=name)
 
 
 def test_augmentation_is_the_same_whatever_image_data_format_says(channels_first):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import zipfile
 
 import pytest
+from click.testing import CliRunner
 
 import zoo
+from zoo.cli.main import cli
 from zoo_models import memory
 from zoo_registry import UsageError, ZooError, models
 from zoo_system.machine import free_bytes
@@ -20,6 +22,8 @@ def test_a_model_larger_than_the_memory_is_refused(monkeypatch: pytest.MonkeyPat
         "Model 'llama-7b' has 27.0 GB of weights, and 20.0 GB of memory are free: choose a "
         "smaller model, or set KERAZOO_ANY_SIZE=1 to build it all the same."
     )
+    done = CliRunner().invoke(cli, ["export", "llama-7b", "--to", "onnx", "--out", "nowhere"])
+    assert str(done.exception) == str(raised.value)
     # It is only sized: that takes no memory.
     assert zoo.size("llama-7b").num_params == 6_738_415_616
 

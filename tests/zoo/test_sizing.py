@@ -164,5 +164,11 @@ def test_choices_are_ranked_by_weights_then_results_then_size():
     assert not many[0].reason.startswith("pretrained")
     assert "bert" not in few
     assert choose("text-classification", max_mb=20, dtype="int8")[0].megabytes <= 20
+    # A speech recognizer is none, whatever KerasHub calls it.
+    written = choose("causal-lm", max_mb=150)
+    assert written[0].name == "gpt-nano"
+    assert not [row.name for row in written if "moonshine" in row.name or "whisper" in row.name]
+    with pytest.raises(UsageError, match=r"moonshine_tiny_en.* multiply-adds: not counted"):
+        choose("automatic-speech-recognition", max_mb=1)
     with pytest.raises(UsageError, match=r"^No model has the task 'clasification'\. Did you mean"):
         choose("clasification")

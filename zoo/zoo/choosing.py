@@ -81,10 +81,14 @@ def choose(
     ]
     fitting = [choice for choice in candidates if _fits(choice, max_mb, max_macs)]
     if not fitting:
+        if not candidates:
+            named = ", ".join(sorted(specs)[:3])
+            raise UsageError(f"No model for '{task}' has a known size, as of {named}.")
         least = min(candidates, key=lambda choice: choice.num_params)
+        macs = "not counted" if least.macs is None else f"{least.macs:,}"
         raise UsageError(
             f"No model for '{task}' keeps these limits. The smallest is '{least.name}': "
-            f"{least.megabytes:.2f} MB, {least.macs:,} multiply-adds."
+            f"{least.megabytes:.2f} MB, multiply-adds: {macs}."
         )
     return sorted(fitting, key=lambda choice: _rank(choice, examples))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import zoo_registry
 from zoo_models.build import get_model
-from zoo_models.sizing import size
+from zoo_models.sizing import abstract_model, size_of
 from zoo_registry import ModelSpec, TensorSpec, ZooError
 from zoo_system.untouched import untouched
 
@@ -131,8 +131,6 @@ def _trainable(model: Any) -> int:
 
 def _declared(spec: ModelSpec) -> str:
     """Compare all that a spec says with the model of its default task at its default sizes."""
-    from zoo_models.sizing import abstract_model
-
     model = abstract_model(spec, None)
     for name in spec.tasks[1:]:
         abstract_model(spec, name, **spec.reduced)
@@ -145,7 +143,7 @@ def _declared(spec: ModelSpec) -> str:
     built = {
         "num_params": _trainable(model),
         "inputs": _in_words(_inputs(model)),
-        "macs": size(spec).macs if "macs" in given else None,
+        "macs": size_of(model, spec.name).macs if "macs" in given else None,
     }
     wrong = [
         f"{name} is {_shown(built[name])} and not {_shown(value)}"

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import zoo_registry
 from zoo_models.build import check_backend, get_model
-from zoo_recipes.run import open_trained
-from zoo_registry import UsageError
+from zoo_recipes.run import Run, open_trained
+from zoo_registry import UsageError, did_you_mean
+from zoo_runtime.bundle import Bundle
+from zoo_runtime.generation.files import GENERATING
 from zoo_runtime.generation.generator import BY_DEFAULT, TextGenerator
 from zoo_runtime.tokenizing import open_tokenizer
 from zoo_system.folders import TOKENIZER
 from zoo_system.untouched import untouched
-
-if TYPE_CHECKING:
-    pass
-
-TASKS = ("causal-lm", "seq2seq")
-_TOKENS, _MASK = "token_ids", "padding_mask"
 
 
 @untouched()
@@ -123,15 +119,37 @@ def text_generator(
     """
     check_backend()
     if isinstance(source, str) and source in zoo_registry.models:
-        source = get_model(source, weights=weights)
+        source = get_model(source, task=_task(source), weights=weights)
     elif weights is not None:
         raise UsageError("weights= goes with the name of a model; this one has its own.")
     if hasattr(source, "count_params"):
         return _of_model(source, tokenizer)
-    trained = open_trained(source)
+    trained = _opened(source)
     if tokenizer is not None:
         raise UsageError(f"'{trained}' has a tokenizer of its own: leave tokenizer= out.")
     return trained.text_generator(runtime)
+
+
+def _task(name: str) -> str | None:
+    """Return the task in which a registered model generates texts; ``None`` where it has none."""
+    tasks = zoo_registry.models.get(name).tasks
+    found = next((task for task in GENERATING if task in tasks), None)
+    if tasks and found is None:
+        raise UsageError(
+            f"'{name}' is not a language model: its tasks are {', '.join(tasks)}, and one of "
+            f"{' or '.join(GENERATING)} generates texts."
+        )
+    return found
+
+
+def _opened(source: Any) -> Run | Bundle:
+    try:
+        return open_trained(source)
+    except UsageError as error:
+        hint = did_you_mean(source, zoo_registry.models) if isinstance(source, str) else ""
+        if not hint:
+            raise
+        raise UsageError(f"{error} It is not the name of a model either.{hint}") from error
 
 
 def _of_model(model: Any, tokenizer: Any) -> TextGenerator:

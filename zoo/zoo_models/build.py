@@ -223,9 +223,18 @@ def _scaled(
         (22.0, ['value'])
     """
     import keras
+    import numpy as np
 
     # The loss needs float32 under a mixed precision policy too.
-    rescale = keras.layers.Rescaling(scale, offset=mean, dtype="float32", name="value")
+    means, scales = np.broadcast_arrays(mean, scale)
+    options = {"dtype": "float32", "name": "value"}
+    if means.ndim == 0:
+        rescale = keras.layers.Rescaling(scale, offset=mean, **options)
+    else:
+        # Rescaling would take numbers of each value for those of channels, and these for the first
+        # axis where Keras' image_data_format is channels_first.
+        statistics = {"mean": means.tolist(), "variance": np.square(scales).tolist()}
+        rescale = keras.layers.Normalization(**statistics, invert=True, **options)
     return carried_over(model, keras.Model(model.input, rescale(model.output), name=model.name))
 
 

@@ -121,6 +121,25 @@ def size(
         overrides["input_shape"] = image_shape(spec, image_size, image_size)
     _check_length(spec, sequence_length, overrides)
     model = abstract_model(spec, task, **overrides)
+    return size_of(model, spec.name, batch, sequence_length, image_size)
+
+
+def size_of(
+    model: Any,
+    name: str,
+    batch: int = 1,
+    sequence_length: int = TOKENS,
+    image_size: int | None = None,
+) -> Size:
+    """Return what a model of :func:`abstract_model` costs.
+
+    Args:
+        model: The model.
+        name: What the result calls it.
+        batch: Examples.
+        sequence_length: As for :func:`size`.
+        image_size: As for :func:`size`.
+    """
     shapes = {
         tensor.name: (batch, *_filled(tensor.shape[1:], sequence_length, image_size or PIXELS))
         for tensor in model.inputs
@@ -128,7 +147,7 @@ def size(
     outputs = trace(model, shapes)
     chosen = str(model.zoo_spec.defaults.get("task", ""))
     return Size(
-        name=spec.name,
+        name=name,
         task=chosen,
         inputs=shapes,
         num_params=sum(math.prod(weight.shape) for weight in model.trainable_weights),

@@ -194,6 +194,60 @@ def _cast_by_integers(node: Node) -> Any:
     return tf.cast(tf.cast(x, tf.int32), narrow) if x.dtype.is_floating and is_narrow else None
 
 
+# -- masks ----------------------------------------------------------------------------------------
+
+# From here on a factor is that of a mask.
+_MASKS = 1e3
+
+
+def _mask_added(node: Node) -> Any:
+    """Return ``x - mask * 1e9`` as ``x + mask * -1e9``, which is the same to the last bit.
+
+    The ranges of int8 end at such masks where they are added.
+    """
+    x, subtracted = node.inputs
+    product = _maker(subtracted)
+    found = _mask(*product.inputs) if product.type == "Mul" else None
+    if found is None:
+        return _widened(node)
+    mask, factor = found
+    mask, factor = (mask, -factor) if factor > 0 else (_negated(mask), factor)
+    return None if mask is None else x + mask * factor
+
+
+def _mask_below(node: Node) -> Any:
+    """Return ``(mask - 1) * 1e9`` as ``(1 - mask) * -1e9``."""
+    mask, factor = _mask(*node.inputs) or (None, 0.0)
+    mask = _negated(mask) if factor > 0 else None
+    return _widened(node) if mask is None else mask * -factor
+
+
+def _mask(a: Any, b: Any) -> tuple[Any, Any] | None:
+    """Return what is multiplied by a mask's constant, and that, if one of two factors is such."""
+    for x, factor in ((a, b), (b, a)):
+        is_number = factor.dtype.is_floating and factor.shape.rank == 0
+        value = tf.get_static_value(factor) if is_number else None
+        if value is not None and abs(value) >= _MASKS:
+            return x, value
+    return None
+
+
+def _negated(x: Any) -> Any:
+    """Return a difference the other way round, ``None`` of anything else."""
+    difference = _maker(x)
+    if difference.type != "Sub":
+        return None
+    a, b = difference.inputs
+    return b - a
+
+
+def _maker(x: Any) -> Any:
+    operator = x.op
+    while operator.type == "Identity":  # as around what was composed
+        operator = operator.inputs[0].op
+    return operator
+
+
 # -- along an axis --------------------------------------------------------------------------------
 
 
@@ -600,4 +654,6 @@ LITERT: Mapping[str, Composition] = {
     "ResizeBilinear": _resized_floats,
     "ResizeNearestNeighbor": _nearest_of_floats,
     **dict.fromkeys(_ARITHMETIC, _widened),
+    "Mul": _mask_below,
+    "Sub": _mask_added,
 }

@@ -285,6 +285,7 @@ def _scaled_by_rows(layer: Any, inputs: Any) -> Any:
     import tensorflow as tf
 
     factors = [np.asarray(factor, layer.compute_dtype) for factor in (layer.scale, layer.offset)]
+    factors = [f.reshape(-1) if f.shape[:-1] == (1, 1) else f for f in factors]
     sizes = inputs.shape[1:]
     by_channel = any(factor.shape == tuple(sizes[-1:]) and factor.size > 1 for factor in factors)
     if len(sizes) != 3 or None in sizes or not by_channel or max(f.ndim for f in factors) > 1:

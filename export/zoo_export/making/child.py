@@ -115,15 +115,15 @@ def of_converter(error: Exception) -> str:
         >>> of_converter(ValueError("no such function\nin the graph"))
         'the converter failed with ValueError: no such function [...]'
     """
-    said = first_line(plain(str(error)))
-    if "div.cc" in said and "zero_point" in said:
+    message = first_line(plain(str(error)))
+    if "div.cc" in message and "zero_point" in message:
         return (
             "it divides by numbers that int8 rounds to zero, as the lengths of vectors of which "
             "some are much longer than others: divide outside of the model, or take float16"
         )
     if isinstance(error, ZooError):
-        return said.rstrip(".")
-    return f"the converter failed with {type(error).__name__}" + (f": {said}" if said else "")
+        return message.rstrip(".")
+    return f"the converter failed with {type(error).__name__}" + (f": {message}" if message else "")
 
 
 def _run_perturbed(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ _STEADY = 1e-6
 _CHANNELS = 4
 # Operators of TensorFlow that detect NaN; the second ones between a value and itself.
 _ASKS_NAN, _COMPARES = {"IsNan", "IsFinite"}, {"Equal", "NotEqual"}
+_FEW_INPUTS = 4
 # What layers call the number of rows of a table that they look integers up in.
 _TABLES = ("input_dim", "vocabulary_size", "vocab_size", "num_tokens")
 # What layers call the number of positions that they can distinguish.
@@ -185,8 +187,12 @@ def takes_nan(signature: Signature, tensors: Sequence[Tensor], rows: Arrays) -> 
     """
     first = {name: array[:1] for name, array in rows.items()}
     floats = [t.name for t in tensors if np.dtype(t.dtype).kind == "f" and "mask" not in t.name]
+    looks = cache(lambda: _looks_for_nan(signature, tensors))
+    # Of many inputs, all the calls take longer than to look at the graph.
+    if len(floats) > _FEW_INPUTS and not looks():
+        return []
     answered = [name for name in floats if _has_answer_to_nan(signature, first, name)]
-    return answered if answered and _looks_for_nan(signature, tensors) else []
+    return answered if answered and looks() else []
 
 
 def _looks_for_nan(signature: Signature, tensors: Sequence[Tensor]) -> bool:

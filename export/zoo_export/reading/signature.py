@@ -14,6 +14,9 @@ from typing import Any
 from zoo_registry import UsageError
 from zoo_runtime.tensors import MAX_BATCH, Array, Arrays, Tensor, batches, joined, split
 
+# As many steps as take no less time one by one than it takes to make a graph of them.
+_LONG = 32
+
 
 @dataclass(frozen=True, eq=False)
 class Signature:
@@ -77,13 +80,13 @@ class Signature:
     def reference(self, arrays: Arrays) -> dict[str, Array]:
         """Return what Keras itself computes, as NumPy arrays.
 
-        It is what ``predict`` gives: see :func:`preparing_as_in_a_graph`.
+        It is what ``predict`` gives: see :func:`as_in_a_graph`.
         """
         import keras
 
         def run(part: Arrays) -> dict[str, Array]:
             tensors = {name: keras.ops.convert_to_tensor(x) for name, x in part.items()}
-            with preparing_as_in_a_graph():
+            with as_in_a_graph():
                 outputs = self.call(tensors)
             return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
 
@@ -127,29 +130,43 @@ def _outputs(model: Any, inputs: Iterable[str]) -> dict[str, Any]:
 
 
 @contextmanager
-def preparing_as_in_a_graph() -> Iterator[None]:
-    """Let Keras' preprocessing layers do step by step what they do in a graph.
+def as_in_a_graph() -> Iterator[None]:
+    """Let Keras' preprocessing and recurrent layers do step by step what they do in a graph.
 
-    In a graph, as in ``fit``, ``predict`` and every file, they bring what they are given to the
-    dtype that they compute in: an image of integers is resized in floats. Step by step Keras
-    leaves that out, and rounds the resized image.
+    In a graph, as in ``fit``, ``predict`` and every file, preprocessing brings what it is given to
+    the dtype that it computes in: an image of integers is resized in floats. Step by step Keras
+    leaves that out, and rounds the resized image. And a loop over a long sequence is one call
+    there, in a fraction of the time.
     """
     import keras
     from keras.src.layers.preprocessing.data_layer import DataLayer
 
-    before = DataLayer.__call__
+    prepare, loop = DataLayer.__call__, keras.layers.RNN.inner_loop
 
     def in_own_dtype(layer: Any, inputs: Any, **named: Any) -> Any:
         if not any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(inputs)):
             to_own = partial(keras.ops.convert_to_tensor, dtype=layer.compute_dtype)
             inputs = keras.tree.map_structure(to_own, inputs)
-        return before(layer, inputs, **named)
+        return prepare(layer, inputs, **named)
 
-    DataLayer.__call__ = in_own_dtype
+    def in_one_call(
+        layer: Any, sequences: Any, initial_state: Any, mask: Any, training: bool = False
+    ) -> Any:
+        import tensorflow as tf
+
+        run = partial(loop, layer, training=training)
+        steps = sequences.shape[1]
+        # A graph takes a mask that is longer than the sequence, and forgets the rest of it.
+        is_whole = mask is None or mask.shape[1] == steps
+        if is_whole and steps >= _LONG and not layer.unroll:
+            run = tf.function(run, autograph=False)
+        return run(sequences, initial_state, mask)
+
+    DataLayer.__call__, keras.layers.RNN.inner_loop = in_own_dtype, in_one_call
     try:
         yield
     finally:
-        DataLayer.__call__ = before
+        DataLayer.__call__, keras.layers.RNN.inner_loop = prepare, loop
 
 
 def leaves(struct: Any) -> Iterator[tuple[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,24 +114,31 @@ class Prediction:
     boxes: tuple[Box, ...] | None = None
 
 
-def prepare(about: Described, assets: Path, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
-    """Return the model's inputs, and where each row's real tokens end if it has tokens.
+def preprocessor_of(about: Described, assets: Path) -> Preprocessor:
+    """Return the steps of a model, with a mask that marks where a text ends in any case.
 
     Args:
         about: The model.
         assets: Its folder of assets.
-        raws: Raw inputs.
     """
-    names = [tensor.name for tensor in about.inputs]
-    # The mask marks where a text ends, also for models that do not take it.
     steps = [
         {**step, _MASK: True} if step.get("step") == "tokenize" else step
         for step in about.preprocessing
     ]
-    arrays = Preprocessor(steps, assets, names).batch(raws)
+    return Preprocessor(steps, assets, [tensor.name for tensor in about.inputs])
+
+
+def prepare(preprocessor: Preprocessor, raws: Sequence[Any]) -> tuple[Arrays, Array | None]:
+    """Return the model's inputs, and where each row's real tokens end if it has tokens.
+
+    Args:
+        preprocessor: As :func:`preprocessor_of` returns it.
+        raws: Raw inputs.
+    """
+    arrays = dict(preprocessor.batch(raws))
     mask = arrays.get(_MASK)
     ends = None if mask is None else np.maximum(mask.sum(axis=1) - 1, 0)
-    if _MASK not in names:
+    if _MASK not in preprocessor.inputs:
         arrays.pop(_MASK, None)
     return arrays, ends
 
@@ -254,6 +261,35 @@ def text_encodings(about: Described, assets: Path, raws: Sequence[Any]) -> list[
     if not steps:
         return None
     return padded_encodings(preprocessor.tokenizer(steps[0].tokenizer), raws, steps[0].length)
+
+
+def as_plain(prediction: Prediction) -> dict[str, Any]:
+    """Return what a prediction says as plain data, as JSON has it.
+
+    Args:
+        prediction: For one raw input.
+
+    Example:
+        >>> as_plain(Prediction({}, value=2.5))
+        {'value': 2.5}
+    """
+    if prediction.text is not None:
+        return {"text": prediction.text}
+    if prediction.spans is not None:
+        return {"spans": [asdict(span) for span in prediction.spans]}
+    if prediction.boxes is not None:
+        return {"boxes": [asdict(box) for box in prediction.boxes]}
+    if prediction.value is not None:
+        return {"value": prediction.value}
+    if prediction.label is None:
+        return {name: array.tolist() for name, array in prediction.outputs.items()}
+    return {
+        "label": prediction.label,
+        "index": prediction.index,
+        "probability": prediction.probability,
+        "top": [{"label": label, "probability": p} for label, p in prediction.top],
+        **({} if prediction.labels is None else {"labels": prediction.labels}),
+    }
 
 
 def _marked(found: Prediction, name: Any) -> Prediction:

@@ -15,6 +15,7 @@ from zoo_runtime.generation.grammar import Grammar
 from zoo_runtime.generation.search import Decoder
 from zoo_runtime.generation.texts import Completion, Piece, complete, prompt_tokens
 from zoo_runtime.tensors import Array, Arrays
+from zoo_runtime.tokenizing import encoded
 
 # How a model of texts writes where nothing is said: greedy texts of small models repeat themselves.
 BY_DEFAULT = GenerationConfig(do_sample=True, temperature=0.8, top_p=0.95)
@@ -69,7 +70,7 @@ class TextGenerator:
             UsageError: An option or a prompt that the model cannot follow.
         """
         config = configured(self.config, options)
-        source = None
+        source, read = None, None
         if self.read_source is None:
             tokens = [
                 prompt_tokens(self.tokenizer, prompt, config, is_whole=is_whole)
@@ -77,6 +78,8 @@ class TextGenerator:
             ]
         else:
             source = self.read_source(_texts(prompts))
+            # As its encoder reads them: cut to its length, and without padding.
+            read = [sum(row.attention_mask) for row in encoded(self.tokenizer, prompts)]
             tokens = self._starts(len(prompts), config)
         decoder = self.open_decoder(source, config.penalty_alpha > 0)
         grammar = None
@@ -88,7 +91,7 @@ class TextGenerator:
                 json_schema=json_schema,
                 regex=regex,
             )
-        return complete(decoder, self.tokenizer, tokens, config, grammar)
+        return complete(decoder, self.tokenizer, tokens, config, grammar=grammar, read=read)
 
     def complete(self, prompts: Sequence[str | Sequence[int]], **options: Any) -> list[Completion]:
         """Return the texts that :meth:`stream` yields in parts, those of the first prompt first."""

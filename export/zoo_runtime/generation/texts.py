@@ -32,7 +32,7 @@ class Completion:
         tokens: Its tokens.
         finish: ``"stop"`` at an end, ``"length"`` after ``max_new_tokens``, ``"context"`` where
             the model has no more positions.
-        prompt_tokens: Tokens of the prompt.
+        prompt_tokens: Tokens of the prompt; of a seq2seq model those of the source.
         score: Log-probability over the length in beam search.
     """
 
@@ -121,7 +121,9 @@ def complete(
     tokenizer: Any,
     prompts: Sequence[Array],
     config: GenerationConfig,
+    *,
     grammar: Grammar | None = None,
+    read: Sequence[int] | None = None,
 ) -> Iterator[Piece]:
     """Generate texts behind prompts, and yield each part as soon as it is sure.
 
@@ -131,13 +133,14 @@ def complete(
         prompts: int32 (tokens,) each, as :func:`prompt_tokens` returns them.
         config: How.
         grammar: What the texts may be.
+        read: Tokens of what was read for each prompt, where that is not the prompt.
 
     Yields:
         Parts of whole characters that no stop string can begin in.
     """
     texts = [
-        _Text(tokenizer, prompt, config.stop_strings)
-        for prompt in prompts
+        _Text(tokenizer, prompt, config.stop_strings, count)
+        for prompt, count in zip(prompts, read or map(len, prompts), strict=True)
         for _ in range(config.num_return_sequences)
     ]
     per_prompt = config.num_return_sequences
@@ -168,11 +171,12 @@ class _Text:
         tokenizer: A ``tokenizers.Tokenizer``.
         prompt: Its first tokens.
         stops: Strings that end it.
+        read: Tokens that were read for it.
     """
 
-    def __init__(self, tokenizer: Any, prompt: Array, stops: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Any, prompt: Array, stops: Sequence[str], read: int) -> None:
         self._tokenizer, self._stops = tokenizer, stops
-        self._prompt = len(prompt)
+        self._read = read
         self._context = prompt[-_CONTEXT:].tolist()
         self._before = self._decode(self._context)
         self._tokens: list[int] = []
@@ -206,7 +210,7 @@ class _Text:
     def completion(self, result: Generated) -> Completion:
         """Return the finished text with its tokens."""
         return Completion(
-            self._final(result), result.tokens, result.finish, self._prompt, result.score
+            self._final(result), result.tokens, result.finish, self._read, result.score
         )
 
     def _final(self, result: Generated) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +21,34 @@ _MOST_SAMPLES = 1 << 28
 Samples = np.ndarray[Any, Any]
 
 
-def read_audio(path: str | Path) -> tuple[Samples, int]:
+def read_audio(file: str | Path | bytes) -> tuple[Samples, int]:
     """Return the samples of a file, float32 (samples, channels), and their rate in Hz.
+
+    Args:
+        file: Its path, or its bytes.
 
     Raises:
         UsageError: There is no such file, or it is not audio.
         MissingPackageError: The library that reads files is not installed.
     """
     soundfile = need("soundfile", "An audio file")
-    if not Path(path).is_file():
-        raise UsageError(f"There is no audio file '{path}'.")
+    if not isinstance(file, bytes) and not Path(file).is_file():
+        raise UsageError(f"There is no audio file '{file}'.")
+
+    def opened() -> Any:
+        return io.BytesIO(file) if isinstance(file, bytes) else str(file)
+
     try:
-        about = soundfile.info(str(path))
+        about = soundfile.info(opened())
         if about.frames * about.channels > _MOST_SAMPLES:
             raise UsageError(
-                f"'{path}' has {about.frames:,} samples of {about.channels} channels: cut it first."
+                f"{_name(file)} has {about.frames:,} samples of {about.channels} channels: cut it "
+                "first."
             )
-        samples, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(opened(), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise UsageError(f"'{path}' cannot be read as audio: {reason}.") from error
+        raise UsageError(f"{_name(file)} cannot be read as audio: {reason}.") from error
     return samples, int(rate)
 
 
@@ -47,8 +56,8 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
     """Return an audio clip as float32 (samples,) in -1..1: the mean of its channels, resampled.
 
     Args:
-        raw: Path of a file, ``(samples, rate)``, or samples at ``sample_rate``: floats in -1..1,
-            int16 or int32, (samples,) or (samples, channels).
+        raw: Path or bytes of a file, ``(samples, rate)``, or samples at ``sample_rate``: floats in
+            -1..1, int16 or int32, (samples,) or (samples, channels).
         sample_rate: Wanted, in Hz.
 
     Raises:
@@ -59,7 +68,7 @@ def as_mono(raw: Any, sample_rate: int) -> Samples:
         >>> as_mono(np.array([[0, 16384], [-32768, -32768]], np.int16), 8000)
         array([ 0.25, -1.  ], dtype=float32)
     """
-    if isinstance(raw, str | Path):
+    if isinstance(raw, str | Path | bytes):
         samples, rate = read_audio(raw)
     elif isinstance(raw, tuple) and len(raw) == 2:
         samples, rate = raw
@@ -111,4 +120,6 @@ def _checked(samples: Samples) -> Samples:
 
 
 def _name(raw: Any) -> str:
+    if isinstance(raw, bytes):
+        return f"A file of {len(raw):,} bytes"
     return f"'{raw}'" if isinstance(raw, str | Path) else "an array"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,15 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def as_pillow(raw: Any) -> Any:
-    if isinstance(raw, str | Path):
+    if isinstance(raw, str | Path | bytes):
         return _opened(raw)
     if isinstance(raw, np.ndarray):
         pixels = _checked(raw)
         return _pillow("An array of another size than the model takes").fromarray(pixels)
     if not (is_installed("PIL") and isinstance(raw, _pillow().Image)):
-        raise UsageError(f"An image is a path, a Pillow image or an array, not {kind_of(raw)}.")
+        raise UsageError(
+            f"An image is a path, bytes of a file, a Pillow image or an array, not {kind_of(raw)}."
+        )
     return raw
 
 
@@ -34,18 +38,21 @@ def resampling(name: str) -> Any:
     return _pillow().Resampling[name.upper()]
 
 
-def _opened(raw: str | Path) -> Any:
+def _opened(raw: str | Path | bytes) -> Any:
     Image = _pillow("An image file")  # noqa: N806 - as Pillow's users know it
+    name = f"An image of {len(raw):,} bytes" if isinstance(raw, bytes) else f"'{raw}'"
     try:
-        with Image.open(raw) as image:
+        with Image.open(io.BytesIO(raw) if isinstance(raw, bytes) else raw) as image:
             # Cameras store a rotated image as it came, with an EXIF tag for it.
             return need("PIL.ImageOps", "An image file").exif_transpose(image)
     except FileNotFoundError as error:
-        raise UsageError(f"There is no image file '{raw}'.") from error
+        raise UsageError(f"There is no image file {name}.") from error
     except Image.DecompressionBombError as error:
-        raise UsageError(f"'{raw}' is too large: {error} Make the image smaller.") from error
+        raise UsageError(f"{name} is too large: {error} Make the image smaller.") from error
     except Exception as error:  # damaged files raise whatever their format's reader does
-        raise UsageError(f"'{raw}' cannot be read as an image: {error}") from error
+        # What has no name is called by its place in the memory.
+        reason = re.sub(r" <_io\.BytesIO [^>]*>", "", str(error))
+        raise UsageError(f"{name} cannot be read as an image: {reason}") from error
 
 
 def is_white_1(images: Iterable[np.ndarray[Any, Any]]) -> bool:

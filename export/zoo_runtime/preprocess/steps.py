@@ -41,10 +41,10 @@ _ROUNDING = ("floor", "even")
 class ImageStep:
     """Make a float32 image in 0..255 of a fixed size; scaling belongs inside the model.
 
-    A raw input is the path of an image file, a Pillow image, or an array (height, width) or
-    (height, width, channels) with values in 0..255. A file is rotated as its EXIF tag asks,
-    transparency is laid over white, 16-bit pixels are brought to 0..255, grey becomes colour and
-    colour grey.
+    A raw input is the path or the bytes of an image file, a Pillow image, or an array (height,
+    width) or (height, width, channels) with values in 0..255. A file is rotated as its EXIF tag
+    asks, transparency is laid over white, 16-bit pixels are brought to 0..255, grey becomes colour
+    and colour grey.
 
     Args:
         size: Height and width in pixels.
@@ -182,11 +182,10 @@ class TokenizeStep:
 class AudioStep:
     """Make an audio clip of one channel and a fixed length, float32 in -1..1.
 
-    A raw input is the path of an audio file, ``(samples, rate)``, or samples at the step's own
-    rate: floats in -1..1, int16 or int32, (samples,) or (samples, channels). Channels are mixed to
-        their
-    mean, other rates resampled. A longer clip is cut at its end; a shorter one is padded with
-    zeros.
+    A raw input is the path or the bytes of an audio file, ``(samples, rate)``, or samples at the
+    step's own rate: floats in -1..1, int16 or int32, (samples,) or (samples, channels). Channels
+    are mixed to their mean, other rates resampled. A longer clip is cut at its end; a shorter one
+    is padded with zeros.
 
     Args:
         sample_rate: In Hz.

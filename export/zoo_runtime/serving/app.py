@@ -18,8 +18,10 @@ from zoo_runtime.serving.exchange import WHAT, Endpoint, Exchange, Service
 from zoo_runtime.serving.failures import RequestError, inference_body, openai_body, stopping
 from zoo_runtime.serving.models import TensorModel, TextModel
 from zoo_runtime.serving.queueing import Job
+from zoo_runtime.serving.raws import PREDICTION, RAW
 from zoo_runtime.serving.tensors import BINARY, LENGTH_HEADER, check_wanted, read_request, response
 from zoo_runtime.serving.texts import Answer, Asked, read_chat, read_completion
+from zoo_runtime.tensors import Arrays
 
 _JSON = "application/json"
 _STREAM = {"content-type": "text/event-stream", "cache-control": "no-cache"}
@@ -118,13 +120,13 @@ class Served:
 
     async def complete(self, exchange: Exchange) -> None:
         """Continue texts."""
-        data = parse_object(await exchange.body(self._max_body))
+        data = await asyncio.to_thread(parse_object, await exchange.body(self._max_body))
         model = self._texts(data)
         await self._write(exchange, model, read_completion(data))
 
     async def chat(self, exchange: Exchange) -> None:
         """Answer in a conversation."""
-        data = parse_object(await exchange.body(self._max_body))
+        data = await asyncio.to_thread(parse_object, await exchange.body(self._max_body))
         model = self._texts(data)
         asked, messages = read_chat(data)
         # A template may take its time: others are served meanwhile.
@@ -202,11 +204,19 @@ class Served:
         model = self._tensors(exchange)
         content = await exchange.body(self._max_body)
         length = exchange.request.headers.get(LENGTH_HEADER)
+        arrays: Arrays
         request, arrays = await asyncio.to_thread(read_request, content, length)
-        check_wanted(request, model.runner.outputs)
+        known, prepared = [tensor.name for tensor in model.runner.outputs], None
+        if arrays.keys() == {RAW} and arrays[RAW].dtype == object:
+            prepared = await asyncio.to_thread(model.raws.prepare, arrays[RAW])
+            arrays, known = prepared.arrays, [PREDICTION, *known]
+        check_wanted(request, known)
         job = model.submit(arrays)
         exchange.jobs.append(job)
         outputs = await exchange.unless_gone(anext(job))
+        if prepared is not None:
+            found = await asyncio.to_thread(model.raws.predictions, prepared, outputs)
+            outputs = {PREDICTION: found, **(outputs if request.outputs else {})}
         body, headers = await asyncio.to_thread(response, model.name, request, outputs)
         await exchange.answer(body, headers)
 

@@ -210,6 +210,8 @@ class Endpoint:
 def _check_local(host: str) -> None:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     name = name.strip("[]").lower()
+    if not name:  # of HTTP/1.0, which browsers do not speak
+        return
     try:
         is_local = ipaddress.ip_address(name).is_loopback
     except ValueError:

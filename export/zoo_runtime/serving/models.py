@@ -18,6 +18,7 @@ from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.serving.failures import RequestError
 from zoo_runtime.serving.metrics import Metrics
 from zoo_runtime.serving.queueing import Job, Worker
+from zoo_runtime.serving.raws import RAW, RawInputs
 from zoo_runtime.serving.tensors import described
 from zoo_runtime.serving.texts import Asked
 from zoo_runtime.tensors import BATCH, Array, Arrays, batches, bind, evenly_rows, joined
@@ -147,6 +148,7 @@ class TensorModel:
         metrics: Metrics,
     ) -> None:
         self.name, self.trained, self.runtime, self.runner = name, trained, runtime, runner
+        self.raws = RawInputs(trained)
         self.max_rows = _rows_together(trained, self.runner, limits.max_batch)
         self._accepted = [replace(t, shape=(BATCH, *t.shape[1:])) for t in self.runner.inputs]
         self.worker = Worker(
@@ -173,7 +175,7 @@ class TensorModel:
 
     def metadata(self) -> Mapping[str, Any]:
         """Return what the protocol says of a model."""
-        about = {"task": self.trained.task, "labels": self.trained.labels}
+        about = {"task": self.trained.task, "labels": self.trained.labels, RAW: self.raws.kind}
         return {
             "name": self.name,
             "versions": [],

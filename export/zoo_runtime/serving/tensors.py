@@ -23,6 +23,7 @@ BINARY = "binary_tensor_data"
 # Where the JSON of a body ends that has bytes behind it.
 LENGTH_HEADER = "inference-header-content-length"
 _SIZE = "binary_data_size"
+_LENGTH_BYTES = 4
 # The protocol's name of a dtype; it has others, which no model of ours takes.
 _DATATYPES = {
     "bool": "BOOL",
@@ -32,7 +33,9 @@ _DATATYPES = {
     "float32": "FP32",
     "float64": "FP64",
 }
-_DTYPES = {datatype: dtype for dtype, datatype in _DATATYPES.items()}
+# What has no size of its own: texts and files.
+BYTES = "BYTES"
+_DTYPES = {datatype: dtype for dtype, datatype in _DATATYPES.items()} | {BYTES: "object"}
 # Kinds of numbers in JSON that are values of a dtype of a kind.
 _KINDS = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
 
@@ -142,6 +145,8 @@ def _dtype(tensor: GivenTensor) -> np.dtype[Any]:
 def _of_json(tensor: GivenTensor, dtype: np.dtype[Any]) -> Array:
     if not isinstance(tensor.data, list):
         raise UsageError(f"Input '{tensor.name}' has no list of values ('data').")
+    if tensor.datatype == BYTES:
+        return _shaped(tensor, _objects(_texts(tensor.name, tensor.data)))
     try:
         values = np.array(tensor.data)
     except (ValueError, OverflowError) as error:
@@ -163,7 +168,39 @@ def _of_json(tensor: GivenTensor, dtype: np.dtype[Any]) -> Array:
     return _shaped(tensor, cast.reshape(-1))
 
 
+def _texts(name: str, data: Any) -> list[str]:
+    found: list[str] = []
+    for each in data:
+        if not isinstance(each, list | str):
+            kind = type(each).__name__
+            raise UsageError(
+                f"Input '{name}' is of datatype {BYTES}: its data is text, not {kind}."
+            )
+        found += _texts(name, each) if isinstance(each, list) else [each]
+    return found
+
+
+def _objects(values: Sequence[str | bytes]) -> Array:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _split(tensor: GivenTensor, content: bytes) -> list[bytes]:
+    """Return values each of which has its length before it, in four bytes."""
+    found, start = [], 0
+    while start < len(content):
+        begin = start + _LENGTH_BYTES
+        start = begin + int.from_bytes(content[start:begin], "little")
+        if begin > len(content) or start > len(content):
+            raise UsageError(f"Input '{tensor.name}': its bytes end in the middle of a value.")
+        found.append(content[begin:start])
+    return found
+
+
 def _of_bytes(tensor: GivenTensor, dtype: np.dtype[Any], content: bytes) -> Array:
+    if tensor.datatype == BYTES:
+        return _shaped(tensor, _objects(_split(tensor, content)))
     if len(content) % dtype.itemsize:
         raise UsageError(f"Input '{tensor.name}': {len(content)} bytes are no {tensor.datatype}s.")
     return _shaped(tensor, np.frombuffer(content, dtype.newbyteorder("<")).astype(dtype))
@@ -178,13 +215,16 @@ def _shaped(tensor: GivenTensor, values: Array) -> Array:
     return values.reshape(tensor.shape)
 
 
-def check_wanted(request: InferRequest, outputs: Sequence[Tensor]) -> None:
+def check_wanted(request: InferRequest, known: Sequence[str]) -> None:
     """Refuse a request for an output that there is not.
+
+    Args:
+        request: What was asked for.
+        known: Names of outputs.
 
     Raises:
         UsageError: With the closest one.
     """
-    known = [tensor.name for tensor in outputs]
     for wanted in request.outputs:
         if wanted.name not in known:
             hint = did_you_mean(wanted.name, known)
@@ -211,11 +251,11 @@ def response(model: str, request: InferRequest, outputs: Arrays) -> tuple[bytes,
         array = outputs[each.name]
         row: dict[str, Any] = {
             "name": each.name,
-            "datatype": _DATATYPES[array.dtype.name],
+            "datatype": _DATATYPES.get(array.dtype.name, BYTES),
             "shape": list(array.shape),
         }
         if each.parameters.get("binary_data", of_all):
-            content = array.astype(array.dtype.newbyteorder("<")).tobytes()
+            content = _content(array)
             row["parameters"] = {_SIZE: len(content)}
             behind += content
         else:
@@ -231,7 +271,15 @@ def response(model: str, request: InferRequest, outputs: Arrays) -> tuple[bytes,
     }
 
 
+def _content(array: Array) -> bytes:
+    if array.dtype.kind != "O":
+        return array.astype(array.dtype.newbyteorder("<")).tobytes()
+    return b"".join(len(each).to_bytes(_LENGTH_BYTES, "little") + each for each in array.flat)
+
+
 def _numbers(name: str, array: Array) -> list[Any]:
+    if array.dtype.kind == "O":
+        return [each.decode() for each in array.flat]
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise BundleError(
             f"Output '{name}' holds NaN or an infinity, which JSON has no number for: ask for it "

@@ -33,14 +33,14 @@ class Suspect:
     """An example that looks like another class than its own.
 
     Args:
-        place: Location: the file, and the line where it has lines.
+        location: The file, and the line where it has lines.
         given: The class that it is in.
         looks_like: The other one.
         confidence: Probability of the class that it is in.
         text: Its beginning, where it is a text.
     """
 
-    place: str
+    location: str
     given: str
     looks_like: str
     confidence: float
@@ -83,7 +83,7 @@ def find_suspects(content: Content) -> list[Suspect]:
     looks_like = np.where(own, -1, probabilities).argmax(axis=1)
     return [
         Suspect(
-            place=examples[row].location,
+            location=examples[row].location,
             given=names[targets[row]],
             looks_like=names[looks_like[row]],
             confidence=float(probabilities[own][row]),
@@ -112,7 +112,7 @@ def _of_several(content: Content) -> list[Suspect]:
     own = np.where(given, probabilities, 1 - probabilities)
     return [
         Suspect(
-            place=content.examples[row].location,
+            location=content.examples[row].location,
             given=applies(names[at], given[row, at]),
             looks_like=applies(names[at], not given[row, at]),
             confidence=float(own[row, at]),
@@ -201,7 +201,7 @@ class DataReport:
         boxes: Of boxes, the same as of sizes: how many there are an image, their height and width
             in pixels; empty where there are none.
         suspects: Examples whose class is likely wrong, where they were looked for.
-        remarks: Notes: what is not a problem, and still good to know, such as several sample rates.
+        notes: What is not a problem, and still good to know, such as several sample rates.
         contradictions: Examples whose content is in another class too; a training uses them.
     """
 
@@ -219,7 +219,7 @@ class DataReport:
     refusal: str | None = None
     boxes: Mapping[str, tuple[float, float, float, float]] = field(default_factory=dict)
     suspects: Sequence[Suspect] | None = None
-    remarks: Sequence[str] = ()
+    notes: Sequence[str] = ()
     contradictions: Sequence[str] = ()
 
 
@@ -266,7 +266,7 @@ def inspect_data(
         refusal=_refusal(path, content, parts),
         boxes=_box_sizes(content),
         suspects=find_suspects(content) if label_errors else None,
-        remarks=list(content.notes),
+        notes=list(content.notes),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from zoo_registry import UsageError
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.audio import as_mono
 from zoo_runtime.preprocess.steps import AudioStep
+
+_FETCHED = 64
 
 
 def audio_reader(
@@ -102,15 +105,13 @@ class SplitReader:
 
     def read(self, digest: Any) -> Iterator[RawExample]:
         """Yield the examples in their fixed order, and let a hash take in their content."""
-        import tensorflow_datasets as tfds
-
         features = [*self.inputs, *([self.label] if self.label else [])]
         known = self.builder.info.features
         resized = _resizer(self.steps)
         read = {name: audio_reader(known[name], self.steps) or resized for name in self.inputs}
         names = known[self.group] if self.group else None
         dataset = self.builder.as_dataset(split=self.split, shuffle_files=False)
-        for example in tfds.as_numpy(dataset):
+        for example in _examples_of(dataset):
             for name in features:
                 _update(digest, example[name])
             parts = tuple(_joined(_text_or_same(read[name](example[name]))) for name in self.inputs)
@@ -130,6 +131,20 @@ class SplitReader:
             return None
         step = self.steps[0]
         return (*step["size"], step.get("channels", 3))
+
+
+def _examples_of(dataset: Any) -> Iterator[dict[str, Any]]:
+    """Yield the examples; those of one size are fetched many at a time, in half of it."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    specs = tf.nest.flatten(dataset.element_spec)
+    if not all(isinstance(s, tf.TensorSpec) and s.shape.is_fully_defined() for s in specs):
+        yield from tfds.as_numpy(dataset)
+        return
+    for batch in tfds.as_numpy(dataset.batch(_FETCHED)):
+        for row in range(len(tf.nest.flatten(batch)[0])):
+            yield tf.nest.map_structure(itemgetter(row), batch)
 
 
 def class_names(builder: Any, label: str | None) -> list[str]:

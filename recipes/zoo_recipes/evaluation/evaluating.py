@@ -243,7 +243,7 @@ def _label_errors(
     usual = usual_confidence(outcomes.targets, probabilities)
     return tuple(
         LabelError(
-            place=read.location(row),
+            location=read.location(row),
             given=labels[given := outcomes.targets[row]],
             predicted=labels[outcomes.predicted[row]],
             self_confidence=float(probabilities[row, given]),
@@ -265,7 +265,7 @@ def _errors_of_several(
         same = given[:, at] == given[row, at]
         found.append(
             LabelError(
-                place=read.location(row),
+                location=read.location(row),
                 given=applies(labels[at], given[row, at]),
                 predicted=applies(labels[at], not given[row, at]),
                 self_confidence=float(own[row, at]),

@@ -304,7 +304,7 @@ def write_examples(
         ZooError: The file cannot be written.
     """
     columns: dict[str, Sequence[Any]] = {
-        "place": [read.location(row) for row in range(len(read.examples.raws))],
+        "location": [read.location(row) for row in range(len(read.examples.raws))],
         **dict(_answers(found, labels)),
     }
     if groups is not None:

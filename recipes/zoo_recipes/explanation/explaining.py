@@ -198,7 +198,7 @@ def explain_trained(
     found = chosen.attribute(_Case(model, features, target, logit, effort))
     return Explanation(
         model=trained.name,
-        place=Path(str(trained)),
+        path=Path(str(trained)),
         computes="Keras" if used == KERAS else used,
         method=method,
         paper=chosen.paper,

@@ -117,13 +117,13 @@ class Faithfulness:
     """What becomes of the score as features go or come (RISE, https://arxiv.org/abs/1806.07421).
 
     Args:
-        shares: Of the features that have gone, or come, float (points,).
+        fractions: Of the features that have gone, or come, float (points,).
         deletion: The score as they go, the most important first.
         insertion: The score as they come, the most important first.
         random: The score as they go in random order: the mean of several.
     """
 
-    shares: Array
+    fractions: Array
     deletion: Array
     insertion: Array
     random: Array
@@ -144,7 +144,7 @@ class Faithfulness:
         return self._area(self.random)
 
     def _area(self, curve: Array) -> float:
-        return float(np.trapezoid(curve, self.shares))
+        return float(np.trapezoid(curve, self.fractions))
 
 
 def faithfulness(score: Score, values: Array, *, seed: int) -> Faithfulness:

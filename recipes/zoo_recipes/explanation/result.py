@@ -33,7 +33,7 @@ td.bar { width: 50%; }
 """.lstrip()
 
 
-def pictures(
+def plots(
     features: Features, values: Array, elements: Array, measured: Faithfulness, label: str
 ) -> dict[str, bytes]:
     """Return PNG files by name: curves, a heat map of images and audio clips, and an image itself.
@@ -128,13 +128,13 @@ def _curves(measured: Faithfulness, label: str) -> bytes:
         (right, "insertion", measured.insertion, measured.insertion_area, measured.random[::-1]),
     )
     for panel, name, curve, area, random in panels:
-        panel.plot(measured.shares, curve, color="#b2182b", label=f"strongest first: {area:.3f}")
+        panel.plot(measured.fractions, curve, color="#b2182b", label=f"strongest first: {area:.3f}")
         panel.plot(
-            *(measured.shares, random, "--"),
+            *(measured.fractions, random, "--"),
             color="#666666",
             label=f"random order: {measured.random_area:.3f}",
         )
-        panel.fill_between(measured.shares, curve, alpha=0.12, color="#b2182b")
+        panel.fill_between(measured.fractions, curve, alpha=0.12, color="#b2182b")
         panel.set(xlabel="fraction of the features", title=name)
         panel.grid(alpha=0.3)
         panel.legend(title="area", fontsize="small")
@@ -154,7 +154,7 @@ class Explanation:
 
     Args:
         model: Name of the model or recipe.
-        place: Folder of the run or bundle.
+        path: Folder of the run or bundle.
         computes: What computed: ``Keras`` or an export format.
         method: How it was found.
         paper: Where the method is from.
@@ -169,7 +169,7 @@ class Explanation:
     """
 
     model: str
-    place: Path
+    path: Path
     computes: str
     method: str
     paper: str
@@ -206,7 +206,7 @@ class Explanation:
         named = zip(self.features.names, self.values.tolist(), spans, strict=True)
         return {
             "model": self.model,
-            "place": str(self.place),
+            "path": str(self.path),
             "computes": self.computes,
             "method": self.method,
             "paper": self.paper,
@@ -224,17 +224,17 @@ class Explanation:
                 "deletion_area": measured.deletion_area,
                 "insertion_area": measured.insertion_area,
                 "random_area": measured.random_area,
-                "shares": measured.shares.tolist(),
+                "fractions": measured.fractions.tolist(),
                 "deletion": measured.deletion.tolist(),
                 "insertion": measured.insertion.tolist(),
                 "random": measured.random.tolist(),
             },
         }
 
-    def pictures(self) -> dict[str, bytes]:
+    def plots(self) -> dict[str, bytes]:
         """Return PNG files by name: curves, and a heat map of an image or an audio clip."""
         label = self.target.label
-        return pictures(self.features, self.values, self.elements, self.faithfulness, label)
+        return plots(self.features, self.values, self.elements, self.faithfulness, label)
 
     def write(self, folder: Path) -> None:
         """Write the page, its plots, the numbers and the arrays into a folder.
@@ -242,7 +242,7 @@ class Explanation:
         Args:
             folder: It is there and empty.
         """
-        for name, png in self.pictures().items():
+        for name, png in self.plots().items():
             (folder / name).write_bytes(png)
         (folder / PAGE).write_text(page(self), encoding="utf-8")
         np.savez_compressed(folder / "attributions.npz", values=self.values, elements=self.elements)
@@ -257,7 +257,7 @@ def page(explanation: Explanation) -> str:
     """Return the HTML of an explanation."""
     measured = explanation.faithfulness
     title = f"Why {explanation.answer}: {explanation.model} by {explanation.method}"
-    images = {name: image(png, name) for name, png in explanation.pictures().items()}
+    images = {name: image(png, name) for name, png in explanation.plots().items()}
     body = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{escape(about(explanation))}</p>",
@@ -281,7 +281,7 @@ def about(explanation: Explanation) -> str:
     """Return in a sentence what is explained."""
     predicted = f"{explanation.answer} ({explanation.score:.3f})"
     other = "" if explanation.best == explanation.target.label else f", not {explanation.best}"
-    return f"{explanation.place}, computed by {explanation.computes}: {predicted}{other}."
+    return f"{explanation.path}, computed by {explanation.computes}: {predicted}{other}."
 
 
 def verdict(explanation: Explanation) -> str:

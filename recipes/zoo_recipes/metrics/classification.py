@@ -240,7 +240,7 @@ class LabelError:
     """One example whose label is likely wrong.
 
     Args:
-        place: Location: file and line or record of custom data; of others the split and its index,
+        location: File and line or record of custom data; of others the split and its index,
             from 0, as tensorflow-datasets reads them.
         given: The class that it is in.
         predicted: The class that it looks like.
@@ -249,7 +249,7 @@ class LabelError:
         text: Its beginning, where it is a text.
     """
 
-    place: str
+    location: str
     given: str
     predicted: str
     self_confidence: float

@@ -105,7 +105,7 @@ def tune(
         )
     if not found.ranked:
         errors = (
-            f" Trial {trial.number}: {trial.error}\nOnce that is mended, --force searches anew."
+            f" Trial {trial.number}: {trial.error}\nOnce that is fixed, --force searches anew."
             for trial in found.trials
             if trial.state == "failed"
         )

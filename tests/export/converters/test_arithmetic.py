@@ -36,6 +36,16 @@ FUNCTIONS = {
     "remainder": lambda x: ops.mod(x, -3.0),
     "quotient": lambda x: ops.floor_divide(x, 3.0),
 }
+
+
+def _of_infinities(x):
+    x = ops.concatenate([1 / x, ops.log(x)], -1)
+    tests = [ops.isinf, ops.isposinf, ops.isneginf, ops.isfinite, ops.isnan]
+    compared = [ops.equal(x, np.inf), ops.not_equal(x, -np.inf), ops.equal(x, x), x < np.inf]
+    return ops.stack([*(test(x) for test in tests), *compared, ops.nan_to_num(x) < -1e38], axis=1)
+
+
+FUNCTIONS["infinities"] = _of_infinities
 INTEGERS = np.array([[-7, -1, 0, 7, 16777217, -16777217], [5, 4, 3, 2**30, -(2**30), 1]], "int32")
 WHOLE = {
     "floor-divide": lambda x: ops.floor_divide(x, 3),

@@ -232,6 +232,20 @@ def _rounded_on_the_way(x):
     }
 
 
+def _quantiles(x):
+    return {
+        "quantile": ops.quantile(x, 0.3, axis=1),
+        "median": ops.median(x, axis=-1),
+        "kept": ops.percentile(x, 70.0, axis=1, keepdims=True),
+        "twice": x * 2,
+    }
+
+
+def _chosen(x):
+    values, places = ops.top_k(x, 3)
+    return {"values": values, "places": places, "order": ops.argsort(x, axis=-1)}
+
+
 LAYERS = {
     "channels-first-1d": (_one_dimension, (3, 8), "float32"),
     "channels-first-2d": (_two_dimensions, (3, 6, 6), "float32"),
@@ -245,7 +259,9 @@ LAYERS = {
     "int16": (_arithmetic, (8,), "int16"),
     "rounded-on-the-way": (_rounded_on_the_way, (4,), "float32"),
     # Keras leaves the sizes of these open.
-    "quantiles": (lambda x: {"q": ops.quantile(x, 0.3, axis=1), "x": x * 2}, (8, 6), "float32"),
+    "quantiles": (_quantiles, (8, 6), "float32"),
+    # Of equals Keras takes the first.
+    "ties": (lambda x: _chosen(ops.round(ops.relu(x))), (8,), "float32"),
 }
 
 
@@ -362,6 +378,10 @@ def test_int8_attends_to_what_is_not_masked(tmp_path):
     forms = {
         "added": ops.softmax(scores + (1.0 - visible) * -1e9),
         "chosen": ops.softmax(ops.where(visible > 0.5, scores, -1e9)),
+        "infinite": ops.softmax(ops.where(visible > 0.5, scores, -np.inf)),
+        "subtracted": ops.softmax(scores - 1e9 * (1.0 - visible)),
+        "from_below": ops.softmax(scores + (visible - 1.0) * 1e9),
+        "of_both": ops.softmax(scores * visible - 1e4 * (1.0 - visible)),
     }
     outputs = {name: ops.mean(ops.matmul(form, steps), 1) for name, form in forms.items()}
     attention = layers.MultiHeadAttention(2, 4)

@@ -177,6 +177,17 @@ def test_litert(kind, strategy, tmp_path):
     agree(given, keras_gives(model, arrays))
 
 
+def test_our_own_tagger(tmp_path):
+    task = {"task": "token-classification", "sequence_length": STEPS}
+    model = zoo.get_model("bilstm-tagger", vocab_size=30, hidden_dim=8, **task)
+    mask = masked_rows()["mask"]
+    tokens = np.random.default_rng(0).integers(1, 30, mask.shape).astype("int32") * mask
+    arrays = {"token_ids": tokens, "padding_mask": mask}
+    given, facts = tflite_outputs(model, arrays, tmp_path / "net.tflite")
+    agree(given, by_keras(model, arrays))
+    assert {row["strategy"] for row in facts["rnn"].values()} == {"unroll"}
+
+
 def int8_of(model, arrays, calibration, path):
     conversion = conversion_of(model, arrays, path, batch=1, calibration=calibration)
     tflite_schemes.int8(conversion)
@@ -291,6 +302,7 @@ def attention_in_every_way():
         "twice": ops.softmax(scores + (1 - mask) * -6e4 + (1 - mask[:, ::-1]) * -6e4),
         "given": ops.softmax(scores + bias),
         "logits": ops.where(visible, scores, -1e9),
+        "absent": ops.where(visible, scores, -np.inf),
         "scaled": layers.Dense(3)(layers.Normalization(mean=means, variance=variances)(raw)),
         "far": layers.Dense(3)(steps) * 1e6,
         "binned": layers.Embedding(4, 3)(layers.Discretization([2.9e5, 3e5, 3.1e5])(raw[:, 2])),

@@ -389,6 +389,30 @@ def test_a_model_with_a_domain_is_tried_inside_of_it(to_files):
     assert said in (bundle.path / "README.md").read_text(encoding="utf-8")
 
 
+# What is made of inputs, their dtype, and which are inside.
+DOMAINS = {
+    "sqrt": (ops.sqrt, "float32", lambda x: x >= 0),
+    "both": (lambda x: ops.arccos(x) + ops.arctanh(x), "float32", lambda x: np.abs(x) < 1),
+    "power": (lambda x: ops.power(x, 0.3) / ops.log(x + 1.5), "float32", lambda x: x >= 0),
+    "division": (lambda x: 100 // x + ops.mod(7, x), "int32", lambda x: x != 0),
+}
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_inputs_are_drawn_where_a_model_has_answers(name):
+    apply, dtype, inside = DOMAINS[name]
+    x = keras.Input((4,), name="x", dtype=dtype)
+
+    source, kinds = _kinds(keras.Model(x, {"y": apply(x)}))
+
+    assert "drawn" in kinds
+    for batch in source.samples.batches:
+        assert np.isfinite(batch.expected["y"]).all()
+    drawn = np.concatenate([b.inputs["x"] for b in source.samples.of("drawn")])
+    assert inside(drawn).all()
+    assert dtype == "int32" or len(np.unique(drawn)) > 4
+
+
 def test_a_model_whose_domain_is_elsewhere_asks_for_samples():
     values = keras.Input((4,), name="values")
     model = keras.Model(values, {"y": ops.log(values - 30.0)})

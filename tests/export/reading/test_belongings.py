@@ -7,9 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import zoo
+import zoo_export
+from benchmarks.support.operators import _convert_here
+from zoo.cli.main import cli
+from zoo_export.making import assembly
 from zoo_export.making.cache import key_of
 from zoo_export.reading.request import from_model
 from zoo_runtime.preprocess import Preprocessor
@@ -37,9 +42,14 @@ def test_a_picture_is_prepared_as_transformers_does(name):
     assert request.provenance["weights"]["source"] == str(folder)
 
 
-def test_a_text_is_answered_with_the_labels_of_the_snapshot(tmp_path):
-    model = zoo.get_model("bert", weights=TEXT, **TASK)
-    bundle = zoo.export(model, to="onnx", out=tmp_path / "bundle", sequence_length=24)
+def test_a_text_is_answered_with_the_labels_of_the_snapshot(tmp_path, monkeypatch):
+    monkeypatch.setattr(assembly, "convert_all", _convert_here)
+    folder = str(tmp_path / "bundle")
+    words = ["--weights", str(TEXT), "--task", TASK["task"], "--to", "onnx", "--no-cache"]
+    command = ["export", "bert", *words, "--sequence-length", "24", "--out", folder]
+    done = CliRunner().invoke(cli, command, catch_exceptions=False)
+    assert f"Next: zoo verify {folder}" in done.output
+    bundle = zoo_export.load_bundle(folder, trusted=True)
     manifest = bundle.manifest
     assert manifest.labels == ("bad", "so so", "good")
     assert [step["length"] for step in manifest.preprocessing] == [24]

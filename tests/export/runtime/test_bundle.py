@@ -48,6 +48,7 @@ def test_the_manifest_of_a_run(exported, trained):
     assert manifest.provenance["dataset"]["fingerprint"] == "0123abcd"
     assert manifest.provenance["export"]["tf2onnx"].startswith("1.17")
     assert manifest.files == list_files(exported.path)
+    assert not [name for name in manifest.files if ".partial-" in name]  # the run has one
     assert Manifest.from_json(manifest.to_json()) == manifest
 
 

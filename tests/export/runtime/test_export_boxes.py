@@ -1,14 +1,23 @@
 """From the maps of a detector to boxes, and to those of an image of any size."""
 
+from dataclasses import replace
+
 import numpy as np
 from click.testing import CliRunner
+from export_small import convert, runner
 from PIL import Image
 
 from zoo.cli.main import cli
 from zoo.support_matrix import Case
 from zoo.support_measuring import build
 from zoo_export import export
+from zoo_models.build import get_model
+from zoo_registry import models
 from zoo_runtime.answers.boxes import find_boxes
+from zoo_runtime.answers.prediction import answer
+from zoo_runtime.contents import check_agreement
+from zoo_runtime.files import list_files
+from zoo_runtime.manifest import Manifest
 from zoo_runtime.preprocess.pixels import size_of
 
 
@@ -44,6 +53,27 @@ def test_equal_logits_side_by_side_are_one_thing():
     heatmap[5, 5] = 1.0
     found = find_boxes(maps(heatmap, size=1.0, offset=0.0), most=2)
     np.testing.assert_allclose(found.corners[:, :2] * 6, [[0.5, 0.5], [4.5, 4.5]])
+
+
+IMAGE = ({"step": "image", "size": [32, 64], "channels": 3},)
+
+
+def test_a_detector_of_one_class_is_exported(tmp_path):
+    """Its one map of heat is that of its one label; of one logit there are two, no and yes."""
+    reduced = models.get("centernet-micro").reduced
+    model = get_model("centernet-micro", **{**reduced, "num_classes": 1})
+    about = {"task": "object-detection", "labels": ("square",)}
+    artifact = convert(model, tmp_path, ["tflite"], **about)["tflite"]
+    signature = {"inputs": artifact.inputs, "outputs": artifact.outputs}
+    files = {artifact.path: list_files(tmp_path)[artifact.path]}
+    manifest = Manifest(name="m", files=files, artifacts=(artifact,), **signature, **about)
+    check_agreement(tmp_path, manifest)
+    image = np.random.default_rng(0).uniform(0, 255, (1, *artifact.inputs[0].shape[1:]))
+    outputs = runner(tmp_path, artifact).run({"image": image.astype("float32")})
+    raws = [image[0].astype("uint8")]
+    (found,) = answer(replace(manifest, preprocessing=IMAGE), tmp_path, outputs, raws=raws, top_k=2)
+    assert len(found.boxes) == 2
+    assert {box.label for box in found.boxes} == {"square"}
 
 
 def test_a_bundle_tells_boxes_in_pixels_of_the_picture(tmp_path):

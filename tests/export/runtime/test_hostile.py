@@ -27,6 +27,7 @@ from zoo_runtime import tokenizing
 from zoo_runtime.bundle import Bundle
 from zoo_runtime.contents import check_agreement
 from zoo_runtime.manifest import Decoding, Manifest
+from zoo_runtime.preprocessing_checks import check_preprocessing
 from zoo_runtime.running.compute_operators import COMPUTE
 from zoo_runtime.running.operators import check_onnx, check_saved_model, check_tflite
 from zoo_runtime.saved_samples import load_arrays, load_samples
@@ -470,6 +471,9 @@ TOKENIZERS = {
 }
 
 
+NOTHING = {"name": "m", "inputs": (), "outputs": (), "files": {}, "artifacts": ()}
+
+
 def test_tokenizers_are_tried_in_another_process_with_bounds(cache, tmp_path):
     path = tmp_path / "tokenizer.json"
     base = {"version": "1.0", "model": WORDS, "added_tokens": [], "truncation": None}
@@ -478,6 +482,11 @@ def test_tokenizers_are_tried_in_another_process_with_bounds(cache, tmp_path):
         with pytest.raises(UsageError) as caught:
             tokenizing.open_tokenizer(path)
         assert message in str(caught.value)
+    # Verification makes rows of texts where a bundle has saved none.
+    manifest = Manifest(**NOTHING, preprocessing=({"step": "tokenize", "length": 4},))
+    path.write_text(json.dumps(base | TOKENIZERS["chunk size must be non-zero"]))
+    with pytest.raises(UsageError, match="chunk size must be non-zero"):
+        check_preprocessing(manifest, tmp_path)
     assert not cache.exists()
     path.write_text(json.dumps(base | {"pre_tokenizer": split("")}))
     assert tokenizing.open_tokenizer(path).encode("a").ids

@@ -120,7 +120,7 @@ def test_an_array_of_the_right_size_keeps_its_fractions():
             "An image array holds numbers in 0..255; this one has dtype float64 and values "
             "nan..nan.",
         ),
-        (3, "An image is a path, a Pillow image or an array, not a int."),
+        (3, "An image is a path, bytes of a file, a Pillow image or an array, not a int."),
         ("no/such.png", "There is no image file 'no/such.png'."),
     ],
 )

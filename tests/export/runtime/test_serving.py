@@ -29,11 +29,11 @@ SCHEMA = {**JSON, "required": ["age"], "additionalProperties": False}
 
 
 @pytest.fixture(scope="module")
-def server(writer, tmp_path_factory):
+def server(byte_writer, tmp_path_factory):
     template = tmp_path_factory.mktemp("chat") / "template.jinja"
     template.write_text(TEMPLATE)
     limits = ("--max-queue", "2", "--max-body", "1M", "--max-batch", "8")
-    process = Process(writer, "--chat-template", template, *limits)
+    process = Process(byte_writer, "--chat-template", template, *limits)
     yield process
     process.end(signal.SIGTERM)
 
@@ -44,8 +44,8 @@ def client(server):
 
 
 @pytest.fixture(scope="module")
-def generator(writer):
-    return load_bundle(writer).text_generator()
+def generator(byte_writer):
+    return load_bundle(byte_writer).text_generator()
 
 
 def test_completions_are_those_of_the_library(client, generator):
@@ -195,9 +195,9 @@ def test_what_is_wrong_is_said_as_openai_says_it(client, server):
     assert said in answer.json()["error"]["message"]
 
 
-def test_eight_clients_at_once(writer, generator):
+def test_eight_clients_at_once(byte_writer, generator):
     prompts = [f"client {index}" for index in range(8)]
-    with served(load_bundle(writer), max_queue=8) as (_, address):
+    with served(load_bundle(byte_writer), max_queue=8) as (_, address):
         client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0)
 
         def ask(prompt):
@@ -281,14 +281,14 @@ def test_only_this_machine_is_served(server):
     assert answer.json() == {"error": "'writer' is a language model: POST /v1/completions."}
 
 
-def test_it_says_where_it_is_and_ends_when_it_is_asked(server, writer):
+def test_it_says_where_it_is_and_ends_when_it_is_asked(server, byte_writer):
     assert re.match(
         r"Serving 'writer' \(causal-lm, onnx\) at http://127\.0\.0\.1:\d+\n", server.said
     )
     taken = int(server.address.rpartition(":")[2])
     with pytest.raises(UsageError, match=f"cannot listen at 127.0.0.1, port {taken}: Address alre"):
-        Server(load_bundle(writer), Limits()).run("127.0.0.1", taken)
-    other = Process(writer)
+        Server(load_bundle(byte_writer), Limits()).run("127.0.0.1", taken)
+    other = Process(byte_writer)
     body = {"model": "writer", "prompt": "a", "max_tokens": 60, "stream": True}
     with HTTP.stream("POST", f"{other.address}/v1/completions", json=body) as stream:
         parts = stream.iter_lines()
@@ -296,3 +296,14 @@ def test_it_says_where_it_is_and_ends_when_it_is_asked(server, writer):
         other.process.send_signal(signal.SIGINT)
         assert list(parts)[-2] == "data: [DONE]"  # what is answered is answered to its end
     assert other.end(signal.SIGTERM) == (0, "stopped\n")
+
+
+def test_threads_generate_with_one_bundle(generator):
+    prompts = ["a", "bc", "é", "defg" * 20]
+
+    def write(prompt):
+        return [text.text for text in generator.complete([prompt], max_new_tokens=60, seed=4)]
+
+    wanted = [write(prompt) for prompt in prompts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(write, prompts)) == wanted

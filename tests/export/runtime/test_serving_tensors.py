@@ -1,14 +1,20 @@
 """`zoo serve` of other models: the Open Inference Protocol, batches that grow, limits of time."""
 
 import asyncio
+import base64
+import io
 import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import numpy as np
 import pytest
+import soundfile
+from fuzz_subjects import save_tokenizer
+from PIL import Image
 from serving_processes import figures, served
 
 from zoo_registry import UsageError
@@ -16,6 +22,7 @@ from zoo_runtime.running import Runner
 from zoo_runtime.serving.failures import RequestError
 from zoo_runtime.serving.models import _are_independent
 from zoo_runtime.serving.queueing import Job, Worker
+from zoo_runtime.serving.raws import RawInputs
 from zoo_runtime.tensors import Tensor
 
 pytestmark = [pytest.mark.slow]
@@ -133,6 +140,84 @@ def test_a_request_that_is_wrong_as_a_whole(address, images):
         headers={"inference-header-content-length": "9"},
     )
     assert "inference-header-content-length is '9'" in wrong.json()["error"]
+
+
+def png(image):
+    content = io.BytesIO()
+    Image.fromarray(image[..., 0].astype(np.uint8)).save(content, "png")
+    return content.getvalue()
+
+
+def test_files_in_place_of_tensors(address, exported, images):
+    """An image is base64 in JSON, or as it is behind it; the answer is that of `zoo predict`."""
+    files = [png(image) for image in images]
+    wanted = exported.predict([Image.open(io.BytesIO(file)) for file in files], "onnx")
+    raw = {"name": "raw", "shape": [6], "datatype": "BYTES"}
+    in_json = raw | {"data": [base64.b64encode(file).decode() for file in files]}
+    (output,) = infer(address, in_json).json()["outputs"]
+    assert (output["name"], output["datatype"], output["shape"]) == ("prediction", "BYTES", [6])
+    for row, text in zip(wanted, output["data"], strict=True):
+        found = json.loads(text)
+        assert found["label"] == row.label
+        assert found["probability"] == pytest.approx(row.probability, abs=1e-6)
+        assert len(found["top"]) == 5
+    behind = b"".join(len(file).to_bytes(4, "little") + file for file in files)
+    head = json.dumps(
+        {
+            "inputs": [raw | {"parameters": {"binary_data_size": len(behind)}}],
+            "outputs": [{"name": "logits"}, {"name": "prediction"}],
+        }
+    ).encode()
+    answer = HTTP.post(
+        f"{address}/v2/models/{NAME}/infer",
+        content=head + behind,
+        headers={"inference-header-content-length": str(len(head))},
+    )
+    logits, texts = answer.json()["outputs"]
+    assert texts["data"] == output["data"]
+    assert np.argmax(np.reshape(logits["data"], (6, 10)), 1).tolist() == [r.index for r in wanted]
+    for data, words in [
+        (["no base64!"], "Input 'raw' is not a file in base64"),
+        (["YWJj"], "An image of 3 bytes cannot be read as an image: cannot identify image file"),
+        # The name of a file on the server is never opened.
+        ([base64.b64encode(b"/etc/passwd").decode()], "An image of 11 bytes cannot be read"),
+        ([5], "its data is text, not int."),
+    ]:
+        answer = infer(address, raw | {"shape": [1], "data": data})
+        assert answer.status_code == 400
+        assert words in answer.json()["error"]
+
+
+def test_texts_sounds_and_rows_in_place_of_tensors(tmp_path):
+    save_tokenizer(tmp_path / "tokenizer.json")
+    sound = io.BytesIO()
+    soundfile.write(sound, np.linspace(-0.5, 0.5, 8), 8000, format="wav", subtype="FLOAT")
+
+    def prepared(step, values, *inputs):
+        about = {"name": "m", "task": None, "labels": None, "assets": tmp_path}
+        tensors = [Tensor(name, "int32", ("batch", 4)) for name in inputs]
+        trained = SimpleNamespace(**about, preprocessing=[step], inputs=tensors)
+        array = np.empty(np.shape(values), object)
+        array[...] = values
+        return RawInputs(trained).prepare(array)
+
+    text = {"step": "tokenize", "length": 4, "segment_ids": True}
+    for values in (["ab", "c"], [b"ab", b"c"]):
+        found = prepared(text, values, "token_ids", "segment_ids")
+        np.testing.assert_array_equal(found.arrays["token_ids"], [[2, 3, 0, 0], [4, 0, 0, 0]])
+        assert found.ends.tolist() == [1, 0]
+    found = prepared(text, [["a", "b"]], "token_ids", "segment_ids", "padding_mask")
+    assert found.raws == [("a", "b")]
+    assert found.arrays["segment_ids"].tolist() == [[0, 1, 0, 0]]
+    step = {"step": "audio", "sample_rate": 8000, "length": 8}
+    found = prepared(step, [sound.getvalue()], "audio")
+    np.testing.assert_allclose(found.arrays["audio"], [np.linspace(-0.5, 0.5, 8)], atol=1e-6)
+    with pytest.raises(UsageError, match="A file of 3 bytes cannot be read as audio"):
+        prepared(step, [b"abc"], "audio")
+    with pytest.raises(UsageError, match="Input 'raw' is not text in UTF-8"):
+        prepared(text, [b"\xff"], "token_ids")
+    with pytest.raises(UsageError, match="'m' has no step that makes its inputs of texts or files"):
+        prepared({"step": "array", "input": "x", "shape": [4]}, [b"1"], "x")
 
 
 def test_many_clients_get_the_rows_of_their_own(address, exported, digits):

@@ -221,6 +221,8 @@ def test_a_target_text_is_that_of_the_recipes_own_decoding(speller, runtime):
     assert [row.text for row in bundle.predict(words, runtime=runtime)] == wanted
     assert len(set(wanted)) > 2
     assert bundle.manifest.decoding.length == 24
+    (written,) = bundle.text_generator(runtime).complete(words[4:5], max_new_tokens=2)
+    assert written.prompt_tokens == inputs["padding_mask"][4].sum()
     by_name = {tensor.name: tensor.shape for tensor in bundle.artifact("tflite").inputs}
     assert (by_name["token_ids"], by_name["decoder_token_ids"]) == ((1, 20), (1, 24))
 

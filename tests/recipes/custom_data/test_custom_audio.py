@@ -66,7 +66,7 @@ def test_problems_lengths_and_mixtures_are_told(sounds):
     assert report.unit == "seconds"
     low, _, _, top = report.sizes["length"]
     assert 0.6 <= low < top <= 1.4
-    assert list(report.remarks) == [
+    assert list(report.notes) == [
         "several sample rates in Hz: 8,000 (20 files), 11,025 (20 files), 16,000 (20 files)",
         "several channels: 1 (48 files), 2 (12 files)",
     ]

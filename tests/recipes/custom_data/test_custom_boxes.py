@@ -260,18 +260,18 @@ def test_boxes_of_pictures_that_their_camera_turned(tmp_path, drawn_before):
     assert len(pairs) == 8
     for field, box in pairs:
         assert box == field
-    remarks = inspect_data(tmp_path).remarks
+    notes = inspect_data(tmp_path).notes
     said = (
         "7 images are turned as their camera says, and their boxes with them: the sizes beside "
         "the boxes are those of before"
     )
-    assert (said in remarks) is drawn_before
+    assert (said in notes) is drawn_before
 
 
 def test_boxes_of_turned_pictures_of_which_nothing_tells(tmp_path):
     turned_pictures(tmp_path, [3, 6], drawn_before=False, size=(40, 40))
     assert all(box == field for field, box in fields_and_boxes(tmp_path))
-    assert inspect_data(tmp_path).remarks == [
+    assert inspect_data(tmp_path).notes == [
         "2 images are turned as their camera says, and their boxes are taken as drawn after it: "
         "no size beside the boxes tells"
     ]

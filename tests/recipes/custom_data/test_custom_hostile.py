@@ -47,7 +47,7 @@ def test_json_as_pandas_writes_it(value, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lines", "remarks"),
+    ("lines", "notes"),
     [
         # Three digits behind every comma, and one number that cannot be thousands.
         (["x;y", *(f"0,{n:03d};{n},5" for n in range(9))], []),
@@ -63,7 +63,7 @@ def test_json_as_pandas_writes_it(value, tmp_path):
         ),
     ],
 )
-def test_numbers_are_those_that_people_mean(lines, remarks, tmp_path):
+def test_numbers_are_those_that_people_mean(lines, notes, tmp_path):
     content = read(write(tmp_path / "t.csv", "\n".join(lines)), target="y")
     good = [n for n in range(9) if "none" not in lines[n + 1]]
     thousands = lines[0] == "x,y"
@@ -76,7 +76,7 @@ def test_numbers_are_those_that_people_mean(lines, remarks, tmp_path):
     meant = (lambda n: n + 0.25) if first != second else wanted[first]
     assert numbers_of(content, "x") == pytest.approx([meant(n) for n in good])
     assert numbers_of(content, "y") == [n + 0.5 for n in good]
-    assert [text for text in content.notes if "comma" in text] == remarks
+    assert [text for text in content.notes if "comma" in text] == notes
     assert [p.location for p in content.problems] == ([] if len(good) == 9 else ["t.csv:6"])
 
 

@@ -11,6 +11,7 @@ from zoo_recipes.custom_data.columns import TEXTS
 from zoo_recipes.custom_data.content import Content, Example, class_names, digest_of
 from zoo_recipes.custom_data.layouts import LAYOUTS
 from zoo_recipes.custom_data.preparing import note_of
+from zoo_recipes.custom_data.report import inspect_data
 from zoo_recipes.custom_data.splitting import PARTS, split
 from zoo_recipes.datasets.loading import open_dataset
 from zoo_recipes.datasets.reading import read_split
@@ -143,6 +144,19 @@ def test_contradictions_are_kept_or_dropped_but_from_the_users_own_test(tmp_path
     first, *_, last = str(caught.value).splitlines()
     assert first == f"The data at '{path}' contradict themselves. They have 4 problems:"
     assert last == "Mend them, or leave them out with --set dataset.on_contradiction=drop."
+
+
+def test_a_table_of_which_every_text_contradicts_another(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["text,label", *(f"text {n // 2},{n % 2}" for n in range(80))]))
+    report = inspect_data(path)
+    assert (report.refusal, len(report.contradictions), report.duplicates) == (None, 80, 40)
+    with pytest.raises(UsageError) as caught:
+        open_dataset(str(path), on_contradiction="drop", data_dir=tmp_path)
+    path.write_text("\n".join(["text,label", *["same,a", "same,b"] * 40]))
+    assert "of which 1 are different, none falls to validation" in inspect_data(path).refusal
+    said = f"The data at '{path}' have no good example. They have 80 problems:\n  t.csv:2: is in"
+    assert str(caught.value).startswith(said)
 
 
 def test_the_datas_own_splits_stay(pictures, tmp_path):

@@ -55,25 +55,25 @@ def test_the_report_on_the_command_line(tmp_path, cli):
 def test_classes_that_are_likely_wrong(pictures, reviews, tmp_path):
     (pictures / "light" / "00.png").rename(pictures / "dark" / "wrong.png")
     (found,) = inspect_data(pictures, label_errors=True).suspects
-    assert (found.place, found.given, found.looks_like) == ("dark/wrong.png", "dark", "light")
+    assert (found.location, found.given, found.looks_like) == ("dark/wrong.png", "dark", "light")
     assert found.confidence < 0.2
     text = reviews.read_text(encoding="utf-8")
     reviews.write_text(text.replace("film number 8 was bad,0", "film number 8 was bad,1"), "utf-8")
     (found,) = inspect_data(reviews, label_errors=True).suspects
-    assert (found.place, found.given, found.looks_like) == ("reviews.csv:10", "1", "0")
+    assert (found.location, found.given, found.looks_like) == ("reviews.csv:10", "1", "0")
     assert found.text == "film number 8 was bad"
     classes = np.arange(60) % 2
     x = np.random.default_rng(0).normal(size=(60, 4)) + 4 * classes[:, np.newaxis]
     np.savez(tmp_path / "a.npz", x=x, y=np.where(np.arange(60) == 7, 0, classes))
     suspects = inspect_data(tmp_path / "a.npz", label_errors=True).suspects
-    assert suspects[0].place == "a.npz:x[7]"
+    assert suspects[0].location == "a.npz:x[7]"
     assert inspect_data(reviews).suspects is None
     several = np.stack([classes, np.arange(60) % 3 == 0], axis=1)
     x[:, 0] += 8 * several[:, 1]
     several[[4, 9]] = [[0, 1], [1, 0]]  # the second class is given and missing where it is not
     np.savez(tmp_path / "b.npz", x=x, y=several)
     first, second = inspect_data(tmp_path / "b.npz", label_errors=True).suspects[:2]
-    assert {(s.place, s.given, s.looks_like) for s in (first, second)} == {
+    assert {(s.location, s.given, s.looks_like) for s in (first, second)} == {
         ("b.npz:x[4]", "1", "not 1"),
         ("b.npz:x[9]", "not 1", "1"),
     }
@@ -113,7 +113,7 @@ def test_recipes_that_take_the_arrays_as_they_are(shape, scale, y, first, tmp_pa
     report = inspect_data(tmp_path / "a.npz")
     assert (report.recipes[0] if report.recipes else None) == first
     assert report.refusal is None
-    assert list(report.remarks) == ([WHITE_1] if scale == 1 / 255 else [])
+    assert list(report.notes) == ([WHITE_1] if scale == 1 / 255 else [])
     # Of pictures and rows of numbers it is one or the other.
     assert ("resume-bias" in report.recipes) == (first == "resume-bias")
 

@@ -73,7 +73,7 @@ def test_the_report_says_what_a_table_holds(run):
     report = inspect_data(run.recipe.dataset.name, {"label": "species"})
     assert report.kind == "rows of numbers and categories in classes"
     assert report.recipes[0] == "table-mlp"
-    assert report.remarks == [
+    assert report.notes == [
         "column 'row id' is left out: it numbers the rows",
         "columns of numbers: bill, mm, mass",
         "columns of categories: isla/nd",
@@ -88,7 +88,7 @@ def test_rows_whose_class_is_likely_wrong(penguins, tmp_path):
     rows[2]["species"] = "adelie"
     path = write(tmp_path / "t.csv", rows)
     suspects = inspect_data(path, {"label": "species"}, label_errors=True).suspects
-    assert (suspects[0].place, suspects[0].looks_like) == ("t.csv:4", "gentoo")
+    assert (suspects[0].location, suspects[0].looks_like) == ("t.csv:4", "gentoo")
 
 
 def test_columns_are_frozen_and_described(run, measured_again):
@@ -152,7 +152,7 @@ def test_every_runtime_answers_as_keras_does_from_raw_rows(run, bundle, penguins
     path = write(tmp_path / "new.csv", rows)
     told = json.loads(cli("predict", bundle.path, path, "--json").stdout)
     assert [row["label"] for row in told] == by_format[0]
-    assert [row["place"] for row in told] == [f"new.csv:{n}" for n in range(2, 22)]
+    assert [row["location"] for row in told] == [f"new.csv:{n}" for n in range(2, 22)]
     one = cli("predict", bundle.path, json.dumps(raws[0]), "--json")
     assert json.loads(one.stdout)["label"] == by_format[0][0]
     # A gap, and an island that nobody has seen.

@@ -99,7 +99,7 @@ def test_one_class_with_a_mark_in_it_stays_one_and_is_told(tmp_path):
     path = write(tmp_path / "t.csv", ["text,label", "a,x|y", "b,x", "c,y", "d,x|y"])
     report = inspect_data(path)
     assert list(report.classes) == ["x", "x|y", "y"]
-    assert report.remarks == [
+    assert report.notes == [
         "column 'label' is read as one class a row; --column labels=label parts it at '|'"
     ]
     assert list(inspect_data(path, {"labels": "label"}).classes) == ["x", "y"]
@@ -170,7 +170,7 @@ def test_figures_are_those_of_scikit_learn_on_the_rows_own_classes(run):
     )
     columns = ["x", "y", "right", "up", "both"]
     true = np.array(
-        [[rows[row["place"]][columns.index(name)] == "1" for name in names] for row in answers]
+        [[rows[row["location"]][columns.index(name)] == "1" for name in names] for row in answers]
     )
     assert (wanted == true).all()
     assert len(answers) == 30

@@ -111,7 +111,7 @@ def test_the_label_itself_as_the_group(run, shops, data_dir, tmp_path):
 def test_label_errors_are_named_by_file_and_line(by_shop, shops):
     lines = shops.read_text(encoding="utf-8").splitlines()
     for row in by_shop.label_errors:
-        file, line = row.place.split(":")
+        file, line = row.location.split(":")
         assert file == shops.name
         assert lines[int(line) - 1].split(",")[:2] == [row.text, row.given]
 
@@ -121,11 +121,11 @@ def test_what_was_answered_on_each_example(run, shops, data_dir, tmp_path):
     found = zoo.evaluate(run, slice_by="shop", data_dir=data_dir, examples=path)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["place", "label", "predicted", "probability", "group", "loss"]
-    assert len({row["place"] for row in rows}) == found.num_examples
+    assert list(rows[0]) == ["location", "label", "predicted", "probability", "group", "loss"]
+    assert len({row["location"] for row in rows}) == found.num_examples
     own = ["", *shops.read_text(encoding="utf-8").splitlines()]
     for row in rows:
-        text, label, shop, _ = own[int(row["place"].removeprefix(f"{shops.name}:"))].split(",")
+        text, label, shop, _ = own[int(row["location"].removeprefix(f"{shops.name}:"))].split(",")
         assert (row["label"], row["group"]) == (label, shop or "(none)")
         if shop == "a":
             assert (row["predicted"] == "good") == text.endswith("lovely")

@@ -218,7 +218,7 @@ def test_the_true_ranking_beats_random_and_a_reversed_one_does_not():
     right, wrong = (faithfulness(score, sign * weights, seed=0) for sign in (1, -1))
     assert right.deletion_area < 0.25 < 0.4 < right.random_area < 0.6 < right.insertion_area
     assert wrong.deletion_area > wrong.random_area > wrong.insertion_area
-    assert (right.shares[0], right.shares[-1], len(right.shares)) == (0, 1, 33)
+    assert (right.fractions[0], right.fractions[-1], len(right.fractions)) == (0, 1, 33)
     assert (right.deletion[0], right.deletion[-1]) == (pytest.approx(1), 0)
     assert (right.insertion[0], right.insertion[-1]) == (0, pytest.approx(1))
 

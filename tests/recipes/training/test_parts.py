@@ -134,6 +134,7 @@ def test_tokenizers_are_the_same_in_every_process(data_dir):
     kinds = ("char", "bpe", "wordpiece")
     code = (
         "import sys, hashlib\n"
+        "from zoo_system.fast_keras import fast_keras; fast_keras()\n"
         "from zoo_recipes.datasets.loading import *; from zoo_recipes.datasets.reading import *\n"
         "from zoo_recipes.arrays.vocabulary import *\n"
         "b = open_dataset('language_id', data_dir=sys.argv[1])\n"

@@ -127,6 +127,7 @@ def whole(data_dir, tmp_path_factory):
 
 SCRIPT = """
 import sys
+from zoo_system.fast_keras import fast_keras; fast_keras()
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.training.training import resume, train
 from zoo_recipes.recipe import resolve_recipe

@@ -318,6 +318,7 @@ def test_progress_is_seen_unless_it_is_not_wanted(quick, data_dir, tmp_path, cap
 
 WEIGHTS = """
 import hashlib, sys
+from zoo_system.fast_keras import fast_keras; fast_keras()
 from zoo_recipes.overrides import with_overrides
 from zoo_recipes.arrays.sources import PreparedArrays
 from zoo_recipes.training.training import train

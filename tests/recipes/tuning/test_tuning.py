@@ -226,7 +226,7 @@ def test_trials_that_all_fail_are_told(tmp_path, data_dir):
     assert str(raised.value).startswith(
         f"No trial of '{tmp_path / 'search'}' came to its end. Trial 0: ZooError: The loss became "
     )
-    assert str(raised.value).endswith("\nOnce that is mended, --force searches anew.")
+    assert str(raised.value).endswith("\nOnce that is fixed, --force searches anew.")
     with pytest.raises(UsageError, match=r"go on with that one, choose another --out, or use --f"):
         tune(small(), **options)
     with held(tmp_path / "search/trials/0000"), pytest.raises(UsageError, match="is being trained"):
@@ -259,6 +259,7 @@ def test_a_trial_that_was_killed_is_gone_on_with(tmp_path, data_dir):
     long = small(fit={"epochs": 100, "batch_size": 128})
     code = (
         "import sys; from pathlib import Path\n"
+        "from zoo_system.fast_keras import fast_keras; fast_keras()\n"
         "from zoo_recipes.tuning.study import tune\n"
         "tune(Path(sys.argv[1]), trials=1, out=sys.argv[2], data_dir=sys.argv[3])"
     )

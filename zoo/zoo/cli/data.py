@@ -56,7 +56,7 @@ def _print(report: DataReport) -> None:
             "splits": f"{splits} ({report.split_rule})",
             f"sizes in {report.unit}": _ranges(report.sizes),
             **boxes,
-            **({"note": "\n".join(report.remarks)} if report.remarks else {}),
+            **({"note": "\n".join(report.notes)} if report.notes else {}),
             "duplicates": _duplicates(report),
             "recipes": ", ".join(report.recipes) or NONE,
         }
@@ -119,9 +119,9 @@ def _print_suspects(suspects: Sequence[Suspect]) -> None:
         return
     click.echo("\nClasses that are likely wrong, the likeliest first:")
     print_table(
-        ("PLACE", "IS IN", "LOOKS LIKE", "PROBABILITY OF ITS OWN", "TEXT"),
-        [(s.place, s.given, s.looks_like, f"{s.confidence:.3f}", s.text) for s in suspects],
-        right=("PROBABILITY OF ITS OWN",),
+        ("LOCATION", "CLASS", "LOOKS LIKE", "SELF-CONFIDENCE", "TEXT"),
+        [(s.location, s.given, s.looks_like, f"{s.confidence:.3f}", s.text) for s in suspects],
+        right=("SELF-CONFIDENCE",),
     )
 
 

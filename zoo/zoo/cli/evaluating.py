@@ -202,10 +202,17 @@ def _print_rates(groups: Groups) -> None:
     ]
     click.echo()
     print_table(
-        ("TRUE SHARE", "95 % INTERVAL", "GIVEN", "95 % INTERVAL", groups.column.upper(), "CLASS"),
+        (
+            "BASE RATE",
+            "95 % INTERVAL",
+            "SELECTION RATE",
+            "95 % INTERVAL",
+            groups.column.upper(),
+            "CLASS",
+        ),
         rows[:MOST_ROWS],
     )
-    _say_rest(len(rows), "shares")
+    _say_rest(len(rows), "rates")
 
 
 def _print_parity(parity: Mapping[str, Mapping[str, float]]) -> None:
@@ -228,10 +235,10 @@ def _print_label_errors(rows: tuple[LabelError, ...]) -> None:
     click.echo("\nLikely label errors: look at them before you trust the metrics.")
     numbers = ("CONFIDENCE", "USUAL")
     print_table(
-        ("PLACE", *numbers, "GIVEN", "LOOKS LIKE", "TEXT")[: 5 + any(row.text for row in rows)],
+        ("LOCATION", *numbers, "GIVEN", "LOOKS LIKE", "TEXT")[: 5 + any(row.text for row in rows)],
         [
             (
-                row.place,
+                row.location,
                 f"{row.self_confidence:.3f}",
                 f"{row.usual:.3f}",
                 row.given,

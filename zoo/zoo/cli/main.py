@@ -16,6 +16,7 @@ from zoo.cli import INTERRUPTED
 from zoo_models.build import check_backend
 from zoo_registry import ZooError, did_you_mean, load_target
 from zoo_system.errors import printable
+from zoo_system.fast_keras import fast_keras
 from zoo_system.quiet import quiet_tensorflow
 
 # In the order of `zoo --help`. A command's module is imported when it is asked for, so that
@@ -91,6 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if not debug:
             quiet_tensorflow()
+        fast_keras()
         sys.meta_path.insert(0, CheckedKeras())
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         # `--debug` is understood wherever it stands.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from zoo.cli.output import (
 )
 from zoo.cli.training import as_columns, column
 from zoo_registry import UsageError
+from zoo_runtime.answers.prediction import Prediction, as_plain
 
 _TOP_K = 3
 # Told apart by people who see few colours: https://jfly.uni-koeln.de/color/.
@@ -32,7 +32,6 @@ _AT_ONCE = 32
 
 if TYPE_CHECKING:
     from zoo_runtime.answers.boxes import Box
-    from zoo_runtime.answers.prediction import Prediction
 
 
 @click.command()
@@ -97,7 +96,7 @@ def predict(
     if save is not None:
         _save(given, prediction, save)
     if as_json:
-        print_json(_as_json(prediction))
+        print_json(as_plain(prediction))
         return
     _print(prediction)
     if isinstance(trained, Run):
@@ -133,13 +132,13 @@ def _predict_all(
     made: list[Prediction] = []
     for start in range(0, len(raws), _AT_ONCE):
         made += trained.predict(raws[start : start + _AT_ONCE], **options)
-    places = [where for where, _ in found]
+    locations = [where for where, _ in found]
     if as_json:
-        rows = zip(places, made, strict=True)
-        print_json([{"place": where, **_as_json(row)} for where, row in rows])
+        rows = zip(locations, made, strict=True)
+        print_json([{"location": where, **as_plain(row)} for where, row in rows])
         return
-    shown = [(where, *_in_short(row)) for where, row in zip(places, made, strict=True)]
-    print_table(("PLACE", "ANSWER", "PROBABILITY"), shown, right=("PROBABILITY",))
+    shown = [(where, *_in_short(row)) for where, row in zip(locations, made, strict=True)]
+    print_table(("LOCATION", "PREDICTION", "PROBABILITY"), shown, right=("PROBABILITY",))
 
 
 def _in_short(found: Prediction) -> tuple[str, str]:
@@ -256,26 +255,6 @@ def _print_boxes(boxes: Sequence[Box]) -> None:
         ],
         right=("SCORE", *sides),
     )
-
-
-def _as_json(prediction: Prediction) -> dict[str, Any]:
-    if prediction.text is not None:
-        return {"text": prediction.text}
-    if prediction.spans is not None:
-        return {"spans": [asdict(span) for span in prediction.spans]}
-    if prediction.boxes is not None:
-        return {"boxes": [asdict(box) for box in prediction.boxes]}
-    if prediction.value is not None:
-        return {"value": prediction.value}
-    if prediction.label is None:
-        return {name: array.tolist() for name, array in prediction.outputs.items()}
-    return {
-        "label": prediction.label,
-        "index": prediction.index,
-        "probability": prediction.probability,
-        "top": [{"label": label, "probability": p} for label, p in prediction.top],
-        **({} if prediction.labels is None else {"labels": prediction.labels}),
-    }
 
 
 def read_input(word: str, preprocessing: Sequence[Mapping[str, Any]]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+from zoo_models.layers import scaled_channels
 from zoo_registry import UsageError
 from zoo_system import fetching
 
@@ -108,10 +109,10 @@ def _pixels(image: Any, how: str) -> Any:
     if how == "torch":
         scale = [1 / (255 * stddev) for stddev in STDDEV]
         offset = [-mean / stddev for mean, stddev in zip(MEAN, STDDEV, strict=True)]
-        return keras.layers.Rescaling(scale, offset, name="pixels")(image)
+        return scaled_channels(image, scale, offset, name="pixels")
     if how == "caffe":
         red, green, blue = ops.split(image, 3, axis=-1)
         swapped = ops.concatenate([blue, green, red], axis=-1)
         offset = [-mean for mean in BLUE_GREEN_RED_MEAN]
-        return keras.layers.Rescaling([1.0, 1.0, 1.0], offset, name="pixels")(swapped)
+        return scaled_channels(swapped, [1.0, 1.0, 1.0], offset, name="pixels")
     return image

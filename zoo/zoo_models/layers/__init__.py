@@ -35,6 +35,7 @@ from zoo_models.layers.inputs import (
     image_input,
     normalized_image_input,
     rating_inputs,
+    scaled_channels,
     token_inputs,
 )
 from zoo_models.layers.normalization import LayerNorm, RMSNorm
@@ -76,6 +77,7 @@ __all__ = [
     "rating_embedding",
     "rating_head",
     "rating_inputs",
+    "scaled_channels",
     "sentence_embedding",
     "sequence_head",
     "span_head",

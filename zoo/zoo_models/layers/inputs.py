@@ -44,12 +44,24 @@ def normalized_image_input(
     image = keras.Input(shape, name="image", dtype="float32")
     channels = shape[-1]
     means, stds = _for_channels(mean, channels), _for_channels(std, channels)
-    rescale = keras.layers.Rescaling(
-        scale=[1 / (255 * s) for s in stds],
-        offset=[-m / s for m, s in zip(means, stds, strict=True)],
-        name="rescale",
-    )
-    return image, rescale(image)
+    scale = [1 / (255 * s) for s in stds]
+    offset = [-m / s for m, s in zip(means, stds, strict=True)]
+    return image, scaled_channels(image, scale, offset, name="rescale")
+
+
+def scaled_channels(x: Any, scale: Sequence[float], offset: Sequence[float], *, name: str) -> Any:
+    """Return images times a factor of each channel, plus a number of each.
+
+    Args:
+        x: (batch, height, width, channels).
+        scale: The factors.
+        offset: What is added.
+        name: Of the layer.
+    """
+    # Whenever it is called, the layer takes what has one axis for numbers of the first axis where
+    # Keras' image_data_format is channels_first; what has three it takes as it is.
+    factors, terms = [[list(scale)]], [[list(offset)]]
+    return keras.layers.Rescaling(factors, offset=terms, name=name)(x)
 
 
 def _for_channels(values: Sequence[float], channels: int | None) -> list[float]:

@@ -73,6 +73,8 @@ def convert(
     # Signatures are called after the graphs.
     converter = tf.lite.TFLiteConverter.from_concrete_functions(concretes, module)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    # It would make the largest float of a constant infinity, to which nothing infinite is equal.
+    converter.canonicalizing_inf_as_min_max_float = False
     converter.exclude_conversion_metadata = True  # adding it takes a copy of the file apart
     configure(converter)
     try:

@@ -200,6 +200,7 @@ def _calibrated(
     def configure(converter: Any) -> None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
+        converter.canonicalizing_inf_as_min_max_float = True  # there is no range up to infinity
         if integer:
             converter.target_spec.supported_ops = [operators]
             converter.inference_input_type = converter.inference_output_type = tf.int8

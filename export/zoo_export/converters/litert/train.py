@@ -68,6 +68,7 @@ def convert(conversion: Conversion) -> dict[str, Any]:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[*signatures])
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         converter.experimental_enable_resource_variables = True
+        converter.canonicalizing_inf_as_min_max_float = False
         try:
             content = converter.convert()
         except Exception as error:  # ConverterError, or whatever its MLIR passes let through

@@ -240,6 +240,27 @@ def test_a_refusal_names_operator_and_layer(layer, message, tmp_path):
     assert [blame.layer for blame in caught.value.blames] == [layer.name]
 
 
+def test_an_exception_of_tf2onnx_names_operator_and_layer(tmp_path, monkeypatch):
+    from tf2onnx.handler import tf_op
+
+    def without_values(*_, **__):
+        raise TypeError("object of type 'NoneType' has no len()")
+
+    plain = tf_op.create_mapping
+
+    def with_a_fault(*options):
+        mapping = plain(*options)
+        return {**mapping, "Rint": (without_values, {}), "Round": (without_values, {})}
+
+    monkeypatch.setattr(tf_op, "create_mapping", with_a_fault)
+    with pytest.raises(ExportError) as caught:
+        checked(Own(tf.round, name="whole"), numbers(2, 3), tmp_path)
+    assert str(caught.value) == (
+        "Round (layer 'whole') cannot be written in ONNX: TypeError: object of type 'NoneType' has "
+        "no len()"
+    )
+
+
 def _with(operator, **attributes):
     node = helper.make_node(operator, ["x"], ["y"], "dense_1/operator", **attributes)
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]

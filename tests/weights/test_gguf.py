@@ -3,6 +3,8 @@
 import json
 import struct
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -21,7 +23,9 @@ from gguf_files import (
 
 from zoo_models.build import get_model
 from zoo_models.layers.rotary import rotary_rates
+from zoo_models.weights.gguf_file import read_gguf
 from zoo_models.weights.gguf_snapshot import GgufSnapshot
+from zoo_models.weights.gguf_tokenizer import build_tokenizer
 from zoo_models.weights.opening import load_tokenizer, open_weights
 from zoo_models.weights.snapshot import Snapshot
 from zoo_registry import UsageError, models
@@ -297,6 +301,33 @@ def test_a_split_that_is_not_known_leaves_the_weights(tmp_path):
         load_tokenizer(tmp_path / "model.gguf")
 
 
+SCORED = {"tokenizer.ggml.model": "llama", "tokenizer.ggml.scores": np.zeros(2)}
+BYTES = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": ["a", "b", "ab"]}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"tokenizer.ggml.model": "t5"}, "tokenizer.ggml.model='t5'; gpt2 and llama are read"),
+        ({**BYTES, "tokenizer.ggml.tokens": ["a", "a"]}, "tokenizer.ggml.tokens has 1 words twice"),
+        ({**BYTES, "tokenizer.ggml.tokens": 7}, "tokenizer.ggml.tokens is not a list of texts."),
+        ({**BYTES, "tokenizer.ggml.merges": ["ab"]}, "has 'ab', which is not two words."),
+        ({**BYTES, "tokenizer.ggml.merges": ["a c"]}, "are not a tokenizer: "),
+        ({**BYTES, "tokenizer.ggml.token_type": np.ones(2)}, "has 2 numbers for 3 tokens."),
+        ({**SCORED, "tokenizer.ggml.tokens": ["a", "b" * 999]}, "has a word of 999 characters"),
+        (
+            {"tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": ["a"]},
+            "no tokenizer.ggml.scores",
+        ),
+        ({**SCORED, "tokenizer.ggml.remove_extra_whitespaces": True}, "_whitespaces=True"),
+    ],
+)
+def test_a_tokenizer_that_is_not_exact_or_damaged(metadata, message):
+    with pytest.raises(UsageError) as error:
+        build_tokenizer(metadata)
+    assert message in str(error.value)
+
+
 def refused(path, name="llama"):
     with pytest.raises(UsageError) as error:
         get_model(name, weights=path)
@@ -433,6 +464,33 @@ DAMAGED = [
 def test_damaged_and_foreign_files(content, message, tmp_path):
     (tmp_path / "m.gguf").write_bytes(content)
     assert message in refused(tmp_path / "m.gguf")
+
+
+@pytest.mark.parametrize("value", [np.arange(3), ["a", "b"], "text", -1, 1.5, True, float("nan")])
+def test_no_kind_of_value_gets_further_than_a_message(value, tmp_path):
+    def change(writer):
+        add_byte_bpe(writer, "llama-bpe")
+        writer.add_chat_template("{{ 1 }}")
+        writer.add_add_bos_token(True)
+        writer.add_rope_scaling_factor(4.0)
+        writer.add_rope_dimension_count(8)
+        for key in ("general.type", "split.count", "llama.rope.scaling.type"):
+            writer.add_string(key, "")
+        for key in ("general.sampling.temp", "llama.expert_count", "tokenizer.ggml.scores"):
+            writer.add_float32(key, 1.0)
+
+    file_of(tmp_path / "m.gguf", change=change)
+    file = read_gguf(tmp_path / "m.gguf")
+    for key in file.metadata:
+        metadata = {**file.metadata, "general.type": "model", "split.count": 0, key: value}
+        metadata["llama.rope.scaling.type"] = value if "scaling.type" in key else "linear"
+        snapshot = GgufSnapshot(tmp_path / "m.gguf")
+        snapshot.__dict__["_file"] = replace(file, metadata=metadata)
+        with suppress(UsageError):
+            assert snapshot.config["model_type"] == "llama"
+        for model in ("gpt2", "llama"):
+            with suppress(UsageError):
+                build_tokenizer({**metadata, "tokenizer.ggml.model": model})
 
 
 def test_a_file_that_ends_anywhere_gives_one_message(tmp_path):

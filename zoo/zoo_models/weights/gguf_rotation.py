@@ -72,7 +72,7 @@ def _scaling(keys: Keys, longest: int) -> dict[str, Any] | None:
     # llama.cpp takes a factor without a type for a linear one.
     kind = keys.get(_TYPE, "linear")
     factor = keys.get(_FACTOR) or keys.get(_OLD_FACTOR) or 1.0
-    if kind not in {"none", "linear", "yarn"}:
+    if kind not in ("none", "linear", "yarn"):
         raise keys.wrong(_TYPE, kind, "one of: none, linear, yarn, which are built")
     if kind == "none" or factor == 1:
         return None

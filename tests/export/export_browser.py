@@ -85,6 +85,12 @@ def write_tokenizers(folder: Path) -> None:
     for name, table in kinds.items():
         made = make_tokenizer(TokenizerConfig(vocab_size=700, **table), texts)
         made.save(str(folder / f"{name}.json"))
+    one_by_one = json.loads((folder / "bpe.json").read_text(encoding="utf-8"))
+    digits = {"type": "Digits", "individual_digits": True}
+    split = {"type": "Sequence", "pretokenizers": [digits, one_by_one["pre_tokenizer"]]}
+    (folder / "bpe-digits.json").write_text(
+        json.dumps({**one_by_one, "pre_tokenizer": split}), encoding="utf-8"
+    )
     pieces = list(json.loads((folder / "wordpiece.json").read_text())["model"]["vocab"])
     (folder / "vocab.txt").write_text("\n".join(pieces), encoding="utf-8")
     read_tokenizer(folder).save(str(folder / "bert.json"))

@@ -61,9 +61,9 @@ def get_model(
         task: The head, one of the spec's tasks; the first one by default.
         num_classes: Size of the logits, for heads that have classes.
         weights: What to load: ``"pretrained"`` (where the spec says), a ``.keras``,
-            ``.weights.h5`` or ``.safetensors`` file, the folder of a run or of a Hugging Face
-            snapshot, ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for fresh
-            weights. The head of another task starts fresh, which is warned of.
+            ``.weights.h5``, ``.safetensors`` or ``.gguf`` file, the folder of a run or of a
+            Hugging Face snapshot, ``hf://org/name[@revision]`` or ``kaggle://...``; ``None`` for
+            fresh weights. The head of another task starts fresh, which is warned of.
         strict: Whether weights that are missing, left over or of another shape are an error; if
             not, what fits is loaded and a warning lists the rest. Either way the attribute
             ``zoo_weights`` of the model reports what was done, and holds the labels, the

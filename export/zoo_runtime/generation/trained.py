@@ -42,13 +42,24 @@ def text_generator(trained: Trained, decoders: Callable[[int | None], Decoders])
         raise UsageError(f"'{trained}' has no tokenizer: it takes token ids, not a text.")
     tokenizer, about = preprocessor.tokenizer(steps[0].tokenizer), trained.decoding or Decoding()
     is_seq2seq = trained.task == "seq2seq"
-    config = about.config or (OF_SOURCE if is_seq2seq else BY_DEFAULT)
-    config = with_end(config, tokenizer, about.end)
-    if is_seq2seq:
-        config = _of_target(config, tokenizer, about)
+    config = default_config(trained.task, about, tokenizer)
     read_source = preprocessor.batch if is_seq2seq else None
     decoder = decoders(about.length if is_seq2seq else steps[0].length)
     return TextGenerator(trained.name, tokenizer, config, decoder, read_source, about.chat)
+
+
+def default_config(task: str | None, about: Decoding, tokenizer: Any) -> GenerationConfig:
+    """Return how a model generates where a call does not say.
+
+    Args:
+        task: Its task.
+        about: What its run or bundle says.
+        tokenizer: A ``tokenizers.Tokenizer``.
+    """
+    is_seq2seq = task == "seq2seq"
+    config = about.config or (OF_SOURCE if is_seq2seq else BY_DEFAULT)
+    config = with_end(config, tokenizer, about.end)
+    return _of_target(config, tokenizer, about) if is_seq2seq else config
 
 
 def check_generates(trained: Trained) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from export_browser import TEXTS
 
-from zoo_export.targets import browser
+from zoo_export.targets.browser import texts as browser
 from zoo_runtime.preprocess.steps import ImageStep
 from zoo_runtime.preprocess.texts import encode, load_tokenizer
 
@@ -57,25 +57,35 @@ def odd_texts(count):
 
 
 @pytest.mark.parametrize(
-    "kind", ["bpe", "bpe-framed", "wordpiece", "wordpiece-cased", "char", "bert"]
+    "kind", ["bpe", "bpe-framed", "bpe-digits", "wordpiece", "wordpiece-cased", "char", "bert"]
 )
-def test_texts_have_the_token_numbers_that_python_gives(page, digits_page, tokenizers, kind):
+def test_texts_and_token_numbers_are_those_of_python(page, digits_page, tokenizers, kind):
     driver = page(digits_page)
     browser.check_tokenizer(tokenizers / f"{kind}.json")
+    browser.check_decoder(tokenizers / f"{kind}.json")
     tokenizer = load_tokenizer(tokenizers, f"{kind}.json")
     frame = browser.frame(tokenizer)
     texts = [*TEXTS, *odd_texts(500)]
-    found = driver.execute_async_script(
-        """const [file, frame, texts, done] = arguments;
-        import(new URL('tokenizer.js', location.href)).then(({ Tokenizer }) => {
+    draw = np.random.default_rng(2)
+    # Also numbers that no text has in this order: halves of characters, special tokens, none.
+    rows = draw.integers(0, tokenizer.get_vocab_size() + 3, (300, 12)).tolist()
+    found, written = driver.execute_async_script(
+        """const [file, frame, texts, rows, done] = arguments;
+        const load = (name) => import(new URL(name, location.href));
+        Promise.all(['tokenizer.js', 'text.js'].map(load)).then(([{ Tokenizer }, { decoder }]) => {
           const tokenizer = new Tokenizer(JSON.parse(file), frame);
-          done(texts.flatMap((text) => [24, 200].map((length) => {
+          const decode = decoder(JSON.parse(file));
+          const arrays = texts.flatMap((text) => [24, 200].map((length) => {
             const { ids, mask } = tokenizer.encode(text, length);
             return [Array.from(ids), Array.from(mask)];
-          })));
+          }));
+          done([arrays, [...arrays.map(([ids]) => ids), ...rows].map(decode)]);
         });""",
-        (tokenizers / f"{kind}.json").read_text(encoding="utf-8"), frame, texts,
+        (tokenizers / f"{kind}.json").read_text(encoding="utf-8"), frame, texts, rows,
     )  # fmt: skip
+    all_rows = [*(ids for ids, _ in found), *rows]
+    for row, text in zip(all_rows, written, strict=True):
+        assert text == tokenizer.decode(row, skip_special_tokens=True), row
     for at, length in enumerate((24, 200)):
         ids, mask, segments = encode(tokenizer, texts, length)
         for text, row, wanted, wanted_mask in zip(texts, found[at::2], ids, mask, strict=True):
@@ -86,8 +96,9 @@ def test_texts_have_the_token_numbers_that_python_gives(page, digits_page, token
 def test_python_allows_what_the_page_knows(page, digits_page):
     names = page(digits_page).execute_async_script(
         """const done = arguments[0];
-        import(new URL('tokenizer.js', location.href)).then((m) =>
-          done([m.NORMALIZERS, m.SPLITTERS, m.MODELS].map(Object.keys)));"""
+        const load = (name) => import(new URL(name, location.href));
+        Promise.all(['tokenizer.js', 'text.js'].map(load)).then(([m, { DECODERS }]) =>
+          done([m.NORMALIZERS, m.SPLITTERS, m.MODELS, DECODERS].map(Object.keys)));"""
     )
-    known = (browser.NORMALIZERS, browser.SPLITTERS, browser.MODELS)
+    known = (browser.NORMALIZERS, browser.SPLITTERS, browser.MODELS, browser.DECODERS)
     assert [set(part) for part in names] == list(known)

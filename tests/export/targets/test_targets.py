@@ -10,7 +10,8 @@ import pytest
 from export_browser import served
 from tokenizers import Tokenizer, models, processors
 
-from zoo_export.targets.browser import check_tokenizer, drawing, frame
+from zoo_export.targets.browser import drawing
+from zoo_export.targets.browser.texts import check_decoder, check_tokenizer, frame
 from zoo_registry import ZooError
 from zoo_runtime.errors import ExportError
 from zoo_system.fetching import Package, unpacked
@@ -106,8 +107,20 @@ def test_tokenizers_that_the_page_would_guess_at(parts, problem, tmp_path):
     assert str(error.value) == (
         f"The page cannot tokenise as 'tokenizer.json' does: it has {problem}. It knows the models "
         "BPE, WordLevel, WordPiece, the normalizers BertNormalizer, Lowercase, NFC, NFD, NFKC, "
-        "NFKD, Sequence, StripAccents and the pre-tokenizers BertPreTokenizer, ByteLevel, Sequence,"
-        " Split."
+        "NFKD, Sequence, StripAccents and the pre-tokenizers BertPreTokenizer, ByteLevel, Digits, "
+        "Sequence, Split."
+    )
+
+
+def test_texts_that_the_page_would_write_wrong(tmp_path):
+    path = tmp_path / "tokenizer.json"
+    parts = [{"type": "ByteLevel"}, {"type": "Strip", "content": " "}]
+    path.write_text(json.dumps({"decoder": {"type": "Sequence", "decoders": parts}}))
+    with pytest.raises(ExportError) as error:
+        check_decoder(path)
+    assert str(error.value) == (
+        "The page cannot write text as 'tokenizer.json' does: it has the decoder Strip. It knows "
+        "ByteLevel, Fuse, Sequence, WordPiece."
     )
 
 

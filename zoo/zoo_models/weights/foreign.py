@@ -13,7 +13,7 @@ from zoo_models.weights.assets import Assets, sentences, snapshot_assets
 from zoo_models.weights.configuration import Settings, read_settings, same
 from zoo_models.weights.converter import HEAD, POOLER, SETTINGS, Converter, Weight, chosen, kind_of
 from zoo_models.weights.loading import Classes, LoadReport, as_floats, checked
-from zoo_models.weights.snapshot import Snapshot, Tensors, opened
+from zoo_models.weights.snapshot import Snapshot, Tensors
 from zoo_registry import ModelSpec, UsageError, models
 from zoo_system.durable import sha256
 
@@ -47,7 +47,7 @@ class ForeignCheckpoint:
         config = self.snapshot.config
         if kind_of(config) is not None:
             return chosen(self.converters, config, ())
-        with opened(self.snapshot.files) as tensors:
+        with self.snapshot.opened() as tensors:
             return chosen(self.converters, config, tensors.names())
 
     @property
@@ -110,7 +110,7 @@ class ForeignCheckpoint:
             UsageError: With ``strict``, everything that is missing, left over or misshapen.
         """
         hashes = {name: sha256(path) for name, path in self.snapshot.files.items()}
-        with opened(self.snapshot.files) as tensors:
+        with self.snapshot.opened() as tensors:
             plan = _Plan(self, model, tensors, Classes(self.labels, labels))
             report = checked(
                 LoadReport(
@@ -170,7 +170,7 @@ class ForeignCheckpoint:
         count = arguments.get("num_layers", 0)
         if not isinstance(count, int) or count <= _FEW_BLOCKS:
             return
-        with opened(self.snapshot.files) as tensors:
+        with self.snapshot.opened() as tensors:
             held = len(tensors.names())
         if count > held:
             raise UsageError(

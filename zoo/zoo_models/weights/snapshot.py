@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from zoo_models.weights.images import Preparation, preparation, preparation_of_timm
 from zoo_models.weights.loading import listed
@@ -62,6 +62,9 @@ class Snapshot:
             hint = (
                 " It is an adapter of peft: save what merge_and_unload() gives." if adapter else ""
             )
+            held = sorted(self.path.glob("*.gguf"))
+            if held:
+                hint = f" Give one of its GGUF files alone, such as '{held[0]}'."
             raise UsageError(
                 f"'{self.path}' is not a Hugging Face snapshot: it has no {CONFIG}.{hint}"
             )
@@ -130,6 +133,10 @@ class Snapshot:
         if not isinstance(files, dict) or not all(isinstance(n, str) for n in files.values()):
             raise UsageError(f"'{index}' is damaged: it has no table 'weight_map'.")
         return {name: self._inside(name) for name in sorted(set(files.values()))}
+
+    def opened(self) -> AbstractContextManager[Tensors]:
+        """Open the tensors, as :func:`opened` does."""
+        return opened(self.files)
 
     @cached_property
     def labels(self) -> list[str] | None:
@@ -205,8 +212,21 @@ def read_json(file: Path) -> dict[str, Any]:
     return data
 
 
-class Tensors:
-    """The tensors of open safetensors files, by name.
+class Tensors(Protocol):
+    """Tensors by name, each in memory only when it is read."""
+
+    def names(self) -> list[str]:
+        """Return the names of all tensors."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return a tensor's shape; only the header is read."""
+
+    def read(self, name: str) -> Any:
+        """Return a tensor as an array."""
+
+
+class _SafeTensors:
+    """The tensors of open safetensors files.
 
     Args:
         files: Open files by path.
@@ -258,7 +278,7 @@ def opened(files: Mapping[str, Path]) -> Iterator[Tensors]:
         UsageError: A file that is damaged or is something else.
     """
     with ExitStack() as stack:
-        yield Tensors({path: stack.enter_context(_opened(path)) for path in files.values()})
+        yield _SafeTensors({path: stack.enter_context(_opened(path)) for path in files.values()})
 
 
 def _opened(path: Path) -> Any:

@@ -16,6 +16,8 @@ SPECIAL, ADDED = "special_tokens_map.json", "added_tokens.json"
 WORDPIECE, BYTE_BPE = ("vocab.txt",), ("vocab.json", "merges.txt")
 # Of the SentencePiece library; transformers writes the same tokenizer as tokenizer.json.
 SENTENCEPIECE = ("sentencepiece.bpe.model", "spiece.model", "tokenizer.model", "spm.model")
+# Why there is no tokenizer of a GGUF file.
+GGML = "tokenizer.ggml.txt"
 BERT_SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -54,6 +56,8 @@ def has_tokenizer(folder: Path) -> bool:
 
 def unread_tokenizer(folder: Path) -> tuple[str, ...]:
     """Return the tokenizer files of a folder that nothing here reads, and what to do."""
+    if (folder / GGML).is_file():
+        return ((folder / GGML).read_text(encoding="utf-8"),)
     held = [name for name in SENTENCEPIECE if (folder / name).is_file()]
     return tuple(
         f"{name} (SentencePiece; transformers' AutoTokenizer.from_pretrained(...)."
@@ -123,7 +127,7 @@ def _with_settings(tokenizer: Any, folder: Path, settings: Mapping[str, Any]) ->
     return tokenizer
 
 
-def _put_ends(tokenizer: Any, settings: Mapping[str, Any], defaults: Mapping[str, str]) -> None:
+def put_ends(tokenizer: Any, settings: Mapping[str, Any], defaults: Mapping[str, str]) -> None:
     """Put a first and a last token around every text, where the settings ask for them."""
     from tokenizers import processors
 
@@ -237,7 +241,7 @@ def _byte_bpe(folder: Path, settings: Mapping[str, Any]) -> Any:
         special = _special(settings, GPT2_SPECIAL)
         _add_tokens(tokenizer, folder, settings, special.values())
         if any(settings.get(key) for key in _ENDS):
-            _put_ends(tokenizer, settings, GPT2_SPECIAL)
+            put_ends(tokenizer, settings, GPT2_SPECIAL)
         return tokenizer
     special = _special(settings, ROBERTA_SPECIAL)
     _add_tokens(tokenizer, folder, settings, special.values())

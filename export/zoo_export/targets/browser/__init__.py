@@ -6,7 +6,7 @@ import importlib.resources
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from zoo_export import card
+from zoo_export.targets.browser import texts
 from zoo_runtime.errors import ExportError
 from zoo_runtime.manifest import ASSETS, SAMPLES, Artifact, Manifest
 from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import ArrayStep, ImageStep, Step, TokenizeStep
-from zoo_runtime.preprocess.texts import load_tokenizer, padding_id
 from zoo_runtime.saved_samples import load_samples
 from zoo_runtime.tensors import Array, Arrays, Tensor
-from zoo_runtime.tokenizing import decoded, encoded
 from zoo_system import fetching
 
 FOLDER = "browser"
@@ -43,20 +42,6 @@ _MAX_SAMPLE = 4096
 # Above this mean the paper is taken to be white: an image of strokes is mostly paper.
 _BRIGHT = 160
 _INK = 0.25
-# What page/tokenizer.js knows; a test compares the names, and their ids with Python's.
-NORMALIZERS = {
-    "NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer", "Sequence",
-}  # fmt: skip
-SPLITTERS = {"BertPreTokenizer", "ByteLevel", "Split", "Sequence"}
-MODELS = {"BPE", "WordPiece", "WordLevel"}
-
-# By model: settings that change the ids in ways that the page does not know.
-_UNKNOWN_SETTINGS = {
-    "BPE": (
-        "dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback",
-    ),
-}  # fmt: skip
-_LETTERS = {"Regex": r"[\s\S]"}
 
 
 def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
@@ -78,6 +63,8 @@ def write(bundle: Path, manifest: Manifest) -> dict[str, Any]:
     for file in page.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     shutil.copy(bundle / artifact.path, folder / artifact.path)
+    if "generation" in model:
+        shutil.copy(bundle / model["generation"]["file"], folder)
     for step in steps:
         if isinstance(step, TokenizeStep):
             shutil.copy(bundle / ASSETS / step.tokenizer, folder / "tokenizer.json")
@@ -126,14 +113,14 @@ def _model(
         image = next(step for step in steps if isinstance(step, ImageStep))
         model["drawing"] = drawing(_images(image, samples))
     elif kind == "text":
-        model |= _text_facts(bundle, manifest, steps)
+        model |= texts.facts(bundle, manifest, artifact, steps)
     else:
         model["fields"] = _fields(artifact.inputs, steps, samples[0])
     return model
 
 
 def _check(bundle: Path, manifest: Manifest, artifact: Artifact) -> None:
-    if list(bundle.glob(f"{artifact.path}.*")):
+    if (bundle / f"{artifact.path}.data").exists():
         raise ExportError(
             f"'{artifact.path}' keeps its weights in files of their own, because they are over "
             "2 GB: that is more than a browser can hold. Export a smaller model."
@@ -170,7 +157,7 @@ def _kind(manifest: Manifest, steps: list[Step]) -> str:
 
 
 def _summary(manifest: Manifest, artifact: Artifact) -> str:
-    task = (manifest.task or "model").replace("-", " ")
+    task = (manifest.task or "model").replace("-lm", "-language-model").replace("-", " ")
     return f"{task[0].upper()}{task[1:]}, {artifact.bytes / 1e6:,.1f} MB of ONNX"
 
 
@@ -179,17 +166,6 @@ def _images(step: ImageStep, samples: Sequence[Arrays]) -> list[Array]:
     shape = (*step.size, step.channels)
     rows = [row for sample in samples for array in sample.values() for row in array]
     return [row.reshape(shape) for row in rows if row.size == math.prod(shape)]
-
-
-def _text_facts(bundle: Path, manifest: Manifest, steps: list[Step]) -> dict[str, Any]:
-    name = next(step.tokenizer for step in steps if isinstance(step, TokenizeStep))
-    check_tokenizer(bundle / ASSETS / name)
-    tokenizer = load_tokenizer(bundle / ASSETS, name)
-    facts: dict[str, Any] = {"frame": frame(tokenizer)}
-    if manifest.task == "causal-lm":
-        ids = [[token_id] for token_id in range(tokenizer.get_vocab_size())]
-        facts["labels"] = decoded(tokenizer, ids, skip_special_tokens=False)
-    return facts
 
 
 def _fields(inputs: tuple[Tensor, ...], steps: list[Step], rows: Arrays) -> list[dict[str, Any]]:
@@ -261,87 +237,3 @@ def _span(ink: Array) -> float:
 def _extent(line: Array) -> float:
     at = np.flatnonzero(line)
     return float((at[-1] - at[0] + 1) / len(line)) if len(at) else 1.0
-
-
-def check_tokenizer(path: Path) -> None:
-    """Refuse a tokenizer that the page does not know.
-
-    Args:
-        path: Its file, which the ``tokenizers`` library can read.
-
-    Raises:
-        ExportError: It has a part or a setting that the page would have to guess.
-    """
-    data = json.loads(path.read_text(encoding="utf-8"))
-    for problem in _problems(data):
-        raise ExportError(
-            f"The page cannot tokenise as '{path.name}' does: it has {problem}. It knows the "
-            f"models {', '.join(sorted(MODELS))}, the normalizers {', '.join(sorted(NORMALIZERS))} "
-            f"and the pre-tokenizers {', '.join(sorted(SPLITTERS))}."
-        )
-
-
-def frame(tokenizer: Any) -> dict[str, Any]:
-    """Return the tokens that are put before and after every text, and the one that fills up.
-
-    Args:
-        tokenizer: A ``tokenizers.Tokenizer``.
-
-    Raises:
-        ExportError: It puts a single text in other segments than the first.
-
-    Example:
-        >>> from tokenizers import Tokenizer, models
-        >>> frame(Tokenizer(models.WordLevel({"a": 0, "[PAD]": 1}, unk_token="a")))
-        {'prefix': [], 'suffix': [], 'padding': 1}
-    """
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    encoding = encoded(tokenizer, ["a"])[0]
-    if any(encoding.type_ids):
-        raise ExportError("The page cannot tokenise as this: one text alone is not all segment 0.")
-    own = [at for at, special in enumerate(encoding.special_tokens_mask) if not special]
-    first, end = (own[0], own[-1] + 1) if own else (len(encoding.ids), len(encoding.ids))
-    return {
-        "prefix": encoding.ids[:first],
-        "suffix": encoding.ids[end:],
-        "padding": padding_id(tokenizer),
-    }
-
-
-def _problems(data: Mapping[str, Any]) -> Iterator[str]:
-    for part in _parts(data.get("normalizer"), "normalizers"):
-        if part["type"] not in NORMALIZERS:
-            yield f"the normalizer {part['type']}"
-    for part in _parts(data.get("pre_tokenizer"), "pretokenizers"):
-        if part["type"] not in SPLITTERS:
-            yield f"the pre-tokenizer {part['type']}"
-        elif part["type"] == "Split" and not _by_letters(part):
-            yield f"a Split at {part['pattern']}"
-    model = data["model"]
-    if model["type"] not in MODELS:
-        yield f"a model of type {model['type']}"
-    for setting in _UNKNOWN_SETTINGS.get(model["type"], ()):
-        if model.get(setting):
-            yield f"{setting}={model[setting]!r}"
-    for token in data.get("added_tokens", ()):
-        yield from _token_problems(token, has_normalizer=data.get("normalizer") is not None)
-
-
-def _parts(part: Mapping[str, Any] | None, key: str) -> Iterator[Mapping[str, Any]]:
-    if part is not None:
-        yield part
-        for inner in part.get(key, ()):
-            yield from _parts(inner, key)
-
-
-def _by_letters(part: Mapping[str, Any]) -> bool:
-    return part["pattern"] == _LETTERS and part["behavior"] == "Isolated" and not part["invert"]
-
-
-def _token_problems(token: Mapping[str, Any], *, has_normalizer: bool) -> Iterator[str]:
-    for setting in ("lstrip", "rstrip", "single_word"):
-        if token.get(setting):
-            yield f"the token {token['content']} with {setting}"
-    if token.get("normalized") and has_normalizer:
-        yield f"the token {token['content']} that is looked for after normalising"

@@ -2,6 +2,7 @@
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
 import { prepare } from "./preprocess.js";
+import { decoder } from "./text.js";
 import { Tokenizer } from "./tokenizer.js";
 
 const place = (name) => new URL(encodeURIComponent(name), import.meta.url).href;
@@ -20,10 +21,19 @@ export async function loadModel(onDescribed) {
   const model = await (await fetched("model.json")).json();
   onDescribed(model);
   if (model.frame) {
-    model.tokenizer = new Tokenizer(await (await fetched("tokenizer.json")).json(), model.frame);
+    const file = await (await fetched("tokenizer.json")).json();
+    model.tokenizer = new Tokenizer(file, model.frame);
+    model.decode = decoder(file);
   }
-  model.session = await ort.InferenceSession.create(place(model.file));
+  model.session = await opened(model);
   return model;
+}
+
+/** Open the model; of one that writes, the function with a cache, whose weights are in its file. */
+function opened({ file, generation }) {
+  if (!generation) return ort.InferenceSession.create(place(file));
+  const externalData = [{ path: file, data: place(file) }];
+  return ort.InferenceSession.create(place(generation.file), { externalData });
 }
 
 async function fetched(name) {

@@ -2,18 +2,12 @@
 
 import { topAnswers } from "./answer.js";
 import { Pad } from "./drawing.js";
+import { element, part, show } from "./elements.js";
 import { loadModel, run } from "./model.js";
 import { decode } from "./pixels.js";
+import { takeBeginnings } from "./writing.js";
 
 const MAX_SHOWN = 200;
-const part = (id) => document.getElementById(id);
-const show = (id, shown = true) => (part(id).hidden = !shown);
-
-function element(tag, text, attributes = {}) {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.textContent = text;
-  return made;
-}
 
 function describe(model) {
   document.title = model.name;
@@ -192,7 +186,12 @@ function asNumbers(name, text) {
   return words.map(Number);
 }
 
-const KINDS = { image: takePictures, text: takeTexts, numbers: takeNumbers };
+const KINDS = {
+  image: takePictures,
+  text: takeTexts,
+  numbers: takeNumbers,
+  writing: (model) => takeBeginnings(model, fail),
+};
 
 try {
   const model = await loadModel(describe);

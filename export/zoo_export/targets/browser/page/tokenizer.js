@@ -34,6 +34,8 @@ export const SPLITTERS = {
   BertPreTokenizer: () => (text) =>
     text.split(SPACES).flatMap((word) => word.split(PUNCTUATION)).filter(Boolean),
   ByteLevel: byteLevel,
+  Digits: ({ individual_digits: oneByOne }) => (text) =>
+    text.split(oneByOne ? /(\p{N})/u : /(\p{N}+)/u).filter(Boolean),
   Split: () => (text) => Array.from(text),
   Sequence: ({ pretokenizers }) => {
     const parts = pretokenizers.map((config) => made(SPLITTERS, config));
@@ -111,7 +113,7 @@ function byteLevel({ add_prefix_space: prefix, use_regex: byWords = true }) {
 }
 
 /** The visible letter that GPT-2 writes each byte as. */
-function byteLetters() {
+export function byteLetters() {
   const isVisible = (b) => (b > 32 && b < 127) || (b > 160 && b !== 173);
   let next = 256;
   return Array.from({ length: 256 }, (_, b) => String.fromCharCode(isVisible(b) ? b : next++));

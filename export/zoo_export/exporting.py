@@ -169,6 +169,7 @@ def export(
         if kept is None:
             request = _of_length(replace(_request(source, known), options=options))
             check_calibrated(formats, request)
+            _check_outside(request.assets, folder)
             options.check_model(request.model)
             failures = _produce(
                 request,
@@ -186,6 +187,15 @@ def export(
     for artifact in bundle.artifacts:
         remember(bundle, artifact)
     return bundle
+
+
+def _check_outside(assets: Path | None, folder: Path) -> None:
+    """Refuse to write a bundle into what is copied into it."""
+    if assets is not None and assets.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise UsageError(
+            f"'{folder}' lies in the assets '{assets}', which the bundle is to hold: choose a "
+            "folder outside of them (out=)."
+        )
 
 
 def _of_length(request: Request) -> Request:

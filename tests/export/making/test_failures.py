@@ -560,3 +560,12 @@ def test_signals_without_a_name(tmp_path):
         process = subprocess.Popen(killed, stdout=file, stderr=file)
     process.wait()
     assert how_it_ended(process, log, "its process") == "its process was killed by signal 35"
+
+
+def test_a_bundle_is_not_written_into_what_it_is_to_hold(tmp_path):
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(2, name="logits")(inputs), name="m")
+    (tmp_path / "words.txt").write_text("a")
+    with pytest.raises(UsageError, match=r"lies in the assets '.+', which the bundle is to hold"):
+        export(model, to="onnx", out=tmp_path / "b", assets=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["words.txt"]

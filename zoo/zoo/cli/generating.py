@@ -178,7 +178,9 @@ def chat(
     if generator.chat is None:
         click.echo(f"'{generator.name}' has no chat template: it continues your text.", err=True)
         generator = generator.with_chat(_ONE_TEXT)
-        usual = {"max_new_tokens": _PASSAGE, "overflow": "slide", "is_whole": False}
+        usual = {"max_new_tokens": _PASSAGE, "is_whole": False}
+        if isinstance(generator, TextGenerator):  # a runtime that generates by itself forgets none
+            usual["overflow"] = "slide"
     options = {**usual, **given}
     first = [{"role": "system", "content": system}] if system else []
     generator.conversation([*first, {"role": "user", "content": ""}])

@@ -111,7 +111,7 @@ def byte_writer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = get_model("gpt-nano", task="causal-lm", num_heads=2, **sizes)
     steps = [{"step": "tokenize", "length": length, "padding_mask": False}]
     given = {"task": "causal-lm", "preprocessing": steps, "assets": folder / "assets"}
-    return export(model, to=["onnx"], out=folder / "writer", name="writer", **given).path
+    return export(model, to=["onnx", "tflite"], out=folder / "writer", name="writer", **given).path
 
 
 @pytest.fixture(scope="session")

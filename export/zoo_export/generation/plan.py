@@ -34,7 +34,7 @@ from zoo_runtime.preprocess import as_step
 from zoo_runtime.preprocess.steps import TokenizeStep
 from zoo_runtime.running.writing import NEW, PROMPT
 from zoo_runtime.tensors import Array
-from zoo_runtime.tokenizing import open_tokenizer
+from zoo_runtime.tokenizing import decoded, encoded, open_tokenizer
 from zoo_system.folders import TOKENIZER
 
 # Tokens of a text where nobody says how many: the cache is as long.
@@ -211,7 +211,7 @@ def _vocab_size(name: str, tokenizer: Any, of_model: int) -> int:
 
 def _start(tokenizer: Any, config: GenerationConfig) -> int | None:
     """Return the token that stands before every text, which LiteRT-LM puts there."""
-    plain = tokenizer.encode(_TEXT, add_special_tokens=False).ids
+    plain = encoded(tokenizer, [_TEXT], add_special_tokens=False)[0].ids
     before = prompt_tokens(tokenizer, _TEXT, config).tolist()
     before = before[: len(before) - len(plain)]
     if len(before) > 1:
@@ -299,7 +299,7 @@ def _examples(request: Request, tokenizer: Any) -> list[str]:
         return []
     pairs = ((rows[0], 4), (rows[1], len(rows[1]) // 2))
     parts = [row[:count].tolist() for row, count in pairs]
-    return [text for text in map(tokenizer.decode, parts) if text]
+    return [text for text in decoded(tokenizer, parts) if text]
 
 
 def _reference(

@@ -20,6 +20,7 @@ from zoo_runtime.generation.files import LOGITS
 from zoo_runtime.manifest import Artifact
 from zoo_runtime.running.writing import INPUTS, OUTPUTS, TEXT
 from zoo_runtime.tensors import Array
+from zoo_runtime.tokenizing import decoded
 from zoo_runtime.verification import Comparison, Verification
 from zoo_runtime.writing import TEXTS, WrittenText, texts_compared
 
@@ -158,8 +159,7 @@ def _texts_of(tokenizer: Any, each: Reference, written: Sequence[int]) -> list[s
     """
     found = []
     for skipped in (True, False):
-        before = tokenizer.decode(list(each.tokens), skip_special_tokens=skipped)
-        whole = tokenizer.decode([*each.tokens, *written], skip_special_tokens=skipped)
-        alone = tokenizer.decode(list(written), skip_special_tokens=skipped)
+        rows = (each.tokens, [*each.tokens, *written], written)
+        before, whole, alone = decoded(tokenizer, rows, skip_special_tokens=skipped)
         found += [whole[len(before) :] if whole.startswith(before) else alone, alone]
     return found

@@ -52,6 +52,14 @@ class SentencePieceTokenizer:
         most = self._processor.vocab_size()
         return str(self._processor.decode([int(token) for token in ids if token < most]))
 
+    def encode_batch(self, texts: Sequence[str], **options: bool) -> list[Encoding]:
+        """Return the tokens of several texts."""
+        return [self.encode(text, **options) for text in texts]
+
+    def decode_batch(self, rows: Sequence[Sequence[int]], **options: bool) -> list[str]:
+        """Return the texts of several rows of tokens."""
+        return [self.decode(row, **options) for row in rows]
+
     def token_to_id(self, token: str) -> int | None:
         """Return the index of a token, ``None`` where there is none."""
         found = int(self._processor.piece_to_id(token))

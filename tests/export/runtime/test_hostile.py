@@ -108,6 +108,7 @@ WAYS = {
     "Bundle.run": lambda bundle: bundle.run(ROWS, "tflite", provider="builtin"),
     "Bundle.predict": lambda bundle: bundle.predict(IMAGE, "tflite", None, 1, provider="builtin"),
     "Bundle.trainer": lambda bundle: bundle.trainer(threads=2),
+    "Bundle.text_generator": lambda bundle: bundle.text_generator("tflite", threads=2),
     "verify": lambda bundle: verify(bundle, runtime="tflite", provider="builtin"),
     "evaluate": evaluated,
     "explain": explained,
@@ -125,10 +126,11 @@ ASKED = {
     "Bundle.run": {"threads": None, "provider": "builtin"},
     "Bundle.predict": {"threads": 1, "provider": "builtin"},
     "Bundle.trainer": {"threads": 2, "provider": None},
+    "Bundle.text_generator": {"threads": 2, "provider": None},
     "verify": {"threads": None, "provider": "builtin"},
 }
 # Of the public names of a bundle: those that open an artifact, and those that do not.
-OPENS = {"runner", "run", "predict", "trainer"}
+OPENS = {"runner", "run", "predict", "trainer", "text_generator"}
 OPENS_NOT = {"artifact", "artifacts", "as_recorded", "assets", "kind", "name", "runtime", "to_zip"}
 # What its manifest holds.
 OPENS_NOT |= {"decoding", "inputs", "labels", "outputs", "preprocessing", "sha256"}
@@ -136,9 +138,14 @@ OPENS_NOT |= {"task", "training"}
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("writer")
 def test_every_way_to_open_an_artifact_tries_it_with_the_same_options(
-    exported, learner, cache, tmp_path, monkeypatch
+    exported, learner, byte_writer, cache, tmp_path, monkeypatch
 ):
+    subjects = {
+        "Bundle.trainer": (learner.path, "learner.train.tflite"),
+        "Bundle.text_generator": (byte_writer, "writer.tflite"),
+    }
     nothing = SimpleNamespace(recipe=None, examples=None)
     monkeypatch.setattr("zoo_recipes.evaluation.evaluating.read_for", lambda *_, **__: nothing)
     monkeypatch.setattr("zoo_recipes.evaluation.evaluating.source_of", lambda *_: None)
@@ -151,10 +158,10 @@ def test_every_way_to_open_an_artifact_tries_it_with_the_same_options(
 
     monkeypatch.setattr(zoo_runtime.verifying.processes, "run", noted)
     for way, use in WAYS.items():
-        trained = way == "Bundle.trainer"
+        path, file = subjects.get(way, (exported.path, "digits-net.tflite"))
         folder = tmp_path / way.replace(" ", "-")
-        shutil.copytree((learner if trained else exported).path, folder)
-        make_it_crash(folder, "learner.train.tflite" if trained else "digits-net.tflite")
+        shutil.copytree(path, folder)
+        make_it_crash(folder, file)
         asked.clear()
         with pytest.raises(BundleError, match=ENDED):
             use(load_bundle(folder))
@@ -172,6 +179,7 @@ def test_the_table_has_every_way():
     assert {f"Bundle.{name}" for name in OPENS} <= set(WAYS)
     calls = {}
     openers = {"open_runner", "open_trainer", "InferenceSession", "Interpreter", "saved_model.load"}
+    openers |= {"onnx_session", "litert_interpreter", "load_saved_model"}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
@@ -179,13 +187,15 @@ def test_the_table_has_every_way():
                 room = path.relative_to(ROOT).parent.as_posix()
                 calls.setdefault(room, set()).add(path.stem)
     # Converters, and the microcontroller's arena, open what they have just written themselves.
-    converters = [room for room in calls if room.startswith("export/zoo_export/converters")]
+    own = ("export/zoo_export/converters", "export/zoo_export/generation")
+    converters = [room for room in calls if room.startswith(own)]
     for room in converters:
         del calls[room]
     assert converters
     assert calls == {
         "export/zoo_runtime": {"bundle", "contents", "verifying"},
         "export/zoo_runtime/running": {"sessions", "training"},
+        "export/zoo_runtime/generation": {"present", "slices"},
         "export/zoo_export/targets": {"tflm"},
     }
 

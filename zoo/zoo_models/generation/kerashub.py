@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -332,11 +333,10 @@ def _ends(source: Any, tokenizer: Any) -> tuple[int, ...]:
 
 
 def _byte_pairs(source: Any, start: int | None) -> Any:
-    from tokenizers import Tokenizer
     from tokenizers.processors import TemplateProcessing
 
     source._maybe_initialized_tokenizers()
-    tokenizer = Tokenizer.from_str(source._tokenizer.to_str())
+    tokenizer = copy.deepcopy(source._tokenizer)
     if start is not None:
         token = tokenizer.id_to_token(start)
         tokenizer.post_processor = TemplateProcessing(

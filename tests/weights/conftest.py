@@ -4,6 +4,7 @@ collect_ignore = [
     "references/make.py",
     "references/make_catalog.py",
     "references/make_drawn.py",
+    "references/make_generated.py",
     "references/make_gguf_tokenizers.py",
     "references/make_pipelines.py",
     "references/make_pixels.py",

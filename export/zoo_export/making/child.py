@@ -32,7 +32,6 @@ from zoo_export.reading.signature import name_alike
 from zoo_registry import ZooError, load_target
 from zoo_runtime import schema
 from zoo_runtime.errors import BundleError, ExportError
-from zoo_runtime.formats import find
 from zoo_runtime.generation.checking import compare_cached
 from zoo_runtime.generation.files import CACHED, GENERATION, LOGITS, Generation
 from zoo_runtime.running import Runner
@@ -178,7 +177,7 @@ def _convert(read: LoadedJob, change: Callable[[Any], None] | None = None) -> di
 def _run_any(loaded: LoadedJob) -> tuple[dict[str, Array], ...]:
     """Return what the file gives for each sample batch, in its own runtime."""
     job = loaded.job
-    if not find(job.format).writes:
+    if not job.writes:
         return _run(job, loaded.samples)
     conversation = job.about[PLAN]["conversation"]
     return tuple(run_samples(Path(job.path), each, conversation) for each in loaded.samples)

@@ -62,6 +62,7 @@ class Job:
         generating: Target of what makes functions with a cache too, for language models.
         decoder: Target of what runs them.
         tolerance: Of the format.
+        writes: Whether its runtime continues texts by itself.
     """
 
     format: str
@@ -79,6 +80,7 @@ class Job:
     generating: str = ""
     decoder: str = ""
     tolerance: float = 0.0
+    writes: bool = False
 
 
 @dataclass(frozen=True)

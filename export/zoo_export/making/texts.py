@@ -62,6 +62,7 @@ def make_text_job(
         outputs=source.outputs,
         about={**about_of(source), PLAN: plan.data()},
         options=source.request.options.for_format(fmt),
+        writes=True,
     )
     return LoadedJob(job, (plan.samples(),))
 

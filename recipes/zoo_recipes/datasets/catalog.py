@@ -85,6 +85,7 @@ _OF_KERAZOO_DATA = (
     "movielens_small",
     "resume",
     "reuters_r8",
+    "shakespeare",
 )
 
 DATASETS: Mapping[str, DatasetSpec | Elsewhere] = {

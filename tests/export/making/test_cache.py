@@ -69,7 +69,7 @@ def test_the_key_tells_weights_files_options_and_code_apart(make_run, dense, tmp
     before = cache.key_of(run, {})
     (run / "history.json").write_text("{}")  # nothing that an export reads
     assert cache.key_of(run, {}) == before
-    (run / "assets").mkdir()
+    (run / "assets").mkdir(exist_ok=True)
     (run / "assets" / "words.txt").write_text("a")
     assert cache.key_of(run, {}) != before
 

@@ -15,11 +15,12 @@ from zoo_export.converters.litert.convert import from_graphs, operators_in, weig
 from zoo_export.converters.mixed_precision import float_layers
 from zoo_export.converters.tracing import Conversion, as_a_graph, exportable_operations
 from zoo_export.generation.packing import PLAN, Language, builder_module, pack, section
-from zoo_export.generation.signatures import DECODE, LOGITS, POSITIONS, PREFILL, TOKENS, traced
+from zoo_export.generation.signatures import POSITIONS, PREFILL, TOKENS, traced
 from zoo_models.generation.reading import reading_model
 from zoo_models.layers.cache import Entry
 from zoo_runtime import schema
 from zoo_runtime.errors import ExportError
+from zoo_runtime.generation.files import DECODE, LOGITS
 from zoo_runtime.running.writing import NEW, PROMPT, TEXT, open_litertlm
 from zoo_runtime.tensors import Array, Arrays
 

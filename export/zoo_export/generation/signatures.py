@@ -13,9 +13,10 @@ from typing import Any
 
 from zoo_models.layers.cache import KEY, VALUE, Entry, Reading
 from zoo_registry import UsageError
+from zoo_runtime.generation.files import DECODE, LOGITS
 
-DECODE, PREFILL = "decode", "prefill_{}"
-TOKENS, POSITIONS, LOGITS = "tokens", "input_pos", "logits"
+PREFILL = "prefill_{}"
+TOKENS, POSITIONS = "tokens", "input_pos"
 _CACHES = {KEY: "kv_cache_k_{}", VALUE: "kv_cache_v_{}"}
 
 

@@ -13,7 +13,9 @@ from zoo_export.options import ExportOptions
 from zoo_models.build import get_model
 from zoo_registry import load_target
 from zoo_runtime import schema
+from zoo_runtime.errors import ExportError
 from zoo_runtime.formats import find
+from zoo_runtime.generation.checking import compare_cached
 from zoo_runtime.generation.files import GENERATION, Generation, beside
 from zoo_runtime.tensors import Tensor
 
@@ -137,6 +139,25 @@ def test_weights_are_stored_once(models, tmp_path):
     assert [t.name for t in proto.graph.initializer if len(t.raw_data) > 1024] == []
     assert about.cache_bytes == 2 * 2 * 16 * 4
     assert about.weight_bytes >= models["gpt"].count_params() * 4
+
+
+@pytest.mark.slow
+def test_texts_longer_than_the_cache_are_tried_as_far_as_it_goes(models, tmp_path):
+    model = models["gpt"]
+    _, about, decoders = convert(model, "onnx", tmp_path)
+    sample = {"token_ids": np.random.default_rng(0).integers(0, 41, (2, 12), np.int32)}
+
+    def logits(given):
+        return np.asarray(model(given["token_ids"], training=False))
+
+    short = replace(about, max_length=5)
+    (row,) = compare_cached(decoders, short, [sample], logits, 1e-5)
+    assert row.ok
+    (row,) = compare_cached(decoders, short, [sample], lambda given: -logits(given), 1e-5)
+    assert not row.ok
+    padded = {**sample, "padding_mask": np.eye(12, dtype=np.int32)[5:7]}
+    with pytest.raises(ExportError, match="no sample is a text that its functions with a cache"):
+        compare_cached(decoders, about, [padded], logits, 1e-5)
 
 
 @pytest.mark.slow
